@@ -1,0 +1,210 @@
+"""The one place that maps image grid, network grid and millimetres.
+
+Pixel centres lie at integer coordinates, axis order is (row, column) = (y, x)
+unless a name ends in ``_xyz`` or ``_lps``. The network's grid covers exactly the
+same field of view as the image's grid, so the mapping between them aligns pixel
+*edges*: coordinate ``-0.5`` is the border on both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_oneshot_lmk.errors import GeometryError, SpacingUnknownError
+
+if TYPE_CHECKING:
+    import torch
+
+NETWORK_SHAPE_YX = (384, 384)
+"""Grid of the published networks (paper, section 2.1)."""
+
+# Anything outside is a typing slip or a wrong unit rather than a medical image:
+# 0.1 um resolves a cell, 100 mm a pixel resolves nobody.
+SMALLEST_SPACING_MM = 1e-4
+LARGEST_SPACING_MM = 100.0
+
+Points = NDArray[np.float64]
+
+
+def checked_spacing(
+    spacing_mm_yx: ArrayLike | None,
+) -> tuple[float, float] | None:
+    """Return a spacing as two positive floats, or None where it is unknown.
+
+    Parameters
+    ----------
+    spacing_mm_yx : float, pair of float or None
+        Millimetres from one pixel centre to the next, (row, column). A single
+        number means square pixels.
+
+    Raises
+    ------
+    GeometryError
+        If a value is not a finite number within 0.0001 mm … 100 mm.
+    """
+    if spacing_mm_yx is None:
+        return None
+    try:
+        values = np.broadcast_to(np.asarray(spacing_mm_yx, dtype=float), (2,))
+    except (TypeError, ValueError) as error:
+        raise GeometryError(
+            f"pixel spacing {spacing_mm_yx!r} is not one or two numbers",
+            remedy="give millimetres per pixel, for example 0.1",
+        ) from error
+    inside = (values >= SMALLEST_SPACING_MM) & (values <= LARGEST_SPACING_MM)
+    if not np.all(np.isfinite(values) & inside):
+        shown = " x ".join(f"{value:g}" for value in values)
+        raise GeometryError(
+            f"pixel spacing {shown} mm is not between "
+            f"{SMALLEST_SPACING_MM:g} and {LARGEST_SPACING_MM:g} mm",
+            remedy="give millimetres per pixel, for example 0.1",
+        )
+    return float(values[0]), float(values[1])
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where an image's pixels lie, on the network's grid and in the patient.
+
+    Parameters
+    ----------
+    image_shape_yx : tuple of int
+        Rows and columns of the image's own grid.
+    spacing_mm_yx : tuple of float, optional
+        Millimetres between pixel centres along (row, column); None where the
+        image does not say. It is never assumed to be 1.
+    origin_lps_mm : tuple of float
+        Patient position (left, posterior, superior) of pixel (0, 0).
+    row_axis_lps, column_axis_lps : tuple of float
+        Unit vectors along which the row index and the column index grow.
+    network_shape_yx : tuple of int
+        Rows and columns of the network's grid.
+    """
+
+    image_shape_yx: tuple[int, int]
+    spacing_mm_yx: tuple[float, float] | None = None
+    origin_lps_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    row_axis_lps: tuple[float, float, float] = (0.0, 1.0, 0.0)
+    column_axis_lps: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    network_shape_yx: tuple[int, int] = NETWORK_SHAPE_YX
+
+    def __post_init__(self) -> None:
+        """Check sizes, spacing and that the axes are orthonormal."""
+        for name in ("image_shape_yx", "network_shape_yx"):
+            shape = tuple(int(n) for n in getattr(self, name))
+            if len(shape) != 2 or min(shape) < 1:
+                raise GeometryError(f"{name} {shape} is not two positive sizes")
+            object.__setattr__(self, name, shape)
+        object.__setattr__(self, "spacing_mm_yx", checked_spacing(self.spacing_mm_yx))
+        axes = np.array([self.row_axis_lps, self.column_axis_lps], dtype=float)
+        if axes.shape != (2, 3) or not np.allclose(axes @ axes.T, np.eye(2), atol=1e-4):
+            raise GeometryError("the row and column axes are not orthonormal")
+        for name in ("origin_lps_mm", "row_axis_lps", "column_axis_lps"):
+            object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
+
+    # -- copies -------------------------------------------------------------
+
+    def with_spacing(self, spacing_mm_yx: ArrayLike | None) -> Geometry:
+        """Return the same geometry with another pixel spacing, in mm."""
+        return replace(self, spacing_mm_yx=checked_spacing(spacing_mm_yx))
+
+    def with_network_shape(self, network_shape_yx: tuple[int, int]) -> Geometry:
+        """Return the same geometry on another network grid."""
+        return replace(self, network_shape_yx=network_shape_yx)
+
+    # -- image grid <-> network grid ------------------------------------------
+
+    @property
+    def network_pixels_per_image_pixel_yx(self) -> Points:
+        """Scale from the image's grid to the network's, (row, column)."""
+        return np.array(self.network_shape_yx) / np.array(self.image_shape_yx)
+
+    def points_to_network(self, points_yx: ArrayLike) -> Points:
+        """Map (N, 2) points in image pixels to pixels of the network's grid."""
+        scale = self.network_pixels_per_image_pixel_yx
+        return (_points(points_yx) + 0.5) * scale - 0.5
+
+    def points_from_network(self, points_yx: ArrayLike) -> Points:
+        """Map (N, 2) points in network pixels back to image pixels."""
+        scale = self.network_pixels_per_image_pixel_yx
+        return (_points(points_yx) + 0.5) / scale - 0.5
+
+    def pixels_to_network(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Resample images (B, C, H, W) to the network's grid.
+
+        Bilinear, with a low-pass filter where the grid gets coarser.
+        """
+        import torch.nn.functional as F
+
+        if tuple(pixels.shape[-2:]) != self.image_shape_yx:
+            raise GeometryError(
+                f"pixels of shape {tuple(pixels.shape[-2:])} do not lie on the "
+                f"grid {self.image_shape_yx}"
+            )
+        return F.interpolate(
+            pixels,
+            self.network_shape_yx,
+            mode="bilinear",
+            align_corners=False,
+            antialias=True,
+        )
+
+    # -- image grid <-> millimetres -------------------------------------------
+
+    def points_to_mm(self, points_yx: ArrayLike) -> Points:
+        """Map (N, 2) points in image pixels to in-plane mm from pixel (0, 0)."""
+        return _points(points_yx) * self._known_spacing()
+
+    def points_from_mm(self, points_mm_yx: ArrayLike) -> Points:
+        """Map (N, 2) in-plane mm back to image pixels."""
+        return _points(points_mm_yx) / self._known_spacing()
+
+    def distances_mm(self, points_yx: ArrayLike, others_yx: ArrayLike) -> Points:
+        """Euclidean distance in mm between paired points in image pixels."""
+        apart_yx = self.points_to_mm(_points(points_yx) - _points(others_yx))
+        return np.asarray(np.hypot(apart_yx[..., 0], apart_yx[..., 1]))
+
+    def points_to_lps(self, points_yx: ArrayLike) -> Points:
+        """Map (N, 2) points in image pixels to (N, 3) patient mm (LPS)."""
+        axes_lps = np.array([self.row_axis_lps, self.column_axis_lps])
+        return self.points_to_mm(points_yx) @ axes_lps + np.array(self.origin_lps_mm)
+
+    def points_from_lps(self, points_lps_mm: ArrayLike) -> Points:
+        """Project (N, 3) patient mm (LPS) onto the image plane, in pixels."""
+        axes_lps = np.array([self.row_axis_lps, self.column_axis_lps])
+        offsets = np.asarray(points_lps_mm, dtype=float) - np.array(self.origin_lps_mm)
+        return self.points_from_mm(offsets @ axes_lps.T)
+
+    def off_plane_mm(self, points_lps_mm: ArrayLike) -> Points:
+        """Distance in mm of (N, 3) patient points from the image plane."""
+        normal = np.cross(self.row_axis_lps, self.column_axis_lps)
+        offsets = np.asarray(points_lps_mm, dtype=float) - np.array(self.origin_lps_mm)
+        return np.abs(offsets @ normal)
+
+    # -- questions ------------------------------------------------------------
+
+    def contains(self, points_yx: ArrayLike) -> NDArray[np.bool_]:
+        """Say for each (N, 2) point whether it lies on the image."""
+        points = _points(points_yx)
+        limits = np.array(self.image_shape_yx) - 0.5
+        return np.asarray(np.all((points >= -0.5) & (points <= limits), axis=-1))
+
+    def _known_spacing(self) -> Points:
+        if self.spacing_mm_yx is None:
+            raise SpacingUnknownError(
+                "the pixel spacing is unknown",
+                remedy="give it in millimetres per pixel (--spacing, or the "
+                "spacing field of the dock)",
+            )
+        return np.array(self.spacing_mm_yx)
+
+
+def _points(points_yx: ArrayLike) -> Points:
+    points = np.asarray(points_yx, dtype=np.float64)
+    if points.shape[-1:] != (2,):
+        raise GeometryError(f"points of shape {points.shape} are not (N, 2)")
+    return points

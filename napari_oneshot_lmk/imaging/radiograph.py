@@ -1,0 +1,91 @@
+"""One image as the rest of the package sees it: grey pixels and geometry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_oneshot_lmk.errors import ImageError
+from napari_oneshot_lmk.geometry import Geometry
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """A two-dimensional grey image.
+
+    Parameters
+    ----------
+    pixels : ndarray, (H, W), float32
+        Larger is brighter on the screen; MONOCHROME1 is already inverted,
+        rescale slope applied.
+    geometry : Geometry
+        Where the pixels lie; its image shape is that of ``pixels``.
+    name : str
+        File name, or the name of the napari layer.
+    path : Path, optional
+        The file it was read from.
+
+    Raises
+    ------
+    ImageError
+        If pixels are not two-dimensional, empty, not finite, or all the same.
+    """
+
+    pixels: NDArray[np.float32]
+    geometry: Geometry
+    name: str = ""
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check the pixels: shape, finite, contrast."""
+        pixels = np.asarray(self.pixels, dtype=np.float32)
+        if pixels.ndim != 2 or pixels.size == 0:
+            raise ImageError(
+                f"an image of shape {pixels.shape} is not a two-dimensional picture",
+                file=self.name or None,
+            )
+        if pixels.shape != self.geometry.image_shape_yx:
+            raise ImageError(
+                f"pixels of shape {pixels.shape} do not lie on the grid "
+                f"{self.geometry.image_shape_yx}",
+                file=self.name or None,
+            )
+        low, high = float(pixels.min()), float(pixels.max())
+        if not np.isfinite(low) or not np.isfinite(high):
+            raise ImageError(
+                "the image holds values that are not numbers (NaN or infinite)",
+                file=self.name or None,
+                remedy="export it again from the program that wrote it",
+            )
+        if low == high:
+            raise ImageError(
+                f"every pixel has the same value ({low:g}), there is nothing to match",
+                file=self.name or None,
+                remedy="check the exposure or the export",
+            )
+        object.__setattr__(self, "pixels", pixels)
+
+    @classmethod
+    def from_array(
+        cls,
+        pixels: ArrayLike,
+        spacing_mm_yx: ArrayLike | None = None,
+        name: str = "",
+    ) -> Radiograph:
+        """Wrap a (H, W) array; ``spacing_mm_yx`` None means unknown."""
+        array = np.asarray(pixels, dtype=np.float32)
+        if array.ndim != 2 or array.size == 0:
+            raise ImageError(
+                f"an image of shape {array.shape} is not a two-dimensional picture",
+                file=name or None,
+            )
+        shape_yx = (array.shape[0], array.shape[1])
+        geometry = Geometry(shape_yx).with_spacing(spacing_mm_yx)
+        return cls(array, geometry, name)
+
+    def with_spacing(self, spacing_mm_yx: ArrayLike | None) -> Radiograph:
+        """Return the same image with another pixel spacing, in mm."""
+        return replace(self, geometry=self.geometry.with_spacing(spacing_mm_yx))

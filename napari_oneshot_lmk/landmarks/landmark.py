@@ -1,0 +1,188 @@
+"""Landmarks of one image: names, positions, states, scores, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_oneshot_lmk.errors import LandmarkError
+from napari_oneshot_lmk.geometry import Geometry
+
+
+class State(StrEnum):
+    """What is known of a landmark on an image."""
+
+    PLACED = "placed"
+    """It has a position."""
+    SKIPPED = "skipped"
+    """Nobody has placed it yet, or somebody passed over it."""
+    ABSENT = "absent"
+    """It is not on this image: missing tooth, cropped field of view."""
+
+
+@dataclass(frozen=True)
+class Landmark:
+    """One named control point.
+
+    Parameters
+    ----------
+    name : str
+        Unique within an image.
+    position_yx : tuple of float, optional
+        Sub-pixel (row, column) on the image's own grid, pixel centres at
+        integers. Given exactly when the state is PLACED.
+    state : State
+        Placed, skipped or absent.
+    score : float, optional
+        Confidence in 0..1 of a detected point; None for a point set by hand.
+    unsure : bool
+        True where score or shape say that a person should look.
+    shape_residual_mm : float, optional
+        How far the point lies from where the other landmarks expect it.
+    description : str
+        What the landmark is, for whoever places it.
+    """
+
+    name: str
+    position_yx: tuple[float, float] | None = None
+    state: State = State.PLACED
+    score: float | None = None
+    unsure: bool = False
+    shape_residual_mm: float | None = None
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that position and state agree."""
+        if not self.name or self.name != self.name.strip():
+            raise LandmarkError(f"{self.name!r} is not a landmark name")
+        object.__setattr__(self, "state", State(self.state))
+        if (self.position_yx is None) == (self.state is State.PLACED):
+            raise LandmarkError(
+                f"landmark {self.name!r} is {self.state} but has "
+                f"{'no' if self.position_yx is None else 'a'} position"
+            )
+        if self.position_yx is not None:
+            position = tuple(float(v) for v in self.position_yx)
+            if len(position) != 2 or not np.all(np.isfinite(position)):
+                raise LandmarkError(
+                    f"landmark {self.name!r} has the position {position}, which is "
+                    "not two finite numbers"
+                )
+            object.__setattr__(self, "position_yx", position)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Who or what made the landmarks, and from which template."""
+
+    method: str = ""
+    """"manual", "instant", or the name of a trained model."""
+    encoder: str = ""
+    """Identity of the feature encoder; empty for a person."""
+    template: str = ""
+    """Name of the template."""
+    author: str = ""
+    """The person, where there is one."""
+    created: str = ""
+    """ISO 8601 time."""
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """The ordered landmarks of one image.
+
+    Parameters
+    ----------
+    points : tuple of Landmark
+        In the order of the list that they follow.
+    image : str
+        Name of the image file, as it stands in the tables.
+    geometry : Geometry, optional
+        Grid and spacing of that image, where known.
+    provenance : Provenance
+        Where the points come from.
+
+    Raises
+    ------
+    LandmarkError
+        If a name stands twice.
+    """
+
+    points: tuple[Landmark, ...] = ()
+    image: str = ""
+    geometry: Geometry | None = None
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __post_init__(self) -> None:
+        """Check that names are unique."""
+        object.__setattr__(self, "points", tuple(self.points))
+        seen: set[str] = set()
+        for point in self.points:
+            if point.name in seen:
+                raise LandmarkError(
+                    f"landmark {point.name!r} stands twice",
+                    remedy="rename or remove one of the two",
+                )
+            seen.add(point.name)
+
+    @classmethod
+    def from_positions(
+        cls,
+        positions_yx: Mapping[str, tuple[float, float]],
+        image: str = "",
+        geometry: Geometry | None = None,
+        provenance: Provenance | None = None,
+    ) -> Landmarks:
+        """Make placed landmarks from a mapping name -> (row, column)."""
+        points = tuple(Landmark(name, yx) for name, yx in positions_yx.items())
+        return cls(points, image, geometry, provenance or Provenance())
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __iter__(self) -> Iterator[Landmark]:
+        return iter(self.points)
+
+    def __getitem__(self, name: str) -> Landmark:
+        """Return the landmark called ``name``."""
+        for point in self.points:
+            if point.name == name:
+                return point
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(point.name == name for point in self.points)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, in order, placed or not."""
+        return tuple(point.name for point in self.points)
+
+    @property
+    def placed(self) -> tuple[Landmark, ...]:
+        """The landmarks that have a position, in order."""
+        return tuple(p for p in self.points if p.state is State.PLACED)
+
+    @property
+    def positions_yx(self) -> NDArray[np.float64]:
+        """(N, 2) positions in image pixels, NaN where not placed."""
+        rows = [p.position_yx or (np.nan, np.nan) for p in self.points]
+        return np.array(rows, dtype=np.float64).reshape(-1, 2)
+
+    def with_points(self, points: Iterable[Landmark]) -> Landmarks:
+        """Return the same set with other points."""
+        return replace(self, points=tuple(points))
+
+    def with_landmark(self, point: Landmark) -> Landmarks:
+        """Return the set with one landmark replaced, or added at the end."""
+        if point.name not in self:
+            return self.with_points((*self.points, point))
+        return self.with_points(point if p.name == point.name else p for p in self)
+
+    def with_geometry(self, geometry: Geometry | None) -> Landmarks:
+        """Return the same landmarks on another description of the same grid."""
+        return replace(self, geometry=geometry)
