@@ -1,0 +1,57 @@
+"""Anatomical landmarks on 2-D medical images from one annotated template.
+
+The public names load on first use, so that importing the package, asking for
+its version or reading its napari manifest costs nothing.
+
+Examples
+--------
+>>> from napari_oneshot_lmk import Detector, Template, read_radiograph
+>>> detector = Detector.instant(Template.load("my-template"))  # doctest: +SKIP
+>>> detector.set_image(read_radiograph("patient.dcm"))  # doctest: +SKIP
+>>> found = detector.detect()  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.detection.detector import Detector
+    from napari_oneshot_lmk.imaging.radiograph import Radiograph
+    from napari_oneshot_lmk.imaging.reader import read_radiograph
+    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.template import Template
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Detector",
+    "Landmarks",
+    "Radiograph",
+    "Template",
+    "__version__",
+    "read_radiograph",
+]
+
+_HOME = {
+    "Detector": "napari_oneshot_lmk.detection.detector",
+    "Landmarks": "napari_oneshot_lmk.landmarks.landmark",
+    "Radiograph": "napari_oneshot_lmk.imaging.radiograph",
+    "Template": "napari_oneshot_lmk.landmarks.template",
+    "read_radiograph": "napari_oneshot_lmk.imaging.reader",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Public names, loaded or not."""
+    return sorted(__all__)
