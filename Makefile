@@ -1,0 +1,47 @@
+# Two commands for a fresh machine that has only Python and make:
+#   make demo   detects landmarks on the sample images, results in out/demo
+#   make test   runs all tests
+# They set up .venv themselves; the second time they start at once.
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+RUN = $(VENV)/bin/python
+
+.PHONY: help demo test lint setup setup-window wheel samples clean
+
+help:
+	@echo "make demo    detect landmarks on the sample images, into out/demo"
+	@echo "make test    run all tests (ARGS='-k geometry' for some)"
+	@echo "make lint    ruff, mypy and the plugin's manifest"
+	@echo "make wheel   build the wheel and the source distribution, into dist"
+	@echo "make samples draw sample_data anew"
+	@echo "make clean   remove what was built, keep $(VENV)"
+
+setup:
+	@$(PYTHON) scripts/setup_env.py --venv $(VENV)
+
+setup-window:
+	@$(PYTHON) scripts/setup_env.py --venv $(VENV) --window
+
+demo: setup
+	@$(RUN) -m napari_oneshot_lmk demo --out out/demo --overwrite
+
+test: setup-window
+	@$(RUN) -m pytest $(ARGS)
+
+lint: setup
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(VENV)/bin/npe2 validate napari_oneshot_lmk/napari.yaml
+
+wheel: setup
+	@rm -rf dist
+	$(RUN) -m build
+
+samples: setup
+	$(RUN) -m napari_oneshot_lmk.phantoms --out sample_data
+
+clean:
+	rm -rf build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis
