@@ -1,0 +1,1 @@
+"""Methods run over folders of images with known landmarks, and the speed."""

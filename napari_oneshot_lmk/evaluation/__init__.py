@@ -1,0 +1,1 @@
+"""Errors of found landmarks, summarised, tabulated and drawn."""

@@ -1,0 +1,161 @@
+"""Which predicted image belongs to which image of the truth."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.landmarks.landmark import Landmarks
+
+# Endings of two parts: the stem of "a.nii.gz" is "a", not "a.nii".
+DOUBLE_SUFFIXES = (".nii.gz", ".mrk.json")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The predicted and the true landmarks of one image."""
+
+    predicted: Landmarks
+    truth: Landmarks
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Pairs in the order of the truth, and what found no partner.
+
+    Parameters
+    ----------
+    pairs : tuple of Pair
+        One for each image that stands on both sides.
+    unmatched_predicted, unmatched_truth : tuple of str
+        Image names that stand on one side only.
+    """
+
+    pairs: tuple[Pair, ...]
+    unmatched_predicted: tuple[str, ...] = ()
+    unmatched_truth: tuple[str, ...] = ()
+
+
+def stem(image: str) -> str:
+    """Return a file name without folders and ending.
+
+    Parameters
+    ----------
+    image : str
+        As it stands in an ``image`` column; both kinds of slash are folders.
+    """
+    name = PurePosixPath(image.replace("\\", "/")).name
+    for suffix in DOUBLE_SUFFIXES:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return PurePosixPath(name).stem
+
+
+def pair_images(predicted: Sequence[Landmarks], truth: Sequence[Landmarks]) -> Pairing:
+    """Pair images by name, and those without the same name by stem.
+
+    Parameters
+    ----------
+    predicted, truth : sequence of Landmarks
+        One entry an image; ``Landmarks.image`` is the name.
+
+    Raises
+    ------
+    UsageError
+        If a name stands twice on one side, if a stem that is needed could mean
+        several images, or if no image stands on both sides.
+    """
+    predicted_by_name = _by_name(predicted, "predicted")
+    truth_by_name = _by_name(truth, "true")
+    partner = {name: name for name in truth_by_name if name in predicted_by_name}
+
+    predicted_stems = _by_stem(predicted_by_name)
+    truth_stems = _by_stem(truth_by_name)
+    taken = set(partner.values())
+    for name in truth_by_name:
+        candidates = predicted_stems.get(stem(name), [])
+        if name in partner or not set(candidates) - taken:
+            continue
+        # An image that already has a partner of the same name still makes its
+        # stem ambiguous: "001.jpg" may be the copy of "a/001.jpg" or "b/001.jpg".
+        if len(candidates) > 1 or len(truth_stems[stem(name)]) > 1:
+            raise UsageError(
+                f"{_listed(truth_stems[stem(name)])} of the truth and "
+                f"{_listed(candidates)} of the predictions share the name "
+                f"{stem(name)!r}, so it is not clear which belong together",
+                remedy="write the same file names, with their folders, in both files",
+            )
+        partner[name] = candidates[0]
+
+    pairs = [
+        Pair(predicted_by_name[partner[name]], truth_by_name[name])
+        for name in truth_by_name
+        if name in partner
+    ]
+    if not pairs:
+        raise UsageError(
+            f"no image stands in both files (predicted: "
+            f"{_listed(predicted_by_name)}; truth: {_listed(truth_by_name)})",
+            remedy="check that the image columns hold the same file names",
+        )
+    used = set(partner.values())
+    return Pairing(
+        tuple(pairs),
+        tuple(name for name in predicted_by_name if name not in used),
+        tuple(name for name in truth_by_name if name not in partner),
+    )
+
+
+def find_image(images: Sequence[Landmarks], name: str) -> Landmarks | None:
+    """Return the landmarks of the image called ``name``, None where there are none.
+
+    Parameters
+    ----------
+    images : sequence of Landmarks
+        One entry an image.
+    name : str
+        A file name; the same rules as in `pair_images` hold.
+
+    Raises
+    ------
+    UsageError
+        If several entries share the stem of ``name``.
+    """
+    by_name = _by_name(images, "given")
+    if name in by_name:
+        return by_name[name]
+    candidates = _by_stem(by_name).get(stem(name), [])
+    if len(candidates) > 1:
+        raise UsageError(
+            f"{_listed(candidates)} all could be the image {name!r}",
+            remedy="write its full file name in the image column",
+        )
+    return by_name[candidates[0]] if candidates else None
+
+
+def _by_name(images: Sequence[Landmarks], side: str) -> dict[str, Landmarks]:
+    named: dict[str, Landmarks] = {}
+    for landmarks in images:
+        if landmarks.image in named:
+            raise UsageError(
+                f"the {side} landmarks of image {landmarks.image!r} stand twice",
+                remedy="keep one of the two",
+            )
+        named[landmarks.image] = landmarks
+    return named
+
+
+def _by_stem(names: Iterable[str]) -> dict[str, list[str]]:
+    stems: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        stems[stem(name)].append(name)
+    return stems
+
+
+def _listed(names: Iterable[str], most: int = 3) -> str:
+    names = list(names)
+    shown = ", ".join(repr(name) for name in names[:most]) or "none"
+    return f"{shown}, …" if len(names) > most else shown

@@ -1,0 +1,214 @@
+"""The result of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from napari_oneshot_lmk.evaluation.accuracy import (
+    REPLICATES,
+    Accuracy,
+    Floats,
+    Intervals,
+    accuracy,
+    bootstrap_intervals,
+)
+from napari_oneshot_lmk.evaluation.errors import ErrorTable, Outcome, measure_errors
+from napari_oneshot_lmk.evaluation.pairing import Pairing, pair_images
+from napari_oneshot_lmk.landmarks.landmark import Landmarks
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Accuracy and intervals of one scoring, overall and per landmark."""
+
+    overall: Accuracy
+    overall_ci95: Intervals
+    per_landmark: dict[str, Accuracy]
+    per_landmark_ci95: dict[str, Intervals]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that an evaluation says.
+
+    Parameters
+    ----------
+    table : ErrorTable
+        The errors themselves.
+    native : Scoring
+        At the images' own resolution.
+    grid384 : Scoring, optional
+        On the grid of the published tables; None where image sizes are unknown.
+    unmatched : dict
+        ``predicted``, ``truth``: image names on one side only;
+        ``predicted_landmarks``, ``truth_landmarks``: landmark names.
+    provenance : dict
+        ``methods``, ``encoders``, ``templates`` of the predictions.
+    seed, replicates : int
+        Of the bootstrap.
+    """
+
+    table: ErrorTable
+    native: Scoring
+    grid384: Scoring | None
+    unmatched: dict[str, list[str]]
+    provenance: dict[str, list[str]] = field(default_factory=dict)
+    seed: int = 0
+    replicates: int = REPLICATES
+
+    def scoring(self, name: str) -> Scoring | None:
+        """Return the scoring called ``"native"`` or ``"grid384"``."""
+        return {"native": self.native, "grid384": self.grid384}[name]
+
+    @property
+    def grid384_reason(self) -> str | None:
+        """Say why there is no score on the 384 grid; None where there is one."""
+        unknown = self.table.sizes_unknown
+        if not unknown:
+            return None
+        return (
+            f"neither file says the size in pixels of {len(unknown)} of "
+            f"{len(self.table.images)} images (columns height_px, width_px)"
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Return the content of ``summary.json``.
+
+        ``native``, ``grid384`` and ``per_landmark`` (native) have fixed names;
+        ``grid384`` is None where image sizes are unknown, ``grid384_reason``
+        then says so. The other keys say how the numbers came about.
+        """
+        grid = self.grid384
+        return {
+            "native": self.native.overall.as_dict(),
+            "grid384": grid.overall.as_dict() if grid else None,
+            "grid384_reason": self.grid384_reason,
+            "per_landmark": _dicts(self.native.per_landmark),
+            "per_landmark_grid384": _dicts(grid.per_landmark) if grid else None,
+            "ci95": {
+                "native": self.native.overall_ci95.as_dict(),
+                "grid384": grid.overall_ci95.as_dict() if grid else None,
+                "per_landmark": _dicts(self.native.per_landmark_ci95),
+                "per_landmark_grid384": (
+                    _dicts(grid.per_landmark_ci95) if grid else None
+                ),
+            },
+            "bootstrap": {
+                "resampled": "images",
+                "interval": "percentile",
+                "replicates": self.replicates,
+                "seed": self.seed,
+            },
+            "images": len(self.table.images),
+            "outcomes": {str(o): self.table.count(o) for o in Outcome},
+            "unmatched": self.unmatched,
+            "spacing_source": sorted(str(s) for s in self.table.spacing_sources),
+            **self.provenance,
+        }
+
+    def without(self, images: Sequence[str]) -> Report:
+        """Return the report of the same evaluation without some images."""
+        return make_report(
+            self.table.without(images),
+            unmatched=self.unmatched,
+            provenance=self.provenance,
+            seed=self.seed,
+            replicates=self.replicates,
+        )
+
+
+def evaluate(
+    predicted: Sequence[Landmarks],
+    truth: Sequence[Landmarks],
+    *,
+    spacing_mm_yx: float | tuple[float, float] | None = None,
+    seed: int = 0,
+    replicates: int = REPLICATES,
+) -> Report:
+    """Compare found landmarks with true ones.
+
+    Parameters
+    ----------
+    predicted, truth : sequence of Landmarks
+        One entry an image, paired by name, then by stem.
+    spacing_mm_yx : float or pair of float, optional
+        Millimetres per pixel of all images; otherwise the files say it.
+    seed, replicates : int
+        Of the bootstrap.
+
+    Raises
+    ------
+    UsageError
+        If images cannot be paired without doubt, or nothing can be compared.
+    GeometryError
+        If a pixel spacing is unknown or senseless, or sizes contradict.
+    """
+    pairing = pair_images(predicted, truth)
+    return make_report(
+        measure_errors(pairing, spacing_mm_yx),
+        unmatched=_unmatched(pairing),
+        provenance=_provenance(pairing),
+        seed=seed,
+        replicates=replicates,
+    )
+
+
+def make_report(
+    table: ErrorTable,
+    *,
+    unmatched: dict[str, list[str]] | None = None,
+    provenance: dict[str, list[str]] | None = None,
+    seed: int = 0,
+    replicates: int = REPLICATES,
+) -> Report:
+    """Summarise a table of errors; see `evaluate`."""
+    grid = table.grid384_mm()
+
+    def scored(errors_mm: Floats) -> Scoring:
+        columns = {n: errors_mm[:, [i]] for i, n in enumerate(table.landmarks)}
+
+        def intervals(part: Floats) -> Intervals:
+            return bootstrap_intervals(part, replicates=replicates, seed=seed)
+
+        return Scoring(
+            accuracy(errors_mm),
+            intervals(errors_mm),
+            {name: accuracy(column) for name, column in columns.items()},
+            {name: intervals(column) for name, column in columns.items()},
+        )
+
+    return Report(
+        table,
+        scored(table.native_mm()),
+        None if grid is None else scored(grid),
+        unmatched or {},
+        provenance or {},
+        seed,
+        replicates,
+    )
+
+
+def _unmatched(pairing: Pairing) -> dict[str, list[str]]:
+    predicted = dict.fromkeys(n for p in pairing.pairs for n in p.predicted.names)
+    truth = dict.fromkeys(n for p in pairing.pairs for n in p.truth.names)
+    return {
+        "predicted": list(pairing.unmatched_predicted),
+        "truth": list(pairing.unmatched_truth),
+        "predicted_landmarks": [name for name in predicted if name not in truth],
+        "truth_landmarks": [name for name in truth if name not in predicted],
+    }
+
+
+def _provenance(pairing: Pairing) -> dict[str, list[str]]:
+    sources = [pair.predicted.provenance for pair in pairing.pairs]
+    return {
+        "methods": sorted({s.method for s in sources if s.method}),
+        "encoders": sorted({s.encoder for s in sources if s.encoder}),
+        "templates": sorted({s.template for s in sources if s.template}),
+    }
+
+
+def _dicts(parts: dict[str, Any]) -> dict[str, Any]:
+    return {name: part.as_dict() for name, part in parts.items()}
