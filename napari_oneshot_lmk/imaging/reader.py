@@ -1,0 +1,100 @@
+"""From an image file to a radiograph."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_oneshot_lmk.errors import GeometryError, OneshotError
+from napari_oneshot_lmk.geometry import Geometry, checked_spacing
+from napari_oneshot_lmk.imaging.radiograph import Radiograph
+
+
+def read_radiograph(
+    path: str | Path,
+    *,
+    spacing_mm_yx: float | tuple[float, float] | None = None,
+    slice_index: int | None = None,
+) -> Radiograph:
+    """Read a two-dimensional grey image with its geometry.
+
+    Parameters
+    ----------
+    path : str or Path
+        DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG or BMP.
+    spacing_mm_yx : float or pair of float, optional
+        Millimetres between pixel centres, (row, column); it goes before what
+        the file states. Without it and without a statement in the file the
+        spacing is unknown.
+    slice_index : int, optional
+        Slice or frame of a volume, from 0.
+
+    Returns
+    -------
+    Radiograph
+        Named like the file. Colour is turned to grey, MONOCHROME1 inverted,
+        rescale slope and intercept applied.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read, or holds no picture with any contrast.
+    GeometryError
+        If a spacing, given or stated, makes no sense.
+    """
+    # MONAI and SimpleITK take seconds to load, which --help does not need.
+    from napari_oneshot_lmk.imaging.simpleitk_reader import SimpleITKReader
+
+    path = Path(path).expanduser()
+    given = checked_spacing(spacing_mm_yx)
+    try:
+        loaded = _loader()(path, reader=SimpleITKReader(slice_index))
+        meta = loaded.meta
+        pixels = np.ascontiguousarray(loaded.numpy().T)
+        geometry = Geometry(
+            (pixels.shape[0], pixels.shape[1]),
+            origin_lps_mm=tuple(meta["origin_lps_mm"]),
+            row_axis_lps=tuple(meta["row_axis_lps"]),
+            column_axis_lps=tuple(meta["column_axis_lps"]),
+        )
+        geometry = geometry.with_spacing(_stated(meta) if given is None else given)
+        return Radiograph(pixels, geometry, path.name, path)
+    except OneshotError as error:
+        # Radiograph knows the name only; a user needs the whole path.
+        raise type(error)(error.what, file=path, remedy=error.remedy) from error
+
+
+@lru_cache(maxsize=1)
+def _loader() -> Any:
+    """Return MONAI's loader; making one looks for many optional packages.
+
+    It reports each of them that is missing or has no GPU, though none is used.
+    """
+    from monai.transforms import LoadImage
+
+    gpu_plugin = logging.getLogger("monai.data.nvimgcodec_pydicom_plugin")
+    level = gpu_plugin.level
+    gpu_plugin.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return LoadImage(image_only=True, dtype=np.float32)
+    finally:
+        gpu_plugin.setLevel(level)
+
+
+def _stated(meta: dict[str, Any]) -> tuple[float, float] | None:
+    """Return the spacing in the file, refusing one that makes no sense."""
+    stated = meta["spacing_mm_yx"]
+    try:
+        return checked_spacing(stated)
+    except GeometryError as error:
+        raise GeometryError(
+            f"the file states a {error.what}",
+            remedy="give the right one in millimetres per pixel (--spacing)",
+        ) from error

@@ -1,0 +1,138 @@
+"""From what a user typed to the image files that are meant."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.imaging.file_kind import FileKind, file_kind, has_image_suffix
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image file and the name that it carries in tables.
+
+    Parameters
+    ----------
+    path : Path
+        Where it lies.
+    name : str
+        Its file name, or the path below the given folder where file names
+        repeat; always with forward slashes.
+    """
+
+    path: Path
+    name: str
+
+
+def find_images(sources: Sequence[str | Path]) -> tuple[ImageFile, ...]:
+    """Find the image files that files, folders and patterns stand for.
+
+    Parameters
+    ----------
+    sources : sequence of str or Path
+        Files are taken whatever their name. Folders are searched with all
+        their subfolders for names that end like an image, and for DICOM files
+        without a suffix. Patterns (``*``, ``?``, ``[…]``, ``**``) likewise.
+
+    Returns
+    -------
+    tuple of ImageFile
+        Each file once, in natural order (``2.png`` before ``10.png``).
+
+    Raises
+    ------
+    UsageError
+        If a source does not exist, or there is no image in any.
+    """
+    found: dict[Path, Path] = {}
+    for source in sources:
+        base, paths = _expand(source)
+        for path in paths:
+            found.setdefault(path.absolute(), base)
+    if not found:
+        raise UsageError(
+            f"there is no image in {', '.join(str(s) for s in sources) or 'nothing'}",
+            remedy="name image files, or folders that hold some",
+        )
+    names = _names(found)
+    files = (ImageFile(path, names[path]) for path in found)
+    return tuple(sorted(files, key=lambda file: _natural(file.name)))
+
+
+def _expand(source: str | Path) -> tuple[Path, list[Path]]:
+    """Return the given folder and the files that a source stands for."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path, sorted(_images_below(path))
+    if path.is_file():
+        return path.parent, [path]
+    pattern = str(path)
+    if not glob.has_magic(pattern):
+        raise UsageError(
+            "there is no such file or folder", file=source, remedy="check the path"
+        )
+    fixed = []
+    for part in path.parts:
+        if glob.has_magic(part):
+            break
+        fixed.append(part)
+    paths: list[Path] = []
+    for hit in sorted(glob.glob(pattern, recursive=True)):
+        match = Path(hit)
+        if match.is_dir():
+            paths.extend(sorted(_images_below(match)))
+        elif _is_image(match):
+            paths.append(match)
+    return Path(*fixed) if fixed else Path(), paths
+
+
+def _images_below(folder: Path) -> Iterable[Path]:
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            path = Path(root, name)
+            if not name.startswith(".") and _is_image(path):
+                yield path
+
+
+def _is_image(path: Path) -> bool:
+    """Go by the name; look inside only where DICOM files have no suffix."""
+    if has_image_suffix(path):
+        return True
+    # Scanners name files by number or by UID: "IM000001", "1.2.840.10008.5".
+    if path.name == "DICOMDIR" or not re.fullmatch(r"(\.\d+)?", path.suffix):
+        return False
+    try:
+        return file_kind(path) is FileKind.DICOM
+    except OSError:
+        return False
+
+
+def _names(found: dict[Path, Path]) -> dict[Path, str]:
+    """Give every file the shortest of three names that is its own."""
+    names = {path: path.name for path in found}
+    candidates = (
+        lambda path: Path(os.path.relpath(path, found[path])).as_posix(),
+        lambda path: path.as_posix(),
+    )
+    for candidate in candidates:
+        counts = Counter(names.values())
+        for path, name in names.items():
+            if counts[name] > 1:
+                names[path] = candidate(path)
+    return names
+
+
+def _natural(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
+    parts = re.split(r"(\d+)", name.casefold())
+    key = tuple(
+        (1, 0, p) if i % 2 == 0 else (0, int(p), "") for i, p in enumerate(parts)
+    )
+    return key, name

@@ -1,0 +1,228 @@
+"""Named lists of landmarks: those that come along and those that users bring."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_oneshot_lmk.errors import LandmarkError
+from napari_oneshot_lmk.landmarks.landmark import Landmarks
+
+
+@dataclass(frozen=True)
+class NamedLandmark:
+    """A landmark that is yet to be placed.
+
+    Parameters
+    ----------
+    name : str
+        Unique in its list.
+    description : str
+        Where to place it.
+    """
+
+    name: str
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the name."""
+        if not self.name or self.name != self.name.strip():
+            raise LandmarkError(f"{self.name!r} is not a landmark name")
+
+
+@dataclass(frozen=True)
+class NamedList:
+    """Landmarks in the order in which they are placed.
+
+    Parameters
+    ----------
+    title : str
+        What the list is called where a user picks one.
+    landmarks : tuple of NamedLandmark
+        At least one.
+
+    Raises
+    ------
+    LandmarkError
+        If the list is empty or a name stands twice.
+    """
+
+    title: str
+    landmarks: tuple[NamedLandmark, ...]
+
+    def __post_init__(self) -> None:
+        """Check that there are names and that each is unique."""
+        object.__setattr__(self, "landmarks", tuple(self.landmarks))
+        if not self.landmarks:
+            raise LandmarkError(
+                "the list names no landmark", remedy="write one name on each line"
+            )
+        seen: set[str] = set()
+        for landmark in self.landmarks:
+            if landmark.name in seen:
+                raise LandmarkError(
+                    f"landmark {landmark.name!r} stands twice in the list",
+                    remedy="rename or remove one of the two",
+                )
+            seen.add(landmark.name)
+
+    def __len__(self) -> int:
+        return len(self.landmarks)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, in order."""
+        return tuple(landmark.name for landmark in self.landmarks)
+
+
+ISBI19_CEPHALOGRAM = NamedList(
+    "ISBI 2015 lateral cephalogram (19)",
+    tuple(
+        NamedLandmark(name, description)
+        for name, description in (
+            ("sella", "centre of the pituitary fossa"),
+            ("nasion", "front end of the suture between frontal and nasal bone"),
+            ("orbitale", "lowest point of the lower rim of the orbit"),
+            ("porion", "highest point of the bony ear canal"),
+            ("subspinale_A", "deepest point of the curve in front of the upper jaw"),
+            (
+                "supramentale_B",
+                "deepest point of the curve in front of the lower jaw",
+            ),
+            ("pogonion", "foremost point of the bony chin"),
+            ("menton", "lowest point of the bony chin"),
+            ("gnathion", "point of the bony chin halfway from pogonion to menton"),
+            ("gonion", "point of the jaw angle farthest back and down"),
+            ("lower_incisal_incision", "tip of the foremost lower incisor"),
+            ("upper_incisal_incision", "tip of the foremost upper incisor"),
+            ("upper_lip", "foremost point of the upper lip"),
+            ("lower_lip", "foremost point of the lower lip"),
+            ("subnasale", "where the base of the nose meets the upper lip"),
+            ("soft_tissue_pogonion", "foremost point of the skin over the chin"),
+            ("posterior_nasal_spine", "rear end of the bony palate"),
+            ("anterior_nasal_spine", "front tip of the bony palate"),
+            (
+                "articulare",
+                "where the rear edge of the jaw crosses the base of the skull",
+            ),
+        )
+    ),
+)
+"""The landmarks of the ISBI 2015 challenge, in its order, in our own words."""
+
+
+def numbered(count: int) -> NamedList:
+    """Return the list "01", "02", … with ``count`` names of the same width.
+
+    Raises
+    ------
+    LandmarkError
+        If ``count`` is less than one.
+    """
+    width = max(2, len(str(count)))
+    landmarks = (NamedLandmark(f"{n:0{width}d}") for n in range(1, count + 1))
+    return NamedList(f"numbered (1 to {count})", tuple(landmarks))
+
+
+def shipped_lists() -> tuple[NamedList, ...]:
+    """Return the lists that come with the package."""
+    return ISBI19_CEPHALOGRAM, numbered(10)
+
+
+def parse_names(text: str, title: str = "own list") -> NamedList:
+    """Read a list that somebody typed or pasted.
+
+    Parameters
+    ----------
+    text : str
+        One name on each line, with a description after a tab or ``": "`` where
+        wanted; or a single line of names separated by commas or semicolons.
+        Empty lines and lines that start with ``#`` are passed over.
+    title : str
+        What to call the list.
+
+    Raises
+    ------
+    LandmarkError
+        If there is no name, or one stands twice.
+    """
+    lines = [line.strip() for line in text.removeprefix("\ufeff").splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    if len(lines) == 1 and "\t" not in lines[0] and ": " not in lines[0]:
+        lines = [part.strip() for part in re.split(r"[,;]", lines[0]) if part.strip()]
+    landmarks = []
+    for line in lines:
+        name, _, description = re.sub(r"\t|:\s+", "\0", line, count=1).partition("\0")
+        landmarks.append(NamedLandmark(name.strip(), description.strip()))
+    return NamedList(title, tuple(landmarks))
+
+
+def read_names(path: str | Path) -> NamedList:
+    """Read a list of names from a text file, a landmark file or a template.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.txt`` as in :func:`parse_names`; ``.csv`` with a ``landmark`` column,
+        or with names in the first column and descriptions in the second; any
+        landmark file; a template folder.
+
+    Raises
+    ------
+    LandmarkError, TemplateError
+        If the file cannot be read or names nothing.
+    """
+    # These two make landmarks; here only their names are wanted.
+    from napari_oneshot_lmk.landmarks.files import is_landmark_file, read_landmarks
+    from napari_oneshot_lmk.landmarks.template import Template, is_template
+
+    path = Path(path)
+    if is_template(path):
+        return _names_of(path, Template.load(path).landmarks)
+    if path.suffix.lower() != ".csv" and is_landmark_file(path):
+        return _names_of(path, *read_landmarks(path))
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LandmarkError(
+            "cannot be read as text", file=path, remedy="save it as UTF-8 text"
+        ) from error
+    try:
+        if path.suffix.lower() != ".csv":
+            return parse_names(text, path.stem)
+        return NamedList(path.stem, _names_in_table(text))
+    except LandmarkError as error:
+        raise error.about(path) from error
+
+
+def _names_of(path: Path, *sets: Landmarks) -> NamedList:
+    """Return every name once, in order of first appearance."""
+    points = {point.name: point for points in sets for point in points}
+    landmarks = (NamedLandmark(p.name, p.description) for p in points.values())
+    return NamedList(path.stem.removesuffix(".mrk"), tuple(landmarks))
+
+
+def _names_in_table(text: str) -> tuple[NamedLandmark, ...]:
+    """Read names from a table with a ``landmark`` column, or from the first one."""
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    rows = [row for row in csv.reader(text.splitlines(), delimiter=separator) if row]
+    header = [field.strip().lower() for field in rows[0]] if rows else []
+    name_column, description_column = 0, 1
+    for title in ("landmark", "name"):
+        if title in header:
+            name_column = header.index(title)
+            description_column = (
+                header.index("description") if "description" in header else len(header)
+            )
+            rows = rows[1:]
+            break
+    names: dict[str, NamedLandmark] = {}
+    for row in rows:
+        row = [field.strip() for field in row] + [""] * len(header)
+        name = row[name_column]
+        description = (row[description_column:] or [""])[0]
+        if name:
+            names.setdefault(name, NamedLandmark(name, description))
+    return tuple(names.values())

@@ -1,0 +1,237 @@
+"""A template: one annotated image, all that instant detection needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_oneshot_lmk.errors import LandmarkError, OneshotError, TemplateError
+from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.landmarks.record import (
+    geometry_from_record,
+    geometry_to_record,
+    landmarks_from_record,
+    landmarks_to_record,
+)
+from napari_oneshot_lmk.output import written
+
+SCHEMA_VERSION = 1
+DESCRIPTION_FILE = "template.json"
+PIXELS_FILE = "image.npz"
+
+
+def is_template(path: str | Path) -> bool:
+    """Say whether ``path`` is a template's folder, or the description in it."""
+    path = Path(path)
+    if path.name == DESCRIPTION_FILE:
+        return path.is_file()
+    return (path / DESCRIPTION_FILE).is_file()
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """An image with its landmarks, on the disk a folder that can be moved.
+
+    Parameters
+    ----------
+    image : Radiograph
+        Pixels and geometry.
+    landmarks : Landmarks
+        At least one of them placed, all placed ones inside the image.
+    name : str
+        Stands in the provenance of what is detected with it.
+
+    See Also
+    --------
+    Template.create : checks what a user gives.
+    """
+
+    image: Radiograph
+    landmarks: Landmarks
+    name: str
+
+    @classmethod
+    def create(
+        cls, image: Radiograph, landmarks: Landmarks, name: str = ""
+    ) -> Template:
+        """Make a template from an image and the landmarks on it.
+
+        Parameters
+        ----------
+        image : Radiograph
+            The annotated image.
+        landmarks : Landmarks
+            Positions in that image's own pixels.
+        name : str
+            By default the image's file name without its suffix.
+
+        Raises
+        ------
+        TemplateError
+            If no landmark is placed, or they belong to an image of another size.
+        LandmarkError
+            If a landmark lies outside the image.
+        """
+        placed = landmarks.placed
+        if not placed:
+            raise TemplateError(
+                "a template needs at least one placed landmark",
+                file=image.name or None,
+                remedy="place one",
+            )
+        geometry = landmarks.geometry
+        if geometry and geometry.image_shape_yx != image.geometry.image_shape_yx:
+            raise TemplateError(
+                f"the landmarks were placed on an image of "
+                f"{_size(geometry.image_shape_yx)} pixels, this one has "
+                f"{_size(image.geometry.image_shape_yx)}",
+                file=image.name or None,
+                remedy="use the image that they belong to",
+            )
+        inside = image.geometry.contains(landmarks.with_points(placed).positions_yx)
+        outside = [p for p, is_in in zip(placed, inside, strict=True) if not is_in]
+        if outside:
+            where = ", ".join(
+                f"{p.name} (x {p.position_yx[1]:g}, y {p.position_yx[0]:g})"
+                for p in outside
+                if p.position_yx is not None
+            )
+            raise LandmarkError(
+                f"outside the image of {_size(image.geometry.image_shape_yx)} pixels "
+                f"(width x height): {where}",
+                file=image.name or None,
+                remedy="correct the positions, or use the image that they belong to",
+            )
+        landmarks = replace(
+            landmarks, geometry=image.geometry, image=image.name or landmarks.image
+        )
+        return cls(image, landmarks, name or Path(image.name).stem or "template")
+
+    @cached_property
+    def content_sha256(self) -> str:
+        """Hash of pixels, geometry, landmarks and name; the same everywhere."""
+        return _content_sha256(self._description(), self.image.pixels)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write the template as a folder.
+
+        Raises
+        ------
+        OutputError
+            If the folder exists or cannot be written.
+        """
+        description = {**self._description(), "content_sha256": self.content_sha256}
+        with written(Path(folder), overwrite=overwrite, folder=True) as partial:
+            text = json.dumps(description, indent=1, ensure_ascii=False)
+            (partial / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
+            pixels = _without_loss(self.image.pixels)
+            np.savez_compressed(partial / PIXELS_FILE, pixels=pixels)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Template:
+        """Read a template's folder, or the description in it.
+
+        Raises
+        ------
+        TemplateError
+            If it is none, is damaged or was changed, or comes from a newer
+            version of this program.
+        """
+        folder = Path(path)
+        if folder.name == DESCRIPTION_FILE:
+            folder = folder.parent
+        description = _read_description(folder)
+        pixels = _read_pixels(folder)
+        try:
+            geometry = geometry_from_record(description["geometry"])
+            name = str(description["name"])
+            image = Radiograph(pixels, geometry, description["landmarks"]["image"])
+            landmarks = landmarks_from_record(description["landmarks"], geometry)
+            template = cls.create(image, landmarks, name)
+        except (OneshotError, KeyError, TypeError, ValueError) as error:
+            raise TemplateError(
+                f"the template makes no sense ({error})",
+                file=folder,
+                remedy="save it again from its image",
+            ) from error
+        if description.get("content_sha256") != template.content_sha256:
+            raise TemplateError(
+                "the template was changed or damaged since it was saved",
+                file=folder,
+                remedy="copy it again, or save it again from its image",
+            )
+        return template
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "name": self.name,
+            "geometry": geometry_to_record(self.image.geometry),
+            "landmarks": landmarks_to_record(self.landmarks),
+        }
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    try:
+        text = (folder / DESCRIPTION_FILE).read_text(encoding="utf-8")
+        description = json.loads(text)
+    except OSError as error:
+        raise TemplateError(
+            f"is not a template, there is no readable {DESCRIPTION_FILE} in it",
+            file=folder,
+            remedy="make one with oneshot-lmk template, or in the dock",
+        ) from error
+    except ValueError as error:
+        raise TemplateError(
+            f"{DESCRIPTION_FILE} is damaged", file=folder, remedy="copy it again"
+        ) from error
+    version = description.get("schema_version") if isinstance(description, dict) else 0
+    if version != SCHEMA_VERSION:
+        raise TemplateError(
+            f"the template has the version {version}, this program reads "
+            f"{SCHEMA_VERSION}",
+            file=folder,
+            remedy="update napari-oneshot-lmk",
+        )
+    return dict(description)
+
+
+def _read_pixels(folder: Path) -> NDArray[np.float32]:
+    try:
+        with np.load(folder / PIXELS_FILE, allow_pickle=False) as arrays:
+            return np.asarray(arrays["pixels"], dtype=np.float32)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise TemplateError(
+            f"{PIXELS_FILE} is missing or damaged", file=folder, remedy="copy it again"
+        ) from error
+
+
+def _content_sha256(description: dict[str, Any], pixels: NDArray[np.float32]) -> str:
+    text = json.dumps(description, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode("ascii"))
+    digest.update(np.ascontiguousarray(pixels, dtype="<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _without_loss(pixels: NDArray[np.float32]) -> NDArray[Any]:
+    """Return whole grey values as small integers: a fourth of the file."""
+    for dtype in (np.uint8, np.uint16, np.int16):
+        limits = np.iinfo(dtype)
+        if limits.min <= pixels.min() and pixels.max() <= limits.max:
+            small = pixels.astype(dtype)
+            if np.array_equal(small, pixels):
+                return small
+    return pixels
+
+
+def _size(shape_yx: tuple[int, int]) -> str:
+    return f"{shape_yx[1]} x {shape_yx[0]}"

@@ -1,0 +1,234 @@
+"""Results reach their place whole or not at all.
+
+Everything is written beside its place under a hidden name and renamed at the
+end, so a full disk or a stopped process never leaves half a file behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from napari_oneshot_lmk.errors import OutputError
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+_CHOOSE_ANOTHER = "choose another name or pass --overwrite"
+
+
+@contextmanager
+def written(
+    path: Path, *, overwrite: bool = False, folder: bool = False
+) -> Iterator[Path]:
+    """Give a place to write to; what lies there at the end becomes ``path``.
+
+    Parameters
+    ----------
+    path : Path
+        Where the result goes. Missing parent folders are made.
+    overwrite : bool
+        Replace what is there. Of an existing folder, only what the new one
+        holds too is replaced: anything else in it stays.
+    folder : bool
+        The result is a folder; the yielded path is one already.
+
+    Yields
+    ------
+    Path
+        Beside ``path``, with the same suffixes.
+
+    Raises
+    ------
+    OutputError
+        If ``path`` exists and may not be replaced, the place cannot be written
+        to, or there is no room left.
+    """
+    path = Path(path)
+    # A link is followed: replacing the link itself would surprise its owner.
+    target = Path(os.path.realpath(path))
+    _check_free(path, target, overwrite=overwrite, folder=folder)
+    made = _make_parents(path, target.parent)
+    partial = _hidden_beside(target)
+    try:
+        _probe(path, target.parent)
+        if folder:
+            partial.mkdir()
+        yield partial
+        _flush_to_disk(partial)
+        # Somebody else may have come first while we were writing.
+        _check_free(path, target, overwrite=overwrite, folder=folder)
+        if folder:
+            _put_folder(partial, target)
+        else:
+            partial.replace(target)
+        _flush_names(target.parent)
+    except BaseException as error:
+        _remove(partial)
+        for parent in made:
+            with suppress(OSError):
+                parent.rmdir()
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise OutputError(
+                f"cannot be written ({error.strerror})",
+                file=path,
+                remedy="free some space or choose another place",
+            ) from error
+        raise
+
+
+def check_writable(path: Path, *, overwrite: bool = False) -> None:
+    """Raise now what :func:`written` would raise after long work.
+
+    Parameters
+    ----------
+    path : Path
+        A file or folder to be made later. Nothing is left on the disk.
+    overwrite : bool
+        As for :func:`written`.
+
+    Raises
+    ------
+    OutputError
+        If ``path`` exists and may not be replaced, or cannot be written.
+    """
+    path = Path(path)
+    target = Path(os.path.realpath(path))
+    _check_free(path, target, overwrite=overwrite, folder=target.is_dir())
+    parent = target.parent
+    while not parent.exists():
+        parent = parent.parent
+    _probe(path, parent)
+
+
+def _check_free(path: Path, target: Path, *, overwrite: bool, folder: bool) -> None:
+    """Refuse a target that may not be replaced."""
+    if not target.exists():
+        return
+    if target.is_dir():
+        if not folder:
+            raise OutputError(
+                "is a folder, not a file", file=path, remedy="add a file name"
+            )
+        if not overwrite and any(target.iterdir()):
+            raise OutputError(
+                "this folder exists already", file=path, remedy=_CHOOSE_ANOTHER
+            )
+    elif not target.is_file():
+        raise OutputError(
+            "is a device or a pipe, not a place for a file",
+            file=path,
+            remedy="choose a file name",
+        )
+    elif folder:
+        raise OutputError(
+            "is a file, but the result is a folder",
+            file=path,
+            remedy="choose another name",
+        )
+    elif not overwrite:
+        raise OutputError("exists already", file=path, remedy=_CHOOSE_ANOTHER)
+
+
+def _make_parents(path: Path, parent: Path) -> list[Path]:
+    """Make missing folders; return those made, innermost first."""
+    missing = []
+    while not parent.exists():
+        missing.append(parent)
+        parent = parent.parent
+    made: list[Path] = []
+    try:
+        for folder in reversed(missing):
+            folder.mkdir(exist_ok=True)
+            made.insert(0, folder)
+    except OSError as error:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+        raise _not_writable(path, parent, error) from error
+    return made
+
+
+def _probe(path: Path, parent: Path) -> None:
+    """Try to make a file in ``parent``: permission bits do not tell root or shares."""
+    probe = parent / f".{secrets.token_hex(8)}"
+    try:
+        with probe.open("xb"):
+            pass
+        probe.unlink()
+    except OSError as error:
+        raise _not_writable(path, parent, error) from error
+
+
+def _not_writable(path: Path, parent: Path, error: OSError) -> OutputError:
+    if parent.exists() and not parent.is_dir():
+        what = f"cannot be made because {parent} is a file"
+    else:
+        what = f"cannot be written, {parent} does not allow it ({error.strerror})"
+    return OutputError(what, file=path, remedy="choose a folder that you may write to")
+
+
+def _hidden_beside(target: Path) -> Path:
+    suffixes = "".join(target.suffixes[-2:])
+    return target.with_name(f".{secrets.token_hex(8)}{suffixes}")
+
+
+def _put_folder(partial: Path, target: Path) -> None:
+    """Move a finished folder to its place, keeping foreign files found there."""
+    if not target.exists():
+        partial.rename(target)
+        return
+    aside = _hidden_beside(target)
+    target.rename(aside)
+    try:
+        _adopt(aside, partial)
+        partial.rename(target)
+    except BaseException:
+        # What was adopted comes home with the folder that holds it.
+        if partial.exists():
+            _adopt(partial, aside)
+        aside.rename(target)
+        raise
+    shutil.rmtree(aside)
+
+
+def _adopt(old: Path, new: Path) -> None:
+    """Move into ``new`` every file of ``old`` that it does not have itself."""
+    for entry in sorted(old.iterdir()):
+        counterpart = new / entry.name
+        if not counterpart.exists() and not counterpart.is_symlink():
+            entry.rename(counterpart)
+        elif entry.is_dir() and not entry.is_symlink() and counterpart.is_dir():
+            _adopt(entry, counterpart)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    for file in files:
+        with file.open("r+b") as handle:
+            os.fsync(handle.fileno())
+
+
+def _flush_names(folder: Path) -> None:
+    """Make the renaming itself lasting; Windows has no such call."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        # Some network file systems refuse this on folders; the data is safe.
+        pass
+    finally:
+        os.close(descriptor)
