@@ -1,0 +1,66 @@
+"""What every test shares: a display, no network, no trace in the user's folders."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from virtual_display import virtual_display  # noqa: E402
+
+_open_for_the_session = ExitStack()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the session a display: Qt ends the process where it finds none."""
+    _open_for_the_session.enter_context(virtual_display())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close the display again."""
+    _open_for_the_session.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep caches and settings of the user out of the tests, and theirs out of his.
+
+    Weights in a user's cache would turn the encoder of every test into another.
+    """
+    home = tmp_path_factory.mktemp("user")
+    folders = {
+        "XDG_CACHE_HOME": home / "cache",
+        "XDG_CONFIG_HOME": home / "config",
+        "XDG_DATA_HOME": home / "data",
+        "TORCH_HOME": home / "torch",
+        # Building the list of fonts takes seconds; that cache may stay.
+        "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR")
+        or Path.home() / ".cache" / "matplotlib",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, folder in folders.items():
+            patch.setenv(name, str(folder))
+        patch.setenv("MPLBACKEND", "Agg")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse connections to other machines at once, as a broken cable would."""
+    connect = socket.socket.connect
+
+    def only_here(self: socket.socket, address: object) -> None:
+        remote = self.family in (socket.AF_INET, socket.AF_INET6)
+        if remote and address[0] not in ("127.0.0.1", "::1", "localhost"):  # type: ignore[index]
+            raise OSError(f"the tests have no network: {address}")
+        connect(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", only_here)
