@@ -1,0 +1,231 @@
+"""What the distribution says of itself, and the set-up of a fresh machine."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import entry_points, packages_distributions, version
+from pathlib import Path
+
+import pytest
+import setup_env
+import system_libraries
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import napari_oneshot_lmk
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+HOME = ROOT / "napari_oneshot_lmk"
+QT_BINDINGS = {"pyqt5", "pyqt6", "pyside2", "pyside6", "pyside6-essentials"}
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(text).name) for text in requirements}
+
+
+BASE = names(PROJECT["project"]["dependencies"])
+PROVIDERS = packages_distributions()
+ALL = names(PROJECT["project"]["optional-dependencies"]["all"])
+
+
+def distributions_imported_by(path: Path) -> set[str]:
+    """Return the distributions, not ours and not Python's, that a file imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module or ""]
+        else:
+            continue
+        for module in modules:
+            top = module.split(".")[0]
+            if top in sys.stdlib_module_names or top == "napari_oneshot_lmk":
+                continue
+            found.add(canonicalize_name(PROVIDERS.get(top, [top])[0]))
+    return found
+
+
+# -- metadata -------------------------------------------------------------------
+
+
+def test_version_is_the_same_everywhere() -> None:
+    assert version("napari-oneshot-lmk") == napari_oneshot_lmk.__version__
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## {napari_oneshot_lmk.__version__}" in changelog
+
+
+def test_public_names_exist_and_others_do_not() -> None:
+    for name in napari_oneshot_lmk.__all__:
+        assert getattr(napari_oneshot_lmk, name) is not None
+        assert name in dir(napari_oneshot_lmk)
+    with pytest.raises(AttributeError, match="no attribute 'Detecter'"):
+        _ = napari_oneshot_lmk.Detecter
+
+
+def test_base_brings_neither_napari_nor_qt() -> None:
+    assert not BASE & (QT_BINDINGS | {"napari"})
+
+
+def test_extra_all_brings_napari_with_one_binding() -> None:
+    assert "napari" in ALL
+    assert len(ALL & QT_BINDINGS) == 1
+
+
+def test_napari_finds_manifest_and_hub_finds_plugin() -> None:
+    (manifest,) = (
+        e for e in entry_points(group="napari.manifest") if "oneshot" in e.name
+    )
+    assert manifest.value == "napari_oneshot_lmk:napari.yaml"
+    assert "Framework :: napari" in PROJECT["project"]["classifiers"]
+    assert PROJECT["project"]["license"] == "Apache-2.0"
+    assert (HOME / "py.typed").is_file()
+
+
+def test_manifest_is_valid() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "npe2", "validate", str(HOME / "napari.yaml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_everything_imported_is_declared_and_nothing_else() -> None:
+    napari_side = HOME / "widgets"
+    core: set[str] = set()
+    widgets: set[str] = set()
+    for path in HOME.rglob("*.py"):
+        found = distributions_imported_by(path)
+        if napari_side in path.parents:
+            widgets |= found
+        else:
+            core |= found
+    assert core <= BASE, "the command line would break without napari"
+    assert widgets <= BASE | ALL
+    assert core | widgets >= BASE, "a dependency that nothing imports"
+
+
+@pytest.mark.parametrize("arguments", [["-m", "napari_oneshot_lmk"], []])
+def test_command_answers_with_its_commands(arguments: list[str]) -> None:
+    script = Path(sys.executable).with_name("oneshot-lmk")
+    command = [sys.executable, *arguments] if arguments else [str(script)]
+    done = subprocess.run(
+        [*command, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for name in ("template", "detect", "evaluate", "benchmark", "info", "demo"):
+        assert re.search(rf"\b{name}\b", done.stdout), f"--help does not list {name}"
+
+
+# -- which torch a fresh machine gets ---------------------------------------------
+
+TORCH = f"torch=={setup_env.TORCH}"
+
+
+def test_machine_with_a_card_gets_the_default_build() -> None:
+    (attempt,) = setup_env.torch_attempts("Linux", gpu=True, offered=[setup_env.TORCH])
+    assert TORCH in attempt[1]
+    assert "--index-url" not in attempt[1]
+
+
+def test_cpu_build_of_the_configured_index_is_asked_for_by_name() -> None:
+    offered = [f"{setup_env.TORCH}+cpu", setup_env.TORCH]
+    (attempt,) = setup_env.torch_attempts("Linux", gpu=False, offered=offered)
+    assert f"{TORCH}+cpu" in attempt[1]
+    assert TORCH not in attempt[1]
+
+
+def test_without_a_card_pytorchs_cpu_index_comes_before_cuda() -> None:
+    first, second = setup_env.torch_attempts(
+        "Linux", gpu=False, offered=[setup_env.TORCH]
+    )
+    assert setup_env.CPU_INDEX in first[1]
+    assert "--no-deps" in first[1]
+    assert setup_env.CPU_INDEX not in second[1]
+    assert "several GB" in second[0]
+
+
+def test_a_mac_gets_the_default_build() -> None:
+    (attempt,) = setup_env.torch_attempts("Darwin", gpu=False, offered=[])
+    assert "--index-url" not in attempt[1]
+
+
+def test_torch_pins_satisfy_what_the_package_declares() -> None:
+    declared = {
+        Requirement(text).name: Requirement(text).specifier
+        for text in PROJECT["project"]["dependencies"]
+    }
+    assert setup_env.TORCH in declared["torch"]
+    assert setup_env.TORCHVISION in declared["torchvision"]
+
+
+def test_old_python_starts_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(sys, "version_info", (3, 9, 2))
+    monkeypatch.setattr(
+        setup_env.shutil,
+        "which",
+        lambda name: f"/usr/bin/{name}" if "12" in name else None,
+    )
+    monkeypatch.setattr(setup_env.os, "execv", lambda path, _: started.append(path))
+    with pytest.raises(setup_env.SetupError):
+        # A real execv does not come back; this one does, and finds no other.
+        setup_env.use_new_enough_python()
+    assert started == ["/usr/bin/python3.12"]
+
+
+def test_fingerprint_follows_the_wheel(tmp_path: Path) -> None:
+    wheel = tmp_path / "some.whl"
+    wheel.write_bytes(b"one")
+    first = setup_env.fingerprint(wheel)
+    wheel.write_bytes(b"two")
+    assert setup_env.fingerprint(wheel) != first
+    assert setup_env.fingerprint(None) == setup_env.fingerprint(None)
+
+
+# -- system packages ---------------------------------------------------------------
+
+
+def test_missing_library_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        system_libraries, "loads", lambda library: library != "libxcb-icccm.so.4"
+    )
+    monkeypatch.setattr(system_libraries.sys, "platform", "linux")
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert system_libraries.missing_packages() == ["libxcb-icccm4"]
+
+
+def test_xvfb_is_needed_only_without_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system_libraries, "loads", lambda _: True)
+    monkeypatch.setattr(system_libraries.sys, "platform", "linux")
+    monkeypatch.setattr(system_libraries.shutil, "which", lambda _: None)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert system_libraries.missing_packages() == []
+    monkeypatch.delenv("DISPLAY")
+    assert system_libraries.missing_packages() == ["xvfb"]
+
+
+def test_linker_is_asked_for_real() -> None:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux names libraries like this")
+    assert system_libraries.loads("libc.so.6")
+    assert not system_libraries.loads("libxcb-of-another-world.so.4")
+
+
+def test_without_permission_the_exact_command_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(system_libraries, "apt_prefix", lambda: None)
+    with pytest.raises(
+        system_libraries.SetupError,
+        match=r"sudo apt-get update && sudo apt-get install -y xvfb libegl1",
+    ):
+        system_libraries.install(["xvfb", "libegl1"], "a napari window")
