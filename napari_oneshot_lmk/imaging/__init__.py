@@ -1,0 +1,1 @@
+"""Images: from a file to grey pixels with their geometry, and on to the network."""

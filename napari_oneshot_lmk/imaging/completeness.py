@@ -88,7 +88,7 @@ def _bmp_is_complete(path: Path) -> bool:
     if compression in (0, 3):
         row_bytes = (abs(width) * bits + 31) // 32 * 4
         stated_size = pixels_at + row_bytes * abs(height)
-    return path.stat().st_size >= stated_size
+    return bool(path.stat().st_size >= stated_size)
 
 
 def _nifti_is_complete(path: Path) -> bool:

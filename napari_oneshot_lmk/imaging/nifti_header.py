@@ -30,7 +30,7 @@ def is_gzip(path: Path) -> bool:
 
 def opened(path: Path) -> BinaryIO:
     """Open a file for reading, unpacking it where it is packed."""
-    file = gzip.open(path, "rb") if is_gzip(path) else path.open("rb")
+    file = gzip.open(path) if is_gzip(path) else path.open("rb")  # noqa: SIM115
     return cast(BinaryIO, file)
 
 
@@ -81,11 +81,6 @@ class NiftiHeader:
         dims = self._get("h", 40, 8)
         values = math.prod(int(n) for n in dims[1 : int(dims[0]) + 1])
         return (values * int(self._get("h", 72)[0]) + 7) // 8
-
-    @property
-    def states_unit(self) -> bool:
-        """The unit of length is written in the header."""
-        return self.raw[123] & 7 in _MM_PER_UNIT
 
     def affine_lps(self) -> NDArray[np.float64]:
         """Return the (4, 4) matrix from (i, j, k) to LPS millimetres.

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,8 @@ def find_images(sources: Sequence[str | Path]) -> tuple[ImageFile, ...]:
     for source in sources:
         base, paths = _expand(source)
         for path in paths:
-            found.setdefault(path.absolute(), base)
+            # Not resolve(): the name of a link is the name that the user gave.
+            found.setdefault(Path(os.path.normpath(path.absolute())), base)
     if not found:
         raise UsageError(
             f"there is no image in {', '.join(str(s) for s in sources) or 'nothing'}",
@@ -73,37 +74,34 @@ def _expand(source: str | Path) -> tuple[Path, list[Path]]:
         return path, sorted(_images_below(path))
     if path.is_file():
         return path.parent, [path]
-    pattern = str(path)
-    if not glob.has_magic(pattern):
+    if not glob.has_magic(str(path)):
         raise UsageError(
             "there is no such file or folder", file=source, remedy="check the path"
         )
-    fixed = []
-    for part in path.parts:
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
+    count = next(n for n, part in enumerate(path.parts) if glob.has_magic(part))
+    base = Path(*path.parts[:count])
     paths: list[Path] = []
-    for hit in sorted(glob.glob(pattern, recursive=True)):
-        match = Path(hit)
+    for match in sorted(base.glob(str(Path(*path.parts[count:])))):
         if match.is_dir():
             paths.extend(sorted(_images_below(match)))
         elif _is_image(match):
             paths.append(match)
-    return Path(*fixed) if fixed else Path(), paths
+    return base, paths
 
 
-def _images_below(folder: Path) -> Iterable[Path]:
+def _images_below(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
             path = Path(root, name)
-            if not name.startswith(".") and _is_image(path):
+            if _is_image(path):
                 yield path
 
 
 def _is_image(path: Path) -> bool:
     """Go by the name; look inside only where DICOM files have no suffix."""
+    if path.name.startswith("."):
+        return False
     if has_image_suffix(path):
         return True
     # Scanners name files by number or by UID: "IM000001", "1.2.840.10008.5".

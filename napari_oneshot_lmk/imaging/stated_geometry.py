@@ -7,19 +7,22 @@ written in the file counts; anything else is unknown.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_oneshot_lmk.imaging.file_kind import FileKind
+from napari_oneshot_lmk.imaging.length_units import mm_per_unit
 from napari_oneshot_lmk.imaging.nifti_header import NiftiHeader
 from napari_oneshot_lmk.imaging.tiff_tags import tiff_spacing_mm_yx
 
 if TYPE_CHECKING:
     import SimpleITK
+
+Triple = tuple[float, float, float]
 
 _X, _Y = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
@@ -28,19 +31,6 @@ _X, _Y = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 _DICOM_SPACINGS = ("0028|0030", "0018|1164", "0018|2010")
 _DICOM_ORIENTATION = "0020|0037"
 _DICOM_POSITION = "0020|0032"
-
-_MM_PER_UNIT = {
-    "mm": 1.0,
-    "millimeter": 1.0,
-    "cm": 10.0,
-    "m": 1000.0,
-    "um": 1e-3,
-    "µm": 1e-3,
-    "μm": 1e-3,
-    "micrometer": 1e-3,
-    "micron": 1e-3,
-    "nm": 1e-6,
-}
 
 
 @dataclass(frozen=True)
@@ -56,9 +46,9 @@ class StatedGeometry:
     """
 
     spacing_mm_yx: tuple[float, float] | None = None
-    origin_lps_mm: tuple[float, ...] = (0.0, 0.0, 0.0)
-    row_axis_lps: tuple[float, ...] = _Y
-    column_axis_lps: tuple[float, ...] = _X
+    origin_lps_mm: Triple = (0.0, 0.0, 0.0)
+    row_axis_lps: Triple = _Y
+    column_axis_lps: Triple = _X
 
 
 @dataclass(frozen=True)
@@ -94,15 +84,24 @@ def stated_geometry(
     plane : Plane
         The plane that is read.
     """
-    if kind is FileKind.DICOM:
-        return _dicom(reader)
-    if kind is FileKind.TIFF:
-        return StatedGeometry(tiff_spacing_mm_yx(path))
     if kind in (FileKind.PNG, FileKind.JPEG, FileKind.BMP):
         # Their dots per inch tell how large to print, not how large a patient is.
         return StatedGeometry()
-    affine, unit_mm = _affine_lps(path, kind, reader)
-    return _of_plane(affine, unit_mm, plane)
+    if kind is FileKind.TIFF:
+        return StatedGeometry(tiff_spacing_mm_yx(path))
+    if kind is FileKind.DICOM:
+        stated = _dicom(reader)
+    else:
+        stated = _of_plane(*_affine_lps(path, kind, reader), plane)
+    # One millimetre along the axes from the origin is what programs write that
+    # know nothing of the spacing: a film turned into NIfTI or DICOM by a script.
+    axes = np.abs([stated.column_axis_lps, stated.row_axis_lps])
+    by_default = (
+        stated.spacing_mm_yx == (1.0, 1.0)
+        and not any(stated.origin_lps_mm)
+        and np.array_equal(axes, np.eye(3)[:2])
+    )
+    return replace(stated, spacing_mm_yx=None) if by_default else stated
 
 
 def _dicom(reader: SimpleITK.ImageFileReader) -> StatedGeometry:
@@ -114,11 +113,11 @@ def _dicom(reader: SimpleITK.ImageFileReader) -> StatedGeometry:
             break
     axes = np.array(_numbers(reader, _DICOM_ORIENTATION))
     # Anonymised files may hold zeros there, which say as much as nothing.
-    if axes.size != 6 or np.linalg.norm(axes[:3]) * np.linalg.norm(axes[3:]) < 0.5:
+    if axes.size != 6 or np.linalg.norm(np.cross(axes[:3], axes[3:])) < 0.5:
         return StatedGeometry(spacing)
     position = _numbers(reader, _DICOM_POSITION)
     row_axis, column_axis = _orthonormal(axes[3:], axes[:3])
-    origin = tuple(position) if len(position) == 3 else (0.0, 0.0, 0.0)
+    origin = _triple(position) if len(position) == 3 else (0.0, 0.0, 0.0)
     return StatedGeometry(spacing, origin, row_axis, column_axis)
 
 
@@ -135,73 +134,72 @@ def _numbers(reader: SimpleITK.ImageFileReader, tag: str) -> list[float]:
 def _affine_lps(
     path: Path, kind: FileKind, reader: SimpleITK.ImageFileReader
 ) -> tuple[NDArray[np.float64], float | None]:
-    """Return (axis scaling and direction | origin) and mm per unit, None unknown.
+    """Return axes and origin, and the mm in their unit; None where none is meant.
 
-    The matrix is (3, n + 1) for a file with n axes.
+    The matrix is (3, n + 1) for a file with n axes, the origin its last column.
     """
+    count = reader.GetDimension()
     header = NiftiHeader.read(path) if kind is FileKind.NIFTI else None
-    if header is not None and reader.GetDimension() == 2:
-        affine = header.affine_lps()[:3, [0, 1, 3]]
-    else:
-        count = reader.GetDimension()
-        size = max(count, 3)
-        axes = np.zeros((size, count + 1))
-        axes[:count, :count] = np.reshape(reader.GetDirection(), (count, count))
-        axes[:count, :count] *= np.array(reader.GetSpacing())
-        axes[:count, count] = reader.GetOrigin()
-        affine = axes[:3]
-    if kind is FileKind.NIFTI and header is not None and header.states_unit:
-        unit_mm: float | None = 1.0
-    else:
-        unit_mm = _unit_mm(path, kind)
-    # Exactly this is what programs write who know nothing of the spacing.
-    default = np.eye(3, affine.shape[1])
-    default[:, -1] = 0
-    if np.array_equal(np.abs(affine), default):
-        unit_mm = None
-    return affine, unit_mm
+    if header is not None and count == 2:
+        return header.affine_lps()[:3, [0, 1, 3]], 1.0
+    axes = np.zeros((max(count, 3), count + 1))
+    axes[:count, :count] = np.reshape(reader.GetDirection(), (count, count))
+    axes[:count, :count] *= np.array(reader.GetSpacing())
+    axes[:count, count] = reader.GetOrigin()
+    return axes[:3], _mm_in_header(path, kind)
 
 
-def _unit_mm(path: Path, kind: FileKind) -> float | None:
-    """Return the mm in one unit of the file's spacing; None where it has none."""
+def _mm_in_header(path: Path, kind: FileKind) -> float | None:
+    """Return the mm in the unit of a spacing; None where there is no spacing."""
     if kind not in (FileKind.NRRD, FileKind.META):
+        # ITK has turned the unit in a NIfTI header into millimetres.
         return 1.0
     with path.open("rb") as file:
-        text = file.read(1 << 16).decode("latin-1")
+        text = file.read(1 << 16).decode("latin-1").replace("\r", "")
     if kind is FileKind.META:
         return 1.0 if re.search(r"^ElementS(pacing|ize)\s*=", text, re.M) else None
-    header = text.partition("\n\n")[0].replace("\r", "")
+    header = text.partition("\n\n")[0]
     if not re.search(r"^(spacings|space directions):", header, re.M):
         return None
-    units = re.search(r'^space units:\s*"([^"]*)"', header, re.M)
-    return _MM_PER_UNIT.get(units[1].lower()) if units and units[1] else 1.0
+    units = re.search(r'^(?:space )?units:\s*"([^"]*)"', header, re.M)
+    return mm_per_unit(units[1]) if units and units[1] else 1.0
 
 
 def _of_plane(
-    affine: NDArray[np.float64], unit_mm: float | None, plane: Plane
+    affine: NDArray[np.float64], mm: float | None, plane: Plane
 ) -> StatedGeometry:
     columns = affine[:, plane.column_axis]
     rows = affine[:, plane.row_axis]
-    origin = affine[:, :-1] @ np.array(plane.index) + affine[:, -1]
-    spacing = np.linalg.norm(rows), np.linalg.norm(columns)
-    if min(spacing) <= 0:
+    if np.linalg.norm(np.cross(rows, columns)) == 0:
         return StatedGeometry()
+    origin = affine[:, :-1] @ np.array(plane.index) + affine[:, -1]
+    spacing = None
+    if mm is not None:
+        spacing = (
+            _as_written(np.linalg.norm(rows) * mm),
+            _as_written(np.linalg.norm(columns) * mm),
+        )
     row_axis, column_axis = _orthonormal(rows, columns)
-    origin_mm = origin * (1.0 if unit_mm is None else unit_mm)
-    return StatedGeometry(
-        None if unit_mm is None else (spacing[0] * unit_mm, spacing[1] * unit_mm),
-        tuple(float(v) for v in origin_mm),
-        row_axis,
-        column_axis,
-    )
+    return StatedGeometry(spacing, _triple(origin * (mm or 1.0)), row_axis, column_axis)
+
+
+def _as_written(length: float | np.floating[Any]) -> float:
+    """Take rounding out: NIfTI's single precision makes 0.3 0.30000001192."""
+    short = float(f"{length:.6g}")
+    return short if abs(short - length) <= 3e-7 * short else float(length)
+
+
+def _triple(values: ArrayLike) -> Triple:
+    # Adding zero turns -0.0 into 0.0.
+    x, y, z = np.asarray(values, dtype=float) + 0.0
+    return float(x), float(y), float(z)
 
 
 def _orthonormal(
     rows: NDArray[np.float64], columns: NDArray[np.float64]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+) -> tuple[Triple, Triple]:
     """Return unit vectors, the columns' direction kept, rounding taken out."""
     column_axis = columns / np.linalg.norm(columns)
     across = rows / np.linalg.norm(rows)
     row_axis = across - column_axis * (across @ column_axis)
-    row_axis /= np.linalg.norm(row_axis)
-    return tuple(map(float, row_axis)), tuple(map(float, column_axis))
+    return _triple(row_axis / np.linalg.norm(row_axis)), _triple(column_axis)

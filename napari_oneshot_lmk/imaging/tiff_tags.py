@@ -11,24 +11,10 @@ import re
 import struct
 from pathlib import Path
 
+from napari_oneshot_lmk.imaging.length_units import mm_per_unit
+
 _DESCRIPTION, _X_RESOLUTION, _Y_RESOLUTION = 270, 282, 283
 _ASCII, _RATIONAL = 2, 5
-_MM_PER_UNIT = {
-    "m": 1000.0,
-    "cm": 10.0,
-    "mm": 1.0,
-    "um": 1e-3,
-    "µm": 1e-3,
-    "μm": 1e-3,
-    "\\u00b5m": 1e-3,
-    "micron": 1e-3,
-    "microns": 1e-3,
-    "micrometer": 1e-3,
-    "millimeter": 1.0,
-    "nm": 1e-6,
-    "inch": 25.4,
-    "in": 25.4,
-}
 
 
 def tiff_spacing_mm_yx(path: Path) -> tuple[float, float] | None:
@@ -42,7 +28,7 @@ def tiff_spacing_mm_yx(path: Path) -> tuple[float, float] | None:
         return _ome(description)
     if description.startswith("ImageJ="):
         unit = re.search(r"^unit=(.+)$", description, re.M)
-        mm = _MM_PER_UNIT.get(unit[1].strip().lower()) if unit else None
+        mm = mm_per_unit(unit[1]) if unit else None
         x, y = tags.get(_X_RESOLUTION), tags.get(_Y_RESOLUTION)
         if mm and isinstance(x, float) and isinstance(y, float) and x > 0 and y > 0:
             return mm / y, mm / x
@@ -55,7 +41,7 @@ def _ome(description: str) -> tuple[float, float] | None:
         size = re.search(rf'\bPhysicalSize{axis}="([^"]+)"', description)
         unit = re.search(rf'\bPhysicalSize{axis}Unit="([^"]+)"', description)
         # OME's default unit is the micrometre.
-        mm = _MM_PER_UNIT.get(unit[1].lower() if unit else "um")
+        mm = mm_per_unit(unit[1] if unit else "um")
         try:
             spacing.append(float(size[1]) * mm if size and mm else 0.0)
         except ValueError:

@@ -1,0 +1,1 @@
+"""Landmarks: names, positions and states, templates, and their files."""
