@@ -1,0 +1,108 @@
+"""Which encoder to use: VGG19 where its weights can be had, else the shipped one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_oneshot_lmk.encoders.device import Precision, resolve_device
+from napari_oneshot_lmk.errors import WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_oneshot_lmk.encoders.download import Progress
+    from napari_oneshot_lmk.encoders.encoder import (
+        Encoder,
+        EncoderCard,
+        FeaturePyramid,
+    )
+
+
+class EncoderWithNote:
+    """Another encoder, with something that a user should know about the choice."""
+
+    def __init__(self, encoder: Encoder, note: str) -> None:
+        self._encoder = encoder
+        notes = [text for text in (note, encoder.card.note) if text]
+        self._card = replace(encoder.card, note=" ".join(notes))
+
+    @property
+    def card(self) -> EncoderCard:
+        """Identity and levels, and the note."""
+        return self._card
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._encoder.device
+
+    def __call__(self, images: torch.Tensor) -> FeaturePyramid:
+        """Encode (B, 1, H, W) grey images in 0..1."""
+        return self._encoder(images)
+
+
+def choose_encoder(
+    weights: Path | None = None,
+    device: str = "auto",
+    allow_download: bool = True,
+    progress: Progress | None = None,
+    *,
+    precision: Precision = "auto",
+) -> Encoder:
+    """Return VGG19 with the best weights at hand, or else the shipped encoder.
+
+    Parameters
+    ----------
+    weights : Path, optional
+        A file that the user named. Only this one is used then.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+    allow_download : bool
+        Whether the network may be asked. A download that failed is not tried again
+        in the same process.
+    progress : callable, optional
+        Called with bytes done and bytes in all during a download.
+    precision : {"auto", "float32", "bfloat16"}
+        Of VGG19; see `VGG19Encoder`.
+
+    Returns
+    -------
+    Encoder
+        The shipped one says in ``card.note`` why it was taken and how to get
+        VGG19's weights.
+
+    Raises
+    ------
+    WeightsError
+        If the file that the user named cannot be used. Nothing replaces it
+        silently.
+    UsageError
+        If the device is unknown or missing.
+    """
+    from napari_oneshot_lmk.encoders.weights import find_weights
+
+    where = resolve_device(device)
+    try:
+        found = find_weights(weights, allow_download=allow_download, progress=progress)
+    except WeightsError as error:
+        if weights is not None:
+            raise
+        from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+
+        shipped = shipped_encoder(where)
+        note = (
+            f"The shipped encoder ({shipped.card.title}) is used, which is less "
+            f"accurate: {error}."
+        )
+        return EncoderWithNote(shipped, note)
+    from napari_oneshot_lmk.encoders.vgg import VGG19Encoder
+
+    return VGG19Encoder(
+        found.parameters,
+        found.normalisation,
+        where,
+        precision,
+        weights_sha256=found.sha256,
+    )

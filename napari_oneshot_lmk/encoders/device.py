@@ -1,0 +1,133 @@
+"""Where to compute, and which precision is fast there."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from typing import TYPE_CHECKING, Literal
+
+from napari_oneshot_lmk.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+logger = logging.getLogger(__name__)
+
+
+def resolve_device(name: str | torch.device = "auto") -> torch.device:
+    """Return the device that a user's word means.
+
+    Parameters
+    ----------
+    name : str or torch.device
+        ``"auto"`` (a GPU that works, else the processor), ``"cpu"``,
+        ``"cuda"`` or ``"cuda:N"``.
+
+    Raises
+    ------
+    UsageError
+        If the word is unknown, or names a GPU that is not there.
+    """
+    import torch
+
+    wanted = str(name).strip().lower()
+    if wanted == "auto":
+        return _first_that_works()
+    kind, _, number = wanted.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
+        raise UsageError(
+            f"device {str(name)!r} is unknown", remedy="use auto, cpu or cuda"
+        )
+    if kind == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UsageError(
+            "a CUDA device was asked for, but this PyTorch "
+            f"({torch.__version__}) finds none",
+            remedy="use --device auto or cpu, or install a CUDA build of PyTorch "
+            "and the NVIDIA driver",
+        )
+    if number and int(number) >= torch.cuda.device_count():
+        raise UsageError(
+            f"device {wanted!r} does not exist",
+            remedy=f"the last one is cuda:{torch.cuda.device_count() - 1}",
+        )
+    return torch.device(wanted)
+
+
+def _first_that_works() -> torch.device:
+    import torch
+
+    if torch.cuda.is_available():
+        try:
+            # A GPU can be listed and yet too old for this build's kernels, or
+            # full: only a computation tells.
+            (torch.ones(8, device="cuda") + 1).sum().item()
+        except RuntimeError as error:
+            logger.warning("The GPU cannot be used, computing on the CPU: %s", error)
+        else:
+            return torch.device("cuda")
+    return torch.device("cpu")
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Say whether the hardware has bfloat16 units, so that bfloat16 is faster.
+
+    Without such units it is emulated, which is slower than float32.
+    """
+    import torch
+
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # oneDNN is what uses the units; PyTorch on a Mac comes without it.
+    if device.type != "cpu" or not torch._C._has_mkldnn:
+        return False
+    capabilities = getattr(torch.cpu, "get_capabilities", None)
+    if capabilities is not None:
+        found = capabilities()
+        # The first two on x86, the last on ARM.
+        return any(found.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    older = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(older is not None and older())
+
+
+def resolve_precision(device: torch.device, precision: Precision) -> torch.dtype:
+    """Return the floating type to compute with.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where it will run.
+    precision : {"auto", "float32", "bfloat16"}
+        ``"auto"`` takes bfloat16 where `fast_bf16` says so.
+
+    Raises
+    ------
+    UsageError
+        If the word is unknown.
+    """
+    import torch
+
+    if precision == "auto":
+        return torch.bfloat16 if fast_bf16(device) else torch.float32
+    if precision not in ("float32", "bfloat16"):
+        raise UsageError(
+            f"precision {precision!r} is unknown",
+            remedy="use auto, float32 or bfloat16",
+        )
+    return torch.float32 if precision == "float32" else torch.bfloat16
+
+
+def describe_device(device: torch.device, precision: Precision = "auto") -> str:
+    """Name a device for people: ``"CPU (x86_64), 2 threads, float32"``."""
+    import torch
+
+    floats = str(resolve_precision(device, precision)).removeprefix("torch.")
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {floats}"
+    threads = torch.get_num_threads()
+    plural = "" if threads == 1 else "s"
+    return f"CPU ({platform.machine()}), {threads} thread{plural}, {floats}"

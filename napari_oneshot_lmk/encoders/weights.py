@@ -1,0 +1,200 @@
+"""Where VGG19's weights come from, in the order in which they are looked for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_oneshot_lmk.encoders.cache import (
+    CACHED_FILE,
+    TORCHVISION_FILE,
+    cache_folder,
+    torchvision_cache_folder,
+)
+from napari_oneshot_lmk.encoders.download import (
+    WEIGHTS_URL,
+    Progress,
+    download_weights,
+)
+from napari_oneshot_lmk.encoders.weights_file import (
+    EncoderWeights,
+    read_weights,
+    write_weights,
+)
+from napari_oneshot_lmk.errors import OutputError, WeightsError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place where weights are looked for.
+
+    Parameters
+    ----------
+    what : str
+        For people: ``"torchvision's cache"``.
+    where : str
+        Path or address.
+    found : bool
+        A file lies there. Whether it is whole shows when it is read.
+    detail : str
+        More to know, for example why the last download failed.
+    """
+
+    what: str
+    where: str
+    found: bool
+    detail: str = ""
+
+
+class _Downloads:
+    """Remembers for the process that a download failed: once is wait enough."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.failure: WeightsError | None = None
+
+
+_downloads = _Downloads()
+
+
+def describe_search(explicit: Path | None = None) -> list[Place]:
+    """List the places in their order and whether a file lies there.
+
+    Opens no file, no connection, and imports no PyTorch.
+
+    Parameters
+    ----------
+    explicit : Path, optional
+        The file that the user named, if any.
+    """
+    places = []
+    if explicit is not None:
+        places.append(_place("the file you named", Path(explicit).expanduser()))
+    places += [_place(what, path) for what, path in _candidates()]
+    failure = _downloads.failure
+    detail = "tried when no file is found"
+    if failure is not None:
+        detail = f"failed, not tried again until restart: {failure.what}"
+    return [*places, Place("torchvision's download", WEIGHTS_URL, False, detail)]
+
+
+def find_weights(
+    explicit: Path | None = None,
+    *,
+    allow_download: bool = True,
+    progress: Progress | None = None,
+) -> EncoderWeights:
+    """Return VGG19's weights from the first place that has them.
+
+    What is found outside our cache is kept there for the next time, as the
+    convolution part only.
+
+    Parameters
+    ----------
+    explicit : Path, optional
+        A file that the user named. It is the only place then.
+    allow_download : bool
+        Whether the network may be asked at last.
+    progress : callable, optional
+        Called with bytes done and bytes in all during a download.
+
+    Raises
+    ------
+    WeightsError
+        If none can be had: where it was looked, why each failed, and how to bring
+        the file from another computer. For a file that the user named: what is
+        wrong with it.
+    """
+    if explicit is not None:
+        return read_weights(Path(explicit))
+    folders = " or ".join(dict.fromkeys(str(p.parent) for _, p in _candidates()))
+    failures = [f"no usable file in {folders}"]
+    for _, path in _candidates():
+        if not path.is_file():
+            continue
+        try:
+            weights = read_weights(path)
+        except WeightsError as error:
+            logger.warning("Weights passed over: %s", error)
+            failures.append(f"{path}: {error.what}")
+            continue
+        if path.name != CACHED_FILE:
+            _keep(weights)
+        return weights
+    if not allow_download:
+        failures.append("download not allowed")
+    else:
+        try:
+            return _downloaded(progress)
+        except WeightsError as error:
+            failures.append(error.what)
+    raise WeightsError(
+        f"VGG19's weights were not found ({', '.join(failures)})",
+        remedy=how_to_get_weights(),
+    )
+
+
+def how_to_get_weights() -> str:
+    """Say how to bring the weights from another computer and where to put them."""
+    return (
+        f"fetch {WEIGHTS_URL} on a computer with internet and put that file into "
+        f"{cache_folder()}, or name it with --encoder-weights or in the settings"
+    )
+
+
+def forget_failed_download() -> None:
+    """Let the next search try the download again."""
+    _downloads.failure = None
+
+
+def _candidates() -> list[tuple[str, Path]]:
+    ours = cache_folder()
+    return [
+        ("our cache", ours / CACHED_FILE),
+        # Where our message asks people to put it.
+        ("our cache", ours / TORCHVISION_FILE),
+        ("torchvision's cache", torchvision_cache_folder() / TORCHVISION_FILE),
+    ]
+
+
+def _place(what: str, path: Path) -> Place:
+    return Place(what, str(path), path.is_file())
+
+
+def _downloaded(progress: Progress | None) -> EncoderWeights:
+    with _downloads.lock:
+        if _downloads.failure is not None:
+            raise _downloads.failure
+        if another_kept_it := _kept_meanwhile():
+            return another_kept_it
+        try:
+            weights = download_weights(progress)
+        except WeightsError as error:
+            _downloads.failure = error
+            raise
+        _keep(weights)
+        return weights
+
+
+def _kept_meanwhile() -> EncoderWeights | None:
+    """Return what another thread downloaded while this one waited for it."""
+    path = cache_folder() / CACHED_FILE
+    if not path.is_file():
+        return None
+    try:
+        return read_weights(path)
+    except WeightsError:
+        return None  # damaged, as the search has found: about to be replaced
+
+
+def _keep(weights: EncoderWeights) -> None:
+    path = cache_folder() / CACHED_FILE
+    try:
+        write_weights(path, weights)
+    except (OutputError, OSError) as error:
+        # The weights are good all the same; the next start looks again.
+        logger.warning("Weights could not be kept for the next time: %s", error)

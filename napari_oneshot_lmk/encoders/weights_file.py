@@ -1,0 +1,237 @@
+"""Reading VGG19's parameters from a file, without running anything in it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_oneshot_lmk.encoders.normalisation import IMAGENET, Normalisation
+from napari_oneshot_lmk.encoders.parameters import (
+    check_shapes,
+    checked_parameters,
+    content_sha256,
+)
+from napari_oneshot_lmk.encoders.vgg19_layout import ARCHITECTURE, PARAMETER_SHAPES
+from napari_oneshot_lmk.errors import WeightsError
+from napari_oneshot_lmk.output import written
+
+if TYPE_CHECKING:
+    import torch
+
+# A safetensors header of VGG19 has about 3 kB; one that claims more than this
+# describes another model, or is no header.
+_LARGEST_HEADER = 10_000_000
+_FETCH_AGAIN = "fetch the file again"
+_PICKLE_REMEDY = (
+    "give a safetensors file, or a .pth file that holds tensors and nothing else"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderWeights:
+    """Parameters of VGG19's convolution part and what is known of them.
+
+    Parameters
+    ----------
+    parameters : dict of str to Tensor
+        In float32, under torchvision's names.
+    normalisation : Normalisation
+        What they expect of their input.
+    sha256 : str
+        Hash of their content, the same for every file format.
+    source : str
+        Where they came from: an address or a path.
+    licence : str
+        What their source says; empty where it says nothing.
+    """
+
+    parameters: dict[str, torch.Tensor]
+    normalisation: Normalisation
+    sha256: str
+    source: str
+    licence: str = ""
+
+
+def read_weights(path: Path) -> EncoderWeights:
+    """Read a safetensors file, or a ``.pth`` or ``.pt`` file of plain tensors.
+
+    Files with a classifier are fine: it is not read. A file whose name ends in a
+    hash, as torchvision's do (``vgg19-dcbb9e9d.pth``), must have that SHA-256.
+
+    Raises
+    ------
+    WeightsError
+        If it is missing, damaged, of another architecture, or holds code.
+    """
+    path = Path(path).expanduser()
+    try:
+        if not path.exists():
+            raise WeightsError("no such file", remedy="check the path of the weights")
+        if not path.is_file():
+            raise WeightsError("not a file", remedy="give the weights file itself")
+        if path.suffix.lower() in (".pth", ".pt"):
+            check_hash_in_name(path)
+            return _from_torch_file(path)
+        return _from_safetensors(path)
+    except WeightsError as error:
+        raise error.about(path) from error.__cause__
+    except OSError as error:
+        raise WeightsError(
+            f"cannot be read ({error.strerror or error})", file=path
+        ) from error
+
+
+def write_weights(path: Path, weights: EncoderWeights) -> None:
+    """Write them as safetensors that say all about themselves, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the place cannot be written to.
+    """
+    from safetensors.torch import save_file
+
+    metadata = {
+        "architecture": ARCHITECTURE,
+        **weights.normalisation.to_metadata(),
+        "source": weights.source,
+        "licence": weights.licence,
+        "sha256": weights.sha256,
+    }
+    with written(path, overwrite=True) as partial:
+        save_file(weights.parameters, partial, metadata=metadata)
+
+
+def check_hash_in_name(path: Path) -> None:
+    """Compare a file with the start of its SHA-256 that its name may end in.
+
+    Raises
+    ------
+    WeightsError
+        If they differ.
+    """
+    expected = re.search(r"-([0-9a-f]{8,64})\.[^.]+$", path.name)
+    if expected is None:
+        return
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not found.startswith(expected[1]):
+        raise WeightsError(
+            f"damaged or incomplete: its SHA-256 begins with "
+            f"{found[: len(expected[1])]}, not with {expected[1]}",
+            file=path,
+            remedy=_FETCH_AGAIN,
+        )
+
+
+def _from_safetensors(path: Path) -> EncoderWeights:
+    from safetensors import SafetensorError, safe_open
+
+    _check_header(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            shapes = {k: tuple(file.get_slice(k).get_shape()) for k in names}
+            check_shapes(shapes)
+            tensors = {name: file.get_tensor(name) for name in PARAMETER_SHAPES}
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise WeightsError(
+            f"not a complete safetensors file ({_one_line(error)})",
+            remedy=_FETCH_AGAIN,
+        ) from error
+    return _weights(path, tensors, metadata)
+
+
+def _check_header(path: Path) -> None:
+    """Refuse by the first bytes what is no safetensors file."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(9)
+    # Pickles of protocol 2 and later begin so; newer .pth files are zip archives.
+    if start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" and len(start) > 1:
+        raise WeightsError("a pickle, not a safetensors file", remedy=_PICKLE_REMEDY)
+    if start[:4] == b"PK\x03\x04":
+        raise WeightsError(
+            "a zip archive, not a safetensors file", remedy=_PICKLE_REMEDY
+        )
+    if size < 9 or start[8:] != b"{":
+        raise WeightsError(
+            "empty" if size == 0 else "not a safetensors file",
+            remedy="give VGG19's weights as .safetensors or .pth",
+        )
+    header = int.from_bytes(start[:8], "little")
+    if header > min(size - 8, _LARGEST_HEADER):
+        raise WeightsError(
+            f"truncated, or no safetensors file: its header claims {header} bytes "
+            f"and the file has {size}",
+            remedy=_FETCH_AGAIN,
+        )
+
+
+def _from_torch_file(path: Path) -> EncoderWeights:
+    import pickle
+
+    import torch
+
+    with path.open("rb") as file:
+        archive = file.read(4) == b"PK\x03\x04"
+    try:
+        # Mapped, the classifier's half gigabyte is never read; files from before
+        # 2020 are no archives and cannot be mapped.
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            "refused: it holds more than tensors, and opening it could run code",
+            remedy=_PICKLE_REMEDY,
+        ) from error
+    except MemoryError:
+        raise
+    except OSError:
+        raise
+    except Exception as error:
+        # A damaged or hostile file can fail anywhere in the unpickler.
+        raise WeightsError(
+            f"damaged, or not a PyTorch file ({_one_line(error)})",
+            remedy=_FETCH_AGAIN,
+        ) from error
+    return _weights(path, _state_dict(loaded), {})
+
+
+def _state_dict(loaded: Any) -> dict[str, Any]:
+    nested = loaded.get("state_dict") if isinstance(loaded, Mapping) else None
+    found = nested if isinstance(nested, Mapping) else loaded
+    if not isinstance(found, Mapping):
+        raise WeightsError(
+            f"holds a {type(found).__name__}, not a table of parameters",
+            remedy="give the weights of torchvision.models.vgg19",
+        )
+    return {str(name): value for name, value in found.items()}
+
+
+def _weights(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
+) -> EncoderWeights:
+    parameters = checked_parameters(tensors)
+    sha256 = content_sha256(parameters)
+    ours = metadata.get("architecture") == ARCHITECTURE
+    if ours and metadata.get("sha256", sha256) != sha256:
+        raise WeightsError(
+            "damaged: its content is not what its own hash says", remedy=_FETCH_AGAIN
+        )
+    return EncoderWeights(
+        parameters,
+        Normalisation.from_metadata(metadata) if metadata else IMAGENET,
+        sha256,
+        source=metadata.get("source", str(path)),
+        licence=metadata.get("licence", ""),
+    )
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 120 else f"{text[:117]}..."
