@@ -16,6 +16,7 @@ from napari_oneshot_lmk.evaluation.accuracy import (
 )
 from napari_oneshot_lmk.evaluation.errors import ErrorTable, Outcome, measure_errors
 from napari_oneshot_lmk.evaluation.pairing import Pairing, pair_images
+from napari_oneshot_lmk.evaluation.scores import score_quality
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
 
 
@@ -104,6 +105,7 @@ class Report:
             "images": len(self.table.images),
             "outcomes": {str(o): self.table.count(o) for o in Outcome},
             "unmatched": self.unmatched,
+            "scores": score_quality(self.table),
             "spacing_source": sorted(str(s) for s in self.table.spacing_sources),
             **self.provenance,
         }

@@ -1,0 +1,218 @@
+"""A folder of images with known landmarks.
+
+It holds ``images/``, ``landmarks.csv`` (``image,landmark,x_px,y_px``) and
+``dataset.json`` with these keys, of which only ``template`` is required:
+
+``name``
+    For people.
+``landmarks``
+    Names, in the order of the tables; otherwise the order of ``landmarks.csv``.
+``spacing_mm``
+    Millimetres per pixel (row, column): a number or a pair for all images, or a
+    mapping from image to number or pair. Otherwise the images say it.
+``template``
+    The image whose landmarks may be used.
+``splits``
+    ``train`` and ``test``, each a list of images. A list of two is the first
+    and the last of a range. Without ``test`` every image but the template is a
+    test image.
+``same_radiograph``
+    Pairs of images that show the same radiograph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_oneshot_lmk.errors import LandmarkError, UsageError
+from napari_oneshot_lmk.geometry import checked_spacing
+from napari_oneshot_lmk.imaging.sources import ImageFile, find_images
+from napari_oneshot_lmk.landmarks.files import read_landmarks
+from napari_oneshot_lmk.landmarks.landmark import Landmarks
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.landmarks.template import Template
+
+Spacing = float | tuple[float, float]
+
+
+class Description(BaseModel):
+    """The content of ``dataset.json``; unknown keys are left alone."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    name: str = ""
+    landmarks: tuple[str, ...] = ()
+    spacing_mm: Spacing | dict[str, Spacing] | None = None
+    template: str
+    splits: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    same_radiograph: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images, their true landmarks, a template and test images.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it lies.
+    description : Description
+        What ``dataset.json`` says.
+    images : tuple of ImageFile
+        All images, in natural order.
+    truth : dict of str to Landmarks
+        True landmarks by image name.
+    """
+
+    folder: Path
+    description: Description
+    images: tuple[ImageFile, ...]
+    truth: dict[str, Landmarks]
+
+    @classmethod
+    def load(cls, folder: Path) -> Dataset:
+        """Read a folder; the images themselves are not opened.
+
+        Raises
+        ------
+        UsageError
+            If it is not such a folder, or contradicts itself.
+        LandmarkError
+            If ``landmarks.csv`` cannot be read.
+        """
+        description = _described(folder)
+        for part in ("images", "landmarks.csv"):
+            if not (folder / part).exists():
+                raise UsageError(
+                    f"there is no {part} in it",
+                    file=folder,
+                    remedy="a data folder holds images/, landmarks.csv, dataset.json",
+                )
+        truth = {
+            landmarks.image: _ordered(landmarks, description.landmarks)
+            for landmarks in read_landmarks(folder / "landmarks.csv")
+        }
+        dataset = cls(folder, description, find_images([folder / "images"]), truth)
+        dataset.file_of(description.template)
+        if description.template not in truth:
+            raise UsageError(
+                f"landmarks.csv lacks the template {description.template}",
+                file=folder,
+            )
+        if not dataset.test:
+            raise UsageError("no test image has landmarks", file=folder)
+        return dataset
+
+    @property
+    def name(self) -> str:
+        """The data's own name, else the folder's."""
+        return self.description.name or self.folder.resolve().name
+
+    @property
+    def template_image(self) -> str:
+        """Name of the template's image."""
+        return self.description.template
+
+    @cached_property
+    def train(self) -> tuple[str, ...]:
+        """Images that training may see, without landmarks but the template's."""
+        return self._split("train") or (self.template_image,)
+
+    @cached_property
+    def test(self) -> tuple[str, ...]:
+        """Images with true landmarks that are scored; never the template."""
+        names = self._split("test") or tuple(image.name for image in self.images)
+        return tuple(n for n in names if n in self.truth and n != self.template_image)
+
+    @cached_property
+    def duplicates(self) -> tuple[str, ...]:
+        """Test images that show the same radiograph as a training image."""
+        seen = {*self.train, self.template_image}
+        twins = {
+            a: b
+            for pair in self.description.same_radiograph
+            for a, b in (pair, pair[::-1])
+        }
+        return tuple(name for name in self.test if twins.get(name) in seen)
+
+    @property
+    def test_truth(self) -> tuple[Landmarks, ...]:
+        """True landmarks of the test images."""
+        return tuple(self.truth[name] for name in self.test)
+
+    def file_of(self, name: str) -> ImageFile:
+        """Return the file of an image.
+
+        Raises
+        ------
+        UsageError
+            If ``images/`` does not hold it.
+        """
+        for image in self.images:
+            if image.name == name:
+                return image
+        raise UsageError(f"images/ does not hold {name}", file=self.folder)
+
+    def spacing_mm_yx(self, name: str) -> tuple[float, float] | None:
+        """Millimetres per pixel (row, column); None where the image says it."""
+        spacing = self.description.spacing_mm
+        if isinstance(spacing, dict):
+            spacing = spacing.get(name)
+        return checked_spacing(spacing)
+
+    def template(self) -> Template:
+        """Read the template image and join it with its landmarks."""
+        from napari_oneshot_lmk.imaging.reader import read_radiograph
+        from napari_oneshot_lmk.landmarks.template import Template
+
+        name = self.template_image
+        image = read_radiograph(
+            self.file_of(name).path, spacing_mm_yx=self.spacing_mm_yx(name)
+        )
+        return Template.create(image, self.truth[name], name=Path(name).stem)
+
+    def _split(self, name: str) -> tuple[str, ...]:
+        listed = self.description.splits.get(name, ())
+        files = [self.file_of(image).name for image in listed]
+        if len(files) != 2:
+            return tuple(files)
+        order = [image.name for image in self.images]
+        first, last = (order.index(file) for file in files)
+        return tuple(order[first : last + 1]) if first <= last else tuple(files)
+
+
+def _described(folder: Path) -> Description:
+    path = folder / "dataset.json"
+    try:
+        return Description.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UsageError(
+            f"cannot be read ({error.strerror})",
+            file=path,
+            remedy="a data folder holds images/, landmarks.csv, dataset.json",
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UsageError(
+            f"{place} is wrong ({first['msg'].lower()})", file=path
+        ) from error
+
+
+def _ordered(landmarks: Landmarks, names: Sequence[str]) -> Landmarks:
+    """Keep only the landmarks that the data set lists, in its order."""
+    if not names:
+        return landmarks
+    known = {point.name: point for point in landmarks}
+    if not any(name in known for name in names):
+        raise LandmarkError(
+            f"image {landmarks.image!r} has none of the landmarks of dataset.json"
+        )
+    return landmarks.with_points(known[name] for name in names if name in known)

@@ -1,0 +1,128 @@
+"""What computer and which versions a result was made on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "napari-oneshot-lmk",
+    "torch",
+    "torchvision",
+    "monai",
+    "SimpleITK",
+    "numpy",
+    "pandas",
+    "matplotlib",
+    "pydantic",
+    "safetensors",
+    "typer",
+    "napari",
+    "npe2",
+    "qtpy",
+    "PySide6-Essentials",
+    "PySide6",
+    "PyQt6",
+    "PyQt5",
+)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A processor or GPU that can run the encoder.
+
+    Parameters
+    ----------
+    name : str
+        ``"cpu"``, ``"cuda:0"`` and so on.
+    title : str
+        For people.
+    memory_gb : float, optional
+        Memory in GB (10^9 bytes), where it can be told.
+    bf16 : bool
+        Whether bfloat16 is fast there and therefore used.
+    """
+
+    name: str
+    title: str
+    memory_gb: float | None
+    bf16: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the members by name."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "memory_gb": self.memory_gb,
+            "bf16": self.bf16,
+        }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of what is installed of `PACKAGES`."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    if "napari-oneshot-lmk" not in found:
+        from napari_oneshot_lmk import __version__
+
+        found["napari-oneshot-lmk"] = __version__
+    return found
+
+
+def devices() -> tuple[Device, ...]:
+    """Return the processor and every GPU that torch can use."""
+    import torch
+
+    from napari_oneshot_lmk.encoders.device import fast_bf16
+
+    cpu = torch.device("cpu")
+    cores = cores_usable()
+    title = f"{processor()}, {cores} core{'s' if cores != 1 else ''} usable"
+    found = [Device("cpu", title, _memory_gb(), fast_bf16(cpu))]
+    for index in range(torch.cuda.device_count()):
+        gpu = torch.cuda.get_device_properties(index)
+        device = torch.device("cuda", index)
+        memory_gb = round(gpu.total_memory / 1e9, 1)
+        found.append(Device(f"cuda:{index}", gpu.name, memory_gb, fast_bf16(device)))
+    return tuple(found)
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()
+
+
+def cores_usable() -> int:
+    """Return the number of cores that this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
+def describe() -> dict[str, Any]:
+    """Return system, devices and versions, for a result that is kept."""
+    return {
+        "system": platform.platform(),
+        "devices": [device.as_dict() for device in devices()],
+        "versions": versions(),
+    }
+
+
+def _memory_gb() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+    except (AttributeError, ValueError, OSError):
+        return None  # Windows

@@ -1,0 +1,114 @@
+"""The methods that a benchmark can run, one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.landmarks.landmark import Landmarks
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.encoders.encoder import Encoder
+    from napari_oneshot_lmk.landmarks.template import Template
+
+Locate = Callable[[Radiograph], Landmarks]
+"""Finds the landmarks on an image."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What methods may be told.
+
+    Parameters
+    ----------
+    encoder_weights : Path, optional
+        Weights of the encoder; otherwise they are looked for.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    progress : callable, optional
+        Called with (bytes done, bytes in all) while weights are fetched.
+    """
+
+    encoder_weights: Path | None = None
+    device: str = "auto"
+    progress: Callable[[int, int], None] | None = None
+
+
+def method_called(name: str) -> Callable[[Template, Options], Locate]:
+    """Return a method of `METHODS`.
+
+    Raises
+    ------
+    UsageError
+        If there is no such method.
+    """
+    if name not in METHODS:
+        raise UsageError(
+            f"there is no method {name!r}", remedy=f"choose from {', '.join(METHODS)}"
+        )
+    return METHODS[name]
+
+
+def checked_methods(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names once each, split at commas; refuse unknown ones."""
+    split = (part.strip() for name in names for part in name.split(","))
+    chosen = tuple(dict.fromkeys(part for part in split if part))
+    for name in chosen:
+        method_called(name)
+    if not chosen:
+        raise UsageError(
+            "no method is named", remedy=f"choose from {', '.join(METHODS)}"
+        )
+    return chosen
+
+
+def _with_encoder(template: Template, encoder: Encoder) -> Locate:
+    from napari_oneshot_lmk.detection.detector import Detector
+
+    detector = Detector.instant(template, encoder=encoder)
+
+    def locate(image: Radiograph) -> Landmarks:
+        detector.set_image(image)
+        return detector.detect()
+
+    return locate
+
+
+def _instant(template: Template, options: Options) -> Locate:
+    from napari_oneshot_lmk.encoders.choice import choose_encoder
+
+    encoder = choose_encoder(
+        options.encoder_weights, options.device, progress=options.progress
+    )
+    return _with_encoder(template, encoder)
+
+
+def _shipped(template: Template, options: Options) -> Locate:
+    from napari_oneshot_lmk.encoders.device import resolve_device
+    from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+
+    return _with_encoder(template, shipped_encoder(resolve_device(options.device)))
+
+
+def _template_copy(template: Template, options: Options) -> Locate:
+    from napari_oneshot_lmk.benchmark.references import TemplateCopy
+
+    return TemplateCopy(template)
+
+
+def _grey_patches(template: Template, options: Options) -> Locate:
+    from napari_oneshot_lmk.benchmark.references import GreyPatches
+
+    return GreyPatches(template)
+
+
+METHODS: dict[str, Callable[[Template, Options], Locate]] = {
+    "instant": _instant,  # the best encoder that can be had
+    "shipped": _shipped,  # the encoder that needs no download
+    "template-copy": _template_copy,  # no image is looked at
+    "grey-patches": _grey_patches,  # no features, no shape step
+}

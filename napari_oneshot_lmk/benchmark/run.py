@@ -1,0 +1,162 @@
+"""Runs methods over a data set and scores them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from napari_oneshot_lmk.benchmark.dataset import Dataset
+from napari_oneshot_lmk.benchmark.methods import Locate, Options, method_called
+from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.evaluation.report import Report, evaluate
+from napari_oneshot_lmk.evaluation.report_files import accuracy_row
+from napari_oneshot_lmk.landmarks.landmark import Landmarks
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.landmarks.template import Template
+
+SCORINGS = ("native", "grid384")
+WITHOUT = "_without_duplicates"
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """What one method found, and how far off it was.
+
+    Parameters
+    ----------
+    method : str
+        Name in the registry.
+    found : tuple of Landmarks
+        One entry a test image that could be read.
+    failed : tuple of OneshotError
+        One for each image that could not.
+    report : Report
+        Over all test images that could be read.
+    report_without_duplicates : Report, optional
+        Without the test images that show the same radiograph as a training
+        image; None where there are none.
+    seconds : float
+        Median time for one image, reading included.
+    """
+
+    method: str
+    found: tuple[Landmarks, ...]
+    failed: tuple[OneshotError, ...]
+    report: Report
+    report_without_duplicates: Report | None
+    seconds: float
+
+    @property
+    def encoder(self) -> str:
+        """Identity of the encoder, empty where the method has none."""
+        return ", ".join(self.report.provenance.get("encoders", []))
+
+    def summary(self) -> dict[str, Any]:
+        """Return the content of the method's ``summary.json``."""
+        summary = self.report.summary() | {
+            "method": self.method,
+            "encoder": self.encoder,
+            "failed": [str(error) for error in self.failed],
+            "seconds_per_image": self.seconds,
+        }
+        part = self.report_without_duplicates
+        if part is not None:
+            summary["without_duplicates"] = part.summary()
+        return summary
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield one row of ``table.csv`` for each scoring."""
+        reports = {"": self.report, WITHOUT: self.report_without_duplicates}
+        for suffix, report in reports.items():
+            for name in SCORINGS if report else ():
+                assert report is not None
+                scoring = report.scoring(name)
+                if scoring is None:
+                    continue
+                row = accuracy_row(scoring.overall, scoring.overall_ci95)
+                yield {
+                    "method": self.method,
+                    "scoring": name + suffix,
+                    "encoder": self.encoder,
+                    "images": len(report.table.images),
+                    **row,
+                    "failed_images": len(self.failed),
+                    "seconds_per_image": self.seconds,
+                }
+
+
+def run_method(
+    dataset: Dataset,
+    template: Template,
+    method: str,
+    options: Options,
+    *,
+    seed: int = 0,
+    on_image: Callable[[int, int], None] = lambda done, total: None,
+) -> MethodResult:
+    """Run one method over the test images and score what it found.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Images and truth.
+    template : Template
+        See `Dataset.template`.
+    method : str
+        Name in the registry.
+    options : Options
+        What the method may be told.
+    seed : int
+        Of the bootstrap.
+    on_image : callable
+        Called with (images done, images in all).
+
+    Raises
+    ------
+    OneshotError
+        If the method cannot start, or no image could be read.
+    """
+    locate = method_called(method)(template, options)
+    found: list[Landmarks] = []
+    failed: list[OneshotError] = []
+    seconds: list[float] = []
+    on_image(0, len(dataset.test))
+    for done, name in enumerate(dataset.test, start=1):
+        started = time.perf_counter()
+        try:
+            found.append(_found(dataset, name, locate))
+        except OneshotError as error:
+            failed.append(error.about(name))
+        else:
+            seconds.append(time.perf_counter() - started)
+        on_image(done, len(dataset.test))
+    if not found:
+        raise failed[0]
+    report = evaluate(found, dataset.test_truth, seed=seed)
+    scored = set(report.table.images)
+    twins = [name for name in dataset.duplicates if name in scored]
+    without = report.without(twins) if twins and len(twins) < len(scored) else None
+    return MethodResult(
+        method, tuple(found), tuple(failed), report, without, median(seconds)
+    )
+
+
+def table_rows(results: Sequence[MethodResult]) -> list[dict[str, Any]]:
+    """Return the rows of ``table.csv``: one per method and scoring."""
+    return [row for result in results for row in result.rows()]
+
+
+def _found(dataset: Dataset, name: str, locate: Locate) -> Landmarks:
+    from dataclasses import replace
+
+    from napari_oneshot_lmk.imaging.reader import read_radiograph
+
+    image = read_radiograph(
+        dataset.file_of(name).path, spacing_mm_yx=dataset.spacing_mm_yx(name)
+    )
+    # The table's name of the image, which holds its folder where names repeat.
+    return replace(locate(replace(image, name=name)), image=name)

@@ -1,0 +1,79 @@
+"""The command ``oneshot-lmk``: registers every sub-command."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from napari_oneshot_lmk import __version__
+from napari_oneshot_lmk.cli import (
+    benchmark,
+    demo,
+    detect,
+    evaluate,
+    info,
+    speed,
+    template,
+)
+from napari_oneshot_lmk.cli.console import print_line
+from napari_oneshot_lmk.cli.endings import DEBUG_VARIABLE
+
+EPILOG = (
+    "Exit codes: 0 done, 1 a file could not be used, 2 wrong use, 130 stopped with "
+    "Ctrl-C. Results go to stdout, messages and progress bars to stderr."
+)
+
+app = typer.Typer(
+    name="oneshot-lmk",
+    help="Anatomical landmarks on 2-D medical images from one annotated template.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+app.command("template")(template.make_template)
+app.command("detect")(detect.detect)
+app.command("evaluate")(evaluate.evaluate_files)
+measure = typer.Typer(
+    help="Measure accuracy and speed.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+measure.command("cephalogram")(benchmark.benchmark_folder)
+measure.command("speed")(speed.benchmark_speed)
+app.add_typer(measure, name="benchmark")
+app.command("demo")(demo.demo)
+app.command("info")(info.info)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print_line(f"oneshot-lmk {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def before_any_command(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version.",
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
+) -> None:
+    """Handle the options that stand before a sub-command."""
+    if debug:
+        os.environ[DEBUG_VARIABLE] = "1"
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,125 @@
+"""``oneshot-lmk benchmark cephalogram``: methods over a data folder."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_oneshot_lmk.cli.console import print_json, print_line, print_table, say
+from napari_oneshot_lmk.cli.endings import ExitCode, ending_well, list_failures
+from napari_oneshot_lmk.cli.options import AsJson, DeviceName, Overwrite, Seed, Weights
+from napari_oneshot_lmk.cli.progress import counting_bar, download_bar
+
+
+@ending_well
+def benchmark_folder(
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="Holds images/, landmarks.csv and dataset.json; any landmarks, any "
+            "sizes, cephalograms or not.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where results go.")
+    ],
+    encoder_weights: Weights = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--methods",
+            metavar="NAME[,NAME...]",
+            help="instant, shipped, template-copy, grey-patches. Default: instant.",
+        ),
+    ] = None,
+    device: DeviceName = "auto",
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run methods over the test images of a data folder and score them.
+
+    Writes DIR/table.csv with one row for each method and scoring, DIR/table.md,
+    and for each method DIR/METHOD/found.csv and its report.
+    """
+    from napari_oneshot_lmk.benchmark.dataset import Dataset
+    from napari_oneshot_lmk.benchmark.methods import Options, checked_methods
+    from napari_oneshot_lmk.output import check_writable
+
+    chosen = checked_methods(methods or ["instant"])
+    check_writable(out, overwrite=overwrite)
+    dataset = Dataset.load(data)
+
+    from napari_oneshot_lmk.benchmark.run import run_method, table_rows
+    from napari_oneshot_lmk.benchmark.table import write_method, write_table
+
+    template = dataset.template()
+    results = []
+    for method in chosen:
+        with (
+            download_bar("Fetching the encoder's weights") as fetching,
+            counting_bar(method) as advance,
+        ):
+            options = Options(encoder_weights, device, fetching)
+            result = run_method(
+                dataset, template, method, options, seed=seed, on_image=advance
+            )
+        # At once: an interrupted benchmark keeps the methods that it finished.
+        write_method(result, out / method, overwrite=overwrite)
+        results.append(result)
+    write_table(
+        results,
+        dataset,
+        out,
+        command=command_line(),
+        seed=seed,
+        overwrite=overwrite,
+    )
+    rows = table_rows(results)
+    if as_json:
+        print_json(
+            [{k: None if v == "" else v for k, v in row.items()} for row in rows]
+        )
+    else:
+        print_rows(dataset.name, rows)
+        say(f"Written to {out}")
+    failed = [error for result in results for error in result.failed]
+    list_failures(failed)
+    if failed:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def print_rows(title: str, rows: list[dict[str, Any]]) -> None:
+    """Print the rows of a benchmark's table."""
+    from napari_oneshot_lmk.evaluation.accuracy import sdr_keys
+
+    columns = ["method", "scoring", "images", "MRE ± SD mm", "median mm"]
+    columns += [f"< {key} mm %" for key in sdr_keys()]
+    cells = [
+        [
+            row["method"],
+            row["scoring"].replace("_", " "),
+            str(row["images"]),
+            f"{row['mre_mm']:.2f} ± {row['sd_mm']:.2f}",
+            f"{row['median_mm']:.2f}",
+            *(f"{row[f'sdr_{key}']:.1f}" for key in sdr_keys()),
+        ]
+        for row in rows
+        if row["n"]
+    ]
+    print_table(title, columns, cells)
+    encoders = dict.fromkeys(
+        f"{row['method']}: {row['encoder'] or 'none'}" for row in rows
+    )
+    print_line(f"Encoder of {', '.join(encoders)}")
+
+
+def command_line() -> str:
+    """Return the call as the user could type it."""
+    return shlex.join(["oneshot-lmk", *sys.argv[1:]])

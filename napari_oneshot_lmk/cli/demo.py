@@ -1,0 +1,188 @@
+"""``oneshot-lmk demo``: the main job on the sample images."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_oneshot_lmk.cli.console import print_line, say
+from napari_oneshot_lmk.cli.encoder import encoder_with_bar
+from napari_oneshot_lmk.cli.endings import ending_well
+from napari_oneshot_lmk.cli.evaluate import print_report
+from napari_oneshot_lmk.cli.options import DeviceName, Overwrite, Weights
+from napari_oneshot_lmk.cli.progress import counting_bar
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.benchmark.dataset import Dataset
+    from napari_oneshot_lmk.encoders.encoder import Encoder
+    from napari_oneshot_lmk.evaluation.overview import Panel
+    from napari_oneshot_lmk.evaluation.report import Report
+    from napari_oneshot_lmk.imaging.radiograph import Radiograph
+    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.template import Template
+
+PANELS = {"skull": 12, "hand": 6}
+"""How many images of each anatomy the picture shows, the template included."""
+
+COLUMNS = 6
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the demo did with the samples of one anatomy."""
+
+    dataset: Dataset
+    template: Template
+    images: tuple[Radiograph, ...]
+    found: tuple[Landmarks, ...]
+    report: Report
+
+
+@ending_well
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where results go.")
+    ] = Path("out/demo"),
+    encoder_weights: Weights = None,
+    device: DeviceName = "auto",
+    download: Annotated[
+        bool,
+        typer.Option(
+            "--download/--no-download",
+            help="Fetch the VGG19 weights (about 550 MB) where there are none.",
+        ),
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Detect landmarks on the sample images and measure the errors.
+
+    Needs no internet: without VGG19 weights it takes the encoder that comes with
+    the package.
+    """
+    from napari_oneshot_lmk.output import check_writable, written
+
+    check_writable(out, overwrite=overwrite)
+
+    from napari_oneshot_lmk.benchmark.dataset import Dataset
+    from napari_oneshot_lmk.evaluation.overview import draw_overview
+    from napari_oneshot_lmk.landmarks.files import write_landmarks
+    from napari_oneshot_lmk.phantoms.samples import sample_folder
+
+    encoder = encoder_with_bar(
+        encoder_weights, device, allow_download=download, say_note=download
+    )
+    print_line(f"Encoder: {encoder.card.title} ({encoder.card.identity})")
+    if encoder.card.note and not download:
+        print_line(
+            "The weights of VGG19, which is more accurate, are not on this computer, "
+            "so the demo takes the encoder that comes with the package. "
+            "“oneshot-lmk demo --download” fetches them (about 550 MB), “oneshot-lmk "
+            "info” says where they may lie."
+        )
+    shown = {}
+    for anatomy in PANELS:
+        dataset = Dataset.load(sample_folder(anatomy))
+        shown[anatomy] = _detected(anatomy, dataset, encoder)
+        print_report(shown[anatomy].report, title=dataset.name)
+    with written(out, overwrite=overwrite, folder=True) as unfinished:
+        everything = [marks for part in shown.values() for marks in part.found]
+        write_landmarks(unfinished / "found.csv", everything)
+        for anatomy, part in shown.items():
+            _write_part(part, unfinished, unfinished / anatomy)
+        say("Drawing the overview …")
+        panels = [
+            p for name, part in shown.items() for p in _panels(part, PANELS[name])
+        ]
+        draw_overview(
+            panels,
+            unfinished / "overview.png",
+            columns=COLUMNS,
+            title=f"One annotated image each, instant detection · {encoder.card.title}",
+        )
+    print_line(f"Written to {out}: found.csv, markups/*.mrk.json, overview.png and")
+    print_line("for each anatomy its template, errors and plots.")
+    sample = shown["skull"]
+    image = sample.dataset.file_of(sample.dataset.test[0]).path
+    found = out / "markups" / f"{image.stem}.mrk.json"
+    print_line(
+        "Open napari with the same sample: "
+        f"{_napari()} {_shortest(image)} {_shortest(found)}"
+    )
+
+
+def _detected(anatomy: str, dataset: Dataset, encoder: Encoder) -> Shown:
+    from napari_oneshot_lmk.detection.detector import Detector
+    from napari_oneshot_lmk.evaluation.report import evaluate
+    from napari_oneshot_lmk.imaging.reader import read_radiograph
+
+    template = dataset.template()
+    detector = Detector.instant(template, encoder=encoder)
+    images: list[Radiograph] = []
+    found: list[Landmarks] = []
+    with counting_bar(f"Detecting on {anatomy} images") as advance:
+        advance(0, len(dataset.test))
+        for done, name in enumerate(dataset.test, start=1):
+            image = read_radiograph(
+                dataset.file_of(name).path, spacing_mm_yx=dataset.spacing_mm_yx(name)
+            )
+            detector.set_image(image)
+            found.append(replace(detector.detect(), image=name))
+            images.append(image)
+            advance(done, len(dataset.test))
+    report = evaluate(found, dataset.test_truth)
+    return Shown(dataset, template, tuple(images), tuple(found), report)
+
+
+def _write_part(part: Shown, top: Path, folder: Path) -> None:
+    from napari_oneshot_lmk.evaluation.report_files import write_report_files
+    from napari_oneshot_lmk.landmarks.files import write_landmarks
+
+    folder.mkdir()
+    part.template.save(folder / "template")
+    write_report_files(part.report, folder)
+    for landmarks in part.found:
+        name = f"{Path(landmarks.image).stem}.mrk.json"
+        write_landmarks(top / "markups" / name, [landmarks])
+
+
+def _panels(part: Shown, count: int) -> list[Panel]:
+    from napari_oneshot_lmk.evaluation.accuracy import accuracy
+    from napari_oneshot_lmk.evaluation.overview import Panel
+
+    template = part.template
+    panels = [
+        Panel(template.image, template.landmarks, None, "template: the annotated image")
+    ]
+    errors_mm = part.report.table.native_mm()
+    order = {image: row for row, image in enumerate(part.report.table.images)}
+    shown = list(zip(part.images, part.found, strict=True))[: count - 1]
+    for image, found in shown:
+        mean = accuracy(errors_mm[order[found.image]]).mre_mm
+        truth = part.dataset.truth[found.image]
+        panels.append(
+            Panel(image, truth, found, f"{Path(found.image).stem}   {mean:.2f} mm")
+        )
+    return panels
+
+
+def _napari() -> str:
+    """Return the command that starts napari here, or that gets it first."""
+    beside = Path(sys.executable).with_name("napari")
+    if beside.exists():
+        return _shortest(beside)
+    if shutil.which("napari"):
+        return "napari"
+    return "pip install 'napari[pyside6]' && napari"
+
+
+def _shortest(path: Path) -> str:
+    """Return a path as one would type it from here."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path.absolute())

@@ -1,0 +1,191 @@
+"""``oneshot-lmk detect``: finds a template's landmarks on other images."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_oneshot_lmk.cli.console import print_json, print_line, warn
+from napari_oneshot_lmk.cli.encoder import encoder_with_bar
+from napari_oneshot_lmk.cli.endings import ExitCode, ending_well, list_failures
+from napari_oneshot_lmk.cli.options import (
+    AsJson,
+    DeviceName,
+    Overwrite,
+    Slice,
+    SpacingText,
+    Weights,
+    spacing_from,
+)
+from napari_oneshot_lmk.cli.progress import counting_bar
+from napari_oneshot_lmk.errors import OneshotError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_oneshot_lmk.detection.many import Outcome
+    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+
+
+@ending_well
+def detect(
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGE|FOLDER|GLOB...", help="What to look at."),
+    ],
+    template: Annotated[
+        Path, typer.Option("--template", metavar="FOLDER", help="The template.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="FILE", help="Found landmarks: .csv, or .mrk.json for one."
+        ),
+    ],
+    encoder_weights: Weights = None,
+    spacing: SpacingText = None,
+    slice_index: Slice = None,
+    device: DeviceName = "auto",
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find the template's landmarks on images, without any training.
+
+    A file that cannot be used is named at the end and does not stop the others.
+    Ctrl-C stops and keeps what was found so far.
+    """
+    from napari_oneshot_lmk.imaging.sources import find_images
+    from napari_oneshot_lmk.landmarks.files import FORMATS, is_landmark_file
+    from napari_oneshot_lmk.output import check_writable
+
+    spacing_mm_yx = spacing_from(spacing)
+    files = find_images(images)
+    if not is_landmark_file(out):
+        known = " or ".join(form.suffix for form in FORMATS)
+        raise UsageError(
+            "is not the name of a landmark file", file=out, remedy=f"end it in {known}"
+        )
+    if len(files) > 1 and not str(out).lower().endswith(".csv"):
+        raise UsageError(
+            f"holds one image only, but there are {len(files)}",
+            file=out,
+            remedy="write them to one .csv",
+        )
+    check_writable(out, overwrite=overwrite)
+
+    # Slow imports come after everything that can be refused at once.
+    from napari_oneshot_lmk.detection.detector import Detector
+    from napari_oneshot_lmk.detection.many import detect_many
+    from napari_oneshot_lmk.landmarks.files import write_landmarks
+    from napari_oneshot_lmk.landmarks.template import Template
+
+    loaded = Template.load(template)
+    encoder = encoder_with_bar(encoder_weights, device)
+    started = time.perf_counter()
+    detector = Detector.instant(loaded, encoder=encoder)
+    found, failed, stopped = _collect(
+        detect_many(
+            detector, files, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index
+        ),
+        len(files),
+    )
+    seconds = time.perf_counter() - started
+    if found:
+        write_landmarks(out, found, overwrite=overwrite)
+    code = _exit_code(failed, stopped)
+    if as_json:
+        content = _content(found, failed, out if found else None)
+        print_json(content | {"encoder": encoder.card.identity, "interrupted": stopped})
+    else:
+        _print_result(found, out, encoder.card.title, seconds)
+    list_failures(failed)
+    if stopped:
+        kept = f"; what was found is in {out}" if found else ""
+        warn(f"Stopped after {len(found) + len(failed)} of {len(files)} images{kept}.")
+    if code:
+        raise typer.Exit(code)
+
+
+def _collect(
+    outcomes: Iterator[Outcome], total: int
+) -> tuple[list[Landmarks], list[OneshotError], bool]:
+    """Gather outcomes; say whether Ctrl-C ended them."""
+    found: list[Landmarks] = []
+    failed: list[OneshotError] = []
+    try:
+        with counting_bar("Detecting") as advance:
+            advance(0, total)
+            for done, outcome in enumerate(outcomes, start=1):
+                if outcome.landmarks is not None:
+                    found.append(outcome.landmarks)
+                if outcome.error is not None:
+                    failed.append(outcome.error.about(outcome.image.name))
+                advance(done, total)
+    except KeyboardInterrupt:
+        return found, failed, True
+    return found, failed, False
+
+
+def _exit_code(failed: list[OneshotError], stopped: bool) -> ExitCode:
+    if stopped:
+        return ExitCode.INTERRUPTED
+    return ExitCode.FAILED if failed else ExitCode.DONE
+
+
+def _print_result(
+    found: list[Landmarks], out: Path, encoder: str, seconds: float
+) -> None:
+    if not found:
+        return
+    points = [point for landmarks in found for point in landmarks]
+    unsure = sum(point.unsure for point in points)
+    images = f"{len(found)} image{'s' if len(found) != 1 else ''}"
+    looked = f", {unsure} of them unsure" if unsure else ""
+    print_line(
+        f"{out}: {len(points)} landmarks on {images}{looked} "
+        f"({encoder}, {seconds:.1f} s)"
+    )
+    unknown = [
+        landmarks.image
+        for landmarks in found
+        if landmarks.geometry is None or landmarks.geometry.spacing_mm_yx is None
+    ]
+    if unknown:
+        others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        warn(
+            f"The pixel spacing of {unknown[0]}{others} is unknown, so there are no "
+            "millimetres; give it with --spacing."
+        )
+
+
+def _content(
+    found: list[Landmarks], failed: list[OneshotError], out: Path | None
+) -> dict[str, Any]:
+    return {
+        "out": str(out) if out else None,
+        "images": [
+            {
+                "image": landmarks.image,
+                "spacing_mm_yx": (
+                    landmarks.geometry.spacing_mm_yx if landmarks.geometry else None
+                ),
+                "landmarks": [
+                    {
+                        "name": point.name,
+                        "state": str(point.state),
+                        "x_px": point.position_yx[1] if point.position_yx else None,
+                        "y_px": point.position_yx[0] if point.position_yx else None,
+                        "score": point.score,
+                        "unsure": point.unsure,
+                        "shape_residual_mm": point.shape_residual_mm,
+                    }
+                    for point in landmarks
+                ],
+            }
+            for landmarks in found
+        ],
+        "failed": [{"file": error.file, "error": str(error)} for error in failed],
+    }

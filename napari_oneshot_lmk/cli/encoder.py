@@ -1,0 +1,31 @@
+"""Gets an encoder, with a progress bar where weights are fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_oneshot_lmk.cli.console import warn
+from napari_oneshot_lmk.cli.progress import download_bar
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.encoders.encoder import Encoder
+
+
+def encoder_with_bar(
+    weights: Path | None,
+    device: str,
+    *,
+    allow_download: bool = True,
+    say_note: bool = True,
+) -> Encoder:
+    """Return the encoder to use and say what the user should know about it."""
+    from napari_oneshot_lmk.encoders.choice import choose_encoder
+
+    with download_bar("Fetching the encoder's weights") as advance:
+        encoder = choose_encoder(
+            weights, device, allow_download=allow_download, progress=advance
+        )
+    if encoder.card.note and say_note:
+        warn(encoder.card.note)
+    return encoder

@@ -1,0 +1,166 @@
+"""``oneshot-lmk evaluate``: how far found landmarks lie from the true ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_oneshot_lmk.cli.console import (
+    print_json,
+    print_line,
+    print_table,
+    say,
+    warn,
+)
+from napari_oneshot_lmk.cli.endings import ending_well
+from napari_oneshot_lmk.cli.options import (
+    AsJson,
+    Overwrite,
+    Seed,
+    SpacingText,
+    spacing_from,
+)
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.evaluation.accuracy import Accuracy, Intervals
+    from napari_oneshot_lmk.evaluation.report import Report
+
+MOST_NAMES_SHOWN = 5
+SCORING_TITLES = {"native": "native resolution", "grid384": "384 grid (published)"}
+
+
+@ending_well
+def evaluate_files(
+    predicted: Annotated[
+        Path, typer.Option("--predicted", metavar="FILE", help="Found landmarks.")
+    ],
+    truth: Annotated[
+        Path, typer.Option("--truth", metavar="FILE", help="True landmarks.")
+    ],
+    spacing: SpacingText = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="Folder for summary, tables and plots."
+        ),
+    ] = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare found landmarks with true ones, in millimetres.
+
+    Images are matched by name, then by name without folder and ending.
+    """
+    from napari_oneshot_lmk.evaluation.report import evaluate
+    from napari_oneshot_lmk.landmarks.files import read_landmarks
+    from napari_oneshot_lmk.output import check_writable
+
+    spacing_mm_yx = spacing_from(spacing)
+    if out is not None:
+        check_writable(out, overwrite=overwrite)
+    report = evaluate(
+        read_landmarks(predicted),
+        read_landmarks(truth),
+        spacing_mm_yx=spacing_mm_yx,
+        seed=seed,
+    )
+    if out is not None:
+        from napari_oneshot_lmk.evaluation.report_files import write_report
+
+        write_report(report, out, overwrite=overwrite)
+    if as_json:
+        print_json(report.summary())
+    else:
+        print_report(report)
+    if out is not None:
+        say(f"Written to {out}")
+
+
+def print_report(report: Report, *, title: str = "Errors") -> None:
+    """Print the tables of a report, and what could not be matched."""
+    from napari_oneshot_lmk.evaluation.accuracy import sdr_keys
+
+    columns = [
+        "",
+        "n",
+        "MRE ± SD mm",
+        "median mm",
+        *(f"< {k} mm %" for k in sdr_keys()),
+    ]
+    rows = []
+    for name, words in SCORING_TITLES.items():
+        scoring = report.scoring(name)
+        if scoring is not None:
+            rows.append(_cells(words, scoring.overall))
+            rows.append(_interval_cells(scoring.overall_ci95))
+    print_table(f"{title}, {len(report.table.images)} images", columns, rows)
+    if len(report.table.landmarks) > 1:
+        print_table(
+            "Each landmark, native resolution",
+            columns,
+            [_cells(name, part) for name, part in report.native.per_landmark.items()],
+        )
+    for line in remarks(report):
+        print_line(line)
+    if report.grid384_reason:
+        warn(f"No score on the 384 grid: {report.grid384_reason}.")
+
+
+def remarks(report: Report) -> list[str]:
+    """Say what was not scored, and where the spacing came from."""
+    from napari_oneshot_lmk.evaluation.errors import Outcome
+
+    words = {
+        Outcome.MISSED: "not found",
+        Outcome.FALSE_ABSENT: "said to be absent although there",
+        Outcome.FALSE_FOUND: "found although absent",
+        Outcome.NOT_ANNOTATED: "without a true position",
+    }
+    counted = [
+        f"{report.table.count(o)} {w}"
+        for o, w in words.items()
+        if report.table.count(o)
+    ]
+    lines = [f"Not scored: {', '.join(counted)}"] if counted else []
+    titles = {
+        "predicted": "Images without truth",
+        "truth": "Images without predictions",
+        "predicted_landmarks": "Landmarks without truth",
+        "truth_landmarks": "Landmarks without predictions",
+    }
+    for key, words_for_key in titles.items():
+        names = report.unmatched.get(key, [])
+        if names:
+            lines.append(f"{words_for_key} ({len(names)}): {_some(names)}")
+    sources = sorted(str(source) for source in report.table.spacing_sources)
+    lines.append(f"Pixel spacing: {', '.join(sources)}")
+    return lines
+
+
+def _cells(first: str, part: Accuracy) -> list[str]:
+    if part.n == 0:
+        return [first, "0", *["–"] * (2 + len(part.sdr_percent))]
+    return [
+        first,
+        str(part.n),
+        f"{part.mre_mm:.2f} ± {part.sd_mm:.2f}",
+        f"{part.median_mm:.2f}",
+        *(f"{share:.1f}" for share in part.sdr_percent),
+    ]
+
+
+def _interval_cells(ci95: Intervals) -> list[str]:
+    pairs = [(ci95.mre_mm, 2), (ci95.median_mm, 2), *((p, 1) for p in ci95.sdr_percent)]
+    shown = [
+        "–" if low != low else f"{low:.{d}f}–{high:.{d}f}" for (low, high), d in pairs
+    ]
+    return ["  95 % interval", "", *shown]
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMES_SHOWN])
+    return f"{shown}, …" if len(names) > MOST_NAMES_SHOWN else shown

@@ -1,0 +1,104 @@
+"""``oneshot-lmk template``: joins an image and its landmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_oneshot_lmk.cli.console import print_json, print_line
+from napari_oneshot_lmk.cli.endings import ending_well
+from napari_oneshot_lmk.cli.options import (
+    AsJson,
+    Overwrite,
+    Slice,
+    SpacingText,
+    spacing_from,
+)
+from napari_oneshot_lmk.errors import UsageError
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.imaging.radiograph import Radiograph
+    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+
+
+@ending_well
+def make_template(
+    image: Annotated[
+        Path, typer.Option("--image", metavar="FILE", help="The annotated image.")
+    ],
+    landmarks: Annotated[
+        Path,
+        typer.Option(
+            "--landmarks",
+            metavar="FILE",
+            help="Its landmarks: CSV (image,landmark,x_px,y_px) or .mrk.json.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="The template to write.")
+    ],
+    spacing: SpacingText = None,
+    slice_index: Slice = None,
+    name: Annotated[
+        str, typer.Option("--name", help="Of the template; else that of the folder.")
+    ] = "",
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a template from one image and its landmarks."""
+    from napari_oneshot_lmk.imaging.reader import read_radiograph
+    from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.output import check_writable
+
+    spacing_mm_yx = spacing_from(spacing)
+    check_writable(out, overwrite=overwrite)
+    radiograph = read_radiograph(
+        image, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index
+    )
+    points = _landmarks_of(radiograph, landmarks)
+    template = Template.create(radiograph, points, name=name or out.resolve().name)
+    template.save(out, overwrite=overwrite)
+    known = template.image.geometry.spacing_mm_yx
+    placed = len(template.landmarks.placed)
+    if as_json:
+        print_json(
+            {
+                "template": str(out),
+                "name": template.name,
+                "image": radiograph.name,
+                "landmarks": list(template.landmarks.names),
+                "placed": placed,
+                "spacing_mm_yx": known,
+                "content_sha256": template.content_sha256,
+            }
+        )
+        return
+    shown = (
+        f"{known[0]:g} x {known[1]:g} mm a pixel"
+        if known
+        else "pixel spacing unknown (give --spacing for millimetres)"
+    )
+    print_line(f"{out}: {placed} landmarks on {radiograph.name}, {shown}")
+
+
+def _landmarks_of(radiograph: Radiograph, path: Path) -> Landmarks:
+    """Read a landmark file and take the landmarks of this image."""
+    from napari_oneshot_lmk.evaluation.pairing import find_image
+    from napari_oneshot_lmk.landmarks.files import read_landmarks
+
+    images = read_landmarks(path, geometry=radiograph.geometry)
+    found = find_image(images, radiograph.name)
+    # A markups file often does not say which image it belongs to.
+    if found is None and len(images) == 1 and not images[0].image:
+        found = images[0]
+    if found is None:
+        names = ", ".join(landmarks.image for landmarks in images[:3])
+        more = ", …" if len(images) > 3 else ""
+        raise UsageError(
+            f"holds landmarks of {names}{more}, but none of {radiograph.name}",
+            file=path,
+            remedy="write the image's file name in the image column",
+        )
+    return found
