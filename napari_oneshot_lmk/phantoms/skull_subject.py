@@ -1,0 +1,140 @@
+"""One subject of the lateral skull: how the mean drawing becomes a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_oneshot_lmk.phantoms.shape_model import SmoothModes, bounded
+
+Points = NDArray[np.float64]
+
+HINGE_XY = np.array([-14.0, 23.0])
+"""The condyle: the lower jaw turns about it."""
+NECK_XY = np.array([-28.0, 52.0])
+"""Base of the skull on the spine: the neck bends about it."""
+
+WIDE = SmoothModes.of_scale(length_mm=75.0, sd_mm=2.6, count=24, seed=1)
+LOCAL = SmoothModes.of_scale(length_mm=26.0, sd_mm=0.8, count=60, seed=2)
+
+
+@dataclass(frozen=True)
+class Bump:
+    """A Gaussian displacement field: centre, reach and shift in mm."""
+
+    centre_xy: tuple[float, float]
+    reach_mm: float
+    shift_xy: tuple[float, float]
+
+    def displacement(self, points_xy: Points) -> Points:
+        """Return the displacement of (N, 2) points."""
+        away = ((points_xy - np.array(self.centre_xy)) ** 2).sum(axis=1)
+        weight = np.exp(-away / (2 * self.reach_mm**2))
+        return np.asarray(weight[:, None] * np.array(self.shift_xy))
+
+
+@dataclass(frozen=True, eq=False)
+class SkullSubject:
+    """Shape of one person, as fields that act on drawn points.
+
+    Parts are "bone", "jaw", "profile" (the skin), "spine" and "airway". Angles
+    are in radians, lengths in mm.
+    """
+
+    wide: Points
+    local: Points
+    jaw_open: float
+    jaw_forward: float
+    neck_bend: float
+    stretch_xy: tuple[float, float]
+    vault: float
+    upper_incisor: float
+    lower_incisor: float
+    maxilla: Bump
+    skin: tuple[Bump, ...]
+
+    @classmethod
+    def sampled(cls, rng: np.random.Generator) -> SkullSubject:
+        """Draw a subject."""
+        skin = (
+            Bump((98, 36), 10, (bounded(rng, 2.6), bounded(rng, 2.4))),
+            Bump((85, 55), 7, (bounded(rng, 0.8), bounded(rng, 0.8))),
+            Bump((88, 67), 4.5, (bounded(rng, 1.2), bounded(rng, 0.8))),
+            Bump((86, 80), 4.5, (bounded(rng, 1.2), bounded(rng, 0.9))),
+            Bump((80, 104), 8, (bounded(rng, 1.4), bounded(rng, 1.0))),
+            Bump((50, 122), 16, (0.0, bounded(rng, 4.0, 2.0))),
+            Bump((80, -25), 14, (bounded(rng, 1.2), 0.0)),
+        )
+        opening = abs(bounded(rng, 0.9)) if rng.random() < 0.85 else rng.uniform(2, 7)
+        return cls(
+            wide=WIDE.sample(rng),
+            local=LOCAL.sample(rng),
+            jaw_open=np.deg2rad(opening),
+            jaw_forward=bounded(rng, 1.8),
+            neck_bend=np.deg2rad(bounded(rng, 7.0)),
+            stretch_xy=(bounded(rng, 0.035), bounded(rng, 0.05)),
+            vault=bounded(rng, 0.04),
+            upper_incisor=np.deg2rad(bounded(rng, 5.0)),
+            lower_incisor=np.deg2rad(bounded(rng, 5.0)),
+            maxilla=Bump((72, 55), 22, (bounded(rng, 1.3), bounded(rng, 1.0))),
+            skin=skin,
+        )
+
+    def shaped(self, points_xy: Points, part: str) -> Points:
+        """Return where the person's points lie, (N, 2) mm."""
+        points = np.array(points_xy, dtype=float)
+        if part != "jaw":
+            points += self.maxilla.displacement(points)
+        if part in ("profile", "airway"):
+            for bump in self.skin if part == "profile" else ():
+                points += bump.displacement(points)
+            weight = _jaw_share(points_xy)
+            points += weight[:, None] * (self._opened(points) - points)
+            bend = _ramp(points_xy[:, 1], 95.0, 165.0)
+            points += bend[:, None] * (self._bent(points) - points)
+        elif part == "jaw":
+            points = self._opened(points)
+        elif part == "spine":
+            points = self._bent(points)
+        below = np.clip(points[:, 1] / 100, 0, 1.2)
+        above = np.clip(-points[:, 1] / 100, 0, 1.2)
+        points[:, 0] *= 1 + self.stretch_xy[0]
+        points[:, 1] += 100 * (self.stretch_xy[1] * below - self.vault * above)
+        points += WIDE.displacement(points, self.wide)
+        points += LOCAL.displacement(points, self.local)
+        return points
+
+    def _opened(self, points: Points) -> Points:
+        """Turn about the condyle, and slide with the jaw's own length."""
+        turned = _turned(points, HINGE_XY, self.jaw_open)
+        # The joint stays in its fossa: a longer jaw shows in front.
+        reach = _ramp(points[:, 0], -15.0, 50.0)
+        turned[:, 0] += reach * self.jaw_forward
+        return turned
+
+    def _bent(self, points: Points) -> Points:
+        return _turned(points, NECK_XY, self.neck_bend)
+
+
+def _turned(points: Points, about_xy: Points, angle: float) -> Points:
+    """Rotate clockwise on the picture (y points down)."""
+    offset = points - about_xy
+    cos, sin = np.cos(angle), np.sin(angle)
+    x = cos * offset[:, 0] - sin * offset[:, 1]
+    y = sin * offset[:, 0] + cos * offset[:, 1]
+    return np.asarray(np.stack([x, y], axis=1) + about_xy)
+
+
+def _ramp(values: Points, low: float, high: float) -> Points:
+    """Smooth step from 0 at ``low`` to 1 at ``high``."""
+    t = np.clip((values - low) / (high - low), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t))
+
+
+def _jaw_share(points: Points) -> Points:
+    """How much soft tissue follows the lower jaw: chin fully, neck fading."""
+    below_lips = _ramp(points[:, 1], 71.5, 75.5)
+    front = _ramp(points[:, 0], 0.0, 35.0)
+    return np.asarray(below_lips * front)
