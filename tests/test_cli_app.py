@@ -1,0 +1,150 @@
+"""The command as a whole: help, version, endings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import typer
+from cli_scene import run
+from typer.testing import CliRunner
+
+from napari_oneshot_lmk import __version__
+from napari_oneshot_lmk.cli.endings import DEBUG_VARIABLE, code_of, ending_well
+from napari_oneshot_lmk.errors import (
+    GeometryError,
+    ImageError,
+    OutputError,
+    UsageError,
+    WeightsError,
+)
+
+COMMANDS = ["template", "detect", "evaluate", "benchmark", "info", "demo"]
+
+
+def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "napari_oneshot_lmk", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+    )
+
+
+def test_version_and_help() -> None:
+    assert run("--version").stdout.split() == ["oneshot-lmk", __version__]
+    result = run("--help")
+    assert result.exit_code == 0
+    for command in COMMANDS:
+        assert command in result.stdout
+        assert run(command, "--help").exit_code == 0
+
+
+def test_real_exit_codes() -> None:
+    assert call("--version").returncode == 0
+    unknown = call("detekt")
+    assert unknown.returncode == 2
+    assert "Traceback" not in unknown.stderr
+    missing = call("evaluate", "--predicted", "no.csv", "--truth", "no.csv")
+    assert missing.returncode == 1
+    assert missing.stdout == ""
+    assert missing.stderr.startswith("no.csv: ")
+
+
+def test_missing_option_is_wrong_use() -> None:
+    assert run("detect", "image.png").exit_code == 2
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, napari_oneshot_lmk.cli.app\n"
+        "heavy = {'torch', 'monai', 'pandas', 'matplotlib', 'SimpleITK', 'napari'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("x"), 2),
+        (OutputError("exists", file="f"), 2),
+        (GeometryError("spacing 0"), 2),
+        (GeometryError("spacing 0", file="f.dcm"), 1),
+        (ImageError("empty", file="f"), 1),
+        (WeightsError("wrong", file="f"), 1),
+    ],
+)
+def test_codes(error: Exception, code: int) -> None:
+    assert code_of(error) == code
+
+
+def failing_app(error: BaseException) -> typer.Typer:
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    @ending_well
+    def fail() -> None:
+        raise error
+
+    return app
+
+
+def test_defect_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(DEBUG_VARIABLE, raising=False)
+    result = CliRunner().invoke(failing_app(ZeroDivisionError("by zero")))
+    assert result.exit_code == 1
+    assert "ZeroDivisionError: by zero" in result.stderr
+    assert "--debug" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DEBUG_VARIABLE, "1")
+    result = CliRunner().invoke(failing_app(ZeroDivisionError("by zero")))
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_debug_option_is_a_traceback_in_a_process() -> None:
+    result = call("--debug", "evaluate", "--predicted", "no.csv", "--truth", "no.csv")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+
+
+def test_ctrl_c_ends_with_130() -> None:
+    result = CliRunner().invoke(failing_app(KeyboardInterrupt()))
+    assert result.exit_code == 130
+    assert result.stderr.strip() == "Stopped."
+
+
+def test_info_is_complete() -> None:
+    import json
+
+    result = run("info", "--json")
+    assert result.exit_code == 0
+    content = json.loads(result.stdout)
+    assert {"python", "torch", "monai", "SimpleITK"} <= set(content["versions"])
+    assert content["devices"][0]["name"] == "cpu"
+    assert isinstance(content["devices"][0]["bf16"], bool)
+    assert len(content["encoder_weights"]) >= 3
+    assert content["shipped_encoder"]["name"]
+    words = run("info").stdout
+    for place in content["encoder_weights"]:
+        assert place["where"] in words
+
+
+def test_info_names_weights_that_were_found(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_oneshot_lmk.encoders.cache import CACHED_FILE
+
+    monkeypatch.setenv("ONESHOT_LMK_CACHE", str(tmp_path))
+    (tmp_path / CACHED_FILE).write_bytes(b"x")
+    result = run("info")
+    assert f"weights from {tmp_path / CACHED_FILE}" in result.stdout
