@@ -105,4 +105,5 @@ def choose_encoder(
         where,
         precision,
         weights_sha256=found.sha256,
+        title=f"VGG19 ({'ImageNet' if weights is None else Path(weights).name})",
     )

@@ -53,7 +53,7 @@ def download_weights(progress: Progress | None = None) -> EncoderWeights:
     try:
         url = vgg19_weights_url()
     except ImportError as error:
-        raise WeightsError(f"torchvision's address is unknown ({error})") from error
+        raise WeightsError(f"download failed ({error})") from error
     try:
         folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,9 +64,9 @@ def download_weights(progress: Progress | None = None) -> EncoderWeights:
             _fetch(url, path, progress)
             weights = read_weights(path)
     except (OSError, HTTPException) as error:
-        raise WeightsError(_reason(error)) from error
+        raise WeightsError(f"download failed ({_reason(error)})") from error
     except WeightsError as error:
-        raise WeightsError(error.what, file=url, remedy=error.remedy) from error
+        raise WeightsError(f"download failed ({error.what})") from error
     return replace(weights, source=url, licence=LICENCE)
 
 
@@ -117,5 +117,4 @@ def _opened(url: str) -> HTTPResponse:
 
 def _reason(error: Exception) -> str:
     inner = getattr(error, "reason", None) or error
-    text = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
-    return f"download failed ({text})"
+    return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__

@@ -58,7 +58,7 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
 def checked_parameters(
     state_dict: Mapping[str, torch.Tensor],
 ) -> dict[str, torch.Tensor]:
-    """Return the convolution part in float32, contiguous, in layer order.
+    """Return a copy of the convolution part in float32, in layer order.
 
     Raises
     ------
@@ -74,7 +74,8 @@ def checked_parameters(
         tensor = tensors[name].detach()
         if not tensor.is_floating_point():
             raise WeightsError(f"{name} holds {tensor.dtype}, not floating point")
-        tensor = tensor.to(device="cpu", dtype=torch.float32).contiguous()
+        # A copy: the file may be mapped into memory, and vanish or change later.
+        tensor = tensor.to(device="cpu", dtype=torch.float32, copy=True).contiguous()
         if not torch.isfinite(tensor).all():
             raise WeightsError(f"{name} holds values that are not finite")
         parameters[name] = tensor

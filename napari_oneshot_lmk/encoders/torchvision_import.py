@@ -28,7 +28,7 @@ _declared: list[Any] = []
 _importing = threading.Lock()
 
 
-def torchvision(submodule: str = "") -> ModuleType:
+def load_torchvision(submodule: str = "") -> ModuleType:
     """Import torchvision, or one of its submodules.
 
     Parameters
@@ -41,17 +41,16 @@ def torchvision(submodule: str = "") -> ModuleType:
     ImportError
         If it is not installed or cannot be imported even so.
     """
-    name = f"torchvision.{submodule}" if submodule else "torchvision"
     with _importing:
         try:
-            return importlib.import_module(name)
+            return _imported(submodule)
         except RuntimeError as error:
             if "operator torchvision::" not in str(error):
                 raise ImportError(f"torchvision cannot be imported: {error}") from error
         _forget_attempt()
         _declare_operators()
         try:
-            return importlib.import_module(name)
+            return _imported(submodule)
         except RuntimeError as error:
             raise ImportError(f"torchvision cannot be imported: {error}") from error
 
@@ -64,7 +63,15 @@ def vgg19_weights_url() -> str:
     ImportError
         If torchvision cannot be imported.
     """
-    return str(torchvision("models").VGG19_Weights.IMAGENET1K_V1.url)
+    return str(load_torchvision("models").VGG19_Weights.IMAGENET1K_V1.url)
+
+
+def _imported(submodule: str) -> ModuleType:
+    import torchvision
+
+    if not submodule:
+        return torchvision  # type: ignore[no-any-return]
+    return importlib.import_module(f"torchvision.{submodule}")
 
 
 def _forget_attempt() -> None:

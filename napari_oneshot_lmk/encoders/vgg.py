@@ -43,8 +43,8 @@ class VGG19Encoder(nn.Module):
         They are returned fine to coarse whatever their order here.
     weights_sha256 : str, optional
         Hash of the parameters' content where it is known already.
-    note : str
-        Goes into the card.
+    title : str
+        What these weights are, for people.
 
     Raises
     ------
@@ -63,7 +63,7 @@ class VGG19Encoder(nn.Module):
         *,
         levels: Sequence[str] | None = None,
         weights_sha256: str | None = None,
-        note: str = "",
+        title: str = "VGG19",
     ) -> None:
         super().__init__()
         parameters = checked_parameters(state_dict)
@@ -73,10 +73,9 @@ class VGG19Encoder(nn.Module):
         self._taps = {i: level for i, level in TAPS.items() if level in chosen}
         self._card = EncoderCard(
             name="vgg19",
-            title="VGG19 (ImageNet)",
+            title=title,
             weights_sha256=weights_sha256 or content_sha256(parameters),
             levels=chosen,
-            note=note,
         )
         # On the meta device: random numbers for parameters that are replaced at
         # once would take longer than reading them.

@@ -189,9 +189,7 @@ def _from_torch_file(path: Path) -> EncoderWeights:
             "refused: it holds more than tensors, and opening it could run code",
             remedy=_PICKLE_REMEDY,
         ) from error
-    except MemoryError:
-        raise
-    except OSError:
+    except (MemoryError, OSError):
         raise
     except Exception as error:
         # A damaged or hostile file can fail anywhere in the unpickler.

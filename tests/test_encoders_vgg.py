@@ -1,0 +1,241 @@
+"""VGG19's feature maps against torchvision's own layers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from random_vgg19 import random_parameters
+
+from napari_oneshot_lmk.encoders import device as devices
+from napari_oneshot_lmk.encoders.encoder import Encoder
+from napari_oneshot_lmk.encoders.normalisation import IMAGENET, Normalisation
+from napari_oneshot_lmk.encoders.torchvision_import import load_torchvision
+from napari_oneshot_lmk.encoders.vgg import VGG19Encoder
+from napari_oneshot_lmk.encoders.vgg19_layout import LEVELS, PARAMETER_SHAPES, TAPS
+from napari_oneshot_lmk.errors import UsageError, WeightsError
+
+ALL = [level.name for level in LEVELS]
+
+
+def encoder(**options) -> VGG19Encoder:
+    options = {"precision": "float32", **options}
+    return VGG19Encoder(random_parameters(), **options)
+
+
+def images(*shape: int, seed: int = 1) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def plain_maps(
+    grey: torch.Tensor, normalisation: Normalisation = IMAGENET
+) -> dict[str, torch.Tensor]:
+    """Three equal channels through torchvision's layers, one after the other."""
+    vgg = load_torchvision("models.vgg")
+    features = vgg.make_layers(vgg.cfgs["E"])
+    features.load_state_dict(
+        {k.removeprefix("features."): v for k, v in random_parameters().items()}
+    )
+    normalise = load_torchvision("transforms.v2").Normalize(
+        list(normalisation.mean), list(normalisation.std)
+    )
+    signal = normalise(grey.expand(-1, 3, -1, -1).contiguous())
+    maps = {}
+    with torch.no_grad():
+        for index, layer in enumerate(features):
+            signal = layer(signal)
+            if index in TAPS:
+                maps[TAPS[index].name] = signal.clone()
+    return maps
+
+
+def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
+    difference = (found.float() - expected.float()).norm()
+    return float(difference / expected.float().norm())
+
+
+@pytest.mark.parametrize(
+    "normalisation", [IMAGENET, Normalisation((0.1, 0.5, 0.7), (1.0, 0.02, 0.5))]
+)
+def test_every_tap_equals_torchvision_up_to_the_border(normalisation) -> None:
+    grey = images(2, 1, 96, 64)
+    expected = plain_maps(grey, normalisation)
+    pyramid = encoder(normalisation=normalisation, levels=ALL)(grey)
+    assert [level.name for level in pyramid.levels] == ALL == list(expected)
+    for found, level in zip(pyramid.maps, pyramid.levels, strict=True):
+        assert found.shape == expected[level.name].shape, level.name
+        assert relative_error(found, expected[level.name]) < 1e-5, level.name
+        # Zero padding after normalisation: the rows where a slip would show.
+        border = relative_error(found[..., 0, :], expected[level.name][..., 0, :])
+        assert border < 1e-5, level.name
+
+
+def test_levels_say_truly_what_the_maps_are() -> None:
+    pyramid = encoder(levels=ALL)(images(1, 1, 64, 96))
+    for found, level in zip(pyramid.maps, pyramid.levels, strict=True):
+        expected = (1, level.channels, 64 // level.stride, 96 // level.stride)
+        assert tuple(found.shape) == expected
+        assert float(found.min()) >= 0
+        assert level.after_pooling == level.name.startswith("pool")
+    assert [m.shape[-1] for m in pyramid.after_pooling.maps] == [48, 24, 12, 6, 3]
+
+
+def test_maps_lie_where_the_strides_say() -> None:
+    wide = images(1, 1, 64, 160)
+    encode = encoder(levels=["conv1_2", "pool2"])
+    here, there = encode(wide[..., :128]), encode(wide[..., 32:])
+    for first, second, level in zip(here.maps, there.maps, here.levels, strict=True):
+        shift = 32 // level.stride
+        inner = slice(8, -8 - shift)
+        moved = first.roll(-shift, dims=-1)
+        torch.testing.assert_close(
+            moved[..., inner], second[..., inner], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_only_the_layers_that_are_needed_exist() -> None:
+    assert len(encoder(levels=["pool2", "conv1_2"]).features) == 10
+    assert len(encoder(levels=["conv5_4"]).features) == 36
+    assert len(encoder().features) == 37
+
+
+def test_a_choice_of_levels_comes_fine_to_coarse() -> None:
+    chosen = encoder(levels=["pool3", "conv2_2", "pool1"])
+    names = [level.name for level in chosen(images(1, 1, 32, 32)).levels]
+    assert names == ["pool1", "conv2_2", "pool3"]
+    assert [level.name for level in chosen.card.levels] == names
+
+
+def test_full_resolution_is_left_out_unless_asked_for() -> None:
+    assert [level.name for level in encoder().card.levels] == ALL[1:]
+
+
+@pytest.mark.parametrize("levels", [["pool6"], ["pool1", "relu"], []])
+def test_unknown_levels_are_refused(levels) -> None:
+    with pytest.raises(UsageError, match="choose from conv1_2"):
+        encoder(levels=levels)
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 3, 64, 64), (1, 64, 64), (1, 1, 64, 65), (1, 1, 16, 32)]
+)
+def test_other_shapes_are_refused(shape) -> None:
+    with pytest.raises(UsageError, match="multiples of 32"):
+        encoder(levels=["pool1"])(images(*shape))
+
+
+def test_it_stays_frozen_and_its_maps_can_be_trained_upon() -> None:
+    frozen = encoder(levels=["pool1"]).train()
+    assert not frozen.training
+    assert not any(p.requires_grad for p in frozen.parameters())
+    found = frozen(images(1, 1, 32, 32).requires_grad_()).maps[0]
+    assert not found.requires_grad
+    head = torch.nn.Conv2d(64, 2, 1)
+    head(found).sum().backward()
+    assert head.weight.grad is not None
+    assert float(head.weight.grad.abs().sum()) > 0
+
+
+def test_the_input_is_left_as_it_was() -> None:
+    grey = images(1, 1, 32, 32)
+    before = grey.clone()
+    encoder(levels=["pool1"])(grey)
+    assert torch.equal(grey, before)
+
+
+def test_other_number_types_are_taken() -> None:
+    encode = encoder(levels=["pool1"])
+    grey = images(1, 1, 32, 32)
+    expected = encode(grey).maps[0]
+    torch.testing.assert_close(encode(grey.double()).maps[0], expected)
+
+
+def test_a_batch_gives_what_its_images_give() -> None:
+    encode, batch = encoder(levels=["pool3"]), images(3, 1, 64, 64)
+    together = encode(batch).maps[0]
+    alone = torch.cat([encode(batch[i : i + 1]).maps[0] for i in range(3)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_memory_is_channels_last() -> None:
+    for found in encoder()(images(1, 1, 64, 64)).maps:
+        assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_bfloat16_computes_what_autocast_computes() -> None:
+    grey = images(1, 1, 32, 64)
+    exact = encoder(levels=["pool2"])
+    fast = encoder(levels=["pool2"], precision="bfloat16")
+    found = fast(grey).maps[0]
+    assert found.dtype == fast.dtype == torch.bfloat16
+    assert relative_error(found, exact(grey).maps[0]) < 0.02
+    mean, std = torch.tensor((IMAGENET.mean, IMAGENET.std)).view(2, 1, 3, 1, 1)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        autocast = exact.features((grey - mean) / std)
+    assert autocast.dtype == torch.bfloat16
+    assert relative_error(found, autocast) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("fast", "expected"), [(True, torch.bfloat16), (False, torch.float32)]
+)
+def test_precision_follows_the_hardware(monkeypatch, fast, expected) -> None:
+    monkeypatch.setattr(devices, "fast_bf16", lambda device: fast)
+    assert encoder(precision="auto", levels=["pool1"]).dtype == expected
+
+
+def test_the_identity_does_not_depend_on_the_number_type() -> None:
+    halves = {k: v.half() for k, v in random_parameters().items()}
+    rounded = {k: v.float() for k, v in halves.items()}
+    cards = [VGG19Encoder(state).card for state in (halves, rounded)]
+    assert cards[0].identity == cards[1].identity
+    assert cards[0].identity.startswith("vgg19-")
+    assert cards[0].weights_sha256 != encoder().card.weights_sha256
+    assert isinstance(VGG19Encoder(halves), Encoder)
+
+
+def test_parameters_are_copied() -> None:
+    own = {k: v.clone() for k, v in random_parameters().items()}
+    encode = VGG19Encoder(own, precision="float32", levels=["pool1"])
+    grey = images(1, 1, 32, 32)
+    before = encode(grey).maps[0]
+    for tensor in own.values():
+        tensor.zero_()
+    assert torch.equal(encode(grey).maps[0], before)
+
+
+def spoiled(name: str, tensor: torch.Tensor | None) -> dict[str, torch.Tensor]:
+    state = dict(random_parameters())
+    if tensor is None:
+        del state[name]
+    else:
+        state[name] = tensor
+    return state
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "words"),
+    [
+        ("features.10.bias", None, "missing"),
+        ("features.0.weight", torch.zeros(64, 1, 3, 3), "64 x 1 x 3 x 3"),
+        ("features.1.running_mean", torch.zeros(64), "no features.1.running_mean"),
+        ("features.0.bias", torch.zeros(64, dtype=torch.int32), "floating point"),
+        ("features.0.bias", torch.full((64,), torch.nan), "not finite"),
+    ],
+)
+def test_other_architectures_are_refused(name, tensor, words) -> None:
+    with pytest.raises(WeightsError, match=words):
+        VGG19Encoder(spoiled(name, tensor))
+
+
+def test_another_network_is_told_apart() -> None:
+    with pytest.raises(WeightsError, match="no VGG19 parameters"):
+        VGG19Encoder({"conv1.weight": torch.zeros(64, 3, 7, 7)})
+    with pytest.raises(WeightsError, match="it is empty"):
+        VGG19Encoder({})
+
+
+def test_the_layout_is_torchvisions() -> None:
+    vgg = load_torchvision("models.vgg")
+    features = vgg.make_layers(vgg.cfgs["E"])
+    state = {f"features.{k}": tuple(v.shape) for k, v in features.state_dict().items()}
+    assert state == PARAMETER_SHAPES
