@@ -10,7 +10,7 @@ from napari_oneshot_lmk.phantoms import hand_drawing as draw
 from napari_oneshot_lmk.phantoms.absorption import METAL, SOFT, Absorption, path
 from napari_oneshot_lmk.phantoms.hand_subject import Bone, HandSubject
 from napari_oneshot_lmk.phantoms.marks import densified, write_lead
-from napari_oneshot_lmk.phantoms.outline import Drawing, drawn
+from napari_oneshot_lmk.phantoms.outline import drawn
 from napari_oneshot_lmk.phantoms.raster import fill
 from napari_oneshot_lmk.phantoms.shape_model import Pose, bounded
 
@@ -41,8 +41,10 @@ class HandScene:
                 # The thumb has one phalanx fewer: its first joint is the second's.
                 raise AssertionError(f"ray {ray.names} has {len(points)} landmarks")
             raw.update(zip(ray.names, points, strict=True))
-        for drawing in (draw.RADIUS, draw.ULNA, *draw.CARPALS):
-            raw.update(drawn(drawing).landmarks())
+        outlines = [drawn(draw.RADIUS), drawn(draw.ULNA)]
+        outlines += [self.subject.carpal(i) for i in range(len(draw.CARPALS))]
+        for outline in outlines:
+            raw.update(outline.landmarks())
         return {name: self.subject.shaped(raw[name][None])[0] for name in NAMES}
 
     def absorb(
@@ -160,16 +162,14 @@ class _HandPainter:
             shaft = np.clip((dense[:, 1] - 34) / 30, 0, 1)
             cortex = (0.7 + 1.9 * shaft) * np.sqrt(self.density)
             self.to.bone(self.place(dense), 7.5, cortex, strength=self.density)
-        for drawing in draw.CARPALS:
-            self._carpal(drawing)
+        for number, drawing in enumerate(draw.CARPALS):
+            faint = 0.5 if drawing is draw.PISIFORM else 0.9
+            curve = self.place(self.subject.carpal(number).dense())
+            strength = faint * self.density
+            self.to.bone(curve, 6.5, 0.75, strength=strength, grain=0.45)
         if self.subject.open_physis:
             for ends in ([(-6, 34), (8, 35.5), (25.5, 33)], [(-22, 34.5), (-8, 35)]):
                 self._physis(np.array(ends, dtype=float))
-
-    def _carpal(self, drawing: Drawing) -> None:
-        faint = 0.5 if drawing is draw.PISIFORM else 0.9
-        curve = self.place(drawn(drawing).dense())
-        self.to.bone(curve, 6.5, 0.75, strength=faint * self.density, grain=0.6)
 
     def long_bones(self) -> None:
         """Add metacarpals and phalanges, growth plates, sesamoids."""
@@ -179,7 +179,7 @@ class _HandPainter:
                 cortex = bone.cortex_mm(dense) * np.sqrt(self.density)
                 radius = 0.5 * bone.form.waist + 1.0
                 curve = self.place(dense)
-                self.to.bone(curve, radius, cortex, strength=self.density, grain=0.7)
+                self.to.bone(curve, radius, cortex, strength=self.density, grain=0.5)
                 if self.subject.open_physis:
                     self._bone_physis(bone, thumb=ray is self.subject.rays[0])
         knuckle = self.subject.rays[0][0]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.phantoms.hand_drawing import RAYS, BoneForm
-from napari_oneshot_lmk.phantoms.outline import Outline
+from napari_oneshot_lmk.phantoms.hand_drawing import CARPALS, RAYS, BoneForm
+from napari_oneshot_lmk.phantoms.outline import Outline, drawn
 from napari_oneshot_lmk.phantoms.shape_model import SmoothModes, bounded
 
 Points = NDArray[np.float64]
@@ -96,6 +96,8 @@ class HandSubject:
     ----------
     rays : tuple of tuple of Bone
         Thumb to little finger, metacarpal first.
+    carpals : tuple of tuple of float
+        Size factor and shift (x, y) in mm of each carpal bone.
     wide, local : ndarray
         Coefficients of the smooth modes.
     open_physis : float
@@ -105,6 +107,7 @@ class HandSubject:
     """
 
     rays: tuple[tuple[Bone, ...], ...]
+    carpals: tuple[tuple[float, float, float], ...]
     wide: Points
     local: Points
     open_physis: float
@@ -152,11 +155,23 @@ class HandSubject:
         young = rng.random() < 0.4
         return cls(
             rays=tuple(rays),
+            carpals=tuple(
+                (bounded(rng, 0.05, 1.06), bounded(rng, 0.7), bounded(rng, 0.7))
+                for _ in CARPALS
+            ),
             wide=WIDE.sample(rng),
             local=LOCAL.sample(rng),
             open_physis=rng.uniform(0.25, 1.0) if young else 0.0,
             fullness=bounded(rng, 0.08, 1.0),
         )
+
+    def carpal(self, number: int) -> Outline:
+        """Return the contour of a carpal bone, before the smooth modes."""
+        outline = drawn(CARPALS[number])
+        size, *shift_xy = self.carpals[number]
+        middle = outline.points_xy.mean(axis=0)
+        points = middle + size * (outline.points_xy - middle) + np.array(shift_xy)
+        return Outline(points, outline.names, outline.corners, True)
 
     def shaped(self, points_xy: Points) -> Points:
         """Return where drawn points lie in this subject, (N, 2) mm."""

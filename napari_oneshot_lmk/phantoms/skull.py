@@ -175,7 +175,7 @@ class _SkullPainter:
 
     def _soft_tissue(self) -> None:
         skin = self.to.region(self.curve(draw.PROFILE, "profile"))
-        self.to.solid(skin, 52.0, SOFT * 0.75)
+        self.to.solid(skin, 40.0, SOFT * 0.75)
         self.to.slab(skin, 0.12, texture=self.to.texture.broad, grain=0.5)
         for drawing, depth in (
             (draw.AIRWAY, -0.42),
@@ -190,12 +190,13 @@ class _SkullPainter:
         to, texture = self.to, self.to.texture
         outer = to.region(self.curve(draw.VAULT, "bone"))
         inner = to.region(self.curve(draw.CAVITY, "bone"))
-        to.bone(outer, 58.0, 1.6, strength=0.85 * self.density, grain=0.15)
+        to.bone(outer, 58.0, 1.6, strength=0.7 * self.density, grain=0.15)
+        to.solid(outer, 50.0, SOFT * 0.25)
         # The cavity holds brain, which was counted as bone above and in part.
         shell = 1.0 * self.density
-        to.solid(inner, 52.0, -0.0077 * 0.85 * shell)
+        to.solid(inner, 52.0, -0.0077 * 0.7 * shell)
         to.bone(inner, 8.0, 1.2, strength=0.35 * shell, grain=0.0)
-        to.slab(inner, 0.10, texture=texture.broad, grain=0.6, soften_mm=8)
+        to.slab(inner, 0.09, texture=texture.broad, grain=0.5, soften_mm=8)
         to.slab(inner, 0.04, texture=texture.patchy, grain=0.7, soften_mm=8)
         for suture in (draw.CORONAL_SUTURE, draw.LAMBDOID_SUTURE):
             self._suture(suture)
@@ -218,20 +219,20 @@ class _SkullPainter:
         to.slab(self.curve(draw.FRONTAL_SINUS, "bone"), -0.55, soften_mm=1.5)
         to.slab(
             self.curve(draw.PETROUS, "bone"),
-            0.75 * self.density,
+            0.36 * self.density,
             texture=texture.patchy,
-            grain=0.35,
+            grain=0.22,
             soften_mm=7,
         )
         to.slab(
             self.curve(draw.MASTOID, "bone"),
-            0.16,
+            0.10,
             texture=texture.patchy,
-            grain=1.6,
-            soften_mm=5,
+            grain=1.2,
+            soften_mm=6,
         )
         canal = self.curve(draw.EAR_CANAL, "bone")
-        to.slab(canal, -0.55, soften_mm=1.2)
+        to.slab(canal, -0.42, soften_mm=1.2)
         to.stroke(canal, 1.0, 0.55 * self.density)
         self.line(draw.SELLA_WALL, 1.1, 0.42)
         self.line(draw.ANTERIOR_CLINOID, 1.2, 0.30, far=0.6)
@@ -250,12 +251,12 @@ class _SkullPainter:
 
     def _midface(self) -> None:
         to, texture = self.to, self.to.texture
-        to.bone(self.curve(draw.MAXILLA, "bone"), 7.0, 0.9, strength=0.8 * self.density)
-        to.bone(self.curve(draw.PALATE, "bone"), 9.0, 0.9, strength=0.9 * self.density)
+        to.bone(self.curve(draw.MAXILLA, "bone"), 7.0, 0.9, strength=1.1 * self.density)
+        to.bone(self.curve(draw.PALATE, "bone"), 9.0, 0.9, strength=1.1 * self.density)
         to.slab(self.curve(draw.MAXILLARY_SINUS, "bone"), -0.26, soften_mm=2)
         to.slab(self.far_curve(draw.MAXILLARY_SINUS, "bone"), -0.12, soften_mm=2)
         to.slab(
-            self.curve(draw.ETHMOID, "bone"), -0.08, texture=texture.patchy, grain=2.0
+            self.curve(draw.ETHMOID, "bone"), -0.09, texture=texture.patchy, grain=1.0
         )
         to.bone(self.curve(draw.NASAL_BONE, "bone"), 4.0, 1.0, strength=self.density)
         to.bone(self.curve(draw.ZYGOMA, "bone"), 5.0, 1.2, strength=0.5 * self.density)
@@ -275,13 +276,13 @@ class _SkullPainter:
 
     def _jaw(self) -> None:
         self.to.bone(
-            self.curve(draw.MANDIBLE, "jaw"), 5.5, 2.3, strength=0.75 * self.density
+            self.curve(draw.MANDIBLE, "jaw"), 5.5, 2.3, strength=1.05 * self.density
         )
         self.to.bone(
-            self.far_curve(draw.MANDIBLE, "jaw"), 5.5, 2.0, strength=0.42 * self.density
+            self.far_curve(draw.MANDIBLE, "jaw"), 5.5, 2.0, strength=0.6 * self.density
         )
         self.to.bone(
-            self.curve(draw.SYMPHYSIS, "jaw"), 7.0, 2.2, strength=0.75 * self.density
+            self.curve(draw.SYMPHYSIS, "jaw"), 7.0, 2.2, strength=0.9 * self.density
         )
         self.to.bone(self.curve(draw.HYOID, "profile"), 4.0, 0.8, strength=0.7)
 
@@ -301,10 +302,10 @@ class _SkullPainter:
         crown = self.to.region(
             curve(_turn(tooth.crown_outline(), tooth.apex_xy, turn), part)
         )
-        self.to.solid(crown, 3.2, ENAMEL * strength * 0.85)
+        self.to.solid(crown, 3.2, ENAMEL * strength * 1.15)
         for outline in tooth.root_outlines():
             root = curve(_turn(outline, tooth.apex_xy, turn), part)
-            self.to.solid(root, 2.6, CORTEX * strength * 1.1)
+            self.to.solid(root, 2.6, CORTEX * strength * 1.5)
             if not far:
                 self.to.stroke(root, 0.5, -0.07)
         if not far:
@@ -316,10 +317,10 @@ class _SkullPainter:
     def _spine(self) -> None:
         for body in draw.VERTEBRAE:
             curve = self.curve(body, "spine")
-            self.to.bone(curve, 12.0, 1.0, strength=0.62 * self.density, grain=0.8)
+            self.to.bone(curve, 12.0, 1.0, strength=1.0 * self.density, grain=0.7)
         for process in draw.SPINOUS:
             curve = self.curve(process, "spine")
-            self.to.bone(curve, 5.0, 1.2, strength=0.75 * self.density)
+            self.to.bone(curve, 5.0, 1.2, strength=0.9 * self.density)
 
     def _holder(self) -> None:
         """Ear rods and their ring, a ruler, letters: none of it the patient."""
@@ -344,9 +345,10 @@ class _SkullPainter:
                 mark = np.array([[tick, left], [tick, left + 3 / mm]])
                 self.to.stroke(_line(mark), 0.8, 1.2)
         digits = "".join(str(d) for d in rng.integers(0, 10, int(rng.integers(3, 7))))
-        corner = (rng.uniform(4, 10) / mm, rng.uniform(3, 14) / mm)
+        # Above the face there is air; below the chin there may be none.
+        corner = (rng.uniform(5, 16) / mm, rng.uniform(3, 12) / mm)
         if rng.random() < 0.5:
-            corner = (height_px - rng.uniform(12, 18) / mm, 0.72 * width_px)
+            corner = (rng.uniform(5, 16) / mm, width_px - rng.uniform(44, 50) / mm)
         write_lead(
             self.to,
             str(rng.choice(["L", "R"])) + digits,

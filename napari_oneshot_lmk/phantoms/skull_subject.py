@@ -59,7 +59,7 @@ class SkullSubject:
     def sampled(cls, rng: np.random.Generator) -> SkullSubject:
         """Draw a subject."""
         skin = (
-            Bump((98, 36), 10, (bounded(rng, 2.6), bounded(rng, 2.4))),
+            Bump((96, 36), 10, (bounded(rng, 2.4), bounded(rng, 2.2))),
             Bump((85, 55), 7, (bounded(rng, 0.8), bounded(rng, 0.8))),
             Bump((88, 67), 4.5, (bounded(rng, 1.2), bounded(rng, 0.8))),
             Bump((86, 80), 4.5, (bounded(rng, 1.2), bounded(rng, 0.9))),
@@ -67,7 +67,7 @@ class SkullSubject:
             Bump((50, 122), 16, (0.0, bounded(rng, 4.0, 2.0))),
             Bump((80, -25), 14, (bounded(rng, 1.2), 0.0)),
         )
-        opening = abs(bounded(rng, 0.9)) if rng.random() < 0.85 else rng.uniform(2, 7)
+        opening = abs(bounded(rng, 0.5)) if rng.random() < 0.85 else rng.uniform(1.5, 5)
         return cls(
             wide=WIDE.sample(rng),
             local=LOCAL.sample(rng),

@@ -41,7 +41,8 @@ class Tooth:
     @property
     def apex_xy(self) -> Points:
         """Middle of the root's end."""
-        return self.frame(np.array([[0.0, self.crown + self.root]]))[0]
+        apex = np.array([[0.0, self.crown + self.root]])
+        return np.asarray(self.frame(apex)[0])
 
     def frame(self, local: Points) -> Points:
         """Map (across, along from the edge) to the drawing's millimetres."""
@@ -53,16 +54,18 @@ class Tooth:
         )
 
     def crown_outline(self) -> Outline:
-        """Return the enamel cap; an incisor's edge is a corner."""
+        """Return the enamel cap; an incisor is a wedge."""
         w, c = self.width / 2, self.crown
         if self.name:
             edge: Drawing = [
-                (0, 0, f"{self.name}!"),
-                (0.62 * w, 0.45 * c),
+                (0, 0, self.name),
+                (0.3 * w, 0.07 * c),
+                (0.68 * w, 0.5 * c),
                 (0.8 * w, c),
                 (0, 1.12 * c),
                 (-0.8 * w, c),
-                (-0.75 * w, 0.45 * c),
+                (-0.7 * w, 0.5 * c),
+                (-0.3 * w, 0.07 * c),
             ]
             return self._placed(edge)
         cusps: Drawing = [
@@ -123,10 +126,10 @@ UPPER: tuple[Tooth, ...] = (
     Tooth("", (36.2, 66.6), 4, 9.6, 6.4, 11.5, 2),
 )
 LOWER: tuple[Tooth, ...] = (
-    Tooth("lower_incisal_incision", (73.0, 70.6), 204, 6.4, 9.0, 13),
-    Tooth("", (66.3, 72.2), 197, 7.0, 9.5, 15),
-    Tooth("", (59.0, 71.4), 192, 7.0, 7.8, 13.5),
-    Tooth("", (51.8, 70.3), 187, 7.1, 7.4, 13),
-    Tooth("", (42.4, 68.9), 182, 11.0, 6.8, 12.5, 2),
-    Tooth("", (31.6, 67.2), 174, 10.4, 6.6, 11.5, 2),
+    Tooth("lower_incisal_incision", (73.0, 69.7), 204, 6.4, 9.0, 13),
+    Tooth("", (66.3, 71.3), 197, 7.0, 9.5, 15),
+    Tooth("", (59.0, 70.5), 192, 7.0, 7.8, 13.5),
+    Tooth("", (51.8, 69.4), 187, 7.1, 7.4, 13),
+    Tooth("", (42.4, 68.0), 182, 11.0, 6.8, 12.5, 2),
+    Tooth("", (31.6, 66.3), 174, 10.4, 6.6, 11.5, 2),
 )

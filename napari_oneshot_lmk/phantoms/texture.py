@@ -31,7 +31,7 @@ def band_noise(
     band /= band.std()
     if step > 1:
         band = _enlarged(band, shape_yx, step)
-    return band.astype(np.float32)
+    return np.asarray(band, dtype=np.float32)
 
 
 def _enlarged(field: Field, shape_yx: tuple[int, int], step: int) -> Field:
