@@ -1,8 +1,8 @@
 """Whether an image file is all there.
 
-The reading library fills what is missing from a JPEG, BMP or compressed NIfTI
-file with grey or zeros, and prints a warning at best. A radiograph whose lower
-half is grey would give landmarks that look like any others.
+The reading library fills what is missing from a JPEG, BMP or packed NIfTI file
+with grey or zeros, and complains of others on the terminal, past Python. A
+radiograph whose lower half is grey gives landmarks that look like any others.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from pathlib import Path
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.file_kind import FileKind
+from napari_oneshot_lmk.imaging.grey_alpha_png import png_chunks
 from napari_oneshot_lmk.imaging.nifti_header import NiftiHeader, is_gzip
+from napari_oneshot_lmk.imaging.tiff_page import TiffPage
 
-_CUT_SHORT = "the file is cut short"
 _COPY_AGAIN = "copy or export it again"
 
 _META_BYTES = {
@@ -50,8 +51,14 @@ def check_complete(path: Path, kind: FileKind) -> None:
     if path.stat().st_size == 0:
         raise ImageError("the file is empty", file=path, remedy=_COPY_AGAIN)
     check = _CHECKS.get(kind)
-    if check is not None and not check(path):
-        raise ImageError(_CUT_SHORT, file=path, remedy=_COPY_AGAIN)
+    try:
+        complete = check is None or check(path)
+    except (ValueError, struct.error) as error:
+        raise ImageError(
+            f"the {kind} file is cut short or damaged", file=path, remedy=_COPY_AGAIN
+        ) from error
+    if not complete:
+        raise ImageError("the file is cut short", file=path, remedy=_COPY_AGAIN)
 
 
 def _jpeg_is_complete(path: Path) -> bool:
@@ -75,6 +82,14 @@ def _jpeg_is_complete(path: Path) -> bool:
             # Within the coded picture 0xFF is never followed by 0xD9.
             return data.find(b"\xff\xd9", at) >= 0
     return False
+
+
+def _png_is_complete(path: Path) -> bool:
+    return all(True for _ in png_chunks(path.read_bytes()))
+
+
+def _tiff_is_complete(path: Path) -> bool:
+    return path.stat().st_size >= TiffPage.read(path).end
 
 
 def _bmp_is_complete(path: Path) -> bool:
@@ -150,6 +165,8 @@ def _meta_is_complete(path: Path) -> bool:
 
 _CHECKS: dict[FileKind, Callable[[Path], bool]] = {
     FileKind.JPEG: _jpeg_is_complete,
+    FileKind.PNG: _png_is_complete,
+    FileKind.TIFF: _tiff_is_complete,
     FileKind.BMP: _bmp_is_complete,
     FileKind.NIFTI: _nifti_is_complete,
     FileKind.META: _meta_is_complete,

@@ -13,12 +13,13 @@ import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 _MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
+_FLOATS = {16: "f4", 64: "f8"}
 HEADER_BYTES = 348
 
 
@@ -81,6 +82,20 @@ class NiftiHeader:
         dims = self._get("h", 40, 8)
         values = math.prod(int(n) for n in dims[1 : int(dims[0]) + 1])
         return (values * int(self._get("h", 72)[0]) + 7) // 8
+
+    @property
+    def is_float(self) -> bool:
+        """Pixels are floating-point numbers of one channel, in the same file."""
+        return self.holds_pixels and int(self._get("h", 70)[0]) in _FLOATS
+
+    def float_pixels(self, data: bytes) -> NDArray[np.floating[Any]]:
+        """Return the floating-point pixels of an unpacked file, slowest axis first."""
+        code = _FLOATS[int(self._get("h", 70)[0])]
+        dims = [int(n) for n in self._get("h", 40, 8)]
+        shape = dims[dims[0] : 0 : -1]
+        count = math.prod(shape)
+        values = np.frombuffer(data, self.order + code, count, self.pixels_at)
+        return values.reshape(shape)
 
     def affine_lps(self) -> NDArray[np.float64]:
         """Return the (4, 4) matrix from (i, j, k) to LPS millimetres.

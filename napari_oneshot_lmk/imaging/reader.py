@@ -55,7 +55,7 @@ def read_radiograph(
     try:
         loaded = _loader()(path, reader=SimpleITKReader(slice_index))
         meta = loaded.meta
-        pixels = np.ascontiguousarray(loaded.numpy().T)
+        pixels = loaded.numpy()
         geometry = Geometry(
             (pixels.shape[0], pixels.shape[1]),
             origin_lps_mm=tuple(meta["origin_lps_mm"]),

@@ -7,10 +7,7 @@ was written in the file or made up.
 from __future__ import annotations
 
 import os
-import tempfile
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +20,20 @@ from numpy.typing import NDArray
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.completeness import check_complete
 from napari_oneshot_lmk.imaging.file_kind import FileKind, file_kind, has_image_suffix
-from napari_oneshot_lmk.imaging.nifti_header import HEADER_BYTES, NiftiHeader, opened
+from napari_oneshot_lmk.imaging.grey_alpha_png import is_grey_alpha, read_grey_alpha
+from napari_oneshot_lmk.imaging.itk_silence import itk_silenced
+from napari_oneshot_lmk.imaging.simpleitk_gaps import (
+    nifti_holds_nan,
+    read_flat_nifti,
+    with_tiff_tags,
+)
 from napari_oneshot_lmk.imaging.stated_geometry import (
     Plane,
     StatedGeometry,
     stated_geometry,
 )
 
+_SOP_CLASS = "0008|0016"
 # ITU-R BT.601: the eye's brightness of red, green and blue.
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
@@ -49,7 +53,9 @@ class PlaneImage:
 class SimpleITKReader(ImageReader):
     """Read one grey plane from DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG, BMP.
 
-    The array is (x, y), float32, as MONAI's readers have it, larger is brighter.
+    The array is (rows, columns), float32, larger is brighter; its ``affine`` has
+    the axes in that order too. MONAI's other readers give (x, y), which costs two
+    transpositions of every image on the way to a (row, column) world.
     Metadata beside MONAI's own: ``spacing_mm_yx`` (None where the file does not
     state it), ``origin_lps_mm``, ``row_axis_lps``, ``column_axis_lps``, ``kind``.
 
@@ -95,7 +101,7 @@ class SimpleITKReader(ImageReader):
                 remedy="check the path and the permissions",
             ) from error
         try:
-            with _silent():
+            with itk_silenced():
                 return self._read_plane(path, kind)
         except UnicodeEncodeError as error:
             raise ImageError(
@@ -107,33 +113,40 @@ class SimpleITKReader(ImageReader):
             raise _unreadable(path, kind) from error
 
     def get_data(self, img: PlaneImage) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Return the (x, y) array and the metadata of what :meth:`read` gave."""
+        """Return the (rows, columns) array and the metadata of a read image."""
         size = img.image.GetSize()
         shape_yx = size[img.plane.row_axis], size[img.plane.column_axis]
         values = SimpleITK.GetArrayViewFromImage(img.image)
         # All other axes have length 1, so the order of pixels stays.
         values = values.reshape(*shape_yx, img.image.GetNumberOfComponentsPerPixel())
-        grey_xy = _grey(values).T
+        grey = _grey(values)
         meta = {
             "affine": _affine_ras(img.stated),
-            "spatial_shape": np.array(grey_xy.shape),
+            "spatial_shape": np.array(grey.shape),
             "original_channel_dim": "no_channel",
             "kind": str(img.kind),
             **asdict(img.stated),
         }
-        return grey_xy, meta
+        return grey, meta
 
     def _read_plane(self, path: Path, kind: FileKind) -> PlaneImage:
+        if kind is FileKind.PNG and is_grey_alpha(path):
+            image = read_grey_alpha(path)
+            plane = self._plane(path, image.GetSize())
+            return PlaneImage(image, plane, StatedGeometry(), kind)
         reader = SimpleITK.ImageFileReader()
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
         components = reader.GetNumberOfComponents()
-        if components > 4 or (components == 4 and kind is FileKind.JPEG):
+        if components > 4:
             raise ImageError(
                 f"the image has {components} colour channels",
                 file=path,
                 remedy="save it as grey or RGB",
             )
+        if reader.HasMetaDataKey(_SOP_CLASS):
+            # Old DICOM files may lack the mark at their start.
+            kind = FileKind.DICOM
         plane = self._plane(path, reader.GetSize())
         stated = stated_geometry(path, kind, reader, plane)
         size = [1] * len(plane.index)
@@ -143,9 +156,17 @@ class SimpleITKReader(ImageReader):
             reader.SetExtractIndex(plane.index)
             reader.SetExtractSize(size)
         if kind is FileKind.NIFTI and reader.GetDimension() == 2:
-            image = _read_flat_nifti(path, reader)
+            image = read_flat_nifti(path, reader)
         else:
             image = reader.Execute()
+        if kind is FileKind.TIFF:
+            image = with_tiff_tags(path, image)
+        if kind is FileKind.NIFTI and nifti_holds_nan(path, plane):
+            raise ImageError(
+                "the image holds values that are not numbers (NaN or infinite)",
+                file=path,
+                remedy="export it again from the program that wrote it",
+            )
         return PlaneImage(image, plane, stated, kind)
 
     def _plane(self, path: Path, size: Sequence[int]) -> Plane:
@@ -198,32 +219,14 @@ def _grey(values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _affine_ras(stated: StatedGeometry) -> NDArray[np.float64]:
-    """Return MONAI's (4, 4) matrix from (x, y, 0) to RAS mm, or to pixels."""
+    """Return MONAI's (4, 4) matrix from (row, column, 0) to RAS mm, or to pixels."""
     dy, dx = stated.spacing_mm_yx or (1.0, 1.0)
-    columns, rows = np.array(stated.column_axis_lps), np.array(stated.row_axis_lps)
+    rows, columns = np.array(stated.row_axis_lps), np.array(stated.column_axis_lps)
     lps = np.eye(4)
-    lps[:3, 0], lps[:3, 1] = columns * dx, rows * dy
-    lps[:3, 2] = np.cross(columns, rows)
+    lps[:3, 0], lps[:3, 1] = rows * dy, columns * dx
+    lps[:3, 2] = np.cross(rows, columns)
     lps[:3, 3] = stated.origin_lps_mm
     return np.asarray(np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps)
-
-
-def _read_flat_nifti(path: Path, reader: SimpleITK.ImageFileReader) -> SimpleITK.Image:
-    """Read a 2-D NIfTI image even where ITK cannot hold its orientation.
-
-    ITK keeps a 2 x 2 part of the axes and refuses a singular one; the pixels
-    are then read from a copy that states no orientation.
-    """
-    direction = np.reshape(reader.GetDirection(), (2, 2))
-    header = NiftiHeader.read(path)
-    if header is None or abs(np.linalg.det(direction)) > 0.1:
-        return reader.Execute()
-    with opened(path) as file:
-        data = file.read()
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, "flat.nii")
-        copy.write_bytes(header.without_orientation() + data[HEADER_BYTES:])
-        return SimpleITK.ReadImage(str(copy))
 
 
 def _unreadable(path: Path, kind: FileKind) -> ImageError:
@@ -238,29 +241,3 @@ def _unreadable(path: Path, kind: FileKind) -> ImageError:
         file=path,
         remedy="export it again",
     )
-
-
-_warnings_lock = threading.Lock()
-_silent_readers = 0
-_warnings_were_on = True
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keep ITK's warnings off the terminal while any thread reads.
-
-    The switch is one for the whole process, so it is counted.
-    """
-    global _silent_readers, _warnings_were_on
-    with _warnings_lock:
-        if _silent_readers == 0:
-            _warnings_were_on = SimpleITK.ProcessObject.GetGlobalWarningDisplay()
-            SimpleITK.ProcessObject.GlobalWarningDisplayOff()
-        _silent_readers += 1
-    try:
-        yield
-    finally:
-        with _warnings_lock:
-            _silent_readers -= 1
-            if _silent_readers == 0 and _warnings_were_on:
-                SimpleITK.ProcessObject.GlobalWarningDisplayOn()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, SupportsFloat
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_oneshot_lmk.imaging.file_kind import FileKind
 from napari_oneshot_lmk.imaging.length_units import mm_per_unit
 from napari_oneshot_lmk.imaging.nifti_header import NiftiHeader
-from napari_oneshot_lmk.imaging.tiff_tags import tiff_spacing_mm_yx
+from napari_oneshot_lmk.imaging.tiff_page import TiffPage
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -88,7 +88,7 @@ def stated_geometry(
         # Their dots per inch tell how large to print, not how large a patient is.
         return StatedGeometry()
     if kind is FileKind.TIFF:
-        return StatedGeometry(tiff_spacing_mm_yx(path))
+        return StatedGeometry(TiffPage.read(path).spacing_mm_yx)
     if kind is FileKind.DICOM:
         stated = _dicom(reader)
     else:
@@ -183,10 +183,11 @@ def _of_plane(
     return StatedGeometry(spacing, _triple(origin * (mm or 1.0)), row_axis, column_axis)
 
 
-def _as_written(length: float | np.floating[Any]) -> float:
+def _as_written(length: SupportsFloat) -> float:
     """Take rounding out: NIfTI's single precision makes 0.3 0.30000001192."""
-    short = float(f"{length:.6g}")
-    return short if abs(short - length) <= 3e-7 * short else float(length)
+    exact = float(length)
+    short = float(f"{exact:.6g}")
+    return short if abs(short - exact) <= 3e-7 * short else exact
 
 
 def _triple(values: ArrayLike) -> Triple:
