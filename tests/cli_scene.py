@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 from typer.testing import CliRunner, Result
 
 from napari_oneshot_lmk.cli.app import app
@@ -31,21 +32,24 @@ def one_sentence(result: Result) -> str:
     return lines[0]
 
 
+@lru_cache
 def scene(seed: int = 0) -> np.ndarray:
     """A canvas of blobs of all sizes, larger than an image by 20 on each side."""
     generator = np.random.default_rng(seed)
     size = (SHAPE_YX[0] + 40, SHAPE_YX[1] + 40)
     canvas = np.zeros(size)
     for sigma, weight in [(12, 6), (5, 3), (2, 1)]:
-        noise = sitk.GetImageFromArray(generator.normal(size=size))
-        smooth = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(noise, sigma))
+        noise = SimpleITK.GetImageFromArray(generator.normal(size=size))
+        smooth = SimpleITK.GetArrayFromImage(
+            SimpleITK.SmoothingRecursiveGaussian(noise, sigma)
+        )
         canvas += weight * smooth / smooth.std()
     low, high = canvas.min(), canvas.max()
     return np.round((canvas - low) / (high - low) * 255).astype(np.uint8)
 
 
 def save_image(path: Path, pixels: np.ndarray) -> None:
-    sitk.WriteImage(sitk.GetImageFromArray(pixels), str(path))
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(pixels), str(path))
 
 
 def view(canvas: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
@@ -61,7 +65,9 @@ def save_table(path: Path, rows: list[dict[str, object]]) -> None:
         table.writerows(rows)
 
 
-def point_rows(image: str, shift: tuple[float, float] = (0, 0)) -> list[dict[str, object]]:
+def point_rows(
+    image: str, shift: tuple[float, float] = (0, 0)
+) -> list[dict[str, object]]:
     return [
         {"image": image, "landmark": name, "x_px": x + shift[1], "y_px": y + shift[0]}
         for name, (y, x) in POINTS.items()

@@ -135,12 +135,10 @@ class Dataset:
     def duplicates(self) -> tuple[str, ...]:
         """Test images that show the same radiograph as a training image."""
         seen = {*self.train, self.template_image}
-        twins = {
-            a: b
-            for pair in self.description.same_radiograph
-            for a, b in (pair, pair[::-1])
-        }
-        return tuple(name for name in self.test if twins.get(name) in seen)
+        pairs = self.description.same_radiograph
+        twins_of_seen = {b for a, b in pairs if a in seen}
+        twins_of_seen |= {a for a, b in pairs if b in seen}
+        return tuple(name for name in self.test if name in twins_of_seen)
 
     @property
     def test_truth(self) -> tuple[Landmarks, ...]:

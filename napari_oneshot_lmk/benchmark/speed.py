@@ -164,14 +164,14 @@ def measure_peak_mb(
 
 def write_large_image(path: Path) -> None:
     """Write a generated skull of `LARGE_SHAPE_YX` as a 16-bit PNG."""
-    import SimpleITK as sitk  # noqa: N813  its own documentation's name
+    import SimpleITK
 
     from napari_oneshot_lmk.phantoms import generate
 
     image, _ = generate("skull", 0, shape_yx=LARGE_SHAPE_YX)
     low, high = float(image.pixels.min()), float(image.pixels.max())
     grey = np.round((image.pixels - low) / (high - low) * 65535).astype(np.uint16)
-    sitk.WriteImage(sitk.GetImageFromArray(grey), str(path))
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(grey), str(path))
 
 
 def _timed(part: Callable[[], None], encoder: Encoder) -> float:
