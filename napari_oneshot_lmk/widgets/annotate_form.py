@@ -1,0 +1,205 @@
+"""What the dock "Annotate template" looks like; it shows a session, no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+
+from napari_oneshot_lmk.landmarks.landmark import Landmark, State
+from napari_oneshot_lmk.widgets import shortcuts, words
+from napari_oneshot_lmk.widgets.colours import css, landmark_colours
+from napari_oneshot_lmk.widgets.offer import OfferBar
+from napari_oneshot_lmk.widgets.parts import DIM, NOTE, WARN, Button, LandmarkTable, Line, Row
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_oneshot_lmk.widgets.annotation import Annotation
+    from napari_oneshot_lmk.widgets.session import Session
+
+BUTTONS: Mapping[str, str] = {
+    "previous": words.PREVIOUS,
+    "next": words.NEXT,
+    "skip": words.SKIP,
+    "absent": words.ABSENT,
+    "undo": words.UNDO,
+    "redo": words.REDO,
+    "help": words.KEYS,
+}
+BUTTONS_A_ROW = 4
+
+
+class AnnotateForm(QWidget):
+    """The controls.
+
+    Parameters
+    ----------
+    list_button : QWidget
+        Chooses the list of landmarks.
+    """
+
+    def __init__(self, list_button: QWidget) -> None:
+        super().__init__()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout()
+        row.addWidget(QLabel(words.LIST))
+        self.list_title = QLabel(words.NO_LIST)
+        row.addWidget(self.list_title, 1)
+        row.addWidget(list_button)
+        layout.addLayout(row)
+        self.offer = OfferBar()
+        layout.addWidget(self.offer)
+        self.prompt = Line()
+        font = self.prompt.font()
+        font.setPointSize(font.pointSize() + 4)
+        font.setBold(True)
+        self.prompt.setFont(font)
+        layout.addWidget(self.prompt)
+        self.description = Line("", DIM)
+        layout.addWidget(self.description)
+        self.start = Button(words.START, words.START_TIP)
+        layout.addWidget(self.start)
+        layout.addLayout(self._keys())
+        columns = (words.COLUMN_NUMBER, words.COLUMN_LANDMARK, words.COLUMN_STATE)
+        self.table = LandmarkTable(columns)
+        layout.addWidget(self.table, 1)
+        row = QHBoxLayout()
+        self.progress = QProgressBar()
+        row.addWidget(self.progress, 1)
+        self.saved = QLabel()
+        row.addWidget(self.saved)
+        layout.addLayout(row)
+        self.message = Line()
+        layout.addWidget(self.message)
+        self.use_template = Button(words.USE_TEMPLATE, words.USE_TEMPLATE_TIP)
+        layout.addWidget(self.use_template)
+        row = QHBoxLayout()
+        self.save_template = Button(words.SAVE_TEMPLATE, words.SAVE_TEMPLATE_TIP)
+        self.save_landmarks = Button(words.SAVE_LANDMARKS, words.SAVE_LANDMARKS_TIP)
+        row.addWidget(self.save_template)
+        row.addWidget(self.save_landmarks)
+        layout.addLayout(row)
+
+    def _keys(self) -> QGridLayout:
+        help_of = {s.action: s.help for s in shortcuts.SHORTCUTS}
+        grid = QGridLayout()
+        grid.setSpacing(4)
+        self.buttons: dict[str, Button] = {}
+        for number, (action, text) in enumerate(BUTTONS.items()):
+            key = shortcuts.hint(action)
+            tip = f"{help_of[action][:1].upper()}{help_of[action][1:]} ({key})."
+            # A key as long as Ctrl+Shift+Z would make the dock wide.
+            button = Button(f"{text}  {key}" if len(key) == 1 else text, tip)
+            self.buttons[action] = button
+            grid.addWidget(button, number // BUTTONS_A_ROW, number % BUTTONS_A_ROW)
+        return grid
+
+    # -- showing a session --------------------------------------------------------------
+
+    def show_session(self, session: Session, placing: bool, started: bool) -> None:
+        """Show where the annotation stands.
+
+        Parameters
+        ----------
+        session : Session
+            Whose annotation to show.
+        placing : bool
+            Clicks on the canvas place landmarks now.
+        started : bool
+            There is a points layer to click in.
+        """
+        annotation = session.annotation
+        names = annotation.landmarks.names
+        self.list_title.setText(annotation.title or (words.OWN_LIST if names else words.NO_LIST))
+        self._show_prompt(session, placing, started)
+        self._show_reasons(session, placing)
+        colours = landmark_colours(names)
+        rows = [
+            Row(
+                p.name,
+                (state_word(annotation, p),),
+                css(colours[p.name]),
+                hollow=p.state is not State.PLACED,
+                dim=p.state is not State.PLACED,
+                tip=p.description,
+            )
+            for p in annotation.landmarks
+        ]
+        self.table.show_rows(rows, annotation.current)
+        self.progress.setMaximum(max(1, len(names)))
+        self.progress.setValue(annotation.done)
+        self.progress.setFormat(words.PROGRESS.format(done=annotation.done, count=len(names)))
+        self.progress.setVisible(bool(names))
+
+    def _show_prompt(self, session: Session, placing: bool, started: bool) -> None:
+        annotation = session.annotation
+        landmarks, current = annotation.landmarks, annotation.current
+        about = ""
+        if session.target is None:
+            text = words.PROMPT_NO_IMAGE
+        elif not len(landmarks):
+            text = words.PROMPT_NO_LIST
+        elif not placing:
+            text = words.PROMPT_PAUSED if started else words.PROMPT_START
+            text = text.format(count=len(landmarks))
+        elif not current:
+            text, about = words.PROMPT_DONE, words.PROMPT_DONE_TIP
+        else:
+            placed = landmarks[current].state is State.PLACED
+            text = (words.PROMPT_AGAIN if placed else words.PROMPT_CLICK).format(name=current)
+            about = landmarks[current].description
+        self.prompt.say(text, NOTE if placing and current else "")
+        self.description.say(about, DIM)
+        self.start.setText(words.CONTINUE if started else words.START)
+        self.start.setVisible(not placing)
+
+    def _show_reasons(self, session: Session, placing: bool) -> None:
+        no_image = words.NO_IMAGE if session.target is None else ""
+        no_list = no_image or ("" if len(session.annotation.landmarks) else words.WHY_NO_LIST)
+        no_current = no_list or ("" if session.annotation.current else words.WHY_NO_CURRENT)
+        history = session.history
+        reasons = {
+            "previous": no_list,
+            "next": no_list,
+            "skip": no_current,
+            "absent": no_current,
+            "undo": no_list if not history.can_undo else "",
+            "redo": no_list if not history.can_redo else "",
+        }
+        if not no_list:
+            reasons["undo"] = "" if history.can_undo else words.WHY_NOTHING_TO_UNDO
+            reasons["redo"] = "" if history.can_redo else words.WHY_NOTHING_TO_REDO
+        for action, reason in reasons.items():
+            self.buttons[action].set_reason(reason)
+        self.start.set_reason(no_list)
+        why_not = session.why_no_template
+        current = session.template_is_current
+        mine = session.target is not None and session.template_key == session.target.key
+        label = words.UPDATE_TEMPLATE if mine else words.USE_TEMPLATE
+        self.use_template.setText(words.TEMPLATE_CURRENT if current else label)
+        self.use_template.set_reason(why_not or (words.WHY_TEMPLATE_CURRENT if current else ""))
+        self.save_template.set_reason(why_not)
+        self.save_landmarks.set_reason(why_not)
+
+    def show_saved(self, path: Path | None, when: datetime | None) -> None:
+        """Say when the annotation was saved, and where."""
+        self.saved.setStyleSheet(f"color: {DIM};")
+        self.saved.setText("" if when is None else words.SAVED.format(time=f"{when:%H:%M}"))
+        self.saved.setToolTip("" if path is None else words.SAVED_TIP.format(path=path))
+
+    def complain(self, text: str) -> None:
+        """Show what went wrong."""
+        self.message.say(text, WARN)
+
+
+def state_word(annotation: Annotation, point: Landmark) -> str:
+    """Say how a landmark stands."""
+    if point.state is State.PLACED:
+        return words.STATE_PLACED
+    if point.state is State.ABSENT:
+        return words.STATE_ABSENT
+    return words.STATE_OPEN if annotation.is_open(point.name) else words.STATE_SKIPPED

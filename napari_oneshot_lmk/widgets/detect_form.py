@@ -1,0 +1,215 @@
+"""What the dock "Detect landmarks" looks like; it shows a session, no more."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QImage, QLinearGradient, QPainter, QPixmap
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+
+from napari_oneshot_lmk.landmarks.landmark import Landmark, State
+from napari_oneshot_lmk.widgets import words
+from napari_oneshot_lmk.widgets.colours import css, score_colours
+from napari_oneshot_lmk.widgets.parts import (
+    DIM,
+    NOTE,
+    WARN,
+    Button,
+    LandmarkTable,
+    Line,
+    Row,
+)
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.encoders.encoder import EncoderCard
+    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.widgets.session import Session
+
+THUMBNAIL = 88
+
+
+class DetectForm(QWidget):
+    """The controls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout()
+        self.thumbnail = QLabel()
+        row.addWidget(self.thumbnail)
+        self.template = Line()
+        row.addWidget(self.template, 1)
+        layout.addLayout(row)
+        self.open_template = Button(words.OPEN_TEMPLATE, words.OPEN_TEMPLATE_TIP)
+        layout.addWidget(self.open_template)
+        row = QHBoxLayout()
+        row.addWidget(QLabel(words.ENCODER))
+        self.encoder = Line(words.ENCODER_LATER, DIM)
+        row.addWidget(self.encoder, 1)
+        layout.addLayout(row)
+        self.note = Line("", NOTE)
+        layout.addWidget(self.note)
+        self.here = Button(words.DETECT_HERE, words.DETECT_TIP)
+        self.everywhere = Button(words.DETECT_ALL.format(count=0), words.DETECT_ALL_TIP)
+        layout.addWidget(self.here)
+        layout.addWidget(self.everywhere)
+        self.why = Line("", DIM)
+        layout.addWidget(self.why)
+        row = QHBoxLayout()
+        self.progress = QProgressBar()
+        self.cancel = Button(words.CANCEL)
+        row.addWidget(self.progress, 1)
+        row.addWidget(self.cancel)
+        layout.addLayout(row)
+        self.message = Line()
+        layout.addWidget(self.message)
+        self.report = Button(words.COPY_REPORT, words.COPY_REPORT_TIP)
+        self.report.hide()
+        layout.addWidget(self.report)
+        columns = (
+            words.COLUMN_NUMBER,
+            words.COLUMN_LANDMARK,
+            words.COLUMN_SCORE,
+            words.COLUMN_STATE,
+        )
+        self.table = LandmarkTable(columns)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(ScoreLegend())
+        self.save = Button(words.SAVE_LANDMARKS, words.SAVE_LANDMARKS_TIP)
+        layout.addWidget(self.save)
+        self.progress.hide()
+        self.cancel.hide()
+
+    def show_template(self, template: Template | None) -> None:
+        """Show the template's picture, name, number of landmarks and spacing."""
+        self.thumbnail.setVisible(template is not None)
+        if template is None:
+            self.template.say(words.NO_TEMPLATE, DIM)
+            return
+        self.thumbnail.setPixmap(thumbnail(template.image.pixels))
+        mm = template.image.geometry.spacing_mm_yx
+        spacing = words.SPACING_UNKNOWN
+        if mm is not None:
+            spacing = words.TEMPLATE_SPACING.format(rows=mm[0], columns=mm[1])
+        text = words.TEMPLATE_LINES.format(
+            name=template.name,
+            placed=len(template.landmarks.placed),
+            spacing=spacing,
+        )
+        self.template.say(text)
+
+    def show_encoder(self, card: EncoderCard | None, device: str) -> None:
+        """Show what makes the features, and where."""
+        if card is None:
+            self.encoder.say(words.ENCODER_LATER, DIM)
+            self.note.say("")
+            return
+        device = {"cpu": "CPU", "cuda": "GPU", "cuda:0": "GPU"}.get(device, device)
+        self.encoder.say(words.ENCODER_LOADED.format(title=card.title, device=device))
+        self.note.say(card.note, NOTE)
+
+    def show_found(self, found: Landmarks | None) -> None:
+        """List the landmarks that were found on the picture."""
+        rows = [] if found is None else [row_of(p) for p in found]
+        self.table.show_rows(rows)
+
+    def show_reasons(self, session: Session, others: int) -> None:
+        """Enable what can be done, and say why the rest cannot."""
+        target = session.target
+        why = ""
+        if session.busy:
+            why = words.WHY_BUSY.format(what=session.busy)
+        elif session.template is None:
+            why = words.WHY_NO_TEMPLATE
+        no_image = words.NO_IMAGE if target is None else ""
+        self.here.set_reason(why or no_image)
+        self.everywhere.set_reason(why or ("" if others else words.WHY_NO_OTHERS))
+        self.open_template.set_reason(why if session.busy else "")
+        self.save.set_reason("" if session.found else words.WHY_NO_FOUND)
+        if target is not None and target.slices > 1:
+            text = words.DETECT_SLICE.format(
+                number=target.slice_number, count=target.slices
+            )
+            self.here.setText(text)
+        else:
+            self.here.setText(words.DETECT_HERE)
+        self.everywhere.setText(words.DETECT_ALL.format(count=others))
+        # One visible reason is enough; the rest stands in the tooltips.
+        shown = "" if session.busy else self.here.reason
+        self.why.say(f"{shown[:1].upper()}{shown[1:]}." if shown else "", DIM)
+
+    def show_busy(self, text: str, done: int = 0, total: int = 0) -> None:
+        """Show what runs and how far it is; an empty text ends it."""
+        self.progress.setVisible(bool(text))
+        self.cancel.setVisible(bool(text))
+        if text:
+            self.progress.setMaximum(total)
+            self.progress.setValue(done)
+            self.message.say(f"{text}…")
+
+    def complain(self, text: str) -> None:
+        """Show what went wrong."""
+        self.message.say(text, WARN)
+
+
+class ScoreLegend(QWidget):
+    """A strip with the colours of the scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        strip = QLabel()
+        strip.setPixmap(_gradient(90, 10))
+        for text in (QLabel(words.LEGEND_LOW), strip, QLabel(words.LEGEND_HIGH)):
+            row.addWidget(text)
+        row.addStretch()
+        row.addWidget(QLabel(words.LEGEND_HOLLOW))
+
+
+def row_of(point: Landmark) -> Row:
+    """Show one found landmark as a row."""
+    if point.state is not State.PLACED:
+        return Row(point.name, ("", words.STATE_ABSENT), DIM, True, True, point.description)
+    score = math.nan if point.score is None else point.score
+    state = words.STATE_UNSURE if point.unsure else words.STATE_FOUND
+    return Row(
+        point.name,
+        ("" if point.score is None else f"{point.score:.2f}", state),
+        css(score_colours([score])[0]),
+        hollow=point.unsure,
+        tip=point.description,
+    )
+
+
+def thumbnail(pixels: np.ndarray) -> QPixmap:
+    """Draw grey (H, W) pixels small, stretched from the 1st to the 99th percentile."""
+    step = max(1, max(pixels.shape) // (2 * THUMBNAIL))
+    small = pixels[::step, ::step]
+    low, high = np.percentile(small, (1, 99))
+    grey = np.clip((small - low) / max(high - low, 1e-6), 0, 1)
+    grey = np.ascontiguousarray((255 * grey).astype(np.uint8))
+    rows, columns = grey.shape
+    image = QImage(grey.tobytes(), columns, rows, columns, QImage.Format.Format_Grayscale8)
+    return QPixmap.fromImage(image).scaled(
+        THUMBNAIL,
+        THUMBNAIL,
+        Qt.AspectRatioMode.KeepAspectRatio,
+        Qt.TransformationMode.SmoothTransformation,
+    )
+
+
+def _gradient(width: int, height: int) -> QPixmap:
+    picture = QPixmap(width, height)
+    gradient = QLinearGradient(0, 0, width, 0)
+    for score in np.linspace(0, 1, 11):
+        gradient.setColorAt(float(score), css(score_colours([score])[0]))
+    painter = QPainter(picture)
+    painter.fillRect(0, 0, width, height, gradient)
+    painter.end()
+    return picture

@@ -1,0 +1,62 @@
+"""The dock "One-shot landmarks": the steps, one tab each, on one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
+
+from napari_oneshot_lmk.widgets import words
+from napari_oneshot_lmk.widgets.annotate import AnnotateWidget
+from napari_oneshot_lmk.widgets.detect import DetectWidget
+from napari_oneshot_lmk.widgets.header import ImageHeader
+from napari_oneshot_lmk.widgets.session import Session, session_of
+
+
+@dataclass(frozen=True)
+class Step:
+    """One tab of the dock.
+
+    Parameters
+    ----------
+    title : str
+        Its name.
+    make : callable
+        Called with the viewer, the session, and ``with_header=False``.
+    """
+
+    title: str
+    make: Callable[..., QWidget]
+
+
+STEPS = (
+    Step(words.STEP_ANNOTATE, AnnotateWidget),
+    Step(words.STEP_DETECT, DetectWidget),
+)
+"""A new step is one more line here."""
+
+
+class OneshotDock(QWidget):
+    """From an annotated template to landmarks on other images.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+        Where to work.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        self.session: Session = session_of(napari_viewer)
+        layout = QVBoxLayout(self)
+        self.header = ImageHeader(napari_viewer, self.session)
+        layout.addWidget(self.header)
+        self.tabs = QTabWidget()
+        self.steps: dict[str, QWidget] = {}
+        for step in STEPS:
+            widget = step.make(napari_viewer, self.session, with_header=False)
+            self.steps[step.title] = widget
+            self.tabs.addTab(widget, step.title)
+        layout.addWidget(self.tabs, 1)

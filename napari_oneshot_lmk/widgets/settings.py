@@ -1,0 +1,65 @@
+"""Preferences of the plugin: napari's own settings page keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PLUGIN = "napari-oneshot-lmk"
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """What *File > Preferences* says about this plugin.
+
+    Parameters
+    ----------
+    device : str
+        "auto", "cpu" or "cuda".
+    encoder_weights : Path, optional
+        File with VGG19 weights; None to look in the usual places.
+    allow_download : bool
+        Whether missing VGG19 weights may be downloaded.
+    autosave_beside_image : bool
+        Whether annotations are saved beside the image or in our own folder.
+    point_size_percent : float
+        Diameter of points, percent of the image's longer side.
+    author : str
+        Who annotates; stands in saved files.
+    """
+
+    device: str = "auto"
+    encoder_weights: Path | None = None
+    allow_download: bool = True
+    autosave_beside_image: bool = True
+    point_size_percent: float = 1.1
+    author: str = ""
+
+
+def preferences() -> Preferences:
+    """Read the preferences; the defaults where napari cannot keep any."""
+    try:
+        from napari.settings import get_plugin_settings
+    except ImportError:  # napari before 0.9
+        return Preferences()
+    try:
+        kept = get_plugin_settings(PLUGIN)
+    except KeyError:  # used as a library, without the manifest
+        return Preferences()
+    detection, annotation = kept.detection, kept.annotation
+    weights = str(detection.encoder_weights).strip()
+    return Preferences(
+        device=str(detection.device),
+        encoder_weights=Path(weights).expanduser() if weights else None,
+        allow_download=bool(detection.allow_download),
+        autosave_beside_image=bool(annotation.autosave_beside_image),
+        point_size_percent=float(annotation.point_size_percent),
+        author=str(annotation.author).strip(),
+    )
+
+
+def autosave_folder() -> Path:
+    """Folder for annotations of images that have no folder of their own."""
+    from platformdirs import user_data_path
+
+    return user_data_path(PLUGIN) / "autosave"

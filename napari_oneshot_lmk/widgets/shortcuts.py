@@ -1,0 +1,115 @@
+"""The keys: one registry that makes the bindings and the help.
+
+The keys live on our points layer only, so they mean nothing elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_oneshot_lmk.widgets import words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """One key and what it does.
+
+    Parameters
+    ----------
+    action : str
+        Name of the action; whoever binds brings a function for it.
+    keys : tuple of str
+        Key combinations as napari writes them.
+    shown : str
+        The same for people.
+    help : str
+        What it does.
+    """
+
+    action: str
+    keys: tuple[str, ...]
+    shown: str
+    help: str
+
+
+SHORTCUTS = (
+    Shortcut("next", ("N",), "N", words.KEY_NEXT),
+    Shortcut("previous", ("B",), "B", words.KEY_PREVIOUS),
+    Shortcut("skip", ("K",), "K", words.KEY_SKIP),
+    Shortcut("absent", ("X",), "X", words.KEY_ABSENT),
+    Shortcut("undo", ("Control-Z",), "Ctrl+Z", words.KEY_UNDO),
+    Shortcut("redo", ("Control-Shift-Z", "Control-Y"), "Ctrl+Shift+Z", words.KEY_REDO),
+    Shortcut("help", ("Shift-?", "?"), "?", words.KEY_HELP),
+)
+
+MOUSE = (
+    (words.MOUSE_CLICK, words.MOUSE_CLICK_HELP),
+    (words.MOUSE_DRAG_POINT, words.MOUSE_DRAG_POINT_HELP),
+    (words.MOUSE_DRAG, words.MOUSE_DRAG_HELP),
+    (words.MOUSE_WHEEL, words.MOUSE_WHEEL_HELP),
+    (words.KEY_DELETE, words.KEY_DELETE_HELP),
+)
+
+
+def bind(layer: Any, actions: Mapping[str, Callable[[], None]]) -> None:
+    """Bind every shortcut on one layer.
+
+    Parameters
+    ----------
+    layer : Points
+        Our annotation layer.
+    actions : mapping
+        A function for each action of the registry.
+    """
+    for shortcut in SHORTCUTS:
+        for key in shortcut.keys:
+            layer.bind_key(key, _ignoring_layer(actions[shortcut.action]), overwrite=True)
+
+
+def bind_dock(widget: Any, actions: Mapping[str, Callable[[], None]]) -> None:
+    """Let the same keys work while a dock has the focus.
+
+    Parameters
+    ----------
+    widget : QWidget
+        The dock; its text fields keep their keys.
+    actions : mapping
+        A function for each action of the registry.
+    """
+    from qtpy.QtCore import Qt
+    from qtpy.QtGui import QKeySequence, QShortcut
+
+    for shortcut in SHORTCUTS:
+        for key in shortcut.keys:
+            # napari writes "Control-Shift-Z", Qt "Ctrl+Shift+Z".
+            sequence = QKeySequence(key.replace("-", "+").replace("Control", "Ctrl"))
+            pressed = QShortcut(sequence, widget)
+            pressed.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            pressed.activated.connect(actions[shortcut.action])
+
+
+def hint(action: str) -> str:
+    """Return the key of an action, for a button's tooltip."""
+    return next(s.shown for s in SHORTCUTS if s.action == action)
+
+
+def help_table() -> str:
+    """Write the keys and the mouse as an HTML table."""
+    rows = [*MOUSE, *((s.shown, s.help) for s in SHORTCUTS)]
+    cells = "".join(
+        f"<tr><td style='padding:3px 14px 3px 0'><b>{key}</b></td><td>{text}</td></tr>"
+        for key, text in rows
+    )
+    return f"<table>{cells}</table>"
+
+
+def _ignoring_layer(action: Callable[[], None]) -> Callable[[Any], None]:
+    def pressed(layer: Any) -> None:
+        action()
+
+    return pressed

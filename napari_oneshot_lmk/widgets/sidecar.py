@@ -1,0 +1,124 @@
+"""Autosave: every edit goes at once to a small file beside the image.
+
+The file is an ordinary landmark table, so nothing special is needed to get the
+work back. A file that this session did not write is never overwritten: it is
+moved aside first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_oneshot_lmk.errors import OneshotError, OutputError
+from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
+from napari_oneshot_lmk.landmarks.landmark import State
+from napari_oneshot_lmk.widgets import words
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.widgets.layers import ImageTarget
+
+SUFFIX = ".landmarks.csv"
+PREVIOUS = ".previous.csv"
+
+
+class Sidecar:
+    """The autosave file of one picture.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is, or would be.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._ours = False
+
+    @classmethod
+    def of(cls, target: ImageTarget, beside_image: bool, fallback: Path) -> Sidecar:
+        """Find the place for a picture's sidecar.
+
+        Parameters
+        ----------
+        target : ImageTarget
+            The picture.
+        beside_image : bool
+            Put it beside the image file where that folder can be written.
+        fallback : Path
+            Folder for pictures without a file, or in a read-only folder.
+        """
+        name = target.image_name
+        stem = re.sub(r"[^\w.\-]+", "_", name).strip("_") or "image"
+        path = target.path
+        if path is None or not beside_image or not os.access(path.parent, os.W_OK):
+            # Two patients' "img.png" must not share a file: the picture tells.
+            stem = f"{stem}-{_fingerprint(target)}"
+            return cls(fallback / f"{stem}{SUFFIX}")
+        return cls(path.parent / f"{stem}{SUFFIX}")
+
+    def offer(self) -> Landmarks | None:
+        """Read what an earlier session left here; None if there is nothing.
+
+        Raises
+        ------
+        OneshotError
+            If the file is there but cannot be read.
+        """
+        if self._ours or not self.path.is_file():
+            return None
+        images = read_landmarks(self.path)
+        if len(images) != 1 or all(p.state is State.SKIPPED for p in images[0]):
+            return None
+        return images[0]
+
+    def accept(self) -> None:
+        """The user goes on with what is here: from now on it may be overwritten."""
+        self._ours = True
+
+    def save(self, landmarks: Landmarks) -> datetime:
+        """Write the landmarks; returns when.
+
+        Raises
+        ------
+        OutputError
+            If the folder cannot be written.
+        """
+        try:
+            if not self._ours and self.path.exists():
+                os.replace(self.path, self._free_previous())
+            write_landmarks(self.path, [landmarks], overwrite=True)
+        except OneshotError:
+            raise
+        except OSError as error:
+            raise OutputError(
+                words.NOT_SAVED.format(reason=error.strerror or error), file=self.path
+            ) from error
+        self._ours = True
+        return datetime.now().astimezone()
+
+    @property
+    def saved_at(self) -> datetime:
+        """When the file was last written."""
+        return datetime.fromtimestamp(self.path.stat().st_mtime).astimezone()
+
+    def _free_previous(self) -> Path:
+        stem = self.path.name.removesuffix(SUFFIX)
+        path = self.path.with_name(f"{stem}{PREVIOUS}")
+        number = 2
+        while path.exists():
+            path = self.path.with_name(f"{stem}.previous-{number}.csv")
+            number += 1
+        return path
+
+
+def _fingerprint(target: ImageTarget) -> str:
+    import numpy as np
+
+    pixels = np.ascontiguousarray(target.picture(None).pixels)
+    return hashlib.sha256(pixels.tobytes()).hexdigest()[:10]
