@@ -1,0 +1,299 @@
+"""``oneshot-lmk detect`` through the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cli_scene import (
+    POINTS,
+    SHIFTS,
+    SPACING_MM,
+    World,
+    make_world,
+    one_sentence,
+    run,
+    save_image,
+)
+
+from napari_oneshot_lmk.landmarks.files import read_landmarks
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No weights anywhere and none to be had: the shipped encoder works."""
+    monkeypatch.setenv("ONESHOT_LMK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+    def refuse(progress: object = None) -> None:
+        from napari_oneshot_lmk.errors import WeightsError
+
+        raise WeightsError("no network in this test")
+
+    monkeypatch.setattr("napari_oneshot_lmk.encoders.weights.download_weights", refuse)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = make_world(tmp_path_factory.mktemp("world") / "w")
+    result = run(
+        "template",
+        *("--image", world.template_image, "--landmarks", world.landmarks),
+        *("--spacing", SPACING_MM, "--out", world.template),
+    )
+    assert result.exit_code == 0, result.output
+    return world
+
+
+@pytest.fixture
+def world(made: World, tmp_path: Path) -> World:
+    """A fresh copy for a test that spoils things."""
+    shutil.copytree(made.folder, tmp_path / "w")
+    return World(tmp_path / "w")
+
+
+def call(world: World, *images: object, out: object = None) -> list[object]:
+    out = world.folder / "found.csv" if out is None else out
+    return ["detect", "--template", world.template, "--out", out, *images]
+
+
+def test_found_where_the_content_went(made: World, tmp_path: Path) -> None:
+    out = tmp_path / "found.csv"
+    result = run(*call(made, made.images, "--spacing", SPACING_MM, out=out))
+    assert result.exit_code == 0, result.output
+    assert f"{out}: 9 landmarks on 3 images" in result.stdout
+    assert "no network in this test" in result.stderr  # says why it is the shipped one
+    found = {landmarks.image: landmarks for landmarks in read_landmarks(out)}
+    assert set(found) == set(SHIFTS)
+    for image, shift in SHIFTS.items():
+        assert found[image].names == tuple(POINTS)
+        assert found[image].geometry.spacing_mm_yx == (SPACING_MM, SPACING_MM)
+        for name, yx in POINTS.items():
+            off = np.subtract(found[image][name].position_yx, np.add(yx, shift))
+            assert np.hypot(*off) < 2.5, (image, name)
+            assert 0 <= found[image][name].score <= 1
+        assert found[image].provenance.method == "instant"
+        assert found[image].provenance.encoder
+
+    result = run("evaluate", "--predicted", out, "--truth", made.truth, "--json")
+    summary = json.loads(result.stdout)
+    assert summary["native"]["n"] == 9
+    assert summary["native"]["mre_mm"] < 1
+    assert summary["grid384"]["n"] == 9
+    assert summary["encoders"] == [found["one.png"].provenance.encoder]
+
+
+def test_json_goes_alone_to_stdout(made: World, tmp_path: Path) -> None:
+    one = made.images / "one.png"
+    result = run(*call(made, one, "--json", out=tmp_path / "found.csv"))
+    content = json.loads(result.stdout)
+    assert content["images"][0]["image"] == "one.png"
+    assert [p["name"] for p in content["images"][0]["landmarks"]] == list(POINTS)
+    assert content["failed"] == []
+    assert content["images"][0]["spacing_mm_yx"] is None
+
+
+def test_globs_and_markups(made: World, tmp_path: Path) -> None:
+    out = tmp_path / "one.mrk.json"
+    result = run(*call(made, made.images / "on*.png", "--spacing", SPACING_MM, out=out))
+    assert result.exit_code == 0, result.output
+    assert json.loads(out.read_text())["markups"][0]["coordinateSystem"] == "LPS"
+    several = run(*call(made, made.images, out=tmp_path / "all.mrk.json"))
+    assert several.exit_code == 2
+    assert "one image only" in one_sentence(several)
+
+
+def test_unknown_spacing_leaves_mm_empty(made: World, tmp_path: Path) -> None:
+    out = tmp_path / "found.csv"
+    result = run(*call(made, made.images, out=out))
+    assert result.exit_code == 0
+    assert "and 2 more is unknown" in result.stderr
+    header, first, *_ = out.read_text().splitlines()
+    row = dict(zip(header.split(","), first.split(","), strict=True))
+    assert row["x_mm"] == ""
+    assert row["y_mm"] == ""
+
+
+def test_bad_files_do_not_stop_the_others(world: World) -> None:
+    (world.images / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (world.images / "empty.jpg").write_bytes(b"")
+    save_image(world.images / "blank.png", np.zeros((50, 50), np.uint8))
+    whole = (world.images / "one.png").read_bytes()
+    (world.images / "cut.png").write_bytes(whole[: len(whole) // 2])
+    result = run(*call(world, world.images))
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+    assert "4 images could not be used:" in result.stderr
+    for name in ("broken.png", "empty.jpg", "blank.png", "cut.png"):
+        lines = [
+            li
+            for li in result.stderr.splitlines()
+            if li.startswith("  ") and name in li
+        ]
+        assert len(lines) == 1, name
+    found = read_landmarks(world.folder / "found.csv")
+    assert {landmarks.image for landmarks in found} == set(SHIFTS)
+
+
+def test_only_bad_files_write_nothing(world: World) -> None:
+    (world.folder / "a.png").write_bytes(b"")
+    result = run(*call(world, world.folder / "a.png", "--json"))
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["out"] is None
+    assert len(json.loads(result.stdout)["failed"]) == 1
+    assert not (world.folder / "found.csv").exists()
+
+
+# -- wrong use --------------------------------------------------------------------
+
+
+def test_existing_output_is_kept(world: World) -> None:
+    out = world.folder / "found.csv"
+    out.write_text("mine")
+    result = run(*call(world, world.images))
+    assert result.exit_code == 2
+    assert "--overwrite" in one_sentence(result)
+    assert out.read_text() == "mine"
+    assert run(*call(world, world.images, "--overwrite")).exit_code == 0
+    assert out.read_text().startswith("image,landmark")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--spacing", "0"], "spacing 0 x 0 mm"),
+        (["--spacing", "-1"], "spacing -1 x -1 mm"),
+        (["--device", "tpu"], "tpu"),
+        (["--out", "found.txt"], ".csv or .mrk.json"),
+    ],
+)
+def test_wrong_options(made: World, arguments: list[str], says: str) -> None:
+    result = run(*call(made, made.images, *arguments))
+    assert result.exit_code == 2
+    assert says in one_sentence(result)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_missing_gpu(made: World, tmp_path: Path) -> None:
+    out = tmp_path / "found.csv"
+    result = run(*call(made, made.images, "--device", "cuda", out=out))
+    assert result.exit_code == 2
+    assert "CUDA" in one_sentence(result)
+
+
+def test_no_images(made: World, tmp_path: Path) -> None:
+    for source, says in [(tmp_path, "no image"), (tmp_path / "x.png", "no such file")]:
+        result = run(*call(made, source))
+        assert result.exit_code == 2
+        assert says in one_sentence(result)
+
+
+def test_broken_template(world: World) -> None:
+    (world.template / "template.json").write_text("{")
+    result = run(*call(world, world.images))
+    assert result.exit_code == 1
+    assert str(world.template) in one_sentence(result)
+    assert not (world.folder / "found.csv").exists()
+
+
+def test_weights_that_are_none(world: World) -> None:
+    import pickle
+
+    bad = {
+        "missing.safetensors": None,
+        "text.safetensors": b"these are no weights",
+        "pickle.safetensors": pickle.dumps({"features.0.weight": [1.0]}),
+    }
+    for name, content in bad.items():
+        path = world.folder / name
+        if content is not None:
+            path.write_bytes(content)
+        result = run(*call(world, world.images, "--encoder-weights", path))
+        assert result.exit_code == 1
+        assert name in one_sentence(result)
+        assert not (world.folder / "found.csv").exists()
+
+
+def test_weights_of_another_architecture(world: World) -> None:
+    from safetensors.torch import save_file
+
+    path = world.folder / "other.safetensors"
+    save_file({"layer.weight": torch.zeros(3, 3)}, path)
+    result = run(*call(world, world.images, "--encoder-weights", path))
+    assert result.exit_code == 1
+    assert "other.safetensors" in one_sentence(result)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write")
+def test_read_only_folder(world: World) -> None:
+    locked = world.folder / "locked"
+    locked.mkdir(mode=0o555)
+    result = run(*call(world, world.images, out=locked / "found.csv"))
+    assert result.exit_code == 2
+    assert "locked" in one_sentence(result)
+
+
+# -- Ctrl-C -----------------------------------------------------------------------
+
+
+def test_interrupt_keeps_what_was_found(
+    made: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_oneshot_lmk.detection import many
+
+    whole = many.detect_many
+
+    def interrupted(*args: object, **options: object) -> Iterator[object]:
+        for done, outcome in enumerate(whole(*args, **options)):
+            if done == 2:
+                raise KeyboardInterrupt
+            yield outcome
+
+    monkeypatch.setattr(many, "detect_many", interrupted)
+    out = tmp_path / "found.csv"
+    result = run(*call(made, made.images, out=out))
+    assert result.exit_code == 130
+    assert f"Stopped after 2 of 3 images; what was found is in {out}" in result.stderr
+    assert len(read_landmarks(out)) == 2
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+INTERRUPTED = """
+import os, signal
+from napari_oneshot_lmk.detection import many
+whole = many.detect_many
+def interrupting(*args, **options):
+    for done, outcome in enumerate(whole(*args, **options), start=1):
+        yield outcome
+        if done == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+many.detect_many = interrupting
+from napari_oneshot_lmk.cli.app import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
+def test_signal_in_a_process_of_its_own(made: World, tmp_path: Path) -> None:
+    out = tmp_path / "found.csv"
+    arguments = [str(a) for a in call(made, made.images, out=out)]
+    # A proxy that refuses at once instead of a network that hangs.
+    environment = os.environ | {"https_proxy": "http://127.0.0.1:9"}
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert ended.returncode == 130, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert len(read_landmarks(out)) == 2
