@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from system_libraries import SetupError, ensure_window_libraries, install
+from system_libraries import SetupError, install, missing_window_packages
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 11)
@@ -69,14 +69,18 @@ def works(venv):
     return subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
 
+def missing_venv_packages(venv):
+    """Return what making the environment needs and this Python lacks."""
+    if works(venv) or importlib.util.find_spec("ensurepip") is not None:
+        return []
+    # Debian and Ubuntu keep this part of Python in a package of its own.
+    return [f"python{sys.version_info.major}.{sys.version_info.minor}-venv"]
+
+
 def make_venv(venv):
     """Create the environment, or keep the one that is there and works."""
     if works(venv):
         return
-    if importlib.util.find_spec("ensurepip") is None:
-        # Debian and Ubuntu keep this part of Python in a package of its own.
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        install([f"python{version}-venv"], "a virtual environment")
     say(f"virtual environment {venv} (Python {platform.python_version()})")
     run([sys.executable, "-m", "venv", "--clear", str(venv)])
 
@@ -229,11 +233,18 @@ def fingerprint(wheel):
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def set_up(venv, wheel=None):
+def set_up(venv, wheel=None, window=False):
     """Make the environment complete; at once where it already is."""
     stamp = venv / "oneshot-lmk-ready"
     wanted = fingerprint(wheel)
-    if stamp.exists() and stamp.read_text() == wanted:
+    ready = stamp.exists() and stamp.read_text() == wanted
+    # All system packages in one go: who must ask an administrator asks once.
+    packages = [] if ready else missing_venv_packages(venv)
+    if window:
+        packages += missing_window_packages()
+    if packages:
+        install(packages)
+    if ready:
         return
     make_venv(venv)
     stamp.unlink(missing_ok=True)
@@ -259,9 +270,7 @@ def main():
     options = parser.parse_args()
     try:
         use_new_enough_python()
-        set_up(options.venv.absolute(), options.wheel)
-        if options.window:
-            ensure_window_libraries()
+        set_up(options.venv.absolute(), options.wheel, options.window)
     except SetupError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

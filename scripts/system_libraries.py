@@ -60,7 +60,7 @@ def loads(library):
     return True
 
 
-def missing_packages():
+def missing_window_packages():
     """Return the packages that a napari window needs and that are not there."""
     if not sys.platform.startswith("linux"):
         return []
@@ -88,36 +88,32 @@ def apt_prefix():
     return ["sudo", "-n"] if allowed.returncode == 0 else None
 
 
-def install(packages, purpose):
+def install(packages):
     """Install Debian packages, or raise SetupError with the exact command."""
     by_hand = "sudo apt-get update && sudo apt-get install -y " + " ".join(packages)
     prefix = apt_prefix()
     if prefix is None:
         raise SetupError(
-            f"{purpose} needs system packages that are not installed. Run\n\n"
-            f"    {by_hand}\n\n"
+            "system packages are missing that only an administrator can install. "
+            f"Run\n\n    {by_hand}\n\n"
             "(or what your distribution calls them), then start again."
         )
-    print(f"== system packages for {purpose}: {' '.join(packages)}", flush=True)
+    print(f"== system packages: {' '.join(packages)}", flush=True)
     quiet = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
     for arguments in (
         ["update"],
         ["install", "-y", "--no-install-recommends", *packages],
     ):
-        if subprocess.run([*quiet, *arguments], check=False).returncode != 0:
+        done = subprocess.run(
+            [*quiet, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
             raise SetupError(
-                f"apt-get {arguments[0]} failed. {purpose} needs\n\n    {by_hand}\n"
-            )
-
-
-def ensure_window_libraries():
-    """Install what a napari window lacks; do nothing where all is there."""
-    packages = missing_packages()
-    if packages:
-        install(packages, "a napari window")
-        still_missing = missing_packages()
-        if still_missing:
-            raise SetupError(
-                "after the installation these are still missing: "
-                + " ".join(still_missing)
+                f"{done.stdout}\napt-get {arguments[0]} failed; what is needed is"
+                f"\n\n    {by_hand}\n"
             )

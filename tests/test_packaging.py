@@ -199,7 +199,7 @@ def test_missing_library_names_its_package(monkeypatch: pytest.MonkeyPatch) -> N
     )
     monkeypatch.setattr(system_libraries.sys, "platform", "linux")
     monkeypatch.setenv("DISPLAY", ":0")
-    assert system_libraries.missing_packages() == ["libxcb-icccm4"]
+    assert system_libraries.missing_window_packages() == ["libxcb-icccm4"]
 
 
 def test_xvfb_is_needed_only_without_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,9 +208,9 @@ def test_xvfb_is_needed_only_without_a_display(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(system_libraries.shutil, "which", lambda _: None)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setenv("DISPLAY", ":0")
-    assert system_libraries.missing_packages() == []
+    assert system_libraries.missing_window_packages() == []
     monkeypatch.delenv("DISPLAY")
-    assert system_libraries.missing_packages() == ["xvfb"]
+    assert system_libraries.missing_window_packages() == ["xvfb"]
 
 
 def test_linker_is_asked_for_real() -> None:
@@ -228,4 +228,4 @@ def test_without_permission_the_exact_command_is_said(
         system_libraries.SetupError,
         match=r"sudo apt-get update && sudo apt-get install -y xvfb libegl1",
     ):
-        system_libraries.install(["xvfb", "libegl1"], "a napari window")
+        system_libraries.install(["xvfb", "libegl1"])
