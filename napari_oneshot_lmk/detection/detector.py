@@ -1,0 +1,229 @@
+"""Find a template's landmarks on other images, in two steps.
+
+``set_image`` runs the encoder and keeps the features, ``detect`` matches: a
+second look at the same image costs no second forward pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
+from napari_oneshot_lmk.errors import TemplateError
+from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.imaging.preparation import prepared
+from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, State
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.matching.score import NEAR, UNSURE_BELOW, concentration
+from napari_oneshot_lmk.matching.shape import ShapeStep, ShapeVariation
+from napari_oneshot_lmk.matching.similarity import described, log_similarity
+
+
+@dataclass(frozen=True)
+class _Query:
+    """An image and what the encoder saw in it."""
+
+    name: str
+    geometry: Geometry
+    pyramid: FeaturePyramid
+
+
+class Detector:
+    """Detects the landmarks of one template.
+
+    Parameters
+    ----------
+    template : Template
+        The annotated image. Only its placed landmarks are looked for.
+    encoder : Encoder
+        Gives the features.
+    variation : ShapeVariation, optional
+        How far bodies may differ from the template.
+
+    Examples
+    --------
+    >>> detector = Detector.instant(template)  # doctest: +SKIP
+    >>> detector.set_image(read_radiograph("patient.dcm"))  # doctest: +SKIP
+    >>> detector.detect()["sella"].position_yx  # doctest: +SKIP
+    """
+
+    method = "instant"
+
+    def __init__(
+        self,
+        template: Template,
+        encoder: Encoder,
+        variation: ShapeVariation | None = None,
+    ) -> None:
+        geometry = template.image.geometry
+        placed = [p.name for p in template.landmarks.placed]
+        if not placed:
+            raise TemplateError("the template has no placed landmark", file=template.name)
+        self.template = template
+        self._encoder = encoder
+        self._names = placed
+        wanted = np.isfinite(template.landmarks.positions_yx).all(1)
+        points = geometry.points_to_network(template.landmarks.positions_yx[wanted])
+        self._descriptors = described(
+            encoder(prepared(template.image, encoder.device)), torch.from_numpy(points)
+        )
+        self._shape = ShapeStep(
+            points, _pixel_size(geometry), geometry.network_shape_yx, variation
+        )
+        self._query: _Query | None = None
+
+    @classmethod
+    def instant(
+        cls,
+        template: Template,
+        *,
+        encoder: Encoder | None = None,
+        encoder_weights: Path | None = None,
+        device: str = "auto",
+    ) -> Detector:
+        """Make a detector that needs no training.
+
+        Parameters
+        ----------
+        template : Template
+            The annotated image.
+        encoder : Encoder, optional
+            Use this one and ignore the other two arguments.
+        encoder_weights : Path, optional
+            File of VGG19 weights; by default they are looked for, downloaded, or
+            replaced by the encoder that is shipped.
+        device : str
+            ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+        Raises
+        ------
+        WeightsError
+            If ``encoder_weights`` cannot be used.
+        UsageError
+            If the device is missing.
+        """
+        if encoder is None:
+            from napari_oneshot_lmk.encoders.choice import choose_encoder
+
+            encoder = choose_encoder(encoder_weights, device)
+        return cls(template, encoder)
+
+    @property
+    def encoder_card(self) -> EncoderCard:
+        """Identity of the encoder; its note says what a user should know."""
+        return self._encoder.card
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder computes."""
+        return self._encoder.device
+
+    def set_image(self, image: Radiograph) -> None:
+        """Encode an image and keep its features until the next one.
+
+        Parameters
+        ----------
+        image : Radiograph
+            Any size, spacing and grey range.
+
+        Raises
+        ------
+        ImageError
+            If there is nothing to match in it.
+        """
+        geometry = image.geometry.with_network_shape(
+            self.template.image.geometry.network_shape_yx
+        )
+        pyramid = self._encoder(prepared(image, self._encoder.device))
+        self._query = _Query(image.name, geometry, pyramid)
+
+    def detect(self) -> Landmarks:
+        """Find the landmarks on the image that was set.
+
+        Returns
+        -------
+        Landmarks
+            The template's names in the template's order, positions in the image's
+            own pixels. Landmarks that the template leaves out are skipped or
+            absent as there.
+
+        Raises
+        ------
+        ValueError
+            If no image was set.
+        """
+        if self._query is None:
+            raise ValueError("set_image has not been called")
+        query = self._query
+        stride = min(level.stride for level in query.pyramid.levels)
+        with torch.inference_mode():
+            maps = log_similarity(query.pyramid, self._descriptors)
+            found, expectation, posterior = self._shape.settle(maps, stride)
+            scores = concentration(
+                posterior,
+                found,
+                self._shape.pixel_size_yx,
+                stride,
+                NEAR * self._shape.size,
+            )
+        points = query.geometry.points_from_network(found)
+        expected = query.geometry.points_from_network(expectation.points_yx)
+        residuals: NDArray[np.float64] | None = None
+        if query.geometry.spacing_mm_yx is not None and len(points) > 1:
+            residuals = query.geometry.distances_mm(points, expected)
+        return self._landmarks(query, points, scores, residuals)
+
+    def _landmarks(
+        self,
+        query: _Query,
+        points_yx: NDArray[np.float64],
+        scores: NDArray[np.float64],
+        residuals_mm: NDArray[np.float64] | None,
+    ) -> Landmarks:
+        row = {name: i for i, name in enumerate(self._names)}
+        # A peak on the border may be refined half a cell past the last pixel.
+        limits = np.array(query.geometry.image_shape_yx) - 1.0
+        points_yx = np.clip(points_yx, 0.0, limits)
+        found = []
+        for wanted in self.template.landmarks:
+            if wanted.state is not State.PLACED:
+                found.append(
+                    Landmark(
+                        wanted.name, None, wanted.state, description=wanted.description
+                    )
+                )
+                continue
+            i = row[wanted.name]
+            score = float(scores[i])
+            found.append(
+                Landmark(
+                    wanted.name,
+                    (float(points_yx[i, 0]), float(points_yx[i, 1])),
+                    score=score,
+                    unsure=score < UNSURE_BELOW,
+                    shape_residual_mm=None
+                    if residuals_mm is None
+                    else float(residuals_mm[i]),
+                    description=wanted.description,
+                )
+            )
+        provenance = Provenance(
+            method=self.method,
+            encoder=self.encoder_card.identity,
+            template=self.template.name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        return Landmarks(tuple(found), query.name, query.geometry, provenance)
+
+
+def _pixel_size(geometry: Geometry) -> NDArray[np.float64]:
+    """Size of a network pixel along (row, column), in mm or in image pixels."""
+    spacing = np.array(geometry.spacing_mm_yx or (1.0, 1.0))
+    return np.asarray(spacing / geometry.network_pixels_per_image_pixel_yx)

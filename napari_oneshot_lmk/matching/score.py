@@ -1,0 +1,54 @@
+"""How far to trust a point: a score in 0..1 that orders errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array = NDArray[np.float64]
+
+NEAR = 0.06
+"""Radius, as a fraction of the template's size, that counts as "here"."""
+SHARPNESS = 1.0
+"""Factor on the log-posterior before it is read as a probability."""
+UNSURE_BELOW = 0.5
+"""Scores below it are shown as unsure."""
+
+
+def concentration(
+    posterior: Tensor, points_yx: Array, pixel_size_yx: Array, stride: int, radius: float
+) -> Array:
+    """Share of each landmark's posterior that lies around its point.
+
+    Near 1 where one sharp peak stands alone, small where several places look
+    alike or the match is blurred.
+
+    Parameters
+    ----------
+    posterior : Tensor, (N, h, w)
+        Log-similarity plus shape.
+    points_yx : ndarray, (N, 2)
+        Found points, pixels of the network's grid.
+    pixel_size_yx : ndarray, (2,)
+        Size of a network pixel.
+    stride : int
+        Network pixels per cell.
+    radius : float
+        In the unit of ``pixel_size_yx``.
+
+    Returns
+    -------
+    ndarray, (N,)
+        In 0..1.
+    """
+    share = torch.softmax(SHARPNESS * posterior.flatten(1), dim=1).view_as(posterior)
+    squared = []
+    for axis, cells in enumerate(posterior.shape[-2:]):
+        centres = stride * (np.arange(cells) + 0.5) - 0.5
+        away = (centres[None] - points_yx[:, axis, None]) * pixel_size_yx[axis] / radius
+        squared.append(torch.from_numpy(away**2).float().to(posterior.device))
+    near = squared[0][:, :, None] + squared[1][:, None, :] <= 1
+    total = torch.where(near, share, torch.zeros_like(share)).sum((1, 2))
+    return total.clamp(0, 1).double().cpu().numpy()

@@ -1,0 +1,150 @@
+"""From feature maps to one log-similarity map a landmark.
+
+The cascade of CC2D (method: product of the cosine maps of all levels) written
+as a sum of logarithms: a landmark's map is the sum over levels of the log of
+the cosine between the template's feature at the landmark and the query's
+feature at each cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_oneshot_lmk.encoders.encoder import FeaturePyramid
+
+SMALLEST_COSINE = 1e-2
+"""Cosines below it count as this: a level may object, but not veto."""
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """What a set of landmarks looks like to an encoder.
+
+    Parameters
+    ----------
+    vectors : tuple of Tensor
+        One (N, C) float32 tensor a level, rows of unit length.
+    strides : tuple of int
+        The levels' strides, in the same order.
+    """
+
+    vectors: tuple[Tensor, ...]
+    strides: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Return the number of landmarks."""
+        return int(self.vectors[0].shape[0])
+
+
+def sampled(feature_map: Tensor, points_yx: Tensor, stride: int) -> Tensor:
+    """Features at sub-pixel points, bilinear between cell centres.
+
+    Parameters
+    ----------
+    feature_map : Tensor, (C, h, w)
+        Its cell (i, j) is centred on pixel ``stride * (i + 0.5) - 0.5``.
+    points_yx : Tensor, (N, 2)
+        Pixels of the network's grid.
+    stride : int
+        Pixels per cell.
+
+    Returns
+    -------
+    Tensor, (N, C), float32
+    """
+    height, width = feature_map.shape[-2:]
+    extent_yx = points_yx.new_tensor([height, width]) * stride
+    unit_yx = (2 * points_yx + 1) / extent_yx - 1
+    grid_xy = unit_yx.flip(-1)[None, :, None].to(feature_map.device, torch.float32)
+    found = F.grid_sample(
+        feature_map[None].float(),
+        grid_xy,
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )
+    return found[0, :, :, 0].T
+
+
+def described(pyramid: FeaturePyramid, points_yx: Tensor) -> Descriptors:
+    """Describe the points of one image.
+
+    Parameters
+    ----------
+    pyramid : FeaturePyramid
+        Of a batch of one.
+    points_yx : Tensor, (N, 2)
+        Pixels of the network's grid.
+    """
+    strides = tuple(level.stride for level in pyramid.levels)
+    vectors = tuple(
+        F.normalize(sampled(one_map[0], points_yx, stride), dim=1)
+        for one_map, stride in zip(pyramid.maps, strides, strict=True)
+    )
+    return Descriptors(vectors, strides)
+
+
+def averaged(descriptors: list[Descriptors]) -> Descriptors:
+    """Mean direction of several descriptions of the same landmarks."""
+    vectors = tuple(
+        F.normalize(torch.stack(level).mean(0), dim=1)
+        for level in zip(*(d.vectors for d in descriptors), strict=True)
+    )
+    return Descriptors(vectors, descriptors[0].strides)
+
+
+def cosine_maps(feature_map: Tensor, vectors: Tensor) -> Tensor:
+    """Cosine between each landmark and each cell.
+
+    Parameters
+    ----------
+    feature_map : Tensor, (C, h, w)
+        Any float type; the product is accumulated in float32.
+    vectors : Tensor, (N, C)
+        Unit length.
+
+    Returns
+    -------
+    Tensor, (N, h, w), float32
+    """
+    height, width = feature_map.shape[-2:]
+    cells = feature_map.permute(1, 2, 0).reshape(height * width, -1).float()
+    length = torch.linalg.vector_norm(cells, dim=1).clamp_min(1e-6)
+    return ((cells @ vectors.T) / length[:, None]).T.reshape(-1, height, width)
+
+
+def log_similarity(pyramid: FeaturePyramid, descriptors: Descriptors) -> Tensor:
+    """Sum over levels of the log cosine, on the finest level's grid.
+
+    Levels are added from coarse to fine, each sum upsampled bilinearly to the
+    next grid, so the cost is that of the finest level and a third more.
+
+    Parameters
+    ----------
+    pyramid : FeaturePyramid
+        Of a batch of one.
+    descriptors : Descriptors
+        From the same encoder, same levels.
+
+    Returns
+    -------
+    Tensor, (N, H / s, W / s), float32
+        s is the finest stride. Values are <= 0.
+    """
+    total: Tensor | None = None
+    order = sorted(range(len(descriptors.strides)), key=lambda i: -descriptors.strides[i])
+    for index in order:
+        cosine = cosine_maps(pyramid.maps[index][0], descriptors.vectors[index])
+        term = cosine.clamp_min(SMALLEST_COSINE).log()
+        if total is not None and total.shape[-2:] != term.shape[-2:]:
+            total = F.interpolate(
+                total[None], term.shape[-2:], mode="bilinear", align_corners=False
+            )[0]
+        total = term if total is None else total + term
+    if total is None:
+        raise ValueError("a pyramid without levels")
+    return total
