@@ -1,0 +1,171 @@
+"""A window to work in: pictures, a user's mouse, a detector that knows the answer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_oneshot_lmk.encoders.encoder import EncoderCard, Level
+from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.landmarks.landmark import Landmarks, Provenance
+from napari_oneshot_lmk.landmarks.template import Template
+
+CARD = EncoderCard("fake", "Fake encoder", "0" * 64, (Level("one", 2, 4),), "for tests")
+
+
+def textured(shape_yx: tuple[int, int] = (240, 200), seed: int = 1) -> np.ndarray:
+    """Smooth noise: something to look at and to match."""
+    from scipy.ndimage import gaussian_filter
+
+    noise = np.random.default_rng(seed).normal(size=shape_yx)
+    return gaussian_filter(noise, 3).astype(np.float32)
+
+
+# -- the mouse ------------------------------------------------------------------
+
+
+def canvas(viewer: Any) -> QWidget:
+    """The widget that the image is drawn in."""
+    found = [
+        w
+        for w in QApplication.allWidgets()
+        if type(w).__name__.startswith("CanvasBackend") and w.isVisible()
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def spot(viewer: Any, layer: Any, position_yx: tuple[float, float]) -> QPoint:
+    """Where a point of an image lies on the canvas."""
+    full = [*viewer.dims.point[: max(0, layer.ndim - 2)], *position_yx]
+    world = np.asarray(layer.data_to_world(full))[-2:]
+    camera = viewer.scene.camera
+    size = canvas(viewer).size()
+    middle = np.array([size.height(), size.width()]) / 2
+    y, x = middle + (world - np.array(camera.center[-2:])) * camera.zoom
+    return QPoint(round(x), round(y))
+
+
+def click(viewer: Any, layer: Any, position_yx: tuple[float, float]) -> None:
+    """Press and release the left button on a point of an image."""
+    widget, at = canvas(viewer), spot(viewer, layer, position_yx)
+    QTest.mouseMove(widget, at)
+    QTest.mouseClick(widget, Qt.MouseButton.LeftButton, pos=at)
+    # Two quick clicks at one place would be a double click.
+    QTest.qWait(10)
+
+
+def drag(
+    viewer: Any, layer: Any, start_yx: tuple[float, float], end_yx: tuple[float, float]
+) -> None:
+    """Drag with the left button from one point of an image to another."""
+    widget = canvas(viewer)
+    start, end = spot(viewer, layer, start_yx), spot(viewer, layer, end_yx)
+    QTest.mouseMove(widget, start)
+    QTest.mousePress(widget, Qt.MouseButton.LeftButton, pos=start)
+    for part in np.linspace(0, 1, 6)[1:]:
+        at = start + (end - start) * float(part)
+        _move_pressed(widget, at)
+    QTest.mouseRelease(widget, Qt.MouseButton.LeftButton, pos=end)
+    QTest.qWait(10)
+
+
+def _move_pressed(widget: QWidget, at: QPoint) -> None:
+    """Move with the button held: QTest.mouseMove lets go of it."""
+    from qtpy.QtCore import QEvent, QPointF
+    from qtpy.QtGui import QMouseEvent
+
+    left = Qt.MouseButton.LeftButton
+    event = QMouseEvent(
+        QEvent.Type.MouseMove,
+        QPointF(at),
+        QPointF(widget.mapToGlobal(at)),
+        Qt.MouseButton.NoButton,
+        left,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    QApplication.sendEvent(widget, event)
+    QApplication.processEvents()
+
+
+def press_key(viewer: Any, key: Any, modifier: Any = None) -> None:
+    """Press a key while the canvas has the focus."""
+    widget = canvas(viewer)
+    widget.setFocus()
+    held = Qt.KeyboardModifier.NoModifier if modifier is None else modifier
+    QTest.keyClick(widget, key, held)
+    QTest.qWait(10)
+
+
+# -- a detector -------------------------------------------------------------------
+
+
+@dataclass
+class FakeDetectors:
+    """Makes detectors that find the template's points, moved by ``shift_yx``.
+
+    It remembers what it was given and in which thread.
+    """
+
+    shift_yx: tuple[float, float] = (3.0, -2.0)
+    error: Exception | None = None
+    seconds: float = 0.0
+    unsure: tuple[str, ...] = ()
+    device: str = "cpu"
+    images: list[Radiograph] = field(default_factory=list)
+    threads: list[int] = field(default_factory=list)
+    made: int = 0
+
+    def __call__(self, template: Template, preferences: Any, progress: Any) -> Any:
+        self.made += 1
+        return FakeDetector(self, template)
+
+
+@dataclass
+class FakeDetector:
+    """What :class:`FakeDetectors` makes."""
+
+    maker: FakeDetectors
+    template: Template
+    encoder_card: EncoderCard = CARD
+    image: Radiograph | None = None
+
+    def set_image(self, image: Radiograph) -> None:
+        import threading
+
+        self.maker.threads.append(threading.get_ident())
+        self.maker.images.append(image)
+        self.image = image
+
+    def detect(self) -> Landmarks:
+        time.sleep(self.maker.seconds)
+        if self.maker.error is not None:
+            raise self.maker.error
+        assert self.image is not None
+        shift = np.array(self.maker.shift_yx)
+        points = tuple(
+            replace(
+                p,
+                position_yx=tuple(np.array(p.position_yx) + shift),
+                score=1.0 - number / 20,
+                unsure=p.name in self.maker.unsure,
+                shape_residual_mm=0.5,
+            )
+            if p.position_yx is not None
+            else p
+            for number, p in enumerate(self.template.landmarks)
+        )
+        return Landmarks(
+            points,
+            self.image.name,
+            self.image.geometry,
+            Provenance("instant", "fake", self.template.name),
+        )
+
+
