@@ -142,6 +142,8 @@ def _meta_is_complete(path: Path) -> bool:
             return False
         fields[key.strip()] = value.strip()
         at = end + 1
+    if not {"DimSize", "ElementType"} <= fields.keys():
+        raise ValueError("the header lacks the size or the type of pixels")
     data_file = fields["ElementDataFile"]
     if data_file != "LOCAL":
         if data_file.startswith("LIST") or "%" in data_file:
@@ -156,8 +158,8 @@ def _meta_is_complete(path: Path) -> bool:
     if fields.get("CompressedData", "False").lower() == "true":
         needed = int(fields.get("CompressedDataSize", 0))
     else:
-        element = fields.get("ElementType", "").removeprefix("MET_")
-        values = math.prod(int(n) for n in fields.get("DimSize", "0").split())
+        element = fields["ElementType"].removeprefix("MET_")
+        values = math.prod(int(n) for n in fields["DimSize"].split())
         channels = int(fields.get("ElementNumberOfChannels", 1))
         needed = values * channels * _META_BYTES.get(element.removesuffix("_ARRAY"), 0)
     return bool(path.stat().st_size - at >= needed)

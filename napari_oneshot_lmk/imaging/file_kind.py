@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from enum import StrEnum
 from pathlib import Path
 
@@ -70,8 +71,9 @@ def file_kind(path: Path) -> FileKind:
         try:
             with gzip.open(path) as file:
                 head = file.read(352)
-        except (OSError, EOFError):
-            return FileKind.UNKNOWN
+        except (OSError, EOFError, zlib.error):
+            # Of the formats here only NIfTI is packed as a whole.
+            return FileKind.NIFTI
     if head[344:348] in (b"n+1\x00", b"ni1\x00") or head[4:8] == b"n+2\x00":
         return FileKind.NIFTI
     for start, kind in _STARTS:

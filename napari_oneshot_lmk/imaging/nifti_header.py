@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import math
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -56,7 +57,7 @@ class NiftiHeader:
         try:
             with opened(path) as file:
                 raw = file.read(HEADER_BYTES)
-        except (OSError, EOFError):
+        except (OSError, EOFError, zlib.error):
             return None
         for order in "<>":
             if len(raw) == HEADER_BYTES and cls(raw, order)._get("i", 0) == [348]:

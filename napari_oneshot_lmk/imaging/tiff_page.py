@@ -27,8 +27,10 @@ _WANTED = {
     *_TILES,
 }
 # Codes of the types of values: text, 16, 32 and 64 bits, fractions.
-_ASCII, _RATIONAL = 2, 5
-_CODES = {_ASCII: "s", 3: "H", 4: "I", _RATIONAL: "II", 16: "Q"}
+_ASCII = 2
+_CODES = {_ASCII: "s", 3: "H", 4: "I", 5: "II", 16: "Q"}
+# Bytes of one value of each type, the 18 of BigTIFF; 0 where there is none.
+_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,10 @@ class TiffPage:
 
         Raises
         ------
-        struct.error
+        struct.error, ValueError
             If the file ends before they do.
         """
+        file_size = path.stat().st_size
         with path.open("rb") as file:
             order = "<" if file.read(2) == b"II" else ">"
             (version,) = _unpack(file, f"{order}H", 2)
@@ -65,14 +68,15 @@ class TiffPage:
                 tag, kind, number = _unpack(file, f"{order}HH{offset}", at)
                 place = at + 4 + size
                 at = place + size
-                if tag not in _WANTED or kind not in _CODES:
-                    continue
-                code = order + _CODES[kind] * (1 if kind == _ASCII else number)
-                if kind == _ASCII:
-                    code = f"{order}{number}s"
-                if struct.calcsize(code) > size:
+                needed = number * (_BYTES[kind] if kind < len(_BYTES) else 0)
+                if needed > size:
                     (place,) = _unpack(file, f"{order}{offset}", place)
-                tags[tag] = _unpack(file, code, place)
+                if place + needed > file_size:
+                    raise ValueError(f"tag {tag} lies behind the end of the file")
+                if tag in _WANTED and kind == _ASCII:
+                    tags[tag] = _unpack(file, f"{order}{number}s", place)
+                elif tag in _WANTED and kind in _CODES:
+                    tags[tag] = _unpack(file, order + _CODES[kind] * number, place)
         return cls(tags)
 
     @property
