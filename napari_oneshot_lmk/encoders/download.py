@@ -10,6 +10,7 @@ from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from napari_oneshot_lmk.encoders.cache import TORCHVISION_FILE, cache_folder
@@ -97,6 +98,8 @@ def _opened(url: str) -> HTTPResponse:
         try:
             response = urlopen(request, timeout=STALL_SECONDS)
         except Exception as error:
+            if isinstance(error, HTTPError):
+                error.close()  # it is the server's answer, and open
             answers.put(error)
             return
         if abandoned.is_set():

@@ -55,7 +55,7 @@ class _Downloads:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.failure: WeightsError | None = None
+        self.failure: str | None = None
 
 
 _downloads = _Downloads()
@@ -78,7 +78,7 @@ def describe_search(explicit: Path | None = None) -> list[Place]:
     failure = _downloads.failure
     detail = "tried when no file is found"
     if failure is not None:
-        detail = f"failed, not tried again until restart: {failure.what}"
+        detail = f"failed, not tried again until restart: {failure}"
     return [*places, Place("torchvision's download", WEIGHTS_URL, False, detail)]
 
 
@@ -168,13 +168,13 @@ def _place(what: str, path: Path) -> Place:
 def _downloaded(progress: Progress | None) -> EncoderWeights:
     with _downloads.lock:
         if _downloads.failure is not None:
-            raise _downloads.failure
+            raise WeightsError(_downloads.failure)
         if another_kept_it := _kept_meanwhile():
             return another_kept_it
         try:
             weights = download_weights(progress)
         except WeightsError as error:
-            _downloads.failure = error
+            _downloads.failure = error.what
             raise
         _keep(weights)
         return weights

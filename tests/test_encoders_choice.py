@@ -1,0 +1,96 @@
+"""Which encoder a user gets, and what is said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from random_vgg19 import random_parameters, random_weights, saved_weights
+
+from napari_oneshot_lmk.encoders import cache, download, weights
+from napari_oneshot_lmk.encoders.choice import choose_encoder
+from napari_oneshot_lmk.encoders.encoder import Encoder
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+from napari_oneshot_lmk.encoders.vgg import VGG19Encoder
+from napari_oneshot_lmk.errors import UsageError, WeightsError
+
+
+@pytest.fixture(autouse=True)
+def attempts(tmp_path, monkeypatch) -> Iterator[list[str]]:
+    """No caches and no network; the attempts to use it are listed."""
+    tried: list[str] = []
+
+    def fail(url: str) -> None:
+        tried.append(url)
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setenv("ONESHOT_LMK_CACHE", str(tmp_path / "ours"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(download, "_opened", fail)
+    weights.forget_failed_download()
+    yield tried
+    weights.forget_failed_download()
+
+
+GREY = torch.rand((1, 1, 64, 64), generator=torch.Generator().manual_seed(3))
+
+
+def test_without_weights_the_shipped_encoder_is_used_and_says_so(attempts) -> None:
+    chosen = choose_encoder(device="cpu")
+    shipped = shipped_encoder("cpu")
+    assert isinstance(chosen, Encoder)
+    assert chosen.device == torch.device("cpu")
+    assert chosen.card.identity == shipped.card.identity
+    assert chosen.card.levels == shipped.card.levels
+    note = chosen.card.note
+    assert shipped.card.title in note
+    assert "Network is unreachable" in note
+    assert download.WEIGHTS_URL in note
+    assert str(cache.cache_folder()) in note
+    assert "\n" not in note
+    for found, expected in zip(chosen(GREY).maps, shipped(GREY).maps, strict=True):
+        assert torch.equal(found, expected)
+    assert len(attempts) == 1
+
+
+def test_the_network_is_not_asked_for_each_image(attempts) -> None:
+    notes = {choose_encoder(device="cpu").card.note for _ in range(3)}
+    assert len(notes) == 1
+    assert len(attempts) == 1
+
+
+def test_the_network_is_not_asked_without_permission(attempts) -> None:
+    assert "not allowed" in choose_encoder(allow_download=False).card.note
+    assert attempts == []
+
+
+def test_a_named_file_is_used_or_refused_but_never_replaced(tmp_path, attempts) -> None:
+    path = saved_weights(tmp_path / "mine.safetensors")
+    chosen = choose_encoder(path, "cpu", precision="float32")
+    path.unlink()
+    assert isinstance(chosen, VGG19Encoder)
+    assert chosen.card.title == "VGG19 (mine.safetensors)"
+    assert chosen.card.weights_sha256 == random_weights().sha256
+    assert chosen.card.note == ""
+    expected = VGG19Encoder(random_parameters(), precision="float32")(GREY)
+    for found, wanted in zip(chosen(GREY).maps, expected.maps, strict=True):
+        assert torch.equal(found, wanted)
+    with pytest.raises(WeightsError, match="no such file"):
+        choose_encoder(path, "cpu")
+    assert attempts == []
+
+
+def test_cached_weights_are_used(attempts) -> None:
+    kept = saved_weights(cache.cache_folder() / cache.CACHED_FILE)
+    chosen = choose_encoder(device="cpu")
+    kept.unlink()
+    assert chosen.card.title == "VGG19 (ImageNet)"
+    assert chosen.card.identity == f"vgg19-{random_weights().sha256[:8]}"
+    assert attempts == []
+
+
+def test_a_wrong_device_is_refused_before_anything_is_fetched(attempts) -> None:
+    with pytest.raises(UsageError):
+        choose_encoder(device="quantum")
+    assert attempts == []

@@ -1,0 +1,134 @@
+"""Devices: what a word means and which precision is fast there."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_oneshot_lmk.encoders.device import (
+    describe_device,
+    fast_bf16,
+    resolve_device,
+    resolve_precision,
+)
+from napari_oneshot_lmk.errors import UsageError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def no_gpu(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.fixture
+def one_gpu(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_auto_is_the_processor_where_there_is_nothing_else() -> None:
+    assert resolve_device() == resolve_device("auto") == CPU
+    assert resolve_device(" CPU ") == resolve_device(CPU) == CPU
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "CUDA"])
+def test_a_missing_gpu_is_told(name) -> None:
+    with pytest.raises(UsageError, match="use --device auto or cpu"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:one", "cuda:-1", "tpu:0", "1"])
+def test_unknown_words_are_refused(name) -> None:
+    with pytest.raises(UsageError, match="use auto, cpu or cuda"):
+        resolve_device(name)
+
+
+@pytest.mark.usefixtures("one_gpu")
+def test_a_gpu_is_named_by_number() -> None:
+    assert resolve_device("cuda:0") == torch.device("cuda:0")
+    with pytest.raises(UsageError, match="the last one is cuda:0"):
+        resolve_device("cuda:1")
+
+
+@pytest.mark.usefixtures("one_gpu")
+def test_auto_leaves_a_gpu_that_cannot_compute(monkeypatch, caplog) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no kernel image is available")
+
+    monkeypatch.setattr(torch, "ones", fail)
+    assert resolve_device("auto") == CPU
+    assert "no kernel image" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"architecture": "x86_64", "avx512_f": True, "avx512_bf16": False}, False),
+        ({"avx512_bf16": True}, True),
+        ({"amx_bf16": True, "amx_tile": True}, True),
+        ({"architecture": "aarch64", "neon": True, "bf16": True}, True),
+        ({"architecture": "aarch64", "neon": True, "fp16_arith": True}, False),
+    ],
+)
+def test_bfloat16_is_fast_only_with_units_for_it(
+    monkeypatch, capabilities, expected
+) -> None:
+    monkeypatch.setattr(torch._C, "_has_mkldnn", True)
+    monkeypatch.setattr(
+        torch.cpu, "get_capabilities", lambda: capabilities, raising=False
+    )
+    assert fast_bf16(CPU) is expected
+    chosen = torch.bfloat16 if expected else torch.float32
+    assert resolve_precision(CPU, "auto") == chosen
+    # Units that PyTorch cannot use do not count.
+    monkeypatch.setattr(torch._C, "_has_mkldnn", False)
+    assert fast_bf16(CPU) is False
+
+
+def test_an_older_torch_is_asked_the_older_way(monkeypatch) -> None:
+    monkeypatch.setattr(torch._C, "_has_mkldnn", True)
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(
+        torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False
+    )
+    assert fast_bf16(CPU) is True
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+    assert fast_bf16(CPU) is False
+
+
+def test_the_hardware_here_agrees_with_the_system() -> None:
+    try:
+        with open("/proc/cpuinfo") as file:  # noqa: PTH123
+            flags = set(file.read().split())
+    except OSError:
+        pytest.skip("no /proc/cpuinfo here")
+    if "avx2" not in flags:
+        pytest.skip("not an x86 processor")
+    expected = bool({"avx512_bf16", "amx_bf16"} & flags)
+    assert fast_bf16(CPU) == (expected and torch.backends.mkldnn.is_available())
+
+
+def test_precision_is_taken_at_its_word() -> None:
+    assert resolve_precision(CPU, "float32") == torch.float32
+    assert resolve_precision(CPU, "bfloat16") == torch.bfloat16
+    with pytest.raises(UsageError, match="use auto, float32 or bfloat16"):
+        resolve_precision(CPU, "float16")  # type: ignore[arg-type]
+
+
+def test_a_device_is_described_for_people(monkeypatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert describe_device(CPU, "float32") == "CPU (x86_64), 2 threads, float32"
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert describe_device(CPU, "bfloat16") == "CPU (x86_64), 1 thread, bfloat16"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
+def test_a_real_gpu_is_found_and_described() -> None:
+    device = resolve_device("auto")
+    assert device.type == "cuda"
+    assert torch.cuda.get_device_name(device) in describe_device(device)
+    assert isinstance(fast_bf16(device), bool)
