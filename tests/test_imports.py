@@ -46,10 +46,10 @@ STANDS_ON: dict[str, set[str]] = {
         *("errors", "geometry", "imaging", "landmarks"),
         *("encoders", "matching"),
     },
-    "evaluation": {"errors", "geometry", "landmarks", "output"},
+    "evaluation": {"errors", "geometry", "imaging", "landmarks", "output"},
     "benchmark": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
-        *("matching", "detection", "evaluation"),
+        *("phantoms", "matching", "detection", "evaluation"),
     },
     "cli": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
@@ -57,7 +57,7 @@ STANDS_ON: dict[str, set[str]] = {
     },
     "widgets": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
-        *("phantoms", "detection"),
+        *("phantoms", "detection", "benchmark"),
     },
 }
 ENTRANCES = {"__init__", "__main__"}
@@ -68,6 +68,8 @@ ONLY_DOOR = {
     ("matching", "encoders"): {f"{PACKAGE}.encoders.encoder"},
     # A template holds an image; it does not open one of the user's files.
     ("landmarks", "imaging"): {f"{PACKAGE}.imaging.radiograph"},
+    # The samples are a data folder like any other.
+    ("widgets", "benchmark"): {f"{PACKAGE}.benchmark.dataset"},
 }
 
 
@@ -246,9 +248,12 @@ def test_package_alone_loads_no_library() -> None:
     assert not loaded & (SLOW_LIBRARIES | WINDOW_LIBRARIES | {"numpy", "pandas"})
 
 
-def test_public_names_load_no_torch() -> None:
-    loaded = libraries_after(f"from {PACKAGE} import *")
-    assert not loaded & {"torch", "torchvision", "monai"}
+def test_all_public_names_but_the_detector_load_nothing_slow() -> None:
+    code = (
+        f"import {PACKAGE} as package\n"
+        "for name in set(package.__all__) - {'Detector'}: getattr(package, name)"
+    )
+    assert not libraries_after(code) & SLOW_LIBRARIES
 
 
 def test_help_loads_nothing_slow() -> None:
