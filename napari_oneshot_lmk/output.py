@@ -61,10 +61,14 @@ def written(
         _flush_to_disk(partial)
         # Somebody else may have come first while we were writing.
         _check_free(path, target, overwrite=overwrite, folder=folder)
-        if folder:
-            _put_folder(partial, target)
-        else:
-            partial.replace(target)
+        try:
+            _put_folder(partial, target) if folder else partial.replace(target)
+        except OSError as error:
+            raise OutputError(
+                f"cannot be put in its place ({error.strerror or error})",
+                file=path,
+                remedy="close it in other programs, or choose another name",
+            ) from error
         _flush_names(target.parent)
     except BaseException as error:
         _remove(partial)
@@ -183,26 +187,28 @@ def _put_folder(partial: Path, target: Path) -> None:
         return
     aside = _hidden_beside(target)
     target.rename(aside)
+    moved: list[tuple[Path, Path]] = []
     try:
-        _adopt(aside, partial)
+        for old, new in _foreign(aside, partial):
+            old.rename(new)
+            moved.append((old, new))
         partial.rename(target)
     except BaseException:
-        # What was adopted comes home with the folder that holds it.
-        if partial.exists():
-            _adopt(partial, aside)
+        for old, new in moved:
+            new.rename(old)
         aside.rename(target)
         raise
     shutil.rmtree(aside)
 
 
-def _adopt(old: Path, new: Path) -> None:
-    """Move into ``new`` every file of ``old`` that it does not have itself."""
+def _foreign(old: Path, new: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield what ``old`` holds and ``new`` does not, with its place in ``new``."""
     for entry in sorted(old.iterdir()):
         counterpart = new / entry.name
         if not counterpart.exists() and not counterpart.is_symlink():
-            entry.rename(counterpart)
+            yield entry, counterpart
         elif entry.is_dir() and not entry.is_symlink() and counterpart.is_dir():
-            _adopt(entry, counterpart)
+            yield from _foreign(entry, counterpart)
 
 
 def _remove(path: Path) -> None:

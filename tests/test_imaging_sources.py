@@ -1,0 +1,109 @@
+"""Which files a folder, a pattern or a list of files stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.imaging.sources import find_images
+
+DICOM = bytes(128) + b"DICM" + bytes(64)
+
+
+def make(folder: Path, *names: str, content: bytes = b"x") -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def names(*sources: str | Path) -> list[str]:
+    return [image.name for image in find_images(sources)]
+
+
+def test_a_folder_gives_its_images_in_natural_order(tmp_path):
+    make(tmp_path, "10.png", "2.JPG", "1.nii.gz", "landmarks.csv", "dataset.json")
+    make(tmp_path, "3.dcm", "4.mha", "5.tiff", "notes.txt", ".hidden.png", "5.raw")
+    assert names(tmp_path) == [
+        "1.nii.gz",
+        "2.JPG",
+        "3.dcm",
+        "4.mha",
+        "5.tiff",
+        "10.png",
+    ]
+
+
+def test_dicom_files_are_found_without_a_suffix(tmp_path):
+    make(tmp_path, "IM000001", "1.2.840.10008.5", "DICOMDIR", content=DICOM)
+    make(tmp_path, "README", "version.2", content=b"text")
+    assert names(tmp_path) == ["1.2.840.10008.5", "IM000001"]
+
+
+def test_subfolders_are_searched_and_hidden_ones_are_not(tmp_path):
+    make(tmp_path, "a/1.png", "a/b/2.png", ".cache/3.png")
+    assert names(tmp_path) == ["1.png", "2.png"]
+
+
+def test_names_that_repeat_become_paths_below_the_given_folder(tmp_path):
+    make(tmp_path, "left/1.png", "right/1.png", "right/2.png")
+    assert names(tmp_path) == ["2.png", "left/1.png", "right/1.png"]
+
+
+def test_names_that_repeat_below_several_folders_become_whole_paths(tmp_path):
+    make(tmp_path, "a/1.png", "b/1.png")
+    found = find_images([tmp_path / "a", tmp_path / "b"])
+    assert [image.name for image in found] == [
+        (tmp_path / "a" / "1.png").as_posix(),
+        (tmp_path / "b" / "1.png").as_posix(),
+    ]
+    assert len({image.name for image in found}) == 2
+
+
+def test_patterns(tmp_path):
+    make(tmp_path, "a1.png", "a2.png", "b1.png", "a.csv", "sub/a3.png", "[1].png")
+    assert names(str(tmp_path / "a*")) == ["a1.png", "a2.png"]
+    assert names(str(tmp_path / "?1.png")) == ["a1.png", "b1.png"]
+    assert names(str(tmp_path / "**" / "a*.png")) == ["a1.png", "a2.png", "a3.png"]
+    assert names(str(tmp_path / "s*")) == ["a3.png"]
+    # A file with such a name goes before the pattern.
+    assert names(str(tmp_path / "[1].png")) == ["[1].png"]
+
+
+def test_a_relative_pattern(tmp_path, monkeypatch):
+    make(tmp_path, "a1.png", "sub/a2.png")
+    monkeypatch.chdir(tmp_path)
+    assert names("*.png") == ["a1.png"]
+    assert names("*/*.png") == ["a2.png"]
+    assert names(".") == ["a1.png", "a2.png"]
+
+
+def test_each_file_once_and_a_named_file_whatever_its_name(tmp_path):
+    make(tmp_path, "1.png", "scan.xyz")
+    assert names(tmp_path / "1.png", tmp_path, tmp_path / "." / "1.png") == ["1.png"]
+    assert names(tmp_path / "scan.xyz") == ["scan.xyz"]
+
+
+def test_a_link_keeps_its_own_name(tmp_path):
+    make(tmp_path, "store/8f3a.png")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "001.png").symlink_to(tmp_path / "store" / "8f3a.png")
+    assert names(tmp_path / "data") == ["001.png"]
+
+
+def test_nothing_there_is_wrong_use(tmp_path):
+    with pytest.raises(UsageError, match=r"missing\.png: there is no such file"):
+        find_images([tmp_path / "missing.png"])
+    with pytest.raises(UsageError, match="there is no image in"):
+        find_images([tmp_path])
+    with pytest.raises(UsageError, match="there is no image in"):
+        find_images([str(tmp_path / "*.png")])
+    with pytest.raises(UsageError, match="there is no image in nothing"):
+        find_images([])
+
+
+def test_names_that_are_not_ascii(tmp_path):
+    make(tmp_path, "Röntgen/Schädel 1.png", "Röntgen/頭部.png")
+    assert names(tmp_path) == ["Schädel 1.png", "頭部.png"]
