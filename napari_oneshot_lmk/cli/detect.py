@@ -86,7 +86,7 @@ def detect(
     encoder = encoder_with_bar(encoder_weights, device)
     started = time.perf_counter()
     detector = Detector.instant(loaded, encoder=encoder)
-    found, failed, stopped = _collect(
+    found, failed, end = _collect(
         detect_many(
             detector, files, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index
         ),
@@ -95,6 +95,9 @@ def detect(
     seconds = time.perf_counter() - started
     if found:
         write_landmarks(out, found, overwrite=overwrite)
+    if isinstance(end, Exception):
+        raise end
+    stopped = end is not None
     code = _exit_code(failed, stopped)
     if as_json:
         content = _content(found, failed, out if found else None)
@@ -111,8 +114,11 @@ def detect(
 
 def _collect(
     outcomes: Iterator[Outcome], total: int
-) -> tuple[list[Landmarks], list[OneshotError], bool]:
-    """Gather outcomes; say whether Ctrl-C ended them."""
+) -> tuple[list[Landmarks], list[OneshotError], BaseException | None]:
+    """Gather outcomes, and what ended them early: Ctrl-C or a defect.
+
+    Neither may cost the user what was found before.
+    """
     found: list[Landmarks] = []
     failed: list[OneshotError] = []
     try:
@@ -124,9 +130,9 @@ def _collect(
                 if outcome.error is not None:
                     failed.append(outcome.error.about(outcome.image.name))
                 advance(done, total)
-    except KeyboardInterrupt:
-        return found, failed, True
-    return found, failed, False
+    except (KeyboardInterrupt, Exception) as end:
+        return found, failed, end
+    return found, failed, None
 
 
 def _exit_code(failed: list[OneshotError], stopped: bool) -> ExitCode:

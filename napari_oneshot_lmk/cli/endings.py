@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import ParamSpec, TypeVar
 
-import click
 import typer
 
 from napari_oneshot_lmk.cli.console import complain
@@ -62,7 +61,7 @@ def ending_well(command: Callable[Arguments, Result]) -> Callable[Arguments, Res
                 raise
             complain(str(error))
             raise typer.Exit(code_of(error)) from error
-        except (click.exceptions.Exit, click.ClickException, click.Abort):
+        except (typer.Exit, typer.Abort):
             raise
         except KeyboardInterrupt as error:
             complain("Stopped.")

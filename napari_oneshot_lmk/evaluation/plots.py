@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK = "#333333"
 FAINT = "#BBBBBB"
+FEWEST_FOR_A_BOX = 5
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -78,8 +79,9 @@ def draw_cumulative_error(
 def draw_per_landmark(report: Report, path: Path, *, title: str = "") -> None:
     """Draw a box of native errors for each landmark, and write it as PNG.
 
-    Boxes hold the middle half, whiskers 5 to 95 %, dots what lies beyond. Errors
-    off the right-hand side are counted in the margin, not dropped in silence.
+    Boxes hold the middle half, whiskers 5 to 95 %, dots what lies beyond; fewer
+    than five errors are drawn one by one. Errors off the right-hand side are
+    counted in the margin, not dropped in silence.
 
     Parameters
     ----------
@@ -98,8 +100,13 @@ def draw_per_landmark(report: Report, path: Path, *, title: str = "") -> None:
     limit = (
         float(np.clip(np.percentile(everything, 99), 5, 20)) if everything.size else 5.0
     )
+    for place, column in enumerate(columns, start=1):
+        if column.size < FEWEST_FOR_A_BOX:
+            axes.plot(
+                column, [place] * column.size, "o", color=COLOURS[0], markersize=4
+            )
     drawn = axes.boxplot(
-        columns,
+        [c if c.size >= FEWEST_FOR_A_BOX else [] for c in columns],
         orientation="horizontal",
         whis=(5, 95),
         widths=0.62,
