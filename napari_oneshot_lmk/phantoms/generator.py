@@ -152,8 +152,8 @@ def _posed(
             (0.53, 0.44),
             grid_yx,
             spacing_mm_yx,
-            rotation_sd_deg=4.0,
-            scale=(0.93, 0.03),
+            rotation_sd_deg=6.0,
+            scale=(0.92, 0.045),
             shift_sd_mm=5.0,
         )
         return SkullScene(SkullSubject.sampled(shape_rng)), pose

@@ -176,6 +176,6 @@ class HandSubject:
     def shaped(self, points_xy: Points) -> Points:
         """Return where drawn points lie in this subject, (N, 2) mm."""
         points = np.array(points_xy, dtype=float)
-        points += WIDE.displacement(points_xy, self.wide)
-        points += LOCAL.displacement(points_xy, self.local)
+        points += WIDE.along(points_xy, self.wide)
+        points += LOCAL.along(points_xy, self.local)
         return points

@@ -60,6 +60,13 @@ class Outline:
         pieces = [_open_spline(points[a : b + 1])[:-1] for a, b in pairwise(ends)]
         return np.vstack([*pieces, points[-1:]])
 
+    def turned(self, about_xy: Points, angle: float) -> Outline:
+        """Return the outline turned clockwise about a point, in radians."""
+        cos, sin = np.cos(angle), np.sin(angle)
+        turn = np.array([[cos, -sin], [sin, cos]])
+        points = (self.points_xy - about_xy) @ turn.T + about_xy
+        return Outline(points, self.names, self.corners, self.closed)
+
     def landmarks(self) -> dict[str, Points]:
         """Return the named control points."""
         return {name: self.points_xy[i] for name, i in self.names.items()}

@@ -17,7 +17,8 @@ NECK_XY = np.array([-28.0, 52.0])
 """Base of the skull on the spine: the neck bends about it."""
 
 WIDE = SmoothModes.of_scale(length_mm=75.0, sd_mm=2.6, count=24, seed=1)
-LOCAL = SmoothModes.of_scale(length_mm=26.0, sd_mm=0.8, count=60, seed=2)
+LOCAL = SmoothModes.of_scale(length_mm=26.0, sd_mm=1.1, count=60, seed=2)
+FINE = SmoothModes.of_scale(length_mm=11.0, sd_mm=0.55, count=60, seed=5)
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,72 @@ class Bump:
         return np.asarray(weight[:, None] * np.array(self.shift_xy))
 
 
+REGIONS: dict[str, tuple[tuple[float, float], float, float, float]] = {
+    "vault": ((0.0, -50.0), 0.6, 0.00, 0.3),
+    "base": ((0.0, 20.0), 2.0, 0.02, 0.6),
+    "sella": ((0.0, 0.0), 7.0, 0.09, 0.7),
+    "orbit": ((54.0, 10.0), 3.0, 0.05, 1.0),
+    "ear": ((-26.0, 26.0), 4.0, 0.06, 1.1),
+    "maxilla": ((48.0, 45.0), 2.0, 0.03, 0.8),
+    "jaw": ((30.0, 80.0), 0.8, 0.015, 0.6),
+    "profile": ((70.0, 50.0), 0.0, 0.00, 0.4),
+    "airway": ((-5.0, 90.0), 1.5, 0.04, 1.2),
+    "spine": ((-35.0, 100.0), 1.0, 0.03, 1.5),
+}
+"""Middle (x, y) of each region and how much it varies on its own: standard
+deviations of its turn in degrees, of its relative size, of its shift in mm."""
+
+
+@dataclass(frozen=True, eq=False)
+class RegionShape:
+    """What one region of one person has for itself.
+
+    Parameters
+    ----------
+    centre_xy : tuple of float
+        It turns and grows about this point.
+    angle, size : float
+        Turn in radians, size factor.
+    shift_xy : tuple of float
+        Displacement in mm.
+    fine : ndarray
+        Coefficients of the fine modes.
+    """
+
+    centre_xy: tuple[float, float]
+    angle: float
+    size: float
+    shift_xy: tuple[float, float]
+    fine: Points
+
+    @classmethod
+    def sampled(cls, rng: np.random.Generator, region: str) -> RegionShape:
+        """Draw the variation of a region."""
+        centre_xy, turn_sd, size_sd, shift_sd = REGIONS[region]
+        return cls(
+            centre_xy,
+            np.deg2rad(bounded(rng, turn_sd)),
+            bounded(rng, size_sd, 1.0),
+            (bounded(rng, shift_sd), bounded(rng, shift_sd)),
+            FINE.sample(rng),
+        )
+
+    def shaped(self, points_xy: Points) -> Points:
+        """Return where mean points of the region lie."""
+        centre = np.array(self.centre_xy)
+        turned = _turned(points_xy, centre, self.angle)
+        moved = centre + self.size * (turned - centre) + np.array(self.shift_xy)
+        return np.asarray(moved + FINE.along(points_xy, self.fine))
+
+
 @dataclass(frozen=True, eq=False)
 class SkullSubject:
     """Shape of one person, as fields that act on drawn points.
 
-    Parts are "bone", "jaw", "profile" (the skin), "spine" and "airway". Angles
-    are in radians, lengths in mm.
+    Angles are in radians, lengths in mm.
     """
 
+    regions: dict[str, RegionShape]
     wide: Points
     local: Points
     jaw_open: float
@@ -69,6 +128,7 @@ class SkullSubject:
         )
         opening = abs(bounded(rng, 0.5)) if rng.random() < 0.85 else rng.uniform(1.5, 5)
         return cls(
+            regions={name: RegionShape.sampled(rng, name) for name in REGIONS},
             wide=WIDE.sample(rng),
             local=LOCAL.sample(rng),
             jaw_open=np.deg2rad(opening),
@@ -82,28 +142,28 @@ class SkullSubject:
             skin=skin,
         )
 
-    def shaped(self, points_xy: Points, part: str) -> Points:
-        """Return where the person's points lie, (N, 2) mm."""
-        points = np.array(points_xy, dtype=float)
-        if part != "jaw":
+    def shaped(self, points_xy: Points, region: str) -> Points:
+        """Return where points of a region, (N, 2) mm in the mean, lie."""
+        points = self.regions[region].shaped(points_xy)
+        if region != "jaw":
             points += self.maxilla.displacement(points)
-        if part in ("profile", "airway"):
-            for bump in self.skin if part == "profile" else ():
+        if region in ("profile", "airway"):
+            for bump in self.skin if region == "profile" else ():
                 points += bump.displacement(points)
             weight = _jaw_share(points_xy)
             points += weight[:, None] * (self._opened(points) - points)
             bend = _ramp(points_xy[:, 1], 95.0, 165.0)
             points += bend[:, None] * (self._bent(points) - points)
-        elif part == "jaw":
+        elif region == "jaw":
             points = self._opened(points)
-        elif part == "spine":
+        elif region == "spine":
             points = self._bent(points)
         below = np.clip(points[:, 1] / 100, 0, 1.2)
         above = np.clip(-points[:, 1] / 100, 0, 1.2)
         points[:, 0] *= 1 + self.stretch_xy[0]
         points[:, 1] += 100 * (self.stretch_xy[1] * below - self.vault * above)
-        points += WIDE.displacement(points, self.wide)
-        points += LOCAL.displacement(points, self.local)
+        points += WIDE.along(points, self.wide)
+        points += LOCAL.along(points, self.local)
         return points
 
     def _opened(self, points: Points) -> Points:

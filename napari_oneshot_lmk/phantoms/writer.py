@@ -16,7 +16,7 @@ from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
 from napari_oneshot_lmk.output import check_writable, written
 from napari_oneshot_lmk.phantoms.dicom_file import DicomStyle, dicom_bytes
-from napari_oneshot_lmk.phantoms.generator import ANATOMIES, generate
+from napari_oneshot_lmk.phantoms.generator import ANATOMIES, MEAN_SHAPE_YX, generate
 from napari_oneshot_lmk.phantoms.png_file import png_bytes
 
 # Every twelfth image, counted from these, is DICOM: an ordinary one, one that
@@ -111,9 +111,12 @@ def _write_image(
     folder: Path, anatomy: str, count: int, seed: int, index: int
 ) -> Landmarks:
     """Write one image; return its landmarks under its file name."""
-    radiograph, landmarks = generate(anatomy, index, seed)
-    stem = f"{anatomy}_{index + 1:0{max(2, len(str(count)))}d}"
     style = DICOM_STYLES.get(index % 12)
+    # A plate reader's pixels are larger than those of a scanned film.
+    rows, columns = MEAN_SHAPE_YX[anatomy]
+    shape_yx = None if style is None else (rows * 3 // 4, columns * 3 // 4)
+    radiograph, landmarks = generate(anatomy, index, seed, shape_yx)
+    stem = f"{anatomy}_{index + 1:0{max(2, len(str(count)))}d}"
     spacing = radiograph.geometry.spacing_mm_yx
     assert spacing is not None, "a phantom knows its spacing"
     if style is None:
