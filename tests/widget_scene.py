@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -110,14 +110,14 @@ def press_key(viewer: Any, key: Any, modifier: Any = None) -> None:
 class FakeDetectors:
     """Makes detectors that find the template's points, moved by ``shift_yx``.
 
-    It remembers what it was given and in which thread.
+    It remembers what it was given and in which thread. Each image takes one
+    permit of the ``gate``, where there is one.
     """
 
     shift_yx: tuple[float, float] = (3.0, -2.0)
     error: Exception | None = None
-    seconds: float = 0.0
+    gate: threading.Semaphore | None = None
     unsure: tuple[str, ...] = ()
-    device: str = "cpu"
     images: list[Radiograph] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
     made: int = 0
@@ -134,17 +134,17 @@ class FakeDetector:
     maker: FakeDetectors
     template: Template
     encoder_card: EncoderCard = CARD
+    device: str = "cpu"
     image: Radiograph | None = None
 
     def set_image(self, image: Radiograph) -> None:
-        import threading
-
         self.maker.threads.append(threading.get_ident())
         self.maker.images.append(image)
         self.image = image
 
     def detect(self) -> Landmarks:
-        time.sleep(self.maker.seconds)
+        if self.maker.gate is not None:
+            assert self.maker.gate.acquire(timeout=30)
         if self.maker.error is not None:
             raise self.maker.error
         assert self.image is not None
@@ -167,5 +167,3 @@ class FakeDetector:
             self.image.geometry,
             Provenance("instant", "fake", self.template.name),
         )
-
-

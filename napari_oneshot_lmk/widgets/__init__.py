@@ -1,0 +1,1 @@
+"""The napari side: docks, and what reads, writes and opens samples there."""

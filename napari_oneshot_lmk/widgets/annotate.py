@@ -89,7 +89,7 @@ class AnnotateWidget(QWidget):
         form.save_template.clicked.connect(self._on_save_template)
         form.save_landmarks.clicked.connect(self._on_save_landmarks)
 
-    # -- what the user does ---------------------------------------------------------------
+    # -- what the user does ---------------------------------------------------------
 
     def place(self) -> None:
         """Let clicks on the canvas place landmarks."""
@@ -161,7 +161,7 @@ class AnnotateWidget(QWidget):
     def _complain(self, text: str) -> None:
         self.form.complain(text)
 
-    # -- what happens -----------------------------------------------------------------------
+    # -- what happens ---------------------------------------------------------------
 
     def _on_target(self) -> None:
         self.form.message.say("")

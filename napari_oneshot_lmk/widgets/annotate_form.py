@@ -6,13 +6,28 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_oneshot_lmk.landmarks.landmark import Landmark, State
 from napari_oneshot_lmk.widgets import shortcuts, words
 from napari_oneshot_lmk.widgets.colours import css, landmark_colours
 from napari_oneshot_lmk.widgets.offer import OfferBar
-from napari_oneshot_lmk.widgets.parts import DIM, NOTE, WARN, Button, LandmarkTable, Line, Row
+from napari_oneshot_lmk.widgets.parts import (
+    DIM,
+    NOTE,
+    WARN,
+    Button,
+    LandmarkTable,
+    Line,
+    Row,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,7 +113,7 @@ class AnnotateForm(QWidget):
             grid.addWidget(button, number // BUTTONS_A_ROW, number % BUTTONS_A_ROW)
         return grid
 
-    # -- showing a session --------------------------------------------------------------
+    # -- showing a session ---------------------------------------------------------
 
     def show_session(self, session: Session, placing: bool, started: bool) -> None:
         """Show where the annotation stands.
@@ -114,7 +129,9 @@ class AnnotateForm(QWidget):
         """
         annotation = session.annotation
         names = annotation.landmarks.names
-        self.list_title.setText(annotation.title or (words.OWN_LIST if names else words.NO_LIST))
+        self.list_title.setText(
+            annotation.title or (words.OWN_LIST if names else words.NO_LIST)
+        )
         self._show_prompt(session, placing, started)
         self._show_reasons(session, placing)
         colours = landmark_colours(names)
@@ -132,7 +149,9 @@ class AnnotateForm(QWidget):
         self.table.show_rows(rows, annotation.current)
         self.progress.setMaximum(max(1, len(names)))
         self.progress.setValue(annotation.done)
-        self.progress.setFormat(words.PROGRESS.format(done=annotation.done, count=len(names)))
+        self.progress.setFormat(
+            words.PROGRESS.format(done=annotation.done, count=len(names))
+        )
         self.progress.setVisible(bool(names))
 
     def _show_prompt(self, session: Session, placing: bool, started: bool) -> None:
@@ -150,7 +169,9 @@ class AnnotateForm(QWidget):
             text, about = words.PROMPT_DONE, words.PROMPT_DONE_TIP
         else:
             placed = landmarks[current].state is State.PLACED
-            text = (words.PROMPT_AGAIN if placed else words.PROMPT_CLICK).format(name=current)
+            text = (words.PROMPT_AGAIN if placed else words.PROMPT_CLICK).format(
+                name=current
+            )
             about = landmarks[current].description
         self.prompt.say(text, NOTE if placing and current else "")
         self.description.say(about, DIM)
@@ -159,8 +180,12 @@ class AnnotateForm(QWidget):
 
     def _show_reasons(self, session: Session, placing: bool) -> None:
         no_image = words.NO_IMAGE if session.target is None else ""
-        no_list = no_image or ("" if len(session.annotation.landmarks) else words.WHY_NO_LIST)
-        no_current = no_list or ("" if session.annotation.current else words.WHY_NO_CURRENT)
+        no_list = no_image or (
+            "" if len(session.annotation.landmarks) else words.WHY_NO_LIST
+        )
+        no_current = no_list or (
+            "" if session.annotation.current else words.WHY_NO_CURRENT
+        )
         history = session.history
         reasons = {
             "previous": no_list,
@@ -181,14 +206,18 @@ class AnnotateForm(QWidget):
         mine = session.target is not None and session.template_key == session.target.key
         label = words.UPDATE_TEMPLATE if mine else words.USE_TEMPLATE
         self.use_template.setText(words.TEMPLATE_CURRENT if current else label)
-        self.use_template.set_reason(why_not or (words.WHY_TEMPLATE_CURRENT if current else ""))
+        self.use_template.set_reason(
+            why_not or (words.WHY_TEMPLATE_CURRENT if current else "")
+        )
         self.save_template.set_reason(why_not)
         self.save_landmarks.set_reason(why_not)
 
     def show_saved(self, path: Path | None, when: datetime | None) -> None:
         """Say when the annotation was saved, and where."""
         self.saved.setStyleSheet(f"color: {DIM};")
-        self.saved.setText("" if when is None else words.SAVED.format(time=f"{when:%H:%M}"))
+        self.saved.setText(
+            "" if when is None else words.SAVED.format(time=f"{when:%H:%M}")
+        )
         self.saved.setToolTip("" if path is None else words.SAVED_TIP.format(path=path))
 
     def complain(self, text: str) -> None:

@@ -55,7 +55,7 @@ class Annotation:
         whole = cls(landmarks, title)
         return replace(whole, current=whole.next_open(""))
 
-    # -- edits ------------------------------------------------------------------
+    # -- edits ---------------------------------------------------------------------
 
     def place(self, name: str, position_yx: tuple[float, float]) -> Annotation:
         """Put one landmark at a (row, column); the position is a person's word."""
@@ -113,7 +113,9 @@ class Annotation:
         if not names:
             return self
         if self.current in names:
-            return replace(self, current=names[(names.index(self.current) + by) % len(names)])
+            return replace(
+                self, current=names[(names.index(self.current) + by) % len(names)]
+            )
         return replace(self, current=names[0 if by > 0 else -1])
 
     def follow(self, names: NamedList) -> tuple[Annotation, tuple[str, ...]]:
@@ -133,7 +135,9 @@ class Annotation:
             else p
             for p in fresh.landmarks
         )
-        lost = tuple(p.name for p in self.landmarks.placed if p.name not in fresh.landmarks)
+        lost = tuple(
+            p.name for p in self.landmarks.placed if p.name not in fresh.landmarks
+        )
         followed = replace(
             fresh,
             landmarks=replace(self.landmarks, points=points),
@@ -141,7 +145,7 @@ class Annotation:
         )
         return replace(followed, current=followed.next_open("")), lost
 
-    # -- questions ----------------------------------------------------------------
+    # -- questions -----------------------------------------------------------------
 
     def is_open(self, name: str) -> bool:
         """Say whether nobody has decided on a landmark yet."""
@@ -159,7 +163,7 @@ class Annotation:
         """How many landmarks are placed or known to be absent."""
         return sum(p.state is not State.SKIPPED for p in self.landmarks)
 
-    # -- inside -------------------------------------------------------------------
+    # -- inside --------------------------------------------------------------------
 
     def _without_position(self, name: str, state: State) -> Annotation:
         point = Landmark(

@@ -87,7 +87,7 @@ class Autosave:
         return None if landmarks is None else Offer(landmarks, sidecar.saved_at)
 
     def accept(self) -> None:
-        """The user goes on with what was offered."""
+        """Go on with what was offered: it may be overwritten."""
         if self.sidecar is not None:
             self.sidecar.accept()
 

@@ -22,7 +22,9 @@ UNKNOWN_SCORE = (0.75, 0.75, 0.75)
 GOLDEN = 0.618033988749895
 
 
-def landmark_colours(names: Sequence[str]) -> dict[str, tuple[float, float, float, float]]:
+def landmark_colours(
+    names: Sequence[str],
+) -> dict[str, tuple[float, float, float, float]]:
     """Give every name of a list its colour (RGBA, 0..1), by its place in the list."""
     colours = {}
     for index, name in enumerate(names):

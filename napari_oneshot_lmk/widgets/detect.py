@@ -14,7 +14,13 @@ from napari_oneshot_lmk.errors import ImageError, OneshotError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import words, worker
 from napari_oneshot_lmk.widgets.detect_form import DetectForm
-from napari_oneshot_lmk.widgets.detecting import CouldNot, Found, Looking, Ready, detect_on
+from napari_oneshot_lmk.widgets.detecting import (
+    CouldNot,
+    Found,
+    Looking,
+    Ready,
+    detect_on,
+)
 from napari_oneshot_lmk.widgets.failures import explained
 from napari_oneshot_lmk.widgets.follow import Following
 from napari_oneshot_lmk.widgets.header import ImageHeader
@@ -96,7 +102,7 @@ class DetectWidget(QWidget):
         form.table.picked.connect(self._on_picked)
         form.save.clicked.connect(self._on_save)
 
-    # -- what the user does ---------------------------------------------------------------
+    # -- what the user does --------------------------------------------------------
 
     def detect_here(self) -> None:
         """Detect on the picture that the dock shows."""
@@ -131,8 +137,12 @@ class DetectWidget(QWidget):
     def _on_picked(self, name: str) -> None:
         target = self.session.target
         found = None if target is None else self.session.found.get(target.key)
-        if target is not None and found is not None and found[name].position_yx:
-            look_at(self._viewer, target, found[name].position_yx)
+        if (
+            target is not None
+            and found is not None
+            and (position := found[name].position_yx)
+        ):
+            look_at(self._viewer, target, position)
 
     def _on_save(self) -> None:
         try:
@@ -144,14 +154,14 @@ class DetectWidget(QWidget):
                 self.form.message.say(said)
 
     def _found_now(self) -> list[Any]:
-        """What was found, with what the user has moved on the layers since."""
+        """Return what was found, with what the user has moved since."""
         found = self.session.found
         return [self.results.as_shown(key, found[key]) for key in found]
 
     def _on_copy_report(self) -> None:
         QApplication.clipboard().setText(self._report)
 
-    # -- the run --------------------------------------------------------------------------
+    # -- the run -------------------------------------------------------------------
 
     def _others(self) -> list[ImageTarget]:
         """Every picture shown, without the template's own."""
@@ -218,7 +228,9 @@ class DetectWidget(QWidget):
         done, seconds = len(self._seconds), sum(self._seconds)
         if self._errors:
             error = self._errors[0]
-            text = words.FOUND_SOME.format(count=done, failed=len(self._errors), error=error)
+            text = words.FOUND_SOME.format(
+                count=done, failed=len(self._errors), error=error
+            )
             self._end(text if len(self._targets) > 1 else f"{error}.", failed=True)
         elif len(self._targets) > 1:
             self._end(words.FOUND_MANY.format(count=done, seconds=seconds))
@@ -244,7 +256,9 @@ class DetectWidget(QWidget):
 
     def _on_download(self, done: int, total: int) -> None:
         megabyte = 1e6
-        text = words.BUSY_DOWNLOADING.format(done=done / megabyte, total=total / megabyte)
+        text = words.BUSY_DOWNLOADING.format(
+            done=done / megabyte, total=total / megabyte
+        )
         permille = round(1000 * done / total) if total else 0
         self._busy(text, permille, 1000 if total else 0)
 
@@ -252,7 +266,7 @@ class DetectWidget(QWidget):
         self.form.show_busy(text, done, total)
         self.session.busy = text
 
-    # -- what happens ---------------------------------------------------------------------
+    # -- what happens --------------------------------------------------------------
 
     def _refresh(self, event: Any = None) -> None:
         target = self.session.target

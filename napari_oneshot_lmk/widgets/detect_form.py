@@ -175,7 +175,9 @@ class ScoreLegend(QWidget):
 def row_of(point: Landmark) -> Row:
     """Show one found landmark as a row."""
     if point.state is not State.PLACED:
-        return Row(point.name, ("", words.STATE_ABSENT), DIM, True, True, point.description)
+        return Row(
+            point.name, ("", words.STATE_ABSENT), DIM, True, True, point.description
+        )
     score = math.nan if point.score is None else point.score
     state = words.STATE_UNSURE if point.unsure else words.STATE_FOUND
     return Row(
@@ -195,7 +197,9 @@ def thumbnail(pixels: np.ndarray) -> QPixmap:
     grey = np.clip((small - low) / max(high - low, 1e-6), 0, 1)
     grey = np.ascontiguousarray((255 * grey).astype(np.uint8))
     rows, columns = grey.shape
-    image = QImage(grey.tobytes(), columns, rows, columns, QImage.Format.Format_Grayscale8)
+    image = QImage(
+        grey.tobytes(), columns, rows, columns, QImage.Format.Format_Grayscale8
+    )
     return QPixmap.fromImage(image).scaled(
         THUMBNAIL,
         THUMBNAIL,

@@ -80,7 +80,7 @@ def detect_on(
         Told how a download goes, in this thread.
     """
     detector = make(template, preferences, progress)
-    yield Ready(detector.encoder_card, make.device)
+    yield Ready(detector.encoder_card, str(detector.device))
     for number, (key, picture) in enumerate(pictures, start=1):
         yield Looking(picture.name, number, len(pictures))
         began = time.perf_counter()

@@ -87,11 +87,13 @@ class ImageHeader(QWidget):
         row.addWidget(self.spacing_note)
         grid.addLayout(row, 3, 1)
 
-    # -- the viewer's layers ------------------------------------------------------------
+    # -- the viewer's layers -------------------------------------------------------
 
     def _on_layers(self, event: Any = None) -> None:
         self._names.end()
-        self._images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+        self._images = [
+            layer for layer in self._viewer.layers if isinstance(layer, Image)
+        ]
         for layer in self._images:
             self._names.follow(layer.events.name, self._on_renamed)
         self._on_renamed()
@@ -155,7 +157,7 @@ class ImageHeader(QWidget):
         self._session.open(target)
         self._show_target()
 
-    # -- the session ----------------------------------------------------------------------
+    # -- the session ---------------------------------------------------------------
 
     def _select(self) -> None:
         target = self._session.target
@@ -181,7 +183,9 @@ class ImageHeader(QWidget):
         self._show_spacing(self._session.spacing)
 
     def _show_spacing(self, spacing: Spacing) -> None:
-        self.spacing.setText("" if spacing.mm_yx is None else spacing_text(spacing.mm_yx))
+        self.spacing.setText(
+            "" if spacing.mm_yx is None else spacing_text(spacing.mm_yx)
+        )
         if self._session.target is None:
             self._note("")
         elif spacing.problem:

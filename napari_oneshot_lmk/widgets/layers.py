@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 # ITU-R BT.601, what image libraries mean by "convert to grey".
+Key = tuple["Hashable", tuple[int, ...]]
+"""A layer's identity, and the position of a slice in it."""
+
 LUMA_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
@@ -110,12 +113,12 @@ class ImageTarget:
     slice_index: tuple[int, ...] = ()
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> Key:
         """Identity that survives a renamed layer."""
         return self.layer.unique_id, self.slice_index
 
     def __eq__(self, other: object) -> bool:
-        """Same layer and same slice."""
+        """Compare layer and slice."""
         return isinstance(other, ImageTarget) and self.key == other.key
 
     def __hash__(self) -> int:
@@ -181,7 +184,8 @@ class ImageTarget:
         """Map (N, 2) points of the picture to (N, ndim) data coordinates."""
         points = np.asarray(points_yx, dtype=float).reshape(-1, 2)
         stack = np.broadcast_to(
-            np.array(self.slice_index, dtype=float), (len(points), len(self.slice_index))
+            np.array(self.slice_index, dtype=float),
+            (len(points), len(self.slice_index)),
         )
         return np.hstack([stack, points])
 
@@ -206,9 +210,7 @@ def target_of(layer: Image, viewer: Any) -> ImageTarget:
     if dims.ndisplay != 2:
         raise ImageError(words.SHOWN_IN_3D, file=layer.name, remedy=words.SHOW_IN_2D)
     if tuple(dims.displayed) != (dims.ndim - 2, dims.ndim - 1):
-        raise ImageError(
-            words.OTHER_AXES, file=layer.name, remedy=words.SHOW_LAST_AXES
-        )
+        raise ImageError(words.OTHER_AXES, file=layer.name, remedy=words.SHOW_LAST_AXES)
     shape = _full_resolution(layer).shape[: layer.ndim - 2]
     here = np.asarray(layer.world_to_data(dims.point))[: layer.ndim - 2]
     index = np.clip(np.round(here).astype(int), 0, np.array(shape) - 1)

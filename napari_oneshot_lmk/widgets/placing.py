@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_oneshot_lmk.widgets import points, words
+from napari_oneshot_lmk.widgets.colours import landmark_colours
 from napari_oneshot_lmk.widgets.layers import transform_of
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class PlacingLayer:
         placed = landmarks.placed
         look = points.annotation_look(
             landmarks,
-            target.to_layer([p.position_yx for p in placed]),
+            target.to_layer(points.placed_yx(landmarks)),
             [p.name for p in placed],
             size,
         )
@@ -105,7 +106,7 @@ class PlacingLayer:
         if self._on_drag in self.layer.mouse_drag_callbacks:
             self.layer.mouse_drag_callbacks.remove(self._on_drag)
 
-    # -- session -> layer -----------------------------------------------------------
+    # -- session -> layer ----------------------------------------------------------
 
     def draw(self) -> None:
         """Make the layer show the session's annotation."""
@@ -114,11 +115,11 @@ class PlacingLayer:
         annotation = self._session.annotation
         landmarks = annotation.landmarks
         labels = [p.name for p in landmarks.placed]
-        data = self.target.to_layer([p.position_yx for p in landmarks.placed])
+        data = self.target.to_layer(points.placed_yx(landmarks))
         with self._quietly():
             if landmarks.names != self._names:
                 self._names = landmarks.names
-                cycle = points.landmark_colours(landmarks.names)
+                cycle = landmark_colours(landmarks.names)
                 self.layer.face_color_cycle = cycle
             if self._differs(data, labels):
                 self.layer.selected_data = set()
@@ -142,7 +143,7 @@ class PlacingLayer:
             return True
         return not np.array_equal(np.asarray(self.layer.data), data)
 
-    # -- layer -> session -----------------------------------------------------------
+    # -- layer -> session ----------------------------------------------------------
 
     def _on_data(self, event: Any) -> None:
         if self._drawing or not self._is_mine():
@@ -186,7 +187,7 @@ class PlacingLayer:
         labels = [str(label) for label in self.layer.features["label"]]
         here = dict(zip(labels, self.target.from_layer(self.layer.data), strict=True))
         for name in set(here) & set(annotation.landmarks.names):
-            position = tuple(float(v) for v in here[name])
+            position = float(here[name][0]), float(here[name][1])
             if not self._inside(here[name]):
                 self._tell(words.OUTSIDE.format(name=name))
             elif annotation.landmarks[name].position_yx != position:
@@ -235,7 +236,7 @@ class PlacingLayer:
     def _in_data(self, event: Any) -> np.ndarray:
         return np.asarray(self.layer.world_to_data(event.position))
 
-    # -- inside -----------------------------------------------------------------------
+    # -- inside --------------------------------------------------------------------
 
     def _inside(self, position: np.ndarray) -> bool:
         limits = np.array(self.target.shape_yx) - 0.5

@@ -36,7 +36,6 @@ TEXT = {
     "color": "#ffe96b",
     "size": 9,
     "anchor": "upper_left",
-    "translation": [0, 0],
 }
 
 
@@ -45,8 +44,15 @@ def label_table(labels: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     categories = [*names, *(n for n in dict.fromkeys(labels) if n not in names)]
+    column = pd.Categorical(np.array(labels, dtype=object), categories=categories)
     # A table, not a dict: napari turns a dict's categoricals into strings.
-    return pd.DataFrame({"label": pd.Categorical(labels, categories=categories)})
+    return pd.DataFrame({"label": column})
+
+
+def placed_yx(landmarks: Landmarks) -> NDArray[np.float64]:
+    """(N, 2) positions of the placed landmarks, in order."""
+    positions = landmarks.positions_yx
+    return positions[~np.isnan(positions[:, 0])]
 
 
 def point_size(shape_yx: tuple[int, int], percent: float = POINT_SIZE_PERCENT) -> float:
@@ -152,7 +158,8 @@ def from_layer(data: ArrayLike, attributes: Mapping[str, Any]) -> Landmarks:
     LandmarkError
         If a name stands twice.
     """
-    positions = np.asarray(data, dtype=float).reshape(len(data), -1)[:, -2:]
+    array = np.asarray(data, dtype=float)
+    positions = array.reshape(len(array), -1)[:, -2:]
     features = attributes.get("features")
     known = dict((attributes.get("metadata") or {}).get(METADATA) or {})
     if known.get("schema_version") != SCHEMA_VERSION:
@@ -224,7 +231,10 @@ def _number(features: Any, column: str, row: int) -> float | None:
 def _geometry(fields: Mapping[str, Any] | None) -> Geometry | None:
     if not fields:
         return None
-    return Geometry(**{k: v if v is None else tuple(v) for k, v in fields.items()})
+    kept: dict[str, Any] = {
+        k: None if v is None else tuple(v) for k, v in fields.items()
+    }
+    return Geometry(**kept)
 
 
 def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -98,7 +98,9 @@ def _names(layer: Any) -> set[str]:
     return {layer.name} | ({Path(source).name} if source else set())
 
 
-def _as_layer(landmarks: Landmarks, image: Any, path: Path, visible: bool) -> LayerTuple:
+def _as_layer(
+    landmarks: Landmarks, image: Any, path: Path, visible: bool
+) -> LayerTuple:
     import numpy as np
 
     from napari_oneshot_lmk.widgets import points, words

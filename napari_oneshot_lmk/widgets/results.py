@@ -31,7 +31,7 @@ class ResultLayers:
         self._layers: dict[Hashable, tuple[Any, np.ndarray]] = {}
 
     def layer(self, key: Hashable) -> Any | None:
-        """The layer of a picture, while it is in the viewer."""
+        """Return the layer of a picture, while it is in the viewer."""
         layer, _ = self._layers.get(key, (None, None))
         return layer if layer is not None and layer in self._viewer.layers else None
 
@@ -54,7 +54,7 @@ class ResultLayers:
         if earlier is not None and self._untouched(target.key):
             self._viewer.layers.remove(earlier)
         selected = set(self._viewer.layers.selection)
-        data = target.to_layer([p.position_yx for p in landmarks.placed])
+        data = target.to_layer(points.placed_yx(landmarks))
         size = points.point_size(target.shape_yx, preferences().point_size_percent)
         layer = self._viewer.add_points(
             **points.found_look(landmarks, data, size),
@@ -77,7 +77,11 @@ class ResultLayers:
             return landmarks
         shown = points.from_layer(
             layer.data,
-            {"features": layer.features, "metadata": layer.metadata, "name": layer.name},
+            {
+                "features": layer.features,
+                "metadata": layer.metadata,
+                "name": layer.name,
+            },
         )
         return Landmarks(
             shown.points, landmarks.image, landmarks.geometry, landmarks.provenance

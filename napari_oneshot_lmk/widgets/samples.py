@@ -62,7 +62,7 @@ def sample(anatomy: str) -> list[LayerTuple]:
     layers.append(_image(image, visible=True))
     look = points.annotation_look(
         landmarks,
-        [p.position_yx for p in landmarks.placed],
+        points.placed_yx(landmarks),
         [p.name for p in landmarks.placed],
         points.point_size(image.geometry.image_shape_yx),
     )

@@ -19,7 +19,7 @@ from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import words
 from napari_oneshot_lmk.widgets.annotation import Annotation
 from napari_oneshot_lmk.widgets.history import History
-from napari_oneshot_lmk.widgets.layers import ImageTarget, Spacing, spacing_of
+from napari_oneshot_lmk.widgets.layers import ImageTarget, Key, Spacing, spacing_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -63,12 +63,12 @@ class Session:
 
     def __post_init__(self) -> None:
         """Start with nothing open."""
-        self._histories: dict[Hashable, History[Annotation]] = {}
+        self._histories: dict[Key, History[Annotation]] = {}
         self._spacings: dict[Hashable, Spacing] = {}
         self._template_points: Landmarks | None = None
         self.workbench: Any = None
 
-    # -- the picture --------------------------------------------------------------
+    # -- the picture ---------------------------------------------------------------
 
     def open(self, target: ImageTarget | None) -> None:
         """Turn to a picture, or to none; its annotation comes along."""
@@ -77,7 +77,11 @@ class Session:
         history = None if target is None else self._histories.get(target.key)
         with ExitStack() as together:
             # All three change before anybody hears of one; the picture is told first.
-            for signal in (self.events.spacing, self.events.annotation, self.events.target):
+            for signal in (
+                self.events.spacing,
+                self.events.annotation,
+                self.events.target,
+            ):
                 together.enter_context(signal.paused())
             self.target = target
             self.annotation = Annotation() if history is None else history.value
@@ -113,7 +117,7 @@ class Session:
         if self.target is not None and self.target.key[0] == gone:
             self.open(None)
 
-    # -- the annotation -------------------------------------------------------------
+    # -- the annotation ------------------------------------------------------------
 
     @property
     def history(self) -> History[Annotation]:
@@ -154,7 +158,7 @@ class Session:
         return lost
 
     def landmarks(self, author: str = "") -> Landmarks:
-        """The picture's landmarks with its name, geometry and provenance."""
+        """Return the picture's landmarks with its name, geometry and provenance."""
         if self.target is None:
             raise UsageError(words.NO_IMAGE)
         made = self.annotation.landmarks
@@ -168,7 +172,7 @@ class Session:
             provenance,
         )
 
-    # -- the template ---------------------------------------------------------------
+    # -- the template --------------------------------------------------------------
 
     @property
     def why_no_template(self) -> str:

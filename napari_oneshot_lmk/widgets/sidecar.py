@@ -78,7 +78,7 @@ class Sidecar:
         return images[0]
 
     def accept(self) -> None:
-        """The user goes on with what is here: from now on it may be overwritten."""
+        """Go on with what is here: from now on it may be overwritten."""
         self._ours = True
 
     def save(self, landmarks: Landmarks) -> datetime:
@@ -91,7 +91,7 @@ class Sidecar:
         """
         try:
             if not self._ours and self.path.exists():
-                os.replace(self.path, self._free_previous())
+                self.path.replace(self._free_previous())
             write_landmarks(self.path, [landmarks], overwrite=True)
         except OneshotError:
             raise

@@ -30,5 +30,3 @@ def look_at(viewer: Any, target: ImageTarget, position_yx: tuple[float, float]) 
     world = target.layer.data_to_world(target.to_layer([position_yx])[0])
     camera = camera_of(viewer)
     camera.center = (0.0, *(float(v) for v in np.asarray(world)[-2:]))
-
-

@@ -24,7 +24,13 @@ Progress = Callable[[int, int], None]
 class Detecting(Protocol):
     """What the docks need of a detector."""
 
-    encoder_card: EncoderCard
+    @property
+    def encoder_card(self) -> EncoderCard:
+        """Identity of the encoder."""
+
+    @property
+    def device(self) -> object:
+        """Where it computes."""
 
     def set_image(self, image: Radiograph) -> None:
         """Take an image."""
@@ -36,8 +42,6 @@ class Detecting(Protocol):
 class MakesDetectors(Protocol):
     """What turns a template into a detector; tests bring their own."""
 
-    device: str
-
     def __call__(
         self, template: Template, preferences: Preferences, progress: Progress
     ) -> Detecting:
@@ -48,7 +52,6 @@ class WarmDetectors:
     """Makes instant detectors, and keeps the encoder and the last detector."""
 
     def __init__(self) -> None:
-        self.device = ""
         self._encoder: Any = None
         self._encoder_for: tuple[Path | None, str, bool] | None = None
         self._detector: Detecting | None = None
@@ -75,8 +78,8 @@ class WarmDetectors:
                 progress=progress,
             )
             self._encoder_for = wanted
-            self.device = str(self._encoder.device)
-        if self._detector is None or self._detector_for != template.content_sha256:
-            self._detector = Detector.instant(template, encoder=self._encoder)
-            self._detector_for = template.content_sha256
-        return self._detector
+        detector = self._detector
+        if detector is None or self._detector_for != template.content_sha256:
+            detector = Detector.instant(template, encoder=self._encoder)
+            self._detector, self._detector_for = detector, template.content_sha256
+        return detector

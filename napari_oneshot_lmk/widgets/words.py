@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-# -- the dock and its steps ---------------------------------------------------------
+# -- the dock and its steps --------------------------------------------------------
 DOCK_TITLE = "One-shot landmarks"
 STEP_ANNOTATE = "Annotate"
 STEP_DETECT = "Detect"
 
-# -- the picture ----------------------------------------------------------------------
+# -- the picture -------------------------------------------------------------------
 IMAGE = "Image"
-IMAGE_TIP = "The image layer that the docks work on. Selecting an image layer chooses it too."
+IMAGE_TIP = (
+    "The image layer that the docks work on. Selecting an image layer chooses it too."
+)
 NO_IMAGE = "no image is open"
 NO_IMAGE_OPEN = "Open an image, or try <i>File › Open Sample › One-shot landmarks</i>."
 SIZE = "{rows} × {columns} px"
 SLICE = "slice {number} of {count}"
 ONLY_THIS = "show only this image"
-ONLY_THIS_TIP = "Hides the other images and their landmarks when you choose an image here."
+ONLY_THIS_TIP = (
+    "Hides the other images and their landmarks when you choose an image here."
+)
 NOT_A_PICTURE = "the layer has no rows and columns"
 SHOWN_IN_3D = "the viewer shows it in 3-D"
 SHOW_IN_2D = "switch to 2-D below the layer list"
 OTHER_AXES = "the viewer shows other axes than its rows and columns"
-SHOW_LAST_AXES = "bring the last two axes to the front (axis order below the layer list)"
+SHOW_LAST_AXES = (
+    "bring the last two axes to the front (axis order below the layer list)"
+)
 COMPLEX_IMAGE = "the image holds complex numbers"
 
 SPACING = "Spacing"
@@ -40,7 +46,7 @@ SPACING_ASSUMED_TIP = (
 )
 SPACING_BAD = "not a spacing: type millimetres, for example 0.1"
 
-# -- annotate -------------------------------------------------------------------------
+# -- annotate ----------------------------------------------------------------------
 LIST = "Landmarks"
 NO_LIST = "no list yet"
 OWN_LIST = "own list"
@@ -61,7 +67,9 @@ TYPE_HELP = (
 TYPE_EXAMPLE = "nasion: front end of the frontonasal suture\nmenton\ngonion"
 LIST_FILE_TITLE = "Landmark names from a file"
 LIST_FILE_FILTER = "Names or landmarks (*.txt *.csv *.mrk.json);;All files (*)"
-NAMES_LOST = "{count} placed landmarks are not in this list ({names}). Ctrl+Z brings them back."
+NAMES_LOST = (
+    "{count} placed landmarks are not in this list ({names}). Ctrl+Z brings them back."
+)
 NAME_LOST = "The placed landmark {names} is not in this list. Ctrl+Z brings it back."
 
 OFFER_SIDECAR = "Saved work from {when}: {placed} of {count} landmarks placed."
@@ -91,7 +99,9 @@ UNDO = "Undo"
 REDO = "Redo"
 KEYS = "Keys"
 KEYS_TITLE = "Keys and mouse"
-KEYS_NOTE = "The keys work while the canvas has the focus and the landmarks are being placed."
+KEYS_NOTE = (
+    "The keys work while the canvas has the focus and the landmarks are being placed."
+)
 
 COLUMN_NUMBER = "#"
 COLUMN_LANDMARK = "Landmark"
@@ -121,10 +131,14 @@ UPDATE_TEMPLATE = "Update template"
 TEMPLATE_CURRENT = "Template in use"
 USE_TEMPLATE_TIP = "Detection then looks for these landmarks on other images."
 SAVE_TEMPLATE = "Save template…"
-SAVE_TEMPLATE_TIP = "A folder with image and landmarks that can be moved to another computer."
+SAVE_TEMPLATE_TIP = (
+    "A folder with image and landmarks that can be moved to another computer."
+)
 SAVE_TEMPLATE_TITLE = "Save the template as a folder"
 NOTHING_PLACED = "place at least one landmark first"
-TEMPLATE_TAKEN = "Template set: {placed} landmarks. Open another image and press Detect."
+TEMPLATE_TAKEN = (
+    "Template set: {placed} landmarks. Open another image and press Detect."
+)
 TEMPLATE_SAVED = "Template saved to {path}"
 SAVE_LANDMARKS = "Save landmarks…"
 SAVE_LANDMARKS_TIP = "As a table (.csv) or for 3D Slicer (.mrk.json)."
@@ -134,7 +148,7 @@ EXISTS = "the file exists already"
 EXISTS_REMEDY = "choose another name"
 LANDMARKS_SAVED = "Saved to {path}"
 
-# -- detect ---------------------------------------------------------------------------
+# -- detect ------------------------------------------------------------------------
 TEMPLATE = "Template"
 NO_TEMPLATE = "Annotate an image and press “Use as template”, or open a saved one."
 OPEN_TEMPLATE = "Open template…"
@@ -177,7 +191,10 @@ LEGEND_HIGH = "1  score"
 LEGEND_HOLLOW = "○ unsure: please check"
 FAILED = "Failed: {error}"
 UNEXPECTED = "{kind}: {error}."
-OUT_OF_MEMORY = "not enough memory; close other programs or set the device to “cpu” in the preferences"
+OUT_OF_MEMORY = (
+    "not enough memory; close other programs or set the device to “cpu” in the "
+    "preferences"
+)
 TORCH_DLL = (
     "PyTorch cannot be loaded; install the Microsoft Visual C++ Redistributable "
     "(x64) and start napari again"
@@ -185,12 +202,12 @@ TORCH_DLL = (
 COPY_REPORT = "Copy report"
 COPY_REPORT_TIP = "Copies what a bug report needs to the clipboard."
 
-# -- points layers and files ------------------------------------------------------------
+# -- points layers and files -------------------------------------------------------
 TWICE = "the name {name!r} stands at two points"
 TWICE_REMEDY = "rename or delete one of them"
 NO_POINTS = "the layer holds no points"
 
-# -- keys -----------------------------------------------------------------------------
+# -- keys --------------------------------------------------------------------------
 KEY_NEXT = "next landmark"
 KEY_PREVIOUS = "previous landmark"
 KEY_SKIP = "skip this landmark"

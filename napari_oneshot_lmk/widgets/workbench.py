@@ -122,6 +122,7 @@ class Workbench:
 
 def workbench_of(viewer: Any, session: Session) -> Workbench:
     """Return the workbench of a session, made on first use."""
-    if session.workbench is None:
-        session.workbench = Workbench(viewer, session)
-    return session.workbench
+    bench: Workbench | None = session.workbench
+    if bench is None:
+        bench = session.workbench = Workbench(viewer, session)
+    return bench

@@ -37,7 +37,7 @@ class Done:
 
 
 def guarded(work: Callable[[], Iterator[Any]]) -> Iterator[Any]:
-    """Yield what the work yields, then exactly one :class:`Done` or :class:`Failure`."""
+    """Yield what the work yields, then one :class:`Done` or :class:`Failure`."""
     try:
         yield from work()
     except Exception as error:

@@ -1,0 +1,293 @@
+"""The dock "Detect landmarks" in a real window, with a detector that is known."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from widget_scene import FakeDetectors, textured
+
+from napari_oneshot_lmk.errors import ImageError
+from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.landmarks.files import read_landmarks
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.widgets.detect import DetectWidget
+from napari_oneshot_lmk.widgets.points import METADATA
+
+POINTS = {"a": (30.0, 40.0), "b": (60.0, 120.0), "c": (150.5, 90.25)}
+
+
+def template() -> Template:
+    image = Radiograph.from_array(textured(), 0.5, "template.png")
+    landmarks = Landmarks.from_positions(POINTS, "template.png")
+    gone = Landmark("gone", None, State.ABSENT)
+    return Template.create(image, landmarks.with_landmark(gone), "the template")
+
+
+def docked(viewer: Any, fake: FakeDetectors) -> DetectWidget:
+    dock = DetectWidget(viewer, make_detector=fake)
+    viewer.window.add_dock_widget(dock, area="right")
+    return dock
+
+
+def run(qtbot: Any, button: Any, dock: DetectWidget) -> None:
+    with qtbot.waitSignal(dock.finished, timeout=20_000):
+        button.click()
+
+
+def test_buttons_say_why_they_cannot_be_pressed(
+    make_napari_viewer_proxy: Any, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    dock = docked(viewer, FakeDetectors())
+    form = dock.form
+    assert not form.here.isEnabled()
+    assert form.here.toolTip() == "Set a template first."
+    assert form.why.text() == "Set a template first."
+    dock.session.load_template(template())
+    assert form.here.toolTip() == "No image is open."
+    assert form.everywhere.toolTip() == "No other image is open."
+    assert form.save.toolTip() == "Nothing has been detected yet."
+    viewer.add_image(textured(seed=2))
+    assert form.here.isEnabled()
+    assert form.everywhere.isEnabled()
+    assert "the template" in form.template.text()
+    assert "3 landmarks" in form.template.text()
+
+
+def test_the_result_lies_on_the_image_coloured_by_score(
+    make_napari_viewer_proxy: Any, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    fake = FakeDetectors(unsure=("b",))
+    dock = docked(viewer, fake)
+    film = viewer.add_image(
+        textured(seed=2), name="film", scale=(0.5, 0.5), units="mm", rotate=20
+    )
+    dock.session.load_template(template())
+    assert dock.form.encoder.text() == "loads with the first detection"
+    run(qtbot, dock.form.here, dock)
+
+    layer = viewer.layers["found – film"]
+    expected = np.array(list(POINTS.values())) + fake.shift_yx
+    assert np.allclose(layer.data, expected)
+    assert np.allclose(layer.rotate, film.rotate)
+    assert np.array_equal(layer.scale, film.scale)
+    assert layer.units == film.units
+    assert list(layer.features["label"]) == list(POINTS)
+    assert layer.features["label"].dtype == "category"
+    assert layer.features["score"].tolist() == pytest.approx([1.0, 0.95, 0.9])
+    # Coloured by score; the unsure one is hollow.
+    assert len({tuple(colour) for colour in layer.border_color}) == 3
+    assert layer.face_color[:, 3].tolist() == [1.0, 0.0, 1.0]
+    # The absent one is listed, not drawn.
+    rows = {row.name: row.cells for row in dock.form.table.rows}
+    assert rows["gone"] == ("", "absent")
+    assert rows["b"] == ("0.95", "unsure")
+    assert rows["a"] == ("1.00", "found")
+    assert "1 unsure" in dock.form.message.text()
+    assert dock.form.encoder.text() == "Fake encoder on CPU"
+    assert dock.form.note.text() == "for tests"
+    # Work was done elsewhere, on pixels with the layer's spacing.
+    assert fake.threads == [t for t in fake.threads if t != threading.get_ident()]
+    assert fake.images[0].geometry.spacing_mm_yx == (0.5, 0.5)
+    assert dock.session.busy == ""
+
+
+def test_a_second_click_replaces_a_result_but_not_a_corrected_one(
+    make_napari_viewer_proxy: Any, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    fake = FakeDetectors()
+    dock = docked(viewer, fake)
+    viewer.add_image(textured(seed=2), name="film")
+    dock.session.load_template(template())
+    run(qtbot, dock.form.here, dock)
+    run(qtbot, dock.form.here, dock)
+    assert [la.name for la in viewer.layers] == ["film", "found – film"]
+    corrected = viewer.layers["found – film"]
+    data = np.array(corrected.data)
+    data[0] += 10
+    corrected.data = data
+    run(qtbot, dock.form.here, dock)
+    assert len(viewer.layers) == 3
+    assert np.array_equal(corrected.data, data)
+
+
+def test_all_images_but_the_template_and_one_that_cannot_be_worked_on(
+    make_napari_viewer_proxy: Any, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    fake = FakeDetectors()
+    dock = docked(viewer, fake)
+    first = viewer.add_image(textured(seed=2), name="one")
+    viewer.add_image(np.zeros((50, 60)), name="blank")
+    viewer.add_image(textured(seed=3), name="two")
+    dock.session.load_template(template())
+    dock.session.template_key = (first.unique_id, ())
+    dock._refresh()
+    assert dock.form.everywhere.text() == "Detect on all images (2)"
+    run(qtbot, dock.form.everywhere, dock)
+    found = [la.name for la in viewer.layers if la.name.startswith("found")]
+    assert found == ["found – two"]
+    text = dock.form.message.text()
+    assert "1 images done, 1 not" in text
+    assert "blank" in text
+    assert "same value" in text
+    assert [image.name for image in fake.images] == ["two"]
+
+
+def test_the_shown_slice_of_a_stack(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
+    viewer = make_napari_viewer_proxy()
+    fake = FakeDetectors()
+    dock = docked(viewer, fake)
+    stack = np.stack([textured(seed=s) for s in range(4)])
+    film = viewer.add_image(stack, name="stack", scale=(2, 0.5, 0.5), units="mm")
+    dock.session.load_template(template())
+    viewer.dims.set_current_step(0, 2)
+    assert dock.form.here.text() == "Detect on this slice (3 of 4)"
+    run(qtbot, dock.form.here, dock)
+    assert np.array_equal(fake.images[0].pixels, stack[2])
+    assert fake.images[0].geometry.spacing_mm_yx == (0.5, 0.5)
+    layer = viewer.layers["found – stack [2]"]
+    assert layer.ndim == 3
+    assert np.allclose(layer.data[:, 0], 2)
+    assert np.array_equal(layer.scale, film.scale)
+    # Another slice has no result yet.
+    viewer.dims.set_current_step(0, 1)
+    assert dock.form.table.rows == ()
+    viewer.dims.set_current_step(0, 2)
+    assert len(dock.form.table.rows) == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("CUDA error: unknown"), "RuntimeError: CUDA error: unknown"),
+        (MemoryError(), "not enough memory"),
+        (ValueError("what"), "ValueError: what"),
+    ],
+)
+def test_a_failure_is_told_and_the_dock_goes_on(
+    make_napari_viewer_proxy: Any, qtbot: Any, error: Exception, said: str
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    fake = FakeDetectors(error=error)
+    dock = docked(viewer, fake)
+    viewer.add_image(textured(seed=2), name="film")
+    dock.session.load_template(template())
+    run(qtbot, dock.form.here, dock)
+    assert said in dock.form.message.text()
+    assert not dock.form.report.isHidden()
+    dock.form.report.click()
+    from qtpy.QtWidgets import QApplication
+
+    report = QApplication.clipboard().text()
+    assert "Traceback" in report
+    assert "napari 0." in report
+    assert dock.session.busy == ""
+    fake.error = None
+    run(qtbot, dock.form.here, dock)
+    assert "found – film" in viewer.layers
+    assert dock.form.report.isHidden()
+
+
+def test_an_expected_error_is_one_sentence(
+    make_napari_viewer_proxy: Any, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    dock = docked(viewer, FakeDetectors(error=ImageError("too dark", remedy="look")))
+    viewer.add_image(textured(seed=2), name="film")
+    dock.session.load_template(template())
+    run(qtbot, dock.form.here, dock)
+    assert dock.form.message.text() == "film: too dark; look."
+    assert dock.form.report.isHidden()
+
+
+def test_cancel_keeps_what_was_found(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
+    viewer = make_napari_viewer_proxy()
+    fake = FakeDetectors(gate=threading.Semaphore(1))
+    dock = docked(viewer, fake)
+    for number in range(5):
+        viewer.add_image(textured((40, 50), seed=number), name=f"film {number}")
+    dock.session.load_template(template())
+
+    def first_found() -> None:
+        assert dock.session.found
+
+    with qtbot.waitSignal(dock.finished, timeout=20_000):
+        dock.form.everywhere.click()
+        assert dock.form.here.toolTip().startswith("Wait until this has ended")
+        qtbot.waitUntil(first_found, timeout=10_000)
+        dock.form.cancel.click()
+        assert dock.form.cancel.text() == "Cancelling…"
+        assert not dock.form.cancel.isEnabled()
+        fake.gate.release(5)
+    assert 1 <= len(dock.session.found) <= 2
+    assert len(fake.images) <= 2
+    assert "Cancelled" in dock.form.message.text()
+    assert dock.form.here.isEnabled()
+    assert dock.form.progress.isHidden()
+
+
+def test_an_image_closed_meanwhile_does_no_harm(
+    make_napari_viewer_proxy: Any, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    fake = FakeDetectors(gate=threading.Semaphore(0))
+    dock = docked(viewer, fake)
+    viewer.add_image(textured(seed=2), name="film")
+    dock.session.load_template(template())
+    with qtbot.waitSignal(dock.finished, timeout=20_000):
+        dock.form.here.click()
+        viewer.layers.clear()
+        fake.gate.release()
+    assert len(viewer.layers) == 0
+
+
+def test_found_landmarks_are_saved_as_shown(
+    make_napari_viewer_proxy: Any, qtbot: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    from qtpy.QtWidgets import QFileDialog
+
+    viewer = make_napari_viewer_proxy()
+    dock = docked(viewer, FakeDetectors())
+    viewer.add_image(textured(seed=2), name="film", scale=(0.5, 0.5), units="mm")
+    dock.session.load_template(template())
+    run(qtbot, dock.form.here, dock)
+    layer = viewer.layers["found – film"]
+    data = np.array(layer.data)
+    data[0] = (11.0, 12.0)
+    layer.data = data
+    answer = (str(tmp_path / "found"), "Table (*.csv)")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: answer)
+    dock.form.save.click()
+    (saved,) = read_landmarks(tmp_path / "found.csv")
+    assert saved.image == "film"
+    assert saved["a"].position_yx == (11.0, 12.0)
+    assert saved["gone"].state is State.ABSENT
+    assert saved.provenance.method == "instant"
+    assert saved.geometry.spacing_mm_yx == (0.5, 0.5)
+    assert str(tmp_path / "found.csv") in dock.form.message.text()
+    # The other half of the promise: metadata are plain types, so JSON takes them.
+    import json
+
+    assert json.loads(json.dumps(layer.metadata[METADATA]))["image"] == "film"
+
+
+def test_a_broken_template_is_refused_in_words(
+    make_napari_viewer_proxy: Any, tmp_path: Path
+) -> None:
+    dock = docked(make_napari_viewer_proxy(), FakeDetectors())
+    (tmp_path / "empty").mkdir()
+    dock.load_template(tmp_path / "empty")
+    assert "empty" in dock.form.message.text()
+    assert dock.session.template is None
+    template().save(tmp_path / "good")
+    dock.load_template(tmp_path / "good")
+    assert dock.session.template.content_sha256 == template().content_sha256
+    assert dock.form.message.text() == ""
