@@ -27,8 +27,8 @@ WEIGHTS_URL = f"https://download.pytorch.org/models/{TORCHVISION_FILE}"
 """For messages. The download itself asks torchvision for the address."""
 
 LICENCE = (
-    "see https://github.com/pytorch/vision#pre-trained-model-license; "
-    "trained on ImageNet by the VGG group's recipe"
+    "trained on ImageNet; see "
+    "https://github.com/pytorch/vision#pre-trained-model-license"
 )
 
 CONNECT_SECONDS = 5.0
