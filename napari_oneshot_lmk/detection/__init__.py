@@ -1,0 +1,1 @@
+"""Images to landmarks: one at a time, or many."""

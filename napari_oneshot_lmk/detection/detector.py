@@ -21,7 +21,7 @@ from napari_oneshot_lmk.imaging.preparation import prepared
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, State
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.matching.score import NEAR, UNSURE_BELOW, concentration
+from napari_oneshot_lmk.matching.score import UNSURE_BELOW, scores
 from napari_oneshot_lmk.matching.shape import ShapeStep, ShapeVariation
 from napari_oneshot_lmk.matching.similarity import described, log_similarity
 
@@ -65,7 +65,9 @@ class Detector:
         geometry = template.image.geometry
         placed = [p.name for p in template.landmarks.placed]
         if not placed:
-            raise TemplateError("the template has no placed landmark", file=template.name)
+            raise TemplateError(
+                "the template has no placed landmark", file=template.name
+            )
         self.template = template
         self._encoder = encoder
         self._names = placed
@@ -166,19 +168,20 @@ class Detector:
         with torch.inference_mode():
             maps = log_similarity(query.pyramid, self._descriptors)
             found, expectation, posterior = self._shape.settle(maps, stride)
-            scores = concentration(
+            trust = scores(
                 posterior,
                 found,
+                expectation,
                 self._shape.pixel_size_yx,
                 stride,
-                NEAR * self._shape.size,
+                self._shape.size,
             )
         points = query.geometry.points_from_network(found)
         expected = query.geometry.points_from_network(expectation.points_yx)
         residuals: NDArray[np.float64] | None = None
         if query.geometry.spacing_mm_yx is not None and len(points) > 1:
             residuals = query.geometry.distances_mm(points, expected)
-        return self._landmarks(query, points, scores, residuals)
+        return self._landmarks(query, points, trust, residuals)
 
     def _landmarks(
         self,

@@ -80,8 +80,10 @@ class FeaturePyramid:
     @property
     def after_pooling(self) -> FeaturePyramid:
         """Only the maps right after a pooling, one per stride."""
-        pairs = [p for p in zip(self.maps, self.levels, strict=True) if p[1].after_pooling]
-        return FeaturePyramid(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))
+        chosen = [i for i, level in enumerate(self.levels) if level.after_pooling]
+        return FeaturePyramid(
+            tuple(self.maps[i] for i in chosen), tuple(self.levels[i] for i in chosen)
+        )
 
 
 @runtime_checkable

@@ -1,0 +1,1 @@
+"""From feature maps to points: similarity, shape, peak, score."""

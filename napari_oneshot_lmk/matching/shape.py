@@ -6,8 +6,8 @@ query is a shift, plus an affine part, plus a smooth deformation, plus the
 landmark's own noise. Leaving one landmark out, the others predict it with a mean
 and a variance; robust weights keep a wrong point from dragging its neighbours.
 
-All lengths are fractions of the template's size, so that a wing of 5 mm and a
-head of 200 mm behave alike, and nothing here needs millimetres. With one or two
+All lengths are relative, so that a wing of 5 mm and a head of 200 mm behave
+alike, and nothing here needs millimetres. With one or two
 landmarks the prediction widens by itself until it is only "about the same place
 in the frame".
 """
@@ -28,15 +28,16 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ShapeVariation:
-    """How far bodies differ from the template, as fractions of its size.
+    """How far bodies differ from the template.
 
-    The size is the root mean square distance of the template's landmarks from
-    their centre.
+    All but the shift are fractions of the template's size, which is the
+    root mean square distance of its landmarks from their centre.
 
     Parameters
     ----------
     shift_sd : float
-        Standard deviation of the common shift.
+        Standard deviation of the common shift, as a fraction of the frame's
+        diagonal: how differently bodies are placed in the picture.
     affine_sd : float
         Of each entry of the affine map's deviation from identity.
     bend_sd : float
@@ -52,7 +53,7 @@ class ShapeVariation:
         weighed with it: the similarity knows more about the place than the shape.
     """
 
-    shift_sd: float = 0.5
+    shift_sd: float = 0.1
     affine_sd: float = 0.2
     bend_sd: float = 0.06
     bend_length: float = 0.5
@@ -111,13 +112,15 @@ class ShapeStep:
         # Two points close together, or one, say little about the body's size.
         spread = float(np.sqrt((centred**2).sum(1).mean()))
         self.size = max(spread, frame / 8)
-        self._covariance = self._prior_covariance(centred / self.size)
+        shift_sd = self.variation.shift_sd * frame / self.size
+        self._covariance = self._prior_covariance(centred / self.size, shift_sd)
 
-    def _prior_covariance(self, places: Array) -> Array:
+    def _prior_covariance(self, places: Array, shift_sd: float) -> Array:
         v = self.variation
         apart = ((places[:, None] - places[None]) ** 2).sum(-1)
         bend = v.bend_sd**2 * np.exp(-apart / (2 * v.bend_length**2))
-        return v.shift_sd**2 + v.affine_sd**2 * (places @ places.T) + bend
+        covariance: Array = shift_sd**2 + v.affine_sd**2 * (places @ places.T) + bend
+        return covariance
 
     def expected(self, points_yx: Array) -> Expectation:
         """Predict each landmark from all the others.
@@ -153,7 +156,9 @@ class ShapeStep:
             plane / self.pixel_size_yx, np.sqrt(variance) * self.size, weights
         )
 
-    def penalty(self, expectation: Expectation, shape: torch.Size, stride: int) -> Tensor:
+    def penalty(
+        self, expectation: Expectation, shape: torch.Size, stride: int
+    ) -> Tensor:
         """Log of the Gaussian around each expected place, up to a constant.
 
         Parameters

@@ -114,7 +114,8 @@ def cosine_maps(feature_map: Tensor, vectors: Tensor) -> Tensor:
     height, width = feature_map.shape[-2:]
     cells = feature_map.permute(1, 2, 0).reshape(height * width, -1).float()
     length = torch.linalg.vector_norm(cells, dim=1).clamp_min(1e-6)
-    return ((cells @ vectors.T) / length[:, None]).T.reshape(-1, height, width)
+    cosine: Tensor = (cells @ vectors.T) / length[:, None]
+    return cosine.T.reshape(-1, height, width)
 
 
 def log_similarity(pyramid: FeaturePyramid, descriptors: Descriptors) -> Tensor:
@@ -136,7 +137,9 @@ def log_similarity(pyramid: FeaturePyramid, descriptors: Descriptors) -> Tensor:
         s is the finest stride. Values are <= 0.
     """
     total: Tensor | None = None
-    order = sorted(range(len(descriptors.strides)), key=lambda i: -descriptors.strides[i])
+    order = sorted(
+        range(len(descriptors.strides)), key=lambda i: -descriptors.strides[i]
+    )
     for index in order:
         cosine = cosine_maps(pyramid.maps[index][0], descriptors.vectors[index])
         term = cosine.clamp_min(SMALLEST_COSINE).log()
