@@ -66,7 +66,8 @@ def read_radiograph(
         return Radiograph(pixels, geometry, path.name, path)
     except OneshotError as error:
         # Radiograph knows the name only; a user needs the whole path.
-        raise type(error)(error.what, file=path, remedy=error.remedy) from error
+        file = path if error.file in (None, path.name) else error.file
+        raise type(error)(error.what, file=file, remedy=error.remedy) from error
 
 
 @lru_cache(maxsize=1)

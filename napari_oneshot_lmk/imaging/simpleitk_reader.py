@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ from napari_oneshot_lmk.imaging.file_kind import FileKind, file_kind, has_image_
 from napari_oneshot_lmk.imaging.grey_alpha_png import is_grey_alpha, read_grey_alpha
 from napari_oneshot_lmk.imaging.itk_silence import itk_silenced
 from napari_oneshot_lmk.imaging.simpleitk_gaps import (
+    dicom_as_monochrome2,
+    dicom_inverted,
     nifti_holds_nan,
-    read_flat_nifti,
+    nifti_without_orientation,
     with_tiff_tags,
 )
 from napari_oneshot_lmk.imaging.stated_geometry import (
@@ -87,6 +89,14 @@ class SimpleITKReader(ImageReader):
         if not isinstance(data, str | os.PathLike):
             (data,) = data
         path = Path(data)
+        shown = os.fsencode(path).decode("utf-8", "replace")
+        if shown != str(path):
+            # SimpleITK ends the whole process on such a name.
+            raise ImageError(
+                "the file name holds bytes that are no text",
+                file=shown,
+                remedy="rename the file",
+            )
         try:
             kind = file_kind(path)
             check_complete(path, kind)
@@ -102,13 +112,7 @@ class SimpleITKReader(ImageReader):
             ) from error
         try:
             with itk_silenced():
-                return self._read_plane(path, kind)
-        except UnicodeEncodeError as error:
-            raise ImageError(
-                "the file name holds bytes that are no text",
-                file=os.fsencode(path).decode("utf-8", "replace"),
-                remedy="rename the file",
-            ) from error
+                return self._read(path, kind)
         except RuntimeError as error:
             raise _unreadable(path, kind) from error
 
@@ -129,13 +133,27 @@ class SimpleITKReader(ImageReader):
         }
         return grey, meta
 
-    def _read_plane(self, path: Path, kind: FileKind) -> PlaneImage:
+    def _read(self, path: Path, kind: FileKind) -> PlaneImage:
+        try:
+            return self._read_plane(path, kind, path)
+        except RuntimeError:
+            if kind is FileKind.NIFTI:
+                with nifti_without_orientation(path) as copy:
+                    return self._read_plane(path, kind, copy)
+            if kind is FileKind.DICOM and b"MONOCHROME1" in path.read_bytes():
+                with dicom_as_monochrome2(path) as copy:
+                    read = self._read_plane(path, kind, copy)
+                return replace(read, image=dicom_inverted(read.image))
+            raise
+
+    def _read_plane(self, path: Path, kind: FileKind, pixels: Path) -> PlaneImage:
+        """Read a plane; ``pixels`` is the file itself or a copy that ITK can read."""
         if kind is FileKind.PNG and is_grey_alpha(path):
             image = read_grey_alpha(path)
             plane = self._plane(path, image.GetSize())
             return PlaneImage(image, plane, StatedGeometry(), kind)
         reader = SimpleITK.ImageFileReader()
-        reader.SetFileName(str(path))
+        reader.SetFileName(str(pixels))
         reader.ReadImageInformation()
         components = reader.GetNumberOfComponents()
         if components > 4:
@@ -155,10 +173,7 @@ class SimpleITKReader(ImageReader):
         if tuple(size) != tuple(reader.GetSize()):
             reader.SetExtractIndex(plane.index)
             reader.SetExtractSize(size)
-        if kind is FileKind.NIFTI and reader.GetDimension() == 2:
-            image = read_flat_nifti(path, reader)
-        else:
-            image = reader.Execute()
+        image = reader.Execute()
         if kind is FileKind.TIFF:
             image = with_tiff_tags(path, image)
         if kind is FileKind.NIFTI and nifti_holds_nan(path, plane):

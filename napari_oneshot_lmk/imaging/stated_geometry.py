@@ -140,8 +140,14 @@ def _affine_lps(
     """
     count = reader.GetDimension()
     header = NiftiHeader.read(path) if kind is FileKind.NIFTI else None
-    if header is not None and count == 2:
-        return header.affine_lps()[:3, [0, 1, 3]], 1.0
+    if header is not None:
+        # ITK takes directions from one field and sizes from another, which need
+        # not agree, and knows two dimensions of a flat image only.
+        affine = np.zeros((3, count + 1))
+        in_space = min(count, 3)
+        affine[:, :in_space] = header.affine_lps()[:3, :in_space]
+        affine[:, count] = header.affine_lps()[:3, 3]
+        return affine, 1.0
     axes = np.zeros((max(count, 3), count + 1))
     axes[:count, :count] = np.reshape(reader.GetDirection(), (count, count))
     axes[:count, :count] *= np.array(reader.GetSpacing())
@@ -152,7 +158,6 @@ def _affine_lps(
 def _mm_in_header(path: Path, kind: FileKind) -> float | None:
     """Return the mm in the unit of a spacing; None where there is no spacing."""
     if kind not in (FileKind.NRRD, FileKind.META):
-        # ITK has turned the unit in a NIfTI header into millimetres.
         return 1.0
     with path.open("rb") as file:
         text = file.read(1 << 16).decode("latin-1").replace("\r", "")
