@@ -1,10 +1,11 @@
 """Dense gradient-orientation descriptors: an encoder without any weights.
 
-The descriptor is that of SIFT (Lowe, IJCV 60(2), 2004), computed densely and at
-five scales: the direction of the grey gradient in soft bins, pooled over cells,
-stacked over a neighbourhood of cells, and normalised. Cosine similarity of the
-square roots of normalised histograms is their Hellinger kernel (Arandjelovic and
-Zisserman, CVPR 2012), which lets no single strong edge decide alone.
+The descriptor is that of SIFT (Lowe, IJCV 60(2), 2004), computed at every cell of
+five grids: the direction of the grey gradient in soft bins, pooled over cells,
+stacked over a neighbourhood of cells, and normalised. The square roots of the
+histograms are compared (Arandjelovic and Zisserman, CVPR 2012), so that no single
+strong edge decides alone, and their mean is subtracted, so that the cosine of two
+descriptors is their correlation: unrelated places score about 0 and not 0.7.
 """
 
 from __future__ import annotations
@@ -18,14 +19,22 @@ from torch import Tensor
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid, Level
 
 STRIDES = (2, 4, 8, 16, 32)
-DIRECTIONS = 8
-REACH_CELLS = 2
-IMAGE_BLUR_CELLS = 0.7
-"""Smoothing before the gradient, in pixels of the level's half-stride image."""
+DIRECTIONS = 6
+DIRECTION_SHARPNESS = 2.5
+"""Power of the cosine to a bin's direction: bins as wide as their distance."""
+REACH_CELLS = 3
+"""A descriptor covers (2 * 3 + 1)^2 cells: 14 pixels at stride 2, 224 at 32."""
+GRADIENTS_PER_CELL = 4
+"""Gradients along a cell's side, where the input resolves as many."""
+CELL_BLUR = 0.3
+"""Overlap of the cells: standard deviation of a Gaussian, in cells."""
 
 
 class OrientationEncoder:
     """Multi-scale histograms of gradient direction.
+
+    Invariant to any gain and offset of the grey values, and to slow changes of
+    either. Not invariant to inverted grey values or to rotation.
 
     Parameters
     ----------
@@ -35,12 +44,12 @@ class OrientationEncoder:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        stacked = DIRECTIONS * (2 * REACH_CELLS + 1) ** 2
+        channels = DIRECTIONS * (2 * REACH_CELLS + 1) ** 2
         self._card = EncoderCard(
             name="orientation",
             title="Gradient orientations (no weights)",
             weights_sha256="",
-            levels=tuple(Level(f"orientation{s}", s, stacked) for s in STRIDES),
+            levels=tuple(Level(f"orientation{s}", s, channels) for s in STRIDES),
         )
 
     @property
@@ -57,42 +66,73 @@ class OrientationEncoder:
     def __call__(self, images: Tensor) -> FeaturePyramid:
         """Encode (B, 1, H, W) grey images in 0..1; H, W multiples of 32."""
         images = images.to(self._device, torch.float32)
-        maps = tuple(_descriptors(images, level.stride) for level in self._card.levels)
+        maps = tuple(stacked(root_histograms(images, stride)) for stride in STRIDES)
         return FeaturePyramid(maps, self._card.levels)
 
 
-def _descriptors(images: Tensor, stride: int) -> Tensor:
-    """Return (B, C, H / stride, W / stride) centred root histograms."""
-    half = F.avg_pool2d(images, stride // 2) if stride > 2 else images
-    directions = _directions(_blurred(half, IMAGE_BLUR_CELLS))
-    cells = F.avg_pool2d(_blurred(directions, 1.0), 2)
-    stacked = _neighbourhood(cells, REACH_CELLS)
-    roots = F.normalize(stacked, p=1.0, dim=1).sqrt()
-    return roots - roots.mean(dim=1, keepdim=True)
+def root_histograms(images: Tensor, stride: int) -> Tensor:
+    """Square roots of the direction histograms of cells.
+
+    Parameters
+    ----------
+    images : Tensor, (B, 1, H, W)
+        Grey.
+    stride : int
+        Side of a cell in pixels.
+
+    Returns
+    -------
+    Tensor, (B, DIRECTIONS, H / stride, W / stride)
+    """
+    side = min(GRADIENTS_PER_CELL, stride)
+    coarse = F.avg_pool2d(images, stride // side)
+    directions = _blurred(_directions(coarse), CELL_BLUR * side)
+    return F.avg_pool2d(directions, side).sqrt()
+
+
+def stacked(cells: Tensor) -> Tensor:
+    """Join each cell with its neighbours into one normalised descriptor.
+
+    Parameters
+    ----------
+    cells : Tensor, (B, C, h, w)
+        Root histograms.
+
+    Returns
+    -------
+    Tensor, (B, K * C, h, w)
+        K neighbours; each vector has mean 0 and length 1, or is 0 where the
+        image is flat.
+    """
+    batch, channels, height, width = cells.shape
+    side = 2 * REACH_CELLS + 1
+    padded = F.pad(cells, (REACH_CELLS,) * 4, mode="replicate")
+    # Means over the window, from one map each rather than from K * C of them.
+    mean = F.avg_pool2d(padded.mean(1, keepdim=True), side, 1)
+    variance = F.avg_pool2d(padded.square().mean(1, keepdim=True), side, 1) - mean**2
+    length = (variance.clamp_min(0) * (side * side * channels)).sqrt()
+    gain = torch.where(length > 1e-4, 1 / length.clamp_min(1e-4), 0.0)
+    # Channels last, because matching multiplies whole vectors; a row of neighbours
+    # is then one run of memory, and copying it costs little.
+    rows = padded.permute(0, 2, 3, 1).flatten(2).unfold(2, side * channels, channels)
+    descriptors = cells.new_empty(batch, height, width, side, side * channels)
+    mean, gain = mean.permute(0, 2, 3, 1), gain.permute(0, 2, 3, 1)
+    for y in range(side):
+        part = descriptors[..., y, :]
+        torch.sub(rows[:, y : y + height], mean, out=part).mul_(gain)
+    return descriptors.flatten(3).permute(0, 3, 1, 2)
 
 
 def _directions(images: Tensor) -> Tensor:
-    """Split the gradient of (B, 1, H, W) into soft direction bins."""
+    """Split the gradient of (B, 1, H, W) into DIRECTIONS soft bins."""
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
-    gradient_x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
-    gradient_y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
-    magnitude = (gradient_x**2 + gradient_y**2 + 1e-12).sqrt()
-    angles = torch.arange(DIRECTIONS, device=images.device) * (2 * math.pi / DIRECTIONS)
+    gradient_x = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
+    gradient_y = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+    magnitude = torch.hypot(gradient_x, gradient_y).clamp_min(1e-9)
+    angles = torch.arange(DIRECTIONS, device=images.device) * (math.tau / DIRECTIONS)
     cosines, sines = angles.cos()[:, None, None], angles.sin()[:, None, None]
     along = (gradient_x * cosines + gradient_y * sines).clamp_min(0)
-    # The cube makes a bin about as wide as the step between neighbouring bins.
-    return (along / magnitude) ** 3 * magnitude
-
-
-def _neighbourhood(cells: Tensor, reach: int) -> Tensor:
-    """Stack each cell's (2 reach + 1)^2 neighbours along the channels."""
-    height, width = cells.shape[-2:]
-    padded = F.pad(cells, (reach,) * 4, mode="replicate")
-    steps = range(2 * reach + 1)
-    return torch.cat(
-        [padded[..., y : y + height, x : x + width] for y in steps for x in steps],
-        dim=1,
-    )
+    return (along / magnitude) ** DIRECTION_SHARPNESS * magnitude
 
 
 def _blurred(images: Tensor, sigma: float) -> Tensor:
