@@ -22,8 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_oneshot_lmk.matching.peak import peaks
+from napari_oneshot_lmk.matching.poses import TOLERANCE, likely_poses
 
 Array = NDArray[np.float64]
+
+POSES = 3
+"""Whole-body poses to start from beside the single best peaks."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +192,9 @@ class ShapeStep:
     ) -> tuple[Array, Expectation, Tensor]:
         """Find the points that maps and shape agree on.
 
+        Starts from the best peaks and from a few whole-body poses, and keeps the
+        end with the best agreement.
+
         Parameters
         ----------
         log_maps : Tensor, (N, h, w)
@@ -206,13 +213,56 @@ class ShapeStep:
         posterior : Tensor, (N, h, w)
             Log-similarity plus shape, up to a constant per landmark.
         """
-        points = peaks(log_maps, stride)[0].cpu().numpy()
-        posterior = log_maps
-        expectation = self.expected(points)
-        for turn in range(rounds):
-            if turn:
+        starts = [_tops(log_maps, stride)]
+        poses = likely_poses(
+            log_maps, stride, self.plane_yx, self.pixel_size_yx, self.size, POSES
+        )
+        room = np.full(len(self.plane_yx), TOLERANCE * self.size / self.variation.slack)
+        for pose in poses:
+            around = Expectation(pose, room, np.ones(len(pose)))
+            starts.append(_tops(self._weighed(log_maps, around, stride), stride))
+        ends: list[tuple[float, Array, Expectation]] = []
+        for points in _distinct(starts):
+            for _ in range(rounds):
                 expectation = self.expected(points)
-            prior = self.penalty(expectation, log_maps.shape, stride)
-            posterior = log_maps + prior.to(log_maps.device)
-            points = peaks(posterior, stride)[0].cpu().numpy()
-        return points, expectation, posterior
+                points = _tops(self._weighed(log_maps, expectation, stride), stride)
+            agreement = self._agreement(log_maps, stride, points, expectation)
+            ends.append((agreement, points, expectation))
+        _, points, expectation = max(ends, key=lambda end: end[0])
+        return points, expectation, self._weighed(log_maps, expectation, stride)
+
+    def _weighed(
+        self, log_maps: Tensor, expectation: Expectation, stride: int
+    ) -> Tensor:
+        """Add to the maps the penalty of lying away from the expected places."""
+        prior = self.penalty(expectation, log_maps.shape, stride)
+        return log_maps + prior.to(log_maps.device)
+
+    def _agreement(
+        self, log_maps: Tensor, stride: int, points_yx: Array, expectation: Expectation
+    ) -> float:
+        """Sum of the maps at the points and of the log of Student's t of the shape."""
+        cells = np.rint((points_yx + 0.5) / stride - 0.5).astype(np.int64)
+        rows, columns = np.clip(cells, 0, np.array(log_maps.shape[-2:]) - 1).T
+        similar = log_maps[np.arange(len(cells)), rows, columns].sum()
+        away = (points_yx - expectation.points_yx) * self.pixel_size_yx
+        surprise = (away**2).sum(1) / expectation.sd**2
+        tail = self.variation.tail
+        fits = -tail * np.log1p(surprise / tail) - 2 * np.log(
+            expectation.sd / self.size
+        )
+        return float(similar) + float(fits.sum())
+
+
+def _tops(maps: Tensor, stride: int) -> Array:
+    """Sub-pixel peaks as an array, (N, 2), in network pixels."""
+    return np.asarray(peaks(maps, stride)[0].cpu().numpy(), dtype=np.float64)
+
+
+def _distinct(starts: list[Array]) -> list[Array]:
+    """Leave out starts that lie within half a pixel of an earlier one."""
+    kept: list[Array] = []
+    for start in starts:
+        if all(np.abs(start - other).max() > 0.5 for other in kept):
+            kept.append(start)
+    return kept
