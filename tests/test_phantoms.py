@@ -26,7 +26,7 @@ from napari_oneshot_lmk.phantoms.__main__ import main
 from napari_oneshot_lmk.phantoms.outline import drawn
 from napari_oneshot_lmk.phantoms.raster import Strokes, fill
 
-SAMPLES = range(6)
+SAMPLES = range(5)
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +60,8 @@ def test_a_filled_circle_has_its_area_its_centre_and_its_depth(centre):
     depth = 23.4 - np.hypot(rows - centre[0], columns - centre[1])
     error = np.abs(region.depth_px - depth)
     near = (np.abs(depth) > 1.5) & (np.abs(depth) < 5.0)
-    assert error[near].max() < 0.2
-    assert error[~near].max() < 0.75
+    assert error[near].max() < 0.05
+    assert error[~near].max() < 1.0
 
 
 def test_coverage_leaves_no_streaks_beside_a_contour():
@@ -167,7 +167,6 @@ OUT_OF_SKIN = [
 OUT_OF_BONE = [
     ("menton", (1, 0)),
     ("pogonion", (0, 1)),
-    ("anterior_nasal_spine", (0, 1)),
 ]
 
 

@@ -85,14 +85,14 @@ def fill(curve_yx: Points, margin: int = 3) -> Region:
 def _refine(curve_yx: Points, nearest: NDArray[np.intp], distance: Points) -> None:
     """Look along the curve for a nearer point, in place, close to the contour.
 
-    A pixel on the contour remembers one of the points that fall into it, so the
-    first answer may be a few points away from the best.
+    The first answer is the nearest *pixel* of the contour. Where that is almost
+    flat, its nearest point lies some pixels further along: step down to it.
     """
     close = np.nonzero(distance < 6.0)
-    first, pixels_yx = nearest[close], np.stack(close, axis=1)
-    best, shortest = first.copy(), distance[close]
-    for step in (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5):
-        other = (first + step) % len(curve_yx)
+    best, pixels_yx = nearest[close], np.stack(close, axis=1)
+    shortest = distance[close]
+    for step in (-8, 8, -4, 4, -2, 2, -1, 1, -2, 2, -1, 1):
+        other = (best + step) % len(curve_yx)
         apart = np.hypot(*(pixels_yx - curve_yx[other]).T)
         nearer = apart < shortest
         best[nearer], shortest[nearer] = other[nearer], apart[nearer]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_oneshot_lmk.phantoms import neck_drawing as neck
+from napari_oneshot_lmk.phantoms import plate_drawing as plate
 from napari_oneshot_lmk.phantoms import skull_drawing as draw
 from napari_oneshot_lmk.phantoms.absorption import Absorption
 from napari_oneshot_lmk.phantoms.outline import Drawing, drawn
@@ -43,11 +45,11 @@ SELLA_XY = (0.0, 0.5)
 # The drawings that hold landmarks, and the region that carries each.
 CARRIERS: tuple[tuple[Drawing, str], ...] = (
     (draw.VAULT, "vault"),
-    (draw.ORBITAL_RIM, "orbit"),
+    (plate.ORBITAL_RIM, "orbit"),
     (draw.EAR_CANAL, "ear"),
     (draw.MAXILLA, "maxilla"),
     (draw.PALATE, "maxilla"),
-    (draw.MANDIBLE, "jaw"),
+    (neck.MANDIBLE, "jaw"),
     (draw.PROFILE, "profile"),
 )
 

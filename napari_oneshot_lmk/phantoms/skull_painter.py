@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_oneshot_lmk.phantoms import neck_drawing as neck
+from napari_oneshot_lmk.phantoms import plate_drawing as plate
 from napari_oneshot_lmk.phantoms import skull_drawing as draw
 from napari_oneshot_lmk.phantoms.absorption import (
     CORTEX,
@@ -24,20 +26,20 @@ Points = NDArray[np.float64]
 # Thin plates seen edge-on: drawing, region, width in mm, optical depth, and how
 # strongly the far side's twin shows (0: in the middle, there is none).
 PLATES: tuple[tuple[Drawing, str, float, float, float], ...] = (
-    (draw.SELLA_WALL, "sella", 1.1, 0.42, 0.0),
-    (draw.ANTERIOR_CLINOID, "sella", 1.2, 0.30, 0.6),
-    (draw.CRIBRIFORM, "vault", 0.9, 0.28, 0.0),
-    (draw.ORBITAL_ROOF, "vault", 1.3, 0.34, 0.8),
-    (draw.SPHENOID_WING, "base", 1.1, 0.30, 0.8),
-    (draw.OCCIPITAL_CREST, "vault", 3.0, 0.22, 0.0),
-    (draw.ORBITAL_RIM, "orbit", 1.4, 0.50, 0.45),
-    (draw.ORBITAL_FLOOR, "orbit", 1.0, 0.30, 0.5),
-    (draw.KEY_RIDGE, "orbit", 1.5, 0.36, 0.6),
-    (draw.ZYGOMATIC_ARCH_TOP, "orbit", 1.2, 0.16, 0.7),
-    (draw.ZYGOMATIC_ARCH_LOW, "orbit", 1.4, 0.18, 0.7),
-    (draw.PTERYGOID_BACK, "maxilla", 1.1, 0.30, 0.5),
-    (draw.PTERYGOID_FRONT, "maxilla", 1.0, 0.28, 0.5),
-    (draw.FRONTAL_PROCESS, "maxilla", 2.0, 0.20, 0.0),
+    (plate.SELLA_WALL, "sella", 1.1, 0.42, 0.0),
+    (plate.ANTERIOR_CLINOID, "sella", 1.2, 0.30, 0.6),
+    (plate.CRIBRIFORM, "vault", 0.9, 0.28, 0.0),
+    (plate.ORBITAL_ROOF, "vault", 1.3, 0.34, 0.8),
+    (plate.SPHENOID_WING, "base", 1.1, 0.30, 0.8),
+    (plate.OCCIPITAL_CREST, "vault", 3.0, 0.22, 0.0),
+    (plate.ORBITAL_RIM, "orbit", 1.4, 0.50, 0.45),
+    (plate.ORBITAL_FLOOR, "orbit", 1.0, 0.30, 0.5),
+    (plate.KEY_RIDGE, "orbit", 1.5, 0.36, 0.6),
+    (plate.ZYGOMATIC_ARCH_TOP, "orbit", 1.2, 0.16, 0.7),
+    (plate.ZYGOMATIC_ARCH_LOW, "orbit", 1.4, 0.18, 0.7),
+    (plate.PTERYGOID_BACK, "maxilla", 1.1, 0.30, 0.5),
+    (plate.PTERYGOID_FRONT, "maxilla", 1.0, 0.28, 0.5),
+    (plate.FRONTAL_PROCESS, "maxilla", 2.0, 0.20, 0.0),
 )
 
 
@@ -107,9 +109,9 @@ class SkullPainter:
         self.to.solid(skin, 40.0, SOFT * 0.75)
         self.to.slab(skin, 0.12, texture=self.to.texture.broad, grain=0.5)
         for drawing, region, depth in (
-            (draw.AIRWAY, "airway", -0.42),
+            (neck.AIRWAY, "airway", -0.42),
             (draw.NASAL_CAVITY, "maxilla", -0.22),
-            (draw.TONGUE_SPACE, "airway", -0.12),
+            (neck.TONGUE_SPACE, "airway", -0.12),
         ):
             curve = self.curve(drawing, region)
             self.to.slab(curve, depth * self.rng.uniform(0.6, 1.3), soften_mm=4.0)
@@ -125,9 +127,9 @@ class SkullPainter:
         to.bone(inner, 8.0, 1.2, strength=0.35 * self.density, grain=0.0)
         to.slab(inner, 0.09, texture=texture.broad, grain=0.5, soften_mm=8)
         to.slab(inner, 0.04, texture=texture.patchy, grain=0.7, soften_mm=8)
-        for suture in (draw.CORONAL_SUTURE, draw.LAMBDOID_SUTURE):
+        for suture in (plate.CORONAL_SUTURE, plate.LAMBDOID_SUTURE):
             self._suture(suture)
-        groove = self.curve(draw.MENINGEAL_GROOVE, "vault", False)
+        groove = self.curve(plate.MENINGEAL_GROOVE, "vault", False)
         to.stroke(groove, 1.8, -0.09)
 
     def _suture(self, drawing: Drawing) -> None:
@@ -161,10 +163,10 @@ class SkullPainter:
         to.slab(canal, -0.42, soften_mm=1.2)
         to.stroke(canal, 1.0, 0.55 * self.density)
         # The base's lower border crosses the jaw's hind border at articulare.
-        mean = np.array([drawn(draw.MANDIBLE).landmarks()["articulare"]])
+        mean = np.array([drawn(neck.MANDIBLE).landmarks()["articulare"]])
         apart = self.subject.shaped(mean, "jaw") - self.subject.shaped(mean, "base")
         pull = Bump((mean[0, 0], mean[0, 1]), 7.0, (apart[0, 0], apart[0, 1]))
-        line = drawn(draw.SKULL_BASE, closed=False).dense()
+        line = drawn(plate.SKULL_BASE, closed=False).dense()
         shaped = self.subject.shaped(line, "base") + pull.displacement(line)
         to.stroke(self.pose.to_image(shaped), 1.3, 0.40 * self.density)
 
@@ -199,12 +201,12 @@ class SkullPainter:
     def _jaw(self) -> None:
         density = self.density
         for curve, radius, cortex, strength in (
-            (self.curve(draw.MANDIBLE, "jaw"), 5.5, 2.3, 1.05),
-            (self.far_curve(draw.MANDIBLE, "jaw"), 5.5, 2.0, 0.6),
-            (self.curve(draw.SYMPHYSIS, "jaw"), 7.0, 2.2, 0.9),
+            (self.curve(neck.MANDIBLE, "jaw"), 5.5, 2.3, 1.05),
+            (self.far_curve(neck.MANDIBLE, "jaw"), 5.5, 2.0, 0.6),
+            (self.curve(neck.SYMPHYSIS, "jaw"), 7.0, 2.2, 0.9),
         ):
             self.to.bone(curve, radius, cortex, strength=strength * density)
-        self.to.bone(self.curve(draw.HYOID, "profile"), 4.0, 0.8, strength=0.7)
+        self.to.bone(self.curve(neck.HYOID, "profile"), 4.0, 0.8, strength=0.7)
 
     def _teeth(self) -> None:
         for row, region, tilt in (
@@ -234,10 +236,10 @@ class SkullPainter:
             self.to.solid(crown, 1.2, METAL * self.rng.uniform(0.4, 1.0))
 
     def _spine(self) -> None:
-        for body in draw.VERTEBRAE:
+        for body in neck.VERTEBRAE:
             curve = self.curve(body, "spine")
             self.to.bone(curve, 12.0, 1.0, strength=self.density, grain=0.7)
-        for process in draw.SPINOUS:
+        for process in neck.SPINOUS:
             curve = self.curve(process, "spine")
             self.to.bone(curve, 5.0, 1.2, strength=0.9 * self.density)
 
