@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,16 @@ from napari_oneshot_lmk.output import written
 SCHEMA_VERSION = 1
 DESCRIPTION_FILE = "template.json"
 PIXELS_FILE = "image.npz"
+
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def is_template(path: str | Path) -> bool:
@@ -207,9 +218,13 @@ def _read_description(folder: Path) -> dict[str, Any]:
 
 def _read_pixels(folder: Path) -> NDArray[np.float32]:
     try:
-        with np.load(folder / PIXELS_FILE, allow_pickle=False) as arrays:
+        # numpy leaves a file open that it cannot read, unless it is ours.
+        with (
+            (folder / PIXELS_FILE).open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
             return np.asarray(arrays["pixels"], dtype=np.float32)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise TemplateError(
             f"{PIXELS_FILE} is missing or damaged", file=folder, remedy="copy it again"
         ) from error

@@ -229,9 +229,12 @@ def _landmark(
             # It was placed by us and unset in Slicer.
             record = {"name": label, "description": record["description"]}
         return landmark_from_record({"state": State.SKIPPED, **record})
-    lps_mm = np.array(position, dtype=float) * to_lps
-    if lps_mm.shape != (3,) or not np.all(np.isfinite(lps_mm)):
-        raise LandmarkError(f"the position of {label!r} is not three numbers")
+    values = np.array(position, dtype=float)
+    if values.shape != (3,) or not np.all(np.isfinite(values)):
+        raise LandmarkError(
+            f"the position of {label!r} is not three numbers", remedy="save it again"
+        )
+    lps_mm = values * to_lps
     if kept_yx is not None:
         moved_mm = np.abs(geometry.points_to_lps([kept_yx])[0] - lps_mm).max()
         if moved_mm <= _UNMOVED_MM:

@@ -80,7 +80,8 @@ def spacing_between(
     """
     spacing = []
     for px, mm in zip(points_yx.T, points_mm_yx.T, strict=True):
-        usable = np.isfinite(px) & np.isfinite(mm) & (px != 0)
+        # A millionth of a pixel says nothing of a ratio, and may vanish in it.
+        usable = np.isfinite(px) & np.isfinite(mm) & (np.abs(px) > 1e-6)
         if not usable.any():
             return None
         px, mm = px[usable], mm[usable]

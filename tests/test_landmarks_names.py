@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import pytest
+from landmark_sets import example
+
+from napari_oneshot_lmk.errors import LandmarkError
+from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.landmarks.files import write_landmarks
+from napari_oneshot_lmk.landmarks.names import (
+    ISBI19_CEPHALOGRAM,
+    NamedLandmark,
+    NamedList,
+    numbered,
+    parse_names,
+    read_names,
+    shipped_lists,
+)
+from napari_oneshot_lmk.landmarks.template import Template
+
+
+def test_the_cephalogram_list_has_its_19_names_in_order():
+    names = ISBI19_CEPHALOGRAM.names
+    assert len(names) == len(set(names)) == 19
+    assert names[:4] == ("sella", "nasion", "orbitale", "porion")
+    assert names[-1] == "articulare"
+    assert all(landmark.description for landmark in ISBI19_CEPHALOGRAM.landmarks)
+
+
+def test_numbered_names_sort_as_they_count():
+    assert numbered(3).names == ("01", "02", "03")
+    hundred = numbered(100).names
+    assert (hundred[0], hundred[-1]) == ("001", "100")
+    assert sorted(hundred) == list(hundred)
+    with pytest.raises(LandmarkError, match="names no landmark"):
+        numbered(0)
+
+
+def test_shipped_lists_are_ready_to_use():
+    titles = [named.title for named in shipped_lists()]
+    assert len(titles) == len(set(titles)) >= 2
+    assert ISBI19_CEPHALOGRAM in shipped_lists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sella\nnasion\n", [("sella", ""), ("nasion", "")]),
+        ("sella, nasion; porion", [("sella", ""), ("nasion", ""), ("porion", "")]),
+        (
+            "sella: centre: of it\n\n# note\n a b \n",
+            [("sella", "centre: of it"), ("a b", "")],
+        ),
+        ("sella\tcentre\r\nratio 1:2\tx", [("sella", "centre"), ("ratio 1:2", "x")]),
+        ("\ufeffSchädel", [("Schädel", "")]),
+        ("sella: centre, roughly", [("sella", "centre, roughly")]),
+    ],
+)
+def test_typed_and_pasted_lists(text, expected):
+    assert [(x.name, x.description) for x in parse_names(text).landmarks] == expected
+
+
+@pytest.mark.parametrize("text", ["", " \n\n", "# only a note", ",,;"])
+def test_an_empty_list_is_refused(text):
+    with pytest.raises(LandmarkError, match="names no landmark"):
+        parse_names(text)
+
+
+def test_a_name_that_stands_twice_is_refused():
+    with pytest.raises(LandmarkError, match="'sella' stands twice"):
+        parse_names("sella\nnasion\nsella")
+    with pytest.raises(LandmarkError, match="is not a landmark name"):
+        NamedList("x", (NamedLandmark(" "),))
+    with pytest.raises(LandmarkError, match="is not a landmark name"):
+        parse_names("sella\n: no name")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("names.txt", "sella: centre\nnasion\n", [("sella", "centre"), ("nasion", "")]),
+        ("names.csv", "sella,centre\nnasion,\n", [("sella", "centre"), ("nasion", "")]),
+        ("names.csv", "name;description\na;b\n", [("a", "b")]),
+        (
+            "truth.csv",
+            "image,landmark,x_px,y_px\n1,b,1,2\n1,a,1,2\n2,b,1,2\n2,c,1,2\n",
+            [("b", ""), ("a", ""), ("c", "")],
+        ),
+    ],
+)
+def test_lists_in_files(tmp_path, name, text, expected):
+    (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    named = read_names(tmp_path / name)
+    assert [(x.name, x.description) for x in named.landmarks] == expected
+    assert named.title == name.partition(".")[0]
+
+
+def test_names_of_landmark_files_and_templates(tmp_path):
+    landmarks = example()
+    for name in ("found.csv", "found.mrk.json"):
+        write_landmarks(tmp_path / name, [landmarks])
+        named = read_names(tmp_path / name)
+        assert named.names == landmarks.names
+        assert named.landmarks[0].description == "a, b"
+        assert named.title == "found"
+    pixels = [[x + y for x in range(200)] for y in range(300)]
+    image = Radiograph.from_array(pixels, (0.3, 0.2), "001.png")
+    Template.create(image, landmarks).save(tmp_path / "template")
+    assert read_names(tmp_path / "template").names == landmarks.names
+
+
+def test_files_that_hold_no_names(tmp_path):
+    for name in ("empty.txt", "empty.csv"):
+        (tmp_path / name).write_text("\n")
+        with pytest.raises(LandmarkError, match=rf"{name}: the list names no landmark"):
+            read_names(tmp_path / name)
+    (tmp_path / "image.txt").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(LandmarkError, match=r"image\.txt: cannot be read as text"):
+        read_names(tmp_path / "image.txt")
+    with pytest.raises(LandmarkError, match=r"missing\.txt: cannot be read"):
+        read_names(tmp_path / "missing.txt")
