@@ -148,3 +148,36 @@ def test_info_names_weights_that_were_found(
     (tmp_path / CACHED_FILE).write_bytes(b"x")
     result = run("info")
     assert f"weights from {tmp_path / CACHED_FILE}" in result.stdout
+
+
+def test_progress_in_a_log(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_oneshot_lmk.cli import progress
+
+    clock = iter([0.0, 0.0, 10.0, 30.0, 31.0, 40.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.counting_bar("Detecting") as advance:
+        for done in (0, 1, 2, 3, 4):
+            advance(done, 4)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["Detecting: 2 of 4, 0:30 left", "Detecting: 4 of 4, 0:40"]
+
+
+def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    from io import StringIO
+
+    from rich.console import Console
+
+    from napari_oneshot_lmk.cli import progress
+
+    screen = StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=100)
+    monkeypatch.setattr(progress, "messages", terminal)
+    with progress.download_bar("Fetching"):
+        pass
+    assert "Fetching" not in screen.getvalue()
+    with progress.counting_bar("Detecting") as advance:
+        advance(3, 4)
+    assert "3/4" in screen.getvalue()
+    assert "left" in screen.getvalue()

@@ -140,6 +140,12 @@ class Dataset:
         twins_of_seen |= {a for a, b in pairs if b in seen}
         return tuple(name for name in self.test if name in twins_of_seen)
 
+    @cached_property
+    def others(self) -> tuple[str, ...]:
+        """All images with true landmarks but the template, whatever the splits."""
+        names = (image.name for image in self.images)
+        return tuple(n for n in names if n in self.truth and n != self.template_image)
+
     @property
     def test_truth(self) -> tuple[Landmarks, ...]:
         """True landmarks of the test images."""

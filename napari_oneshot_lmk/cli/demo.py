@@ -88,7 +88,7 @@ def demo(
     for anatomy in PANELS:
         dataset = Dataset.load(sample_folder(anatomy))
         shown[anatomy] = _detected(anatomy, dataset, encoder)
-        print_report(shown[anatomy].report, title=dataset.name)
+        print_report(shown[anatomy].report, title=dataset.name, each=False)
     with written(out, overwrite=overwrite, folder=True) as unfinished:
         everything = [marks for part in shown.values() for marks in part.found]
         write_landmarks(unfinished / "found.csv", everything)
@@ -104,10 +104,12 @@ def demo(
             columns=COLUMNS,
             title=f"One annotated image each, instant detection · {encoder.card.title}",
         )
-    print_line(f"Written to {out}: found.csv, markups/*.mrk.json, overview.png and")
-    print_line("for each anatomy its template, errors and plots.")
+    print_line(
+        f"Written to {out}: found.csv, markups/*.mrk.json, overview.png, and for each "
+        "anatomy its template and the errors of each landmark."
+    )
     sample = shown["skull"]
-    image = sample.dataset.file_of(sample.dataset.test[0]).path
+    image = sample.dataset.file_of(sample.dataset.others[0]).path
     found = out / "markups" / f"{image.stem}.mrk.json"
     print_line(
         "Open napari with the same sample: "
@@ -125,16 +127,16 @@ def _detected(anatomy: str, dataset: Dataset, encoder: Encoder) -> Shown:
     images: list[Radiograph] = []
     found: list[Landmarks] = []
     with counting_bar(f"Detecting on {anatomy} images") as advance:
-        advance(0, len(dataset.test))
-        for done, name in enumerate(dataset.test, start=1):
+        advance(0, len(dataset.others))
+        for done, name in enumerate(dataset.others, start=1):
             image = read_radiograph(
                 dataset.file_of(name).path, spacing_mm_yx=dataset.spacing_mm_yx(name)
             )
             detector.set_image(image)
             found.append(replace(detector.detect(), image=name))
             images.append(image)
-            advance(done, len(dataset.test))
-    report = evaluate(found, dataset.test_truth)
+            advance(done, len(dataset.others))
+    report = evaluate(found, [dataset.truth[name] for name in dataset.others])
     return Shown(dataset, template, tuple(images), tuple(found), report)
 
 

@@ -80,8 +80,18 @@ def evaluate_files(
         say(f"Written to {out}")
 
 
-def print_report(report: Report, *, title: str = "Errors") -> None:
-    """Print the tables of a report, and what could not be matched."""
+def print_report(report: Report, *, title: str = "Errors", each: bool = True) -> None:
+    """Print the tables of a report, and what could not be matched.
+
+    Parameters
+    ----------
+    report : Report
+        What to print.
+    title : str
+        Above the first table.
+    each : bool
+        Print a second table with a row for each landmark.
+    """
     from napari_oneshot_lmk.evaluation.accuracy import sdr_keys
 
     columns = [
@@ -98,7 +108,7 @@ def print_report(report: Report, *, title: str = "Errors") -> None:
             rows.append(_cells(words, scoring.overall))
             rows.append(_interval_cells(scoring.overall_ci95))
     print_table(f"{title}, {len(report.table.images)} images", columns, rows)
-    if len(report.table.landmarks) > 1:
+    if each and len(report.table.landmarks) > 1:
         print_table(
             "Each landmark, native resolution",
             columns,

@@ -24,6 +24,8 @@ TRUE = "#FFFFFF"
 NEAR, MIDDLE, FAR = "#2FD6A0", "#F5B335", "#FF6A4D"
 NEAR_MM, FAR_MM = 2.0, 4.0
 PANEL_INCHES = 2.15
+PANEL, HEADER, HEADING, FOOTING = 0.97, 0.11, 0.16, 0.18
+"""Width of an image, its title, the picture's title and key, in panel widths."""
 
 
 @dataclass(frozen=True)
@@ -66,23 +68,34 @@ def draw_overview(
     """
     rows = -(-len(panels) // columns)
     heights = [
-        max(_aspect(p) for p in panels[r * columns : (r + 1) * columns])
+        max(_aspect(p) for p in panels[r * columns : (r + 1) * columns]) + HEADER
         for r in range(rows)
     ]
-    width = columns * PANEL_INCHES
-    figure = new_figure(width, sum(heights) * PANEL_INCHES + 0.26 * rows + 0.85)
+    # Placed by hand, in panel widths: an automatic layout leaves gaps between
+    # panels of different shape.
+    total = HEADING + sum(heights) + FOOTING
+    figure = new_figure(columns * PANEL_INCHES, total * PANEL_INCHES)
+    figure.set_layout_engine("none")
     figure.set_facecolor(GROUND)
-    figure.set_layout_engine(
-        "constrained", w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.01
-    )
-    grid = figure.add_gridspec(rows, columns, height_ratios=heights)
     for index, panel in enumerate(panels):
-        axes = figure.add_subplot(grid[index // columns, index % columns])
-        _draw_panel(axes, panel)
-    figure.suptitle(title, color=WORDS, fontsize=13, x=0.012, ha="left")
+        row, column = divmod(index, columns)
+        top = total - HEADING - sum(heights[:row]) - HEADER
+        height = _aspect(panel) * PANEL
+        left = column + (1 - PANEL) / 2
+        box = (left / columns, (top - height) / total, PANEL / columns, height / total)
+        _draw_panel(figure.add_axes(box), panel)
+    figure.text(
+        0.02 / columns,
+        1 - 0.5 * HEADING / total,
+        title,
+        color=WORDS,
+        fontsize=13,
+        va="center",
+    )
     figure.legend(
         handles=_key(),
-        loc="outside lower center",
+        loc="center",
+        bbox_to_anchor=(0.5, 0.5 * FOOTING / total),
         ncols=4,
         frameon=False,
         labelcolor=WORDS,

@@ -1,0 +1,98 @@
+"""``oneshot-lmk demo``: the main job on samples, without a network."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from cli_scene import one_sentence, point_rows, run, save_image, save_table, scene, view
+
+from napari_oneshot_lmk.landmarks.files import read_landmarks
+from napari_oneshot_lmk.landmarks.template import Template
+
+SHIFTS = {"1.png": (0, 0), "2.png": (5, -4), "3.png": (-6, 2)}
+
+
+def make_samples(home: Path) -> None:
+    for number, anatomy in enumerate(("skull", "hand")):
+        images = home / anatomy / "images"
+        images.mkdir(parents=True)
+        rows = []
+        for name, shift in SHIFTS.items():
+            save_image(images / f"{anatomy}_{name}", view(scene(number), shift))
+            rows += point_rows(f"{anatomy}_{name}", shift)
+        save_table(home / anatomy / "landmarks.csv", rows)
+        content = {
+            "name": anatomy,
+            "template": f"{anatomy}_1.png",
+            "spacing_mm": 0.5,
+            "splits": {"test": [f"{anatomy}_3.png"]},
+        }
+        (home / anatomy / "dataset.json").write_text(json.dumps(content))
+
+
+@pytest.fixture(autouse=True)
+def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ONESHOT_LMK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+    def ask_network(progress: object = None) -> None:
+        raise AssertionError("the demo asked for the network")
+
+    monkeypatch.setattr(
+        "napari_oneshot_lmk.encoders.weights.download_weights", ask_network
+    )
+
+
+def test_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    make_samples(tmp_path / "samples")
+    monkeypatch.setattr(
+        "napari_oneshot_lmk.phantoms.samples.sample_folder",
+        lambda anatomy: tmp_path / "samples" / anatomy,
+    )
+    out = tmp_path / "out" / "demo"
+    result = run("demo", "--out", out)
+    assert result.exit_code == 0, result.output
+    # every image but the template, whatever the splits
+    expected = {f"{a}_{n}.png" for a in ("skull", "hand") for n in (2, 3)}
+    found = read_landmarks(out / "found.csv")
+    assert {landmarks.image for landmarks in found} == expected
+    markups = {path.name for path in (out / "markups").iterdir()}
+    assert markups == {f"{Path(name).stem}.mrk.json" for name in expected}
+    assert (out / "overview.png").stat().st_size > 10_000
+    for anatomy in ("skull", "hand"):
+        summary = json.loads((out / anatomy / "summary.json").read_text())
+        assert summary["native"]["n"] == 6
+        assert summary["native"]["mre_mm"] < 1.5
+        assert len(Template.load(out / anatomy / "template").landmarks) == 3
+    encoder = found[0].provenance.encoder
+    assert f"({encoder})" in result.stdout
+    assert "The weights of VGG19" in result.stdout
+    assert "MRE" in result.stdout
+    last = result.stdout.strip().splitlines()[-1]
+    assert last.startswith("Open napari with the same sample: ")
+    command, image, marks = shlex.split(last.partition(": ")[2])[-3:]
+    assert command.endswith("napari")
+    assert Path(image).exists()
+    assert Path(marks).exists()
+
+    again = run("demo", "--out", out)
+    assert again.exit_code == 2
+    assert "--overwrite" in one_sentence(again)
+    assert run("demo", "--out", out, "--overwrite").exit_code == 0
+
+
+def test_demo_on_the_shipped_skulls(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("napari_oneshot_lmk.cli.demo.PANELS", {"skull": 6})
+    result = run("demo", "--out", tmp_path / "demo")
+    assert result.exit_code == 0, result.output
+    summary = json.loads((tmp_path / "demo" / "skull" / "summary.json").read_text())
+    # The shipped encoder's level on samples that grey patches fail on.
+    assert summary["images"] >= 10
+    assert summary["native"]["median_mm"] < 2
+    assert summary["native"]["sdr_percent"]["4.0"] > 75
+    assert summary["scores"]["auc_4mm"] > 0.6
