@@ -54,3 +54,19 @@ def annotation_layer_of(viewer: Any, target: ImageTarget) -> Any | None:
         ):
             return layer
     return None
+
+
+def can_be_clicked_in(layer: Any, target: ImageTarget) -> bool:
+    """Say whether a points layer can serve to annotate a picture as it is.
+
+    It must be one of ours, without scores, and lie on the picture with the same
+    transform; a stack's picture gets a layer of its own.
+    """
+    ours = points.is_ours(layer.metadata) and "score" not in layer.features
+    image = target.layer
+    if not ours or layer.ndim != image.ndim or image.ndim != 2:
+        return False
+    corners = np.vstack([np.zeros(2), np.diag(target.shape_yx)])
+    return all(
+        np.allclose(layer.data_to_world(c), image.data_to_world(c)) for c in corners
+    )

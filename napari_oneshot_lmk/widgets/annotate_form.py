@@ -63,6 +63,7 @@ class AnnotateForm(QWidget):
         row = QHBoxLayout()
         row.addWidget(QLabel(words.LIST))
         self.list_title = QLabel(words.NO_LIST)
+        self.list_title.setWordWrap(True)
         row.addWidget(self.list_title, 1)
         row.addWidget(list_button)
         layout.addLayout(row)
@@ -129,9 +130,8 @@ class AnnotateForm(QWidget):
         """
         annotation = session.annotation
         names = annotation.landmarks.names
-        self.list_title.setText(
-            annotation.title or (words.OWN_LIST if names else words.NO_LIST)
-        )
+        own_list = words.OWN_LIST.format(count=len(names)) if names else words.NO_LIST
+        self.list_title.setText(annotation.title or own_list)
         self._show_prompt(session, placing, started)
         self._show_reasons(session, placing)
         colours = landmark_colours(names)

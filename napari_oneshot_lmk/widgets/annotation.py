@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.names import shipped_lists
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,8 +51,20 @@ class Annotation:
         return cls(Landmarks(points, image), names.title, first)
 
     @classmethod
-    def adopt(cls, landmarks: Landmarks, title: str = "") -> Annotation:
-        """Go on with landmarks that a file or a layer already holds."""
+    def adopt(cls, landmarks: Landmarks) -> Annotation:
+        """Go on with landmarks that a file or a layer already holds.
+
+        Where they are those of a list that comes along, its title and what it
+        says about each landmark come, too.
+        """
+        title = ""
+        for names in shipped_lists():
+            if names.names == landmarks.names:
+                title = names.title
+                landmarks = landmarks.with_points(
+                    replace(p, description=p.description or n.description)
+                    for p, n in zip(landmarks, names.landmarks, strict=True)
+                )
         whole = cls(landmarks, title)
         return replace(whole, current=whole.next_open(""))
 

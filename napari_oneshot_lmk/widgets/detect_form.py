@@ -15,11 +15,11 @@ from napari_oneshot_lmk.widgets import words
 from napari_oneshot_lmk.widgets.colours import css, score_colours
 from napari_oneshot_lmk.widgets.parts import (
     DIM,
-    NOTE,
     WARN,
     Button,
     LandmarkTable,
     Line,
+    Note,
     Row,
 )
 
@@ -52,7 +52,7 @@ class DetectForm(QWidget):
         self.encoder = Line(words.ENCODER_LATER, DIM)
         row.addWidget(self.encoder, 1)
         layout.addLayout(row)
-        self.note = Line("", NOTE)
+        self.note = Note()
         layout.addWidget(self.note)
         self.here = Button(words.DETECT_HERE, words.DETECT_TIP)
         self.everywhere = Button(words.DETECT_ALL.format(count=0), words.DETECT_ALL_TIP)
@@ -107,11 +107,11 @@ class DetectForm(QWidget):
         """Show what makes the features, and where."""
         if card is None:
             self.encoder.say(words.ENCODER_LATER, DIM)
-            self.note.say("")
+            self.note.warn("")
             return
         device = {"cpu": "CPU", "cuda": "GPU", "cuda:0": "GPU"}.get(device, device)
         self.encoder.say(words.ENCODER_LOADED.format(title=card.title, device=device))
-        self.note.say(card.note, NOTE)
+        self.note.warn(card.note)
 
     def show_found(self, found: Landmarks | None) -> None:
         """List the landmarks that were found on the picture."""
@@ -144,13 +144,23 @@ class DetectForm(QWidget):
         self.why.say(f"{shown[:1].upper()}{shown[1:]}." if shown else "", DIM)
 
     def show_busy(self, text: str, done: int = 0, total: int = 0) -> None:
-        """Show what runs and how far it is; an empty text ends it."""
-        self.progress.setVisible(bool(text))
+        """Show what runs and how far it is; an empty text ends it.
+
+        Without a total there is no bar: an animated one makes the whole window,
+        canvas included, be drawn again and again, which costs the detection its
+        processor where there is no graphics card.
+        """
+        self.progress.setVisible(bool(text) and total > 0)
         self.cancel.setVisible(bool(text))
         if text:
             self.progress.setMaximum(total)
             self.progress.setValue(done)
             self.message.say(f"{text}…")
+
+    def show_cancelling(self, cancelling: bool) -> None:
+        """Show that a cancelled run still has to finish its image."""
+        self.cancel.setText(words.CANCELLING if cancelling else words.CANCEL)
+        self.cancel.setEnabled(not cancelling)
 
     def complain(self, text: str) -> None:
         """Show what went wrong."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import EncoderCard
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.widgets.layers import Picture
+    from napari_oneshot_lmk.widgets.picture import Picture
     from napari_oneshot_lmk.widgets.settings import Preferences
     from napari_oneshot_lmk.widgets.warm import MakesDetectors, Progress
 

@@ -72,7 +72,7 @@ class ImageHeader(QWidget):
         self.only_this.setChecked(True)
         self.spacing = QLineEdit()
         self.spacing.setToolTip(words.SPACING_TIP)
-        self.spacing.setMaximumWidth(110)
+        self.spacing.setMaximumWidth(140)
         self.spacing.editingFinished.connect(self._on_spacing)
         self.spacing_note = QLabel()
         grid.addWidget(QLabel(words.IMAGE), 0, 0)
@@ -219,7 +219,7 @@ class ImageHeader(QWidget):
 
 def spacing_text(mm_yx: tuple[float, float]) -> str:
     """Write a spacing as the field takes it."""
-    rows, columns = (f"{value:.6g}" for value in mm_yx)
+    rows, columns = (f"{value:.4g}" for value in mm_yx)
     return rows if rows == columns else f"{rows} x {columns}"
 
 

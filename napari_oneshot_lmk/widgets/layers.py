@@ -7,6 +7,7 @@ Only the public interface of napari is used.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,8 @@ import numpy as np
 
 from napari_oneshot_lmk.errors import GeometryError, ImageError
 from napari_oneshot_lmk.geometry import Geometry, checked_spacing
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.widgets import words
+from napari_oneshot_lmk.widgets.picture import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -24,11 +25,9 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from numpy.typing import ArrayLike, NDArray
 
-# ITU-R BT.601, what image libraries mean by "convert to grey".
 Key = tuple["Hashable", tuple[int, ...]]
 """A layer's identity, and the position of a slice in it."""
 
-LUMA_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 """What a points layer must share with its image to lie on it."""
@@ -52,49 +51,6 @@ class Spacing:
     mm_yx: tuple[float, float] | None = None
     assumed: bool = False
     problem: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """Pixels on their way from a layer to a radiograph.
-
-    Parameters
-    ----------
-    pixels : array_like, (H, W) or (H, W, 3 or 4)
-        As the layer holds them, perhaps not loaded yet.
-    rgb : bool
-        Whether the last axis holds colours.
-    geometry : Geometry
-        Where the pixels lie.
-    name : str
-        Name of the image for tables.
-    path : Path, optional
-        The file that it came from.
-    """
-
-    pixels: Any
-    rgb: bool
-    geometry: Geometry
-    name: str
-    path: Path | None = None
-
-    def radiograph(self) -> Radiograph:
-        """Load the pixels and turn them into grey ones; for any thread.
-
-        Raises
-        ------
-        ImageError
-            If the picture is empty, without contrast, or not made of numbers.
-        """
-        pixels = np.asarray(self.pixels)
-        if np.iscomplexobj(pixels):
-            raise ImageError(words.COMPLEX_IMAGE, file=self.name)
-        if self.rgb:
-            # An alpha channel says nothing about the anatomy.
-            pixels = pixels[..., :3].astype(np.float32) @ LUMA_RGB
-        # A copy: the user may paint on the layer while the image is worked on.
-        grey = np.array(pixels, dtype=np.float32)
-        return Radiograph(grey, self.geometry, self.name, self.path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +171,14 @@ def target_of(layer: Image, viewer: Any) -> ImageTarget:
     here = np.asarray(layer.world_to_data(dims.point))[: layer.ndim - 2]
     index = np.clip(np.round(here).astype(int), 0, np.array(shape) - 1)
     return ImageTarget(layer, tuple(int(i) for i in index))
+
+
+def slice_of_name(image_name: str) -> tuple[str, tuple[int, ...]]:
+    """Split a picture's name into that of its image and the slice, if any."""
+    match = re.fullmatch(r"(.*) \[(\d+(?: \d+)*)\]", image_name)
+    if match is None:
+        return image_name, ()
+    return match[1], tuple(int(number) for number in match[2].split())
 
 
 def spacing_of(layer: Layer) -> Spacing:

@@ -18,6 +18,8 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
 )
 
+from napari_oneshot_lmk.widgets import words
+
 WARN = "#ff7a70"
 NOTE = "#e8b34b"
 DIM = "#9aa0a8"
@@ -72,6 +74,27 @@ class Line(QLabel):
         # Without a parent, showing it would open a window.
         if not text or self.parentWidget() is not None:
             self.setVisible(bool(text))
+
+
+class Note(Line):
+    """A warning of which only the first part shows until it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        self.linkActivated.connect(self._unfold)
+        self._whole = ""
+
+    def warn(self, text: str) -> None:
+        """Show a warning; up to its first colon it must make sense alone."""
+        if text == self._whole:
+            return
+        self._whole = text
+        short, colon, _ = text.partition(": ")
+        self.say(words.NOTE_MORE.format(short=short) if colon else text, NOTE)
+
+    def _unfold(self, _: str) -> None:
+        self.say(self._whole, NOTE)
 
 
 @dataclass(frozen=True)

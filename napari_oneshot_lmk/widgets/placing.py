@@ -16,18 +16,16 @@ import numpy as np
 from napari_oneshot_lmk.widgets import points, words
 from napari_oneshot_lmk.widgets.colours import landmark_colours
 from napari_oneshot_lmk.widgets.layers import transform_of
+from napari_oneshot_lmk.widgets.point_drag import PointDrag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.layers import Points
 
+    from napari_oneshot_lmk.landmarks.landmark import Landmarks
     from napari_oneshot_lmk.widgets.layers import ImageTarget
     from napari_oneshot_lmk.widgets.session import Session
-
-
-DRAG_FROM_PX = 5
-"""Canvas pixels from which a press and a move are a drag; napari's own limit."""
 
 
 class PlacingLayer:
@@ -45,6 +43,9 @@ class PlacingLayer:
         Diameter of the points in pixels.
     tell : callable
         Shows the user one sentence.
+    layer : Points, optional
+        Go on in this layer, which lies on the picture and was made as
+        ``annotation_look`` says; a new one when not given.
     """
 
     def __init__(
@@ -54,33 +55,39 @@ class PlacingLayer:
         target: ImageTarget,
         size: float,
         tell: Callable[[str], None],
+        layer: Points | None = None,
     ) -> None:
         self._viewer = viewer
         self._session = session
         self.target = target
         self._tell = tell
         self._drawing = False
-        self._dragged = False
+        self._drag = PointDrag(self._may_drag, self._on_dragged)
         landmarks = session.annotation.landmarks
-        placed = landmarks.placed
-        look = points.annotation_look(
-            landmarks,
-            target.to_layer(points.placed_yx(landmarks)),
-            [p.name for p in placed],
-            size,
-        )
-        self.layer: Points = viewer.add_points(
-            **look,
-            name=words.ANNOTATION_LAYER.format(image=target.image_name),
-            ndim=target.layer.ndim,
-            **transform_of(target.layer),
-        )
+        name = words.ANNOTATION_LAYER.format(image=target.image_name)
+        self.layer = self._new(landmarks, size, name) if layer is None else layer
+        self.layer.name = name
         self.layer.events.data.connect(self._on_data)
         self.layer.events.features.connect(self._on_features)
-        self.layer.mouse_drag_callbacks.append(self._on_drag)
+        self.layer.mouse_drag_callbacks.append(self._drag)
         session.events.annotation.connect(self.draw)
         self._names: tuple[str, ...] = landmarks.names
         self.draw()
+
+    def _new(self, landmarks: Landmarks, size: float, name: str) -> Points:
+        look = points.annotation_look(
+            landmarks,
+            self.target.to_layer(points.placed_yx(landmarks)),
+            [p.name for p in landmarks.placed],
+            size,
+        )
+        layer: Points = self._viewer.add_points(
+            **look,
+            name=name,
+            ndim=self.target.layer.ndim,
+            **transform_of(self.target.layer),
+        )
+        return layer
 
     @property
     def alive(self) -> bool:
@@ -103,8 +110,8 @@ class PlacingLayer:
         self._session.events.annotation.disconnect(self.draw, missing_ok=True)
         self.layer.events.data.disconnect(self._on_data)
         self.layer.events.features.disconnect(self._on_features)
-        if self._on_drag in self.layer.mouse_drag_callbacks:
-            self.layer.mouse_drag_callbacks.remove(self._on_drag)
+        if self._drag in self.layer.mouse_drag_callbacks:
+            self.layer.mouse_drag_callbacks.remove(self._drag)
 
     # -- session -> layer ----------------------------------------------------------
 
@@ -149,7 +156,7 @@ class PlacingLayer:
         if self._drawing or not self._is_mine():
             return
         action = str(getattr(event.action, "value", event.action))
-        if action == "added" and self._dragged:
+        if action == "added" and self._drag.moved:
             # The drag ended where it began, and napari took it for a click, too.
             self.draw()
         elif action == "added":
@@ -200,41 +207,15 @@ class PlacingLayer:
         else:
             self._session.edit(annotation)
 
-    def _on_drag(self, layer: Any, event: Any) -> Iterator[None]:
-        """Let a point be dragged while clicks place: napari's add mode cannot."""
-        self._dragged = False
-        if self.layer.mode != "add" or not self._is_mine() or event.button != 1:
-            return
-        row = self.layer.get_value(
-            event.position,
-            view_direction=event.view_direction,
-            dims_displayed=event.dims_displayed,
-            world=True,
-        )
-        if row is None:
-            return
-        name = str(self.layer.features["label"].iloc[row])
-        pressed_at = np.array(event.pos, dtype=float)
-        grip = np.asarray(self.layer.data[row]) - self._in_data(event)
-        self.layer.mouse_pan = False
-        yield
-        while event.type == "mouse_move":
-            # Nearer than this, napari takes the press for a click that places.
-            far = np.linalg.norm(np.array(event.pos) - pressed_at) >= DRAG_FROM_PX
-            self._dragged = self._dragged or bool(far)
-            if self._dragged:
-                data = np.array(self.layer.data)
-                data[row] = self._in_data(event) + grip
-                with self._quietly():
-                    self.layer.data = data
-            yield
-        self.layer.mouse_pan = True
-        if self._dragged:
+    def _may_drag(self) -> bool:
+        return self.layer.mode == "add" and self._is_mine()
+
+    def _on_dragged(self, name: str, data: np.ndarray, ended: bool) -> None:
+        with self._quietly():
+            self.layer.data = data
+        if ended:
             self._take_over()
             self._tell(words.MOVED.format(name=name))
-
-    def _in_data(self, event: Any) -> np.ndarray:
-        return np.asarray(self.layer.world_to_data(event.position))
 
     # -- inside --------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.widgets.layers import ImageTarget
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
@@ -69,65 +70,62 @@ def _is_our_header(start: str) -> bool:
     return set(CSV_HEADER) <= set(columns)
 
 
-def _open_image(landmarks: Landmarks, images: int) -> Any | None:
-    """Find the open image layer that landmarks belong to."""
+def _open_image(landmarks: Landmarks, images: int) -> ImageTarget | None:
+    """Find the open picture that landmarks belong to."""
     import napari
     from napari.layers import Image
+
+    from napari_oneshot_lmk.widgets.layers import ImageTarget, slice_of_name
 
     viewer = napari.current_viewer()
     if viewer is None:
         return None
     layers = [layer for layer in viewer.layers if isinstance(layer, Image)]
-    wanted = landmarks.image
-    names = [(layer, _names(layer)) for layer in layers]
-    for matches in (
-        [la for la, own in names if wanted in own],
-        [la for la, own in names if Path(wanted).name in own],
-        [la for la, own in names if Path(wanted).stem in {Path(n).stem for n in own}],
-    ):
-        if wanted and matches:
-            return matches[-1]
+    wanted, index = slice_of_name(landmarks.image)
+    fitting = [la for la in layers if la.ndim - 2 == len(index) or not index]
+    for key in (lambda n: n, lambda n: Path(n).name, lambda n: Path(n).stem):
+        for layer in reversed(fitting):
+            if wanted and key(wanted) in {key(name) for name in _names(layer)}:
+                return ImageTarget(layer, index or (0,) * (layer.ndim - 2))
     # Slicer's own files do not say what image they are about.
-    if not wanted and images == 1 and len(layers) == 1:
-        return layers[0]
+    if not wanted and images == 1 and len(layers) == 1 and layers[0].ndim == 2:
+        return ImageTarget(layers[0])
     return None
 
 
 def _names(layer: Any) -> set[str]:
+    """Return what an image is called: its file, and its layer."""
     source = layer.source.path
     return {layer.name} | ({Path(source).name} if source else set())
 
 
 def _as_layer(
-    landmarks: Landmarks, image: Any, path: Path, visible: bool
+    landmarks: Landmarks, target: ImageTarget | None, path: Path, visible: bool
 ) -> LayerTuple:
-    import numpy as np
-
     from napari_oneshot_lmk.widgets import points, words
     from napari_oneshot_lmk.widgets.layers import transform_of
 
     geometry = landmarks.geometry
-    data = np.array([p.position_yx for p in landmarks.placed], dtype=float)
-    if image is not None:
-        data = np.hstack([np.zeros((len(data), image.ndim - 2)), data])
-        transform = transform_of(image)
-        shape = image.data.shape[:2] if image.rgb else image.data.shape[-2:]
-    else:
-        transform = {}
-        shape = (1 + data.max(axis=0)).astype(int)
-    if geometry is not None:
+    data = points.placed_yx(landmarks)
+    transform: dict[str, Any] = {}
+    # Without an image, as large as the points reach.
+    rows, columns = data.max(axis=0)
+    shape = int(rows) + 1, int(columns) + 1
+    if target is not None:
+        data = target.to_layer(data)
+        transform, shape = transform_of(target.layer), target.shape_yx
+    elif geometry is not None:
         shape = geometry.image_shape_yx
-        if image is None and geometry.spacing_mm_yx is not None:
+        if geometry.spacing_mm_yx is not None:
             transform = {"scale": geometry.spacing_mm_yx, "units": ("mm", "mm")}
-    size = points.point_size((int(shape[-2]), int(shape[-1])))
-    detected = any(p.score is not None for p in landmarks)
-    if detected:
+    size = points.point_size(shape)
+    if any(p.score is not None for p in landmarks):
         look = points.found_look(landmarks, data, size)
         title = words.FOUND_LAYER
     else:
         labels = [p.name for p in landmarks.placed]
         look = points.annotation_look(landmarks, data, labels, size)
         title = words.ANNOTATION_LAYER
-    data = look.pop("data")
     name = title.format(image=landmarks.image or path.name)
+    data = look.pop("data")
     return data, {**look, **transform, "name": name, "visible": visible}, "points"

@@ -124,8 +124,7 @@ class Session:
         """Past and future of the picture's annotation."""
         if self.target is None:
             return History(self.annotation)
-        fresh = History(Annotation())
-        return self._histories.setdefault(self.target.key, fresh)
+        return self._histories.setdefault(self.target.key, History(Annotation()))
 
     def edit(self, annotation: Annotation) -> None:
         """Change the landmarks; the step can be undone."""
@@ -241,8 +240,8 @@ def session_of(viewer: Any) -> Session:
     if session is None:
         session = _SESSIONS[key] = Session()
 
-        # The viewer holds this function and the function holds the session:
-        # the template survives closed docks, and goes with the viewer.
+        # The viewer holds this function, and this function the session: the
+        # template survives closed docks, and goes with the viewer.
         def forget(event: Any, session: Session = session) -> None:
             if hasattr(event.value, "unique_id"):
                 session.forget(event.value)

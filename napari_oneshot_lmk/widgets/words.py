@@ -27,7 +27,6 @@ OTHER_AXES = "the viewer shows other axes than its rows and columns"
 SHOW_LAST_AXES = (
     "bring the last two axes to the front (axis order below the layer list)"
 )
-COMPLEX_IMAGE = "the image holds complex numbers"
 
 SPACING = "Spacing"
 SPACING_TIP = (
@@ -49,7 +48,7 @@ SPACING_BAD = "not a spacing: type millimetres, for example 0.1"
 # -- annotate ----------------------------------------------------------------------
 LIST = "Landmarks"
 NO_LIST = "no list yet"
-OWN_LIST = "own list"
+OWN_LIST = "{count} landmarks"
 LIST_FROM_LAYER = "From a points layer"
 CHOOSE_LIST = "Choose…"
 CHOOSE_LIST_TIP = "The names to place, in their order. Points of the same name stay."
@@ -124,7 +123,7 @@ ANNOTATION_LAYER = "landmarks – {image}"
 ALL_DECIDED = "Every landmark is decided. Pick a row to place one again."
 OUTSIDE = "{name} would lie outside the image."
 MOVED = "{name} moved."
-SAMPLE_LANDMARKS = "template landmarks – {image}"
+SAMPLE_LANDMARKS = "template – {image}"
 
 USE_TEMPLATE = "Use as template"
 UPDATE_TEMPLATE = "Update template"
@@ -158,6 +157,7 @@ TEMPLATE_LINES = "<b>{name}</b><br>{placed} landmarks<br>{spacing}"
 TEMPLATE_SPACING = "{rows:.3g} × {columns:.3g} mm"
 ENCODER = "Encoder"
 ENCODER_LATER = "loads with the first detection"
+NOTE_MORE = "{short}. <a href='more'>More…</a>"
 ENCODER_LOADED = "{title} on {device}"
 DETECT_HERE = "Detect on this image"
 DETECT_SLICE = "Detect on this slice ({number} of {count})"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_oneshot_lmk.widgets import shortcuts
-from napari_oneshot_lmk.widgets.adopt import landmarks_on
+from napari_oneshot_lmk.widgets.adopt import can_be_clicked_in, landmarks_on
 from napari_oneshot_lmk.widgets.annotation import Annotation
 from napari_oneshot_lmk.widgets.autosave import Autosave
 from napari_oneshot_lmk.widgets.placing import PlacingLayer
@@ -69,8 +69,14 @@ class Workbench:
         placing = self.placing
         return placing is not None and placing.active and placing.layer.mode == "add"
 
-    def place(self) -> None:
-        """Let clicks on the canvas place landmarks."""
+    def place(self, layer: Any = None) -> None:
+        """Let clicks on the canvas place landmarks.
+
+        Parameters
+        ----------
+        layer : Points, optional
+            Use this one where the picture has none to click in yet.
+        """
         target = self.session.target
         if target is None or not len(self.session.annotation.landmarks):
             return
@@ -81,7 +87,7 @@ class Workbench:
                 earlier.release()
             size = point_size(target.shape_yx, preferences().point_size_percent)
             placing = PlacingLayer(
-                self._viewer, self.session, target, size, self.told.emit
+                self._viewer, self.session, target, size, self.told.emit, layer
             )
             shortcuts.bind(placing.layer, self.actions)
             self._placing[target.key] = placing
@@ -98,13 +104,15 @@ class Workbench:
         target = self.session.target
         if target is not None:
             landmarks = landmarks_on(target, layer)
-            layer.visible = False
-            self.go_on(landmarks)
+            usable = self.placing is None and can_be_clicked_in(layer, target)
+            if not usable:
+                layer.visible = False
+            self.go_on(landmarks, layer if usable else None)
 
-    def go_on(self, landmarks: Landmarks) -> None:
+    def go_on(self, landmarks: Landmarks, layer: Any = None) -> None:
         """Go on with landmarks that were made before."""
         self.session.edit(Annotation.adopt(landmarks))
-        self.place()
+        self.place(layer)
 
     def pick(self, name: str) -> None:
         """Make a landmark the one that the next click places."""

@@ -1,0 +1,85 @@
+"""Draw the pictures of the documentation: real windows on the sample data.
+
+Run it where there is a display, or under ``xvfb-run -a``::
+
+    python scripts/screenshots.py [--out docs/images]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import napari
+from qtpy.QtCore import QEventLoop, QTimer
+
+ROOT = Path(__file__).resolve().parent.parent
+PLUGIN = "napari-oneshot-lmk"
+WINDOW = (1280, 860)
+PLACED = 7
+"""Landmarks that are placed in the picture of annotating."""
+DETECTION_LIMIT_MS = 300_000
+
+
+def main() -> None:
+    """Draw all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    out: Path = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(*WINDOW)
+    viewer.open_sample(PLUGIN, "skull")
+    title = "One-shot landmarks"
+    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, title)
+    annotating(viewer, dock, out / "annotate.png")
+    detecting(viewer, dock, out / "detect.png")
+    viewer.close()
+
+
+def annotating(viewer: Any, dock: Any, path: Path) -> None:
+    """Show an annotation under way, then finish it and use it as the template."""
+    annotate = dock.steps["Annotate"]
+    target = dock.session.target
+    annotate.form.offer.take.click()
+    whole = dock.session.annotation
+    names = whole.landmarks.names
+    later = whole.clear(names[PLACED:]).go_to(names[PLACED])
+    dock.session.edit(later)
+    settle(viewer)
+    viewer.window.screenshot(path, canvas_only=False, flash=False)
+    dock.session.undo()
+    annotate.form.use_template.click()
+    assert dock.session.template_key == target.key, annotate.form.message.text()
+
+
+def detecting(viewer: Any, dock: Any, path: Path) -> None:
+    """Detect on another image of the sample."""
+    detect = dock.steps["Detect"]
+    dock.tabs.setCurrentWidget(detect)
+    header = dock.header
+    header.chooser.setCurrentIndex(0)
+    header.chooser.activated.emit(0)
+    done = QEventLoop()
+    detect.finished.connect(done.quit)
+    QTimer.singleShot(DETECTION_LIMIT_MS, lambda: done.exit(1))
+    detect.form.here.click()
+    if done.exec():
+        raise SystemExit(f"no answer: {detect.form.message.text()}")
+    settle(viewer)
+    viewer.window.screenshot(path, canvas_only=False, flash=False)
+
+
+def settle(viewer: Any, milliseconds: int = 1500) -> None:
+    """Let the window draw what has changed."""
+    viewer.fit_to_view()
+    # Names stand right of their points: leave them room.
+    viewer.scene.camera.zoom *= 0.85
+    loop = QEventLoop()
+    QTimer.singleShot(milliseconds, loop.quit)
+    loop.exec()
+
+
+if __name__ == "__main__":
+    main()

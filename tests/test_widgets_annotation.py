@@ -1,0 +1,151 @@
+"""One image's annotation and its history, without a window."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_oneshot_lmk.errors import LandmarkError
+from napari_oneshot_lmk.landmarks.landmark import Landmarks, State
+from napari_oneshot_lmk.landmarks.names import ISBI19_CEPHALOGRAM, parse_names
+from napari_oneshot_lmk.widgets.annotation import Annotation
+from napari_oneshot_lmk.widgets.history import DEPTH, History
+
+ABCD = parse_names("a: first\nb\nc\nd")
+
+
+def test_it_goes_through_the_list_and_then_waits() -> None:
+    here = Annotation.begin(ABCD, "film.png")
+    for number, name in enumerate("abcd"):
+        assert here.current == name
+        assert here.done == number
+        here = here.place_current((number, 2.0 * number))
+    assert here.current == ""
+    assert here.done == 4
+    assert here.landmarks.image == "film.png"
+    assert here.landmarks["a"].description == "first"
+
+
+def test_what_was_skipped_is_not_offered_again_but_can_be_gone_to() -> None:
+    here = Annotation.begin(ABCD).skip()
+    assert here.landmarks["a"].state is State.SKIPPED
+    assert not here.is_open("a")
+    for number in range(3):
+        here = here.place_current((number, number))
+    assert here.current == ""
+    here = here.go_to("a").place_current((9, 9))
+    assert here.landmarks["a"].position_yx == (9, 9)
+    assert here.passed_over == frozenset()
+
+
+def test_skipping_keeps_a_position_and_takes_back_an_absence() -> None:
+    here = Annotation.begin(ABCD).place_current((1, 1)).go_to("a").skip()
+    assert here.landmarks["a"].position_yx == (1, 1)
+    here = here.mark_absent()
+    assert here.landmarks["b"].state is State.ABSENT
+    here = here.go_to("b").skip()
+    assert here.landmarks["b"].state is State.SKIPPED
+    assert not here.is_open("b")
+
+
+def test_absent_drops_the_position_and_placing_takes_it_back() -> None:
+    here = Annotation.begin(ABCD).place_current((1, 1)).go_to("a").mark_absent()
+    assert here.landmarks["a"].state is State.ABSENT
+    assert here.current == "b"
+    assert here.place("a", (2, 2)).landmarks["a"].state is State.PLACED
+
+
+def test_next_and_previous_go_round_the_end() -> None:
+    here = Annotation.begin(ABCD)
+    assert here.step(-1).current == "d"
+    assert here.step(1).step(1).current == "c"
+    assert here.go_to("d").step(1).current == "a"
+
+
+def test_clearing_makes_the_first_one_current() -> None:
+    here = Annotation.begin(ABCD)
+    for number in range(4):
+        here = here.place_current((number, number))
+    here = here.clear(["c", "b", "unknown"])
+    assert here.current == "c"
+    assert [p.name for p in here.landmarks.placed] == ["a", "d"]
+
+
+def test_another_list_keeps_points_of_the_same_name() -> None:
+    here = Annotation.begin(ABCD).place_current((1, 1)).place_current((2, 2))
+    other, lost = here.follow(parse_names("b: second\ne"))
+    assert lost == ("a",)
+    assert other.landmarks.names == ("b", "e")
+    assert other.landmarks["b"].position_yx == (2, 2)
+    assert other.landmarks["b"].description == "second"
+    assert other.current == "e"
+
+
+def test_landmarks_of_a_known_list_get_its_title_and_descriptions() -> None:
+    names = ISBI19_CEPHALOGRAM.names
+    known = Annotation.adopt(Landmarks.from_positions(dict.fromkeys(names, (1, 1))))
+    assert known.title == ISBI19_CEPHALOGRAM.title
+    assert known.landmarks["menton"].description
+    assert known.current == ""
+    other = Annotation.adopt(Landmarks.from_positions({"mine": (1, 1)}))
+    assert other.title == ""
+
+
+def test_a_landmark_that_is_not_in_the_list_is_refused() -> None:
+    with pytest.raises((LandmarkError, KeyError)):
+        Annotation.begin(ABCD).place("z", (1, 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            ["place", "skip", "absent", "next", "previous", "clear", "undo", "redo"]
+        ),
+        max_size=40,
+    )
+)
+def test_any_sequence_of_edits_can_be_taken_back(steps: list[str]) -> None:
+    history = History(Annotation.begin(ABCD))
+    start = history.value
+    for number, step in enumerate(steps):
+        here = history.value
+        if step == "place" and here.current:
+            history.record(here.place_current((number, number)))
+        elif step == "skip":
+            history.record(here.skip())
+        elif step == "absent":
+            history.record(here.mark_absent())
+        elif step == "clear":
+            history.record(here.clear([here.current]))
+        elif step in ("next", "previous"):
+            history.replace(here.step(1 if step == "next" else -1))
+        elif step == "undo":
+            history.undo()
+        elif step == "redo":
+            history.redo()
+        # Whatever happened, every landmark is there, and the next one is known.
+        assert history.value.landmarks.names == start.landmarks.names
+        assert history.value.current in ("", *start.landmarks.names)
+    end = history.value
+    undone = 0
+    while history.can_undo:
+        history.undo()
+        undone += 1
+    assert history.value.landmarks == start.landmarks
+    for _ in range(undone):
+        history.redo()
+    assert history.value == end
+
+
+def test_the_history_forgets_what_is_very_old_only() -> None:
+    history = History(0)
+    for number in range(1, DEPTH + 10):
+        history.record(number)
+    taken_back = 0
+    while history.can_undo:
+        history.undo()
+        taken_back += 1
+    assert taken_back == DEPTH
+    assert history.value == 9

@@ -1,0 +1,263 @@
+"""Reader, writer, autosave and samples, through napari as a user meets them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as imageio
+import napari
+import numpy as np
+import pytest
+from napari.layers import Image
+from npe2 import PluginManager, PluginManifest
+from widget_scene import textured
+
+import napari_oneshot_lmk
+from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError
+from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.widgets import points
+from napari_oneshot_lmk.widgets.layers import ImageTarget
+from napari_oneshot_lmk.widgets.readers import get_reader
+from napari_oneshot_lmk.widgets.sidecar import Sidecar
+
+PLUGIN = "napari-oneshot-lmk"
+MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
+POINTS = {"a": (10.25, 20.5), "b": (30.0, 40.75)}
+
+
+@pytest.fixture
+def plugin(npe2pm: PluginManager) -> PluginManager:
+    """napari with its own readers and this plugin, and no other."""
+    npe2pm.register(PluginManifest.from_distribution("napari"))
+    npe2pm.register(PluginManifest.from_file(MANIFEST))
+    return npe2pm
+
+
+def landmarks(image: str = "film.png", spacing: float | None = 0.5) -> Landmarks:
+    geometry = Geometry((60, 50)).with_spacing(spacing)
+    made = Landmarks.from_positions(POINTS, image, geometry)
+    return made.with_landmark(Landmark("c", None, State.ABSENT, description="gone"))
+
+
+# -- the reader ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".mrk.json"])
+def test_our_files_open_as_points(
+    make_napari_viewer_proxy: Any, plugin: Any, tmp_path: Path, suffix: str
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    path = tmp_path / f"found{suffix}"
+    write_landmarks(path, [landmarks()])
+    (layer,) = viewer.open(path, plugin=PLUGIN)
+    assert np.allclose(layer.data, list(POINTS.values()))
+    assert list(layer.features["label"]) == list(POINTS)
+    # No image is open, so it lies in millimetres.
+    assert np.allclose(layer.scale, 0.5)
+    assert [str(unit) for unit in layer.units] == ["millimeter", "millimeter"]
+    attributes = {"features": layer.features, "metadata": layer.metadata}
+    read = points.from_layer(layer.data, attributes)
+    assert read["c"].state is State.ABSENT
+    assert read["c"].description == "gone"
+    assert read.image == "film.png"
+
+
+def test_points_are_put_onto_their_open_image(
+    make_napari_viewer_proxy: Any, plugin: Any, tmp_path: Path
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    film = viewer.add_image(textured((60, 50)), name="film", translate=(5, 6))
+    viewer.add_image(textured((60, 50)), name="another")
+    write_landmarks(tmp_path / "found.csv", [landmarks(), landmarks("other.png")])
+    (layer,) = viewer.open(tmp_path / "found.csv", plugin=PLUGIN)
+    assert np.array_equal(layer.translate, film.translate)
+    assert np.array_equal(layer.scale, film.scale)
+    assert layer.units == film.units
+
+
+def test_points_of_a_slice_are_put_into_their_stack(
+    make_napari_viewer_proxy: Any, plugin: Any, tmp_path: Path
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(np.stack([textured((60, 50))] * 4), name="stack")
+    write_landmarks(tmp_path / "found.csv", [landmarks("stack [2]")])
+    (layer,) = viewer.open(tmp_path / "found.csv", plugin=PLUGIN)
+    assert layer.data[:, 0].tolist() == [2, 2]
+
+
+def test_a_table_of_many_images_gives_one_layer_each(
+    make_napari_viewer_proxy: Any, plugin: Any, tmp_path: Path
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    write_landmarks(tmp_path / "found.csv", [landmarks(f"{n}.png") for n in range(3)])
+    layers = viewer.open(tmp_path / "found.csv", plugin=PLUGIN)
+    assert [layer.visible for layer in layers] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("other.csv", "index,axis-0,axis-1\n0,1,2\n"),
+        ("empty.csv", ""),
+        ("binary.csv", "\udcff\udcfe"),
+        ("other.mrk.json", '{"markups": []}'),
+        ("film.png", "image,landmark,x_px,y_px"),
+    ],
+)
+def test_files_of_others_are_left_alone(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert get_reader(str(path)) is None
+    assert get_reader(str(tmp_path / "not there.csv")) is None
+    assert get_reader(str(tmp_path)) is None
+    assert get_reader([str(path)]) is None
+
+
+def test_a_byte_order_mark_and_other_columns_do_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "found.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + b"y_px,image,landmark,x_px,more\n1,f,a,2,3\n")
+    reader = get_reader(str(path))
+    assert reader is not None
+    ((data, _, kind),) = reader(str(path))
+    assert data.tolist() == [[1, 2]]
+    assert kind == "points"
+
+
+def test_a_damaged_file_of_ours_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "found.csv"
+    path.write_text("image,landmark,x_px,y_px\nf,a,two,1\n")
+    reader = get_reader(str(path))
+    assert reader is not None
+    with pytest.raises(LandmarkError, match=r"found\.csv"):
+        reader(str(path))
+
+
+# -- the writer ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".mrk.json"])
+def test_a_layer_is_saved_and_opened_again_without_loss(
+    make_napari_viewer_proxy: Any, plugin: Any, tmp_path: Path, suffix: str
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    whole = landmarks()
+    look = points.annotation_look(
+        whole, points.placed_yx(whole), list(POINTS), size=2.0
+    )
+    layer = viewer.add_points(**look, name="marks", scale=(0.5, 0.5), units="mm")
+    path = tmp_path / f"saved{suffix}"
+    assert layer.save(str(path), plugin=PLUGIN) == [str(path)]
+    assert read_landmarks(path) == (whole,)
+    (again,) = viewer.open(path, plugin=PLUGIN)
+    assert np.allclose(again.data, layer.data)
+    assert again.metadata == layer.metadata
+
+
+def test_several_layers_go_into_one_table(
+    make_napari_viewer_proxy: Any, plugin: Any, tmp_path: Path
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    for name in ("one.png", "two.png"):
+        whole = landmarks(name)
+        look = points.annotation_look(whole, points.placed_yx(whole), list(POINTS), 2)
+        viewer.add_points(**look, name=name)
+    path = tmp_path / "both.csv"
+    assert viewer.layers.save(str(path), plugin=PLUGIN) == [str(path)]
+    assert [la.image for la in read_landmarks(path)] == ["one.png", "two.png"]
+
+
+def test_slicer_needs_millimetres(
+    make_napari_viewer_proxy: Any, plugin: Any, tmp_path: Path
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    layer = viewer.add_points([(1, 2)], name="plain")
+    with pytest.raises(OneshotError, match="spacing"):
+        layer.save(str(tmp_path / "saved.mrk.json"), plugin=PLUGIN)
+    assert list(tmp_path.iterdir()) == []
+    layer.save(str(tmp_path / "saved.csv"), plugin=PLUGIN)
+    assert read_landmarks(tmp_path / "saved.csv")[0]["01"].position_yx == (1, 2)
+
+
+# -- autosave -------------------------------------------------------------------------
+
+
+def opened(path: Path) -> ImageTarget:
+    """Open a layer from a file, as napari does."""
+    pixels = (50 * textured((60, 50)) + 128).astype(np.uint8)
+    imageio.imwrite(path, pixels)
+    (layer,) = napari.components.ViewerModel().open(path, plugin="napari")
+    return ImageTarget(layer)
+
+
+def test_the_sidecar_lies_beside_the_image(plugin: Any, tmp_path: Path) -> None:
+    target = opened(tmp_path / "film.png")
+    sidecar = Sidecar.of(target, True, tmp_path / "elsewhere")
+    assert sidecar.path == tmp_path / "film.png.landmarks.csv"
+    assert sidecar.offer() is None
+    sidecar.save(landmarks())
+    # This session's own file is no news to it; another session is offered it.
+    assert sidecar.offer() is None
+    assert Sidecar.of(target, True, tmp_path / "elsewhere").offer() == landmarks()
+
+
+def test_images_without_a_folder_go_by_their_content(
+    plugin: Any, tmp_path: Path
+) -> None:
+    one = ImageTarget(Image(textured(seed=1), name="img/1"))
+    two = ImageTarget(Image(textured(seed=2), name="img/1"))
+    paths = [Sidecar.of(t, True, tmp_path / "x").path for t in (one, one, two)]
+    assert paths[0] == paths[1] != paths[2]
+    assert all(path.parent == tmp_path / "x" for path in paths)
+    assert all("/" not in path.name for path in paths)
+    beside = opened(tmp_path / "film.png")
+    assert Sidecar.of(beside, False, tmp_path / "x").path.parent == tmp_path / "x"
+
+
+def test_a_file_that_somebody_else_left_is_never_overwritten(tmp_path: Path) -> None:
+    old, new = landmarks(), landmarks(spacing=0.25)
+    path = tmp_path / "film.png.landmarks.csv"
+    for number in range(3):
+        write_landmarks(path, [old], overwrite=True)
+        Sidecar(path).save(new)
+        assert read_landmarks(path) == (new,)
+        kept = sorted(p.name for p in tmp_path.glob("*previous*"))
+        assert len(kept) == number + 1
+    assert all(read_landmarks(p) == (old,) for p in tmp_path.glob("*previous*"))
+    # What was accepted is one's own.
+    sidecar = Sidecar(path)
+    sidecar.accept()
+    sidecar.save(old)
+    assert read_landmarks(path) == (old,)
+    assert len(list(tmp_path.glob("*previous*"))) == 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be made read-only so")
+def test_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OutputError):
+        Sidecar(tmp_path / "file" / "film.landmarks.csv").save(landmarks())
+
+
+# -- samples --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("key", "count"), [("skull", 19), ("hand", 37)])
+def test_a_sample_opens_with_its_template(
+    make_napari_viewer_proxy: Any, plugin: Any, key: str, count: int
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    layers = viewer.open_sample(PLUGIN, key)
+    images, marks = layers[:-1], layers[-1]
+    assert len(images) >= 2
+    assert [layer.visible for layer in images] == [False] * (len(images) - 1) + [True]
+    assert len(marks.data) == count
+    template = images[-1]
+    assert np.array_equal(marks.scale, template.scale)
+    assert [str(unit) for unit in template.units] == ["millimeter", "millimeter"]
+    assert 0.05 < template.scale[0] < 1
+    inside = (marks.data >= 0) & (marks.data < template.data.shape)
+    assert inside.all()

@@ -1,0 +1,318 @@
+"""The state that docks share, and docks that come and go, in a real viewer."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QFileDialog
+from widget_scene import FakeDetectors, textured
+
+from napari_oneshot_lmk.errors import GeometryError, TemplateError, UsageError
+from napari_oneshot_lmk.landmarks.names import ISBI19_CEPHALOGRAM, parse_names
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.widgets.annotate import AnnotateWidget
+from napari_oneshot_lmk.widgets.detect import DetectWidget
+from napari_oneshot_lmk.widgets.dock import STEPS, OneshotDock
+from napari_oneshot_lmk.widgets.layers import ImageTarget
+from napari_oneshot_lmk.widgets.lists import NamesDialog
+from napari_oneshot_lmk.widgets.session import Session, session_of
+
+
+def test_docks_of_a_viewer_share_a_session(make_napari_viewer_proxy: Any) -> None:
+    viewer = make_napari_viewer_proxy()
+    film = viewer.add_image(textured(), name="film")
+    annotate, detect = AnnotateWidget(viewer), DetectWidget(viewer)
+    assert annotate.session is detect.session is session_of(viewer)
+    assert annotate.bench is AnnotateWidget(viewer).bench
+    assert annotate.session.target.layer == film
+    annotate.follow_list(parse_names("a,b"))
+    annotate.place()
+    viewer.layers.selection.active.add((10, 10))
+    annotate.form.use_template.click()
+    assert detect.form.here.isEnabled()
+    assert "1 landmarks" in detect.form.template.text()
+    assert not annotate.form.use_template.isEnabled()
+    assert annotate.form.use_template.text() == "Template in use"
+    viewer.layers.selection.active.add((20, 10))
+    assert annotate.form.use_template.text() == "Update template"
+
+
+def test_a_closed_dock_loses_nothing(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(textured(), name="film")
+    dock = OneshotDock(viewer)
+    assert list(dock.steps) == [step.title for step in STEPS]
+    inner = viewer.window.add_dock_widget(dock)
+    annotate = dock.steps["Annotate"]
+    annotate.follow_list(parse_names("a,b,c"))
+    annotate.place()
+    viewer.layers[-1].add((10, 10))
+    annotate.form.use_template.click()
+    template = dock.session.template
+    gone = weakref.ref(dock)
+    viewer.window.remove_dock_widget(inner)
+    dock.deleteLater()
+    del dock, annotate, inner
+    qtbot.wait(50)
+    gc.collect()
+    assert gone() is None
+    # The layer goes on working, and what it gets is still saved.
+    viewer.layers[-1].add((20, 10))
+    viewer.add_image(textured(seed=3), name="next")
+    again = OneshotDock(viewer)
+    assert again.session.template is template
+    viewer.layers.selection.active = viewer.layers["film"]
+    assert again.steps["Annotate"].form.progress.format() == "2 of 3"
+
+
+def test_each_image_has_its_own_annotation(make_napari_viewer_proxy: Any) -> None:
+    viewer = make_napari_viewer_proxy()
+    one = viewer.add_image(textured(seed=1), name="one")
+    two = viewer.add_image(textured(seed=2), name="two")
+    dock = AnnotateWidget(viewer)
+    assert dock.session.target.layer == two
+    dock.follow_list(parse_names("a,b"))
+    dock.place()
+    viewer.layers.selection.active.add((10, 10))
+    viewer.layers.selection.active = one
+    assert len(dock.session.annotation.landmarks) == 0
+    dock.follow_list(parse_names("a,b"))
+    dock.place()
+    viewer.layers.selection.active.add((50, 60))
+    viewer.layers.selection.active = two
+    assert dock.session.annotation.landmarks["a"].position_yx == (10, 10)
+    assert viewer.layers["landmarks – two"].data.tolist() == [[10, 10]]
+    assert viewer.layers["landmarks – one"].data.tolist() == [[50, 60]]
+    # A removed image takes its annotation along; the other stays.
+    viewer.layers.remove(one)
+    assert dock.session.annotation.landmarks["a"].position_yx == (10, 10)
+    viewer.layers.remove(two)
+    assert dock.session.target is None
+    assert dock.form.prompt.text() == "Open an image to annotate it."
+
+
+def test_earlier_work_is_offered_and_continued(make_napari_viewer_proxy: Any) -> None:
+    pixels = textured(seed=11)
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(pixels, name="film")
+    dock = AnnotateWidget(viewer)
+    dock.follow_list(ISBI19_CEPHALOGRAM)
+    dock.place()
+    for number in range(17):
+        viewer.layers[-1].add((10 + number, 20))
+    before = dock.session.landmarks()
+
+    again = make_napari_viewer_proxy()
+    again.add_image(pixels, name="film")
+    dock = AnnotateWidget(again)
+    assert not dock.form.offer.isHidden()
+    assert "17 of 19" in dock.form.offer.text.text()
+    dock.form.offer.take.click()
+    assert dock.form.offer.isHidden()
+    assert dock.session.landmarks().points == before.points
+    assert dock.form.list_title.text() == ISBI19_CEPHALOGRAM.title
+    assert dock.session.annotation.current == before.names[17]
+    assert len(again.layers[-1].data) == 17
+    sidecar = dock.bench.autosave.sidecar.path
+    again.layers[-1].add((40, 20))
+    assert not list(sidecar.parent.glob("*previous*"))
+
+
+def test_starting_afresh_keeps_the_earlier_file(make_napari_viewer_proxy: Any) -> None:
+    pixels = textured(seed=12)
+    for number in range(2):
+        viewer = make_napari_viewer_proxy()
+        viewer.add_image(pixels, name="film")
+        dock = AnnotateWidget(viewer)
+        if number:
+            dock.form.offer.leave.click()
+            assert dock.form.offer.isHidden()
+            viewer.add_points([(1, 1)])
+            assert dock.form.offer.isHidden()
+        dock.follow_list(parse_names("a,b"))
+        dock.place()
+        viewer.layers[-1].add((10 + number, 20))
+    sidecar = dock.bench.autosave.sidecar.path
+    assert len(list(sidecar.parent.glob(f"{sidecar.name.split('.')[0]}*"))) == 2
+
+
+def test_a_points_layer_becomes_a_template(make_napari_viewer_proxy: Any) -> None:
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(textured(seed=13), name="film", scale=(0.5, 0.5), units="mm")
+    marks = viewer.add_points(
+        [(5, 10), (20, 30)], features={"label": ["a", "b"]}, units="mm", name="marks"
+    )
+    dock = AnnotateWidget(viewer)
+    dock.adopt(marks)
+    assert not marks.visible
+    dock.form.use_template.click()
+    template = dock.session.template
+    assert template.landmarks["b"].position_yx == (40, 60)
+    assert template.image.geometry.spacing_mm_yx == (0.5, 0.5)
+
+
+def test_the_spacing_field(make_napari_viewer_proxy: Any) -> None:
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(textured(seed=14), name="film")
+    dock = AnnotateWidget(viewer)
+    header = dock.header
+    assert header.spacing_note.text() == "spacing unknown"
+    for wrong in ("abc", "0", "-1", "1000", "nan"):
+        header.spacing.setText(wrong)
+        header.spacing.editingFinished.emit()
+        assert header.spacing_note.text().startswith("not a spacing")
+        assert dock.session.spacing.mm_yx is None
+    header.spacing.setText("0.1 x 0.12")
+    header.spacing.editingFinished.emit()
+    assert dock.session.spacing.mm_yx == (0.1, 0.12)
+    assert header.spacing_note.text() == ""
+    dock.follow_list(parse_names("a"))
+    dock.place()
+    viewer.layers[-1].add((10, 10))
+    geometry = dock.session.make_template().image.geometry
+    assert geometry.spacing_mm_yx == (0.1, 0.12)
+    header.spacing.setText("")
+    header.spacing.editingFinished.emit()
+    assert dock.session.spacing.mm_yx is None
+    viewer.add_image(textured(seed=15), name="other", scale=(0.2, 0.2))
+    viewer.layers.selection.active = viewer.layers["other"]
+    assert header.spacing.text() == "0.2"
+    assert header.spacing_note.text() == "no unit: taken as mm"
+
+
+def test_the_header_follows_the_viewer(make_napari_viewer_proxy: Any) -> None:
+    viewer = make_napari_viewer_proxy()
+    dock = OneshotDock(viewer)
+    header = dock.header
+    assert "Open Sample" in header.size.text()
+    one = viewer.add_image(textured((60, 50)), name="one")
+    assert header.chooser.currentText() == "one"
+    assert header.size.text() == "60 × 50 px"
+    stack = viewer.add_image(np.stack([textured()] * 5), name="stack")
+    assert header.size.text() == "240 × 200 px · slice 3 of 5"
+    viewer.dims.set_current_step(0, 4)
+    assert header.size.text() == "240 × 200 px · slice 5 of 5"
+    stack.name = "renamed"
+    assert header.chooser.currentText() == "renamed"
+    viewer.dims.ndisplay = 3
+    assert "3-D" in header.size.text()
+    assert dock.session.target is None
+    viewer.dims.ndisplay = 2
+    assert dock.session.target == ImageTarget(stack, (4,))
+    # Choosing an image here hides the others, and their landmarks.
+    header.chooser.activated.emit(0)
+    assert dock.session.target.layer == one
+    assert one.visible
+    assert not stack.visible
+
+
+def test_another_list_says_what_it_drops(make_napari_viewer_proxy: Any) -> None:
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(textured(seed=16), name="film")
+    dock = AnnotateWidget(viewer)
+    dock.follow_list(parse_names("a,b"))
+    dock.place()
+    viewer.layers[-1].add((10, 10))
+    dock.follow_list(parse_names("b,c"))
+    assert "a is not in this list" in dock.form.message.text()
+    assert len(viewer.layers[-1].data) == 0
+    dock.session.undo()
+    assert viewer.layers[-1].data.tolist() == [[10, 10]]
+
+
+def test_names_are_typed_or_read(
+    qtbot: Any, make_napari_viewer_proxy: Any, tmp_path: Path
+) -> None:
+    dialog = NamesDialog()
+    qtbot.addWidget(dialog)
+    ok = dialog.buttons.button(dialog.buttons.StandardButton.Ok)
+    assert not ok.isEnabled()
+    dialog.text.setPlainText("a\na")
+    assert not ok.isEnabled()
+    assert "twice" in dialog.problem.text()
+    dialog.text.setPlainText("a: first\nb")
+    assert ok.isEnabled()
+    assert dialog.names.names == ("a", "b")
+
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(textured(seed=17), name="film")
+    dock = AnnotateWidget(viewer)
+    (tmp_path / "names.txt").write_text("x\ny\n")
+    dock.lists.choose_file(tmp_path / "names.txt")
+    assert dock.session.annotation.landmarks.names == ("x", "y")
+    dock.lists.choose_file(tmp_path / "missing.txt")
+    assert "missing.txt" in dock.form.message.text()
+
+
+def test_template_and_landmarks_are_saved(
+    make_napari_viewer_proxy: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(textured(seed=18), name="film")
+    dock = AnnotateWidget(viewer)
+    assert dock.form.save_template.toolTip() == "Place at least one landmark first."
+    dock.follow_list(parse_names("a,b"))
+    dock.place()
+    viewer.layers[-1].add((10, 10))
+    target = tmp_path / "film.template"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))
+    for _ in range(2):
+        dock.form.save_template.click()
+        assert str(target) in dock.form.message.text()
+    assert Template.load(target).landmarks["a"].position_yx == (10, 10)
+    # Markups need millimetres; the message says so and nothing is written.
+    markups = str(tmp_path / "film.mrk.json")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (markups, ""))
+    dock.form.save_landmarks.click()
+    assert "spacing" in dock.form.message.text()
+    assert not Path(markups).exists()
+    # A folder of something else is not replaced.
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.txt").write_text("years of work")
+    precious = str(tmp_path / "thesis")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (precious, ""))
+    dock.form.save_template.click()
+    assert (tmp_path / "thesis" / "chapter1.txt").read_text() == "years of work"
+    assert "thesis" in dock.form.message.text()
+
+
+def test_a_session_without_a_picture_refuses_in_words() -> None:
+    session = Session()
+    with pytest.raises(UsageError, match="no image"):
+        session.use_as_template()
+    with pytest.raises(UsageError, match="no image"):
+        session.set_spacing(0.1)
+    assert session.why_no_template == "no image is open"
+
+
+def test_a_template_needs_content(make_napari_viewer_proxy: Any) -> None:
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(np.zeros((50, 50)), name="blank")
+    dock = AnnotateWidget(viewer)
+    dock.follow_list(parse_names("a,b"))
+    dock.place()
+    viewer.layers[-1].add((10, 10))
+    dock.form.use_template.click()
+    assert "same value" in dock.form.message.text()
+    assert dock.session.template is None
+
+
+def test_an_absurd_spacing_is_refused(make_napari_viewer_proxy: Any) -> None:
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(textured(seed=19))
+    session = AnnotateWidget(viewer).session
+    with pytest.raises(GeometryError):
+        session.set_spacing((0.1, -0.1))
+    with pytest.raises(TemplateError):
+        session.make_template()
+
+
+def test_the_dock_takes_an_injected_detector(make_napari_viewer_proxy: Any) -> None:
+    viewer = make_napari_viewer_proxy()
+    fake = FakeDetectors()
+    assert DetectWidget(viewer, make_detector=fake).run._make is fake
