@@ -230,3 +230,25 @@ def test_four_dimensions_are_refused(tmp_path):
     nibabel.save(image, tmp_path / "image.nii")
     with pytest.raises(ImageError, match=r"4 dimensions \(4 x 5 x 6 x 7\)"):
         read_radiograph(tmp_path / "image.nii", slice_index=0)
+
+
+# -- as a reader of MONAI ---------------------------------------------------------
+
+
+def test_monai_gets_the_same_plane_in_its_own_coordinates(tmp_path):
+    from monai.transforms import LoadImage
+
+    from napari_oneshot_lmk.imaging.simpleitk_reader import SimpleITKReader
+
+    path = write_itk(tmp_path / "image.mha", PIXELS, (0.2, 0.3))
+    reader = SimpleITKReader()
+    loaded = LoadImage()(path, reader=reader)
+    np.testing.assert_array_equal(loaded.numpy(), PIXELS)
+    # Array axes are (row, column): rows run to posterior, columns to left.
+    ras = loaded.affine.numpy() @ [10, 20, 0, 1]
+    np.testing.assert_allclose(ras[:3], [-20 * 0.2, -10 * 0.3, 0])
+    assert tuple(loaded.meta["spacing_mm_yx"]) == (0.3, 0.2)
+    assert loaded.meta["spatial_shape"].tolist() == [ROWS, COLUMNS]
+    assert reader.verify_suffix(["a.MHA", "b.nii.gz"])
+    assert reader.verify_suffix("IM000001")
+    assert not reader.verify_suffix("notes.txt")
