@@ -75,7 +75,9 @@ def likely_poses(
 
 def _candidates(log_maps: Tensor, stride: int) -> Array:
     """(N, K, 2) local maxima of each map, highest first, in network pixels."""
-    highest_around = F.max_pool2d(log_maps[None], 9, stride=1, padding=4)[0]
+    # A square maximum is two maxima along lines, at a fourth of the cost.
+    in_columns = F.max_pool2d(log_maps[None], (9, 1), stride=1, padding=(4, 0))
+    highest_around = F.max_pool2d(in_columns, (1, 9), stride=1, padding=(0, 4))[0]
     lowest = log_maps.amin((1, 2), keepdim=True) - 1
     tops = torch.where(log_maps == highest_around, log_maps, lowest)
     cells = tops.flatten(1).topk(min(CANDIDATES, tops[0].numel())).indices.cpu()
