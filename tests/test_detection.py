@@ -9,7 +9,7 @@ import torch
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.many import detect_many
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
-from napari_oneshot_lmk.errors import ImageError
+from napari_oneshot_lmk.errors import ImageError, LandmarkError
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.imaging.sources import ImageFile
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
@@ -162,3 +162,9 @@ def test_a_batch_can_be_stopped(encoder, template):
     files = [ImageFile(Path("never.png"), "never.png")]
     detector = Detector.instant(template, encoder=encoder)
     assert list(detect_many(detector, files, should_stop=lambda: True)) == []
+
+
+@pytest.mark.parametrize("field", ["score", "shape_residual_mm"])
+def test_a_landmark_refuses_what_is_not_a_number(field):
+    with pytest.raises(LandmarkError, match="finite"):
+        Landmark("sella", (1.0, 2.0), **{field: float("nan")})

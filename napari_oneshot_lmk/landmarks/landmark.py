@@ -73,6 +73,13 @@ class Landmark:
                     "not two finite numbers"
                 )
             object.__setattr__(self, "position_yx", position)
+        for what in ("score", "shape_residual_mm"):
+            number = getattr(self, what)
+            if number is not None and not np.isfinite(number):
+                raise LandmarkError(
+                    f"landmark {self.name!r} has the {what} {number}, which is not a "
+                    "finite number"
+                )
 
 
 @dataclass(frozen=True)
