@@ -1,0 +1,108 @@
+"""From a click to a file: the whole way, in a real window, with the real detector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from npe2 import PluginManifest
+from qtpy.QtCore import Qt
+from widget_scene import click, press_key
+
+import napari_oneshot_lmk
+from napari_oneshot_lmk.benchmark.dataset import Dataset
+from napari_oneshot_lmk.landmarks.files import read_landmarks
+from napari_oneshot_lmk.landmarks.names import NamedLandmark, NamedList
+from napari_oneshot_lmk.phantoms.samples import sample_folder
+from napari_oneshot_lmk.widgets.points import METADATA, from_layer
+
+PLUGIN = "napari-oneshot-lmk"
+MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
+
+
+@pytest.mark.parametrize("anatomy", ["skull"])
+def test_annotate_detect_compare_save_and_open_again(
+    make_napari_viewer_proxy: Any,
+    npe2pm: Any,
+    qtbot: Any,
+    tmp_path: Path,
+    anatomy: str,
+) -> None:
+    npe2pm.register(PluginManifest.from_file(MANIFEST))
+    truth = Dataset.load(sample_folder(anatomy)).truth
+    viewer = make_napari_viewer_proxy(show=True)
+    viewer.window.resize(1400, 1000)
+    marks = viewer.open_sample(PLUGIN, anatomy)[-1]
+    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "One-shot landmarks")
+    annotate, detect = dock.steps["Annotate"], dock.steps["Detect"]
+    viewer.layers.remove(marks)
+    qtbot.wait(200)
+
+    # Annotate the template with the mouse, all but one that is "not there".
+    film = dock.session.target.layer
+    known = truth[film.name]
+    names = tuple(NamedLandmark(point.name) for point in known)
+    annotate.follow_list(NamedList("the sample's", names))
+    annotate.form.start.click()
+    missing = known.names[4]
+    for point in known:
+        if point.name == missing:
+            press_key(viewer, Qt.Key.Key_X)
+        else:
+            click(viewer, film, point.position_yx)
+    made = dock.session.annotation.landmarks
+    assert len(made.placed) == len(known) - 1
+    pixel = 1 / (viewer.scene.camera.zoom * film.scale[0])
+    for point in made.placed:
+        assert point.position_yx == pytest.approx(
+            known[point.name].position_yx, abs=pixel
+        )
+    annotate.form.use_template.click()
+
+    # Detect on the next image of the sample.
+    dock.tabs.setCurrentWidget(detect)
+    dock.header.chooser.activated.emit(0)
+    other = dock.session.target
+    assert other.layer.visible
+    assert not film.visible
+    with qtbot.waitSignal(detect.finished, timeout=240_000):
+        detect.form.here.click()
+    layer = viewer.layers[f"found – {other.image_name}"]
+    found = dock.session.found[other.key]
+    assert "no weights" in detect.form.encoder.text() or detect.form.note.text()
+    assert len(layer.data) == len(found.placed) >= len(known) - 1
+    errors = found.geometry.distances_mm(
+        [found[p.name].position_yx for p in made.placed],
+        [truth[other.image_name][p.name].position_yx for p in made.placed],
+    )
+    assert np.median(errors) < 4.0, errors
+    # Far better than putting the template's points onto the other image.
+    unmoved = found.geometry.distances_mm(
+        [known[p.name].position_yx for p in made.placed],
+        [truth[other.image_name][p.name].position_yx for p in made.placed],
+    )
+    assert np.median(errors) < np.median(unmoved) / 2
+
+    # Save as napari saves, and open the files again.
+    for suffix in (".csv", ".mrk.json"):
+        path = tmp_path / f"found{suffix}"
+        layer.save(str(path), plugin=PLUGIN)
+        (read,) = read_landmarks(path)
+        assert read.names == found.names
+        assert np.allclose(read.positions_yx, found.positions_yx, equal_nan=True)
+        assert read.image == other.image_name
+        (again,) = viewer.open(path, plugin=PLUGIN)
+        assert np.allclose(again.data, layer.data)
+        assert np.array_equal(again.scale, layer.scale)
+        assert again.metadata[METADATA]["image"] == other.image_name
+        assert np.allclose(again.border_color, layer.border_color)
+        attributes = {"features": again.features, "metadata": again.metadata}
+        assert from_layer(again.data, attributes).points == found.points
+        viewer.layers.remove(again)
+
+    # The second click needs no encoder to be loaded, and gives the same answer.
+    with qtbot.waitSignal(detect.finished, timeout=120_000):
+        detect.form.here.click()
+    assert dock.session.found[other.key].points == found.points
