@@ -97,6 +97,7 @@ def benchmark_folder(
 
 def print_rows(title: str, rows: list[dict[str, Any]]) -> None:
     """Print the rows of a benchmark's table."""
+    from napari_oneshot_lmk.benchmark.run import WITHOUT
     from napari_oneshot_lmk.evaluation.accuracy import sdr_keys
 
     columns = ["method", "scoring", "images", "MRE ± SD mm", "median mm"]
@@ -104,7 +105,7 @@ def print_rows(title: str, rows: list[dict[str, Any]]) -> None:
     cells = [
         [
             row["method"],
-            row["scoring"].replace("_", " "),
+            row["scoring"].replace(WITHOUT, "*"),
             str(row["images"]),
             f"{row['mre_mm']:.2f} ± {row['sd_mm']:.2f}",
             f"{row['median_mm']:.2f}",
@@ -114,6 +115,8 @@ def print_rows(title: str, rows: list[dict[str, Any]]) -> None:
         if row["n"]
     ]
     print_table(title, columns, cells)
+    if any(row["scoring"].endswith(WITHOUT) for row in rows):
+        print_line("* without test images that show the radiograph of a training image")
     encoders = dict.fromkeys(
         f"{row['method']}: {row['encoder'] or 'none'}" for row in rows
     )
