@@ -15,6 +15,8 @@ import setup_env
 import system_libraries
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QLabel
 
 import napari_oneshot_lmk
 
@@ -77,6 +79,16 @@ def test_base_brings_neither_napari_nor_qt() -> None:
 def test_extra_all_brings_napari_with_one_binding() -> None:
     assert "napari" in ALL
     assert len(ALL & QT_BINDINGS) == 1
+
+
+def test_qt_binding_counts_its_references_to_none(qtbot: QtBot) -> None:
+    # PySide6 6.12.0 on Python 3.11 loses one a call, and napari ends in minutes.
+    label = QLabel()
+    qtbot.addWidget(label)
+    before = sys.getrefcount(None)
+    for _ in range(1000):
+        label.setText("x")
+    assert sys.getrefcount(None) > before - 100
 
 
 def test_napari_finds_manifest_and_hub_finds_plugin() -> None:
