@@ -16,7 +16,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 
 ROOT = Path(__file__).resolve().parent.parent
 PLUGIN = "napari-oneshot-lmk"
-WINDOW = (1280, 860)
+WINDOW = (1500, 940)
 PLACED = 7
 """Landmarks that are placed in the picture of annotating."""
 DETECTION_LIMIT_MS = 300_000
@@ -26,7 +26,8 @@ def main() -> None:
     """Draw all pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
-    out: Path = parser.parse_args().out
+    arguments = parser.parse_args()
+    out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*WINDOW)
@@ -75,7 +76,7 @@ def settle(viewer: Any, milliseconds: int = 1500) -> None:
     """Let the window draw what has changed."""
     viewer.fit_to_view()
     # Names stand right of their points: leave them room.
-    viewer.scene.camera.zoom *= 0.85
+    viewer.scene.camera.zoom *= 0.92
     loop = QEventLoop()
     QTimer.singleShot(milliseconds, loop.quit)
     loop.exec()

@@ -95,6 +95,7 @@ def test_the_preferences_page_and_the_code_agree(
     kept = get_plugin_settings(PLUGIN)
     kept.detection.device = "cpu"
     kept.detection.encoder_weights = " ~/vgg19.safetensors "
+    kept.detection.point_text = "numbers"
     kept.annotation.author = "me"
     kept.annotation.point_size_percent = 2.5
     kept.annotation.autosave_beside_image = False
@@ -105,6 +106,7 @@ def test_the_preferences_page_and_the_code_agree(
         allow_download=False,
         autosave_beside_image=False,
         point_size_percent=2.5,
+        point_text="numbers",
         author="me",
     )
     with pytest.raises(ValueError, match="device"):

@@ -71,7 +71,9 @@ def test_annotate_detect_compare_save_and_open_again(
         detect.form.here.click()
     layer = viewer.layers[f"found – {other.image_name}"]
     found = dock.session.found[other.key]
-    assert "no weights" in detect.form.encoder.text() or detect.form.note.text()
+    # Without weights and a network, the dock says which encoder it uses, and why.
+    assert "shipped encoder" in detect.form.note.text()
+    assert detect.form.encoder.text().endswith("on CPU")
     assert len(layer.data) == len(found.placed) >= len(known) - 1
     errors = found.geometry.distances_mm(
         [found[p.name].position_yx for p in made.placed],

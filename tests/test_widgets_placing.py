@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from widget_scene import click, drag, press_key, textured
+from qtpy.QtTest import QTest
+from widget_scene import canvas, click, drag, press_key, spot, textured
 
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmark import State
@@ -78,6 +79,28 @@ def test_a_point_is_dragged_and_the_image_is_not(dock: Any) -> None:
     drag(viewer, film, (200.0, 150.0), (150.0, 120.0))
     assert list(positions(dock)) == ["a"]
     assert viewer.scene.camera.center != centre
+
+
+def test_what_is_not_a_click_places_nothing(dock: Any) -> None:
+    viewer = dock._viewer
+    film = viewer.layers["film"]
+    click(viewer, film, SPOTS["a"], Qt.MouseButton.RightButton)
+    assert positions(dock) == {}
+    # A point that is dragged and brought back is no click, either.
+    click(viewer, film, SPOTS["a"])
+    drag(viewer, film, SPOTS["a"], (90.0, 60.0), SPOTS["a"])
+    assert list(positions(dock)) == ["a"]
+    layer = viewer.layers.selection.active
+    assert len(layer.data) == 1
+    # A double click is one click.
+    widget, at = canvas(viewer), spot(viewer, film, SPOTS["b"])
+    click(viewer, film, SPOTS["b"])
+    QTest.mouseDClick(widget, Qt.MouseButton.LeftButton, pos=at)
+    assert list(positions(dock)) == ["a", "b"]
+    # And what a program adds is placed, whatever the mouse did before.
+    drag(viewer, film, (200.0, 150.0), (150.0, 120.0))
+    layer.add((100.0, 100.0))
+    assert list(positions(dock)) == ["a", "b", "c"]
 
 
 def test_keys_move_skip_and_mark_absent(dock: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,26 +53,30 @@ def spot(viewer: Any, layer: Any, position_yx: tuple[float, float]) -> QPoint:
     return QPoint(round(x), round(y))
 
 
-def click(viewer: Any, layer: Any, position_yx: tuple[float, float]) -> None:
-    """Press and release the left button on a point of an image."""
+def click(
+    viewer: Any,
+    layer: Any,
+    position_yx: tuple[float, float],
+    button: Any = Qt.MouseButton.LeftButton,
+) -> None:
+    """Press and release a button on a point of an image."""
     widget, at = canvas(viewer), spot(viewer, layer, position_yx)
     QTest.mouseMove(widget, at)
-    QTest.mouseClick(widget, Qt.MouseButton.LeftButton, pos=at)
+    QTest.mouseClick(widget, button, pos=at)
     # Two quick clicks at one place would be a double click.
     QTest.qWait(10)
 
 
-def drag(
-    viewer: Any, layer: Any, start_yx: tuple[float, float], end_yx: tuple[float, float]
-) -> None:
-    """Drag with the left button from one point of an image to another."""
+def drag(viewer: Any, layer: Any, *stations_yx: tuple[float, float]) -> None:
+    """Drag with the left button from one point of an image to the next."""
     widget = canvas(viewer)
-    start, end = spot(viewer, layer, start_yx), spot(viewer, layer, end_yx)
+    stations = [spot(viewer, layer, at_yx) for at_yx in stations_yx]
+    start, end = stations[0], stations[-1]
     QTest.mouseMove(widget, start)
     QTest.mousePress(widget, Qt.MouseButton.LeftButton, pos=start)
-    for part in np.linspace(0, 1, 6)[1:]:
-        at = start + (end - start) * float(part)
-        _move_pressed(widget, at)
+    for here, there in pairwise(stations):
+        for part in np.linspace(0, 1, 6)[1:]:
+            _move_pressed(widget, here + (there - here) * float(part))
     QTest.mouseRelease(widget, Qt.MouseButton.LeftButton, pos=end)
     QTest.qWait(10)
 

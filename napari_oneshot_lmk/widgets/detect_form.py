@@ -110,7 +110,10 @@ class DetectForm(QWidget):
             self.note.warn("")
             return
         device = {"cpu": "CPU", "cuda": "GPU", "cuda:0": "GPU"}.get(device, device)
-        self.encoder.say(words.ENCODER_LOADED.format(title=card.title, device=device))
+        text = words.ENCODER_LOADED.format(title=card.title, device=device)
+        # A long file name may break at its underscores.
+        self.encoder.say(text.replace("_", "_\u200b"))
+        self.encoder.setToolTip(card.identity)
         self.note.warn(card.note)
 
     def show_found(self, found: Landmarks | None) -> None:

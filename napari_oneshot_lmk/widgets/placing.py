@@ -156,8 +156,7 @@ class PlacingLayer:
         if self._drawing or not self._is_mine():
             return
         action = str(getattr(event.action, "value", event.action))
-        if action == "added" and self._drag.moved:
-            # The drag ended where it began, and napari took it for a click, too.
+        if action == "added" and self._drag.was_false_click():
             self.draw()
         elif action == "added":
             self._added(list(event.data_indices))

@@ -30,36 +30,53 @@ class PointDrag:
     ) -> None:
         self._allowed = allowed
         self._moved_to = moved_to
-        self.moved = False
-        """Whether the last press became a drag of a point."""
+        self._false_click = False
+
+    def was_false_click(self) -> bool:
+        """Say whether the point that was just added was not meant, and forget it.
+
+        napari adds one for any button, and for a drag that ends where it began.
+        """
+        false_click, self._false_click = self._false_click, False
+        return false_click
 
     def __call__(self, layer: Any, event: Any) -> Iterator[None]:
         """Follow the mouse from press to release."""
-        self.moved = False
-        if not self._allowed() or event.button != 1:
+        self._false_click = False
+        if not self._allowed():
             return
+        left = event.button == 1
+        pressed_at = np.array(event.pos, dtype=float)
+        row = self._row_under(layer, event) if left else None
+        data = np.array(layer.data)
+        if row is not None:
+            grip = data[row] - np.asarray(layer.world_to_data(event.position))
+            label = str(layer.features["label"].iloc[row])
+            layer.mouse_pan = False
+        moved = False
+        yield
+        while event.type == "mouse_move":
+            # Nearer than this, napari takes the press for a click that adds.
+            far = np.linalg.norm(np.array(event.pos) - pressed_at) >= DRAG_FROM_PX
+            moved = moved or bool(far)
+            if moved and row is not None:
+                data[row] = np.asarray(layer.world_to_data(event.position)) + grip
+                self._moved_to(label, data.copy(), False)
+            yield
+        near = np.linalg.norm(np.array(event.pos) - pressed_at) < DRAG_FROM_PX
+        if row is not None:
+            layer.mouse_pan = True
+            if moved:
+                self._moved_to(label, data.copy(), True)
+        # napari's own callback comes next, and adds a point if this is near.
+        self._false_click = bool(near and (moved or not left))
+
+    @staticmethod
+    def _row_under(layer: Any, event: Any) -> int | None:
         row = layer.get_value(
             event.position,
             view_direction=event.view_direction,
             dims_displayed=event.dims_displayed,
             world=True,
         )
-        if row is None:
-            return
-        label = str(layer.features["label"].iloc[row])
-        pressed_at = np.array(event.pos, dtype=float)
-        data = np.array(layer.data)
-        grip = data[row] - np.asarray(layer.world_to_data(event.position))
-        layer.mouse_pan = False
-        yield
-        while event.type == "mouse_move":
-            # Nearer than this, napari takes the press for a click that adds.
-            far = np.linalg.norm(np.array(event.pos) - pressed_at) >= DRAG_FROM_PX
-            self.moved = self.moved or bool(far)
-            if self.moved:
-                data[row] = np.asarray(layer.world_to_data(event.position)) + grip
-                self._moved_to(label, data.copy(), False)
-            yield
-        layer.mouse_pan = True
-        if self.moved:
-            self._moved_to(label, data.copy(), True)
+        return None if row is None else int(row)

@@ -28,12 +28,16 @@ if TYPE_CHECKING:
 METADATA = "napari-oneshot-lmk"
 SCHEMA_VERSION = 1
 
-POINT_SIZE_PERCENT = 1.1
+POINT_SIZE_PERCENT = 1.4
 """Diameter of a point, in percent of the image's longer side."""
 
+NAMES_UP_TO = 12
+"""With more points than this, names hide the anatomy: numbers stand there."""
+
 TEXT = {
-    "string": "{label}",
-    "color": "#ffe96b",
+    "string": " {label}",
+    # No grey image holds this hue, so it reads on bone as on background.
+    "color": "#ff5fd2",
     "size": 9,
     "anchor": "upper_left",
 }
@@ -92,7 +96,9 @@ def annotation_look(
     }
 
 
-def found_look(landmarks: Landmarks, data: ArrayLike, size: float) -> dict[str, Any]:
+def found_look(
+    landmarks: Landmarks, data: ArrayLike, size: float, text: str = "automatic"
+) -> dict[str, Any]:
     """Keyword arguments of a points layer coloured by score; unsure points hollow.
 
     Parameters
@@ -103,9 +109,15 @@ def found_look(landmarks: Landmarks, data: ArrayLike, size: float) -> dict[str, 
         Data coordinates of the placed ones, in order.
     size : float
         Diameter in pixels.
+    text : str
+        What stands beside a point: "names", "numbers" (its place in the list),
+        or "automatic", which goes by how many there are.
     """
     placed = landmarks.placed
     features = label_table([p.name for p in placed], landmarks.names)
+    features["number"] = [landmarks.names.index(p.name) + 1 for p in placed]
+    crowded = len(placed) > NAMES_UP_TO
+    by_number = text == "numbers" or (text == "automatic" and crowded)
     features["score"] = _numbers(p.score for p in placed)
     features["unsure"] = [p.unsure for p in placed]
     features["shape_residual_mm"] = _numbers(p.shape_residual_mm for p in placed)
@@ -122,7 +134,7 @@ def found_look(landmarks: Landmarks, data: ArrayLike, size: float) -> dict[str, 
         "border_width": 0.25,
         "symbol": "disc",
         "size": size,
-        "text": dict(TEXT),
+        "text": {**TEXT, "string": " {number}"} if by_number else dict(TEXT),
         "metadata": {METADATA: to_metadata(landmarks)},
     }
 

@@ -55,9 +55,10 @@ class ResultLayers:
             self._viewer.layers.remove(earlier)
         selected = set(self._viewer.layers.selection)
         data = target.to_layer(points.placed_yx(landmarks))
-        size = points.point_size(target.shape_yx, preferences().point_size_percent)
+        wanted = preferences()
+        size = points.point_size(target.shape_yx, wanted.point_size_percent)
         layer = self._viewer.add_points(
-            **points.found_look(landmarks, data, size),
+            **points.found_look(landmarks, data, size, wanted.point_text),
             name=words.FOUND_LAYER.format(image=target.image_name),
             ndim=target.layer.ndim,
             visible=visible,

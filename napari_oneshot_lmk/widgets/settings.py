@@ -24,6 +24,8 @@ class Preferences:
         Whether annotations are saved beside the image or in our own folder.
     point_size_percent : float
         Diameter of points, percent of the image's longer side.
+    point_text : str
+        "automatic", "names" or "numbers": what stands beside found points.
     author : str
         Who annotates; stands in saved files.
     """
@@ -32,7 +34,8 @@ class Preferences:
     encoder_weights: Path | None = None
     allow_download: bool = True
     autosave_beside_image: bool = True
-    point_size_percent: float = 1.1
+    point_size_percent: float = 1.4
+    point_text: str = "automatic"
     author: str = ""
 
 
@@ -54,6 +57,7 @@ def preferences() -> Preferences:
         allow_download=bool(detection.allow_download),
         autosave_beside_image=bool(annotation.autosave_beside_image),
         point_size_percent=float(annotation.point_size_percent),
+        point_text=str(detection.point_text),
         author=str(annotation.author).strip(),
     )
 
