@@ -241,6 +241,13 @@ def test_read_only_folder(world: World) -> None:
     assert "locked" in one_sentence(result)
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="Linux only")
+def test_folder_that_nobody_may_write_to(made: World) -> None:
+    result = run(*call(made, made.images, out="/proc/found.csv"))
+    assert result.exit_code == 2
+    assert "/proc" in one_sentence(result)
+
+
 # -- Ctrl-C -----------------------------------------------------------------------
 
 

@@ -122,7 +122,7 @@ def print_report(report: Report, *, title: str = "Errors", each: bool = True) ->
 
 def remarks(report: Report) -> list[str]:
     """Say what was not scored, and where the spacing came from."""
-    from napari_oneshot_lmk.evaluation.errors import Outcome
+    from napari_oneshot_lmk.evaluation.error_table import Outcome
 
     words = {
         Outcome.MISSED: "not found",

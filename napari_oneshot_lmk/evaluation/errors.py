@@ -1,206 +1,23 @@
-"""How far found landmarks lie from the true ones, in millimetres.
-
-Two scorings stand side by side:
-
-``native``
-    The distance between the points as they are, at the image's own resolution.
-``grid384``
-    The published CC2D evaluation, see `grid384_distances_mm`.
-"""
+"""How far found landmarks lie from the true ones, in millimetres."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import StrEnum
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from napari_oneshot_lmk.errors import GeometryError, UsageError
+from napari_oneshot_lmk.evaluation.distances import (
+    grid384_distances_mm,
+    native_distances_mm,
+)
+from napari_oneshot_lmk.evaluation.error_table import (
+    ErrorTable,
+    Outcome,
+    PointError,
+    SpacingSource,
+)
 from napari_oneshot_lmk.evaluation.pairing import Pair, Pairing
-from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX, Geometry, checked_spacing
+from napari_oneshot_lmk.geometry import Geometry, checked_spacing
 from napari_oneshot_lmk.landmarks.landmark import Landmark, State
-
-Floats = NDArray[np.float64]
-
-# SDR compares strictly, and four cells of the published grid are exactly 2.5 mm:
-# rounding noise must not decide on which side of a threshold such an error falls.
-DECIMALS_MM = 9
-
-
-class Outcome(StrEnum):
-    """What became of one landmark of the truth."""
-
-    SCORED = "scored"
-    """Placed by both; it has an error."""
-    MISSED = "missed"
-    """True position known, nothing found: skipped, or not in the predictions."""
-    FALSE_ABSENT = "false_absent"
-    """True position known, but said to be absent."""
-    FALSE_FOUND = "false_found"
-    """Absent in truth, but a position was found."""
-    RIGHTLY_ABSENT = "rightly_absent"
-    """Absent in truth, and no position was found."""
-    NOT_ANNOTATED = "not_annotated"
-    """The truth says nothing."""
-
-
-class SpacingSource(StrEnum):
-    """Where the pixel spacing of an image was found."""
-
-    GIVEN = "given"
-    TRUTH = "truth file"
-    PREDICTED = "predicted file"
-
-
-@dataclass(frozen=True)
-class PointError:
-    """One landmark on one image.
-
-    Parameters
-    ----------
-    image, landmark : str
-        Names as in the truth.
-    outcome : Outcome
-        Only SCORED points have errors.
-    native_mm, grid384_mm : float, optional
-        Error in millimetres; ``grid384_mm`` is None where the image's size is
-        unknown.
-    found_yx, true_yx : tuple of float, optional
-        (row, column) in image pixels.
-    score : float, optional
-        Confidence of the found point.
-    unsure : bool
-        Whether the detector asked for a second look.
-    """
-
-    image: str
-    landmark: str
-    outcome: Outcome
-    native_mm: float | None = None
-    grid384_mm: float | None = None
-    found_yx: tuple[float, float] | None = None
-    true_yx: tuple[float, float] | None = None
-    score: float | None = None
-    unsure: bool = False
-
-
-@dataclass(frozen=True)
-class ErrorTable:
-    """All errors of an evaluation, image by image.
-
-    Parameters
-    ----------
-    points : tuple of PointError
-        One for each image and landmark of the truth.
-    images, landmarks : tuple of str
-        Names, in order.
-    spacing_sources : frozenset of SpacingSource
-        Where the pixel spacings came from.
-    sizes_unknown : tuple of str
-        Images whose size in pixels no file says.
-    """
-
-    points: tuple[PointError, ...]
-    images: tuple[str, ...]
-    landmarks: tuple[str, ...]
-    spacing_sources: frozenset[SpacingSource] = frozenset()
-    sizes_unknown: tuple[str, ...] = ()
-
-    def native_mm(self) -> Floats:
-        """Return the (images, landmarks) native errors, NaN where not scored."""
-        return self._matrix([p.native_mm for p in self.points])
-
-    def grid384_mm(self) -> Floats | None:
-        """Return the (images, landmarks) errors on the 384 grid.
-
-        None where any image's size is unknown: a mean over the other images
-        would look comparable with the native one and would not be.
-        """
-        if self.sizes_unknown:
-            return None
-        return self._matrix([p.grid384_mm for p in self.points])
-
-    def count(self, outcome: Outcome, landmark: str | None = None) -> int:
-        """Count an outcome, overall or for one landmark."""
-        return sum(
-            p.outcome is outcome and landmark in (None, p.landmark) for p in self.points
-        )
-
-    def without(self, images: Iterable[str]) -> ErrorTable:
-        """Return the table without some images."""
-        left_out = set(images)
-        return ErrorTable(
-            tuple(p for p in self.points if p.image not in left_out),
-            tuple(image for image in self.images if image not in left_out),
-            self.landmarks,
-            self.spacing_sources,
-            tuple(image for image in self.sizes_unknown if image not in left_out),
-        )
-
-    def _matrix(self, values: Iterable[float | None]) -> Floats:
-        row = {image: index for index, image in enumerate(self.images)}
-        column = {name: index for index, name in enumerate(self.landmarks)}
-        matrix = np.full((len(self.images), len(self.landmarks)), np.nan)
-        for point, value in zip(self.points, values, strict=True):
-            if value is not None:
-                matrix[row[point.image], column[point.landmark]] = value
-        return matrix
-
-
-def native_distances_mm(
-    found_yx: ArrayLike, true_yx: ArrayLike, geometry: Geometry
-) -> Floats:
-    """Return the (N,) distances in mm between (N, 2) points in image pixels."""
-    return np.round(geometry.distances_mm(found_yx, true_yx), DECIMALS_MM)
-
-
-def grid384_distances_mm(
-    found_yx: ArrayLike, true_yx: ArrayLike, geometry: Geometry
-) -> Floats:
-    """Return the (N,) errors in mm of the published CC2D evaluation.
-
-    CC2D scores integer cells of a 384 x 384 grid that covers the image: its
-    prediction is the index of a cell, its truth is scaled to the grid and
-    truncated, a cell measures ``spacing * size / 384`` mm along each axis, and
-    thresholds compare strictly. Errors therefore lie on a lattice; on
-    cephalograms of 1935 x 2400 pixels at 0.1 mm a cell is 0.504 x 0.625 mm and
-    SDR at 2.5 mm reads two to three points lower than at native resolution.
-
-    Here both points go to the cell that they lie in,
-    ``floor((p + 0.5) * 384 / size)`` for pixel centres at integers. That is the
-    published truncation apart from half an original pixel (0.1 cell), which the
-    published code drops on the side of the truth only; this form does not depend
-    on the resolution at which an image is stored, and gives a perfect detector
-    an error of zero. On 150 cephalograms the two differ by 0.002 mm in MRE and by
-    less than 0.4 points in SDR. Cells outside the grid are moved to its border.
-
-    Parameters
-    ----------
-    found_yx, true_yx : array_like, (N, 2)
-        (row, column) in image pixels.
-    geometry : Geometry
-        Size and spacing of the image.
-
-    References
-    ----------
-    Yao et al., "One-Shot Medical Landmark Detection", MICCAI 2021, and its
-    public code.
-    """
-    on_384 = geometry.with_network_shape(NETWORK_SHAPE_YX)
-    found, true = (
-        np.clip(
-            np.floor(on_384.points_to_network(points) + 0.5),
-            0,
-            np.array(NETWORK_SHAPE_YX) - 1,
-        )
-        for points in (found_yx, true_yx)
-    )
-    distances_mm = on_384.distances_mm(
-        on_384.points_from_network(found), on_384.points_from_network(true)
-    )
-    return np.round(distances_mm, DECIMALS_MM)
 
 
 def measure_errors(

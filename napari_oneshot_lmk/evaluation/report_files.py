@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_oneshot_lmk.evaluation.accuracy import Accuracy, Intervals, sdr_keys
-from napari_oneshot_lmk.evaluation.errors import ErrorTable, Outcome
+from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Outcome
 from napari_oneshot_lmk.evaluation.report import Report
 from napari_oneshot_lmk.output import written
 

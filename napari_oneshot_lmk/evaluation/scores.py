@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_oneshot_lmk.evaluation.errors import ErrorTable, Outcome
+from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Outcome
 
 FAR_MM = 4.0
 """The largest distance of the published tables: beyond it a point is wrong."""
