@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import runpy
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.encoders.orientation import (
@@ -141,3 +144,25 @@ def test_a_point_is_found_again_in_a_shifted_noisy_copy(encoder):
         cosine = torch.einsum("chw,c->hw", query[0], template[0, :, y, x])
         found = divmod(int(cosine.argmax()), cosine.shape[1])
         assert found == (y, x + 4)
+
+
+@pytest.fixture
+def train_compact_encoder():
+    """The training script's main; it sets torch up, so torch is put back."""
+    threads = torch.get_num_threads()
+    path = Path(__file__).parents[1] / "scripts" / "train_compact_encoder.py"
+    yield runpy.run_path(str(path))["main"]
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+def test_the_measured_cnn_is_trained_reproducibly(train_compact_encoder, tmp_path):
+    """Same seed, same weights, another seed, others; small, and not a pickle."""
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        options = ["--steps", "2", "--side", "64", "--seed", str(seed)]
+        train_compact_encoder([*options, "--out", str(tmp_path / name)])
+    first, again, other = (load_file(tmp_path / name) for name in "abc")
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first)
+    assert all(torch.isfinite(value).all() for value in first.values())
+    assert (tmp_path / "a").stat().st_size < 10 * 2**20

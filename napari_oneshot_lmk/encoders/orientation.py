@@ -86,7 +86,7 @@ def root_histograms(images: Tensor, stride: int) -> Tensor:
     """
     side = min(GRADIENTS_PER_CELL, stride)
     coarse = F.avg_pool2d(images, stride // side)
-    directions = _blurred(_directions(coarse), CELL_BLUR * side)
+    directions = blurred(direction_bins(coarse), CELL_BLUR * side)
     return F.avg_pool2d(directions, side).sqrt()
 
 
@@ -123,7 +123,7 @@ def stacked(cells: Tensor) -> Tensor:
     return descriptors.flatten(3).permute(0, 3, 1, 2)
 
 
-def _directions(images: Tensor) -> Tensor:
+def direction_bins(images: Tensor) -> Tensor:
     """Split the gradient of (B, 1, H, W) into DIRECTIONS soft bins."""
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
     gradient_x = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
@@ -135,7 +135,7 @@ def _directions(images: Tensor) -> Tensor:
     return (along / magnitude) ** DIRECTION_SHARPNESS * magnitude
 
 
-def _blurred(images: Tensor, sigma: float) -> Tensor:
+def blurred(images: Tensor, sigma: float) -> Tensor:
     """Smooth each channel of (B, C, H, W) with a Gaussian of ``sigma`` pixels."""
     reach = math.ceil(3 * sigma)
     steps = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)

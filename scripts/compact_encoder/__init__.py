@@ -1,0 +1,1 @@
+"""A compact CNN encoder trained on generated images: a measured candidate."""

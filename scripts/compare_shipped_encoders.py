@@ -1,0 +1,215 @@
+"""Measure the candidates for the encoder that needs no download.
+
+::
+
+    python scripts/compare_shipped_encoders.py --data DIR [--compact FILE]
+
+``DIR`` is a data folder as for ``oneshot-lmk benchmark``. One row a candidate:
+instant detection with the detector as it stands, errors at native resolution.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from compact_encoder.network import CompactEncoder, CompactNetwork
+
+from napari_oneshot_lmk.benchmark.dataset import Dataset
+from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.encoders.encoder import (
+    Encoder,
+    EncoderCard,
+    FeaturePyramid,
+    Level,
+)
+from napari_oneshot_lmk.encoders.orientation import (
+    CELL_BLUR,
+    GRADIENTS_PER_CELL,
+    STRIDES,
+    blurred,
+    direction_bins,
+    stacked,
+)
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+from napari_oneshot_lmk.imaging.reader import read_radiograph
+
+CPU = torch.device("cpu")
+Describe = Callable[[Tensor, int], Tensor]
+
+
+class DescriptorEncoder:
+    """A function of image and stride as an encoder."""
+
+    device = CPU
+
+    def __init__(self, name: str, describe: Describe) -> None:
+        self._describe = describe
+        blank = torch.rand(1, 1, 64, 64)
+        levels = (Level(f"{name}{s}", s, describe(blank, s).shape[1]) for s in STRIDES)
+        self.card = EncoderCard(name, name, "", tuple(levels))
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> FeaturePyramid:
+        """Encode (1, 1, H, W) grey images in 0..1."""
+        maps = tuple(self._describe(images.float(), stride) for stride in STRIDES)
+        return FeaturePyramid(maps, self.card.levels)
+
+
+class JoinedEncoder:
+    """The levels of two encoders together."""
+
+    device = CPU
+
+    def __init__(self, first: Encoder, second: Encoder) -> None:
+        self._both = (first, second)
+        name = f"{first.card.name}+{second.card.name}"
+        levels = first.card.levels + second.card.levels
+        self.card = EncoderCard(name, name, "", levels)
+
+    def __call__(self, images: Tensor) -> FeaturePyramid:
+        """Encode (1, 1, H, W) grey images in 0..1."""
+        maps = sum((encoder(images).maps for encoder in self._both), ())
+        return FeaturePyramid(maps, self.card.levels)
+
+
+def grey_patches(images: Tensor, stride: int) -> Tensor:
+    """7 x 7 grey cells, normalised: what raw correlation sees."""
+    return stacked(F.avg_pool2d(images, stride))
+
+
+def plain_histograms(images: Tensor, stride: int) -> Tensor:
+    """Direction histograms as in HOG and SIFT: no root, no centring."""
+    side = min(GRADIENTS_PER_CELL, stride)
+    directions = direction_bins(F.avg_pool2d(images, stride // side))
+    cells = F.avg_pool2d(blurred(directions, CELL_BLUR * side), side)
+    height, width = cells.shape[-2:]
+    padded = F.pad(cells, (3, 3, 3, 3), mode="replicate")
+    parts = [
+        padded[..., y : y + height, x : x + width] for y in range(7) for x in range(7)
+    ]
+    return F.normalize(torch.cat(parts, 1), dim=1)
+
+
+def daisy(images: Tensor, stride: int) -> Tensor:
+    """DAISY (Tola, Lepetit and Fua, PAMI 2010): three rings of eight histograms."""
+    from skimage.feature import daisy as skimage_daisy
+
+    radius = 6
+    half = F.avg_pool2d(images, stride // 2)[0, 0].double().numpy()
+    found = skimage_daisy(
+        np.pad(half, (radius, radius - 1), mode="edge"),
+        step=2,
+        radius=radius,
+        rings=3,
+        histograms=8,
+        orientations=8,
+    )
+    height, width = half.shape[0] // 2, half.shape[1] // 2
+    return torch.from_numpy(found).float().permute(2, 0, 1)[None, :, :height, :width]
+
+
+def mind(images: Tensor, stride: int) -> Tensor:
+    """MIND (Heinrich et al., MedIA 2012), eight neighbours, not stacked."""
+    similarity = self_similarity(images, stride)
+    return similarity - similarity.mean(1, keepdim=True)
+
+
+def stacked_mind(images: Tensor, stride: int) -> Tensor:
+    """MIND over a neighbourhood of 7 x 7 cells."""
+    return stacked(self_similarity(images, stride))
+
+
+def self_similarity(images: Tensor, stride: int) -> Tensor:
+    """Similarity of a patch to its eight neighbours, (1, 8, H / s, W / s)."""
+    half = F.avg_pool2d(images, stride // 2)
+    height, width = half.shape[-2:]
+    padded = F.pad(half, (1, 1, 1, 1), mode="replicate")
+    steps = [(y, x) for y in range(3) for x in range(3) if (y, x) != (1, 1)]
+    differences = [
+        blurred((half - padded[..., y : y + height, x : x + width]) ** 2, 1.0)
+        for y, x in steps
+    ]
+    distance = torch.cat(differences, 1)
+    variance = distance.mean(1, keepdim=True)
+    typical = variance.mean()
+    variance = variance.clamp(typical * 1e-3, typical * 1e3)
+    similarity = torch.exp(-distance / variance)
+    return F.avg_pool2d(similarity / similarity.amax(1, keepdim=True), 2)
+
+
+def candidates(compact: Path | None) -> Iterator[Encoder]:
+    """All encoders that are compared, the shipped one first."""
+    shipped = shipped_encoder(CPU)
+    yield shipped
+    yield DescriptorEncoder("plain histograms (HOG)", plain_histograms)
+    yield DescriptorEncoder("MIND, 7 x 7 cells", stacked_mind)
+    yield DescriptorEncoder("MIND", mind)
+    yield DescriptorEncoder("DAISY", daisy)
+    yield DescriptorEncoder("grey patches", grey_patches)
+    if compact is not None:
+        network = CompactNetwork()
+        network.load_state_dict(load_file(compact))
+        learned = CompactEncoder(network, CPU)
+        yield learned
+        yield JoinedEncoder(shipped, learned)
+
+
+def errors_mm(encoder: Encoder, dataset: Dataset, names: list[str]) -> np.ndarray:
+    """Errors of instant detection, (images, landmarks)."""
+    detector = Detector.instant(dataset.template(), encoder=encoder)
+    rows = []
+    for name in names:
+        image = read_radiograph(
+            dataset.file_of(name).path, spacing_mm_yx=dataset.spacing_mm_yx(name)
+        )
+        detector.set_image(image)
+        found = detector.detect().positions_yx
+        truth = dataset.truth[name].positions_yx
+        rows.append(image.geometry.distances_mm(found, truth))
+    return np.array(rows)
+
+
+def main() -> None:
+    """Print one row a candidate."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--compact", type=Path, help="weights of the compact CNN")
+    parser.add_argument("--split", choices=("train", "test"), default="test")
+    parser.add_argument("--every", type=int, default=1, help="every n-th image")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    dataset = Dataset.load(asked.data)
+    # Choosing on training images that are also test images would choose on the test.
+    twins = {name for pair in dataset.description.same_radiograph for name in pair}
+    left_out = {dataset.template_image} | (twins if asked.split == "train" else set())
+    names = [n for n in getattr(dataset, asked.split) if n not in left_out]
+    names = names[:: asked.every]
+    print(f"{dataset.name}, {len(names)} images, {asked.split}")
+    print("| encoder | MRE mm | median | SDR 2 / 2.5 / 3 / 4 mm, % | > 6 mm | s |")
+    print("|---|---|---|---|---|---|")
+    for encoder in candidates(asked.compact):
+        start = time.process_time()
+        errors = errors_mm(encoder, dataset, names)
+        seconds = (time.process_time() - start) / len(names)
+        rates = " / ".join(f"{(errors < t).mean():.1%}"[:-1] for t in (2, 2.5, 3, 4))
+        print(
+            f"| {encoder.card.name} | {errors.mean():.2f} | {np.median(errors):.2f} "
+            f"| {rates} | {(errors > 6).mean():.1%} | {seconds:.2f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
