@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -52,6 +53,15 @@ def test_real_exit_codes() -> None:
     assert missing.returncode == 1
     assert missing.stdout == ""
     assert missing.stderr.startswith("no.csv: ")
+
+
+def test_terminal_that_knows_only_ascii(tmp_path: Path) -> None:
+    table = tmp_path / "été.csv"
+    table.write_text("image,landmark,x_px,y_px\ni.png,a,1,2\n", encoding="utf-8")
+    both = ["--predicted", str(table), "--truth", str(table), "--spacing", "1"]
+    result = call("evaluate", *both, PYTHONIOENCODING="ascii")
+    assert result.returncode == 0, result.stderr
+    assert "0.00" in result.stdout
 
 
 def test_missing_option_is_wrong_use() -> None:

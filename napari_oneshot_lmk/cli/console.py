@@ -41,7 +41,8 @@ def print_line(text: str) -> None:
 
 def print_json(content: Any) -> None:
     """Print a result for machines; nothing else may go to stdout then."""
-    text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False)
+    # ASCII, because not every terminal's encoding knows every file name.
+    text = json.dumps(content, indent=1, allow_nan=False)
     results.file.write(text + "\n")
 
 

@@ -79,8 +79,8 @@ def demo(
     print_line(f"Encoder: {encoder.card.title} ({encoder.card.identity})")
     if encoder.card.note and not download:
         print_line(
-            "The weights of VGG19, which is more accurate, are not on this computer, "
-            "so the demo takes the encoder that comes with the package. "
+            "The weights of VGG19, the usual encoder, are not on this computer, so the "
+            "demo takes the one that comes with the package. "
             "“oneshot-lmk demo --download” fetches them (about 550 MB), “oneshot-lmk "
             "info” says where they may lie."
         )
