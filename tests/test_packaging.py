@@ -101,16 +101,6 @@ def test_napari_finds_manifest_and_hub_finds_plugin() -> None:
     assert (HOME / "py.typed").is_file()
 
 
-def test_manifest_is_valid() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "npe2", "validate", str(HOME / "napari.yaml")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_everything_imported_is_declared_and_nothing_else() -> None:
     napari_side = HOME / "widgets"
     core: set[str] = set()
