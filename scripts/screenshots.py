@@ -8,7 +8,9 @@ Run it where there is a display, or under ``xvfb-run -a``::
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import napari
@@ -26,9 +28,10 @@ def main() -> None:
     """Draw all pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
-    arguments = parser.parse_args()
-    out: Path = arguments.out
+    out: Path = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
+    # Autosaved work of the sample belongs into no user's folder.
+    os.environ["XDG_DATA_HOME"] = mkdtemp()
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*WINDOW)
     viewer.open_sample(PLUGIN, "skull")
@@ -43,7 +46,7 @@ def annotating(viewer: Any, dock: Any, path: Path) -> None:
     """Show an annotation under way, then finish it and use it as the template."""
     annotate = dock.steps["Annotate"]
     target = dock.session.target
-    annotate.form.offer.take.click()
+    annotate.adopt(viewer.layers[-1])
     whole = dock.session.annotation
     names = whole.landmarks.names
     later = whole.clear(names[PLACED:]).go_to(names[PLACED])

@@ -201,7 +201,9 @@ class AnnotateWidget(QWidget):
 
     def _restore(self, landmarks: Landmarks) -> None:
         self.bench.autosave.accept()
-        self.bench.go_on(landmarks)
+        target = self.session.target
+        layer = None if target is None else annotation_layer_of(self._viewer, target)
+        self.bench.go_on(landmarks, layer)
         self._refresh()
 
     def _on_declined(self) -> None:

@@ -62,6 +62,7 @@ class DetectForm(QWidget):
         layout.addWidget(self.why)
         row = QHBoxLayout()
         self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
         self.cancel = Button(words.CANCEL)
         row.addWidget(self.progress, 1)
         row.addWidget(self.cancel)

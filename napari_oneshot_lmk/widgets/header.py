@@ -238,7 +238,9 @@ def parse_spacing(text: str) -> tuple[float, float] | None:
     try:
         values = [float(part) for part in parts]
     except ValueError as error:
-        raise GeometryError(words.SPACING_BAD) from error
+        raise GeometryError(
+            words.SPACING_BAD, remedy=words.SPACING_BAD_REMEDY
+        ) from error
     if len(values) > 2:
-        raise GeometryError(words.SPACING_BAD)
+        raise GeometryError(words.SPACING_BAD, remedy=words.SPACING_BAD_REMEDY)
     return values[0], values[-1]

@@ -23,6 +23,7 @@ from napari_oneshot_lmk.widgets import words
 WARN = "#ff7a70"
 NOTE = "#e8b34b"
 DIM = "#9aa0a8"
+LINK = "#8ab4f8"
 
 
 class Button(QPushButton):
@@ -91,7 +92,9 @@ class Note(Line):
             return
         self._whole = text
         short, colon, _ = text.partition(": ")
-        self.say(words.NOTE_MORE.format(short=short) if colon else text, NOTE)
+        self.say(
+            words.NOTE_MORE.format(short=short, link=LINK) if colon else text, NOTE
+        )
 
     def _unfold(self, _: str) -> None:
         self.say(self._whole, NOTE)

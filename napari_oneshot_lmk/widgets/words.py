@@ -43,7 +43,8 @@ SPACING_ASSUMED = "no unit: taken as mm"
 SPACING_ASSUMED_TIP = (
     "The layer has a scale but no unit of length. Type the spacing if it is not in mm."
 )
-SPACING_BAD = "not a spacing: type millimetres, for example 0.1"
+SPACING_BAD = "not a spacing"
+SPACING_BAD_REMEDY = "type millimetres, for example 0.1 or 0.10 x 0.12"
 
 # -- annotate ----------------------------------------------------------------------
 LIST = "Landmarks"
@@ -73,7 +74,7 @@ NAME_LOST = "The placed landmark {names} is not in this list. Ctrl+Z brings it b
 
 OFFER_SIDECAR = "Saved work from {when}: {placed} of {count} landmarks placed."
 OFFER_LAYER = "Layer “{layer}” has {placed} landmarks of this image."
-OFFER_TAKE = "Continue it"
+OFFER_TAKE = "Continue"
 OFFER_LEAVE = "Start afresh"
 OFFER_LEAVE_TIP = "The saved file is kept under another name."
 SIDECAR_BROKEN = "Saved work cannot be read: {error}"
@@ -98,9 +99,7 @@ UNDO = "Undo"
 REDO = "Redo"
 KEYS = "Keys"
 KEYS_TITLE = "Keys and mouse"
-KEYS_NOTE = (
-    "The keys work while the canvas has the focus and the landmarks are being placed."
-)
+KEYS_NOTE = "On the canvas they work while landmarks are placed; in the dock, always."
 
 COLUMN_NUMBER = "#"
 COLUMN_LANDMARK = "Landmark"
@@ -157,7 +156,7 @@ TEMPLATE_LINES = "<b>{name}</b><br>{placed} landmarks<br>{spacing}"
 TEMPLATE_SPACING = "{rows:.3g} × {columns:.3g} mm"
 ENCODER = "Encoder"
 ENCODER_LATER = "loads with the first detection"
-NOTE_MORE = "{short}. <a href='more'>More…</a>"
+NOTE_MORE = "{short}. <a href='more' style='color: {link}'>More…</a>"
 ENCODER_LOADED = "{title} on {device}"
 DETECT_HERE = "Detect on this image"
 DETECT_SLICE = "Detect on this slice ({number} of {count})"

@@ -103,14 +103,29 @@ class Workbench:
         """
         target = self.session.target
         if target is not None:
-            landmarks = landmarks_on(target, layer)
-            usable = self.placing is None and can_be_clicked_in(layer, target)
-            if not usable:
-                layer.visible = False
-            self.go_on(landmarks, layer if usable else None)
+            self.go_on(landmarks_on(target, layer), layer)
 
     def go_on(self, landmarks: Landmarks, layer: Any = None) -> None:
-        """Go on with landmarks that were made before."""
+        """Go on with landmarks that were made before.
+
+        Parameters
+        ----------
+        landmarks : Landmarks
+            What there is.
+        layer : Points, optional
+            A layer that shows them, or an earlier state: it is clicked in from
+            now on where it is one of ours, and hidden where it is not.
+        """
+        target = self.session.target
+        usable = (
+            layer is not None
+            and target is not None
+            and self.placing is None
+            and can_be_clicked_in(layer, target)
+        )
+        if layer is not None and not usable:
+            layer.visible = False
+            layer = None
         self.session.edit(Annotation.adopt(landmarks))
         self.place(layer)
 
