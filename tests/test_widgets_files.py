@@ -19,7 +19,7 @@ from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
-from napari_oneshot_lmk.widgets import points
+from napari_oneshot_lmk.widgets import looks, points
 from napari_oneshot_lmk.widgets.layers import ImageTarget
 from napari_oneshot_lmk.widgets.readers import get_reader
 from napari_oneshot_lmk.widgets.sidecar import Sidecar
@@ -145,9 +145,7 @@ def test_a_layer_is_saved_and_opened_again_without_loss(
 ) -> None:
     viewer = make_napari_viewer_proxy()
     whole = landmarks()
-    look = points.annotation_look(
-        whole, points.placed_yx(whole), list(POINTS), size=2.0
-    )
+    look = looks.annotation_look(whole, points.placed_yx(whole), list(POINTS), size=2.0)
     layer = viewer.add_points(**look, name="marks", scale=(0.5, 0.5), units="mm")
     path = tmp_path / f"saved{suffix}"
     assert layer.save(str(path), plugin=PLUGIN) == [str(path)]
@@ -163,7 +161,7 @@ def test_several_layers_go_into_one_table(
     viewer = make_napari_viewer_proxy()
     for name in ("one.png", "two.png"):
         whole = landmarks(name)
-        look = points.annotation_look(whole, points.placed_yx(whole), list(POINTS), 2)
+        look = looks.annotation_look(whole, points.placed_yx(whole), list(POINTS), 2)
         viewer.add_points(**look, name=name)
     path = tmp_path / "both.csv"
     assert viewer.layers.save(str(path), plugin=PLUGIN) == [str(path)]

@@ -18,7 +18,7 @@ from napari_oneshot_lmk.landmarks.landmark import (
     Provenance,
     State,
 )
-from napari_oneshot_lmk.widgets import points
+from napari_oneshot_lmk.widgets import looks, points
 from napari_oneshot_lmk.widgets.adopt import landmarks_on
 from napari_oneshot_lmk.widgets.colours import landmark_colours, score_colours
 from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
@@ -194,7 +194,7 @@ WHOLE = Landmarks(
 def test_a_points_layer_loses_nothing() -> None:
     import json
 
-    look = points.found_look(WHOLE, points.placed_yx(WHOLE), 3.0)
+    look = looks.found_look(WHOLE, points.placed_yx(WHOLE), 3.0)
     layer = Points(**look, name="layer")
     # What other programs keep of metadata is JSON.
     metadata = json.loads(json.dumps(layer.metadata))
@@ -203,7 +203,7 @@ def test_a_points_layer_loses_nothing() -> None:
 
 
 def test_the_layer_has_the_last_word() -> None:
-    layer = Points(**points.found_look(WHOLE, points.placed_yx(WHOLE), 3.0))
+    layer = Points(**looks.found_look(WHOLE, points.placed_yx(WHOLE), 3.0))
     layer.data = np.array([[5.0, 6.0], [30.0, 40.0]])
     layer.selected_data = {1}
     layer.remove_selected()

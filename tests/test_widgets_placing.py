@@ -224,3 +224,56 @@ def test_a_removed_layer_loses_nothing(dock: Any) -> None:
     assert np.allclose(viewer.layers.selection.active.data, [before["a"]])
     click(viewer, film, SPOTS["b"])
     assert list(positions(dock)) == ["a", "b"]
+
+
+def test_a_layer_stays_with_its_image(dock: Any) -> None:
+    viewer = dock._viewer
+    film = viewer.layers["film"]
+    click(viewer, film, SPOTS["a"])
+    marks = viewer.layers.selection.active
+    other = viewer.add_image(textured(seed=5), name="other")
+    assert dock.session.target.layer == other
+    # What a program or a paste adds to the layer is about its own image.
+    marks.add(SPOTS["b"])
+    assert dock.session.target.layer == film
+    assert positions(dock) == {**positions(dock), "b": SPOTS["b"]}
+    viewer.layers.selection.active = film
+    viewer.layers.selection.active = other
+    assert dock.session.target.layer == other
+    viewer.layers.selection.active = marks
+    assert dock.session.target.layer == film
+    # Without its image it is a points layer like any other.
+    viewer.layers.remove(film)
+    marks.add(SPOTS["c"])
+    assert len(marks.data) == 3
+
+
+def test_a_slice_has_its_own_landmarks(dock: Any, qtbot: Any) -> None:
+    viewer = dock._viewer
+    viewer.layers.clear()
+    pixels = np.stack([textured((200, 150), seed=s) for s in range(4)])
+    stack = viewer.add_image(pixels, name="stack", scale=(3, 0.5, 0.5), units="mm")
+    viewer.dims.set_current_step(0, 2)
+    dock.follow_list(parse_names("a,b,c"))
+    dock.place()
+    qtbot.wait(100)
+    click(viewer, stack, (20.0, 30.0))
+    marks = viewer.layers["landmarks – stack [2]"]
+    assert marks.data.shape == (1, 3)
+    assert marks.data[0, 0] == 2
+    first = positions(dock)
+    # On the next slice that layer takes nothing; it says why.
+    viewer.dims.set_current_step(0, 1)
+    assert positions(dock) == {}
+    click(viewer, stack, (60.0, 60.0))
+    assert marks.data.shape == (1, 3)
+    assert "stack [2]" in dock.form.message.text()
+    dock.follow_list(parse_names("a,b,c"))
+    dock.place()
+    click(viewer, stack, (60.0, 60.0))
+    assert viewer.layers["landmarks – stack [1]"].data[0, 0] == 1
+    viewer.dims.set_current_step(0, 2)
+    assert positions(dock) == first
+    template = dock.session.use_as_template()
+    assert np.array_equal(template.image.pixels, pixels[2])
+    assert template.image.geometry.spacing_mm_yx == (0.5, 0.5)

@@ -120,6 +120,10 @@ class ImageTarget:
             return 1
         return int(np.ravel_multi_index(self.slice_index, self._stack_shape)) + 1
 
+    def contains(self, position_yx: ArrayLike) -> bool:
+        """Say whether a (row, column) lies on the picture."""
+        return bool(np.all(Geometry(self.shape_yx).contains(position_yx)))
+
     def picture(self, spacing_mm_yx: tuple[float, float] | None) -> Picture:
         """Take what a worker needs, so that it never touches the layer.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_oneshot_lmk.widgets import points, words
+from napari_oneshot_lmk.widgets import looks, points, words
 from napari_oneshot_lmk.widgets.colours import landmark_colours
 from napari_oneshot_lmk.widgets.layers import transform_of
 from napari_oneshot_lmk.widgets.point_drag import PointDrag
@@ -64,18 +64,18 @@ class PlacingLayer:
         self._drawing = False
         self._drag = PointDrag(self._may_drag, self._on_dragged)
         landmarks = session.annotation.landmarks
-        name = words.ANNOTATION_LAYER.format(image=target.image_name)
-        self.layer = self._new(landmarks, size, name) if layer is None else layer
-        self.layer.name = name
+        self.layer = self._new(landmarks, size) if layer is None else layer
+        self.layer.name = words.ANNOTATION_LAYER.format(image=target.image_name)
         self.layer.events.data.connect(self._on_data)
         self.layer.events.features.connect(self._on_features)
         self.layer.mouse_drag_callbacks.append(self._drag)
         session.events.annotation.connect(self.draw)
         self._names: tuple[str, ...] = landmarks.names
+        self._shown: tuple[np.ndarray, list[str]] = np.empty((0, 0)), []
         self.draw()
 
-    def _new(self, landmarks: Landmarks, size: float, name: str) -> Points:
-        look = points.annotation_look(
+    def _new(self, landmarks: Landmarks, size: float) -> Points:
+        look = looks.annotation_look(
             landmarks,
             self.target.to_layer(points.placed_yx(landmarks)),
             [p.name for p in landmarks.placed],
@@ -83,7 +83,6 @@ class PlacingLayer:
         )
         layer: Points = self._viewer.add_points(
             **look,
-            name=name,
             ndim=self.target.layer.ndim,
             **transform_of(self.target.layer),
         )
@@ -117,7 +116,7 @@ class PlacingLayer:
 
     def draw(self) -> None:
         """Make the layer show the session's annotation."""
-        if not self._is_mine() or not self.alive:
+        if self._drawing or not self._is_mine() or not self.alive:
             return
         annotation = self._session.annotation
         landmarks = annotation.landmarks
@@ -129,13 +128,17 @@ class PlacingLayer:
                 cycle = landmark_colours(landmarks.names)
                 self.layer.face_color_cycle = cycle
             if self._differs(data, labels):
-                self.layer.selected_data = set()
-                self.layer.data = data
-                self.layer.features = points.label_table(labels, landmarks.names)
-                self.layer.refresh_colors(update_color_mapping=False)
+                self._show(data, labels)
+            self._shown = data, labels
             self._announce()
             whole = self._session.landmarks()
             self.layer.metadata[points.METADATA] = points.to_metadata(whole)
+
+    def _show(self, data: np.ndarray, labels: list[str]) -> None:
+        self.layer.selected_data = set()
+        self.layer.data = data
+        self.layer.features = points.label_table(labels, self._names)
+        self.layer.refresh_colors(update_color_mapping=False)
 
     def _announce(self) -> None:
         """Give the next point that napari adds its name, and so its colour."""
@@ -153,7 +156,7 @@ class PlacingLayer:
     # -- layer -> session ----------------------------------------------------------
 
     def _on_data(self, event: Any) -> None:
-        if self._drawing or not self._is_mine():
+        if self._drawing or not self._turn_to_my_picture():
             return
         action = str(getattr(event.action, "value", event.action))
         if action == "added" and self._drag.was_false_click():
@@ -178,7 +181,7 @@ class PlacingLayer:
                 self._tell(words.ALL_DECIDED)
                 break
             position = self.target.from_layer(data[row])[0]
-            if not self._inside(position):
+            if not self.target.contains(position):
                 self._tell(words.OUTSIDE.format(name=annotation.current))
                 break
             annotation = annotation.place_current(tuple(position))
@@ -194,7 +197,7 @@ class PlacingLayer:
         here = dict(zip(labels, self.target.from_layer(self.layer.data), strict=True))
         for name in set(here) & set(annotation.landmarks.names):
             position = float(here[name][0]), float(here[name][1])
-            if not self._inside(here[name]):
+            if not self.target.contains(here[name]):
                 self._tell(words.OUTSIDE.format(name=name))
             elif annotation.landmarks[name].position_yx != position:
                 annotation = annotation.place(name, position)
@@ -218,9 +221,21 @@ class PlacingLayer:
 
     # -- inside --------------------------------------------------------------------
 
-    def _inside(self, position: np.ndarray) -> bool:
-        limits = np.array(self.target.shape_yx) - 0.5
-        return bool(np.all(position >= -0.5) and np.all(position <= limits))
+    def _turn_to_my_picture(self) -> bool:
+        """Make the session's picture this layer's; say whether that can be."""
+        if self._is_mine():
+            return True
+        if self.target.layer not in self._viewer.layers:
+            # The image is gone: what is left is a points layer like any other.
+            return False
+        with self._quietly():
+            if not self.target.slice_index:
+                self._session.open(self.target)
+                return True
+            # Another slice is shown, which this layer has no place for.
+            self._show(*self._shown)
+            self._tell(words.OTHER_SLICE.format(image=self.target.image_name))
+        return False
 
     def _is_mine(self) -> bool:
         return self._session.target == self.target

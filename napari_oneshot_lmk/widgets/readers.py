@@ -102,7 +102,7 @@ def _names(layer: Any) -> set[str]:
 def _as_layer(
     landmarks: Landmarks, target: ImageTarget | None, path: Path, visible: bool
 ) -> LayerTuple:
-    from napari_oneshot_lmk.widgets import points, words
+    from napari_oneshot_lmk.widgets import looks, points, words
     from napari_oneshot_lmk.widgets.layers import transform_of
 
     geometry = landmarks.geometry
@@ -118,13 +118,13 @@ def _as_layer(
         shape = geometry.image_shape_yx
         if geometry.spacing_mm_yx is not None:
             transform = {"scale": geometry.spacing_mm_yx, "units": ("mm", "mm")}
-    size = points.point_size(shape)
+    size = looks.point_size(shape)
     if any(p.score is not None for p in landmarks):
-        look = points.found_look(landmarks, data, size)
+        look = looks.found_look(landmarks, data, size)
         title = words.FOUND_LAYER
     else:
         labels = [p.name for p in landmarks.placed]
-        look = points.annotation_look(landmarks, data, labels, size)
+        look = looks.annotation_look(landmarks, data, labels, size)
         title = words.ANNOTATION_LAYER
     name = title.format(image=landmarks.image or path.name)
     data = look.pop("data")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
-from napari_oneshot_lmk.widgets import points, words
+from napari_oneshot_lmk.widgets import looks, points, words
 from napari_oneshot_lmk.widgets.layers import transform_of
 from napari_oneshot_lmk.widgets.settings import preferences
 
@@ -56,9 +56,9 @@ class ResultLayers:
         selected = set(self._viewer.layers.selection)
         data = target.to_layer(points.placed_yx(landmarks))
         wanted = preferences()
-        size = points.point_size(target.shape_yx, wanted.point_size_percent)
+        size = looks.point_size(target.shape_yx, wanted.point_size_percent)
         layer = self._viewer.add_points(
-            **points.found_look(landmarks, data, size, wanted.point_text),
+            **looks.found_look(landmarks, data, size, wanted.point_text),
             name=words.FOUND_LAYER.format(image=target.image_name),
             ndim=target.layer.ndim,
             visible=visible,

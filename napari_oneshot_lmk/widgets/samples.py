@@ -44,7 +44,7 @@ def sample(anatomy: str) -> list[LayerTuple]:
     from napari_oneshot_lmk.benchmark.dataset import Dataset
     from napari_oneshot_lmk.imaging.reader import read_radiograph
     from napari_oneshot_lmk.phantoms.samples import sample_folder
-    from napari_oneshot_lmk.widgets import points, words
+    from napari_oneshot_lmk.widgets import looks, points, words
 
     data_set = Dataset.load(sample_folder(anatomy))
     layers = [
@@ -60,11 +60,11 @@ def sample(anatomy: str) -> list[LayerTuple]:
     template = data_set.template()
     image, landmarks = template.image, template.landmarks
     layers.append(_image(image, visible=True))
-    look = points.annotation_look(
+    look = looks.annotation_look(
         landmarks,
         points.placed_yx(landmarks),
         [p.name for p in landmarks.placed],
-        points.point_size(image.geometry.image_shape_yx),
+        looks.point_size(image.geometry.image_shape_yx),
     )
     data = look.pop("data")
     name = words.SAMPLE_LANDMARKS.format(image=landmarks.image)

@@ -121,6 +121,7 @@ AUTOSAVE_FAILED = "Not saved: {error}"
 ANNOTATION_LAYER = "landmarks – {image}"
 ALL_DECIDED = "Every landmark is decided. Pick a row to place one again."
 OUTSIDE = "{name} would lie outside the image."
+OTHER_SLICE = "That layer is about {image}. Choose a list for the slice shown here."
 MOVED = "{name} moved."
 SAMPLE_LANDMARKS = "template – {image}"
 

@@ -14,8 +14,8 @@ from napari_oneshot_lmk.widgets import shortcuts
 from napari_oneshot_lmk.widgets.adopt import can_be_clicked_in, landmarks_on
 from napari_oneshot_lmk.widgets.annotation import Annotation
 from napari_oneshot_lmk.widgets.autosave import Autosave
+from napari_oneshot_lmk.widgets.looks import point_size
 from napari_oneshot_lmk.widgets.placing import PlacingLayer
-from napari_oneshot_lmk.widgets.points import point_size
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Workbench:
         self.session = session
         self.autosave = Autosave(session)
         self._placing: dict[Hashable, PlacingLayer] = {}
+        viewer.layers.selection.events.active.connect(self._on_active)
         self.actions: dict[str, Callable[[], None]] = {
             "next": lambda: self.step(1),
             "previous": lambda: self.step(-1),
@@ -137,6 +138,15 @@ class Workbench:
         """Go ``by`` landmarks further in the list."""
         if self.session.target is not None:
             self.session.point_at(self.session.annotation.step(by))
+
+    def _on_active(self, event: Any) -> None:
+        """Turn to the image whose landmarks the user selects in the layer list."""
+        for placing in self._placing.values():
+            image = placing.target.layer
+            chosen = event.value is not None and placing.layer == event.value
+            plain = not placing.target.slice_index
+            if chosen and plain and image in self._viewer.layers:
+                self.session.open(placing.target)
 
     def _edit(self, annotation: Annotation) -> None:
         if self.session.target is not None and annotation != self.session.annotation:
