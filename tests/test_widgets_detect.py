@@ -135,7 +135,7 @@ def test_all_images_but_the_template_and_one_that_cannot_be_worked_on(
     found = [la.name for la in viewer.layers if la.name.startswith("found")]
     assert found == ["found – two"]
     text = dock.form.message.text()
-    assert "1 images done, 1 not" in text
+    assert "1 image done, 1 not" in text
     assert "blank" in text
     assert "same value" in text
     assert [image.name for image in fake.images] == ["two"]

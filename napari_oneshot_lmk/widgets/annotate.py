@@ -139,8 +139,8 @@ class AnnotateWidget(QWidget):
         except OneshotError as error:
             self._complain(f"{error}.")
             return
-        placed = len(template.landmarks.placed)
-        self.form.message.say(words.TEMPLATE_TAKEN.format(placed=placed))
+        placed = words.counted(len(template.landmarks.placed), "landmark")
+        self.form.message.say(words.TEMPLATE_TAKEN.format(landmarks=placed))
 
     def _on_save_template(self) -> None:
         self._save(lambda: ask_save_template(self, self.session.make_template()))
@@ -196,7 +196,8 @@ class AnnotateWidget(QWidget):
             )
             form.offer.ask(text, lambda: self._restore(landmarks))
         elif layer is not None:
-            text = words.OFFER_LAYER.format(layer=layer.name, placed=len(layer.data))
+            held = words.counted(len(layer.data), "landmark")
+            text = words.OFFER_LAYER.format(layer=layer.name, landmarks=held)
             form.offer.ask(text, lambda: self.adopt(layer))
 
     def _restore(self, landmarks: Landmarks) -> None:

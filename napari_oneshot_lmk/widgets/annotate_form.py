@@ -130,7 +130,8 @@ class AnnotateForm(QWidget):
         """
         annotation = session.annotation
         names = annotation.landmarks.names
-        own_list = words.OWN_LIST.format(count=len(names)) if names else words.NO_LIST
+        count = words.counted(len(names), "landmark")
+        own_list = words.OWN_LIST.format(landmarks=count) if names else words.NO_LIST
         self.list_title.setText(annotation.title or own_list)
         self._show_prompt(session, placing, started)
         self._show_reasons(session, placing)
@@ -164,7 +165,7 @@ class AnnotateForm(QWidget):
             text = words.PROMPT_NO_LIST
         elif not placing:
             text = words.PROMPT_PAUSED if started else words.PROMPT_START
-            text = text.format(count=len(landmarks))
+            text = text.format(landmarks=words.counted(len(landmarks), "landmark"))
         elif not current:
             text, about = words.PROMPT_DONE, words.PROMPT_DONE_TIP
         else:

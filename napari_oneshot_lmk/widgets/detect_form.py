@@ -99,7 +99,7 @@ class DetectForm(QWidget):
             spacing = words.TEMPLATE_SPACING.format(rows=mm[0], columns=mm[1])
         text = words.TEMPLATE_LINES.format(
             name=template.name,
-            placed=len(template.landmarks.placed),
+            landmarks=words.counted(len(template.landmarks.placed), "landmark"),
             spacing=spacing,
         )
         self.template.say(text)

@@ -125,16 +125,18 @@ class DetectionRun(QObject):
         self.ended.emit(text, failed, report)
 
     def _summary(self) -> str:
-        done, seconds = len(self._found), sum(f.seconds for f in self._found)
+        images = words.counted(len(self._found), "image")
+        seconds = sum(found.seconds for found in self._found)
         if self._errors and self._total == 1:
             return f"{self._errors[0]}."
         if self._errors:
             return words.FOUND_SOME.format(
-                count=done, failed=len(self._errors), error=self._errors[0]
+                images=images, failed=len(self._errors), error=self._errors[0]
             )
         if self._total > 1:
-            return words.FOUND_MANY.format(count=done, seconds=seconds)
+            return words.FOUND_MANY.format(images=images, seconds=seconds)
         placed = self._found[0].landmarks.placed
         unsure = sum(p.unsure for p in placed)
         text = words.FOUND_UNSURE if unsure else words.FOUND_ONE
-        return text.format(count=len(placed), seconds=seconds, unsure=unsure)
+        landmarks = words.counted(len(placed), "landmark")
+        return text.format(landmarks=landmarks, seconds=seconds, unsure=unsure)

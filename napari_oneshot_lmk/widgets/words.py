@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun, in the plural where it needs one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 # -- the dock and its steps --------------------------------------------------------
 DOCK_TITLE = "One-shot landmarks"
 STEP_ANNOTATE = "Annotate"
@@ -49,7 +55,7 @@ SPACING_BAD_REMEDY = "type millimetres, for example 0.1 or 0.10 x 0.12"
 # -- annotate ----------------------------------------------------------------------
 LIST = "Landmarks"
 NO_LIST = "no list yet"
-OWN_LIST = "{count} landmarks"
+OWN_LIST = "{landmarks}"
 LIST_FROM_LAYER = "From a points layer"
 CHOOSE_LIST = "Choose…"
 CHOOSE_LIST_TIP = "The names to place, in their order. Points of the same name stay."
@@ -73,7 +79,7 @@ NAMES_LOST = (
 NAME_LOST = "The placed landmark {names} is not in this list. Ctrl+Z brings it back."
 
 OFFER_SIDECAR = "Saved work from {when}: {placed} of {count} landmarks placed."
-OFFER_LAYER = "Layer “{layer}” has {placed} landmarks of this image."
+OFFER_LAYER = "Layer “{layer}” has {landmarks} of this image."
 OFFER_TAKE = "Continue"
 OFFER_LEAVE = "Start afresh"
 OFFER_LEAVE_TIP = "The saved file is kept under another name."
@@ -81,7 +87,7 @@ SIDECAR_BROKEN = "Saved work cannot be read: {error}"
 
 PROMPT_NO_IMAGE = "Open an image to annotate it."
 PROMPT_NO_LIST = "Choose a list of landmarks."
-PROMPT_START = "Ready for {count} landmarks."
+PROMPT_START = "Ready for {landmarks}."
 PROMPT_PAUSED = "Paused: another layer is selected."
 PROMPT_CLICK = "Click {name}"
 PROMPT_AGAIN = "Click to move {name}"
@@ -135,9 +141,7 @@ SAVE_TEMPLATE_TIP = (
 )
 SAVE_TEMPLATE_TITLE = "Save the template as a folder"
 NOTHING_PLACED = "place at least one landmark first"
-TEMPLATE_TAKEN = (
-    "Template set: {placed} landmarks. Open another image and press Detect."
-)
+TEMPLATE_TAKEN = "Template set: {landmarks}. Open another image and press Detect."
 TEMPLATE_SAVED = "Template saved to {path}"
 SAVE_LANDMARKS = "Save landmarks…"
 SAVE_LANDMARKS_TIP = "As a table (.csv) or for 3D Slicer (.mrk.json)."
@@ -153,7 +157,7 @@ NO_TEMPLATE = "Annotate an image and press “Use as template”, or open a save
 OPEN_TEMPLATE = "Open template…"
 OPEN_TEMPLATE_TIP = "A folder that “Save template…” or “oneshot-lmk template” made."
 OPEN_TEMPLATE_TITLE = "Open a template folder"
-TEMPLATE_LINES = "<b>{name}</b><br>{placed} landmarks<br>{spacing}"
+TEMPLATE_LINES = "<b>{name}</b><br>{landmarks}<br>{spacing}"
 TEMPLATE_SPACING = "{rows:.3g} × {columns:.3g} mm"
 ENCODER = "Encoder"
 ENCODER_LATER = "loads with the first detection"
@@ -180,10 +184,10 @@ BUSY_LOADING = "Loading the encoder"
 BUSY_DOWNLOADING = "Downloading VGG19: {done:.0f} of {total:.0f} MB"
 BUSY_DETECTING = "Detecting on {image}"
 BUSY_DETECTING_MANY = "Detecting on {image} ({number} of {count})"
-FOUND_ONE = "{count} landmarks in {seconds:.2f} s"
-FOUND_UNSURE = "{count} landmarks in {seconds:.2f} s, {unsure} unsure"
-FOUND_MANY = "{count} images done in {seconds:.1f} s"
-FOUND_SOME = "{count} images done, {failed} not: {error}"
+FOUND_ONE = "{landmarks} in {seconds:.2f} s"
+FOUND_UNSURE = "{landmarks} in {seconds:.2f} s, {unsure} unsure"
+FOUND_MANY = "{images} done in {seconds:.1f} s"
+FOUND_SOME = "{images} done, {failed} not: {error}"
 CANCELLED = "Cancelled. What was found before is kept."
 FOUND_LAYER = "found – {image}"
 LEGEND_LOW = "0"
