@@ -84,7 +84,7 @@ def own_peak_mb() -> float:
 
 def _detect_once(arguments: list[str]) -> None:
     from napari_oneshot_lmk.detection.detector import Detector
-    from napari_oneshot_lmk.encoders.choice import choose_encoder
+    from napari_oneshot_lmk.encoders.choice import instant_encoder
     from napari_oneshot_lmk.encoders.shipped import shipped_encoder
     from napari_oneshot_lmk.imaging.reader import read_radiograph
     from napari_oneshot_lmk.landmarks.template import Template
@@ -93,7 +93,7 @@ def _detect_once(arguments: list[str]) -> None:
     encoder = (
         shipped_encoder("cpu")
         if shipped == "1"
-        else choose_encoder(
+        else instant_encoder(
             Path(weights) if weights else None, "cpu", allow_download=False
         )
     )

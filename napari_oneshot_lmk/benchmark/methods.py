@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.errors import UsageError, WeightsError
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
 
@@ -79,11 +79,25 @@ def _with_encoder(template: Template, encoder: Encoder) -> Locate:
 
 
 def _instant(template: Template, options: Options) -> Locate:
+    from napari_oneshot_lmk.encoders.choice import instant_encoder
+
+    encoder = instant_encoder(
+        options.encoder_weights, options.device, progress=options.progress
+    )
+    return _with_encoder(template, encoder)
+
+
+def _vgg19(template: Template, options: Options) -> Locate:
     from napari_oneshot_lmk.encoders.choice import choose_encoder
 
     encoder = choose_encoder(
         options.encoder_weights, options.device, progress=options.progress
     )
+    if encoder.card.name != "vgg19":
+        raise WeightsError(
+            "the weights of VGG19 were not found",
+            remedy="name a file with --encoder-weights or leave the method vgg19 out",
+        )
     return _with_encoder(template, encoder)
 
 
@@ -108,6 +122,7 @@ def _grey_patches(template: Template, options: Options) -> Locate:
 
 METHODS: dict[str, Callable[[Template, Options], Locate]] = {
     "instant": _instant,  # the best encoder that can be had
+    "vgg19": _vgg19,  # its maps alone
     "shipped": _shipped,  # the encoder that needs no download
     "template-copy": _template_copy,  # no image is looked at
     "grey-patches": _grey_patches,  # no features, no shape step

@@ -20,10 +20,10 @@ def encoder_with_bar(
     say_note: bool = True,
 ) -> Encoder:
     """Return the encoder to use and say what the user should know about it."""
-    from napari_oneshot_lmk.encoders.choice import choose_encoder
+    from napari_oneshot_lmk.encoders.choice import instant_encoder
 
     with download_bar("Fetching the encoder's weights") as advance:
-        encoder = choose_encoder(
+        encoder = instant_encoder(
             weights, device, allow_download=allow_download, progress=advance
         )
     if encoder.card.note and say_note:

@@ -112,9 +112,9 @@ class Detector:
             If the device is missing.
         """
         if encoder is None:
-            from napari_oneshot_lmk.encoders.choice import choose_encoder
+            from napari_oneshot_lmk.encoders.choice import instant_encoder
 
-            encoder = choose_encoder(encoder_weights, device)
+            encoder = instant_encoder(encoder_weights, device)
         return cls(template, encoder)
 
     @property

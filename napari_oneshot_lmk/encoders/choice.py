@@ -1,4 +1,7 @@
-"""Which encoder to use: VGG19 where its weights can be had, else the shipped one."""
+"""Which encoder to use: VGG19 where its weights can be had, else the shipped one.
+
+Instant detection reads the shipped encoder's maps beside those of VGG19
+(docs/benchmarks/shipped_encoder.md); training reads VGG19's alone."""
 
 from __future__ import annotations
 
@@ -92,10 +95,7 @@ def choose_encoder(
         from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 
         shipped = shipped_encoder(where)
-        note = (
-            f"The shipped encoder ({shipped.card.title}) is used, which is less "
-            f"accurate: {error}."
-        )
+        note = f"The shipped encoder ({shipped.card.title}) is used alone: {error}."
         return EncoderWithNote(shipped, note)
     from napari_oneshot_lmk.encoders.vgg import VGG19Encoder
 
@@ -107,3 +107,32 @@ def choose_encoder(
         weights_sha256=found.sha256,
         title=f"VGG19 ({'ImageNet' if weights is None else Path(weights).name})",
     )
+
+
+def instant_encoder(
+    weights: Path | None = None,
+    device: str = "auto",
+    allow_download: bool = True,
+    progress: Progress | None = None,
+) -> Encoder:
+    """Return what instant detection reads: VGG19 and the shipped encoder together.
+
+    Without VGG19's weights it is the shipped encoder alone.
+
+    Parameters
+    ----------
+    weights, device, allow_download, progress
+        As for `choose_encoder`.
+
+    Raises
+    ------
+    WeightsError, UsageError
+        As `choose_encoder`.
+    """
+    from napari_oneshot_lmk.encoders.joined import JoinedEncoder
+    from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+
+    chosen = choose_encoder(weights, device, allow_download, progress)
+    if isinstance(chosen, EncoderWithNote):
+        return chosen
+    return JoinedEncoder(chosen, shipped_encoder(chosen.device))

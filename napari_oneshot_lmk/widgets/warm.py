@@ -62,7 +62,7 @@ class WarmDetectors:
     ) -> Detecting:
         """Return a detector for a template, loading the encoder when needed."""
         from napari_oneshot_lmk.detection.detector import Detector
-        from napari_oneshot_lmk.encoders.choice import choose_encoder
+        from napari_oneshot_lmk.encoders.choice import instant_encoder
 
         wanted = (
             preferences.encoder_weights,
@@ -71,7 +71,7 @@ class WarmDetectors:
         )
         if self._encoder_for != wanted:
             self._detector = None
-            self._encoder = choose_encoder(
+            self._encoder = instant_encoder(
                 preferences.encoder_weights,
                 device=preferences.device,
                 allow_download=preferences.allow_download,

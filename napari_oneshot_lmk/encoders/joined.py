@@ -1,0 +1,60 @@
+"""Two encoders seen as one: the levels of both, one after the other."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
+
+if TYPE_CHECKING:
+    import torch
+
+
+class JoinedEncoder:
+    """Runs two encoders on the same image.
+
+    Matching adds the logarithms of all levels' similarities, so encoders that err
+    in different places correct each other.
+
+    Parameters
+    ----------
+    first, second : Encoder
+        On the same device.
+    """
+
+    def __init__(self, first: Encoder, second: Encoder) -> None:
+        self.parts = (first, second)
+        cards = [part.card for part in self.parts]
+        hashes = "".join(card.weights_sha256 for card in cards)
+        self._card = EncoderCard(
+            name="+".join(card.name for card in cards),
+            title=" and ".join(card.title for card in cards),
+            weights_sha256=hashlib.sha256(hashes.encode()).hexdigest()
+            if hashes
+            else "",
+            levels=tuple(
+                # Only the first encoder's maps after a pooling are those that the
+                # published networks read.
+                level if card is cards[0] else replace(level, after_pooling=False)
+                for card in cards
+                for level in card.levels
+            ),
+            note=" ".join(card.note for card in cards if card.note),
+        )
+
+    @property
+    def card(self) -> EncoderCard:
+        """Identity of the pair, levels of both."""
+        return self._card
+
+    @property
+    def device(self) -> torch.device:
+        """Where both compute."""
+        return self.parts[0].device
+
+    def __call__(self, images: torch.Tensor) -> FeaturePyramid:
+        """Encode (B, 1, H, W) grey images in 0..1."""
+        maps = tuple(m for part in self.parts for m in part(images).maps)
+        return FeaturePyramid(maps, self._card.levels)
