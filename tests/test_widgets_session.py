@@ -20,6 +20,7 @@ from napari_oneshot_lmk.widgets.detect import DetectWidget
 from napari_oneshot_lmk.widgets.dock import STEPS, OneshotDock
 from napari_oneshot_lmk.widgets.layers import ImageTarget
 from napari_oneshot_lmk.widgets.lists import NamesDialog
+from napari_oneshot_lmk.widgets.points import METADATA
 from napari_oneshot_lmk.widgets.session import Session, session_of
 
 
@@ -149,8 +150,15 @@ def test_a_points_layer_becomes_a_template(make_napari_viewer_proxy: Any) -> Non
         [(5, 10), (20, 30)], features={"label": ["a", "b"]}, units="mm", name="marks"
     )
     dock = AnnotateWidget(viewer)
+    # Only landmarks that are known to be this image's are offered unasked.
+    assert dock.form.offer.isHidden()
+    marks.metadata = {METADATA: {"image": "film"}}
+    dock._on_target()
+    assert not dock.form.offer.isHidden()
+    assert "2 landmarks" in dock.form.offer.text.text()
     dock.adopt(marks)
-    assert not marks.visible
+    assert dock.form.offer.isHidden()
+    assert dock.form.prompt.text() == "All landmarks are decided."
     dock.form.use_template.click()
     template = dock.session.template
     assert template.landmarks["b"].position_yx == (40, 60)

@@ -93,7 +93,6 @@ class AnnotateWidget(QWidget):
 
     def place(self) -> None:
         """Let clicks on the canvas place landmarks."""
-        self.form.offer.clear()
         self.bench.place()
         self._refresh()
 
@@ -218,6 +217,9 @@ class AnnotateWidget(QWidget):
         self._complain(words.AUTOSAVE_FAILED.format(error=error))
 
     def _refresh(self, event: Any = None) -> None:
+        if len(self.session.annotation.landmarks):
+            # The user has begun: an offer of earlier work would undo that.
+            self.form.offer.clear()
         self.lists.offer_template(self.session.template)
         self.form.show_session(
             self.session,
