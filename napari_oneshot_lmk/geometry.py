@@ -121,17 +121,17 @@ class Geometry:
     @property
     def network_pixels_per_image_pixel_yx(self) -> Points:
         """Scale from the image's grid to the network's, (row, column)."""
-        return np.array(self.network_shape_yx) / np.array(self.image_shape_yx)
+        return np.divide(self.network_shape_yx, self.image_shape_yx)
 
     def points_to_network(self, points_yx: ArrayLike) -> Points:
         """Map (N, 2) points in image pixels to pixels of the network's grid."""
         scale = self.network_pixels_per_image_pixel_yx
-        return (_points(points_yx) + 0.5) * scale - 0.5
+        return np.asarray((_points(points_yx) + 0.5) * scale - 0.5)
 
     def points_from_network(self, points_yx: ArrayLike) -> Points:
         """Map (N, 2) points in network pixels back to image pixels."""
         scale = self.network_pixels_per_image_pixel_yx
-        return (_points(points_yx) + 0.5) / scale - 0.5
+        return np.asarray((_points(points_yx) + 0.5) / scale - 0.5)
 
     def pixels_to_network(self, pixels: torch.Tensor) -> torch.Tensor:
         """Resample images (B, C, H, W) to the network's grid.
@@ -171,7 +171,8 @@ class Geometry:
     def points_to_lps(self, points_yx: ArrayLike) -> Points:
         """Map (N, 2) points in image pixels to (N, 3) patient mm (LPS)."""
         axes_lps = np.array([self.row_axis_lps, self.column_axis_lps])
-        return self.points_to_mm(points_yx) @ axes_lps + np.array(self.origin_lps_mm)
+        offsets = self.points_to_mm(points_yx) @ axes_lps
+        return np.asarray(offsets + np.array(self.origin_lps_mm))
 
     def points_from_lps(self, points_lps_mm: ArrayLike) -> Points:
         """Project (N, 3) patient mm (LPS) onto the image plane, in pixels."""
@@ -183,7 +184,7 @@ class Geometry:
         """Distance in mm of (N, 3) patient points from the image plane."""
         normal = np.cross(self.row_axis_lps, self.column_axis_lps)
         offsets = np.asarray(points_lps_mm, dtype=float) - np.array(self.origin_lps_mm)
-        return np.abs(offsets @ normal)
+        return np.asarray(np.abs(offsets @ normal))
 
     # -- questions ------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Which encoder to use: VGG19 where its weights can be had, else the shipped one.
 
 Instant detection reads the shipped encoder's maps beside those of VGG19
-(docs/benchmarks/shipped_encoder.md); training reads VGG19's alone."""
+(docs/benchmarks/shipped_encoder.md); training reads VGG19's alone.
+"""
 
 from __future__ import annotations
 
