@@ -128,7 +128,7 @@ def test_a_point_is_on_the_image_up_to_the_border_of_its_pixels():
 def test_millimetres_of_an_unknown_spacing_are_refused():
     geometry = Geometry((10, 20))
     for ask in (geometry.points_to_mm, geometry.points_to_lps, geometry.points_from_mm):
-        with pytest.raises(SpacingUnknownError, match="unknown.*--spacing"):
+        with pytest.raises(SpacingUnknownError, match=r"unknown.*--spacing"):
             ask([[1.0, 2.0]])
     np.testing.assert_allclose(
         geometry.with_spacing(0.5).points_to_mm([[2, 4]]), [[1, 2]]
