@@ -64,3 +64,12 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", only_here)
+
+
+@pytest.fixture(autouse=True)
+def _each_test_tries_its_own_download() -> Iterator[None]:
+    """Forget a download that failed: it is remembered for the whole process."""
+    yield
+    weights = sys.modules.get("napari_oneshot_lmk.encoders.weights")
+    if weights is not None:
+        weights.forget_failed_download()
