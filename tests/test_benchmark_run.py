@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_scene import one_sentence, point_rows, run, save_image, save_table, scene, view
+from random_vgg19 import saved_weights
 
 from napari_oneshot_lmk.benchmark.methods import METHODS, Options, checked_methods
 from napari_oneshot_lmk.benchmark.references import GreyPatches, TemplateCopy
-from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.errors import UsageError, WeightsError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.landmarks.files import read_landmarks
@@ -204,6 +205,15 @@ def test_grey_patches_ignore_brightness_and_contrast() -> None:
 
 def test_every_method_starts_without_a_network() -> None:
     template = template_of(view(scene(), (0, 0)), a=(50.0, 40.0))
-    for name in set(METHODS) - {"instant"}:
+    for name in set(METHODS) - {"instant", "vgg19"}:
         found = METHODS[name](template, Options(device="cpu"))(template.image)
         assert found.names == ("a",)
+
+
+def test_vgg19_alone_needs_its_weights(tmp_path: Path) -> None:
+    template = template_of(view(scene(), (0, 0)), a=(50.0, 40.0))
+    with pytest.raises(WeightsError, match="leave the method vgg19 out"):
+        METHODS["vgg19"](template, Options(device="cpu"))
+    weights = saved_weights(tmp_path / "w.safetensors")
+    locate = METHODS["vgg19"](template, Options(weights, device="cpu"))
+    assert locate(template.image).provenance.encoder.startswith("vgg19-")
