@@ -288,6 +288,8 @@ def test_early_end_keeps_what_was_found(
 
 INTERRUPTED = """
 import os, signal
+# A shell that runs the tests in the background makes its children ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from napari_oneshot_lmk.detection import many
 whole = many.detect_many
 def interrupting(*args, **options):
