@@ -39,23 +39,28 @@ STANDS_ON: dict[str, set[str]] = {
     "landmarks": {"errors", "geometry", "imaging", "output"},
     "encoders": {"errors", "output"},
     "matching": {"errors", "encoders", "geometry", "landmarks"},
+    "network": {"errors", "encoders"},
     "phantoms": {"errors", "geometry", "imaging", "landmarks", "output"},
     "detection": {
-        *("errors", "geometry", "imaging", "landmarks"),
-        *("encoders", "matching"),
+        *("errors", "geometry", "output", "imaging", "landmarks"),
+        *("encoders", "matching", "network"),
+    },
+    "training": {
+        *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
+        *("matching", "network", "detection"),
     },
     "evaluation": {"errors", "geometry", "imaging", "landmarks", "output"},
     "benchmark": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
-        *("phantoms", "matching", "detection", "evaluation"),
+        *("phantoms", "matching", "network", "detection", "training", "evaluation"),
     },
     "cli": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
-        *("phantoms", "detection", "evaluation", "benchmark"),
+        *("phantoms", "detection", "training", "evaluation", "benchmark"),
     },
     "widgets": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
-        *("phantoms", "detection", "benchmark"),
+        *("phantoms", "detection", "training", "benchmark"),
     },
 }
 ENTRANCES = {"__init__", "__main__"}
@@ -64,6 +69,7 @@ ENTRANCES = {"__init__", "__main__"}
 ONLY_DOOR = {
     # What a pyramid is, never how it was made.
     ("matching", "encoders"): {f"{PACKAGE}.encoders.encoder"},
+    ("network", "encoders"): {f"{PACKAGE}.encoders.encoder"},
     # A template holds an image; it does not open one of the user's files.
     ("landmarks", "imaging"): {f"{PACKAGE}.imaging.radiograph"},
     # The samples are a data folder like any other.

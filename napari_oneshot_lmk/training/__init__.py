@@ -1,0 +1,1 @@
+"""Training on one annotated template and unlabelled images."""
