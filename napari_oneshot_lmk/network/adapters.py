@@ -1,0 +1,78 @@
+"""What belongs to one landmark alone: Conv-A_k and RFB-A_k (paper, Figure 2)."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from napari_oneshot_lmk.network.decoder import DoubleConv
+from napari_oneshot_lmk.network.layout import (
+    LEVELS,
+    RFB_LEVELS,
+    NetworkLayout,
+    Normalisation,
+)
+from napari_oneshot_lmk.network.rfb import RFB
+
+
+class AdapterConv(DoubleConv):
+    """Conv-A_k: a landmark's own narrow `DoubleConv` beside the shared one.
+
+    It reads what the shared one reads, and its C_A channels are concatenated to the
+    shared ones (paper, equations 1 and 3).
+
+    Parameters
+    ----------
+    given, made : int
+        Channels; ``made`` is C_A.
+    normalisation : {"batch", "none"}
+        It is its own landmark's anyway.
+    """
+
+    def __init__(
+        self, given: int, made: int, normalisation: Normalisation = "batch"
+    ) -> None:
+        super().__init__(given, made, normalisation)
+
+
+class AdapterRFB(RFB):
+    """RFB-A_k: a landmark's own narrow `RFB` beside the shared one (equation 4).
+
+    Parameters
+    ----------
+    given, made : int
+        Channels; ``made`` is C_A.
+    normalisation : {"batch", "none"}
+        It is its own landmark's anyway.
+    """
+
+    def __init__(
+        self, given: int, made: int, normalisation: Normalisation = "batch"
+    ) -> None:
+        super().__init__(given, made, normalisation)
+
+
+class Adapter(nn.Module):
+    """All adapters of one landmark.
+
+    Parameters
+    ----------
+    layout : NetworkLayout
+        Of the network that it belongs to; C_A is above 0.
+    """
+
+    def __init__(self, layout: NetworkLayout) -> None:
+        super().__init__()
+        own: Normalisation = "none" if layout.normalisation == "none" else "batch"
+        made = layout.adapter_channels
+        self.convs = nn.ModuleDict(
+            {
+                f"level{level}": AdapterConv(layout.joined_channels(level), made, own)
+                for level in LEVELS[:-1]
+            }
+        )
+        self.rfbs = nn.ModuleDict(
+            {
+                f"level{level}": AdapterRFB(layout.decoded_channels(level), made, own)
+                for level in RFB_LEVELS
+            }
+        )

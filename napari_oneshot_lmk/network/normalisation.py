@@ -1,0 +1,93 @@
+"""Batch normalisation for one landmark, or for several in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_oneshot_lmk.network.landmark_axis import one_group_each, with_landmark_axis
+from napari_oneshot_lmk.network.layout import Normalisation
+
+
+class Normed(nn.Module):
+    """Batch normalisation that is shared by all landmarks, own to each, or absent.
+
+    Parameters
+    ----------
+    channels : int
+        Of the maps.
+    normalisation : {"batch", "landmark", "none"}
+        Which of the three.
+    landmarks : int
+        How many there are.
+    """
+
+    def __init__(
+        self, channels: int, normalisation: Normalisation, landmarks: int
+    ) -> None:
+        super().__init__()
+        count = {"batch": 1, "landmark": landmarks, "none": 0}[normalisation]
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(count))
+        self.own_to_each = normalisation == "landmark"
+
+    def of(self, landmark: int) -> nn.BatchNorm2d:
+        """Return the batch norm of a landmark."""
+        norm = self.norms[landmark if self.own_to_each else 0]
+        assert isinstance(norm, nn.BatchNorm2d)
+        return norm
+
+    def forward(self, maps: Tensor, landmark: int = 0) -> Tensor:
+        """Normalise (B, C, h, w) maps of one landmark."""
+        return self.of(landmark)(maps) if len(self.norms) else maps
+
+    def together(self, maps: Tensor, landmarks: Sequence[int]) -> Tensor:
+        """Normalise (B, K or 1, C, h, w) maps of several landmarks.
+
+        A shared norm sees all landmarks' maps as one batch.
+        """
+        if not len(self.norms):
+            return maps
+        if self.own_to_each:
+            return norm_each([self.of(landmark) for landmark in landmarks], maps)
+        batch = len(maps)
+        normed = self.of(0)(maps.flatten(0, 1))
+        return normed.unflatten(0, (batch, -1))
+
+
+def norm_each(norms: Sequence[nn.BatchNorm2d], maps: Tensor) -> Tensor:
+    """Normalise each landmark's maps by its own batch norm, all in one call.
+
+    Parameters
+    ----------
+    norms : sequence of BatchNorm2d
+        One a landmark. In training their running statistics move.
+    maps : Tensor, (B, K or 1, C, h, w)
+
+    Returns
+    -------
+    Tensor, (B, K, C, h, w)
+    """
+    first = norms[0]
+    maps = maps.expand(-1, len(norms), -1, -1, -1)
+    means = [norm.running_mean for norm in norms]
+    variances = [norm.running_var for norm in norms]
+    mean, variance = torch.cat(means), torch.cat(variances)  # type: ignore[arg-type]
+    normed = F.batch_norm(
+        one_group_each(maps),
+        mean,
+        variance,
+        torch.cat([norm.weight for norm in norms]),
+        torch.cat([norm.bias for norm in norms]),
+        training=first.training,
+        momentum=first.momentum or 0.0,
+        eps=first.eps,
+    )
+    if first.training:
+        with torch.no_grad():
+            torch._foreach_copy_(means, list(mean.chunk(len(norms))))
+            torch._foreach_copy_(variances, list(variance.chunk(len(norms))))
+            torch._foreach_add_([norm.num_batches_tracked for norm in norms], 1)
+    return with_landmark_axis(normed, len(norms))

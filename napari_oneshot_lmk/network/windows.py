@@ -1,0 +1,183 @@
+"""Windows around points: parts of maps that the loss reads, and what they need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napari_oneshot_lmk.network.decoder import padding
+
+SMALLEST_REGION = 16
+"""Cells along a side of what is computed at the finest levels. Batch statistics of
+fewer cells are poor ones; and from 12 on, the region of level 2 holds all that the
+region of level 1 interpolates from."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Embeddings of one level around a point of each landmark.
+
+    Parameters
+    ----------
+    embeddings : Tensor, (B, K, E, rows, columns)
+        Of one landmark each.
+    origin_yx : Tensor, (B, K, 2), long
+        Cell of the level's whole map that is the window's first.
+    full_shape_yx : tuple of int
+        Rows and columns of the whole map.
+    """
+
+    embeddings: Tensor
+    origin_yx: Tensor
+    full_shape_yx: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Region:
+    """Rectangles of one size in maps of one size, one an image and landmark.
+
+    Parameters
+    ----------
+    origin_yx : Tensor, (B, K, 2), long
+        First cells. A region that was grown may begin before the map.
+    size_yx : tuple of int
+        Rows and columns of the rectangles.
+    full_yx : tuple of int
+        Rows and columns of the map.
+    """
+
+    origin_yx: Tensor
+    size_yx: tuple[int, int]
+    full_yx: tuple[int, int]
+
+    @classmethod
+    def around(
+        cls, points_yx: Tensor, stride: int, side: int, full_yx: tuple[int, int]
+    ) -> Region:
+        """Return the windows around points, moved inwards at the map's borders.
+
+        Parameters
+        ----------
+        points_yx : Tensor, (B, K, 2)
+            Pixels of the network's grid. One beyond the image counts as on its edge.
+        stride : int
+            Pixels per cell.
+        side : int
+            Cells; the window begins ``side // 2`` cells before the point's. An axis
+            of the map that is not longer is taken whole.
+        full_yx : tuple of int
+            Rows and columns of the map.
+        """
+        size_yx = (min(side, full_yx[0]), min(side, full_yx[1]))
+        cells = torch.div(points_yx, stride, rounding_mode="floor").long()
+        origins = [
+            (cells[..., axis].clamp(0, full_yx[axis] - 1) - side // 2).clamp(
+                0, full_yx[axis] - size_yx[axis]
+            )
+            for axis in (0, 1)
+        ]
+        return cls(torch.stack(origins, dim=-1), size_yx, full_yx)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the rectangles are the map."""
+        return self.size_yx == self.full_yx
+
+    def grown(self, cells: int) -> Region:
+        """Return the region with a border of ``cells`` more on each side."""
+        rows, columns = self.size_yx
+        size_yx = (rows + 2 * cells, columns + 2 * cells)
+        return Region(self.origin_yx - cells, size_yx, self.full_yx)
+
+    def cells(self, axis: int) -> Tensor:
+        """Rows (axis 0) or columns (axis 1) of the map, (B, K, n)."""
+        steps = torch.arange(self.size_yx[axis], device=self.origin_yx.device)
+        return self.origin_yx[..., axis, None] + steps
+
+    def inside(self, like: Tensor) -> Tensor:
+        """Return 1 at cells of the map, 0 beyond, (B, K, 1, rows, columns)."""
+        rows, columns = (
+            (self.cells(axis) >= 0) & (self.cells(axis) < self.full_yx[axis])
+            for axis in (0, 1)
+        )
+        return (rows[..., :, None] & columns[..., None, :])[:, :, None].to(like.dtype)
+
+    def cut(self, maps: Tensor, held: Region | None = None) -> Tensor:
+        """Return the maps' cells in the region, 0 beyond the map.
+
+        Parameters
+        ----------
+        maps : Tensor, (B, K or 1, C, h, w)
+            Whole maps.
+        held : Region, optional
+            What the maps hold where they are not whole; this region lies inside it.
+
+        Returns
+        -------
+        Tensor, (B, K, C, rows, columns)
+        """
+        batch, landmarks, _, height, width = maps.shape
+        moved = self.origin_yx if held is None else self.origin_yx - held.origin_yx
+        origin_yx = moved.to(maps.device)
+        local = Region(origin_yx, self.size_yx, (height, width))
+        rows = local.cells(0).clamp(0, height - 1)
+        columns = local.cells(1).clamp(0, width - 1)
+        images = torch.arange(batch, device=maps.device)[:, None] * landmarks
+        layers = torch.arange(landmarks, device=maps.device)
+        first = (images + layers)[..., None, None] * height
+        index = (first + rows[..., :, None]) * width + columns[..., None, :]
+        # Whole feature vectors are copied, which channels last keeps in one place.
+        vectors = maps.permute(0, 1, 3, 4, 2).flatten(0, 3)
+        found = vectors.index_select(0, index.flatten())
+        found = found.unflatten(0, index.shape).permute(0, 1, 4, 2, 3)
+        reaches = self.size_yx[0] > height or self.size_yx[1] > width
+        return found * local.inside(found) if held is None or reaches else found
+
+
+def interpolated(maps: Tensor, held: Region, wanted: Region) -> Tensor:
+    """Cells of the doubled map that lie in a region of the next finer level.
+
+    The same as `decoder.upsampled`, cut afterwards.
+
+    Parameters
+    ----------
+    maps : Tensor, (B, K, C, h, w)
+        The coarser level's cells in ``held``.
+    held, wanted : Region
+        Of the coarser and of the finer level.
+
+    Returns
+    -------
+    Tensor, (B, K, C, rows, columns)
+        0 beyond the doubled map.
+    """
+    exact = torch.promote_types(maps.dtype, torch.float32)
+    rows, columns = (
+        _interpolation(held, wanted, axis, exact).to(maps.device, maps.dtype)
+        for axis in (0, 1)
+    )
+    # Rows first: each of them is one run of memory, and so are then the columns.
+    cells = maps.permute(0, 1, 3, 4, 2)
+    down = (rows @ cells.flatten(3)).unflatten(3, cells.shape[3:])
+    return (columns[:, :, None] @ down).permute(0, 1, 4, 2, 3)
+
+
+def _interpolation(
+    held: Region, wanted: Region, axis: int, dtype: torch.dtype
+) -> Tensor:
+    """Weights of the held cells for each wanted cell, (B, K, wanted, held)."""
+    coarse, fine = held.full_yx[axis], wanted.full_yx[axis]
+    before, _ = padding(2 * coarse, fine)
+    targets = wanted.cells(axis)
+    doubled = targets - before
+    known = (targets >= 0) & (targets < fine) & (doubled >= 0) & (doubled < 2 * coarse)
+    # Corners aligned: cell u of the doubled map lies at u * (coarse - 1) / steps.
+    # In whole numbers up to the division, so that no coordinate is rounded.
+    steps = 2 * coarse - 1
+    apart = (
+        doubled[..., :, None] * (coarse - 1) - held.cells(axis)[..., None, :] * steps
+    )
+    weights = (1 - apart.abs().to(dtype) / steps).clamp_min(0)
+    return weights * known[..., None]
