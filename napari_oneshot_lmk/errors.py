@@ -70,6 +70,14 @@ class WeightsError(OneshotError):
     """Encoder weights are missing, damaged or of another architecture."""
 
 
+class ModelError(OneshotError):
+    """A trained model is missing, damaged, or made for something else."""
+
+
+class TrainingError(OneshotError):
+    """A training cannot start or go on."""
+
+
 class OutputError(OneshotError):
     """A result cannot be written where the user asked for it."""
 

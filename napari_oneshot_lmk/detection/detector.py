@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
 from napari_oneshot_lmk.errors import TemplateError
@@ -166,7 +167,7 @@ class Detector:
         query = self._query
         stride = min(level.stride for level in query.pyramid.levels)
         with torch.inference_mode():
-            maps = log_similarity(query.pyramid, self._descriptors)
+            maps = self.log_maps(query.pyramid)
             found, expectation, posterior = self._shape.settle(maps, stride)
             trust = scores(
                 posterior,
@@ -182,6 +183,21 @@ class Detector:
         if query.geometry.spacing_mm_yx is not None and len(points) > 1:
             residuals = query.geometry.distances_mm(points, expected)
         return self._landmarks(query, points, trust, residuals)
+
+    def log_maps(self, pyramid: FeaturePyramid) -> Tensor:
+        """Log-similarity of each placed landmark with each place of an image.
+
+        Parameters
+        ----------
+        pyramid : FeaturePyramid
+            What this detector's encoder makes of one image.
+
+        Returns
+        -------
+        Tensor, (N, H / s, W / s), float32
+            s is the finest level's stride, values are <= 0.
+        """
+        return log_similarity(pyramid, self._descriptors)
 
     def _landmarks(
         self,

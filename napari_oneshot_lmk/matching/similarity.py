@@ -8,6 +8,7 @@ feature at each cell.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -136,13 +137,50 @@ def log_similarity(pyramid: FeaturePyramid, descriptors: Descriptors) -> Tensor:
     Tensor, (N, H / s, W / s), float32
         s is the finest stride. Values are <= 0.
     """
+    cosines = [
+        cosine_maps(feature_map[0], vectors)
+        for feature_map, vectors in zip(pyramid.maps, descriptors.vectors, strict=True)
+    ]
+    return summed_logs(cosines, descriptors.strides)
+
+
+def own_cosine_maps(embeddings: Tensor, vectors: Tensor) -> Tensor:
+    """Cosine between each landmark and each cell of its own map.
+
+    Parameters
+    ----------
+    embeddings : Tensor, (N, C, h, w)
+        One map a landmark, as adapters make them.
+    vectors : Tensor, (N, C)
+        Unit length.
+
+    Returns
+    -------
+    Tensor, (N, h, w), float32
+    """
+    maps = embeddings.float()
+    length = torch.linalg.vector_norm(maps, dim=1).clamp_min(1e-6)
+    return torch.einsum("nchw,nc->nhw", maps, vectors.float()) / length
+
+
+def summed_logs(cosines: Sequence[Tensor], strides: Sequence[int]) -> Tensor:
+    """Sum over levels of the log cosine, on the finest level's grid.
+
+    Parameters
+    ----------
+    cosines : sequence of Tensor, (N, h, w)
+        One a level, any order.
+    strides : sequence of int
+        Of the levels, in the same order.
+
+    Returns
+    -------
+    Tensor, (N, H / s, W / s), float32
+        s is the finest stride. Values are <= 0.
+    """
     total: Tensor | None = None
-    order = sorted(
-        range(len(descriptors.strides)), key=lambda i: -descriptors.strides[i]
-    )
-    for index in order:
-        cosine = cosine_maps(pyramid.maps[index][0], descriptors.vectors[index])
-        term = cosine.clamp_min(SMALLEST_COSINE).log()
+    for index in sorted(range(len(strides)), key=lambda i: -strides[i]):
+        term = cosines[index].clamp_min(SMALLEST_COSINE).log()
         if total is not None and total.shape[-2:] != term.shape[-2:]:
             total = F.interpolate(
                 total[None], term.shape[-2:], mode="bilinear", align_corners=False

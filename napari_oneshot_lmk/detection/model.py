@@ -1,0 +1,259 @@
+"""A trained model as a folder: what detection needs, and nothing that runs.
+
+``model.json`` says what it is, ``network-*.safetensors`` hold numbers only, and
+``template/`` is the template that it was trained from. A model of a stranger can
+therefore be opened without a thought.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from napari_oneshot_lmk.errors import ModelError, UsageError
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.network.layout import NetworkLayout
+from napari_oneshot_lmk.network.network import LandmarkNetwork
+from napari_oneshot_lmk.output import written
+
+SCHEMA_VERSION = 1
+DESCRIPTION_FILE = "model.json"
+TEMPLATE_FOLDER = "template"
+IN_A_RUN = "model"
+"""Where a training run keeps its model."""
+
+Method = Literal["joint", "single", "fused"]
+
+
+class Training(BaseModel):
+    """Where a model comes from, for its readers."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    preset: str = ""
+    images: int = 0
+    epoch: int = 0
+    epochs: int = 0
+    seed: int = 0
+    seconds: float = 0.0
+    created: str = ""
+    version: str = ""
+
+
+class ModelCard(BaseModel):
+    """What a model is, apart from its numbers."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    schema_version: int = SCHEMA_VERSION
+    method: Method
+    encoder: str = Field(description="identity of the encoder it was trained on")
+    anchor: Literal["patch", "template"] = "template"
+    patch_px: int = 192
+    instant_share: float = Field(default=0.0, ge=0)
+    training: Training = Training()
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One network of a model.
+
+    Parameters
+    ----------
+    landmarks : tuple of str
+        Those it is for.
+    network : LandmarkNetwork
+        With as many adapters as landmarks, or one for all of them.
+    """
+
+    landmarks: tuple[str, ...]
+    network: LandmarkNetwork
+
+    def adapters(self, landmarks: tuple[str, ...]) -> list[int]:
+        """Return the adapter of each landmark."""
+        if self.network.layout.landmarks == 1:
+            return [0] * len(landmarks)
+        return [self.landmarks.index(name) for name in landmarks]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """One network for all landmarks, or one for each.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Method, encoder, origin.
+    parts : tuple of Part
+        No landmark is in two of them.
+    template : Template
+        The one that it was trained from.
+    """
+
+    card: ModelCard
+    parts: tuple[Part, ...]
+    template: Template
+
+    @property
+    def landmarks(self) -> tuple[str, ...]:
+        """Names of the landmarks that were trained."""
+        return tuple(name for part in self.parts for name in part.landmarks)
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained parameters."""
+        return sum(p.numel() for part in self.parts for p in part.network.parameters())
+
+    def save(self, folder: Path, *, overwrite: bool = False) -> None:
+        """Write the model as a folder.
+
+        Raises
+        ------
+        OutputError
+            If the folder exists or cannot be written.
+        """
+        with written(Path(folder), overwrite=overwrite, folder=True) as partial:
+            networks = []
+            for index, part in enumerate(self.parts):
+                name = f"network-{index:03d}.safetensors"
+                networks.append(
+                    {
+                        "file": name,
+                        "landmarks": list(part.landmarks),
+                        "layout": part.network.layout.to_json(),
+                    }
+                )
+                state = part.network.state_dict().items()
+                save_file(
+                    {key: value.detach().cpu().contiguous() for key, value in state},
+                    partial / name,
+                )
+            content = {**self.card.model_dump(), "networks": networks}
+            text = json.dumps(content, indent=1, ensure_ascii=False)
+            (partial / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
+            self.template.save(partial / TEMPLATE_FOLDER)
+
+    @classmethod
+    def load(cls, folder: Path, device: str | torch.device = "cpu") -> TrainedModel:
+        """Read a model's folder, or the run that made it.
+
+        Parameters
+        ----------
+        folder : Path
+            A model's folder, or a run's.
+        device : str or torch.device
+            Where the networks go.
+
+        Raises
+        ------
+        ModelError
+            If there is none, or it is damaged or of a newer version.
+        """
+        folder = model_folder(Path(folder))
+        content = _described(folder)
+        try:
+            card = ModelCard.model_validate(content)
+            listed = [_Network.model_validate(entry) for entry in content["networks"]]
+        except (ValidationError, KeyError, TypeError) as error:
+            raise _damaged(folder, DESCRIPTION_FILE) from error
+        if not listed:
+            raise _damaged(folder, DESCRIPTION_FILE)
+        parts = tuple(_loaded(folder, entry, device) for entry in listed)
+        return cls(card, parts, Template.load(folder / TEMPLATE_FOLDER))
+
+
+class _Network(BaseModel):
+    """One entry of ``networks``. The file is a name, never a way somewhere else."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    file: str = Field(pattern=r"^[A-Za-z0-9_-]+\.safetensors$")
+    landmarks: tuple[str, ...] = Field(min_length=1)
+    layout: dict[str, Any]
+
+
+def is_model(path: str | Path) -> bool:
+    """Say whether ``path`` is a model's folder or a run with a finished model."""
+    path = Path(path)
+    return any((p / DESCRIPTION_FILE).is_file() for p in (path, path / IN_A_RUN))
+
+
+def model_folder(path: Path) -> Path:
+    """Return the model's own folder, given it or the run around it.
+
+    Raises
+    ------
+    ModelError
+        If neither holds a model.
+    """
+    for folder in (path, path / IN_A_RUN):
+        if (folder / DESCRIPTION_FILE).is_file():
+            return folder
+    if (path / "run.json").is_file():
+        raise ModelError(
+            "the training has not finished, there is no model yet",
+            file=path,
+            remedy="give the same train command again to go on with it",
+        )
+    raise ModelError(
+        "holds no trained model",
+        file=path,
+        remedy="name the folder that oneshot-lmk train wrote",
+    )
+
+
+def _described(folder: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, DESCRIPTION_FILE) from error
+    if not isinstance(content, dict):
+        raise _damaged(folder, DESCRIPTION_FILE)
+    version = content.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise ModelError(
+            f"the model was written by a newer version of this program ({version})",
+            file=folder,
+            remedy="update napari-oneshot-lmk",
+        )
+    return content
+
+
+def _loaded(folder: Path, entry: _Network, device: str | torch.device) -> Part:
+    try:
+        layout = NetworkLayout.from_json(entry.layout)
+        if layout.landmarks not in (1, len(entry.landmarks)):
+            raise UsageError("adapters and landmarks do not match")
+        state = load_file(folder / entry.file)
+        expected = _shapes(layout)
+        if {key: value.shape for key, value in state.items()} != expected:
+            raise UsageError("the numbers do not fit the layout")
+        network = LandmarkNetwork(layout)
+        network.load_state_dict(state)
+    except (OSError, SafetensorError, UsageError, RuntimeError) as error:
+        raise _damaged(folder, entry.file) from error
+    network.requires_grad_(False).eval()
+    return Part(entry.landmarks, network.to(device))
+
+
+def _shapes(layout: NetworkLayout) -> dict[str, torch.Size]:
+    # On the meta device: a layout that claims terabytes costs nothing to refuse.
+    with torch.device("meta"):
+        state = LandmarkNetwork(layout).state_dict()
+    return {key: value.shape for key, value in state.items()}
+
+
+def _damaged(folder: Path, file: str) -> ModelError:
+    return ModelError(
+        f"the model's {file} is missing, damaged or not of this program",
+        file=folder,
+        remedy="copy the whole folder again, or train again",
+    )

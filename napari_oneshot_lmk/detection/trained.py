@@ -1,0 +1,168 @@
+"""Detection with a trained model: the same two steps, better features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_oneshot_lmk.detection.anchors import (
+    network_log_maps,
+    patch_anchors,
+    template_anchors,
+)
+from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.detection.model import Part, TrainedModel
+from napari_oneshot_lmk.encoders.encoder import Encoder, FeaturePyramid
+from napari_oneshot_lmk.errors import ModelError
+from napari_oneshot_lmk.imaging.preparation import prepared
+from napari_oneshot_lmk.landmarks.template import Template
+
+
+@dataclass(frozen=True)
+class _Anchored:
+    """A part of the model, the rows of its landmarks and what they look like."""
+
+    part: Part
+    rows: list[int]
+    adapters: list[int]
+    anchors: tuple[Tensor, ...]
+
+
+class TrainedDetector(Detector):
+    """Detects the landmarks of a template with a trained model.
+
+    Landmarks of the template that the model was not trained for are found as
+    without training.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        See `TrainedModel.load`.
+    template : Template
+        The model's own, or another annotation of the same landmarks.
+    encoder : Encoder
+        The one that the model was trained on.
+
+    Raises
+    ------
+    ModelError
+        If the model belongs to another encoder, or knows none of the landmarks.
+    """
+
+    def __init__(
+        self, model: TrainedModel, template: Template, encoder: Encoder
+    ) -> None:
+        read = encoder.card.identity
+        if read != model.card.encoder:
+            raise ModelError(
+                f"the model was trained on the encoder {model.card.encoder}, here is "
+                f"{read}",
+                remedy="name the weights that it was trained on (--encoder-weights)",
+            )
+        super().__init__(template, encoder)
+        self.model = model
+        self.method = model.card.method
+        self._parts = [
+            anchored
+            for part in model.parts
+            if (anchored := self._anchored(part)) is not None
+        ]
+        if not self._parts:
+            known = ", ".join(model.landmarks[:3])
+            raise ModelError(
+                f"the model knows none of the template's landmarks, only {known}",
+                file=template.name,
+                remedy="use the names that it was trained with",
+            )
+
+    @classmethod
+    def from_model(
+        cls,
+        model: TrainedModel,
+        template: Template | None = None,
+        encoder: Encoder | None = None,
+        *,
+        encoder_weights: Path | None = None,
+        device: str = "auto",
+    ) -> TrainedDetector:
+        """Make a detector.
+
+        Parameters
+        ----------
+        model : TrainedModel
+            Moved to the encoder's device.
+        template : Template, optional
+            Instead of the one in the model: a new annotation of its landmarks.
+        encoder : Encoder, optional
+            Use this one and ignore the other two arguments.
+        encoder_weights : Path, optional
+            File of VGG19 weights, if the model was trained on VGG19.
+        device : str
+            ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+        Raises
+        ------
+        ModelError
+            If model, template and encoder do not belong together.
+        """
+        if encoder is None:
+            from napari_oneshot_lmk.encoders.choice import instant_encoder
+
+            encoder = instant_encoder(encoder_weights, device)
+        for part in model.parts:
+            part.network.to(encoder.device)
+        return cls(model, template or model.template, encoder)
+
+    def log_maps(self, pyramid: FeaturePyramid) -> Tensor:
+        """Log-similarity of each placed landmark with each place of an image.
+
+        That of the trained network, plus a share of what detection without
+        training sees: the two err in different places.
+        """
+        share = self.model.card.instant_share
+        rows = [row for anchored in self._parts for row in anchored.rows]
+        complete = len(rows) == len(self._names)
+        base = None if complete and not share else super().log_maps(pyramid)
+        found: list[Tensor] = []
+        for anchored in self._parts:
+            found.append(
+                network_log_maps(
+                    anchored.part.network,
+                    pyramid.after_pooling.maps,
+                    anchored.adapters,
+                    anchored.anchors,
+                )
+            )
+        trained = torch.cat(found)
+        if base is None:
+            return trained[np.argsort(rows)]
+        mixed = base.clone()
+        mixed[rows] = trained + share * base[rows]
+        return mixed
+
+    def _anchored(self, part: Part) -> _Anchored | None:
+        rows = [i for i, name in enumerate(self._names) if name in part.landmarks]
+        if not rows:
+            return None
+        names = tuple(self._names[i] for i in rows)
+        adapters = part.adapters(names)
+        landmarks = self.template.landmarks
+        placed = landmarks.positions_yx[np.isfinite(landmarks.positions_yx).all(1)]
+        geometry = self.template.image.geometry
+        points = torch.from_numpy(geometry.points_to_network(placed[rows])).float()
+        points = points.to(self.device)
+        image = prepared(self.template.image, self.device)
+        with torch.inference_mode():
+            if self.model.card.anchor == "patch":
+                size = self.model.card.patch_px
+                anchors = patch_anchors(
+                    part.network, self._encoder, image, adapters, points, size
+                )
+            else:
+                maps = [m.float() for m in self._encoder(image).after_pooling.maps]
+                anchors = template_anchors(part.network, maps, adapters, points[None])
+        return _Anchored(part, rows, adapters, anchors)

@@ -1,0 +1,143 @@
+"""The contrastive loss of CC2D with its relative-distance bias.
+
+For one landmark and level: cross-entropy that tells the right cell of the image
+from the others in a window around it. A cell's logit is its similarity with the
+anchor, plus a bias that grows with the distance from the right cell: far cells
+have to be less similar than near ones (Relative distance matters for one-shot
+landmark detection, arXiv 2203.01687).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_oneshot_lmk.network.windows import Window
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.training.settings import LossSettings
+
+SHORTEST = 1e-6
+"""Length below which a vector counts as zero."""
+LEAST_TARGET = 0.5
+"""Share of a soft target that has to lie in the window for it to count."""
+
+
+def level_losses(
+    anchors: Tensor,
+    window: Window,
+    points_yx: Tensor,
+    stride: int,
+    settings: LossSettings,
+) -> Tensor:
+    """Loss of each landmark on one level.
+
+    Parameters
+    ----------
+    anchors : Tensor, (B, K, E)
+        What each landmark is compared with.
+    window : Window
+        Embeddings (B, K, E, h, w) of the cells that compete.
+    points_yx : Tensor, (B, K, 2)
+        Right places, pixels of the network's grid.
+    stride : int
+        Network pixels per cell.
+    settings : LossSettings
+        Temperature, bias, width of the target.
+
+    Returns
+    -------
+    Tensor, (B, K), float32
+        Zero where the right place lies outside the window, for there is nothing
+        to be learnt then.
+    """
+    cosine = _cosines(anchors.float(), window.embeddings.float())
+    away2 = _squared_distances(window, points_yx, stride, settings.soft_sigma_cells > 0)
+    target, known = _target(away2, settings.soft_sigma_cells)
+    bias = (settings.bias_per_cell * away2.sqrt()).clamp(max=settings.bias_cap)
+    logits = settings.temperature * (cosine + bias).flatten(2)
+    target = target.flatten(2)
+    loss = torch.logsumexp(logits, -1) - (target * logits).sum(-1)
+    return torch.where(known, loss, torch.zeros_like(loss))
+
+
+def total_loss(
+    anchors: tuple[Tensor, ...],
+    windows: tuple[Window, ...],
+    points_yx: Tensor,
+    weights: Tensor,
+    strides: tuple[int, ...],
+    settings: LossSettings,
+) -> Tensor:
+    """Sum over levels of the weighted mean over landmarks and images.
+
+    Parameters
+    ----------
+    anchors : tuple of Tensor, (B, K, E)
+        One a level.
+    windows : tuple of Window
+        In the same order.
+    points_yx : Tensor, (B, K, 2)
+        Right places, pixels of the network's grid.
+    weights : Tensor, (B, K)
+        How much each of them is believed; 0 for none.
+    strides : tuple of int
+        Of the levels.
+    settings : LossSettings
+        See `level_losses`.
+
+    Returns
+    -------
+    Tensor, ()
+        The mean runs over the weights' sum, so it does not shrink with doubt.
+    """
+    losses = [
+        level_losses(anchor, window, points_yx, stride, settings)
+        for anchor, window, stride in zip(anchors, windows, strides, strict=True)
+    ]
+    each = torch.stack(losses).sum(0)
+    return (each * weights).sum() / weights.sum().clamp_min(SHORTEST)
+
+
+def _cosines(anchors: Tensor, embeddings: Tensor) -> Tensor:
+    """Cosine (B, K, h, w) of each cell with its landmark's anchor."""
+    product = torch.einsum("bke,bkehw->bkhw", F.normalize(anchors, dim=-1), embeddings)
+    length = torch.linalg.vector_norm(embeddings, dim=2).clamp_min(SHORTEST)
+    return product / length
+
+
+def _squared_distances(
+    window: Window, points_yx: Tensor, stride: int, sub_pixel: bool
+) -> Tensor:
+    """Squared distance (B, K, h, w) in cells from the right place.
+
+    The published target is a cell: the one that holds the point.
+    """
+    if sub_pixel:
+        right_yx = (points_yx + 0.5) / stride - 0.5
+    else:
+        right_yx = ((points_yx + 0.5) / stride).floor()
+    squared = []
+    for axis in (0, 1):
+        count = window.embeddings.shape[3 + axis]
+        cells = torch.arange(count, device=points_yx.device, dtype=torch.float32)
+        first = window.origin_yx[..., axis, None].to(torch.float32)
+        squared.append((first + cells - right_yx[..., axis, None].float()) ** 2)
+    return squared[0][..., :, None] + squared[1][..., None, :]
+
+
+def _target(away2: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    """Probability (B, K, h, w) of each cell, and whether there is one (B, K)."""
+    if sigma > 0:
+        target = torch.exp(-away2 / (2 * sigma**2))
+        # What a Gaussian of this width sums to on a grid without borders.
+        whole = max(2 * torch.pi * sigma**2, 1.0)
+    else:
+        target = (away2 == 0).float()
+        whole = 1.0
+    total = target.sum((-2, -1), keepdim=True)
+    known = (total > LEAST_TARGET * whole)[..., 0, 0]
+    return target / total.clamp_min(SHORTEST), known
