@@ -1,0 +1,342 @@
+"""Feature maps of whole images, computed once: the encoder is frozen.
+
+Half precision, and in one run of memory an image, channels last: a batch is then a
+few copies, and what does not fit into memory is mapped from one file an image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from monai.data import Dataset, ThreadDataLoader
+from torch import Tensor
+
+from napari_oneshot_lmk.encoders.encoder import Encoder, Level
+from napari_oneshot_lmk.errors import OutputError, UsageError
+from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
+from napari_oneshot_lmk.output import written
+
+STRIDES = (2, 4, 8, 16, 32)
+"""Of the maps that the published networks read, fine to coarse."""
+
+PART_OF_FREE_MEMORY = 0.25
+READ_AHEAD = 2
+"""Images that wait, read and prepared, while the encoder works."""
+IMAGES_AT_ONCE = {"cuda": 8}
+"""That the encoder gets in one go; one where the processor computes."""
+LARGEST_HALF = torch.finfo(torch.float16).max
+
+Maps = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image that the store is to hold.
+
+    Parameters
+    ----------
+    content : str
+        Hash of all that its pixels depend on; what the store knows it by.
+    read : callable
+        Returns it as `imaging.preparation.prepared` does, (1, 1, H, W). Called in
+        another thread.
+    """
+
+    content: str
+    read: Callable[[], Tensor]
+
+
+def pooled_levels(encoder: Encoder) -> tuple[Level, ...]:
+    """Return the five levels that are trained on.
+
+    Raises
+    ------
+    UsageError
+        If the encoder has other levels after its poolings.
+    """
+    levels = tuple(level for level in encoder.card.levels if level.after_pooling)
+    strides = tuple(level.stride for level in levels)
+    if strides != STRIDES:
+        raise UsageError(
+            f"the encoder {encoder.card.identity} has maps at the strides "
+            f"{', '.join(map(str, strides)) or 'none'}, training needs "
+            f"{', '.join(map(str, STRIDES))}",
+            remedy="use VGG19 or the encoder that is shipped",
+        )
+    return levels
+
+
+class FeatureStore:
+    """The five after-pooling maps of each image, fine to coarse.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Any with five after-pooling levels at strides 2 … 32.
+    images : int
+        How many the store will hold; decides where it keeps them.
+    folder : Path, optional
+        For what does not fit into memory. Files in it are found again by encoder,
+        size and content, so it may outlive the process and serve several stores.
+    network_shape_yx : tuple of int
+        Rows and columns of the images.
+    budget_bytes : int, optional
+        Memory it may take; by default a quarter of what is free now, on the
+        encoder's GPU or else in the computer.
+
+    Raises
+    ------
+    UsageError
+        If the encoder has other levels, or there is neither room nor a folder.
+    OutputError
+        If the folder's disk is too full.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        images: int,
+        folder: Path | None = None,
+        network_shape_yx: tuple[int, int] = NETWORK_SHAPE_YX,
+        *,
+        budget_bytes: int | None = None,
+    ) -> None:
+        self.levels = pooled_levels(encoder)
+        self._encoder = encoder
+        self._network_shape_yx = network_shape_yx
+        rows, columns = network_shape_yx
+        self._shapes = [
+            (rows // level.stride, columns // level.stride, level.channels)
+            for level in self.levels
+        ]
+        self._sizes = [math.prod(shape) for shape in self._shapes]
+        self._kept: dict[str, Tensor] = {}
+        self._home = self._place(self.bytes_needed(images), budget_bytes)
+        self._folder = None if self._home is not None else folder
+        if self._home is None:
+            self._check_folder(images)
+
+    def bytes_needed(self, images: int) -> int:
+        """Return how much so many images take, in memory or on the disk."""
+        return 2 * sum(self._sizes) * images
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the maps are kept in memory, not in files."""
+        return self._home is not None
+
+    @property
+    def device(self) -> torch.device:
+        """The encoder's."""
+        return self._encoder.device
+
+    def __contains__(self, content: object) -> bool:
+        """Say whether the maps of an image, known by its content, are there."""
+        return isinstance(content, str) and self._find(content) is not None
+
+    def encode(self, images: Tensor) -> Maps:
+        """Compute the maps of (B, 1, H, W) images without keeping them.
+
+        Returns
+        -------
+        tuple of Tensor
+            (B, C, h, w) in the encoder's precision, without gradient.
+        """
+        with torch.no_grad():
+            return self._encoder(images).after_pooling.maps
+
+    def get(self, content: str, compute: Callable[[], Tensor]) -> Maps:
+        """Return the maps of one image, encoding what ``compute`` returns if new."""
+        if content not in self:
+            self._keep([content], self.encode(compute()))
+        return self.batch([content])
+
+    def batch(
+        self,
+        contents: Sequence[str],
+        device: torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Maps:
+        """Return the maps of several images.
+
+        Parameters
+        ----------
+        contents : sequence of str
+            Images that are in the store, B of them.
+        device : torch.device, optional
+            By default the encoder's.
+        dtype : torch.dtype
+            Floating type.
+
+        Returns
+        -------
+        tuple of Tensor
+            (B, C, h, w), channels last in memory.
+
+        Raises
+        ------
+        KeyError
+            If one is not in the store.
+        """
+        device = self.device if device is None else device
+        images = []
+        for content in contents:
+            found = self._find(content)
+            if found is None:
+                raise KeyError(content)
+            images.append(self._views(found))
+        return tuple(
+            torch.stack(level).to(device, dtype).permute(0, 3, 1, 2)
+            for level in zip(*images, strict=True)
+        )
+
+    def encode_all(
+        self,
+        sources: Sequence[Source],
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[int]:
+        """Encode what is new, reading ahead while the encoder works.
+
+        Parameters
+        ----------
+        sources : sequence of Source
+            Those that the store has already are neither read nor encoded.
+        should_stop : callable
+            Asked before each step. What is encoded by then is kept.
+
+        Yields
+        ------
+        int
+            How many of the sources are in the store.
+        """
+        waiting = [source for source in sources if source.content not in self]
+        done = len(sources) - len(waiting)
+        if done:
+            yield done
+        loader = ThreadDataLoader(
+            Dataset([{"source": source} for source in waiting], _read),
+            buffer_size=READ_AHEAD,
+            batch_size=IMAGES_AT_ONCE.get(self.device.type, 1),
+            num_workers=0,
+            collate_fn=list,
+            # Without its own it would draw from torch's, and seed that anew:
+            # training would go on differently after a resumption.
+            generator=torch.Generator(),
+        )
+        for batch in loader if waiting else ():
+            if should_stop():
+                return
+            for item in batch:
+                if item["error"] is not None:
+                    raise item["error"]
+            maps = self.encode(torch.cat([item["image"] for item in batch]))
+            self._keep([item["source"].content for item in batch], maps)
+            done += len(batch)
+            yield done
+
+    def clear(self) -> None:
+        """Forget everything; delete the files of all that this store has used."""
+        used = list(self._kept)
+        # First: Windows deletes no file that is mapped.
+        self._kept.clear()
+        if self._folder is not None:
+            for content in used:
+                self._file(content).unlink(missing_ok=True)
+
+    def _place(self, needed: int, budget: int | None) -> torch.device | None:
+        """Return the device in whose memory the maps fit, None for the disk."""
+        if budget is not None:
+            return torch.device("cpu") if needed <= budget else None
+        if self.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self.device)
+            if needed <= PART_OF_FREE_MEMORY * free:
+                return self.device
+        free = psutil.virtual_memory().available
+        return torch.device("cpu") if needed <= PART_OF_FREE_MEMORY * free else None
+
+    def _check_folder(self, images: int) -> None:
+        needed = self.bytes_needed(images)
+        if self._folder is None:
+            raise UsageError(
+                f"the features of {images} images take {_gigabytes(needed)}, more than "
+                "may be kept in memory",
+                remedy="name a folder for them, or take fewer images",
+            )
+        self._folder.mkdir(parents=True, exist_ok=True)
+        there = sum(file.stat().st_size for file in self._folder.glob("*.f16"))
+        free = shutil.disk_usage(self._folder).free
+        if needed - there > free:
+            raise OutputError(
+                f"the features of {images} images take {_gigabytes(needed)}, "
+                f"{_gigabytes(free)} are free",
+                file=self._folder,
+                remedy="free some space or choose another place",
+            )
+
+    def _find(self, content: str) -> Tensor | None:
+        found = self._kept.get(content)
+        if found is None and self._folder is not None:
+            file = self._file(content)
+            needed = self.bytes_needed(1)
+            if file.is_file() and file.stat().st_size == needed:
+                # Not shared: what is written into the tensor stays out of the file.
+                found = torch.from_file(
+                    str(file), shared=False, size=needed // 2, dtype=torch.float16
+                )
+                self._kept[content] = found
+        return found
+
+    def _keep(self, contents: Sequence[str], maps: Maps) -> None:
+        # Half precision ends at 65504, and infinity would spoil a cosine.
+        halves = [
+            one.permute(0, 2, 3, 1).clamp(-LARGEST_HALF, LARGEST_HALF).half().flatten(1)
+            for one in maps
+        ]
+        for flat, content in zip(torch.cat(halves, 1), contents, strict=True):
+            if self._home is not None:
+                self._kept[content] = flat.to(self._home).clone()
+                continue
+            with written(self._file(content), overwrite=True) as partial:
+                flat.cpu().numpy().tofile(partial)
+            self._find(content)
+
+    def _views(self, flat: Tensor) -> list[Tensor]:
+        parts = torch.split(flat, self._sizes)
+        return [
+            part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)
+        ]
+
+    def _file(self, content: str) -> Path:
+        """Return the file whose name says encoder, size and image."""
+        if self._folder is None:
+            raise ValueError("a store in memory has no files")
+        card = self._encoder.card
+        parts = (
+            card.name,
+            card.weights_sha256,
+            self.levels,
+            str(getattr(self._encoder, "dtype", "")),
+            self._network_shape_yx,
+            content,
+        )
+        return self._folder / f"{hashlib.sha256(repr(parts).encode()).hexdigest()}.f16"
+
+
+def _read(item: dict[str, Any]) -> dict[str, Any]:
+    # MONAI's thread would end without a word at an error.
+    try:
+        return {**item, "image": item["source"].read(), "error": None}
+    except Exception as error:
+        return {**item, "image": None, "error": error}
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"
