@@ -1,0 +1,196 @@
+"""What is found among a user's images, before anything is trained on them.
+
+Every image is read once, one at a time, so that a broken file or a wrong folder is
+told now and not after hours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_oneshot_lmk.errors import OneshotError, UsageError
+from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
+from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.sources import ImageFile
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.images import (
+    Spacing,
+    TrainingImage,
+    TrainingSet,
+    pixels_sha256,
+)
+
+WILD_SIZE = 2.0
+"""Times as large or as small as the template, along rows or columns."""
+MIXED_SPACING = 1.1
+"""Largest over smallest pixel spacing that goes without a word."""
+THUMBNAIL = 24
+"""Network pixels averaged along a side, to recognise a picture."""
+SAME_PICTURE = 0.05
+"""Of the grey range: among 300 cephalograms two scans of one film differ by 0.04 at
+most in such a cell, with two exceptions; those of two patients by 0.24 at least."""
+NAMED_AT_MOST = 5
+
+Thumbnail = NDArray[np.float32]
+
+
+class Inspection:
+    """Looks at one image after the other and keeps what is needed of each.
+
+    Parameters
+    ----------
+    template : Template
+        What the images are compared with.
+    spacing_mm_yx : float or pair of float, optional
+        Overrides what the files say.
+    slice_index : int, optional
+        Which slice of volumes and multi-frame files.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        spacing_mm_yx: Spacing | None = None,
+        slice_index: int | None = None,
+    ) -> None:
+        self._template = template
+        self._spacing_mm_yx = spacing_mm_yx
+        self._slice_index = slice_index
+        self._template_thumbnail = _thumbnail(template.image)
+        self._usable: list[TrainingImage] = []
+        self._thumbnails: list[Thumbnail] = []
+        self._failed: list[OneshotError] = []
+        self._templates: list[str] = []
+        self._twins: list[tuple[str, str]] = []
+
+    def look_at(self, file: ImageFile) -> None:
+        """Read an image; what is wrong with it stands in the result."""
+        try:
+            image = read_radiograph(
+                file.path,
+                spacing_mm_yx=self._spacing_mm_yx,
+                slice_index=self._slice_index,
+            )
+            thumbnail = _thumbnail(image)
+        except OneshotError as error:
+            self._failed.append(error.about(file.path))
+            return
+        if _alike(thumbnail, self._template_thumbnail):
+            self._templates.append(file.name)
+            return
+        for other, seen in zip(self._usable, self._thumbnails, strict=True):
+            if _alike(thumbnail, seen):
+                self._twins.append((other.name, file.name))
+                break
+        geometry = image.geometry
+        self._thumbnails.append(thumbnail)
+        self._usable.append(
+            TrainingImage(
+                file.name,
+                file.path,
+                pixels_sha256(image),
+                geometry.image_shape_yx,
+                geometry.spacing_mm_yx,
+            )
+        )
+
+    def result(self) -> TrainingSet:
+        """Return what was found.
+
+        Raises
+        ------
+        UsageError
+            If no image can be used.
+        """
+        if not self._usable:
+            reasons = [str(error) for error in self._failed[:1]]
+            if self._templates:
+                reasons.append(f"{self._templates[0]} is the template itself")
+            raise UsageError(
+                "there is no image to train on"
+                + (f" ({'; '.join(reasons)})" if reasons else ""),
+                remedy="name images of other patients, without landmarks",
+            )
+        return TrainingSet(
+            tuple(self._usable),
+            self._template.image.geometry.network_shape_yx,
+            tuple(self._failed),
+            tuple(self._warnings()),
+            self._slice_index,
+        )
+
+    def _warnings(self) -> Iterator[str]:
+        if self._templates:
+            shows = "shows" if len(self._templates) == 1 else "show"
+            yield (
+                f"{_listed(self._templates)} {shows} the template and "
+                f"{_is(self._templates)} left out of the training"
+            )
+        if self._twins:
+            pairs = [f"{first} and {second}" for first, second in self._twins]
+            yield f"The same picture is there more than once: {_listed(pairs, '; ')}"
+        yield from self._spacing_warnings()
+        wild = [image.name for image in self._usable if self._is_wild(image)]
+        if wild:
+            yield (
+                f"{_listed(wild)} {_is(wild)} more than {WILD_SIZE:g} times as large "
+                "as the template or as small: do they show the same part of the body?"
+            )
+
+    def _spacing_warnings(self) -> Iterator[str]:
+        unknown = [i.name for i in self._usable if i.spacing_mm_yx is None]
+        known = [mm for i in self._usable for mm in i.spacing_mm_yx or ()]
+        stated = self._template.image.geometry.spacing_mm_yx
+        if unknown and (known or stated):
+            of_template = "" if stated is None else ", that of the template is known"
+            yield f"The pixel spacing of {_listed(unknown)} is unknown{of_template}"
+        if known and stated is None:
+            yield "The template's pixel spacing is unknown, that of images is known"
+        if known and max(known) > MIXED_SPACING * min(known):
+            yield (
+                "The images have different pixel spacings, from "
+                f"{min(known):.3g} to {max(known):.3g} mm"
+            )
+
+    def _is_wild(self, image: TrainingImage) -> bool:
+        """Compare what is seen in millimetres, or else the sizes in pixels."""
+        mine: tuple[float, ...] = image.shape_yx
+        geometry = self._template.image.geometry
+        theirs: tuple[float, ...] = geometry.image_shape_yx
+        if image.spacing_mm_yx and geometry.spacing_mm_yx:
+            mine = tuple(np.multiply(mine, image.spacing_mm_yx))
+            theirs = tuple(np.multiply(theirs, geometry.spacing_mm_yx))
+        ratios = [math.log(a / b) for a, b in zip(mine, theirs, strict=True)]
+        return max(abs(ratio) for ratio in ratios) > math.log(WILD_SIZE)
+
+
+def _thumbnail(image: Radiograph) -> Thumbnail:
+    """Return the picture in few grey values; fails where training would."""
+    from napari_oneshot_lmk.imaging.preparation import prepared
+
+    geometry = image.geometry.with_network_shape(NETWORK_SHAPE_YX)
+    grey = prepared(replace(image, geometry=geometry)).numpy()[0, 0]
+    rows, columns = (n // THUMBNAIL for n in NETWORK_SHAPE_YX)
+    cells = grey.reshape(rows, THUMBNAIL, columns, THUMBNAIL)
+    return np.asarray(cells.mean((1, 3)), dtype=np.float32)
+
+
+def _alike(one: Thumbnail, other: Thumbnail) -> bool:
+    return bool(np.abs(one - other).max() < SAME_PICTURE)
+
+
+def _listed(names: Sequence[str], between: str = ", ") -> str:
+    if len(names) <= NAMED_AT_MOST:
+        return between.join(names)
+    first = between.join(names[:NAMED_AT_MOST])
+    return f"{first} and {len(names) - NAMED_AT_MOST} more"
+
+
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
