@@ -6,28 +6,30 @@ few copies, and what does not fit into memory is mapped from one file an image.
 
 from __future__ import annotations
 
-import hashlib
 import math
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from monai.data import Dataset, ThreadDataLoader
 from torch import Tensor
 
 from napari_oneshot_lmk.encoders.encoder import Encoder, Level
-from napari_oneshot_lmk.errors import OutputError, UsageError
+from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
-from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.training.feature_shelf import (
+    FeatureShelf,
+    FolderShelf,
+    MemoryShelf,
+    gigabytes,
+    roomy_device,
+)
 
 STRIDES = (2, 4, 8, 16, 32)
 """Of the maps that the published networks read, fine to coarse."""
 
-PART_OF_FREE_MEMORY = 0.25
 READ_AHEAD = 2
 """Images that wait, read and prepared, while the encoder works."""
 IMAGES_AT_ONCE = {"cuda": 8}
@@ -118,11 +120,7 @@ class FeatureStore:
             for level in self.levels
         ]
         self._sizes = [math.prod(shape) for shape in self._shapes]
-        self._kept: dict[str, Tensor] = {}
-        self._home = self._place(self.bytes_needed(images), budget_bytes)
-        self._folder = None if self._home is not None else folder
-        if self._home is None:
-            self._check_folder(images)
+        self._shelf = self._chosen_shelf(images, folder, budget_bytes)
 
     def bytes_needed(self, images: int) -> int:
         """Return how much so many images take, in memory or on the disk."""
@@ -131,7 +129,7 @@ class FeatureStore:
     @property
     def in_memory(self) -> bool:
         """Whether the maps are kept in memory, not in files."""
-        return self._home is not None
+        return isinstance(self._shelf, MemoryShelf)
 
     @property
     def device(self) -> torch.device:
@@ -140,7 +138,7 @@ class FeatureStore:
 
     def __contains__(self, content: object) -> bool:
         """Say whether the maps of an image, known by its content, are there."""
-        return isinstance(content, str) and self._find(content) is not None
+        return isinstance(content, str) and self._shelf.find(content) is not None
 
     def encode(self, images: Tensor) -> Maps:
         """Compute the maps of (B, 1, H, W) images without keeping them.
@@ -189,7 +187,7 @@ class FeatureStore:
         device = self.device if device is None else device
         images = []
         for content in contents:
-            found = self._find(content)
+            found = self._shelf.find(content)
             if found is None:
                 raise KeyError(content)
             images.append(self._views(found))
@@ -244,55 +242,32 @@ class FeatureStore:
 
     def clear(self) -> None:
         """Forget everything; delete the files of all that this store has used."""
-        used = list(self._kept)
-        # First: Windows deletes no file that is mapped.
-        self._kept.clear()
-        if self._folder is not None:
-            for content in used:
-                self._file(content).unlink(missing_ok=True)
+        self._shelf.clear()
 
-    def _place(self, needed: int, budget: int | None) -> torch.device | None:
-        """Return the device in whose memory the maps fit, None for the disk."""
-        if budget is not None:
-            return torch.device("cpu") if needed <= budget else None
-        if self.device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(self.device)
-            if needed <= PART_OF_FREE_MEMORY * free:
-                return self.device
-        free = psutil.virtual_memory().available
-        return torch.device("cpu") if needed <= PART_OF_FREE_MEMORY * free else None
-
-    def _check_folder(self, images: int) -> None:
+    def _chosen_shelf(
+        self, images: int, folder: Path | None, budget_bytes: int | None
+    ) -> FeatureShelf:
         needed = self.bytes_needed(images)
-        if self._folder is None:
+        device = roomy_device(needed, self.device, budget_bytes)
+        if device is not None:
+            return MemoryShelf(device)
+        if folder is None:
             raise UsageError(
-                f"the features of {images} images take {_gigabytes(needed)}, more than "
+                f"the features of {images} images take {gigabytes(needed)}, more than "
                 "may be kept in memory",
                 remedy="name a folder for them, or take fewer images",
             )
-        self._folder.mkdir(parents=True, exist_ok=True)
-        there = sum(file.stat().st_size for file in self._folder.glob("*.f16"))
-        free = shutil.disk_usage(self._folder).free
-        if needed - there > free:
-            raise OutputError(
-                f"the features of {images} images take {_gigabytes(needed)}, "
-                f"{_gigabytes(free)} are free",
-                file=self._folder,
-                remedy="free some space or choose another place",
+        card = self._encoder.card
+        precision = str(getattr(self._encoder, "dtype", ""))
+        maker = repr(
+            (
+                *(card.name, card.weights_sha256, precision),
+                *(self.levels, self._network_shape_yx),
             )
-
-    def _find(self, content: str) -> Tensor | None:
-        found = self._kept.get(content)
-        if found is None and self._folder is not None:
-            file = self._file(content)
-            needed = self.bytes_needed(1)
-            if file.is_file() and file.stat().st_size == needed:
-                # Not shared: what is written into the tensor stays out of the file.
-                found = torch.from_file(
-                    str(file), shared=False, size=needed // 2, dtype=torch.float16
-                )
-                self._kept[content] = found
-        return found
+        )
+        shelf = FolderShelf(folder, maker, sum(self._sizes))
+        shelf.check_room(images)
+        return shelf
 
     def _keep(self, contents: Sequence[str], maps: Maps) -> None:
         # Half precision ends at 65504, and infinity would spoil a cosine.
@@ -301,33 +276,13 @@ class FeatureStore:
             for one in maps
         ]
         for flat, content in zip(torch.cat(halves, 1), contents, strict=True):
-            if self._home is not None:
-                self._kept[content] = flat.to(self._home).clone()
-                continue
-            with written(self._file(content), overwrite=True) as partial:
-                flat.cpu().numpy().tofile(partial)
-            self._find(content)
+            self._shelf.keep(content, flat)
 
     def _views(self, flat: Tensor) -> list[Tensor]:
         parts = torch.split(flat, self._sizes)
         return [
             part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)
         ]
-
-    def _file(self, content: str) -> Path:
-        """Return the file whose name says encoder, size and image."""
-        if self._folder is None:
-            raise ValueError("a store in memory has no files")
-        card = self._encoder.card
-        parts = (
-            card.name,
-            card.weights_sha256,
-            self.levels,
-            str(getattr(self._encoder, "dtype", "")),
-            self._network_shape_yx,
-            content,
-        )
-        return self._folder / f"{hashlib.sha256(repr(parts).encode()).hexdigest()}.f16"
 
 
 def _read(item: dict[str, Any]) -> dict[str, Any]:
@@ -336,7 +291,3 @@ def _read(item: dict[str, Any]) -> dict[str, Any]:
         return {**item, "image": item["source"].read(), "error": None}
     except Exception as error:
         return {**item, "image": None, "error": error}
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB"
