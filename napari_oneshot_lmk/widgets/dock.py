@@ -8,11 +8,12 @@ from typing import Any
 
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
-from napari_oneshot_lmk.widgets import words
+from napari_oneshot_lmk.widgets import words, words_train
 from napari_oneshot_lmk.widgets.annotate import AnnotateWidget
 from napari_oneshot_lmk.widgets.detect import DetectWidget
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.session import Session, session_of
+from napari_oneshot_lmk.widgets.train import TrainWidget
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Step:
 
 STEPS = (
     Step(words.STEP_ANNOTATE, AnnotateWidget),
+    Step(words_train.STEP_TRAIN, TrainWidget),
     Step(words.STEP_DETECT, DetectWidget),
 )
 """A new step is one more line here."""

@@ -1,0 +1,114 @@
+"""A points layer with what the model of this moment sees; a preview, no result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance
+from napari_oneshot_lmk.widgets import looks, words_train
+from napari_oneshot_lmk.widgets.layers import transform_of
+from napari_oneshot_lmk.widgets.points import METADATA, label_table, to_metadata
+from napari_oneshot_lmk.widgets.settings import preferences
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_oneshot_lmk.widgets.layers import ImageTarget, Key
+
+COLOUR = "#4fe0d0"
+"""No score has it, and no landmark: nobody takes it for a result."""
+
+
+class PreviewLayers:
+    """One layer a picture, renewed in place.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where they are shown.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._layers: dict[Key, Any] = {}
+
+    def layer(self, key: Key) -> Any | None:
+        """Return the layer of a picture, while it is in the viewer."""
+        layer = self._layers.get(key)
+        return layer if layer is not None and layer in self._viewer.layers else None
+
+    def show(
+        self, target: ImageTarget, points_yx: Mapping[str, tuple[float, float]]
+    ) -> None:
+        """Show points of a picture; what the user has selected stays selected.
+
+        Parameters
+        ----------
+        target : ImageTarget
+            The picture.
+        points_yx : mapping of str to (row, column)
+            By landmark, in its pixels.
+        """
+        data = target.to_layer(list(points_yx.values()))
+        layer = self.layer(target.key)
+        names = list(points_yx)
+        if layer is not None and list(layer.features["label"]) == names:
+            # Locked against the mouse, not against us; new data unlock it.
+            layer.data = data
+            layer.editable = False
+            return
+        self.remove(target.key)
+        selected = set(self._viewer.layers.selection)
+        active = self._viewer.layers.selection.active
+        size = looks.point_size(target.shape_yx, preferences().point_size_percent)
+        features = label_table(names, names)
+        features["number"] = np.arange(1, len(names) + 1)
+        crowded = len(names) > looks.NAMES_UP_TO
+        text = {**looks.TEXT, "color": COLOUR}
+        if crowded:
+            text["string"] = " {number}"
+        layer = self._viewer.add_points(
+            data,
+            name=words_train.PREVIEW_LAYER.format(image=target.image_name),
+            ndim=target.layer.ndim,
+            features=features,
+            face_color="transparent",
+            border_color=COLOUR,
+            border_width=0.2,
+            symbol="ring",
+            size=size,
+            text=text,
+            opacity=0.9,
+            metadata={METADATA: to_metadata(_landmarks(target, points_yx))},
+            visible=target.layer.visible,
+            **transform_of(target.layer),
+        )
+        layer.editable = False
+        self._layers[target.key] = layer
+        self._viewer.layers.selection = selected
+        if active is not None:
+            self._viewer.layers.selection.active = active
+
+    def remove(self, key: Key) -> None:
+        """Take the layer of a picture away."""
+        layer = self.layer(key)
+        self._layers.pop(key, None)
+        if layer is not None:
+            self._viewer.layers.remove(layer)
+
+    def remove_all(self) -> None:
+        """Take all of them away."""
+        for key in list(self._layers):
+            self.remove(key)
+
+
+def _landmarks(
+    target: ImageTarget, points_yx: Mapping[str, tuple[float, float]]
+) -> Landmarks:
+    points = tuple(Landmark(name, at_yx) for name, at_yx in points_yx.items())
+    return Landmarks(
+        points, target.image_name, Geometry(target.shape_yx), Provenance("preview")
+    )

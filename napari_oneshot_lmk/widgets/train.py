@@ -1,0 +1,304 @@
+"""The dock "Train model": from a template and a folder of images to a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QApplication, QFileDialog, QScrollArea, QVBoxLayout, QWidget
+
+from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.widgets import words, words_train
+from napari_oneshot_lmk.widgets.closing import ask_when_closing
+from napari_oneshot_lmk.widgets.folder_check import FolderCheck
+from napari_oneshot_lmk.widgets.follow import Following
+from napari_oneshot_lmk.widgets.header import ImageHeader
+from napari_oneshot_lmk.widgets.parts import DIM
+from napari_oneshot_lmk.widgets.previewing import Previewing
+from napari_oneshot_lmk.widgets.session import session_of
+from napari_oneshot_lmk.widgets.settings import preferences
+from napari_oneshot_lmk.widgets.train_choice import guessed
+from napari_oneshot_lmk.widgets.train_form import TrainForm
+from napari_oneshot_lmk.widgets.train_settings import (
+    remember,
+    remembered,
+    training_folder,
+)
+from napari_oneshot_lmk.widgets.training_child import Phase
+from napari_oneshot_lmk.widgets.training_order import place_order
+from napari_oneshot_lmk.widgets.training_run import training_run_of
+from napari_oneshot_lmk.widgets.training_view import TrainingView
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.widgets.image_check import Checked, Inspects, Measures
+    from napari_oneshot_lmk.widgets.session import Session
+    from napari_oneshot_lmk.widgets.training_run import TrainingRun
+
+
+class TrainWidget(QWidget):
+    """Trains a model of a template's landmarks on images without any.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+        Whose images show previews.
+    session : Session, optional
+        Shared with other docks; the viewer's own when not given.
+    with_header : bool
+        Show which image is meant; not needed inside the composed dock.
+    run : TrainingRun, optional
+        Follows the training; the session's own when not given.
+    inspects, measures : callable, optional
+        Look at the images and at the machine; see `check_folder`.
+    """
+
+    checked = Signal()
+    """A check of the images has ended, in whatever way."""
+
+    def __init__(
+        self,
+        napari_viewer: Any,
+        session: Session | None = None,
+        with_header: bool = True,
+        run: TrainingRun | None = None,
+        inspects: Inspects | None = None,
+        measures: Measures | None = None,
+    ) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self.session = session_of(napari_viewer) if session is None else session
+        self.run = training_run_of(self.session) if run is None else run
+        self.check = FolderCheck(inspects, measures)
+        self.found: Checked | None = None
+        self._found_for: tuple[Path, str] | None = None
+        self._problem = ""
+        self._report = ""
+        layout = QVBoxLayout(self)
+        if with_header:
+            self.header = ImageHeader(napari_viewer, self.session)
+            layout.addWidget(self.header)
+        self.form, self.view = TrainForm(), TrainingView()
+        self.previews = Previewing(
+            napari_viewer, self.session, self.run, self.view.preview
+        )
+        self._scroll = QScrollArea()
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        self._scroll.setWidget(self.form)
+        layout.addWidget(self._scroll, 1)
+        layout.addWidget(self.view, 1)
+        self._show_memory()
+        self._connect()
+        if self.run.find([training_folder()]):
+            self.view.told.say(words_train.FOUND_AGAIN, DIM)
+        self._refresh()
+
+    def _show_memory(self) -> None:
+        memory = remembered()
+        folder = Path(memory.images) if memory.images else None
+        self.folder = folder if folder is not None and folder.is_dir() else None
+        self.form.show_template(self.session.template)
+        self.form.show_choice(memory.choice)
+        self.form.show_folder(self.folder)
+        self.form.show_checked(None)
+        self.view.preview.setChecked(memory.preview)
+
+    def _connect(self) -> None:
+        following = Following(self)
+        events = self.session.events
+        following.follow(events.template, self._on_template)
+        following.follow(events.target, self.previews.ask)
+        self.check.going.connect(self.form.show_checking)
+        self.check.checked.connect(self._on_checked)
+        self.check.ended.connect(self._on_check_ended)
+        self.run.changed.connect(self._refresh)
+        self.run.discarded.connect(self._on_discarded)
+        self.run.refused.connect(self._on_refused)
+        form, view = self.form, self.view
+        form.open_template.clicked.connect(self._on_open_template)
+        form.choose.clicked.connect(self._on_choose_folder)
+        form.again.clicked.connect(self.check_images)
+        for button in (form.fused, *form.time_buttons.values()):
+            button.toggled.connect(self._on_choice)
+        form.landmark.activated.connect(self._on_choice)
+        form.more.changed.connect(self._on_choice)
+        form.train.clicked.connect(self.start)
+        form.report.clicked.connect(self._on_copy_report)
+        view.stop.clicked.connect(self.run.stop)
+        view.cancel.clicked.connect(self.run.discard)
+        view.discard.clicked.connect(self.run.discard)
+        view.resume.clicked.connect(self.run.resume)
+        view.another.clicked.connect(self.run.put_away)
+        view.use_model.clicked.connect(self._on_use_model)
+        view.report.clicked.connect(self._on_copy_report)
+        view.preview.toggled.connect(self._keep)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
+        """Check the remembered folder only when somebody looks."""
+        super().showEvent(event)
+        # Afterwards: only then does the dock lie in its window.
+        QTimer.singleShot(0, self, self._on_shown)
+
+    def _on_shown(self) -> None:
+        ask_when_closing(self, self.run)
+        self._check_if_new()
+
+    # -- the images ------------------------------------------------------------------
+
+    def choose_folder(self, folder: Path) -> None:
+        """Train on the images of a folder, from now on."""
+        self.folder = folder
+        self.form.show_folder(folder)
+        self._keep()
+        self.check_images()
+
+    def check_images(self) -> None:
+        """Look at the images again."""
+        template = self.session.template
+        self.found, self._problem = None, ""
+        if self.folder is None or template is None:
+            self._refresh()
+            return
+        self._found_for = (self.folder, template.content_sha256)
+        self.check.start(self.folder, template)
+        self._refresh()
+
+    def _check_if_new(self) -> None:
+        template = self.session.template
+        if self.folder is None or template is None or not self.isVisible():
+            return
+        if self._found_for != (self.folder, template.content_sha256):
+            self.check_images()
+
+    def _on_checked(self, found: Checked) -> None:
+        self.found = found
+        self.previews.files = found.paths
+        self._refresh()
+
+    def _on_check_ended(self, problem: str, report: str) -> None:
+        self._problem, self._report = problem, report
+        if problem:
+            self.found = None
+        self.form.show_checked(self.found, problem)
+        self.form.report.setVisible(bool(report))
+        self._refresh()
+        self.checked.emit()
+
+    # -- what the user does ----------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin a training with what the form says."""
+        template, folder, found = self.session.template, self.folder, self.found
+        if template is None or folder is None or found is None:
+            return
+        self._keep()
+        self._say("")
+        self.view.told.say("")
+        self.previews.clear()
+        choice, wanted, base = self.form.choice(), preferences(), training_folder()
+        on_gpu = found.machine is not None and found.machine.on_gpu
+        self.run.start(
+            lambda: place_order(base, template, [folder], choice, wanted, on_gpu)
+        )
+
+    def _on_open_template(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, words.OPEN_TEMPLATE_TITLE)
+        if path:
+            try:
+                self.session.load_template(Template.load(path))
+            except OneshotError as error:
+                self._say(f"{error}.", warn=True)
+            else:
+                self._say("")
+
+    def _on_choose_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(
+            self, words_train.CHOOSE_FOLDER_TITLE, str(self.folder or "")
+        )
+        if path:
+            self.choose_folder(Path(path))
+
+    def _on_choice(self, _: Any = None) -> None:
+        self._keep()
+        self._refresh()
+
+    def _on_copy_report(self) -> None:
+        QApplication.clipboard().setText(self.run.report or self._report)
+
+    def _on_use_model(self) -> None:
+        order = self.run.order
+        self.run.put_away()
+        self.previews.clear()
+        if order is not None:
+            self.session.model = order
+
+    def _keep(self, _: Any = None) -> None:
+        images = "" if self.folder is None else str(self.folder)
+        remember(
+            replace(
+                remembered(),
+                choice=self.form.choice(),
+                images=images,
+                preview=self.view.preview.isChecked(),
+            )
+        )
+
+    # -- what happens ----------------------------------------------------------------
+
+    def _on_template(self, template: Any = None) -> None:
+        self.form.show_template(self.session.template)
+        self._check_if_new()
+        self._refresh()
+
+    def _on_discarded(self, told: str) -> None:
+        self.previews.clear()
+        self._say(told)
+
+    def _on_refused(self, told: str, report: str) -> None:
+        self._report = report
+        self.form.report.setVisible(bool(report))
+        self._say(told, warn=True)
+
+    def _say(self, text: str, warn: bool = False) -> None:
+        self.form.say(text, warn)
+
+    def _refresh(self) -> None:
+        showing_run = self.run.phase is not Phase.NONE
+        self._scroll.setVisible(not showing_run)
+        self.view.setVisible(showing_run)
+        if showing_run:
+            self.view.show_run(self.run)
+            self.previews.ask()
+            return
+        checking = self.check.running
+        if not checking:
+            self.form.show_checked(self.found, self._problem)
+        self._show_estimate()
+        self.form.show_reason(self._why_not(checking))
+
+    def _why_not(self, checking: bool) -> str:
+        if self.session.template is None:
+            return words.WHY_NO_TEMPLATE
+        if self.folder is None:
+            return words_train.WHY_NO_IMAGES
+        if checking or (self.found is None and not self._problem):
+            return words_train.WHY_CHECKING
+        return "" if self.found is not None else words_train.WHY_BAD_IMAGES
+
+    def _show_estimate(self) -> None:
+        found, template = self.found, self.session.template
+        if found is None or found.machine is None or template is None:
+            self.form.show_estimate(None, "")
+            return
+        landmarks = len(template.landmarks.placed)
+        try:
+            guess = guessed(
+                self.form.choice(), found.machine, len(found.paths), landmarks
+            )
+        except OneshotError as error:
+            self.form.show_estimate(None, "", f"{error}.")
+        else:
+            self.form.show_estimate(guess, found.machine.device)

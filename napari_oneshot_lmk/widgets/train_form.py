@@ -1,0 +1,279 @@
+"""What the tab "Train" looks like before a training; it shows, no more."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QRadioButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_oneshot_lmk.widgets import words, words_train
+from napari_oneshot_lmk.widgets.detect_form import thumbnail
+from napari_oneshot_lmk.widgets.parts import DIM, NOTE, WARN, Button, Line, Note
+from napari_oneshot_lmk.widgets.train_choice import Method, Time, TrainChoice
+from napari_oneshot_lmk.widgets.train_more import MoreSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.training.estimate import Estimate
+    from napari_oneshot_lmk.widgets.image_check import Checked
+
+TIMES = {
+    Time.QUICK: (words_train.QUICK, words_train.QUICK_TIP),
+    Time.NORMAL: (words_train.NORMAL, words_train.NORMAL_TIP),
+    Time.THOROUGH: (words_train.THOROUGH, words_train.THOROUGH_TIP),
+}
+SHOWN_FAILURES = 3
+
+
+class TrainForm(QWidget):
+    """The controls: template, images, method, time, and all else folded away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout()
+        self.thumbnail = QLabel()
+        row.addWidget(self.thumbnail)
+        self.template = Line()
+        row.addWidget(self.template, 1)
+        layout.addLayout(row)
+        self.open_template = Button(words.OPEN_TEMPLATE, words.OPEN_TEMPLATE_TIP)
+        layout.addWidget(self.open_template)
+        layout.addLayout(self._images())
+        layout.addLayout(self._method())
+        layout.addLayout(self._time())
+        self.fold = QToolButton()
+        self.fold.setText(words_train.MORE)
+        self.fold.setCheckable(True)
+        self.fold.setAutoRaise(True)
+        self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.fold.toggled.connect(self._on_fold)
+        layout.addWidget(self.fold)
+        self.more = MoreSettings()
+        layout.addWidget(self.more)
+        self.train = Button(words_train.TRAIN, words_train.TRAIN_TIP)
+        layout.addWidget(self.train)
+        self.why = Line("", DIM)
+        layout.addWidget(self.why)
+        self.message = Line()
+        layout.addWidget(self.message)
+        self.report = Button(words.COPY_REPORT, words.COPY_REPORT_TIP)
+        self.report.hide()
+        layout.addWidget(self.report)
+        layout.addStretch(1)
+        self._on_fold(False)
+
+    def _images(self) -> QVBoxLayout:
+        part = QVBoxLayout()
+        row = QHBoxLayout()
+        row.addWidget(QLabel(words_train.IMAGES))
+        self.folder = QLabel()
+        # A long path must not make the dock wide.
+        self.folder.setSizePolicy(
+            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
+        )
+        row.addWidget(self.folder, 1)
+        self.choose = Button(words_train.CHOOSE_FOLDER, words_train.CHOOSE_FOLDER_TIP)
+        row.addWidget(self.choose)
+        part.addLayout(row)
+        row = QHBoxLayout()
+        self.checked = Line()
+        row.addWidget(self.checked, 1)
+        self.again = Button(words_train.CHECK_AGAIN, words_train.CHECK_AGAIN_TIP)
+        row.addWidget(self.again, 0, Qt.AlignmentFlag.AlignTop)
+        part.addLayout(row)
+        self.failures = Note()
+        part.addWidget(self.failures)
+        self.warnings = Line("", NOTE)
+        part.addWidget(self.warnings)
+        return part
+
+    def _method(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.addWidget(QLabel(words_train.METHOD))
+        self.fused = QRadioButton(words_train.METHOD_FUSED)
+        self.fused.setToolTip(words_train.METHOD_FUSED_TIP)
+        self.single = QRadioButton(words_train.METHOD_SINGLE)
+        self.single.setToolTip(words_train.METHOD_SINGLE_TIP)
+        self.landmark = QComboBox()
+        self.landmark.setToolTip(words_train.METHOD_SINGLE_TIP)
+        self.landmark.setMinimumWidth(90)
+        self.landmark.setSizePolicy(
+            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed
+        )
+        self.single.toggled.connect(self.landmark.setEnabled)
+        self.landmark.setEnabled(False)
+        part = QVBoxLayout()
+        part.addWidget(self.fused)
+        below = QHBoxLayout()
+        below.addWidget(self.single)
+        below.addWidget(self.landmark, 1)
+        part.addLayout(below)
+        row.addLayout(part, 1)
+        return row
+
+    def _time(self) -> QVBoxLayout:
+        part = QVBoxLayout()
+        row = QHBoxLayout()
+        row.addWidget(QLabel(words_train.TIME))
+        self.times = QButtonGroup(self)
+        self.time_buttons: dict[Time, QPushButton] = {}
+        for time, (text, tip) in TIMES.items():
+            button = QPushButton(text)
+            button.setCheckable(True)
+            button.setToolTip(tip)
+            self.times.addButton(button)
+            self.time_buttons[time] = button
+            row.addWidget(button, 1)
+        part.addLayout(row)
+        self.estimate = Line("", DIM)
+        part.addWidget(self.estimate)
+        return part
+
+    def _on_fold(self, unfolded: bool) -> None:
+        arrow = Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow
+        self.fold.setArrowType(arrow)
+        self.more.setVisible(unfolded)
+
+    # -- what is chosen --------------------------------------------------------------
+
+    def choice(self) -> TrainChoice:
+        """Return what is chosen."""
+        single = self.single.isChecked()
+        time = next(t for t, b in self.time_buttons.items() if b.isChecked())
+        return self.more.added_to(
+            TrainChoice(
+                method=Method.SINGLE if single else Method.FUSED,
+                landmark=str(self.landmark.currentData() or "") if single else "",
+                time=time,
+            )
+        )
+
+    def show_choice(self, choice: TrainChoice) -> None:
+        """Show a choice that was made before."""
+        single = choice.method is Method.SINGLE
+        self.single.setChecked(single)
+        self.fused.setChecked(not single)
+        found = self.landmark.findData(choice.landmark)
+        if found >= 0:
+            self.landmark.setCurrentIndex(found)
+        self.time_buttons[choice.time].setChecked(True)
+        self.more.show_choice(choice)
+
+    # -- showing ---------------------------------------------------------------------
+
+    def show_template(self, template: Template | None) -> None:
+        """Show the template, and offer its landmarks."""
+        self.thumbnail.setVisible(template is not None)
+        kept = self.landmark.currentData()
+        self.landmark.clear()
+        if template is None:
+            self.template.say(words.NO_TEMPLATE, DIM)
+            return
+        self.thumbnail.setPixmap(thumbnail(template.image.pixels))
+        mm = template.image.geometry.spacing_mm_yx
+        spacing = words.SPACING_UNKNOWN
+        if mm is not None:
+            spacing = words.TEMPLATE_SPACING.format(rows=mm[0], columns=mm[1])
+        placed = template.landmarks.placed
+        text = words.TEMPLATE_LINES.format(
+            name=template.name,
+            landmarks=words.counted(len(placed), "landmark"),
+            spacing=spacing,
+        )
+        self.template.say(text)
+        for point in placed:
+            self.landmark.addItem(point.name, point.name)
+        if len(placed) > 1:
+            self.landmark.addItem(words_train.EACH_IN_TURN, "")
+            last = self.landmark.count() - 1
+            tip = words_train.EACH_IN_TURN_TIP
+            self.landmark.setItemData(last, tip, Qt.ItemDataRole.ToolTipRole)
+        found = self.landmark.findData(kept)
+        self.landmark.setCurrentIndex(max(0, found))
+
+    def show_folder(self, folder: Path | None) -> None:
+        """Show which folder was chosen, its end where it is long."""
+        if folder is None:
+            self.folder.setText(words_train.NO_FOLDER)
+            self.folder.setStyleSheet(f"color: {DIM};")
+            self.folder.setToolTip("")
+            return
+        self.folder.setStyleSheet("")
+        self.folder.setText(folder.name or str(folder))
+        self.folder.setToolTip(str(folder))
+
+    def show_checking(self, text: str) -> None:
+        """Show that the images are being looked at."""
+        self.checked.say(f"{text}…", DIM)
+        self.again.hide()
+
+    def show_checked(self, checked: Checked | None, problem: str = "") -> None:
+        """Show what was found in the folder, or why nothing can be used."""
+        self.again.setVisible(checked is not None or bool(problem))
+        if checked is None:
+            self.checked.say(problem, WARN)
+            self.failures.warn("")
+            self.warnings.say("")
+            return
+        self.checked.say(checked.summary)
+        failed = [str(error) for error in checked.failed]
+        text = ""
+        if failed:
+            shown = "; ".join(failed[:SHOWN_FAILURES])
+            if len(failed) > SHOWN_FAILURES:
+                shown += words_train.AND_MORE.format(count=len(failed) - SHOWN_FAILURES)
+            images = words.counted(len(failed), "image")
+            text = words_train.UNREADABLE.format(images=images, list=shown)
+        self.failures.warn(text)
+        self.failures.setToolTip("\n".join(failed))
+        self.warnings.say("<br>".join(map(escape, checked.warnings)), NOTE)
+
+    def show_estimate(
+        self, guess: Estimate | None, device: str, problem: str = ""
+    ) -> None:
+        """Show how long it will take here, or what is wrong with the preset."""
+        if problem:
+            self.estimate.say(problem, WARN)
+        elif guess is None:
+            self.estimate.say(words_train.ESTIMATE_LATER, DIM)
+        else:
+            text = words_train.ESTIMATE.format(
+                time=words_train.ABOUT.format(time=words_train.duration(guess.seconds)),
+                device="GPU" if device.startswith("cuda") else device.upper(),
+                disk=words_train.room(guess.feature_bytes),
+            )
+            self.estimate.say(f"{text[:1].upper()}{text[1:]}.")
+
+    def show_reason(self, reason: str) -> None:
+        """Enable the button, or say why it cannot be pressed."""
+        self.train.set_reason(reason)
+        self.why.say(f"{reason[:1].upper()}{reason[1:]}." if reason else "", DIM)
+
+    def say(self, text: str, warn: bool = False) -> None:
+        """Show what happened."""
+        self.message.say(text, WARN if warn else "")
+
+    @property
+    def warned(self) -> Sequence[str]:
+        """What is said about the images now."""
+        return tuple(
+            line.text() for line in (self.failures, self.warnings) if line.text()
+        )

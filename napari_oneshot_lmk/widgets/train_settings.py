@@ -1,0 +1,96 @@
+"""What the tab "Train" remembers, in napari's settings of this plugin."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_oneshot_lmk.widgets.settings import PLUGIN
+from napari_oneshot_lmk.widgets.train_choice import Method, Time, TrainChoice
+
+
+@dataclass(frozen=True)
+class TrainMemory:
+    """What was set the last time.
+
+    Parameters
+    ----------
+    choice : TrainChoice
+        Method, time and the settings that are folded away.
+    images : str
+        Folder of images; empty where none was chosen yet.
+    preview : bool
+        Whether predicted points are shown.
+    """
+
+    choice: TrainChoice = field(default_factory=TrainChoice)
+    images: str = ""
+    preview: bool = True
+
+
+def remembered() -> TrainMemory:
+    """Read what was set the last time; the defaults where nothing can be kept."""
+    kept = _section()
+    if kept is None:
+        return TrainMemory()
+    return TrainMemory(
+        TrainChoice(
+            method=Method(kept.method),
+            landmark=str(kept.landmark),
+            time=Time(kept.time),
+            preset=str(kept.preset).strip(),
+            epochs=int(kept.epochs),
+            adapter_channels=int(kept.adapter_channels),
+            template_stage=bool(kept.template_stage),
+            initial_labels=_labels(str(kept.initial_labels)),
+            seed=int(kept.seed),
+        ),
+        images=str(kept.images).strip(),
+        preview=bool(kept.preview),
+    )
+
+
+def remember(memory: TrainMemory) -> None:
+    """Keep what is set now for the next time."""
+    kept = _section()
+    if kept is None:
+        return
+    values = asdict(memory.choice)
+    values |= {"images": memory.images, "preview": memory.preview}
+    values["initial_labels"] = memory.choice.initial_labels or AS_PRESET
+    for name, value in values.items():
+        plain = str(value) if isinstance(value, Method | Time) else value
+        # Each change is written to disk: only what is new.
+        if getattr(kept, name) != plain:
+            # A landmark's name may be one that the page refuses to hold.
+            with suppress(ValueError):
+                setattr(kept, name, plain)
+
+
+AS_PRESET = "preset"
+"""How the settings page spells "as the preset says"."""
+
+
+def training_folder() -> Path:
+    """Folder in which trainings and their models are kept."""
+    from platformdirs import user_data_path
+
+    return user_data_path(PLUGIN) / "training"
+
+
+def _labels(kept: str) -> str:
+    return "" if kept == AS_PRESET else kept
+
+
+def _section() -> Any | None:
+    """Return the section "training"; None where napari keeps no settings."""
+    try:
+        from napari.settings import get_plugin_settings
+    except ImportError:  # napari before 0.9
+        return None
+    try:
+        return get_plugin_settings(PLUGIN).training
+    except KeyError:  # used as a library, without the manifest
+        return None

@@ -1,0 +1,226 @@
+"""One training on disk: what was ordered, beside the run that carries it out.
+
+Each lies in a folder of its own, so that a new training never touches an earlier
+model, and two windows never write the same file::
+
+    NAME/order.json   what to run, and what to call it
+    NAME/template/    the template as it was
+    NAME/preset.toml  all numbers
+    NAME/run/         the run: events, checkpoints, and at the end the model
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_oneshot_lmk.errors import OutputError
+from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.training.run import RunFolder
+from napari_oneshot_lmk.widgets import words, words_train
+from napari_oneshot_lmk.widgets.train_choice import Method, TrainChoice
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.widgets.settings import Preferences
+
+SCHEMA_VERSION = 1
+ORDER_FILE, TEMPLATE, PRESET_FILE, RUN, SEEN = (
+    "order.json",
+    "template",
+    "preset.toml",
+    "run",
+    "seen",
+)
+MODEL_FILE = "model.json"
+
+
+@dataclass(frozen=True)
+class TrainingOrder:
+    """What was ordered.
+
+    Parameters
+    ----------
+    folder : Path
+        Where all of it lies.
+    title : str
+        For people.
+    models : int
+        How many networks are trained.
+    arguments : tuple of str
+        What follows ``oneshot-lmk train``; the same again resumes the run.
+    created : str
+        ISO 8601, with time zone.
+    """
+
+    folder: Path
+    title: str
+    models: int
+    arguments: tuple[str, ...]
+    created: str = ""
+
+    @property
+    def run_folder(self) -> Path:
+        """Where the run lies."""
+        return self.folder / RUN
+
+    @property
+    def model_folder(self) -> Path:
+        """Where the model lies once the training has succeeded."""
+        return RunFolder(self.run_folder).model_path
+
+    @property
+    def has_model(self) -> bool:
+        """Whether the training has succeeded."""
+        return (self.model_folder / MODEL_FILE).is_file()
+
+    @property
+    def seen(self) -> bool:
+        """Whether the user has seen how it ended."""
+        return (self.folder / SEEN).exists()
+
+    def mark_seen(self) -> None:
+        """Remember that the user has seen how it ended."""
+        if self.folder.is_dir():
+            (self.folder / SEEN).touch()
+
+    def forget_seen(self) -> None:
+        """Let the next window show this training: it goes on."""
+        (self.folder / SEEN).unlink(missing_ok=True)
+
+    def save(self) -> None:
+        """Write ``order.json``."""
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "title": self.title,
+            "models": self.models,
+            "arguments": list(self.arguments),
+            "created": self.created,
+        }
+        with written(self.folder / ORDER_FILE, overwrite=True) as partial:
+            text = json.dumps(content, indent=1, ensure_ascii=False)
+            partial.write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> TrainingOrder | None:
+        """Read an order; None where there is none that this version knows."""
+        try:
+            content = json.loads((folder / ORDER_FILE).read_text(encoding="utf-8"))
+            if content["schema_version"] != SCHEMA_VERSION:
+                return None
+            return cls(
+                folder,
+                str(content["title"]),
+                int(content["models"]),
+                tuple(str(argument) for argument in content["arguments"]),
+                str(content["created"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            # A folder of somebody else, or one that is being deleted.
+            return None
+
+
+def place_order(
+    base: Path,
+    template: Template,
+    images: Sequence[Path],
+    choice: TrainChoice,
+    preferences: Preferences,
+    on_gpu: bool,
+) -> TrainingOrder:
+    """Write everything that a training needs into a new folder; for any thread.
+
+    Parameters
+    ----------
+    base : Path
+        Folder of all trainings.
+    template : Template
+        What to train on.
+    images : sequence of Path
+        Folders or files of images without landmarks.
+    choice : TrainChoice
+        What the user chose.
+    preferences : Preferences
+        Device and encoder weights.
+    on_gpu : bool
+        Whether the automatic preset is the one for a graphics card.
+
+    Raises
+    ------
+    OneshotError
+        If the preset cannot be used, or the folder cannot be written.
+    """
+    preset = choice.resolved(on_gpu)
+    now = datetime.now(UTC).astimezone()
+    folder = _new_folder(base, f"{now:%Y-%m-%d %H.%M.%S} {template.name}")
+    template.save(folder / TEMPLATE)
+    with written(folder / PRESET_FILE) as partial:
+        partial.write_text(preset.to_toml(), encoding="utf-8")
+    arguments = ["--template", str(folder / TEMPLATE)]
+    for source in images:
+        arguments += ["--images", str(source)]
+    arguments += ["--method", str(choice.method)]
+    if choice.method is Method.SINGLE and choice.landmark:
+        arguments += ["--landmark", choice.landmark]
+    arguments += ["--preset", str(folder / PRESET_FILE)]
+    if not choice.template_stage:
+        arguments.append("--no-template-stage")
+    if preferences.encoder_weights is not None:
+        arguments += ["--encoder-weights", str(preferences.encoder_weights)]
+    arguments += ["--device", preferences.device, "--seed", str(choice.seed)]
+    arguments += ["--out", str(folder / RUN)]
+    landmarks = len(template.landmarks.placed)
+    order = TrainingOrder(
+        folder,
+        title_of(choice, template.name, landmarks),
+        choice.models(landmarks),
+        tuple(arguments),
+        now.isoformat(timespec="seconds"),
+    )
+    order.save()
+    return order
+
+
+def title_of(choice: TrainChoice, template: str, landmarks: int) -> str:
+    """Name a training after what it learns."""
+    count = words.counted(landmarks, "landmark")
+    if choice.method is Method.FUSED:
+        what = words_train.TITLE_FUSED.format(landmarks=count)
+    elif choice.landmark:
+        what = words_train.TITLE_SINGLE.format(landmark=choice.landmark)
+    else:
+        what = words_train.TITLE_EACH.format(landmarks=count)
+    return f"{template}: {what}"
+
+
+def orders_in(base: Path) -> Iterator[TrainingOrder]:
+    """Yield all trainings of a folder, the latest first."""
+    if not base.is_dir():
+        return
+    found = (TrainingOrder.load(path) for path in base.iterdir() if path.is_dir())
+    orders = [order for order in found if order is not None]
+    yield from sorted(orders, key=lambda o: (o.created, o.folder.name), reverse=True)
+
+
+def _new_folder(base: Path, name: str) -> Path:
+    """Make a folder that nobody else has made, named as near as can be."""
+    plain = re.sub(r"[^\w.\- ]+", "_", name).strip(" .") or "training"
+    for number in range(1, 1000):
+        folder = base / (plain if number == 1 else f"{plain} {number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise OutputError(
+                words_train.CANNOT_WRITE.format(reason=error.strerror or error),
+                file=base,
+                remedy=words_train.CANNOT_WRITE_REMEDY,
+            ) from error
+        return folder
+    raise OutputError(words_train.TOO_MANY, file=base)

@@ -1,0 +1,187 @@
+"""Every text that a user of the tab "Train" reads."""
+
+from __future__ import annotations
+
+STEP_TRAIN = "Train"
+
+# -- what to train on --------------------------------------------------------------
+IMAGES = "Images"
+NO_FOLDER = "no folder yet"
+CHOOSE_FOLDER = "Choose folder…"
+CHOOSE_FOLDER_TIP = (
+    "Images of the same kind as the template's, without landmarks. The folder is "
+    "searched with its subfolders."
+)
+CHOOSE_FOLDER_TITLE = "Folder with images to train on"
+CHECK_AGAIN = "Check again"
+CHECK_AGAIN_TIP = "Reads the folder anew: images were added, or repaired."
+CHECKING = "Reading the images: {done} of {total}"
+CHECKING_FOLDER = "Looking for images"
+TIMING = "Measuring how fast this computer is"
+CHECKED = "<b>{images}</b> to train on"
+CHECKED_SIZE = "{rows} × {columns} px"
+CHECKED_SIZES = "{low_rows} × {low_columns} to {high_rows} × {high_columns} px"
+CHECKED_SPACING = "{low:.3g} mm per pixel"
+CHECKED_SPACINGS = "{low:.3g} to {high:.3g} mm per pixel"
+CHECKED_NO_SPACING = "spacing unknown"
+CHECKED_SOME_SPACING = "{known}, of {unknown} unknown"
+AND_MORE = "; and {count} more"
+UNREADABLE = "{images} cannot be used: {list}"
+
+# -- how -----------------------------------------------------------------------------
+METHOD = "Method"
+METHOD_FUSED = "All landmarks, fused"
+METHOD_FUSED_TIP = "One network with a small adapter for each landmark: soonest done."
+METHOD_SINGLE = "One landmark"
+METHOD_SINGLE_TIP = "A network for this landmark alone."
+EACH_IN_TURN = "each in turn"
+EACH_IN_TURN_TIP = "A network for every landmark, one after the other."
+TIME = "Time"
+QUICK = "Quick"
+NORMAL = "Normal"
+THOROUGH = "Thorough"
+QUICK_TIP = "For a first look."
+NORMAL_TIP = "What the measurements recommend for this computer."
+THOROUGH_TIP = "More passes over the images; gains less than it costs."
+ESTIMATE = "{time} on this computer ({device}), {disk} on the disk"
+ESTIMATE_LATER = "how long it takes is known when the images are checked"
+MORE = "More settings"
+PRESET = "Preset"
+PRESET_AUTOMATIC = "by time"
+PRESET_TIP = (
+    "Where all other numbers come from. A file can be copied from a preset and edited."
+)
+PRESET_FILE = "From a file…"
+PRESET_FILE_TITLE = "A preset"
+PRESET_FILE_FILTER = "Presets (*.toml)"
+EPOCHS = "Epochs"
+EPOCHS_TIP = "Passes over the images."
+AS_PRESET = "as the preset says"
+ADAPTERS = "Adapter channels"
+ADAPTERS_TIP = "Width of each landmark's adapter; 0 trains without adapters."
+TEMPLATE_STAGE = "train on copies of the template, too"
+TEMPLATE_STAGE_TIP = "The first stage of every epoch: copies that are moved and turned."
+LABELS = "First points"
+LABELS_TIP = "Where training believes the landmarks before it has learned anything."
+LABELS_PRESET = "as the preset says"
+LABELS_INSTANT = "instant detection"
+LABELS_RANDOM = "random"
+SEED = "Seed"
+SEED_TIP = "The same seed and settings give the same model on the same computer."
+DEFAULTS = "Back to defaults"
+DEFAULTS_TIP = "Forgets what was set here."
+
+# -- start ---------------------------------------------------------------------------
+TRAIN = "Train"
+TRAIN_TIP = "Runs beside napari; detection and annotation go on working."
+WHY_NO_IMAGES = "choose a folder of images first"
+WHY_CHECKING = "the images are being checked"
+WHY_BAD_IMAGES = "no image in the folder can be used"
+STARTING = "Starting"
+
+# -- under way -----------------------------------------------------------------------
+TITLE_FUSED = "{landmarks}, fused"
+TITLE_SINGLE = "{landmark} alone"
+TITLE_EACH = "{landmarks}, each in turn"
+PREPARING_FILES = "Reading the images: {done} of {total}"
+PREPARING_IMAGES = "Preparing images: {done} of {total}"
+PREPARING_COPIES = "Preparing copies of the template: {done} of {total}"
+PREPARING = "Preparing: {done} of {total}"
+EPOCH = "Epoch {epoch} of {epochs}"
+EPOCH_OF = "{model}: epoch {epoch} of {epochs}"
+TIME_LEFT = "{time} left"
+TIME_UNKNOWN = "time left is known soon"
+SHIFT = "Points on the images moved {shift:.2f} {unit} (median) in the last epoch."
+SHIFT_FIRST = "Points on the images are compared after the first epoch."
+BEST = "Best so far: epoch {epoch}."
+CURVE_TITLE = "loss"
+CURVE_WAITING = "the loss curve begins with the first step"
+CURVE_EPOCH = "epoch"
+STAGE_TEMPLATE = "template"
+STAGE_LABELS = "images"
+STOP = "Stop and keep best"
+STOP_TIP = "Ends the training now. The best model so far is kept."
+CANCEL = "Cancel and discard"
+CANCEL_TIP = "Ends the training now and deletes what it has made."
+STOPPING = "Stopping…"
+DISCARDING = "Discarding…"
+WHY_STOPPING = "already stopping: the step under way ends first"
+WHY_DISCARDING = "already being discarded"
+SHOW_PREVIEW = "show predicted points"
+SHOW_PREVIEW_TIP = (
+    "After each epoch, a points layer shows where the model sees the landmarks of the "
+    "open image."
+)
+PREVIEW_LAYER = "preview – {image}"
+
+# -- the end -------------------------------------------------------------------------
+DONE = "Trained in {time}. Epoch {epoch} is kept."
+DONE_STOPPED = "Stopped after {time}. Epoch {epoch} is kept."
+DISCARDED = "Discarded. Earlier models are as they were."
+DISCARD_FAILED = "Ended, but not everything could be deleted: {error}"
+FAILED = "{sentence}"
+KILLED = (
+    "The training was ended from outside, for example because memory ran out; close "
+    "other programs and continue, or choose Quick."
+)
+CANNOT_START = "The training could not be started: {error}"
+USE_MODEL = "Detect with this model"
+USE_MODEL_TIP = "Turns to the tab Detect, which uses this model from now on."
+TRAIN_ANOTHER = "Train another"
+TRAIN_ANOTHER_TIP = "The model stays; it can be chosen in the tab Detect."
+RESUME = "Continue"
+RESUME_TIP = "Goes on after the last step that was saved."
+DISCARD = "Discard"
+DISCARD_TIP = "Deletes what this training has made. Earlier models stay."
+WHY_NOT_RESUMABLE = "nothing was saved yet: start it again"
+MODEL_AT = "Model in {path}"
+
+CANNOT_WRITE = "trainings cannot be kept here ({reason})"
+CANNOT_WRITE_REMEDY = "free the folder, or some space"
+CANNOT_DELETE = "cannot be deleted ({reason})"
+CANNOT_DELETE_REMEDY = "delete the folder yourself"
+TOO_MANY = "there are too many trainings of this name"
+
+# -- closing the window --------------------------------------------------------------
+CLOSE_TITLE = "A training is under way"
+CLOSE_TEXT = "{title}: {state}. What should happen to it when the window closes?"
+CLOSE_KEEP = "Let it go on"
+CLOSE_STOP = "Stop and keep best"
+CLOSE_DISCARD = "Cancel and discard"
+CLOSE_NOT = "Do not close"
+FOUND_AGAIN = "This training went on while the window was closed."
+
+# -- time and room -------------------------------------------------------------------
+SECONDS = "{number} s"
+MINUTES = "{number} min"
+HOURS = "{number} h"
+HOURS_MINUTES = "{hours} h {minutes} min"
+DAYS = "{number} days"
+ABOUT = "about {time}"
+MEGABYTES = "{number:.0f} MB"
+GIGABYTES = "{number:.1f} GB"
+
+
+def duration(seconds: float) -> str:
+    """Write a time as a person would say it, with two figures at most."""
+    if seconds < 90:
+        return SECONDS.format(number=max(1, round(seconds)))
+    minutes = seconds / 60
+    if minutes < 90:
+        return MINUTES.format(number=round(minutes))
+    hours = minutes / 60
+    if hours < 10:
+        whole, rest = divmod(5 * round(minutes / 5), 60)
+        if rest:
+            return HOURS_MINUTES.format(hours=whole, minutes=rest)
+        return HOURS.format(number=whole)
+    if hours < 48:
+        return HOURS.format(number=round(hours))
+    return DAYS.format(number=round(hours / 24))
+
+
+def room(size_bytes: float) -> str:
+    """Write an amount of memory or disk."""
+    if size_bytes < 1e9:
+        return MEGABYTES.format(number=max(1.0, size_bytes / 1e6))
+    return GIGABYTES.format(number=size_bytes / 1e9)

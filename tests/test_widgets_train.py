@@ -1,0 +1,436 @@
+"""The dock "Train model" in a real window, with a training that learns nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from npe2 import PluginManifest
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QApplication
+from training_scene import (
+    POINTS,
+    FakeChildren,
+    image_folder,
+    inspects,
+    measures,
+    template,
+)
+from widget_scene import textured
+
+import napari_oneshot_lmk
+from napari_oneshot_lmk.errors import ImageError, UsageError
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.widgets import train as train_module
+from napari_oneshot_lmk.widgets.session import session_of
+from napari_oneshot_lmk.widgets.train import TrainWidget
+from napari_oneshot_lmk.widgets.train_choice import Method, Time
+from napari_oneshot_lmk.widgets.training_child import Phase
+from napari_oneshot_lmk.widgets.training_order import orders_in
+from napari_oneshot_lmk.widgets.training_run import TrainingRun
+
+MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(npe2pm: Any, plugin_settings: Any) -> None:
+    """Remember nothing from one test to the next."""
+    npe2pm.register(PluginManifest.from_file(MANIFEST))
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: Any) -> Path:
+    """Where trainings are kept."""
+    folder = tmp_path / "trainings"
+    monkeypatch.setattr(train_module, "training_folder", lambda: folder)
+    return folder
+
+
+@pytest.fixture
+def children() -> Iterator[FakeChildren]:
+    fake = FakeChildren()
+    yield fake
+    fake.end_all()
+
+
+def docked(
+    viewer: Any, children: FakeChildren, inspecting: Any = inspects
+) -> TrainWidget:
+    dock = TrainWidget(
+        viewer, run=TrainingRun(children), inspects=inspecting, measures=measures
+    )
+    viewer.window.add_dock_widget(dock, area="right")
+    return dock
+
+
+def checked(qtbot: Any, dock: TrainWidget, folder: Path) -> None:
+    with qtbot.waitSignal(dock.checked, timeout=20_000):
+        dock.choose_folder(folder)
+
+
+def wait_for(
+    qtbot: Any, dock: TrainWidget, phase: Phase, timeout: int = 30_000
+) -> None:
+    qtbot.waitUntil(lambda: dock.run.phase is phase, timeout=timeout)
+
+
+@pytest.fixture
+def ready(
+    make_napari_viewer_proxy: Any, qtbot: Any, base: Path, children: FakeChildren
+) -> TrainWidget:
+    """A dock with a template and checked images."""
+    viewer = make_napari_viewer_proxy(show=True)
+    dock = docked(viewer, children)
+    dock.session.load_template(template())
+    checked(qtbot, dock, image_folder(base.parent / "films"))
+    return dock
+
+
+def test_the_button_says_what_is_missing(
+    make_napari_viewer_proxy: Any, qtbot: Any, base: Path, children: FakeChildren
+) -> None:
+    dock = docked(make_napari_viewer_proxy(show=True), children)
+    form = dock.form
+    assert not form.train.isEnabled()
+    assert form.why.text() == "Set a template first."
+    dock.session.load_template(template())
+    assert form.train.toolTip() == "Choose a folder of images first."
+    checked(qtbot, dock, image_folder(base.parent / "films"))
+    assert form.train.isEnabled()
+    found = "<b>3 images</b> to train on, 240 × 200 px, 0.5 mm per pixel"
+    assert form.checked.text() == found
+    assert form.estimate.text().startswith("About ")
+    assert "(CPU)" in form.estimate.text()
+
+
+def test_an_empty_folder_is_refused_in_words(
+    make_napari_viewer_proxy: Any, qtbot: Any, base: Path, children: FakeChildren
+) -> None:
+    dock = docked(make_napari_viewer_proxy(show=True), children)
+    dock.session.load_template(template())
+    (base / "empty").mkdir(parents=True)
+    checked(qtbot, dock, base / "empty")
+    assert "there is no image in" in dock.form.checked.text()
+    assert dock.form.train.toolTip() == "No image in the folder can be used."
+    assert not dock.form.again.isHidden()
+
+
+def test_unreadable_images_and_warnings_are_told(
+    make_napari_viewer_proxy: Any, qtbot: Any, base: Path, children: FakeChildren
+) -> None:
+    from dataclasses import replace
+
+    def inspecting(folder: Path, files: Any, which: Any) -> Any:
+        *steps, last = inspects(folder, files, which)
+        yield from steps
+        yield replace(
+            last,
+            failed=(ImageError("is damaged", file="film 9.png"),),
+            spacings_mm_yx=((0.5, 0.5), (0.1, 0.1), None),
+            sizes_yx=((10, 20), (30, 40), (10, 20)),
+            warnings=("2 of <them> are duplicates",),
+        )
+
+    dock = docked(make_napari_viewer_proxy(show=True), children, inspecting)
+    dock.session.load_template(template())
+    checked(qtbot, dock, image_folder(base.parent / "films"))
+    form = dock.form
+    assert "10 × 20 to 30 × 40 px" in form.checked.text()
+    assert "0.1 to 0.5 mm per pixel, of 1 unknown" in form.checked.text()
+    assert form.failures.text().startswith("1 image cannot be used")
+    form.failures.linkActivated.emit("more")
+    assert "film 9.png: is damaged" in form.failures.text()
+    assert form.warnings.text() == "2 of &lt;them&gt; are duplicates"
+    assert form.train.isEnabled()
+
+
+def test_a_training_from_the_button_to_the_model(
+    ready: TrainWidget, qtbot: Any, base: Path, children: FakeChildren
+) -> None:
+    dock, view = ready, ready.view
+    dock.form.single.setChecked(True)
+    dock.form.landmark.setCurrentIndex(1)
+    dock.form.time_buttons[Time.QUICK].click()
+    dock.form.train.click()
+    assert view.isVisible()
+    assert not dock.form.isVisible()
+    wait_for(qtbot, dock, Phase.RUNNING)
+    qtbot.waitUntil(lambda: dock.run.progress.epoch is not None, timeout=20_000)
+    assert view.title.text() == "skull: menton alone"
+    assert "Epoch" in view.state.text()
+    assert "left" in view.left.text()
+    assert "Points on the images moved" in view.shift.text()
+    assert view.bar.value() > 0
+    wait_for(qtbot, dock, Phase.DONE)
+    assert "Trained in 13 min. Epoch 3 is kept." in view.message.text()
+    assert not view.use_model.isHidden()
+    assert view.stop.isHidden()
+
+    # What it was told to do is what the form said, and lies beside the run.
+    (order,) = orders_in(base)
+    (arguments,) = children.started
+    assert order.arguments == arguments
+    told = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    assert told["--landmark"] == "menton"
+    assert told["--method"] == "single"
+    assert Path(told["--images"]) == dock.folder
+    assert Path(told["--out"]) == order.run_folder
+    assert Template.load(Path(told["--template"])).content_sha256 == (
+        template().content_sha256
+    )
+    epochs = Preset.load("laptop").training.epochs
+    quick = Preset.load(Path(told["--preset"])).training.epochs
+    assert quick == max(1, round(epochs / 3))
+
+    assert order.has_model
+    view.use_model.click()
+    assert dock.session.model == order
+    assert dock.form.isVisible()
+
+
+def test_points_of_the_open_image_are_renewed_each_epoch(
+    ready: TrainWidget, qtbot: Any, children: FakeChildren
+) -> None:
+    children.epochs, children.steps = 4, 8
+    dock = ready
+    viewer = dock._viewer
+    film = viewer.add_image(
+        textured(seed=10), name="film 0.png", scale=(0.5, 0.5), units="mm"
+    )
+    dock.form.train.click()
+    name = "preview – film 0.png"
+    qtbot.waitUntil(lambda: name in viewer.layers, timeout=20_000)
+    layer = viewer.layers[name]
+    first = np.array(layer.data)
+    assert np.array_equal(layer.scale, film.scale)
+    assert list(layer.features["label"]) == ["nasion", "menton"]
+    # Nobody can drag it, and it takes nothing from the user's hands.
+    assert not layer.editable
+    assert viewer.layers.selection.active == film
+    qtbot.waitUntil(lambda: layer.data[0, 0] > first[0, 0], timeout=20_000)
+    assert len(viewer.layers) == 2
+    dock.view.preview.setChecked(False)
+    assert name not in viewer.layers
+    wait_for(qtbot, dock, Phase.DONE)
+    assert name not in viewer.layers
+
+
+def test_stop_keeps_the_best_within_two_seconds(
+    ready: TrainWidget, qtbot: Any, children: FakeChildren
+) -> None:
+    children.epochs, children.pause_s = 1000, 0.05
+    dock = ready
+    dock.form.train.click()
+    qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
+    began = time.monotonic()
+    dock.view.stop.click()
+    assert dock.view.stop.text() == "Stopping…"
+    assert dock.view.stop.toolTip().startswith("Already stopping")
+    assert dock.view.cancel.isEnabled()
+    wait_for(qtbot, dock, Phase.DONE)
+    assert time.monotonic() - began < 2.0
+    assert "Stopped after" in dock.view.message.text()
+    assert dock.run.order is not None
+    assert dock.run.order.has_model
+
+
+def test_cancel_discards_all_within_two_seconds_and_touches_no_other_model(
+    ready: TrainWidget, qtbot: Any, base: Path, children: FakeChildren
+) -> None:
+    dock = ready
+    dock.form.train.click()
+    wait_for(qtbot, dock, Phase.DONE)
+    (first,) = orders_in(base)
+    dock.view.another.click()
+    children.epochs, children.pause_s = 1000, 0.05
+    dock.form.train.click()
+    qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
+    began = time.monotonic()
+    dock.view.cancel.click()
+    wait_for(qtbot, dock, Phase.NONE)
+    assert time.monotonic() - began < 2.0
+    assert not children.children[-1].alive
+    assert [order.folder for order in orders_in(base)] == [first.folder]
+    assert first.has_model
+    assert sorted(path.name for path in base.iterdir()) == [first.folder.name]
+    assert "Discarded" in dock.form.message.text()
+    assert dock.form.train.isEnabled()
+
+
+def test_a_training_killed_from_outside_is_told_and_can_go_on(
+    ready: TrainWidget, qtbot: Any, children: FakeChildren
+) -> None:
+    children.epochs, children.pause_s = 1000, 0.02
+    dock, view = ready, ready.view
+    dock.form.train.click()
+    qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
+    children.kill_from_outside()
+    wait_for(qtbot, dock, Phase.FAILED)
+    assert "ended from outside" in view.message.text()
+    assert "continue" in view.message.text()
+    view.report.click()
+    assert QApplication.clipboard().text() == "the child's last words"
+    children.epochs = 2
+    view.resume.click()
+    wait_for(qtbot, dock, Phase.DONE)
+    assert children.started[0] == children.started[1]
+
+
+def test_running_out_of_memory_is_one_sentence_with_a_report(
+    ready: TrainWidget, qtbot: Any, base: Path, children: FakeChildren
+) -> None:
+    children.end = "out of memory"
+    dock, view = ready, ready.view
+    dock.form.train.click()
+    wait_for(qtbot, dock, Phase.FAILED)
+    assert view.message.text() == "not enough memory for one image; choose Quick."
+    view.report.click()
+    assert QApplication.clipboard().text() == "Traceback: out of memory"
+    view.discard.click()
+    wait_for(qtbot, dock, Phase.NONE)
+    assert list(orders_in(base)) == []
+
+
+def test_a_training_that_cannot_start_leaves_the_form(
+    ready: TrainWidget, qtbot: Any, children: FakeChildren
+) -> None:
+    children.error = UsageError("no such device", remedy="use cpu")
+    dock = ready
+    dock.form.train.click()
+    qtbot.waitUntil(lambda: bool(dock.form.message.text()), timeout=20_000)
+    assert "no such device; use cpu" in dock.form.message.text()
+    assert dock.form.isVisible()
+
+
+def test_a_new_window_finds_the_training_that_went_on(
+    ready: TrainWidget, qtbot: Any, make_napari_viewer_proxy: Any, children: Any
+) -> None:
+    children.epochs = 40
+    dock = ready
+    dock.form.train.click()
+    qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
+    second = docked(make_napari_viewer_proxy(show=True), children)
+    assert second.run.phase is Phase.RUNNING
+    assert "went on while the window was closed" in second.view.told.text()
+    qtbot.waitUntil(lambda: second.run.progress.epoch is not None, timeout=20_000)
+    assert second.run.order == dock.run.order
+    second.run.stop()
+    wait_for(qtbot, second, Phase.DONE)
+    wait_for(qtbot, dock, Phase.DONE)
+    second.view.another.click()
+    # Seen once, it is not shown again.
+    third = docked(make_napari_viewer_proxy(show=True), children)
+    assert third.run.phase is Phase.NONE
+
+
+@pytest.mark.parametrize("answer", ["keep", "stop", "discard", "not close"])
+def test_closing_the_window_asks_what_becomes_of_the_training(
+    ready: TrainWidget,
+    qtbot: Any,
+    base: Path,
+    children: FakeChildren,
+    monkeypatch: Any,
+    answer: str,
+) -> None:
+    from napari_oneshot_lmk.widgets import closing
+
+    children.epochs, children.pause_s = 1000, 0.02
+    dock = ready
+    dock.form.train.click()
+    qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
+    asked: list[Any] = []
+
+    def ask(window: Any, run: Any) -> closing.Answer:
+        asked.append(run)
+        return closing.Answer(answer)
+
+    monkeypatch.setattr(closing, "ask_what_becomes_of", ask)
+    window = closing.main_window_of(dock)
+    assert window is not None
+    if answer == "not close":
+        assert not window.close()
+        assert window.isVisible()
+    else:
+        # The test's own viewer must stay: the question alone hears of the end.
+        (question,) = window.findChildren(closing.CloseQuestion)
+        assert not question.eventFilter(window, QCloseEvent())
+    assert asked == [dock.run]
+    child = children.children[-1]
+    if answer in ("keep", "not close"):
+        assert child.alive
+        assert len(list(orders_in(base))) == 1
+        dock.run.discard_now()
+    elif answer == "stop":
+        qtbot.waitUntil(lambda: not child.alive, timeout=5_000)
+        assert next(iter(orders_in(base))).has_model
+    else:
+        assert not child.alive
+        assert list(orders_in(base)) == []
+
+
+def test_the_dialog_of_the_close_question_knows_all_answers(
+    ready: TrainWidget, qtbot: Any
+) -> None:
+    from qtpy.QtCore import QTimer
+    from qtpy.QtWidgets import QMessageBox
+
+    from napari_oneshot_lmk.widgets import closing
+
+    def press(text: str) -> None:
+        (box,) = (
+            w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox)
+        )
+        for button in box.buttons():
+            if button.text() == text:
+                button.click()
+
+    for text, answer in (
+        ("Let it go on", closing.Answer.KEEP),
+        ("Cancel and discard", closing.Answer.DISCARD),
+        ("Do not close", closing.Answer.NOT_CLOSE),
+    ):
+        QTimer.singleShot(200, lambda text=text: press(text))
+        assert closing.ask_what_becomes_of(ready, ready.run) is answer
+
+
+def test_settings_are_remembered(
+    make_napari_viewer_proxy: Any,
+    qtbot: Any,
+    base: Path,
+    children: FakeChildren,
+) -> None:
+    viewer = make_napari_viewer_proxy(show=True)
+    dock = docked(viewer, children)
+    dock.session.load_template(template())
+    films = image_folder(base.parent / "films")
+    checked(qtbot, dock, films)
+    dock.form.single.setChecked(True)
+    dock.form.landmark.setCurrentIndex(len(POINTS))
+    dock.form.landmark.activated.emit(len(POINTS))
+    dock.form.time_buttons[Time.THOROUGH].click()
+    more = dock.form.more
+    more.epochs.setValue(7)
+    more.adapters.setValue(0)
+    more.seed.setValue(5)
+    more.labels.setCurrentIndex(2)
+    own = base.parent / "own.toml"
+    own.write_text(Preset.load("laptop").to_toml())
+    more.choose_file(own)
+    chosen = dock.form.choice()
+    assert chosen.method is Method.SINGLE
+    assert chosen.landmark == ""
+    assert chosen.models(3) == 3
+    assert chosen.initial_labels == "random"
+
+    again = TrainWidget(viewer, run=TrainingRun(children), inspects=inspects)
+    qtbot.addWidget(again)
+    assert again.form.choice() == chosen
+    assert again.folder == films
+    more.defaults.click()
+    assert dock.form.choice().epochs == 0
+    assert session_of(viewer).model is None
