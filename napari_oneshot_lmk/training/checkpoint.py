@@ -1,0 +1,216 @@
+"""A training at a moment, on disk: safetensors and JSON, never pickle.
+
+Checkpoints are numbered folders. A new one is written under a hidden name,
+renamed as a whole, and only then is the one before it deleted: whenever the
+process dies, the newest whole one is there.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from napari_oneshot_lmk.errors import ModelError
+from napari_oneshot_lmk.output import written
+
+SCHEMA_VERSION = 1
+STATE_FILE = "state.json"
+TENSORS_FILE = "tensors.safetensors"
+_KIND = "__kind__"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """All that a training needs to go on as if it had never been interrupted.
+
+    Parameters
+    ----------
+    epoch : int
+        Epochs that have ended.
+    step : int
+        Steps of the optimiser so far.
+    tensors : dict of str to Tensor
+        Networks, optimisers, generators.
+    state : dict
+        The rest, as JSON holds it. See `packed` for anything nested.
+    """
+
+    epoch: int
+    step: int
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write it as a new numbered folder in ``folder``, and delete older ones.
+
+        Raises
+        ------
+        OutputError
+            If there is no room, or the place cannot be written to.
+        """
+        older = _numbered(folder)
+        place = folder / f"{max(older, default=0) + 1:08d}"
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "epoch": self.epoch,
+            "step": self.step,
+            "state": self.state,
+        }
+        with written(place, folder=True) as partial:
+            save_file(_unshared(self.tensors), partial / TENSORS_FILE)
+            text = json.dumps(content, indent=1)
+            (partial / STATE_FILE).write_text(text + "\n", encoding="utf-8")
+        for path in older.values():
+            shutil.rmtree(path)
+
+    @classmethod
+    def load(cls, folder: Path) -> Checkpoint | None:
+        """Read the newest checkpoint of a folder, to the CPU; None if there is none.
+
+        Raises
+        ------
+        ModelError
+            If it is damaged, or a newer version of this program wrote it.
+        """
+        found = _numbered(folder)
+        if not found:
+            return None
+        place = found[max(found)]
+        try:
+            content = json.loads((place / STATE_FILE).read_text(encoding="utf-8"))
+            version = int(content["schema_version"])
+            if version > SCHEMA_VERSION:
+                raise ModelError(
+                    f"the checkpoint was written by a newer version of this program "
+                    f"({version})",
+                    file=place,
+                    remedy="update napari-oneshot-lmk",
+                )
+            tensors = load_file(place / TENSORS_FILE)
+            return cls(
+                int(content["epoch"]),
+                int(content["step"]),
+                tensors,
+                dict(content["state"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise ModelError(
+                f"the checkpoint is damaged ({error})",
+                file=place,
+                remedy="start the training anew with --overwrite",
+            ) from error
+
+
+def packed(value: Any, name: str = "value") -> tuple[dict[str, Tensor], Any]:
+    """Take nested values apart into tensors and what JSON holds.
+
+    Parameters
+    ----------
+    value : Any
+        Dicts (also with whole numbers as keys), lists, tuples, tensors, arrays,
+        numbers, words, None: for example an optimiser's ``state_dict()``.
+    name : str
+        The tensors' names begin with it.
+
+    Returns
+    -------
+    dict of str to Tensor
+        All tensors and arrays in it.
+    Any
+        The rest; `unpacked` puts both together again.
+    """
+    tensors: dict[str, Tensor] = {}
+    return tensors, _take_apart(value, name, tensors)
+
+
+def unpacked(tensors: Mapping[str, Tensor], rest: Any) -> Any:
+    """Put together again what `packed` took apart."""
+    if isinstance(rest, list):
+        return [unpacked(tensors, item) for item in rest]
+    if not isinstance(rest, dict):
+        return rest
+    kind = rest[_KIND]
+    if kind == "tensor":
+        return tensors[rest["name"]]
+    if kind == "array":
+        return tensors[rest["name"]].numpy()
+    items = [unpacked(tensors, item) for item in rest["items"]]
+    if kind == "tuple":
+        return tuple(items)
+    return dict(zip(rest["keys"], items, strict=True))
+
+
+def random_state() -> dict[str, Any]:
+    """Return the state of all global random generators, for `packed`."""
+    state = {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Let all global random generators go on from a state of `random_state`."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    # A run may go on with more or fewer graphics cards.
+    for index, one in enumerate(state.get("cuda", ())):
+        if torch.cuda.is_available() and index < torch.cuda.device_count():
+            torch.cuda.set_rng_state(one, index)
+
+
+def _take_apart(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        tensors[name] = value
+        return {_KIND: "tensor", "name": name}
+    if isinstance(value, np.ndarray):
+        tensors[name] = torch.from_numpy(value)
+        return {_KIND: "array", "name": name}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        items = [_take_apart(v, f"{name}.{k}", tensors) for k, v in value.items()]
+        return {_KIND: "dict", "keys": list(value), "items": items}
+    if isinstance(value, list | tuple):
+        items = [_take_apart(v, f"{name}.{i}", tensors) for i, v in enumerate(value)]
+        return items if isinstance(value, list) else {_KIND: "tuple", "items": items}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{name} is a {type(value).__name__}, which a checkpoint refuses")
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors as safetensors wants them: in main memory, none twice."""
+    seen: set[int] = set()
+    prepared: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        storage = plain.untyped_storage().data_ptr()
+        prepared[name] = plain.clone() if storage in seen else plain
+        seen.add(storage)
+    return prepared
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    if not folder.is_dir():
+        return {}
+    return {
+        int(path.name): path
+        for path in folder.iterdir()
+        if path.name.isdecimal() and path.is_dir()
+    }

@@ -1,0 +1,207 @@
+"""The folder of a training: what was asked for, how it went, what came of it.
+
+::
+
+    RUN/run.json      settings, versions, the process at work, how it ended
+    RUN/preset.toml   every number
+    RUN/template/     the annotated image
+    RUN/images.csv    the unlabelled images, with a hash of their content
+    RUN/events.jsonl  what happened, line by line
+    RUN/tensorboard/  the same as curves
+    RUN/checkpoint/   from which a run that was killed goes on
+    RUN/model/        what detection loads; there once a training has succeeded
+
+Nothing here imports torch: a window reads it while a training runs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.training.claim import Worker
+from napari_oneshot_lmk.training.events import Finished
+from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.run_settings import RunSettings
+
+SCHEMA_VERSION = 1
+RUN_FILE = "run.json"
+NEW_MODEL, OLD_MODEL = ".model-new", ".model-old"
+
+
+class RunFolder:
+    """A run on disk.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder.
+
+    See Also
+    --------
+    RunFolder.open : reads one.
+    napari_oneshot_lmk.training.run_start.taken_up : makes one, or goes on with it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.run_path = self.path / RUN_FILE
+        self.preset_path = self.path / "preset.toml"
+        self.template_path = self.path / "template"
+        self.images_path = self.path / "images.csv"
+        self.events_path = self.path / "events.jsonl"
+        self.tensorboard_path = self.path / "tensorboard"
+        self.checkpoint_path = self.path / "checkpoint"
+        self.features_path = self.path / "features"
+        self.model_path = self.path / "model"
+        self.lock_path = self.path / "run.lock"
+        self.stop_path = self.path / "stop"
+        self.preview_path = self.path / "preview.txt"
+        self.output_path = self.path / "process.log"
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Return a run that exists.
+
+        Raises
+        ------
+        UsageError
+            If the folder is none.
+        """
+        run = cls(path)
+        run.record()
+        return run
+
+    # -- run.json --------------------------------------------------------------------
+
+    def record(self) -> dict[str, Any]:
+        """Return the content of ``run.json``.
+
+        Raises
+        ------
+        UsageError
+            If there is none, or a newer version of this program wrote it.
+        """
+        try:
+            content = json.loads(self.run_path.read_text(encoding="utf-8"))
+            schema = int(content["schema_version"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"is not the folder of a training, there is no readable {RUN_FILE}",
+                file=self.path,
+                remedy="name the folder that oneshot-lmk train wrote",
+            ) from error
+        if schema > SCHEMA_VERSION:
+            raise UsageError(
+                f"the run was written by a newer version of this program ({schema})",
+                file=self.path,
+                remedy="update napari-oneshot-lmk",
+            )
+        return dict(content)
+
+    def write_record(self, content: dict[str, Any]) -> None:
+        """Write ``run.json``."""
+        with written(self.run_path, overwrite=True) as partial:
+            text = json.dumps(content, indent=1, ensure_ascii=False)
+            partial.write_text(text + "\n", encoding="utf-8")
+
+    def note(self, **values: Any) -> None:
+        """Change some of ``run.json``."""
+        self.write_record({**self.record(), **values})
+
+    @property
+    def settings(self) -> RunSettings:
+        """What was asked for.
+
+        Raises
+        ------
+        UsageError
+            If it is damaged.
+        """
+        content = self.record()
+        try:
+            preset = Preset.from_toml(
+                self.preset_path.read_text(encoding="utf-8"), self.preset_path
+            )
+            return RunSettings.from_json(content["settings"], preset)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"the run is damaged ({error})",
+                file=self.path,
+                remedy="delete it, or choose another --out",
+            ) from error
+
+    @property
+    def finished(self) -> Finished | None:
+        """How it ended; None while it has not."""
+        content = self.record().get("finished")
+        if content is None or not self.model_path.is_dir():
+            return None
+        return Finished(**{**content, "model": str(self.model_path)})
+
+    @property
+    def worker(self) -> Worker | None:
+        """The process at work, or the last one."""
+        content = self.record().get("process")
+        return None if content is None else Worker(**content)
+
+    def finish(self, end: Finished) -> None:
+        """Remember that the training has succeeded; drop what only a run needs."""
+        self.note(finished=asdict(end))
+        for path in (self.checkpoint_path, self.features_path):
+            shutil.rmtree(path, ignore_errors=True)
+
+    # -- wishes while it runs --------------------------------------------------------
+
+    def request_stop(self) -> None:
+        """Ask the training to end with the best model so far."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.stop_path.touch()
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether somebody has asked; the loop looks at each step."""
+        return self.stop_path.exists()
+
+    @property
+    def preview_images(self) -> list[Path]:
+        """Images on which the model of each epoch is to be shown."""
+        try:
+            text = self.preview_path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        return [Path(line) for line in text.splitlines() if line]
+
+    def set_preview_images(self, paths: Sequence[Path]) -> None:
+        """Choose the images on which the model of each epoch is to be shown."""
+        with written(self.preview_path, overwrite=True) as partial:
+            lines = "".join(f"{Path(path).absolute()}\n" for path in paths)
+            partial.write_text(lines, encoding="utf-8")
+
+    # -- the model -------------------------------------------------------------------
+
+    @contextmanager
+    def new_model(self) -> Iterator[Path]:
+        """Give a folder to be made; as a whole it takes the earlier model's place."""
+        new, old = self.path / NEW_MODEL, self.path / OLD_MODEL
+        shutil.rmtree(new, ignore_errors=True)
+        yield new
+        if self.model_path.exists():
+            self.model_path.rename(old)
+        new.rename(self.model_path)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def mend_model(self) -> None:
+        """Undo an exchange of models in which the process was killed."""
+        new, old = self.path / NEW_MODEL, self.path / OLD_MODEL
+        if old.exists() and not self.model_path.exists():
+            old.rename(self.model_path)
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,160 @@
+"""Checkpoints: whole or not there, and a training that goes on as if nothing were."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_oneshot_lmk.errors import ModelError
+from napari_oneshot_lmk.training import checkpoint as module
+from napari_oneshot_lmk.training.checkpoint import (
+    Checkpoint,
+    packed,
+    random_state,
+    set_random_state,
+    unpacked,
+)
+
+
+def steps(
+    network: torch.nn.Module, optimiser: torch.optim.Optimizer, count: int
+) -> None:
+    for _ in range(count):
+        optimiser.zero_grad()
+        noise = torch.randn(4, 3) + float(np.random.normal()) + random.random()
+        network(noise).square().mean().backward()
+        optimiser.step()
+
+
+def made(seed: int = 0) -> tuple[torch.nn.Module, torch.optim.Adam]:
+    torch.manual_seed(seed)
+    network = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Linear(5, 2))
+    return network, torch.optim.Adam(network.parameters(), lr=1e-2, weight_decay=1e-4)
+
+
+def test_goes_on_bit_by_bit(tmp_path: Path) -> None:
+    network, optimiser = made()
+    random.seed(1)
+    np.random.seed(1)
+    steps(network, optimiser, 3)
+    tensors, rest = packed(
+        {
+            "network": network.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "random": random_state(),
+        }
+    )
+    Checkpoint(1, 3, tensors, {"all": rest, "seconds": 1 / 3}).save(tmp_path / "c")
+    steps(network, optimiser, 4)
+    expected = [p.clone() for p in network.parameters()]
+
+    loaded = Checkpoint.load(tmp_path / "c")
+    assert loaded is not None
+    assert (loaded.epoch, loaded.step, loaded.state["seconds"]) == (1, 3, 1 / 3)
+    everything = unpacked(loaded.tensors, loaded.state["all"])
+    network, optimiser = made(seed=7)
+    network.load_state_dict(everything["network"])
+    optimiser.load_state_dict(everything["optimiser"])
+    set_random_state(everything["random"])
+    steps(network, optimiser, 4)
+    for found, wanted in zip(network.parameters(), expected, strict=True):
+        assert torch.equal(found, wanted)
+
+
+def test_values_come_back_as_they_were(tmp_path: Path) -> None:
+    value = {
+        "words": ["a", None, True, 1, 0.1, float("inf")],
+        7: (1, (2.5, "x")),
+        "big": 2**120 + 1,
+        "half": torch.tensor([1.5, -2.0], dtype=torch.bfloat16),
+        "whole": np.arange(4, dtype=np.uint32),
+        "numpy number": np.float64(0.1),
+        "empty": {},
+        "__kind__": "a user's own word",
+    }
+    tensors, rest = packed(value)
+    Checkpoint(0, 0, tensors, {"v": rest}).save(tmp_path)
+    loaded = Checkpoint.load(tmp_path)
+    assert loaded is not None
+    back = unpacked(loaded.tensors, loaded.state["v"])
+    assert back.keys() == value.keys()
+    for name in ("words", 7, "big", "numpy number", "empty", "__kind__"):
+        assert back[name] == value[name]
+        assert type(back[name]) in (type(value[name]), float)
+    assert torch.equal(back["half"], value["half"])
+    assert back["half"].dtype == torch.bfloat16
+    assert np.array_equal(back["whole"], value["whole"])
+    assert back["whole"].dtype == np.uint32
+
+
+def test_tensors_that_share_memory(tmp_path: Path) -> None:
+    whole = torch.arange(6.0)
+    tensors = {"whole": whole, "again": whole, "row": whole.reshape(2, 3)[1]}
+    Checkpoint(0, 0, tensors).save(tmp_path)
+    loaded = Checkpoint.load(tmp_path)
+    assert loaded is not None
+    for name, tensor in tensors.items():
+        assert torch.equal(loaded.tensors[name], tensor)
+
+
+def test_what_cannot_be_kept_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"value\.0 is a object"):
+        packed([object()])
+
+
+def test_only_the_newest_is_kept(tmp_path: Path) -> None:
+    assert Checkpoint.load(tmp_path) is None
+    assert Checkpoint.load(tmp_path / "missing") is None
+    for epoch in range(3):
+        Checkpoint(epoch, 0).save(tmp_path)
+    loaded = Checkpoint.load(tmp_path)
+    assert loaded is not None
+    assert loaded.epoch == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["00000003"]
+
+
+def test_failure_while_writing_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Checkpoint(1, 5, {"t": torch.ones(2)}).save(tmp_path)
+
+    def full(tensors: object, path: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "save_file", full)
+    with pytest.raises(Exception, match="No space left"):
+        Checkpoint(2, 10).save(tmp_path)
+    loaded = Checkpoint.load(tmp_path)
+    assert loaded is not None
+    assert loaded.step == 5
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("file", ["state.json", "tensors.safetensors"])
+@pytest.mark.parametrize("spoil", ["cut", "pickle", "gone"])
+def test_damage_is_said(tmp_path: Path, file: str, spoil: str) -> None:
+    Checkpoint(1, 5, {"t": torch.ones(200)}).save(tmp_path)
+    path = tmp_path / "00000001" / file
+    if spoil == "cut":
+        path.write_bytes(path.read_bytes()[:-10])
+    elif spoil == "pickle":
+        path.write_bytes(pickle.dumps({"t": [1.0]}))
+    else:
+        path.unlink()
+    with pytest.raises(ModelError, match=r"checkpoint is damaged.*--overwrite"):
+        Checkpoint.load(tmp_path)
+
+
+def test_newer_version(tmp_path: Path) -> None:
+    Checkpoint(1, 5).save(tmp_path)
+    path = tmp_path / "00000001" / "state.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
+    with pytest.raises(ModelError, match="newer version"):
+        Checkpoint.load(tmp_path)
