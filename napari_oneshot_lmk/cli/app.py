@@ -18,6 +18,7 @@ from napari_oneshot_lmk.cli import (
     info,
     speed,
     template,
+    train,
 )
 from napari_oneshot_lmk.cli.console import print_line
 from napari_oneshot_lmk.cli.endings import DEBUG_VARIABLE
@@ -36,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("template")(template.make_template)
+app.command("train")(train.train_model)
 app.command("detect")(detect.detect)
 app.command("evaluate")(evaluate.evaluate_files)
 measure = typer.Typer(

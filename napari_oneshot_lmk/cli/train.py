@@ -1,0 +1,233 @@
+"""``oneshot-lmk train``: learns landmarks from a template and unlabelled images."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_oneshot_lmk.cli.console import complain, print_json, print_line, warn
+from napari_oneshot_lmk.cli.endings import ExitCode, ending_well
+from napari_oneshot_lmk.cli.interrupts import Interrupts, two_step_interrupts
+from napari_oneshot_lmk.cli.options import (
+    AsJson,
+    DeviceName,
+    Overwrite,
+    SpacingText,
+    Weights,
+    spacing_from,
+)
+from napari_oneshot_lmk.cli.progress import download_bar
+from napari_oneshot_lmk.cli.training_bar import clock, training_bar
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.training.events import Event, Finished
+    from napari_oneshot_lmk.training.job import Job
+    from napari_oneshot_lmk.training.preset import Preset
+
+
+@ending_well
+def train_model(
+    template: Annotated[
+        Path, typer.Option("--template", metavar="FOLDER", help="The template.")
+    ],
+    images: Annotated[
+        list[str],
+        typer.Option(
+            "--images",
+            metavar="DIR",
+            help="Images without landmarks: folder, file or pattern; may be repeated.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="RUN",
+            help="Folder of this training. One that was interrupted goes on.",
+        ),
+    ],
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            help="fused: one network for all landmarks, with adapters. single: a "
+            "network for each. joint: one for all, without pseudo-labels.",
+        ),
+    ] = "fused",
+    landmark: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--landmark", metavar="NAME", help="Only this one; may be repeated."
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset",
+            metavar="laptop|gpu|paper|FILE",
+            help="All numbers of the training. Default: gpu where there is one, "
+            "else laptop.",
+        ),
+    ] = None,
+    template_stage: Annotated[
+        bool,
+        typer.Option(
+            "--template-stage/--no-template-stage",
+            help="Whether augmented copies of the template are trained on.",
+        ),
+    ] = True,
+    adapter_channels: Annotated[
+        int | None,
+        typer.Option(
+            "--adapter-channels",
+            metavar="N",
+            help="Channels of each landmark's own layers; 0: none.",
+        ),
+    ] = None,
+    initial_labels: Annotated[
+        str | None,
+        typer.Option(
+            "--initial-labels",
+            metavar="instant|random",
+            help="Where pseudo-labels begin.",
+        ),
+    ] = None,
+    encoder_weights: Weights = None,
+    device: DeviceName = "auto",
+    seed: Annotated[int, typer.Option("--seed", help="Of everything random.")] = 0,
+    spacing: SpacingText = None,
+    preview: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--preview",
+            metavar="IMAGE",
+            help="Look for the landmarks on this image after each epoch "
+            "(RUN/events.jsonl); may be repeated.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model for “oneshot-lmk detect --model RUN”.
+
+    Ctrl-C stops and keeps the best model so far; twice quits at once. Giving the
+    same command again goes on with a training that did not come to its end.
+    """
+    from napari_oneshot_lmk.imaging.sources import find_images
+    from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.training.job import Job
+
+    spacing_mm_yx = spacing_from(spacing)
+    job = Job(
+        template=Template.load(template),
+        images=find_images(images),
+        out=out,
+        preset=_preset(preset, device, adapter_channels, initial_labels),
+        method=method,
+        landmarks=tuple(landmark or ()),
+        template_stage=template_stage,
+        seed=seed,
+        spacing_mm_yx=spacing_mm_yx,
+        encoder_weights=encoder_weights,
+        device=device,
+        previews=tuple(preview or ()),
+        overwrite=overwrite,
+    )
+    with two_step_interrupts() as interrupts:
+        try:
+            events = _followed(job, interrupts)
+        except KeyboardInterrupt:
+            complain(
+                "Stopped at once; the same command goes on from where it was saved."
+            )
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+    _conclude(job, events, interrupts, as_json)
+
+
+def _followed(job: Job, interrupts: Interrupts) -> list[Event]:
+    """Train, show how far it is, and return what a summary needs."""
+    from napari_oneshot_lmk.training.events import Previewed, Stepped
+    from napari_oneshot_lmk.training.job import train
+
+    models = len(job.settings.landmarks) if job.method == "single" else 1
+    kept: list[Event] = []
+    told = False
+    with (
+        download_bar("Fetching the encoder's weights") as fetching,
+        training_bar(models) as show,
+    ):
+        for event in train(job, lambda: interrupts.asked, fetching):
+            interrupts.worth_ending = True
+            if interrupts.asked and not told:
+                told = True
+                warn("Stopping, the best model is kept; Ctrl-C again quits at once.")
+            show(event)
+            if not isinstance(event, Stepped | Previewed):
+                kept.append(event)
+    return kept
+
+
+def _conclude(
+    job: Job, events: list[Event], interrupts: Interrupts, as_json: bool
+) -> None:
+    from napari_oneshot_lmk.training.events import EpochEnded, Failed, Finished, Noted
+
+    end = events[-1] if events else Failed("The training ended without a word.")
+    if as_json:
+        content: dict[str, Any] = {
+            "run": str(job.out),
+            "method": job.method,
+            "landmarks": list(job.settings.landmarks),
+            "finished": asdict(end) if isinstance(end, Finished) else None,
+            "failed": end.sentence if isinstance(end, Failed) else None,
+            "epochs": [asdict(e) for e in events if isinstance(e, EpochEnded)],
+            "notes": [e.text for e in events if isinstance(e, Noted)],
+        }
+        print_json(content)
+    elif isinstance(end, Finished):
+        _print_end(job, end, again=len(events) == 1)
+    if isinstance(end, Failed):
+        complain(end.sentence)
+    if interrupts.asked:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+    if isinstance(end, Failed):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _print_end(job: Job, end: Finished, *, again: bool) -> None:
+    count = len(job.settings.landmarks)
+    landmarks = "one landmark" if count == 1 else f"{count} landmarks"
+    how = "stopped early, " if end.stopped else ""
+    if again:
+        print_line(
+            f"{job.out} has finished already; --overwrite begins anew and keeps its "
+            "model until there is a new one."
+        )
+    print_line(
+        f"{end.model}: {landmarks}, {how}epoch {end.epoch} kept, "
+        f"trained for {clock(end.seconds)}"
+    )
+    command = ["oneshot-lmk", "detect", "--model", str(job.out)]
+    print_line(f"To use it: {shlex.join(command)} --out found.csv IMAGES")
+
+
+def _preset(
+    name: str | None, device: str, adapter_channels: int | None, labels: str | None
+) -> Preset:
+    from napari_oneshot_lmk.training.preset import Preset
+
+    if name is None:
+        # Loads torch; all else that can be refused at once has been by now.
+        from napari_oneshot_lmk.encoders.device import resolve_device
+
+        name = "gpu" if resolve_device(device).type == "cuda" else "laptop"
+    changes: dict[str, Any] = {}
+    if adapter_channels is not None:
+        changes["network.adapter_channels"] = adapter_channels
+    if labels is not None:
+        changes["labels.initial"] = labels
+    return Preset.load(name).changed(changes)
