@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ from pydantic import ValidationError
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.training.preset import PRESETS, Preset, preset_text
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -117,3 +121,15 @@ def test_some_values_can_be_changed() -> None:
 def test_changes_are_checked(values: dict[str, int], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         Preset().changed(values)
+
+
+def test_method_page_lists_every_value() -> None:
+    page = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    presets = [dict(Preset.load(name).values()) for name in ("paper", "gpu", "laptop")]
+    for section in page.split("### `[")[1:]:
+        name, _, rows = section.partition("]`")
+        for row in re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.+?) \|", rows, re.M):
+            for preset, cell in zip(presets, row[1:], strict=True):
+                value = preset.pop(f"{name}.{row[0]}")
+                assert json.loads(cell) == json.loads(json.dumps(value)), row
+    assert presets == [{}, {}, {}]
