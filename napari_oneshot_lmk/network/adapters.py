@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from napari_oneshot_lmk.network.conv_norm import Block
 from napari_oneshot_lmk.network.decoder import DoubleConv
 from napari_oneshot_lmk.network.layout import (
     LEVELS,
@@ -76,3 +77,15 @@ class Adapter(nn.Module):
                 for level in RFB_LEVELS
             }
         )
+
+    def conv(self, level: int) -> Block:
+        """Return Conv-A_k of a level from 1 to 4."""
+        conv = self.convs[f"level{level}"]
+        assert isinstance(conv, AdapterConv)
+        return conv
+
+    def rfb(self, level: int) -> Block:
+        """Return RFB-A_k of a level from 3 to 5."""
+        rfb = self.rfbs[f"level{level}"]
+        assert isinstance(rfb, AdapterRFB)
+        return rfb

@@ -24,6 +24,11 @@ def one_batch(maps: Tensor) -> Tensor:
     return maps.permute(0, 1, 3, 4, 2).flatten(0, 1).permute(0, 3, 1, 2)
 
 
+def as_before(maps: Tensor, batch: int) -> Tensor:
+    """(B * K, C, h, w) as (B, K, C, h, w)."""
+    return maps.reshape(batch, -1, *maps.shape[1:])
+
+
 def one_group_each(maps: Tensor) -> Tensor:
     """(B, K, C, h, w) as (B, K * C, h, w), channels last in memory."""
     return maps.permute(0, 3, 4, 1, 2).flatten(3).permute(0, 3, 1, 2)
@@ -31,7 +36,7 @@ def one_group_each(maps: Tensor) -> Tensor:
 
 def with_landmark_axis(maps: Tensor, landmarks: int) -> Tensor:
     """(B, K * C, h, w) as (B, K, C, h, w)."""
-    return maps.unflatten(1, (landmarks, -1))
+    return maps.reshape(len(maps), landmarks, -1, *maps.shape[2:])
 
 
 def convolved(conv: nn.Conv2d, parts: Parts, *, padded: bool = True) -> Tensor:
@@ -51,12 +56,12 @@ def convolved(conv: nn.Conv2d, parts: Parts, *, padded: bool = True) -> Tensor:
     Tensor, (B, K or 1, C', h, w)
     """
     padding = conv.padding if padded else 0
-    weights = conv.weight.split([part.shape[2] for part in parts], dim=1)
+    weights = torch.split(conv.weight, [part.shape[2] for part in parts], dim=1)
     total: Tensor | None = None
     for part, weight in zip(parts, weights, strict=True):
         bias = conv.bias if total is None else None
         flat = F.conv2d(one_batch(part), weight, bias, 1, padding, conv.dilation)
-        term = flat.unflatten(0, (len(part), -1))
+        term = as_before(flat, len(part))
         total = term if total is None else total + term
     assert total is not None
     return total
@@ -84,7 +89,7 @@ def convolved_each(
     padding = first.padding if padded else 0
     stacked = torch.cat([conv.weight for conv in convs])
     biases = [conv.bias for conv in convs if conv.bias is not None]
-    weights = stacked.split([part.shape[2] for part in parts], dim=1)
+    weights = torch.split(stacked, [part.shape[2] for part in parts], dim=1)
     total: Tensor | None = None
     for part, weight in zip(parts, weights, strict=True):
         bias = torch.cat(biases) if biases and total is None else None

@@ -23,6 +23,30 @@ SMALLEST_WIDTH = 8
 
 
 @dataclass(frozen=True)
+class ParameterCounts:
+    """How many parameters are trained.
+
+    Parameters
+    ----------
+    shared : int
+        Of the decoder, the receptive field blocks and the heads.
+    one_adapter : int
+        Of one landmark, 0 without adapters.
+    landmarks : int
+        How many adapters there are.
+    """
+
+    shared: int
+    one_adapter: int
+    landmarks: int
+
+    @property
+    def total(self) -> int:
+        """Of the whole network."""
+        return self.shared + self.one_adapter * self.landmarks
+
+
+@dataclass(frozen=True)
 class NetworkLayout:
     """Sizes of a `LandmarkNetwork`.
 
@@ -106,6 +130,25 @@ class NetworkLayout:
     def _scaled(self, channels: int) -> int:
         return max(SMALLEST_WIDTH, round(channels * self.width))
 
+    @property
+    def parameter_counts(self) -> ParameterCounts:
+        """Trained parameters; where every landmark has norms, shared counts all."""
+        deepest = LEVELS[-1]
+        norms = {"batch": 1, "landmark": self.landmarks, "none": 0}[self.normalisation]
+        own_norm = min(norms, 1)
+        shared = own = 0
+        for level in LEVELS:
+            shared += (self.head_channels(level) + 1) * self.embedding_channels
+            if level < deepest:
+                given = self.joined_channels(level)
+                shared += _double_conv(given, self.shared_channels(level), norms)
+                own += _double_conv(given, self.adapter_channels, own_norm)
+            if level in RFB_LEVELS:
+                given = self.decoded_channels(level)
+                shared += _rfb(given, self.rfb_channels(level), norms)
+                own += _rfb(given, self.adapter_channels, own_norm)
+        return ParameterCounts(shared, own, self.landmarks)
+
     def to_json(self) -> dict[str, Any]:
         """Return what a JSON file holds."""
         return {**asdict(self), "encoder_channels": list(self.encoder_channels)}
@@ -131,3 +174,13 @@ class NetworkLayout:
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"a network's layout cannot be read: {error}") from error
+
+
+def _double_conv(given: int, made: int, norms: int) -> int:
+    return made * (9 * given + 9 * made + 2 + 4 * norms)
+
+
+def _rfb(given: int, made: int, norms: int) -> int:
+    kernels = 5 * given + made * (2 * (3 + 5 + 7) + 3 * 9 + 4 * 9)
+    biases = 15 if norms == 0 else 0
+    return made * (kernels + biases + 30 * norms)

@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.network.adapters import Adapter
-from napari_oneshot_lmk.network.decoder import (
-    DoubleConv,
-    Layer,
-    UpBlock,
-    conv_norm_each,
-    upsampled,
-)
+from napari_oneshot_lmk.network.conv_norm import each_block
+from napari_oneshot_lmk.network.decoder import DoubleConv, UpBlock
 from napari_oneshot_lmk.network.landmark_axis import Parts, convolved
 from napari_oneshot_lmk.network.layout import LEVELS, RFB_LEVELS, NetworkLayout
 from napari_oneshot_lmk.network.rfb import RFB
-from napari_oneshot_lmk.network.windows import (
-    SMALLEST_REGION,
-    Region,
-    Window,
-    interpolated,
-)
+from napari_oneshot_lmk.network.upsampling import interpolated, upsampled
+from napari_oneshot_lmk.network.windows import Region, Window
 
 COARSEST = LEVELS[-1]
+DECODER_LEVELS = LEVELS[:-1]
 WINDOWED_LEVELS = (1, 2)
-"""Levels that `LandmarkNetwork.near` computes only around the points."""
+"""Levels that `LandmarkNetwork.near` decodes only around the points."""
+SMALLEST_REGION = 16
+"""Cells along a side that it decodes there at least. Batch statistics of fewer cells
+are poor ones; and from 12 on, the region of level 2 holds all that the region of
+level 1 is interpolated from."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """F_c of one level for several landmarks.
+
+    Parameters
+    ----------
+    parts : tuple of Tensor, (B, K or 1, C, rows, columns)
+        The shared part and the landmarks' own, to be concatenated along C.
+    region : Region
+        What they hold.
+    """
+
+    parts: tuple[Tensor, ...]
+    region: Region
 
 
 class LandmarkNetwork(nn.Module):
     """Embeddings of every cell on five levels, for one landmark or for several.
 
-    The encoder is no part of it: it reads the five maps of a frozen one.
+    The encoder is no part of it: it reads the five maps of a frozen one, of any
+    floating type.
 
     Parameters
     ----------
@@ -45,40 +59,29 @@ class LandmarkNetwork(nn.Module):
     def __init__(self, layout: NetworkLayout) -> None:
         super().__init__()
         self.layout = layout
-        shared = (layout.normalisation, layout.landmarks)
-        self.decoder = nn.ModuleDict(
-            {
-                f"level{level}": UpBlock(
-                    layout.joined_channels(level),
-                    layout.shared_channels(level),
-                    *shared,
-                )
-                for level in LEVELS[:-1]
-            }
-        )
-        self.rfbs = nn.ModuleDict(
-            {
-                f"level{level}": RFB(
-                    layout.decoded_channels(level), layout.rfb_channels(level), *shared
-                )
-                for level in RFB_LEVELS
-            }
-        )
-        self.heads = nn.ModuleDict(
-            {
-                f"level{level}": nn.Conv2d(
-                    layout.head_channels(level), layout.embedding_channels, 1
-                )
-                for level in LEVELS
-            }
-        )
+        norm = (layout.normalisation, layout.landmarks)
+        self.decoder = nn.ModuleDict()
+        for level in DECODER_LEVELS:
+            self.decoder[f"level{level}"] = UpBlock(
+                layout.joined_channels(level), layout.shared_channels(level), *norm
+            )
+        self.rfbs = nn.ModuleDict()
+        for level in RFB_LEVELS:
+            self.rfbs[f"level{level}"] = RFB(
+                layout.decoded_channels(level), layout.rfb_channels(level), *norm
+            )
+        self.heads = nn.ModuleDict()
+        for level in LEVELS:
+            self.heads[f"level{level}"] = nn.Conv2d(
+                layout.head_channels(level), layout.embedding_channels, 1
+            )
         count = layout.landmarks if layout.adapter_channels else 0
         self.adapters = nn.ModuleList(Adapter(layout) for _ in range(count))
 
     @property
     def depends_on_landmark(self) -> bool:
         """Whether any part belongs to one landmark."""
-        return bool(len(self.adapters)) or self.layout.normalisation == "landmark"
+        return len(self.adapters) > 0 or self.layout.normalisation == "landmark"
 
     def forward(self, maps: Sequence[Tensor], landmark: int = 0) -> tuple[Tensor, ...]:
         """Embed images for one landmark: the paper's network, step by step.
@@ -95,22 +98,25 @@ class LandmarkNetwork(nn.Module):
         tuple of Tensor, (B, E, h, w)
             F_e of the paper, fine to coarse.
         """
-        adapter = self._adapter(landmark)
+        self._check([landmark])
+        maps = self._converted(maps)
+        adapter = self.adapter(landmark) if len(self.adapters) else None
         decoded = {COARSEST: maps[COARSEST - 1]}
-        for level in reversed(LEVELS[:-1]):
-            name = f"level{level}"
-            own = adapter.convs[name] if adapter else None
-            decoded[level] = self.decoder[name](
-                maps[level - 1], decoded[level + 1], own, landmark
+        for level in reversed(DECODER_LEVELS):
+            decoded[level] = self.decoder[f"level{level}"](
+                maps[level - 1],
+                decoded[level + 1],
+                adapter.conv(level) if adapter else None,
+                landmark,
             )
         embeddings = []
         for level in LEVELS:
-            name, features = f"level{level}", decoded[level]
+            features = decoded[level]
             if level in RFB_LEVELS:
-                wide = [self.rfbs[name](features, landmark)]
-                own = [adapter.rfbs[name](features)] if adapter else []
-                features = torch.cat([*wide, *own], dim=1)
-            embeddings.append(self.heads[name](features))
+                wide = [self.rfb(level)(features, landmark)]
+                own = [adapter.rfb(level)(features)] if adapter else []
+                features = torch.cat(wide + own, dim=1)
+            embeddings.append(self.head(level)(features))
         return tuple(embeddings)
 
     def everywhere(
@@ -134,12 +140,9 @@ class LandmarkNetwork(nn.Module):
             Fine to coarse.
         """
         self._check(landmarks)
-        decoded = self._decoded(maps, landmarks, {})
+        decoded = self._decoded(self._converted(maps), landmarks, {})
         return tuple(
-            self._embedded(
-                level, self._features(level, decoded[level], landmarks)
-            ).expand(-1, len(landmarks), -1, -1, -1)
-            for level in LEVELS
+            self._embedded(level, decoded[level], landmarks) for level in LEVELS
         )
 
     def near(
@@ -154,10 +157,14 @@ class LandmarkNetwork(nn.Module):
         Each window begins ``window // 2`` cells before the point's cell and is moved
         inwards at borders; an axis of the map that is not longer than the window,
         and level 5 always, is whole. In evaluation the windows are those of
-        `everywhere`. In training, batch statistics of levels 1 and 2 come from what
-        is computed there: the windows of all landmarks, at least
-        ``SMALLEST_REGION`` cells a side, and the cells around them that the
-        convolutions need.
+        `everywhere`.
+
+        In training, batch statistics come from what is computed: at levels 1 and 2
+        from the windows of all landmarks, at least ``SMALLEST_REGION`` cells a side,
+        and the cells around them that the convolutions need; so too in the last
+        convolutions of the receptive field blocks where the window is less than
+        half of the map; elsewhere from whole maps. Where nothing depends on the
+        landmark, all maps are computed whole, once.
 
         Parameters
         ----------
@@ -176,130 +183,115 @@ class LandmarkNetwork(nn.Module):
             Fine to coarse.
         """
         self._check(landmarks)
-        shapes = {level: _shape(maps[level - 1]) for level in LEVELS}
-        windows = {
-            level: Region.around(
-                points_yx,
-                2**level,
-                max(shapes[level]) if level == COARSEST else window,
-                shapes[level],
-            )
-            for level in LEVELS
-        }
+        maps = self._converted(maps)
+        points_yx = points_yx.to(maps[0].device)
+
+        def around(level: int, side: int) -> Region:
+            full_yx = (int(maps[level - 1].shape[-2]), int(maps[level - 1].shape[-1]))
+            return Region.around(points_yx, 2**level, side, full_yx)
+
         regions = {}
         if self.depends_on_landmark:
             side = max(window, SMALLEST_REGION)
-            regions = {
-                level: Region.around(points_yx, 2**level, side, shapes[level])
-                for level in WINDOWED_LEVELS
-            }
+            regions = {level: around(level, side) for level in WINDOWED_LEVELS}
         decoded = self._decoded(maps, landmarks, regions)
         found = []
         for level in LEVELS:
-            wanted = windows[level]
-            features = self._features(level, decoded[level], landmarks)
-            held = regions.get(level)
-            if held is None or held.whole:
-                held = None
-            if not wanted.whole:
-                features = [wanted.cut(part, held) for part in features]
-            embeddings = self._embedded(level, features)
-            embeddings = embeddings.expand(-1, len(landmarks), -1, -1, -1)
+            side = max(maps[-1].shape) if level == COARSEST else window
+            wanted = around(level, side)
+            embeddings = self._embedded(level, decoded[level], landmarks, wanted)
             found.append(Window(embeddings, wanted.origin_yx, wanted.full_yx))
         return tuple(found)
 
-    def _adapter(self, landmark: int) -> Adapter | None:
-        if not len(self.adapters):
-            return None
+    def adapter(self, landmark: int) -> Adapter:
+        """Return the adapter of a landmark."""
         adapter = self.adapters[landmark]
         assert isinstance(adapter, Adapter)
         return adapter
+
+    def rfb(self, level: int) -> RFB:
+        """Return the shared receptive field block of a level from 3 to 5."""
+        rfb = self.rfbs[f"level{level}"]
+        assert isinstance(rfb, RFB)
+        return rfb
+
+    def head(self, level: int) -> nn.Conv2d:
+        """Return the shared 1 x 1 convolution to the embedding of a level."""
+        head = self.heads[f"level{level}"]
+        assert isinstance(head, nn.Conv2d)
+        return head
 
     def _check(self, landmarks: Sequence[int]) -> None:
         count = self.layout.landmarks
         wrong = [k for k in landmarks if not 0 <= k < count]
         if wrong or not landmarks or len(set(landmarks)) != len(landmarks):
             raise UsageError(
-                f"landmarks {list(landmarks)} of a network of {count}",
+                f"landmarks {list(landmarks)} were asked of a network of {count}",
                 remedy=f"name each once, from 0 to {count - 1}",
             )
+
+    def _converted(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        if len(maps) != len(LEVELS):
+            raise UsageError(f"a network reads {len(LEVELS)} maps, not {len(maps)}")
+        dtype = self.head(COARSEST).weight.dtype
+        return [one_map.to(dtype) for one_map in maps]
 
     def _decoded(
         self,
         maps: Sequence[Tensor],
         landmarks: Sequence[int],
         regions: Mapping[int, Region],
-    ) -> dict[int, list[Tensor]]:
-        """Return F_c of every level, shared and own part: (B, K or 1, C, h, w)."""
-        decoded = {COARSEST: [maps[COARSEST - 1][:, None]]}
-        held = _whole(maps[COARSEST - 1], len(landmarks))
-        for level in reversed(LEVELS[:-1]):
-            name, skip = f"level{level}", maps[level - 1]
+    ) -> dict[int, Decoded]:
+        """Return F_c of every level, in regions where they are given."""
+        coarsest = maps[COARSEST - 1]
+        decoded = {
+            COARSEST: Decoded(
+                (coarsest[:, None],), Region.all_of(coarsest, len(landmarks))
+            )
+        }
+        for level in reversed(DECODER_LEVELS):
+            skip, coarser = maps[level - 1], decoded[level + 1]
             region = regions.get(level)
-            inside, padded = None, True
             if region is None or region.whole:
-                region = _whole(skip, len(landmarks))
-                parts = [upsampled(p, region.full_yx) for p in decoded[level + 1]]
-                joined = [skip[:, None], *parts]
+                held, region = Region.all_of(skip, len(landmarks)), None
+                ups = [upsampled(part, held.full_yx) for part in coarser.parts]
+                joined = [skip[:, None], *ups]
             else:
-                # Two 3 x 3 convolutions without padding take two cells a side; the
-                # zeros beyond the map's border are the padding that they had.
-                given = region.grown(2)
-                parts = [interpolated(p, held, given) for p in decoded[level + 1]]
-                joined = [given.cut(skip[:, None]), *parts]
-                inside, padded = region.grown(1).inside(skip), False
-            block = self.decoder[name].convs
-            shared = _together(block, landmarks, padded)
-            made = [DoubleConv.flow(shared, joined, inside)]
+                held, given = region, region.grown(DoubleConv.REACH)
+                ups = [
+                    interpolated(part, coarser.region, given) for part in coarser.parts
+                ]
+                joined = [given.cut(skip[:, None]), *ups]
+            up_block = self.decoder[f"level{level}"]
+            assert isinstance(up_block, UpBlock)
+            made = [up_block.convs.together(joined, landmarks, region)]
             if len(self.adapters):
-                own = _each([self.adapters[k].convs[name] for k in landmarks], padded)
-                made.append(DoubleConv.flow(own, joined, inside))
-            decoded[level], held = made, region
+                own = [self.adapter(k).conv(level) for k in landmarks]
+                made.append(each_block(own, joined, region))
+            decoded[level] = Decoded(tuple(made), held)
         return decoded
 
-    def _features(
-        self, level: int, decoded: Parts, landmarks: Sequence[int]
-    ) -> list[Tensor]:
-        """Return what the head of a level reads."""
-        if level not in RFB_LEVELS:
-            return list(decoded)
-        name = f"level{level}"
-        made = [RFB.flow(_together(self.rfbs[name], landmarks), decoded)]
-        if len(self.adapters):
-            own = _each([self.adapters[k].rfbs[name] for k in landmarks])
-            made.append(RFB.flow(own, decoded))
-        return made
-
-    def _embedded(self, level: int, features: Parts) -> Tensor:
-        head = self.heads[f"level{level}"]
-        assert isinstance(head, nn.Conv2d)
-        return convolved(head, features)
-
-
-def _shape(maps: Tensor) -> tuple[int, int]:
-    return int(maps.shape[-2]), int(maps.shape[-1])
-
-
-def _whole(maps: Tensor, landmarks: int) -> Region:
-    origin_yx = torch.zeros(
-        len(maps), landmarks, 2, dtype=torch.long, device=maps.device
-    )
-    return Region(origin_yx, _shape(maps), _shape(maps))
-
-
-def _parts(maps: Tensor | Parts) -> Parts:
-    return [maps] if isinstance(maps, Tensor) else maps
-
-
-def _together(block: nn.Module, landmarks: Sequence[int], padded: bool = True) -> Layer:
-    """Apply a shared block's layers to the maps of several landmarks."""
-    return lambda name, maps: block.get_submodule(name).together(
-        _parts(maps), landmarks, padded=padded
-    )
-
-
-def _each(blocks: Sequence[nn.Module], padded: bool = True) -> Layer:
-    """Apply each landmark's own block's layers to its maps."""
-    return lambda name, maps: conv_norm_each(
-        [block.get_submodule(name) for block in blocks], _parts(maps), padded=padded
-    )
+    def _embedded(
+        self,
+        level: int,
+        decoded: Decoded,
+        landmarks: Sequence[int],
+        wanted: Region | None = None,
+    ) -> Tensor:
+        """Return F_e of a level, (B, K, E, rows, columns)."""
+        features: Parts = decoded.parts
+        if wanted is not None and wanted.whole:
+            wanted = None
+        if level in RFB_LEVELS:
+            few = wanted is not None and wanted.few and self.depends_on_landmark
+            region = wanted if few else None
+            made = [self.rfb(level).together(features, landmarks, region)]
+            if len(self.adapters):
+                own = [self.adapter(k).rfb(level) for k in landmarks]
+                made.append(each_block(own, features, region))
+            features, wanted = made, None if few else wanted
+        if wanted is not None:
+            held = None if decoded.region.whole else decoded.region
+            features = [wanted.cut(part, held) for part in features]
+        embedded = convolved(self.head(level), features)
+        return embedded.expand(-1, len(landmarks), -1, -1, -1)

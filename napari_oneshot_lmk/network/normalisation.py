@@ -8,7 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_oneshot_lmk.network.landmark_axis import one_group_each, with_landmark_axis
+from napari_oneshot_lmk.network.landmark_axis import (
+    as_before,
+    one_batch,
+    one_group_each,
+    with_landmark_axis,
+)
 from napari_oneshot_lmk.network.layout import Normalisation
 
 
@@ -33,6 +38,11 @@ class Normed(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(count))
         self.own_to_each = normalisation == "landmark"
 
+    @property
+    def present(self) -> bool:
+        """Whether there is any."""
+        return len(self.norms) > 0
+
     def of(self, landmark: int) -> nn.BatchNorm2d:
         """Return the batch norm of a landmark."""
         norm = self.norms[landmark if self.own_to_each else 0]
@@ -41,20 +51,21 @@ class Normed(nn.Module):
 
     def forward(self, maps: Tensor, landmark: int = 0) -> Tensor:
         """Normalise (B, C, h, w) maps of one landmark."""
-        return self.of(landmark)(maps) if len(self.norms) else maps
+        if not self.present:
+            return maps
+        normed: Tensor = self.of(landmark)(maps)
+        return normed
 
     def together(self, maps: Tensor, landmarks: Sequence[int]) -> Tensor:
         """Normalise (B, K or 1, C, h, w) maps of several landmarks.
 
         A shared norm sees all landmarks' maps as one batch.
         """
-        if not len(self.norms):
+        if not self.present:
             return maps
         if self.own_to_each:
             return norm_each([self.of(landmark) for landmark in landmarks], maps)
-        batch = len(maps)
-        normed = self.of(0)(maps.flatten(0, 1))
-        return normed.unflatten(0, (batch, -1))
+        return as_before(self.of(0)(one_batch(maps)), maps.shape[0])
 
 
 def norm_each(norms: Sequence[nn.BatchNorm2d], maps: Tensor) -> Tensor:
@@ -72,9 +83,9 @@ def norm_each(norms: Sequence[nn.BatchNorm2d], maps: Tensor) -> Tensor:
     """
     first = norms[0]
     maps = maps.expand(-1, len(norms), -1, -1, -1)
-    means = [norm.running_mean for norm in norms]
-    variances = [norm.running_var for norm in norms]
-    mean, variance = torch.cat(means), torch.cat(variances)  # type: ignore[arg-type]
+    means = [norm.get_buffer("running_mean") for norm in norms]
+    variances = [norm.get_buffer("running_var") for norm in norms]
+    mean, variance = torch.cat(means), torch.cat(variances)
     normed = F.batch_norm(
         one_group_each(maps),
         mean,
@@ -89,5 +100,7 @@ def norm_each(norms: Sequence[nn.BatchNorm2d], maps: Tensor) -> Tensor:
         with torch.no_grad():
             torch._foreach_copy_(means, list(mean.chunk(len(norms))))
             torch._foreach_copy_(variances, list(variance.chunk(len(norms))))
-            torch._foreach_add_([norm.num_batches_tracked for norm in norms], 1)
+            torch._foreach_add_(
+                [norm.get_buffer("num_batches_tracked") for norm in norms], 1
+            )
     return with_landmark_axis(normed, len(norms))

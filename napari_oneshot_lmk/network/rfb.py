@@ -1,26 +1,26 @@
-"""The receptive field block of CC2D: one cell sees 23 x 23 of its neighbours."""
+"""The receptive field block of CC2D: a cell sees 23 x 23 of its neighbours."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from napari_oneshot_lmk.network.decoder import ConvNorm, Layer
+from napari_oneshot_lmk.network.conv_norm import Block, ConvNorm, Layers
+from napari_oneshot_lmk.network.landmark_axis import Parts
 from napari_oneshot_lmk.network.layout import Normalisation
+from napari_oneshot_lmk.network.windows import Region
 
 REACHES = (3, 5, 7)
 """Of the three branches: length of the row and column kernels, and dilation."""
 
 
-class RFB(nn.Module):
+class RFB(Block):
     """Receptive field block: four branches, joined, beside a shortcut.
 
-    Branch 0 is a 1 x 1 convolution. Branch r is 1 x 1, then 1 x r, r x 1, and 3 x 3
-    with dilation r. Their concatenation goes through a 3 x 3 convolution, a 1 x 1
-    convolution of the input is added, and only then comes the one ReLU. Each
+    The first branch is a 1 x 1 convolution. The others are 1 x 1, then 1 x r, r x 1,
+    and 3 x 3 with dilation r. Their concatenation goes through a 3 x 3 convolution, a
+    1 x 1 convolution of the input is added, and only then comes the one ReLU. Each
     convolution is followed by batch norm (RFB-Net, Liu et al., ECCV 2018, as CC2D
     uses it).
 
@@ -41,49 +41,62 @@ class RFB(nn.Module):
     ) -> None:
         super().__init__()
 
-        def layer(
-            name: str, channels: int, kernel: tuple[int, int], dilation: int = 1
+        def add(
+            name: str, channels: int, kernel_yx: tuple[int, int], dilation: int = 1
         ) -> None:
-            conv = ConvNorm(
-                (channels, made),
-                kernel,
+            layer = ConvNorm(
+                channels,
+                made,
+                kernel_yx,
                 dilation=dilation,
                 bias=False,
                 gain=1.0,
                 normalisation=normalisation,
                 landmarks=landmarks,
             )
-            self.add_module(name, conv)
+            self.add_module(name, layer)
 
-        layer("point", given, (1, 1))
+        add("point", given, (1, 1))
         for reach in REACHES:
-            layer(f"reduce{reach}", given, (1, 1))
-            layer(f"row{reach}", made, (1, reach))
-            layer(f"column{reach}", made, (reach, 1))
-            layer(f"dilated{reach}", made, (3, 3), reach)
-        layer("join", made * (1 + len(REACHES)), (3, 3))
-        layer("shortcut", given, (1, 1))
-
-    def forward(self, maps: Tensor, landmark: int = 0) -> Tensor:
-        """Convolve (B, C, h, w) maps of one landmark."""
-        return self.flow(lambda name, m: self.get_submodule(name)(m, landmark), maps)
+            add(f"reduce{reach}", given, (1, 1))
+            add(f"row{reach}", made, (1, reach))
+            add(f"column{reach}", made, (reach, 1))
+            add(f"dilated{reach}", made, (3, 3), reach)
+        add("join", made * (1 + len(REACHES)), (3, 3))
+        add("shortcut", given, (1, 1))
 
     @staticmethod
-    def flow(layer: Layer, maps: Any) -> Tensor:
+    def flow(
+        layers: Layers, maps: Tensor | Parts, region: Region | None = None
+    ) -> Tensor:
         """Pass maps through the layers, whoever applies them.
 
-        Parameters
-        ----------
-        layer : callable
-            Applies the layer of a name.
-        maps : Tensor or parts
-            What the first layers read.
+        The maps are whole. Where only a region is wanted, the two 3 x 3 convolutions
+        of each branch, three quarters of the cost, are computed just there.
         """
-        branches = [layer("point", maps)]
+        if region is not None:
+            return _flow_in_region(layers, maps, region)
+        branches = [layers("point", maps)]
         for reach in REACHES:
-            branch = layer(f"reduce{reach}", maps)
+            branch = layers(f"reduce{reach}", maps)
             for step in ("row", "column", "dilated"):
-                branch = layer(f"{step}{reach}", branch)
+                branch = layers(f"{step}{reach}", branch)
             branches.append(branch)
-        joined = layer("join", torch.cat(branches, dim=-3))
-        return F.relu(joined + layer("shortcut", maps))
+        joined = layers("join", torch.cat(branches, dim=-3))
+        return F.relu(joined + layers("shortcut", maps))
+
+
+def _flow_in_region(layers: Layers, maps: Tensor | Parts, region: Region) -> Tensor:
+    given = [maps] if isinstance(maps, Tensor) else maps
+    around = region.grown(1)
+    branches = [layers("point", [around.cut(part) for part in given])]
+    for reach in REACHES:
+        branch = layers(f"reduce{reach}", maps)
+        for step in ("row", "column"):
+            branch = layers(f"{step}{reach}", branch)
+        branch = around.grown(reach).cut(branch)
+        branches.append(layers(f"dilated{reach}", branch, padded=False))
+    # To the last convolution, cells beyond the map's border are padding.
+    whole = torch.cat(branches, dim=-3)
+    joined = layers("join", whole * around.inside(whole), padded=False)
+    return F.relu(joined + layers("shortcut", [region.cut(part) for part in given]))

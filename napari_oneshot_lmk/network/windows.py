@@ -7,13 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from napari_oneshot_lmk.network.decoder import padding
-
-SMALLEST_REGION = 16
-"""Cells along a side of what is computed at the finest levels. Batch statistics of
-fewer cells are poor ones; and from 12 on, the region of level 2 holds all that the
-region of level 1 interpolates from."""
-
 
 @dataclass(frozen=True)
 class Window:
@@ -22,7 +15,7 @@ class Window:
     Parameters
     ----------
     embeddings : Tensor, (B, K, E, rows, columns)
-        Of one landmark each.
+        Of K landmarks in B images.
     origin_yx : Tensor, (B, K, 2), long
         Cell of the level's whole map that is the window's first.
     full_shape_yx : tuple of int
@@ -80,10 +73,25 @@ class Region:
         ]
         return cls(torch.stack(origins, dim=-1), size_yx, full_yx)
 
+    @classmethod
+    def all_of(cls, maps: Tensor, landmarks: int) -> Region:
+        """Return whole (B, ..., h, w) maps as a region."""
+        full_yx = (int(maps.shape[-2]), int(maps.shape[-1]))
+        origin_yx = torch.zeros(
+            len(maps), landmarks, 2, dtype=torch.long, device=maps.device
+        )
+        return cls(origin_yx, full_yx, full_yx)
+
     @property
     def whole(self) -> bool:
         """Whether the rectangles are the map."""
         return self.size_yx == self.full_yx
+
+    @property
+    def few(self) -> bool:
+        """Whether a rectangle holds at most half of the map's cells."""
+        rows, columns = self.size_yx
+        return 2 * rows * columns <= self.full_yx[0] * self.full_yx[1]
 
     def grown(self, cells: int) -> Region:
         """Return the region with a border of ``cells`` more on each side."""
@@ -102,7 +110,8 @@ class Region:
             (self.cells(axis) >= 0) & (self.cells(axis) < self.full_yx[axis])
             for axis in (0, 1)
         )
-        return (rows[..., :, None] & columns[..., None, :])[:, :, None].to(like.dtype)
+        mask = rows[..., :, None] & columns[..., None, :]
+        return mask[:, :, None].to(like.device, like.dtype)
 
     def cut(self, maps: Tensor, held: Region | None = None) -> Tensor:
         """Return the maps' cells in the region, 0 beyond the map.
@@ -110,18 +119,17 @@ class Region:
         Parameters
         ----------
         maps : Tensor, (B, K or 1, C, h, w)
-            Whole maps.
+            Whole maps, or their cells in ``held``.
         held : Region, optional
-            What the maps hold where they are not whole; this region lies inside it.
+            The maps', where they are not whole; this region lies inside it.
 
         Returns
         -------
         Tensor, (B, K, C, rows, columns)
         """
-        batch, landmarks, _, height, width = maps.shape
+        batch, landmarks, channels, height, width = maps.shape
         moved = self.origin_yx if held is None else self.origin_yx - held.origin_yx
-        origin_yx = moved.to(maps.device)
-        local = Region(origin_yx, self.size_yx, (height, width))
+        local = Region(moved.to(maps.device), self.size_yx, (height, width))
         rows = local.cells(0).clamp(0, height - 1)
         columns = local.cells(1).clamp(0, width - 1)
         images = torch.arange(batch, device=maps.device)[:, None] * landmarks
@@ -129,55 +137,7 @@ class Region:
         first = (images + layers)[..., None, None] * height
         index = (first + rows[..., :, None]) * width + columns[..., None, :]
         # Whole feature vectors are copied, which channels last keeps in one place.
-        vectors = maps.permute(0, 1, 3, 4, 2).flatten(0, 3)
+        vectors = maps.permute(0, 1, 3, 4, 2).reshape(-1, channels)
         found = vectors.index_select(0, index.flatten())
-        found = found.unflatten(0, index.shape).permute(0, 1, 4, 2, 3)
-        reaches = self.size_yx[0] > height or self.size_yx[1] > width
-        return found * local.inside(found) if held is None or reaches else found
-
-
-def interpolated(maps: Tensor, held: Region, wanted: Region) -> Tensor:
-    """Cells of the doubled map that lie in a region of the next finer level.
-
-    The same as `decoder.upsampled`, cut afterwards.
-
-    Parameters
-    ----------
-    maps : Tensor, (B, K, C, h, w)
-        The coarser level's cells in ``held``.
-    held, wanted : Region
-        Of the coarser and of the finer level.
-
-    Returns
-    -------
-    Tensor, (B, K, C, rows, columns)
-        0 beyond the doubled map.
-    """
-    exact = torch.promote_types(maps.dtype, torch.float32)
-    rows, columns = (
-        _interpolation(held, wanted, axis, exact).to(maps.device, maps.dtype)
-        for axis in (0, 1)
-    )
-    # Rows first: each of them is one run of memory, and so are then the columns.
-    cells = maps.permute(0, 1, 3, 4, 2)
-    down = (rows @ cells.flatten(3)).unflatten(3, cells.shape[3:])
-    return (columns[:, :, None] @ down).permute(0, 1, 4, 2, 3)
-
-
-def _interpolation(
-    held: Region, wanted: Region, axis: int, dtype: torch.dtype
-) -> Tensor:
-    """Weights of the held cells for each wanted cell, (B, K, wanted, held)."""
-    coarse, fine = held.full_yx[axis], wanted.full_yx[axis]
-    before, _ = padding(2 * coarse, fine)
-    targets = wanted.cells(axis)
-    doubled = targets - before
-    known = (targets >= 0) & (targets < fine) & (doubled >= 0) & (doubled < 2 * coarse)
-    # Corners aligned: cell u of the doubled map lies at u * (coarse - 1) / steps.
-    # In whole numbers up to the division, so that no coordinate is rounded.
-    steps = 2 * coarse - 1
-    apart = (
-        doubled[..., :, None] * (coarse - 1) - held.cells(axis)[..., None, :] * steps
-    )
-    weights = (1 - apart.abs().to(dtype) / steps).clamp_min(0)
-    return weights * known[..., None]
+        found = found.reshape(*index.shape, channels).permute(0, 1, 4, 2, 3)
+        return found * local.inside(found) if held is None else found

@@ -1,0 +1,182 @@
+"""Convolutions with their normalisation, and blocks of them, of one or many landmarks.
+
+A block says once in which order maps pass its layers (`Block.flow`). Who applies the
+layers differs: the block itself to the maps of one landmark, a shared block to the
+maps of several landmarks, or each landmark's own block to its maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from napari_oneshot_lmk.network.landmark_axis import Parts, convolved, convolved_each
+from napari_oneshot_lmk.network.layout import Normalisation
+from napari_oneshot_lmk.network.normalisation import Normed, norm_each
+from napari_oneshot_lmk.network.windows import Region
+
+
+class Layers(Protocol):
+    """Applies layers by their names."""
+
+    def __call__(
+        self, name: str, maps: Tensor | Parts, *, padded: bool = True
+    ) -> Tensor:
+        """Pass maps through a layer; without padding they shrink."""
+
+
+class ConvNorm(nn.Module):
+    """A convolution that keeps the map's size, and its normalisation.
+
+    Parameters
+    ----------
+    given, made : int
+        Channels.
+    kernel_yx : tuple of int
+        Rows and columns, odd.
+    dilation : int
+        Distance of the kernel's cells.
+    bias : bool
+        Whether it has one beside batch norm; without batch norm it always has.
+    gain : float
+        2 where a ReLU follows, else 1: the signal keeps its size at the start.
+    normalisation, landmarks
+        As in `Normed`.
+    """
+
+    def __init__(
+        self,
+        given: int,
+        made: int,
+        kernel_yx: tuple[int, int],
+        *,
+        dilation: int = 1,
+        bias: bool,
+        gain: float,
+        normalisation: Normalisation,
+        landmarks: int,
+    ) -> None:
+        super().__init__()
+        rows, columns = kernel_yx
+        self.conv = nn.Conv2d(
+            given,
+            made,
+            kernel_yx,
+            padding=(dilation * (rows // 2), dilation * (columns // 2)),
+            dilation=dilation,
+            bias=bias or normalisation == "none",
+        )
+        # What a deep network without batch norm lives on; one with it does not mind.
+        nn.init.normal_(self.conv.weight, std=(gain / (given * rows * columns)) ** 0.5)
+        if self.conv.bias is not None:
+            nn.init.zeros_(self.conv.bias)
+        self.norm = Normed(made, normalisation, landmarks)
+
+    def forward(self, maps: Tensor, landmark: int = 0) -> Tensor:
+        """Convolve and normalise (B, C, h, w) maps of one landmark."""
+        normed: Tensor = self.norm(self.conv(maps), landmark)
+        return normed
+
+    def together(
+        self, parts: Parts, landmarks: Sequence[int], *, padded: bool = True
+    ) -> Tensor:
+        """Convolve and normalise maps of several landmarks with shared weights."""
+        maps = convolved(self.conv, parts, padded=padded)
+        return self.norm.together(maps, landmarks)
+
+
+class Block(nn.Module):
+    """Named `ConvNorm` layers, and the order in which maps pass them."""
+
+    def layer(self, name: str) -> ConvNorm:
+        """Return the layer of a name."""
+        layer = self.get_submodule(name)
+        assert isinstance(layer, ConvNorm)
+        return layer
+
+    @staticmethod
+    def flow(
+        layers: Layers, maps: Tensor | Parts, region: Region | None = None
+    ) -> Tensor:
+        """Pass maps through the layers, whoever applies them.
+
+        Parameters
+        ----------
+        layers : callable
+            Applies the layer of a name.
+        maps : Tensor, or parts of a concatenation
+            What the first layer reads.
+        region : Region, optional
+            The only cells that are wanted.
+        """
+        raise NotImplementedError
+
+    def forward(self, maps: Tensor, landmark: int = 0) -> Tensor:
+        """Pass (B, C, h, w) maps of one landmark."""
+
+        def layers(name: str, maps: Tensor | Parts, *, padded: bool = True) -> Tensor:
+            made: Tensor = self.layer(name)(maps, landmark)
+            return made
+
+        return self.flow(layers, maps)
+
+    def together(
+        self, parts: Parts, landmarks: Sequence[int], region: Region | None = None
+    ) -> Tensor:
+        """Pass maps of several landmarks, this block shared by them.
+
+        Parameters
+        ----------
+        parts : sequence of Tensor, (B, K or 1, C, h, w)
+            Of the concatenation that the block reads.
+        landmarks : sequence of int
+            K of them.
+        region : Region, optional
+            The only cells that are wanted.
+
+        Returns
+        -------
+        Tensor, (B, K or 1, C', h, w)
+        """
+
+        def layers(name: str, maps: Tensor | Parts, *, padded: bool = True) -> Tensor:
+            return self.layer(name).together(_parts(maps), landmarks, padded=padded)
+
+        return self.flow(layers, parts, region)
+
+
+def each_block(
+    blocks: Sequence[Block], parts: Parts, region: Region | None = None
+) -> Tensor:
+    """Pass each landmark's maps through its own block, all in one call.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        One a landmark, alike but for their parameters.
+    parts : sequence of Tensor, (B, K or 1, C, h, w)
+        Of the concatenation that the blocks read.
+    region : Region, optional
+        The only cells that are wanted.
+
+    Returns
+    -------
+    Tensor, (B, K, C', h, w)
+    """
+
+    def layers(name: str, maps: Tensor | Parts, *, padded: bool = True) -> Tensor:
+        own = [block.layer(name) for block in blocks]
+        made = convolved_each(
+            [layer.conv for layer in own], _parts(maps), padded=padded
+        )
+        if not own[0].norm.present:
+            return made
+        return norm_each([layer.norm.of(0) for layer in own], made)
+
+    return blocks[0].flow(layers, parts, region)
+
+
+def _parts(maps: Tensor | Parts) -> Parts:
+    return [maps] if isinstance(maps, Tensor) else maps
