@@ -26,6 +26,7 @@ from napari_oneshot_lmk.errors import OneshotError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.many import Outcome
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
 
@@ -36,15 +37,28 @@ def detect(
         list[str],
         typer.Argument(metavar="IMAGE|FOLDER|GLOB...", help="What to look at."),
     ],
-    template: Annotated[
-        Path, typer.Option("--template", metavar="FOLDER", help="The template.")
-    ],
     out: Annotated[
         Path,
         typer.Option(
             "--out", metavar="FILE", help="Found landmarks: .csv, or .mrk.json for one."
         ),
     ],
+    template: Annotated[
+        Path | None,
+        typer.Option(
+            "--template",
+            metavar="FOLDER",
+            help="The template. With --model: another annotation of its landmarks.",
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            metavar="RUN",
+            help="What oneshot-lmk train wrote; it holds its own template.",
+        ),
+    ] = None,
     encoder_weights: Weights = None,
     spacing: SpacingText = None,
     slice_index: Slice = None,
@@ -52,7 +66,7 @@ def detect(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the template's landmarks on images, without any training.
+    """Find a template's landmarks on images, without training or with a trained model.
 
     A file that cannot be used is named at the end and does not stop the others.
     Ctrl-C stops and keeps what was found so far.
@@ -77,15 +91,10 @@ def detect(
     check_writable(out, overwrite=overwrite)
 
     # Slow imports come after everything that can be refused at once.
-    from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.many import detect_many
     from napari_oneshot_lmk.landmarks.files import write_landmarks
-    from napari_oneshot_lmk.landmarks.template import Template
 
-    loaded = Template.load(template)
-    encoder = encoder_with_bar(encoder_weights, device)
-    started = time.perf_counter()
-    detector = Detector.instant(loaded, encoder=encoder)
+    started, detector = _made(template, model, encoder_weights, device)
     found, failed, end = _collect(
         detect_many(
             detector, files, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index
@@ -101,15 +110,44 @@ def detect(
     code = _exit_code(failed, stopped)
     if as_json:
         content = _content(found, failed, out if found else None)
-        print_json(content | {"encoder": encoder.card.identity, "interrupted": stopped})
+        card = detector.encoder_card
+        more = {"method": detector.method, "encoder": card.identity}
+        print_json(content | more | {"interrupted": stopped})
     else:
-        _print_result(found, out, encoder.card.title, seconds)
+        _print_result(found, out, detector, seconds)
     list_failures(failed)
     if stopped:
         kept = f"; what was found is in {out}" if found else ""
         warn(f"Stopped after {len(found) + len(failed)} of {len(files)} images{kept}.")
     if code:
         raise typer.Exit(code)
+
+
+def _made(
+    template: Path | None, model: Path | None, weights: Path | None, device: str
+) -> tuple[float, Detector]:
+    """Return when detection began, after all weights were there, and the detector."""
+    from napari_oneshot_lmk.landmarks.template import Template
+
+    annotated = None if template is None else Template.load(template)
+    if model is not None:
+        from napari_oneshot_lmk.detection.model import TrainedModel
+        from napari_oneshot_lmk.detection.trained import TrainedDetector
+
+        trained = TrainedModel.load(model)
+        encoder = encoder_with_bar(weights, device)
+        started = time.perf_counter()
+        return started, TrainedDetector.from_model(trained, annotated, encoder)
+    if annotated is None:
+        raise UsageError(
+            "neither a template nor a trained model was named",
+            remedy="name one with --template or --model",
+        )
+    from napari_oneshot_lmk.detection.detector import Detector
+
+    encoder = encoder_with_bar(weights, device)
+    started = time.perf_counter()
+    return started, Detector.instant(annotated, encoder=encoder)
 
 
 def _collect(
@@ -142,7 +180,7 @@ def _exit_code(failed: list[OneshotError], stopped: bool) -> ExitCode:
 
 
 def _print_result(
-    found: list[Landmarks], out: Path, encoder: str, seconds: float
+    found: list[Landmarks], out: Path, detector: Detector, seconds: float
 ) -> None:
     if not found:
         return
@@ -150,9 +188,10 @@ def _print_result(
     unsure = sum(point.unsure for point in points)
     images = f"{len(found)} image{'s' if len(found) != 1 else ''}"
     looked = f", {unsure} of them unsure" if unsure else ""
+    trained = "" if detector.method == "instant" else f"{detector.method} model, "
     print_line(
         f"{out}: {len(points)} landmarks on {images}{looked} "
-        f"({encoder}, {seconds:.1f} s)"
+        f"({trained}{detector.encoder_card.title}, {seconds:.1f} s)"
     )
     unknown = [
         landmarks.image
