@@ -8,7 +8,6 @@ from napari_oneshot_lmk.network.conv_norm import Block
 from napari_oneshot_lmk.network.decoder import DoubleConv
 from napari_oneshot_lmk.network.layout import (
     LEVELS,
-    RFB_LEVELS,
     NetworkLayout,
     Normalisation,
 )
@@ -74,7 +73,7 @@ class Adapter(nn.Module):
         self.rfbs = nn.ModuleDict(
             {
                 f"level{level}": AdapterRFB(layout.decoded_channels(level), made, own)
-                for level in RFB_LEVELS
+                for level in layout.rfb_levels
             }
         )
 

@@ -66,6 +66,11 @@ class NetworkLayout:
     normalisation : {"batch", "landmark", "none"}
         Of the shared parts: one batch norm for all landmarks, one for each, or none.
         Adapters always have batch norms of their own, or none.
+    lateral_channels : int
+        A 1 x 1 convolution first brings each encoder map to so many channels: most
+        of a narrow network's work is reading VGG19's 512. 0, as in CC2D: none.
+    rfb : bool
+        Whether levels 3 to 5 have receptive field blocks, as in CC2D.
 
     Raises
     ------
@@ -79,6 +84,8 @@ class NetworkLayout:
     width: float = 1.0
     embedding_channels: int = 64
     normalisation: Normalisation = "batch"
+    lateral_channels: int = 0
+    rfb: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
@@ -90,7 +97,8 @@ class NetworkLayout:
             )
         if self.landmarks < 1 or self.embedding_channels < 1:
             raise UsageError("a network needs at least one landmark and one channel")
-        if self.adapter_channels < 0 or not self.width > 0:
+        least = min(self.adapter_channels, self.lateral_channels)
+        if least < 0 or not self.width > 0:
             raise UsageError(
                 f"{self.adapter_channels} adapter channels at width {self.width} make "
                 "no network",
@@ -102,10 +110,19 @@ class NetworkLayout:
                 remedy=f"choose from {', '.join(get_args(Normalisation))}",
             )
 
+    @property
+    def rfb_levels(self) -> tuple[int, ...]:
+        """Levels whose embedding is read behind a receptive field block."""
+        return RFB_LEVELS if self.rfb else ()
+
+    def skip_channels(self, level: int) -> int:
+        """Channels of the encoder's map as the decoder reads it."""
+        return self.lateral_channels or self.encoder_channels[level - 1]
+
     def shared_channels(self, level: int) -> int:
         """Channels of the shared part of F_c at a level (equation 3)."""
         if level == LEVELS[-1]:
-            return self.encoder_channels[-1]
+            return self.skip_channels(level)
         return self._scaled(DECODER_WIDTHS[level - 1])
 
     def decoded_channels(self, level: int) -> int:
@@ -115,7 +132,7 @@ class NetworkLayout:
 
     def joined_channels(self, level: int) -> int:
         """Channels of F_concat at a level (equation 2)."""
-        return self.encoder_channels[level - 1] + self.decoded_channels(level + 1)
+        return self.skip_channels(level) + self.decoded_channels(level + 1)
 
     def rfb_channels(self, level: int) -> int:
         """Channels of the shared receptive field block at a level (equation 4)."""
@@ -123,7 +140,7 @@ class NetworkLayout:
 
     def head_channels(self, level: int) -> int:
         """Channels that the 1 x 1 convolution to the embedding reads (equation 5)."""
-        if level in RFB_LEVELS:
+        if level in self.rfb_levels:
             return self.rfb_channels(level) + self.adapter_channels
         return self.decoded_channels(level)
 
@@ -139,11 +156,14 @@ class NetworkLayout:
         shared = own = 0
         for level in LEVELS:
             shared += (self.head_channels(level) + 1) * self.embedding_channels
+            if self.lateral_channels:
+                read = self.encoder_channels[level - 1]
+                shared += (read + 1) * self.lateral_channels
             if level < deepest:
                 given = self.joined_channels(level)
                 shared += _double_conv(given, self.shared_channels(level), norms)
                 own += _double_conv(given, self.adapter_channels, own_norm)
-            if level in RFB_LEVELS:
+            if level in self.rfb_levels:
                 given = self.decoded_channels(level)
                 shared += _rfb(given, self.rfb_channels(level), norms)
                 own += _rfb(given, self.adapter_channels, own_norm)

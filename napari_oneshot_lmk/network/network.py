@@ -13,7 +13,7 @@ from napari_oneshot_lmk.network.adapters import Adapter
 from napari_oneshot_lmk.network.conv_norm import each_block
 from napari_oneshot_lmk.network.decoder import DoubleConv, UpBlock
 from napari_oneshot_lmk.network.landmark_axis import Parts, convolved
-from napari_oneshot_lmk.network.layout import LEVELS, RFB_LEVELS, NetworkLayout
+from napari_oneshot_lmk.network.layout import LEVELS, NetworkLayout
 from napari_oneshot_lmk.network.rfb import RFB
 from napari_oneshot_lmk.network.upsampling import interpolated, upsampled
 from napari_oneshot_lmk.network.windows import Region, Window
@@ -65,8 +65,13 @@ class LandmarkNetwork(nn.Module):
             self.decoder[f"level{level}"] = UpBlock(
                 layout.joined_channels(level), layout.shared_channels(level), *norm
             )
+        self.laterals = nn.ModuleDict()
+        for level in LEVELS if layout.lateral_channels else ():
+            self.laterals[f"level{level}"] = nn.Conv2d(
+                layout.encoder_channels[level - 1], layout.lateral_channels, 1
+            )
         self.rfbs = nn.ModuleDict()
-        for level in RFB_LEVELS:
+        for level in layout.rfb_levels:
             self.rfbs[f"level{level}"] = RFB(
                 layout.decoded_channels(level), layout.rfb_channels(level), *norm
             )
@@ -112,7 +117,7 @@ class LandmarkNetwork(nn.Module):
         embeddings = []
         for level in LEVELS:
             features = decoded[level]
-            if level in RFB_LEVELS:
+            if level in self.layout.rfb_levels:
                 wide = [self.rfb(level)(features, landmark)]
                 own = [adapter.rfb(level)(features)] if adapter else []
                 features = torch.cat(wide + own, dim=1)
@@ -224,7 +229,8 @@ class LandmarkNetwork(nn.Module):
     def _check(self, landmarks: Sequence[int]) -> None:
         count = self.layout.landmarks
         wrong = [k for k in landmarks if not 0 <= k < count]
-        if wrong or not landmarks or len(set(landmarks)) != len(landmarks):
+        twice = self.depends_on_landmark and len(set(landmarks)) != len(landmarks)
+        if wrong or not landmarks or twice:
             raise UsageError(
                 f"landmarks {list(landmarks)} were asked of a network of {count}",
                 remedy=f"name each once, from 0 to {count - 1}",
@@ -234,7 +240,11 @@ class LandmarkNetwork(nn.Module):
         if len(maps) != len(LEVELS):
             raise UsageError(f"a network reads {len(LEVELS)} maps, not {len(maps)}")
         dtype = self.head(COARSEST).weight.dtype
-        return [one_map.to(dtype) for one_map in maps]
+        read = [one_map.to(dtype) for one_map in maps]
+        if not self.laterals:
+            return read
+        laterals = self.laterals.values()
+        return [conv(one_map) for conv, one_map in zip(laterals, read, strict=True)]
 
     def _decoded(
         self,
@@ -282,7 +292,7 @@ class LandmarkNetwork(nn.Module):
         features: Parts = decoded.parts
         if wanted is not None and wanted.whole:
             wanted = None
-        if level in RFB_LEVELS:
+        if level in self.layout.rfb_levels:
             few = wanted is not None and wanted.few and self.depends_on_landmark
             region = wanted if few else None
             made = [self.rfb(level).together(features, landmarks, region)]
