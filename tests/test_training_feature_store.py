@@ -17,7 +17,9 @@ from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid, Lev
 from napari_oneshot_lmk.encoders.orientation import OrientationEncoder
 from napari_oneshot_lmk.encoders.vgg import VGG19Encoder
 from napari_oneshot_lmk.errors import ImageError, OutputError, UsageError
-from napari_oneshot_lmk.training.feature_store import FeatureStore, Source
+from napari_oneshot_lmk.training import feature_store
+from napari_oneshot_lmk.training.feature_store import IMAGES_AT_ONCE, FeatureStore
+from napari_oneshot_lmk.training.read_ahead import Source
 
 SHAPE = (96, 64)
 LEVELS = tuple(
@@ -140,7 +142,9 @@ def test_largest_values_stay_finite(folder: Path | None) -> None:
     assert all(one.isfinite().all() for one in maps)
 
 
-def test_files_are_found_again_by_the_same_encoder_only(tmp_path: Path) -> None:
+def test_files_are_found_again_by_the_same_encoder_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = CountingEncoder("a")
     list(store(first, tmp_path).encode_all(sources(1, 2)))
     again = CountingEncoder("a")
@@ -154,6 +158,9 @@ def test_files_are_found_again_by_the_same_encoder_only(tmp_path: Path) -> None:
     taller = FeatureStore(first, 8, tmp_path, (128, 64), budget_bytes=0)
     assert "image 1" not in taller
     assert "image 3" not in store(first, tmp_path)
+    # Another version may prepare images in another way.
+    monkeypatch.setattr(feature_store, "__version__", "99")
+    assert "image 1" not in store(first, tmp_path)
 
 
 def test_file_cut_short_is_made_anew(tmp_path: Path) -> None:
@@ -254,6 +261,43 @@ def test_error_of_a_source_reaches_the_caller(folder: Path | None) -> None:
     assert next(steps) == 1
     with pytest.raises(ImageError, match=r"x\.png: cannot be read"):
         next(steps)
+
+
+def test_several_images_at_once_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, folder: Path | None
+) -> None:
+    monkeypatch.setitem(IMAGES_AT_ONCE, "cpu", 2)
+    features = store(CountingEncoder(), folder)
+    assert list(features.encode_all(sources(1, 2, 3))) == [2, 3]
+    alone = store(CountingEncoder())
+    for seed in (1, 2, 3):
+        expected = alone.get(f"image {seed}", lambda seed=seed: picture(seed))
+        for found, true in zip(
+            features.batch([f"image {seed}"]), expected, strict=True
+        ):
+            assert torch.equal(found, true)
+
+
+@pytest.mark.parametrize("fits", [0, 1, 2])
+def test_fewer_images_at_once_where_memory_is_short(
+    monkeypatch: pytest.MonkeyPatch, fits: int
+) -> None:
+    class SmallEncoder(CountingEncoder):
+        def __call__(self, images: torch.Tensor) -> FeaturePyramid:
+            if len(images) > fits:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().__call__(images)
+
+    monkeypatch.setitem(IMAGES_AT_ONCE, "cpu", 5)
+    encoder = SmallEncoder()
+    features = store(encoder)
+    if fits == 0:
+        with pytest.raises(torch.OutOfMemoryError):
+            list(features.encode_all(sources(1, 2, 3, 4, 5)))
+        return
+    assert list(features.encode_all(sources(1, 2, 3, 4, 5))) == [5]
+    assert encoder.images == 5
+    assert all(f"image {seed}" in features for seed in range(1, 6))
 
 
 def test_random_numbers_of_the_training_are_left_alone(folder: Path | None) -> None:

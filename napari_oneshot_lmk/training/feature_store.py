@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from monai.data import Dataset, ThreadDataLoader
 from torch import Tensor
 
+from napari_oneshot_lmk import __version__
 from napari_oneshot_lmk.encoders.encoder import Encoder, Level
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
@@ -26,34 +24,16 @@ from napari_oneshot_lmk.training.feature_shelf import (
     gigabytes,
     roomy_device,
 )
+from napari_oneshot_lmk.training.read_ahead import Source, read_ahead
 
 STRIDES = (2, 4, 8, 16, 32)
 """Of the maps that the published networks read, fine to coarse."""
 
-READ_AHEAD = 2
-"""Images that wait, read and prepared, while the encoder works."""
 IMAGES_AT_ONCE = {"cuda": 8}
 """That the encoder gets in one go; one where the processor computes."""
 LARGEST_HALF = torch.finfo(torch.float16).max
 
 Maps = tuple[Tensor, ...]
-
-
-@dataclass(frozen=True)
-class Source:
-    """An image that the store is to hold.
-
-    Parameters
-    ----------
-    content : str
-        Hash of all that its pixels depend on; what the store knows it by.
-    read : callable
-        Returns it as `imaging.preparation.prepared` does, (1, 1, H, W). Called in
-        another thread.
-    """
-
-    content: str
-    read: Callable[[], Tensor]
 
 
 def pooled_levels(encoder: Encoder) -> tuple[Level, ...]:
@@ -154,7 +134,7 @@ class FeatureStore:
     def get(self, content: str, compute: Callable[[], Tensor]) -> Maps:
         """Return the maps of one image, encoding what ``compute`` returns if new."""
         if content not in self:
-            self._keep([content], self.encode(compute()))
+            self._encode_and_keep([content], compute())
         return self.batch([content])
 
     def batch(
@@ -219,25 +199,12 @@ class FeatureStore:
         done = len(sources) - len(waiting)
         if done:
             yield done
-        loader = ThreadDataLoader(
-            Dataset([{"source": source} for source in waiting], _read),
-            buffer_size=READ_AHEAD,
-            batch_size=IMAGES_AT_ONCE.get(self.device.type, 1),
-            num_workers=0,
-            collate_fn=list,
-            # Without its own it would draw from torch's, and seed that anew:
-            # training would go on differently after a resumption.
-            generator=torch.Generator(),
-        )
-        for batch in loader if waiting else ():
+        at_once = IMAGES_AT_ONCE.get(self.device.type, 1)
+        for read, images in read_ahead(waiting, at_once):
             if should_stop():
                 return
-            for item in batch:
-                if item["error"] is not None:
-                    raise item["error"]
-            maps = self.encode(torch.cat([item["image"] for item in batch]))
-            self._keep([item["source"].content for item in batch], maps)
-            done += len(batch)
+            self._encode_and_keep([source.content for source in read], images)
+            done += len(read)
             yield done
 
     def clear(self) -> None:
@@ -259,15 +226,31 @@ class FeatureStore:
             )
         card = self._encoder.card
         precision = str(getattr(self._encoder, "dtype", ""))
+        # The version stands for how images are prepared.
         maker = repr(
             (
-                *(card.name, card.weights_sha256, precision),
+                *(__version__, card.name, card.weights_sha256, precision),
                 *(self.levels, self._network_shape_yx),
             )
         )
         shelf = FolderShelf(folder, maker, sum(self._sizes))
         shelf.check_room(images)
         return shelf
+
+    def _encode_and_keep(self, contents: Sequence[str], images: Tensor) -> None:
+        try:
+            maps = self.encode(images)
+        except torch.OutOfMemoryError:
+            if len(images) == 1:
+                raise
+            half = len(images) // 2
+        else:
+            self._keep(contents, maps)
+            return
+        # Here, where the error no longer holds on to the maps of its attempt.
+        torch.cuda.empty_cache()
+        self._encode_and_keep(contents[:half], images[:half])
+        self._encode_and_keep(contents[half:], images[half:])
 
     def _keep(self, contents: Sequence[str], maps: Maps) -> None:
         # Half precision ends at 65504, and infinity would spoil a cosine.
@@ -283,11 +266,3 @@ class FeatureStore:
         return [
             part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)
         ]
-
-
-def _read(item: dict[str, Any]) -> dict[str, Any]:
-    # MONAI's thread would end without a word at an error.
-    try:
-        return {**item, "image": item["source"].read(), "error": None}
-    except Exception as error:
-        return {**item, "image": None, "error": error}
