@@ -141,7 +141,7 @@ def test_unreadable_images_and_warnings_are_told(
     checked(qtbot, dock, image_folder(base.parent / "films"))
     form = dock.form
     assert "10 × 20 to 30 × 40 px" in form.checked.text()
-    assert "0.1 to 0.5 mm per pixel, of 1 unknown" in form.checked.text()
+    assert "0.1 to 0.5 mm per pixel (unknown for 1)" in form.checked.text()
     assert form.failures.text().startswith("1 image cannot be used")
     form.failures.linkActivated.emit("more")
     assert "film 9.png: is damaged" in form.failures.text()
@@ -189,14 +189,14 @@ def test_a_training_from_the_button_to_the_model(
 
     assert order.has_model
     view.use_model.click()
-    assert dock.session.model == order
+    assert dock.session.model.path == order.model_folder
     assert dock.form.isVisible()
 
 
 def test_points_of_the_open_image_are_renewed_each_epoch(
     ready: TrainWidget, qtbot: Any, children: FakeChildren
 ) -> None:
-    children.epochs, children.steps = 4, 8
+    children.epochs = 1000
     dock = ready
     viewer = dock._viewer
     film = viewer.add_image(
@@ -216,8 +216,36 @@ def test_points_of_the_open_image_are_renewed_each_epoch(
     assert len(viewer.layers) == 2
     dock.view.preview.setChecked(False)
     assert name not in viewer.layers
+    dock.view.stop.click()
     wait_for(qtbot, dock, Phase.DONE)
     assert name not in viewer.layers
+
+
+def test_a_preview_does_not_turn_the_docks_to_another_image(
+    ready: TrainWidget, qtbot: Any, children: FakeChildren
+) -> None:
+    from napari_oneshot_lmk.widgets.header import ImageHeader
+
+    children.epochs = 1000
+    dock = ready
+    viewer = dock._viewer
+    header = ImageHeader(viewer, dock.session)
+    qtbot.addWidget(header)
+    viewer.add_image(textured(seed=10), name="film 0.png")
+    other = viewer.add_image(textured(seed=11), name="film 1.png")
+    # Shown is one image, selected in the layer list the other.
+    header.chooser.activated.emit(0)
+    assert viewer.layers.selection.active == other
+    shown = dock.session.target
+    assert shown is not None
+    assert shown.image_name == "film 0.png"
+    dock.form.train.click()
+    name = "preview – film 0.png"
+    qtbot.waitUntil(lambda: name in viewer.layers, timeout=20_000)
+    assert dock.session.target == shown
+    assert viewer.layers.selection.active == other
+    dock.view.cancel.click()
+    wait_for(qtbot, dock, Phase.NONE)
 
 
 def test_stop_keeps_the_best_within_two_seconds(
@@ -288,7 +316,7 @@ def test_running_out_of_memory_is_one_sentence_with_a_report(
     dock, view = ready, ready.view
     dock.form.train.click()
     wait_for(qtbot, dock, Phase.FAILED)
-    assert view.message.text() == "not enough memory for one image; choose Quick."
+    assert view.message.text() == "Not enough memory for one image; choose Quick."
     view.report.click()
     assert QApplication.clipboard().text() == "Traceback: out of memory"
     view.discard.click()

@@ -27,6 +27,7 @@ from napari_oneshot_lmk.widgets.warm import WarmDetectors
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
     from napari_oneshot_lmk.widgets.detecting import Found, Ready
+    from napari_oneshot_lmk.widgets.models import KnownModel
     from napari_oneshot_lmk.widgets.session import Session
     from napari_oneshot_lmk.widgets.warm import MakesDetectors
 
@@ -71,6 +72,7 @@ class DetectWidget(QWidget):
         layout.addWidget(self.form)
         self._connect()
         self.form.show_encoder(None, "")
+        self.form.model.show_model(self.session.model)
         self._refresh()
 
     def _connect(self) -> None:
@@ -78,6 +80,7 @@ class DetectWidget(QWidget):
         events, layers = self.session.events, self._viewer.layers
         for event in (events.target, events.template, events.found, events.busy):
             following.follow(event, self._refresh)
+        following.follow(events.model, self._on_model)
         for event in (layers.events.inserted, layers.events.removed):
             following.follow(event, self._refresh)
         self.run.ready.connect(self._on_ready)
@@ -86,6 +89,8 @@ class DetectWidget(QWidget):
         self.run.ended.connect(self._on_ended)
         form = self.form
         form.open_template.clicked.connect(self._on_open_template)
+        form.model.chosen.connect(self.choose_model)
+        form.model.refused.connect(form.complain)
         form.here.clicked.connect(self.detect_here)
         form.everywhere.clicked.connect(self.detect_everywhere)
         form.cancel.clicked.connect(self.cancel)
@@ -117,6 +122,12 @@ class DetectWidget(QWidget):
             self.form.complain(f"{error}.")
         else:
             self.form.message.say("")
+
+    def choose_model(self, model: KnownModel | None) -> None:
+        """Detect with a trained model from now on; None for instant detection."""
+        self.session.model = model
+        if model is not None and self.session.template is None:
+            self.load_template(model.template_path)
 
     def _on_open_template(self) -> None:
         path = QFileDialog.getExistingDirectory(self, words.OPEN_TEMPLATE_TITLE)
@@ -175,7 +186,8 @@ class DetectWidget(QWidget):
         self._report = ""
         self.form.report.hide()
         self.form.show_cancelling(False)
-        self.run.start(pictures, template)
+        model = self.session.model
+        self.run.start(pictures, template, None if model is None else model.path)
 
     def _on_ready(self, step: Ready) -> None:
         self.form.show_encoder(step.card, step.device)
@@ -203,6 +215,10 @@ class DetectWidget(QWidget):
         self.finished.emit()
 
     # -- what happens ---------------------------------------------------------------
+
+    def _on_model(self, model: KnownModel | None) -> None:
+        self.form.model.show_model(model)
+        self.form.show_encoder(None, "")
 
     def _refresh(self, event: Any = None) -> None:
         target = self.session.target

@@ -11,8 +11,9 @@ from qtpy.QtGui import QImage, QLinearGradient, QPainter, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_oneshot_lmk.landmarks.landmark import Landmark, State
-from napari_oneshot_lmk.widgets import words
+from napari_oneshot_lmk.widgets import words, words_train
 from napari_oneshot_lmk.widgets.colours import css, score_colours
+from napari_oneshot_lmk.widgets.model_chooser import ModelChooser
 from napari_oneshot_lmk.widgets.parts import (
     DIM,
     WARN,
@@ -47,6 +48,11 @@ class DetectForm(QWidget):
         layout.addLayout(row)
         self.open_template = Button(words.OPEN_TEMPLATE, words.OPEN_TEMPLATE_TIP)
         layout.addWidget(self.open_template)
+        row = QHBoxLayout()
+        row.addWidget(QLabel(words_train.MODEL))
+        self.model = ModelChooser()
+        row.addWidget(self.model, 1)
+        layout.addLayout(row)
         row = QHBoxLayout()
         row.addWidget(QLabel(words.ENCODER))
         self.encoder = Line(words.ENCODER_LATER, DIM)
@@ -134,6 +140,7 @@ class DetectForm(QWidget):
         self.here.set_reason(why or no_image)
         self.everywhere.set_reason(why or ("" if others else words.WHY_NO_OTHERS))
         self.open_template.set_reason(why if session.busy else "")
+        self.model.setEnabled(not session.busy)
         self.save.set_reason("" if session.found else words.WHY_NO_FOUND)
         if target is not None and target.slices > 1:
             text = words.DETECT_SLICE.format(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
@@ -20,6 +21,8 @@ from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.worker import Done, Failure
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_oneshot_lmk.errors import OneshotError
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.widgets.layers import Key
@@ -64,14 +67,18 @@ class DetectionRun(QObject):
         return self._worker is not None
 
     def start(
-        self, pictures: Sequence[tuple[Key, Picture]], template: Template
+        self,
+        pictures: Sequence[tuple[Key, Picture]],
+        template: Template,
+        model: Path | None = None,
     ) -> None:
-        """Begin, unless a run is under way."""
+        """Begin, unless a run is under way; with a trained model where one is given."""
         if self.running:
             return
         self._found, self._errors, self._total = [], [], len(pictures)
         # Settings belong to the window's thread.
-        wanted, make, tell = preferences(), self._make, self._downloading.emit
+        wanted, tell = preferences(), self._downloading.emit
+        make = self._make if model is None else partial(self._make, model=model)
         self.going.emit(words.BUSY_LOADING, 0, 0)
         self._worker = worker.start(
             lambda: detect_on(pictures, template, wanted, make, tell),

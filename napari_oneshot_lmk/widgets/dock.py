@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_oneshot_lmk.widgets import words, words_train
 from napari_oneshot_lmk.widgets.annotate import AnnotateWidget
 from napari_oneshot_lmk.widgets.detect import DetectWidget
+from napari_oneshot_lmk.widgets.follow import Following
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.session import Session, session_of
 from napari_oneshot_lmk.widgets.train import TrainWidget
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.widgets.models import KnownModel
 
 
 @dataclass(frozen=True)
@@ -62,3 +66,9 @@ class OneshotDock(QWidget):
             self.steps[step.title] = widget
             self.tabs.addTab(widget, step.title)
         layout.addWidget(self.tabs, 1)
+        Following(self).follow(self.session.events.model, self._on_model)
+
+    def _on_model(self, model: KnownModel | None) -> None:
+        """Turn to detection with a model that somebody wants to use."""
+        if model is not None:
+            self.tabs.setCurrentWidget(self.steps[words.STEP_DETECT])

@@ -16,6 +16,8 @@ from napari_oneshot_lmk.widgets.settings import preferences
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from napari_oneshot_lmk.widgets.layers import ImageTarget, Key
 
 COLOUR = "#4fe0d0"
@@ -61,8 +63,6 @@ class PreviewLayers:
             layer.editable = False
             return
         self.remove(target.key)
-        selected = set(self._viewer.layers.selection)
-        active = self._viewer.layers.selection.active
         size = looks.point_size(target.shape_yx, preferences().point_size_percent)
         features = label_table(names, names)
         features["number"] = np.arange(1, len(names) + 1)
@@ -70,6 +70,24 @@ class PreviewLayers:
         text = {**looks.TEXT, "color": COLOUR}
         if crowded:
             text["string"] = " {number}"
+        selection = self._viewer.layers.selection
+        selected, active = set(selection), selection.active
+        # Nobody is told: the docks would turn to the image of the selected layer.
+        with selection.events.active.blocker():
+            layer = self._add(data, target, features, size, text, points_yx)
+            self._viewer.layers.selection = selected
+            self._viewer.layers.selection.active = active
+        self._layers[target.key] = layer
+
+    def _add(
+        self,
+        data: NDArray[np.float64],
+        target: ImageTarget,
+        features: Any,
+        size: float,
+        text: dict[str, Any],
+        points_yx: Mapping[str, tuple[float, float]],
+    ) -> Any:
         layer = self._viewer.add_points(
             data,
             name=words_train.PREVIEW_LAYER.format(image=target.image_name),
@@ -87,10 +105,7 @@ class PreviewLayers:
             **transform_of(target.layer),
         )
         layer.editable = False
-        self._layers[target.key] = layer
-        self._viewer.layers.selection = selected
-        if active is not None:
-            self._viewer.layers.selection.active = active
+        return layer
 
     def remove(self, key: Key) -> None:
         """Take the layer of a picture away."""

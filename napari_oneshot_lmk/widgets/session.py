@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from napari_oneshot_lmk.landmarks.names import NamedList
-    from napari_oneshot_lmk.widgets.training_order import TrainingOrder
+    from napari_oneshot_lmk.widgets.models import KnownModel
 
 
 @dataclass(eq=False)
@@ -48,8 +48,8 @@ class Session:
         Key of the picture that the template was made from in this session.
     found : dict
         Detected landmarks by the key of their picture.
-    model : TrainingOrder, optional
-        The training whose model detects; None for instant detection.
+    model : KnownModel, optional
+        The trained model that detects; None for instant detection.
     busy : str
         What is running, in words; empty when nothing is.
     """
@@ -62,7 +62,7 @@ class Session:
     template: Template | None = None
     template_key: Any = None
     found: dict[Any, Landmarks] = field(default_factory=dict)
-    model: TrainingOrder | None = None
+    model: KnownModel | None = None
     busy: str = ""
 
     def __post_init__(self) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QFileDialog, QScrollArea, QVBoxLayout, QWidget
 
 from napari_oneshot_lmk.errors import OneshotError
@@ -16,6 +15,7 @@ from napari_oneshot_lmk.widgets.closing import ask_when_closing
 from napari_oneshot_lmk.widgets.folder_check import FolderCheck
 from napari_oneshot_lmk.widgets.follow import Following
 from napari_oneshot_lmk.widgets.header import ImageHeader
+from napari_oneshot_lmk.widgets.models import model_of
 from napari_oneshot_lmk.widgets.parts import DIM
 from napari_oneshot_lmk.widgets.previewing import Previewing
 from napari_oneshot_lmk.widgets.session import session_of
@@ -23,6 +23,7 @@ from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train_choice import guessed
 from napari_oneshot_lmk.widgets.train_form import TrainForm
 from napari_oneshot_lmk.widgets.train_settings import (
+    TrainMemory,
     remember,
     remembered,
     training_folder,
@@ -87,6 +88,8 @@ class TrainWidget(QWidget):
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
         self._scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        off = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+        self._scroll.setHorizontalScrollBarPolicy(off)
         self._scroll.setWidget(self.form)
         layout.addWidget(self._scroll, 1)
         layout.addWidget(self.view, 1)
@@ -195,7 +198,7 @@ class TrainWidget(QWidget):
         if template is None or folder is None or found is None:
             return
         self._keep()
-        self._say("")
+        self.form.say("")
         self.view.told.say("")
         self.previews.clear()
         choice, wanted, base = self.form.choice(), preferences(), training_folder()
@@ -210,9 +213,9 @@ class TrainWidget(QWidget):
             try:
                 self.session.load_template(Template.load(path))
             except OneshotError as error:
-                self._say(f"{error}.", warn=True)
+                self.form.say(f"{error}.", warn=True)
             else:
-                self._say("")
+                self.form.say("")
 
     def _on_choose_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(
@@ -233,18 +236,12 @@ class TrainWidget(QWidget):
         self.run.put_away()
         self.previews.clear()
         if order is not None:
-            self.session.model = order
+            self.session.model = model_of(order)
 
     def _keep(self, _: Any = None) -> None:
         images = "" if self.folder is None else str(self.folder)
-        remember(
-            replace(
-                remembered(),
-                choice=self.form.choice(),
-                images=images,
-                preview=self.view.preview.isChecked(),
-            )
-        )
+        preview = self.view.preview.isChecked()
+        remember(TrainMemory(self.form.choice(), images, preview))
 
     # -- what happens ----------------------------------------------------------------
 
@@ -255,15 +252,12 @@ class TrainWidget(QWidget):
 
     def _on_discarded(self, told: str) -> None:
         self.previews.clear()
-        self._say(told)
+        self.form.say(told)
 
     def _on_refused(self, told: str, report: str) -> None:
         self._report = report
         self.form.report.setVisible(bool(report))
-        self._say(told, warn=True)
-
-    def _say(self, text: str, warn: bool = False) -> None:
-        self.form.say(text, warn)
+        self.form.say(told, warn=True)
 
     def _refresh(self) -> None:
         showing_run = self.run.phase is not Phase.NONE

@@ -258,7 +258,7 @@ class TrainForm(QWidget):
             text = words_train.ESTIMATE.format(
                 time=words_train.ABOUT.format(time=words_train.duration(guess.seconds)),
                 device="GPU" if device.startswith("cuda") else device.upper(),
-                disk=words_train.room(guess.feature_bytes),
+                room=words_train.room(guess.feature_bytes),
             )
             self.estimate.say(f"{text[:1].upper()}{text[1:]}.")
 

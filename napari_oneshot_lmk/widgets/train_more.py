@@ -47,6 +47,7 @@ class MoreSettings(QWidget):
         self.adapters = _number(-1, 512, words.ADAPTERS_TIP)
         self.labels = QComboBox()
         self.labels.setToolTip(words.LABELS_TIP)
+        self.labels.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         for text, value in (
             (words.LABELS_PRESET, ""),
             (words.LABELS_INSTANT, "instant"),
@@ -132,6 +133,8 @@ def _number(lowest: int, highest: int, tip: str) -> QSpinBox:
     """Return a number whose lowest value means: as the preset says."""
     spin = QSpinBox()
     spin.setRange(lowest, highest)
+    # A long text must not make the dock wide.
+    spin.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     spin.setSpecialValueText(words.AS_PRESET)
     spin.setToolTip(tip)
     return spin

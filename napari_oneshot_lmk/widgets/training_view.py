@@ -149,10 +149,8 @@ class TrainingView(QWidget):
             self.message.say(said)
             self.message.setToolTip(words_train.MODEL_AT.format(path=finished.model))
         elif run.phase is Phase.FAILED and failed is not None:
-            sentence = failed.sentence
-            self.message.say(
-                sentence if sentence.endswith((".", "!")) else f"{sentence}.", WARN
-            )
+            said = failed.sentence.rstrip(".")
+            self.message.say(f"{said[:1].upper()}{said[1:]}.", WARN)
         else:
             self.message.say("")
 

@@ -43,25 +43,32 @@ class MakesDetectors(Protocol):
     """What turns a template into a detector; tests bring their own."""
 
     def __call__(
-        self, template: Template, preferences: Preferences, progress: Progress
+        self,
+        template: Template,
+        preferences: Preferences,
+        progress: Progress,
+        model: Path | None = None,
     ) -> Detecting:
-        """Return a detector; called in a worker's thread."""
+        """Return a detector, with a trained model or without; in a worker's thread."""
 
 
 class WarmDetectors:
-    """Makes instant detectors, and keeps the encoder and the last detector."""
+    """Makes detectors, and keeps the encoder and the last detector."""
 
     def __init__(self) -> None:
         self._encoder: Any = None
         self._encoder_for: tuple[Path | None, str, bool] | None = None
         self._detector: Detecting | None = None
-        self._detector_for: str = ""
+        self._detector_for: tuple[str, Path | None] = ("", None)
 
     def __call__(
-        self, template: Template, preferences: Preferences, progress: Progress
+        self,
+        template: Template,
+        preferences: Preferences,
+        progress: Progress,
+        model: Path | None = None,
     ) -> Detecting:
-        """Return a detector for a template, loading the encoder when needed."""
-        from napari_oneshot_lmk.detection.detector import Detector
+        """Return a detector for a template, loading encoder and model when needed."""
         from napari_oneshot_lmk.encoders.choice import instant_encoder
 
         wanted = (
@@ -78,8 +85,20 @@ class WarmDetectors:
                 progress=progress,
             )
             self._encoder_for = wanted
-        detector = self._detector
-        if detector is None or self._detector_for != template.content_sha256:
-            detector = Detector.instant(template, encoder=self._encoder)
-            self._detector, self._detector_for = detector, template.content_sha256
+        detector, detector_for = self._detector, (template.content_sha256, model)
+        if detector is None or self._detector_for != detector_for:
+            detector = self._made(template, model)
+            self._detector, self._detector_for = detector, detector_for
         return detector
+
+    def _made(self, template: Template, model: Path | None) -> Detecting:
+        from napari_oneshot_lmk.detection.detector import Detector
+
+        if model is None:
+            return Detector.instant(template, encoder=self._encoder)
+        from napari_oneshot_lmk.detection.model import TrainedModel
+        from napari_oneshot_lmk.detection.trained import TrainedDetector
+
+        return TrainedDetector.from_model(
+            TrainedModel.load(model), template, self._encoder
+        )

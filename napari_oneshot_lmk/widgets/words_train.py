@@ -24,7 +24,7 @@ CHECKED_SIZES = "{low_rows} × {low_columns} to {high_rows} × {high_columns} px
 CHECKED_SPACING = "{low:.3g} mm per pixel"
 CHECKED_SPACINGS = "{low:.3g} to {high:.3g} mm per pixel"
 CHECKED_NO_SPACING = "spacing unknown"
-CHECKED_SOME_SPACING = "{known}, of {unknown} unknown"
+CHECKED_SOME_SPACING = "{known} (unknown for {unknown})"
 AND_MORE = "; and {count} more"
 UNREADABLE = "{images} cannot be used: {list}"
 
@@ -43,8 +43,8 @@ THOROUGH = "Thorough"
 QUICK_TIP = "For a first look."
 NORMAL_TIP = "What the measurements recommend for this computer."
 THOROUGH_TIP = "More passes over the images; gains less than it costs."
-ESTIMATE = "{time} on this computer ({device}), {disk} on the disk"
-ESTIMATE_LATER = "how long it takes is known when the images are checked"
+ESTIMATE = "{time} on this computer ({device}), {room} of memory or disk"
+ESTIMATE_LATER = "How long it takes is known when the images are checked."
 MORE = "More settings"
 PRESET = "Preset"
 PRESET_AUTOMATIC = "by time"
@@ -59,8 +59,10 @@ EPOCHS_TIP = "Passes over the images."
 AS_PRESET = "as the preset says"
 ADAPTERS = "Adapter channels"
 ADAPTERS_TIP = "Width of each landmark's adapter; 0 trains without adapters."
-TEMPLATE_STAGE = "train on copies of the template, too"
-TEMPLATE_STAGE_TIP = "The first stage of every epoch: copies that are moved and turned."
+TEMPLATE_STAGE = "copies of the template"
+TEMPLATE_STAGE_TIP = (
+    "The first stage of every epoch trains on copies that are moved and turned."
+)
 LABELS = "First points"
 LABELS_TIP = "Where training believes the landmarks before it has learned anything."
 LABELS_PRESET = "as the preset says"
@@ -150,6 +152,19 @@ CLOSE_STOP = "Stop and keep best"
 CLOSE_DISCARD = "Cancel and discard"
 CLOSE_NOT = "Do not close"
 FOUND_AGAIN = "This training went on while the window was closed."
+
+# -- models in the tab "Detect" ------------------------------------------------------
+MODEL = "Model"
+MODEL_TIP = (
+    "Instant detection needs no training. Models trained here are listed; others can "
+    "be opened."
+)
+MODEL_INSTANT = "Instant, without training"
+MODEL_OPEN = "Open a model…"
+MODEL_OPEN_TITLE = "Open a trained model, or the run that made it"
+MODEL_TITLE = "{title} ({when})"
+NO_MODEL = "holds no trained model"
+NO_MODEL_REMEDY = "choose the folder that a training wrote"
 
 # -- time and room -------------------------------------------------------------------
 SECONDS = "{number} s"

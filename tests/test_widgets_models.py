@@ -1,0 +1,120 @@
+"""Trained models in the tab "Detect": listed, opened, used in the worker's thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from training_scene import template
+from widget_scene import FakeDetectors, textured
+
+from napari_oneshot_lmk.training.run import RunFolder
+from napari_oneshot_lmk.widgets import model_chooser
+from napari_oneshot_lmk.widgets.detect import DetectWidget
+from napari_oneshot_lmk.widgets.dock import OneshotDock
+from napari_oneshot_lmk.widgets.models import KnownModel, known_models
+from napari_oneshot_lmk.widgets.settings import Preferences
+from napari_oneshot_lmk.widgets.train_choice import TrainChoice
+from napari_oneshot_lmk.widgets.training_order import place_order
+
+
+@dataclass
+class ModelDetectors(FakeDetectors):
+    """Remembers with which models detectors were wanted."""
+
+    models: list[Path | None] = field(default_factory=list)
+
+    def __call__(
+        self, template: Any, preferences: Any, progress: Any, model: Path | None = None
+    ) -> Any:
+        self.models.append(model)
+        return super().__call__(template, preferences, progress)
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: Any) -> Path:
+    folder = tmp_path / "trainings"
+    monkeypatch.setattr(model_chooser, "training_folder", lambda: folder)
+    return folder
+
+
+def trained(base: Path, made: bool = True) -> KnownModel:
+    """A training's folder, as one that has succeeded leaves it."""
+    order = place_order(base, template(), [base], TrainChoice(), Preferences(), False)
+    if made:
+        order.model_folder.mkdir(parents=True)
+        (order.model_folder / "model.json").write_text("{}")
+        template().save(order.model_folder / "template")
+    return KnownModel(order.title, order.model_folder)
+
+
+def texts(chooser: Any) -> list[str]:
+    return [chooser.itemText(i) for i in range(chooser.count())]
+
+
+def test_only_trainings_that_have_succeeded_are_offered(qtbot: Any, base: Path) -> None:
+    trained(base, made=False)
+    chooser = model_chooser.ModelChooser()
+    qtbot.addWidget(chooser)
+    assert texts(chooser) == ["Instant, without training", "Open a model…"]
+    trained(base)
+    chooser.show_model(None)
+    assert len(texts(chooser)) == 3
+    assert texts(chooser)[1].startswith("skull: 3 landmarks, fused (")
+    assert chooser.currentIndex() == 0
+
+
+def test_the_chosen_model_detects_and_brings_its_template(
+    make_napari_viewer_proxy: Any, qtbot: Any, base: Path
+) -> None:
+    model = trained(base)
+    fake = ModelDetectors()
+    viewer = make_napari_viewer_proxy()
+    dock = DetectWidget(viewer, make_detector=fake)
+    viewer.window.add_dock_widget(dock, area="right")
+    viewer.add_image(textured(seed=2), name="film")
+    chooser = dock.form.model
+    chooser.setCurrentIndex(1)
+    chooser.activated.emit(1)
+    assert dock.session.template is not None
+    assert dock.session.template.name == "skull"
+    for index, path in ((1, model.path), (0, None)):
+        chooser.activated.emit(index)
+        assert chooser.currentIndex() == index
+        with qtbot.waitSignal(dock.finished, timeout=20_000):
+            dock.form.here.click()
+        assert fake.models[-1] == path
+    assert "found – film" in viewer.layers
+
+
+def test_a_model_from_elsewhere_is_opened_or_refused(
+    make_napari_viewer_proxy: Any, qtbot: Any, base: Path, tmp_path: Path
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    dock = DetectWidget(viewer, make_detector=ModelDetectors())
+    viewer.window.add_dock_widget(dock, area="right")
+    chooser = dock.form.model
+    chooser.open(tmp_path)
+    assert "holds no trained model" in dock.form.message.text()
+    assert dock.session.model is None
+    run = RunFolder(tmp_path / "my run")
+    run.model_path.mkdir(parents=True)
+    (run.model_path / "model.json").write_text("{}")
+    template().save(run.model_path / "template")
+    chooser.open(run.path)
+    assert dock.session.model == KnownModel("my run", run.model_path)
+    assert chooser.currentText() == "my run"
+
+
+def test_wanting_a_model_turns_the_dock_to_detection(
+    make_napari_viewer_proxy: Any, qtbot: Any, base: Path
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    dock = OneshotDock(viewer)
+    viewer.window.add_dock_widget(dock, area="right")
+    assert list(dock.steps) == ["Annotate", "Train", "Detect"]
+    dock.session.model = known_models(trained(base).path.parents[2])[0]
+    assert dock.tabs.currentWidget() is dock.steps["Detect"]
+    assert dock.steps["Detect"].form.model.currentIndex() == 1
