@@ -52,6 +52,15 @@ class NetworkSettings(Section):
         description="batch norm of the shared layers: one for all landmarks "
         "(batch), one each (landmark), or none",
     )
+    lateral_channels: NonNegativeInt = Field(
+        default=0,
+        description="to which each encoder map is reduced before the decoder reads "
+        "it; 0: it reads them whole, as published",
+    )
+    rfb: bool = Field(
+        default=True,
+        description="whether levels 3 to 5 have receptive field blocks, as published",
+    )
 
 
 class TemplateCopySettings(Section):
