@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from napari_oneshot_lmk.network.landmark_axis import Parts, convolved
 from napari_oneshot_lmk.network.layout import LEVELS, NetworkLayout
 from napari_oneshot_lmk.network.rfb import RFB
 from napari_oneshot_lmk.network.upsampling import interpolated, upsampled
-from napari_oneshot_lmk.network.windows import Region, Window
+from napari_oneshot_lmk.network.windows import Decoded, Region, Window
 
 COARSEST = LEVELS[-1]
 DECODER_LEVELS = LEVELS[:-1]
@@ -26,22 +25,6 @@ SMALLEST_REGION = 16
 """Cells along a side that it decodes there at least. Batch statistics of fewer cells
 are poor ones; and from 12 on, the region of level 2 holds all that the region of
 level 1 is interpolated from."""
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """F_c of one level for several landmarks.
-
-    Parameters
-    ----------
-    parts : tuple of Tensor, (B, K or 1, C, rows, columns)
-        The shared part and the landmarks' own, to be concatenated along C.
-    region : Region
-        What they hold.
-    """
-
-    parts: tuple[Tensor, ...]
-    region: Region
 
 
 class LandmarkNetwork(nn.Module):
@@ -146,9 +129,11 @@ class LandmarkNetwork(nn.Module):
         """
         self._check(landmarks)
         decoded = self._decoded(self._converted(maps), landmarks, {})
-        return tuple(
-            self._embedded(level, decoded[level], landmarks) for level in LEVELS
-        )
+        embeddings = []
+        for level in LEVELS:
+            features = self._features(level, decoded[level], landmarks)
+            embeddings.append(self._embedded(level, features.parts, landmarks))
+        return tuple(embeddings)
 
     def near(
         self,
@@ -198,13 +183,14 @@ class LandmarkNetwork(nn.Module):
         regions = {}
         if self.depends_on_landmark:
             side = max(window, SMALLEST_REGION)
-            regions = {level: around(level, side) for level in WINDOWED_LEVELS}
+            regions = {level: around(level, side) for level in DECODER_LEVELS}
         decoded = self._decoded(maps, landmarks, regions)
         found = []
         for level in LEVELS:
+            read = self._features(level, decoded[level], landmarks, regions.get(level))
             side = max(maps[-1].shape) if level == COARSEST else window
             wanted = around(level, side)
-            embeddings = self._embedded(level, decoded[level], landmarks, wanted)
+            embeddings = self._embedded(level, read.within(wanted), landmarks)
             found.append(Window(embeddings, wanted.origin_yx, wanted.full_yx))
         return tuple(found)
 
@@ -261,7 +247,7 @@ class LandmarkNetwork(nn.Module):
         }
         for level in reversed(DECODER_LEVELS):
             skip, coarser = maps[level - 1], decoded[level + 1]
-            region = regions.get(level)
+            region = regions.get(level) if level in WINDOWED_LEVELS else None
             if region is None or region.whole:
                 held, region = Region.all_of(skip, len(landmarks)), None
                 ups = [upsampled(part, held.full_yx) for part in coarser.parts]
@@ -281,27 +267,29 @@ class LandmarkNetwork(nn.Module):
             decoded[level] = Decoded(tuple(made), held)
         return decoded
 
-    def _embedded(
+    def _features(
         self,
         level: int,
         decoded: Decoded,
         landmarks: Sequence[int],
-        wanted: Region | None = None,
+        region: Region | None = None,
+    ) -> Decoded:
+        """Return what the head of a level reads.
+
+        A receptive field block passes no more than the region where that pays.
+        """
+        if level not in self.layout.rfb_levels:
+            return decoded
+        region = region if region is not None and region.few else None
+        made = [self.rfb(level).together(decoded.parts, landmarks, region)]
+        if len(self.adapters):
+            own = [self.adapter(k).rfb(level) for k in landmarks]
+            made.append(each_block(own, decoded.parts, region))
+        return Decoded(tuple(made), region or decoded.region)
+
+    def _embedded(
+        self, level: int, features: Parts, landmarks: Sequence[int]
     ) -> Tensor:
         """Return F_e of a level, (B, K, E, rows, columns)."""
-        features: Parts = decoded.parts
-        if wanted is not None and wanted.whole:
-            wanted = None
-        if level in self.layout.rfb_levels:
-            few = wanted is not None and wanted.few and self.depends_on_landmark
-            region = wanted if few else None
-            made = [self.rfb(level).together(features, landmarks, region)]
-            if len(self.adapters):
-                own = [self.adapter(k).rfb(level) for k in landmarks]
-                made.append(each_block(own, features, region))
-            features, wanted = made, None if few else wanted
-        if wanted is not None:
-            held = None if decoded.region.whole else decoded.region
-            features = [wanted.cut(part, held) for part in features]
         embedded = convolved(self.head(level), features)
         return embedded.expand(-1, len(landmarks), -1, -1, -1)

@@ -141,3 +141,26 @@ class Region:
         found = vectors.index_select(0, index.flatten())
         found = found.reshape(*index.shape, channels).permute(0, 1, 4, 2, 3)
         return found * local.inside(found) if held is None else found
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Maps of one level for several landmarks: F_c, or what follows it.
+
+    Parameters
+    ----------
+    parts : tuple of Tensor, (B, K or 1, C, rows, columns)
+        The shared part and the landmarks' own, to be concatenated along C.
+    region : Region
+        What they hold.
+    """
+
+    parts: tuple[Tensor, ...]
+    region: Region
+
+    def within(self, wanted: Region) -> tuple[Tensor, ...]:
+        """Return the parts' cells in a region, which they hold."""
+        if wanted.whole:
+            return self.parts
+        held = None if self.region.whole else self.region
+        return tuple(wanted.cut(part, held) for part in self.parts)

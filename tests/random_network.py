@@ -1,0 +1,38 @@
+"""Small networks with random parameters, and feature maps for them to read."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from napari_oneshot_lmk.network.layout import NetworkLayout
+from napari_oneshot_lmk.network.network import LandmarkNetwork
+
+CHANNELS = (3, 4, 5, 6, 7)
+ADAPTER_CHANNELS = 3
+
+
+def random_network(normalisation="batch", adapter_channels=ADAPTER_CHANNELS, **layout):
+    """Four landmarks, double precision, no batch norm left at its first values."""
+    torch.manual_seed(3)
+    network = LandmarkNetwork(
+        NetworkLayout(CHANNELS, 4, adapter_channels, 0.01, 5, normalisation, **layout)
+    ).double()
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.normal_()
+            part.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(part.weight, 0.5, 2)
+            nn.init.normal_(part.bias)
+    return network.eval()
+
+
+def random_maps(height, width, *, ceil=False, batch=2, seed=0):
+    """Feature maps of an image; halved lengths are rounded down, or up."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = []
+    for channels in CHANNELS:
+        height, width = (height + ceil) // 2, (width + ceil) // 2
+        shape = (batch, channels, height, width)
+        maps.append(torch.randn(shape, generator=generator, dtype=torch.float64))
+    return maps
