@@ -208,7 +208,7 @@ def _print_end(job: Job, end: Finished, *, again: bool) -> None:
             "model until there is a new one."
         )
     print_line(
-        f"{end.model}: {landmarks}, {how}epoch {end.epoch} kept, "
+        f"{job.out / 'model'}: {landmarks}, {how}epoch {end.epoch} kept, "
         f"trained for {clock(end.seconds)}"
     )
     command = ["oneshot-lmk", "detect", "--model", str(job.out)]

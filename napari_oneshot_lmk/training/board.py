@@ -22,6 +22,10 @@ class Board:
     """
 
     def __init__(self, folder: Path) -> None:
+        # It takes seconds to import: now, not when somebody waits for a stop.
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._new_writer = SummaryWriter
         self._folder = folder
         self._writers: dict[str, SummaryWriter] = {}
 
@@ -46,12 +50,9 @@ class Board:
 
     def _writer(self, event: EpochEnded) -> SummaryWriter:
         if event.model not in self._writers:
-            # It takes seconds to import.
-            from torch.utils.tensorboard import SummaryWriter
-
             name = re.sub(r"[^\w.\- ]+", "_", event.model).strip(" .")
             # What an earlier process has drawn from this epoch on is drawn again.
-            self._writers[event.model] = SummaryWriter(
+            self._writers[event.model] = self._new_writer(
                 str(self._folder / name) if name else str(self._folder),
                 purge_step=event.epoch,
             )

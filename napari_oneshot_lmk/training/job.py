@@ -6,37 +6,27 @@ while `loop.fit` works, and puts the model in its place at the end.
 
 from __future__ import annotations
 
-import platform
-import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_oneshot_lmk.errors import ImageError, OneshotError, UsageError
+from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.imaging.sources import ImageFile
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.board import Board
 from napari_oneshot_lmk.training.event_log import EventLog
-from napari_oneshot_lmk.training.events import (
-    Event,
-    Failed,
-    Finished,
-    Noted,
-    Preparing,
-)
+from napari_oneshot_lmk.training.events import Event, Failed, Finished, Noted
+from napari_oneshot_lmk.training.failure import failed
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.run import RunFolder
 from napari_oneshot_lmk.training.run_settings import METHODS, RunSettings
-from napari_oneshot_lmk.training.run_start import taken_up, versions
+from napari_oneshot_lmk.training.run_start import taken_up
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.training.checkpoint import Checkpoint
-    from napari_oneshot_lmk.training.images import TrainingSet
-
-NAMED_AT_MOST = 5
 
 
 @dataclass(frozen=True)
@@ -171,7 +161,7 @@ def train(
                     run.finish(event)
                 yield event
         except Exception as error:
-            log.append(_failed(error))
+            log.append(failed(error))
             raise
         finally:
             board.close()
@@ -217,6 +207,7 @@ def _events(
     # Slow to import; the window and --help do without.
     from napari_oneshot_lmk.encoders.choice import instant_encoder
     from napari_oneshot_lmk.training.loop import TrainingTask, fit
+    from napari_oneshot_lmk.training.run_images import inspected
 
     encoder = job.encoder or instant_encoder(
         job.encoder_weights, job.device, progress=fetching
@@ -228,7 +219,9 @@ def _events(
     def stopped() -> bool:
         return should_stop() or run.stop_requested
 
-    images = yield from _inspected(job, run, stopped)
+    images = yield from inspected(
+        run, job.images, job.template, job.spacing_mm_yx, stopped
+    )
     if images is None:
         begun = run.checkpoint_path.is_dir()
         kept = "What was trained before is kept" if begun else "Nothing was trained"
@@ -249,7 +242,7 @@ def _events(
 
     for event in fit(task, RunCheckpoints(run), stopped):
         if isinstance(event, Finished):
-            event = replace(event, model=str(run.model_path))
+            event = replace(event, model=str(run.model_path.absolute()))
         yield event
 
 
@@ -265,67 +258,3 @@ def _check_encoder(run: RunFolder, encoder: Encoder) -> None:
             "begin anew with --overwrite",
         )
     run.note(encoder=identity, device=str(encoder.device))
-
-
-def _inspected(
-    job: Job, run: RunFolder, should_stop: Callable[[], bool]
-) -> Generator[Event, None, TrainingSet | None]:
-    """Read all images once; None if asked to stop meanwhile."""
-    from napari_oneshot_lmk.training.images_table import read_images, write_images
-    from napari_oneshot_lmk.training.inspection import Inspection
-
-    inspection = Inspection(job.template, job.spacing_mm_yx)
-    for done, image in enumerate(job.images, start=1):
-        if should_stop():
-            return None
-        inspection.look_at(image)
-        yield Preparing("files", done, len(job.images))
-    images = inspection.result()
-    for failed in images.failed:
-        yield Noted(f"Left out: {failed}", serious=True)
-    for warning in images.warnings:
-        yield Noted(warning, serious=True)
-    if not run.images_path.exists():
-        write_images(run.images_path, images.usable)
-        return images
-    recorded = read_images(run.images_path)
-    if changed := images.changed_since(recorded):
-        raise ImageError(
-            f"these images are gone or have changed since the training began: "
-            f"{_listed(changed)}",
-            file=run.path,
-            remedy="put the earlier ones back, or begin anew with --overwrite",
-        )
-    names = [image.name for image in recorded]
-    if added := [image.name for image in images.usable if image.name not in names]:
-        yield Noted(
-            f"Not part of this training, which began without: {_listed(added)}",
-            serious=True,
-        )
-    return images.only(names)
-
-
-def _failed(error: Exception) -> Failed:
-    """Say what is wrong and what to do; a user's error needs no report."""
-    if isinstance(error, OneshotError):
-        return Failed(f"{error}.")
-    lines = [f"{name} {number}" for name, number in versions().items()]
-    lines += [platform.platform(), "", *traceback.format_exception(error)]
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        sentence = (
-            "There is not enough memory; close other programs, or use a preset with "
-            "a smaller width or batch."
-        )
-    else:
-        what = " ".join(str(error).split()) or "no reason given"
-        sentence = (
-            f"This should not have happened ({type(error).__name__}: {what}); give "
-            "the same command again to go on, and report it if it happens again."
-        )
-    return Failed(sentence, "\n".join(lines))
-
-
-def _listed(names: Sequence[str]) -> str:
-    first = ", ".join(names[:NAMED_AT_MOST])
-    more = len(names) - NAMED_AT_MOST
-    return f"{first} and {more} more" if more > 0 else first

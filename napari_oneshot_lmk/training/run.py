@@ -144,7 +144,7 @@ class RunFolder:
         content = self.record().get("finished")
         if content is None or not self.model_path.is_dir():
             return None
-        return Finished(**{**content, "model": str(self.model_path)})
+        return Finished(**{**content, "model": str(self.model_path.absolute())})
 
     @property
     def worker(self) -> Worker | None:

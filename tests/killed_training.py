@@ -1,0 +1,105 @@
+"""Trains in child processes, kills them at random points, and goes on with them.
+
+A script of its own, because it forks: the children start at once, with all that is
+slow to import, and this process has no window and no other threads. Prints how
+many times it killed, and the hash of each model.
+
+    python killed_training.py FOLDER KILLS [plain]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+from napari_oneshot_lmk.imaging.sources import find_images
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.job import Job, train
+from napari_oneshot_lmk.training.preset import Preset
+
+
+def started(work: Callable[[], None]) -> int:
+    """Fork a child that works and ends."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        work()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def model_hash(run: Path) -> str:
+    """Hash of all numbers of a run's model."""
+    digest = hashlib.sha256()
+    for path in sorted((run / "model").glob("*")):
+        # The description holds how long it took.
+        if path.suffix == ".safetensors" or os.environ.get("PLAIN_LOOP"):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def main(folder: Path, kills: int) -> None:
+    torch.set_num_threads(1)
+    encoder = shipped_encoder("cpu")
+    template = Template.load(folder / "template")
+    preset = Preset.load(folder / "preset.toml")
+
+    def work(run: Path) -> Callable[[], None]:
+        def whole() -> None:
+            images = find_images([folder / "images"])
+            job = Job(template, images, run, preset, encoder=encoder)
+            for _ in train(job):
+                pass
+
+        return whole
+
+    begun = time.perf_counter()
+    pid = started(work(folder / "whole"))
+    assert os.waitpid(pid, 0)[1] == 0
+    duration = time.perf_counter() - begun
+    print("whole", model_hash(folder / "whole"), flush=True)
+    chance = random.Random(5)
+    killed = number = 0
+    while killed < kills:
+        number += 1
+        run = folder / f"run{number}"
+        ended = False
+        attempts = 0
+        while not ended:
+            attempts += 1
+            pid = started(work(run))
+            # After some attempts it may come to its end.
+            if killed < kills and attempts < 6:
+                time.sleep(chance.uniform(0, 0.7 * duration))
+                os.kill(pid, signal.SIGKILL)
+            status = os.waitpid(pid, 0)[1]
+            if os.WIFSIGNALED(status):
+                killed += 1
+            else:
+                assert os.WEXITSTATUS(status) == 0, "the training failed"
+                ended = True
+        print("run", attempts, model_hash(run), flush=True)
+    print("killed", killed, flush=True)
+
+
+if __name__ == "__main__":
+    if os.environ.get("PLAIN_LOOP"):
+        import plain_loop
+
+        plain_loop.install(pause_s=0.02)
+    main(Path(sys.argv[1]), int(sys.argv[2]))

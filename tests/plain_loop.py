@@ -1,0 +1,126 @@
+"""A loop that is quick and learns next to nothing, to test what stands around it.
+
+It keeps to the contract of ``training.loop``: a generator of events that saves
+checkpoints, asks whether to stop at each step and hands over a model at the end.
+Its "network" is three numbers, trained with Adam on noise and image content.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from napari_oneshot_lmk.training.checkpoint import (
+    Checkpoint,
+    packed,
+    random_state,
+    set_random_state,
+    unpacked,
+)
+from napari_oneshot_lmk.training.events import (
+    EpochEnded,
+    Event,
+    Failed,
+    Finished,
+    Preparing,
+    Previewed,
+    Stepped,
+)
+
+STEPS = 4
+LOOP = "napari_oneshot_lmk.training.loop"
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    template: Any
+    images: Any
+    preset: Any
+    method: str
+    landmarks: tuple[str, ...]
+    template_stage: bool
+    encoder: Any
+    seed: int
+    features_folder: Path
+    preview_images: Callable[[], list[Path]]
+
+
+@dataclass(frozen=True)
+class PlainModel:
+    numbers: torch.Tensor
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "model.json").write_text(repr(self.numbers.tolist()))
+
+
+def fit(
+    task: TrainingTask,
+    checkpoints: Any,
+    should_stop: Callable[[], bool],
+    pause_s: float = 0.0,
+) -> Iterator[Event]:
+    images = []
+    for done, image in enumerate(task.images.usable, start=1):
+        images.append(float(task.images.read(image).pixels.mean()))
+        yield Preparing("images", done, len(task.images))
+    torch.manual_seed(task.seed)
+    numbers = torch.nn.Parameter(torch.randn(3))
+    optimiser = torch.optim.Adam([numbers], lr=task.preset.training.learning_rate)
+    begun, began = checkpoints.load(), 0
+    if begun is not None:
+        state = unpacked(begun.tensors, begun.state["all"])
+        numbers.data = state["numbers"]
+        optimiser.load_state_dict(state["optimiser"])
+        set_random_state(state["random"])
+        began = begun.epoch
+    epochs = task.preset.training.epochs
+    stopped = False
+    for epoch in range(began + 1, epochs + 1):
+        losses = []
+        for step in range(1, STEPS + 1):
+            if should_stop():
+                stopped = True
+                break
+            time.sleep(pause_s)
+            target = torch.randn(3) + images[step % len(images)]
+            loss = (numbers - target).square().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            losses.append(loss.item())
+            left = (epochs - epoch) * STEPS * 0.01
+            yield Stepped("", epoch, epochs, step, STEPS, losses[-1], left)
+        if stopped:
+            break
+        value = {
+            "numbers": numbers.detach(),
+            "optimiser": optimiser.state_dict(),
+            "random": random_state(),
+        }
+        tensors, rest = packed(value)
+        checkpoints.save(Checkpoint(epoch, epoch * STEPS, tensors, {"all": rest}))
+        mean = {"template": sum(losses) / STEPS}
+        yield EpochEnded("", epoch, epochs, mean, 1.5, "mm", 0.25, epoch == 1, 0.1)
+        for path in task.preview_images():
+            yield Previewed(str(path), dict.fromkeys(task.landmarks, (1.0, 2.0)))
+    if stopped and epoch == 1:
+        yield Failed("Stopped before the first epoch ended.")
+        return
+    checkpoints.save_model(PlainModel(numbers.detach()))
+    yield Finished("", epoch - stopped, stopped, 1.0)
+
+
+def install(pause_s: float = 0.0) -> None:
+    """Put it in the place of the real one."""
+    module = ModuleType(LOOP)
+    module.TrainingTask = TrainingTask  # type: ignore[attr-defined]
+    module.fit = lambda *given: fit(*given, pause_s)  # type: ignore[attr-defined]
+    sys.modules[LOOP] = module

@@ -1,0 +1,333 @@
+"""``oneshot-lmk train`` and ``detect --model`` through the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import plain_loop
+import pytest
+import torch
+from cli_scene import (
+    POINTS,
+    SPACING_MM,
+    World,
+    make_world,
+    one_sentence,
+    run,
+    save_image,
+    scene,
+    view,
+)
+from typer.testing import Result
+
+from napari_oneshot_lmk.cli import train as command
+from napari_oneshot_lmk.detection.model import ModelCard, Part, TrainedModel
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+from napari_oneshot_lmk.landmarks.files import read_landmarks
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.network.layout import NetworkLayout
+from napari_oneshot_lmk.network.network import LandmarkNetwork
+from napari_oneshot_lmk.training.event_log import read_events
+from napari_oneshot_lmk.training.events import Failed, Finished, Previewed, Stepped
+from napari_oneshot_lmk.training.run import RunFolder
+
+PRESET = """
+[network]
+width = 0.1
+adapter_channels = 2
+[training]
+epochs = 3
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No weights anywhere and none to be had; the quick loop."""
+    monkeypatch.setenv("ONESHOT_LMK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, plain_loop.LOOP, None)
+    plain_loop.install()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    made = make_world(tmp_path / "w")
+    result = run(
+        "template",
+        *("--image", made.template_image, "--landmarks", made.landmarks),
+        *("--spacing", SPACING_MM, "--out", made.template),
+    )
+    assert result.exit_code == 0, result.output
+    (made.folder / "preset.toml").write_text(PRESET)
+    return made
+
+
+def call(world: World, *more: object) -> list[object]:
+    return [
+        "train",
+        *("--template", world.template, "--images", world.images, "--device", "cpu"),
+        *("--preset", world.folder / "preset.toml", "--out", world.folder / "run"),
+        *more,
+    ]
+
+
+def test_trained(world: World) -> None:
+    result = run(*call(world, "--spacing", SPACING_MM))
+    assert result.exit_code == 0, result.output
+    first, second = result.stdout.splitlines()
+    place = world.folder / "run"
+    assert first.startswith(f"{place / 'model'}: 3 landmarks, epoch 3 kept")
+    assert f"oneshot-lmk detect --model {place}" in second
+    assert "Epoch 3 of 3: loss template" in result.stderr
+    assert "no network" not in result.stdout
+    settings = RunFolder.open(place).settings
+    assert settings.spacing_mm_yx == (SPACING_MM, SPACING_MM)
+    assert settings.preset.network.width == 0.1
+
+
+def test_again_is_told_and_begun_anew_when_asked(world: World) -> None:
+    run(*call(world))
+    result = run(*call(world))
+    assert result.exit_code == 0
+    assert "has finished already; --overwrite" in result.stdout
+    result = run(*call(world, "--seed", 3))
+    assert result.exit_code == 2
+    assert "seed is 3, was 0 before" in one_sentence(result)
+    result = run(*call(world, "--seed", 3, "--overwrite"))
+    assert result.exit_code == 0
+    assert "has finished already" not in result.stdout
+
+
+def test_options_reach_the_run(world: World) -> None:
+    result = run(
+        *call(world, "--method", "single", "--landmark", "tip", "--landmark", "apex"),
+        *("--no-template-stage", "--adapter-channels", 0, "--seed", 5),
+        *("--initial-labels", "instant", "--preview", world.images / "one.png"),
+    )
+    assert result.exit_code == 0, result.output
+    settings = RunFolder.open(world.folder / "run").settings
+    assert settings.method == "single"
+    assert settings.landmarks == ("apex", "tip")
+    assert not settings.template_stage
+    assert settings.seed == 5
+    assert settings.preset.network.adapter_channels == 0
+    assert settings.preset.labels.initial == "instant"
+    events = read_events(world.folder / "run" / "events.jsonl")
+    seen = [event.image for event in events if isinstance(event, Previewed)]
+    assert seen == [str(world.images / "one.png")] * 3
+
+
+def test_json_goes_alone_to_stdout(world: World) -> None:
+    (world.images / "broken.png").write_bytes(b"")
+    content = json.loads(run(*call(world, "--json")).stdout)
+    assert content["finished"]["epoch"] == 3
+    assert content["failed"] is None
+    assert [epoch["epoch"] for epoch in content["epochs"]] == [1, 2, 3]
+    assert content["landmarks"] == list(POINTS)
+    assert any("broken.png" in note for note in content["notes"])
+
+
+def test_warnings_are_told(world: World) -> None:
+    save_image(world.images / "copy.png", view(scene(), (0, 0)))
+    result = run(*call(world))
+    assert result.exit_code == 0
+    assert "copy.png shows the template" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--method", "alone"], "there is no method 'alone'"),
+        (["--landmark", "elbow"], "does not place elbow"),
+        (["--preset", "huge"], "huge: is neither a preset nor"),
+        (["--initial-labels", "perfect"], "labels.initial"),
+        (["--adapter-channels", "-1"], "network.adapter_channels"),
+        (["--spacing", "0"], "spacing 0 x 0 mm"),
+        (["--images", "nowhere.png"], "no such file"),
+        (["--device", "tpu"], "tpu"),
+    ],
+)
+def test_wrong_use(world: World, arguments: list[str], says: str) -> None:
+    result = run(*call(world, *arguments))
+    assert result.exit_code == 2
+    assert says in one_sentence(result)
+    assert not (world.folder / "run" / "model").exists()
+
+
+def test_folder_of_something_else(world: World) -> None:
+    result = run(*call(world, "--out", world.images))
+    assert result.exit_code == 2
+    assert "something else than a training" in one_sentence(result)
+
+
+def test_changed_image(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules[plain_loop.LOOP]
+
+    def breaking(*given: object) -> Iterator[object]:
+        yield from ()
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "fit", breaking)
+        result = run(*call(world))
+    assert result.exit_code == 1
+    save_image(world.images / "two.png", view(scene(seed=4), (0, 0)))
+    result = run(*call(world))
+    assert result.exit_code == 1
+    assert "changed since the training began: two.png" in result.stderr
+
+
+def test_preset_goes_by_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_oneshot_lmk.encoders import device
+
+    for kind, epochs in (("cuda", "gpu"), ("cpu", "laptop")):
+        monkeypatch.setattr(
+            device, "resolve_device", lambda name, kind=kind: torch.device(kind)
+        )
+        expected = command._preset(epochs, "auto", None, None)
+        assert command._preset(None, "auto", None, None) == expected
+
+
+# -- Ctrl-C -----------------------------------------------------------------------
+
+INTERRUPTED = """
+import os, signal, sys
+# A shell that runs the tests in the background makes its children ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import plain_loop
+from napari_oneshot_lmk.training import job
+times = int(sys.argv.pop(1))
+plain_loop.install(0.01)
+whole = job.train
+def interrupting(*given):
+    for event in whole(*given):
+        yield event
+        if type(event).__name__ == "Stepped" and event.epoch == 2 and event.step == 2:
+            for _ in range(times):
+                os.kill(os.getpid(), signal.SIGINT)
+job.train = interrupting
+from napari_oneshot_lmk.cli.app import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
+def test_control_c(world: World) -> None:
+    def interrupted(times: int) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", INTERRUPTED, str(times), *map(str, call(world))],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        )
+
+    log = world.folder / "run" / "events.jsonl"
+    twice = interrupted(2)
+    assert twice.returncode == 130, twice.stderr
+    assert "Traceback" not in twice.stderr
+    assert "the same command goes on" in twice.stderr
+    assert not (world.folder / "run" / "model").exists()
+    assert not any(isinstance(e, Finished | Failed) for e in read_events(log))
+
+    once = interrupted(1)
+    assert once.returncode == 130, once.stderr
+    assert "Stopping, the best model is kept" in once.stderr
+    assert "stopped early, epoch 1 kept" in once.stdout
+    events = read_events(log)
+    assert isinstance(events[-1], Finished)
+    steps = [(e.epoch, e.step) for e in events if isinstance(e, Stepped)]
+    # The epoch that was quit at once was begun again, and ended after its step.
+    assert steps[-4:] == [(2, 1), (2, 2), (2, 1), (2, 2)]
+
+
+def test_control_c_before_there_is_anything(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def early(*given: object) -> Iterator[object]:
+        signal.raise_signal(signal.SIGINT)
+        yield from ()
+
+    monkeypatch.setattr("napari_oneshot_lmk.training.job.train", early)
+    before = signal.getsignal(signal.SIGINT)
+    result = run(*call(world))
+    assert result.exit_code == 130
+    assert "Traceback" not in result.output
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+# -- detect --model -------------------------------------------------------------------
+
+
+@pytest.fixture
+def trained(world: World) -> Path:
+    """A run with a model that has learned nothing."""
+    template = Template.load(world.template)
+    encoder = shipped_encoder("cpu")
+    levels = [level for level in encoder.card.levels if level.after_pooling]
+    torch.manual_seed(0)
+    layout = NetworkLayout(
+        tuple(level.channels for level in levels),
+        landmarks=len(POINTS),
+        adapter_channels=2,
+        width=0.1,
+    )
+    part = Part(tuple(POINTS), LandmarkNetwork(layout).eval())
+    card = ModelCard(
+        method="fused", encoder=encoder.card.identity, instant_share=1000.0
+    )
+    TrainedModel(card, (part,), template).save(world.folder / "run" / "model")
+    return world.folder / "run"
+
+
+def detect(world: World, *more: object) -> Result:
+    image = world.images / "one.png"
+    return run("detect", "--out", world.folder / "found.csv", image, *more)
+
+
+def test_detect_with_a_model(world: World, trained: Path) -> None:
+    result = detect(world, "--model", trained)
+    assert result.exit_code == 0, result.output
+    assert "3 landmarks on 1 image" in result.stdout
+    assert "fused model" in result.stdout
+    (found,) = read_landmarks(world.folder / "found.csv")
+    assert found.provenance.method == "fused"
+    assert found.names == tuple(POINTS)
+
+
+def test_detect_with_a_model_and_a_new_annotation(world: World, trained: Path) -> None:
+    other = world.folder / "other"
+    run(
+        "template",
+        *("--image", world.images / "one.png", "--landmarks", world.truth),
+        *("--out", other, "--name", "of another"),
+    )
+    result = detect(world, "--model", trained, "--template", other, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["method"] == "fused"
+    found = read_landmarks(world.folder / "found.csv")
+    assert {each.provenance.template for each in found} == {"of another"}
+
+
+def test_detect_without_either(world: World) -> None:
+    result = detect(world)
+    assert result.exit_code == 2
+    assert "--template or --model" in one_sentence(result)
+
+
+def test_detect_with_what_is_no_model(world: World) -> None:
+    result = detect(world, "--model", world.images)
+    assert result.exit_code == 1
+    assert "holds no trained model" in one_sentence(result)
+    (world.folder / "run").mkdir()
+    (world.folder / "run" / "run.json").write_text("{}")
+    result = detect(world, "--model", world.folder / "run")
+    assert result.exit_code == 1
+    assert "has not finished" in one_sentence(result)
