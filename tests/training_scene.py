@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from qtpy.QtCore import Qt, QTimer
 from widget_scene import textured
 
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
@@ -173,13 +175,15 @@ class FakeChildren:
         os.kill(process.pid, signal.SIGKILL)
 
 
-def inspects(folder: Path, files: Sequence[ImageFile], template: Template) -> Any:
+def inspects(
+    folder: Path, files: Sequence[ImageFile], template: Template, spacing_mm_yx: Any
+) -> Any:
     """Take every file for an image of one size."""
-    return _inspected(folder, files)
+    return _inspected(folder, files, spacing_mm_yx or (0.5, 0.5))
 
 
 def _inspected(
-    folder: Path, files: Sequence[ImageFile]
+    folder: Path, files: Sequence[ImageFile], spacing_mm_yx: tuple[float, float]
 ) -> Iterator[LookedAt | Checked]:
     for number in range(1, len(files) + 1):
         yield LookedAt(number, len(files))
@@ -188,7 +192,7 @@ def _inspected(
         folder,
         {file.name: file.path for file in files},
         ((240, 200),) * count,
-        ((0.5, 0.5),) * count,
+        (spacing_mm_yx,) * count,
     )
 
 
@@ -204,3 +208,40 @@ def image_folder(folder: Path, count: int = 3) -> Path:
         grey = 255 * (pixels - pixels.min()) / (pixels.max() - pixels.min())
         (folder / f"film {number}.png").write_bytes(png_bytes(grey.astype(np.uint8)))
     return folder
+
+
+class EventLoopWatch:
+    """Measures how long the window's event loop was ever held up, while it is on."""
+
+    INTERVAL_MS = 5
+
+    def __init__(self) -> None:
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._tick)
+        self._last = 0.0
+        self.delays_s: list[float] = []
+
+    def __enter__(self) -> EventLoopWatch:
+        self._last = time.perf_counter()
+        self._timer.start(self.INTERVAL_MS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.stop()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.delays_s.append(now - self._last - self.INTERVAL_MS / 1000)
+        self._last = now
+
+    @property
+    def worst_ms(self) -> float:
+        return 1000 * max(self.delays_s)
+
+    def said(self, what: str) -> str:
+        late = sum(delay > 0.1 for delay in self.delays_s)
+        return (
+            f"{what}: worst delay of the event loop {self.worst_ms:.0f} ms, "
+            f"{late} of {len(self.delays_s)} ticks more than 100 ms late"
+        )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
+from napari_oneshot_lmk.network.layout import LEVELS, NetworkLayout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,11 +22,10 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.training.preset import Preset
 
-DECODER_CHANNELS = (128, 64, 128, 256)
-"""Of the decoder's blocks, fine to coarse, at width 1 (method.md, CC2D)."""
-RFB_LEVELS = (3, 4, 5)
 FORWARD_AND_BACKWARD = 3.0
 """A backward pass costs as much as two forward ones."""
+WINDOWED = (1, 2)
+"""Levels that training computes in windows only."""
 HALO = 4
 """Cells around a window that two 3 x 3 convolutions need."""
 BYTES_PER_FEATURE = 2
@@ -104,22 +104,82 @@ def estimate(
     """
     copies = preset.template_copies.count if template_stage else 0
     encoded = images + copies + 1
-    forward_s = _decoder_macs(preset, machine.encoder_channels, training=True) / (
-        machine.gigamacs_per_s * GIGA
-    )
-    inference_s = _decoder_macs(preset, machine.encoder_channels, training=False) / (
-        machine.gigamacs_per_s * GIGA
-    )
-    sample_s = FORWARD_AND_BACKWARD * forward_s
+    layout = layout_of(preset, machine.encoder_channels, landmarks)
+    rows, columns = NETWORK_SHAPE_YX
+
+    def seconds_of(macs: float) -> float:
+        return macs / (machine.gigamacs_per_s * GIGA)
+
+    near = decoder_macs(layout, rows * columns, preset.loss.window + HALO)
+    everywhere = decoder_macs(layout, rows * columns)
+    sample_s = FORWARD_AND_BACKWARD * seconds_of(near)
     if preset.training.anchor == "patch":
-        rows, columns = NETWORK_SHAPE_YX
-        share = preset.patch.size**2 / (rows * columns)
-        sample_s += share * (machine.encoder_pass_s + FORWARD_AND_BACKWARD * forward_s)
-    epoch_s = (copies + images) * landmarks * sample_s
-    epoch_s += images * landmarks * inference_s / preset.labels.renew_every
+        patch = preset.patch.size**2
+        encoder_s = machine.encoder_pass_s * patch / (rows * columns)
+        patch_s = FORWARD_AND_BACKWARD * seconds_of(decoder_macs(layout, patch, 1))
+        sample_s += landmarks * (encoder_s + patch_s / landmarks)
+    epoch_s = (copies + images) * sample_s
+    epoch_s += images * seconds_of(everywhere) / preset.labels.renew_every
     seconds = encoded * machine.encoder_pass_s
     seconds += models * preset.training.epochs * epoch_s
     return Estimate(seconds, encoded * _feature_bytes(machine.encoder_channels))
+
+
+def layout_of(
+    preset: Preset, encoder_channels: tuple[int, ...], landmarks: int
+) -> NetworkLayout:
+    """Return the network that a preset makes of an encoder's maps."""
+    network = preset.network
+    return NetworkLayout(
+        encoder_channels,
+        landmarks,
+        network.adapter_channels,
+        network.width,
+        network.embedding_channels,
+        network.normalisation,
+        network.lateral_channels,
+        network.rfb,
+    )
+
+
+def decoder_macs(
+    layout: NetworkLayout, pixels: int, window: int | None = None
+) -> float:
+    """Multiplications of one image's way through the network, for all landmarks.
+
+    Parameters
+    ----------
+    layout : NetworkLayout
+        Its sizes.
+    pixels : int
+        Of the image.
+    window : int, optional
+        Side of the windows, in cells, in which the two finest levels are computed;
+        everywhere by default.
+    """
+    once, each = 0.0, 0.0
+    for level in LEVELS:
+        cells = pixels / 4**level
+        read = layout.encoder_channels[level - 1]
+        adapter = layout.adapter_channels
+        once += cells * read * layout.lateral_channels
+        if level in layout.rfb_levels:
+            into, out = layout.decoded_channels(level), layout.rfb_channels(level)
+            each += cells * (_rfb_weights(into, out) + _rfb_weights(into, adapter))
+        head = layout.head_channels(level) * layout.embedding_channels
+        if level == LEVELS[-1]:
+            each += cells * head
+            continue
+        # The skip's part of a first convolution is the same for all landmarks.
+        shared = layout.shared_channels(level)
+        once += cells * 9 * layout.skip_channels(level) * shared
+        if window is not None and level in WINDOWED:
+            cells = min(cells, window**2)
+        joined = layout.joined_channels(level)
+        below = layout.decoded_channels(level + 1)
+        each += cells * 9 * (below * shared + shared**2 + joined * adapter + adapter**2)
+        each += cells * head
+    return once + layout.landmarks * each
 
 
 def measure(encoder: Encoder, passes: int = 2) -> MachineSpeed:
@@ -174,35 +234,7 @@ def _seconds(work: object, device: torch.device) -> float:
     return max(time.perf_counter() - began, 1e-6)
 
 
-def _decoder_macs(preset: Preset, channels: Sequence[int], *, training: bool) -> float:
-    """Multiplications of one landmark's pass over one image.
-
-    In training the two finest levels are computed in windows only.
-    """
-    width = preset.network.width
-    adapter = preset.network.adapter_channels
-    rows, columns = NETWORK_SHAPE_YX
-    window = (preset.loss.window + HALO) ** 2
-    macs = 0.0
-    below = float(channels[-1])
-    for level in range(len(channels) - 1, 0, -1):
-        cells = rows * columns / 4**level
-        if training and level <= 2:
-            cells = min(cells, window)
-        skip = channels[level - 1]
-        out = DECODER_CHANNELS[level - 1] * width
-        both = out + adapter
-        macs += cells * 9 * ((skip + below) * both + out * out + adapter * adapter)
-        below = both
-        if level in RFB_LEVELS:
-            macs += cells * _rfb_weights(out, below) + cells * _rfb_weights(
-                adapter, below
-            )
-    coarsest = rows * columns / 4 ** len(channels)
-    return float(macs + coarsest * _rfb_weights(channels[-1], below))
-
-
-def _rfb_weights(out: float, into: float) -> float:
+def _rfb_weights(into: int, out: int) -> int:
     """Weights of a receptive field block: four branches, their union, a shortcut."""
     branches = 4 * into * out + out * out * (2 * (3 + 5 + 7) + 3 * 9)
     return branches + 9 * 4 * out * out + into * out

@@ -15,6 +15,7 @@ from napari_oneshot_lmk.widgets.image_check import (
     Inspects,
     LookedAt,
     Measures,
+    SpacingMm,
     Timing,
     check_folder,
 )
@@ -47,16 +48,18 @@ class FolderCheck(QObject):
         super().__init__()
         self._inspects, self._measures = inspects, measures
         self._worker: Any = None
-        self._next: tuple[Path, Template] | None = None
+        self._next: tuple[Path, Template, SpacingMm] | None = None
 
     @property
     def running(self) -> bool:
         """Whether a check is under way."""
         return self._worker is not None
 
-    def start(self, folder: Path, template: Template) -> None:
+    def start(
+        self, folder: Path, template: Template, spacing_mm_yx: SpacingMm = None
+    ) -> None:
         """Check a folder, instead of one that is being checked."""
-        self._next = (folder, template)
+        self._next = (folder, template, spacing_mm_yx)
         if self._worker is not None:
             self._worker.quit()
             return
@@ -65,13 +68,13 @@ class FolderCheck(QObject):
     def _begin(self) -> None:
         if self._next is None:
             return
-        folder, template = self._next
+        folder, template, spacing = self._next
         self._next = None
         # Settings belong to the window's thread.
         wanted, inspects, measures = preferences(), self._inspects, self._measures
         self.going.emit(words.CHECKING_FOLDER)
         self._worker = worker.start(
-            lambda: check_folder(folder, template, wanted, inspects, measures),
+            lambda: check_folder(folder, template, wanted, spacing, inspects, measures),
             self._on_step,
             self._on_cancelled,
         )

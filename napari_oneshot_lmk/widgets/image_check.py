@@ -80,7 +80,11 @@ class Inspects(Protocol):
     """Reads images one by one, yields how far it is, then what was found."""
 
     def __call__(
-        self, folder: Path, files: Sequence[ImageFile], template: Template
+        self,
+        folder: Path,
+        files: Sequence[ImageFile],
+        template: Template,
+        spacing_mm_yx: SpacingMm,
     ) -> Iterator[LookedAt | Checked]:
         """Look at image files; raises where none can be used."""
 
@@ -96,6 +100,7 @@ def check_folder(
     folder: Path,
     template: Template,
     preferences: Preferences,
+    spacing_mm_yx: SpacingMm = None,
     inspects: Inspects | None = None,
     measures: Measures | None = None,
 ) -> Iterator[LookedAt | Timing | Checked]:
@@ -109,6 +114,8 @@ def check_folder(
         Whose duplicates are left out.
     preferences : Preferences
         Device and encoder weights.
+    spacing_mm_yx : pair of float, optional
+        Overrides what the files say.
     inspects, measures : callable, optional
         Tests bring their own.
 
@@ -125,7 +132,8 @@ def check_folder(
     files = find_images([folder])
     yield LookedAt(0, len(files))
     checked = None
-    for step in (inspects or inspect_files)(folder, files, template):
+    inspecting = (inspects or inspect_files)(folder, files, template, spacing_mm_yx)
+    for step in inspecting:
         if isinstance(step, Checked):
             checked = step
         yield step
@@ -145,12 +153,15 @@ def check_folder(
 
 
 def inspect_files(
-    folder: Path, files: Sequence[ImageFile], template: Template
+    folder: Path,
+    files: Sequence[ImageFile],
+    template: Template,
+    spacing_mm_yx: SpacingMm,
 ) -> Iterator[LookedAt | Checked]:
     """Look at images just as the training will, one at a time."""
     from napari_oneshot_lmk.training.inspection import Inspection
 
-    inspection = Inspection(template)
+    inspection = Inspection(template, spacing_mm_yx)
     for done, file in enumerate(files, start=1):
         inspection.look_at(file)
         yield LookedAt(done, len(files))

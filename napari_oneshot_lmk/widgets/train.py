@@ -21,7 +21,7 @@ from napari_oneshot_lmk.widgets.previewing import Previewing
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train_choice import guessed
-from napari_oneshot_lmk.widgets.train_form import TrainForm
+from napari_oneshot_lmk.widgets.train_form import TrainForm, why_not
 from napari_oneshot_lmk.widgets.train_settings import (
     TrainMemory,
     remember,
@@ -74,7 +74,7 @@ class TrainWidget(QWidget):
         self.run = training_run_of(self.session) if run is None else run
         self.check = FolderCheck(inspects, measures)
         self.found: Checked | None = None
-        self._found_for: tuple[Path, str] | None = None
+        self._found_for: tuple[Any, ...] = ()
         self._problem = ""
         self._report = ""
         layout = QVBoxLayout(self)
@@ -165,16 +165,20 @@ class TrainWidget(QWidget):
         if self.folder is None or template is None:
             self._refresh()
             return
-        self._found_for = (self.folder, template.content_sha256)
-        self.check.start(self.folder, template)
+        self._found_for = self._what_is_checked(template)
+        self.check.start(self.folder, template, self.form.choice().spacing_mm_yx)
         self._refresh()
 
     def _check_if_new(self) -> None:
         template = self.session.template
         if self.folder is None or template is None or not self.isVisible():
             return
-        if self._found_for != (self.folder, template.content_sha256):
+        if self._found_for != self._what_is_checked(template):
             self.check_images()
+
+    def _what_is_checked(self, template: Template) -> tuple[Any, ...]:
+        spacing = self.form.choice().spacing_mm_yx
+        return self.folder, template.content_sha256, spacing
 
     def _on_checked(self, found: Checked) -> None:
         self.found = found
@@ -226,6 +230,7 @@ class TrainWidget(QWidget):
 
     def _on_choice(self, _: Any = None) -> None:
         self._keep()
+        self._check_if_new()
         self._refresh()
 
     def _on_copy_report(self) -> None:
@@ -271,16 +276,10 @@ class TrainWidget(QWidget):
         if not checking:
             self.form.show_checked(self.found, self._problem)
         self._show_estimate()
-        self.form.show_reason(self._why_not(checking))
-
-    def _why_not(self, checking: bool) -> str:
-        if self.session.template is None:
-            return words.WHY_NO_TEMPLATE
-        if self.folder is None:
-            return words_train.WHY_NO_IMAGES
-        if checking or (self.found is None and not self._problem):
-            return words_train.WHY_CHECKING
-        return "" if self.found is not None else words_train.WHY_BAD_IMAGES
+        known = self.found is not None or bool(self._problem)
+        self.form.show_reason(
+            why_not(self.session, self.folder, self.found, checking or not known)
+        )
 
     def _show_estimate(self) -> None:
         found, template = self.found, self.session.template

@@ -53,6 +53,8 @@ class TrainChoice:
         Whether copies of the template are trained on.
     initial_labels : str
         "instant", "random", or empty for what the preset says.
+    spacing_mm_yx : pair of float, optional
+        Of the images, (row, column); None for what their files say.
     seed : int
         Of everything random.
     """
@@ -65,6 +67,7 @@ class TrainChoice:
     adapter_channels: int = -1
     template_stage: bool = True
     initial_labels: str = ""
+    spacing_mm_yx: tuple[float, float] | None = None
     seed: int = 0
 
     def models(self, landmarks: int) -> int:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.training.estimate import Estimate
     from napari_oneshot_lmk.widgets.image_check import Checked
+    from napari_oneshot_lmk.widgets.session import Session
 
 TIMES = {
     Time.QUICK: (words_train.QUICK, words_train.QUICK_TIP),
@@ -277,3 +278,16 @@ class TrainForm(QWidget):
         return tuple(
             line.text() for line in (self.failures, self.warnings) if line.text()
         )
+
+
+def why_not(
+    session: Session, folder: Path | None, found: Checked | None, checking: bool
+) -> str:
+    """Say what keeps a training from beginning; empty where nothing does."""
+    if session.template is None:
+        return words.WHY_NO_TEMPLATE
+    if folder is None:
+        return words_train.WHY_NO_IMAGES
+    if checking:
+        return words_train.WHY_CHECKING
+    return "" if found is not None else words_train.WHY_BAD_IMAGES

@@ -12,14 +12,18 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QFormLayout,
+    QLineEdit,
     QSizePolicy,
     QSpinBox,
     QWidget,
 )
 
+from napari_oneshot_lmk.errors import GeometryError
+from napari_oneshot_lmk.geometry import checked_spacing
 from napari_oneshot_lmk.training.preset import PRESETS
 from napari_oneshot_lmk.widgets import words_train as words
-from napari_oneshot_lmk.widgets.parts import Button
+from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
+from napari_oneshot_lmk.widgets.parts import WARN, Button, Line
 from napari_oneshot_lmk.widgets.train_choice import TrainChoice
 
 FROM_FILE = object()
@@ -56,6 +60,10 @@ class MoreSettings(QWidget):
             self.labels.addItem(text, value)
         self.template_stage = QCheckBox(words.TEMPLATE_STAGE)
         self.template_stage.setToolTip(words.TEMPLATE_STAGE_TIP)
+        self.spacing = QLineEdit()
+        self.spacing.setToolTip(words.IMAGE_SPACING_TIP)
+        self.spacing.setPlaceholderText(words.AS_FILES)
+        self.spacing_note = Line("", WARN)
         self.seed = QSpinBox()
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setToolTip(words.SEED_TIP)
@@ -65,6 +73,8 @@ class MoreSettings(QWidget):
         form.addRow(words.ADAPTERS, self.adapters)
         form.addRow(words.LABELS, self.labels)
         form.addRow("", self.template_stage)
+        form.addRow(words.IMAGE_SPACING, self.spacing)
+        form.addRow("", self.spacing_note)
         form.addRow(words.SEED, self.seed)
         form.addRow("", self.defaults)
         self.show_choice(TrainChoice())
@@ -72,6 +82,7 @@ class MoreSettings(QWidget):
             spin.valueChanged.connect(self._on_changed)
         self.labels.currentIndexChanged.connect(self._on_changed)
         self.template_stage.toggled.connect(self._on_changed)
+        self.spacing.editingFinished.connect(self._on_changed)
         self.defaults.clicked.connect(self._on_defaults)
 
     def added_to(self, choice: TrainChoice) -> TrainChoice:
@@ -83,6 +94,7 @@ class MoreSettings(QWidget):
             adapter_channels=self.adapters.value(),
             template_stage=self.template_stage.isChecked(),
             initial_labels=str(self.labels.currentData()),
+            spacing_mm_yx=self._spacing(),
             seed=self.seed.value(),
         )
 
@@ -93,12 +105,24 @@ class MoreSettings(QWidget):
         self.adapters.setValue(choice.adapter_channels)
         self.template_stage.setChecked(choice.template_stage)
         self.labels.setCurrentIndex(self.labels.findData(choice.initial_labels))
+        mm_yx = choice.spacing_mm_yx
+        self.spacing.setText("" if mm_yx is None else spacing_text(mm_yx))
         self.seed.setValue(choice.seed)
 
     def choose_file(self, path: Path) -> None:
         """Take a preset from a file."""
         self._choose(str(path))
         self._on_changed()
+
+    def _spacing(self) -> tuple[float, float] | None:
+        """Return the spacing that was typed; None, and say so, where it is none."""
+        try:
+            spacing = checked_spacing(parse_spacing(self.spacing.text()))
+        except GeometryError as error:
+            self.spacing_note.say(f"{error}.", WARN)
+            return None
+        self.spacing_note.say("")
+        return spacing
 
     def _choose(self, preset: str) -> None:
         """Select a preset by name or path, and offer that path from now on."""

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from napari_oneshot_lmk.errors import GeometryError
+from napari_oneshot_lmk.geometry import checked_spacing
+from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
 from napari_oneshot_lmk.widgets.settings import PLUGIN
 from napari_oneshot_lmk.widgets.train_choice import Method, Time, TrainChoice
 
@@ -45,6 +48,7 @@ def remembered() -> TrainMemory:
             adapter_channels=int(kept.adapter_channels),
             template_stage=bool(kept.template_stage),
             initial_labels=_labels(str(kept.initial_labels)),
+            spacing_mm_yx=_spacing(str(kept.spacing)),
             seed=int(kept.seed),
         ),
         images=str(kept.images).strip(),
@@ -59,6 +63,8 @@ def remember(memory: TrainMemory) -> None:
         return
     values = asdict(memory.choice)
     values |= {"images": memory.images, "preview": memory.preview}
+    mm_yx = values.pop("spacing_mm_yx")
+    values["spacing"] = "" if mm_yx is None else spacing_text(mm_yx)
     values["initial_labels"] = memory.choice.initial_labels or AS_PRESET
     for name, value in values.items():
         plain = str(value) if isinstance(value, Method | Time) else value
@@ -82,6 +88,14 @@ def training_folder() -> Path:
 
 def _labels(kept: str) -> str:
     return "" if kept == AS_PRESET else kept
+
+
+def _spacing(kept: str) -> tuple[float, float] | None:
+    try:
+        return checked_spacing(parse_spacing(kept))
+    except GeometryError:
+        # Typed on the settings page, which checks no text.
+        return None
 
 
 def _section() -> Any | None:

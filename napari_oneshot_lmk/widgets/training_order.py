@@ -170,6 +170,8 @@ def place_order(
     arguments += ["--preset", str(folder / PRESET_FILE)]
     if not choice.template_stage:
         arguments.append("--no-template-stage")
+    if choice.spacing_mm_yx is not None:
+        arguments += ["--spacing", "{}x{}".format(*choice.spacing_mm_yx)]
     if preferences.encoder_weights is not None:
         arguments += ["--encoder-weights", str(preferences.encoder_weights)]
     arguments += ["--device", preferences.device, "--seed", str(choice.seed)]

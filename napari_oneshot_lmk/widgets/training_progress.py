@@ -43,6 +43,17 @@ class LossTrace:
             self._each *= 2
 
     @property
+    def end(self) -> float:
+        """Epoch of the last step; 0 before the first."""
+        last = self._open or self._points
+        return last[-1][0] if last else 0.0
+
+    def go_back_to(self, epoch: float) -> None:
+        """Forget all steps from an epoch on."""
+        self._points = [point for point in self._points if point[0] < epoch]
+        self._open = [point for point in self._open if point[0] < epoch]
+
+    @property
     def points(self) -> tuple[tuple[float, float], ...]:
         """(epoch, loss) in order, at most twice `KEPT_POINTS`."""
         return tuple(self._points)
@@ -77,14 +88,20 @@ class TrainingProgress:
             self._turn_to(event.model)
             self.preparing = None
             self.step = event
-            self.trace.add(event.epoch - 1 + event.step / event.steps, event.loss)
+            at = event.epoch - 1 + event.step / event.steps
+            if at <= self.trace.end:
+                # Resumed: the steps after the last checkpoint are done again.
+                self.trace.go_back_to(at)
+            self.trace.add(at, event.loss)
         elif isinstance(event, EpochEnded):
             self._turn_to(event.model)
             self.epoch = event
             if event.best:
                 self.best_epoch = event.epoch
             for stage, loss in event.losses.items():
-                self.stages.setdefault(stage, []).append((float(event.epoch), loss))
+                earlier = self.stages.get(stage, [])
+                kept = [point for point in earlier if point[0] < event.epoch]
+                self.stages[stage] = [*kept, (float(event.epoch), loss)]
         elif isinstance(event, Preparing):
             self.preparing = event
         elif isinstance(event, Noted):

@@ -68,6 +68,12 @@ LABELS_TIP = "Where training believes the landmarks before it has learned anythi
 LABELS_PRESET = "as the preset says"
 LABELS_INSTANT = "instant detection"
 LABELS_RANDOM = "random"
+IMAGE_SPACING = "Image spacing"
+IMAGE_SPACING_TIP = (
+    "Millimetres per pixel of all images in the folder, for example 0.1 or "
+    "0.10 x 0.12 (rows x columns). Empty: what their files say."
+)
+AS_FILES = "as the files say"
 SEED = "Seed"
 SEED_TIP = "The same seed and settings give the same model on the same computer."
 DEFAULTS = "Back to defaults"

@@ -1,0 +1,192 @@
+"""What the tab "Train" computes without a window: times, curves, choices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from training_scene import SPEED, template
+
+from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.training.events import (
+    EpochEnded,
+    Failed,
+    Finished,
+    Noted,
+    Preparing,
+    Stepped,
+)
+from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.widgets.loss_curve import epoch_ticks, loss_range
+from napari_oneshot_lmk.widgets.settings import Preferences
+from napari_oneshot_lmk.widgets.train_choice import Method, Time, TrainChoice, guessed
+from napari_oneshot_lmk.widgets.training_order import (
+    TrainingOrder,
+    orders_in,
+    place_order,
+)
+from napari_oneshot_lmk.widgets.training_progress import (
+    KEPT_POINTS,
+    LossTrace,
+    TrainingProgress,
+)
+from napari_oneshot_lmk.widgets.words_train import duration, room
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.2, "1 s"),
+        (89, "89 s"),
+        (100, "2 min"),
+        (25 * 60, "25 min"),
+        (5400, "1 h 30 min"),
+        (7190, "2 h"),
+        (12 * 3600, "12 h"),
+        (5 * 86400, "5 days"),
+    ],
+)
+def test_times_are_said_as_people_say_them(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_room_is_said_in_mega_and_gigabytes() -> None:
+    assert room(3e8) == "300 MB"
+    assert room(1.25e9) == "1.2 GB"
+
+
+def test_a_million_losses_take_little_room_and_keep_their_course() -> None:
+    trace = LossTrace()
+    steps = 200_000
+    for step in range(1, steps + 1):
+        trace.add(step / steps, 1 - step / steps)
+    points = trace.points
+    assert KEPT_POINTS <= len(points) <= 2 * KEPT_POINTS
+    assert [epoch for epoch, _ in points] == sorted(epoch for epoch, _ in points)
+    # Each point is the mean of the steps before it.
+    assert all(loss == pytest.approx(1 - epoch, abs=2e-3) for epoch, loss in points)
+    assert points[-1][0] == pytest.approx(1.0, abs=2e-3)
+
+
+def stepped(model: str, epoch: int, step: int) -> Stepped:
+    return Stepped(model, epoch, 2, step, 5, 1.0, 10.0)
+
+
+def test_progress_counts_epochs_and_models() -> None:
+    progress = TrainingProgress(models=2)
+    progress.take(Preparing("images", 1, 3))
+    assert progress.fraction == 0.0
+    progress.take(stepped("a", 1, 5))
+    assert progress.preparing is None
+    assert progress.fraction == pytest.approx(1 / 4)
+    progress.take(EpochEnded("a", 1, 2, {"template": 2.0}, 3.0, "mm", None, True, 9.0))
+    assert progress.best_epoch == 1
+    progress.take(stepped("a", 2, 5))
+    assert progress.fraction == pytest.approx(1 / 2)
+    progress.take(stepped("b", 1, 5))
+    assert progress.fraction == pytest.approx(3 / 4)
+    # Each model has a curve of its own.
+    assert progress.best_epoch == 0
+    assert len(progress.trace.points) == 1
+    assert progress.stages == {}
+    progress.take(stepped("b", 2, 5))
+    assert progress.fraction == 1.0
+
+
+def test_a_resumed_run_tells_its_steps_again() -> None:
+    progress = TrainingProgress()
+    for step in (1, 2, 3, 2, 3):
+        progress.take(stepped("", 1, step))
+    epochs = [epoch for epoch, _ in progress.trace.points]
+    assert epochs == sorted(set(epochs))
+
+
+def test_progress_remembers_what_was_said_once() -> None:
+    progress = TrainingProgress()
+    for _ in range(2):
+        progress.take(Noted("the batch was halved", serious=True))
+    assert len(progress.notes) == 1
+    assert not progress.ended
+    progress.take(Failed("no", ""))
+    assert progress.ended
+    progress.take(Finished("model", 1, False, 2.0))
+    assert progress.finished is not None
+
+
+def test_one_wild_first_step_does_not_flatten_the_curve() -> None:
+    losses = [1000.0, *(2 - i / 100 for i in range(100))]
+    low, high = loss_range(losses)
+    assert low < 1.01
+    assert 2.0 <= high < 3.0
+    low, high = loss_range([1.0])
+    assert low < 1.0 < high
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 9, 60, 300, 12345])
+def test_ticks_are_few_and_end_with_the_last_epoch(epochs: int) -> None:
+    ticks = epoch_ticks(epochs)
+    assert ticks[0] == 0
+    assert ticks[-1] == epochs
+    assert len(ticks) <= 8
+    assert list(ticks) == sorted(set(ticks))
+
+
+def test_time_and_computer_choose_the_preset() -> None:
+    laptop, gpu = Preset.load("laptop"), Preset.load("gpu")
+    assert TrainChoice().resolved(on_gpu=False) == laptop
+    assert TrainChoice().resolved(on_gpu=True) == gpu
+    thorough = TrainChoice(time=Time.THOROUGH).resolved(on_gpu=False)
+    assert thorough == laptop.changed({"training.epochs": 3 * laptop.training.epochs})
+    quick = TrainChoice(time=Time.QUICK).resolved(on_gpu=False)
+    assert quick.training.epochs < laptop.training.epochs
+    # A preset that was chosen is taken as it is, but for what was set beside it.
+    chosen = TrainChoice(preset="paper", time=Time.QUICK).resolved(on_gpu=False)
+    assert chosen == Preset.load("paper")
+    changed = TrainChoice(preset="paper", epochs=2, adapter_channels=4)
+    assert changed.resolved(False).training.epochs == 2
+    assert changed.resolved(False).network.adapter_channels == 4
+
+
+def test_a_longer_training_is_estimated_to_take_longer() -> None:
+    def seconds(**values: object) -> float:
+        return guessed(TrainChoice(**values), SPEED, 150, 19).seconds  # type: ignore[arg-type]
+
+    normal = seconds()
+    assert seconds(time=Time.QUICK) < normal < seconds(time=Time.THOROUGH)
+    one = seconds(method=Method.SINGLE, landmark="menton")
+    each = seconds(method=Method.SINGLE)
+    assert one < normal < each
+    assert seconds(template_stage=False) < normal
+
+
+def test_an_order_is_read_back_as_it_was_placed(tmp_path: Path) -> None:
+    choice = TrainChoice(template_stage=False, seed=3, spacing_mm_yx=(0.1, 0.2))
+    wanted = Preferences(device="cpu", encoder_weights=Path("weights.safetensors"))
+    base = tmp_path / "trainings"
+    order = place_order(base, template(), [tmp_path], choice, wanted, False)
+    assert TrainingOrder.load(order.folder) == order
+    assert "--no-template-stage" in order.arguments
+    for option, value in (
+        ("--seed", "3"),
+        ("--spacing", "0.1x0.2"),
+        ("--device", "cpu"),
+        ("--encoder-weights", "weights.safetensors"),
+    ):
+        assert order.arguments[order.arguments.index(option) + 1] == value
+    second = place_order(base, template(), [tmp_path], choice, wanted, False)
+    assert second.folder != order.folder
+    assert {o.folder for o in orders_in(base)} == {order.folder, second.folder}
+    # Whatever else lies there is left alone.
+    (base / "something").mkdir()
+    (second.folder / "order.json").write_text("{")
+    assert list(orders_in(base)) == [order]
+
+
+def test_an_order_that_cannot_be_written_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Exception, match="trainings cannot be kept here"):
+        place_order(
+            tmp_path / "file", template(), [], TrainChoice(), Preferences(), False
+        )
+    with pytest.raises(UsageError, match="neither a preset nor"):
+        TrainChoice(preset="nonsense").resolved(False)
