@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import plain_loop
@@ -24,8 +26,10 @@ from cli_scene import (
     scene,
     view,
 )
+from rich.console import Console
 from typer.testing import Result
 
+from napari_oneshot_lmk.cli import console, training_bar
 from napari_oneshot_lmk.cli import train as command
 from napari_oneshot_lmk.detection.model import ModelCard, Part, TrainedModel
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
@@ -34,7 +38,15 @@ from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.network.layout import NetworkLayout
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.event_log import read_events
-from napari_oneshot_lmk.training.events import Failed, Finished, Previewed, Stepped
+from napari_oneshot_lmk.training.events import (
+    Event,
+    Failed,
+    Finished,
+    Noted,
+    Preparing,
+    Previewed,
+    Stepped,
+)
 from napari_oneshot_lmk.training.run import RunFolder
 
 PRESET = """
@@ -193,6 +205,33 @@ def test_preset_goes_by_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         expected = command._preset(epochs, "auto", None, None)
         assert command._preset(None, "auto", None, None) == expected
+
+
+@pytest.mark.parametrize(
+    ("event", "shows"),
+    [
+        (Preparing("files", 2, 4), r"Reading images 2/4 .* 50 %"),
+        (Stepped("", 2, 4, 1, 2, 1.23456), r"Epoch 2 of 4, loss 1\.235 .* 38 %"),
+        (
+            Stepped("tip", 1, 2, 2, 2, 1.0, 3700.0),
+            r"tip, epoch 1 .* 75 % .*1:01:40 left",
+        ),
+        (Noted("[a] note"), r"\[a\] note\n"),
+    ],
+)
+def test_bar_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, event: Event, shows: str
+) -> None:
+    screen = StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=120, color_system=None)
+    for module in (console, training_bar):
+        monkeypatch.setattr(module, "messages", terminal)
+    models = ("apex", "tip") if isinstance(event, Stepped) and event.model else ("",)
+    with training_bar.training_bar(models) as (show, fetch):
+        fetch(10, 20)
+        show(event)
+    last = screen.getvalue().rsplit("\r", 1)[-1]
+    assert re.search(shows, screen.getvalue() if isinstance(event, Noted) else last)
 
 
 # -- Ctrl-C -----------------------------------------------------------------------

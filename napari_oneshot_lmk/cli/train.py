@@ -20,7 +20,6 @@ from napari_oneshot_lmk.cli.options import (
     Weights,
     spacing_from,
 )
-from napari_oneshot_lmk.cli.progress import download_bar
 from napari_oneshot_lmk.cli.training_bar import clock, training_bar
 
 if TYPE_CHECKING:
@@ -153,13 +152,10 @@ def _followed(job: Job, interrupts: Interrupts) -> list[Event]:
     from napari_oneshot_lmk.training.events import Previewed, Stepped
     from napari_oneshot_lmk.training.job import train
 
-    models = len(job.settings.landmarks) if job.method == "single" else 1
+    models = job.settings.landmarks if job.method == "single" else ("",)
     kept: list[Event] = []
     told = False
-    with (
-        download_bar("Fetching the encoder's weights") as fetching,
-        training_bar(models) as show,
-    ):
+    with training_bar(models) as (show, fetching):
         for event in train(job, lambda: interrupts.asked, fetching):
             interrupts.worth_ending = True
             if interrupts.asked and not told:

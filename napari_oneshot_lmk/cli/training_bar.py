@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from napari_oneshot_lmk.cli.console import messages, say, warn
+from napari_oneshot_lmk.cli.progress import Advance, download_bar
 from napari_oneshot_lmk.training.events import EpochEnded, Noted, Preparing, Stepped
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.training.events import Event
 
+FETCHING = "Fetching the encoder's weights"
 PREPARING = {
     "files": "Reading images",
     "images": "Preparing images",
@@ -23,21 +25,26 @@ PREPARING = {
 
 
 @contextmanager
-def training_bar(models: int) -> Iterator[Callable[[Event], None]]:
+def training_bar(
+    models: Sequence[str],
+) -> Iterator[tuple[Callable[[Event], None], Advance]]:
     """Show the events of a training on stderr.
 
     Parameters
     ----------
-    models : int
-        How many networks are trained, one after the other.
+    models : sequence of str
+        Names of the networks that are trained, in their order; see `Stepped`.
 
     Yields
     ------
     callable
         To be called with each event.
+    callable
+        To be called with bytes done and in all while weights are fetched.
     """
     if not messages.is_terminal:
-        yield _tell
+        with download_bar(FETCHING) as lines:
+            yield _tell, lines
         return
     progress = Progress(
         TextColumn("{task.description}"),
@@ -48,7 +55,6 @@ def training_bar(models: int) -> Iterator[Callable[[Event], None]]:
         console=messages,
     )
     task = progress.add_task("Starting", total=None, left="")
-    seen: list[str] = []
 
     def show(event: Event) -> None:
         if isinstance(event, Preparing):
@@ -60,21 +66,23 @@ def training_bar(models: int) -> Iterator[Callable[[Event], None]]:
                 total=event.total or None,
             )
         elif isinstance(event, Stepped):
-            if event.model not in seen:
-                seen.append(event.model)
-            before = (len(seen) - 1) * event.epochs + event.epoch - 1
+            before = models.index(event.model) * event.epochs + event.epoch - 1
             progress.update(
                 task,
                 description=f"{escape(_epoch(event))}, loss {event.loss:.3f}",
                 completed=before + event.step / event.steps,
-                total=models * event.epochs,
+                total=len(models) * event.epochs,
                 left="" if event.seconds_left is None else f"{_left(event)} left",
             )
         else:
             _tell(event)
 
+    # In the same bar: a terminal shows one at a time.
+    def fetch(done: int, total: int) -> None:
+        progress.update(task, description=FETCHING, completed=done, total=total or None)
+
     with progress:
-        yield show
+        yield show, fetch
 
 
 def _tell(event: Event) -> None:

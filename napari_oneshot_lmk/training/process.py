@@ -118,13 +118,18 @@ class TrainingProcess:
         A run that was interrupted tells its whole story, but the ends of earlier
         attempts are left out.
         """
-        found, self._read = read_some(self._run.events_path, self._read, limit)
-        return [
-            event
-            for offset, event in found
-            if offset >= self._worker.log_bytes
-            or not isinstance(event, Failed | Finished)
-        ]
+        while True:
+            before = self._read
+            found, self._read = read_some(self._run.events_path, before, limit)
+            kept = [
+                event
+                for offset, event in found
+                if offset >= self._worker.log_bytes
+                or not isinstance(event, Failed | Finished)
+            ]
+            # An empty list means that there is nothing new.
+            if kept or self._read == before:
+                return kept
 
     def stop(self) -> None:
         """Ask it to end with the best model so far."""
