@@ -165,6 +165,22 @@ def test_maps_kept_in_half_precision_are_read():
         torch.testing.assert_close(one[:, 0], other, rtol=1e-4, atol=1e-4)
 
 
+def test_networks_work_under_autocast():
+    """In bfloat16 the embeddings point the same way, and gradients arrive."""
+    network = random_network().float().train()
+    maps = [one_map.float() for one_map in random_maps(64, 64)]
+    points = torch.full((2, 3, 2), 20.0)
+    with torch.no_grad():
+        expected = copy.deepcopy(network).near(maps, LANDMARKS, points, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = network.near(maps, LANDMARKS, points, 5)
+    sum(window.embeddings.float().sum() for window in found).backward()
+    for one, other in zip(found, expected, strict=True):
+        a, b = one.embeddings.detach().float(), other.embeddings
+        assert torch.cosine_similarity(a, b, dim=2).mean() > 0.95
+    assert all(g.isfinite().all() for g in gradients(network).values())
+
+
 def test_without_adapters_the_shared_maps_are_computed_once(monkeypatch):
     network = random_network("batch", 0)
     sizes = []

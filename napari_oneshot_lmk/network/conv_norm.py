@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from napari_oneshot_lmk.network.landmark_axis import Parts, convolved, convolved_each
@@ -117,7 +118,8 @@ class Block(nn.Module):
         """Pass (B, C, h, w) maps of one landmark."""
 
         def layers(name: str, maps: Tensor | Parts, *, padded: bool = True) -> Tensor:
-            made: Tensor = self.layer(name)(maps, landmark)
+            joined = maps if isinstance(maps, Tensor) else torch.cat(list(maps), dim=1)
+            made: Tensor = self.layer(name)(joined, landmark)
             return made
 
         return self.flow(layers, maps)

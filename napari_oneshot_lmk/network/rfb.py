@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -82,7 +81,7 @@ class RFB(Block):
             for step in ("row", "column", "dilated"):
                 branch = layers(f"{step}{reach}", branch)
             branches.append(branch)
-        joined = layers("join", torch.cat(branches, dim=-3))
+        joined = layers("join", branches)
         return F.relu(joined + layers("shortcut", maps))
 
 
@@ -97,6 +96,6 @@ def _flow_in_region(layers: Layers, maps: Tensor | Parts, region: Region) -> Ten
         branch = around.grown(reach).cut(branch)
         branches.append(layers(f"dilated{reach}", branch, padded=False))
     # To the last convolution, cells beyond the map's border are padding.
-    whole = torch.cat(branches, dim=-3)
-    joined = layers("join", whole * around.inside(whole), padded=False)
+    inside = around.inside(branches[0])
+    joined = layers("join", [inside * branch for branch in branches], padded=False)
     return F.relu(joined + layers("shortcut", [region.cut(part) for part in given]))
