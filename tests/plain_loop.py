@@ -33,23 +33,10 @@ from napari_oneshot_lmk.training.events import (
     Previewed,
     Stepped,
 )
+from napari_oneshot_lmk.training.task import TrainingTask
 
 STEPS = 4
 LOOP = "napari_oneshot_lmk.training.loop"
-
-
-@dataclass(frozen=True)
-class TrainingTask:
-    template: Any
-    images: Any
-    preset: Any
-    method: str
-    landmarks: tuple[str, ...]
-    template_stage: bool
-    encoder: Any
-    seed: int
-    features_folder: Path
-    preview_images: Callable[[], list[Path]]
 
 
 @dataclass(frozen=True)
@@ -121,6 +108,5 @@ def fit(
 def install(pause_s: float = 0.0) -> None:
     """Put it in the place of the real one."""
     module = ModuleType(LOOP)
-    module.TrainingTask = TrainingTask  # type: ignore[attr-defined]
     module.fit = lambda *given: fit(*given, pause_s)  # type: ignore[attr-defined]
     sys.modules[LOOP] = module

@@ -89,7 +89,8 @@ class Job:
         UsageError
             If there is no such method, or the template does not place a landmark.
         """
-        if self.method not in METHODS:
+        methods = [method for method in METHODS if method == self.method]
+        if not methods:
             raise UsageError(
                 f"there is no method {self.method!r}",
                 remedy=f"use {', '.join(METHODS)}",
@@ -103,7 +104,7 @@ class Job:
                 remedy=f"it places {', '.join(placed)}",
             )
         return RunSettings(
-            method=self.method,
+            method=methods[0],
             landmarks=tuple(
                 name for name in placed if not self.landmarks or name in self.landmarks
             ),
@@ -206,8 +207,9 @@ def _events(
     """Prepare what the loop needs, then loop."""
     # Slow to import; the window and --help do without.
     from napari_oneshot_lmk.encoders.choice import instant_encoder
-    from napari_oneshot_lmk.training.loop import TrainingTask, fit
+    from napari_oneshot_lmk.training.loop import fit
     from napari_oneshot_lmk.training.run_images import inspected
+    from napari_oneshot_lmk.training.task import TrainingTask
 
     encoder = job.encoder or instant_encoder(
         job.encoder_weights, job.device, progress=fetching

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, cast
 
 from napari_oneshot_lmk.training.preset import Preset
 
-METHODS = ("fused", "single", "joint")
+Method = Literal["fused", "single", "joint"]
+METHODS: tuple[Method, ...] = ("fused", "single", "joint")
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class RunSettings:
 
     Parameters
     ----------
-    method : str
+    method : {"joint", "single", "fused"}
         ``"joint"`` (one self-supervised network), ``"single"`` (a network for
         each landmark) or ``"fused"`` (one network with adapters).
     landmarks : tuple of str
@@ -34,7 +35,7 @@ class RunSettings:
         All numbers.
     """
 
-    method: str
+    method: Method
     landmarks: tuple[str, ...]
     template_stage: bool
     seed: int
@@ -58,7 +59,7 @@ class RunSettings:
         """Read what `to_json` returned."""
         spacing = content["spacing_mm_yx"]
         return cls(
-            method=str(content["method"]),
+            method=cast(Method, content["method"]),
             landmarks=tuple(str(name) for name in content["landmarks"]),
             template_stage=bool(content["template_stage"]),
             seed=int(content["seed"]),
