@@ -9,6 +9,7 @@ import numpy as np
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance
 from napari_oneshot_lmk.widgets import looks, words_train
+from napari_oneshot_lmk.widgets.colours import landmark_colours
 from napari_oneshot_lmk.widgets.layers import transform_of
 from napari_oneshot_lmk.widgets.points import METADATA, label_table, to_metadata
 from napari_oneshot_lmk.widgets.settings import preferences
@@ -18,10 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_oneshot_lmk.widgets.layers import ImageTarget, Key
-
-COLOUR = "#4fe0d0"
-"""No score has it, and no landmark: nobody takes it for a result."""
+    from napari_oneshot_lmk.widgets.colours import landmark_colours
+from napari_oneshot_lmk.widgets.layers import ImageTarget, Key
 
 
 class PreviewLayers:
@@ -63,43 +62,35 @@ class PreviewLayers:
             layer.editable = False
             return
         self.remove(target.key)
-        size = looks.point_size(target.shape_yx, preferences().point_size_percent)
-        features = label_table(names, names)
-        features["number"] = np.arange(1, len(names) + 1)
-        crowded = len(names) > looks.NAMES_UP_TO
-        text = {**looks.TEXT, "color": COLOUR}
-        if crowded:
-            text["string"] = " {number}"
         selection = self._viewer.layers.selection
         selected, active = set(selection), selection.active
         # Nobody is told: the docks would turn to the image of the selected layer.
         with selection.events.active.blocker():
-            layer = self._add(data, target, features, size, text, points_yx)
+            self._layers[target.key] = self._add(target, data, points_yx)
             self._viewer.layers.selection = selected
             self._viewer.layers.selection.active = active
-        self._layers[target.key] = layer
 
     def _add(
         self,
-        data: NDArray[np.float64],
         target: ImageTarget,
-        features: Any,
-        size: float,
-        text: dict[str, Any],
+        data: NDArray[np.float64],
         points_yx: Mapping[str, tuple[float, float]],
     ) -> Any:
+        names = list(points_yx)
+        colours = landmark_colours(names)
+        percent = preferences().point_size_percent
+        # Without names: the first letters that a window draws hold it up, and taking
+        # away the only layer with text can end a process on a software renderer.
         layer = self._viewer.add_points(
             data,
             name=words_train.PREVIEW_LAYER.format(image=target.image_name),
             ndim=target.layer.ndim,
-            features=features,
+            features=label_table(names, names),
             face_color="transparent",
-            border_color=COLOUR,
-            border_width=0.2,
+            border_color=np.array([colours[name] for name in names]),
+            border_width=0.25,
             symbol="ring",
-            size=size,
-            text=text,
-            opacity=0.9,
+            size=1.5 * looks.point_size(target.shape_yx, percent),
             metadata={METADATA: to_metadata(_landmarks(target, points_yx))},
             visible=target.layer.visible,
             **transform_of(target.layer),
