@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import torch.utils.tensorboard  # once, instead of in each child
 
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.imaging.sources import find_images

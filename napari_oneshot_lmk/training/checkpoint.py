@@ -112,6 +112,45 @@ class Checkpoint:
             ) from error
 
 
+def save_part(path: Path, tensors: Mapping[str, Tensor], epoch: int) -> None:
+    """Write a network that is done.
+
+    Parameters
+    ----------
+    path : Path
+        A safetensors file; replaced where it exists.
+    tensors : mapping
+        Its parameters.
+    epoch : int
+        The epoch that was kept; stands in the file for its readers.
+
+    Raises
+    ------
+    OutputError
+        If there is no room, or the place cannot be written to.
+    """
+    with written(path, overwrite=True) as partial:
+        save_file(_unshared(tensors), partial, {"epoch": str(epoch)})
+
+
+def load_part(path: Path) -> dict[str, Tensor]:
+    """Read what `save_part` wrote, to the CPU.
+
+    Raises
+    ------
+    ModelError
+        If it is missing or damaged.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"a network that was done is missing or damaged ({error})",
+            file=path,
+            remedy="start the training anew with --overwrite",
+        ) from error
+
+
 def packed(value: Any, name: str = "value") -> tuple[dict[str, Tensor], Any]:
     """Take nested values apart into tensors and what JSON holds.
 

@@ -24,6 +24,8 @@ from napari_oneshot_lmk.training.run_settings import METHODS, RunSettings
 from napari_oneshot_lmk.training.run_start import taken_up
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.training.checkpoint import Checkpoint
@@ -190,6 +192,18 @@ class RunCheckpoints:
     def save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint in place of the one before."""
         checkpoint.save(self._run.checkpoint_path)
+
+    def save_part(self, index: int, state: dict[str, Tensor], epoch: int) -> None:
+        """Keep the network of a landmark that is done."""
+        from napari_oneshot_lmk.training.checkpoint import save_part
+
+        save_part(self._run.part_path(index), state, epoch)
+
+    def load_part(self, index: int) -> dict[str, Tensor]:
+        """Return the network of a landmark that was done before."""
+        from napari_oneshot_lmk.training.checkpoint import load_part
+
+        return load_part(self._run.part_path(index))
 
     def save_model(self, model: TrainedModel) -> None:
         """Keep a model in place of the one before."""

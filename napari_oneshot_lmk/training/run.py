@@ -9,6 +9,7 @@
     RUN/events.jsonl  what happened, line by line
     RUN/tensorboard/  the same as curves
     RUN/checkpoint/   from which a run that was killed goes on
+    RUN/parts/        networks of single landmarks that are done, until all are
     RUN/model/        what detection loads; there once a training has succeeded
 
 Nothing here imports torch: a window reads it while a training runs.
@@ -59,12 +60,17 @@ class RunFolder:
         self.events_path = self.path / "events.jsonl"
         self.tensorboard_path = self.path / "tensorboard"
         self.checkpoint_path = self.path / "checkpoint"
+        self.parts_path = self.path / "parts"
         self.features_path = self.path / "features"
         self.model_path = self.path / "model"
         self.lock_path = self.path / "run.lock"
         self.stop_path = self.path / "stop"
         self.preview_path = self.path / "preview.txt"
         self.output_path = self.path / "process.log"
+
+    def part_path(self, index: int) -> Path:
+        """Where the network of one landmark is kept once it is done."""
+        return self.parts_path / f"{index:03d}.safetensors"
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -155,7 +161,7 @@ class RunFolder:
     def finish(self, end: Finished) -> None:
         """Remember that the training has succeeded; drop what only a run needs."""
         self.note(finished=asdict(end))
-        for path in (self.checkpoint_path, self.features_path):
+        for path in (self.checkpoint_path, self.parts_path, self.features_path):
             shutil.rmtree(path, ignore_errors=True)
 
     # -- wishes while it runs --------------------------------------------------------

@@ -138,7 +138,7 @@ def _prepare(
 def _begin(run: RunFolder, settings: RunSettings, template: Template) -> None:
     """Write a new run; ``run.json`` comes last and makes it one."""
     for folder in (
-        *(run.checkpoint_path, run.features_path),
+        *(run.checkpoint_path, run.parts_path, run.features_path),
         *(run.tensorboard_path, run.template_path),
     ):
         if folder.exists():
@@ -163,7 +163,7 @@ def _begin(run: RunFolder, settings: RunSettings, template: Template) -> None:
 def _clear_up(run: RunFolder, me: Worker) -> None:
     """Remove what a process that was killed has left behind."""
     run.mend_model()
-    for folder in (run.path, run.checkpoint_path):
+    for folder in (run.path, run.checkpoint_path, run.parts_path):
         for entry in folder.iterdir() if folder.is_dir() else ():
             if not _UNFINISHED.fullmatch(entry.name):
                 continue
