@@ -77,7 +77,7 @@ class Detector:
         self._descriptors = described(
             encoder(prepared(template.image, encoder.device)), torch.from_numpy(points)
         )
-        self._shape = ShapeStep(
+        self.shape = ShapeStep(
             points, _pixel_size(geometry), geometry.network_shape_yx, variation
         )
         self._query: _Query | None = None
@@ -168,14 +168,14 @@ class Detector:
         stride = min(level.stride for level in query.pyramid.levels)
         with torch.inference_mode():
             maps = self.log_maps(query.pyramid)
-            found, expectation, posterior = self._shape.settle(maps, stride)
+            found, expectation, posterior = self.shape.settle(maps, stride)
             trust = scores(
                 posterior,
                 found,
                 expectation,
-                self._shape.pixel_size_yx,
+                self.shape.pixel_size_yx,
                 stride,
-                self._shape.size,
+                self.shape.size,
             )
         points = query.geometry.points_from_network(found)
         expected = query.geometry.points_from_network(expectation.points_yx)

@@ -49,7 +49,10 @@ class Training(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """What a model is, apart from its numbers."""
+    """What a model is, apart from its numbers.
+
+    ``instant_share`` and ``search_cells`` are those of `DetectionSettings`.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -59,6 +62,7 @@ class ModelCard(BaseModel):
     anchor: Literal["patch", "template"] = "template"
     patch_px: int = 192
     instant_share: float = Field(default=0.0, ge=0)
+    search_cells: int = Field(default=0, ge=0)
     training: Training = Training()
 
 

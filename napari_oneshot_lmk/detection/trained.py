@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from napari_oneshot_lmk.detection.anchors import (
+    STRIDES,
     network_log_maps,
     patch_anchors,
     template_anchors,
 )
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
+from napari_oneshot_lmk.detection.search import searched_log_maps
 from napari_oneshot_lmk.encoders.encoder import Encoder, FeaturePyramid
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.imaging.preparation import prepared
@@ -123,26 +125,36 @@ class TrainedDetector(Detector):
         That of the trained network, plus a share of what detection without
         training sees: the two err in different places.
         """
-        share = self.model.card.instant_share
+        card = self.model.card
         rows = [row for anchored in self._parts for row in anchored.rows]
         complete = len(rows) == len(self._names)
-        base = None if complete and not share else super().log_maps(pyramid)
-        found: list[Tensor] = []
-        for anchored in self._parts:
-            found.append(
-                network_log_maps(
-                    anchored.part.network,
-                    pyramid.after_pooling.maps,
-                    anchored.adapters,
-                    anchored.anchors,
-                )
-            )
-        trained = torch.cat(found)
-        if base is None:
-            return trained[np.argsort(rows)]
+        if complete and not card.instant_share and not card.search_cells:
+            return torch.cat([self._seen(part, pyramid) for part in self._parts])[
+                np.argsort(rows)
+            ]
+        base = super().log_maps(pyramid)
+        places = self._places(base) if card.search_cells else None
         mixed = base.clone()
-        mixed[rows] = trained + share * base[rows]
+        for part in self._parts:
+            trained = self._seen(part, pyramid, places)
+            mixed[part.rows] = trained + card.instant_share * base[part.rows]
         return mixed
+
+    def _places(self, log_maps: Tensor) -> Tensor:
+        """Where detection without training sees the landmarks, (N, 2)."""
+        found, _, _ = self.shape.settle(log_maps, STRIDES[0])
+        return torch.from_numpy(found).to(log_maps.device)
+
+    def _seen(
+        self, part: _Anchored, pyramid: FeaturePyramid, places: Tensor | None = None
+    ) -> Tensor:
+        """Log-similarity that one network sees for its landmarks."""
+        maps = [level.float() for level in pyramid.after_pooling.maps]
+        known = (part.part.network, maps, part.adapters, part.anchors)
+        if places is None:
+            return network_log_maps(*known)
+        cells = self.model.card.search_cells
+        return searched_log_maps(*known, places[part.rows], cells)
 
     def _anchored(self, part: Part) -> _Anchored | None:
         rows = [i for i, name in enumerate(self._names) if name in part.landmarks]

@@ -160,7 +160,9 @@ def own_cosine_maps(embeddings: Tensor, vectors: Tensor) -> Tensor:
     """
     maps = embeddings.float()
     length = torch.linalg.vector_norm(maps, dim=1).clamp_min(1e-6)
-    return torch.einsum("nchw,nc->nhw", maps, vectors.float()) / length
+    product: Tensor = torch.einsum("nchw,nc->nhw", maps, vectors.float())
+    cosine: Tensor = product / length
+    return cosine
 
 
 def summed_logs(cosines: Sequence[Tensor], strides: Sequence[int]) -> Tensor:

@@ -245,14 +245,15 @@ class FeatureStore:
                 raise
             half = len(images) // 2
         else:
-            self._keep(contents, maps)
+            self.keep(contents, maps)
             return
         # Here, where the error no longer holds on to the maps of its attempt.
         torch.cuda.empty_cache()
         self._encode_and_keep(contents[:half], images[:half])
         self._encode_and_keep(contents[half:], images[half:])
 
-    def _keep(self, contents: Sequence[str], maps: Maps) -> None:
+    def keep(self, contents: Sequence[str], maps: Maps) -> None:
+        """Keep maps that were computed elsewhere, by the same encoder."""
         # Half precision ends at 65504, and infinity would spoil a cosine.
         halves = [
             one.permute(0, 2, 3, 1).clamp(-LARGEST_HALF, LARGEST_HALF).half().flatten(1)

@@ -106,7 +106,8 @@ def _cosines(anchors: Tensor, embeddings: Tensor) -> Tensor:
     """Cosine (B, K, h, w) of each cell with its landmark's anchor."""
     product = torch.einsum("bke,bkehw->bkhw", F.normalize(anchors, dim=-1), embeddings)
     length = torch.linalg.vector_norm(embeddings, dim=2).clamp_min(SHORTEST)
-    return product / length
+    cosine: Tensor = product / length
+    return cosine
 
 
 def _squared_distances(

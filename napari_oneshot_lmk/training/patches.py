@@ -27,6 +27,17 @@ class Patches(NamedTuple):
     """(B, 2) float32, pixels of the patch; always inside."""
     corners_yx: Tensor
     """(B, 2) int64: the image's pixel that was the patch's first, before turning."""
+    angles: Tensor
+    """(B,) float32, radians: how far the patch was turned about its middle."""
+
+    def tracked(self, points_yx: Tensor) -> Tensor:
+        """Map other points of the images, (B, M, 2) network pixels, to the patch."""
+        middle = (self.images.shape[-1] - 1) / 2
+        offsets = points_yx - self.corners_yx[:, None] - middle
+        turned = _turned(
+            offsets.flatten(0, 1), self.angles.repeat_interleave(points_yx.shape[1])
+        )
+        return turned.view_as(points_yx) + middle
 
 
 def cut_patches(
@@ -88,6 +99,7 @@ def cut_patches(
         rotated(pixels, angles.to(pixels.device)),
         turned.to(pixels.device),
         corners.to(pixels.device),
+        angles.to(pixels.device),
     )
 
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError, model_validator
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.training.settings import (
+    DetectionSettings,
     LabelSettings,
     LossSettings,
     NetworkSettings,
@@ -38,6 +39,7 @@ class Preset(Section):
     patch: PatchSettings = PatchSettings()
     loss: LossSettings = LossSettings()
     labels: LabelSettings = LabelSettings()
+    detection: DetectionSettings = DetectionSettings()
     training: TrainingSettings = TrainingSettings()
 
     @model_validator(mode="after")

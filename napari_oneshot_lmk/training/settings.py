@@ -147,6 +147,20 @@ class LabelSettings(Section):
     )
 
 
+class DetectionSettings(Section):
+    """What the trained network works together with when it detects."""
+
+    instant_share: NonNegativeFloat = Field(
+        default=0.0,
+        description="of the similarity seen without training that is added; 0: none",
+    )
+    search_cells: NonNegativeInt = Field(
+        default=0,
+        description="side of the window on each level that is searched around the "
+        "place found without training; 0: everywhere, as published",
+    )
+
+
 class TrainingSettings(Section):
     """The optimiser and its schedule."""
 
@@ -154,6 +168,15 @@ class TrainingSettings(Section):
         default="patch",
         description="what a point is compared with: an augmented patch of its own "
         "image (patch, as published), or the template (quicker)",
+    )
+    together: bool = Field(
+        default=False,
+        description="whether a step holds all landmarks, and copies of the template "
+        "beside unlabelled images; otherwise one landmark, and the template first, as "
+        "published",
+    )
+    points: PositiveInt = Field(
+        default=1, description="random points a patch, where the method is joint"
     )
     epochs: PositiveInt = Field(default=300, description="of three stages each")
     batch: PositiveInt = Field(default=8, description="images a step")

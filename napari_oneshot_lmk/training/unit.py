@@ -1,0 +1,210 @@
+"""One network in training: parameters, optimiser, labels, and how far it is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_oneshot_lmk.network.layout import NetworkLayout
+from napari_oneshot_lmk.network.network import LandmarkNetwork
+from napari_oneshot_lmk.training.checkpoint import packed, unpacked
+from napari_oneshot_lmk.training.labels import PseudoLabels
+from napari_oneshot_lmk.training.settings import TrainingSettings
+from napari_oneshot_lmk.training.task import TrainingTask
+
+LEAST_RATE = 0.02
+"""Of the learning rate, where a cosine ends."""
+
+
+@dataclass(eq=False)
+class Unit:
+    """Everything about one network that a checkpoint has to hold.
+
+    Parameters
+    ----------
+    index : int
+        Among the task's units.
+    rows : tuple of int
+        The landmarks it is for, among the template's.
+    network : LandmarkNetwork
+        What is trained.
+    optimiser : torch.optim.Adam
+        Of the network's parameters.
+    labels : PseudoLabels
+        Of the epoch that runs.
+    epoch, step : int
+        Epochs that have ended; steps of the running one that are done.
+    sums, counts : dict
+        Loss of each stage so far in the epoch.
+    best : dict of str to Tensor
+        Parameters of the best epoch, on the processor.
+    best_epoch : int
+        Which one; 0 before the first.
+    best_agreement : float
+        Its criterion.
+    """
+
+    index: int
+    rows: tuple[int, ...]
+    network: LandmarkNetwork
+    optimiser: torch.optim.Adam
+    labels: PseudoLabels
+    epoch: int = 0
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_epoch: int = 0
+    best_agreement: float = math.inf
+
+    @classmethod
+    def begin(
+        cls,
+        task: TrainingTask,
+        index: int,
+        channels: tuple[int, ...],
+        labels: PseudoLabels,
+    ) -> Unit:
+        """Make a new network; its first numbers depend on the seed and index alone."""
+        network = new_network(task, index, channels)
+        network.to(task.encoder.device)
+        settings = task.preset.training
+        optimiser = torch.optim.Adam(
+            network.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
+        return cls(index, task.units[index], network, optimiser, labels)
+
+    def set_rate(self, settings: TrainingSettings, steps: int) -> None:
+        """Set the learning rate of the next step, of ``steps`` an epoch."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(settings, self.epoch, self.step, steps)
+
+    def add(self, losses: dict[str, float]) -> None:
+        """Count a step's losses."""
+        for stage, loss in losses.items():
+            self.sums[stage] = self.sums.get(stage, 0.0) + loss
+            self.counts[stage] = self.counts.get(stage, 0) + 1
+
+    @property
+    def mean_losses(self) -> dict[str, float]:
+        """Mean loss of each stage of the epoch so far."""
+        return {stage: total / self.counts[stage] for stage, total in self.sums.items()}
+
+    def end_epoch(self, labels: PseudoLabels, agreement: float, selection: str) -> bool:
+        """Count an epoch and say whether its model is the best so far."""
+        self.epoch, self.step = self.epoch + 1, 0
+        self.sums, self.counts, self.labels = {}, {}, labels
+        if selection == "agreement" and agreement >= self.best_agreement:
+            return False
+        self.keep(agreement)
+        return True
+
+    def keep(self, agreement: float = math.inf) -> None:
+        """Keep the parameters of this moment as the best."""
+        state = self.network.state_dict()
+        self.best = {key: value.detach().cpu().clone() for key, value in state.items()}
+        self.best_epoch, self.best_agreement = self.epoch, agreement
+
+    def tensors_and_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return what a checkpoint holds."""
+        content = {
+            "network": dict(self.network.state_dict()),
+            "optimiser": self.optimiser.state_dict(),
+            "points_yx": torch.from_numpy(self.labels.points_yx),
+            "residuals": torch.from_numpy(self.labels.residuals),
+            "best": self.best,
+            "progress": {
+                "index": self.index,
+                "epoch": self.epoch,
+                "step": self.step,
+                "sums": self.sums,
+                "counts": self.counts,
+                "best_epoch": self.best_epoch,
+                # JSON knows no infinity.
+                "best_agreement": None
+                if math.isinf(self.best_agreement)
+                else self.best_agreement,
+            },
+        }
+        tensors, rest = packed(content, "unit")
+        return tensors, {"unit": rest}
+
+    def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Go back to where a checkpoint was made."""
+        content = unpacked(tensors, state["unit"])
+        self.network.load_state_dict(content["network"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.labels = PseudoLabels(
+            np.asarray(content["points_yx"].numpy()), content["residuals"].numpy()
+        )
+        self.best = dict(content["best"])
+        progress = content["progress"]
+        self.epoch, self.step = int(progress["epoch"]), int(progress["step"])
+        self.sums, self.counts = dict(progress["sums"]), dict(progress["counts"])
+        self.best_epoch = int(progress["best_epoch"])
+        agreement = progress["best_agreement"]
+        self.best_agreement = math.inf if agreement is None else float(agreement)
+
+
+def new_network(
+    task: TrainingTask, index: int, channels: tuple[int, ...]
+) -> LandmarkNetwork:
+    """Make the network of a unit, with its first random numbers.
+
+    Parameters
+    ----------
+    task : TrainingTask
+        Method and preset.
+    index : int
+        Of the unit.
+    channels : tuple of int
+        Of the encoder's five maps, fine to coarse.
+    """
+    settings = task.preset.network
+    fused = task.method == "fused"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(task.seed * 1009 + index)
+        return LandmarkNetwork(
+            NetworkLayout(
+                encoder_channels=channels,
+                landmarks=len(task.units[index]) if fused else 1,
+                # A network for one landmark is its own adapter.
+                adapter_channels=settings.adapter_channels if fused else 0,
+                width=settings.width,
+                embedding_channels=settings.embedding_channels,
+                normalisation=settings.normalisation,
+                lateral_channels=settings.lateral_channels,
+                rfb=settings.rfb,
+            )
+        )
+
+
+def learning_rate(
+    settings: TrainingSettings, epoch: int, step: int, steps: int
+) -> float:
+    """Rate of one step: a function of where it stands, so nothing need be stored.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        Rate and schedule.
+    epoch, step : int
+        From 0.
+    steps : int
+        In an epoch.
+    """
+    rate = settings.learning_rate
+    if settings.schedule == "step":
+        return float(rate * settings.step_factor ** (epoch // settings.step_epochs))
+    if settings.schedule == "cosine":
+        part = (epoch * steps + step) / (settings.epochs * steps)
+        cosine = (1 + math.cos(math.pi * part)) / 2
+        return rate * (LEAST_RATE + (1 - LEAST_RATE) * cosine)
+    return rate
