@@ -4,7 +4,7 @@ A script of its own, because it forks: the children start at once, with all that
 slow to import, and this process has no window and no other threads. Prints how
 many times it killed, and the hash of each model.
 
-    python killed_training.py FOLDER KILLS [plain]
+    python killed_training.py FOLDER KILLS
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def started(work: Callable[[], None]) -> int:
 def model_hash(run: Path) -> str:
     """Hash of all numbers of a run's model."""
     digest = hashlib.sha256()
-    for path in sorted((run / "model").glob("*")):
+    for path in sorted((run / "model").iterdir()):
         # The description holds how long it took.
-        if path.suffix == ".safetensors" or os.environ.get("PLAIN_LOOP"):
+        if path.suffix == ".safetensors":
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
@@ -99,8 +99,4 @@ def main(folder: Path, kills: int) -> None:
 
 
 if __name__ == "__main__":
-    if os.environ.get("PLAIN_LOOP"):
-        import plain_loop
-
-        plain_loop.install(pause_s=0.02)
     main(Path(sys.argv[1]), int(sys.argv[2]))

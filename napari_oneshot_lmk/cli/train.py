@@ -198,14 +198,15 @@ def _print_end(job: Job, end: Finished, *, again: bool) -> None:
     count = len(job.settings.landmarks)
     landmarks = "one landmark" if count == 1 else f"{count} landmarks"
     how = "stopped early, " if end.stopped else ""
+    if job.method != "single" or count == 1:
+        how += f"epoch {end.epoch} kept, "
     if again:
         print_line(
             f"{job.out} has finished already; --overwrite begins anew and keeps its "
             "model until there is a new one."
         )
     print_line(
-        f"{job.out / 'model'}: {landmarks}, {how}epoch {end.epoch} kept, "
-        f"trained for {clock(end.seconds)}"
+        f"{job.out / 'model'}: {landmarks}, {how}trained for {clock(end.seconds)}"
     )
     command = ["oneshot-lmk", "detect", "--model", str(job.out)]
     print_line(f"To use it: {shlex.join(command)} --out found.csv IMAGES")

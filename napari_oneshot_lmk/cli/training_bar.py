@@ -102,7 +102,7 @@ def _ended(event: EpochEnded) -> str:
     if event.agreement is not None:
         words.append(f"agreement {event.agreement:.2f} {event.unit}")
     best = " (best so far)" if event.best else ""
-    return f"{', '.join(words)}, {event.seconds:.0f} s{best}"
+    return f"{'; '.join(words)}; {event.seconds:.0f} s{best}"
 
 
 def _epoch(event: Stepped | EpochEnded) -> str:
