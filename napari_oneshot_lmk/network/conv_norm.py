@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_oneshot_lmk.network.landmark_axis import Parts, convolved, convolved_each
@@ -178,6 +179,11 @@ def each_block(
         return norm_each([layer.norm.of(0) for layer in own], made)
 
     return blocks[0].flow(layers, parts, region)
+
+
+def activated(maps: Tensor) -> Tensor:
+    """ReLU, in place where nothing will be differentiated."""
+    return F.relu(maps, inplace=not torch.is_grad_enabled())
 
 
 def _parts(maps: Tensor | Parts) -> Parts:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_oneshot_lmk.network.conv_norm import Block, ConvNorm, Layers
+from napari_oneshot_lmk.network.conv_norm import (
+    Block,
+    ConvNorm,
+    Layers,
+    activated,
+)
 from napari_oneshot_lmk.network.landmark_axis import Parts
 from napari_oneshot_lmk.network.layout import Normalisation
 from napari_oneshot_lmk.network.upsampling import upsampled
@@ -57,11 +61,11 @@ class DoubleConv(Block):
         around it, zero beyond the map's border.
         """
         if region is None:
-            return F.relu(layers("second", F.relu(layers("first", maps))))
-        between = F.relu(layers("first", maps, padded=False))
+            return activated(layers("second", activated(layers("first", maps))))
+        between = activated(layers("first", maps, padded=False))
         # To the second convolution, cells beyond the map's border are padding.
         between = between * region.grown(1).inside(between)
-        return F.relu(layers("second", between, padded=False))
+        return activated(layers("second", between, padded=False))
 
 
 class UpBlock(nn.Module):

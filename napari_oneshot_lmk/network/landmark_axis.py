@@ -57,14 +57,17 @@ def convolved(conv: nn.Conv2d, parts: Parts, *, padded: bool = True) -> Tensor:
     """
     padding = conv.padding if padded else 0
     weights = torch.split(conv.weight, [part.shape[2] for part in parts], dim=1)
-    total: Tensor | None = None
+    totals: dict[int, Tensor] = {}
     for part, weight in zip(parts, weights, strict=True):
-        bias = conv.bias if total is None else None
+        bias = None if totals else conv.bias
         flat = F.conv2d(one_batch(part), weight, bias, 1, padding, conv.dilation)
-        term = as_before(flat, len(part))
-        total = term if total is None else total + term
-    assert total is not None
-    return total
+        landmarks = part.shape[1]
+        # In place: no gradient needs what a convolution made.
+        totals[landmarks] = (
+            totals[landmarks].add_(flat) if landmarks in totals else flat
+        )
+    once, *each = [as_before(total, len(parts[0])) for total in totals.values()]
+    return sum(each, once)
 
 
 def convolved_each(
@@ -97,6 +100,6 @@ def convolved_each(
         groups = part.shape[1]
         maps = one_group_each(part)
         flat = F.conv2d(maps, weight, bias, 1, padding, first.dilation, groups)
-        total = flat if total is None else total + flat
+        total = flat if total is None else total.add_(flat)
     assert total is not None
     return with_landmark_axis(total, len(convs))

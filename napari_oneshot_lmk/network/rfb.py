@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
 
-from napari_oneshot_lmk.network.conv_norm import Block, ConvNorm, Layers
+from napari_oneshot_lmk.network.conv_norm import (
+    Block,
+    ConvNorm,
+    Layers,
+    activated,
+)
 from napari_oneshot_lmk.network.landmark_axis import Parts
 from napari_oneshot_lmk.network.layout import Normalisation
 from napari_oneshot_lmk.network.windows import Region
@@ -82,7 +86,7 @@ class RFB(Block):
                 branch = layers(f"{step}{reach}", branch)
             branches.append(branch)
         joined = layers("join", branches)
-        return F.relu(joined + layers("shortcut", maps))
+        return activated(joined + layers("shortcut", maps))
 
 
 def _flow_in_region(layers: Layers, maps: Tensor | Parts, region: Region) -> Tensor:
@@ -98,4 +102,4 @@ def _flow_in_region(layers: Layers, maps: Tensor | Parts, region: Region) -> Ten
     # To the last convolution, cells beyond the map's border are padding.
     inside = around.inside(branches[0])
     joined = layers("join", [inside * branch for branch in branches], padded=False)
-    return F.relu(joined + layers("shortcut", [region.cut(part) for part in given]))
+    return activated(joined + layers("shortcut", [region.cut(part) for part in given]))
