@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_oneshot_lmk.benchmark.trained import (
+    RUNGS,
+    TrainingOptions,
+    trained_method,
+)
 from napari_oneshot_lmk.errors import UsageError, WeightsError
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
@@ -31,11 +36,14 @@ class Options:
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     progress : callable, optional
         Called with (bytes done, bytes in all) while weights are fetched.
+    training : TrainingOptions, optional
+        For the methods that train first.
     """
 
     encoder_weights: Path | None = None
     device: str = "auto"
     progress: Callable[[int, int], None] | None = None
+    training: TrainingOptions | None = None
 
 
 def method_called(name: str) -> Callable[[Template, Options], Locate]:
@@ -120,8 +128,17 @@ def _grey_patches(template: Template, options: Options) -> Locate:
     return GreyPatches(template)
 
 
+def _trained(name: str) -> Callable[[Template, Options], Locate]:
+    def method(template: Template, options: Options) -> Locate:
+        weights, device = options.encoder_weights, options.device
+        return trained_method(name, template, options.training, weights, device)
+
+    return method
+
+
 METHODS: dict[str, Callable[[Template, Options], Locate]] = {
     "instant": _instant,  # the best encoder that can be had
+    **{name: _trained(name) for name in RUNGS},  # trained first
     "vgg19": _vgg19,  # its maps alone
     "shipped": _shipped,  # the encoder that needs no download
     "template-copy": _template_copy,  # no image is looked at

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from napari_oneshot_lmk.benchmark.dataset import Dataset
 from napari_oneshot_lmk.benchmark.methods import Locate, Options, method_called
+from napari_oneshot_lmk.benchmark.trained import TrainedMethod, TrainingFacts
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.evaluation.report import Report, evaluate
 from napari_oneshot_lmk.evaluation.report_files import accuracy_row
@@ -41,6 +42,8 @@ class MethodResult:
         image; None where there are none.
     seconds : float
         Median time for one image, reading included.
+    training : TrainingFacts, optional
+        Of a method that was trained first.
     """
 
     method: str
@@ -49,6 +52,7 @@ class MethodResult:
     report: Report
     report_without_duplicates: Report | None
     seconds: float
+    training: TrainingFacts | None = None
 
     @property
     def encoder(self) -> str:
@@ -63,6 +67,8 @@ class MethodResult:
             "failed": [str(error) for error in self.failed],
             "seconds_per_image": self.seconds,
         }
+        if self.training is not None:
+            summary["training"] = asdict(self.training)
         part = self.report_without_duplicates
         if part is not None:
             summary["without_duplicates"] = part.summary()
@@ -86,6 +92,11 @@ class MethodResult:
                     **row,
                     "failed_images": len(self.failed),
                     "seconds_per_image": self.seconds,
+                    "training_seconds": self.training.seconds if self.training else "",
+                    "parameters": self.training.parameters if self.training else "",
+                    "peak_memory_mb": (
+                        self.training.peak_memory_mb if self.training else ""
+                    ),
                 }
 
 
@@ -140,8 +151,9 @@ def run_method(
     scored = set(report.table.images)
     twins = [name for name in dataset.duplicates if name in scored]
     without = report.without(twins) if twins and len(twins) < len(scored) else None
+    facts = locate.facts if isinstance(locate, TrainedMethod) else None
     return MethodResult(
-        method, tuple(found), tuple(failed), report, without, median(seconds)
+        method, tuple(found), tuple(failed), report, without, median(seconds), facts
     )
 
 

@@ -102,8 +102,8 @@ def _page(
         "",
         "| method | encoder | scoring | images | MRE ± SD mm | median mm | "
         + " | ".join(f"SDR {key} mm %" for key in keys)
-        + " | s / image |",
-        "|" + "---|" * (7 + len(keys)),
+        + " | s / image | training min | trained parameters | peak memory MB |",
+        "|" + "---|" * (10 + len(keys)),
     ]
     for row in rows:
         cells = [
@@ -115,6 +115,7 @@ def _page(
             _interval(row, "median_mm", 2),
             *(_interval(row, f"sdr_{key}", 1) for key in keys),
             f"{row['seconds_per_image']:.2f}",
+            *_training_cells(row),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
@@ -135,6 +136,14 @@ def _page(
     if failed:
         lines += ["", "Images that could not be used:", "", *(f"- {f}" for f in failed)]
     return "\n".join(lines) + "\n"
+
+
+def _training_cells(row: dict[str, Any]) -> list[str]:
+    if row["training_seconds"] == "":
+        return ["none", "0", ""]
+    minutes = row["training_seconds"] / 60
+    millions = row["parameters"] / 1e6
+    return [f"{minutes:.1f}", f"{millions:.2f} M", f"{row['peak_memory_mb']:.0f}"]
 
 
 def _interval(row: dict[str, Any], name: str, digits: int) -> str:

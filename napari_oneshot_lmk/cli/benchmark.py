@@ -35,8 +35,21 @@ def benchmark_folder(
         typer.Option(
             "--methods",
             metavar="NAME[,NAME...]",
-            help="instant, shipped, template-copy, grey-patches. Default: instant.",
+            help="instant, joint, sla, atd, fused (the last four train first), vgg19, "
+            "shipped, template-copy, grey-patches. Default: instant.",
         ),
+    ] = None,
+    preset: Annotated[
+        str,
+        typer.Option(
+            "--preset",
+            metavar="laptop|gpu|paper|FILE",
+            help="Settings of the methods that train.",
+        ),
+    ] = "laptop",
+    adapter_channels: Annotated[
+        int | None,
+        typer.Option("--adapter-channels", min=0, help="Instead of the preset's."),
     ] = None,
     device: DeviceName = "auto",
     seed: Seed = 0,
@@ -46,7 +59,9 @@ def benchmark_folder(
     """Run methods over the test images of a data folder and score them.
 
     Writes DIR/table.csv with one row for each method and scoring, DIR/table.md,
-    and for each method DIR/METHOD/found.csv and its report.
+    and for each method DIR/METHOD/found.csv and its report. Methods that train keep
+    their run in DIR/runs/METHOD: interrupted, the same command with --overwrite goes
+    on with it.
     """
     from napari_oneshot_lmk.benchmark.dataset import Dataset
     from napari_oneshot_lmk.benchmark.methods import Options, checked_methods
@@ -57,6 +72,12 @@ def benchmark_folder(
     dataset = Dataset.load(data)
 
     from napari_oneshot_lmk.benchmark.run import run_method, table_rows
+    from napari_oneshot_lmk.benchmark.trained import TrainingOptions
+    from napari_oneshot_lmk.training.preset import Preset
+
+    settings = Preset.load(preset)
+    if adapter_channels is not None:
+        settings = settings.changed({"network.adapter_channels": adapter_channels})
     from napari_oneshot_lmk.benchmark.table import write_method, write_table
 
     template = dataset.template()
@@ -66,7 +87,8 @@ def benchmark_folder(
             download_bar("Fetching the encoder's weights") as fetching,
             counting_bar(method) as advance,
         ):
-            options = Options(encoder_weights, device, fetching)
+            training = TrainingOptions(dataset, out, settings, seed, _told)
+            options = Options(encoder_weights, device, fetching, training)
             result = run_method(
                 dataset, template, method, options, seed=seed, on_image=advance
             )
@@ -93,6 +115,21 @@ def benchmark_folder(
     list_failures(failed)
     if failed:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _told(event: object) -> None:
+    """Say what a training comes to; its steps are in its log."""
+    from napari_oneshot_lmk.training.events import EpochEnded, Noted
+
+    if isinstance(event, Noted):
+        say(event.text)
+    elif isinstance(event, EpochEnded):
+        model = f"{event.model}: " if event.model else ""
+        losses = ", ".join(f"{k} {v:.2f}" for k, v in event.losses.items())
+        say(
+            f"{model}epoch {event.epoch} of {event.epochs}, loss {losses}, agreement "
+            f"{event.agreement:.3f} {event.unit}, {event.seconds:.0f} s"
+        )
 
 
 def print_rows(title: str, rows: list[dict[str, Any]]) -> None:
