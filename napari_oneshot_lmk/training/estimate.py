@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
 from napari_oneshot_lmk.network.layout import LEVELS, NetworkLayout
+from napari_oneshot_lmk.training.plan import epoch_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,7 +119,12 @@ def estimate(
         encoder_s = machine.encoder_pass_s * patch / (rows * columns)
         patch_s = FORWARD_AND_BACKWARD * seconds_of(decoder_macs(layout, patch, 1))
         sample_s += landmarks * (encoder_s + patch_s / landmarks)
-    epoch_s = (copies + images) * sample_s
+    plans = epoch_plan(
+        preset.training, (0,), images=images, copies=copies, landmarks=landmarks
+    )
+    # In images for all landmarks: a step may hold one landmark or all of them.
+    seen = sum((len(p.images) + len(p.copies)) * len(p.landmarks) for p in plans)
+    epoch_s = seen / landmarks * sample_s
     epoch_s += images * seconds_of(everywhere) / preset.labels.renew_every
     seconds = encoded * machine.encoder_pass_s
     seconds += models * preset.training.epochs * epoch_s
