@@ -16,12 +16,16 @@ from typing import Any
 import napari
 from qtpy.QtCore import QEventLoop, QTimer
 
+from napari_oneshot_lmk.phantoms.samples import sample_folder
+
 ROOT = Path(__file__).resolve().parent.parent
 PLUGIN = "napari-oneshot-lmk"
 WINDOW = (1500, 940)
 PLACED = 7
 """Landmarks that are placed in the picture of annotating."""
 DETECTION_LIMIT_MS = 300_000
+EPOCHS, SHOWN_EPOCHS = 5, 3
+"""Of the training in the picture, and how many of them it shows."""
 
 
 def main() -> None:
@@ -39,6 +43,7 @@ def main() -> None:
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, title)
     annotating(viewer, dock, out / "annotate.png")
     detecting(viewer, dock, out / "detect.png")
+    training(viewer, dock, out / "train.png", out / "training.png")
     viewer.close()
 
 
@@ -73,6 +78,34 @@ def detecting(viewer: Any, dock: Any, path: Path) -> None:
         raise SystemExit(f"no answer: {detect.form.message.text()}")
     settle(viewer)
     viewer.window.screenshot(path, canvas_only=False, flash=False)
+
+
+def training(viewer: Any, dock: Any, before: Path, under_way: Path) -> None:
+    """Check the sample's images, then train on them until it has shown something."""
+    train = dock.steps["Train"]
+    dock.tabs.setCurrentWidget(train)
+    done = QEventLoop()
+    train.checked.connect(done.quit)
+    train.choose_folder(sample_folder("skull") / "images")
+    done.exec()
+    settle(viewer)
+    viewer.window.screenshot(before, canvas_only=False, flash=False)
+
+    def look() -> None:
+        epoch, step = train.run.progress.epoch, train.run.progress.step
+        ended = train.run.progress.ended
+        if ended or (epoch and epoch.epoch >= SHOWN_EPOCHS and step.step >= 2):
+            done.quit()
+
+    for name in [la.name for la in viewer.layers if la.name.startswith("found")]:
+        viewer.layers.remove(name)
+    train.form.more.epochs.setValue(EPOCHS)
+    train.run.changed.connect(look)
+    train.form.train.click()
+    done.exec()
+    settle(viewer)
+    viewer.window.screenshot(under_way, canvas_only=False, flash=False)
+    train.run.discard_now()
 
 
 def settle(viewer: Any, milliseconds: int = 1500) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 FORWARD_AND_BACKWARD = 3.0
 """A backward pass costs as much as two forward ones."""
+START_S = 8.0
+"""For a new process, its libraries, and a second look at the images."""
 WINDOWED = (1, 2)
 """Levels that training computes in windows only."""
 HALO = 4
@@ -126,7 +128,7 @@ def estimate(
     seen = sum((len(p.images) + len(p.copies)) * len(p.landmarks) for p in plans)
     epoch_s = seen / landmarks * sample_s
     epoch_s += images * seconds_of(everywhere) / preset.labels.renew_every
-    seconds = encoded * machine.encoder_pass_s
+    seconds = START_S + encoded * machine.encoder_pass_s
     seconds += models * preset.training.epochs * epoch_s
     return Estimate(seconds, encoded * _feature_bytes(machine.encoder_channels))
 

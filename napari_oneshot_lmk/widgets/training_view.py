@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.training_run import TrainingRun
 
 PER_MILLE = 1000
-SHOWN_NOTES = 3
+SHOWN_NOTES, NOTE_LENGTH = 3, 110
 PREPARING = {
     "files": words_train.PREPARING_FILES,
     "images": words_train.PREPARING_IMAGES,
@@ -112,12 +113,13 @@ class TrainingView(QWidget):
         self.best.say(words_train.BEST.format(epoch=best) if best else "", DIM)
 
     def _show_notes(self, progress: TrainingProgress) -> None:
-        """Show warnings before anything else that was said, the latest of them."""
+        """Show the latest of what was said, warnings first; all of it as a tooltip."""
         ordered = sorted(progress.notes, key=lambda note: note.serious)
         shown = ordered[-SHOWN_NOTES:]
         colour = NOTE if any(note.serious for note in shown) else DIM
-        text = "<br>".join(escape(note.text) for note in shown)
-        self.notes.say(text, colour)
+        short = (shorten(note.text, NOTE_LENGTH, placeholder="…") for note in shown)
+        self.notes.say("<br>".join(map(escape, short)), colour)
+        self.notes.setToolTip("\n\n".join(note.text for note in progress.notes))
 
     def _show_buttons(self, run: TrainingRun) -> None:
         phase = run.phase
