@@ -16,6 +16,7 @@ from torch import Tensor
 from napari_oneshot_lmk.detection.anchors import STRIDES
 from napari_oneshot_lmk.matching.similarity import SMALLEST_COSINE, own_cosine_maps
 from napari_oneshot_lmk.network.network import LandmarkNetwork
+from napari_oneshot_lmk.network.precision import computing_in
 
 
 def searched_log_maps(
@@ -25,6 +26,7 @@ def searched_log_maps(
     anchors: Sequence[Tensor],
     points_yx: Tensor,
     cells: int,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Log-similarity of each landmark around a point, on the finest level's grid.
 
@@ -42,6 +44,8 @@ def searched_log_maps(
         Where to look, pixels of the network's grid.
     cells : int
         Side of the window on each level.
+    dtype : torch.dtype
+        That the network computes in.
 
     Returns
     -------
@@ -49,7 +53,8 @@ def searched_log_maps(
         Beyond a landmark's window its smallest value within: nothing was seen there
         that would speak for it.
     """
-    windows = network.near(maps, adapters, points_yx[None].float(), cells)
+    with computing_in(points_yx.device, dtype):
+        windows = network.near(maps, adapters, points_yx[None].float(), cells)
     fine = windows[0]
     count, _, height, width = fine.embeddings.shape[1:]
     rows = torch.arange(height, device=points_yx.device)

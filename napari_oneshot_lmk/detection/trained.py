@@ -18,6 +18,7 @@ from napari_oneshot_lmk.detection.anchors import (
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.search import searched_log_maps
+from napari_oneshot_lmk.encoders.device import resolve_precision
 from napari_oneshot_lmk.encoders.encoder import Encoder, FeaturePyramid
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.imaging.preparation import prepared
@@ -154,7 +155,8 @@ class TrainedDetector(Detector):
         if places is None:
             return network_log_maps(*known)
         cells = self.model.card.search_cells
-        return searched_log_maps(*known, places[part.rows], cells)
+        dtype = resolve_precision(self.device, "auto")
+        return searched_log_maps(*known, places[part.rows], cells, dtype)
 
     def _anchored(self, part: Part) -> _Anchored | None:
         rows = [i for i, name in enumerate(self._names) if name in part.landmarks]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -27,18 +26,20 @@ def peaks(log_maps: Tensor, stride: int) -> tuple[Tensor, Tensor]:
     heights : Tensor, (N,)
         Map values at the peaks' cells.
     """
-    count, _, width = log_maps.shape
+    count, height, width = log_maps.shape
     best = log_maps.flatten(1).argmax(1)
     rows, columns = best // width, best % width
-    padded = F.pad(log_maps[None], (1, 1, 1, 1), mode="replicate")[0]
     each = torch.arange(count, device=log_maps.device)
-    centre = padded[each, rows + 1, columns + 1]
+
+    def value(step_y: int, step_x: int) -> Tensor:
+        """Map values beside the peaks; beyond the border that of the border."""
+        near_rows = (rows + step_y).clamp(0, height - 1)
+        near_columns = (columns + step_x).clamp(0, width - 1)
+        return log_maps[each, near_rows, near_columns]
+
+    centre = value(0, 0)
     offsets = [
-        _vertex(
-            padded[each, rows + 1 - step_y, columns + 1 - step_x],
-            centre,
-            padded[each, rows + 1 + step_y, columns + 1 + step_x],
-        )
+        _vertex(value(-step_y, -step_x), centre, value(step_y, step_x))
         for step_y, step_x in ((1, 0), (0, 1))
     ]
     cells_yx = torch.stack([rows, columns], 1).double() + torch.stack(offsets, 1)

@@ -179,16 +179,20 @@ class ShapeStep:
         Tensor, (N, h, w), float32
         """
         spread = expectation.sd * self.variation.slack
-        squared = []
+        halved = []
         for axis, cells in enumerate(shape[-2:]):
             centres = stride * (np.arange(cells) + 0.5) - 0.5
             away = centres[None] - expectation.points_yx[:, axis, None]
             away = away * self.pixel_size_yx[axis] / spread[:, None]
-            squared.append(torch.from_numpy(away**2).float())
-        return -0.5 * (squared[0][:, :, None] + squared[1][:, None, :])
+            halved.append(torch.from_numpy(-0.5 * away**2).float())
+        return halved[0][:, :, None] + halved[1][:, None, :]
 
     def settle(
-        self, log_maps: Tensor, stride: int, rounds: int = 3
+        self,
+        log_maps: Tensor,
+        stride: int,
+        rounds: int = 3,
+        start_yx: Array | None = None,
     ) -> tuple[Array, Expectation, Tensor]:
         """Find the points that maps and shape agree on.
 
@@ -203,6 +207,8 @@ class ShapeStep:
             Network pixels per cell.
         rounds : int
             Predictions and new peaks in turn.
+        start_yx : ndarray, (N, 2), optional
+            Start from these points alone: they are nearly right already.
 
         Returns
         -------
@@ -213,14 +219,7 @@ class ShapeStep:
         posterior : Tensor, (N, h, w)
             Log-similarity plus shape, up to a constant per landmark.
         """
-        starts = [_tops(log_maps, stride)]
-        poses = likely_poses(
-            log_maps, stride, self.plane_yx, self.pixel_size_yx, self.size, POSES
-        )
-        room = np.full(len(self.plane_yx), TOLERANCE * self.size / self.variation.slack)
-        for pose in poses:
-            around = Expectation(pose, room, np.ones(len(pose)))
-            starts.append(_tops(self._weighed(log_maps, around, stride), stride))
+        starts = self._starts(log_maps, stride) if start_yx is None else [start_yx]
         ends: list[tuple[float, Array, Expectation]] = []
         for points in _distinct(starts):
             for _ in range(rounds):
@@ -230,6 +229,18 @@ class ShapeStep:
             ends.append((agreement, points, expectation))
         _, points, expectation = max(ends, key=lambda end: end[0])
         return points, expectation, self._weighed(log_maps, expectation, stride)
+
+    def _starts(self, log_maps: Tensor, stride: int) -> list[Array]:
+        """Points to settle from: the best peaks, and a few whole-body poses."""
+        starts = [_tops(log_maps, stride)]
+        poses = likely_poses(
+            log_maps, stride, self.plane_yx, self.pixel_size_yx, self.size, POSES
+        )
+        room = np.full(len(self.plane_yx), TOLERANCE * self.size / self.variation.slack)
+        for pose in poses:
+            around = Expectation(pose, room, np.ones(len(pose)))
+            starts.append(_tops(self._weighed(log_maps, around, stride), stride))
+        return starts
 
     def _weighed(
         self, log_maps: Tensor, expectation: Expectation, stride: int

@@ -14,7 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_oneshot_lmk.network.landmark_axis import Parts, convolved, convolved_each
+from napari_oneshot_lmk.network.landmark_axis import (
+    Kernel,
+    Parts,
+    convolved,
+    convolved_each,
+)
 from napari_oneshot_lmk.network.layout import Normalisation
 from napari_oneshot_lmk.network.normalisation import Normed, norm_each
 from napari_oneshot_lmk.network.windows import Region
@@ -85,8 +90,12 @@ class ConvNorm(nn.Module):
         self, parts: Parts, landmarks: Sequence[int], *, padded: bool = True
     ) -> Tensor:
         """Convolve and normalise maps of several landmarks with shared weights."""
-        maps = convolved(self.conv, parts, padded=padded)
-        return self.norm.together(maps, landmarks)
+        kernel = Kernel.of([self.conv])
+        if not padded:
+            kernel = kernel.unpadded()
+        if self.norm.present and not self.norm.own_to_each and not self.training:
+            return convolved(kernel.followed_by([self.norm.of(0)]), parts)
+        return self.norm.together(convolved(kernel, parts), landmarks)
 
 
 class Block(nn.Module):
@@ -171,12 +180,14 @@ def each_block(
 
     def layers(name: str, maps: Tensor | Parts, *, padded: bool = True) -> Tensor:
         own = [block.layer(name) for block in blocks]
-        made = convolved_each(
-            [layer.conv for layer in own], _parts(maps), padded=padded
-        )
-        if not own[0].norm.present:
-            return made
-        return norm_each([layer.norm.of(0) for layer in own], made)
+        norms = [layer.norm.of(0) for layer in own if layer.norm.present]
+        kernel = Kernel.of([layer.conv for layer in own])
+        if not padded:
+            kernel = kernel.unpadded()
+        if norms and not own[0].training:
+            kernel, norms = kernel.followed_by(norms), []
+        made = convolved_each(kernel, _parts(maps), len(own))
+        return norm_each(norms, made) if norms else made
 
     return blocks[0].flow(layers, parts, region)
 

@@ -10,6 +10,7 @@ for all landmarks are convolved once for all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -39,67 +40,105 @@ def with_landmark_axis(maps: Tensor, landmarks: int) -> Tensor:
     return maps.reshape(len(maps), landmarks, -1, *maps.shape[2:])
 
 
-def convolved(conv: nn.Conv2d, parts: Parts, *, padded: bool = True) -> Tensor:
+@dataclass(frozen=True)
+class Kernel:
+    """What a convolution does, or those of several landmarks, one after the other.
+
+    Parameters
+    ----------
+    weight : Tensor, (C' or K * C', C, rows, columns)
+        Of the one, or of each.
+    bias : Tensor, (C' or K * C',), optional
+        None for none.
+    padding, dilation : tuple of int
+        Rows and columns.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    @classmethod
+    def of(cls, convs: Sequence[nn.Conv2d]) -> Kernel:
+        """Return that of a convolution, or of several that are alike."""
+        first = convs[0]
+        biases = [conv.bias for conv in convs if conv.bias is not None]
+        return cls(
+            torch.cat([conv.weight for conv in convs]),
+            torch.cat(biases) if biases else None,
+            tuple(int(p) for p in first.padding),
+            first.dilation,
+        )
+
+    def unpadded(self) -> Kernel:
+        """Return the same without zero padding: the maps shrink."""
+        return replace(self, padding=(0, 0))
+
+    def followed_by(self, norms: Sequence[nn.BatchNorm2d]) -> Kernel:
+        """Return the same with batch norms in evaluation mode, which are affine."""
+        variance = torch.cat([norm.get_buffer("running_var") for norm in norms])
+        mean = torch.cat([norm.get_buffer("running_mean") for norm in norms])
+        gain = torch.cat([norm.weight for norm in norms])
+        gain = gain * (variance + norms[0].eps).rsqrt()
+        offset = -mean if self.bias is None else self.bias - mean
+        bias = offset * gain + torch.cat([norm.bias for norm in norms])
+        return replace(self, weight=self.weight * gain[:, None, None, None], bias=bias)
+
+
+def convolved(kernel: Kernel, parts: Parts) -> Tensor:
     """Apply one convolution to the maps of all landmarks.
 
     Parameters
     ----------
-    conv : Conv2d
+    kernel : Kernel
         Shared by the landmarks.
     parts : sequence of Tensor, (B, K or 1, C, h, w)
         Of the concatenation that it reads.
-    padded : bool
-        False: without the zero padding, the maps shrink.
 
     Returns
     -------
     Tensor, (B, K or 1, C', h, w)
     """
-    padding = conv.padding if padded else 0
-    weights = torch.split(conv.weight, [part.shape[2] for part in parts], dim=1)
+    weights = torch.split(kernel.weight, [part.shape[2] for part in parts], dim=1)
     totals: dict[int, Tensor] = {}
     for part, weight in zip(parts, weights, strict=True):
-        bias = None if totals else conv.bias
-        flat = F.conv2d(one_batch(part), weight, bias, 1, padding, conv.dilation)
+        bias = None if totals else kernel.bias
+        flat = F.conv2d(
+            one_batch(part), weight, bias, 1, kernel.padding, kernel.dilation
+        )
         landmarks = part.shape[1]
         # In place: no gradient needs what a convolution made.
-        totals[landmarks] = (
-            totals[landmarks].add_(flat) if landmarks in totals else flat
-        )
-    once, *each = [as_before(total, len(parts[0])) for total in totals.values()]
-    return sum(each, once)
+        known = totals.get(landmarks)
+        totals[landmarks] = flat if known is None else known.add_(flat)
+    first, *others = [as_before(total, len(parts[0])) for total in totals.values()]
+    return sum(others, first)
 
 
-def convolved_each(
-    convs: Sequence[nn.Conv2d], parts: Parts, *, padded: bool = True
-) -> Tensor:
+def convolved_each(kernel: Kernel, parts: Parts, landmarks: int) -> Tensor:
     """Apply each landmark's own convolution to its maps.
 
     Parameters
     ----------
-    convs : sequence of Conv2d
-        One a landmark, alike but for their parameters.
+    kernel : Kernel
+        Of as many landmarks.
     parts : sequence of Tensor, (B, K or 1, C, h, w)
         Of the concatenation that they read.
-    padded : bool
-        False: without the zero padding, the maps shrink.
+    landmarks : int
+        K.
 
     Returns
     -------
     Tensor, (B, K, C', h, w)
     """
-    first = convs[0]
-    padding = first.padding if padded else 0
-    stacked = torch.cat([conv.weight for conv in convs])
-    biases = [conv.bias for conv in convs if conv.bias is not None]
-    weights = torch.split(stacked, [part.shape[2] for part in parts], dim=1)
+    weights = torch.split(kernel.weight, [part.shape[2] for part in parts], dim=1)
     total: Tensor | None = None
     for part, weight in zip(parts, weights, strict=True):
-        bias = torch.cat(biases) if biases and total is None else None
+        bias = kernel.bias if total is None else None
         # The same input for all: one dense convolution with all their outputs.
         groups = part.shape[1]
         maps = one_group_each(part)
-        flat = F.conv2d(maps, weight, bias, 1, padding, first.dilation, groups)
+        flat = F.conv2d(maps, weight, bias, 1, kernel.padding, kernel.dilation, groups)
         total = flat if total is None else total.add_(flat)
     assert total is not None
-    return with_landmark_axis(total, len(convs))
+    return with_landmark_axis(total, landmarks)

@@ -11,7 +11,7 @@ from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.network.adapters import Adapter
 from napari_oneshot_lmk.network.conv_norm import each_block
 from napari_oneshot_lmk.network.decoder import DoubleConv, UpBlock
-from napari_oneshot_lmk.network.landmark_axis import Parts, convolved
+from napari_oneshot_lmk.network.landmark_axis import Kernel, Parts, convolved
 from napari_oneshot_lmk.network.layout import LEVELS, NetworkLayout
 from napari_oneshot_lmk.network.rfb import RFB
 from napari_oneshot_lmk.network.upsampling import interpolated, upsampled
@@ -291,5 +291,5 @@ class LandmarkNetwork(nn.Module):
         self, level: int, features: Parts, landmarks: Sequence[int]
     ) -> Tensor:
         """Return F_e of a level, (B, K, E, rows, columns)."""
-        embedded = convolved(self.head(level), features)
+        embedded = convolved(Kernel.of([self.head(level)]), features)
         return embedded.expand(-1, len(landmarks), -1, -1, -1)

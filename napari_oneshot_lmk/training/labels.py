@@ -126,6 +126,7 @@ def renewed(
     labels: PseudoLabels,
     index: int,
     anchors: tuple[Tensor, ...],
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[Array, Array]:
     """Infer-PL for one image (paper, section 2.1).
 
@@ -143,6 +144,8 @@ def renewed(
         Of the image.
     anchors : tuple of Tensor
         From `anchors_of`.
+    dtype : torch.dtype
+        That the network computes in.
 
     Returns
     -------
@@ -164,12 +167,15 @@ def renewed(
                 anchors,
                 places.float().to(look.store.device),
                 settings.search_cells,
+                dtype,
             )
         else:
             seen = network_log_maps(network, maps, adapters, anchors)
         mixed = look.instant_map(index).to(seen.device)
         mixed[list(rows)] = seen + settings.instant_share * mixed[list(rows)]
-        found, expectation, _ = look.shape.settle(mixed, FINEST)
+        # The first time all may be anywhere; later they move little.
+        start = labels.points_yx[index] if settings.search_cells else None
+        found, expectation, _ = look.shape.settle(mixed, FINEST, start_yx=start)
     return found, _residuals(look, found, expectation.points_yx)
 
 

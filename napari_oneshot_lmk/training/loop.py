@@ -305,7 +305,14 @@ class _Training:
             if self.should_stop():
                 return None
             found, away = renewed(
-                self.task, self.look, network, unit.rows, unit.labels, index, anchors
+                self.task,
+                self.look,
+                network,
+                unit.rows,
+                unit.labels,
+                index,
+                anchors,
+                self.dtype,
             )
             points.append(found)
             residuals.append(away)

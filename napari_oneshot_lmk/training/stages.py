@@ -12,6 +12,7 @@ from torch import Tensor
 
 from napari_oneshot_lmk.detection.anchors import STRIDES, anchors_in_windows
 from napari_oneshot_lmk.network.network import LandmarkNetwork
+from napari_oneshot_lmk.network.precision import computing_in
 from napari_oneshot_lmk.network.windows import Window
 from napari_oneshot_lmk.training.first_look import TEMPLATE, FirstLook
 from napari_oneshot_lmk.training.labels import PseudoLabels, adapters_of
@@ -251,8 +252,7 @@ class Stages:
         points_yx: Tensor,
         window: int,
     ) -> tuple[Window, ...]:
-        mixed = self._dtype != torch.float32
-        with torch.autocast(points_yx.device.type, self._dtype, enabled=mixed):
+        with computing_in(points_yx.device, self._dtype):
             return self._network.near(maps, adapters, points_yx, window)
 
     def _pictures(self, contents: Sequence[str]) -> Tensor:
