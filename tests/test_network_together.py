@@ -44,6 +44,10 @@ def statistics(network):
     }
 
 
+def norms_of(block):
+    return [part for part in block.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+
+
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 @pytest.mark.parametrize("adapter_channels", [3, 0])
 @pytest.mark.parametrize(
@@ -200,25 +204,19 @@ def test_without_adapters_the_shared_maps_are_computed_once(monkeypatch):
         assert level.stride(1) == 0
 
 
-def test_what_no_landmark_owns_is_computed_once(monkeypatch):
+def test_what_no_landmark_owns_is_computed_once():
     """Level 5's block and level 4's shared convolutions read the image alone."""
-    network = random_network()
+    network = random_network().train()
+    shared = (network.rfb(5), network.decoder["level4"].convs)
     batches = {}
-    for name, block in (
-        ("rfb5", network.rfb(5)),
-        ("conv4", network.decoder["level4"].convs),
-    ):
-        for part in block.children():
-            plain = part.norm.together
-
-            def watched(maps, landmarks, plain=plain, name=name):
-                batches.setdefault(name, set()).add(maps.shape[1])
-                return plain(maps, landmarks)
-
-            monkeypatch.setattr(part.norm, "together", watched)
-    with torch.no_grad():
-        network.everywhere(random_maps(64, 64), LANDMARKS)
-    assert batches == {"rfb5": {1}, "conv4": {1}}
+    for block in (*shared, network.rfb(4)):
+        for norm in norms_of(block):
+            seen = batches.setdefault(id(norm), [])
+            norm.register_forward_hook(lambda _, given, __, s=seen: s.append(given[0]))
+    network.everywhere(random_maps(64, 64), LANDMARKS)
+    for block, images in ((shared[0], 2), (shared[1], 2), (network.rfb(4), 6)):
+        for norm in norms_of(block):
+            assert [len(maps) for maps in batches[id(norm)]] == [images]
 
 
 @pytest.mark.parametrize("landmarks", [[], [4], [-1], [1, 1]])
@@ -266,6 +264,8 @@ def test_doubled_maps_end_at_the_corners():
     padded = upsampled(maps, (7, 8))
     assert torch.equal(padded[..., :6, :], doubled)
     assert not padded[..., 6, :].any()
+    assert torch.equal(upsampled(maps, (9, 8))[..., 1:7, :], doubled)
+    assert torch.equal(upsampled(maps, (5, 8)), doubled[..., 1:, :])
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
