@@ -19,6 +19,7 @@ from napari_oneshot_lmk.cli import (
     speed,
     template,
     train,
+    training_step,
 )
 from napari_oneshot_lmk.cli.console import print_line
 from napari_oneshot_lmk.cli.endings import DEBUG_VARIABLE
@@ -47,6 +48,7 @@ measure = typer.Typer(
 )
 measure.command("cephalogram")(benchmark.benchmark_folder)
 measure.command("speed")(speed.benchmark_speed)
+measure.command("step")(training_step.benchmark_step)
 app.add_typer(measure, name="benchmark")
 app.command("demo")(demo.demo)
 app.command("info")(info.info)

@@ -1,0 +1,159 @@
+"""How much faster a training step is than the plain one, with the same loss."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_oneshot_lmk.benchmark.machine import describe
+from napari_oneshot_lmk.benchmark.plain_step import plain_loss
+from napari_oneshot_lmk.benchmark.table import markdown_machine
+from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.imaging.preparation import prepared
+from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.training.feature_store import FeatureStore, pooled_levels
+from napari_oneshot_lmk.training.first_look import FirstLook, first_look
+from napari_oneshot_lmk.training.labels import initial_labels
+from napari_oneshot_lmk.training.memory import keep_freed_memory
+from napari_oneshot_lmk.training.plan import LABEL_STAGE, StepPlan
+from napari_oneshot_lmk.training.stages import Stages
+from napari_oneshot_lmk.training.unit import Unit
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.training.task import TrainingTask
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """What one step cost in both ways; a sample is one landmark of one image.
+
+    Parameters
+    ----------
+    plain_s, ours_s : float
+        Seconds a sample, forward and backward.
+    plain_loss, ours_loss : float
+        Of the same samples, float32.
+    samples, plain_samples : int
+        In our step, and in the plain one, which is too slow for as many.
+    """
+
+    plain_s: float
+    ours_s: float
+    plain_loss: float
+    ours_loss: float
+    samples: int
+    plain_samples: int
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster ours is."""
+        return self.plain_s / self.ours_s
+
+
+def measure_step(
+    task: TrainingTask, *, plain_landmarks: int = 2, repeats: int = 5
+) -> StepTimes:
+    """Time both steps on the same images in one run, in float32.
+
+    Parameters
+    ----------
+    task : TrainingTask
+        Fused, anchors from the template, a soft target; as many images as a batch.
+    plain_landmarks : int
+        Of the first image, that the plain step is given; the losses are compared on
+        these.
+    repeats : int
+        Of our step; the median counts.
+    """
+    keep_freed_memory()
+    store = FeatureStore(task.encoder, len(task.images) + 1)
+    look = FirstLook(store, task.images.usable, Detector(task.template, task.encoder))
+    for _ in first_look(task, look, None):
+        pass
+    labels = initial_labels(task, look)
+    channels = tuple(level.channels for level in pooled_levels(task.encoder))
+    unit = Unit.begin(task, 0, channels, labels)
+    # Batch statistics depend on what is computed together, so both steps take the
+    # running ones; gradients flow as in training.
+    unit.network.eval()
+    stages = Stages(task, look, None, unit.network, unit.rows)
+    every = tuple(range(len(unit.rows)))
+    images = tuple(range(len(look.images)))
+
+    def ours(plan: StepPlan) -> tuple[float, float]:
+        unit.optimiser.zero_grad(set_to_none=True)
+        started = time.perf_counter()
+        loss = stages.losses(plan, labels, torch.Generator())[LABEL_STAGE]
+        loss.backward()  # type: ignore[no-untyped-call]
+        return time.perf_counter() - started, float(loss.detach())
+
+    full = StepPlan(LABEL_STAGE, images, (), every)
+    ours(full)
+    ours_s = median(ours(full)[0] for _ in range(repeats))
+    few = every[:plain_landmarks]
+    _, ours_loss = ours(StepPlan(LABEL_STAGE, images[:1], (), few))
+
+    pictures = [prepared(task.images.read(look.images[0]), task.encoder.device)]
+    unit.optimiser.zero_grad(set_to_none=True)
+    started = time.perf_counter()
+    loss = plain_loss(
+        unit.network,
+        task.encoder,
+        prepared(task.template.image, task.encoder.device),
+        _pairs(task.template_points_yx[[unit.rows[k] for k in few]]),
+        pictures,
+        [_pairs(labels.points_yx[0, [unit.rows[k] for k in few]])],
+        task.preset.loss,
+    )
+    loss.backward()  # type: ignore[no-untyped-call]
+    plain_s = (time.perf_counter() - started) / len(few)
+    samples = len(images) * len(every)
+    return StepTimes(
+        plain_s, ours_s / samples, float(loss.detach()), ours_loss, samples, len(few)
+    )
+
+
+def write_step(
+    times: StepTimes, folder: Path, *, command: str, overwrite: bool
+) -> dict[str, Any]:
+    """Write ``step.json`` and ``step.md``; return the content of the first."""
+    machine = describe()
+    content = asdict(times) | {
+        "ratio": times.ratio,
+        "command": command,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine,
+    }
+    lines = [
+        "# A training step",
+        "",
+        "| | plain | ours |",
+        "|---|---|---|",
+        f"| s / sample | {times.plain_s:.3f} | {times.ours_s:.4f} |",
+        f"| loss, same samples | {times.plain_loss:.5f} | {times.ours_loss:.5f} |",
+        "",
+        f"Ours is {times.ratio:.1f} times faster. A sample is one landmark of one "
+        f"image, forward and backward; {times.samples} in our step, "
+        f"{times.plain_samples} in the plain one.",
+        "",
+        f"Command: `{command}`",
+        "",
+        *markdown_machine(machine),
+    ]
+    with written(folder / "step.json", overwrite=overwrite) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    with written(folder / "step.md", overwrite=overwrite) as unfinished:
+        unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return content
+
+
+def _pairs(points_yx: np.ndarray[Any, Any]) -> list[tuple[float, float]]:
+    return [(float(y), float(x)) for y, x in points_yx]
