@@ -67,8 +67,7 @@ def plain_loss(
                 for one, other, stride in zip(own, seen, STRIDES, strict=True)
             ]
             losses.append(torch.stack(levels).sum())
-    # Levels are added, samples averaged.
-    return torch.stack(losses).mean() * len(STRIDES)
+    return torch.stack(losses).mean()
 
 
 def _embedded(
