@@ -86,7 +86,7 @@ def main(folder: Path, kills: int) -> None:
             pid = started(work(run))
             # After some attempts it may come to its end.
             if killed < kills and attempts < 6:
-                time.sleep(chance.uniform(0, 0.7 * duration))
+                time.sleep(chance.uniform(0, 0.55 * duration))
                 os.kill(pid, signal.SIGKILL)
             status = os.waitpid(pid, 0)[1]
             if os.WIFSIGNALED(status):

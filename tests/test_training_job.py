@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import plain_loop
 import pytest
+import torch
 from cli_scene import POINTS, SHAPE_YX, SHIFTS, save_image, scene, view
 
+from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
-from napari_oneshot_lmk.errors import ImageError, OneshotError, UsageError
+from napari_oneshot_lmk.errors import ImageError, ModelError, OneshotError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.imaging.sources import find_images
@@ -35,9 +39,18 @@ from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.run import RunFolder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small networks are slower on several, above all on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(autouse=True)
 def quick_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, plain_loop.LOOP, None)
+    monkeypatch.setitem(sys.modules, plain_loop.LOOP, ModuleType(plain_loop.LOOP))
     plain_loop.install()
 
 
@@ -318,3 +331,74 @@ def test_failure_is_in_the_log(
     plain_loop.install()
     *_, end = train(again(job))
     assert isinstance(end, Finished)
+
+
+# -- with the loop itself ----------------------------------------------------------
+
+
+@pytest.fixture
+def small(job: Job, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """A job for the loop itself, as small as can be."""
+    monkeypatch.delitem(sys.modules, plain_loop.LOOP)
+    preset = Preset().changed(
+        {
+            "network.width": 0.05,
+            "network.adapter_channels": 2,
+            "network.embedding_channels": 8,
+            "labels.initial": "instant",
+            "training.anchor": "template",
+            "training.batch": 3,
+            "training.epochs": 2,
+            "training.selection": "agreement",
+        }
+    )
+    return replace(job, preset=preset, landmarks=("apex", "tip"), template_stage=False)
+
+
+def networks(run: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in (run / "model").glob("*.safetensors")}
+
+
+def test_single_landmarks_go_on_where_they_were(small: Job) -> None:
+    whole = replace(small, method="single", out=small.out.with_name("whole"))
+    list(train(whole))
+    job = replace(whole, out=small.out)
+
+    def second(event: Event) -> bool:
+        return isinstance(event, Stepped) and (event.model, event.epoch) == ("tip", 2)
+
+    until(job, second)
+    part = RunFolder(job.out).part_path(0).read_bytes()
+    seen = list(train(again(job)))
+    # The first is done and stays as it is.
+    assert {e.model for e in seen if isinstance(e, EpochEnded)} == {"tip"}
+    assert networks(job.out).keys() == {
+        "network-000.safetensors",
+        "network-001.safetensors",
+    }
+    assert networks(job.out) == networks(whole.out)
+    assert not RunFolder(job.out).part_path(0).exists()
+    assert part
+    boards = [p.name for p in (job.out / "tensorboard").iterdir()]
+    assert sorted(boards) == ["apex", "tip"]
+
+
+def test_missing_part_is_said(small: Job) -> None:
+    job = replace(small, method="single")
+    until(job, lambda e: isinstance(e, Stepped) and e.model == "tip")
+    RunFolder(job.out).part_path(0).write_bytes(b"half")
+    with pytest.raises(ModelError, match=r"missing or damaged.*--overwrite"):
+        list(train(again(job)))
+
+
+def test_stopped_within_the_first_epoch(small: Job) -> None:
+    asked: list[float] = []
+    ended = 0.0
+    for event in train(small, lambda: bool(asked)):
+        if isinstance(event, Stepped):
+            asked.append(time.monotonic())
+        ended = time.monotonic()
+    assert isinstance(event, Finished)
+    assert event.stopped
+    assert ended - asked[0] < 2
+    assert TrainedModel.load(small.out).landmarks == ("apex", "tip")
