@@ -177,6 +177,17 @@ def test_one_image_and_a_window_of_one_cell_can_be_trained():
     assert [tuple(w.embeddings.shape[-2:]) for w in windows[:3]] == [(1, 1)] * 3
 
 
+def test_where_none_has_an_adapter_one_landmark_may_be_asked_at_many_points():
+    network = random_network(adapter_channels=0)
+    maps = random_maps(96, 96)
+    points = points_of("edges", 96, 96)
+    with torch.no_grad():
+        found = network.near(maps, [1, 1, 1], points, 7)
+        expected = network.near(maps, LANDMARKS, points, 7)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one.embeddings, other.embeddings)
+
+
 def test_landmarks_that_the_network_has_not_are_refused():
     with pytest.raises(UsageError, match="from 0 to 3"):
         random_network().near(random_maps(32, 32), [7], torch.zeros(2, 1, 2), 5)
