@@ -17,6 +17,7 @@ import napari
 from qtpy.QtCore import QEventLoop, QTimer
 
 from napari_oneshot_lmk.phantoms.samples import sample_folder
+from napari_oneshot_lmk.training.preset import Preset
 
 ROOT = Path(__file__).resolve().parent.parent
 PLUGIN = "napari-oneshot-lmk"
@@ -24,8 +25,10 @@ WINDOW = (1500, 940)
 PLACED = 7
 """Landmarks that are placed in the picture of annotating."""
 DETECTION_LIMIT_MS = 300_000
-EPOCHS, SHOWN_EPOCHS = 5, 3
-"""Of the training in the picture, and how many of them it shows."""
+SMALL = {"training.epochs": 8, "template_copies.count": 8, "network.width": 0.1}
+"""What makes the training in the picture short."""
+SHOWN_EPOCHS = 4
+"""How many of its epochs the picture shows."""
 
 
 def main() -> None:
@@ -99,7 +102,10 @@ def training(viewer: Any, dock: Any, before: Path, under_way: Path) -> None:
 
     for name in [la.name for la in viewer.layers if la.name.startswith("found")]:
         viewer.layers.remove(name)
-    train.form.more.epochs.setValue(EPOCHS)
+    preset = Preset.load("laptop").changed(SMALL)
+    path = Path(mkdtemp(), "small.toml")
+    path.write_text(preset.to_toml())
+    train.form.more.choose_file(path)
     train.run.changed.connect(look)
     train.form.train.click()
     done.exec()

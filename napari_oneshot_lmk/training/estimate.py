@@ -8,7 +8,8 @@ will be. During training the events carry the true time left.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
@@ -113,20 +114,26 @@ def estimate(
     def seconds_of(macs: float) -> float:
         return macs / (machine.gigamacs_per_s * GIGA)
 
-    near = decoder_macs(layout, rows * columns, preset.loss.window + HALO)
-    everywhere = decoder_macs(layout, rows * columns)
-    sample_s = FORWARD_AND_BACKWARD * seconds_of(near)
-    if preset.training.anchor == "patch":
+    def sample_s(at_once: int) -> float:
+        """Time of an image in a step that holds so many landmarks."""
+        of_step = replace(layout, landmarks=at_once)
+        near = decoder_macs(of_step, rows * columns, preset.loss.window + HALO)
+        if preset.training.anchor == "template":
+            return FORWARD_AND_BACKWARD * seconds_of(near)
+        # The patches go through encoder and network as well, one for each landmark.
         patch = preset.patch.size**2
-        encoder_s = machine.encoder_pass_s * patch / (rows * columns)
-        patch_s = FORWARD_AND_BACKWARD * seconds_of(decoder_macs(layout, patch, 1))
-        sample_s += landmarks * (encoder_s + patch_s / landmarks)
+        near += decoder_macs(of_step, patch, 1)
+        encoder_s = at_once * machine.encoder_pass_s * patch / (rows * columns)
+        return FORWARD_AND_BACKWARD * seconds_of(near) + encoder_s
+
     plans = epoch_plan(
         preset.training, (0,), images=images, copies=copies, landmarks=landmarks
     )
-    # In images for all landmarks: a step may hold one landmark or all of them.
-    seen = sum((len(p.images) + len(p.copies)) * len(p.landmarks) for p in plans)
-    epoch_s = seen / landmarks * sample_s
+    seen: Counter[int] = Counter()
+    for plan in plans:
+        seen[len(plan.landmarks)] += len(plan.images) + len(plan.copies)
+    epoch_s = sum(count * sample_s(at_once) for at_once, count in seen.items())
+    everywhere = decoder_macs(layout, rows * columns)
     epoch_s += images * seconds_of(everywhere) / preset.labels.renew_every
     seconds = START_S + encoded * machine.encoder_pass_s
     seconds += models * preset.training.epochs * epoch_s
