@@ -52,6 +52,8 @@ PRESET = """
 width = 0.05
 adapter_channels = 2
 embedding_channels = 8
+lateral_channels = 8
+rfb = false
 [template_copies]
 count = 2
 [labels]

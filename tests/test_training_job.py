@@ -67,7 +67,7 @@ def job(tmp_path: Path) -> Job:
         template=Template.create(image, Landmarks(points, image.name)),
         images=find_images([folder]),
         out=tmp_path / "run",
-        preset=Preset.load("laptop"),
+        preset=Preset().changed({"training.epochs": 3}),
         encoder=shipped_encoder("cpu"),
     )
 
@@ -345,6 +345,8 @@ def small(job: Job, monkeypatch: pytest.MonkeyPatch) -> Job:
             "network.width": 0.05,
             "network.adapter_channels": 2,
             "network.embedding_channels": 8,
+            "network.lateral_channels": 8,
+            "network.rfb": False,
             "labels.initial": "instant",
             "training.anchor": "template",
             "training.batch": 3,

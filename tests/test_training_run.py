@@ -46,7 +46,7 @@ def settings(**changes: object) -> RunSettings:
         seed=0,
         spacing_mm_yx=None,
         template_sha256=template().content_sha256,
-        preset=Preset.load("laptop"),
+        preset=Preset().changed({"training.epochs": 3}),
     )
     return replace(plain, **changes)  # type: ignore[arg-type]
 
