@@ -52,6 +52,9 @@ def distributions_imported_by(path: Path) -> set[str]:
             if top in sys.stdlib_module_names or top == "napari_oneshot_lmk":
                 continue
             found.add(canonicalize_name(PROVIDERS.get(top, [top])[0]))
+            if module == "torch.utils.tensorboard":
+                # That part of torch does not come with it.
+                found.add("tensorboard")
     return found
 
 
