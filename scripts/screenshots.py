@@ -25,7 +25,7 @@ WINDOW = (1500, 940)
 PLACED = 7
 """Landmarks that are placed in the picture of annotating."""
 DETECTION_LIMIT_MS = 300_000
-SMALL = {"training.epochs": 8, "template_copies.count": 8, "network.width": 0.1}
+SMALL = {"training.epochs": 8, "template_copies.count": 4, "network.width": 0.1}
 """What makes the training in the picture short."""
 SHOWN_EPOCHS = 4
 """How many of its epochs the picture shows."""
@@ -105,6 +105,7 @@ def training(viewer: Any, dock: Any, before: Path, under_way: Path) -> None:
     preset = Preset.load("laptop").changed(SMALL)
     path = Path(mkdtemp(), "small.toml")
     path.write_text(preset.to_toml())
+    train.form.more.defaults.click()
     train.form.more.choose_file(path)
     train.run.changed.connect(look)
     train.form.train.click()

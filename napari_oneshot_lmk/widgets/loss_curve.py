@@ -30,6 +30,7 @@ class LossCurve(QWidget):
         super().__init__()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumHeight(110)
+        self.setToolTip(words.CURVE_TIP)
         self._steps: Points = ()
         self._stages: Mapping[str, Points] = {}
         self._epochs = 1
@@ -112,10 +113,13 @@ class LossCurve(QWidget):
                 painter.drawText(text, below, str(epoch))
         painter.drawText(QPointF(2, TOP - 6), words.CURVE_TITLE)
         x = float(self.width() - RIGHT)
-        for stage in reversed(list(self._stages)):
-            name = STAGE_NAMES.get(stage, stage)
+        legend = [(words.CURVE_STEP, RAW_COLOUR)]
+        for stage in self._stages:
+            colour = STAGE_COLOURS.get(stage, LINK)
+            legend.append((STAGE_NAMES.get(stage, stage), colour))
+        for name, colour in reversed(legend):
             width = painter.fontMetrics().horizontalAdvance(name)
-            painter.setPen(QColor(STAGE_COLOURS.get(stage, LINK)))
+            painter.setPen(QColor(colour))
             painter.drawText(QPointF(x - width, TOP - 6), name)
             x -= width + 14
             painter.setPen(QPen(QColor(DIM), 1))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.training_run import TrainingRun
 
 PER_MILLE = 1000
-SHOWN_NOTES, NOTE_LENGTH = 3, 110
+SHOWN_NOTES, NOTE_LENGTH = 2, 110
 PREPARING = {
     "files": words_train.PREPARING_FILES,
     "images": words_train.PREPARING_IMAGES,
@@ -113,13 +113,16 @@ class TrainingView(QWidget):
         self.best.say(words_train.BEST.format(epoch=best) if best else "", DIM)
 
     def _show_notes(self, progress: TrainingProgress) -> None:
-        """Show the latest of what was said, warnings first; all of it as a tooltip."""
-        ordered = sorted(progress.notes, key=lambda note: note.serious)
-        shown = ordered[-SHOWN_NOTES:]
-        colour = NOTE if any(note.serious for note in shown) else DIM
-        short = (shorten(note.text, NOTE_LENGTH, placeholder="…") for note in shown)
-        self.notes.say("<br>".join(map(escape, short)), colour)
-        self.notes.setToolTip("\n\n".join(note.text for note in progress.notes))
+        """Show the latest warnings, and all that was said as a tooltip."""
+        serious = [note.text for note in progress.notes if note.serious]
+        short = (
+            shorten(text, NOTE_LENGTH, placeholder="…")
+            for text in serious[-SHOWN_NOTES:]
+        )
+        self.notes.say("<br>".join(map(escape, short)), NOTE)
+        said = "\n\n".join(note.text for note in progress.notes)
+        for part in (self.notes, self.state):
+            part.setToolTip(said)
 
     def _show_buttons(self, run: TrainingRun) -> None:
         phase = run.phase

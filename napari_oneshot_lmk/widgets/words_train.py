@@ -105,6 +105,11 @@ BEST = "Best so far: epoch {epoch}."
 CURVE_TITLE = "loss"
 CURVE_WAITING = "the loss curve begins with the first step"
 CURVE_EPOCH = "epoch"
+CURVE_STEP = "each step"
+CURVE_TIP = (
+    "Thin: the loss of each step, of all that it was trained on together. With dots: "
+    "its mean in each epoch, on copies of the template and on the images."
+)
 STAGE_TEMPLATE = "template"
 STAGE_LABELS = "images"
 STOP = "Stop and keep best"
