@@ -23,10 +23,12 @@ from napari_oneshot_lmk.landmarks.landmark import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.phantoms.samples import sample_folder
 from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.process import TrainingProcess
 from napari_oneshot_lmk.widgets import model_chooser
 from napari_oneshot_lmk.widgets import train as train_module
 from napari_oneshot_lmk.widgets.dock import OneshotDock
 from napari_oneshot_lmk.widgets.training_child import Phase
+from napari_oneshot_lmk.widgets.training_run import TrainingRun
 
 PLUGIN = "napari-oneshot-lmk"
 MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
@@ -183,11 +185,17 @@ def test_cancel_ends_a_real_training_and_leaves_nothing(
     train = prepared(qtbot, dock, base, 1000)
     train.form.train.click()
     until(qtbot, lambda: train.run.progress.step is not None, train)
+    # Another window finds the same training by what lies on the disk.
+    second = TrainingRun(TrainingProcess)
+    assert second.find([base])
+    assert second.order == train.run.order
+    qtbot.waitUntil(lambda: second.progress.step is not None, timeout=PATIENCE_MS)
     began = time.monotonic()
     train.view.cancel.click()
     until(qtbot, lambda: train.run.phase is Phase.NONE, train)
     assert time.monotonic() - began < 2.0
     assert list(base.iterdir()) == []
+    qtbot.waitUntil(lambda: second.phase is Phase.FAILED, timeout=10_000)
 
 
 def test_running_out_of_memory_is_told_with_what_to_do(
