@@ -21,6 +21,8 @@ _open_for_the_session = ExitStack()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give the session a display: Qt ends the process where it finds none."""
+    # As the command line does: threads that wait actively starve one another.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _open_for_the_session.enter_context(virtual_display())
 
 
