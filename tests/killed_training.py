@@ -2,7 +2,7 @@
 
 A script of its own, because it forks: the children start at once, with all that is
 slow to import, and this process has no window and no other threads. Prints how
-many times it killed, and the hash of each model.
+many times it killed and when, and the hash of each model.
 
     python killed_training.py FOLDER KILLS
 """
@@ -17,16 +17,25 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import torch
-import torch.utils.tensorboard  # once, instead of in each child
 
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.imaging.sources import find_images
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.event_log import read_events
 from napari_oneshot_lmk.training.job import Job, train
 from napari_oneshot_lmk.training.preset import Preset
+
+SLOW = (
+    "torch.utils.tensorboard",
+    "napari_oneshot_lmk.encoders.choice",
+    "napari_oneshot_lmk.training.loop",
+    "napari_oneshot_lmk.training.run_images",
+)
+"""Imported once, instead of in each child."""
 
 
 def started(work: Callable[[], None]) -> int:
@@ -56,6 +65,8 @@ def model_hash(run: Path) -> str:
 
 def main(folder: Path, kills: int) -> None:
     torch.set_num_threads(1)
+    for name in SLOW:
+        import_module(name)
     encoder = shipped_encoder("cpu")
     template = Template.load(folder / "template")
     preset = Preset.load(folder / "preset.toml")
@@ -86,16 +97,18 @@ def main(folder: Path, kills: int) -> None:
             pid = started(work(run))
             # After some attempts it may come to its end.
             if killed < kills and attempts < 6:
-                time.sleep(chance.uniform(0, 0.55 * duration))
+                time.sleep(chance.uniform(0, 0.8 * duration))
                 os.kill(pid, signal.SIGKILL)
             status = os.waitpid(pid, 0)[1]
             if os.WIFSIGNALED(status):
                 killed += 1
+                told = read_events(run / "events.jsonl")
+                last = type(told[-1]).__name__ if told else "nothing"
+                print("killed after", last, flush=True)
             else:
                 assert os.WEXITSTATUS(status) == 0, "the training failed"
                 ended = True
         print("run", attempts, model_hash(run), flush=True)
-    print("killed", killed, flush=True)
 
 
 if __name__ == "__main__":
