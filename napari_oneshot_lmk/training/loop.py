@@ -16,7 +16,6 @@ from torch import Tensor
 
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.encoders.device import resolve_precision
-from napari_oneshot_lmk.errors import TrainingError
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.checkpoint import Checkpoint
 from napari_oneshot_lmk.training.clock import Clock
@@ -36,7 +35,8 @@ from napari_oneshot_lmk.training.labels import (
     initial_labels,
     renewed,
 )
-from napari_oneshot_lmk.training.memory import is_out_of_memory, keep_freed_memory
+from napari_oneshot_lmk.training.memory import keep_freed_memory
+from napari_oneshot_lmk.training.optimisation import Optimisation
 from napari_oneshot_lmk.training.outcome import previews, trained_model
 from napari_oneshot_lmk.training.plan import StepPlan, epoch_plan
 from napari_oneshot_lmk.training.stages import Stages
@@ -103,7 +103,7 @@ class _Training:
         detector = Detector(task.template, task.encoder)
         self.look = FirstLook(store, task.images.usable, detector)
         self.clock = Clock(len(task.units), self.settings.epochs)
-        self.pieces = 1
+        self.optimisation = Optimisation(task)
         self.dtype = resolve_precision(store.device, self.settings.precision)
 
     def events(self) -> Iterator[Event]:
@@ -185,8 +185,9 @@ class _Training:
             if self.should_stop():
                 return
             started = time.monotonic()
-            losses, notes = self._step(unit, stages, plans)
-            yield from notes
+            losses, note = self.optimisation.step(unit, stages, plans)
+            if note is not None:
+                yield note
             unit.add(losses)
             unit.step += 1
             self.clock.stepped(time.monotonic() - started, len(plans))
@@ -211,59 +212,6 @@ class _Training:
             landmarks=len(unit.rows),
             joint=self.task.method == "joint",
         )
-
-    def _step(
-        self, unit: Unit, stages: Stages, plans: list[StepPlan]
-    ) -> tuple[dict[str, float], list[Event]]:
-        """One step of the optimiser, in as many pieces as the memory demands."""
-        notes: list[Event] = []
-        unit.set_rate(self.settings, len(plans))
-        plan = plans[unit.step]
-        largest = max(len(plan.images), len(plan.copies))
-        while True:
-            try:
-                losses = self._gradients(unit, stages, plan)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-            else:
-                unit.optimiser.step()
-                return losses, notes
-            # Here, where the error no longer holds on to the maps of its attempt.
-            unit.optimiser.zero_grad(set_to_none=True)
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            if self.pieces >= largest:
-                raise TrainingError(
-                    "there is not enough memory for a step with one image",
-                    remedy="close other programs, or use a preset with a smaller width",
-                )
-            self.pieces *= 2
-            now = max(1, largest // self.pieces)
-            notes.append(
-                Noted(
-                    f"Out of memory: steps go on in pieces of {now} "
-                    f"image{'s' if now != 1 else ''}.",
-                    serious=True,
-                )
-            )
-
-    def _gradients(
-        self, unit: Unit, stages: Stages, plan: StepPlan
-    ) -> dict[str, float]:
-        unit.optimiser.zero_grad(set_to_none=True)
-        generator = torch.Generator().manual_seed(
-            hash((self.task.seed, unit.index, unit.epoch, unit.step)) & 0x7FFFFFFF
-        )
-        sums: dict[str, float] = {}
-        pieces = plan.pieces(self.pieces) if self.pieces > 1 else [plan]
-        for piece in pieces:
-            losses = stages.losses(piece, unit.labels, generator)
-            total = torch.stack(list(losses.values())).sum() / len(pieces)
-            total.backward()  # type: ignore[no-untyped-call]
-            for stage, loss in losses.items():
-                sums[stage] = sums.get(stage, 0.0) + float(loss.detach()) / len(pieces)
-        return sums
 
     def _epoch_end(self, unit: Unit) -> Iterator[Event]:
         """Infer-PL, the criterion, the checkpoint and the previews."""
