@@ -83,8 +83,11 @@ def _lines(label: str, unit: int, unit_name: str) -> Advance:
     started = last = time.monotonic()
 
     def advance(done: int, total: int) -> None:
-        nonlocal last
+        nonlocal started, last
         now = time.monotonic()
+        if done == 0:
+            # What went before, such as a training, is not part of what is counted.
+            started = now
         ended = total > 0 and done >= total
         if not ended and now - last < SECONDS_BETWEEN_LINES:
             return
