@@ -153,8 +153,8 @@ class LandmarkNetwork(nn.Module):
         from the windows of all landmarks, at least ``SMALLEST_REGION`` cells a side,
         and the cells around them that the convolutions need; so too in the last
         convolutions of the receptive field blocks where the window is less than
-        half of the map; elsewhere from whole maps. Where nothing depends on the
-        landmark, all maps are computed whole, once.
+        half of the map; elsewhere from whole maps. Several landmarks on which nothing
+        depends share whole maps, computed once.
 
         Parameters
         ----------
@@ -181,7 +181,7 @@ class LandmarkNetwork(nn.Module):
             return Region.around(points_yx, 2**level, side, full_yx)
 
         regions = {}
-        if self.depends_on_landmark:
+        if self.depends_on_landmark or len(landmarks) == 1:
             side = max(window, SMALLEST_REGION)
             regions = {level: around(level, side) for level in DECODER_LEVELS}
         decoded = self._decoded(maps, landmarks, regions)
