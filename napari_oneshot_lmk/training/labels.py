@@ -50,13 +50,15 @@ class PseudoLabels:
             return np.ones_like(self.residuals)
         return np.asarray(1 / (1 + (self.residuals / DOUBT) ** 2))
 
-    def agreement(self, rows: Sequence[int]) -> float:
-        """Mean residual of some landmarks: the criterion without annotations.
+    def agreements(self, rows: Sequence[int]) -> Array:
+        """Mean residual of some landmarks on each image, (I,).
 
-        Landmarks that a network sees in the right places fit the shape that the
-        others span; a network that drifts, or looks for something else, does not.
+        The criterion without annotations: landmarks that a network sees in the right
+        places fit the shape that the others span; a network that drifts, or looks for
+        something else, does not.
         """
-        return float(np.minimum(self.residuals[:, list(rows)], FARTHEST).mean())
+        capped = np.minimum(self.residuals[:, list(rows)], FARTHEST)
+        return np.asarray(capped.mean(1))
 
     def shift(self, before: PseudoLabels, pixel_size_yx: Array) -> float:
         """Median distance from earlier labels, in the unit of the pixel size."""

@@ -220,12 +220,12 @@ class _Training:
         labels = self._new_labels(unit)
         if labels is None:
             return
-        agreement = labels.agreement(unit.rows)
+        agreements = labels.agreements(unit.rows)
         shape = self.look.shape
         shift = labels.shift(unit.labels, shape.pixel_size_yx)
         due = (unit.epoch + 1) % self.task.preset.labels.renew_every == 0
         best = unit.end_epoch(
-            labels if due else unit.labels, agreement, self.settings.selection
+            labels if due else unit.labels, agreements, self.settings.selection
         )
         self.clock.inferred(time.monotonic() - started)
         self._save(unit)
@@ -237,7 +237,7 @@ class _Training:
             losses,
             shift,
             "mm" if known else "px",
-            agreement * shape.size,
+            float(agreements.mean()) * shape.size,
             best,
             self.clock.epoch_seconds(),
         )

@@ -191,8 +191,8 @@ class TrainingSettings(Section):
     )
     selection: Literal["last", "agreement"] = Field(
         default="last",
-        description="the last epoch's model, or the one that agrees best with itself "
-        "under augmentation (no annotation is read for it)",
+        description="the last epoch's model, or the last one whose points fit the "
+        "shape of all landmarks no worse than the best (no annotation is read)",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="auto: bfloat16 where the hardware is quick at it"

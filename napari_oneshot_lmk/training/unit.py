@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_oneshot_lmk.network.layout import NetworkLayout
@@ -45,8 +46,8 @@ class Unit:
         Parameters of the best epoch, on the processor.
     best_epoch : int
         Which one; 0 before the first.
-    best_agreement : float
-        Its criterion.
+    lowest : ndarray, (I,), optional
+        Each image's criterion at the epoch with the lowest mean; None before the first.
     """
 
     index: int
@@ -60,7 +61,7 @@ class Unit:
     counts: dict[str, int] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)
     best_epoch: int = 0
-    best_agreement: float = math.inf
+    lowest: NDArray[np.float64] | None = None
 
     @classmethod
     def begin(
@@ -97,20 +98,34 @@ class Unit:
         """Mean loss of each stage of the epoch so far."""
         return {stage: total / self.counts[stage] for stage, total in self.sums.items()}
 
-    def end_epoch(self, labels: PseudoLabels, agreement: float, selection: str) -> bool:
-        """Count an epoch and say whether its model is the best so far."""
+    def end_epoch(
+        self, labels: PseudoLabels, agreements: NDArray[np.float64], selection: str
+    ) -> bool:
+        """Count an epoch and say whether its model is kept as the best so far.
+
+        Parameters
+        ----------
+        labels : PseudoLabels
+            Of the next epoch.
+        agreements : ndarray, (I,)
+            This epoch's criterion on each image; smaller is better.
+        selection : {"last", "agreement"}
+            Keep this model anyway, or unless it is distinctly worse than the best.
+        """
         self.epoch, self.step = self.epoch + 1, 0
         self.sums, self.counts, self.labels = {}, {}, labels
-        if selection == "agreement" and agreement >= self.best_agreement:
-            return False
-        self.keep(agreement)
-        return True
+        kept = selection == "last" or not distinctly_worse(agreements, self.lowest)
+        if self.lowest is None or agreements.mean() < self.lowest.mean():
+            self.lowest = agreements
+        if kept:
+            self.keep()
+        return kept
 
-    def keep(self, agreement: float = math.inf) -> None:
+    def keep(self) -> None:
         """Keep the parameters of this moment as the best."""
         state = self.network.state_dict()
         self.best = {key: value.detach().cpu().clone() for key, value in state.items()}
-        self.best_epoch, self.best_agreement = self.epoch, agreement
+        self.best_epoch = self.epoch
 
     def tensors_and_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return what a checkpoint holds."""
@@ -127,10 +142,7 @@ class Unit:
                 "sums": self.sums,
                 "counts": self.counts,
                 "best_epoch": self.best_epoch,
-                # JSON knows no infinity.
-                "best_agreement": None
-                if math.isinf(self.best_agreement)
-                else self.best_agreement,
+                "lowest": self.lowest,
             },
         }
         tensors, rest = packed(content, "unit")
@@ -149,8 +161,29 @@ class Unit:
         self.epoch, self.step = int(progress["epoch"]), int(progress["step"])
         self.sums, self.counts = dict(progress["sums"]), dict(progress["counts"])
         self.best_epoch = int(progress["best_epoch"])
-        agreement = progress["best_agreement"]
-        self.best_agreement = math.inf if agreement is None else float(agreement)
+        self.lowest = progress["lowest"]
+
+
+def distinctly_worse(
+    agreements: NDArray[np.float64], lowest: NDArray[np.float64] | None
+) -> bool:
+    """Say whether an epoch's criterion is worse by more than chance explains.
+
+    Later epochs have seen more, so what is no worse is better. Worse is a mean
+    difference, image by image, of more than its own standard error.
+
+    Parameters
+    ----------
+    agreements : ndarray, (I,)
+        Of the epoch, smaller is better.
+    lowest : ndarray, (I,), optional
+        Of the best epoch so far; None where there is none.
+    """
+    if lowest is None:
+        return False
+    apart = agreements - lowest
+    chance = apart.std(ddof=1) / math.sqrt(len(apart)) if len(apart) > 1 else 0.0
+    return bool(apart.mean() > chance)
 
 
 def new_network(
