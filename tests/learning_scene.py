@@ -1,0 +1,82 @@
+"""A small training that really learns: shifted pictures, a small network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cli_scene import POINTS, SHAPE_YX, SHIFTS, SPACING_MM, save_image, scene, view
+from torch import Tensor
+
+from napari_oneshot_lmk.detection.model import TrainedModel
+from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.imaging.sources import find_images
+from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.checkpoint import Checkpoint
+from napari_oneshot_lmk.training.images import TrainingSet
+from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.task import TrainingTask
+
+SMALL = {
+    "network.width": 0.05,
+    "network.adapter_channels": 2,
+    "network.embedding_channels": 8,
+    "network.lateral_channels": 8,
+    "template_copies.count": 4,
+    "patch.size": 128,
+    "training.epochs": 2,
+    "training.batch": 2,
+    "training.precision": "float32",
+}
+SPACING_YX = (SPACING_MM, SPACING_MM)
+
+
+def small_task(
+    folder: Path, method: str = "fused", template_stage: bool = True, **changes: object
+) -> TrainingTask:
+    """Three images whose content is moved, three landmarks; names are dotted by _."""
+    images = folder / "images"
+    images.mkdir()
+    for name, shift in SHIFTS.items():
+        save_image(images / name, view(scene(), shift))
+    pixels = view(scene(), (0, 0)).astype("float32")
+    image = Radiograph(pixels, Geometry(SHAPE_YX, SPACING_YX), "template.png")
+    template = Template.create(image, Landmarks.from_positions(POINTS, image.name))
+    dotted = {name.replace("__", "."): value for name, value in changes.items()}
+    return TrainingTask(
+        template=template,
+        images=TrainingSet.inspect(
+            find_images([images]), template, spacing_mm_yx=SPACING_YX
+        ),
+        preset=Preset.load("laptop").changed({**SMALL, **dotted}),
+        method=method,
+        landmarks=tuple(POINTS),
+        template_stage=template_stage,
+        encoder=shipped_encoder("cpu"),
+    )
+
+
+class Kept:
+    """Keeps in memory what the loop hands over."""
+
+    def __init__(self) -> None:
+        self.checkpoint: Checkpoint | None = None
+        self.parts: dict[int, dict[str, Tensor]] = {}
+        self.model: TrainedModel | None = None
+
+    def load(self) -> Checkpoint | None:
+        return self.checkpoint
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+
+    def save_part(self, index: int, state: dict[str, Tensor], epoch: int) -> None:
+        self.parts[index] = state
+
+    def load_part(self, index: int) -> dict[str, Tensor]:
+        return self.parts[index]
+
+    def save_model(self, model: TrainedModel) -> None:
+        self.model = model
