@@ -174,6 +174,20 @@ def test_progress_in_a_log(
     assert lines == ["Detecting: 2 of 4, 0:30 left", "Detecting: 4 of 4, 0:40"]
 
 
+def test_progress_in_a_log_leaves_out_what_went_before(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_oneshot_lmk.cli import progress
+
+    # A method that trains for ten minutes before it looks at its first image.
+    clock = iter([0.0, 600.0, 640.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.counting_bar("fused") as advance:
+        advance(0, 4)
+        advance(2, 4)
+    assert "fused: 2 of 4, 0:40 left" in capsys.readouterr().err.splitlines()
+
+
 def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     from io import StringIO
 
