@@ -3,9 +3,10 @@
 ::
 
     python scripts/accuracy_by_epoch.py --data DIR --out OUT [--preset P] [--epochs N]
+        [--every K]
 
 ``DIR`` is a data folder as for ``oneshot-lmk benchmark``. Trains as the benchmark
-does, scores the model of every epoch on the test images, and writes
+does, scores the model of every epoch on every K-th test image, and writes
 ``OUT/epochs.csv`` and ``OUT/epochs.md``. The test images' landmarks score only: the
 training has no access to them, and chooses its epoch by the agreement.
 """
@@ -99,6 +100,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--preset", default="laptop")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--every", type=int, default=1)
     return parser.parse_args()
 
 
@@ -118,7 +120,9 @@ def _events(chosen: argparse.Namespace, dataset: Dataset) -> Iterator[Event]:
             seed=chosen.seed,
             spacing_mm_yx=dataset.spacing_mm_yx(dataset.template_image),
             encoder_weights=chosen.encoder_weights,
-            previews=[dataset.file_of(name).path for name in dataset.test],
+            previews=[
+                dataset.file_of(name).path for name in dataset.test[:: chosen.every]
+            ],
         )
     )
 
