@@ -83,7 +83,7 @@ def before_any_command(
 def main() -> None:
     """Run the command line."""
     # Read once, when torch is loaded. By default its threads wait for one another
-    # actively, which took eight times as long beside another busy program
+    # actively, which slows a training beside another busy program
     # (docs/benchmarks/training.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):

@@ -16,8 +16,8 @@ def keep_freed_memory() -> bool:
     """Let the process keep large blocks that it frees, for the next step.
 
     Each step allocates the same hundreds of megabytes. By default glibc hands
-    blocks of that size back to the system at once and gets every page anew, which
-    took three quarters of a step's time on two cores (docs/benchmarks/training.md).
+    blocks of that size back to the system at once and gets every page anew. What that
+    costs differs from system to system (docs/benchmarks/training.md).
 
     Returns
     -------
