@@ -94,6 +94,6 @@ def print_before_and_after(before: Report, after: Report, title: str) -> None:
     distances = [f"< {key} mm %" for key in sdr_keys()]
     print_table(title, ["", "MRE mm", "median mm", *distances], rows)
     print_line(
-        "A dozen generated images show that training works, not how much it gains: "
-        "for that see docs/benchmarks/cephalogram.md."
+        "A dozen generated images and a minute show how training goes, not what it "
+        "gains, and may even lose a little: see docs/benchmarks/cephalogram.md."
     )
