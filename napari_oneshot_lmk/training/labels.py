@@ -54,8 +54,8 @@ class PseudoLabels:
         """Mean residual of some landmarks on each image, (I,).
 
         The criterion without annotations: landmarks that a network sees in the right
-        places fit the shape that the others span; a network that drifts, or looks for
-        something else, does not.
+        places fit the shape that the others span. Points that drift together fit it,
+        too (docs/benchmarks/training.md).
         """
         capped = np.minimum(self.residuals[:, list(rows)], FARTHEST)
         return np.asarray(capped.mean(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -77,7 +78,7 @@ class Optimisation:
                     remedy="close other programs, or use a preset with a smaller width",
                 )
             self._pieces *= 2
-            now = max(1, largest // self._pieces)
+            now = math.ceil(largest / self._pieces)
             note = Noted(
                 f"Out of memory: steps go on in pieces of {now} "
                 f"image{'s' if now != 1 else ''}.",
