@@ -75,3 +75,15 @@ def _each_test_tries_its_own_download() -> Iterator[None]:
     weights = sys.modules.get("napari_oneshot_lmk.encoders.weights")
     if weights is not None:
         weights.forget_failed_download()
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Small networks are slower on several, above all on a busy machine."""
+    # Not above: pytest_configure says how its threads wait before it is loaded.
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -11,7 +11,6 @@ from types import ModuleType
 
 import plain_loop
 import pytest
-import torch
 from cli_scene import POINTS, SHAPE_YX, SHIFTS, save_image, scene, view
 
 from napari_oneshot_lmk.detection.model import TrainedModel
@@ -38,14 +37,7 @@ from napari_oneshot_lmk.training.job import Job, train
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.run import RunFolder
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small networks are slower on several, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)
