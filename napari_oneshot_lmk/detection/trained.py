@@ -18,7 +18,7 @@ from napari_oneshot_lmk.detection.anchors import (
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.search import searched_log_maps
-from napari_oneshot_lmk.encoders.device import resolve_precision
+from napari_oneshot_lmk.encoders.device import Precision, resolve_precision
 from napari_oneshot_lmk.encoders.encoder import Encoder, FeaturePyramid
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.imaging.preparation import prepared
@@ -49,6 +49,8 @@ class TrainedDetector(Detector):
         The model's own, or another annotation of the same landmarks.
     encoder : Encoder
         The one that the model was trained on.
+    precision : {"auto", "float32", "bfloat16"}
+        Of the networks; see `resolve_precision`.
 
     Raises
     ------
@@ -57,7 +59,11 @@ class TrainedDetector(Detector):
     """
 
     def __init__(
-        self, model: TrainedModel, template: Template, encoder: Encoder
+        self,
+        model: TrainedModel,
+        template: Template,
+        encoder: Encoder,
+        precision: Precision = "auto",
     ) -> None:
         read = encoder.card.identity
         if read != model.card.encoder:
@@ -69,6 +75,7 @@ class TrainedDetector(Detector):
         super().__init__(template, encoder)
         self.model = model
         self.method = model.card.method
+        self.precision = precision
         self._parts = [
             anchored
             for part in model.parts
@@ -120,6 +127,15 @@ class TrainedDetector(Detector):
             part.network.to(encoder.device)
         return cls(model, template or model.template, encoder)
 
+    def embeddings(self) -> dict[str, Tensor]:
+        """Return what the template's landmarks look like, to each network, too."""
+        own = {
+            f"network_{index}_level_{level}": anchor
+            for index, part in enumerate(self._parts)
+            for level, anchor in enumerate(part.anchors, start=1)
+        }
+        return super().embeddings() | own
+
     def log_maps(self, pyramid: FeaturePyramid) -> Tensor:
         """Log-similarity of each placed landmark with each place of an image.
 
@@ -144,7 +160,7 @@ class TrainedDetector(Detector):
     def _places(self, log_maps: Tensor) -> Tensor:
         """Where detection without training sees the landmarks, (N, 2)."""
         found, _, _ = self.shape.settle(log_maps, STRIDES[0])
-        return torch.from_numpy(found).to(log_maps.device)
+        return found.to(log_maps.device)
 
     def _seen(
         self, part: _Anchored, pyramid: FeaturePyramid, places: Tensor | None = None
@@ -155,7 +171,7 @@ class TrainedDetector(Detector):
         if places is None:
             return network_log_maps(*known)
         cells = self.model.card.search_cells
-        dtype = resolve_precision(self.device, "auto")
+        dtype = resolve_precision(self.device, self.precision)
         return searched_log_maps(*known, places[part.rows], cells, dtype)
 
     def _anchored(self, part: Part) -> _Anchored | None:
