@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,6 +24,42 @@ from napari_oneshot_lmk.encoders.encoder import Encoder, FeaturePyramid
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.imaging.preparation import prepared
 from napari_oneshot_lmk.landmarks.template import Template
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.encoders.download import Progress
+
+
+def encoder_for(
+    model: TrainedModel,
+    weights: Path | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Encoder:
+    """Return the encoder that a model reads: its own, if it brings the weights.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        What is to detect.
+    weights : Path, optional
+        A file that the user named; it goes before the model's own.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+    progress : callable, optional
+        Called with bytes done and bytes in all during a download.
+
+    Raises
+    ------
+    WeightsError, UsageError
+        As `choose_encoder`.
+    """
+    from napari_oneshot_lmk.encoders.choice import instant_encoder, joined_encoder
+
+    if weights is None and model.encoder_weights is not None:
+        return joined_encoder(model.encoder_weights, device, model.precision)
+    return instant_encoder(
+        weights, device, progress=progress, precision=model.precision
+    )
 
 
 @dataclass(frozen=True)
@@ -120,12 +157,10 @@ class TrainedDetector(Detector):
             If model, template and encoder do not belong together.
         """
         if encoder is None:
-            from napari_oneshot_lmk.encoders.choice import instant_encoder
-
-            encoder = instant_encoder(encoder_weights, device)
+            encoder = encoder_for(model, encoder_weights, device)
         for part in model.parts:
             part.network.to(encoder.device)
-        return cls(model, template or model.template, encoder)
+        return cls(model, template or model.template, encoder, model.precision)
 
     def embeddings(self) -> dict[str, Tensor]:
         """Return what the template's landmarks look like, to each network, too."""

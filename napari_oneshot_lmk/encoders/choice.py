@@ -15,6 +15,7 @@ from napari_oneshot_lmk.errors import WeightsError
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.download import Progress
     from napari_oneshot_lmk.encoders.encoder import Encoder
+    from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
 
 
 def choose_encoder(
@@ -113,3 +114,31 @@ def instant_encoder(
     if isinstance(chosen, EncoderWithNote):
         return chosen
     return JoinedEncoder(chosen, shipped_encoder(chosen.device))
+
+
+def joined_encoder(
+    weights: EncoderWeights, device: str = "auto", precision: Precision = "auto"
+) -> Encoder:
+    """Return what instant detection reads, made of weights that are at hand.
+
+    Parameters
+    ----------
+    weights : EncoderWeights
+        VGG19's.
+    device, precision
+        As for `choose_encoder`.
+    """
+    from napari_oneshot_lmk.encoders.joined import JoinedEncoder
+    from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+    from napari_oneshot_lmk.encoders.vgg import VGG19Encoder
+
+    where = resolve_device(device)
+    vgg19 = VGG19Encoder(
+        weights.parameters,
+        weights.normalisation,
+        where,
+        precision,
+        weights_sha256=weights.sha256,
+        title="VGG19 (ImageNet)",
+    )
+    return JoinedEncoder(vgg19, shipped_encoder(where))
