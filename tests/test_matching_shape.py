@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from napari_oneshot_lmk.matching.score import scores
-from napari_oneshot_lmk.matching.shape import ShapeStep, ShapeVariation
+from napari_oneshot_lmk.matching.shape import ShapeStep
+from napari_oneshot_lmk.matching.variation import ShapeVariation
 
 SHAPE = (128, 128)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK
 
-from napari_oneshot_lmk.bundle.card import INFERENCE
+from napari_oneshot_lmk.bundle.layout import INFERENCE
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.errors import ModelError, OneshotError
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
@@ -121,7 +121,9 @@ def run_bundle(bundle: Path, images: Path, out: Path) -> Path:
     )
     table = out / "landmarks.csv"
     if done.returncode or not table.is_file():
-        last = [line for line in done.stderr.splitlines() if line.strip()] or ["nothing"]
+        last = [line for line in done.stderr.splitlines() if line.strip()] or [
+            "nothing"
+        ]
         raise ModelError(
             f"the bundle does not run, MONAI said: {last[-1].strip()}",
             remedy="nothing was exported; report this with oneshot-lmk info",
@@ -153,7 +155,9 @@ def _laid_out(
         if len(laid) > TRIED:
             break
         shape_yx = template.image.pixels.shape
-        shift = [round(part * size) for part, size in zip(move_yx, shape_yx, strict=True)]
+        shift = [
+            round(part * size) for part, size in zip(move_yx, shape_yx, strict=True)
+        ]
         moved = replace(
             template.image, pixels=np.roll(template.image.pixels, shift, (0, 1))
         )

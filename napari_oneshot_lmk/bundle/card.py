@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,18 +12,6 @@ from napari_oneshot_lmk.detection.model import ModelCard
 SECTION = "oneshot_lmk"
 """Key of the card in metadata.json."""
 SCHEMA_VERSION = 1
-
-METADATA = Path("configs", "metadata.json")
-INFERENCE = Path("configs", "inference.json")
-TRAINING = Path("configs", "train.json")
-LOGGING = Path("configs", "logging.conf")
-STATE = Path("models", "model.pt")
-SCRIPTED = Path("models", "model.ts")
-README = Path("docs", "README.md")
-DATA_TERMS = Path("docs", "data_license.txt")
-LICENCE = Path("LICENSE")
-SCRIPTS = Path("scripts")
-TEMPLATE = Path("template")
 
 
 class NetworkEntry(BaseModel):
@@ -60,11 +47,6 @@ class BundleCard(BaseModel):
     model: ModelCard
     networks: tuple[NetworkEntry, ...] = Field(min_length=1)
     encoder: EncoderEntry | None = None
-
-
-def is_bundle(path: str | Path) -> bool:
-    """Say whether a folder looks like a MONAI bundle, ours or not."""
-    return (Path(path) / METADATA).is_file()
 
 
 def network_key(index: int) -> str:

@@ -15,6 +15,11 @@ import torch
 from napari_oneshot_lmk.bundle import configs
 from napari_oneshot_lmk.bundle.agreement import Agreement, agreement
 from napari_oneshot_lmk.bundle.card import (
+    BundleCard,
+    EncoderEntry,
+    NetworkEntry,
+)
+from napari_oneshot_lmk.bundle.layout import (
     DATA_TERMS,
     INFERENCE,
     LICENCE,
@@ -26,9 +31,6 @@ from napari_oneshot_lmk.bundle.card import (
     STATE,
     TEMPLATE,
     TRAINING,
-    BundleCard,
-    EncoderEntry,
-    NetworkEntry,
 )
 from napari_oneshot_lmk.bundle.metadata import About, metadata
 from napari_oneshot_lmk.bundle.point_network import PointNetwork
@@ -103,9 +105,7 @@ def export_bundle(
         If the folder exists or cannot be written.
     """
     check_writable(export.out, overwrite=overwrite)
-    model = replace(
-        export.model, encoder_weights=export.weights, precision="float32"
-    )
+    model = replace(export.model, encoder_weights=export.weights, precision="float32")
     detector = TrainedDetector(
         model, model.template, encoder_for(model, None, "cpu"), model.precision
     )

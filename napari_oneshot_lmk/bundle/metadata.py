@@ -75,6 +75,11 @@ class About:
     modality: str = "n/a"
 
 
+def told_about(**words: str) -> About:
+    """Return what a person says; empty words leave the usual ones."""
+    return About(**{key: text for key, text in words.items() if text})
+
+
 def metadata(
     model: TrainedModel, card: BundleCard, about: About, figures: dict[str, Any]
 ) -> dict[str, Any]:

@@ -19,16 +19,18 @@ from torch import Tensor
 
 from napari_oneshot_lmk.bundle.card import (
     ENCODER_KEY,
-    METADATA,
     SCHEMA_VERSION,
-    SCRIPTED,
     SECTION,
-    STATE,
-    TEMPLATE,
     BundleCard,
     below,
-    is_bundle,
     network_key,
+)
+from napari_oneshot_lmk.bundle.layout import (
+    METADATA,
+    SCRIPTED,
+    STATE,
+    TEMPLATE,
+    is_bundle,
 )
 from napari_oneshot_lmk.bundle.point_network import PointNetwork
 from napari_oneshot_lmk.detection.model import (
@@ -49,9 +51,7 @@ LARGEST_PICKLE = 10_000_000
 _AGAIN = "fetch it again, or ask whoever made it"
 
 
-def open_model(
-    path: str | Path, device: str | torch.device = "cpu", *, trust: bool = False
-) -> TrainedModel:
+def open_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedModel:
     """Open a bundle, a model's folder or the run that made it.
 
     Parameters
@@ -60,24 +60,17 @@ def open_model(
         The folder.
     device : str or torch.device
         Where the networks go.
-    trust : bool
-        Run a bundle's TorchScript where this program cannot make the network itself:
-        a program of whoever made the bundle.
 
     Raises
     ------
     ModelError
-        If it is damaged, hostile, or of a newer version.
+        If it is damaged, hostile, of a newer version, or a bundle of another program.
     """
     path = Path(path)
     if not is_bundle(path):
         return TrainedModel.load(path, device)
     content = _metadata(path)
     if SECTION not in content:
-        if (path / SCRIPTED).is_file() and trust:
-            from napari_oneshot_lmk.bundle.scripted import scripted_model
-
-            return scripted_model(path, content)
         raise _foreign(path)
     return _opened(path, content, device)
 
@@ -226,8 +219,10 @@ def _check_archive(path: Path, folder: Path) -> None:
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     claimed = sum(entry.file_size for entry in entries)
     pickles = [e.file_size for e in entries if e.filename.endswith(".pkl")]
-    if packed or claimed > path.stat().st_size or max(pickles, default=0) > (
-        LARGEST_PICKLE
+    if (
+        packed
+        or claimed > path.stat().st_size
+        or max(pickles, default=0) > (LARGEST_PICKLE)
     ):
         raise _damaged(folder, STATE)
 

@@ -62,6 +62,7 @@ class PointNetwork(nn.Module):
         with warnings.catch_warnings():
             # Sizes are fixed by the grid; that they are recorded as numbers is meant.
             warnings.simplefilter("ignore")
-            return torch.jit.trace(
+            recorded: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
                 self, example.reshape(1, 1, *shape_yx), check_trace=False
             )
+        return recorded

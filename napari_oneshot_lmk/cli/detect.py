@@ -131,11 +131,11 @@ def _made(
 
     annotated = None if template is None else Template.load(template)
     if model is not None:
-        from napari_oneshot_lmk.detection.model import TrainedModel
+        from napari_oneshot_lmk.bundle.opening import open_model
         from napari_oneshot_lmk.detection.trained import TrainedDetector
 
-        trained = TrainedModel.load(model)
-        encoder = encoder_with_bar(weights, device)
+        trained = open_model(model)
+        encoder = encoder_with_bar(weights, device, model=trained)
         started = time.perf_counter()
         return started, TrainedDetector.from_model(trained, annotated, encoder)
     if annotated is None:

@@ -23,8 +23,9 @@ from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, State
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.matching.score import UNSURE_BELOW, scores
-from napari_oneshot_lmk.matching.shape import ShapeStep, ShapeVariation
+from napari_oneshot_lmk.matching.shape import ShapeStep
 from napari_oneshot_lmk.matching.similarity import described, log_similarity
+from napari_oneshot_lmk.matching.variation import ShapeVariation
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class PoseTrials(nn.Module):
         self._size = size
 
     def room(self, size: Tensor) -> Tensor:
-        """Standard deviation of each landmark around its place in a pose, (N,)."""
+        """Return the standard deviation around each place in a pose, (N,)."""
         return (TOLERANCE * size).expand(len(self.plane_yx))
 
     def best(

@@ -162,7 +162,10 @@ class ReadableDataset(Dataset):
     """
 
     def __init__(
-        self, data: Sequence[Any], transform: Callable, shape_yx: Sequence[int]
+        self,
+        data: Sequence[Any],
+        transform: Callable[[Any], Any],
+        shape_yx: Sequence[int],
     ) -> None:
         super().__init__(data, transform)
         self.shape_yx = tuple(shape_yx)

@@ -72,7 +72,9 @@ class PointsTable:
         self._writer.writeheader()
 
     def _take(self, engine: Engine) -> None:
-        both = zip(engine.state.batch, engine.state.output, strict=True)
+        items: Any = engine.state.batch
+        outputs: Any = engine.state.output
+        both = zip(items, outputs, strict=True)
         for item, output in both:
             if item["failed"]:
                 self.failed.append(f"{item['path']}: {item['failed']}")
@@ -84,9 +86,11 @@ class PointsTable:
 
     def _close(self, engine: Engine) -> None:
         self._file.close()
-        os.replace(self._partial, self.path)
+        self._partial.replace(self.path)
 
-    def _rows(self, item: dict[str, Any], found: np.ndarray) -> Iterator[dict]:
+    def _rows(
+        self, item: dict[str, Any], found: np.ndarray
+    ) -> Iterator[dict[str, Any]]:
         image_yx = np.asarray(item["shape_yx"], dtype=float)
         spacing = np.asarray(item["spacing_mm_yx"], dtype=float)
         known = bool(np.isfinite(spacing).all())
