@@ -221,7 +221,8 @@ class TrainedDetector(Detector):
         points = torch.from_numpy(geometry.points_to_network(placed[rows])).float()
         points = points.to(self.device)
         image = prepared(self.template.image, self.device)
-        with torch.inference_mode():
+        # Not inference_mode: what a bundle's state holds must be loadable.
+        with torch.no_grad():
             if self.model.card.anchor == "patch":
                 size = self.model.card.patch_px
                 anchors = patch_anchors(
