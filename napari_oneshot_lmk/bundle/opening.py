@@ -69,7 +69,7 @@ def open_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedM
     path = Path(path)
     if not is_bundle(path):
         return TrainedModel.load(path, device)
-    content = _metadata(path)
+    content = read_metadata(path)
     if SECTION not in content:
         raise _foreign(path)
     return _opened(path, content, device)
@@ -158,7 +158,14 @@ def inside(folder: Path, name: Path) -> Path:
     return path
 
 
-def _metadata(folder: Path) -> dict[str, Any]:
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """Return the content of configs/metadata.json, as data.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read.
+    """
     path = inside(folder, METADATA)
     try:
         if path.stat().st_size > LARGEST_JSON:
