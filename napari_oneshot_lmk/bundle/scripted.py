@@ -90,16 +90,19 @@ class ScriptedDetector(Detector):
                 "the bundle's TorchScript failed on this image",
                 remedy="ask whoever made the bundle",
             ) from error
-        if not isinstance(found, Tensor) or tuple(found.shape) != (
-            1,
-            len(self._names),
-            len(COLUMNS),
+        shape = (1, len(self._names), len(COLUMNS))
+        if (
+            not isinstance(found, Tensor)
+            or tuple(found.shape) != shape
+            or not torch.isfinite(found).all()
         ):
             raise ModelError(
                 "the bundle's TorchScript gives something else than its metadata says",
                 remedy="ask whoever made the bundle",
             )
-        return found[0].double()
+        found = found[0].double()
+        found[:, COLUMNS.index("score")].clamp_(0, 1)
+        return found
 
     def _check(self, folder: Path, content: dict[str, Any]) -> None:
         rows, columns = self.template.image.geometry.network_shape_yx
