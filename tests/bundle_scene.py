@@ -68,5 +68,5 @@ def with_absent(model: TrainedModel) -> TrainedModel:
 def exported(model: TrainedModel, out: Path, images: Path, **about: str) -> Path:
     """Export a model, tried on a folder's images."""
     said = About(**{"name": "Blobs", "data_terms": "generated, free", **about})
-    export_bundle(Export(model, out, said, None, sorted(images.iterdir())))
+    list(export_bundle(Export(model, out, said, None, sorted(images.iterdir()))))
     return out
