@@ -35,6 +35,7 @@ STANDS_ON: dict[str, set[str]] = {
     "errors": set(),
     "geometry": {"errors"},
     "output": {"errors"},
+    "claim": {"errors"},
     "imaging": {"errors", "geometry"},
     "landmarks": {"errors", "geometry", "imaging", "output"},
     "encoders": {"errors", "output"},
@@ -42,11 +43,12 @@ STANDS_ON: dict[str, set[str]] = {
     "network": {"errors", "encoders"},
     "phantoms": {"errors", "geometry", "imaging", "landmarks", "output"},
     "detection": {
-        *("errors", "geometry", "output", "imaging", "landmarks"),
+        *("errors", "geometry", "output", "claim", "imaging", "landmarks"),
         *("encoders", "matching", "network"),
     },
     "training": {
-        *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
+        *("errors", "geometry", "output", "claim", "imaging", "landmarks"),
+        "encoders",
         *("matching", "network", "detection"),
     },
     "evaluation": {"errors", "geometry", "imaging", "landmarks", "output"},

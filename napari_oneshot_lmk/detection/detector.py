@@ -6,6 +6,7 @@ second look at the same image costs no second forward pass.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
 from napari_oneshot_lmk.errors import TemplateError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.preparation import prepared
+from napari_oneshot_lmk.imaging.preparation import PreparedImage, prepared
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, State
 from napari_oneshot_lmk.landmarks.template import Template
@@ -141,11 +142,33 @@ class Detector:
         ImageError
             If there is nothing to match in it.
         """
-        geometry = image.geometry.with_network_shape(
-            self.template.image.geometry.network_shape_yx
-        )
-        pyramid = self._encoder(prepared(image, self._encoder.device))
-        self._query = _Query(image.name, geometry, pyramid)
+        [self._query] = self._encoded([self.prepare(image)])
+
+    def prepare(self, image: Radiograph) -> PreparedImage:
+        """Bring an image to the network's grid; other threads may do that ahead.
+
+        Raises
+        ------
+        ImageError
+            If there is nothing to match in it.
+        """
+        network_shape_yx = self.template.image.geometry.network_shape_yx
+        return PreparedImage.of(image, network_shape_yx)
+
+    def detect_batch(self, images: Sequence[PreparedImage]) -> list[Landmarks]:
+        """Find the landmarks on several images, which the encoder sees at once.
+
+        Parameters
+        ----------
+        images : sequence of PreparedImage
+            From `prepare`. An image set before stays set.
+
+        Returns
+        -------
+        list of Landmarks
+            One an image, as `detect` returns it.
+        """
+        return [self._found(query) for query in self._encoded(images)]
 
     def detect(self) -> Landmarks:
         """Find the landmarks on the image that was set.
@@ -164,7 +187,27 @@ class Detector:
         """
         if self._query is None:
             raise ValueError("set_image has not been called")
-        query = self._query
+        return self._found(self._query)
+
+    def _encoded(self, images: Sequence[PreparedImage]) -> list[_Query]:
+        """Run the encoder once, and take its maps apart image by image."""
+        if not images:
+            return []
+        pixels = torch.cat([image.pixels for image in images])
+        pyramid = self._encoder(pixels.to(self._encoder.device))
+        return [
+            _Query(
+                image.name,
+                image.geometry,
+                FeaturePyramid(
+                    tuple(level[i : i + 1] for level in pyramid.maps), pyramid.levels
+                ),
+            )
+            for i, image in enumerate(images)
+        ]
+
+    def _found(self, query: _Query) -> Landmarks:
+        """Match an image that was encoded."""
         stride = min(level.stride for level in query.pyramid.levels)
         with torch.inference_mode():
             maps = self.log_maps(query.pyramid)

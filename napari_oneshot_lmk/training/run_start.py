@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from napari_oneshot_lmk.claim import TakenError, claimed
 from napari_oneshot_lmk.errors import OutputError, UsageError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.output import check_writable, written
-from napari_oneshot_lmk.training.claim import CLOCK_S, TakenError, Worker, claimed
+from napari_oneshot_lmk.training.claim import CLOCK_S, Worker
 from napari_oneshot_lmk.training.run import SCHEMA_VERSION, RunFolder
 from napari_oneshot_lmk.training.run_settings import RunSettings
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import OneshotError, UsageError
@@ -58,7 +58,7 @@ def read_landmarks(
 
 
 def write_landmarks(
-    path: str | Path, images: Sequence[Landmarks], *, overwrite: bool = False
+    path: str | Path, images: Collection[Landmarks], *, overwrite: bool = False
 ) -> None:
     """Write the landmarks of one or more images.
 
@@ -66,8 +66,8 @@ def write_landmarks(
     ----------
     path : str or Path
         The format goes by the end of the name, see ``FORMATS``.
-    images : sequence of Landmarks
-        One for each image.
+    images : collection of Landmarks
+        One for each image, gone through more than once.
     overwrite : bool
         Replace a file that exists.
 
