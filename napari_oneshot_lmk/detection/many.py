@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -62,7 +62,7 @@ def detect_many(
     slice_index: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     batch: int | None = None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Detect on one image after the other; files are read ahead in threads.
 
     Parameters
@@ -104,9 +104,8 @@ def detect_many(
             group = list(islice(arriving, size))
             if not group:
                 return
-            found = iter(
-                _detected(detector, [r for _, r in group if isinstance(r, PreparedImage)])
-            )
+            usable = [item for _, item in group if isinstance(item, PreparedImage)]
+            found = iter(_detected(detector, usable))
             seconds = (time.perf_counter() - start) / len(group)
             for image, result in group:
                 if isinstance(result, OneshotError):

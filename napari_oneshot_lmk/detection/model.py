@@ -7,9 +7,11 @@ therefore be opened without a thought.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -115,6 +117,19 @@ class TrainedModel:
     def parameters(self) -> int:
         """Number of trained parameters."""
         return sum(p.numel() for part in self.parts for p in part.network.parameters())
+
+    @cached_property
+    def content_sha256(self) -> str:
+        """Hash of all that detection depends on: the card, the networks' numbers."""
+        about = self.card.model_dump(exclude={"training", "schema_version"})
+        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+        for part in self.parts:
+            digest.update(json.dumps(part.landmarks).encode())
+            for name, value in sorted(part.network.state_dict().items()):
+                digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+                numbers = value.detach().cpu().reshape(-1).view(torch.uint8)
+                digest.update(numbers.numpy().tobytes())
+        return digest.hexdigest()
 
     def save(self, folder: Path, *, overwrite: bool = False) -> None:
         """Write the model as a folder.

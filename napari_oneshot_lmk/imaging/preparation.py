@@ -35,9 +35,7 @@ class PreparedImage:
     name: str
 
     @classmethod
-    def of(
-        cls, image: Radiograph, network_shape_yx: tuple[int, int]
-    ) -> PreparedImage:
+    def of(cls, image: Radiograph, network_shape_yx: tuple[int, int]) -> PreparedImage:
         """Prepare an image for a network's grid.
 
         Raises

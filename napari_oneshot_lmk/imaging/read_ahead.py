@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ def read_ahead(
     *,
     threads: int,
     waiting: int,
-) -> Iterator[tuple[Item, Result | OneshotError]]:
+) -> Generator[tuple[Item, Result | OneshotError], None, None]:
     """Read items in threads while the caller is busy with earlier ones.
 
     Parameters

@@ -52,7 +52,7 @@ def read_landmarks(
     """
     path = Path(path)
     try:
-        return _format_of(path).read(path, geometry)
+        return format_of(path).read(path, geometry)
     except OneshotError as error:
         raise error.about(path) from error
 
@@ -81,7 +81,7 @@ def write_landmarks(
         If the format needs millimetres and the spacing is unknown.
     """
     path = Path(path)
-    form = _format_of(path)
+    form = format_of(path)
     try:
         with written(path, overwrite=overwrite) as partial:
             form.write(partial, images)
@@ -89,7 +89,14 @@ def write_landmarks(
         raise error.about(path) from error
 
 
-def _format_of(path: Path) -> LandmarkFormat:
+def format_of(path: Path) -> LandmarkFormat:
+    """Return the format that a name ends like.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
     for form in FORMATS:
         if path.name.lower().endswith(form.suffix):
             return form
