@@ -51,6 +51,7 @@ STANDS_ON: dict[str, set[str]] = {
         "encoders",
         *("matching", "network", "detection"),
     },
+    "cluster": {"errors", "imaging", "landmarks", "encoders", "detection", "training"},
     "evaluation": {"errors", "geometry", "imaging", "landmarks", "output"},
     "benchmark": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
@@ -58,7 +59,7 @@ STANDS_ON: dict[str, set[str]] = {
     },
     "cli": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
-        *("phantoms", "detection", "training", "evaluation", "benchmark"),
+        *("phantoms", "detection", "training", "cluster", "evaluation", "benchmark"),
     },
     "widgets": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,15 +11,18 @@ import typer
 
 from napari_oneshot_lmk.cli.console import say
 from napari_oneshot_lmk.cli.detection_report import DetectionReport
+from napari_oneshot_lmk.cli.elsewhere import Elsewhere
 from napari_oneshot_lmk.cli.encoder import encoder_with_bar
 from napari_oneshot_lmk.cli.endings import ending_well
 from napari_oneshot_lmk.cli.options import (
     AsJson,
     DeviceName,
     Overwrite,
+    Scheduler,
     Slice,
     SpacingText,
     Weights,
+    Workers,
     spacing_from,
 )
 from napari_oneshot_lmk.cli.progress import rate_bar
@@ -77,6 +80,8 @@ def detect(
             "on a graphics card.",
         ),
     ] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -98,14 +103,18 @@ def detect(
             file=out,
             remedy="write them to one .csv",
         )
-    with results.claimed():
+    elsewhere = Elsewhere.asked(workers, scheduler)
+    with results.claimed(), ExitStack() as opened:
         # Slow imports come after everything that can be refused at once.
-        from napari_oneshot_lmk.detection.many import detect_many
-
-        started, detector = _made(template, model, encoder_weights, device)
+        started, detector = _made(
+            template, model, encoder_weights, "cpu" if elsewhere else device
+        )
         circumstances = _circumstances(detector, spacing_mm_yx, slice_index)
-        with results.journal(circumstances, files) as journal:
-            _tell_what_is_there(journal, results)
+        journal = opened.enter_context(results.journal(circumstances, files))
+        _tell_what_is_there(journal, results)
+        if elsewhere is None:
+            from napari_oneshot_lmk.detection.many import detect_many
+
             outcomes = detect_many(
                 detector,
                 journal.missing,
@@ -113,15 +122,19 @@ def detect(
                 slice_index=slice_index,
                 batch=batch,
             )
-            failed, end = _collect(outcomes, journal)
-            seconds = time.perf_counter() - started
-            results.write(journal)
-            if isinstance(end, Exception):
-                raise end
-            report = DetectionReport(journal, failed, out, detector, end is not None)
-            report.print_json() if as_json else report.print(seconds)
-            if end is None:
-                results.drop(journal)
+        else:
+            outcomes = elsewhere.detect(
+                detector, journal, encoder_weights, device, batch
+            )
+        failed, end = _collect(outcomes, journal)
+        seconds = time.perf_counter() - started
+        results.write(journal)
+        if isinstance(end, Exception):
+            raise end
+        report = DetectionReport(journal, failed, out, detector, end is not None)
+        report.print_json() if as_json else report.print(seconds)
+        if end is None:
+            results.drop(journal)
     report.print_failures()
     if code := report.exit_code:
         raise typer.Exit(code)

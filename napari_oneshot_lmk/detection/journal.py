@@ -62,6 +62,7 @@ class Journal(Collection[Landmarks]):
         self, path: Path, circumstances: Circumstances, images: Sequence[ImageFile]
     ) -> None:
         self.path, self.images = path, images
+        self.circumstances = circumstances
         self.tally = Tally()
         self.others = 0
         """Images in it that are not wanted any more, or have changed."""

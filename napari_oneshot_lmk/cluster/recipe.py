@@ -1,0 +1,118 @@
+"""How a worker makes the detector: content instead of paths.
+
+Template and model travel with the work, once to each worker: they may lie on the
+disk of whoever asks. Images and the encoder's weights are not sent: the workers
+read them, from a file system that all share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_oneshot_lmk import __version__
+from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.detection.model import TrainedModel
+from napari_oneshot_lmk.detection.trained import TrainedDetector
+from napari_oneshot_lmk.errors import ClusterError
+from napari_oneshot_lmk.landmarks.template import Template
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """All that a detector is made of.
+
+    Parameters
+    ----------
+    template : Template
+        The annotated image.
+    model : TrainedModel, optional
+        On the processor; without it detection needs no training.
+    encoder_weights : Path, optional
+        As the workers see it; otherwise each looks for weights as this computer does.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    encoder : str
+        Identity of the encoder that is expected; one worker with another would make
+        a table of two kinds.
+    version : str
+        Of this program, likewise.
+    """
+
+    template: Template
+    model: TrainedModel | None
+    encoder_weights: Path | None
+    device: str
+    encoder: str
+    version: str = __version__
+
+    @classmethod
+    def of(
+        cls, detector: Detector, encoder_weights: Path | None, device: str
+    ) -> Recipe:
+        """Return the recipe of a detector that is on the processor.
+
+        Parameters
+        ----------
+        detector : Detector
+            Or `TrainedDetector`.
+        encoder_weights : Path, optional
+            The file it was made with; the workers look for it at the same place.
+        device : str
+            For the workers.
+        """
+        return cls(
+            detector.template,
+            detector.model if isinstance(detector, TrainedDetector) else None,
+            None if encoder_weights is None else encoder_weights.absolute(),
+            device,
+            detector.encoder_card.identity,
+        )
+
+    @property
+    def key(self) -> str:
+        """The same for recipes that make the same detector."""
+        parts = (
+            self.template.content_sha256,
+            "" if self.model is None else self.model.content_sha256,
+            str(self.encoder_weights),
+            self.device,
+            self.encoder,
+            self.version,
+        )
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def detector(self, worker: str) -> Detector:
+        """Make it.
+
+        Parameters
+        ----------
+        worker : str
+            Who does, for the errors.
+
+        Raises
+        ------
+        ClusterError
+            If this computer has another encoder or version.
+        OneshotError
+            If the weights cannot be read, or the device is missing.
+        """
+        if self.version != __version__:
+            raise ClusterError(
+                f"has version {__version__} of this program, not {self.version}",
+                file=worker,
+                remedy="install the same version everywhere",
+            )
+        from napari_oneshot_lmk.encoders.choice import instant_encoder
+
+        encoder = instant_encoder(self.encoder_weights, self.device)
+        if encoder.card.identity != self.encoder:
+            raise ClusterError(
+                f"has the encoder {encoder.card.identity}, not {self.encoder}",
+                file=worker,
+                remedy="name weights that all workers can read with --encoder-weights",
+            )
+        if self.model is None:
+            return Detector.instant(self.template, encoder=encoder)
+        return TrainedDetector.from_model(self.model, self.template, encoder)
