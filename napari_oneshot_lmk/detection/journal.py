@@ -74,8 +74,12 @@ class Journal(Collection[Landmarks]):
             self._file = path.open("a+b", buffering=0)
         except OSError as error:
             raise _not_writable(path, error) from error
-        self._size = self._taken_up(circumstances)
-        self._flushed = time.monotonic()
+        self._size, self._flushed = 0, time.monotonic()
+        try:
+            self._take_up(circumstances)
+        except BaseException:
+            self._file.close()
+            raise
 
     # -- what is there -----------------------------------------------------------
 
@@ -161,28 +165,25 @@ class Journal(Collection[Landmarks]):
 
     # -- reading what another run has left -----------------------------------------
 
-    def _taken_up(self, circumstances: Circumstances) -> int:
-        """Read the lines that are there; return how long the file is."""
-        self._size = 0
-        self._file.seek(0)
+    def _take_up(self, circumstances: Circumstances) -> None:
+        """Read the lines that are there, or write the first one."""
         with self.path.open("rb") as file:
             first = file.readline()
             if not first.endswith(b"\n"):
                 # New, or killed while it wrote its first line.
                 self._file.truncate(0)
-                header = {"schema_version": SCHEMA_VERSION, **asdict(circumstances)}
-                self._flushed = time.monotonic()
-                self._append(header)
-                return self._size
+                self._append(
+                    {"schema_version": SCHEMA_VERSION, **asdict(circumstances)}
+                )
+                return
             self._check(first, circumstances)
-            size = len(first)
+            self._size = len(first)
             for line in file:
                 if not line.endswith(b"\n"):
-                    self._file.truncate(size)
+                    self._file.truncate(self._size)
                     break
-                self._take(size, line)
-                size += len(line)
-        return size
+                self._take(self._size, line)
+                self._size += len(line)
 
     def _check(self, first: bytes, circumstances: Circumstances) -> None:
         try:
