@@ -56,6 +56,7 @@ STANDS_ON: dict[str, set[str]] = {
     "benchmark": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
         *("phantoms", "matching", "network", "detection", "training", "evaluation"),
+        "cluster",
     },
     "cli": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),

@@ -16,6 +16,7 @@ from napari_oneshot_lmk.cli import (
     detect,
     evaluate,
     info,
+    many,
     speed,
     template,
     train,
@@ -48,6 +49,7 @@ measure = typer.Typer(
 )
 measure.command("cephalogram")(benchmark.benchmark_folder)
 measure.command("speed")(speed.benchmark_speed)
+measure.command("many")(many.benchmark_many)
 measure.command("step")(training_step.benchmark_step)
 app.add_typer(measure, name="benchmark")
 app.command("demo")(demo.demo)

@@ -15,6 +15,7 @@ from napari_oneshot_lmk import __version__
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.trained import TrainedDetector
+from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.errors import ClusterError
 from napari_oneshot_lmk.landmarks.template import Template
 
@@ -104,9 +105,7 @@ class Recipe:
                 file=worker,
                 remedy="install the same version everywhere",
             )
-        from napari_oneshot_lmk.encoders.choice import instant_encoder
-
-        encoder = instant_encoder(self.encoder_weights, self.device)
+        encoder = self._encoder()
         if encoder.card.identity != self.encoder:
             raise ClusterError(
                 f"has the encoder {encoder.card.identity}, not {self.encoder}",
@@ -116,3 +115,14 @@ class Recipe:
         if self.model is None:
             return Detector.instant(self.template, encoder=encoder)
         return TrainedDetector.from_model(self.model, self.template, encoder)
+
+    def _encoder(self) -> Encoder:
+        from napari_oneshot_lmk.encoders.choice import instant_encoder
+        from napari_oneshot_lmk.encoders.device import resolve_device
+        from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+
+        shipped = shipped_encoder(resolve_device(self.device))
+        if shipped.card.identity == self.encoder:
+            # Whatever weights this computer has, or would try to fetch.
+            return shipped
+        return instant_encoder(self.encoder_weights, self.device)
