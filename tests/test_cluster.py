@@ -168,12 +168,13 @@ class _Poisoned:
 def test_worker_with_another_encoder_or_version_is_refused(
     cluster: Connection, recipe: Recipe, images: tuple[ImageFile, ...]
 ) -> None:
+    about = recipe.encoder
     for other, says in [
-        (replace(recipe, encoder="vgg19-0"), "has the encoder orientation, not vgg19"),
-        (replace(recipe, version="9.9"), "of this program, not 9.9"),
+        (replace(about, identity="vgg19-0"), "has the encoder orientation, not vgg19"),
+        (replace(about, version="9.9"), "of this program, not 9.9"),
     ]:
         with pytest.raises(ClusterError, match=says):
-            list(detect_across(cluster, other, images))
+            list(detect_across(cluster, replace(recipe, encoder=other), images))
 
 
 def test_folder_that_workers_do_not_see(cluster: Connection, recipe: Recipe) -> None:

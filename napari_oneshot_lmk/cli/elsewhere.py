@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.journal import Journal
     from napari_oneshot_lmk.detection.many import Outcome
+    from napari_oneshot_lmk.training.fitting import Fitting
 
 
 @dataclass(frozen=True)
@@ -85,3 +86,10 @@ class Elsewhere:
         reading = Reading(about.spacing_mm_yx, about.slice_index, batch)
         with connected(self.scheduler, self.workers) as connection:
             yield from detect_across(connection, recipe, images, reading, warn)
+
+    def fitting(self, encoder_weights: Path | None, device: str) -> Fitting:
+        """Return who trains; see `training.job.train`."""
+        from napari_oneshot_lmk.cluster.training import ClusterFitting
+
+        weights = None if encoder_weights is None else encoder_weights.absolute()
+        return ClusterFitting(self.scheduler, self.workers, weights, device)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from distributed import Worker, WorkerPlugin, get_worker
 
+from napari_oneshot_lmk.cluster.presence import Presence
 from napari_oneshot_lmk.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -39,33 +38,24 @@ class Kitchen(WorkerPlugin):
     ----------
     recipe : Recipe
         Of the detector.
-    threads : int, optional
-        That torch computes with; None: those that the worker was started with.
-    local : bool
-        Whether the worker is a child of the process that asks. Ctrl-C reaches all
-        processes of a terminal, and only that one is to answer it.
+    threads, local
+        As for `Presence`.
     """
 
     def __init__(self, recipe: Recipe, threads: int | None, local: bool) -> None:
-        self.recipe, self.threads, self.local = recipe, threads, local
+        self.recipe, self.presence = recipe, Presence(threads, local)
 
     def setup(self, worker: Worker) -> None:
         """Get ready; the detector is made when there is work for it."""
-        self.worker = f"worker {worker.address} on {socket.gethostname()}"
-        self.threads = self.threads or worker.state.nthreads
-        if self.local and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self.presence.begin(worker)
 
     def detector(self) -> Detector:
         """Return the detector, made at the first time."""
-        import torch
-
-        if torch.get_num_threads() != self.threads:
-            torch.set_num_threads(self.threads or 1)
+        self.presence.use_threads()
         key = self.recipe.key
         if key not in _made:
             _made.clear()
-            _made[key] = self.recipe.detector(self.worker)
+            _made[key] = self.recipe.detector(self.presence.name)
         return _made[key]
 
 
@@ -102,7 +92,7 @@ def detect_chunk(
         if not folder.is_dir():
             raise ClusterError(
                 f"does not see the folder {folder}",
-                file=at_work.worker,
+                file=at_work.presence.name,
                 remedy="put the images on a file system that all workers share, under "
                 "the same path",
             )

@@ -20,71 +20,30 @@ from napari_oneshot_lmk.errors import ClusterError
 from napari_oneshot_lmk.landmarks.template import Template
 
 
-@dataclass(frozen=True, eq=False)
-class Recipe:
-    """All that a detector is made of.
+@dataclass(frozen=True)
+class EncoderRecipe:
+    """How a worker makes the encoder.
 
     Parameters
     ----------
-    template : Template
-        The annotated image.
-    model : TrainedModel, optional
-        On the processor; without it detection needs no training.
-    encoder_weights : Path, optional
-        As the workers see it; otherwise each looks for weights as this computer does.
+    weights : Path, optional
+        As the workers see them; otherwise each looks for weights as this computer
+        does.
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
-    encoder : str
-        Identity of the encoder that is expected; one worker with another would make
-        a table of two kinds.
+    identity : str
+        Of the encoder that is expected; one worker with another would make results
+        of two kinds.
     version : str
         Of this program, likewise.
     """
 
-    template: Template
-    model: TrainedModel | None
-    encoder_weights: Path | None
+    weights: Path | None
     device: str
-    encoder: str
+    identity: str
     version: str = __version__
 
-    @classmethod
-    def of(
-        cls, detector: Detector, encoder_weights: Path | None, device: str
-    ) -> Recipe:
-        """Return the recipe of a detector that is on the processor.
-
-        Parameters
-        ----------
-        detector : Detector
-            Or `TrainedDetector`.
-        encoder_weights : Path, optional
-            The file it was made with; the workers look for it at the same place.
-        device : str
-            For the workers.
-        """
-        return cls(
-            detector.template,
-            detector.model if isinstance(detector, TrainedDetector) else None,
-            None if encoder_weights is None else encoder_weights.absolute(),
-            device,
-            detector.encoder_card.identity,
-        )
-
-    @property
-    def key(self) -> str:
-        """The same for recipes that make the same detector."""
-        parts = (
-            self.template.content_sha256,
-            "" if self.model is None else self.model.content_sha256,
-            str(self.encoder_weights),
-            self.device,
-            self.encoder,
-            self.version,
-        )
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-    def detector(self, worker: str) -> Detector:
+    def encoder_of(self, worker: str) -> Encoder:
         """Make it.
 
         Parameters
@@ -105,24 +64,92 @@ class Recipe:
                 file=worker,
                 remedy="install the same version everywhere",
             )
-        encoder = self._encoder()
-        if encoder.card.identity != self.encoder:
+        encoder = self._found()
+        if encoder.card.identity != self.identity:
             raise ClusterError(
-                f"has the encoder {encoder.card.identity}, not {self.encoder}",
+                f"has the encoder {encoder.card.identity}, not {self.identity}",
                 file=worker,
                 remedy="name weights that all workers can read with --encoder-weights",
             )
-        if self.model is None:
-            return Detector.instant(self.template, encoder=encoder)
-        return TrainedDetector.from_model(self.model, self.template, encoder)
+        return encoder
 
-    def _encoder(self) -> Encoder:
+    def _found(self) -> Encoder:
         from napari_oneshot_lmk.encoders.choice import instant_encoder
         from napari_oneshot_lmk.encoders.device import resolve_device
         from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 
         shipped = shipped_encoder(resolve_device(self.device))
-        if shipped.card.identity == self.encoder:
+        if shipped.card.identity == self.identity:
             # Whatever weights this computer has, or would try to fetch.
             return shipped
-        return instant_encoder(self.encoder_weights, self.device)
+        return instant_encoder(self.weights, self.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """All that a detector is made of.
+
+    Parameters
+    ----------
+    template : Template
+        The annotated image.
+    model : TrainedModel, optional
+        On the processor; without it detection needs no training.
+    encoder : EncoderRecipe
+        What makes the features.
+    """
+
+    template: Template
+    model: TrainedModel | None
+    encoder: EncoderRecipe
+
+    @classmethod
+    def of(
+        cls, detector: Detector, encoder_weights: Path | None, device: str
+    ) -> Recipe:
+        """Return the recipe of a detector that is on the processor.
+
+        Parameters
+        ----------
+        detector : Detector
+            Or `TrainedDetector`.
+        encoder_weights : Path, optional
+            The file it was made with; the workers look for it at the same place.
+        device : str
+            For the workers.
+        """
+        weights = None if encoder_weights is None else encoder_weights.absolute()
+        identity = detector.encoder_card.identity
+        return cls(
+            detector.template,
+            detector.model if isinstance(detector, TrainedDetector) else None,
+            EncoderRecipe(weights, device, identity),
+        )
+
+    @property
+    def key(self) -> str:
+        """The same for recipes that make the same detector."""
+        parts = (
+            self.template.content_sha256,
+            "" if self.model is None else self.model.content_sha256,
+            repr(self.encoder),
+        )
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def detector(self, worker: str) -> Detector:
+        """Make it.
+
+        Parameters
+        ----------
+        worker : str
+            Who does, for the errors.
+
+        Raises
+        ------
+        OneshotError
+            As `EncoderRecipe.encoder_of`.
+        """
+        encoder = self.encoder.encoder_of(worker)
+        if self.model is None:
+            return Detector.instant(self.template, encoder=encoder)
+        return TrainedDetector.from_model(self.model, self.template, encoder)

@@ -139,8 +139,8 @@ def _prepare(
 def _begin(run: RunFolder, settings: RunSettings, template: Template) -> None:
     """Write a new run; ``run.json`` comes last and makes it one."""
     for folder in (
-        *(run.checkpoint_path, run.parts_path, run.features_path),
-        *(run.tensorboard_path, run.template_path),
+        *(run.checkpoint_path, run.parts_path, run.units_path),
+        *(run.features_path, run.tensorboard_path, run.template_path),
     ):
         if folder.exists():
             shutil.rmtree(folder)
