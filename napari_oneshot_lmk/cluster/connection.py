@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 SECONDS_TO_CONNECT = 20
+DEATHS_ALLOWED = 1
+"""Of local workers at the same task, before it is suspected of killing them."""
 _TALKATIVE = ("distributed", "tornado", "asyncio")
 
 
@@ -103,10 +105,13 @@ def check_installed() -> None:
 
 @contextmanager
 def _local(workers: int) -> Iterator[Connection]:
+    import dask
     from distributed import Client, LocalCluster
 
     threads = max(1, (os.cpu_count() or 1) // workers)
     with (
+        # Here nothing dies of a network or of somebody else's limits.
+        dask.config.set({"distributed.scheduler.allowed-failures": DEATHS_ALLOWED}),
         LocalCluster(
             n_workers=workers,
             # One image at a time; torch has its own threads.
