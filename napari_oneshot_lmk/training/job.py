@@ -22,6 +22,14 @@ from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.run import RunFolder
 from napari_oneshot_lmk.training.run_settings import METHODS, RunSettings
 from napari_oneshot_lmk.training.run_start import taken_up
+from napari_oneshot_lmk.training.together import (
+    SharedCheckpoints,
+    check_together,
+    introduced,
+    same_encoder,
+    same_images,
+)
+from napari_oneshot_lmk.training.world import ALONE, World
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,6 +130,7 @@ def train(
     job: Job,
     should_stop: Callable[[], bool] = lambda: False,
     fetching: Callable[[int, int], None] | None = None,
+    world: World = ALONE,
 ) -> Iterator[Event]:
     """Train, or go on with a training that was interrupted.
 
@@ -134,6 +143,9 @@ def train(
         training ends with the best model so far.
     fetching : callable, optional
         Called with bytes done and bytes in all while weights are fetched.
+    world : World
+        Processes that do the same at the same time, inside `meeting.joined`: their
+        leader alone keeps the run, the others only yield what it yields.
 
     Yields
     ------
@@ -149,22 +161,28 @@ def train(
         ends with the same as a `Failed`.
     """
     settings = job.settings
+    check_together(world, settings)
+    if not world.leads:
+        if (end := world.from_leader(None)) is None:
+            run = RunFolder(job.out)
+            yield from _events(job, run, settings, should_stop, fetching, world)
+        return
     with taken_up(job.out, settings, job.template, overwrite=job.overwrite) as run:
-        if (end := run.finished) is not None:
+        if (end := world.from_leader(run.finished)) is not None:
             yield end
             return
         if job.previews:
             run.set_preview_images(job.previews)
         log, board = EventLog(run.events_path), Board(run.tensorboard_path)
         try:
-            for event in _events(job, run, settings, should_stop, fetching):
+            for event in _events(job, run, settings, should_stop, fetching, world):
                 log.append(event)
                 board.take(event)
                 if isinstance(event, Finished):
                     run.finish(event)
                 yield event
         except Exception as error:
-            log.append(failed(error))
+            log.append(failed(world.messages.explained(error)))
             raise
         finally:
             board.close()
@@ -217,27 +235,31 @@ def _events(
     settings: RunSettings,
     should_stop: Callable[[], bool],
     fetching: Callable[[int, int], None] | None,
+    world: World,
 ) -> Iterator[Event]:
     """Prepare what the loop needs, then loop."""
     # Slow to import; the window and --help do without.
-    from napari_oneshot_lmk.encoders.choice import instant_encoder
     from napari_oneshot_lmk.training.loop import fit
     from napari_oneshot_lmk.training.run_images import inspected
     from napari_oneshot_lmk.training.task import TrainingTask
 
-    encoder = job.encoder or instant_encoder(
-        job.encoder_weights, job.device, progress=fetching
+    encoder = same_encoder(
+        world, job.encoder, job.encoder_weights, job.device, fetching
     )
     if encoder.card.note:
         yield Noted(encoder.card.note)
-    _check_encoder(run, encoder)
+    yield from introduced(world, settings)
+    if world.leads:
+        _check_encoder(run, encoder)
+
+    def asked() -> bool:
+        return should_stop() or (world.leads and run.stop_requested)
 
     def stopped() -> bool:
-        return should_stop() or run.stop_requested
+        return world.any(asked())
 
-    images = yield from inspected(
-        run, job.images, job.template, job.spacing_mm_yx, stopped
-    )
+    found = inspected(run, job.images, job.template, job.spacing_mm_yx, asked)
+    images = yield from same_images(world, found)
     if images is None:
         begun = run.checkpoint_path.is_dir()
         kept = "What was trained before is kept" if begun else "Nothing was trained"
@@ -253,10 +275,12 @@ def _events(
         encoder=encoder,
         seed=settings.seed,
         features_folder=run.features_path,
-        preview_images=lambda: run.preview_images,
+        preview_images=lambda: run.preview_images if world.leads else (),
+        world=world,
     )
 
-    for event in fit(task, RunCheckpoints(run), stopped):
+    checkpoints = SharedCheckpoints(world, RunCheckpoints(run))
+    for event in fit(task, checkpoints, stopped):
         if isinstance(event, Finished):
             event = replace(event, model=str(run.model_path.absolute()))
         yield event
