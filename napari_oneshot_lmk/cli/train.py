@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ import typer
 from napari_oneshot_lmk.cli.console import complain, print_json, print_line, warn
 from napari_oneshot_lmk.cli.endings import ExitCode, ending_well
 from napari_oneshot_lmk.cli.interrupts import Interrupts, two_step_interrupts
+from napari_oneshot_lmk.cli.one_voice import one_voice
 from napari_oneshot_lmk.cli.options import (
     AsJson,
     DeviceName,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.training.events import Event, Finished
     from napari_oneshot_lmk.training.job import Job
     from napari_oneshot_lmk.training.preset import Preset
+    from napari_oneshot_lmk.training.world import World
 
 
 @ending_well
@@ -108,6 +111,16 @@ def train_model(
             "(RUN/events.jsonl); may be repeated.",
         ),
     ] = None,
+    lost_after: Annotated[
+        float,
+        typer.Option(
+            "--lost-after",
+            metavar="SECONDS",
+            min=1.0,
+            help="Under torchrun: without an answer for so long, a process counts as "
+            "lost and the others end.",
+        ),
+    ] = 600.0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -115,49 +128,63 @@ def train_model(
 
     Ctrl-C stops and keeps the best model so far; twice quits at once. Giving the
     same command again goes on with a training that did not come to its end.
+
+    Started by torchrun, its processes train one network together, a GPU each.
     """
     from napari_oneshot_lmk.imaging.sources import find_images
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.training.job import Job
+    from napari_oneshot_lmk.training.meeting import joined
+    from napari_oneshot_lmk.training.world import World
 
-    spacing_mm_yx = spacing_from(spacing)
-    job = Job(
-        template=Template.load(template),
-        images=find_images(images),
-        out=out,
-        preset=_preset(preset, device, adapter_channels, initial_labels),
-        method=method,
-        landmarks=tuple(landmark or ()),
-        template_stage=template_stage,
-        seed=seed,
-        spacing_mm_yx=spacing_mm_yx,
-        encoder_weights=encoder_weights,
-        device=device,
-        previews=tuple(preview or ()),
-        overwrite=overwrite,
-    )
-    with two_step_interrupts() as interrupts:
-        try:
-            events = _followed(job, interrupts)
-        except KeyboardInterrupt:
-            complain(
-                "Stopped at once; the same command goes on from where it was saved."
-            )
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
-    _conclude(job, events, interrupts, as_json)
+    world = World.from_environment()
+    with one_voice(world):
+        spacing_mm_yx = spacing_from(spacing)
+        own_device = world.device(device)
+        job = Job(
+            template=Template.load(template),
+            images=find_images(images),
+            out=out,
+            preset=_preset(preset, own_device, adapter_channels, initial_labels),
+            method=method,
+            landmarks=tuple(landmark or ()),
+            template_stage=template_stage,
+            seed=seed,
+            spacing_mm_yx=spacing_mm_yx,
+            encoder_weights=encoder_weights,
+            device=device,
+            previews=tuple(preview or ()),
+            overwrite=overwrite,
+        )
+        with two_step_interrupts() as interrupts:
+            try:
+                with joined(world, own_device, lost_after):
+                    events = _followed(job, interrupts, world)
+            except KeyboardInterrupt:
+                if world.leads:
+                    complain(
+                        "Stopped at once; the same command goes on from where it was "
+                        "saved."
+                    )
+                raise typer.Exit(ExitCode.INTERRUPTED) from None
+    _conclude(job, events, interrupts, world, as_json)
 
 
-def _followed(job: Job, interrupts: Interrupts) -> list[Event]:
+def _followed(job: Job, interrupts: Interrupts, world: World) -> list[Event]:
     """Train, show how far it is, and return what a summary needs."""
     from napari_oneshot_lmk.training.events import Previewed, Stepped
     from napari_oneshot_lmk.training.job import train
 
+    if not world.leads:
+        return list(
+            _heeding(train(job, lambda: interrupts.asked, None, world), interrupts)
+        )
     models = job.settings.landmarks if job.method == "single" else ("",)
     kept: list[Event] = []
     told = False
     with training_bar(models) as (show, fetching):
-        for event in train(job, lambda: interrupts.asked, fetching):
-            interrupts.worth_ending = True
+        events = train(job, lambda: interrupts.asked, fetching, world)
+        for event in _heeding(events, interrupts):
             if interrupts.asked and not told:
                 told = True
                 warn("Stopping, the best model is kept; Ctrl-C again quits at once.")
@@ -167,13 +194,24 @@ def _followed(job: Job, interrupts: Interrupts) -> list[Event]:
     return kept
 
 
+def _heeding(events: Iterator[Event], interrupts: Interrupts) -> Iterator[Event]:
+    """From the first event on, Ctrl-C ends the training well."""
+    for event in events:
+        interrupts.worth_ending = True
+        yield event
+
+
 def _conclude(
-    job: Job, events: list[Event], interrupts: Interrupts, as_json: bool
+    job: Job,
+    events: list[Event],
+    interrupts: Interrupts,
+    world: World,
+    as_json: bool,
 ) -> None:
     from napari_oneshot_lmk.training.events import EpochEnded, Failed, Finished, Noted
 
     end = events[-1] if events else Failed("The training ended without a word.")
-    if as_json:
+    if as_json and world.leads:
         content: dict[str, Any] = {
             "run": str(job.out),
             "method": job.method,
@@ -184,9 +222,9 @@ def _conclude(
             "notes": [e.text for e in events if isinstance(e, Noted)],
         }
         print_json(content)
-    elif isinstance(end, Finished):
+    elif isinstance(end, Finished) and world.leads:
         _print_end(job, end, again=len(events) == 1)
-    if isinstance(end, Failed):
+    if isinstance(end, Failed) and world.leads:
         complain(end.sentence)
     if interrupts.asked:
         raise typer.Exit(ExitCode.INTERRUPTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -56,10 +57,10 @@ def averaged(
     """
     if not task.world.several:
         return losses
+    # Of 1 x 1 convolutions, whose strides say nothing; it is about speed alone.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     parallel: StepLosses = DistributedDataParallel(
         _Step(network, losses),
-        # Running statistics are equal already (network/statistics.py).
-        broadcast_buffers=False,
         # Adapters of landmarks that a step does not see have no gradient and make
         # no step, as in one process.
         find_unused_parameters=len(network.adapters) > 1

@@ -45,6 +45,7 @@ class Messages:
     ) -> None:
         self._store, self._name, self._patience_s = store, name, patience_s
         self._known: list[Exception] = []
+        self._told_others = False
 
     def explained(self, error: Exception) -> Exception:
         """Return why a training ends here: the error, or what ended another process.
@@ -59,9 +60,24 @@ class Messages:
         else:
             found = error
             what = str(error) if isinstance(error, OneshotError) else _named(error)
-            self._say("why", f"{self._name}: {what}")
+            self._told_others = self._say("why", f"{self._name}: {what}")
         self._known.append(found)
         return found
+
+    @property
+    def open(self) -> bool:
+        """Whether there is a store."""
+        return self._store is not None
+
+    def untold(self, error: Exception) -> bool:
+        """Say whether nobody else tells the user of an error; not for the leader.
+
+        The leader hears of this process's own, and goes first where another is lost.
+        """
+        if not isinstance(error, LostProcessError):
+            return not self._told_others
+        time.sleep(LAST_WORDS_S)
+        return self.first_to_tell()
 
     def first_to_tell(self) -> bool:
         """Say whether no other process has told the user why the training ends."""
@@ -120,13 +136,14 @@ class Messages:
             return LostProcessError(LOST[0], remedy=LOST[1])
         return LostProcessError(f"another process could not go on ({why})")
 
-    def _say(self, key: str, text: str) -> None:
+    def _say(self, key: str, text: str) -> bool:
         if self._store is None:
-            return
+            return False
         try:
             self._store.set(key, text)
         except RuntimeError:
-            return  # Who kept the store is gone, and nobody is left to be told.
+            return False  # Who kept the store is gone.
+        return True
 
     def _heard(self, key: str) -> str | None:
         try:

@@ -119,6 +119,15 @@ class World:
             )
         return f"cuda:{self.local_rank}"
 
+    def has_to_tell(self, error: Exception) -> bool:
+        """Say whether the user hears from this process why the training ends."""
+        if self.leads:
+            self.messages.first_to_tell()
+            return True
+        if not self.messages.open:
+            return self.local_rank == 0
+        return self.messages.untold(error)
+
     # -- speaking with the others: all processes make the same calls ---------------
 
     def from_leader(self, value: T) -> T:
