@@ -28,7 +28,7 @@ from napari_oneshot_lmk.training.run import RunFolder
 from napari_oneshot_lmk.training.world import VARIABLES, World
 
 ROOT = Path(__file__).resolve().parent.parent
-TORCHRUN = {name: "0" for name in VARIABLES} | {"WORLD_SIZE": "2"}
+TORCHRUN = dict.fromkeys(VARIABLES, "0") | {"WORLD_SIZE": "2"}
 
 
 def environment() -> dict[str, str]:
@@ -140,7 +140,9 @@ def test_a_gpu_for_each_process_or_a_sentence(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(UsageError, match="process N of a computer gets GPU N"):
         world.device("cuda:0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(UsageError, match="2 processes on .*, but 1 GPU; give torchrun"):
+    with pytest.raises(
+        UsageError, match=r"2 processes on .*, but 1 GPU; give torchrun"
+    ):
         world.device("auto")
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from types import FrameType
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.training.messages import LOST, LostProcessError, Messages
+from napari_oneshot_lmk.training.messages import LostProcessError, Messages
 from napari_oneshot_lmk.training.world import World
 
 PATIENCE_S = 600.0
@@ -23,7 +23,7 @@ def joined(world: World, device: str, patience_s: float = PATIENCE_S) -> Iterato
     """Let the processes of a world speak with one another inside a ``with`` block.
 
     ``torchrun`` ends the processes that are left when one has ended. Inside the
-    block that is an error, which a log can tell of.
+    block that is an error of the next call to the others, which a log can tell of.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def joined(world: World, device: str, patience_s: float = PATIENCE_S) -> Iterato
         ) from error
     name = f"process {world.rank} on {platform.node()}"
     world.messages = Messages(PrefixStore("words", store), name, patience_s)
-    with _ended_by_torchrun():
+    with _heeding_torchrun(world.messages):
         try:
             yield
         except Exception as error:
@@ -89,11 +89,12 @@ def joined(world: World, device: str, patience_s: float = PATIENCE_S) -> Iterato
 
 
 @contextmanager
-def _ended_by_torchrun() -> Iterator[None]:
+def _heeding_torchrun(messages: Messages) -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
+        # An error raised here could come while a listener holds the event before.
+        messages.ended = True
         # Once: torchrun, or whoever it is, may insist.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        raise LostProcessError(LOST[0], remedy=LOST[1])
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -44,8 +44,15 @@ class Messages:
         self, store: Any = None, name: str = "", patience_s: float = 0.0
     ) -> None:
         self._store, self._name, self._patience_s = store, name, patience_s
+        self.ended = False
+        """Whether this process was told to end, as torchrun does if one is lost."""
         self._known: list[Exception] = []
         self._told_others = False
+
+    def check_ended(self) -> None:
+        """Raise `LostProcessError` if this process was told to end."""
+        if self.ended:
+            raise LostProcessError(LOST[0], remedy=LOST[1])
 
     def explained(self, error: Exception) -> Exception:
         """Return why a training ends here: the error, or what ended another process.
@@ -126,6 +133,7 @@ class Messages:
                 news, since = heard, time.monotonic()
             if time.monotonic() - since > self._patience_s or self._heard("why"):
                 raise LostProcessError(LOST[0], remedy=LOST[1])
+            self.check_ended()
         return get(lambda done, total: None)
 
     def _why_lost(self) -> LostProcessError:

@@ -136,6 +136,7 @@ class World:
             return value
         import torch.distributed as dist
 
+        self.messages.check_ended()
         box = [value if self.leads else None]
         dist.broadcast_object_list(box, src=0)
         return box[0]  # type: ignore[return-value]
@@ -146,6 +147,7 @@ class World:
             return [value]
         import torch.distributed as dist
 
+        self.messages.check_ended()
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
@@ -169,6 +171,7 @@ class World:
             return value
         import torch.distributed as dist
 
+        self.messages.check_ended()
         total = value.detach().clone()
         dist.all_reduce(total)
         return total / self.size
@@ -216,6 +219,7 @@ class World:
         import torch
         import torch.distributed as dist
 
+        self.messages.check_ended()
         totals = torch.tensor(values, dtype=torch.float64)
         dist.all_reduce(totals)
         return [float(total) for total in totals]
