@@ -175,7 +175,7 @@ def test_two_learn_as_one_with_twice_the_batch(
     played: dict[str, Any], name: str
 ) -> None:
     (one,), (leader, other) = played[name]["1"], played[name]["2"]
-    assert len(one["steps"]) == len(leader["steps"]) >= 4
+    assert len(one["steps"]) == len(leader["steps"]) >= 2
     assert leader["steps"] == pytest.approx(one["steps"], rel=1e-4)
     for alone, together in zip(one["epochs"], leader["epochs"], strict=True):
         assert together["losses"] == pytest.approx(alone["losses"], rel=1e-4)
@@ -265,7 +265,10 @@ def test_torchrun_killed_and_gone_on_with(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w")
     template = ("--image", world.template_image, "--landmarks", world.landmarks)
     assert run("template", *template, "--out", world.template).exit_code == 0
-    (world.folder / "preset.toml").write_text(PRESET.replace("batch = 3", "batch = 1"))
+    preset = PRESET.replace("batch = 3", "batch = 1").replace(
+        "epochs = 3", "epochs = 2"
+    )
+    (world.folder / "preset.toml").write_text(preset)
     place = world.folder / "run"
     launcher = torchrun(world)
     begun = time.monotonic()
@@ -293,7 +296,7 @@ def test_torchrun_killed_and_gone_on_with(tmp_path: Path) -> None:
     assert err.count("2 processes train together: a step has 2 x 1 images") == 1
     assert isinstance(events(place)[-1], Finished)
     ended = [e.epoch for e in events(place) if isinstance(e, EpochEnded)]
-    assert ended == [1, 2, 3]
+    assert ended == [1, 2]
     model = TrainedModel.load(place)
     assert model.landmarks == tuple(POINTS)
 

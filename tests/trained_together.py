@@ -45,8 +45,8 @@ CURVES: dict[str, dict[str, Any]] = {
         "training__together": False,
         "training__epochs": 1,
     },
-    "own norms": {"network__normalisation": "landmark", "training__epochs": 2},
-    "joint": {"method": "joint", "training__points": 3, "training__epochs": 2},
+    "own norms": {"network__normalisation": "landmark", "training__epochs": 1},
+    "joint": {"method": "joint", "training__points": 3, "training__epochs": 1},
 }
 """Three images: of two processes, one is left without in the last step of an epoch."""
 
@@ -84,7 +84,7 @@ def ended(pids: list[int]) -> list[int]:
 
 def curve(folder: Path, name: str, changes: dict[str, Any]) -> dict[str, Any]:
     """Losses of one process with a batch of 2, and of two with a batch of 1."""
-    changes = {"training__epochs": 3, "training__learning_rate": RATE, **changes}
+    changes = {"training__epochs": 2, "training__learning_rate": RATE, **changes}
     results: dict[str, Any] = {}
     for size in (1, 2):
         place = folder / f"{name}{size}"
@@ -116,7 +116,7 @@ class Runs:
     """Trainings of one small job, each in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
-        task = small_task(folder, training__epochs=3, training__batch=1)
+        task = small_task(folder, training__epochs=2, training__batch=1)
         self.folder = folder
         self.job = Job(
             template=task.template,
@@ -140,7 +140,7 @@ class Runs:
         job = replace(self.job, images=images, out=self.folder / name, **changes)
 
         def work(world: World) -> None:
-            for _ in train(job, lambda: False, None, world):
+            for _ in train(job, world=world):
                 pass
 
         return at_once(size, work, patience_s)
@@ -226,7 +226,7 @@ def differing(runs: Runs) -> dict[str, Any]:
     def work(world: World) -> None:
         job = replace(runs.job, out=runs.folder / "differing", seed=world.rank)
         try:
-            list(train(job, lambda: False, None, world))
+            list(train(job, world=world))
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             (runs.folder / f"differing{world.rank}.txt").write_text(text)

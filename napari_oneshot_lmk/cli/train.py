@@ -177,13 +177,13 @@ def _followed(job: Job, interrupts: Interrupts, world: World) -> list[Event]:
 
     if not world.leads:
         return list(
-            _heeding(train(job, lambda: interrupts.asked, None, world), interrupts)
+            _heeding(train(job, lambda: interrupts.asked, world=world), interrupts)
         )
     models = job.settings.landmarks if job.method == "single" else ("",)
     kept: list[Event] = []
     told = False
     with training_bar(models) as (show, fetching):
-        events = train(job, lambda: interrupts.asked, fetching, world)
+        events = train(job, lambda: interrupts.asked, fetching, world=world)
         for event in _heeding(events, interrupts):
             if interrupts.asked and not told:
                 told = True

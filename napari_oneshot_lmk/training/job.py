@@ -21,7 +21,7 @@ from napari_oneshot_lmk.training.failure import failed
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.run import RunFolder
 from napari_oneshot_lmk.training.run_settings import METHODS, RunSettings
-from napari_oneshot_lmk.training.run_start import taken_up
+from napari_oneshot_lmk.training.run_start import check_encoder, taken_up
 from napari_oneshot_lmk.training.together import (
     SharedCheckpoints,
     check_together,
@@ -130,6 +130,7 @@ def train(
     job: Job,
     should_stop: Callable[[], bool] = lambda: False,
     fetching: Callable[[int, int], None] | None = None,
+    *,
     world: World = ALONE,
 ) -> Iterator[Event]:
     """Train, or go on with a training that was interrupted.
@@ -250,7 +251,7 @@ def _events(
         yield Noted(encoder.card.note)
     yield from introduced(world, settings)
     if world.leads:
-        _check_encoder(run, encoder)
+        check_encoder(run, encoder)
 
     def asked() -> bool:
         return should_stop() or (world.leads and run.stop_requested)
@@ -284,17 +285,3 @@ def _events(
         if isinstance(event, Finished):
             event = replace(event, model=str(run.model_path.absolute()))
         yield event
-
-
-def _check_encoder(run: RunFolder, encoder: Encoder) -> None:
-    """Refuse to go on with features of another kind; note where it computes."""
-    identity = encoder.card.identity
-    before = run.record().get("encoder", identity)
-    if before != identity:
-        raise UsageError(
-            f"this run was begun with the encoder {before}, here is {identity}",
-            file=run.path,
-            remedy="name its weights with --encoder-weights, choose another --out, or "
-            "begin anew with --overwrite",
-        )
-    run.note(encoder=identity, device=str(encoder.device))
