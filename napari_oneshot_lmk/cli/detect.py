@@ -56,9 +56,18 @@ def detect(
         typer.Option(
             "--model",
             metavar="RUN",
-            help="What oneshot-lmk train wrote; it holds its own template.",
+            help="What oneshot-lmk train or export-bundle wrote; it holds its own "
+            "template.",
         ),
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            help="Run the TorchScript of a MONAI bundle that this program did not "
+            "make. It is a program: only if you know who made it.",
+        ),
+    ] = False,
     encoder_weights: Weights = None,
     spacing: SpacingText = None,
     slice_index: Slice = None,
@@ -94,7 +103,7 @@ def detect(
     from napari_oneshot_lmk.detection.many import detect_many
     from napari_oneshot_lmk.landmarks.files import write_landmarks
 
-    started, detector = _made(template, model, encoder_weights, device)
+    started, detector = _made(template, model, encoder_weights, device, trust)
     found, failed, end = _collect(
         detect_many(
             detector, files, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index
@@ -124,18 +133,26 @@ def detect(
 
 
 def _made(
-    template: Path | None, model: Path | None, weights: Path | None, device: str
+    template: Path | None,
+    model: Path | None,
+    weights: Path | None,
+    device: str,
+    trust: bool,
 ) -> tuple[float, Detector]:
     """Return when detection began, after all weights were there, and the detector."""
     from napari_oneshot_lmk.landmarks.template import Template
 
     annotated = None if template is None else Template.load(template)
     if model is not None:
-        from napari_oneshot_lmk.detection.model import TrainedModel
+        from napari_oneshot_lmk.bundle.opening import open_model
+        from napari_oneshot_lmk.bundle.scripted import ScriptedDetector, needs_trust
         from napari_oneshot_lmk.detection.trained import TrainedDetector
 
-        trained = TrainedModel.load(model)
-        encoder = encoder_with_bar(weights, device)
+        if trust and needs_trust(model):
+            started = time.perf_counter()
+            return started, ScriptedDetector(model)
+        trained = open_model(model)
+        encoder = encoder_with_bar(weights, device, model=trained)
         started = time.perf_counter()
         return started, TrainedDetector.from_model(trained, annotated, encoder)
     if annotated is None:

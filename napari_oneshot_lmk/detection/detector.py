@@ -23,8 +23,9 @@ from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, State
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.matching.score import UNSURE_BELOW, scores
-from napari_oneshot_lmk.matching.shape import ShapeStep, ShapeVariation
+from napari_oneshot_lmk.matching.shape import ShapeStep
 from napari_oneshot_lmk.matching.similarity import described, log_similarity
+from napari_oneshot_lmk.matching.variation import ShapeVariation
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,16 @@ class Detector:
         return self._encoder.card
 
     @property
+    def encoder(self) -> Encoder:
+        """What the features come from."""
+        return self._encoder
+
+    def embeddings(self) -> dict[str, Tensor]:
+        """Return what the template's landmarks look like, by a name for each level."""
+        vectors = self._descriptors.vectors
+        return {f"instant_{level}": each for level, each in enumerate(vectors)}
+
+    @property
     def device(self) -> torch.device:
         """Where the encoder computes."""
         return self._encoder.device
@@ -165,24 +176,40 @@ class Detector:
         if self._query is None:
             raise ValueError("set_image has not been called")
         query = self._query
-        stride = min(level.stride for level in query.pyramid.levels)
         with torch.inference_mode():
-            maps = self.log_maps(query.pyramid)
-            found, expectation, posterior = self.shape.settle(maps, stride)
-            trust = scores(
-                posterior,
-                found,
-                expectation,
-                self.shape.pixel_size_yx,
-                stride,
-                self.shape.size,
-            )
-        points = query.geometry.points_from_network(found)
-        expected = query.geometry.points_from_network(expectation.points_yx)
+            found = self.points(query.pyramid).cpu().numpy()
+        points = query.geometry.points_from_network(found[:, :2])
+        expected = query.geometry.points_from_network(found[:, 3:])
         residuals: NDArray[np.float64] | None = None
         if query.geometry.spacing_mm_yx is not None and len(points) > 1:
             residuals = query.geometry.distances_mm(points, expected)
-        return self._landmarks(query, points, trust, residuals)
+        return self._landmarks(query, points, found[:, 2], residuals)
+
+    def points(self, pyramid: FeaturePyramid) -> Tensor:
+        """Points of the placed landmarks on the network's grid.
+
+        Parameters
+        ----------
+        pyramid : FeaturePyramid
+            What this detector's encoder makes of one image.
+
+        Returns
+        -------
+        Tensor, (N, 5), float64
+            Columns y, x, score, and y and x of where the other landmarks expect it.
+        """
+        stride = min(level.stride for level in pyramid.levels)
+        maps = self.log_maps(pyramid)
+        found, expectation, posterior = self.shape.settle(maps, stride)
+        trust = scores(
+            posterior,
+            found,
+            expectation,
+            self.shape.pixel_size_yx,
+            stride,
+            self.shape.size,
+        )
+        return torch.cat([found, trust[:, None], expectation.points_yx], 1)
 
     def log_maps(self, pyramid: FeaturePyramid) -> Tensor:
         """Log-similarity of each placed landmark with each place of an image.

@@ -8,7 +8,7 @@ therefore be opened without a thought.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from napari_oneshot_lmk.encoders.device import Precision
+from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
 from napari_oneshot_lmk.errors import ModelError, UsageError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.network.layout import NetworkLayout
@@ -100,11 +103,17 @@ class TrainedModel:
         No landmark is in two of them.
     template : Template
         The one that it was trained from.
+    encoder_weights : EncoderWeights, optional
+        Of the encoder that it was trained on, where the model brings them.
+    precision : {"auto", "float32", "bfloat16"}
+        That it is to compute in.
     """
 
     card: ModelCard
     parts: tuple[Part, ...]
     template: Template
+    encoder_weights: EncoderWeights | None = None
+    precision: Precision = "auto"
 
     @property
     def landmarks(self) -> tuple[str, ...]:
@@ -233,19 +242,40 @@ def _described(folder: Path) -> Mapping[str, Any]:
 
 def _loaded(folder: Path, entry: _Network, device: str | torch.device) -> Part:
     try:
-        layout = NetworkLayout.from_json(entry.layout)
-        if layout.landmarks not in (1, len(entry.landmarks)):
-            raise UsageError("adapters and landmarks do not match")
         state = load_file(folder / entry.file)
-        expected = _shapes(layout)
-        if {key: value.shape for key, value in state.items()} != expected:
-            raise UsageError("the numbers do not fit the layout")
-        network = LandmarkNetwork(layout)
-        network.load_state_dict(state)
+        network = network_of(entry.landmarks, entry.layout, state)
     except (OSError, SafetensorError, UsageError, RuntimeError) as error:
         raise _damaged(folder, entry.file) from error
-    network.requires_grad_(False).eval()
     return Part(entry.landmarks, network.to(device))
+
+
+def network_of(
+    landmarks: Sequence[str], layout: Mapping[str, Any], state: Mapping[str, Tensor]
+) -> LandmarkNetwork:
+    """Make a network in evaluation mode of what a file says.
+
+    Parameters
+    ----------
+    landmarks : sequence of str
+        Those it is for.
+    layout : mapping
+        From `NetworkLayout.to_json`.
+    state : mapping of str to Tensor
+        Its parameters and statistics.
+
+    Raises
+    ------
+    UsageError
+        If the three do not fit together.
+    """
+    sizes = NetworkLayout.from_json(layout)
+    if sizes.landmarks not in (1, len(landmarks)):
+        raise UsageError("adapters and landmarks do not match")
+    if {key: value.shape for key, value in state.items()} != _shapes(sizes):
+        raise UsageError("the numbers do not fit the layout")
+    network = LandmarkNetwork(sizes)
+    network.load_state_dict(state)
+    return network.requires_grad_(False).eval()
 
 
 def _shapes(layout: NetworkLayout) -> dict[str, torch.Size]:

@@ -140,7 +140,8 @@ def _images_seen(task: TrainingTask, look: FirstLook) -> Iterator[_Seen]:
             seen = look.detector.log_maps(pyramid)
             found, expectation, _ = look.shape.settle(seen, FINEST)
             smaller = F.avg_pool2d(seen[None], KEPT // FINEST)[0]
-        instant = (smaller.half().cpu().clone(), found, expectation.points_yx)
+        coarse = smaller.half().cpu().clone()
+        instant = (coarse, found.numpy(), expectation.points_yx.numpy())
         maps = _maps_for_others(task, look, content)
         yield _Seen(content, maps, _picture(task, picture), instant)
 

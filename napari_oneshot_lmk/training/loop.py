@@ -243,7 +243,7 @@ class _Training:
             return
         agreements = labels.agreements(unit.rows)
         shape = self.look.shape
-        shift = labels.shift(unit.labels, shape.pixel_size_yx)
+        shift = labels.shift(unit.labels, shape.pixel_size_yx.numpy())
         due = (unit.epoch + 1) % self.task.preset.labels.renew_every == 0
         best = unit.end_epoch(
             labels if due else unit.labels, agreements, self.settings.selection
@@ -258,7 +258,7 @@ class _Training:
             losses,
             shift,
             "mm" if known else "px",
-            float(agreements.mean()) * shape.size,
+            float(agreements.mean()) * float(shape.size),
             best,
             self.clock.epoch_seconds(),
         )
