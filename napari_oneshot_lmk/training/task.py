@@ -19,6 +19,7 @@ from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.checkpoint import Checkpoint
 from napari_oneshot_lmk.training.images import TrainingSet
 from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.world import ALONE, World
 
 
 def _nothing() -> Sequence[Path]:
@@ -52,6 +53,8 @@ class TrainingTask:
         For features that do not fit into memory.
     preview_images : callable
         Images on which each epoch's model is shown; asked anew each time.
+    world : World
+        The processes that train it together.
     """
 
     template: Template
@@ -64,6 +67,7 @@ class TrainingTask:
     seed: int = 0
     features_folder: Path | None = None
     preview_images: Callable[[], Sequence[Path]] = _nothing
+    world: World = ALONE
 
     @cached_property
     def placed(self) -> tuple[str, ...]:
