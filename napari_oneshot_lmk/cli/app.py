@@ -12,6 +12,7 @@ import typer
 from napari_oneshot_lmk import __version__
 from napari_oneshot_lmk.cli import (
     benchmark,
+    convert,
     demo,
     detect,
     evaluate,
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command("template")(template.make_template)
 app.command("train")(train.train_model)
 app.command("detect")(detect.detect)
+app.command("convert")(convert.convert)
 app.command("evaluate")(evaluate.evaluate_files)
 measure = typer.Typer(
     help="Measure accuracy and speed.",

@@ -11,6 +11,7 @@ import typer
 from napari_oneshot_lmk.cli.console import print_json, print_line, warn
 from napari_oneshot_lmk.cli.encoder import encoder_with_bar
 from napari_oneshot_lmk.cli.endings import ExitCode, ending_well, list_failures
+from napari_oneshot_lmk.cli.lost import warn_of_losses
 from napari_oneshot_lmk.cli.options import (
     AsJson,
     DeviceName,
@@ -40,7 +41,10 @@ def detect(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", metavar="FILE", help="Found landmarks: .csv, or .mrk.json for one."
+            "--out",
+            metavar="FILE",
+            help="Found landmarks: .csv, .json (COCO) or .tps; .mrk.json, .dcm (SR) "
+            "or .txt (ISBI) for one image.",
         ),
     ],
     template: Annotated[
@@ -72,22 +76,12 @@ def detect(
     Ctrl-C stops and keeps what was found so far.
     """
     from napari_oneshot_lmk.imaging.sources import find_images
-    from napari_oneshot_lmk.landmarks.files import FORMATS, is_landmark_file
+    from napari_oneshot_lmk.landmarks.files import format_to_write
     from napari_oneshot_lmk.output import check_writable
 
     spacing_mm_yx = spacing_from(spacing)
     files = find_images(images)
-    if not is_landmark_file(out):
-        known = " or ".join(form.suffix for form in FORMATS)
-        raise UsageError(
-            "is not the name of a landmark file", file=out, remedy=f"end it in {known}"
-        )
-    if len(files) > 1 and not str(out).lower().endswith(".csv"):
-        raise UsageError(
-            f"holds one image only, but there are {len(files)}",
-            file=out,
-            remedy="write them to one .csv",
-        )
+    format_to_write(out, len(files))
     check_writable(out, overwrite=overwrite)
 
     # Slow imports come after everything that can be refused at once.
@@ -103,7 +97,8 @@ def detect(
     )
     seconds = time.perf_counter() - started
     if found:
-        write_landmarks(out, found, overwrite=overwrite)
+        write_landmarks(out, found, overwrite=overwrite, source=files[0].path)
+        warn_of_losses(out, found)
     if isinstance(end, Exception):
         raise end
     stopped = end is not None
