@@ -166,10 +166,11 @@ def _read(files: Sequence[Path], beside: NamedImages, names: Sequence[str]) -> _
 
     batch = _Batch()
     found_in: dict[str, Path] = {}
+    told: list[str] = []
     for path in files:
         try:
             read = read_landmarks(
-                path, geometry_of=beside.geometry_of, names=names, tell=warn
+                path, geometry_of=beside.geometry_of, names=names, tell=told.append
             )
             if len(files) == 1:
                 beside.check_enough(read)
@@ -192,6 +193,9 @@ def _read(files: Sequence[Path], beside: NamedImages, names: Sequence[str]) -> _
                 continue
             found_in[landmarks.image] = path
             batch.done.append(landmarks)
+    if told:
+        more = f" (and {len(told) - 1} more like this)" if told[1:] else ""
+        warn(f"{told[0]}{more}.")
     return batch
 
 

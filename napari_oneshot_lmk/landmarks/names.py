@@ -190,7 +190,7 @@ def read_names(path: str | Path) -> NamedList:
     if kind != ".csv" and (holds_landmarks if kind == ".txt" else is_landmark_file)(
         path
     ):
-        return _names_of(path, *read_landmarks(path))
+        return _names_of(path, *read_landmarks(path, tell=lambda _: None))
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -147,7 +147,9 @@ def read_landmarks(
     try:
         return format_to_read(path).read(path, known)
     except OneshotError as error:
-        raise error.about(path) from error
+        # Landmarks themselves know what is wrong with them, not where they stand.
+        remedy = error.remedy or "correct the file, or save it again"
+        raise type(error)(error.what, file=error.file or path, remedy=remedy) from error
 
 
 def write_landmarks(

@@ -158,14 +158,17 @@ def read_sr(path: Path, known: Known) -> tuple[Landmarks, ...]:
         # Files of all vintages: pydicom warns of oddities that do not matter here.
         with dicom_sr_report.quiet():
             dataset = pydicom.dcmread(path)
+            dicom_sr_report.check_whole(dataset)
             found = dicom_sr_report.points_by_image(dataset)
             noted = _noted(dataset)
     except OneshotError as error:
         raise error.about(path) from error
     except Exception as error:
         # What a damaged tree makes the libraries raise is not told anywhere.
+        # They print the damaged part too, below the first line.
+        what = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
         raise LandmarkError(
-            f"is damaged, or no measurement report after TID 1500 ({error})",
+            f"is damaged, or no measurement report after TID 1500 ({what})",
             file=path,
             remedy="export it again",
         ) from error
@@ -185,9 +188,13 @@ def read_sr(path: Path, known: Known) -> tuple[Landmarks, ...]:
 
 def _noted(dataset: pydicom.Dataset) -> Landmarks | None:
     """Return the landmarks of our private element, if there is one."""
+    from napari_oneshot_lmk.landmarks.files import dicom_sr_report
+
     try:
         text = dataset.private_block(_GROUP, _CREATOR)[_ELEMENT].value
-    except KeyError:
+    except KeyError as error:
+        if dataset.get("Manufacturer") == dicom_sr_report.PROGRAM:
+            raise ValueError("its end is missing") from error
         return None
     record = json.loads(text)
     stated = record.pop("geometry")

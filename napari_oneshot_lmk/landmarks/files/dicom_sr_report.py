@@ -15,6 +15,7 @@ import highdicom
 import numpy as np
 import pydicom
 from highdicom import sr
+from pydicom.dataelem import RawDataElement
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
@@ -25,9 +26,9 @@ from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
 # DCM: certainty that a device places upon a detection, 0 to 100.
 _CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
 _PERCENT = Code("%", "UCUM", "Percent")
-_LANDMARK_IN_IMAGE = Code("363680008", "SCT", "Radiographic imaging procedure")
-_PROGRAM = "napari-oneshot-lmk"
-_ROOT = "2.25."
+_PROCEDURE = Code("363680008", "SCT", "Radiographic imaging procedure")
+PROGRAM = "napari-oneshot-lmk"
+_UNDEFINED = 0xFFFFFFFF
 # Spatial coordinates begin at the corner of the first pixel.
 _CENTRE = 0.5
 
@@ -51,7 +52,7 @@ def report_on(image: pydicom.Dataset, landmarks: Landmarks) -> sr.ComprehensiveS
                 observer_person_context=_person(landmarks),
                 observer_device_context=_device(),
             ),
-            procedure_reported=_LANDMARK_IN_IMAGE,
+            procedure_reported=_PROCEDURE,
             imaging_measurements=groups,
             title=codes.DCM.ImagingMeasurementReport,
         )
@@ -62,7 +63,7 @@ def report_on(image: pydicom.Dataset, landmarks: Landmarks) -> sr.ComprehensiveS
             series_number=1,
             sop_instance_uid=highdicom.UID(),
             instance_number=1,
-            manufacturer=_PROGRAM,
+            manufacturer=PROGRAM,
             is_complete=True,
         )
         # Names of patients and landmarks in any script, whatever the image had.
@@ -107,7 +108,7 @@ def _group(
         referenced_region=region,
         measurements=measurements or None,
         algorithm_id=(
-            sr.AlgorithmIdentification(f"{_PROGRAM} {method}", __version__)
+            sr.AlgorithmIdentification(f"{PROGRAM} {method}", __version__)
             if method and method != "manual"
             else None
         ),
@@ -131,9 +132,27 @@ def _device() -> sr.ObserverContext:
     return sr.ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
-            uid=highdicom.UID(), name=_PROGRAM, model_name=f"{_PROGRAM} {__version__}"
+            uid=highdicom.UID(), name=PROGRAM, model_name=f"{PROGRAM} {__version__}"
         ),
     )
+
+
+def check_whole(dataset: pydicom.Dataset) -> None:
+    """Raise if a file just read ends before its elements do.
+
+    pydicom takes what there is, which would be fewer landmarks than were saved.
+
+    Raises
+    ------
+    ValueError
+        If it is cut short.
+    """
+    for tag in dataset.keys():  # noqa: SIM118 - iterating would decode the elements
+        element = dataset.get_item(tag)
+        if not isinstance(element, RawDataElement) or element.value is None:
+            continue
+        if element.length != _UNDEFINED and len(element.value) < element.length:
+            raise ValueError("it is cut short")
 
 
 def points_by_image(dataset: pydicom.Dataset) -> dict[str, tuple[Landmark, ...]]:
@@ -202,12 +221,16 @@ def _score(group: Any) -> float | None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep the libraries' remarks about other programs' files from the user."""
-    logger = logging.getLogger("highdicom")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("highdicom", "pydicom")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            # What pydicom says of a sequence that the file ends in.
+            warnings.filterwarnings("error", message="No tag to read")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
