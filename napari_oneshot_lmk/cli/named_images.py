@@ -89,7 +89,8 @@ class NamedImages:
                 slice_index=self._slice_index,
             )
             self._opened[file.name] = radiograph.geometry
-            self._advance(len(self._opened), len(self._files))
+            if len(self._files) > 1:
+                self._advance(len(self._opened), len(self._files))
         return self._opened[file.name]
 
     def on_their_image(self, landmarks: Landmarks) -> Landmarks:
