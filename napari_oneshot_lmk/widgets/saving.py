@@ -54,7 +54,8 @@ def ask_save_landmarks(parent: QWidget, images: Sequence[Landmarks]) -> str:
     if not path:
         return ""
     if not any(path.lower().endswith(form.suffix) for form in FORMATS):
-        path += ".mrk.json" if "mrk.json" in chosen else ".csv"
+        # The filter reads "Title (*.ending)".
+        path += chosen.partition("*")[2].rstrip(")") or ".csv"
         if Path(path).exists():
             # The dialog asked about the name without the ending.
             raise OneshotError(words.EXISTS, file=path, remedy=words.EXISTS_REMEDY)

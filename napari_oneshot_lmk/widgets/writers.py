@@ -1,4 +1,4 @@
-"""Points layers as landmark files: ``.csv`` for any number, ``.mrk.json`` for one."""
+"""Points layers as landmark files of every format that is written without the image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def write_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str
     Parameters
     ----------
     path : str
-        Ends in ``.csv`` or ``.mrk.json``; napari has asked before replacing it.
+        Ends like a landmark file; napari has asked before replacing it.
     data : ndarray, (N, ndim)
         Data coordinates.
     attributes : mapping
@@ -35,7 +35,7 @@ def write_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str
 
 
 def write_layers(path: str, layers: Sequence[LayerTuple]) -> list[str]:
-    """Write several points layers into one table, one image each."""
+    """Write several points layers into one file, one image each."""
     from napari_oneshot_lmk.errors import LandmarkError
     from napari_oneshot_lmk.landmarks.files import write_landmarks
     from napari_oneshot_lmk.widgets import points, words
