@@ -83,7 +83,7 @@ def test_what_is_left_out_is_said_and_is_no_failure(tmp_path):
     result = run("convert", tmp_path / "a.csv", tmp_path / "a.tps")
     assert result.exit_code == 0
     assert one_sentence(result) == (
-        "tpsDig landmarks files do not hold everything; left out: scores, marks of "
+        "tpsDig files do not hold everything; left out: scores, marks of "
         "unsure points, shape residuals, descriptions, who made the points, where the "
         "image lies in the patient, for other programs, that pixels are not square."
     )

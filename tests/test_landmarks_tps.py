@@ -122,6 +122,16 @@ def test_pixels_that_are_not_square_have_no_scale(path):
     assert read_landmarks(path)[0].geometry.spacing_mm_yx == (0.2, 0.35)
 
 
+def test_pixels_that_are_all_but_square_have_one(path):
+    grid = Geometry((90, 70), (0.41449, 0.41465))
+    write_landmarks(path, [on(grid=grid)])
+    assert "SCALE=0.41457\n" in path.read_text()
+    assert read_landmarks(path, tell=print)[0].geometry.spacing_mm_yx == (
+        0.41449,
+        0.41465,
+    )
+
+
 def test_the_given_image_knows_where_it_lies(path):
     write_landmarks(path, [on()])
     (back,) = read_landmarks(path, geometry=geometry())

@@ -100,6 +100,9 @@ def convert(
     check_writable(out, overwrite=overwrite)
     files = _landmark_files(source)
     known_names = read_names(names).names if names else ()
+    if image or images:
+        # Loading the image libraries is none of the time that images take.
+        pass
     with counting_bar("Opening images") as advance:
         beside = NamedImages(
             [*(image or ()), *(images or ())], spacing_mm_yx, slice_index, advance

@@ -148,7 +148,7 @@ SAVE_LANDMARKS_TIP = "As a table (.csv) or for 3D Slicer (.mrk.json)."
 SAVE_LANDMARKS_TITLE = "Save landmarks"
 LANDMARKS_FILTER = (
     "Table (*.csv);;3D Slicer markups (*.mrk.json);;COCO keypoints (*.json);;"
-    "tpsDig landmarks (*.tps);;ISBI 2015 cephalogram (*.txt)"
+    "tpsDig (*.tps);;ISBI 2015 cephalogram (*.txt)"
 )
 EXISTS = "the file exists already"
 EXISTS_REMEDY = "choose another name"

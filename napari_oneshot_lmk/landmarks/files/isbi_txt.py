@@ -131,7 +131,7 @@ def _lost(images: Sequence[Landmarks]) -> tuple[str, ...]:
 
 ISBI_TXT = LandmarkFormat(
     SUFFIX,
-    "ISBI 2015 cephalograms",
+    "ISBI 2015 cephalogram",
     read_isbi,
     write_isbi,
     _sniff,

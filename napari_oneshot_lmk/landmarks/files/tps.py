@@ -33,6 +33,8 @@ from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
 SUFFIX = ".tps"
 MARK = "napari-oneshot-lmk"
 _MISSING = "-1 -1"
+# A thousandth of a length is less than anybody digitises to.
+_SQUARE = 1e-3
 _NO_HEIGHT = (
     "name the image: oneshot-lmk convert {file} found.csv --image IMAGE (or --images "
     "FOLDER)"
@@ -99,9 +101,14 @@ def _specimen(number: int, landmarks: Landmarks, names: Sequence[str]) -> list[s
     }
     lines += [f"IMAGE={landmarks.image}", f"ID={number}"]
     lines.append(f"COMMENT={MARK} {json.dumps(comment)}")
-    if spacing is not None and spacing[0] == spacing[1]:
-        lines.append(f"SCALE={spacing[0]!r}")
+    if spacing is not None and _square(spacing):
+        lines.append(f"SCALE={sum(spacing) / 2!r}")
     return lines
+
+
+def _square(spacing_mm_yx: tuple[float, float]) -> bool:
+    row_mm, column_mm = spacing_mm_yx
+    return abs(row_mm - column_mm) <= _SQUARE * row_mm
 
 
 # -- reading ------------------------------------------------------------------
@@ -229,12 +236,10 @@ def _sniff(path: Path) -> bool:
 def _lost(images: Sequence[Landmarks]) -> tuple[str, ...]:
     lost = present(images, (*THOUGHTS, *TEXTS, FRAME))
     spacings = [la.geometry.spacing_mm_yx for la in images if la.geometry is not None]
-    if any(mm is not None and mm[0] != mm[1] for mm in spacings):
+    if any(mm is not None and not _square(mm) for mm in spacings):
         # Only our own comment holds it: other programs take pixels for square.
         lost += ("for other programs, that pixels are not square",)
     return lost
 
 
-TPS = LandmarkFormat(
-    SUFFIX, "tpsDig landmarks", read_tps, write_tps, _sniff, lost=_lost
-)
+TPS = LandmarkFormat(SUFFIX, "tpsDig", read_tps, write_tps, _sniff, lost=_lost)
