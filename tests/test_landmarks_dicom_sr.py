@@ -19,6 +19,7 @@ from pydicom.sr.coding import Code
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import (
+    format_to_write,
     holds_landmarks,
     read_landmarks,
     write_landmarks,
@@ -204,7 +205,10 @@ def test_the_image_must_be_named_and_be_the_one(film, path, tmp_path):
         assert not path.exists()
 
     refused("none is named; use oneshot-lmk convert with --image", None, on(film))
-    refused("film.png is none; name the DICOM file", tmp_path / "film.png", on(film))
+    picture = tmp_path / "film.png"
+    refused(r"film\.png is none; name the DICOM file", picture, on(film))
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9)
+    refused(r"film\.png is none; name the DICOM file", picture, on(film))
     other = on(film).with_geometry(Geometry((9, 9)))
     refused(
         r"film\.dcm has 90 x 70 pixels, but the landmarks are on 9 x 9", film, other
@@ -217,6 +221,19 @@ def test_the_image_must_be_named_and_be_the_one(film, path, tmp_path):
     del bare.StudyInstanceUID
     bare.save_as(tmp_path / "bare.dcm")
     refused("has no StudyInstanceUID", tmp_path / "bare.dcm", on(film))
+
+
+def test_old_images_without_a_header_can_be_referred_to(film, path, tmp_path):
+    image = pydicom.dcmread(film)
+    bare = pydicom.Dataset()
+    bare.update({element.tag: element for element in image})
+    old = tmp_path / "old.dcm"
+    with old.open("wb") as file:
+        pydicom.dcmwrite(
+            file, bare, implicit_vr=True, little_endian=True, enforce_file_format=False
+        )
+    write_landmarks(path, [on(film)], source=old)
+    assert read_landmarks(path) == (on(film),)
 
 
 def test_names_of_all_sorts(film, path):
@@ -233,15 +250,16 @@ def test_names_of_all_sorts(film, path):
 
 def test_without_the_library_it_is_said_what_to_install(film, path, monkeypatch):
     write_landmarks(path, [on(film)], source=film)
-    module = "napari_oneshot_lmk.landmarks.files.dicom_sr_report"
-    monkeypatch.delitem(sys.modules, module)
-    monkeypatch.delattr("napari_oneshot_lmk.landmarks.files.dicom_sr_report")
     monkeypatch.setitem(sys.modules, "highdicom", None)
     match = r"need the library highdicom.*pip install 'napari-oneshot-lmk\[dicom-sr\]'"
     with pytest.raises(LandmarkError, match=match):
         read_landmarks(path)
     with pytest.raises(LandmarkError, match=match):
         write_landmarks(path.with_name("b.dcm"), [on(film)], source=film)
+    # Before anybody waits for a detection.
+    with pytest.raises(LandmarkError, match=match):
+        format_to_write("b.sr.dcm")
+    assert format_to_write("b.csv")
 
 
 def test_the_private_element_says_nothing_twice(film, path):

@@ -100,13 +100,8 @@ def convert(
     check_writable(out, overwrite=overwrite)
     files = _landmark_files(source)
     known_names = read_names(names).names if names else ()
-    if image or images:
-        # Loading the image libraries is none of the time that images take.
-        pass
-    with counting_bar("Opening images") as advance:
-        beside = NamedImages(
-            [*(image or ()), *(images or ())], spacing_mm_yx, slice_index, advance
-        )
+    beside = NamedImages([*(image or ()), *(images or ())], spacing_mm_yx, slice_index)
+    with counting_bar("Opening images") as beside.advance:
         read = _read(files, beside, known_names)
     read.end()
     if not read.done:

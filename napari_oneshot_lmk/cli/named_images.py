@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import GeometryError, UsageError
@@ -27,6 +28,9 @@ class NamedImages:
         Goes before what the files state.
     slice_index : int, optional
         Of volumes.
+
+    Attributes
+    ----------
     advance : callable
         ``advance(done, total)`` is called after each image that was opened.
     """
@@ -36,15 +40,17 @@ class NamedImages:
         sources: Sequence[str],
         spacing_mm_yx: tuple[float, float] | None,
         slice_index: int | None,
-        advance: Callable[[int, int], None],
     ) -> None:
         from napari_oneshot_lmk.imaging.sources import find_images
 
         self._files = find_images(sources) if sources else ()
         self._spacing_mm_yx = spacing_mm_yx
         self._slice_index = slice_index
-        self._advance = advance
+        self.advance: Callable[[int, int], None] = lambda done, total: None
         self._opened: dict[str, Geometry] = {}
+        if self._files:
+            # Here, so that the progress does not take loading for opening.
+            import_module("napari_oneshot_lmk.imaging.simpleitk_reader")
 
     def file_of(self, image: str) -> ImageFile | None:
         """Return the file of an image, None where none was named.
@@ -90,7 +96,7 @@ class NamedImages:
             )
             self._opened[file.name] = radiograph.geometry
             if len(self._files) > 1:
-                self._advance(len(self._opened), len(self._files))
+                self.advance(len(self._opened), len(self._files))
         return self._opened[file.name]
 
     def on_their_image(self, landmarks: Landmarks) -> Landmarks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,9 @@ from napari_oneshot_lmk.errors import OneshotError
 if TYPE_CHECKING:
     from napari_oneshot_lmk.geometry import Geometry
     from napari_oneshot_lmk.widgets.layers import ImageTarget
+
+PLAIN_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+"""Endings of what napari's own reader opens as it is."""
 
 
 def open_picture(image: str, beside: Path, alone: bool) -> ImageTarget | None:
@@ -78,7 +82,11 @@ def picture_beside(image: str, path: Path) -> Path | None:
 
 
 def show_picture(file: Path) -> ImageTarget | None:
-    """Open an image file; as napari does, and where it cannot, as we read images."""
+    """Open an image file: a plain picture as napari does, others as we read them.
+
+    Of DICOM files napari's own reader would take all in the folder for a stack, and
+    knows neither their spacing nor that MONOCHROME1 is inverted.
+    """
     import napari
     from napari.layers import Image
     from napari.utils.notifications import show_warning
@@ -89,10 +97,12 @@ def show_picture(file: Path) -> ImageTarget | None:
     viewer = napari.current_viewer()
     if viewer is None:
         return None
-    try:
-        layers = viewer.open(file, plugin="napari")
-    except Exception:
-        # Whatever its readers raise for files that they do not know, as DICOM.
+    layers: list[Any] = []
+    if file.name.lower().endswith(PLAIN_PICTURES):
+        # A layer that napari opens knows its file, which autosave goes by.
+        with suppress(Exception):
+            layers = viewer.open(file, plugin="napari")
+    if not layers:
         try:
             picture = read_radiograph(file)
         except OneshotError as error:

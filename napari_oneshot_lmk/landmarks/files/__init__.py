@@ -84,6 +84,8 @@ def format_to_write(path: str | Path, images: int = 1) -> LandmarkFormat:
     UsageError
         If no format has this name ending, it is only read, or it holds one image
         only and there are more.
+    LandmarkError
+        If a library that it needs is not installed.
     """
     path = Path(path)
     forms = _named_like(path)
@@ -100,6 +102,7 @@ def format_to_write(path: str | Path, images: int = 1) -> LandmarkFormat:
             file=path,
             remedy="write them to one .csv",
         )
+    writable[0].check_installed()
     return writable[0]
 
 

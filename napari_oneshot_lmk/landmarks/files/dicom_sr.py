@@ -14,8 +14,8 @@ extra ``dicom-sr``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,9 +67,12 @@ def write_sr(path: Path, images: Sequence[Landmarks], source: Path | None) -> No
             "none is named",
             remedy="use oneshot-lmk convert with --image IMAGE.dcm",
         )
-    with _highdicom_there():
-        from napari_oneshot_lmk.landmarks.files import dicom_sr_report
-    image = _image(source)
+    check_installed()
+    from napari_oneshot_lmk.landmarks.files import dicom_sr_report
+
+    # What is odd about the image is not the user's to mend.
+    with dicom_sr_report.quiet():
+        image = _image(source)
     shape_yx = int(image.Rows), int(image.Columns)
     geometry = landmarks.geometry
     if geometry is not None and geometry.image_shape_yx != shape_yx:
@@ -87,13 +90,15 @@ def write_sr(path: Path, images: Sequence[Landmarks], source: Path | None) -> No
         "geometry": None if geometry is None else geometry_to_record(geometry)
     }
     try:
-        report = dicom_sr_report.report_on(image, landmarks)
-        block = report.private_block(_GROUP, _CREATOR, create=True)
-        block.add_new(_ELEMENT, "UT", json.dumps(record, allow_nan=False))
-        report.save_as(path, enforce_file_format=True)
+        with dicom_sr_report.quiet():
+            report = dicom_sr_report.report_on(image, landmarks)
+            block = report.private_block(_GROUP, _CREATOR, create=True)
+            block.add_new(_ELEMENT, "UT", json.dumps(record, allow_nan=False))
+            report.save_as(path, enforce_file_format=True)
     except (AttributeError, ValueError, TypeError) as error:
+        what = (str(error).splitlines() or [type(error).__name__])[0]
         raise OutputError(
-            f"no report can be made on {source.name} ({error})",
+            f"no report can be made on {source.name} ({what})",
             remedy="export the image again from the archive",
         ) from error
 
@@ -108,8 +113,15 @@ def _image(source: Path) -> pydicom.Dataset:
     from pydicom.errors import InvalidDicomError
 
     try:
-        image = pydicom.dcmread(source, stop_before_pixels=True)
-    except (InvalidDicomError, OSError, ValueError, EOFError) as error:
+        try:
+            image = pydicom.dcmread(source, stop_before_pixels=True)
+        except InvalidDicomError:
+            # Old files have no header that says so.
+            image = pydicom.dcmread(source, stop_before_pixels=True, force=True)
+            if "SOPClassUID" not in image:
+                raise
+    except Exception as error:
+        # A file of any other kind was forced upon the library.
         raise OutputError(
             f"a DICOM structured report refers to a DICOM image, and {source.name} is "
             "none",
@@ -150,10 +162,11 @@ def read_sr(path: Path, known: Known) -> tuple[Landmarks, ...]:
             file=path,
             remedy="an image is named with --image",
         )
-    with _highdicom_there():
-        import pydicom
+    check_installed()
+    import pydicom
 
-        from napari_oneshot_lmk.landmarks.files import dicom_sr_report
+    from napari_oneshot_lmk.landmarks.files import dicom_sr_report
+
     try:
         # Files of all vintages: pydicom warns of oddities that do not matter here.
         with dicom_sr_report.quiet():
@@ -251,16 +264,21 @@ def _sniff(path: Path) -> bool:
     return head[128:132] == b"DICM" and _REPORT in head
 
 
-@contextmanager
-def _highdicom_there() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise LandmarkError(
-            f"DICOM structured reports need the library {error.name or 'highdicom'}, "
-            "which is not installed",
-            remedy=f"install it: {_INSTALL}",
-        ) from error
+def check_installed() -> None:
+    """Raise if the extra ``dicom-sr`` is not installed.
+
+    Raises
+    ------
+    LandmarkError
+        Saying how to install it.
+    """
+    for library in ("highdicom", "pydicom"):
+        if find_spec(library) is None:
+            raise LandmarkError(
+                f"DICOM structured reports need the library {library}, which is not "
+                "installed",
+                remedy=f"install it: {_INSTALL}",
+            )
 
 
 DICOM_SR = LandmarkFormat(
@@ -271,4 +289,5 @@ DICOM_SR = LandmarkFormat(
     _sniff,
     one_image=True,
     shared=True,
+    check_installed=check_installed,
 )

@@ -18,6 +18,10 @@ def _silent(sentence: str) -> None:
     return None
 
 
+def always_there() -> None:
+    """Say of a format that nothing has to be installed for it."""
+
+
 def nothing_lost(images: Sequence[Landmarks]) -> tuple[str, ...]:
     """Say of a format that it keeps everything."""
     return ()
@@ -72,6 +76,8 @@ class LandmarkFormat:
     shared : bool
         Files of other kinds commonly have this suffix too; one of those is never
         replaced.
+    check_installed : callable
+        Raises a LandmarkError where a library that it needs is missing.
     lost : callable
         ``lost(images)`` -> what of these landmarks a file would not hold.
     """
@@ -84,4 +90,5 @@ class LandmarkFormat:
     instead: str = ""
     one_image: bool = False
     shared: bool = False
+    check_installed: Callable[[], None] = always_there
     lost: Callable[[Sequence[Landmarks]], tuple[str, ...]] = nothing_lost
