@@ -13,11 +13,12 @@ from napari.errors import MultipleReaderError
 from napari.layers import Image, Points
 from npe2 import PluginManager, PluginManifest
 from oblique_image import SHAPE_YX, cephalogram, geometry, on, write_dicom
+from qtpy.QtWidgets import QWidget
 
 import napari_oneshot_lmk
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmark import Landmark
-from napari_oneshot_lmk.widgets import points
+from napari_oneshot_lmk.widgets import points, saving, words
 from napari_oneshot_lmk.widgets.readers import get_reader
 
 PLUGIN = "napari-oneshot-lmk"
@@ -152,7 +153,7 @@ def test_points_of_napari_are_left_to_napari_unless_we_are_chosen(
 
 @pytest.mark.parametrize("suffix", [".json", ".tps"])
 def test_layers_are_saved_for_other_tools(
-    viewer: Any, tmp_path: Path, suffix: str
+    viewer: Any, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("one.png", "two.png"):
         write_landmarks(tmp_path / "a.csv", [on(name)], overwrite=True)
@@ -160,6 +161,8 @@ def test_layers_are_saved_for_other_tools(
     path = tmp_path / f"both{suffix}"
     assert viewer.layers.save(str(path), plugin=PLUGIN) == [str(path)]
     assert [la.image for la in read_landmarks(path)] == ["one.png", "two.png"]
+    said = capsys.readouterr().out
+    assert ("both.tps does not hold scores" in said) == (suffix == ".tps")
     single = tmp_path / f"one{suffix}"
     assert viewer.layers[0].save(str(single), plugin=PLUGIN) == [str(single)]
     (back,) = read_landmarks(single)
@@ -172,3 +175,26 @@ def test_images_and_reports_are_told_apart(tmp_path: Path) -> None:
     one = replace(on(source), points=(Landmark("a", (1, 2)),))
     write_landmarks(tmp_path / "film.sr.dcm", [one], source=source)
     assert get_reader(str(tmp_path / "film.sr.dcm")) is not None
+
+
+@pytest.mark.parametrize(
+    "ending", [".csv", ".mrk.json", ".json", ".tps", ".txt", ".sr.dcm"]
+)
+def test_the_chosen_filter_gives_the_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qtbot: Any, ending: str
+) -> None:
+    filters = [f for f in words.LANDMARKS_FILTER.split(";;") if f"(*{ending})" in f]
+    if ending == ".sr.dcm":
+        # A report needs the image file, which a layer may not have.
+        assert not filters
+        return
+    monkeypatch.setattr(
+        saving.QFileDialog,
+        "getSaveFileName",
+        lambda *_: (str(tmp_path / "found"), filters[0]),
+    )
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    said = saving.ask_save_landmarks(parent, [cephalogram("film.png")])
+    assert ("found.txt does not hold pixel spacing" in said) == (ending == ".txt")
+    assert [p.name for p in tmp_path.iterdir()] == [f"found{ending}"]

@@ -153,6 +153,7 @@ LANDMARKS_FILTER = (
 EXISTS = "the file exists already"
 EXISTS_REMEDY = "choose another name"
 LANDMARKS_SAVED = "Saved to {path}"
+LEFT_OUT = "{path} does not hold {things}."
 
 # -- detect ------------------------------------------------------------------------
 TEMPLATE = "Template"
