@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
 
 
-def warn_of_losses(path: Path, images: Sequence[Landmarks]) -> tuple[str, ...]:
+def warn_of_losses(path: Path, images: Collection[Landmarks]) -> tuple[str, ...]:
     """Tell in one sentence what of these landmarks the format of a file leaves out.
 
     Parameters
     ----------
     path : Path
         Named like the files that were written.
-    images : sequence of Landmarks
+    images : collection of Landmarks
         What was written.
 
     Returns

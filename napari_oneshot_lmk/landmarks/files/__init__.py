@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
@@ -157,7 +157,7 @@ def read_landmarks(
 
 def write_landmarks(
     path: str | Path,
-    images: Sequence[Landmarks],
+    images: Collection[Landmarks],
     *,
     overwrite: bool = False,
     source: Path | None = None,
@@ -168,8 +168,8 @@ def write_landmarks(
     ----------
     path : str or Path
         The format goes by the end of the name, see ``FORMATS``.
-    images : sequence of Landmarks
-        One for each image.
+    images : collection of Landmarks
+        One for each image, gone through more than once.
     overwrite : bool
         Replace a file that exists. A file of another kind that has the same
         ending (a DICOM image, any JSON) is never replaced.
@@ -217,7 +217,7 @@ def check_replaceable(path: str | Path) -> None:
         )
 
 
-def lost_in(path: str | Path, images: Sequence[Landmarks]) -> tuple[str, ...]:
+def lost_in(path: str | Path, images: Collection[Landmarks]) -> tuple[str, ...]:
     """Return what of these landmarks a file of that name would not hold."""
     return format_to_write(path).lost(images)
 

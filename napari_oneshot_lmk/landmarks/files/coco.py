@@ -13,7 +13,7 @@ of image and annotation, where other readers pass over it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ _REMEDY = "save it again as COCO keypoints"
 
 
 def write_coco(
-    path: Path, images: Sequence[Landmarks], source: Path | None = None
+    path: Path, images: Collection[Landmarks], source: Path | None = None
 ) -> None:
     """Write images, one annotation each, and one category with all names.
 

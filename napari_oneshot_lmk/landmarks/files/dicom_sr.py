@@ -14,7 +14,7 @@ extra ``dicom-sr``.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +46,7 @@ _LOOK_AT_FILES = 500
 # -- writing ------------------------------------------------------------------
 
 
-def write_sr(path: Path, images: Sequence[Landmarks], source: Path | None) -> None:
+def write_sr(path: Path, images: Collection[Landmarks], source: Path | None) -> None:
     """Write the report on one DICOM image.
 
     Raises

@@ -8,7 +8,7 @@ the top left; no half pixel is known of, so the numbers are taken as ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
@@ -33,7 +33,7 @@ _CLASS = re.compile(r"\s*\d{1,2}\s*", re.ASCII)
 
 
 def write_isbi(
-    path: Path, images: Sequence[Landmarks], source: Path | None = None
+    path: Path, images: Collection[Landmarks], source: Path | None = None
 ) -> None:
     """Write the 19 landmarks of one cephalogram, in the challenge's order.
 
@@ -125,7 +125,7 @@ def _sniff(path: Path) -> bool:
     )
 
 
-def _lost(images: Sequence[Landmarks]) -> tuple[str, ...]:
+def _lost(images: Collection[Landmarks]) -> tuple[str, ...]:
     return present(images, (*THOUGHTS, *TEXTS, SPACING, FRAME, SIZE))
 
 

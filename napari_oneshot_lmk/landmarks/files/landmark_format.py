@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def always_there() -> None:
     """Say of a format that nothing has to be installed for it."""
 
 
-def nothing_lost(images: Sequence[Landmarks]) -> tuple[str, ...]:
+def nothing_lost(images: Collection[Landmarks]) -> tuple[str, ...]:
     """Say of a format that it keeps everything."""
     return ()
 
@@ -47,7 +47,7 @@ class Known:
 
 
 Reader = Callable[[Path, Known], tuple[Landmarks, ...]]
-Writer = Callable[[Path, Sequence[Landmarks], Path | None], None]
+Writer = Callable[[Path, Collection[Landmarks], Path | None], None]
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class LandmarkFormat:
         ``read(path, known)`` -> tuple of Landmarks.
     write : callable, optional
         ``write(path, images, source)`` writes to a path that is free; ``source``
-        is the image file where the caller knows it. None where the format is
-        only read.
+        is the image file where the caller knows it. The images may be gone through
+        more than once. None where the format is only read.
     sniff : callable
         ``sniff(path)`` -> whether the content looks like this format. It never
         raises for a file that can be opened.
@@ -91,4 +91,4 @@ class LandmarkFormat:
     one_image: bool = False
     shared: bool = False
     check_installed: Callable[[], None] = always_there
-    lost: Callable[[Sequence[Landmarks]], tuple[str, ...]] = nothing_lost
+    lost: Callable[[Collection[Landmarks]], tuple[str, ...]] = nothing_lost

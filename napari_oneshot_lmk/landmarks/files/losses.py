@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmark import Landmarks, Provenance
@@ -37,7 +37,7 @@ TEXTS = ("descriptions", "who made the points")
 SPACING, FRAME, SIZE = list(_HOLDS)[-3:]
 
 
-def present(images: Sequence[Landmarks], things: Iterable[str]) -> tuple[str, ...]:
+def present(images: Collection[Landmarks], things: Iterable[str]) -> tuple[str, ...]:
     """Return those of ``things`` that at least one of the sets holds."""
     return tuple(
         thing

@@ -14,7 +14,7 @@ pixels are square, and not read as millimetres.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ _NO_HEIGHT = (
 
 
 def write_tps(
-    path: Path, images: Sequence[Landmarks], source: Path | None = None
+    path: Path, images: Collection[Landmarks], source: Path | None = None
 ) -> None:
     """Write one specimen an image, all with the same landmarks in the same order.
 
@@ -233,7 +233,7 @@ def _sniff(path: Path) -> bool:
     return start.startswith(("LM=", "LM3="))
 
 
-def _lost(images: Sequence[Landmarks]) -> tuple[str, ...]:
+def _lost(images: Collection[Landmarks]) -> tuple[str, ...]:
     lost = present(images, (*THOUGHTS, *TEXTS, FRAME))
     spacings = [la.geometry.spacing_mm_yx for la in images if la.geometry is not None]
     if any(mm is not None and not _square(mm) for mm in spacings):
