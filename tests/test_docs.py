@@ -137,6 +137,11 @@ def test_api_pages_show_every_room_and_every_public_name(
         assert f"{value.__module__}.{name}" in shown
 
 
+def test_every_table_became_a_table(pages: dict[Path, Page]) -> None:
+    for path in pages:
+        assert "|---" not in path.read_text(encoding="utf-8"), path.name
+
+
 def test_changelog_page_holds_the_changelog(site: Path) -> None:
     page = (site / "changelog.html").read_text(encoding="utf-8")
     assert napari_oneshot_lmk.__version__ in page
