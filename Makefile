@@ -39,8 +39,8 @@ lint: setup
 	$(VENV)/bin/npe2 validate napari_oneshot_lmk/napari.yaml
 
 docs: setup
-	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
-	@echo "site/index.html"
+# Not --quiet: warnings that are not said would not end it.
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 wheel: setup
 	@rm -rf dist
