@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -136,6 +137,16 @@ def test_api_pages_show_every_room_and_every_public_name(
     for name in set(napari_oneshot_lmk.__all__) - {"__version__"}:
         value = getattr(napari_oneshot_lmk, name)
         assert f"{value.__module__}.{name}" in shown
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_every_link_beside_the_site_leads_to_a_file(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    addresses = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+    inside = [a for a in addresses if not is_elsewhere(a)]
+    assert len(inside) >= 2
+    for address in inside:
+        assert (ROOT / address).exists(), f"{name} links to {address}"
 
 
 def test_every_table_became_a_table(pages: dict[Path, Page]) -> None:

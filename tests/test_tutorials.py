@@ -77,7 +77,7 @@ def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
 
@@ -93,6 +93,8 @@ def test_there_is_a_tutorial_for_each_user() -> None:
     assert set(RUNNABLE) == {"morphometrician", "engineer"}
 
 
+# Ten commands, each of which starts Python and torch anew.
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(os.name == "nt", reason="the tutorials speak to a POSIX shell")
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_commands_run_from_top_to_bottom(name: str, tmp_path: Path) -> None:
