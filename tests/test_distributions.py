@@ -23,9 +23,9 @@ STEM = f"napari_oneshot_lmk-{VERSION}"
 DIST_INFO = f"{STEM}.dist-info"
 NOT_IN_SDIST = (".ci/", ".gitattributes", ".github/")
 """Tracked, but of no use to who builds or reads the source distribution."""
+# 7.3 when this was written, 6.9 of them sample images; the sdist has pictures, too.
 LARGEST_WHEEL_MB = 10
 LARGEST_SDIST_MB = 15
-# Of the wheel, the sample images are 6 MB.
 
 
 class Built(NamedTuple):
