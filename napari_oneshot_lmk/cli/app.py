@@ -15,7 +15,9 @@ from napari_oneshot_lmk.cli import (
     demo,
     detect,
     evaluate,
+    export_bundle,
     info,
+    many,
     speed,
     template,
     train,
@@ -40,6 +42,7 @@ app = typer.Typer(
 app.command("template")(template.make_template)
 app.command("train")(train.train_model)
 app.command("detect")(detect.detect)
+app.command("export-bundle")(export_bundle.export_model)
 app.command("evaluate")(evaluate.evaluate_files)
 measure = typer.Typer(
     help="Measure accuracy and speed.",
@@ -48,6 +51,7 @@ measure = typer.Typer(
 )
 measure.command("cephalogram")(benchmark.benchmark_folder)
 measure.command("speed")(speed.benchmark_speed)
+measure.command("many")(many.benchmark_many)
 measure.command("step")(training_step.benchmark_step)
 app.add_typer(measure, name="benchmark")
 app.command("demo")(demo.demo)

@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_oneshot_lmk.cli.console import complain, print_json, print_line, warn
+from napari_oneshot_lmk.cli.elsewhere import Elsewhere
 from napari_oneshot_lmk.cli.endings import ExitCode, ending_well
 from napari_oneshot_lmk.cli.interrupts import Interrupts, two_step_interrupts
 from napari_oneshot_lmk.cli.options import (
     AsJson,
     DeviceName,
     Overwrite,
+    Scheduler,
     SpacingText,
     Weights,
+    Workers,
     spacing_from,
 )
 from napari_oneshot_lmk.cli.training_bar import clock, training_bar
+from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.training.events import Event, Finished
@@ -108,6 +112,8 @@ def train_model(
             "(RUN/events.jsonl); may be repeated.",
         ),
     ] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -115,11 +121,18 @@ def train_model(
 
     Ctrl-C stops and keeps the best model so far; twice quits at once. Giving the
     same command again goes on with a training that did not come to its end.
+    With --method single, --workers and --scheduler train landmarks side by side.
     """
     from napari_oneshot_lmk.imaging.sources import find_images
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.training.job import Job
 
+    elsewhere = Elsewhere.asked(workers, scheduler)
+    if elsewhere is not None and method != "single":
+        raise UsageError(
+            f"the method {method} trains one network, which workers cannot share",
+            remedy="use --method single, or train without --workers and --scheduler",
+        )
     spacing_mm_yx = spacing_from(spacing)
     job = Job(
         template=Template.load(template),
@@ -138,7 +151,7 @@ def train_model(
     )
     with two_step_interrupts() as interrupts:
         try:
-            events = _followed(job, interrupts)
+            events = _followed(job, interrupts, elsewhere)
         except KeyboardInterrupt:
             complain(
                 "Stopped at once; the same command goes on from where it was saved."
@@ -147,7 +160,9 @@ def train_model(
     _conclude(job, events, interrupts, as_json)
 
 
-def _followed(job: Job, interrupts: Interrupts) -> list[Event]:
+def _followed(
+    job: Job, interrupts: Interrupts, elsewhere: Elsewhere | None
+) -> list[Event]:
     """Train, show how far it is, and return what a summary needs."""
     from napari_oneshot_lmk.training.events import Previewed, Stepped
     from napari_oneshot_lmk.training.job import train
@@ -156,7 +171,10 @@ def _followed(job: Job, interrupts: Interrupts) -> list[Event]:
     kept: list[Event] = []
     told = False
     with training_bar(models) as (show, fetching):
-        for event in train(job, lambda: interrupts.asked, fetching):
+        fitting = None
+        if elsewhere is not None:
+            fitting = elsewhere.fitting(job.encoder_weights, job.device)
+        for event in train(job, lambda: interrupts.asked, fetching, fitting):
             interrupts.worth_ending = True
             if interrupts.asked and not told:
                 told = True

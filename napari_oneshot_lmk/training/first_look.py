@@ -121,8 +121,8 @@ def first_look(
             found, expectation, _ = look.shape.settle(seen, FINEST)
             smaller = F.avg_pool2d(seen[None], KEPT // FINEST)[0]
         look.maps.append(smaller.half().cpu().clone())
-        look.found_yx.append(found)
-        look.expected_yx.append(expectation.points_yx)
+        look.found_yx.append(found.numpy())
+        look.expected_yx.append(expectation.points_yx.numpy())
         yield Preparing("images", done, count)
     if copies is None:
         return

@@ -19,7 +19,7 @@ from napari_oneshot_lmk.training.event_log import EventLog
 from napari_oneshot_lmk.training.events import Event, Failed, Finished, Noted
 from napari_oneshot_lmk.training.failure import failed
 from napari_oneshot_lmk.training.preset import Preset
-from napari_oneshot_lmk.training.run import RunFolder
+from napari_oneshot_lmk.training.run import RunFolder, UnitFolder
 from napari_oneshot_lmk.training.run_settings import METHODS, RunSettings
 from napari_oneshot_lmk.training.run_start import taken_up
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.training.checkpoint import Checkpoint
+    from napari_oneshot_lmk.training.fitting import Fitting
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def train(
     job: Job,
     should_stop: Callable[[], bool] = lambda: False,
     fetching: Callable[[int, int], None] | None = None,
+    fitting: Fitting | None = None,
 ) -> Iterator[Event]:
     """Train, or go on with a training that was interrupted.
 
@@ -134,6 +136,8 @@ def train(
         training ends with the best model so far.
     fetching : callable, optional
         Called with bytes done and bytes in all while weights are fetched.
+    fitting : Fitting, optional
+        Who trains; by default this process, one network after the other.
 
     Yields
     ------
@@ -157,7 +161,7 @@ def train(
             run.set_preview_images(job.previews)
         log, board = EventLog(run.events_path), Board(run.tensorboard_path)
         try:
-            for event in _events(job, run, settings, should_stop, fetching):
+            for event in _events(job, run, settings, should_stop, fetching, fitting):
                 log.append(event)
                 board.take(event)
                 if isinstance(event, Finished):
@@ -177,21 +181,24 @@ class RunCheckpoints:
     Parameters
     ----------
     run : RunFolder
-        Taken up by this process.
+        Taken up by this process, or by one that this process works for.
+    unit : UnitFolder, optional
+        The checkpoints' place where networks are trained side by side.
     """
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: RunFolder, unit: UnitFolder | None = None) -> None:
         self._run = run
+        self._place = (unit or run).checkpoint_path
 
     def load(self) -> Checkpoint | None:
         """Return the newest checkpoint; None at the beginning."""
         from napari_oneshot_lmk.training.checkpoint import Checkpoint
 
-        return Checkpoint.load(self._run.checkpoint_path)
+        return Checkpoint.load(self._place)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint in place of the one before."""
-        checkpoint.save(self._run.checkpoint_path)
+        checkpoint.save(self._place)
 
     def save_part(self, index: int, state: dict[str, Tensor], epoch: int) -> None:
         """Keep the network of a landmark that is done."""
@@ -217,14 +224,19 @@ def _events(
     settings: RunSettings,
     should_stop: Callable[[], bool],
     fetching: Callable[[int, int], None] | None,
+    fitting: Fitting | None,
 ) -> Iterator[Event]:
     """Prepare what the loop needs, then loop."""
     # Slow to import; the window and --help do without.
     from napari_oneshot_lmk.encoders.choice import instant_encoder
     from napari_oneshot_lmk.training.loop import fit
     from napari_oneshot_lmk.training.run_images import inspected
+    from napari_oneshot_lmk.training.side_by_side import fit_here
     from napari_oneshot_lmk.training.task import TrainingTask
 
+    if fitting is None and run.units_path.is_dir():
+        # Others have begun it network by network; what they have done is kept.
+        fitting = fit_here
     encoder = job.encoder or instant_encoder(
         job.encoder_weights, job.device, progress=fetching
     )
@@ -256,7 +268,12 @@ def _events(
         preview_images=lambda: run.preview_images,
     )
 
-    for event in fit(task, RunCheckpoints(run), stopped):
+    events = (
+        fit(task, RunCheckpoints(run), stopped)
+        if fitting is None
+        else fitting(task, run, stopped)
+    )
+    for event in events:
         if isinstance(event, Finished):
             event = replace(event, model=str(run.model_path.absolute()))
         yield event

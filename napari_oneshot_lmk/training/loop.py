@@ -74,10 +74,12 @@ def fit(
         If not even one image fits into memory.
     """
     keep_freed_memory()
-    yield from _Training(task, checkpoints, should_stop).events()
+    yield from Trainer(task, checkpoints, should_stop).events()
 
 
-class _Training:
+class Trainer:
+    """A training under way; `fit` is the way to it."""
+
     def __init__(
         self,
         task: TrainingTask,
@@ -222,7 +224,7 @@ class _Training:
             return
         agreements = labels.agreements(unit.rows)
         shape = self.look.shape
-        shift = labels.shift(unit.labels, shape.pixel_size_yx)
+        shift = labels.shift(unit.labels, shape.pixel_size_yx.numpy())
         due = (unit.epoch + 1) % self.task.preset.labels.renew_every == 0
         best = unit.end_epoch(
             labels if due else unit.labels, agreements, self.settings.selection
@@ -237,7 +239,7 @@ class _Training:
             losses,
             shift,
             "mm" if known else "px",
-            float(agreements.mean()) * shape.size,
+            float(agreements.mean()) * float(shape.size),
             best,
             self.clock.epoch_seconds(),
         )
