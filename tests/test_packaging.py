@@ -27,6 +27,8 @@ HOME = ROOT / "napari_oneshot_lmk"
 CITATION = ROOT / "CITATION.cff"
 # A layer's units are pint's; without napari there is no layer.
 NAPARI_SPEAKS = {"pint"}
+# What MONAI's own command imports when it runs a bundle.
+RUN_BY_MONAI = {"fire", "pytorch-ignite"}
 QT_BINDINGS = {"pyqt5", "pyqt6", "pyside2", "pyside6", "pyside6-essentials"}
 
 
@@ -37,6 +39,11 @@ def names(requirements: list[str]) -> set[str]:
 BASE = names(PROJECT["project"]["dependencies"])
 PROVIDERS = packages_distributions()
 ALL = names(PROJECT["project"]["optional-dependencies"]["all"])
+CLUSTER = {
+    *names(PROJECT["project"]["optional-dependencies"]["cluster"]),
+    # Comes with dask[distributed].
+    "distributed",
+}
 
 
 def distributions_imported_by(path: Path) -> set[str]:
@@ -46,7 +53,8 @@ def distributions_imported_by(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            modules = [node.module or ""]
+            # A leading dot is of our own house.
+            modules = [] if node.level else [node.module or ""]
         else:
             continue
         for module in modules:
@@ -141,17 +149,24 @@ def test_napari_finds_manifest_and_hub_finds_plugin() -> None:
 
 def test_everything_imported_is_declared_and_nothing_else() -> None:
     napari_side = HOME / "widgets"
+    cluster_side = HOME / "cluster"
     core: set[str] = set()
     widgets: set[str] = set()
+    cluster: set[str] = set()
     for path in HOME.rglob("*.py"):
         found = distributions_imported_by(path)
         if napari_side in path.parents:
             widgets |= found
+        elif cluster_side in path.parents:
+            cluster |= found
         else:
             core |= found
     assert core <= BASE, "the command line would break without napari"
     assert widgets <= BASE | ALL | NAPARI_SPEAKS
-    assert core | widgets >= BASE, "a dependency that nothing imports"
+    assert cluster <= BASE | CLUSTER
+    assert CLUSTER & cluster
+    imported = core | widgets | cluster | RUN_BY_MONAI
+    assert imported >= BASE, "a dependency that nothing imports"
 
 
 @pytest.mark.parametrize("arguments", [["-m", "napari_oneshot_lmk"], []])

@@ -104,6 +104,9 @@ def test_commands_run_from_top_to_bottom(name: str, tmp_path: Path) -> None:
         if block.runs:
             done = run(block.fast, tmp_path)
             assert done.returncode == 0, f"{block.fast}\n{done.stdout}\n{done.stderr}"
-    results = {"morphometrician": ("errors_trained",), "engineer": ("errors", "table", "bundle_found")}
+    results = {
+        "morphometrician": ("errors_trained",),
+        "engineer": ("errors", "table", "bundle_found"),
+    }
     for folder in results[name]:
         assert any((tmp_path / folder).iterdir())
