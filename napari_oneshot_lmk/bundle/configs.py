@@ -40,6 +40,7 @@ def inference(model: TrainedModel) -> dict[str, Any]:
     return {
         "imports": [
             "$import torch",
+            "$import scripts",
             "$from scripts import images",
         ],
         "bundle_root": ".",
@@ -113,7 +114,10 @@ def inference(model: TrainedModel) -> dict[str, Any]:
             "decollate": True,
         },
         "initialize": ["$torch.set_grad_enabled(False)"],
-        "run": ["$@evaluator.run()", "$@table.finish()"],
+        "run": [
+            "$scripts.points_table.run(@evaluator, len(@datalist))",
+            "$@table.finish()",
+        ],
     }
 
 

@@ -68,7 +68,8 @@ def searched_log_maps(
         if stride > STRIDES[0]:
             unit = []
             for axis, cells_of_axis in ((1, columns), (0, rows)):
-                pixels = (origin_yx[:, axis, None] + cells_of_axis + 0.5) * STRIDES[0]
+                centres = (origin_yx[:, axis, None] + cells_of_axis).float() + 0.5
+                pixels = centres * STRIDES[0]
                 inside = pixels / stride - window.origin_yx[0, :, axis, None]
                 unit.append(2 * inside / term.shape[1 + axis] - 1)
             grid_xy = torch.stack(

@@ -130,7 +130,8 @@ def direction_bins(images: Tensor) -> Tensor:
     gradient_x = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
     gradient_y = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
     magnitude = torch.hypot(gradient_x, gradient_y).clamp_min(1e-9)
-    angles = torch.arange(DIRECTIONS, device=images.device) * (math.tau / DIRECTIONS)
+    bins = torch.arange(DIRECTIONS, device=images.device, dtype=images.dtype)
+    angles = bins * (math.tau / DIRECTIONS)
     cosines, sines = angles.cos()[:, None, None], angles.sin()[:, None, None]
     along = (gradient_x * cosines + gradient_y * sines).clamp_min(0)
     return (along / magnitude) ** DIRECTION_SHARPNESS * magnitude

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ignite.engine import Engine, Events
 
 COLUMNS = (
@@ -20,6 +21,14 @@ COLUMNS = (
     *("method", "encoder", "template", "spacing_mm_yx"),
 )
 PLACED = "placed"
+WORTH_OPTIMISING = 100
+"""Images from which on the seconds pay that TorchScript takes to optimise itself."""
+
+
+def run(evaluator: Any, images: int) -> None:
+    """Run an evaluator over so many images."""
+    with torch.jit.optimized_execution(images > WORTH_OPTIMISING):
+        evaluator.run()
 
 
 class PointsTable:
