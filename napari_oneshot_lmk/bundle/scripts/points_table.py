@@ -27,7 +27,7 @@ WORTH_OPTIMISING = 100
 
 def run(evaluator: Any, images: int) -> None:
     """Run an evaluator over so many images."""
-    with torch.jit.optimized_execution(images > WORTH_OPTIMISING):
+    with torch.jit.optimized_execution(images > WORTH_OPTIMISING):  # type: ignore[attr-defined]
         evaluator.run()
 
 
