@@ -12,7 +12,11 @@ from cli_scene import run
 from napari_oneshot_lmk.benchmark.many import images_once
 from napari_oneshot_lmk.benchmark.many_images import template_of, write_images
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    # Processes start and are killed: that takes its time on a busy machine.
+    pytest.mark.timeout(900),
+]
 
 
 def test_images_are_the_same_for_a_seed_and_differ_among_themselves(
@@ -57,4 +61,4 @@ def test_whole_benchmark_small(tmp_path: Path) -> None:
     assert set(content["costs"]["by_landmarks"]) == {"1", "10", "19", "38"}
     page = (tmp_path / "out" / "many.md").read_text()
     assert "| images that stand in the table exactly once | 10 of 10 |" in page
-    assert "oneshot-lmk benchmark many" in page or "pytest" in page
+    assert "Command: `" in page
