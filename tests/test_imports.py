@@ -14,6 +14,8 @@ import pytest
 PACKAGE = "napari_oneshot_lmk"
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / PACKAGE
+TRAVELS = HOME / "bundle" / "scripts"
+"""Copied into bundles, where it stands alone."""
 SOURCES = sorted(HOME.rglob("*.py"))
 LONGEST_FILE = 300
 
@@ -51,6 +53,10 @@ STANDS_ON: dict[str, set[str]] = {
         "encoders",
         *("matching", "network", "detection"),
     },
+    "bundle": {
+        *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
+        *("matching", "network", "detection", "training"),
+    },
     "cluster": {"errors", "imaging", "landmarks", "encoders", "detection", "training"},
     "evaluation": {"errors", "geometry", "imaging", "landmarks", "output"},
     "benchmark": {
@@ -60,13 +66,17 @@ STANDS_ON: dict[str, set[str]] = {
     },
     "cli": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
-        *("phantoms", "detection", "training", "cluster", "evaluation", "benchmark"),
+        *("phantoms", "detection", "training", "bundle", "cluster", "evaluation"),
+        "benchmark",
     },
     "widgets": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
-        *("phantoms", "detection", "training", "benchmark"),
+        *("phantoms", "detection", "training", "benchmark", "bundle"),
     },
 }
+RELATIVE = "."
+BUNDLE_LIBRARIES = {"torch", "monai", "numpy", "ignite", "SimpleITK"}
+"""What a bundle asks for; see PACKAGES in bundle/metadata.py."""
 ENTRANCES = {"__init__", "__main__"}
 
 # Doors between two rooms that may open for one module only.
@@ -101,7 +111,10 @@ def _imports_below(node: ast.AST, at_start: bool) -> Iterator[Import]:
         for alias in node.names:
             yield Import(alias.name, node.lineno, at_start)
     elif isinstance(node, ast.ImportFrom):
-        assert node.level == 0, "imports are absolute in this package"
+        if node.level:
+            # Only what travels says where its neighbours are; see the test of it.
+            yield Import(RELATIVE, node.lineno, at_start)
+            return
         assert node.module is not None
         submodules = [f"{node.module}.{alias.name}" for alias in node.names]
         known = [name for name in submodules if _is_module(name)]
@@ -228,6 +241,20 @@ def test_torchvision_is_imported_in_one_place() -> None:
 def test_file_is_short_and_named_after_a_thing(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
     assert path.stem not in {"utils", "util", "helpers", "common", "misc"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=named)
+def test_imports_are_absolute_but_in_what_travels(path: Path) -> None:
+    relative = [i.line for i in imports_of(path) if i.module == RELATIVE]
+    assert not relative or path.parent == TRAVELS
+
+
+@pytest.mark.parametrize("path", sorted(TRAVELS.glob("*.py")), ids=named)
+def test_what_travels_in_a_bundle_needs_what_the_bundle_asks_for(path: Path) -> None:
+    known = BUNDLE_LIBRARIES | set(sys.stdlib_module_names) | {RELATIVE}
+    for statement in imports_of(path):
+        library = statement.module.split(".")[0] or RELATIVE
+        assert library in known, f"line {statement.line} imports {statement.module}"
 
 
 # -- what starting up loads ----------------------------------------------------

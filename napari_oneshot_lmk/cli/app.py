@@ -15,6 +15,7 @@ from napari_oneshot_lmk.cli import (
     demo,
     detect,
     evaluate,
+    export_bundle,
     info,
     many,
     speed,
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.command("template")(template.make_template)
 app.command("train")(train.train_model)
 app.command("detect")(detect.detect)
+app.command("export-bundle")(export_bundle.export_model)
 app.command("evaluate")(evaluate.evaluate_files)
 measure = typer.Typer(
     help="Measure accuracy and speed.",

@@ -66,9 +66,18 @@ def detect(
         typer.Option(
             "--model",
             metavar="RUN",
-            help="What oneshot-lmk train wrote; it holds its own template.",
+            help="What oneshot-lmk train or export-bundle wrote; it holds its own "
+            "template.",
         ),
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            help="Run the TorchScript of a MONAI bundle that this program did not "
+            "make. It is a program: only if you know who made it.",
+        ),
+    ] = False,
     encoder_weights: Weights = None,
     spacing: SpacingText = None,
     slice_index: Slice = None,
@@ -107,10 +116,19 @@ def detect(
             remedy="write them to one .csv",
         )
     elsewhere = Elsewhere.asked(workers, scheduler)
+    if elsewhere and trust:
+        raise UsageError(
+            "--trust was given with --workers or --scheduler",
+            remedy="leave one out: a stranger's TorchScript runs in this process",
+        )
     with results.claimed(), ExitStack() as opened:
         # Slow imports come after everything that can be refused at once.
         started, detector = _made(
-            template, model, encoder_weights, "cpu" if elsewhere else device
+            template,
+            model,
+            encoder_weights,
+            "cpu" if elsewhere else device,
+            trust,
         )
         circumstances = _circumstances(detector, spacing_mm_yx, slice_index)
         journal = opened.enter_context(results.journal(circumstances, files))
@@ -146,18 +164,26 @@ def detect(
 
 
 def _made(
-    template: Path | None, model: Path | None, weights: Path | None, device: str
+    template: Path | None,
+    model: Path | None,
+    weights: Path | None,
+    device: str,
+    trust: bool,
 ) -> tuple[float, Detector]:
     """Return when detection began, after all weights were there, and the detector."""
     from napari_oneshot_lmk.landmarks.template import Template
 
     annotated = None if template is None else Template.load(template)
     if model is not None:
-        from napari_oneshot_lmk.detection.model import TrainedModel
+        from napari_oneshot_lmk.bundle.opening import open_model
+        from napari_oneshot_lmk.bundle.scripted import ScriptedDetector, needs_trust
         from napari_oneshot_lmk.detection.trained import TrainedDetector
 
-        trained = TrainedModel.load(model)
-        encoder = encoder_with_bar(weights, device)
+        if trust and needs_trust(model):
+            started = time.perf_counter()
+            return started, ScriptedDetector(model)
+        trained = open_model(model)
+        encoder = encoder_with_bar(weights, device, model=trained)
         started = time.perf_counter()
         return started, TrainedDetector.from_model(trained, annotated, encoder)
     if annotated is None:

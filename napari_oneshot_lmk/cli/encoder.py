@@ -9,6 +9,7 @@ from napari_oneshot_lmk.cli.console import warn
 from napari_oneshot_lmk.cli.progress import download_bar
 
 if TYPE_CHECKING:
+    from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.encoders.encoder import Encoder
 
 
@@ -18,10 +19,18 @@ def encoder_with_bar(
     *,
     allow_download: bool = True,
     say_note: bool = True,
+    model: TrainedModel | None = None,
 ) -> Encoder:
-    """Return the encoder to use and say what the user should know about it."""
+    """Return the encoder to use and say what the user should know about it.
+
+    A model that brings its own gets that one, unless weights are named.
+    """
     from napari_oneshot_lmk.encoders.choice import instant_encoder
 
+    if model is not None and model.encoder_weights is not None and weights is None:
+        from napari_oneshot_lmk.detection.trained import encoder_for
+
+        return encoder_for(model, None, device)
     with download_bar("Fetching the encoder's weights") as advance:
         encoder = instant_encoder(
             weights, device, allow_download=allow_download, progress=advance

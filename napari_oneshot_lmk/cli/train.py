@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from napari_oneshot_lmk.cli.console import complain, print_json, print_line, war
 from napari_oneshot_lmk.cli.elsewhere import Elsewhere
 from napari_oneshot_lmk.cli.endings import ExitCode, ending_well
 from napari_oneshot_lmk.cli.interrupts import Interrupts, two_step_interrupts
+from napari_oneshot_lmk.cli.one_voice import one_voice
 from napari_oneshot_lmk.cli.options import (
     AsJson,
     DeviceName,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.training.events import Event, Finished
     from napari_oneshot_lmk.training.job import Job
     from napari_oneshot_lmk.training.preset import Preset
+    from napari_oneshot_lmk.training.world import World
 
 
 @ending_well
@@ -114,6 +117,16 @@ def train_model(
     ] = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    lost_after: Annotated[
+        float,
+        typer.Option(
+            "--lost-after",
+            metavar="SECONDS",
+            min=1.0,
+            help="Under torchrun: without an answer for so long, a process counts as "
+            "lost and the others end.",
+        ),
+    ] = 600.0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -122,51 +135,76 @@ def train_model(
     Ctrl-C stops and keeps the best model so far; twice quits at once. Giving the
     same command again goes on with a training that did not come to its end.
     With --method single, --workers and --scheduler train landmarks side by side.
+
+    Started by torchrun, its processes train one network together, a GPU each.
     """
     from napari_oneshot_lmk.imaging.sources import find_images
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.training.job import Job
+    from napari_oneshot_lmk.training.meeting import joined
+    from napari_oneshot_lmk.training.world import World
 
-    elsewhere = Elsewhere.asked(workers, scheduler)
-    if elsewhere is not None and method != "single":
+    world = World.from_environment()
+    with one_voice(world):
+        elsewhere = Elsewhere.asked(workers, scheduler)
+        _check_shared(elsewhere, world, method)
+        spacing_mm_yx = spacing_from(spacing)
+        own_device = world.device(device)
+        job = Job(
+            template=Template.load(template),
+            images=find_images(images),
+            out=out,
+            preset=_preset(preset, own_device, adapter_channels, initial_labels),
+            method=method,
+            landmarks=tuple(landmark or ()),
+            template_stage=template_stage,
+            seed=seed,
+            spacing_mm_yx=spacing_mm_yx,
+            encoder_weights=encoder_weights,
+            device=device,
+            previews=tuple(preview or ()),
+            overwrite=overwrite,
+        )
+        with two_step_interrupts() as interrupts:
+            try:
+                with joined(world, own_device, lost_after):
+                    events = _followed(job, interrupts, world, elsewhere)
+            except KeyboardInterrupt:
+                if world.leads:
+                    complain(
+                        "Stopped at once; the same command goes on from where it was "
+                        "saved."
+                    )
+                raise typer.Exit(ExitCode.INTERRUPTED) from None
+    _conclude(job, events, interrupts, world, as_json)
+
+
+def _check_shared(elsewhere: Elsewhere | None, world: World, method: str) -> None:
+    if elsewhere is None:
+        return
+    if method != "single":
         raise UsageError(
             f"the method {method} trains one network, which workers cannot share",
             remedy="use --method single, or train without --workers and --scheduler",
         )
-    spacing_mm_yx = spacing_from(spacing)
-    job = Job(
-        template=Template.load(template),
-        images=find_images(images),
-        out=out,
-        preset=_preset(preset, device, adapter_channels, initial_labels),
-        method=method,
-        landmarks=tuple(landmark or ()),
-        template_stage=template_stage,
-        seed=seed,
-        spacing_mm_yx=spacing_mm_yx,
-        encoder_weights=encoder_weights,
-        device=device,
-        previews=tuple(preview or ()),
-        overwrite=overwrite,
-    )
-    with two_step_interrupts() as interrupts:
-        try:
-            events = _followed(job, interrupts, elsewhere)
-        except KeyboardInterrupt:
-            complain(
-                "Stopped at once; the same command goes on from where it was saved."
-            )
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
-    _conclude(job, events, interrupts, as_json)
+    if world.size > 1:
+        raise UsageError(
+            "--workers and --scheduler were given under torchrun",
+            remedy="start the command without torchrun",
+        )
 
 
 def _followed(
-    job: Job, interrupts: Interrupts, elsewhere: Elsewhere | None
+    job: Job, interrupts: Interrupts, world: World, elsewhere: Elsewhere | None
 ) -> list[Event]:
     """Train, show how far it is, and return what a summary needs."""
     from napari_oneshot_lmk.training.events import Previewed, Stepped
     from napari_oneshot_lmk.training.job import train
 
+    if not world.leads:
+        return list(
+            _heeding(train(job, lambda: interrupts.asked, world=world), interrupts)
+        )
     models = job.settings.landmarks if job.method == "single" else ("",)
     kept: list[Event] = []
     told = False
@@ -174,8 +212,8 @@ def _followed(
         fitting = None
         if elsewhere is not None:
             fitting = elsewhere.fitting(job.encoder_weights, job.device)
-        for event in train(job, lambda: interrupts.asked, fetching, fitting):
-            interrupts.worth_ending = True
+        events = train(job, lambda: interrupts.asked, fetching, fitting, world=world)
+        for event in _heeding(events, interrupts):
             if interrupts.asked and not told:
                 told = True
                 warn("Stopping, the best model is kept; Ctrl-C again quits at once.")
@@ -185,13 +223,24 @@ def _followed(
     return kept
 
 
+def _heeding(events: Iterator[Event], interrupts: Interrupts) -> Iterator[Event]:
+    """From the first event on, Ctrl-C ends the training well."""
+    for event in events:
+        interrupts.worth_ending = True
+        yield event
+
+
 def _conclude(
-    job: Job, events: list[Event], interrupts: Interrupts, as_json: bool
+    job: Job,
+    events: list[Event],
+    interrupts: Interrupts,
+    world: World,
+    as_json: bool,
 ) -> None:
     from napari_oneshot_lmk.training.events import EpochEnded, Failed, Finished, Noted
 
     end = events[-1] if events else Failed("The training ended without a word.")
-    if as_json:
+    if as_json and world.leads:
         content: dict[str, Any] = {
             "run": str(job.out),
             "method": job.method,
@@ -202,9 +251,9 @@ def _conclude(
             "notes": [e.text for e in events if isinstance(e, Noted)],
         }
         print_json(content)
-    elif isinstance(end, Finished):
+    elif isinstance(end, Finished) and world.leads:
         _print_end(job, end, again=len(events) == 1)
-    if isinstance(end, Failed):
+    if isinstance(end, Failed) and world.leads:
         complain(end.sentence)
     if interrupts.asked:
         raise typer.Exit(ExitCode.INTERRUPTED)

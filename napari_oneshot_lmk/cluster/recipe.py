@@ -14,7 +14,7 @@ from pathlib import Path
 from napari_oneshot_lmk import __version__
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import TrainedModel
-from napari_oneshot_lmk.detection.trained import TrainedDetector
+from napari_oneshot_lmk.detection.trained import TrainedDetector, encoder_for
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.errors import ClusterError
 from napari_oneshot_lmk.landmarks.template import Template
@@ -58,12 +58,7 @@ class EncoderRecipe:
         OneshotError
             If the weights cannot be read, or the device is missing.
         """
-        if self.version != __version__:
-            raise ClusterError(
-                f"has version {__version__} of this program, not {self.version}",
-                file=worker,
-                remedy="install the same version everywhere",
-            )
+        self.check_version(worker)
         encoder = self._found()
         if encoder.card.identity != self.identity:
             raise ClusterError(
@@ -72,6 +67,21 @@ class EncoderRecipe:
                 remedy="name weights that all workers can read with --encoder-weights",
             )
         return encoder
+
+    def check_version(self, worker: str) -> None:
+        """Refuse a worker with another version of this program.
+
+        Raises
+        ------
+        ClusterError
+            If it has one.
+        """
+        if self.version != __version__:
+            raise ClusterError(
+                f"has version {__version__} of this program, not {self.version}",
+                file=worker,
+                remedy="install the same version everywhere",
+            )
 
     def _found(self) -> Encoder:
         from napari_oneshot_lmk.encoders.choice import instant_encoder
@@ -149,7 +159,13 @@ class Recipe:
         OneshotError
             As `EncoderRecipe.encoder_of`.
         """
-        encoder = self.encoder.encoder_of(worker)
+        brings = self.model is not None and self.model.encoder_weights is not None
+        if self.model is not None and brings and self.encoder.weights is None:
+            # A bundle's own, in its precision; it has travelled with the model.
+            self.encoder.check_version(worker)
+            encoder = encoder_for(self.model, None, self.encoder.device)
+        else:
+            encoder = self.encoder.encoder_of(worker)
         if self.model is None:
             return Detector.instant(self.template, encoder=encoder)
         return TrainedDetector.from_model(self.model, self.template, encoder)

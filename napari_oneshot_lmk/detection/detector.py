@@ -16,16 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_oneshot_lmk.detection.found import found_points
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
 from napari_oneshot_lmk.errors import TemplateError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.preparation import PreparedImage, prepared
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, State
+from napari_oneshot_lmk.landmarks.landmark import Landmarks, Provenance
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.matching.score import UNSURE_BELOW, scores
-from napari_oneshot_lmk.matching.shape import ShapeStep, ShapeVariation
+from napari_oneshot_lmk.matching.score import scores
+from napari_oneshot_lmk.matching.shape import ShapeStep
 from napari_oneshot_lmk.matching.similarity import described, log_similarity
+from napari_oneshot_lmk.matching.variation import ShapeVariation
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,16 @@ class Detector:
         return self._encoder.card
 
     @property
+    def encoder(self) -> Encoder:
+        """What the features come from."""
+        return self._encoder
+
+    def embeddings(self) -> dict[str, Tensor]:
+        """Return what the template's landmarks look like, by a name for each level."""
+        vectors = self._descriptors.vectors
+        return {f"instant_{level}": each for level, each in enumerate(vectors)}
+
+    @property
     def device(self) -> torch.device:
         """Where the encoder computes."""
         return self._encoder.device
@@ -208,24 +220,53 @@ class Detector:
 
     def _found(self, query: _Query) -> Landmarks:
         """Match an image that was encoded."""
-        stride = min(level.stride for level in query.pyramid.levels)
         with torch.inference_mode():
-            maps = self.log_maps(query.pyramid)
-            found, expectation, posterior = self.shape.settle(maps, stride)
-            trust = scores(
-                posterior,
-                found,
-                expectation,
-                self.shape.pixel_size_yx,
-                stride,
-                self.shape.size,
-            )
-        points = query.geometry.points_from_network(found)
-        expected = query.geometry.points_from_network(expectation.points_yx)
+            found = self.points(query.pyramid).cpu().numpy()
+        points = query.geometry.points_from_network(found[:, :2])
+        expected = query.geometry.points_from_network(found[:, 3:])
         residuals: NDArray[np.float64] | None = None
         if query.geometry.spacing_mm_yx is not None and len(points) > 1:
             residuals = query.geometry.distances_mm(points, expected)
-        return self._landmarks(query, points, trust, residuals)
+        provenance = Provenance(
+            method=self.method,
+            encoder=self.encoder_card.identity,
+            template=self.template.name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        points_found = found_points(
+            self.template.landmarks,
+            query.geometry.image_shape_yx,
+            points,
+            found[:, 2],
+            residuals,
+        )
+        return Landmarks(points_found, query.name, query.geometry, provenance)
+
+    def points(self, pyramid: FeaturePyramid) -> Tensor:
+        """Points of the placed landmarks on the network's grid.
+
+        Parameters
+        ----------
+        pyramid : FeaturePyramid
+            What this detector's encoder makes of one image.
+
+        Returns
+        -------
+        Tensor, (N, 5), float64
+            Columns y, x, score, and y and x of where the other landmarks expect it.
+        """
+        stride = min(level.stride for level in pyramid.levels)
+        maps = self.log_maps(pyramid)
+        found, expectation, posterior = self.shape.settle(maps, stride)
+        trust = scores(
+            posterior,
+            found,
+            expectation,
+            self.shape.pixel_size_yx,
+            stride,
+            self.shape.size,
+        )
+        return torch.cat([found, trust[:, None], expectation.points_yx], 1)
 
     def log_maps(self, pyramid: FeaturePyramid) -> Tensor:
         """Log-similarity of each placed landmark with each place of an image.
@@ -241,48 +282,6 @@ class Detector:
             s is the finest level's stride, values are <= 0.
         """
         return log_similarity(pyramid, self._descriptors)
-
-    def _landmarks(
-        self,
-        query: _Query,
-        points_yx: NDArray[np.float64],
-        scores: NDArray[np.float64],
-        residuals_mm: NDArray[np.float64] | None,
-    ) -> Landmarks:
-        row = {name: i for i, name in enumerate(self._names)}
-        # A peak on the border may be refined half a cell past the last pixel.
-        limits = np.array(query.geometry.image_shape_yx) - 1.0
-        points_yx = np.clip(points_yx, 0.0, limits)
-        found = []
-        for wanted in self.template.landmarks:
-            if wanted.state is not State.PLACED:
-                found.append(
-                    Landmark(
-                        wanted.name, None, wanted.state, description=wanted.description
-                    )
-                )
-                continue
-            i = row[wanted.name]
-            score = float(scores[i])
-            found.append(
-                Landmark(
-                    wanted.name,
-                    (float(points_yx[i, 0]), float(points_yx[i, 1])),
-                    score=score,
-                    unsure=score < UNSURE_BELOW,
-                    shape_residual_mm=None
-                    if residuals_mm is None
-                    else float(residuals_mm[i]),
-                    description=wanted.description,
-                )
-            )
-        provenance = Provenance(
-            method=self.method,
-            encoder=self.encoder_card.identity,
-            template=self.template.name,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        return Landmarks(tuple(found), query.name, query.geometry, provenance)
 
 
 def _pixel_size(geometry: Geometry) -> NDArray[np.float64]:

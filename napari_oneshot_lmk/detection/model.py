@@ -9,63 +9,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from napari_oneshot_lmk.detection.model_card import SCHEMA_VERSION, ModelCard
+from napari_oneshot_lmk.encoders.device import Precision
+from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
 from napari_oneshot_lmk.errors import ModelError, UsageError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.network.layout import NetworkLayout
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.output import written
 
-SCHEMA_VERSION = 1
 DESCRIPTION_FILE = "model.json"
 TEMPLATE_FOLDER = "template"
 IN_A_RUN = "model"
 """Where a training run keeps its model."""
-
-Method = Literal["joint", "single", "fused"]
-
-
-class Training(BaseModel):
-    """Where a model comes from, for its readers."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    preset: str = ""
-    images: int = 0
-    epoch: int = 0
-    epochs: int = 0
-    seed: int = 0
-    seconds: float = 0.0
-    created: str = ""
-    version: str = ""
-
-
-class ModelCard(BaseModel):
-    """What a model is, apart from its numbers.
-
-    ``instant_share`` and ``search_cells`` are those of `DetectionSettings`.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    schema_version: int = SCHEMA_VERSION
-    method: Method
-    encoder: str = Field(description="identity of the encoder it was trained on")
-    anchor: Literal["patch", "template"] = "template"
-    patch_px: int = 192
-    instant_share: float = Field(default=0.0, ge=0)
-    search_cells: int = Field(default=0, ge=0)
-    training: Training = Training()
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +70,17 @@ class TrainedModel:
         No landmark is in two of them.
     template : Template
         The one that it was trained from.
+    encoder_weights : EncoderWeights, optional
+        Of the encoder that it was trained on, where the model brings them.
+    precision : {"auto", "float32", "bfloat16"}
+        That it is to compute in.
     """
 
     card: ModelCard
     parts: tuple[Part, ...]
     template: Template
+    encoder_weights: EncoderWeights | None = None
+    precision: Precision = "auto"
 
     @property
     def landmarks(self) -> tuple[str, ...]:
@@ -122,6 +96,7 @@ class TrainedModel:
     def content_sha256(self) -> str:
         """Hash of all that detection depends on: the card, the networks' numbers."""
         about = self.card.model_dump(exclude={"training", "schema_version"})
+        about["precision"] = self.precision
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
         for part in self.parts:
             digest.update(json.dumps(part.landmarks).encode())
@@ -248,19 +223,40 @@ def _described(folder: Path) -> Mapping[str, Any]:
 
 def _loaded(folder: Path, entry: _Network, device: str | torch.device) -> Part:
     try:
-        layout = NetworkLayout.from_json(entry.layout)
-        if layout.landmarks not in (1, len(entry.landmarks)):
-            raise UsageError("adapters and landmarks do not match")
         state = load_file(folder / entry.file)
-        expected = _shapes(layout)
-        if {key: value.shape for key, value in state.items()} != expected:
-            raise UsageError("the numbers do not fit the layout")
-        network = LandmarkNetwork(layout)
-        network.load_state_dict(state)
+        network = network_of(entry.landmarks, entry.layout, state)
     except (OSError, SafetensorError, UsageError, RuntimeError) as error:
         raise _damaged(folder, entry.file) from error
-    network.requires_grad_(False).eval()
     return Part(entry.landmarks, network.to(device))
+
+
+def network_of(
+    landmarks: Sequence[str], layout: Mapping[str, Any], state: Mapping[str, Tensor]
+) -> LandmarkNetwork:
+    """Make a network in evaluation mode of what a file says.
+
+    Parameters
+    ----------
+    landmarks : sequence of str
+        Those it is for.
+    layout : mapping
+        From `NetworkLayout.to_json`.
+    state : mapping of str to Tensor
+        Its parameters and statistics.
+
+    Raises
+    ------
+    UsageError
+        If the three do not fit together.
+    """
+    sizes = NetworkLayout.from_json(layout)
+    if sizes.landmarks not in (1, len(landmarks)):
+        raise UsageError("adapters and landmarks do not match")
+    if {key: value.shape for key, value in state.items()} != _shapes(sizes):
+        raise UsageError("the numbers do not fit the layout")
+    network = LandmarkNetwork(sizes)
+    network.load_state_dict(state)
+    return network.requires_grad_(False).eval()
 
 
 def _shapes(layout: NetworkLayout) -> dict[str, torch.Size]:

@@ -82,7 +82,9 @@ def searched_log_maps(
                 term[:, None], grid_xy, padding_mode="border", align_corners=False
             )[:, 0]
         total = total + term
-    full = total.flatten(1).amin(1)[:, None, None].repeat(1, *fine.full_shape_yx)
-    for landmark, (top, left) in enumerate(origin_yx.tolist()):
-        full[landmark, top : top + height, left : left + width] = total[landmark]
-    return full
+    lowest = total.flatten(1).amin(1)[:, None, None]
+    full = lowest.repeat(1, *fine.full_shape_yx)
+    landmarks = torch.arange(count, device=total.device)[:, None, None]
+    in_rows = (origin_yx[:, 0, None] + rows)[:, :, None]
+    in_columns = (origin_yx[:, 1, None] + columns)[:, None, :]
+    return full.index_put((landmarks, in_rows, in_columns), total)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,11 +19,47 @@ from napari_oneshot_lmk.detection.anchors import (
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.search import searched_log_maps
-from napari_oneshot_lmk.encoders.device import resolve_precision
+from napari_oneshot_lmk.encoders.device import Precision, resolve_precision
 from napari_oneshot_lmk.encoders.encoder import Encoder, FeaturePyramid
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.imaging.preparation import prepared
 from napari_oneshot_lmk.landmarks.template import Template
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.encoders.download import Progress
+
+
+def encoder_for(
+    model: TrainedModel,
+    weights: Path | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Encoder:
+    """Return the encoder that a model reads: its own, if it brings the weights.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        What is to detect.
+    weights : Path, optional
+        A file that the user named; it goes before the model's own.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+    progress : callable, optional
+        Called with bytes done and bytes in all during a download.
+
+    Raises
+    ------
+    WeightsError, UsageError
+        As `choose_encoder`.
+    """
+    from napari_oneshot_lmk.encoders.choice import instant_encoder, joined_encoder
+
+    if weights is None and model.encoder_weights is not None:
+        return joined_encoder(model.encoder_weights, device, model.precision)
+    return instant_encoder(
+        weights, device, progress=progress, precision=model.precision
+    )
 
 
 @dataclass(frozen=True)
@@ -49,6 +86,8 @@ class TrainedDetector(Detector):
         The model's own, or another annotation of the same landmarks.
     encoder : Encoder
         The one that the model was trained on.
+    precision : {"auto", "float32", "bfloat16"}
+        Of the networks; see `resolve_precision`.
 
     Raises
     ------
@@ -57,7 +96,11 @@ class TrainedDetector(Detector):
     """
 
     def __init__(
-        self, model: TrainedModel, template: Template, encoder: Encoder
+        self,
+        model: TrainedModel,
+        template: Template,
+        encoder: Encoder,
+        precision: Precision = "auto",
     ) -> None:
         read = encoder.card.identity
         if read != model.card.encoder:
@@ -69,6 +112,7 @@ class TrainedDetector(Detector):
         super().__init__(template, encoder)
         self.model = model
         self.method = model.card.method
+        self.precision = precision
         self._parts = [
             anchored
             for part in model.parts
@@ -113,12 +157,19 @@ class TrainedDetector(Detector):
             If model, template and encoder do not belong together.
         """
         if encoder is None:
-            from napari_oneshot_lmk.encoders.choice import instant_encoder
-
-            encoder = instant_encoder(encoder_weights, device)
+            encoder = encoder_for(model, encoder_weights, device)
         for part in model.parts:
             part.network.to(encoder.device)
-        return cls(model, template or model.template, encoder)
+        return cls(model, template or model.template, encoder, model.precision)
+
+    def embeddings(self) -> dict[str, Tensor]:
+        """Return what the template's landmarks look like, to each network, too."""
+        own = {
+            f"network_{index}_level_{level}": anchor
+            for index, part in enumerate(self._parts)
+            for level, anchor in enumerate(part.anchors, start=1)
+        }
+        return super().embeddings() | own
 
     def log_maps(self, pyramid: FeaturePyramid) -> Tensor:
         """Log-similarity of each placed landmark with each place of an image.
@@ -144,7 +195,7 @@ class TrainedDetector(Detector):
     def _places(self, log_maps: Tensor) -> Tensor:
         """Where detection without training sees the landmarks, (N, 2)."""
         found, _, _ = self.shape.settle(log_maps, STRIDES[0])
-        return torch.from_numpy(found).to(log_maps.device)
+        return found.to(log_maps.device)
 
     def _seen(
         self, part: _Anchored, pyramid: FeaturePyramid, places: Tensor | None = None
@@ -155,7 +206,7 @@ class TrainedDetector(Detector):
         if places is None:
             return network_log_maps(*known)
         cells = self.model.card.search_cells
-        dtype = resolve_precision(self.device, "auto")
+        dtype = resolve_precision(self.device, self.precision)
         return searched_log_maps(*known, places[part.rows], cells, dtype)
 
     def _anchored(self, part: Part) -> _Anchored | None:
@@ -170,7 +221,8 @@ class TrainedDetector(Detector):
         points = torch.from_numpy(geometry.points_to_network(placed[rows])).float()
         points = points.to(self.device)
         image = prepared(self.template.image, self.device)
-        with torch.inference_mode():
+        # Not inference_mode: what a bundle's state holds must be loadable.
+        with torch.no_grad():
             if self.model.card.anchor == "patch":
                 size = self.model.card.patch_px
                 anchors = patch_anchors(

@@ -6,7 +6,6 @@ Instant detection reads the shipped encoder's maps beside those of VGG19
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,37 +13,9 @@ from napari_oneshot_lmk.encoders.device import Precision, resolve_device
 from napari_oneshot_lmk.errors import WeightsError
 
 if TYPE_CHECKING:
-    import torch
-
     from napari_oneshot_lmk.encoders.download import Progress
-    from napari_oneshot_lmk.encoders.encoder import (
-        Encoder,
-        EncoderCard,
-        FeaturePyramid,
-    )
-
-
-class EncoderWithNote:
-    """Another encoder, with something that a user should know about the choice."""
-
-    def __init__(self, encoder: Encoder, note: str) -> None:
-        self._encoder = encoder
-        notes = [text for text in (note, encoder.card.note) if text]
-        self._card = replace(encoder.card, note=" ".join(notes))
-
-    @property
-    def card(self) -> EncoderCard:
-        """Identity and levels, and the note."""
-        return self._card
-
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return self._encoder.device
-
-    def __call__(self, images: torch.Tensor) -> FeaturePyramid:
-        """Encode (B, 1, H, W) grey images in 0..1."""
-        return self._encoder(images)
+    from napari_oneshot_lmk.encoders.encoder import Encoder
+    from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
 
 
 def choose_encoder(
@@ -93,6 +64,7 @@ def choose_encoder(
     except WeightsError as error:
         if weights is not None:
             raise
+        from napari_oneshot_lmk.encoders.noted import EncoderWithNote
         from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 
         shipped = shipped_encoder(where)
@@ -115,6 +87,8 @@ def instant_encoder(
     device: str = "auto",
     allow_download: bool = True,
     progress: Progress | None = None,
+    *,
+    precision: Precision = "auto",
 ) -> Encoder:
     """Return what instant detection reads: VGG19 and the shipped encoder together.
 
@@ -122,7 +96,7 @@ def instant_encoder(
 
     Parameters
     ----------
-    weights, device, allow_download, progress
+    weights, device, allow_download, progress, precision
         As for `choose_encoder`.
 
     Raises
@@ -131,9 +105,40 @@ def instant_encoder(
         As `choose_encoder`.
     """
     from napari_oneshot_lmk.encoders.joined import JoinedEncoder
+    from napari_oneshot_lmk.encoders.noted import EncoderWithNote
     from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 
-    chosen = choose_encoder(weights, device, allow_download, progress)
+    chosen = choose_encoder(
+        weights, device, allow_download, progress, precision=precision
+    )
     if isinstance(chosen, EncoderWithNote):
         return chosen
     return JoinedEncoder(chosen, shipped_encoder(chosen.device))
+
+
+def joined_encoder(
+    weights: EncoderWeights, device: str = "auto", precision: Precision = "auto"
+) -> Encoder:
+    """Return what instant detection reads, made of weights that are at hand.
+
+    Parameters
+    ----------
+    weights : EncoderWeights
+        VGG19's.
+    device, precision
+        As for `choose_encoder`.
+    """
+    from napari_oneshot_lmk.encoders.joined import JoinedEncoder
+    from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+    from napari_oneshot_lmk.encoders.vgg import VGG19Encoder
+
+    where = resolve_device(device)
+    vgg19 = VGG19Encoder(
+        weights.parameters,
+        weights.normalisation,
+        where,
+        precision,
+        weights_sha256=weights.sha256,
+        title="VGG19 (ImageNet)",
+    )
+    return JoinedEncoder(vgg19, shipped_encoder(where))

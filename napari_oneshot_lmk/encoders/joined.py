@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
 
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
 
-if TYPE_CHECKING:
-    import torch
 
-
-class JoinedEncoder:
+class JoinedEncoder(nn.Module):
     """Runs two encoders on the same image.
 
     Matching adds the logarithms of all levels' similarities, so encoders that err
@@ -25,7 +24,11 @@ class JoinedEncoder:
     """
 
     def __init__(self, first: Encoder, second: Encoder) -> None:
+        super().__init__()
         self.parts = (first, second)
+        for part in self.parts:
+            if isinstance(part, nn.Module):
+                self.add_module(part.card.name, part)
         cards = [part.card for part in self.parts]
         hashes = "".join(card.weights_sha256 for card in cards)
         self._card = EncoderCard(
@@ -54,7 +57,7 @@ class JoinedEncoder:
         """Where both compute."""
         return self.parts[0].device
 
-    def __call__(self, images: torch.Tensor) -> FeaturePyramid:
+    def forward(self, images: torch.Tensor) -> FeaturePyramid:
         """Encode (B, 1, H, W) grey images in 0..1."""
         maps = tuple(m for part in self.parts for m in part(images).maps)
         return FeaturePyramid(maps, self._card.levels)

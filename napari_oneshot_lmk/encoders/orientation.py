@@ -14,7 +14,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid, Level
 
@@ -30,7 +30,7 @@ CELL_BLUR = 0.3
 """Overlap of the cells: standard deviation of a Gaussian, in cells."""
 
 
-class OrientationEncoder:
+class OrientationEncoder(nn.Module):
     """Multi-scale histograms of gradient direction.
 
     Invariant to any gain and offset of the grey values, and to slow changes of
@@ -43,6 +43,7 @@ class OrientationEncoder:
     """
 
     def __init__(self, device: torch.device) -> None:
+        super().__init__()
         self._device = device
         channels = DIRECTIONS * (2 * REACH_CELLS + 1) ** 2
         self._card = EncoderCard(
@@ -63,7 +64,7 @@ class OrientationEncoder:
         return self._device
 
     @torch.no_grad()
-    def __call__(self, images: Tensor) -> FeaturePyramid:
+    def forward(self, images: Tensor) -> FeaturePyramid:
         """Encode (B, 1, H, W) grey images in 0..1; H, W multiples of 32."""
         images = images.to(self._device, torch.float32)
         maps = tuple(stacked(root_histograms(images, stride)) for stride in STRIDES)

@@ -28,6 +28,8 @@ from napari_oneshot_lmk.output import written
 SCHEMA_VERSION = 1
 DESCRIPTION_FILE = "template.json"
 PIXELS_FILE = "image.npz"
+LARGEST_HEADER = 4096
+"""Bytes before the numbers of an array in its file."""
 
 _UNREADABLE = (
     OSError,
@@ -161,19 +163,18 @@ class Template:
         if folder.name == DESCRIPTION_FILE:
             folder = folder.parent
         description = _read_description(folder)
-        pixels = _read_pixels(folder)
         try:
             geometry = geometry_from_record(description["geometry"])
+        except (OneshotError, KeyError, TypeError, ValueError) as error:
+            raise _senseless(folder, error) from error
+        pixels = _read_pixels(folder, geometry.image_shape_yx)
+        try:
             name = str(description["name"])
             image = Radiograph(pixels, geometry, description["landmarks"]["image"])
             landmarks = landmarks_from_record(description["landmarks"], geometry)
             template = cls.create(image, landmarks, name)
         except (OneshotError, KeyError, TypeError, ValueError) as error:
-            raise TemplateError(
-                f"the template makes no sense ({error})",
-                file=folder,
-                remedy="save it again from its image",
-            ) from error
+            raise _senseless(folder, error) from error
         if description.get("content_sha256") != template.content_sha256:
             raise TemplateError(
                 "the template was changed or damaged since it was saved",
@@ -216,14 +217,26 @@ def _read_description(folder: Path) -> dict[str, Any]:
     return dict(description)
 
 
-def _read_pixels(folder: Path) -> NDArray[np.float32]:
+def _senseless(folder: Path, error: Exception) -> TemplateError:
+    return TemplateError(
+        f"the template makes no sense ({error})",
+        file=folder,
+        remedy="save it again from its image",
+    )
+
+
+def _read_pixels(folder: Path, shape_yx: tuple[int, int]) -> NDArray[np.float32]:
     try:
         # numpy leaves a file open that it cannot read, unless it is ours.
-        with (
-            (folder / PIXELS_FILE).open("rb") as file,
-            np.load(file, allow_pickle=False) as arrays,
-        ):
-            return np.asarray(arrays["pixels"], dtype=np.float32)
+        with (folder / PIXELS_FILE).open("rb") as file:
+            # A small file may claim, and unpack to, more than fits into memory.
+            with zipfile.ZipFile(file) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+            if unpacked > shape_yx[0] * shape_yx[1] * 8 + LARGEST_HEADER:
+                raise ValueError("larger than the image")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                return np.asarray(arrays["pixels"], dtype=np.float32)
     except _UNREADABLE as error:
         raise TemplateError(
             f"{PIXELS_FILE} is missing or damaged", file=folder, remedy="copy it again"

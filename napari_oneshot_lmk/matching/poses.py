@@ -8,13 +8,13 @@ each fixed by two landmarks' candidate peaks, are scored with all maps at once.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
-
-Array = NDArray[np.float64]
+from torch import Tensor, nn
 
 CANDIDATES = 5
 """Peaks of each map that may fix a pose."""
@@ -31,91 +31,116 @@ PATIENCE = 6.0
 POOLED_CELLS = 4
 
 
-def likely_poses(
-    log_maps: Tensor,
-    stride: int,
-    plane_yx: Array,
-    pixel_size_yx: Array,
-    size: float,
-    count: int,
-) -> Array:
-    """Find the similarity transforms of the template that fit the maps best.
+class PoseTrials(nn.Module):
+    """Pairs of landmarks and of their candidate peaks, each fixing a pose.
 
     Parameters
     ----------
-    log_maps : Tensor, (N, h, w)
-        Log-similarity of each landmark.
-    stride : int
-        Network pixels per cell.
     plane_yx : ndarray, (N, 2)
         The template's landmarks in its isotropic plane.
-    pixel_size_yx : ndarray, (2,)
-        Size of a network pixel in that plane.
     size : float
         The template's size in that plane.
-    count : int
-        At most so many poses.
-
-    Returns
-    -------
-    ndarray, (P, N, 2)
-        Landmarks of each pose in network pixels, best first. Empty where no two
-        landmarks are far enough apart to fix one.
     """
-    candidates = _candidates(log_maps, stride) * pixel_size_yx
-    poses = _poses_through_pairs(plane_yx, candidates, size) / pixel_size_yx
-    if len(poses) == 0:
-        return poses
-    spread = TOLERANCE * size / pixel_size_yx
-    blurred = _best_nearby(log_maps, stride, spread)
-    votes = _votes(poses, blurred, stride * POOLED_CELLS)
-    best = np.argsort(-votes, kind="stable")[:count]
-    return np.asarray(poses[best])
+
+    plane_yx: Tensor
+    pairs: Tensor
+    picks: Tensor
+
+    def __init__(self, plane_yx: NDArray[np.float64], size: float) -> None:
+        super().__init__()
+        count = len(plane_yx)
+        rng = np.random.default_rng(0)
+        first = rng.integers(0, count, TRIALS) if count > 1 else np.empty(0, int)
+        second = (
+            (first + rng.integers(1, count, TRIALS)) % count if count > 1 else first
+        )
+        template = plane_yx @ np.array([1, 1j])
+        # A short base would turn a pixel of error into a large rotation.
+        long_enough = np.abs(template[second] - template[first]) > 0.7 * size
+        first, second = first[long_enough], second[long_enough]
+        picks = [rng.integers(0, CANDIDATES, len(first)) for _ in range(2)]
+        self.register_buffer("plane_yx", torch.from_numpy(plane_yx))
+        self.register_buffer("pairs", torch.from_numpy(np.stack([first, second])))
+        self.register_buffer("picks", torch.from_numpy(np.stack(picks)))
+        self._size = size
+
+    def room(self, size: Tensor) -> Tensor:
+        """Return the standard deviation around each place in a pose, (N,)."""
+        return (TOLERANCE * size).expand(len(self.plane_yx))
+
+    def best(
+        self, log_maps: Tensor, stride: int, pixel_size_yx: Tensor, count: int
+    ) -> tuple[Tensor, Tensor]:
+        """Find the similarity transforms of the template that fit the maps best.
+
+        Parameters
+        ----------
+        log_maps : Tensor, (N, h, w)
+            Log-similarity of each landmark.
+        stride : int
+            Network pixels per cell.
+        pixel_size_yx : Tensor, (2,), float64
+            Size of a network pixel in the template's plane.
+        count : int
+            At most so many poses.
+
+        Returns
+        -------
+        poses : Tensor, (P, N, 2), float64
+            Landmarks of each pose in network pixels, best first. Empty where no two
+            landmarks are far enough apart to fix one.
+        likely : Tensor, (P,), bool
+            False for poses that no body takes; they come last.
+        """
+        candidates = _candidates(log_maps, stride) * pixel_size_yx
+        planes, likely = self._through_pairs(candidates)
+        poses = planes / pixel_size_yx
+        if self.pairs.shape[1] == 0:
+            return poses, likely
+        spread_yx = TOLERANCE * self._size / pixel_size_yx
+        blurred = _best_nearby(log_maps, stride, spread_yx)
+        votes = _votes(poses, blurred, stride * POOLED_CELLS)
+        votes = torch.where(likely, votes, -math.inf)
+        best = torch.argsort(votes, descending=True, stable=True)[:count]
+        return poses[best], likely[best]
+
+    def _through_pairs(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """(P, N, 2) template landmarks under transforms fixed by two candidates.
+
+        A similarity transform of the plane is a multiplication and an addition of
+        complex numbers.
+        """
+        first, second = self.pairs
+        template = torch.complex(self.plane_yx[:, 0], self.plane_yx[:, 1])
+        found = torch.complex(candidates[..., 0], candidates[..., 1])
+        from_here = found[first, self.picks[0]]
+        to_there = found[second, self.picks[1]]
+        factor = (to_there - from_here) / (template[second] - template[first])
+        scale = factor.abs().clamp_min(1e-9).log().abs()
+        likely = (scale < math.log(LARGEST_SCALE)) & (
+            factor.angle().abs() < LARGEST_TURN
+        )
+        placed = from_here[:, None] + factor[:, None] * (
+            template[None] - template[first][:, None]
+        )
+        return torch.stack([placed.real, placed.imag], -1), likely
 
 
-def _candidates(log_maps: Tensor, stride: int) -> Array:
+def _candidates(log_maps: Tensor, stride: int) -> Tensor:
     """(N, K, 2) local maxima of each map, highest first, in network pixels."""
     # A square maximum is two maxima along lines, at a fourth of the cost.
     in_columns = F.max_pool2d(log_maps[None], (9, 1), stride=1, padding=(4, 0))
     highest_around = F.max_pool2d(in_columns, (1, 9), stride=1, padding=(0, 4))[0]
     lowest = log_maps.amin((1, 2), keepdim=True) - 1
     tops = torch.where(log_maps == highest_around, log_maps, lowest)
-    cells = tops.flatten(1).topk(min(CANDIDATES, tops[0].numel())).indices.cpu()
+    cells = tops.flatten(1).topk(CANDIDATES).indices.cpu()
     width = log_maps.shape[-1]
-    cells_yx = torch.stack([cells // width, cells % width], -1).double().numpy()
-    return np.asarray(stride * (cells_yx + 0.5) - 0.5)
+    rows = torch.div(cells, width, rounding_mode="floor")
+    cells_yx = torch.stack([rows, cells - rows * width], -1).double()
+    return stride * (cells_yx + 0.5) - 0.5
 
 
-def _poses_through_pairs(plane_yx: Array, candidates: Array, size: float) -> Array:
-    """(P, N, 2) template landmarks under transforms fixed by two candidates.
-
-    A similarity transform of the plane is a multiplication and an addition of
-    complex numbers.
-    """
-    landmarks, peaks_each = candidates.shape[:2]
-    if landmarks < 2:
-        return np.empty((0, landmarks, 2))
-    rng = np.random.default_rng(0)
-    first = rng.integers(0, landmarks, TRIALS)
-    second = (first + rng.integers(1, landmarks, TRIALS)) % landmarks
-    template = plane_yx @ np.array([1, 1j])
-    found = candidates @ np.array([1, 1j])
-    # A short base would turn a pixel of error into a large rotation.
-    long_enough = np.abs(template[second] - template[first]) > 0.7 * size
-    first, second = first[long_enough], second[long_enough]
-    from_here = found[first, rng.integers(0, peaks_each, len(first))]
-    to_there = found[second, rng.integers(0, peaks_each, len(first))]
-    factor = (to_there - from_here) / (template[second] - template[first])
-    likely = np.abs(np.log(np.maximum(np.abs(factor), 1e-9))) < np.log(LARGEST_SCALE)
-    likely &= np.abs(np.angle(factor)) < LARGEST_TURN
-    factor, from_here, anchor = factor[likely], from_here[likely], first[likely]
-    placed = from_here[:, None] + factor[:, None] * (
-        template[None] - template[anchor][:, None]
-    )
-    return np.stack([placed.real, placed.imag], -1)
-
-
-def _best_nearby(log_maps: Tensor, stride: int, spread_yx: Array) -> Tensor:
+def _best_nearby(log_maps: Tensor, stride: int, spread_yx: Tensor) -> Tensor:
     """Best of (value minus Gaussian penalty of the distance), on a coarse grid.
 
     The penalty separates, so each axis is one maximum over all shifts.
@@ -123,21 +148,21 @@ def _best_nearby(log_maps: Tensor, stride: int, spread_yx: Array) -> Tensor:
     pooled = F.max_pool2d(log_maps[None], POOLED_CELLS)[0]
     for axis in (0, 1):
         cells = torch.arange(pooled.shape[axis + 1], device=pooled.device)
-        away = (cells[:, None] - cells[None]) * float(
-            stride * POOLED_CELLS / spread_yx[axis]
-        )
+        step = (stride * POOLED_CELLS / spread_yx[axis]).float().to(pooled.device)
+        away = (cells[:, None] - cells[None]) * step
         rows = pooled.movedim(axis + 1, -1)
-        best = (rows[..., None, :] - 0.5 * away.float() ** 2).amax(-1)
+        best = (rows[..., None, :] - 0.5 * away**2).amax(-1)
         pooled = best.movedim(-1, axis + 1)
     return pooled
 
 
-def _votes(poses: Array, blurred: Tensor, stride: int) -> Array:
-    """(P,) sum of all landmarks' votes for each pose."""
-    limits = np.array(blurred.shape[-2:]) - 1
-    cells = np.rint((poses + 0.5) / stride - 0.5).astype(np.int64)
-    rows, columns = np.moveaxis(np.clip(cells, 0, limits), -1, 0)
-    maps = blurred.cpu().numpy()
-    votes = maps[np.arange(len(maps))[None], rows, columns]
-    least = maps.max((1, 2)) - PATIENCE
-    return np.asarray(np.maximum(votes, least).sum(1), dtype=np.float64)
+def _votes(poses: Tensor, blurred: Tensor, stride: int) -> Tensor:
+    """(P,) sum of all landmarks' votes for each pose, float64."""
+    cells = ((poses + 0.5) / stride - 0.5).round().long()
+    rows, columns = (
+        cells[..., axis].clamp(0, blurred.shape[axis + 1] - 1) for axis in (0, 1)
+    )
+    maps = blurred.cpu()
+    votes = maps[torch.arange(len(maps))[None], rows, columns]
+    least = maps.amax((1, 2)) - PATIENCE
+    return torch.maximum(votes, least).double().sum(1)

@@ -10,6 +10,9 @@ All lengths are relative, so that a wing of 5 mm and a head of 200 mm behave
 alike, and nothing here needs millimetres. With one or two
 landmarks the prediction widens by itself until it is only "about the same place
 in the frame".
+
+All of it is tensor code without a branch on a tensor's value, but for short cuts
+that `tracing` leaves out: a detector can leave as one TorchScript network.
 """
 
 from __future__ import annotations
@@ -18,52 +21,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
 
 from napari_oneshot_lmk.matching.peak import peaks
-from napari_oneshot_lmk.matching.poses import TOLERANCE, likely_poses
-
-Array = NDArray[np.float64]
+from napari_oneshot_lmk.matching.poses import PoseTrials
+from napari_oneshot_lmk.matching.variation import ShapeVariation
 
 POSES = 3
 """Whole-body poses to start from beside the single best peaks."""
-
-
-@dataclass(frozen=True)
-class ShapeVariation:
-    """How far bodies differ from the template.
-
-    All but the shift are fractions of the template's size, which is the
-    root mean square distance of its landmarks from their centre.
-
-    Parameters
-    ----------
-    shift_sd : float
-        Standard deviation of the common shift, as a fraction of the frame's
-        diagonal: how differently bodies are placed in the picture.
-    affine_sd : float
-        Of each entry of the affine map's deviation from identity.
-    bend_sd : float
-        Of the smooth deformation.
-    bend_length : float
-        Distance over which the smooth deformation stays alike.
-    own_sd : float
-        Of each landmark's own displacement.
-    tail : float
-        Squared standardised distance at which a point loses half its weight.
-    slack : float
-        Factor on the predicted standard deviation before a landmark's map is
-        weighed with it: the similarity knows more about the place than the shape.
-    """
-
-    shift_sd: float = 0.1
-    affine_sd: float = 0.2
-    bend_sd: float = 0.06
-    bend_length: float = 0.5
-    own_sd: float = 0.05
-    tail: float = 2.0
-    slack: float = 2.0
+RENEWALS = 20
+"""Times that the robust weights are renewed at most."""
+SETTLED = 1e-3
+"""Change of a weight that counts as none."""
 
 
 @dataclass(frozen=True)
@@ -72,27 +42,29 @@ class Expectation:
 
     Parameters
     ----------
-    points_yx : ndarray, (N, 2)
+    points_yx : Tensor, (N, 2), float64
         Expected places, pixels of the network's grid.
-    sd : ndarray, (N,)
+    sd : Tensor, (N,), float64
         Predicted standard deviation, in the units of the query's isotropic plane.
-    weights : ndarray, (N,)
+    weights : Tensor, (N,), float64
         How much each found point was believed, 0..1.
     """
 
-    points_yx: Array
-    sd: Array
-    weights: Array
+    points_yx: Tensor
+    sd: Tensor
+    weights: Tensor
 
 
-class ShapeStep:
+class ShapeStep(nn.Module):
     """Predicts landmarks from one another and settles maps and shape together.
+
+    Its numbers are buffers in float64 on the processor, wherever the maps lie.
 
     Parameters
     ----------
-    points_yx : ndarray, (N, 2)
+    points_yx : array_like, (N, 2)
         The template's landmarks, pixels of the network's grid.
-    pixel_size_yx : ndarray, (2,)
+    pixel_size_yx : array_like, (2,)
         Size of a network pixel of the template along (row, column), in any unit:
         only the ratio matters.
     network_shape_yx : tuple of int
@@ -101,32 +73,38 @@ class ShapeStep:
         How far bodies differ.
     """
 
+    pixel_size_yx: Tensor
+    plane_yx: Tensor
+    size: Tensor
+    covariance: Tensor
+
     def __init__(
         self,
-        points_yx: Array,
-        pixel_size_yx: Array,
+        points_yx: ArrayLike,
+        pixel_size_yx: ArrayLike,
         network_shape_yx: tuple[int, int],
         variation: ShapeVariation | None = None,
     ) -> None:
-        self.variation = variation or ShapeVariation()
-        self.pixel_size_yx = np.asarray(pixel_size_yx, dtype=float)
-        self.plane_yx = np.asarray(points_yx, dtype=float) * self.pixel_size_yx
-        centred = self.plane_yx - self.plane_yx.mean(0)
-        frame = float(np.hypot(*(np.array(network_shape_yx) * self.pixel_size_yx)))
+        super().__init__()
+        v = self.variation = variation or ShapeVariation()
+        pixel_yx = np.asarray(pixel_size_yx, dtype=float)
+        plane_yx = np.asarray(points_yx, dtype=float) * pixel_yx
+        centred = plane_yx - plane_yx.mean(0)
+        frame = float(np.hypot(*(np.array(network_shape_yx) * pixel_yx)))
         # Two points close together, or one, say little about the body's size.
-        spread = float(np.sqrt((centred**2).sum(1).mean()))
-        self.size = max(spread, frame / 8)
-        shift_sd = self.variation.shift_sd * frame / self.size
-        self._covariance = self._prior_covariance(centred / self.size, shift_sd)
-
-    def _prior_covariance(self, places: Array, shift_sd: float) -> Array:
-        v = self.variation
+        size = max(float(np.sqrt((centred**2).sum(1).mean())), frame / 8)
+        places = centred / size
         apart = ((places[:, None] - places[None]) ** 2).sum(-1)
         bend = v.bend_sd**2 * np.exp(-apart / (2 * v.bend_length**2))
-        covariance: Array = shift_sd**2 + v.affine_sd**2 * (places @ places.T) + bend
-        return covariance
+        shift = (v.shift_sd * frame / size) ** 2
+        covariance = shift + v.affine_sd**2 * (places @ places.T) + bend
+        self.register_buffer("pixel_size_yx", torch.from_numpy(pixel_yx))
+        self.register_buffer("plane_yx", torch.from_numpy(plane_yx))
+        self.register_buffer("size", torch.tensor(size, dtype=torch.float64))
+        self.register_buffer("covariance", torch.from_numpy(covariance))
+        self.trials = PoseTrials(plane_yx, size)
 
-    def expected(self, points_yx: Array) -> Expectation:
+    def expected(self, points_yx: Tensor) -> Expectation:
         """Predict each landmark from all the others.
 
         Leave-one-out means and variances of a Gaussian process come from one
@@ -135,29 +113,35 @@ class ShapeStep:
 
         Parameters
         ----------
-        points_yx : ndarray, (N, 2)
+        points_yx : Tensor, (N, 2), float64
             Found points, pixels of the network's grid.
         """
         v = self.variation
         moved = (points_yx * self.pixel_size_yx - self.plane_yx) / self.size
-        weights = np.ones(len(moved))
-        for _ in range(20):
+        weights = torch.ones_like(moved[:, 0])
+        predicted, variance = moved, weights
+        running = torch.ones((), dtype=torch.bool)
+        for _ in range(RENEWALS):
             noise = v.own_sd**2 / weights
-            inverse = np.linalg.inv(self._covariance + np.diag(noise))
-            own = np.diag(inverse)
-            predicted = moved - inverse @ moved / own[:, None]
+            inverse = torch.linalg.inv(self.covariance + torch.diag(noise))
+            own = torch.diagonal(inverse)
+            predicts = moved - inverse @ moved / own[:, None]
             # Variance of the place itself plus an ordinary landmark's own noise,
             # whatever this one's observation was believed.
-            variance = 1 / own - noise + v.own_sd**2
-            distance2 = ((moved - predicted) ** 2).sum(1) / variance
-            renewed = np.maximum(1 / (1 + distance2 / v.tail), 1e-3)
-            settled = np.abs(renewed - weights).max() < 1e-3
-            weights = renewed
-            if settled:
+            varies = 1 / own - noise + v.own_sd**2
+            distance2 = ((moved - predicts) ** 2).sum(1) / varies
+            renewed = (1 / (1 + distance2 / v.tail)).clamp_min(1e-3)
+            moving = (renewed - weights).abs().amax() >= SETTLED
+            # Once settled, nothing changes any more.
+            predicted = torch.where(running, predicts, predicted)
+            variance = torch.where(running, varies, variance)
+            weights = torch.where(running, renewed, weights)
+            running = running & moving
+            if not tracing() and not running:
                 break
         plane = self.plane_yx + predicted * self.size
         return Expectation(
-            plane / self.pixel_size_yx, np.sqrt(variance) * self.size, weights
+            plane / self.pixel_size_yx, variance.sqrt() * self.size, weights
         )
 
     def penalty(
@@ -181,10 +165,10 @@ class ShapeStep:
         spread = expectation.sd * self.variation.slack
         halved = []
         for axis, cells in enumerate(shape[-2:]):
-            centres = stride * (np.arange(cells) + 0.5) - 0.5
+            centres = stride * (torch.arange(cells, dtype=torch.float64) + 0.5) - 0.5
             away = centres[None] - expectation.points_yx[:, axis, None]
             away = away * self.pixel_size_yx[axis] / spread[:, None]
-            halved.append(torch.from_numpy(-0.5 * away**2).float())
+            halved.append((-0.5 * away**2).float())
         return halved[0][:, :, None] + halved[1][:, None, :]
 
     def settle(
@@ -192,8 +176,8 @@ class ShapeStep:
         log_maps: Tensor,
         stride: int,
         rounds: int = 3,
-        start_yx: Array | None = None,
-    ) -> tuple[Array, Expectation, Tensor]:
+        start_yx: Tensor | None = None,
+    ) -> tuple[Tensor, Expectation, Tensor]:
         """Find the points that maps and shape agree on.
 
         Starts from the best peaks and from a few whole-body poses, and keeps the
@@ -207,12 +191,12 @@ class ShapeStep:
             Network pixels per cell.
         rounds : int
             Predictions and new peaks in turn.
-        start_yx : ndarray, (N, 2), optional
+        start_yx : Tensor, (N, 2), float64, optional
             Start from these points alone: they are nearly right already.
 
         Returns
         -------
-        points_yx : ndarray, (N, 2)
+        points_yx : Tensor, (N, 2), float64
             Pixels of the network's grid.
         expectation : Expectation
             The one that the points were found with.
@@ -220,26 +204,39 @@ class ShapeStep:
             Log-similarity plus shape, up to a constant per landmark.
         """
         starts = self._starts(log_maps, stride) if start_yx is None else [start_yx]
-        ends: list[tuple[float, Array, Expectation]] = []
-        for points in _distinct(starts):
+        ends: list[tuple[Tensor, Expectation]] = []
+        agreements = []
+        for points in starts if tracing() else _distinct(starts):
             for _ in range(rounds):
                 expectation = self.expected(points)
-                points = _tops(self._weighed(log_maps, expectation, stride), stride)
-            agreement = self._agreement(log_maps, stride, points, expectation)
-            ends.append((agreement, points, expectation))
-        _, points, expectation = max(ends, key=lambda end: end[0])
-        return points, expectation, self._weighed(log_maps, expectation, stride)
+                points = tops(self._weighed(log_maps, expectation, stride), stride)
+            ends.append((points, expectation))
+            agreements.append(self._agreement(log_maps, stride, points, expectation))
+        best = torch.stack(agreements).argmax()[None]
 
-    def _starts(self, log_maps: Tensor, stride: int) -> list[Array]:
-        """Points to settle from: the best peaks, and a few whole-body poses."""
-        starts = [_tops(log_maps, stride)]
-        poses = likely_poses(
-            log_maps, stride, self.plane_yx, self.pixel_size_yx, self.size, POSES
+        def chosen(each: list[Tensor]) -> Tensor:
+            return torch.stack(each).index_select(0, best)[0]
+
+        expectation = Expectation(
+            chosen([end.points_yx for _, end in ends]),
+            chosen([end.sd for _, end in ends]),
+            chosen([end.weights for _, end in ends]),
         )
-        room = np.full(len(self.plane_yx), TOLERANCE * self.size / self.variation.slack)
-        for pose in poses:
-            around = Expectation(pose, room, np.ones(len(pose)))
-            starts.append(_tops(self._weighed(log_maps, around, stride), stride))
+        posterior = self._weighed(log_maps, expectation, stride)
+        return chosen([points for points, _ in ends]), expectation, posterior
+
+    def _starts(self, log_maps: Tensor, stride: int) -> list[Tensor]:
+        """Points to settle from: the best peaks, and a few whole-body poses."""
+        highest = tops(log_maps, stride)
+        starts = [highest]
+        poses, likely = self.trials.best(log_maps, stride, self.pixel_size_yx, POSES)
+        room = self.trials.room(self.size) / self.variation.slack
+        for pose, fits in zip(poses, likely, strict=True):
+            if not tracing() and not fits:
+                continue
+            around = Expectation(pose, room, torch.ones_like(room))
+            start = tops(self._weighed(log_maps, around, stride), stride)
+            starts.append(torch.where(fits, start, highest))
         return starts
 
     def _weighed(
@@ -250,30 +247,43 @@ class ShapeStep:
         return log_maps + prior.to(log_maps.device)
 
     def _agreement(
-        self, log_maps: Tensor, stride: int, points_yx: Array, expectation: Expectation
-    ) -> float:
+        self,
+        log_maps: Tensor,
+        stride: int,
+        points_yx: Tensor,
+        expectation: Expectation,
+    ) -> Tensor:
         """Sum of the maps at the points and of the log of Student's t of the shape."""
-        cells = np.rint((points_yx + 0.5) / stride - 0.5).astype(np.int64)
-        rows, columns = np.clip(cells, 0, np.array(log_maps.shape[-2:]) - 1).T
-        similar = log_maps[np.arange(len(cells)), rows, columns].sum()
+        cells = ((points_yx + 0.5) / stride - 0.5).round().long()
+        rows, columns = (
+            cells[:, axis].clamp(0, log_maps.shape[axis + 1] - 1).to(log_maps.device)
+            for axis in (0, 1)
+        )
+        each = torch.arange(len(cells), device=log_maps.device)
+        similar = log_maps[each, rows, columns].sum()
         away = (points_yx - expectation.points_yx) * self.pixel_size_yx
         surprise = (away**2).sum(1) / expectation.sd**2
         tail = self.variation.tail
-        fits = -tail * np.log1p(surprise / tail) - 2 * np.log(
-            expectation.sd / self.size
+        fits = (
+            -tail * (surprise / tail).log1p() - 2 * (expectation.sd / self.size).log()
         )
-        return float(similar) + float(fits.sum())
+        return similar.cpu().double() + fits.sum()
 
 
-def _tops(maps: Tensor, stride: int) -> Array:
-    """Sub-pixel peaks as an array, (N, 2), in network pixels."""
-    return np.asarray(peaks(maps, stride)[0].cpu().numpy(), dtype=np.float64)
+def tracing() -> bool:
+    """Say whether TorchScript is recording: then no step may be left out."""
+    return torch._C._get_tracing_state() is not None
 
 
-def _distinct(starts: list[Array]) -> list[Array]:
+def tops(maps: Tensor, stride: int) -> Tensor:
+    """Sub-pixel peaks on the processor, (N, 2), float64, in network pixels."""
+    return peaks(maps, stride)[0].cpu()
+
+
+def _distinct(starts: list[Tensor]) -> list[Tensor]:
     """Leave out starts that lie within half a pixel of an earlier one."""
-    kept: list[Array] = []
+    kept: list[Tensor] = []
     for start in starts:
-        if all(np.abs(start - other).max() > 0.5 for other in kept):
+        if all(bool((start - other).abs().max() > 0.5) for other in kept):
             kept.append(start)
     return kept

@@ -15,6 +15,7 @@ from napari_oneshot_lmk.network.landmark_axis import (
     with_landmark_axis,
 )
 from napari_oneshot_lmk.network.layout import Normalisation
+from napari_oneshot_lmk.network.statistics import BatchNorm, normalised_together
 
 
 class Normed(nn.Module):
@@ -35,7 +36,7 @@ class Normed(nn.Module):
     ) -> None:
         super().__init__()
         count = {"batch": 1, "landmark": landmarks, "none": 0}[normalisation]
-        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(count))
+        self.norms = nn.ModuleList(BatchNorm(channels) for _ in range(count))
         self.own_to_each = normalisation == "landmark"
 
     @property
@@ -43,10 +44,10 @@ class Normed(nn.Module):
         """Whether there is any."""
         return len(self.norms) > 0
 
-    def of(self, landmark: int) -> nn.BatchNorm2d:
+    def of(self, landmark: int) -> BatchNorm:
         """Return the batch norm of a landmark."""
         norm = self.norms[landmark if self.own_to_each else 0]
-        assert isinstance(norm, nn.BatchNorm2d)
+        assert isinstance(norm, BatchNorm)
         return norm
 
     def forward(self, maps: Tensor, landmark: int = 0) -> Tensor:
@@ -68,12 +69,12 @@ class Normed(nn.Module):
         return as_before(self.of(0)(one_batch(maps)), maps.shape[0])
 
 
-def norm_each(norms: Sequence[nn.BatchNorm2d], maps: Tensor) -> Tensor:
+def norm_each(norms: Sequence[BatchNorm], maps: Tensor) -> Tensor:
     """Normalise each landmark's maps by its own batch norm, all in one call.
 
     Parameters
     ----------
-    norms : sequence of BatchNorm2d
+    norms : sequence of BatchNorm
         One a landmark. In training their running statistics move.
     maps : Tensor, (B, K or 1, C, h, w)
 
@@ -83,6 +84,9 @@ def norm_each(norms: Sequence[nn.BatchNorm2d], maps: Tensor) -> Tensor:
     """
     first = norms[0]
     maps = maps.expand(-1, len(norms), -1, -1, -1)
+    if first.training and first.shares is not None:
+        normed = normalised_together(norms, one_group_each(maps), first.shares)
+        return with_landmark_axis(normed, len(norms))
     means = [norm.get_buffer("running_mean") for norm in norms]
     variances = [norm.get_buffer("running_var") for norm in norms]
     mean, variance = torch.cat(means), torch.cat(variances)

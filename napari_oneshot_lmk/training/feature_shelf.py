@@ -137,7 +137,10 @@ class FolderShelf:
 
 
 def roomy_device(
-    needed: int, encoder_device: torch.device, budget: int | None
+    needed: int,
+    encoder_device: torch.device,
+    budget: int | None,
+    sharers: int = 1,
 ) -> torch.device | None:
     """Return the device in whose memory features fit, None where in none.
 
@@ -149,6 +152,8 @@ def roomy_device(
         A GPU is asked first.
     budget : int, optional
         Bytes of the computer's memory; by default a quarter of what is free now.
+    sharers : int
+        Processes of this computer that each keep as much.
     """
     processor = torch.device("cpu")
     if budget is not None:
@@ -158,7 +163,7 @@ def roomy_device(
         if needed <= PART_OF_FREE_MEMORY * free:
             return encoder_device
     free = psutil.virtual_memory().available
-    return processor if needed <= PART_OF_FREE_MEMORY * free else None
+    return processor if sharers * needed <= PART_OF_FREE_MEMORY * free else None
 
 
 def gigabytes(size: int) -> str:

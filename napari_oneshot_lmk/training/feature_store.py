@@ -73,6 +73,8 @@ class FeatureStore:
     budget_bytes : int, optional
         Memory it may take; by default a quarter of what is free now, on the
         encoder's GPU or else in the computer.
+    sharers : int
+        Processes of this computer that each have such a store.
 
     Raises
     ------
@@ -90,6 +92,7 @@ class FeatureStore:
         network_shape_yx: tuple[int, int] = NETWORK_SHAPE_YX,
         *,
         budget_bytes: int | None = None,
+        sharers: int = 1,
     ) -> None:
         self.levels = pooled_levels(encoder)
         self._encoder = encoder
@@ -100,7 +103,7 @@ class FeatureStore:
             for level in self.levels
         ]
         self._sizes = [math.prod(shape) for shape in self._shapes]
-        self._shelf = self._chosen_shelf(images, folder, budget_bytes)
+        self._shelf = self._chosen_shelf(images, folder, budget_bytes, sharers)
 
     def bytes_needed(self, images: int) -> int:
         """Return how much so many images take, in memory or on the disk."""
@@ -212,10 +215,14 @@ class FeatureStore:
         self._shelf.clear()
 
     def _chosen_shelf(
-        self, images: int, folder: Path | None, budget_bytes: int | None
+        self,
+        images: int,
+        folder: Path | None,
+        budget_bytes: int | None,
+        sharers: int,
     ) -> FeatureShelf:
         needed = self.bytes_needed(images)
-        device = roomy_device(needed, self.device, budget_bytes)
+        device = roomy_device(needed, self.device, budget_bytes, sharers)
         if device is not None:
             return MemoryShelf(device)
         if folder is None:

@@ -3,6 +3,7 @@
 The encoder is frozen and whole images are never augmented, so each is encoded
 once: its maps after the poolings go into the store, what instant detection sees
 in it is kept coarsely, and where it finds the landmarks is the first label.
+Processes that train together take turns and show one another what they saw.
 """
 
 from __future__ import annotations
@@ -32,6 +33,16 @@ KEPT = 4
 """Stride of the instant maps that are kept: a fourth of the memory."""
 TEMPLATE = "template"
 """What the store knows the template by."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """An image or copy as the others need it: the maps only where there are any."""
+
+    content: str
+    maps: tuple[Tensor, ...]
+    picture: Tensor | None
+    instant: tuple[Tensor, NDArray[np.float64], NDArray[np.float64]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,36 +109,79 @@ def first_look(
     Event
         `Preparing`, one an image.
     """
-    keep_pictures = task.preset.training.anchor == "patch" or task.method == "joint"
-
-    def remember(content: str, picture: Tensor) -> None:
-        if keep_pictures:
-            look.pictures[content] = (picture * 255).round().to(torch.uint8).cpu()
-
     template = prepared(task.template.image, task.encoder.device)
-    remember(TEMPLATE, template)
     look.store.get(TEMPLATE, lambda: template)
-    count = len(look.images)
+    if (picture := _picture(task, template)) is not None:
+        look.pictures[TEMPLATE] = picture
+    images = task.world.all_of(len(look.images), _images_seen(task, look))
+    for done, seen in enumerate(images, start=1):
+        _remember(look, seen)
+        yield Preparing("images", done, len(look.images))
+    if copies is None:
+        return
+    for done, seen in enumerate(
+        task.world.all_of(len(copies), _copies_seen(task, look, copies)), start=1
+    ):
+        _remember(look, seen)
+        yield Preparing("copies", done, len(copies))
+
+
+def _images_seen(task: TrainingTask, look: FirstLook) -> Iterator[_Seen]:
+    """Encode the images whose turn is this process's, and detect in them."""
     sources = [
         Source(image.sha256, lambda image=image: prepared(task.images.read(image)))  # type: ignore[misc]
-        for image in look.images
+        for image in task.world.turns(look.images)
     ]
-    for done, (read, picture) in enumerate(read_ahead(sources, 1), start=1):
+    for read, picture in read_ahead(sources, 1):
+        content = read[0].content
         pyramid = task.encoder(picture)
-        look.store.keep([read[0].content], pyramid.after_pooling.maps)
-        remember(read[0].content, picture)
+        look.store.keep([content], pyramid.after_pooling.maps)
         with torch.inference_mode():
             seen = look.detector.log_maps(pyramid)
             found, expectation, _ = look.shape.settle(seen, FINEST)
             smaller = F.avg_pool2d(seen[None], KEPT // FINEST)[0]
-        look.maps.append(smaller.half().cpu().clone())
-        look.found_yx.append(found)
-        look.expected_yx.append(expectation.points_yx)
-        yield Preparing("images", done, count)
-    if copies is None:
-        return
-    for index in range(len(copies)):
-        copy = copies.copy(index)
-        remember(copies.key(index), copy.image)
-        look.store.get(copies.key(index), lambda copy=copy: copy.image)  # type: ignore[misc]
-        yield Preparing("copies", index + 1, len(copies))
+        coarse = smaller.half().cpu().clone()
+        instant = (coarse, found.numpy(), expectation.points_yx.numpy())
+        maps = _maps_for_others(task, look, content)
+        yield _Seen(content, maps, _picture(task, picture), instant)
+
+
+def _copies_seen(
+    task: TrainingTask, look: FirstLook, copies: TemplateCopies
+) -> Iterator[_Seen]:
+    """Encode the copies whose turn is this process's."""
+    for index in task.world.turns(range(len(copies))):
+        copy, content = copies.copy(index), copies.key(index)
+        look.store.get(content, lambda copy=copy: copy.image)  # type: ignore[misc]
+        maps = _maps_for_others(task, look, content)
+        yield _Seen(content, maps, _picture(task, copy.image))
+
+
+def _remember(look: FirstLook, seen: _Seen) -> None:
+    """Keep what this process or another has seen."""
+    # Files that another process wrote are there already where it can be seen.
+    if seen.content not in look.store:
+        look.store.keep([seen.content], seen.maps)
+    if seen.picture is not None:
+        look.pictures[seen.content] = seen.picture
+    if seen.instant is not None:
+        smaller, found_yx, expected_yx = seen.instant
+        look.maps.append(smaller)
+        look.found_yx.append(found_yx)
+        look.expected_yx.append(expected_yx)
+
+
+def _picture(task: TrainingTask, picture: Tensor) -> Tensor | None:
+    """Return a picture in 8 bits, where patches of it are trained on."""
+    if task.preset.training.anchor != "patch" and task.method != "joint":
+        return None
+    return (picture * 255).round().to(torch.uint8).cpu()
+
+
+def _maps_for_others(
+    task: TrainingTask, look: FirstLook, content: str
+) -> tuple[Tensor, ...]:
+    """Return maps as they are kept, where there are other processes."""
+    if not task.world.several:
+        return ()
+    return look.store.batch([content], torch.device("cpu"), torch.float16)

@@ -19,16 +19,21 @@ from napari_oneshot_lmk.training.event_log import EventLog
 from napari_oneshot_lmk.training.events import Event, Failed, Finished, Noted
 from napari_oneshot_lmk.training.failure import failed
 from napari_oneshot_lmk.training.preset import Preset
-from napari_oneshot_lmk.training.run import RunFolder, UnitFolder
+from napari_oneshot_lmk.training.run import RunFolder
+from napari_oneshot_lmk.training.run_checkpoints import RunCheckpoints
 from napari_oneshot_lmk.training.run_settings import METHODS, RunSettings
-from napari_oneshot_lmk.training.run_start import taken_up
+from napari_oneshot_lmk.training.run_start import check_encoder, taken_up
+from napari_oneshot_lmk.training.together import (
+    SharedCheckpoints,
+    check_together,
+    introduced,
+    same_encoder,
+    same_images,
+)
+from napari_oneshot_lmk.training.world import ALONE, World
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.encoders.encoder import Encoder
-    from napari_oneshot_lmk.training.checkpoint import Checkpoint
     from napari_oneshot_lmk.training.fitting import Fitting
 
 
@@ -124,6 +129,8 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     fetching: Callable[[int, int], None] | None = None,
     fitting: Fitting | None = None,
+    *,
+    world: World = ALONE,
 ) -> Iterator[Event]:
     """Train, or go on with a training that was interrupted.
 
@@ -138,6 +145,9 @@ def train(
         Called with bytes done and bytes in all while weights are fetched.
     fitting : Fitting, optional
         Who trains; by default this process, one network after the other.
+    world : World
+        Processes that do the same at the same time, inside `meeting.joined`: their
+        leader alone keeps the run, the others only yield what it yields.
 
     Yields
     ------
@@ -153,69 +163,36 @@ def train(
         ends with the same as a `Failed`.
     """
     settings = job.settings
+    check_together(world, settings)
+    if not world.leads:
+        if (end := world.from_leader(None)) is None:
+            run = RunFolder(job.out)
+            yield from _events(
+                job, run, settings, should_stop, fetching, fitting, world
+            )
+        return
     with taken_up(job.out, settings, job.template, overwrite=job.overwrite) as run:
-        if (end := run.finished) is not None:
+        if (end := world.from_leader(run.finished)) is not None:
             yield end
             return
         if job.previews:
             run.set_preview_images(job.previews)
         log, board = EventLog(run.events_path), Board(run.tensorboard_path)
         try:
-            for event in _events(job, run, settings, should_stop, fetching, fitting):
+            for event in _events(
+                job, run, settings, should_stop, fetching, fitting, world
+            ):
                 log.append(event)
                 board.take(event)
                 if isinstance(event, Finished):
                     run.finish(event)
                 yield event
         except Exception as error:
-            log.append(failed(error))
+            log.append(failed(world.messages.explained(error)))
             raise
         finally:
             board.close()
             log.close()
-
-
-class RunCheckpoints:
-    """Keeps what the loop hands over, in the run's folder.
-
-    Parameters
-    ----------
-    run : RunFolder
-        Taken up by this process, or by one that this process works for.
-    unit : UnitFolder, optional
-        The checkpoints' place where networks are trained side by side.
-    """
-
-    def __init__(self, run: RunFolder, unit: UnitFolder | None = None) -> None:
-        self._run = run
-        self._place = (unit or run).checkpoint_path
-
-    def load(self) -> Checkpoint | None:
-        """Return the newest checkpoint; None at the beginning."""
-        from napari_oneshot_lmk.training.checkpoint import Checkpoint
-
-        return Checkpoint.load(self._place)
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Keep a checkpoint in place of the one before."""
-        checkpoint.save(self._place)
-
-    def save_part(self, index: int, state: dict[str, Tensor], epoch: int) -> None:
-        """Keep the network of a landmark that is done."""
-        from napari_oneshot_lmk.training.checkpoint import save_part
-
-        save_part(self._run.part_path(index), state, epoch)
-
-    def load_part(self, index: int) -> dict[str, Tensor]:
-        """Return the network of a landmark that was done before."""
-        from napari_oneshot_lmk.training.checkpoint import load_part
-
-        return load_part(self._run.part_path(index))
-
-    def save_model(self, model: TrainedModel) -> None:
-        """Keep a model in place of the one before."""
-        with self._run.new_model() as folder:
-            model.save(folder)
 
 
 def _events(
@@ -225,31 +202,36 @@ def _events(
     should_stop: Callable[[], bool],
     fetching: Callable[[int, int], None] | None,
     fitting: Fitting | None,
+    world: World,
 ) -> Iterator[Event]:
     """Prepare what the loop needs, then loop."""
     # Slow to import; the window and --help do without.
-    from napari_oneshot_lmk.encoders.choice import instant_encoder
     from napari_oneshot_lmk.training.loop import fit
     from napari_oneshot_lmk.training.run_images import inspected
-    from napari_oneshot_lmk.training.side_by_side import fit_here
     from napari_oneshot_lmk.training.task import TrainingTask
 
     if fitting is None and run.units_path.is_dir():
         # Others have begun it network by network; what they have done is kept.
+        from napari_oneshot_lmk.training.side_by_side import fit_here
+
         fitting = fit_here
-    encoder = job.encoder or instant_encoder(
-        job.encoder_weights, job.device, progress=fetching
+    encoder = same_encoder(
+        world, job.encoder, job.encoder_weights, job.device, fetching
     )
     if encoder.card.note:
         yield Noted(encoder.card.note)
-    _check_encoder(run, encoder)
+    yield from introduced(world, settings)
+    if world.leads:
+        check_encoder(run, encoder)
+
+    def asked() -> bool:
+        return should_stop() or (world.leads and run.stop_requested)
 
     def stopped() -> bool:
-        return should_stop() or run.stop_requested
+        return world.any(asked())
 
-    images = yield from inspected(
-        run, job.images, job.template, job.spacing_mm_yx, stopped
-    )
+    found = inspected(run, job.images, job.template, job.spacing_mm_yx, asked)
+    images = yield from same_images(world, found)
     if images is None:
         begun = run.checkpoint_path.is_dir()
         kept = "What was trained before is kept" if begun else "Nothing was trained"
@@ -265,11 +247,12 @@ def _events(
         encoder=encoder,
         seed=settings.seed,
         features_folder=run.features_path,
-        preview_images=lambda: run.preview_images,
+        preview_images=lambda: run.preview_images if world.leads else (),
+        world=world,
     )
 
     events = (
-        fit(task, RunCheckpoints(run), stopped)
+        fit(task, SharedCheckpoints(world, RunCheckpoints(run)), stopped)
         if fitting is None
         else fitting(task, run, stopped)
     )
@@ -277,17 +260,3 @@ def _events(
         if isinstance(event, Finished):
             event = replace(event, model=str(run.model_path.absolute()))
         yield event
-
-
-def _check_encoder(run: RunFolder, encoder: Encoder) -> None:
-    """Refuse to go on with features of another kind; note where it computes."""
-    identity = encoder.card.identity
-    before = run.record().get("encoder", identity)
-    if before != identity:
-        raise UsageError(
-            f"this run was begun with the encoder {before}, here is {identity}",
-            file=run.path,
-            remedy="name its weights with --encoder-weights, choose another --out, or "
-            "begin anew with --overwrite",
-        )
-    run.note(encoder=identity, device=str(encoder.device))

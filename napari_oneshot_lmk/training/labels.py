@@ -176,11 +176,13 @@ def renewed(
         mixed = look.instant_map(index).to(seen.device)
         mixed[list(rows)] = seen + settings.instant_share * mixed[list(rows)]
         # The first time all may be anywhere; later they move little.
-        start = labels.points_yx[index] if settings.search_cells else None
+        known = torch.from_numpy(labels.points_yx[index])
+        start = known if settings.search_cells else None
         found, expectation, _ = look.shape.settle(mixed, FINEST, start_yx=start)
-    return found, _residuals(look, found, expectation.points_yx)
+    found_yx, expected_yx = found.numpy(), expectation.points_yx.numpy()
+    return found_yx, _residuals(look, found_yx, expected_yx)
 
 
 def _residuals(look: FirstLook, found_yx: Array, expected_yx: Array) -> Array:
-    away = (found_yx - expected_yx) * look.shape.pixel_size_yx
-    return np.asarray(np.hypot(away[..., 0], away[..., 1]) / look.shape.size)
+    away = (found_yx - expected_yx) * look.shape.pixel_size_yx.numpy()
+    return np.asarray(np.hypot(away[..., 0], away[..., 1]) / float(look.shape.size))

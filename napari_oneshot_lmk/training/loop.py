@@ -3,6 +3,7 @@
 A generator of events. Everything random in a step depends on the seed and on
 where the step stands, and everything else is in the checkpoint: a training that
 was killed goes on as if nothing had happened, to the last bit on one processor.
+Several processes run the same loop side by side; ``task.world`` is how they agree.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from napari_oneshot_lmk.training.events import (
 )
 from napari_oneshot_lmk.training.feature_store import FeatureStore, pooled_levels
 from napari_oneshot_lmk.training.first_look import FirstLook, first_look
+from napari_oneshot_lmk.training.gradients import StepLosses, averaged
 from napari_oneshot_lmk.training.labels import (
     PseudoLabels,
     anchors_of,
@@ -62,6 +64,7 @@ def fit(
         Where it is kept.
     should_stop : callable
         Asked at each step and image. Training then ends with the best model so far.
+        Of several processes all have to get the same answer.
 
     Yields
     ------
@@ -100,6 +103,7 @@ class Trainer:
             count,
             task.features_folder,
             task.template.image.geometry.network_shape_yx,
+            sharers=task.world.local_size,
         )
         self.channels = tuple(level.channels for level in pooled_levels(task.encoder))
         detector = Detector(task.template, task.encoder)
@@ -107,6 +111,7 @@ class Trainer:
         self.clock = Clock(len(task.units), self.settings.epochs)
         self.optimisation = Optimisation(task)
         self.dtype = resolve_precision(store.device, self.settings.precision)
+        task.world.check_alike("the precision", str(self.dtype))
 
     def events(self) -> Iterator[Event]:
         """Everything from the first image to the model."""
@@ -122,6 +127,8 @@ class Trainer:
                 )
                 return
         done, unit = self._where_we_were()
+        if unit.processes != self.task.world.size:
+            yield self._regrouped(unit)
         while unit is not None:
             yield from self._trained(unit)
             done[unit.index] = unit.best
@@ -157,6 +164,18 @@ class Trainer:
         labels = initial_labels(self.task, self.look)
         return Unit.begin(self.task, index, self.channels, labels)
 
+    def _regrouped(self, unit: Unit) -> Noted:
+        """Go on with another number of processes: steps are no longer the same."""
+        before, now = unit.processes, self.task.world.size
+        batch = self.settings.batch
+        unit.regroup(now)
+        return Noted(
+            f"Begun with a step of {before * batch} images ({before} x {batch}), goes "
+            f"on with {now * batch} ({now} x {batch}); epoch {unit.epoch + 1} begins "
+            "again.",
+            serious=True,
+        )
+
     def _save(self, unit: Unit) -> None:
         tensors, state = unit.tensors_and_state()
         state |= {"index": unit.index, "clock": self.clock.state()}
@@ -170,8 +189,9 @@ class Trainer:
         stages = Stages(
             self.task, self.look, self.copies, unit.network, unit.rows, self.dtype
         )
+        losses_of = averaged(self.task, unit.network, stages.losses)
         while unit.epoch < self.settings.epochs:
-            yield from self._steps(unit, stages)
+            yield from self._steps(unit, losses_of)
             if not self.should_stop():
                 yield from self._epoch_end(unit)
             if self.should_stop():
@@ -180,14 +200,14 @@ class Trainer:
                     unit.keep()
                 return
 
-    def _steps(self, unit: Unit, stages: Stages) -> Iterator[Event]:
+    def _steps(self, unit: Unit, losses_of: StepLosses) -> Iterator[Event]:
         plans = self._plans(unit)
         unit.network.train()
         while unit.step < len(plans):
             if self.should_stop():
                 return
             started = time.monotonic()
-            losses, note = self.optimisation.step(unit, stages, plans)
+            losses, note = self.optimisation.step(unit, losses_of, plans)
             if note is not None:
                 yield note
             unit.add(losses)
@@ -213,6 +233,7 @@ class Trainer:
             copies=len(self.copies) if self.copies else 0,
             landmarks=len(unit.rows),
             joint=self.task.method == "joint",
+            processes=self.task.world.size,
         )
 
     def _epoch_end(self, unit: Unit) -> Iterator[Event]:
@@ -224,7 +245,7 @@ class Trainer:
             return
         agreements = labels.agreements(unit.rows)
         shape = self.look.shape
-        shift = labels.shift(unit.labels, shape.pixel_size_yx)
+        shift = labels.shift(unit.labels, shape.pixel_size_yx.numpy())
         due = (unit.epoch + 1) % self.task.preset.labels.renew_every == 0
         best = unit.end_epoch(
             labels if due else unit.labels, agreements, self.settings.selection
@@ -239,22 +260,20 @@ class Trainer:
             losses,
             shift,
             "mm" if known else "px",
-            float(agreements.mean()) * shape.size,
+            float(agreements.mean()) * float(shape.size),
             best,
             self.clock.epoch_seconds(),
         )
         yield from previews(self.task, self.channels, unit)
 
     def _new_labels(self, unit: Unit) -> PseudoLabels | None:
-        """Infer-PL over all images; None if asked to stop meanwhile."""
+        """Infer-PL over all images, in turns; None if asked to stop meanwhile."""
         network: LandmarkNetwork = unit.network.eval()
         with torch.inference_mode():
             anchors = anchors_of(self.task, self.look, network, unit.rows)
-        points, residuals = [], []
-        for index in range(len(self.look.images)):
-            if self.should_stop():
-                return None
-            found, away = renewed(
+        world, count = self.task.world, len(self.look.images)
+        renewals = (
+            renewed(
                 self.task,
                 self.look,
                 network,
@@ -264,6 +283,12 @@ class Trainer:
                 anchors,
                 self.dtype,
             )
+            for index in world.turns(range(count))
+        )
+        points, residuals = [], []
+        for found, away in world.all_of(count, renewals):
             points.append(found)
             residuals.append(away)
+            if len(points) < count and self.should_stop():
+                return None
         return PseudoLabels(np.stack(points), np.stack(residuals))

@@ -71,6 +71,7 @@ def total_loss(
     weights: Tensor,
     strides: tuple[int, ...],
     settings: LossSettings,
+    total_weight: Tensor | None = None,
 ) -> Tensor:
     """Sum over levels of the weighted mean over landmarks and images.
 
@@ -88,6 +89,8 @@ def total_loss(
         Of the levels.
     settings : LossSettings
         See `level_losses`.
+    total_weight : Tensor, (), optional
+        What the weighted sum is divided by; by default the weights' sum.
 
     Returns
     -------
@@ -99,7 +102,8 @@ def total_loss(
         for anchor, window, stride in zip(anchors, windows, strides, strict=True)
     ]
     each = torch.stack(losses).sum(0)
-    return (each * weights).sum() / weights.sum().clamp_min(SHORTEST)
+    total = weights.sum() if total_weight is None else total_weight
+    return (each * weights).sum() / total.clamp_min(SHORTEST)
 
 
 def _cosines(anchors: Tensor, embeddings: Tensor) -> Tensor:

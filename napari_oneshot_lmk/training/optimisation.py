@@ -9,9 +9,9 @@ import torch
 
 from napari_oneshot_lmk.errors import TrainingError
 from napari_oneshot_lmk.training.events import Noted
+from napari_oneshot_lmk.training.gradients import StepLosses
 from napari_oneshot_lmk.training.memory import is_out_of_memory
 from napari_oneshot_lmk.training.plan import StepPlan
-from napari_oneshot_lmk.training.stages import Stages
 from napari_oneshot_lmk.training.task import TrainingTask
 from napari_oneshot_lmk.training.unit import Unit
 
@@ -30,7 +30,7 @@ class Optimisation:
         self._pieces = 1
 
     def step(
-        self, unit: Unit, stages: Stages, plans: Sequence[StepPlan]
+        self, unit: Unit, losses_of: StepLosses, plans: Sequence[StepPlan]
     ) -> tuple[dict[str, float], Noted | None]:
         """Take the next step of a unit.
 
@@ -38,22 +38,24 @@ class Optimisation:
         ----------
         unit : Unit
             Its network learns; its counters stay as they are.
-        stages : Stages
-            Give the losses.
+        losses_of : callable
+            Gives the losses.
         plans : sequence of StepPlan
             Of the whole epoch.
 
         Returns
         -------
         losses : dict of str to float
-            Of each stage.
+            Of each stage, over all processes.
         note : Noted, optional
             Set where memory ran out: this step and all later ones go in halves.
 
         Raises
         ------
         TrainingError
-            If there is not enough memory even for one image.
+            If there is not enough memory even for one image; with several processes,
+            for a whole step: they would have to halve it together, and one that has
+            failed within a step cannot ask the others, who wait for its gradients.
         """
         unit.set_rate(self._task.preset.training, len(plans))
         plan = plans[unit.step]
@@ -61,13 +63,19 @@ class Optimisation:
         note = None
         while True:
             try:
-                losses = self._gradients(unit, stages, plan)
+                losses = self._gradients(unit, losses_of, plan)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
+                if self._task.world.several:
+                    raise TrainingError(
+                        "there is not enough memory for a step",
+                        remedy="use a preset with a smaller batch: several processes "
+                        "do not halve their steps",
+                    ) from error
             else:
                 unit.optimiser.step()
-                return losses, note
+                return self._task.world.means(losses), note
             # Here, where the error no longer holds on to the maps of its attempt.
             unit.optimiser.zero_grad(set_to_none=True)
             if torch.cuda.is_available():
@@ -86,7 +94,7 @@ class Optimisation:
             )
 
     def _gradients(
-        self, unit: Unit, stages: Stages, plan: StepPlan
+        self, unit: Unit, losses_of: StepLosses, plan: StepPlan
     ) -> dict[str, float]:
         """Leave the gradients of a step in the network, return its losses."""
         unit.optimiser.zero_grad(set_to_none=True)
@@ -96,7 +104,7 @@ class Optimisation:
         sums: dict[str, float] = {}
         pieces = plan.pieces(self._pieces) if self._pieces > 1 else [plan]
         for piece in pieces:
-            losses = stages.losses(piece, unit.labels, generator)
+            losses = losses_of(piece, unit.labels, generator)
             total = torch.stack(list(losses.values())).sum() / len(pieces)
             total.backward()  # type: ignore[no-untyped-call]
             for stage, loss in losses.items():

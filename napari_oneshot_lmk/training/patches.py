@@ -45,6 +45,8 @@ def cut_patches(
     points_yx: Tensor,
     settings: PatchSettings,
     generator: torch.Generator | None = None,
+    *,
+    spread: Tensor | None = None,
 ) -> Patches:
     """Cut one patch from each image and augment it.
 
@@ -58,6 +60,8 @@ def cut_patches(
         Size, place and augmentation.
     generator : torch.Generator, optional
         Of the processor; by default torch's own.
+    spread : Tensor, (B, 5), optional
+        From `random_spread`, where it was drawn before.
 
     Returns
     -------
@@ -77,7 +81,8 @@ def cut_patches(
         )
     # Random numbers come from the processor wherever the images lie: the same ones.
     points_yx = points_yx.detach().to("cpu", torch.float32)
-    spread = _uniform(len(images), 5, generator)
+    if spread is None:
+        spread = random_spread(len(images), generator)
     corners = corners_yx(points_yx, images.shape, settings, spread[:, :2])
     in_patch = points_yx - corners
     angles = spread[:, 2] * math.radians(settings.rotation_deg)
@@ -101,6 +106,11 @@ def cut_patches(
         corners.to(pixels.device),
         angles.to(pixels.device),
     )
+
+
+def random_spread(count: int, generator: torch.Generator | None = None) -> Tensor:
+    """Draw all that is random in so many patches, (B, 5) in -1..1."""
+    return 2 * torch.rand(count, 5, generator=generator) - 1
 
 
 def corners_yx(
@@ -185,7 +195,3 @@ def _turned(offsets_yx: Tensor, angles: Tensor) -> Tensor:
     y, x = offsets_yx.unbind(1)
     cosine, sine = angles.cos(), angles.sin()
     return torch.stack((cosine * y - sine * x, sine * y + cosine * x), 1)
-
-
-def _uniform(rows: int, columns: int, generator: torch.Generator | None) -> Tensor:
-    return 2 * torch.rand(rows, columns, generator=generator) - 1

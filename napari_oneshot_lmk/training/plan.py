@@ -54,6 +54,7 @@ def epoch_plan(
     copies: int,
     landmarks: int,
     joint: bool = False,
+    processes: int = 1,
 ) -> list[StepPlan]:
     """Plan one epoch: Train-Template and Train-PL (paper, section 2.1).
 
@@ -68,9 +69,12 @@ def epoch_plan(
         How many there are; copies are 0 without a template stage.
     joint : bool
         CC2D's self-supervision: images alone, no landmarks.
+    processes : int
+        That train together, a batch each: the plan is that of one process with a
+        batch as large as theirs together.
     """
     random = np.random.default_rng([*key, 2])
-    batch = settings.batch
+    batch = settings.batch * processes
     order = random.permutation(images).tolist()
     everything = tuple(range(landmarks))
     if joint:

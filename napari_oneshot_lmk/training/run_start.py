@@ -11,6 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.claim import TakenError, claimed
 from napari_oneshot_lmk.errors import OutputError, UsageError
@@ -19,6 +20,9 @@ from napari_oneshot_lmk.output import check_writable, written
 from napari_oneshot_lmk.training.claim import CLOCK_S, Worker
 from napari_oneshot_lmk.training.run import SCHEMA_VERSION, RunFolder
 from napari_oneshot_lmk.training.run_settings import RunSettings
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.encoders.encoder import Encoder
 
 VERSIONS_OF = ("napari-oneshot-lmk", "torch", "monai", "numpy")
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}(\..*)?")
@@ -72,6 +76,26 @@ def taken_up(
             yield run
         finally:
             run.stop_path.unlink(missing_ok=True)
+
+
+def check_encoder(run: RunFolder, encoder: Encoder) -> None:
+    """Refuse to go on with features of another kind; note where it computes.
+
+    Raises
+    ------
+    UsageError
+        If the run was begun with another encoder.
+    """
+    identity = encoder.card.identity
+    before = run.record().get("encoder", identity)
+    if before != identity:
+        raise UsageError(
+            f"this run was begun with the encoder {before}, here is {identity}",
+            file=run.path,
+            remedy="name its weights with --encoder-weights, choose another --out, or "
+            "begin anew with --overwrite",
+        )
+    run.note(encoder=identity, device=str(encoder.device))
 
 
 def versions() -> dict[str, str]:

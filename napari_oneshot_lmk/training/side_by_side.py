@@ -14,9 +14,9 @@ from contextlib import suppress
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.training.events import Event, Failed, Finished, Noted, Stepped
 from napari_oneshot_lmk.training.feature_store import pooled_levels
-from napari_oneshot_lmk.training.job import RunCheckpoints
 from napari_oneshot_lmk.training.outcome import trained_model
 from napari_oneshot_lmk.training.run import RunFolder
+from napari_oneshot_lmk.training.run_checkpoints import RunCheckpoints
 from napari_oneshot_lmk.training.task import TrainingTask
 from napari_oneshot_lmk.training.unit_trainer import UnitTrainer
 

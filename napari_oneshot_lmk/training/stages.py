@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_oneshot_lmk.detection.anchors import STRIDES, anchors_in_windows
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.network.precision import computing_in
+from napari_oneshot_lmk.network.statistics import shared_statistics
 from napari_oneshot_lmk.network.windows import Window
+from napari_oneshot_lmk.training.examples import ExampleMaker, Examples, Portion
 from napari_oneshot_lmk.training.first_look import TEMPLATE, FirstLook
 from napari_oneshot_lmk.training.labels import PseudoLabels, adapters_of
 from napari_oneshot_lmk.training.losses import total_loss
-from napari_oneshot_lmk.training.patches import cut_patches
+from napari_oneshot_lmk.training.patches import cut_patches, random_spread
 from napari_oneshot_lmk.training.plan import (
     LABEL_STAGE,
     TEMPLATE_STAGE,
@@ -30,25 +30,6 @@ READ_CELLS = 4
 """Window around an anchor: the cells on either side of a sub-pixel point."""
 MARGIN = 0.1
 """Of a patch, in which CC2D takes no point."""
-
-
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """Images with a right place for each landmark.
-
-    Parameters
-    ----------
-    contents : tuple of str
-        What the store knows the images by.
-    points_yx : Tensor, (B, K, 2)
-        Pixels of the network's grid.
-    weights : Tensor, (B, K)
-        How much each is believed.
-    """
-
-    contents: tuple[str, ...]
-    points_yx: Tensor
-    weights: Tensor
 
 
 class Stages:
@@ -75,11 +56,11 @@ class Stages:
         rows: Sequence[int],
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self._task, self._look, self._copies = task, look, copies
+        self._task, self._look = task, look
         self._network, self._rows = network, list(rows)
         self._settings = task.preset.loss
         self._dtype = dtype
-        self._copied: dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
+        self._shown = ExampleMaker(task, look, copies, rows)
 
     def losses(
         self, plan: StepPlan, labels: PseudoLabels, generator: torch.Generator
@@ -89,65 +70,30 @@ class Stages:
         Parameters
         ----------
         plan : StepPlan
-            What it reads.
+            What it reads, all processes together.
         labels : PseudoLabels
             Of this epoch.
         generator : torch.Generator
             Of the processor, for patches and points.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Each of them; of several processes their average is the step's loss.
         """
         if self._task.method == "joint":
             return {plan.stage: self._self_supervised(plan.images, generator)}
         examples: dict[str, Examples] = {}
         if plan.copies:
-            examples[TEMPLATE_STAGE] = self._copy_examples(plan)
+            examples[TEMPLATE_STAGE] = self._shown.copies(plan)
         if plan.images:
-            examples[LABEL_STAGE] = self._label_examples(plan, labels)
+            examples[LABEL_STAGE] = self._shown.labelled(plan, labels)
         if self._task.preset.training.anchor == "patch":
             return {
                 stage: self._against_patches(shown, plan.landmarks, generator)
                 for stage, shown in examples.items()
             }
         return self._against_template(examples, plan.landmarks)
-
-    # -- what is shown -----------------------------------------------------------
-
-    def _copy_examples(self, plan: StepPlan) -> Examples:
-        """Train-Template: copies whose landmarks are known exactly."""
-        assert self._copies is not None
-        rows = [self._rows[k] for k in plan.landmarks]
-        found = [self._copy_points(index) for index in plan.copies]
-        points = np.stack([points[rows] for points, _ in found])
-        inside = np.stack([inside[rows] for _, inside in found])
-        contents = tuple(self._copies.key(index) for index in plan.copies)
-        return self._examples(contents, points, inside)
-
-    def _copy_points(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        if index not in self._copied:
-            assert self._copies is not None
-            copy = self._copies.copy(index)
-            self._copied[index] = (copy.points_yx.numpy(), copy.inside.numpy())
-        return self._copied[index]
-
-    def _label_examples(self, plan: StepPlan, labels: PseudoLabels) -> Examples:
-        """Train-PL: unlabelled images with where the landmarks seem to be."""
-        rows = [self._rows[k] for k in plan.landmarks]
-        weights = labels.weights(self._task.preset.labels.weigh)
-        chosen = np.ix_(plan.images, rows)
-        contents = tuple(self._look.images[index].sha256 for index in plan.images)
-        return self._examples(contents, labels.points_yx[chosen], weights[chosen])
-
-    def _examples(
-        self,
-        contents: tuple[str, ...],
-        points: NDArray[np.floating],
-        weights: NDArray[np.floating] | NDArray[np.bool_],
-    ) -> Examples:
-        device = self._look.store.device
-        return Examples(
-            contents,
-            torch.from_numpy(np.asarray(points, np.float32)).to(device),
-            torch.from_numpy(np.asarray(weights, np.float32)).to(device),
-        )
 
     # -- what it is compared with ------------------------------------------------
 
@@ -172,6 +118,9 @@ class Stages:
             self._adapters(landmarks),
             points,
             self._settings.window,
+            # One template, of which each process holds a copy.
+            [1 / self._task.world.size]
+            + [c for shown in examples.values() for c in shown.portion.counted],
         )
         anchors = anchors_in_windows(_cut(windows, slice(0, 1)), points[:1])
         losses, first = {}, 1
@@ -184,6 +133,7 @@ class Stages:
                 shown.weights,
                 STRIDES,
                 self._settings,
+                self._total(shown.weights),
             )
             first = part.stop
         return losses
@@ -194,21 +144,35 @@ class Stages:
         """Anchors are embeddings in augmented patches around the points (paper)."""
         adapters = self._adapters(landmarks)
         pictures = self._pictures(shown.contents)
+        counted = shown.portion.counted.tolist()
         each = []
         for column, adapter in enumerate(adapters):
+            # Drawn for all processes, so that they are those of one.
+            spread = random_spread(shown.portion.count, generator)
             patches = cut_patches(
-                pictures, shown.points_yx[:, column], self._task.preset.patch, generator
+                pictures,
+                shown.points_yx[:, column],
+                self._task.preset.patch,
+                spread=spread[shown.portion.part],
             )
             each.append(
                 self._patch_anchors(
-                    patches.images, [adapter], patches.points_yx[:, None]
+                    patches.images, [adapter], patches.points_yx[:, None], counted
                 )
             )
         anchors = tuple(torch.cat(level, 1) for level in zip(*each, strict=True))
         maps = self._look.store.batch(shown.contents)
-        windows = self._near(maps, adapters, shown.points_yx, self._settings.window)
+        windows = self._near(
+            maps, adapters, shown.points_yx, self._settings.window, counted
+        )
         return total_loss(
-            anchors, windows, shown.points_yx, shown.weights, STRIDES, self._settings
+            anchors,
+            windows,
+            shown.points_yx,
+            shown.weights,
+            STRIDES,
+            self._settings,
+            self._total(shown.weights),
         )
 
     def _self_supervised(
@@ -220,28 +184,50 @@ class Stages:
         through the encoder.
         """
         preset = self._task.preset
-        contents = tuple(self._look.images[index].sha256 for index in images)
+        portion = Portion.of(self._task.world, len(images))
+        counted = portion.counted.tolist()
+        own = images[portion.part]
+        contents = tuple(self._look.images[index].sha256 for index in own)
         pictures = self._pictures(contents)
         size = torch.tensor(pictures.shape[-2:], dtype=torch.float32)
         count, side = preset.training.points, preset.patch.size
+        # Drawn for all processes, so that they are those of one.
         middle = torch.rand(len(images), 2, generator=generator) * (size - 1)
-        patches = cut_patches(pictures, middle, preset.patch, generator)
+        turns = random_spread(len(images), generator)
+        patches = cut_patches(
+            pictures, middle[portion.part], preset.patch, spread=turns[portion.part]
+        )
         spread = torch.rand(len(images), count, 2, generator=generator)
-        within = (MARGIN + (1 - 2 * MARGIN) * spread) * (side - 1)
+        within = (MARGIN + (1 - 2 * MARGIN) * spread[portion.part]) * (side - 1)
         points = (patches.corners_yx[:, None].cpu() + within).to(pictures.device)
         inside = patches.tracked(points)
         weights = ((inside >= 0) & (inside <= side - 1)).all(-1).float()
+        weights *= torch.from_numpy(portion.counted)[:, None].to(weights.device)
         same = [0] * count
-        anchors = self._patch_anchors(patches.images, same, inside.clamp(0, side - 1))
+        anchors = self._patch_anchors(
+            patches.images, same, inside.clamp(0, side - 1), counted
+        )
         maps = self._look.store.batch(contents)
-        windows = self._near(maps, same, points, self._settings.window)
-        return total_loss(anchors, windows, points, weights, STRIDES, self._settings)
+        windows = self._near(maps, same, points, self._settings.window, counted)
+        return total_loss(
+            anchors,
+            windows,
+            points,
+            weights,
+            STRIDES,
+            self._settings,
+            self._total(weights),
+        )
 
     def _patch_anchors(
-        self, patches: Tensor, adapters: list[int], points_yx: Tensor
+        self,
+        patches: Tensor,
+        adapters: list[int],
+        points_yx: Tensor,
+        counted: Sequence[float],
     ) -> tuple[Tensor, ...]:
         maps = [level.float() for level in self._look.store.encode(patches)]
-        windows = self._near(maps, adapters, points_yx, READ_CELLS)
+        windows = self._near(maps, adapters, points_yx, READ_CELLS, counted)
         sub_pixel = self._settings.soft_sigma_cells > 0
         return anchors_in_windows(windows, points_yx, sub_pixel=sub_pixel)
 
@@ -251,9 +237,26 @@ class Stages:
         adapters: Sequence[int],
         points_yx: Tensor,
         window: int,
+        counted: Sequence[float],
     ) -> tuple[Window, ...]:
-        with computing_in(points_yx.device, self._dtype):
+        """Embed images of which each counts so much in batch statistics."""
+        statistics = (
+            shared_statistics(
+                self._network, torch.tensor(counted, device=points_yx.device)
+            )
+            if self._task.world.several
+            else nullcontext()
+        )
+        with statistics, computing_in(points_yx.device, self._dtype):
             return self._network.near(maps, adapters, points_yx, window)
+
+    def _total(self, weights: Tensor) -> Tensor | None:
+        """Return each process's part of all weights, where there are several.
+
+        So the average of their losses is the mean over the whole step.
+        """
+        world = self._task.world
+        return world.mean(weights.sum()) if world.several else None
 
     def _pictures(self, contents: Sequence[str]) -> Tensor:
         pictures = torch.cat([self._look.picture(content) for content in contents])

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_oneshot_lmk.detection.model import Method, TrainedModel
+from napari_oneshot_lmk.detection.model import TrainedModel
+from napari_oneshot_lmk.detection.model_card import Method
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.checkpoint import Checkpoint
 from napari_oneshot_lmk.training.images import TrainingSet
 from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.world import ALONE, World
 
 
 def _nothing() -> Sequence[Path]:
@@ -51,6 +53,8 @@ class TrainingTask:
         For features that do not fit into memory.
     preview_images : callable
         Images on which each epoch's model is shown; asked anew each time.
+    world : World
+        The processes that train it together.
     """
 
     template: Template
@@ -63,6 +67,7 @@ class TrainingTask:
     seed: int = 0
     features_folder: Path | None = None
     preview_images: Callable[[], Sequence[Path]] = _nothing
+    world: World = ALONE
 
     @cached_property
     def placed(self) -> tuple[str, ...]:

@@ -48,6 +48,8 @@ class Unit:
         Which one; 0 before the first.
     lowest : ndarray, (I,), optional
         Each image's criterion at the epoch with the lowest mean; None before the first.
+    processes : int
+        That train it together.
     """
 
     index: int
@@ -62,6 +64,7 @@ class Unit:
     best: dict[str, Tensor] = field(default_factory=dict)
     best_epoch: int = 0
     lowest: NDArray[np.float64] | None = None
+    processes: int = 1
 
     @classmethod
     def begin(
@@ -80,7 +83,14 @@ class Unit:
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
         )
-        return cls(index, task.units[index], network, optimiser, labels)
+        return cls(
+            index,
+            task.units[index],
+            network,
+            optimiser,
+            labels,
+            processes=task.world.size,
+        )
 
     def set_rate(self, settings: TrainingSettings, steps: int) -> None:
         """Set the learning rate of the next step, of ``steps`` an epoch."""
@@ -121,6 +131,11 @@ class Unit:
             self.keep()
         return kept
 
+    def regroup(self, processes: int) -> None:
+        """Begin the running epoch again, by another number of processes."""
+        self.processes, self.step = processes, 0
+        self.sums, self.counts = {}, {}
+
     def keep(self) -> None:
         """Keep the parameters of this moment as the best."""
         state = self.network.state_dict()
@@ -143,6 +158,7 @@ class Unit:
                 "counts": self.counts,
                 "best_epoch": self.best_epoch,
                 "lowest": self.lowest,
+                "processes": self.processes,
             },
         }
         tensors, rest = packed(content, "unit")
@@ -162,6 +178,8 @@ class Unit:
         self.sums, self.counts = dict(progress["sums"]), dict(progress["counts"])
         self.best_epoch = int(progress["best_epoch"])
         self.lowest = progress["lowest"]
+        # Checkpoints of before there could be several know but one.
+        self.processes = int(progress.get("processes", 1))
 
 
 def distinctly_worse(

@@ -13,10 +13,10 @@ from napari_oneshot_lmk.claim import TakenError, claimed
 from napari_oneshot_lmk.training.clock import Clock
 from napari_oneshot_lmk.training.events import Event, Finished
 from napari_oneshot_lmk.training.first_look import first_look
-from napari_oneshot_lmk.training.job import RunCheckpoints
 from napari_oneshot_lmk.training.loop import Trainer
 from napari_oneshot_lmk.training.memory import keep_freed_memory
 from napari_oneshot_lmk.training.run import RunFolder
+from napari_oneshot_lmk.training.run_checkpoints import RunCheckpoints
 from napari_oneshot_lmk.training.task import TrainingTask
 
 SECONDS_BETWEEN_TRIES = 0.5

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from napari_oneshot_lmk.bundle.layout import is_bundle
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.training.run import RunFolder
 from napari_oneshot_lmk.widgets import words_train as words
@@ -58,6 +59,8 @@ def model_in(folder: Path) -> KnownModel:
         If there is none.
     """
     # detection.model would tell as well, but loads torch into the window's thread.
+    if is_bundle(folder):
+        return KnownModel(folder.name, folder)
     for path in (folder, RunFolder(folder).model_path):
         if (path / MODEL_FILE).is_file():
             return KnownModel(folder.name, path)

@@ -96,9 +96,12 @@ class WarmDetectors:
 
         if model is None:
             return Detector.instant(template, encoder=self._encoder)
-        from napari_oneshot_lmk.detection.model import TrainedModel
-        from napari_oneshot_lmk.detection.trained import TrainedDetector
+        from napari_oneshot_lmk.bundle.opening import open_model
+        from napari_oneshot_lmk.detection.trained import TrainedDetector, encoder_for
 
-        return TrainedDetector.from_model(
-            TrainedModel.load(model), template, self._encoder
-        )
+        opened = open_model(model)
+        encoder = self._encoder
+        if opened.encoder_weights is not None:
+            # A bundle's own, in its precision: the same points as anywhere else.
+            encoder = encoder_for(opened, None, str(encoder.device))
+        return TrainedDetector.from_model(opened, template, encoder)

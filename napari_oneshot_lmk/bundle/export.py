@@ -1,0 +1,229 @@
+"""Writes a trained model as a MONAI bundle, and tries it before saying so."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napari_oneshot_lmk.bundle import configs
+from napari_oneshot_lmk.bundle.agreement import Agreement, agreement
+from napari_oneshot_lmk.bundle.card import (
+    BundleCard,
+    EncoderEntry,
+    NetworkEntry,
+)
+from napari_oneshot_lmk.bundle.layout import (
+    DATA_TERMS,
+    INFERENCE,
+    LICENCE,
+    LOGGING,
+    METADATA,
+    README,
+    SCRIPTED,
+    SCRIPTS,
+    STATE,
+    TEMPLATE,
+    TRAINING,
+)
+from napari_oneshot_lmk.bundle.metadata import About, metadata
+from napari_oneshot_lmk.bundle.point_network import PointNetwork
+from napari_oneshot_lmk.bundle.readme import data_terms, readme
+from napari_oneshot_lmk.detection.model import TrainedModel
+from napari_oneshot_lmk.detection.trained import TrainedDetector, encoder_for
+from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
+from napari_oneshot_lmk.errors import ModelError
+from napari_oneshot_lmk.output import check_writable, written
+
+TOLERANCE_PX = 0.05
+"""Largest distance between the bundle's point and ours, in pixels of the image."""
+STEPS = ("Writing the bundle", "Recording the network", "Running the bundle")
+
+
+@dataclass(frozen=True)
+class Export:
+    """What is to be exported.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        On the processor.
+    out : Path
+        The bundle's folder.
+    about : About
+        What a person says of it.
+    weights : EncoderWeights, optional
+        Of the encoder; needed where the model was trained on VGG19.
+    images : sequence of Path
+        On which, beside the template, the bundle is tried.
+    figures : dict
+        Measured ones, for the documents.
+    """
+
+    model: TrainedModel
+    out: Path
+    about: About
+    weights: EncoderWeights | None
+    images: Sequence[Path] = ()
+    figures: dict[str, Any] | None = None
+
+
+def export_bundle(
+    export: Export, *, overwrite: bool = False
+) -> Iterator[Agreement | str]:
+    """Write a bundle and run it with MONAI's own command.
+
+    The folder appears only after the bundle has found the same points as this
+    program.
+
+    Parameters
+    ----------
+    export : Export
+        What, where and with which words.
+    overwrite : bool
+        Replace a folder that exists.
+
+    Yields
+    ------
+    str
+        One of `STEPS`, before it begins.
+    Agreement
+        At last: how far the bundle's points lie from this program's.
+
+    Raises
+    ------
+    ModelError
+        If the bundle finds other points, or does not run.
+    OutputError
+        If the folder exists or cannot be written.
+    """
+    check_writable(export.out, overwrite=overwrite)
+    model = replace(export.model, encoder_weights=export.weights, precision="float32")
+    detector = TrainedDetector(
+        model, model.template, encoder_for(model, None, "cpu"), model.precision
+    )
+    with written(export.out, overwrite=overwrite, folder=True) as partial:
+        yield STEPS[0]
+        _write(partial, model, export)
+        yield STEPS[1]
+        network = PointNetwork(detector)
+        torch.save(network.state_dict(), partial / STATE)
+        network.scripted().save(str(partial / SCRIPTED))
+        yield STEPS[2]
+        found = agreement(partial, detector, export.images)
+        if found.largest_px > TOLERANCE_PX:
+            raise ModelError(
+                f"the bundle finds other points, up to {found.largest_px:.2f} px away "
+                f"({found.worst})",
+                file=export.out,
+                remedy="nothing was exported; report this with oneshot-lmk info",
+            )
+    yield found
+
+
+def _write(folder: Path, model: TrainedModel, export: Export) -> None:
+    """Write everything but the weights."""
+    about = export.about
+    if not about.name:
+        about = replace(about, name=export.out.absolute().name)
+    figures = export.figures or {}
+    for path in (METADATA, STATE, README):
+        (folder / path.parent).mkdir()
+    texts = {
+        METADATA: _json(metadata(model, _card(model), about, figures)),
+        INFERENCE: _json(configs.inference(model)),
+        TRAINING: _json(configs.training(model)),
+        LOGGING: configs.LOGGING_CONF,
+        README: readme(model, about, figures),
+        DATA_TERMS: data_terms(model, about, _terms_of(export.weights)),
+        LICENCE: _licence(),
+    }
+    for path, text in texts.items():
+        (folder / path).write_text(text, encoding="utf-8")
+    shutil.copytree(
+        Path(__file__).parent / SCRIPTS,
+        folder / SCRIPTS,
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    model.template.save(folder / TEMPLATE)
+
+
+def _card(model: TrainedModel) -> BundleCard:
+    weights = model.encoder_weights
+    encoder = None
+    if weights is not None:
+        norm = weights.normalisation
+        encoder = EncoderEntry(
+            mean=norm.mean,
+            std=norm.std,
+            source=_without_path(weights.source),
+            licence=weights.licence,
+        )
+    return BundleCard(
+        model=model.card,
+        networks=tuple(
+            NetworkEntry(landmarks=p.landmarks, layout=p.network.layout.to_json())
+            for p in model.parts
+        ),
+        encoder=encoder,
+    )
+
+
+def _without_path(source: str) -> str:
+    """Keep an address; of a path on this computer only the file's name."""
+    return source if "://" in source else Path(source).name
+
+
+def _terms_of(weights: EncoderWeights | None) -> str:
+    if weights is None:
+        return ""
+    licence = weights.licence or "licence as stated by their source"
+    return f"{_without_path(weights.source)}; {licence}"
+
+
+def _licence() -> str:
+    text = distribution("napari-oneshot-lmk").read_text("licenses/LICENSE")
+    if text is None:
+        raise ModelError(
+            "this program's own licence is missing from its installation",
+            remedy="install napari-oneshot-lmk again",
+        )
+    return text
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def weights_for(
+    model: TrainedModel, named: Path | None, *, allow_download: bool = True
+) -> EncoderWeights | None:
+    """Return the weights of the encoder that a model reads.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        What is exported.
+    named : Path, optional
+        A file that the user named; otherwise they are looked for.
+    allow_download : bool
+        Whether the network may be asked.
+
+    Raises
+    ------
+    WeightsError
+        If they cannot be had.
+    """
+    if model.encoder_weights is not None:
+        return model.encoder_weights
+    if not model.card.encoder.startswith("vgg19"):
+        return None
+    from napari_oneshot_lmk.encoders.weights import find_weights
+
+    return find_weights(named, allow_download=allow_download)

@@ -1,0 +1,92 @@
+"""What configs/train.json runs: a training of this package on other images."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from napari_oneshot_lmk.bundle.opening import open_model
+from napari_oneshot_lmk.detection.trained import encoder_for
+from napari_oneshot_lmk.errors import TrainingError
+from napari_oneshot_lmk.imaging.sources import find_images
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.events import EpochEnded, Failed, Finished, Noted
+from napari_oneshot_lmk.training.job import Job, train
+from napari_oneshot_lmk.training.preset import Preset
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BundleTrainer:
+    """Trains with a bundle's template, encoder and method.
+
+    Parameters
+    ----------
+    bundle_root : str
+        The bundle.
+    template_dir : str
+        Its template's folder, or another.
+    dataset_dir : str
+        Images without landmarks.
+    output_dir : str
+        The run's folder: new, or one to go on with.
+    method, preset, seed, device
+        As for ``oneshot-lmk train``.
+    max_epochs : int, optional
+        Instead of the preset's.
+    """
+
+    bundle_root: str
+    template_dir: str
+    dataset_dir: str
+    output_dir: str
+    method: str
+    preset: str
+    seed: int = 0
+    device: str = "auto"
+    max_epochs: int | None = None
+
+    def run(self) -> Path:
+        """Train to the end, or go on where it was interrupted.
+
+        Returns
+        -------
+        Path
+            The trained model's folder, to be exported again.
+
+        Raises
+        ------
+        OneshotError
+            If the training cannot begin or go on.
+        """
+        preset = Preset.load(self.preset)
+        if self.max_epochs is not None:
+            preset = preset.changed({"training.epochs": self.max_epochs})
+        job = Job(
+            template=Template.load(self.template_dir),
+            images=find_images([self.dataset_dir]),
+            out=Path(self.output_dir),
+            preset=preset,
+            method=self.method,
+            seed=self.seed,
+            # What a bundle computes in is for agreement; training takes what is fast.
+            encoder=encoder_for(
+                replace(open_model(self.bundle_root), precision="auto"),
+                None,
+                self.device,
+            ),
+        )
+        model = ""
+        for event in train(job):
+            if isinstance(event, EpochEnded):
+                logger.info("epoch %d of %d", event.epoch, preset.training.epochs)
+            elif isinstance(event, Noted):
+                logger.info("%s", event.text)
+            elif isinstance(event, Failed):
+                raise TrainingError(event.sentence, file=self.output_dir)
+            elif isinstance(event, Finished):
+                model = event.model
+        logger.info("%s: the trained model", model)
+        return Path(model)

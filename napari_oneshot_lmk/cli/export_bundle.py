@@ -1,0 +1,126 @@
+"""``oneshot-lmk export-bundle``: a trained model for whoever runs MONAI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_oneshot_lmk.cli.console import print_json, print_line, say
+from napari_oneshot_lmk.cli.endings import ending_well
+from napari_oneshot_lmk.cli.options import AsJson, Overwrite, Weights
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.bundle.export import Export
+
+
+@ending_well
+def export_model(
+    model: Annotated[
+        Path,
+        typer.Option("--model", metavar="RUN", help="What oneshot-lmk train wrote."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="BUNDLE", help="The folder to write.")
+    ],
+    try_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--try-on",
+            metavar="IMAGE|FOLDER",
+            help="Images on which the bundle is tried, three of them. By default "
+            "those that it was trained on, else moved copies of the template.",
+        ),
+    ] = None,
+    name: Annotated[
+        str, typer.Option("--name", help="Of the model; else that of the folder.")
+    ] = "",
+    model_version: Annotated[
+        str, typer.Option("--model-version", help="Of the model.")
+    ] = "0.1.0",
+    authors: Annotated[str, typer.Option("--authors", help="Who trained it.")] = "",
+    intended_use: Annotated[
+        str, typer.Option("--intended-use", help="One sentence.")
+    ] = "",
+    data_terms: Annotated[
+        str,
+        typer.Option(
+            "--data-terms",
+            help="Under which terms template and training images may be used.",
+        ),
+    ] = "",
+    modality: Annotated[
+        str, typer.Option("--modality", help="Of the images, such as CR.")
+    ] = "",
+    measured: Annotated[
+        Path | None,
+        typer.Option(
+            "--measured",
+            metavar="FOLDER",
+            help="What oneshot-lmk evaluate --out wrote: its figures go into the "
+            "bundle's documents.",
+        ),
+    ] = None,
+    encoder_weights: Weights = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a trained model as a MONAI bundle that runs without this program.
+
+    The bundle is run with MONAI on the template and on three images before it
+    appears; if it does not find the same points, there is none.
+    """
+    from napari_oneshot_lmk.output import check_writable
+
+    check_writable(out, overwrite=overwrite)
+
+    from napari_oneshot_lmk.bundle.agreement import Agreement
+    from napari_oneshot_lmk.bundle.export import Export, export_bundle, weights_for
+    from napari_oneshot_lmk.bundle.figures import figures_in
+    from napari_oneshot_lmk.bundle.metadata import told_about
+    from napari_oneshot_lmk.bundle.opening import open_model
+    from napari_oneshot_lmk.bundle.origin import training_images
+    from napari_oneshot_lmk.imaging.sources import find_images
+
+    figures = figures_in(measured) if measured else {}
+    opened = open_model(model)
+    export = Export(
+        model=opened,
+        out=out,
+        about=told_about(
+            name=name or out.absolute().name,
+            version=model_version,
+            authors=authors,
+            intended_use=intended_use,
+            data_terms=data_terms,
+            modality=modality,
+        ),
+        weights=weights_for(opened, encoder_weights),
+        images=[each.path for each in find_images(try_on)]
+        if try_on
+        else training_images(model),
+        figures=figures,
+    )
+    for step in export_bundle(export, overwrite=overwrite):
+        if isinstance(step, Agreement):
+            found = step
+        else:
+            say(f"{step}…")
+    if as_json:
+        print_json(
+            {
+                "out": str(out),
+                "largest_px": found.largest_px,
+                "worst": found.worst,
+                "images": list(found.images),
+            }
+        )
+        return
+    print_line(f"{out}: a MONAI bundle; {found.sentence}")
+    _print_size(export)
+
+
+def _print_size(export: Export) -> None:
+    size = sum(path.stat().st_size for path in export.out.rglob("*") if path.is_file())
+    print_line(f"{size / 1e6:.0f} MB, the template's image among them")

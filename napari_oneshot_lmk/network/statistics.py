@@ -1,0 +1,174 @@
+"""Batch norm whose statistics come from the samples of several processes.
+
+torch's own `SyncBatchNorm` computes on GPUs alone and counts all samples alike.
+Here a sample may count less: one that each of W processes holds counts 1 / W in
+each, one that only fills a place counts nothing. So W processes have the
+statistics, the running ones too, and the gradients of one process with all samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """How much the samples of a batch count.
+
+    Parameters
+    ----------
+    weights : Tensor, (B,)
+        Of this process's samples.
+    total : float
+        Their sum over all processes.
+    """
+
+    weights: Tensor
+    total: float
+
+    @classmethod
+    def among_processes(cls, weights: Tensor) -> Shares:
+        """Ask all processes of the group; each has to call it."""
+        total = weights.double().sum()
+        dist.all_reduce(total)
+        return cls(weights, float(total))
+
+    def repeated(self, times: int) -> Shares:
+        """Return the shares of maps of which ``times`` in a row are one sample's."""
+        return Shares(self.weights.repeat_interleave(times), times * self.total)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm of this process alone, or inside `shared_statistics` of several."""
+
+    shares: Shares | None = None
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Normalise (B or B * K, C, h, w) maps."""
+        if self.shares is None or not self.training:
+            return super().forward(maps)
+        shares = self.shares.repeated(len(maps) // len(self.shares.weights))
+        return normalised_together([self], maps, shares)
+
+
+@contextmanager
+def shared_statistics(network: nn.Module, weights: Tensor) -> Iterator[None]:
+    """Let a network's batch norms see the batches of all processes as one.
+
+    All processes have to pass the network the same number of times, each with at
+    least one sample.
+
+    Parameters
+    ----------
+    network : Module
+        In training mode, else it makes no difference.
+    weights : Tensor, (B,)
+        How much each of the samples counts that it is going to see.
+    """
+    shares = Shares.among_processes(weights)
+    norms = [norm for norm in network.modules() if isinstance(norm, BatchNorm)]
+    for norm in norms:
+        norm.shares = shares
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.shares = None
+
+
+def normalised_together(
+    norms: Sequence[nn.BatchNorm2d], maps: Tensor, shares: Shares
+) -> Tensor:
+    """Normalise maps by statistics of all processes; running statistics move.
+
+    Parameters
+    ----------
+    norms : sequence of BatchNorm2d
+        One after the other along the channels.
+    maps : Tensor, (B, C of all norms, h, w)
+    shares : Shares
+        Of the B samples.
+    """
+    first = norms[0]
+    count = shares.total * maps[0, 0].numel()
+    made: tuple[Tensor, Tensor, Tensor] = _Normalised.apply(  # type: ignore[no-untyped-call]
+        maps,
+        torch.cat([norm.weight for norm in norms]),
+        torch.cat([norm.bias for norm in norms]),
+        shares.weights,
+        count,
+        first.eps,
+    )
+    normed, means, variances = made
+    unbiased = variances * (count / max(count - 1, 1))
+    with torch.no_grad():
+        sizes = [norm.num_features for norm in norms]
+        for norm, mean, variance in zip(
+            norms, torch.split(means, sizes), torch.split(unbiased, sizes), strict=True
+        ):
+            for name, new in (("running_mean", mean), ("running_var", variance)):
+                running = norm.get_buffer(name)
+                running.lerp_(new.to(running.dtype), first.momentum or 0.0)
+            norm.get_buffer("num_batches_tracked").add_(1)
+    return normed
+
+
+class _Normalised(torch.autograd.Function):
+    """Keeps the maps alone for its gradient, as torch's batch norm does.
+
+    With weights w, their sum N over samples and cells, and y = gain * z + offset,
+    z = (x - mean) / deviation: dx = gain / deviation * (dy - w / N * (sum of dy +
+    z * sum of dy * z)), the sums over all processes.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        maps: Tensor,
+        gain: Tensor,
+        offset: Tensor,
+        weights: Tensor,
+        count: float,
+        eps: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        wide = maps.to(gain.dtype)
+        weights = weights.to(gain.dtype)
+        mean = weights @ wide.sum((2, 3))
+        dist.all_reduce(mean)
+        mean /= count
+        # Twice through the maps: a difference of two large numbers would be poor.
+        variance = weights @ (wide - _along(mean)).square().sum((2, 3))
+        dist.all_reduce(variance)
+        variance /= count
+        inverse = (variance + eps).rsqrt()
+        ctx.save_for_backward(maps, gain, mean, inverse, weights)
+        ctx.count = count
+        ctx.mark_non_differentiable(mean, variance)
+        normed = (wide - _along(mean)) * _along(inverse * gain) + _along(offset)
+        return normed.to(maps.dtype), mean, variance
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        maps, gain, mean, inverse, weights = ctx.saved_tensors
+        gradient = gradients[0].to(gain.dtype)
+        standard = (maps.to(gain.dtype) - _along(mean)) * _along(inverse)
+        each = (gradient.sum((0, 2, 3)), (gradient * standard).sum((0, 2, 3)))
+        sums = torch.stack(each)
+        own_offset, own_gain = sums.clone()
+        dist.all_reduce(sums)
+        towards = (_along(sums[0]) + standard * _along(sums[1])) / ctx.count
+        given = gradient - weights[:, None, None, None] * towards
+        given = (given * _along(gain * inverse)).to(maps.dtype)
+        return given, own_gain, own_offset, None, None, None
+
+
+def _along(values: Tensor) -> Tensor:
+    """(C,) as (1, C, 1, 1)."""
+    return values[None, :, None, None]

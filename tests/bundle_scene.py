@@ -1,0 +1,73 @@
+"""A small model of the scene of shifted pictures, as a run's folder and as a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from learning_scene import Kept, small_task
+from torch import nn
+
+from napari_oneshot_lmk.bundle.export import Export, export_bundle
+from napari_oneshot_lmk.bundle.metadata import About
+from napari_oneshot_lmk.detection.model import Part, TrainedModel
+from napari_oneshot_lmk.detection.model_card import ModelCard, Training
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.network.layout import NetworkLayout
+from napari_oneshot_lmk.network.network import LandmarkNetwork
+from napari_oneshot_lmk.training.loop import fit
+
+NEVER = "missing tooth"
+"""A landmark that the template says is absent."""
+
+
+def trained_model(folder: Path) -> TrainedModel:
+    """Two epochs on three images, with the encoder that needs no weights."""
+    kept = Kept()
+    list(fit(small_task(folder), kept))
+    assert kept.model is not None
+    return with_absent(kept.model)
+
+
+def random_model(folder: Path, **card: object) -> TrainedModel:
+    """As quick as can be: nothing was learnt."""
+    task = small_task(folder)
+    torch.manual_seed(1)
+    channels = tuple(
+        level.channels for level in task.encoder.card.levels if level.after_pooling
+    )
+    layout = NetworkLayout(
+        channels, len(task.landmarks), 2, 0.05, 8, lateral_channels=8, rfb=False
+    )
+    network = LandmarkNetwork(layout).eval().requires_grad_(False)
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_var.uniform_(0.5, 2)
+    said = {"method": "fused", "instant_share": 0.5, "search_cells": 12, **card}
+    training = Training(preset="laptop", images=3, epoch=2, epochs=2, seed=5)
+    return with_absent(
+        TrainedModel(
+            ModelCard(encoder=task.encoder.card.identity, training=training, **said),
+            (Part(task.landmarks, network),),
+            task.template,
+        )
+    )
+
+
+def with_absent(model: TrainedModel) -> TrainedModel:
+    """Let the template say of one more landmark that it is not there."""
+    template = model.template
+    points = (*template.landmarks, Landmark(NEVER, None, State.ABSENT))
+    landmarks = Landmarks(points, template.landmarks.image)
+    return replace(
+        model, template=Template.create(template.image, landmarks, template.name)
+    )
+
+
+def exported(model: TrainedModel, out: Path, images: Path, **about: str) -> Path:
+    """Export a model, tried on a folder's images."""
+    said = About(**{"name": "Blobs", "data_terms": "generated, free", **about})
+    list(export_bundle(Export(model, out, said, None, sorted(images.iterdir()))))
+    return out
