@@ -28,7 +28,11 @@ from napari_oneshot_lmk.landmarks.files import read_landmarks
 
 IMAGES = 30
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    # Processes start and are killed: that takes its time on a busy machine.
+    pytest.mark.timeout(900),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -37,7 +37,13 @@ def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
 def test_rate_is_that_of_the_last_minute(clock: Clock) -> None:
     rate = progress.Rate()
     rate.add(5000)  # done before: it does not count
+    clock.now += 40
+    for done in range(5000, 5013):
+        rate.add(done)  # the first chunk of a worker that took its time to start
     assert rate.latest is None
+    clock.now -= 40
+    rate = progress.Rate()
+    rate.add(5000)
     for second in range(1, 301):
         clock.now += 1
         rate.add(5000 + (second * 10 if second <= 200 else 2000 + (second - 200) * 2))
@@ -72,7 +78,9 @@ def test_bar_on_a_terminal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(progress, "messages", terminal)
     with progress.rate_bar("Detecting", "images") as advance:
         advance(0, 100)
+        clock.now += 7
+        advance(10, 100)
         clock.now += 10
-        advance(40, 100)
-    assert "40/100" in text.getvalue()
-    assert "4 images/s, 0:15 left" in text.getvalue()
+        advance(50, 100)
+    assert "50/100" in text.getvalue()
+    assert "4 images/s, 0:12 left" in text.getvalue()

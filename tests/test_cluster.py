@@ -28,6 +28,8 @@ from napari_oneshot_lmk.landmarks.template import Template
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
+    # Processes start and are killed: that takes its time on a busy machine.
+    pytest.mark.timeout(900),
     pytest.mark.skipif(os.name == "nt", reason="processes are killed otherwise there"),
 ]
 COUNT = 16

@@ -27,6 +27,8 @@ from napari_oneshot_lmk.training.run import RunFolder
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
+    # Processes start and are killed: that takes its time on a busy machine.
+    pytest.mark.timeout(900),
     pytest.mark.skipif(os.name == "nt", reason="processes are killed otherwise there"),
 ]
 

@@ -21,6 +21,8 @@ PACKAGES = (
     "pydantic",
     "safetensors",
     "typer",
+    "dask",
+    "distributed",
     "napari",
     "npe2",
     "qtpy",

@@ -95,7 +95,7 @@ def run_killed(
     command += ["--template", str(template), "--out", str(out), str(images), *options]
     environment = _without_weights(out.parent) if shipped else None
     watch = _Watch(out.with_name(out.name + ".partial") / "journal.jsonl")
-    started = time.monotonic()
+    started, told = time.monotonic(), 0
     for point in (*points, None):
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
@@ -103,7 +103,9 @@ def run_killed(
         watch.begin(process.pid)
         while process.poll() is None:
             done = watch.look()
-            on_image(min(done, total), total)
+            if told < done < total:
+                told = done
+                on_image(done, total)
             if point is not None and done >= point:
                 process.kill()
             time.sleep(SECONDS_BETWEEN_LOOKS)

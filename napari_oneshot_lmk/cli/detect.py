@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.many import Outcome
     from napari_oneshot_lmk.detection.unfinished import UnfinishedResults
 
+WORTH_A_WORD = 10_000
+"""Images whose table takes more than some seconds to write."""
+
 
 @ending_well
 def detect(
@@ -146,6 +149,8 @@ def detect(
             )
         failed, end = _collect(outcomes, journal)
         seconds = time.perf_counter() - started
+        if len(journal) >= WORTH_A_WORD:
+            say(f"Writing {out} …")
         results.write(journal)
         if journal:
             warn_of_losses(out, journal)

@@ -26,19 +26,29 @@ Advance = Callable[[int, int], None]
 SECONDS_BETWEEN_LINES = 20.0
 SECONDS_OF_RATE = 60.0
 """Of the latest past that a rate is taken from."""
+LEAST_SECONDS = 2.0
+"""Less says nothing."""
 
 
 class Rate:
-    """How many a second."""
+    """How many a second.
+
+    The latest rate begins with the first that is done: starting workers, or reading
+    a network, is no measure of what follows. Many may be done at one moment.
+    """
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque()
         self._first: tuple[float, int] | None = None
+        self._last = (0.0, 0)
 
     def add(self, done: int) -> None:
         """Note how many are done by now."""
         now = (time.monotonic(), done)
-        self._first = self._first or now
+        if self._first is None:
+            self._first = self._last = now
+            return
+        self._last = now
         # One sample a second is enough, however fast it goes.
         if len(self._samples) > 1 and now[0] - self._samples[-2][0] < 1:
             self._samples.pop()
@@ -49,19 +59,20 @@ class Rate:
     @property
     def latest(self) -> float | None:
         """Of the last minute; None while unknown."""
-        return _per_second(self._samples[0], self._samples[-1])
+        if not self._samples:
+            return None
+        first, last = self._samples[0], self._samples[-1]
+        return _per_second(first, last) if last[0] - first[0] >= LEAST_SECONDS else None
 
     @property
     def overall(self) -> float | None:
         """Since the beginning; None while unknown."""
-        return (
-            None if self._first is None else _per_second(self._first, self._samples[-1])
-        )
+        return _per_second(self._first, self._last) if self._first else None
 
     @property
     def seconds(self) -> float:
         """Since the beginning."""
-        return 0.0 if self._first is None else self._samples[-1][0] - self._first[0]
+        return self._last[0] - self._first[0] if self._first else 0.0
 
 
 def _per_second(before: tuple[float, int], after: tuple[float, int]) -> float | None:
@@ -204,10 +215,13 @@ def _lines_with_rate(label: str, unit: str, rate: Rate) -> Advance:
 
 def _speed(rate: Rate, unit: str, left: int) -> str:
     """Say how fast it goes and how long it will take; nothing while unknown."""
-    if rate.overall is None or rate.latest is None:
-        return ""
     if left <= 0:
-        return f"{rate.overall:.3g} {unit}/s, {_clock(rate.seconds)}"
+        overall = rate.overall
+        if overall is None:
+            return ""
+        return f"{overall:.3g} {unit}/s, {_clock(rate.seconds)}"
+    if rate.latest is None:
+        return ""
     return f"{rate.latest:.3g} {unit}/s, {_clock(left / rate.latest)} left"
 
 

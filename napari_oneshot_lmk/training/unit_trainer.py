@@ -91,6 +91,8 @@ class UnitTrainer(Trainer):
         else:
             unit.restore(checkpoint.tensors, checkpoint.state)
             self.clock.restore(checkpoint.state["clock"])
+        if unit.processes != self.task.world.size:
+            yield self._regrouped(unit)
         yield from self._trained(unit)
         self.sink.save_part(index, unit.best, unit.best_epoch)
         name = self.task.unit_name(index)
