@@ -78,6 +78,10 @@ class TrainingError(OneshotError):
     """A training cannot start or go on."""
 
 
+class ClusterError(OneshotError):
+    """The machines that the work was given to cannot do it."""
+
+
 class OutputError(OneshotError):
     """A result cannot be written where the user asked for it."""
 

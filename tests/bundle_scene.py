@@ -11,7 +11,8 @@ from torch import nn
 
 from napari_oneshot_lmk.bundle.export import Export, export_bundle
 from napari_oneshot_lmk.bundle.metadata import About
-from napari_oneshot_lmk.detection.model import ModelCard, Part, TrainedModel, Training
+from napari_oneshot_lmk.detection.model import Part, TrainedModel
+from napari_oneshot_lmk.detection.model_card import ModelCard, Training
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.network.layout import NetworkLayout
@@ -68,5 +69,5 @@ def with_absent(model: TrainedModel) -> TrainedModel:
 def exported(model: TrainedModel, out: Path, images: Path, **about: str) -> Path:
     """Export a model, tried on a folder's images."""
     said = About(**{"name": "Blobs", "data_terms": "generated, free", **about})
-    export_bundle(Export(model, out, said, None, sorted(images.iterdir())))
+    list(export_bundle(Export(model, out, said, None, sorted(images.iterdir()))))
     return out

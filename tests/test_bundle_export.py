@@ -360,7 +360,7 @@ def test_a_killed_export_leaves_nothing_that_looks_complete(model, tmp_path):
         "export.agreement = lambda *_: os.kill(os.getpid(), 9)\n"
         "wanted = export.Export(open_model(sys.argv[1]), Path(sys.argv[2]), About(),"
         " None)\n"
-        "export.export_bundle(wanted)\n"
+        "list(export.export_bundle(wanted))\n"
     )
     out = tmp_path / "bundles" / "killed"
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "model", out])

@@ -107,3 +107,18 @@ def test_nothing_there_is_wrong_use(tmp_path):
 def test_names_that_are_not_ascii(tmp_path):
     make(tmp_path, "Röntgen/Schädel 1.png", "Röntgen/頭部.png")
     assert names(tmp_path) == ["Schädel 1.png", "頭部.png"]
+
+
+def test_a_large_folder_is_listed_without_opening_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(200):
+        (tmp_path / f"{number}.png").touch()
+
+    def refuse(*args: object, **options: object) -> None:
+        raise AssertionError("a file was opened")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    found = find_images([tmp_path])
+    assert [image.name for image in found] == [f"{n}.png" for n in range(200)]

@@ -37,6 +37,7 @@ STANDS_ON: dict[str, set[str]] = {
     "errors": set(),
     "geometry": {"errors"},
     "output": {"errors"},
+    "claim": {"errors"},
     "imaging": {"errors", "geometry"},
     "landmarks": {"errors", "geometry", "imaging", "output"},
     "encoders": {"errors", "output"},
@@ -44,25 +45,29 @@ STANDS_ON: dict[str, set[str]] = {
     "network": {"errors", "encoders"},
     "phantoms": {"errors", "geometry", "imaging", "landmarks", "output"},
     "detection": {
-        *("errors", "geometry", "output", "imaging", "landmarks"),
+        *("errors", "geometry", "output", "claim", "imaging", "landmarks"),
         *("encoders", "matching", "network"),
     },
     "training": {
-        *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
+        *("errors", "geometry", "output", "claim", "imaging", "landmarks"),
+        "encoders",
         *("matching", "network", "detection"),
     },
     "bundle": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
         *("matching", "network", "detection", "training"),
     },
+    "cluster": {"errors", "imaging", "landmarks", "encoders", "detection", "training"},
     "evaluation": {"errors", "geometry", "imaging", "landmarks", "output"},
     "benchmark": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
         *("phantoms", "matching", "network", "detection", "training", "evaluation"),
+        "cluster",
     },
     "cli": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),
-        *("phantoms", "detection", "training", "evaluation", "benchmark", "bundle"),
+        *("phantoms", "detection", "training", "bundle", "cluster", "evaluation"),
+        "benchmark",
     },
     "widgets": {
         *("errors", "geometry", "output", "imaging", "landmarks", "encoders"),

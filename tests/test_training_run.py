@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_oneshot_lmk.claim import TakenError, claimed
 from napari_oneshot_lmk.errors import OutputError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.training.claim import TakenError, Worker, claimed
+from napari_oneshot_lmk.training.claim import Worker
 from napari_oneshot_lmk.training.event_log import EventLog, read_events, read_some
 from napari_oneshot_lmk.training.events import Failed, Finished, Noted, Previewed
 from napari_oneshot_lmk.training.preset import Preset

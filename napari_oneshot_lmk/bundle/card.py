@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from napari_oneshot_lmk.detection.model import ModelCard
+from napari_oneshot_lmk.detection.model_card import ModelCard
 
 SECTION = "oneshot_lmk"
 """Key of the card in metadata.json."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import distribution
 from pathlib import Path
@@ -37,14 +37,13 @@ from napari_oneshot_lmk.bundle.point_network import PointNetwork
 from napari_oneshot_lmk.bundle.readme import data_terms, readme
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.trained import TrainedDetector, encoder_for
-from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.output import check_writable, written
 
 TOLERANCE_PX = 0.05
 """Largest distance between the bundle's point and ours, in pixels of the image."""
-Told = Callable[[str], None]
+STEPS = ("Writing the bundle", "Recording the network", "Running the bundle")
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,8 @@ class Export:
 
 
 def export_bundle(
-    export: Export, *, overwrite: bool = False, told: Told = lambda text: None
-) -> Agreement:
+    export: Export, *, overwrite: bool = False
+) -> Iterator[Agreement | str]:
     """Write a bundle and run it with MONAI's own command.
 
     The folder appears only after the bundle has found the same points as this
@@ -89,13 +88,13 @@ def export_bundle(
         What, where and with which words.
     overwrite : bool
         Replace a folder that exists.
-    told : callable
-        Called with each step's name.
 
-    Returns
-    -------
+    Yields
+    ------
+    str
+        One of `STEPS`, before it begins.
     Agreement
-        How far the bundle's points lie from this program's.
+        At last: how far the bundle's points lie from this program's.
 
     Raises
     ------
@@ -110,13 +109,13 @@ def export_bundle(
         model, model.template, encoder_for(model, None, "cpu"), model.precision
     )
     with written(export.out, overwrite=overwrite, folder=True) as partial:
-        told("Writing the bundle")
+        yield STEPS[0]
         _write(partial, model, export)
-        told("Recording the network")
+        yield STEPS[1]
         network = PointNetwork(detector)
         torch.save(network.state_dict(), partial / STATE)
         network.scripted().save(str(partial / SCRIPTED))
-        told("Running the bundle")
+        yield STEPS[2]
         found = agreement(partial, detector, export.images)
         if found.largest_px > TOLERANCE_PX:
             raise ModelError(
@@ -125,7 +124,7 @@ def export_bundle(
                 file=export.out,
                 remedy="nothing was exported; report this with oneshot-lmk info",
             )
-    return found
+    yield found
 
 
 def _write(folder: Path, model: TrainedModel, export: Export) -> None:
@@ -203,7 +202,7 @@ def _json(content: dict[str, Any]) -> str:
 
 
 def weights_for(
-    model: TrainedModel, named: Path | None, encoder: Encoder | None = None
+    model: TrainedModel, named: Path | None, *, allow_download: bool = True
 ) -> EncoderWeights | None:
     """Return the weights of the encoder that a model reads.
 
@@ -213,8 +212,8 @@ def weights_for(
         What is exported.
     named : Path, optional
         A file that the user named; otherwise they are looked for.
-    encoder : Encoder, optional
-        Not used where the model brings its weights.
+    allow_download : bool
+        Whether the network may be asked.
 
     Raises
     ------
@@ -227,4 +226,4 @@ def weights_for(
         return None
     from napari_oneshot_lmk.encoders.weights import find_weights
 
-    return find_weights(named)
+    return find_weights(named, allow_download=allow_download)

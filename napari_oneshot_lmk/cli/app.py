@@ -17,6 +17,7 @@ from napari_oneshot_lmk.cli import (
     evaluate,
     export_bundle,
     info,
+    many,
     speed,
     template,
     train,
@@ -50,6 +51,7 @@ measure = typer.Typer(
 )
 measure.command("cephalogram")(benchmark.benchmark_folder)
 measure.command("speed")(speed.benchmark_speed)
+measure.command("many")(many.benchmark_many)
 measure.command("step")(training_step.benchmark_step)
 app.add_typer(measure, name="benchmark")
 app.command("demo")(demo.demo)

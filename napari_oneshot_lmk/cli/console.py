@@ -42,8 +42,12 @@ def print_line(text: str) -> None:
 def print_json(content: Any) -> None:
     """Print a result for machines; nothing else may go to stdout then."""
     # ASCII, because not every terminal's encoding knows every file name.
-    text = json.dumps(content, indent=1, allow_nan=False)
-    results.file.write(text + "\n")
+    print_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def print_text(text: str) -> None:
+    """Print a piece of a result for machines as it is, without a line break."""
+    results.file.write(text)
 
 
 def print_table(

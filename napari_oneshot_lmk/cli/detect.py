@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_oneshot_lmk.cli.console import print_json, print_line, warn
+from napari_oneshot_lmk.cli.console import say
+from napari_oneshot_lmk.cli.detection_report import DetectionReport
+from napari_oneshot_lmk.cli.elsewhere import Elsewhere
 from napari_oneshot_lmk.cli.encoder import encoder_with_bar
-from napari_oneshot_lmk.cli.endings import ExitCode, ending_well, list_failures
+from napari_oneshot_lmk.cli.endings import ending_well
 from napari_oneshot_lmk.cli.options import (
     AsJson,
     DeviceName,
     Overwrite,
+    Scheduler,
     Slice,
     SpacingText,
     Weights,
+    Workers,
     spacing_from,
 )
-from napari_oneshot_lmk.cli.progress import counting_bar
+from napari_oneshot_lmk.cli.progress import rate_bar
 from napari_oneshot_lmk.errors import OneshotError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
+    from napari_oneshot_lmk.detection.circumstances import Circumstances
     from napari_oneshot_lmk.detection.detector import Detector
+    from napari_oneshot_lmk.detection.journal import Journal
     from napari_oneshot_lmk.detection.many import Outcome
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.detection.unfinished import UnfinishedResults
 
 
 @ending_well
@@ -72,63 +79,82 @@ def detect(
     spacing: SpacingText = None,
     slice_index: Slice = None,
     device: DeviceName = "auto",
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            "--batch",
+            metavar="N",
+            min=1,
+            help="Images that the encoder sees at once. Default: 1 on a processor, 8 "
+            "on a graphics card.",
+        ),
+    ] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Find a template's landmarks on images, without training or with a trained model.
 
     A file that cannot be used is named at the end and does not stop the others.
-    Ctrl-C stops and keeps what was found so far.
+    Ctrl-C stops and keeps what was found so far. The same command goes on from
+    there, and from where it was killed.
     """
+    from napari_oneshot_lmk.detection.unfinished import UnfinishedResults
     from napari_oneshot_lmk.imaging.sources import find_images
-    from napari_oneshot_lmk.landmarks.files import FORMATS, is_landmark_file
-    from napari_oneshot_lmk.output import check_writable
 
+    results = UnfinishedResults(out, overwrite=overwrite)
     spacing_mm_yx = spacing_from(spacing)
     files = find_images(images)
-    if not is_landmark_file(out):
-        known = " or ".join(form.suffix for form in FORMATS)
-        raise UsageError(
-            "is not the name of a landmark file", file=out, remedy=f"end it in {known}"
-        )
     if len(files) > 1 and not str(out).lower().endswith(".csv"):
         raise UsageError(
             f"holds one image only, but there are {len(files)}",
             file=out,
             remedy="write them to one .csv",
         )
-    check_writable(out, overwrite=overwrite)
+    elsewhere = Elsewhere.asked(workers, scheduler)
+    if elsewhere and trust:
+        raise UsageError(
+            "--trust was given with --workers or --scheduler",
+            remedy="leave one out: a stranger's TorchScript runs in this process",
+        )
+    with results.claimed(), ExitStack() as opened:
+        # Slow imports come after everything that can be refused at once.
+        started, detector = _made(
+            template,
+            model,
+            encoder_weights,
+            "cpu" if elsewhere else device,
+            trust,
+        )
+        circumstances = _circumstances(detector, spacing_mm_yx, slice_index)
+        journal = opened.enter_context(results.journal(circumstances, files))
+        _tell_what_is_there(journal, results)
+        if elsewhere is None:
+            from napari_oneshot_lmk.detection.many import detect_many
 
-    # Slow imports come after everything that can be refused at once.
-    from napari_oneshot_lmk.detection.many import detect_many
-    from napari_oneshot_lmk.landmarks.files import write_landmarks
-
-    started, detector = _made(template, model, encoder_weights, device, trust)
-    found, failed, end = _collect(
-        detect_many(
-            detector, files, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index
-        ),
-        len(files),
-    )
-    seconds = time.perf_counter() - started
-    if found:
-        write_landmarks(out, found, overwrite=overwrite)
-    if isinstance(end, Exception):
-        raise end
-    stopped = end is not None
-    code = _exit_code(failed, stopped)
-    if as_json:
-        content = _content(found, failed, out if found else None)
-        card = detector.encoder_card
-        more = {"method": detector.method, "encoder": card.identity}
-        print_json(content | more | {"interrupted": stopped})
-    else:
-        _print_result(found, out, detector, seconds)
-    list_failures(failed)
-    if stopped:
-        kept = f"; what was found is in {out}" if found else ""
-        warn(f"Stopped after {len(found) + len(failed)} of {len(files)} images{kept}.")
-    if code:
+            outcomes = detect_many(
+                detector,
+                journal.missing,
+                spacing_mm_yx=spacing_mm_yx,
+                slice_index=slice_index,
+                batch=batch,
+            )
+        else:
+            outcomes = elsewhere.detect(
+                detector, journal, encoder_weights, device, batch
+            )
+        failed, end = _collect(outcomes, journal)
+        seconds = time.perf_counter() - started
+        results.write(journal)
+        if isinstance(end, Exception):
+            raise end
+        report = DetectionReport(journal, failed, out, detector, end is not None)
+        report.print_json() if as_json else report.print(seconds)
+        if end is None:
+            results.drop(journal)
+    report.print_failures()
+    if code := report.exit_code:
         raise typer.Exit(code)
 
 
@@ -167,87 +193,55 @@ def _made(
     return started, Detector.instant(annotated, encoder=encoder)
 
 
-def _collect(
-    outcomes: Iterator[Outcome], total: int
-) -> tuple[list[Landmarks], list[OneshotError], BaseException | None]:
-    """Gather outcomes, and what ended them early: Ctrl-C or a defect.
+def _circumstances(
+    detector: Detector,
+    spacing_mm_yx: tuple[float, float] | None,
+    slice_index: int | None,
+) -> Circumstances:
+    from napari_oneshot_lmk.detection.circumstances import Circumstances
+    from napari_oneshot_lmk.detection.trained import TrainedDetector
 
-    Neither may cost the user what was found before.
+    model = detector.model if isinstance(detector, TrainedDetector) else None
+    return Circumstances(
+        detector.method,
+        detector.encoder_card.identity,
+        detector.template.content_sha256,
+        "" if model is None else model.content_sha256,
+        spacing_mm_yx,
+        slice_index,
+    )
+
+
+def _tell_what_is_there(journal: Journal, results: UnfinishedResults) -> None:
+    if journal:
+        say(
+            f"{len(journal)} of {len(journal.images)} images were done before "
+            f"({results.folder}); the others follow."
+        )
+    if journal.others:
+        say(
+            f"{journal.others} more were done before that are not among these images, "
+            "or have changed since."
+        )
+
+
+def _collect(
+    outcomes: Generator[Outcome, None, None], journal: Journal
+) -> tuple[list[OneshotError], BaseException | None]:
+    """Keep outcomes as they come; return the errors and what ended them early.
+
+    Neither Ctrl-C nor a defect may cost the user what was found before.
     """
-    found: list[Landmarks] = []
     failed: list[OneshotError] = []
+    before, total = len(journal), len(journal.images)
     try:
-        with counting_bar("Detecting") as advance:
-            advance(0, total)
-            for done, outcome in enumerate(outcomes, start=1):
-                if outcome.landmarks is not None:
-                    found.append(outcome.landmarks)
+        with rate_bar("Detecting", "images") as advance, closing(outcomes):
+            advance(before, total)
+            for done, outcome in enumerate(outcomes, start=before + 1):
+                journal.add(outcome)
                 if outcome.error is not None:
                     failed.append(outcome.error.about(outcome.image.name))
                 advance(done, total)
     except (KeyboardInterrupt, Exception) as end:
-        return found, failed, end
-    return found, failed, None
-
-
-def _exit_code(failed: list[OneshotError], stopped: bool) -> ExitCode:
-    if stopped:
-        return ExitCode.INTERRUPTED
-    return ExitCode.FAILED if failed else ExitCode.DONE
-
-
-def _print_result(
-    found: list[Landmarks], out: Path, detector: Detector, seconds: float
-) -> None:
-    if not found:
-        return
-    points = [point for landmarks in found for point in landmarks]
-    unsure = sum(point.unsure for point in points)
-    images = f"{len(found)} image{'s' if len(found) != 1 else ''}"
-    looked = f", {unsure} of them unsure" if unsure else ""
-    trained = "" if detector.method == "instant" else f"{detector.method} model, "
-    print_line(
-        f"{out}: {len(points)} landmarks on {images}{looked} "
-        f"({trained}{detector.encoder_card.title}, {seconds:.1f} s)"
-    )
-    unknown = [
-        landmarks.image
-        for landmarks in found
-        if landmarks.geometry is None or landmarks.geometry.spacing_mm_yx is None
-    ]
-    if unknown:
-        others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        warn(
-            f"The pixel spacing of {unknown[0]}{others} is unknown, so there are no "
-            "millimetres; give it with --spacing."
-        )
-
-
-def _content(
-    found: list[Landmarks], failed: list[OneshotError], out: Path | None
-) -> dict[str, Any]:
-    return {
-        "out": str(out) if out else None,
-        "images": [
-            {
-                "image": landmarks.image,
-                "spacing_mm_yx": (
-                    landmarks.geometry.spacing_mm_yx if landmarks.geometry else None
-                ),
-                "landmarks": [
-                    {
-                        "name": point.name,
-                        "state": str(point.state),
-                        "x_px": point.position_yx[1] if point.position_yx else None,
-                        "y_px": point.position_yx[0] if point.position_yx else None,
-                        "score": point.score,
-                        "unsure": point.unsure,
-                        "shape_residual_mm": point.shape_residual_mm,
-                    }
-                    for point in landmarks
-                ],
-            }
-            for landmarks in found
-        ],
-        "failed": [{"file": error.file, "error": str(error)} for error in failed],
-    }
+        return failed, end
+    return failed, None

@@ -75,6 +75,7 @@ def export_model(
 
     check_writable(out, overwrite=overwrite)
 
+    from napari_oneshot_lmk.bundle.agreement import Agreement
     from napari_oneshot_lmk.bundle.export import Export, export_bundle, weights_for
     from napari_oneshot_lmk.bundle.figures import figures_in
     from napari_oneshot_lmk.bundle.metadata import told_about
@@ -101,9 +102,11 @@ def export_model(
         else training_images(model),
         figures=figures,
     )
-    found = export_bundle(
-        export, overwrite=overwrite, told=lambda text: say(f"{text}…")
-    )
+    for step in export_bundle(export, overwrite=overwrite):
+        if isinstance(step, Agreement):
+            found = step
+        else:
+            say(f"{step}…")
     if as_json:
         print_json(
             {

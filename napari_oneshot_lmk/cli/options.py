@@ -39,6 +39,25 @@ Overwrite = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of the bootstrap intervals.")]
 
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS|FILE",
+        help="Give the work to a dask cluster: tcp://host:8786, or its scheduler file. "
+        "Images must lie where all its workers see them.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        help="Or to so many processes on this computer.",
+    ),
+]
+
 
 def spacing_from(text: str | None) -> tuple[float, float] | None:
     """Return the (row, column) spacing in mm that a user typed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -23,6 +24,49 @@ Advance = Callable[[int, int], None]
 """Called with (done, total)."""
 
 SECONDS_BETWEEN_LINES = 20.0
+SECONDS_OF_RATE = 60.0
+"""Of the latest past that a rate is taken from."""
+
+
+class Rate:
+    """How many a second."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int]] = deque()
+        self._first: tuple[float, int] | None = None
+
+    def add(self, done: int) -> None:
+        """Note how many are done by now."""
+        now = (time.monotonic(), done)
+        self._first = self._first or now
+        # One sample a second is enough, however fast it goes.
+        if len(self._samples) > 1 and now[0] - self._samples[-2][0] < 1:
+            self._samples.pop()
+        self._samples.append(now)
+        while now[0] - self._samples[0][0] > SECONDS_OF_RATE and len(self._samples) > 2:
+            self._samples.popleft()
+
+    @property
+    def latest(self) -> float | None:
+        """Of the last minute; None while unknown."""
+        return _per_second(self._samples[0], self._samples[-1])
+
+    @property
+    def overall(self) -> float | None:
+        """Since the beginning; None while unknown."""
+        return (
+            None if self._first is None else _per_second(self._first, self._samples[-1])
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return 0.0 if self._first is None else self._samples[-1][0] - self._first[0]
+
+
+def _per_second(before: tuple[float, int], after: tuple[float, int]) -> float | None:
+    seconds, count = after[0] - before[0], after[1] - before[1]
+    return count / seconds if seconds > 0 and count > 0 else None
 
 
 @contextmanager
@@ -37,6 +81,45 @@ def counting_bar(label: str) -> Iterator[Advance]:
         To be called with (done, total).
     """
     with _shown(label, MofNCompleteColumn(), 1, "") as advance:
+        yield advance
+
+
+@contextmanager
+def rate_bar(label: str, unit: str) -> Iterator[Advance]:
+    """Show how many of many are done, how many a second, and the time left.
+
+    The rate is that of the last minute, and what was done before the first call does
+    not count for it: a run that goes on does not begin with a thousand a second.
+
+    Yields
+    ------
+    callable
+        To be called with (done, total), first of all before anything is done.
+    """
+    rate = Rate()
+    if not messages.is_terminal:
+        yield _lines_with_rate(label, unit, rate)
+        return
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        console=messages,
+    )
+    task = progress.add_task(label, total=None, visible=False, speed="")
+
+    def advance(done: int, total: int) -> None:
+        rate.add(done)
+        progress.update(
+            task,
+            completed=done,
+            total=total or None,
+            visible=True,
+            speed=_speed(rate, unit, total - done),
+        )
+
+    with progress:
         yield advance
 
 
@@ -102,6 +185,33 @@ def _lines(label: str, unit: int, unit_name: str) -> Advance:
     return advance
 
 
+def _lines_with_rate(label: str, unit: str, rate: Rate) -> Advance:
+    """Return a progress that writes plain lines, at the end and now and then."""
+    last = time.monotonic()
+
+    def advance(done: int, total: int) -> None:
+        nonlocal last
+        rate.add(done)
+        ended = total > 0 and done >= total
+        if not ended and time.monotonic() - last < SECONDS_BETWEEN_LINES:
+            return
+        last = time.monotonic()
+        speed = _speed(rate, unit, total - done)
+        say(f"{label}: {done} of {total}{', ' if speed else ''}{speed}")
+
+    return advance
+
+
+def _speed(rate: Rate, unit: str, left: int) -> str:
+    """Say how fast it goes and how long it will take; nothing while unknown."""
+    if rate.overall is None or rate.latest is None:
+        return ""
+    if left <= 0:
+        return f"{rate.overall:.3g} {unit}/s, {_clock(rate.seconds)}"
+    return f"{rate.latest:.3g} {unit}/s, {_clock(left / rate.latest)} left"
+
+
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

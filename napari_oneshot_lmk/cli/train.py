@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_oneshot_lmk.cli.console import complain, print_json, print_line, warn
+from napari_oneshot_lmk.cli.elsewhere import Elsewhere
 from napari_oneshot_lmk.cli.endings import ExitCode, ending_well
 from napari_oneshot_lmk.cli.interrupts import Interrupts, two_step_interrupts
 from napari_oneshot_lmk.cli.one_voice import one_voice
@@ -18,11 +19,14 @@ from napari_oneshot_lmk.cli.options import (
     AsJson,
     DeviceName,
     Overwrite,
+    Scheduler,
     SpacingText,
     Weights,
+    Workers,
     spacing_from,
 )
 from napari_oneshot_lmk.cli.training_bar import clock, training_bar
+from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.training.events import Event, Finished
@@ -111,6 +115,8 @@ def train_model(
             "(RUN/events.jsonl); may be repeated.",
         ),
     ] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     lost_after: Annotated[
         float,
         typer.Option(
@@ -128,6 +134,7 @@ def train_model(
 
     Ctrl-C stops and keeps the best model so far; twice quits at once. Giving the
     same command again goes on with a training that did not come to its end.
+    With --method single, --workers and --scheduler train landmarks side by side.
 
     Started by torchrun, its processes train one network together, a GPU each.
     """
@@ -139,6 +146,13 @@ def train_model(
 
     world = World.from_environment()
     with one_voice(world):
+        elsewhere = Elsewhere.asked(workers, scheduler)
+        if elsewhere is not None and method != "single":
+            raise UsageError(
+                f"the method {method} trains one network, which workers cannot share",
+                remedy="use --method single, or train without --workers and "
+                "--scheduler",
+            )
         spacing_mm_yx = spacing_from(spacing)
         own_device = world.device(device)
         job = Job(
@@ -159,7 +173,7 @@ def train_model(
         with two_step_interrupts() as interrupts:
             try:
                 with joined(world, own_device, lost_after):
-                    events = _followed(job, interrupts, world)
+                    events = _followed(job, interrupts, world, elsewhere)
             except KeyboardInterrupt:
                 if world.leads:
                     complain(
@@ -170,7 +184,9 @@ def train_model(
     _conclude(job, events, interrupts, world, as_json)
 
 
-def _followed(job: Job, interrupts: Interrupts, world: World) -> list[Event]:
+def _followed(
+    job: Job, interrupts: Interrupts, world: World, elsewhere: Elsewhere | None
+) -> list[Event]:
     """Train, show how far it is, and return what a summary needs."""
     from napari_oneshot_lmk.training.events import Previewed, Stepped
     from napari_oneshot_lmk.training.job import train
@@ -183,7 +199,10 @@ def _followed(job: Job, interrupts: Interrupts, world: World) -> list[Event]:
     kept: list[Event] = []
     told = False
     with training_bar(models) as (show, fetching):
-        events = train(job, lambda: interrupts.asked, fetching, world=world)
+        fitting = None
+        if elsewhere is not None:
+            fitting = elsewhere.fitting(job.encoder_weights, job.device)
+        events = train(job, lambda: interrupts.asked, fetching, fitting, world=world)
         for event in _heeding(events, interrupts):
             if interrupts.asked and not told:
                 told = True

@@ -6,6 +6,7 @@ second look at the same image costs no second forward pass.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,14 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_oneshot_lmk.detection.found import found_points
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
 from napari_oneshot_lmk.errors import TemplateError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.preparation import prepared
+from napari_oneshot_lmk.imaging.preparation import PreparedImage, prepared
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, State
+from napari_oneshot_lmk.landmarks.landmark import Landmarks, Provenance
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.matching.score import UNSURE_BELOW, scores
+from napari_oneshot_lmk.matching.score import scores
 from napari_oneshot_lmk.matching.shape import ShapeStep
 from napari_oneshot_lmk.matching.similarity import described, log_similarity
 from napari_oneshot_lmk.matching.variation import ShapeVariation
@@ -152,11 +154,33 @@ class Detector:
         ImageError
             If there is nothing to match in it.
         """
-        geometry = image.geometry.with_network_shape(
-            self.template.image.geometry.network_shape_yx
-        )
-        pyramid = self._encoder(prepared(image, self._encoder.device))
-        self._query = _Query(image.name, geometry, pyramid)
+        [self._query] = self._encoded([self.prepare(image)])
+
+    def prepare(self, image: Radiograph) -> PreparedImage:
+        """Bring an image to the network's grid; other threads may do that ahead.
+
+        Raises
+        ------
+        ImageError
+            If there is nothing to match in it.
+        """
+        network_shape_yx = self.template.image.geometry.network_shape_yx
+        return PreparedImage.of(image, network_shape_yx)
+
+    def detect_batch(self, images: Sequence[PreparedImage]) -> list[Landmarks]:
+        """Find the landmarks on several images, which the encoder sees at once.
+
+        Parameters
+        ----------
+        images : sequence of PreparedImage
+            From `prepare`. An image set before stays set.
+
+        Returns
+        -------
+        list of Landmarks
+            One an image, as `detect` returns it.
+        """
+        return [self._found(query) for query in self._encoded(images)]
 
     def detect(self) -> Landmarks:
         """Find the landmarks on the image that was set.
@@ -175,7 +199,27 @@ class Detector:
         """
         if self._query is None:
             raise ValueError("set_image has not been called")
-        query = self._query
+        return self._found(self._query)
+
+    def _encoded(self, images: Sequence[PreparedImage]) -> list[_Query]:
+        """Run the encoder once, and take its maps apart image by image."""
+        if not images:
+            return []
+        pixels = torch.cat([image.pixels for image in images])
+        pyramid = self._encoder(pixels.to(self._encoder.device))
+        return [
+            _Query(
+                image.name,
+                image.geometry,
+                FeaturePyramid(
+                    tuple(level[i : i + 1] for level in pyramid.maps), pyramid.levels
+                ),
+            )
+            for i, image in enumerate(images)
+        ]
+
+    def _found(self, query: _Query) -> Landmarks:
+        """Match an image that was encoded."""
         with torch.inference_mode():
             found = self.points(query.pyramid).cpu().numpy()
         points = query.geometry.points_from_network(found[:, :2])
@@ -183,7 +227,20 @@ class Detector:
         residuals: NDArray[np.float64] | None = None
         if query.geometry.spacing_mm_yx is not None and len(points) > 1:
             residuals = query.geometry.distances_mm(points, expected)
-        return self._landmarks(query, points, found[:, 2], residuals)
+        provenance = Provenance(
+            method=self.method,
+            encoder=self.encoder_card.identity,
+            template=self.template.name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        points_found = found_points(
+            self.template.landmarks,
+            query.geometry.image_shape_yx,
+            points,
+            found[:, 2],
+            residuals,
+        )
+        return Landmarks(points_found, query.name, query.geometry, provenance)
 
     def points(self, pyramid: FeaturePyramid) -> Tensor:
         """Points of the placed landmarks on the network's grid.
@@ -225,48 +282,6 @@ class Detector:
             s is the finest level's stride, values are <= 0.
         """
         return log_similarity(pyramid, self._descriptors)
-
-    def _landmarks(
-        self,
-        query: _Query,
-        points_yx: NDArray[np.float64],
-        scores: NDArray[np.float64],
-        residuals_mm: NDArray[np.float64] | None,
-    ) -> Landmarks:
-        row = {name: i for i, name in enumerate(self._names)}
-        # A peak on the border may be refined half a cell past the last pixel.
-        limits = np.array(query.geometry.image_shape_yx) - 1.0
-        points_yx = np.clip(points_yx, 0.0, limits)
-        found = []
-        for wanted in self.template.landmarks:
-            if wanted.state is not State.PLACED:
-                found.append(
-                    Landmark(
-                        wanted.name, None, wanted.state, description=wanted.description
-                    )
-                )
-                continue
-            i = row[wanted.name]
-            score = float(scores[i])
-            found.append(
-                Landmark(
-                    wanted.name,
-                    (float(points_yx[i, 0]), float(points_yx[i, 1])),
-                    score=score,
-                    unsure=score < UNSURE_BELOW,
-                    shape_residual_mm=None
-                    if residuals_mm is None
-                    else float(residuals_mm[i]),
-                    description=wanted.description,
-                )
-            )
-        provenance = Provenance(
-            method=self.method,
-            encoder=self.encoder_card.identity,
-            template=self.template.name,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        return Landmarks(tuple(found), query.name, query.geometry, provenance)
 
 
 def _pixel_size(geometry: Geometry) -> NDArray[np.float64]:

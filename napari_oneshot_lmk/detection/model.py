@@ -7,11 +7,13 @@ therefore be opened without a thought.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from napari_oneshot_lmk.detection.model_card import SCHEMA_VERSION, ModelCard
 from napari_oneshot_lmk.encoders.device import Precision
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
 from napari_oneshot_lmk.errors import ModelError, UsageError
@@ -27,46 +30,10 @@ from napari_oneshot_lmk.network.layout import NetworkLayout
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.output import written
 
-SCHEMA_VERSION = 1
 DESCRIPTION_FILE = "model.json"
 TEMPLATE_FOLDER = "template"
 IN_A_RUN = "model"
 """Where a training run keeps its model."""
-
-Method = Literal["joint", "single", "fused"]
-
-
-class Training(BaseModel):
-    """Where a model comes from, for its readers."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    preset: str = ""
-    images: int = 0
-    epoch: int = 0
-    epochs: int = 0
-    seed: int = 0
-    seconds: float = 0.0
-    created: str = ""
-    version: str = ""
-
-
-class ModelCard(BaseModel):
-    """What a model is, apart from its numbers.
-
-    ``instant_share`` and ``search_cells`` are those of `DetectionSettings`.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    schema_version: int = SCHEMA_VERSION
-    method: Method
-    encoder: str = Field(description="identity of the encoder it was trained on")
-    anchor: Literal["patch", "template"] = "template"
-    patch_px: int = 192
-    instant_share: float = Field(default=0.0, ge=0)
-    search_cells: int = Field(default=0, ge=0)
-    training: Training = Training()
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +91,20 @@ class TrainedModel:
     def parameters(self) -> int:
         """Number of trained parameters."""
         return sum(p.numel() for part in self.parts for p in part.network.parameters())
+
+    @cached_property
+    def content_sha256(self) -> str:
+        """Hash of all that detection depends on: the card, the networks' numbers."""
+        about = self.card.model_dump(exclude={"training", "schema_version"})
+        about["precision"] = self.precision
+        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+        for part in self.parts:
+            digest.update(json.dumps(part.landmarks).encode())
+            for name, value in sorted(part.network.state_dict().items()):
+                digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+                numbers = value.detach().cpu().reshape(-1).view(torch.uint8)
+                digest.update(numbers.numpy().tobytes())
+        return digest.hexdigest()
 
     def save(self, folder: Path, *, overwrite: bool = False) -> None:
         """Write the model as a folder.

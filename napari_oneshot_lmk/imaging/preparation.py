@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import ImageError
+from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
 
 if TYPE_CHECKING:
@@ -12,6 +14,39 @@ if TYPE_CHECKING:
 
 DARKEST_PERCENT = 0.1
 BRIGHTEST_PERCENT = 99.9
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImage:
+    """An image on the network's grid: all that detection needs of a file.
+
+    Parameters
+    ----------
+    pixels : Tensor, (1, 1, H, W), float32
+        In 0..1, in main memory.
+    geometry : Geometry
+        From that grid to the image's own.
+    name : str
+        Of the image.
+    """
+
+    pixels: torch.Tensor
+    geometry: Geometry
+    name: str
+
+    @classmethod
+    def of(cls, image: Radiograph, network_shape_yx: tuple[int, int]) -> PreparedImage:
+        """Prepare an image for a network's grid.
+
+        Raises
+        ------
+        ImageError
+            As `prepared`.
+        """
+        geometry = image.geometry.with_network_shape(network_shape_yx)
+        if geometry != image.geometry:
+            image = replace(image, geometry=geometry)
+        return cls(prepared(image), geometry, image.name)
 
 
 def prepared(image: Radiograph, device: str | torch.device = "cpu") -> torch.Tensor:

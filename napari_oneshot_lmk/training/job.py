@@ -20,6 +20,7 @@ from napari_oneshot_lmk.training.events import Event, Failed, Finished, Noted
 from napari_oneshot_lmk.training.failure import failed
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.run import RunFolder
+from napari_oneshot_lmk.training.run_checkpoints import RunCheckpoints
 from napari_oneshot_lmk.training.run_settings import METHODS, RunSettings
 from napari_oneshot_lmk.training.run_start import check_encoder, taken_up
 from napari_oneshot_lmk.training.together import (
@@ -32,11 +33,8 @@ from napari_oneshot_lmk.training.together import (
 from napari_oneshot_lmk.training.world import ALONE, World
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.encoders.encoder import Encoder
-    from napari_oneshot_lmk.training.checkpoint import Checkpoint
+    from napari_oneshot_lmk.training.fitting import Fitting
 
 
 @dataclass(frozen=True)
@@ -130,6 +128,7 @@ def train(
     job: Job,
     should_stop: Callable[[], bool] = lambda: False,
     fetching: Callable[[int, int], None] | None = None,
+    fitting: Fitting | None = None,
     *,
     world: World = ALONE,
 ) -> Iterator[Event]:
@@ -144,6 +143,8 @@ def train(
         training ends with the best model so far.
     fetching : callable, optional
         Called with bytes done and bytes in all while weights are fetched.
+    fitting : Fitting, optional
+        Who trains; by default this process, one network after the other.
     world : World
         Processes that do the same at the same time, inside `meeting.joined`: their
         leader alone keeps the run, the others only yield what it yields.
@@ -166,7 +167,7 @@ def train(
     if not world.leads:
         if (end := world.from_leader(None)) is None:
             run = RunFolder(job.out)
-            yield from _events(job, run, settings, should_stop, fetching, world)
+            yield from _events(job, run, settings, should_stop, fetching, None, world)
         return
     with taken_up(job.out, settings, job.template, overwrite=job.overwrite) as run:
         if (end := world.from_leader(run.finished)) is not None:
@@ -176,7 +177,9 @@ def train(
             run.set_preview_images(job.previews)
         log, board = EventLog(run.events_path), Board(run.tensorboard_path)
         try:
-            for event in _events(job, run, settings, should_stop, fetching, world):
+            for event in _events(
+                job, run, settings, should_stop, fetching, fitting, world
+            ):
                 log.append(event)
                 board.take(event)
                 if isinstance(event, Finished):
@@ -190,60 +193,25 @@ def train(
             log.close()
 
 
-class RunCheckpoints:
-    """Keeps what the loop hands over, in the run's folder.
-
-    Parameters
-    ----------
-    run : RunFolder
-        Taken up by this process.
-    """
-
-    def __init__(self, run: RunFolder) -> None:
-        self._run = run
-
-    def load(self) -> Checkpoint | None:
-        """Return the newest checkpoint; None at the beginning."""
-        from napari_oneshot_lmk.training.checkpoint import Checkpoint
-
-        return Checkpoint.load(self._run.checkpoint_path)
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Keep a checkpoint in place of the one before."""
-        checkpoint.save(self._run.checkpoint_path)
-
-    def save_part(self, index: int, state: dict[str, Tensor], epoch: int) -> None:
-        """Keep the network of a landmark that is done."""
-        from napari_oneshot_lmk.training.checkpoint import save_part
-
-        save_part(self._run.part_path(index), state, epoch)
-
-    def load_part(self, index: int) -> dict[str, Tensor]:
-        """Return the network of a landmark that was done before."""
-        from napari_oneshot_lmk.training.checkpoint import load_part
-
-        return load_part(self._run.part_path(index))
-
-    def save_model(self, model: TrainedModel) -> None:
-        """Keep a model in place of the one before."""
-        with self._run.new_model() as folder:
-            model.save(folder)
-
-
 def _events(
     job: Job,
     run: RunFolder,
     settings: RunSettings,
     should_stop: Callable[[], bool],
     fetching: Callable[[int, int], None] | None,
+    fitting: Fitting | None,
     world: World,
 ) -> Iterator[Event]:
     """Prepare what the loop needs, then loop."""
     # Slow to import; the window and --help do without.
     from napari_oneshot_lmk.training.loop import fit
     from napari_oneshot_lmk.training.run_images import inspected
+    from napari_oneshot_lmk.training.side_by_side import fit_here
     from napari_oneshot_lmk.training.task import TrainingTask
 
+    if fitting is None and run.units_path.is_dir() and not world.several:
+        # Others have begun it network by network; what they have done is kept.
+        fitting = fit_here
     encoder = same_encoder(
         world, job.encoder, job.encoder_weights, job.device, fetching
     )
@@ -280,8 +248,12 @@ def _events(
         world=world,
     )
 
-    checkpoints = SharedCheckpoints(world, RunCheckpoints(run))
-    for event in fit(task, checkpoints, stopped):
+    events = (
+        fit(task, SharedCheckpoints(world, RunCheckpoints(run)), stopped)
+        if fitting is None
+        else fitting(task, run, stopped)
+    )
+    for event in events:
         if isinstance(event, Finished):
             event = replace(event, model=str(run.model_path.absolute()))
         yield event

@@ -77,10 +77,12 @@ def fit(
         If not even one image fits into memory.
     """
     keep_freed_memory()
-    yield from _Training(task, checkpoints, should_stop).events()
+    yield from Trainer(task, checkpoints, should_stop).events()
 
 
-class _Training:
+class Trainer:
+    """A training under way; `fit` is the way to it."""
+
     def __init__(
         self,
         task: TrainingTask,

@@ -9,7 +9,8 @@ from typing import Literal
 from torch import Tensor
 
 from napari_oneshot_lmk import __version__
-from napari_oneshot_lmk.detection.model import ModelCard, Part, TrainedModel, Training
+from napari_oneshot_lmk.detection.model import Part, TrainedModel
+from napari_oneshot_lmk.detection.model_card import ModelCard, Training
 from napari_oneshot_lmk.detection.trained import TrainedDetector
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.reader import read_radiograph

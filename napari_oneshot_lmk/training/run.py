@@ -10,6 +10,7 @@
     RUN/tensorboard/  the same as curves
     RUN/checkpoint/   from which a run that was killed goes on
     RUN/parts/        networks of single landmarks that are done, until all are
+    RUN/units/        what several workers have to tell of theirs, until all are done
     RUN/model/        what detection loads; there once a training has succeeded
 
 Nothing here imports torch: a window reads it while a training runs.
@@ -37,6 +38,22 @@ RUN_FILE = "run.json"
 NEW_MODEL, OLD_MODEL = ".model-new", ".model-old"
 
 
+class UnitFolder:
+    """One network's part of a run whose networks are trained side by side.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint_path = path / "checkpoint"
+        self.events_path = path / "events.jsonl"
+        self.lock_path = path / "lock"
+
+
 class RunFolder:
     """A run on disk.
 
@@ -61,6 +78,7 @@ class RunFolder:
         self.tensorboard_path = self.path / "tensorboard"
         self.checkpoint_path = self.path / "checkpoint"
         self.parts_path = self.path / "parts"
+        self.units_path = self.path / "units"
         self.features_path = self.path / "features"
         self.model_path = self.path / "model"
         self.lock_path = self.path / "run.lock"
@@ -71,6 +89,10 @@ class RunFolder:
     def part_path(self, index: int) -> Path:
         """Where the network of one landmark is kept once it is done."""
         return self.parts_path / f"{index:03d}.safetensors"
+
+    def unit(self, index: int) -> UnitFolder:
+        """Where the training of one network of several has its checkpoint and log."""
+        return UnitFolder(self.units_path / f"{index:03d}")
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -161,7 +183,10 @@ class RunFolder:
     def finish(self, end: Finished) -> None:
         """Remember that the training has succeeded; drop what only a run needs."""
         self.note(finished=asdict(end))
-        for path in (self.checkpoint_path, self.parts_path, self.features_path):
+        for path in (
+            *(self.checkpoint_path, self.parts_path),
+            *(self.units_path, self.features_path),
+        ):
             shutil.rmtree(path, ignore_errors=True)
 
     # -- wishes while it runs --------------------------------------------------------

@@ -13,10 +13,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_oneshot_lmk.claim import TakenError, claimed
 from napari_oneshot_lmk.errors import OutputError, UsageError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.output import check_writable, written
-from napari_oneshot_lmk.training.claim import CLOCK_S, TakenError, Worker, claimed
+from napari_oneshot_lmk.training.claim import CLOCK_S, Worker
 from napari_oneshot_lmk.training.run import SCHEMA_VERSION, RunFolder
 from napari_oneshot_lmk.training.run_settings import RunSettings
 
@@ -162,8 +163,8 @@ def _prepare(
 def _begin(run: RunFolder, settings: RunSettings, template: Template) -> None:
     """Write a new run; ``run.json`` comes last and makes it one."""
     for folder in (
-        *(run.checkpoint_path, run.parts_path, run.features_path),
-        *(run.tensorboard_path, run.template_path),
+        *(run.checkpoint_path, run.parts_path, run.units_path),
+        *(run.features_path, run.tensorboard_path, run.template_path),
     ):
         if folder.exists():
             shutil.rmtree(folder)

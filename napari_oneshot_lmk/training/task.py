@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_oneshot_lmk.detection.model import Method, TrainedModel
+from napari_oneshot_lmk.detection.model import TrainedModel
+from napari_oneshot_lmk.detection.model_card import Method
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.checkpoint import Checkpoint

@@ -12,9 +12,10 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QVBoxLayout, QWidget
 
 from napari_oneshot_lmk.errors import ImageError, OneshotError
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.widgets import words
+from napari_oneshot_lmk.widgets import words, words_train
 from napari_oneshot_lmk.widgets.detect_form import DetectForm
 from napari_oneshot_lmk.widgets.detection_run import DetectionRun
+from napari_oneshot_lmk.widgets.export_run import ExportRun
 from napari_oneshot_lmk.widgets.follow import Following
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers import ImageTarget, target_of
@@ -45,6 +46,8 @@ class DetectWidget(QWidget):
         Show which image is meant; not needed inside the composed dock.
     make_detector : MakesDetectors, optional
         Turns a template into a detector; the instant method when not given.
+    export : ExportRun, optional
+        Writes bundles.
     """
 
     finished = Signal()
@@ -56,11 +59,13 @@ class DetectWidget(QWidget):
         session: Session | None = None,
         with_header: bool = True,
         make_detector: MakesDetectors | None = None,
+        export: ExportRun | None = None,
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
         self.session = session_of(napari_viewer) if session is None else session
         self.run = DetectionRun(make_detector or WarmDetectors())
+        self.export = export or ExportRun()
         self.results = ResultLayers(napari_viewer)
         self._targets: dict[Any, ImageTarget] = {}
         self._report = ""
@@ -87,10 +92,13 @@ class DetectWidget(QWidget):
         self.run.found.connect(self._on_found)
         self.run.going.connect(self._on_going)
         self.run.ended.connect(self._on_ended)
+        self.export.going.connect(self._on_going)
+        self.export.ended.connect(self._on_ended)
         form = self.form
         form.open_template.clicked.connect(self._on_open_template)
         form.model.chosen.connect(self.choose_model)
         form.model.refused.connect(form.complain)
+        form.export.clicked.connect(self._on_export)
         form.here.clicked.connect(self.detect_here)
         form.everywhere.clicked.connect(self.detect_everywhere)
         form.cancel.clicked.connect(self.cancel)
@@ -112,6 +120,7 @@ class DetectWidget(QWidget):
     def cancel(self) -> None:
         """Stop after the image that is being worked on."""
         self.run.cancel()
+        self.export.cancel()
         self.form.show_cancelling(True)
 
     def load_template(self, path: Path) -> None:
@@ -128,6 +137,21 @@ class DetectWidget(QWidget):
         self.session.model = model
         if model is not None and self.session.template is None:
             self.load_template(model.template_path)
+
+    def export_model(self, out: Path) -> None:
+        """Write the chosen model as a MONAI bundle, in another thread."""
+        model = self.session.model
+        if model is None or self.run.running or self.export.running:
+            return
+        self._report = ""
+        self.form.report.hide()
+        self.form.show_cancelling(False)
+        self.export.start(model.path, out)
+
+    def _on_export(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, words_train.EXPORT_TITLE)
+        if path:
+            self.export_model(Path(path))
 
     def _on_open_template(self) -> None:
         path = QFileDialog.getExistingDirectory(self, words.OPEN_TEMPLATE_TITLE)
@@ -177,7 +201,8 @@ class DetectWidget(QWidget):
 
     def _start(self, targets: Sequence[ImageTarget]) -> None:
         template = self.session.template
-        if template is None or not targets or self.run.running:
+        busy = self.run.running or self.export.running
+        if template is None or not targets or busy:
             return
         self._targets = {target.key: target for target in targets}
         pictures = [
@@ -218,6 +243,7 @@ class DetectWidget(QWidget):
 
     def _on_model(self, model: KnownModel | None) -> None:
         self.form.model.show_model(model)
+        self._refresh()
         self.form.show_encoder(None, "")
 
     def _refresh(self, event: Any = None) -> None:

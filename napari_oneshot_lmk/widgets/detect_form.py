@@ -52,6 +52,8 @@ class DetectForm(QWidget):
         row.addWidget(QLabel(words_train.MODEL))
         self.model = ModelChooser()
         row.addWidget(self.model, 1)
+        self.export = Button(words_train.EXPORT, words_train.EXPORT_TIP)
+        row.addWidget(self.export)
         layout.addLayout(row)
         row = QHBoxLayout()
         row.addWidget(QLabel(words.ENCODER))
@@ -141,6 +143,9 @@ class DetectForm(QWidget):
         self.everywhere.set_reason(why or ("" if others else words.WHY_NO_OTHERS))
         self.open_template.set_reason(why if session.busy else "")
         self.model.setEnabled(not session.busy)
+        busy = why if session.busy else ""
+        no_model = words_train.WHY_NO_MODEL if session.model is None else ""
+        self.export.set_reason(busy or no_model)
         self.save.set_reason("" if session.found else words.WHY_NO_FOUND)
         if target is not None and target.slices > 1:
             text = words.DETECT_SLICE.format(

@@ -172,10 +172,19 @@ MODEL_TIP = (
 )
 MODEL_INSTANT = "Instant, without training"
 MODEL_OPEN = "Open a model…"
-MODEL_OPEN_TITLE = "Open a trained model, or the run that made it"
+MODEL_OPEN_TITLE = "Open a trained model, the run that made it, or a MONAI bundle"
 MODEL_TITLE = "{title} ({when})"
+EXPORT = "Export model…"
+EXPORT_TIP = (
+    "Writes the chosen model as a MONAI bundle, which runs where neither napari nor "
+    "this plugin is installed. It is tried before it is there."
+)
+EXPORT_TITLE = "Export the model as a MONAI bundle (a folder)"
+EXPORTED = "Exported to {path}: {agreement}. The template's image is part of it."
+EXPORT_CANCELLED = "Cancelled. Nothing was exported."
+WHY_NO_MODEL = "choose a trained model first"
 NO_MODEL = "holds no trained model"
-NO_MODEL_REMEDY = "choose the folder that a training wrote"
+NO_MODEL_REMEDY = "choose the folder that a training or an export wrote"
 
 # -- time and room -------------------------------------------------------------------
 SECONDS = "{number} s"

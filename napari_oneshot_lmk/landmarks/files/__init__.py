@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import OneshotError, UsageError
@@ -52,13 +52,13 @@ def read_landmarks(
     """
     path = Path(path)
     try:
-        return _format_of(path).read(path, geometry)
+        return format_of(path).read(path, geometry)
     except OneshotError as error:
         raise error.about(path) from error
 
 
 def write_landmarks(
-    path: str | Path, images: Sequence[Landmarks], *, overwrite: bool = False
+    path: str | Path, images: Collection[Landmarks], *, overwrite: bool = False
 ) -> None:
     """Write the landmarks of one or more images.
 
@@ -66,8 +66,8 @@ def write_landmarks(
     ----------
     path : str or Path
         The format goes by the end of the name, see ``FORMATS``.
-    images : sequence of Landmarks
-        One for each image.
+    images : collection of Landmarks
+        One for each image, gone through more than once.
     overwrite : bool
         Replace a file that exists.
 
@@ -81,7 +81,7 @@ def write_landmarks(
         If the format needs millimetres and the spacing is unknown.
     """
     path = Path(path)
-    form = _format_of(path)
+    form = format_of(path)
     try:
         with written(path, overwrite=overwrite) as partial:
             form.write(partial, images)
@@ -89,7 +89,14 @@ def write_landmarks(
         raise error.about(path) from error
 
 
-def _format_of(path: Path) -> LandmarkFormat:
+def format_of(path: Path) -> LandmarkFormat:
+    """Return the format that a name ends like.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
     for form in FORMATS:
         if path.name.lower().endswith(form.suffix):
             return form

@@ -7,8 +7,8 @@ columns are the same distances in millimetres, empty where the spacing is unknow
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -44,17 +44,23 @@ WHERE_FILLED = (
     *(column for column in GEOMETRY_COLUMNS if column not in SIZE_COLUMNS),
 )
 """Columns that are written where at least one row fills them."""
-_OF_IMAGE = (*PROVENANCE, *GEOMETRY_COLUMNS)
+_SAME_IN_ALL_ROWS = (*PROVENANCE, *GEOMETRY_COLUMNS)
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
 
 
 # -- writing ------------------------------------------------------------------
 
 
-def write_csv(path: Path, images: Sequence[Landmarks]) -> None:
-    """Write a table; numbers are as short as they can be without loss."""
-    rows = [row for landmarks in images for row in _rows(landmarks)]
-    filled = [column for column in WHERE_FILLED if any(row.get(column) for row in rows)]
+def write_csv(path: Path, images: Collection[Landmarks]) -> None:
+    """Write a table; numbers are as short as they can be without loss.
+
+    The images are gone through twice, the first time to see which columns are
+    filled: they may come from a file and need not be in memory together.
+    """
+    empty = set(WHERE_FILLED)
+    for landmarks in images:
+        empty -= _filled(landmarks)
+    filled = [column for column in WHERE_FILLED if column not in empty]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(
             file,
@@ -64,11 +70,38 @@ def write_csv(path: Path, images: Sequence[Landmarks]) -> None:
             extrasaction="ignore",
         )
         writer.writeheader()
-        writer.writerows(rows)
+        for landmarks in images:
+            writer.writerows(_rows(landmarks))
+
+
+def _filled(landmarks: Landmarks) -> set[str]:
+    """Columns that at least one row of an image fills."""
+    if not landmarks:
+        return set()
+    columns = {column for column, cell in _of_image(landmarks).items() if cell}
+    for point in landmarks:
+        columns |= {column for column, cell in _of_point(point).items() if cell}
+    return columns
+
+
+def _of_image(landmarks: Landmarks) -> dict[str, str]:
+    """Cells that are the same in all rows of an image."""
+    provenance = landmarks.provenance
+    of_provenance = {column: getattr(provenance, column) for column in PROVENANCE}
+    return {**of_provenance, **geometry_to_cells(landmarks)}
+
+
+def _of_point(point: Landmark) -> dict[str, str]:
+    """Cells that a point fills where there is something to say."""
+    return {
+        "shape_residual_mm": _text(point.shape_residual_mm),
+        "unsure": "true" if point.unsure else "",
+        "description": point.description,
+    }
 
 
 def _rows(landmarks: Landmarks) -> Iterator[dict[str, str]]:
-    of_image = {**asdict(landmarks.provenance), **geometry_to_cells(landmarks)}
+    of_image = _of_image(landmarks)
     geometry = landmarks.geometry
     for point in landmarks:
         row = {
@@ -77,9 +110,7 @@ def _rows(landmarks: Landmarks) -> Iterator[dict[str, str]]:
             "landmark": point.name,
             "score": _text(point.score),
             "state": str(point.state),
-            "shape_residual_mm": _text(point.shape_residual_mm),
-            "unsure": "true" if point.unsure else "",
-            "description": point.description,
+            **_of_point(point),
         }
         if point.position_yx is not None:
             row["y_px"], row["x_px"] = map(_text, point.position_yx)
@@ -120,7 +151,7 @@ class _Image:
         self.points_mm_yx.append(
             (np.nan if y_mm is None else y_mm, np.nan if x_mm is None else x_mm)
         )
-        for column in _OF_IMAGE:
+        for column in _SAME_IN_ALL_ROWS:
             cell = row.text(column)
             if cell and self.cells.setdefault(column, cell) != cell:
                 raise row.wrong(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,11 @@ class LandmarkFormat:
         ``read(path, geometry)`` -> tuple of Landmarks. ``geometry`` is that of
         the image where the caller knows it, for files that do not hold it.
     write : callable
-        ``write(path, images)`` writes to a path that is free.
+        ``write(path, images)`` writes to a path that is free. The images may be
+        gone through more than once.
     """
 
     suffix: str
     title: str
     read: Callable[[Path, Geometry | None], tuple[Landmarks, ...]]
-    write: Callable[[Path, Sequence[Landmarks]], None]
+    write: Callable[[Path, Collection[Landmarks]], None]

@@ -10,7 +10,7 @@ reading does without them where the caller knows the image's geometry.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ _MM_PER_UNIT = {"mm": 1.0, "um": 1e-3}
 # -- writing ------------------------------------------------------------------
 
 
-def write_mrk_json(path: Path, images: Sequence[Landmarks]) -> None:
+def write_mrk_json(path: Path, images: Collection[Landmarks]) -> None:
     """Write the landmarks of one image in patient coordinates (LPS, mm).
 
     Raises

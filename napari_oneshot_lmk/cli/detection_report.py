@@ -1,0 +1,127 @@
+"""What ``oneshot-lmk detect`` says at the end."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_oneshot_lmk.cli.console import print_line, print_text, warn
+from napari_oneshot_lmk.cli.endings import ExitCode, list_failures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_oneshot_lmk.detection.detector import Detector
+    from napari_oneshot_lmk.detection.journal import Journal
+    from napari_oneshot_lmk.errors import OneshotError
+    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+
+
+@dataclass(frozen=True)
+class DetectionReport:
+    """What became of the images.
+
+    Parameters
+    ----------
+    journal : Journal
+        What was found.
+    failed : sequence of OneshotError
+        What could not be used.
+    out : Path
+        The file that was written.
+    detector : Detector
+        What has found it.
+    stopped : bool
+        Whether Ctrl-C ended it.
+    """
+
+    journal: Journal
+    failed: Sequence[OneshotError]
+    out: Path
+    detector: Detector
+    stopped: bool
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the command ends with."""
+        if self.stopped:
+            return ExitCode.INTERRUPTED
+        return ExitCode.FAILED if self.failed else ExitCode.DONE
+
+    def print(self, seconds: float) -> None:
+        """Say what was found, in one line, and what is to be known of it."""
+        tally = self.journal.tally
+        if not tally.images:
+            return
+        images = f"{tally.images} image{'s' if tally.images != 1 else ''}"
+        looked = f", {tally.unsure} of them unsure" if tally.unsure else ""
+        method = self.detector.method
+        trained = "" if method == "instant" else f"{method} model, "
+        print_line(
+            f"{self.out}: {tally.points} landmarks on {images}{looked} "
+            f"({trained}{self.detector.encoder_card.title}, {seconds:.1f} s)"
+        )
+        if tally.without_spacing:
+            more = tally.without_spacing - 1
+            others = f" and {more} more" if more else ""
+            warn(
+                f"The pixel spacing of {tally.first_without_spacing}{others} is "
+                "unknown, so there are no millimetres; give it with --spacing."
+            )
+
+    def print_json(self) -> None:
+        """Print everything for machines, image by image: there may be very many."""
+        for piece in self._json():
+            print_text(piece)
+
+    def print_failures(self) -> None:
+        """Name the files that could not be used, and how to go on."""
+        list_failures(self.failed)
+        if not self.stopped:
+            return
+        found, total = len(self.journal), len(self.journal.images)
+        kept = ""
+        if found:
+            kept = (
+                f"; what was found is in {self.out}, and the same command goes on "
+                "from here"
+            )
+        warn(f"Stopped after {found + len(self.failed)} of {total} images{kept}.")
+
+    def _json(self) -> Iterator[str]:
+        out = str(self.out) if self.journal else None
+        yield f'{{\n "out": {json.dumps(out)},\n "images": ['
+        for number, landmarks in enumerate(self.journal):
+            text = json.dumps(_content(landmarks), indent=1, allow_nan=False)
+            yield ("," if number else "") + "\n" + textwrap.indent(text, "  ")
+        failed = [{"file": e.file, "error": str(e)} for e in self.failed]
+        last = {
+            "failed": failed,
+            "method": self.detector.method,
+            "encoder": self.detector.encoder_card.identity,
+            "interrupted": self.stopped,
+        }
+        yield "\n ],\n" + json.dumps(last, indent=1).removeprefix("{\n") + "\n"
+
+
+def _content(landmarks: Landmarks) -> dict[str, Any]:
+    geometry = landmarks.geometry
+    return {
+        "image": landmarks.image,
+        "spacing_mm_yx": geometry.spacing_mm_yx if geometry else None,
+        "landmarks": [
+            {
+                "name": point.name,
+                "state": str(point.state),
+                "x_px": point.position_yx[1] if point.position_yx else None,
+                "y_px": point.position_yx[0] if point.position_yx else None,
+                "score": point.score,
+                "unsure": point.unsure,
+                "shape_residual_mm": point.shape_residual_mm,
+            }
+            for point in landmarks
+        ],
+    }

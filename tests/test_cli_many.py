@@ -1,0 +1,312 @@
+"""``oneshot-lmk detect`` over many images: nothing is lost, nothing done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_scene import (
+    SPACING_MM,
+    World,
+    make_world,
+    one_sentence,
+    run,
+    save_image,
+    scene,
+    view,
+)
+
+from napari_oneshot_lmk.claim import claimed
+from napari_oneshot_lmk.landmarks.files import read_landmarks
+
+IMAGES = 30
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(autouse=True)
+def no_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The shipped encoder works, in child processes too."""
+    nowhere = str(tmp_path_factory.mktemp("nowhere"))
+    monkeypatch.setenv("ONESHOT_LMK_CACHE", nowhere)
+    monkeypatch.setenv("TORCH_HOME", nowhere)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = make_world(tmp_path_factory.mktemp("world") / "w")
+    for spacing, template in [
+        (SPACING_MM, world.template),
+        (0.25, world.folder / "another"),
+    ]:
+        result = run(
+            "template",
+            *("--image", world.template_image, "--landmarks", world.landmarks),
+            *("--spacing", spacing, "--out", template),
+        )
+        assert result.exit_code == 0, result.output
+    return world
+
+
+class Table:
+    """A table to be made, and what lies beside it."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world, self.out = world, folder / "found.csv"
+        self.journal = folder / "found.csv.partial" / "journal.jsonl"
+
+    def arguments(self, *more: object) -> list[str]:
+        call = ["detect", "--template", self.world.template, "--out", self.out]
+        images = [] if any("images" in str(m) for m in more) else [self.world.images]
+        return [str(a) for a in (*call, *images, *more)]
+
+    def found(self) -> dict[str, list[tuple[float, float] | None]]:
+        return {
+            landmarks.image: [point.position_yx for point in landmarks]
+            for landmarks in read_landmarks(self.out)
+        }
+
+
+@pytest.fixture
+def table(made: World, tmp_path: Path) -> Table:
+    return Table(made, tmp_path)
+
+
+def stop_after(
+    count: int, monkeypatch: pytest.MonkeyPatch, end: type[BaseException]
+) -> None:
+    """End detection early, once."""
+    from napari_oneshot_lmk.detection import many
+
+    whole = many.detect_many
+
+    def ended(*args: object, **options: object) -> Iterator[object]:
+        monkeypatch.setattr(many, "detect_many", whole)
+        outcomes = whole(*args, **options)
+        for _ in range(count):
+            yield next(outcomes)
+        outcomes.close()
+        raise end
+
+    monkeypatch.setattr(many, "detect_many", ended)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_three_times_each_image_stands_once(made: World, tmp_path: Path) -> None:
+    many = tmp_path / "images"
+    many.mkdir()
+    canvas, rng = scene(), np.random.default_rng(0)
+    for number in range(IMAGES):
+        dy, dx = rng.integers(-9, 10, 2)
+        save_image(many / f"{number}.png", view(canvas, (int(dy), int(dx))))
+    killed, whole = Table(made, tmp_path / "killed"), Table(made, tmp_path / "whole")
+    script = str(Path(__file__).with_name("killed_detection.py"))
+    for one, kills in ((killed, 3), (whole, 0)):
+        arguments = [str(one.journal), str(kills), *one.arguments(many)]
+        done = subprocess.run(
+            [sys.executable, script, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("killed after") == kills
+        assert "ended with 0" in done.stdout, done.stderr
+        assert not one.journal.parent.exists()
+    images = Counter(landmarks.image for landmarks in read_landmarks(killed.out))
+    assert images == {f"{number}.png": 1 for number in range(IMAGES)}
+    assert list(images) == [f"{number}.png" for number in range(IMAGES)]
+    assert killed.found() == whole.found()
+
+
+def test_goes_on_after_ctrl_c_without_overwrite(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_after(1, monkeypatch, KeyboardInterrupt)
+    stopped = run(*table.arguments())
+    assert stopped.exit_code == 130
+    assert "the same command goes on from here" in stopped.stderr
+    assert len(table.found()) == 1
+    again = run(*table.arguments())
+    assert again.exit_code == 0, again.output
+    assert "1 of 3 images were done before" in again.stderr
+    assert len(table.found()) == 3
+    assert not table.journal.parent.exists()
+
+
+def test_table_that_somebody_has_edited_is_kept(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_after(1, monkeypatch, KeyboardInterrupt)
+    run(*table.arguments())
+    table.out.write_text("mine")
+    refused = run(*table.arguments())
+    assert refused.exit_code == 2
+    assert "--overwrite" in one_sentence(refused)
+    assert table.out.read_text() == "mine"
+    assert run(*table.arguments("--overwrite")).exit_code == 0
+    assert len(table.found()) == 3
+
+
+def left_behind(table: Table, monkeypatch: pytest.MonkeyPatch, count: int = 2) -> None:
+    """A journal as a killed process leaves it, and no table."""
+    stop_after(count, monkeypatch, KeyboardInterrupt)
+    assert run(*table.arguments()).exit_code == 130
+    table.out.unlink()
+    (table.journal.parent / "written.json").unlink()
+
+
+def test_torn_line_is_done_again(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_behind(table, monkeypatch)
+    content = table.journal.read_bytes()
+    table.journal.write_bytes(content[:-20])
+    again = run(*table.arguments())
+    assert again.exit_code == 0, again.output
+    assert "1 of 3 images were done before" in again.stderr
+    assert len(table.found()) == 3
+
+
+def test_torn_first_line_begins_anew(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind(table, monkeypatch)
+    table.journal.write_bytes(table.journal.read_bytes()[:30])
+    assert run(*table.arguments()).exit_code == 0
+    assert len(table.found()) == 3
+
+
+def test_zeros_of_a_power_failure_are_passed_over(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind(table, monkeypatch)
+    first, second, third = table.journal.read_bytes().splitlines(keepends=True)
+    zeros = b"\0" * (len(second) - 1) + b"\n"
+    table.journal.write_bytes(first + zeros + third)
+    again = run(*table.arguments())
+    assert "1 of 3 images were done before" in again.stderr
+    assert len(table.found()) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--spacing", "0.4"], "another spacing"),
+        (["--slice", "0"], "another slice"),
+        (["--template", "another"], "another template"),
+    ],
+)
+def test_results_of_other_settings_are_not_mixed(
+    table: Table, monkeypatch: pytest.MonkeyPatch, options: list[str], says: str
+) -> None:
+    left_behind(table, monkeypatch)
+    before = table.journal.read_bytes()
+    if options[0] == "--template":
+        options = ["--template", str(table.world.folder / options[1])]
+    refused = run(*table.arguments(*options))
+    assert refused.exit_code == 2
+    sentence = refused.stderr.splitlines()[-1]
+    assert says in sentence
+    assert "--overwrite" in sentence
+    assert "another --out" in sentence
+    assert table.journal.read_bytes() == before
+    anew = run(*table.arguments(*options, "--overwrite"))
+    assert anew.exit_code == 0, anew.output
+    assert "were done before" not in anew.stderr
+    assert len(table.found()) == 3
+
+
+def test_image_that_has_changed_is_done_again(
+    table: Table, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(3):
+        save_image(images / f"{number}.png", view(scene(), (0, 0)))
+    stop_after(2, monkeypatch, KeyboardInterrupt)
+    run(*table.arguments(images))
+    before = table.found()
+    save_image(images / "0.png", view(scene(), (9, 9)))
+    again = run(*table.arguments(images))
+    assert "1 of 3 images were done before" in again.stderr
+    assert "1 more were done before that are not among these images" in again.stderr
+    assert table.found()["0.png"] != before["0.png"]
+    assert table.found()["1.png"] == before["1.png"]
+
+
+def test_what_failed_is_tried_again(
+    table: Table, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "0.png").write_bytes(b"")
+    for number in (1, 2):
+        save_image(images / f"{number}.png", view(scene(), (0, 0)))
+    stop_after(2, monkeypatch, KeyboardInterrupt)
+    stopped = run(*table.arguments(images))
+    assert "1 image could not be used:" in stopped.stderr
+    assert "Stopped after 2 of 3 images" in stopped.stderr
+    save_image(images / "0.png", view(scene(), (0, 0)))
+    again = run(*table.arguments(images))
+    assert again.exit_code == 0, again.output
+    assert list(table.found()) == ["0.png", "1.png", "2.png"]
+
+
+def test_two_at_once_on_one_table(table: Table) -> None:
+    table.journal.parent.mkdir()
+    with claimed(table.journal.parent / "lock"):
+        refused = run(*table.arguments())
+        assert refused.exit_code == 2
+        assert "another process is at work on this file" in one_sentence(refused)
+        assert (table.journal.parent / "lock").exists()
+    assert run(*table.arguments()).exit_code == 0
+
+
+def test_nothing_is_left_beside_a_table_or_a_refusal(
+    table: Table, tmp_path: Path
+) -> None:
+    assert run(*table.arguments("--encoder-weights", "none.pth")).exit_code == 1
+    assert list(tmp_path.iterdir()) == []
+    deep = tmp_path / "a" / "b.csv"
+    assert run(*table.arguments("--out", deep, "--device", "tpu")).exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+    assert run(*table.arguments()).exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["found.csv"]
+
+
+def test_markups_without_millimetres_leave_no_journal_in_the_way(
+    table: Table, tmp_path: Path
+) -> None:
+    one = table.world.images / "one.png"
+    out = tmp_path / "one.mrk.json"
+    refused = run(*table.arguments(one, "--out", out))
+    assert refused.exit_code == 1
+    assert "spacing is unknown" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert run(*table.arguments(one, "--out", out, "--spacing", 0.5)).exit_code == 0
+
+
+def test_json_of_a_run_that_goes_on_holds_everything(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind(table, monkeypatch)
+    content = json.loads(run(*table.arguments("--json")).stdout)
+    assert [image["image"] for image in content["images"]] == list(table.found())
+    assert content["interrupted"] is False
+
+
+def test_batches_find_the_same(table: Table) -> None:
+    assert run(*table.arguments()).exit_code == 0
+    one_by_one = table.found()
+    assert run(*table.arguments("--batch", 3, "--overwrite")).exit_code == 0
+    for image, points in table.found().items():
+        np.testing.assert_allclose(points, one_by_one[image], atol=1e-3)

@@ -1,0 +1,78 @@
+"""How fast it goes and how long it takes, in a log and beside a bar."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from napari_oneshot_lmk.cli import console, progress
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
+    text = StringIO()
+    messages = Console(file=text, width=200)
+    monkeypatch.setattr(console, "messages", messages)
+    monkeypatch.setattr(progress, "messages", messages)
+    return text
+
+
+def test_rate_is_that_of_the_last_minute(clock: Clock) -> None:
+    rate = progress.Rate()
+    rate.add(5000)  # done before: it does not count
+    assert rate.latest is None
+    for second in range(1, 301):
+        clock.now += 1
+        rate.add(5000 + (second * 10 if second <= 200 else 2000 + (second - 200) * 2))
+    assert rate.latest == pytest.approx(2, rel=0.05)
+    assert rate.overall == pytest.approx(2200 / 300)
+    assert len(rate._samples) < 70  # however long it runs
+
+
+def test_log_says_images_a_second_and_the_time_left(
+    clock: Clock, log: StringIO
+) -> None:
+    with progress.rate_bar("Detecting", "images") as advance:
+        advance(3000, 5000)
+        for done in range(3001, 5001):
+            clock.now += 0.5
+            advance(done, 5000)
+    lines = log.getvalue().splitlines()
+    assert lines[0] == "Detecting: 3040 of 5000, 2 images/s, 16:20 left"
+    assert lines[-1] == "Detecting: 5000 of 5000, 2 images/s, 16:40"
+    assert len(lines) == 1000 // 20
+
+
+def test_nothing_to_do_is_no_division_by_zero(clock: Clock, log: StringIO) -> None:
+    with progress.rate_bar("Detecting", "images") as advance:
+        advance(7, 7)
+    assert log.getvalue() == "Detecting: 7 of 7\n"
+
+
+def test_bar_on_a_terminal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = StringIO()
+    terminal = Console(file=text, width=100, force_terminal=True)
+    monkeypatch.setattr(progress, "messages", terminal)
+    with progress.rate_bar("Detecting", "images") as advance:
+        advance(0, 100)
+        clock.now += 10
+        advance(40, 100)
+    assert "40/100" in text.getvalue()
+    assert "4 images/s, 0:15 left" in text.getvalue()
