@@ -129,7 +129,6 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     fetching: Callable[[int, int], None] | None = None,
     fitting: Fitting | None = None,
-    *,
     world: World = ALONE,
 ) -> Iterator[Event]:
     """Train, or go on with a training that was interrupted.
