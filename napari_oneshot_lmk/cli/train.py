@@ -147,12 +147,7 @@ def train_model(
     world = World.from_environment()
     with one_voice(world):
         elsewhere = Elsewhere.asked(workers, scheduler)
-        if elsewhere is not None and method != "single":
-            raise UsageError(
-                f"the method {method} trains one network, which workers cannot share",
-                remedy="use --method single, or train without --workers and "
-                "--scheduler",
-            )
+        _check_shared(elsewhere, world, method)
         spacing_mm_yx = spacing_from(spacing)
         own_device = world.device(device)
         job = Job(
@@ -182,6 +177,21 @@ def train_model(
                     )
                 raise typer.Exit(ExitCode.INTERRUPTED) from None
     _conclude(job, events, interrupts, world, as_json)
+
+
+def _check_shared(elsewhere: Elsewhere | None, world: World, method: str) -> None:
+    if elsewhere is None:
+        return
+    if method != "single":
+        raise UsageError(
+            f"the method {method} trains one network, which workers cannot share",
+            remedy="use --method single, or train without --workers and --scheduler",
+        )
+    if world.size > 1:
+        raise UsageError(
+            "--workers and --scheduler were given under torchrun",
+            remedy="start the command without torchrun",
+        )
 
 
 def _followed(

@@ -205,11 +205,12 @@ def _events(
     # Slow to import; the window and --help do without.
     from napari_oneshot_lmk.training.loop import fit
     from napari_oneshot_lmk.training.run_images import inspected
-    from napari_oneshot_lmk.training.side_by_side import fit_here
     from napari_oneshot_lmk.training.task import TrainingTask
 
     if fitting is None and run.units_path.is_dir() and not world.several:
         # Others have begun it network by network; what they have done is kept.
+        from napari_oneshot_lmk.training.side_by_side import fit_here
+
         fitting = fit_here
     encoder = same_encoder(
         world, job.encoder, job.encoder_weights, job.device, fetching

@@ -1,4 +1,4 @@
-"""Checkpoints, parts and model of a run, where they belong in its folder."""
+"""The checkpoints, parts and models of a run, in its folder."""
 
 from __future__ import annotations
 
