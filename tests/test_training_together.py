@@ -27,6 +27,9 @@ from napari_oneshot_lmk.training.events import EpochEnded, Event, Failed, Finish
 from napari_oneshot_lmk.training.run import RunFolder
 from napari_oneshot_lmk.training.world import VARIABLES, World
 
+# All processes share the cores with whatever else runs.
+pytestmark = pytest.mark.timeout(900)
+
 ROOT = Path(__file__).resolve().parent.parent
 TORCHRUN = dict.fromkeys(VARIABLES, "0") | {"WORLD_SIZE": "2"}
 
@@ -274,7 +277,7 @@ def test_torchrun_killed_and_gone_on_with(tmp_path: Path) -> None:
     begun = time.monotonic()
     while not any(isinstance(event, EpochEnded) for event in events(place)):
         assert launcher.poll() is None, launcher.communicate()
-        assert time.monotonic() - begun < 120
+        assert time.monotonic() - begun < 300
         time.sleep(0.02)
     (second,) = [
         child
@@ -282,14 +285,14 @@ def test_torchrun_killed_and_gone_on_with(tmp_path: Path) -> None:
         if child.environ().get("RANK") == "1"
     ]
     os.kill(second.pid, signal.SIGKILL)
-    out, err = launcher.communicate(timeout=60)
+    out, err = launcher.communicate(timeout=120)
     assert launcher.returncode != 0
     assert out == ""
     assert err.count("another process of this training has ended, was killed") == 1, err
     assert isinstance(events(place)[-1], Failed)
     # The same command again.
     launcher = torchrun(world)
-    out, err = launcher.communicate(timeout=120)
+    out, err = launcher.communicate(timeout=300)
     assert launcher.returncode == 0, err
     # Both told the same; one of them spoke.
     assert out.count("3 landmarks, epoch") == 1

@@ -149,7 +149,7 @@ class Runs:
         """Wait until a run has ended so many epochs."""
         log, waited = RunFolder(self.folder / name).events_path, time.monotonic()
         while sum(isinstance(e, EpochEnded) for e in self.told(name)) < epochs:
-            assert time.monotonic() - waited < 60, log
+            assert time.monotonic() - waited < 300, log
             time.sleep(0.02)
 
     def told(self, name: str) -> list[Any]:

@@ -203,7 +203,9 @@ def _followed(
 
     if not world.leads:
         return list(
-            _heeding(train(job, lambda: interrupts.asked, world=world), interrupts)
+            _heeding(
+                train(job, lambda: interrupts.asked, None, None, world), interrupts
+            )
         )
     models = job.settings.landmarks if job.method == "single" else ("",)
     kept: list[Event] = []
@@ -212,7 +214,7 @@ def _followed(
         fitting = None
         if elsewhere is not None:
             fitting = elsewhere.fitting(job.encoder_weights, job.device)
-        events = train(job, lambda: interrupts.asked, fetching, fitting, world=world)
+        events = train(job, lambda: interrupts.asked, fetching, fitting, world)
         for event in _heeding(events, interrupts):
             if interrupts.asked and not told:
                 told = True

@@ -129,7 +129,6 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     fetching: Callable[[int, int], None] | None = None,
     fitting: Fitting | None = None,
-    *,
     world: World = ALONE,
 ) -> Iterator[Event]:
     """Train, or go on with a training that was interrupted.
@@ -167,9 +166,7 @@ def train(
     if not world.leads:
         if (end := world.from_leader(None)) is None:
             run = RunFolder(job.out)
-            yield from _events(
-                job, run, settings, should_stop, fetching, fitting, world
-            )
+            yield from _events(job, run, settings, should_stop, fetching, None, world)
         return
     with taken_up(job.out, settings, job.template, overwrite=job.overwrite) as run:
         if (end := world.from_leader(run.finished)) is not None:
@@ -210,7 +207,7 @@ def _events(
     from napari_oneshot_lmk.training.run_images import inspected
     from napari_oneshot_lmk.training.task import TrainingTask
 
-    if fitting is None and run.units_path.is_dir():
+    if fitting is None and run.units_path.is_dir() and not world.several:
         # Others have begun it network by network; what they have done is kept.
         from napari_oneshot_lmk.training.side_by_side import fit_here
 

@@ -41,7 +41,7 @@ def check_together(world: World, settings: RunSettings) -> None:
         raise UsageError(
             f"torchrun's {world.size} processes train one network together, but the "
             "method single trains one a landmark",
-            remedy="use --method fused, or train it without torchrun",
+            remedy="use --method fused, or --workers and --scheduler without torchrun",
         )
     world.check_alike("the version", versions()["napari-oneshot-lmk"])
     everybodys = world.gather(settings)
