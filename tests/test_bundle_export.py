@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bundle_scene import NEVER, exported, random_model, trained_model
+from bundle_scene import NEVER, Unrecorded, exported, random_model, trained_model
 from cli_scene import run as command
+from monai.bundle import verify_metadata
 from monai_environment import made_environment
 
 from napari_oneshot_lmk.bundle import export as exporting
 from napari_oneshot_lmk.bundle.agreement import Agreement
 from napari_oneshot_lmk.bundle.layout import is_bundle
 from napari_oneshot_lmk.bundle.opening import open_model, point_network
-from napari_oneshot_lmk.bundle.point_network import COLUMNS
+from napari_oneshot_lmk.bundle.point_network import COLUMNS, PointNetwork
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.trained import TrainedDetector
 from napari_oneshot_lmk.errors import ModelError
@@ -160,17 +161,18 @@ def test_documents_say_where_the_model_comes_from(bundle, model):
     assert "Apache License" in (bundle / "LICENSE").read_text(encoding="utf-8")
 
 
+@pytest.mark.filterwarnings("ignore:No hash value provided")
 def test_metadata_passes_monais_verification_offline(bundle, tmp_path):
     schema = tmp_path / "schema.json"
     schema.write_text(json.dumps(SCHEMA), encoding="utf-8")
-    arguments = ("--meta_file", "configs/metadata.json", "--filepath", schema)
-    done = monai(sys.executable, "verify_metadata", *arguments, cwd=bundle)
-    assert done.returncode == 0, done.stderr
+    verify_metadata(
+        meta_file=str(bundle / "configs/metadata.json"), filepath=str(schema)
+    )
     broken = metadata(bundle)
     broken["network_data_format"]["outputs"]["pred"]["type"] = "guess"
     (tmp_path / "broken.json").write_text(json.dumps(broken), encoding="utf-8")
-    arguments = ("--meta_file", tmp_path / "broken.json", "--filepath", schema)
-    assert monai(sys.executable, "verify_metadata", *arguments, cwd=bundle).returncode
+    with pytest.raises(ValueError, match="Failed validating"):
+        verify_metadata(meta_file=str(tmp_path / "broken.json"), filepath=str(schema))
 
 
 def test_network_passes_monais_verification(bundle, stranger):
@@ -276,7 +278,6 @@ def test_recorded_network_follows_each_image(bundle, model, scene_folder):
 )
 def test_other_kinds_of_models_are_recorded_alike(card, tmp_path):
     model = random_model(tmp_path, **card)
-    from napari_oneshot_lmk.bundle.point_network import PointNetwork
     from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 
     detector = TrainedDetector(model, model.template, shipped_encoder(), "float32")
@@ -334,6 +335,7 @@ def test_export_from_the_command_line_says_that_points_are_identical(
 
 
 def test_a_bundle_that_finds_other_points_is_not_exported(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(PointNetwork, "scripted", lambda self: Unrecorded)
     monkeypatch.setattr(
         exporting, "agreement", lambda *_: Agreement(("a", "b"), 0.06, "apex on b")
     )
@@ -343,6 +345,7 @@ def test_a_bundle_that_finds_other_points_is_not_exported(model, tmp_path, monke
 
 
 def test_a_bundle_that_does_not_run_is_not_exported(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(PointNetwork, "scripted", lambda self: Unrecorded)
     monkeypatch.setattr(exporting.configs, "inference", lambda model: {"run": ["$1/0"]})
     with pytest.raises(ModelError, match="the bundle does not run, MONAI said"):
         exported(model, tmp_path / "bundle", tmp_path)
@@ -359,6 +362,9 @@ def test_a_killed_export_leaves_nothing_that_looks_complete(model, tmp_path):
         "from napari_oneshot_lmk.bundle.metadata import About\n"
         "from napari_oneshot_lmk.bundle.opening import open_model\n"
         "export.agreement = lambda *_: os.kill(os.getpid(), 9)\n"
+        "class Nothing:\n"
+        "    def save(self, path): Path(path).write_bytes(b'')\n"
+        "export.PointNetwork.scripted = lambda self: Nothing()\n"
         "wanted = export.Export(open_model(sys.argv[1]), Path(sys.argv[2]), About(),"
         " None)\n"
         "list(export.export_bundle(wanted))\n"

@@ -13,7 +13,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from bundle_scene import exported, random_model
+from bundle_scene import Unrecorded, exported, random_model
 from cli_scene import one_sentence
 from cli_scene import run as command
 
@@ -57,13 +57,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of ours that was not tried, without TorchScript: quick to make."""
     folder = tmp_path_factory.mktemp("made")
 
-    class Nothing:
-        def save(self, path: str) -> None:
-            Path(path).write_bytes(b"")
-
     alike = Agreement(("template",), 0.0, "")
     with (
-        patch.object(PointNetwork, "scripted", lambda self: Nothing()),
+        patch.object(PointNetwork, "scripted", lambda self: Unrecorded),
         patch.object(exporting, "agreement", lambda *_: alike),
     ):
         return exported(random_model(folder), folder / "bundle", folder / "images")
