@@ -192,7 +192,10 @@ def test_bundle_runs_where_nothing_of_ours_is_installed(
     look = "import importlib.util as u; print(*map(u.find_spec, {}))"
     names = ["napari", "napari_oneshot_lmk", "pandas", "torchvision"]
     seen = subprocess.run(
-        [stranger, "-c", look.format(names)], cwd=tmp_path, capture_output=True
+        [stranger, "-c", look.format(names)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": ""},
+        capture_output=True,
     )
     assert seen.stdout.split() == [b"None"] * len(names)
     images = shutil.copytree(scene_folder / "images", tmp_path / "images")
