@@ -8,14 +8,16 @@ VENV ?= .venv
 ARGS ?=
 RUN = $(VENV)/bin/python
 
-.PHONY: help demo test lint setup setup-window wheel samples clean
+.PHONY: help demo test lint docs setup setup-window wheel samples pictures clean
 
 help:
 	@echo "make demo    detect landmarks on the sample images, into out/demo"
 	@echo "make test    run all tests (ARGS='-k geometry' for some)"
 	@echo "make lint    ruff, mypy and the plugin's manifest"
+	@echo "make docs    build the documentation, into site"
 	@echo "make wheel   build the wheel and the source distribution, into dist"
 	@echo "make samples draw sample_data anew"
+	@echo "make pictures draw the documentation's pictures anew"
 	@echo "make clean   remove what was built, keep $(VENV)"
 
 setup:
@@ -36,6 +38,10 @@ lint: setup
 	$(RUN) -m mypy
 	$(VENV)/bin/npe2 validate napari_oneshot_lmk/napari.yaml
 
+docs: setup
+# Not --quiet: warnings that are not said would not end it.
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
+
 wheel: setup
 	@rm -rf dist
 	$(RUN) -m build
@@ -43,5 +49,8 @@ wheel: setup
 samples: setup
 	$(RUN) -m napari_oneshot_lmk.phantoms --out sample_data
 
+pictures: setup-window
+	$(RUN) scripts/virtual_display.py $(RUN) scripts/screenshots.py
+
 clean:
-	rm -rf build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist out site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,6 +16,7 @@ from typing import Any
 import napari
 from qtpy.QtCore import QEventLoop, QTimer
 
+from napari_oneshot_lmk.benchmark.dataset import Dataset
 from napari_oneshot_lmk.phantoms.samples import sample_folder
 from napari_oneshot_lmk.training.preset import Preset
 
@@ -24,7 +25,12 @@ PLUGIN = "napari-oneshot-lmk"
 WINDOW = (1500, 940)
 PLACED = 7
 """Landmarks that are placed in the picture of annotating."""
+CORRECTED = "gonion"
+"""The point that the picture of correcting shows, where it is unsure."""
+CLOSER = 3.0
 DETECTION_LIMIT_MS = 300_000
+SETTLED_MS = 1500
+"""After which a window has drawn what has changed."""
 SMALL = {"training.epochs": 8, "template_copies.count": 4, "network.width": 0.1}
 """What makes the training in the picture short."""
 SHOWN_EPOCHS = 4
@@ -35,7 +41,11 @@ def main() -> None:
     """Draw all pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
-    out: Path = parser.parse_args().out
+    parser.add_argument(
+        "--no-training", action="store_true", help="leave out the two of training"
+    )
+    options = parser.parse_args()
+    out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     # Autosaved work of the sample belongs into no user's folder.
     os.environ["XDG_DATA_HOME"] = mkdtemp()
@@ -44,10 +54,19 @@ def main() -> None:
     viewer.open_sample(PLUGIN, "skull")
     title = "One-shot landmarks"
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, title)
+    opened(viewer, out / "opened.png")
     annotating(viewer, dock, out / "annotate.png")
     detecting(viewer, dock, out / "detect.png")
-    training(viewer, dock, out / "train.png", out / "training.png")
+    correcting(viewer, dock, out / "correct.png")
+    if not options.no_training:
+        training(viewer, dock, out / "train.png", out / "training.png")
     viewer.close()
+
+
+def opened(viewer: Any, path: Path) -> None:
+    """Show the sample and the dock as they open."""
+    settle(viewer)
+    viewer.window.screenshot(path, canvas_only=False, flash=False)
 
 
 def annotating(viewer: Any, dock: Any, path: Path) -> None:
@@ -83,6 +102,27 @@ def detecting(viewer: Any, dock: Any, path: Path) -> None:
     viewer.window.screenshot(path, canvas_only=False, flash=False)
 
 
+def correcting(viewer: Any, dock: Any, path: Path) -> None:
+    """Pick a point that is unsure, look at it closely, and put it where it belongs."""
+    detect = dock.steps["Detect"]
+    target = dock.session.target
+    found = dock.session.found[target.key]
+    unsure = [point.name for point in found if point.unsure]
+    name = CORRECTED if CORRECTED in unsure else unsure[0]
+    detect.form.table.picked.emit(name)
+    viewer.scene.camera.zoom *= CLOSER
+    layer = detect.results.layer(target.key)
+    row = list(layer.features["label"]).index(name)
+    truth = Dataset.load(sample_folder("skull")).truth[target.image_name]
+    data = layer.data.copy()
+    data[row, -2:] = target.to_layer([truth[name].position_yx])[0][-2:]
+    layer.data = data
+    layer.selected_data = {row}
+    wait(SETTLED_MS)
+    viewer.window.screenshot(path, canvas_only=False, flash=False)
+    viewer.fit_to_view()
+
+
 def training(viewer: Any, dock: Any, before: Path, under_way: Path) -> None:
     """Check the sample's images, then train on them until it has shown something."""
     train = dock.steps["Train"]
@@ -115,11 +155,16 @@ def training(viewer: Any, dock: Any, before: Path, under_way: Path) -> None:
     train.run.discard_now()
 
 
-def settle(viewer: Any, milliseconds: int = 1500) -> None:
+def settle(viewer: Any, milliseconds: int = SETTLED_MS) -> None:
     """Let the window draw what has changed."""
     viewer.fit_to_view()
     # Names stand right of their points: leave them room.
     viewer.scene.camera.zoom *= 0.92
+    wait(milliseconds)
+
+
+def wait(milliseconds: int) -> None:
+    """Let napari work for a while."""
     loop = QEventLoop()
     QTimer.singleShot(milliseconds, loop.quit)
     loop.exec()

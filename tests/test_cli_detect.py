@@ -172,7 +172,7 @@ def test_existing_output_is_kept(world: World) -> None:
         (["--spacing", "0"], "spacing 0 x 0 mm"),
         (["--spacing", "-1"], "spacing -1 x -1 mm"),
         (["--device", "tpu"], "tpu"),
-        (["--out", "found.txt"], ".csv or .mrk.json"),
+        (["--out", "found.xlsx"], "end it in .csv, .mrk.json, "),
     ],
 )
 def test_wrong_options(made: World, arguments: list[str], says: str) -> None:

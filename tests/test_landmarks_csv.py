@@ -90,7 +90,9 @@ def test_an_unknown_name_ending_is_wrong_use(tmp_path):
         lambda: read_landmarks(tmp_path / "truth.xlsx"),
         lambda: write_landmarks(tmp_path / "truth.xlsx", [example()]),
     ):
-        with pytest.raises(UsageError, match=r"end it in \.csv or \.mrk\.json"):
+        with pytest.raises(
+            UsageError, match=r"end it in \.csv, \.mrk\.json, .* or \.dcm"
+        ):
             call()
 
 

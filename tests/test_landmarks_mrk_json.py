@@ -250,7 +250,7 @@ def test_points_that_make_no_sense(path, controls, markup, match):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("", "is not JSON"),
+        ("", "is empty"),
         ('{"markups": [', "is not JSON, it may be cut short"),
         ("[]", "is not a Slicer markups file"),
         ('{"markups": {}}', "is not a Slicer markups file"),

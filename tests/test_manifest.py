@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib import import_module
@@ -27,6 +28,31 @@ def test_npe2_finds_nothing_wrong() -> None:
     result = CliRunner().invoke(app, ["validate", str(PATH)])
     assert result.exit_code == 0, result.output
     assert "valid" in result.output
+
+
+def test_npe2_reads_what_the_hub_and_the_plugin_manager_show(tmp_path: Path) -> None:
+    from npe2.cli import app
+    from typer.testing import CliRunner
+
+    out = tmp_path / "manifest.json"
+    result = CliRunner().invoke(app, ["parse", str(PATH), "--output", str(out)])
+    assert result.exit_code == 0, result.output
+    shown = json.loads(out.read_text(encoding="utf-8"))
+    assert shown["name"] == PLUGIN
+    assert shown["display_name"] == "One-shot landmarks"
+    assert shown["visibility"] == "public"
+    assert shown["categories"] == ["Annotation", "Measurement", "IO"]
+    contributed = shown["contributions"]
+    for kind in ("widgets", "writers", "sample_data"):
+        names = [one["display_name"] for one in contributed[kind]]
+        assert all(names), kind
+        assert len(set(names)) == len(names), f"{kind} that a user cannot tell apart"
+    titles = [command["title"] for command in contributed["commands"]]
+    assert len(set(titles)) == len(titles)
+    for page in contributed["configurations"].values():
+        for field in page["properties"].values():
+            assert field["title"]
+            assert field["description"].endswith(".")
 
 
 @pytest.mark.parametrize("command", MANIFEST.contributions.commands, ids=lambda c: c.id)

@@ -17,14 +17,18 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QLabel
+from ruamel.yaml import YAML
 
 import napari_oneshot_lmk
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 HOME = ROOT / "napari_oneshot_lmk"
+CITATION = ROOT / "CITATION.cff"
 # A layer's units are pint's; without napari there is no layer.
 NAPARI_SPEAKS = {"pint"}
+# What MONAI's own command imports when it runs a bundle.
+RUN_BY_MONAI = {"fire", "pytorch-ignite"}
 QT_BINDINGS = {"pyqt5", "pyqt6", "pyside2", "pyside6", "pyside6-essentials"}
 
 
@@ -35,9 +39,11 @@ def names(requirements: list[str]) -> set[str]:
 BASE = names(PROJECT["project"]["dependencies"])
 PROVIDERS = packages_distributions()
 ALL = names(PROJECT["project"]["optional-dependencies"]["all"])
-# What dask[distributed] brings.
-CLUSTER = names(PROJECT["project"]["optional-dependencies"]["cluster"]) | {
-    "distributed"
+DICOM_SR = names(PROJECT["project"]["optional-dependencies"]["dicom-sr"])
+CLUSTER = {
+    *names(PROJECT["project"]["optional-dependencies"]["cluster"]),
+    # Comes with dask[distributed].
+    "distributed",
 }
 
 
@@ -48,7 +54,8 @@ def distributions_imported_by(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            modules = [node.module or ""]
+            # A leading dot is of our own house.
+            modules = [] if node.level else [node.module or ""]
         else:
             continue
         for module in modules:
@@ -67,8 +74,41 @@ def distributions_imported_by(path: Path) -> set[str]:
 
 def test_version_is_the_same_everywhere() -> None:
     assert version("napari-oneshot-lmk") == napari_oneshot_lmk.__version__
+    assert PROJECT["project"]["dynamic"] == ["version"]
+    citation = CITATION.read_text(encoding="utf-8")
+    assert f"\nversion: {napari_oneshot_lmk.__version__}\n" in citation
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"## {napari_oneshot_lmk.__version__}" in changelog
+    number = re.escape(napari_oneshot_lmk.__version__)
+    # Released, or what the next release will be.
+    assert re.search(rf"^## \[{number}\] – \d{{4}}-\d\d-\d\d$", changelog, re.M) or (
+        re.search(rf"^## \[Unreleased\]\n\nBecomes {number}\.", changelog, re.M)
+    )
+    assert changelog.index("## [Unreleased]") < changelog.index("### Added")
+
+
+def test_citation_is_valid_and_says_what_the_project_says() -> None:
+    command = [
+        *(sys.executable, "-m", "check_jsonschema", "--builtin-schema"),
+        *("vendor.citation-file-format", str(CITATION)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    cited = YAML(typ="safe").load(CITATION)
+    about = PROJECT["project"]
+    assert cited["title"] == about["name"]
+    assert cited["license"] == about["license"]
+    assert [a["name"] for a in cited["authors"]] == [
+        author["name"] for author in about["authors"]
+    ]
+    # Every paper that the page on the method names.
+    method = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b\d{4}\.\d{5}\b", method))
+    assert len(named) >= 2
+    assert named <= {url.rpartition("/")[2] for url in urls_of(cited["references"])}
+
+
+def urls_of(references: list[dict[str, object]]) -> list[str]:
+    return [str(reference["url"]) for reference in references]
 
 
 def test_public_names_exist_and_others_do_not() -> None:
@@ -110,19 +150,28 @@ def test_napari_finds_manifest_and_hub_finds_plugin() -> None:
 
 def test_everything_imported_is_declared_and_nothing_else() -> None:
     napari_side = HOME / "widgets"
+    cluster_side = HOME / "cluster"
     core: set[str] = set()
     widgets: set[str] = set()
+    cluster: set[str] = set()
     for path in HOME.rglob("*.py"):
         found = distributions_imported_by(path)
+        if path.stem.startswith("dicom_sr"):
+            # Imports them where a report is read or written, and says what to install.
+            assert found & DICOM_SR
+            found -= DICOM_SR
         if napari_side in path.parents:
             widgets |= found
-        elif HOME / "cluster" in path.parents:
-            core |= found - CLUSTER
+        elif cluster_side in path.parents:
+            cluster |= found
         else:
             core |= found
     assert core <= BASE, "the command line would break without napari"
     assert widgets <= BASE | ALL | NAPARI_SPEAKS
-    assert core | widgets >= BASE, "a dependency that nothing imports"
+    assert cluster <= BASE | CLUSTER
+    assert CLUSTER & cluster
+    imported = core | widgets | cluster | RUN_BY_MONAI
+    assert imported >= BASE, "a dependency that nothing imports"
 
 
 @pytest.mark.parametrize("arguments", [["-m", "napari_oneshot_lmk"], []])

@@ -101,7 +101,15 @@ def test_a_table_of_many_images_gives_one_layer_each(
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("other.csv", "index,axis-0,axis-1\n0,1,2\n"),
+        ("other.csv", "index,shape-type,vertex-index,axis-0,axis-1\n"),
+        ("table.csv", "a,b\n1,2\n"),
+        ("settings.json", '{"keypoints": 1}'),
+        ("boxes.json", '{"images": [], "annotations": [], "categories": []}'),
+        ("names.txt", "sella\nnasion\n"),
+        ("numbers.txt", "1,2\n" * 18),
+        ("other.fcsv", "a,b\n"),
+        ("other.tps", "thin plate splines\n"),
+        ("other.dcm", "\0" * 128 + "DICM"),
         ("empty.csv", ""),
         ("binary.csv", "\udcff\udcfe"),
         ("other.mrk.json", '{"markups": []}'),

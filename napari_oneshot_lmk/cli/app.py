@@ -12,6 +12,7 @@ import typer
 from napari_oneshot_lmk import __version__
 from napari_oneshot_lmk.cli import (
     benchmark,
+    convert,
     demo,
     detect,
     evaluate,
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.command("template")(template.make_template)
 app.command("train")(train.train_model)
 app.command("detect")(detect.detect)
+app.command("convert")(convert.convert)
 app.command("export-bundle")(export_bundle.export_model)
 app.command("evaluate")(evaluate.evaluate_files)
 measure = typer.Typer(

@@ -14,6 +14,7 @@ from napari_oneshot_lmk.cli.detection_report import DetectionReport
 from napari_oneshot_lmk.cli.elsewhere import Elsewhere
 from napari_oneshot_lmk.cli.encoder import encoder_with_bar
 from napari_oneshot_lmk.cli.endings import ending_well
+from napari_oneshot_lmk.cli.lost import warn_of_losses
 from napari_oneshot_lmk.cli.options import (
     AsJson,
     DeviceName,
@@ -50,7 +51,10 @@ def detect(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", metavar="FILE", help="Found landmarks: .csv, or .mrk.json for one."
+            "--out",
+            metavar="FILE",
+            help="Found landmarks: .csv, .json (COCO) or .tps; .mrk.json, .dcm (SR) "
+            "or .txt (ISBI) for one image.",
         ),
     ],
     template: Annotated[
@@ -105,16 +109,12 @@ def detect(
     """
     from napari_oneshot_lmk.detection.unfinished import UnfinishedResults
     from napari_oneshot_lmk.imaging.sources import find_images
+    from napari_oneshot_lmk.landmarks.files import format_to_write
 
     results = UnfinishedResults(out, overwrite=overwrite)
     spacing_mm_yx = spacing_from(spacing)
     files = find_images(images)
-    if len(files) > 1 and not str(out).lower().endswith(".csv"):
-        raise UsageError(
-            f"holds one image only, but there are {len(files)}",
-            file=out,
-            remedy="write them to one .csv",
-        )
+    format_to_write(out, len(files))
     elsewhere = Elsewhere.asked(workers, scheduler)
     if elsewhere and trust:
         raise UsageError(
@@ -152,6 +152,8 @@ def detect(
         if len(journal) >= WORTH_A_WORD:
             say(f"Writing {out} …")
         results.write(journal)
+        if journal:
+            warn_of_losses(out, journal)
         if isinstance(end, Exception):
             raise end
         report = DetectionReport(journal, failed, out, detector, end is not None)

@@ -85,11 +85,11 @@ def debugging() -> bool:
     return os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
 
 
-def list_failures(errors: Sequence[OneshotError]) -> None:
-    """Print one sentence for each file that could not be used."""
+def list_failures(errors: Sequence[OneshotError], what: str = "image") -> None:
+    """Print one sentence for each image, or whatever, that could not be used."""
     if not errors:
         return
     count = len(errors)
-    complain(f"{count} image{'s' if count > 1 else ''} could not be used:")
+    complain(f"{count} {what}{'s' if count > 1 else ''} could not be used:")
     for error in errors:
         complain(f"  {error}")

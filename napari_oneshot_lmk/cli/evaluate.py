@@ -63,8 +63,8 @@ def evaluate_files(
     if out is not None:
         check_writable(out, overwrite=overwrite)
     report = evaluate(
-        read_landmarks(predicted),
-        read_landmarks(truth),
+        read_landmarks(predicted, tell=warn),
+        read_landmarks(truth, tell=warn),
         spacing_mm_yx=spacing_mm_yx,
         seed=seed,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_oneshot_lmk.cli.console import print_json, print_line
+from napari_oneshot_lmk.cli.console import print_json, print_line, warn
 from napari_oneshot_lmk.cli.endings import ending_well
 from napari_oneshot_lmk.cli.options import (
     AsJson,
@@ -33,7 +33,8 @@ def make_template(
         typer.Option(
             "--landmarks",
             metavar="FILE",
-            help="Its landmarks: CSV (image,landmark,x_px,y_px) or .mrk.json.",
+            help="Its landmarks: CSV (image,landmark,x_px,y_px), or any other landmark "
+            "file: .mrk.json, .fcsv, .json (COCO), .tps, .txt (ISBI), .dcm (SR).",
         ),
     ],
     out: Annotated[
@@ -88,7 +89,7 @@ def _landmarks_of(radiograph: Radiograph, path: Path) -> Landmarks:
     from napari_oneshot_lmk.evaluation.pairing import find_image
     from napari_oneshot_lmk.landmarks.files import read_landmarks
 
-    images = read_landmarks(path, geometry=radiograph.geometry)
+    images = read_landmarks(path, geometry=radiograph.geometry, tell=warn)
     found = find_image(images, radiograph.name)
     # A markups file often does not say which image it belongs to.
     if found is None and len(images) == 1 and not images[0].image:

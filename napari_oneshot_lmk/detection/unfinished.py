@@ -23,7 +23,7 @@ from napari_oneshot_lmk.detection.circumstances import Circumstances
 from napari_oneshot_lmk.detection.journal import Journal
 from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.imaging.sources import ImageFile
-from napari_oneshot_lmk.landmarks.files import format_of
+from napari_oneshot_lmk.landmarks.files import check_replaceable, format_to_write
 from napari_oneshot_lmk.output import check_writable, written
 
 SUFFIX = ".partial"
@@ -48,7 +48,7 @@ class UnfinishedResults:
 
     def __init__(self, out: Path, *, overwrite: bool = False) -> None:
         self.out, self._overwrite = Path(out), overwrite
-        self._format = format_of(self.out)
+        self._write = format_to_write(self.out).write
         # A link is followed, as everything that is written follows it.
         target = Path(os.path.realpath(out))
         self.folder = target.with_name(target.name + SUFFIX)
@@ -70,6 +70,7 @@ class UnfinishedResults:
             If the file exists and may not be replaced, or cannot be written.
         """
         check_writable(self.out, overwrite=self._may_replace())
+        check_replaceable(self.out)
         missing = [p for p in self.folder.parents if not p.exists()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -134,9 +135,10 @@ class UnfinishedResults:
         journal.flush()
         with written(self.out, overwrite=self._may_replace()) as partial:
             try:
-                self._format.write(partial, journal)
-            except OutputError:
-                raise
+                assert self._write is not None  # as asked for
+                self._write(partial, journal, self._source(journal))
+            except OutputError as error:
+                raise error.about(self.out) from error
             except OneshotError as error:
                 # Such as millimetres that are unknown: another call is needed, and
                 # this journal would be in its way.
@@ -152,6 +154,10 @@ class UnfinishedResults:
         journal.close()
         for path in (self._journal_path, self._written_path):
             path.unlink(missing_ok=True)
+
+    def _source(self, journal: Journal) -> Path | None:
+        """Return the image file that a format of one image may refer to."""
+        return journal.images[0].path if len(journal.images) == 1 else None
 
     def _may_replace(self) -> bool:
         """Whether the file may be replaced: asked for, or made by a run before."""

@@ -175,14 +175,22 @@ def read_names(path: str | Path) -> NamedList:
         If the file cannot be read or names nothing.
     """
     # These two make landmarks; here only their names are wanted.
-    from napari_oneshot_lmk.landmarks.files import is_landmark_file, read_landmarks
+    from napari_oneshot_lmk.landmarks.files import (
+        holds_landmarks,
+        is_landmark_file,
+        read_landmarks,
+    )
     from napari_oneshot_lmk.landmarks.template import Template, is_template
 
     path = Path(path)
     if is_template(path):
         return _names_of(path, Template.load(path).landmarks)
-    if path.suffix.lower() != ".csv" and is_landmark_file(path):
-        return _names_of(path, *read_landmarks(path))
+    kind = path.suffix.lower()
+    # A text file is a list of names, unless it holds landmarks of the challenge.
+    if kind != ".csv" and (holds_landmarks if kind == ".txt" else is_landmark_file)(
+        path
+    ):
+        return _names_of(path, *read_landmarks(path, tell=lambda _: None))
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

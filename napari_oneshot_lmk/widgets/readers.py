@@ -1,8 +1,9 @@
-"""Landmark files as points layers: ``*.mrk.json``, and ``*.csv`` with our header."""
+"""Landmark files as points layers, over the picture that they are about."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,6 @@ if TYPE_CHECKING:
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
-CSV_HEADER = ("image", "landmark", "x_px", "y_px")
-MARKUPS_SIGN = "markups-schema"
-LOOK_AT_BYTES = 4096
-"""Enough for a table's header, and for the first lines of a markups file."""
-
 
 def get_reader(path: str | Sequence[str]) -> Callable[..., list[LayerTuple]] | None:
     """Return a reader if the file is ours, else None; never raises.
@@ -24,79 +20,54 @@ def get_reader(path: str | Sequence[str]) -> Callable[..., list[LayerTuple]] | N
     Parameters
     ----------
     path : str or list of str
-        What the user opens. Only single files are ours.
+        What the user opens. Only single files are ours. Many endings here are
+        those of other files too, so that the content decides.
     """
+    from napari_oneshot_lmk.landmarks.files import holds_landmarks
+
     if not isinstance(path, str):
         return None
-    try:
-        with Path(path).open("rb") as file:
-            start = file.read(LOOK_AT_BYTES).decode("utf-8-sig", errors="replace")
-    except OSError:
-        return None
-    name = path.lower()
-    if name.endswith(".csv"):
-        return read if _is_our_header(start) else None
-    if name.endswith(".mrk.json"):
-        return read if MARKUPS_SIGN in start else None
-    return None
+    return read if holds_landmarks(path) else None
 
 
 def read(path: str) -> list[LayerTuple]:
     """Read a landmark file, one points layer an image.
 
-    A layer lies on its image where that is open. Of a table about many images,
-    only those that are open are shown; all of them where none is.
+    A layer lies on its image where that is open. Of a file about many images,
+    only those that are open are shown; all of them where none is. The image of a
+    file about one is opened with it where it lies beside the file.
 
     Raises
     ------
     OneshotError
         If the file is damaged; napari shows the sentence.
     """
-    from napari_oneshot_lmk.landmarks.files import read_landmarks
+    from napari.utils.notifications import show_warning
 
-    images = read_landmarks(Path(path))
-    opened = [(landmarks, _open_image(landmarks, len(images))) for landmarks in images]
+    from napari_oneshot_lmk.landmarks.files import read_landmarks
+    from napari_oneshot_lmk.widgets.pictures_of import (
+        geometry_of,
+        open_picture,
+        picture_beside,
+        show_picture,
+    )
+
+    file = Path(path)
+    images = read_landmarks(
+        file, geometry_of=partial(geometry_of, beside=file), tell=show_warning
+    )
+    alone = len(images) == 1
+    opened = [(la, open_picture(la.image, file, alone)) for la in images]
+    if alone and opened[0][1] is None:
+        picture = picture_beside(images[0].image, file)
+        if picture is not None:
+            opened = [(images[0], show_picture(picture))]
     shown = [pair for pair in opened if pair[1] is not None] or opened
     return [
-        _as_layer(landmarks, layer, Path(path), visible=number == 0)
-        for number, (landmarks, layer) in enumerate(shown)
+        _as_layer(landmarks, target, file, visible=number == 0)
+        for number, (landmarks, target) in enumerate(shown)
         if landmarks.placed
     ]
-
-
-def _is_our_header(start: str) -> bool:
-    first = start.splitlines()[0] if start else ""
-    columns = [column.strip().strip('"').lower() for column in first.split(",")]
-    return set(CSV_HEADER) <= set(columns)
-
-
-def _open_image(landmarks: Landmarks, images: int) -> ImageTarget | None:
-    """Find the open picture that landmarks belong to."""
-    import napari
-    from napari.layers import Image
-
-    from napari_oneshot_lmk.widgets.layers import ImageTarget, slice_of_name
-
-    viewer = napari.current_viewer()
-    if viewer is None:
-        return None
-    layers = [layer for layer in viewer.layers if isinstance(layer, Image)]
-    wanted, index = slice_of_name(landmarks.image)
-    fitting = [la for la in layers if la.ndim - 2 == len(index) or not index]
-    for key in (lambda n: n, lambda n: Path(n).name, lambda n: Path(n).stem):
-        for layer in reversed(fitting):
-            if wanted and key(wanted) in {key(name) for name in _names(layer)}:
-                return ImageTarget(layer, index or (0,) * (layer.ndim - 2))
-    # Slicer's own files do not say what image they are about.
-    if not wanted and images == 1 and len(layers) == 1 and layers[0].ndim == 2:
-        return ImageTarget(layers[0])
-    return None
-
-
-def _names(layer: Any) -> set[str]:
-    """Return what an image is called: its file, and its layer."""
-    source = layer.source.path
-    return {layer.name} | ({Path(source).name} if source else set())
 
 
 def _as_layer(

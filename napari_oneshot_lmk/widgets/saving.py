@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_oneshot_lmk.errors import OneshotError
-from napari_oneshot_lmk.landmarks.files import FORMATS, write_landmarks
+from napari_oneshot_lmk.landmarks.files import FORMATS, lost_in, write_landmarks
 from napari_oneshot_lmk.landmarks.template import is_template
 from napari_oneshot_lmk.widgets import words
 
@@ -54,9 +54,14 @@ def ask_save_landmarks(parent: QWidget, images: Sequence[Landmarks]) -> str:
     if not path:
         return ""
     if not any(path.lower().endswith(form.suffix) for form in FORMATS):
-        path += ".mrk.json" if "mrk.json" in chosen else ".csv"
+        # The filter reads "Title (*.ending)".
+        path += chosen.partition("*")[2].rstrip(")") or ".csv"
         if Path(path).exists():
             # The dialog asked about the name without the ending.
             raise OneshotError(words.EXISTS, file=path, remedy=words.EXISTS_REMEDY)
     write_landmarks(Path(path), images, overwrite=True)
-    return words.LANDMARKS_SAVED.format(path=path)
+    saved = words.LANDMARKS_SAVED.format(path=path)
+    lost = ", ".join(lost_in(path, images))
+    if not lost:
+        return saved
+    return f"{saved}. {words.LEFT_OUT.format(path=Path(path).name, things=lost)}"

@@ -72,7 +72,7 @@ TYPE_HELP = (
 )
 TYPE_EXAMPLE = "nasion: front end of the frontonasal suture\nmenton\ngonion"
 LIST_FILE_TITLE = "Landmark names from a file"
-LIST_FILE_FILTER = "Names or landmarks (*.txt *.csv *.mrk.json);;All files (*)"
+LIST_FILE_FILTER = "Names or landmarks (*.txt *.csv *.json *.tps *.fcsv);;All files (*)"
 NAMES_LOST = (
     "{count} placed landmarks are not in this list ({names}). Ctrl+Z brings them back."
 )
@@ -146,10 +146,14 @@ TEMPLATE_SAVED = "Template saved to {path}"
 SAVE_LANDMARKS = "Save landmarks…"
 SAVE_LANDMARKS_TIP = "As a table (.csv) or for 3D Slicer (.mrk.json)."
 SAVE_LANDMARKS_TITLE = "Save landmarks"
-LANDMARKS_FILTER = "Table (*.csv);;3D Slicer markups (*.mrk.json)"
+LANDMARKS_FILTER = (
+    "Table (*.csv);;3D Slicer markups (*.mrk.json);;COCO keypoints (*.json);;"
+    "tpsDig (*.tps);;ISBI 2015 cephalogram (*.txt)"
+)
 EXISTS = "the file exists already"
 EXISTS_REMEDY = "choose another name"
 LANDMARKS_SAVED = "Saved to {path}"
+LEFT_OUT = "{path} does not hold {things}."
 
 # -- detect ------------------------------------------------------------------------
 TEMPLATE = "Template"

@@ -1,4 +1,4 @@
-"""Points layers as landmark files: ``.csv`` for any number, ``.mrk.json`` for one."""
+"""Points layers as landmark files of every format that is written without the image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def write_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str
     Parameters
     ----------
     path : str
-        Ends in ``.csv`` or ``.mrk.json``; napari has asked before replacing it.
+        Ends like a landmark file; napari has asked before replacing it.
     data : ndarray, (N, ndim)
         Data coordinates.
     attributes : mapping
@@ -35,9 +35,11 @@ def write_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str
 
 
 def write_layers(path: str, layers: Sequence[LayerTuple]) -> list[str]:
-    """Write several points layers into one table, one image each."""
+    """Write several points layers into one file, one image each."""
+    from napari.utils.notifications import show_warning
+
     from napari_oneshot_lmk.errors import LandmarkError
-    from napari_oneshot_lmk.landmarks.files import write_landmarks
+    from napari_oneshot_lmk.landmarks.files import lost_in, write_landmarks
     from napari_oneshot_lmk.widgets import points, words
 
     for data, attributes, _ in layers:
@@ -45,4 +47,7 @@ def write_layers(path: str, layers: Sequence[LayerTuple]) -> list[str]:
             raise LandmarkError(words.NO_POINTS, file=attributes.get("name"))
     images = [points.from_layer(data, attributes) for data, attributes, _ in layers]
     write_landmarks(Path(path), images, overwrite=True)
+    lost = ", ".join(lost_in(path, images))
+    if lost:
+        show_warning(words.LEFT_OUT.format(path=Path(path).name, things=lost))
     return [path]

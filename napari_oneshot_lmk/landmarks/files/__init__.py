@@ -2,41 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import warnings
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from napari_oneshot_lmk.errors import OneshotError, UsageError
+from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.landmarks.files.coco import COCO_JSON
 from napari_oneshot_lmk.landmarks.files.csv_table import CSV_TABLE
-from napari_oneshot_lmk.landmarks.files.landmark_format import LandmarkFormat
+from napari_oneshot_lmk.landmarks.files.dicom_sr import DICOM_SR
+from napari_oneshot_lmk.landmarks.files.fcsv import FCSV
+from napari_oneshot_lmk.landmarks.files.isbi_txt import ISBI_TXT
+from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
 from napari_oneshot_lmk.landmarks.files.mrk_json import MRK_JSON
+from napari_oneshot_lmk.landmarks.files.napari_points import NAPARI_POINTS
+from napari_oneshot_lmk.landmarks.files.tps import TPS
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
 from napari_oneshot_lmk.output import written
 
 FORMATS: tuple[LandmarkFormat, ...] = (
     CSV_TABLE,
+    NAPARI_POINTS,
     MRK_JSON,
+    FCSV,
+    COCO_JSON,
+    TPS,
+    ISBI_TXT,
+    DICOM_SR,
 )
-"""Every format that landmarks are read from and written to."""
+"""Every format that landmarks are read from and written to.
+
+Of formats with the same suffix the first is the one that is written, and the one
+that is meant where a file looks like none of them.
+"""
+
+
+class LandmarkWarning(UserWarning):
+    """Something in a landmark file is passed over."""
 
 
 def is_landmark_file(path: str | Path) -> bool:
     """Say whether the name ends like that of a landmark file."""
-    return any(str(path).lower().endswith(form.suffix) for form in FORMATS)
+    return bool(_named_like(Path(path)))
+
+
+def holds_landmarks(path: str | Path) -> bool:
+    """Say whether a file is there, is named and looks like a landmark file."""
+    path = Path(path)
+    return path.is_file() and any(form.sniff(path) for form in _named_like(path))
+
+
+def format_to_read(path: str | Path) -> LandmarkFormat:
+    """Return the format of a file, by its name and where that is shared its content.
+
+    Raises
+    ------
+    UsageError
+        If no format has this name ending.
+    """
+    path = Path(path)
+    forms = _named_like(path)
+    if not forms:
+        raise _no_landmark_file(path, FORMATS)
+    if len(forms) > 1:
+        return next((form for form in forms if form.sniff(path)), forms[0])
+    return forms[0]
+
+
+def format_to_write(path: str | Path, images: int = 1) -> LandmarkFormat:
+    """Return the format that a file is to be written in.
+
+    Parameters
+    ----------
+    path : str or Path
+        The format goes by the end of the name.
+    images : int
+        How many images it has to hold.
+
+    Raises
+    ------
+    UsageError
+        If no format has this name ending, it is only read, or it holds one image
+        only and there are more.
+    LandmarkError
+        If a library that it needs is not installed.
+    """
+    path = Path(path)
+    forms = _named_like(path)
+    writable = [form for form in forms if form.write is not None]
+    if not forms:
+        raise _no_landmark_file(path, [form for form in FORMATS if form.write])
+    if not writable:
+        raise UsageError(
+            f"{forms[0].suffix} files are only read", file=path, remedy=forms[0].instead
+        )
+    if images > 1 and writable[0].one_image:
+        raise UsageError(
+            f"holds one image only, but there are {images}",
+            file=path,
+            remedy="write them to one .csv",
+        )
+    writable[0].check_installed()
+    return writable[0]
 
 
 def read_landmarks(
-    path: str | Path, *, geometry: Geometry | None = None
+    path: str | Path,
+    *,
+    geometry: Geometry | None = None,
+    geometry_of: Callable[[str], Geometry | None] | None = None,
+    names: Sequence[str] = (),
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[Landmarks, ...]:
     """Read the landmarks of one or more images.
 
     Parameters
     ----------
     path : str or Path
-        The format goes by the end of the name, see ``FORMATS``.
+        The format goes by the end of the name, and where several have the same by
+        the content; see ``FORMATS``.
     geometry : Geometry, optional
         Geometry of the image, used where the file does not hold one. Files
-        that hold millimetres only (Slicer's own) cannot be read without.
+        that hold millimetres only (Slicer's own), or count rows from the bottom
+        (TPS), cannot be read without.
+    geometry_of : callable, optional
+        The same for files about several images: name -> geometry or None.
+    names : sequence of str
+        Names of the landmarks, for files that only number them.
+    tell : callable, optional
+        Is given one sentence for what a file holds and is passed over; without
+        it, it is a ``LandmarkWarning``.
 
     Returns
     -------
@@ -51,14 +146,21 @@ def read_landmarks(
         If the file cannot be read, or what it says makes no sense.
     """
     path = Path(path)
+    known = Known(geometry_of or (lambda _: geometry), tuple(names), tell or _warn)
     try:
-        return format_of(path).read(path, geometry)
+        return format_to_read(path).read(path, known)
     except OneshotError as error:
-        raise error.about(path) from error
+        # Landmarks themselves know what is wrong with them, not where they stand.
+        remedy = error.remedy or "correct the file, or save it again"
+        raise type(error)(error.what, file=error.file or path, remedy=remedy) from error
 
 
 def write_landmarks(
-    path: str | Path, images: Collection[Landmarks], *, overwrite: bool = False
+    path: str | Path,
+    images: Collection[Landmarks],
+    *,
+    overwrite: bool = False,
+    source: Path | None = None,
 ) -> None:
     """Write the landmarks of one or more images.
 
@@ -69,38 +171,73 @@ def write_landmarks(
     images : collection of Landmarks
         One for each image, gone through more than once.
     overwrite : bool
-        Replace a file that exists.
+        Replace a file that exists. A file of another kind that has the same
+        ending (a DICOM image, any JSON) is never replaced.
+    source : Path, optional
+        The image file; only DICOM structured reports need it.
 
     Raises
     ------
     UsageError
-        If no format has this name ending.
+        If no format has this name ending, or it is only read.
     OutputError
-        If the file cannot be written, or the format holds one image only.
+        If the file cannot be written, or the format does not hold these landmarks.
     SpacingUnknownError
         If the format needs millimetres and the spacing is unknown.
     """
     path = Path(path)
-    form = format_of(path)
+    form = format_to_write(path)
+    assert form.write is not None  # as asked for
+    if overwrite:
+        check_replaceable(path)
     try:
         with written(path, overwrite=overwrite) as partial:
-            form.write(partial, images)
+            form.write(partial, images, source)
     except OneshotError as error:
         raise error.about(path) from error
 
 
-def format_of(path: Path) -> LandmarkFormat:
-    """Return the format that a name ends like.
+def check_replaceable(path: str | Path) -> None:
+    """Raise if a file of another kind lies where a landmark file is to go.
+
+    A DICOM image and a report on it, or any JSON, may have the same ending.
 
     Raises
     ------
-    UsageError
-        If there is none.
+    OutputError
+        If one does.
     """
-    for form in FORMATS:
-        if path.name.lower().endswith(form.suffix):
-            return form
-    known = " or ".join(form.suffix for form in FORMATS)
-    raise UsageError(
-        "is not the name of a landmark file", file=path, remedy=f"end it in {known}"
+    path = Path(path)
+    form = format_to_write(path)
+    if form.shared and path.is_file() and not form.sniff(path):
+        raise OutputError(
+            f"exists and is no {form.title} file, so it is not replaced",
+            file=path,
+            remedy="choose another name",
+        )
+
+
+def lost_in(path: str | Path, images: Collection[Landmarks]) -> tuple[str, ...]:
+    """Return what of these landmarks a file of that name would not hold."""
+    return format_to_write(path).lost(images)
+
+
+def _named_like(path: Path) -> list[LandmarkFormat]:
+    """Return the formats with the longest suffix that the name ends in."""
+    name = path.name.lower()
+    forms = [form for form in FORMATS if name.endswith(form.suffix)]
+    longest = max((len(form.suffix) for form in forms), default=0)
+    return [form for form in forms if len(form.suffix) == longest]
+
+
+def _no_landmark_file(path: Path, forms: Sequence[LandmarkFormat]) -> UsageError:
+    known = list(dict.fromkeys(form.suffix for form in forms))
+    return UsageError(
+        "is not the name of a landmark file",
+        file=path,
+        remedy=f"end it in {', '.join(known[:-1])} or {known[-1]}",
     )
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, LandmarkWarning, stacklevel=4)

@@ -7,6 +7,7 @@ columns are the same distances in millimetres, empty where the spacing is unknow
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 
 from napari_oneshot_lmk.errors import GeometryError, LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.files.landmark_format import LandmarkFormat
+from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
 from napari_oneshot_lmk.landmarks.files.table_geometry import (
     GEOMETRY_COLUMNS,
     SIZE_COLUMNS,
@@ -23,6 +24,7 @@ from napari_oneshot_lmk.landmarks.files.table_geometry import (
     geometry_to_cells,
 )
 from napari_oneshot_lmk.landmarks.files.table_rows import TableRow, table_rows
+from napari_oneshot_lmk.landmarks.files.text_file import head_of
 from napari_oneshot_lmk.landmarks.landmark import (
     Landmark,
     Landmarks,
@@ -51,7 +53,9 @@ _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
 # -- writing ------------------------------------------------------------------
 
 
-def write_csv(path: Path, images: Collection[Landmarks]) -> None:
+def write_csv(
+    path: Path, images: Collection[Landmarks], source: Path | None = None
+) -> None:
     """Write a table; numbers are as short as they can be without loss.
 
     The images are gone through twice, the first time to see which columns are
@@ -177,15 +181,15 @@ class _Image:
         return landmarks if geometry is None else landmarks.with_geometry(geometry)
 
 
-def read_csv(path: Path, geometry: Geometry | None = None) -> tuple[Landmarks, ...]:
+def read_csv(path: Path, known: Known) -> tuple[Landmarks, ...]:
     """Read a table separated by commas, semicolons or tabs.
 
     Parameters
     ----------
     path : Path
         The file.
-    geometry : Geometry, optional
-        Taken for images whose size the table does not state.
+    known : Known
+        Its geometry is taken for images whose size the table does not state.
 
     Raises
     ------
@@ -205,7 +209,9 @@ def read_csv(path: Path, geometry: Geometry | None = None) -> tuple[Landmarks, .
             file=path,
             remedy="fill the image column",
         )
-    return tuple(image.landmarks(name, geometry) for name, image in images.items())
+    return tuple(
+        image.landmarks(name, known.geometry_of(name)) for name, image in images.items()
+    )
 
 
 def _point(row: TableRow) -> Landmark:
@@ -250,4 +256,10 @@ def _point(row: TableRow) -> Landmark:
     )
 
 
-CSV_TABLE = LandmarkFormat(".csv", "Landmark table", read_csv, write_csv)
+def _sniff(path: Path) -> bool:
+    lines = head_of(path).splitlines() or [""]
+    titles = re.split("[,;\t]", lines[0].lower())
+    return set(REQUIRED) <= {title.strip(' "') for title in titles}
+
+
+CSV_TABLE = LandmarkFormat(".csv", "Table", read_csv, write_csv, _sniff)

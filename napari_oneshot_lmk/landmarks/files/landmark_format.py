@@ -10,6 +10,46 @@ from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
 
 
+def _unknown(image: str) -> Geometry | None:
+    return None
+
+
+def _silent(sentence: str) -> None:
+    return None
+
+
+def always_there() -> None:
+    """Say of a format that nothing has to be installed for it."""
+
+
+def nothing_lost(images: Collection[Landmarks]) -> tuple[str, ...]:
+    """Say of a format that it keeps everything."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the caller of a reader knows that a file may lack.
+
+    Parameters
+    ----------
+    geometry_of : callable
+        ``geometry_of(image)`` -> geometry of the image of that name, or None.
+    names : tuple of str
+        Names of the landmarks, in order, for files that number them only.
+    tell : callable
+        Is given one sentence about what a file holds and is passed over.
+    """
+
+    geometry_of: Callable[[str], Geometry | None] = _unknown
+    names: tuple[str, ...] = ()
+    tell: Callable[[str], None] = _silent
+
+
+Reader = Callable[[Path, Known], tuple[Landmarks, ...]]
+Writer = Callable[[Path, Collection[Landmarks], Path | None], None]
+
+
 @dataclass(frozen=True)
 class LandmarkFormat:
     """A file format for landmarks.
@@ -21,14 +61,34 @@ class LandmarkFormat:
     title : str
         What file dialogues call it.
     read : callable
-        ``read(path, geometry)`` -> tuple of Landmarks. ``geometry`` is that of
-        the image where the caller knows it, for files that do not hold it.
-    write : callable
-        ``write(path, images)`` writes to a path that is free. The images may be
-        gone through more than once.
+        ``read(path, known)`` -> tuple of Landmarks.
+    write : callable, optional
+        ``write(path, images, source)`` writes to a path that is free; ``source``
+        is the image file where the caller knows it. The images may be gone through
+        more than once. None where the format is only read.
+    sniff : callable
+        ``sniff(path)`` -> whether the content looks like this format. It never
+        raises for a file that can be opened.
+    instead : str
+        For a format that is only read: what to write instead.
+    one_image : bool
+        A file holds one image only.
+    shared : bool
+        Files of other kinds commonly have this suffix too; one of those is never
+        replaced.
+    check_installed : callable
+        Raises a LandmarkError where a library that it needs is missing.
+    lost : callable
+        ``lost(images)`` -> what of these landmarks a file would not hold.
     """
 
     suffix: str
     title: str
-    read: Callable[[Path, Geometry | None], tuple[Landmarks, ...]]
-    write: Callable[[Path, Collection[Landmarks]], None]
+    read: Reader
+    write: Writer | None
+    sniff: Callable[[Path], bool]
+    instead: str = ""
+    one_image: bool = False
+    shared: bool = False
+    check_installed: Callable[[], None] = always_there
+    lost: Callable[[Collection[Landmarks]], tuple[str, ...]] = nothing_lost

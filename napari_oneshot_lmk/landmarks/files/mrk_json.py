@@ -24,7 +24,12 @@ from napari_oneshot_lmk.errors import (
     SpacingUnknownError,
 )
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.files.landmark_format import LandmarkFormat
+from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
+from napari_oneshot_lmk.landmarks.files.patient_points import (
+    on_image,
+    with_millimetres,
+)
+from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_json
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.record import (
     geometry_from_record,
@@ -41,8 +46,6 @@ SCHEMA = (
 )
 OURS = "napari_oneshot_lmk"
 
-# A point clicked in a slice view lies on the plane up to rounding.
-_SAME_PLANE_MM = 1.0
 # Both positions of a point that nobody has moved agree far better than this.
 _UNMOVED_MM = 1e-6
 _MM_PER_UNIT = {"mm": 1.0, "um": 1e-3}
@@ -51,7 +54,9 @@ _MM_PER_UNIT = {"mm": 1.0, "um": 1e-3}
 # -- writing ------------------------------------------------------------------
 
 
-def write_mrk_json(path: Path, images: Collection[Landmarks]) -> None:
+def write_mrk_json(
+    path: Path, images: Collection[Landmarks], source: Path | None = None
+) -> None:
     """Write the landmarks of one image in patient coordinates (LPS, mm).
 
     Raises
@@ -120,9 +125,7 @@ def _control_point(number: int, point: Landmark, geometry: Geometry) -> dict[str
 # -- reading ------------------------------------------------------------------
 
 
-def read_mrk_json(
-    path: Path, geometry: Geometry | None = None
-) -> tuple[Landmarks, ...]:
+def read_mrk_json(path: Path, known: Known) -> tuple[Landmarks, ...]:
     """Read point lists, ours or Slicer's, in LPS or RAS.
 
     Raises
@@ -130,16 +133,7 @@ def read_mrk_json(
     LandmarkError
         If it is no such file, or its points cannot be brought onto the image.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise LandmarkError(
-            f"cannot be read ({error.strerror})", file=path, remedy="check the path"
-        ) from error
-    except ValueError as error:
-        raise LandmarkError(
-            "is not JSON, it may be cut short", file=path, remedy="save it again"
-        ) from error
+    document = read_json(path)
     markups = document.get("markups") if isinstance(document, dict) else None
     if not isinstance(markups, list):
         raise LandmarkError(
@@ -153,7 +147,7 @@ def read_mrk_json(
             remedy="save a markups node of the type Point List",
         )
     try:
-        return tuple(_landmarks(path, m, geometry, len(lists) > 1) for m in lists)
+        return tuple(_landmarks(path, m, known, len(lists) > 1) for m in lists)
     except OneshotError as error:
         raise error.about(path) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -165,31 +159,22 @@ def read_mrk_json(
 
 
 def _landmarks(
-    path: Path, markup: Mapping[str, Any], given: Geometry | None, several: bool
+    path: Path, markup: Mapping[str, Any], known: Known, several: bool
 ) -> Landmarks:
     ours = markup.get(OURS, {})
-    geometry = geometry_from_record(ours["geometry"]) if "geometry" in ours else given
-    if geometry is None:
-        raise LandmarkError(
-            "holds millimetres but not the grid of the image",
-            remedy="open it together with its image, or use a .csv file",
-        )
-    if geometry.spacing_mm_yx is None:
-        raise SpacingUnknownError(
-            "holds millimetres, but the pixel spacing of the image is unknown",
-            remedy="give it (--spacing, or the field in the dock)",
-        )
+    stated = geometry_from_record(ours["geometry"]) if "geometry" in ours else None
+    stem = path.name[: -len(SUFFIX)]
+    name = str(ours.get("image", markup.get("name", stem) if several else stem))
+    geometry = with_millimetres(stated or known.geometry_of(name))
     to_lps = _to_lps(markup)
     controls = markup.get("controlPoints", [])
     points = tuple(
         _landmark(number, control, to_lps, geometry)
         for number, control in enumerate(controls, start=1)
     )
-    stem = path.name[: -len(SUFFIX)]
-    image = markup.get("name", stem) if several else stem
     return Landmarks(
         points,
-        str(ours.get("image", image)),
+        name,
         geometry,
         provenance_from_record(ours.get("provenance", {})),
     )
@@ -239,16 +224,15 @@ def _landmark(
         moved_mm = np.abs(geometry.points_to_lps([kept_yx])[0] - lps_mm).max()
         if moved_mm <= _UNMOVED_MM:
             return landmark_from_record({**record, "position_yx": kept_yx})
-    off_mm = float(geometry.off_plane_mm([lps_mm])[0])
-    if off_mm > _SAME_PLANE_MM:
-        raise LandmarkError(
-            f"{label!r} lies {off_mm:.1f} mm off the image's plane",
-            remedy="check that the file belongs to this image",
-        )
-    y_px, x_px = geometry.points_from_lps([lps_mm])[0]
     # Moved by a person: what the detector thought of the old place is void.
-    point = Landmark(label, (float(y_px), float(x_px)))
+    point = Landmark(label, on_image(label, lps_mm, geometry))
     return replace(point, description=record["description"])
 
 
-MRK_JSON = LandmarkFormat(SUFFIX, "Slicer markups", read_mrk_json, write_mrk_json)
+def _sniff(path: Path) -> bool:
+    return "markups-schema" in head_of(path)
+
+
+MRK_JSON = LandmarkFormat(
+    SUFFIX, "3D Slicer markups", read_mrk_json, write_mrk_json, _sniff, one_image=True
+)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import LandmarkError
+from napari_oneshot_lmk.landmarks.files.text_file import read_text
 
 # float() takes "nan", "inf" and "1_0" too, which are mistakes in a table.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -91,7 +92,7 @@ def table_rows(
     LandmarkError
         If it is no such table.
     """
-    text = _decoded(path)
+    text = read_text(path, save_as="CSV UTF-8")
     separator = _separator(path, text, required)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     columns: list[str] = []
@@ -120,28 +121,6 @@ def table_rows(
             file=path,
             remedy="save it again as CSV",
         ) from error
-
-
-def _decoded(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise LandmarkError(
-            f"cannot be read ({error.strerror})", file=path, remedy="check the path"
-        ) from error
-    # Excel's "Unicode text" is UTF-16; its "CSV UTF-8" begins with a mark.
-    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    try:
-        text = data.decode("utf-16" if wide else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LandmarkError(
-            "is not UTF-8 text", file=path, remedy="save it as CSV UTF-8"
-        ) from error
-    if not text.strip():
-        raise LandmarkError("is empty", file=path, remedy="save the table again")
-    if "\0" in text:
-        raise LandmarkError("is not a text file", file=path, remedy="save it as CSV")
-    return text
 
 
 def _separator(path: Path, text: str, required: Sequence[str]) -> str:

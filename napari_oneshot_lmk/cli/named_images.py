@@ -1,0 +1,156 @@
+"""The images that a user names beside a landmark file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from napari_oneshot_lmk.errors import GeometryError, UsageError
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.geometry import Geometry
+    from napari_oneshot_lmk.imaging.sources import ImageFile
+    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+
+
+class NamedImages:
+    """Finds the image file of a set of landmarks, and its geometry.
+
+    An image is meant by its name, else by its name without folder, else also
+    without ending. A single image is meant whatever the landmarks call theirs.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        Files, folders or patterns; may be empty.
+    spacing_mm_yx : tuple of float, optional
+        Goes before what the files state.
+    slice_index : int, optional
+        Of volumes.
+
+    Attributes
+    ----------
+    advance : callable
+        ``advance(done, total)`` is called after each image that was opened.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[str],
+        spacing_mm_yx: tuple[float, float] | None,
+        slice_index: int | None,
+    ) -> None:
+        from napari_oneshot_lmk.imaging.sources import find_images
+
+        self._files = find_images(sources) if sources else ()
+        self._spacing_mm_yx = spacing_mm_yx
+        self._slice_index = slice_index
+        self.advance: Callable[[int, int], None] = lambda done, total: None
+        self._opened: dict[str, Geometry] = {}
+        if self._files:
+            # Here, so that the progress does not take loading for opening.
+            import_module("napari_oneshot_lmk.imaging.simpleitk_reader")
+
+    def file_of(self, image: str) -> ImageFile | None:
+        """Return the file of an image, None where none was named.
+
+        Raises
+        ------
+        UsageError
+            If several could be meant.
+        """
+        from napari_oneshot_lmk.evaluation.pairing import stem
+
+        plain = image.replace("\\", "/")
+        for key in (lambda n: n, lambda n: n.rpartition("/")[2], stem):
+            fitting = [f for f in self._files if key(f.name) == key(plain)]
+            if len(fitting) > 1:
+                raise UsageError(
+                    f"{fitting[0].path} and {fitting[1].path} both could be the image "
+                    f"{image!r}",
+                    remedy="name only one of them",
+                )
+            if fitting:
+                return fitting[0]
+        return self._files[0] if len(self._files) == 1 else None
+
+    def geometry_of(self, image: str) -> Geometry | None:
+        """Return the geometry of an image, None where none was named.
+
+        Raises
+        ------
+        OneshotError
+            If the image cannot be read.
+        """
+        file = self.file_of(image)
+        if file is None:
+            return None
+        if file.name not in self._opened:
+            from napari_oneshot_lmk.imaging.reader import read_radiograph
+
+            radiograph = read_radiograph(
+                file.path,
+                spacing_mm_yx=self._spacing_mm_yx,
+                slice_index=self._slice_index,
+            )
+            self._opened[file.name] = radiograph.geometry
+            if len(self._files) > 1:
+                self.advance(len(self._opened), len(self._files))
+        return self._opened[file.name]
+
+    def on_their_image(self, landmarks: Landmarks) -> Landmarks:
+        """Return landmarks with the name and the geometry of their image.
+
+        What the landmark file states of spacing and place goes before what the
+        image states, and what the user gave before both.
+
+        Raises
+        ------
+        GeometryError
+            If they were placed on an image of another size.
+        """
+        from dataclasses import replace
+
+        file = self.file_of(landmarks.image)
+        given = self.geometry_of(landmarks.image)
+        stated = landmarks.geometry
+        geometry = stated or given
+        if stated is not None and given is not None:
+            if stated.image_shape_yx != given.image_shape_yx:
+                sizes = [
+                    " x ".join(map(str, g.image_shape_yx)) for g in (stated, given)
+                ]
+                raise GeometryError(
+                    f"the landmarks are on {sizes[0]} pixels, but {file and file.name} "
+                    f"has {sizes[1]}",
+                    file=landmarks.image,
+                    remedy="name the image that they were placed on",
+                )
+            if stated.spacing_mm_yx is None:
+                geometry = given
+        if self._spacing_mm_yx is not None:
+            if geometry is None:
+                raise UsageError(
+                    f"--spacing needs the size of image {landmarks.image!r}, which the "
+                    "file does not state",
+                    remedy="name the image with --image or --images",
+                )
+            geometry = geometry.with_spacing(self._spacing_mm_yx)
+        name = landmarks.image if file is None else file.name
+        return replace(landmarks, image=name, geometry=geometry)
+
+    def check_enough(self, images: Sequence[Landmarks]) -> None:
+        """Raise if a single image is named, but the landmarks are on several.
+
+        Raises
+        ------
+        UsageError
+            Saying which.
+        """
+        if len(self._files) == 1 and len(images) > 1:
+            raise UsageError(
+                f"the landmarks are on {len(images)} images, but only "
+                f"{self._files[0].name} is named",
+                remedy="name the folder of all of them with --images",
+            )

@@ -1,0 +1,293 @@
+"""Landmarks as a DICOM structured report, ``.dcm``: TID 1500, one image a file.
+
+Each placed landmark is a planar measurement group (TID 1410): its name is the
+tracking identifier, its position an image region of the type POINT. Such spatial
+coordinates are (column, row) from the *corner* of the first pixel, whose centre is
+(0.5, 0.5) (DICOM PS3.3, C.18.6.1.1), and single precision. The score is the
+measurement "Certainty of Finding" in per cent.
+
+Everything else, and the positions in full, stands as JSON in a private element,
+which other programs pass over. highdicom writes and reads the report; it is the
+extra ``dicom-sr``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError
+from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
+from napari_oneshot_lmk.landmarks.files.text_file import read_bytes
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
+from napari_oneshot_lmk.landmarks.record import (
+    geometry_from_record,
+    geometry_to_record,
+    landmarks_from_record,
+    landmarks_to_record,
+)
+
+if TYPE_CHECKING:
+    import pydicom
+
+SUFFIX = ".dcm"
+# Structured reports are 1.2.840.10008.5.1.4.1.1.88.…
+_REPORT = b"1.2.840.10008.5.1.4.1.1.88."
+_LOOK_AT_BYTES = 4096
+_GROUP, _CREATOR, _ELEMENT = 0x0071, "NAPARI_ONESHOT_LMK", 0x01
+# What is left of a position in single precision: a millionth of it.
+_ROUNDED = 1e-6
+_INSTALL = "pip install 'napari-oneshot-lmk[dicom-sr]'"
+_LOOK_AT_FILES = 500
+
+# -- writing ------------------------------------------------------------------
+
+
+def write_sr(path: Path, images: Collection[Landmarks], source: Path | None) -> None:
+    """Write the report on one DICOM image.
+
+    Raises
+    ------
+    OutputError
+        If there is not exactly one image, no DICOM file of it is named, it is
+        another image, or nothing is placed on it.
+    """
+    if len(images) != 1:
+        raise OutputError(
+            f"a DICOM structured report here holds one image, not {len(images)}",
+            remedy="write a .csv file, or one file for each image",
+        )
+    (landmarks,) = images
+    if source is None:
+        raise OutputError(
+            "a DICOM structured report refers to the DICOM image that it is about, but "
+            "none is named",
+            remedy="use oneshot-lmk convert with --image IMAGE.dcm",
+        )
+    check_installed()
+    from napari_oneshot_lmk.landmarks.files import dicom_sr_report
+
+    # What is odd about the image is not the user's to mend.
+    with dicom_sr_report.quiet():
+        image = _image(source)
+    shape_yx = int(image.Rows), int(image.Columns)
+    geometry = landmarks.geometry
+    if geometry is not None and geometry.image_shape_yx != shape_yx:
+        raise OutputError(
+            f"{source.name} has {_size(shape_yx)} pixels, but the landmarks are on "
+            f"{_size(geometry.image_shape_yx)}",
+            remedy="name the image that they were placed on",
+        )
+    if not landmarks.placed:
+        raise OutputError(
+            "no landmark has a position, and a report is about positions",
+            remedy="write a .csv file",
+        )
+    record = landmarks_to_record(landmarks) | {
+        "geometry": None if geometry is None else geometry_to_record(geometry)
+    }
+    try:
+        with dicom_sr_report.quiet():
+            report = dicom_sr_report.report_on(image, landmarks)
+            block = report.private_block(_GROUP, _CREATOR, create=True)
+            block.add_new(_ELEMENT, "UT", json.dumps(record, allow_nan=False))
+            report.save_as(path, enforce_file_format=True)
+    except (AttributeError, ValueError, TypeError) as error:
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        raise OutputError(
+            f"no report can be made on {source.name} ({what})",
+            remedy="export the image again from the archive",
+        ) from error
+
+
+def _size(shape_yx: tuple[int, int]) -> str:
+    return f"{shape_yx[0]} x {shape_yx[1]}"
+
+
+def _image(source: Path) -> pydicom.Dataset:
+    """Read the header of the image that a report is about."""
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        try:
+            image = pydicom.dcmread(source, stop_before_pixels=True)
+        except InvalidDicomError:
+            # Old files have no header that says so.
+            image = pydicom.dcmread(source, stop_before_pixels=True, force=True)
+            if "SOPClassUID" not in image:
+                raise
+    except Exception as error:
+        # A file of any other kind was forced upon the library.
+        raise OutputError(
+            f"a DICOM structured report refers to a DICOM image, and {source.name} is "
+            "none",
+            remedy="name the DICOM file, or write a .csv file",
+        ) from error
+    needed = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+    missing = [key for key in (*needed, "Rows", "Columns") if key not in image]
+    if missing:
+        raise OutputError(
+            f"{source.name} has no {', '.join(missing)}, so no report can refer to it",
+            remedy="export the image again from the archive",
+        )
+    frames = int(image.get("NumberOfFrames") or 1)
+    if frames > 1:
+        raise OutputError(
+            f"{source.name} has {frames} frames, and reports are written on images "
+            "with one",
+            remedy="write a .csv file",
+        )
+    return image
+
+
+# -- reading ------------------------------------------------------------------
+
+
+def read_sr(path: Path, known: Known) -> tuple[Landmarks, ...]:
+    """Read the points of a TID 1500 report, one set for each image it is about.
+
+    Raises
+    ------
+    LandmarkError
+        If highdicom is not installed, it is no such report, or it holds no points.
+    """
+    read_bytes(path)
+    if not _sniff(path):
+        raise LandmarkError(
+            "is no DICOM structured report",
+            file=path,
+            remedy="an image is named with --image",
+        )
+    check_installed()
+    import pydicom
+
+    from napari_oneshot_lmk.landmarks.files import dicom_sr_report
+
+    try:
+        # Files of all vintages: pydicom warns of oddities that do not matter here.
+        with dicom_sr_report.quiet():
+            dataset = pydicom.dcmread(path)
+            dicom_sr_report.check_whole(dataset)
+            found = dicom_sr_report.points_by_image(dataset)
+            noted = _noted(dataset)
+    except OneshotError as error:
+        raise error.about(path) from error
+    except Exception as error:
+        # What a damaged tree makes the libraries raise is not told anywhere.
+        # They print the damaged part too, below the first line.
+        what = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
+        raise LandmarkError(
+            f"is damaged, or no measurement report after TID 1500 ({what})",
+            file=path,
+            remedy="export it again",
+        ) from error
+    if not found:
+        raise LandmarkError(
+            "holds no points on an image", file=path, remedy="choose another report"
+        )
+    if noted is not None and len(found) == 1:
+        (points,) = found.values()
+        return (_joined(noted, points),)
+    images = []
+    for uid, points in found.items():
+        image = _name_beside(path, uid) or (uid if len(found) > 1 else _stem(path))
+        images.append(Landmarks(points, image, known.geometry_of(image)))
+    return tuple(images)
+
+
+def _noted(dataset: pydicom.Dataset) -> Landmarks | None:
+    """Return the landmarks of our private element, if there is one."""
+    from napari_oneshot_lmk.landmarks.files import dicom_sr_report
+
+    try:
+        text = dataset.private_block(_GROUP, _CREATOR)[_ELEMENT].value
+    except KeyError as error:
+        if dataset.get("Manufacturer") == dicom_sr_report.PROGRAM:
+            raise ValueError("its end is missing") from error
+        return None
+    record = json.loads(text)
+    stated = record.pop("geometry")
+    geometry = None if stated is None else geometry_from_record(stated)
+    return landmarks_from_record(record, geometry)
+
+
+def _joined(noted: Landmarks, points: Sequence[Landmark]) -> Landmarks:
+    """Return what was noted; where the report says otherwise, the report."""
+    said = {point.name: point for point in points}
+    joined = []
+    for point in noted:
+        other = said.pop(point.name, None)
+        if point.position_yx is None or other is None or other.position_yx is None:
+            joined.append(point if other is None else other)
+            continue
+        same = all(
+            abs(a - b) <= _ROUNDED * (1 + abs(a))
+            for a, b in zip(point.position_yx, other.position_yx, strict=True)
+        )
+        joined.append(point if same else other)
+    return noted.with_points((*joined, *said.values()))
+
+
+def _name_beside(path: Path, uid: str) -> str:
+    """Return the name of the DICOM file beside the report that it refers to."""
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    for other in sorted(path.parent.iterdir())[:_LOOK_AT_FILES]:
+        if not other.is_file() or other == path:
+            continue
+        try:
+            header = pydicom.dcmread(
+                other, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]
+            )
+        except (InvalidDicomError, OSError, ValueError, EOFError):
+            continue
+        if header.get("SOPInstanceUID") == uid:
+            return other.name
+    return ""
+
+
+def _stem(path: Path) -> str:
+    return path.name[: -len(SUFFIX)].removesuffix(".sr")
+
+
+def _sniff(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_LOOK_AT_BYTES)
+    except OSError:
+        return False
+    return head[128:132] == b"DICM" and _REPORT in head
+
+
+def check_installed() -> None:
+    """Raise if the extra ``dicom-sr`` is not installed.
+
+    Raises
+    ------
+    LandmarkError
+        Saying how to install it.
+    """
+    for library in ("highdicom", "pydicom"):
+        if find_spec(library) is None:
+            raise LandmarkError(
+                f"DICOM structured reports need the library {library}, which is not "
+                "installed",
+                remedy=f"install it: {_INSTALL}",
+            )
+
+
+DICOM_SR = LandmarkFormat(
+    SUFFIX,
+    "DICOM structured report",
+    read_sr,
+    write_sr,
+    _sniff,
+    one_image=True,
+    shared=True,
+    check_installed=check_installed,
+)

@@ -1,0 +1,236 @@
+"""The content tree of a structured report: landmarks in it, and out of it.
+
+Imported only where highdicom is there.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import highdicom
+import numpy as np
+import pydicom
+from highdicom import sr
+from pydicom.dataelem import RawDataElement
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from napari_oneshot_lmk import __version__
+from napari_oneshot_lmk.errors import LandmarkError
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
+
+# DCM: certainty that a device places upon a detection, 0 to 100.
+_CERTAINTY = Code("111012", "DCM", "Certainty of Finding")
+_PERCENT = Code("%", "UCUM", "Percent")
+_PROCEDURE = Code("363680008", "SCT", "Radiographic imaging procedure")
+PROGRAM = "napari-oneshot-lmk"
+_UNDEFINED = 0xFFFFFFFF
+# Spatial coordinates begin at the corner of the first pixel.
+_CENTRE = 0.5
+
+
+def report_on(image: pydicom.Dataset, landmarks: Landmarks) -> sr.ComprehensiveSR:
+    """Build the report on one single-frame image.
+
+    Raises
+    ------
+    AttributeError, TypeError, ValueError
+        If the image lacks what a report takes from it.
+    """
+    with quiet():
+        source = sr.SourceImageForRegion(
+            referenced_sop_class_uid=image.SOPClassUID,
+            referenced_sop_instance_uid=image.SOPInstanceUID,
+        )
+        groups = [_group(point, source, landmarks) for point in landmarks.placed]
+        content = sr.MeasurementReport(
+            observation_context=sr.ObservationContext(
+                observer_person_context=_person(landmarks),
+                observer_device_context=_device(),
+            ),
+            procedure_reported=_PROCEDURE,
+            imaging_measurements=groups,
+            title=codes.DCM.ImagingMeasurementReport,
+        )
+        report = sr.ComprehensiveSR(
+            evidence=[_complete(image)],
+            content=content,
+            series_instance_uid=highdicom.UID(),
+            series_number=1,
+            sop_instance_uid=highdicom.UID(),
+            instance_number=1,
+            manufacturer=PROGRAM,
+            is_complete=True,
+        )
+        # Names of patients and landmarks in any script, whatever the image had.
+        report.SpecificCharacterSet = "ISO_IR 192"
+        return report
+
+
+def _complete(image: pydicom.Dataset) -> pydicom.Dataset:
+    """Return the image's header with the fields of type 2 that a report takes over."""
+    header = pydicom.Dataset()
+    header.update({element.tag: element for element in image})
+    for keyword in (
+        *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+        *("StudyID", "StudyDate", "StudyTime", "AccessionNumber"),
+        "ReferringPhysicianName",
+    ):
+        if keyword not in header:
+            setattr(header, keyword, None)
+    return header
+
+
+def _group(
+    point: Landmark, source: sr.SourceImageForRegion, landmarks: Landmarks
+) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
+    assert point.position_yx is not None  # only placed ones are reported
+    y_px, x_px = point.position_yx
+    region = sr.ImageRegion(
+        graphic_type=sr.GraphicTypeValues.POINT,
+        graphic_data=np.array([[x_px + _CENTRE, y_px + _CENTRE]]),
+        source_image=source,
+    )
+    measurements = []
+    if point.score is not None:
+        measurements.append(
+            sr.Measurement(name=_CERTAINTY, value=100 * point.score, unit=_PERCENT)
+        )
+    method = landmarks.provenance.method
+    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(
+            uid=highdicom.UID(), identifier=point.name
+        ),
+        referenced_region=region,
+        measurements=measurements or None,
+        algorithm_id=(
+            sr.AlgorithmIdentification(f"{PROGRAM} {method}", __version__)
+            if method and method != "manual"
+            else None
+        ),
+    )
+
+
+def _person(landmarks: Landmarks) -> sr.ObserverContext | None:
+    author = landmarks.provenance.author
+    if not author:
+        return None
+    return sr.ObserverContext(
+        observer_type=codes.DCM.Person,
+        observer_identifying_attributes=sr.PersonObserverIdentifyingAttributes(
+            # Carets and equals signs part a DICOM name.
+            name="".join(" " if c in "^=\\" else c for c in author)[:64]
+        ),
+    )
+
+
+def _device() -> sr.ObserverContext:
+    return sr.ObserverContext(
+        observer_type=codes.DCM.Device,
+        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
+            uid=highdicom.UID(), name=PROGRAM, model_name=f"{PROGRAM} {__version__}"
+        ),
+    )
+
+
+def check_whole(dataset: pydicom.Dataset) -> None:
+    """Raise if a file just read ends before its elements do.
+
+    pydicom takes what there is, which would be fewer landmarks than were saved.
+
+    Raises
+    ------
+    ValueError
+        If it is cut short.
+    """
+    for tag in dataset.keys():  # noqa: SIM118 - iterating would decode the elements
+        element = dataset.get_item(tag)
+        if not isinstance(element, RawDataElement) or element.value is None:
+            continue
+        if element.length != _UNDEFINED and len(element.value) < element.length:
+            raise ValueError("it is cut short")
+
+
+def points_by_image(dataset: pydicom.Dataset) -> dict[str, tuple[Landmark, ...]]:
+    """Return the points of a report by the SOP instance that they lie on.
+
+    Raises
+    ------
+    LandmarkError
+        If a point has no name, or two on an image have the same.
+    """
+    report = _parsed(dataset)
+    found: dict[str, list[Landmark]] = {}
+    for group in report.content.get_planar_roi_measurement_groups():
+        region = group.roi
+        if not isinstance(region, sr.ImageRegion):
+            continue
+        if region.graphic_type is not sr.GraphicTypeValues.POINT:
+            continue
+        name = str(group.tracking_identifier or "").strip()
+        if not name:
+            raise LandmarkError(
+                "a point has no tracking identifier, so it has no name",
+                remedy="name the points where they were made",
+            )
+        ((x, y),) = region.value
+        uid = str(region.ContentSequence[0].ReferencedSOPSequence[0][_SOP].value)
+        points = found.setdefault(uid, [])
+        if any(point.name == name for point in points):
+            raise LandmarkError(
+                f"landmark {name!r} stands twice", remedy="choose a report without that"
+            )
+        position_yx = float(y) - _CENTRE, float(x) - _CENTRE
+        points.append(Landmark(name, position_yx, score=_score(group)))
+    return {uid: tuple(points) for uid, points in found.items()}
+
+
+_SOP = "ReferencedSOPInstanceUID"
+
+
+def _parsed(dataset: pydicom.Dataset) -> Any:
+    kinds = {
+        kind.__name__: kind
+        for kind in (sr.EnhancedSR, sr.ComprehensiveSR, sr.Comprehensive3DSR)
+    }
+    kind = kinds.get(dataset.SOPClassUID.name.removesuffix(" Storage").replace(" ", ""))
+    if kind is None:
+        raise LandmarkError(
+            f"is a {dataset.SOPClassUID.name}, which holds no points on images",
+            remedy="choose a measurement report (TID 1500)",
+        )
+    report = kind.from_dataset(dataset)
+    if not isinstance(report.content, sr.MeasurementReport):
+        raise LandmarkError(
+            "is no measurement report after TID 1500", remedy="choose another report"
+        )
+    return report
+
+
+def _score(group: Any) -> float | None:
+    for measurement in group.get_measurements(name=_CERTAINTY):
+        score = float(measurement.value) / 100
+        return score if 0 <= score <= 1 else None
+    return None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries' remarks about other programs' files from the user."""
+    loggers = [logging.getLogger(name) for name in ("highdicom", "pydicom")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # What pydicom says of a sequence that the file ends in.
+            warnings.filterwarnings("error", message="No tag to read")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,245 @@
+"""Landmarks for morphometrics, ``.tps``: as tpsDig writes and geomorph reads them.
+
+x counts from the left edge of the image and y from its **bottom** edge, upwards,
+in pixels; the centre of the first pixel of an image of H rows is (0.5, H − 0.5).
+The format is told in F. J. Rohlf's tps programs; that both axes begin at the edge
+is our reading of it, which every whole-pixel converter agrees with.
+
+TPS has no names. Ours stand as JSON in a COMMENT line, which other readers pass
+over, beside the size of the image, its spacing in mm, and which of the missing
+landmarks are absent. SCALE is a number without a unit: it is written where the
+pixels are square, and not read as millimetres.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError
+from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
+from napari_oneshot_lmk.landmarks.files.losses import FRAME, TEXTS, THOUGHTS, present
+from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_text
+from napari_oneshot_lmk.landmarks.files.tps_specimen import (
+    TpsSpecimen,
+    read_specimens,
+)
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+
+SUFFIX = ".tps"
+MARK = "napari-oneshot-lmk"
+_MISSING = "-1 -1"
+# A thousandth of a length is less than anybody digitises to.
+_SQUARE = 1e-3
+_NO_HEIGHT = (
+    "name the image: oneshot-lmk convert {file} found.csv --image IMAGE (or --images "
+    "FOLDER)"
+)
+
+# -- writing ------------------------------------------------------------------
+
+
+def write_tps(
+    path: Path, images: Collection[Landmarks], source: Path | None = None
+) -> None:
+    """Write one specimen an image, all with the same landmarks in the same order.
+
+    Raises
+    ------
+    OutputError
+        If the size of an image is unknown, or a landmark lies off its image to
+        the left or below, where TPS would call it missing.
+    """
+    names = tuple(dict.fromkeys(name for la in images for name in la.names))
+    lines = [
+        line
+        for number, landmarks in enumerate(images)
+        for line in _specimen(number, landmarks, names)
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _specimen(number: int, landmarks: Landmarks, names: Sequence[str]) -> list[str]:
+    geometry = landmarks.geometry
+    if geometry is None:
+        raise OutputError(
+            "TPS counts y from the bottom of the image, but the height of "
+            f"{landmarks.image!r} is unknown",
+            remedy="convert it together with its image (--image, --images)",
+        )
+    if landmarks.image != " ".join(landmarks.image.splitlines()):
+        raise OutputError(
+            f"the image name {landmarks.image!r} has several lines",
+            remedy="rename the image",
+        )
+    lines = [f"LM={len(names)}"]
+    for name in names:
+        position_yx = landmarks[name].position_yx if name in landmarks else None
+        if position_yx is None:
+            lines.append(_MISSING)
+            continue
+        x = position_yx[1] + 0.5
+        y = geometry.image_shape_yx[0] - (position_yx[0] + 0.5)
+        if x < 0 or y < 0:
+            raise OutputError(
+                f"landmark {name!r} lies outside {landmarks.image!r}, which TPS would "
+                "take for missing",
+                remedy="move it onto the image, or write a .csv file",
+            )
+        lines.append(f"{x!r} {y!r}")
+    spacing = geometry.spacing_mm_yx
+    comment = {
+        "landmarks": list(names),
+        "absent": [p.name for p in landmarks if p.state is State.ABSENT],
+        "unlisted": [name for name in names if name not in landmarks],
+        "image_shape_yx": list(geometry.image_shape_yx),
+        "spacing_mm_yx": None if spacing is None else list(spacing),
+    }
+    lines += [f"IMAGE={landmarks.image}", f"ID={number}"]
+    lines.append(f"COMMENT={MARK} {json.dumps(comment)}")
+    if spacing is not None and _square(spacing):
+        lines.append(f"SCALE={sum(spacing) / 2!r}")
+    return lines
+
+
+def _square(spacing_mm_yx: tuple[float, float]) -> bool:
+    row_mm, column_mm = spacing_mm_yx
+    return abs(row_mm - column_mm) <= _SQUARE * row_mm
+
+
+# -- reading ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Comment:
+    """What our own comment says of a specimen; nothing where there is none."""
+
+    names: tuple[str, ...] = ()
+    absent: frozenset[str] = frozenset()
+    unlisted: frozenset[str] = frozenset()
+    geometry: Geometry | None = None
+
+
+def read_tps(path: Path, known: Known) -> tuple[Landmarks, ...]:
+    """Read every specimen; curves and outlines are passed over.
+
+    Raises
+    ------
+    LandmarkError
+        Naming the line, if the file is damaged or three-dimensional, or the
+        height of an image is not known.
+    """
+    specimens = read_specimens(path, read_text(path, fallback="cp1252"))
+    skipped = sorted({what for one in specimens for what in one.passed_over})
+    if skipped:
+        known.tell(f"{path}: {', '.join(skipped)} are passed over, only LM= is read")
+    found: dict[str, Landmarks] = {}
+    for specimen in specimens:
+        try:
+            landmarks = _landmarks(path, specimen, known, alone=len(specimens) == 1)
+            if landmarks.image in found:
+                raise LandmarkError(
+                    f"image {landmarks.image!r} stands twice",
+                    remedy="keep one specimen for each image",
+                )
+        except OneshotError as error:
+            raise type(error)(
+                f"line {specimen.line}: {error.what}", file=path, remedy=error.remedy
+            ) from error
+        found[landmarks.image] = landmarks
+    unit_unknown = any(
+        "SCALE" in specimen.fields
+        and (landmarks.geometry is None or landmarks.geometry.spacing_mm_yx is None)
+        for specimen, landmarks in zip(specimens, found.values(), strict=True)
+    )
+    if unit_unknown:
+        known.tell(
+            f"{path}: SCALE= names no unit, so the pixel spacing stays unknown (give "
+            "it with --spacing)"
+        )
+    return tuple(found.values())
+
+
+def _landmarks(
+    path: Path, specimen: TpsSpecimen, known: Known, *, alone: bool
+) -> Landmarks:
+    image = specimen.fields.get("IMAGE", "").replace("\\", "/")
+    image = image or specimen.fields.get("ID", "")
+    if not image and not alone:
+        raise LandmarkError(
+            "the specimen has neither IMAGE= nor ID=", remedy="add the image's name"
+        )
+    image = image or path.name[: -len(SUFFIX)]
+    noted = _comment(specimen.fields.get("COMMENT", ""))
+    geometry = _joined(known.geometry_of(image), noted.geometry)
+    if geometry is None:
+        raise LandmarkError(
+            f"y counts from the bottom, but the height of image {image!r} is unknown",
+            remedy=_NO_HEIGHT.format(file=path.name),
+        )
+    count = len(specimen.positions)
+    names = noted.names or known.names or tuple(str(n + 1) for n in range(count))
+    if len(names) != count:
+        raise LandmarkError(
+            f"there are {count} landmarks but {len(names)} names",
+            remedy="correct the COMMENT= line or the list of names",
+        )
+    height = geometry.image_shape_yx[0]
+    points = []
+    for name, position in zip(names, specimen.positions, strict=True):
+        if position is not None:
+            x, y = position
+            points.append(Landmark(name, (height - y - 0.5, x - 0.5)))
+        elif name not in noted.unlisted:
+            state = State.ABSENT if name in noted.absent else State.SKIPPED
+            points.append(Landmark(name, None, state))
+    return Landmarks(tuple(points), image, geometry)
+
+
+def _joined(given: Geometry | None, noted: Geometry | None) -> Geometry | None:
+    """Take the given geometry where it is about the noted grid: it knows more."""
+    if given is None or noted is None:
+        return given or noted
+    if given.image_shape_yx != noted.image_shape_yx:
+        return noted
+    return given.with_spacing(given.spacing_mm_yx or noted.spacing_mm_yx)
+
+
+def _comment(text: str) -> _Comment:
+    mark, _, content = text.partition(" ")
+    if mark != MARK:
+        return _Comment()
+    try:
+        noted: dict[str, Any] = json.loads(content)
+        rows, columns = noted["image_shape_yx"]
+        return _Comment(
+            tuple(str(name) for name in noted["landmarks"]),
+            frozenset(noted["absent"]),
+            frozenset(noted["unlisted"]),
+            Geometry((rows, columns)).with_spacing(noted["spacing_mm_yx"]),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise LandmarkError(
+            f"the comment of {MARK} is damaged", remedy="save the file again"
+        ) from error
+
+
+def _sniff(path: Path) -> bool:
+    start = head_of(path).lstrip().upper()
+    return start.startswith(("LM=", "LM3="))
+
+
+def _lost(images: Collection[Landmarks]) -> tuple[str, ...]:
+    lost = present(images, (*THOUGHTS, *TEXTS, FRAME))
+    spacings = [la.geometry.spacing_mm_yx for la in images if la.geometry is not None]
+    if any(mm is not None and not _square(mm) for mm in spacings):
+        # Only our own comment holds it: other programs take pixels for square.
+        lost += ("for other programs, that pixels are not square",)
+    return lost
+
+
+TPS = LandmarkFormat(SUFFIX, "tpsDig", read_tps, write_tps, _sniff, lost=_lost)

@@ -1,0 +1,160 @@
+"""The picture that a landmark file is about: open already, or beside the file."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from napari_oneshot_lmk.errors import OneshotError
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.geometry import Geometry
+    from napari_oneshot_lmk.widgets.layers import ImageTarget
+
+PLAIN_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+"""Endings of what napari's own reader opens as it is."""
+
+
+def open_picture(image: str, beside: Path, alone: bool) -> ImageTarget | None:
+    """Find the open picture that landmarks belong to.
+
+    Parameters
+    ----------
+    image : str
+        Name of the image, as the landmark file has it.
+    beside : Path
+        The landmark file.
+    alone : bool
+        It is about one image only.
+    """
+    import napari
+    from napari.layers import Image
+
+    from napari_oneshot_lmk.widgets.layers import ImageTarget, slice_of_name
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return None
+    layers = [layer for layer in viewer.layers if isinstance(layer, Image)]
+    wanted, index = slice_of_name(image)
+    fitting = [la for la in layers if la.ndim - 2 == len(index) or not index]
+    file = picture_beside(wanted, beside)
+    for layer in reversed(fitting):
+        # Of pictures with the same name, the one in the same folder.
+        if file is not None and _same_file(layer.source.path, file):
+            return ImageTarget(layer, index or (0,) * (layer.ndim - 2))
+    for key in (lambda n: n, lambda n: Path(n).name, lambda n: Path(n).stem):
+        for layer in reversed(fitting):
+            if wanted and key(wanted) in {key(name) for name in _names(layer)}:
+                return ImageTarget(layer, index or (0,) * (layer.ndim - 2))
+    # Slicer's own files do not say what image they are about.
+    if not wanted and alone and len(layers) == 1 and layers[0].ndim == 2:
+        return ImageTarget(layers[0])
+    return None
+
+
+def picture_beside(image: str, path: Path) -> Path | None:
+    """Return the image file of that name in or below the folder of a landmark file.
+
+    Without an ending, as Slicer and the ISBI challenge name theirs, it is the only
+    image there of that name.
+    """
+    from napari_oneshot_lmk.imaging.file_kind import has_image_suffix
+    from napari_oneshot_lmk.landmarks.files import holds_landmarks
+
+    name = PurePosixPath(image.replace("\\", "/"))
+    inside = not name.is_absolute() and ".." not in name.parts
+    for place in ((name,) if inside else ()) + (name.name,):
+        file = path.parent / place
+        if has_image_suffix(file) and file.is_file() and not holds_landmarks(file):
+            return file
+    if not name.name or has_image_suffix(Path(name.name)):
+        return None
+    fitting = [
+        file
+        for file in path.parent.glob(f"{_plain(name.name)}.*")
+        if has_image_suffix(file)
+        and file.name.partition(".")[0] == name.name
+        and not holds_landmarks(file)
+    ]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def show_picture(file: Path) -> ImageTarget | None:
+    """Open an image file: a plain picture as napari does, others as we read them.
+
+    Of DICOM files napari's own reader would take all in the folder for a stack, and
+    knows neither their spacing nor that MONOCHROME1 is inverted.
+    """
+    import napari
+    from napari.layers import Image
+    from napari.utils.notifications import show_warning
+
+    from napari_oneshot_lmk.imaging.reader import read_radiograph
+    from napari_oneshot_lmk.widgets.layers import ImageTarget
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return None
+    layers: list[Any] = []
+    if file.name.lower().endswith(PLAIN_PICTURES):
+        # A layer that napari opens knows its file, which autosave goes by.
+        with suppress(Exception):
+            layers = viewer.open(file, plugin="napari")
+    if not layers:
+        try:
+            picture = read_radiograph(file)
+        except OneshotError as error:
+            show_warning(str(error))
+            return None
+        spacing = picture.geometry.spacing_mm_yx
+        placed = {} if spacing is None else {"scale": spacing, "units": ("mm", "mm")}
+        layers = [
+            viewer.add_image(picture.pixels, name=file.name, colormap="gray", **placed)
+        ]
+    images = [layer for layer in layers if isinstance(layer, Image) and layer.ndim == 2]
+    return ImageTarget(images[0]) if images else None
+
+
+def geometry_of(image: str, beside: Path) -> Geometry | None:
+    """Return the geometry of the image of a landmark file, None where it is unknown.
+
+    That of the file goes before that of the layer, which knows nothing of where
+    the image lies in the patient.
+    """
+    from napari_oneshot_lmk.geometry import Geometry
+    from napari_oneshot_lmk.imaging.reader import read_radiograph
+    from napari_oneshot_lmk.widgets.layers import spacing_of
+
+    target = open_picture(image, beside, alone=True)
+    file = picture_beside(image, beside)
+    if target is not None and target.path is not None:
+        file = target.path
+    if file is not None:
+        try:
+            return read_radiograph(file).geometry
+        except OneshotError:
+            # A stack, or damaged: the layer has to do.
+            pass
+    if target is None:
+        return None
+    return Geometry(target.shape_yx, spacing_of(target.layer).mm_yx)
+
+
+def _names(layer: Any) -> set[str]:
+    """Return what an image is called: its file, and its layer."""
+    source = layer.source.path
+    return {layer.name} | ({Path(source).name} if source else set())
+
+
+def _same_file(one: str | None, other: Path) -> bool:
+    try:
+        return one is not None and Path(one).samefile(other)
+    except OSError:
+        return False
+
+
+def _plain(name: str) -> str:
+    """Return a name in which a pattern means itself."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)

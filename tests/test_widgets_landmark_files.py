@@ -1,0 +1,200 @@
+"""Landmark files of other tools, opened in napari over their picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+from napari.errors import MultipleReaderError
+from napari.layers import Image, Points
+from npe2 import PluginManager, PluginManifest
+from oblique_image import SHAPE_YX, cephalogram, geometry, on, write_dicom
+from qtpy.QtWidgets import QWidget
+
+import napari_oneshot_lmk
+from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
+from napari_oneshot_lmk.landmarks.landmark import Landmark
+from napari_oneshot_lmk.widgets import points, saving, words
+from napari_oneshot_lmk.widgets.readers import get_reader
+
+PLUGIN = "napari-oneshot-lmk"
+MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy: Any, npe2pm: PluginManager) -> Any:
+    """napari with its own readers and this plugin, and no other."""
+    npe2pm.register(PluginManifest.from_distribution("napari"))
+    npe2pm.register(PluginManifest.from_file(MANIFEST))
+    return make_napari_viewer_proxy()
+
+
+def film(path: Path) -> Path:
+    pixels = np.arange(np.prod(SHAPE_YX)).reshape(SHAPE_YX) % 251
+    imageio.imwrite(path, pixels.astype(np.uint8))
+    return path
+
+
+def place(viewer: Any) -> tuple[Image, Points]:
+    """Return the only image and the only points of a viewer."""
+    (image,) = (layer for layer in viewer.layers if isinstance(layer, Image))
+    (marks,) = (layer for layer in viewer.layers if isinstance(layer, Points))
+    assert list(viewer.layers).index(image) < list(viewer.layers).index(marks)
+    return image, marks
+
+
+@pytest.mark.parametrize("suffix", [".json", ".tps", ".csv"])
+def test_the_picture_beside_is_opened_too(
+    viewer: Any, tmp_path: Path, suffix: str
+) -> None:
+    film(tmp_path / "film.png")
+    path = tmp_path / f"found{suffix}"
+    write_landmarks(path, [on("film.png")])
+    viewer.open(path, plugin=PLUGIN)
+    image, marks = place(viewer)
+    assert image.source.path == str(tmp_path / "film.png")
+    placed = points.placed_yx(on())
+    assert np.allclose(marks.data, placed)
+    assert np.allclose(
+        [marks.data_to_world(p) for p in placed],
+        [image.data_to_world(p) for p in placed],
+    )
+
+
+@pytest.mark.parametrize("name", ["film.txt", "found.sr.dcm", "film.fcsv"])
+def test_the_dicom_image_beside_is_opened_too(
+    viewer: Any, tmp_path: Path, name: str
+) -> None:
+    source = write_dicom(tmp_path / "film.dcm")
+    landmarks = cephalogram()
+    path = tmp_path / name
+    if name == "film.fcsv":
+        rows = [
+            f"{n},{','.join(map(repr, lps.tolist()))},{point.name}"
+            for n, (point, lps) in enumerate(
+                zip(
+                    landmarks,
+                    geometry().points_to_lps(landmarks.positions_yx),
+                    strict=True,
+                )
+            )
+        ]
+        header = "# CoordinateSystem = LPS\n# columns = id,x,y,z,label\n"
+        path.write_text(header + "\n".join(rows) + "\n")
+    else:
+        write_landmarks(path, [landmarks], source=source)
+    viewer.open(path, plugin=PLUGIN)
+    image, marks = place(viewer)
+    assert image.name == "film.dcm"
+    assert np.allclose(image.scale, (0.2, 0.35))
+    assert np.array_equal(marks.scale, image.scale)
+    found = dict(zip(marks.features["label"], marks.data.tolist(), strict=True))
+    for point in landmarks:
+        assert found[point.name] == pytest.approx(point.position_yx, abs=1e-6)
+
+
+def test_the_picture_that_is_open_is_taken_by_its_path(
+    viewer: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    viewer.open(film(tmp_path / "film.png"), plugin="napari", translate=(5, 6))
+    viewer.open(film(tmp_path / "other" / "film.png"), plugin="napari")
+    write_landmarks(tmp_path / "found.json", [on("film.png")])
+    (marks,) = viewer.open(tmp_path / "found.json", plugin=PLUGIN)
+    assert np.array_equal(marks.translate, (5, 6))
+    assert len(viewer.layers) == 3
+
+
+def test_heights_for_tps_come_from_the_picture(viewer: Any, tmp_path: Path) -> None:
+    (tmp_path / "fish.tps").write_text("LM=1\n10.5 89.5\nIMAGE=fish.png\nID=0\n")
+    film(tmp_path / "fish.png")
+    viewer.open(tmp_path / "fish.tps", plugin=PLUGIN)
+    _, marks = place(viewer)
+    assert marks.data.tolist() == [[0.0, 10.0]]
+
+
+def test_a_name_does_not_lead_out_of_the_folder(viewer: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    film(tmp_path / "film.png")
+    for name in ("../film.png", str(tmp_path / "film.png"), "found.json"):
+        path = folder / "found.json"
+        write_landmarks(path, [on(name)], overwrite=True)
+        viewer.open(path, plugin=PLUGIN)
+        assert not [la for la in viewer.layers if isinstance(la, Image)]
+
+
+def test_a_damaged_picture_beside_does_not_cost_the_points(
+    viewer: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "film.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    write_landmarks(tmp_path / "found.json", [on("film.png")])
+    (marks,) = viewer.open(tmp_path / "found.json", plugin=PLUGIN)
+    assert len(marks.data) == 4
+    assert "film.png: the PNG file is cut short" in capsys.readouterr().out
+
+
+def test_points_of_napari_are_left_to_napari_unless_we_are_chosen(
+    viewer: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "Points.csv"
+    Points([[1.25, 2.5]]).save(str(path), plugin="napari")
+    with pytest.raises(MultipleReaderError):
+        viewer.open(path, plugin=None)
+    viewer.open(path, plugin="napari")
+    (marks,) = viewer.open(path, plugin=PLUGIN)
+    assert marks.data.tolist() == [[1.25, 2.5]]
+    assert list(marks.features["label"]) == ["1"]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".tps"])
+def test_layers_are_saved_for_other_tools(
+    viewer: Any, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one.png", "two.png"):
+        write_landmarks(tmp_path / "a.csv", [on(name)], overwrite=True)
+        viewer.open(tmp_path / "a.csv", plugin=PLUGIN)
+    path = tmp_path / f"both{suffix}"
+    assert viewer.layers.save(str(path), plugin=PLUGIN) == [str(path)]
+    assert [la.image for la in read_landmarks(path)] == ["one.png", "two.png"]
+    said = capsys.readouterr().out
+    assert ("both.tps does not hold scores" in said) == (suffix == ".tps")
+    single = tmp_path / f"one{suffix}"
+    assert viewer.layers[0].save(str(single), plugin=PLUGIN) == [str(single)]
+    (back,) = read_landmarks(single)
+    assert np.allclose(back.positions_yx, on().positions_yx, equal_nan=True)
+
+
+def test_images_and_reports_are_told_apart(tmp_path: Path) -> None:
+    source = write_dicom(tmp_path / "film.dcm")
+    assert get_reader(str(source)) is None
+    one = replace(on(source), points=(Landmark("a", (1, 2)),))
+    write_landmarks(tmp_path / "film.sr.dcm", [one], source=source)
+    assert get_reader(str(tmp_path / "film.sr.dcm")) is not None
+
+
+@pytest.mark.parametrize(
+    "ending", [".csv", ".mrk.json", ".json", ".tps", ".txt", ".sr.dcm"]
+)
+def test_the_chosen_filter_gives_the_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qtbot: Any, ending: str
+) -> None:
+    filters = [f for f in words.LANDMARKS_FILTER.split(";;") if f"(*{ending})" in f]
+    if ending == ".sr.dcm":
+        # A report needs the image file, which a layer may not have.
+        assert not filters
+        return
+    monkeypatch.setattr(
+        saving.QFileDialog,
+        "getSaveFileName",
+        lambda *_: (str(tmp_path / "found"), filters[0]),
+    )
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    said = saving.ask_save_landmarks(parent, [cephalogram("film.png")])
+    assert ("found.txt does not hold pixel spacing" in said) == (ending == ".txt")
+    assert [p.name for p in tmp_path.iterdir()] == [f"found{ending}"]
