@@ -269,8 +269,8 @@ from napari_oneshot_lmk.training import job
 times = int(sys.argv.pop(1))
 plain_loop.install(0.01)
 whole = job.train
-def interrupting(*given):
-    for event in whole(*given):
+def interrupting(*given, **options):
+    for event in whole(*given, **options):
         yield event
         if type(event).__name__ == "Stepped" and event.epoch == 2 and event.step == 2:
             for _ in range(times):
@@ -315,7 +315,7 @@ def test_control_c(world: World) -> None:
 def test_control_c_before_there_is_anything(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def early(*given: object) -> Iterator[object]:
+    def early(*given: object, **options: object) -> Iterator[object]:
         signal.raise_signal(signal.SIGINT)
         yield from ()
 
