@@ -256,7 +256,7 @@ def test_missing_file_and_wrong_suffix(
     assert "no.csv" in one_sentence(nowhere)
     wrong = run("evaluate", "--predicted", found, "--truth", tmp_path / "no.xlsx")
     assert wrong.exit_code == 2
-    assert ".csv or .mrk.json" in one_sentence(wrong)
+    assert ".csv, .mrk.json" in one_sentence(wrong)
 
 
 def test_byte_order_mark_is_read(files: tuple[Path, Path]) -> None:
