@@ -125,7 +125,7 @@ def detect(
         # Slow imports come after everything that can be refused at once.
         from napari_oneshot_lmk.training.memory import keep_freed_memory
 
-        # A fifth of an image's time, for a tenth more memory (docs/benchmarks/many.md).
+        # Giving it back and asking again costs time at each image.
         keep_freed_memory()
         started, detector = _made(
             template,

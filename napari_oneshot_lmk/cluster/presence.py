@@ -33,8 +33,8 @@ class Presence:
         """Settle in."""
         self.name = f"worker {worker.address} on {socket.gethostname()}"
         self.threads = self.threads or worker.state.nthreads
-        # Dask tells its workers to give freed memory back at once, which doubles the
-        # time of an image (docs/benchmarks/many.md).
+        # Dask tells its workers to give freed memory back at once, which costs time at
+        # each image.
         keep_freed_memory()
         if self.local and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
