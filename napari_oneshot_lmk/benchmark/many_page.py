@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,8 +11,7 @@ from typing import Any
 from napari_oneshot_lmk.benchmark.machine import describe
 from napari_oneshot_lmk.benchmark.many import ManyRun
 from napari_oneshot_lmk.benchmark.many_cost import Costs
-from napari_oneshot_lmk.benchmark.table import markdown_machine
-from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.benchmark.page import write_page
 
 
 def many_content(
@@ -71,14 +69,5 @@ def write_many(content: Mapping[str, Any], folder: Path, *, overwrite: bool) -> 
         f"Encoder {content['encoder']}, seed {content['seed']}. Costs are medians of "
         f"{content['costs']['rounds']} rounds of {content['costs']['images']} images, "
         "by turns in one run.",
-        "",
-        f"Command: `{content['command']}`",
-        "",
-        f"Made {content['made']} on",
-        "",
-        *markdown_machine(content["machine"]),
     ]
-    with written(folder, overwrite=overwrite, folder=True) as unfinished:
-        (unfinished / "many.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        text = json.dumps(content, indent=1, ensure_ascii=False)
-        (unfinished / "many.json").write_text(text + "\n", encoding="utf-8")
+    write_page("many", lines, content, folder, overwrite=overwrite)

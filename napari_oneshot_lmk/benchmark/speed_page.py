@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_oneshot_lmk.benchmark.machine import describe
+from napari_oneshot_lmk.benchmark.page import write_page
 from napari_oneshot_lmk.benchmark.speed import Speed
-from napari_oneshot_lmk.benchmark.table import markdown_machine
-from napari_oneshot_lmk.output import written
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder
@@ -60,14 +58,5 @@ def write_speed(
         f"{content['encoder_device']}. *Detection* starts from an image on the "
         "network's grid; *from a file* includes reading and resizing. Peak memory is "
         "that of a fresh process, libraries included.",
-        "",
-        f"Command: `{content['command']}`",
-        "",
-        f"Made {content['made']} on",
-        "",
-        *markdown_machine(content["machine"]),
     ]
-    with written(folder, overwrite=overwrite, folder=True) as unfinished:
-        (unfinished / "speed.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        text = json.dumps(content, indent=1, ensure_ascii=False)
-        (unfinished / "speed.json").write_text(text + "\n", encoding="utf-8")
+    write_page("speed", lines, content, folder, overwrite=overwrite)
