@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.landmark import (
+    Landmark,
+    Landmarks,
+    Source,
+    State,
+)
 from napari_oneshot_lmk.matching.score import UNSURE_BELOW
 
 Array = NDArray[np.float64]
@@ -58,6 +63,7 @@ def found_points(
                 if residuals_mm is None
                 else float(residuals_mm[row]),
                 description=landmark.description,
+                source=Source.DETECTED,
             )
         )
         row += 1

@@ -24,6 +24,22 @@ class State(StrEnum):
     """It is not on this image: missing tooth, cropped field of view."""
 
 
+class Source(StrEnum):
+    """How a landmark came to be where it is."""
+
+    DETECTED = "detected"
+    """A detector found it, and nobody has changed it since."""
+    CORRECTED = "corrected"
+    """A person moved, added or took away what a detector had found."""
+    PLACED = "placed"
+    """A person placed it, without a detection before."""
+
+    @property
+    def is_manual(self) -> bool:
+        """Whether a person has the last word on it; a detection never replaces it."""
+        return self is not Source.DETECTED
+
+
 @dataclass(frozen=True)
 class Landmark:
     """One named control point.
@@ -45,6 +61,16 @@ class Landmark:
         How far the point lies from where the other landmarks expect it.
     description : str
         What the landmark is, for whoever places it.
+    source : Source, optional
+        Detected, corrected or placed; None where a file does not say. A landmark
+        without a position has one where a detector or a person decided so.
+    author : str
+        Who placed or corrected it, where that is not the author of the whole set.
+
+    Raises
+    ------
+    LandmarkError
+        If state and position do not agree, or a number is not finite.
     """
 
     name: str
@@ -54,12 +80,16 @@ class Landmark:
     unsure: bool = False
     shape_residual_mm: float | None = None
     description: str = ""
+    source: Source | None = None
+    author: str = ""
 
     def __post_init__(self) -> None:
         """Check that position and state agree."""
         if not self.name or self.name != self.name.strip():
             raise LandmarkError(f"{self.name!r} is not a landmark name")
         object.__setattr__(self, "state", State(self.state))
+        if self.source is not None:
+            object.__setattr__(self, "source", Source(self.source))
         if (self.position_yx is None) == (self.state is State.PLACED):
             raise LandmarkError(
                 f"landmark {self.name!r} is {self.state} but has "
@@ -173,6 +203,11 @@ class Landmarks:
     def placed(self) -> tuple[Landmark, ...]:
         """The landmarks that have a position, in order."""
         return tuple(p for p in self.points if p.state is State.PLACED)
+
+    @property
+    def manual(self) -> tuple[Landmark, ...]:
+        """The landmarks that a person placed or corrected, in order."""
+        return tuple(p for p in self.points if p.source and p.source.is_manual)
 
     @property
     def positions_yx(self) -> NDArray[np.float64]:

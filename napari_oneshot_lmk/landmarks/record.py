@@ -51,9 +51,12 @@ def landmark_to_record(point: Landmark) -> dict[str, Any]:
         ("unsure", False),
         ("shape_residual_mm", None),
         ("description", ""),
+        ("author", ""),
     ):
         if getattr(point, name) != default:
             record[name] = getattr(point, name)
+    if point.source is not None:
+        record["source"] = str(point.source)
     return record
 
 
