@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Points
 
 from napari_oneshot_lmk.errors import LandmarkError
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.landmarks.landmark import Landmarks, Source
 from napari_oneshot_lmk.widgets import points, words
 
 if TYPE_CHECKING:
@@ -40,31 +40,54 @@ def landmarks_on(target: ImageTarget, layer: Any) -> Landmarks:
         target.from_layer(data),
         {"features": layer.features, "metadata": layer.metadata, "name": layer.name},
     )
-    return Landmarks(read.points, target.image_name, None, read.provenance)
+    geometry = read.geometry
+    if geometry is not None and geometry.image_shape_yx != target.shape_yx:
+        geometry = None
+    return Landmarks(read.points, target.image_name, geometry, read.provenance)
+
+
+def is_about(layer: Any, target: ImageTarget) -> bool:
+    """Say whether a points layer says of itself that it is about an image."""
+    known = layer.metadata.get(points.METADATA)
+    if not known or points.is_preview(layer.metadata):
+        return False
+    put_on = known.get(points.IMAGE_LAYER)
+    if put_on is not None:
+        return bool(put_on == str(target.layer.unique_id))
+    return bool(known.get("image") == target.image_name)
 
 
 def annotation_layer_of(viewer: Any, target: ImageTarget) -> Any | None:
-    """Find a layer with hand-made landmarks of a picture, as a sample brings one."""
+    """Find a layer with hand-made landmarks of an image, as a sample brings one."""
     for layer in reversed(points_layers(viewer)):
-        known = layer.metadata.get(points.METADATA)
-        if (
-            known
-            and known.get("image") == target.image_name
-            and "score" not in layer.features
-        ):
+        if is_about(layer, target) and not is_result(layer):
             return layer
     return None
 
 
-def can_be_clicked_in(layer: Any, target: ImageTarget) -> bool:
-    """Say whether a points layer can serve to annotate a picture as it is.
+def is_result(layer: Any) -> bool:
+    """Say whether a detection took part in what a points layer of ours shows."""
+    if not points.is_ours(layer.metadata) or points.is_preview(layer.metadata):
+        return False
+    attributes = {"features": layer.features, "metadata": layer.metadata}
+    try:
+        read = points.from_layer(layer.data, attributes)
+    except LandmarkError:
+        return False
+    return any(
+        p.score is not None or p.source in (Source.DETECTED, Source.CORRECTED)
+        for p in read
+    )
 
-    It must be one of ours, without scores, and lie on the picture with the same
-    transform; a stack's picture gets a layer of its own.
+
+def can_be_taken(layer: Any, target: ImageTarget) -> bool:
+    """Say whether a points layer can show the landmarks of an image from now on.
+
+    It must say of itself that it is about this image, and lie on it with the same
+    transform; a stack's image gets a layer of its own.
     """
-    ours = points.is_ours(layer.metadata) and "score" not in layer.features
     image = target.layer
-    if not ours or layer.ndim != image.ndim or image.ndim != 2:
+    if not is_about(layer, target) or layer.ndim != image.ndim or image.ndim != 2:
         return False
     corners = np.vstack([np.zeros(2), np.diag(target.shape_yx)])
     return all(

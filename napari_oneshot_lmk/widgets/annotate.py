@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
     from napari_oneshot_lmk.landmarks.names import NamedList
+    from napari_oneshot_lmk.widgets.layers import ImageTarget
     from napari_oneshot_lmk.widgets.session import Session
     from napari_oneshot_lmk.widgets.sidecar import Sidecar
 
@@ -70,13 +71,13 @@ class AnnotateWidget(QWidget):
         bench, form = self.bench, self.form
         events, layers = self.session.events, self._viewer.layers
         following.follow(events.target, self._on_target)
-        following.follow(events.annotation, self._refresh)
+        following.follow(events.annotation, self._on_annotation)
         following.follow(events.template, self._refresh)
         following.follow(bench.autosave.saved, self._on_saved)
         following.follow(bench.autosave.failed, self._on_save_failed)
         following.follow(bench.told, form.message.say)
         following.follow(bench.help_wanted, self.show_keys)
-        following.follow(layers.selection.events.active, self._refresh)
+        following.follow(bench.paused, self._refresh)
         following.follow(layers.events.removed, self._refresh)
         following.follow(layers.events.inserted, self._on_inserted)
         shortcuts.bind_dock(self, bench.actions)
@@ -145,8 +146,15 @@ class AnnotateWidget(QWidget):
         self._save(lambda: ask_save_template(self, self.session.make_template()))
 
     def _on_save_landmarks(self) -> None:
-        author = preferences().author
-        self._save(lambda: ask_save_landmarks(self, [self.session.landmarks(author)]))
+        self._save(self._save_this)
+
+    def _save_this(self) -> str:
+        landmarks = self.session.landmarks(preferences().author)
+        target = self.session.target
+        said = ask_save_landmarks(self, [landmarks])
+        if said and target is not None:
+            self.session.note_saved(target, landmarks)
+        return said
 
     def _save(self, ask: Callable[[], str]) -> None:
         try:
@@ -210,8 +218,14 @@ class AnnotateWidget(QWidget):
         if self.session.target is not None:
             self._declined.add(self.session.target.key)
 
-    def _on_saved(self, sidecar: Sidecar, when: datetime) -> None:
-        self.form.show_saved(sidecar.path, when)
+    def _on_saved(self, target: ImageTarget, sidecar: Sidecar, when: datetime) -> None:
+        if target == self.session.target:
+            self.form.show_saved(sidecar.path, when)
+
+    def _on_annotation(self) -> None:
+        # What was said of the landmarks before need not be true of these.
+        self.form.message.say("")
+        self._refresh()
 
     def _on_save_failed(self, error: OneshotError) -> None:
         self._complain(words.AUTOSAVE_FAILED.format(error=error))
@@ -223,7 +237,7 @@ class AnnotateWidget(QWidget):
         self.lists.offer_template(self.session.template)
         self.form.show_session(
             self.session,
-            placing=self.bench.is_placing,
+            paused=self.bench.why_paused,
             started=self.bench.placing is not None,
         )
 

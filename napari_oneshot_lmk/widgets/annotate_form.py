@@ -15,9 +15,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_oneshot_lmk.landmarks.landmark import Landmark, State
+from napari_oneshot_lmk.landmarks.landmark import State
 from napari_oneshot_lmk.widgets import shortcuts, words
-from napari_oneshot_lmk.widgets.colours import css, landmark_colours
+from napari_oneshot_lmk.widgets.landmark_rows import rows_of
 from napari_oneshot_lmk.widgets.offer import OfferBar
 from napari_oneshot_lmk.widgets.parts import (
     DIM,
@@ -26,13 +26,11 @@ from napari_oneshot_lmk.widgets.parts import (
     Button,
     LandmarkTable,
     Line,
-    Row,
 )
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_oneshot_lmk.widgets.annotation import Annotation
     from napari_oneshot_lmk.widgets.session import Session
 
 BUTTONS: Mapping[str, str] = {
@@ -116,15 +114,15 @@ class AnnotateForm(QWidget):
 
     # -- showing a session ---------------------------------------------------------
 
-    def show_session(self, session: Session, placing: bool, started: bool) -> None:
+    def show_session(self, session: Session, paused: str, started: bool) -> None:
         """Show where the annotation stands.
 
         Parameters
         ----------
         session : Session
             Whose annotation to show.
-        placing : bool
-            Clicks on the canvas place landmarks now.
+        paused : str
+            Why clicks on the canvas place no landmarks now; empty if they do.
         started : bool
             There is a points layer to click in.
         """
@@ -133,21 +131,14 @@ class AnnotateForm(QWidget):
         count = words.counted(len(names), "landmark")
         own_list = words.OWN_LIST.format(landmarks=count) if names else words.NO_LIST
         self.list_title.setText(annotation.title or own_list)
-        self._show_prompt(session, placing, started)
-        self._show_reasons(session, placing)
-        colours = landmark_colours(names)
-        rows = [
-            Row(
-                p.name,
-                (state_word(annotation, p),),
-                css(colours[p.name]),
-                hollow=p.state is not State.PLACED,
-                dim=p.state is not State.PLACED,
-                tip=p.description,
-            )
-            for p in annotation.landmarks
-        ]
-        self.table.show_rows(rows, annotation.current)
+        placing = started and not paused
+        self._show_prompt(session, paused, started)
+        self._show_reasons(session)
+        self.start.setText(words.CONTINUE if started else words.START)
+        self.start.setVisible(not placing)
+        if paused and paused == session.obstacle:
+            self.start.set_reason(paused.rstrip("."))
+        self.table.show_rows(rows_of(annotation), annotation.current)
         self.progress.setMaximum(max(1, len(names)))
         self.progress.setValue(annotation.done)
         self.progress.setFormat(
@@ -155,31 +146,40 @@ class AnnotateForm(QWidget):
         )
         self.progress.setVisible(bool(names))
 
-    def _show_prompt(self, session: Session, placing: bool, started: bool) -> None:
+    def _show_prompt(self, session: Session, paused: str, started: bool) -> None:
         annotation = session.annotation
         landmarks, current = annotation.landmarks, annotation.current
-        about = ""
+        about, colour = "", ""
         if session.target is None:
             text = words.PROMPT_NO_IMAGE
+        elif session.obstacle:
+            text, colour = session.obstacle, WARN
         elif not len(landmarks):
             text = words.PROMPT_NO_LIST
-        elif not placing:
-            text = words.PROMPT_PAUSED if started else words.PROMPT_START
-            text = text.format(landmarks=words.counted(len(landmarks), "landmark"))
+        elif not started:
+            count = words.counted(len(landmarks), "landmark")
+            text = words.PROMPT_START.format(landmarks=count)
+        elif paused and paused != words.PAUSED_MODE:
+            text = paused
         elif not current:
+            skipped = len(annotation.passed_over)
             text, about = words.PROMPT_DONE, words.PROMPT_DONE_TIP
+            if skipped:
+                count = words.counted(skipped, "landmark")
+                text = words.PROMPT_SKIPPED.format(skipped=count)
+                about = words.PROMPT_SKIPPED_TIP
+        elif paused:
+            text = paused
         else:
             placed = landmarks[current].state is State.PLACED
             text = (words.PROMPT_AGAIN if placed else words.PROMPT_CLICK).format(
                 name=current
             )
-            about = landmarks[current].description
-        self.prompt.say(text, NOTE if placing and current else "")
+            about, colour = landmarks[current].description, NOTE
+        self.prompt.say(text, colour)
         self.description.say(about, DIM)
-        self.start.setText(words.CONTINUE if started else words.START)
-        self.start.setVisible(not placing)
 
-    def _show_reasons(self, session: Session, placing: bool) -> None:
+    def _show_reasons(self, session: Session) -> None:
         no_image = words.NO_IMAGE if session.target is None else ""
         no_list = no_image or (
             "" if len(session.annotation.landmarks) else words.WHY_NO_LIST
@@ -224,12 +224,3 @@ class AnnotateForm(QWidget):
     def complain(self, text: str) -> None:
         """Show what went wrong."""
         self.message.say(text, WARN)
-
-
-def state_word(annotation: Annotation, point: Landmark) -> str:
-    """Say how a landmark stands."""
-    if point.state is State.PLACED:
-        return words.STATE_PLACED
-    if point.state is State.ABSENT:
-        return words.STATE_ABSENT
-    return words.STATE_OPEN if annotation.is_open(point.name) else words.STATE_SKIPPED

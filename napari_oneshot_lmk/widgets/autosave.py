@@ -1,4 +1,4 @@
-"""Saves the annotation after every edit and offers what was saved before."""
+"""Saves landmarks after every edit of a person and offers what was saved before."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_oneshot_lmk.errors import OneshotError
-from napari_oneshot_lmk.landmarks.landmark import State
+from napari_oneshot_lmk.widgets.layers import ImageTarget
 from napari_oneshot_lmk.widgets.settings import autosave_folder, preferences
 from napari_oneshot_lmk.widgets.sidecar import Sidecar
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.widgets.layers import Key
     from napari_oneshot_lmk.widgets.session import Session
 
 
@@ -37,35 +38,39 @@ class Offer:
 
 
 class Autosave:
-    """Follows a session; emits ``saved`` with the sidecar, or ``failed`` with why.
+    """Follows a session and writes what a person did.
+
+    ``saved`` carries the image, its sidecar and the time; ``failed`` says why not.
+    What a detector alone has found is not written: it can be found again.
 
     Parameters
     ----------
     session : Session
-        Whose annotations to save.
+        Whose landmarks to save.
     """
 
-    saved = Signal(Sidecar, datetime)
+    saved = Signal(ImageTarget, Sidecar, datetime)
     failed = Signal(OneshotError)
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._sidecars: dict[Hashable, Sidecar] = {}
         self._on_disk: dict[Hashable, Landmarks] = {}
-        session.events.annotation.connect(self.save)
-        session.events.spacing.connect(self.save)
+        session.edited.connect(self.save)
+        session.events.spacing.connect(self._on_spacing)
 
     def end(self) -> None:
         """Stop following the session."""
-        self._session.events.annotation.disconnect(self.save, missing_ok=True)
-        self._session.events.spacing.disconnect(self.save, missing_ok=True)
+        self._session.edited.disconnect(self.save, missing_ok=True)
+        self._session.events.spacing.disconnect(self._on_spacing, missing_ok=True)
 
     @property
     def sidecar(self) -> Sidecar | None:
-        """The sidecar of the session's picture; None without a picture."""
+        """The sidecar of the session's image; None without an image."""
         target = self._session.target
-        if target is None:
-            return None
+        return None if target is None else self._sidecar_of(target)
+
+    def _sidecar_of(self, target: ImageTarget) -> Sidecar:
         if target.key not in self._sidecars:
             beside = preferences().autosave_beside_image
             place = Sidecar.of(target, beside, autosave_folder())
@@ -73,7 +78,7 @@ class Autosave:
         return self._sidecars[target.key]
 
     def offer(self) -> Offer | None:
-        """Look for work of an earlier session on this picture.
+        """Look for work of an earlier session on this image.
 
         Raises
         ------
@@ -88,28 +93,37 @@ class Autosave:
 
     def accept(self) -> None:
         """Go on with what was offered: it may be overwritten."""
-        if self.sidecar is not None:
-            self.sidecar.accept()
-
-    def save(self) -> None:
-        """Write the annotation, unless it is on disk already."""
         target = self._session.target
+        if target is not None:
+            self._sidecar_of(target).accept()
+
+    def save(self, key: Key) -> None:
+        """Write the landmarks of an image, unless they are on disk already."""
+        target = self._session.target_of(key)
         if target is None:
             return
-        made = self._session.annotation.landmarks
-        decided = any(p.state is not State.SKIPPED for p in made)
-        if not decided and target.key not in self._on_disk:
+        annotation = self._session.annotation_of(target)
+        # Landmarks that were taken off with their layer stay in their file.
+        if not len(annotation.landmarks):
             return
-        landmarks = self._session.landmarks(preferences().author)
-        if self._on_disk.get(target.key) == landmarks:
+        wanted = annotation.has_manual and not self._session.is_saved(target)
+        if not wanted and key not in self._on_disk:
             return
+        landmarks = self._session.landmarks(preferences().author, target)
+        if self._on_disk.get(key) != landmarks:
+            self._write(target, landmarks)
+
+    def _write(self, target: ImageTarget, landmarks: Landmarks) -> None:
         try:
-            sidecar = self.sidecar
-            if sidecar is None:
-                return
+            sidecar = self._sidecar_of(target)
             when = sidecar.save(landmarks)
         except OneshotError as error:
             self.failed.emit(error)
             return
         self._on_disk[target.key] = landmarks
-        self.saved.emit(sidecar, when)
+        self._session.note_saved(target, landmarks)
+        self.saved.emit(target, sidecar, when)
+
+    def _on_spacing(self) -> None:
+        if self._session.target is not None:
+            self.save(self._session.target.key)

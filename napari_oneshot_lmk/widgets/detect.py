@@ -12,18 +12,19 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QVBoxLayout, QWidget
 
 from napari_oneshot_lmk.errors import ImageError, OneshotError
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.widgets import words, words_train
+from napari_oneshot_lmk.widgets import shortcuts, words, words_train
 from napari_oneshot_lmk.widgets.detect_form import DetectForm
 from napari_oneshot_lmk.widgets.detection_run import DetectionRun
 from napari_oneshot_lmk.widgets.export_run import ExportRun
 from napari_oneshot_lmk.widgets.follow import Following
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers import ImageTarget, target_of
-from napari_oneshot_lmk.widgets.results import ResultLayers
 from napari_oneshot_lmk.widgets.saving import ask_save_landmarks
 from napari_oneshot_lmk.widgets.session import session_of
+from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.view import look_at
 from napari_oneshot_lmk.widgets.warm import WarmDetectors
+from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
@@ -66,7 +67,7 @@ class DetectWidget(QWidget):
         self.session = session_of(napari_viewer) if session is None else session
         self.run = DetectionRun(make_detector or WarmDetectors())
         self.export = export or ExportRun()
-        self.results = ResultLayers(napari_viewer)
+        self.bench = workbench_of(napari_viewer, self.session)
         self._targets: dict[Any, ImageTarget] = {}
         self._report = ""
         layout = QVBoxLayout(self)
@@ -83,8 +84,11 @@ class DetectWidget(QWidget):
     def _connect(self) -> None:
         following = Following(self)
         events, layers = self.session.events, self._viewer.layers
-        for event in (events.target, events.template, events.found, events.busy):
+        for event in (events.target, events.template, events.busy):
             following.follow(event, self._refresh)
+        following.follow(events.annotation, self._show_results)
+        following.follow(self.session.edited, self._show_results)
+        following.follow(self.bench.told, self.form.message.say)
         following.follow(events.model, self._on_model)
         for event in (layers.events.inserted, layers.events.removed):
             following.follow(event, self._refresh)
@@ -104,7 +108,14 @@ class DetectWidget(QWidget):
         form.cancel.clicked.connect(self.cancel)
         form.report.clicked.connect(self._on_copy_report)
         form.table.picked.connect(self._on_picked)
+        form.undo.clicked.connect(lambda *_: self.bench.undo())
+        form.redo.clicked.connect(lambda *_: self.bench.redo())
+        form.reset_point.clicked.connect(self._on_reset_point)
+        form.reset_image.clicked.connect(self._on_reset_image)
         form.save.clicked.connect(self._on_save)
+        form.save_this.clicked.connect(self._on_save_this)
+        form.removed.linkActivated.connect(self._on_drop_removed)
+        shortcuts.bind_dock(self, self.bench.actions)
 
     # -- what the user does ---------------------------------------------------------
 
@@ -160,26 +171,52 @@ class DetectWidget(QWidget):
 
     def _on_picked(self, name: str) -> None:
         target = self.session.target
-        found = None if target is None else self.session.found.get(target.key)
-        if target is None or found is None:
+        if target is None:
             return
-        position = found[name].position_yx
+        self.bench.look_for(name)
+        position = self.session.annotation.landmarks[name].position_yx
         if position is not None:
             look_at(self._viewer, target, position)
 
+    def _on_reset_point(self) -> None:
+        name = self.session.annotation.current
+        self.bench.reset([name])
+        if self.session.annotation.landmarks[name].position_yx is None:
+            self.form.message.say(words.RESET_LATER.format(name=name))
+
+    def _on_reset_image(self) -> None:
+        annotation = self.session.annotation
+        names = annotation.landmarks.names
+        self.bench.reset([name for name in names if annotation.is_manual(name)])
+
+    def _on_drop_removed(self, link: str) -> None:
+        self.session.removed.drop()
+        self._show_results()
+
     def _on_save(self) -> None:
+        removed = self.session.removed.results()
+        images = [*self.session.results(preferences().author).values(), *removed]
+        if self._save(images, len(removed)):
+            self.session.note_results_saved()
+
+    def _on_save_this(self) -> None:
+        target = self.session.target
+        if target is None:
+            return
+        landmarks = self.session.landmarks(preferences().author)
+        if self._save([landmarks]):
+            self.session.note_saved(target, landmarks)
+
+    def _save(self, images: Sequence[Landmarks], removed: int = 0) -> bool:
+        """Save landmarks where the user says; returns whether they were saved."""
         try:
-            said = ask_save_landmarks(self, self._found_now())
+            said = ask_save_landmarks(self, images, removed)
         except OneshotError as error:
             self.form.complain(f"{error}.")
-        else:
-            if said:
-                self.form.message.say(said)
-
-    def _found_now(self) -> list[Landmarks]:
-        """Return what was found, with what the user has moved since."""
-        found = self.session.found
-        return [self.results.as_shown(key, found[key]) for key in found]
+            return False
+        if said:
+            self.form.message.say(said)
+        return bool(said)
 
     def _on_copy_report(self) -> None:
         QApplication.clipboard().setText(self._report)
@@ -195,7 +232,7 @@ class DetectWidget(QWidget):
                     target = target_of(layer, self._viewer)
                 except ImageError:
                     continue
-                if target.key != self.session.template_key:
+                if not self.session.is_template(target):
                     targets.append(target)
         return targets
 
@@ -225,9 +262,7 @@ class DetectWidget(QWidget):
         target = self._targets[step.key]
         # The user may have closed the image meanwhile.
         if target.layer in self._viewer.layers:
-            visible = self.session.target == target or len(self._targets) == 1
-            self.results.show(target, step.landmarks, visible)
-            self.session.keep_found(target, step.landmarks)
+            self.bench.take_detection(target, step.landmarks)
 
     def _on_ended(self, text: str, failed: bool, report: str) -> None:
         self._report = report
@@ -247,8 +282,10 @@ class DetectWidget(QWidget):
         self.form.show_encoder(None, "")
 
     def _refresh(self, event: Any = None) -> None:
-        target = self.session.target
-        found = None if target is None else self.session.found.get(target.key)
         self.form.show_template(self.session.template)
-        self.form.show_found(found)
         self.form.show_reasons(self.session, len(self._others()))
+        self._show_results()
+
+    def _show_results(self, event: Any = None) -> None:
+        self.form.show_landmarks(self.session.annotation)
+        self.form.show_results(self.session)

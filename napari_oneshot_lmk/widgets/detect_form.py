@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QLinearGradient, QPainter, QPixmap
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_oneshot_lmk.landmarks.landmark import Landmark, State
 from napari_oneshot_lmk.widgets import words, words_train
 from napari_oneshot_lmk.widgets.colours import css, score_colours
+from napari_oneshot_lmk.widgets.landmark_rows import rows_of
 from napari_oneshot_lmk.widgets.model_chooser import ModelChooser
 from napari_oneshot_lmk.widgets.parts import (
     DIM,
+    LINK,
+    NOTE,
     WARN,
     Button,
     LandmarkTable,
     Line,
     Note,
-    Row,
 )
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import EncoderCard
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.widgets.annotation import Annotation
     from napari_oneshot_lmk.widgets.session import Session
 
 THUMBNAIL = 88
@@ -87,12 +94,28 @@ class DetectForm(QWidget):
         self.table = LandmarkTable(columns)
         layout.addWidget(self.table, 1)
         layout.addWidget(ScoreLegend())
-        self.save = Button(words.SAVE_LANDMARKS, words.SAVE_LANDMARKS_TIP)
+        self.removed = Line("", NOTE)
+        self.removed.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextBrowserInteraction
+        )
+        layout.addWidget(self.removed)
+        grid = QGridLayout()
+        grid.setSpacing(4)
+        self.undo = Button(words.UNDO, words.KEY_UNDO)
+        self.redo = Button(words.REDO, words.KEY_REDO)
+        self.reset_point = Button(words.RESET_POINT, words.RESET_POINT_TIP)
+        self.reset_image = Button(words.RESET_IMAGE, words.RESET_IMAGE_TIP)
+        self.save_this = Button(words.SAVE_THIS, words.SAVE_THIS_TIP)
+        self.save = Button(words.SAVE_ALL.format(count=0), words.SAVE_ALL_TIP)
         self.export = Button(words_train.EXPORT, words_train.EXPORT_TIP)
-        row = QHBoxLayout()
-        row.addWidget(self.save)
-        row.addWidget(self.export)
-        layout.addLayout(row)
+        for number, button in enumerate(
+            (self.undo, self.redo, self.reset_point, self.reset_image)
+        ):
+            grid.addWidget(button, 0, number)
+        grid.addWidget(self.save_this, 1, 0, 1, 2)
+        grid.addWidget(self.save, 1, 2, 1, 2)
+        grid.addWidget(self.export, 2, 0, 1, 4)
+        layout.addLayout(grid)
         self.progress.hide()
         self.cancel.hide()
 
@@ -127,10 +150,32 @@ class DetectForm(QWidget):
         self.encoder.setToolTip(card.identity)
         self.note.warn(card.note)
 
-    def show_found(self, found: Landmarks | None) -> None:
-        """List the landmarks that were found on the picture."""
-        rows = [] if found is None else [row_of(p) for p in found]
-        self.table.show_rows(rows)
+    def show_landmarks(self, annotation: Annotation) -> None:
+        """List the landmarks of the image: detected, corrected and placed."""
+        rows = rows_of(annotation, with_score=True)
+        self.table.show_rows(rows, annotation.current)
+
+    def show_results(self, session: Session) -> None:
+        """Enable what can be done with the landmarks, and say why the rest cannot."""
+        annotation, history = session.annotation, session.history
+        none = "" if annotation.landmarks else words.WHY_NO_LANDMARKS
+        self.undo.set_reason("" if history.can_undo else words.WHY_NOTHING_TO_UNDO)
+        self.redo.set_reason("" if history.can_redo else words.WHY_NOTHING_TO_REDO)
+        picked = annotation.current
+        manual = bool(picked) and annotation.is_manual(picked)
+        self.reset_point.set_reason("" if manual else words.WHY_NOT_MANUAL)
+        any_manual = annotation.has_manual
+        self.reset_image.set_reason("" if any_manual else words.WHY_NO_MANUAL)
+        self.save_this.set_reason(
+            none or (words.WHY_NO_LANDMARKS if annotation.is_empty else "")
+        )
+        removed = session.removed.results()
+        count = len(session.results()) + len(removed)
+        self.save.setText(words.SAVE_ALL.format(count=count))
+        self.save.set_reason("" if count else words.WHY_NO_FOUND)
+        images = words.counted(len(removed), "image")
+        text = words.REMOVED_KEPT.format(images=images, link=LINK) if removed else ""
+        self.removed.say(text, NOTE if removed else "")
 
     def show_reasons(self, session: Session, others: int) -> None:
         """Enable what can be done, and say why the rest cannot."""
@@ -148,7 +193,6 @@ class DetectForm(QWidget):
         busy = why if session.busy else ""
         no_model = words_train.WHY_NO_MODEL if session.model is None else ""
         self.export.set_reason(busy or no_model)
-        self.save.set_reason("" if session.found else words.WHY_NO_FOUND)
         if target is not None and target.slices > 1:
             text = words.DETECT_SLICE.format(
                 number=target.slice_number, count=target.slices
@@ -198,23 +242,6 @@ class ScoreLegend(QWidget):
             row.addWidget(text)
         row.addStretch()
         row.addWidget(QLabel(words.LEGEND_HOLLOW))
-
-
-def row_of(point: Landmark) -> Row:
-    """Show one found landmark as a row."""
-    if point.state is not State.PLACED:
-        return Row(
-            point.name, ("", words.STATE_ABSENT), DIM, True, True, point.description
-        )
-    score = math.nan if point.score is None else point.score
-    state = words.STATE_UNSURE if point.unsure else words.STATE_FOUND
-    return Row(
-        point.name,
-        ("" if point.score is None else f"{point.score:.2f}", state),
-        css(score_colours([score])[0]),
-        hollow=point.unsure,
-        tip=point.description,
-    )
 
 
 def thumbnail(pixels: np.ndarray) -> QPixmap:

@@ -1,10 +1,9 @@
-"""Which picture the docks work on, how large it is, and its pixel spacing."""
+"""Which image the docks work on, how large it is, and its pixel spacing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Points
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -16,11 +15,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_oneshot_lmk.errors import GeometryError, ImageError
-from napari_oneshot_lmk.widgets import points, words
+from napari_oneshot_lmk.errors import GeometryError
+from napari_oneshot_lmk.widgets import words
 from napari_oneshot_lmk.widgets.follow import Following
-from napari_oneshot_lmk.widgets.layers import target_of
 from napari_oneshot_lmk.widgets.parts import DIM, NOTE, WARN, Line
+from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.layers import Spacing
@@ -28,34 +27,28 @@ if TYPE_CHECKING:
 
 
 class ImageHeader(QWidget):
-    """Follows the viewer's image layers and tells the session which one is meant.
+    """Shows which image is meant, lets the user choose another, and type its spacing.
 
     Parameters
     ----------
     viewer : Viewer
         Whose layers to offer.
     session : Session
-        Whose picture to set.
+        Whose image to set.
     """
 
     def __init__(self, viewer: Any, session: Session) -> None:
         super().__init__()
-        self._viewer = viewer
         self._session = session
-        self._images: list[Any] = []
+        self._choice = workbench_of(viewer, session).choice
         self._build()
-        self._names = Following(self)
         following = Following(self)
-        layers, dims = viewer.layers.events, viewer.dims.events
-        for event in (layers.inserted, layers.removed, layers.reordered):
-            following.follow(event, self._on_layers)
-        following.follow(viewer.layers.selection.events.active, self._on_active)
-        for event in (dims.current_step, dims.ndisplay, dims.order):
-            following.follow(event, self._on_dims)
+        following.follow(self._choice.changed, self._show_images)
         following.follow(session.events.target, self._show_target)
+        following.follow(session.events.obstacle, self._show_target)
+        following.follow(session.events.only_this, self._show_only_this)
         following.follow(session.events.spacing, self._show_spacing)
-        self._on_layers()
-        self._show_target()
+        self._show_images()
 
     def _build(self) -> None:
         grid = QGridLayout(self)
@@ -69,7 +62,8 @@ class ImageHeader(QWidget):
         self.size = Line("", DIM)
         self.only_this = QCheckBox(words.ONLY_THIS)
         self.only_this.setToolTip(words.ONLY_THIS_TIP)
-        self.only_this.setChecked(True)
+        self.only_this.setChecked(self._session.only_this)
+        self.only_this.toggled.connect(self._on_only_this)
         self.spacing = QLineEdit()
         self.spacing.setToolTip(words.SPACING_TIP)
         self.spacing.setMaximumWidth(140)
@@ -79,98 +73,51 @@ class ImageHeader(QWidget):
         grid.addWidget(self.chooser, 0, 1)
         grid.addWidget(self.size, 1, 1)
         grid.addWidget(self.only_this, 2, 1)
-        grid.addWidget(QLabel(words.SPACING), 3, 0)
+        self.obstacle = Line("", WARN)
+        grid.addWidget(self.obstacle, 3, 0, 1, 2)
+        grid.addWidget(QLabel(words.SPACING), 4, 0)
         row = QHBoxLayout()
         row.addWidget(self.spacing)
         row.addWidget(QLabel(words.SPACING_UNIT))
         row.addStretch()
         row.addWidget(self.spacing_note)
-        grid.addLayout(row, 3, 1)
+        grid.addLayout(row, 4, 1)
 
-    # -- the viewer's layers -------------------------------------------------------
-
-    def _on_layers(self, event: Any = None) -> None:
-        self._names.end()
-        self._images = [
-            layer for layer in self._viewer.layers if isinstance(layer, Image)
-        ]
-        for layer in self._images:
-            self._names.follow(layer.events.name, self._on_renamed)
-        self._on_renamed()
-        self.only_this.setVisible(len(self._images) > 1)
-        current = self._session.target
-        if current is not None and current.layer in self._images:
-            return
-        active = self._viewer.layers.selection.active
-        if isinstance(active, Image):
-            self._open(active)
-        else:
-            self._open(self._images[-1] if self._images else None)
-
-    def _on_renamed(self, event: Any = None) -> None:
-        self.chooser.clear()
-        self.chooser.addItems([layer.name for layer in self._images])
-        self.chooser.setEnabled(bool(self._images))
-        self._select()
-
-    def _on_active(self, event: Any) -> None:
-        if isinstance(event.value, Image) and event.value in self._images:
-            self._open(event.value)
-
-    def _on_dims(self, event: Any = None) -> None:
-        target = self._session.target
-        layer = target.layer if target is not None else self._refused
-        if layer is not None and layer in self._images:
-            self._open(layer)
+    # -- what the user chooses -----------------------------------------------------
 
     def _on_chosen(self, index: int) -> None:
-        layer = self._images[index]
-        self._open(layer)
-        if self.only_this.isChecked() and len(self._images) > 1:
-            self._show_only(layer)
+        self._choice.choose(self._choice.images[index])
 
-    def _show_only(self, layer: Any) -> None:
-        for image in self._images:
-            image.visible = image == layer
-        target = self._session.target
-        if target is None:
-            return
-        for other in self._viewer.layers:
-            if isinstance(other, Points) and points.is_ours(other.metadata):
-                about = other.metadata[points.METADATA].get("image")
-                other.visible = about == target.image_name
+    def _on_only_this(self, checked: bool) -> None:
+        self._session.only_this = checked
 
-    _refused: Any = None
-
-    def _open(self, layer: Any) -> None:
-        """Turn the session to a layer, or say why it cannot be worked on."""
-        self._refused = None
-        try:
-            target = None if layer is None else target_of(layer, self._viewer)
-        except ImageError as error:
-            self._session.open(None)
-            self._refused = layer
-            self._show_target()
-            self.size.say(f"{error}.", WARN)
-            self._select()
-            return
-        self._session.open(target)
-        self._show_target()
+    def _show_only_this(self, only_this: bool) -> None:
+        self.only_this.setChecked(only_this)
 
     # -- the session ---------------------------------------------------------------
 
+    def _show_images(self) -> None:
+        images = self._choice.images
+        self.chooser.clear()
+        self.chooser.addItems([layer.name for layer in images])
+        self.chooser.setEnabled(bool(images))
+        self.only_this.setVisible(len(images) > 1)
+        self._show_target()
+
     def _select(self) -> None:
-        target = self._session.target
-        layer = self._refused if target is None else target.layer
-        index = self._images.index(layer) if layer in self._images else -1
-        self.chooser.setCurrentIndex(index)
+        images, target = self._choice.images, self._session.target
+        layer = self._choice.refused if target is None else target.layer
+        self.chooser.setCurrentIndex(images.index(layer) if layer in images else -1)
 
     def _show_target(self) -> None:
         target = self._session.target
         self._select()
+        self.obstacle.say(self._session.obstacle, WARN)
         self.spacing.setEnabled(target is not None)
-        if target is None:
-            self.size.say("" if self._images else words.NO_IMAGE_OPEN, DIM)
+        if target is None and self._choice.refusal:
+            self.size.say(self._choice.refusal, WARN)
+        elif target is None:
+            self.size.say("" if self._choice.images else words.NO_IMAGE_OPEN, DIM)
         else:
             rows, columns = target.shape_yx
             parts = [words.SIZE.format(rows=rows, columns=columns)]
@@ -200,9 +147,11 @@ class ImageHeader(QWidget):
     def _on_spacing(self) -> None:
         text = self.spacing.text()
         shown = self._session.spacing.mm_yx
-        if self._session.target is None or text == (
-            "" if shown is None else spacing_text(shown)
-        ):
+        if self._session.target is None:
+            return
+        if text == ("" if shown is None else spacing_text(shown)):
+            # What stood here before was wrong; this is what holds.
+            self._show_spacing(self._session.spacing)
             return
         try:
             self._session.set_spacing(parse_spacing(text))

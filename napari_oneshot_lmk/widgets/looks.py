@@ -113,3 +113,33 @@ def found_look(
 
 def _numbers(values: Any) -> NDArray[np.float64]:
     return np.array([np.nan if v is None else v for v in values], dtype=float)
+
+
+def landmark_look(
+    landmarks: Landmarks, data: ArrayLike, text: str = "automatic"
+) -> dict[str, Any]:
+    """Keyword arguments of a points layer that shows an image's landmarks."""
+    look = found_look(landmarks, data, 6.0, text)
+    placed = landmarks.placed
+    look["features"]["source"] = [str(p.source or "") for p in placed]
+    look["features"]["author"] = [p.author for p in placed]
+    look["feature_defaults"] = look["features"].iloc[:1]
+    if not placed:
+        look.pop("face_color"), look.pop("border_color"), look.pop("feature_defaults")
+    return look
+
+
+def apply_look(
+    layer: Any, landmarks: Landmarks, data: ArrayLike, text: str = "automatic"
+) -> None:
+    """Make a points layer show an image's landmarks."""
+    look = landmark_look(landmarks, data, text)
+    new = np.asarray(look["data"], dtype=float).reshape(-1, layer.ndim)
+    if not np.array_equal(np.asarray(layer.data), new):
+        layer.selected_data = set()
+        layer.data = new
+    layer.features = look["features"]
+    if len(new):
+        layer.face_color = look["face_color"]
+        layer.border_color = look["border_color"]
+    layer.metadata = {**layer.metadata, **look["metadata"]}

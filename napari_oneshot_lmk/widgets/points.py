@@ -15,7 +15,13 @@ import numpy as np
 
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, State
+from napari_oneshot_lmk.landmarks.landmark import (
+    Landmark,
+    Landmarks,
+    Provenance,
+    Source,
+    State,
+)
 from napari_oneshot_lmk.widgets import words
 
 if TYPE_CHECKING:
@@ -26,6 +32,10 @@ if TYPE_CHECKING:
 
 METADATA = "napari-oneshot-lmk"
 SCHEMA_VERSION = 1
+IMAGE_LAYER = "image_layer"
+"""Key of the image layer that a points layer was put on when it was opened."""
+PREVIEW = "preview"
+"""Provenance of points that a training shows and nobody works on."""
 
 
 def label_table(labels: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
@@ -51,7 +61,14 @@ def to_metadata(landmarks: Landmarks) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "image": landmarks.image,
         "points": [
-            {"name": p.name, "state": str(p.state), "description": p.description}
+            {
+                "name": p.name,
+                "state": str(p.state),
+                "description": p.description,
+                "position_yx": None if p.position_yx is None else list(p.position_yx),
+                "source": None if p.source is None else str(p.source),
+                "author": p.author,
+            }
             for p in landmarks
         ],
         "geometry": None if geometry is None else _plain(asdict(geometry)),
@@ -93,27 +110,12 @@ def from_layer(data: ArrayLike, attributes: Mapping[str, Any]) -> Landmarks:
                 remedy=words.TWICE_REMEDY,
             )
         rows[label] = row
-    points = []
-    for name in [*order, *(label for label in labels if label not in entries)]:
-        description = entries.get(name, {}).get("description", "")
-        if name not in rows:
-            # The layer lost a point that the metadata calls placed: undecided.
-            absent = entries[name]["state"] == State.ABSENT
-            state = State.ABSENT if absent else State.SKIPPED
-            points.append(Landmark(name, None, state, description=description))
-            continue
-        row = rows[name]
-        points.append(
-            Landmark(
-                name,
-                tuple(positions[row]),
-                State.PLACED,
-                score=_number(features, "score", row),
-                unsure=bool(_number(features, "unsure", row) or False),
-                shape_residual_mm=_number(features, "shape_residual_mm", row),
-                description=description,
-            )
-        )
+    points = [
+        _unplaced(entries[name])
+        if name not in rows
+        else _placed(name, positions[rows[name]], features, rows[name], entries)
+        for name in [*order, *(label for label in labels if label not in entries)]
+    ]
     return Landmarks(
         tuple(points),
         str(known.get("image") or attributes.get("name") or ""),
@@ -125,6 +127,79 @@ def from_layer(data: ArrayLike, attributes: Mapping[str, Any]) -> Landmarks:
 def is_ours(metadata: Mapping[str, Any]) -> bool:
     """Say whether a points layer carries our metadata."""
     return METADATA in metadata
+
+
+def is_preview(metadata: Mapping[str, Any]) -> bool:
+    """Say whether a points layer only shows what a training sees."""
+    known = metadata.get(METADATA) or {}
+    return (known.get("provenance") or {}).get("method") == PREVIEW
+
+
+def _unplaced(entry: Mapping[str, Any]) -> Landmark:
+    """Read a landmark that has no point in the layer."""
+    source, author = _source(entry.get("source")), str(entry.get("author", ""))
+    # The layer lost a point that its record calls placed: somebody took it off.
+    lost = entry["state"] == State.PLACED
+    if lost and source is not Source.PLACED:
+        source, author = _corrected(source), ""
+    elif lost:
+        source, author = None, ""
+    state = State.ABSENT if entry["state"] == State.ABSENT else State.SKIPPED
+    return Landmark(
+        entry["name"],
+        None,
+        state,
+        description=entry.get("description", ""),
+        source=source,
+        author=author,
+    )
+
+
+def _placed(
+    name: str,
+    position_yx: NDArray[np.float64],
+    features: Any,
+    row: int,
+    entries: Mapping[str, Mapping[str, Any]],
+) -> Landmark:
+    """Read a landmark from its point; one that was moved is a person's from then on."""
+    entry = entries.get(name, {})
+    source = _source(_text(features, "source", row) or entry.get("source"))
+    recorded = entry.get("position_yx")
+    moved = recorded is not None and not np.allclose(recorded, position_yx)
+    description = entry.get("description", "")
+    if moved and source in (Source.DETECTED, Source.CORRECTED):
+        return Landmark(
+            name,
+            tuple(position_yx),
+            description=description,
+            source=Source.CORRECTED,
+        )
+    return Landmark(
+        name,
+        tuple(position_yx),
+        score=_number(features, "score", row),
+        unsure=bool(_number(features, "unsure", row) or False),
+        shape_residual_mm=_number(features, "shape_residual_mm", row),
+        description=description,
+        source=source,
+        author=_text(features, "author", row) or str(entry.get("author", "")),
+    )
+
+
+def _corrected(source: Source | None) -> Source | None:
+    return None if source is None else Source.CORRECTED
+
+
+def _source(value: Any) -> Source | None:
+    return Source(value) if value in set(Source) else None
+
+
+def _text(features: Any, column: str, row: int) -> str:
+    if features is None or column not in features:
+        return ""
+    value = features[column].iloc[row]
+    return value.strip() if isinstance(value, str) else ""
 
 
 def _labels(features: Any, count: int) -> list[str]:

@@ -11,7 +11,12 @@ from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenanc
 from napari_oneshot_lmk.widgets import looks, words_train
 from napari_oneshot_lmk.widgets.colours import landmark_colours
 from napari_oneshot_lmk.widgets.layers import transform_of
-from napari_oneshot_lmk.widgets.points import METADATA, label_table, to_metadata
+from napari_oneshot_lmk.widgets.points import (
+    METADATA,
+    PREVIEW,
+    label_table,
+    to_metadata,
+)
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
@@ -116,5 +121,5 @@ def _landmarks(
 ) -> Landmarks:
     points = tuple(Landmark(name, at_yx) for name, at_yx in points_yx.items())
     return Landmarks(
-        points, target.image_name, Geometry(target.shape_yx), Provenance("preview")
+        points, target.image_name, Geometry(target.shape_yx), Provenance(PREVIEW)
     )

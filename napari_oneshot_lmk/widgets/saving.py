@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,14 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_oneshot_lmk.errors import OneshotError
-from napari_oneshot_lmk.landmarks.files import FORMATS, lost_in, write_landmarks
+from napari_oneshot_lmk.imaging.file_kind import IMAGE_SUFFIXES
+from napari_oneshot_lmk.landmarks.files import (
+    FORMATS,
+    format_to_write,
+    lost_in,
+    write_landmarks,
+)
+from napari_oneshot_lmk.landmarks.landmark import Source
 from napari_oneshot_lmk.landmarks.template import is_template
 from napari_oneshot_lmk.widgets import words
 
@@ -39,15 +47,28 @@ def ask_save_template(parent: QWidget, template: Template) -> str:
     return words.TEMPLATE_SAVED.format(path=path)
 
 
-def ask_save_landmarks(parent: QWidget, images: Sequence[Landmarks]) -> str:
+def ask_save_landmarks(
+    parent: QWidget, images: Sequence[Landmarks], removed: int = 0
+) -> str:
     """Save landmarks where the user says; returns what to tell, empty if not saved.
+
+    A format that holds one image only gets a file for each, named after it.
+
+    Parameters
+    ----------
+    parent : QWidget
+        Below the dialog.
+    images : sequence of Landmarks
+        One for each image.
+    removed : int
+        How many of them are about images that are not open any more.
 
     Raises
     ------
     OneshotError
         If they cannot be written there.
     """
-    first = Path(images[0].image).stem if len(images) == 1 else "found"
+    first = image_stem(images[0].image) if len(images) == 1 else "found"
     path, chosen = QFileDialog.getSaveFileName(
         parent, words.SAVE_LANDMARKS_TITLE, f"{first}.csv", words.LANDMARKS_FILTER
     )
@@ -59,9 +80,53 @@ def ask_save_landmarks(parent: QWidget, images: Sequence[Landmarks]) -> str:
         if Path(path).exists():
             # The dialog asked about the name without the ending.
             raise OneshotError(words.EXISTS, file=path, remedy=words.EXISTS_REMEDY)
-    write_landmarks(Path(path), images, overwrite=True)
-    saved = words.LANDMARKS_SAVED.format(path=path)
+    if len(images) > 1 and format_to_write(path).one_image:
+        where = _save_each(Path(path), images)
+    else:
+        write_landmarks(Path(path), images, overwrite=True)
+        where = path
+    saved = words.LANDMARKS_SAVED.format(contents=contents_of(images), path=where)
+    if removed:
+        saved += words.SAVED_REMOVED.format(images=words.counted(removed, "image"))
     lost = ", ".join(lost_in(path, images))
     if not lost:
         return saved
     return f"{saved}. {words.LEFT_OUT.format(path=Path(path).name, things=lost)}"
+
+
+def contents_of(images: Sequence[Landmarks]) -> str:
+    """Say what is in a file: how many landmarks, and where they come from."""
+    points = [point for landmarks in images for point in landmarks.placed]
+    counts = Counter(str(point.source or Source.PLACED) for point in points)
+    sources = ", ".join(f"{counts[s]} {s}" for s in map(str, Source) if counts[s])
+    return words.SAVED_CONTENTS.format(
+        landmarks=words.counted(len(points), "landmark"),
+        images=words.counted(len(images), "image"),
+        sources=sources or "0",
+    )
+
+
+def _save_each(path: Path, images: Sequence[Landmarks]) -> str:
+    """Write one file for each image beside the name that the user gave."""
+    form = format_to_write(path)
+    folder = path.with_name(path.name[: -len(form.suffix)])
+    stems = [image_stem(landmarks.image) or "image" for landmarks in images]
+    if len(set(stems)) < len(stems):
+        # Two folders may each have an "img.png".
+        stems = [f"{stem}-{number}" for number, stem in enumerate(stems, start=1)]
+    files = [folder / f"{stem}{form.suffix}" for stem in stems]
+    taken = next((file for file in files if file.exists()), None)
+    if taken is not None:
+        raise OneshotError(words.EXISTS, file=taken, remedy=words.EXISTS_REMEDY)
+    for file, landmarks in zip(files, images, strict=True):
+        write_landmarks(file, [landmarks])
+    return words.SAVED_EACH.format(
+        images=words.counted(len(files), "file"), folder=folder
+    )
+
+
+def image_stem(name: str) -> str:
+    """Return an image's name without the ending of an image file."""
+    lower = name.lower()
+    suffix = max((s for s in IMAGE_SUFFIXES if lower.endswith(s)), key=len, default="")
+    return name[: len(name) - len(suffix)]

@@ -1,16 +1,20 @@
 """The state that all docks of one viewer share: evented, without Qt.
 
-A dock changes the session and listens to it; docks never talk to each other.
+A dock changes the session and listens to it; docks never talk to each other. The
+landmarks of every open image live here and nowhere else: tables, points layers,
+autosave and files are made from them, and a change anywhere becomes an edit here.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
-from psygnal import SignalGroupDescriptor
+import numpy as np
+from psygnal import Signal, SignalGroupDescriptor
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.geometry import Geometry, checked_spacing
@@ -20,9 +24,10 @@ from napari_oneshot_lmk.widgets import words
 from napari_oneshot_lmk.widgets.annotation import Annotation
 from napari_oneshot_lmk.widgets.history import History
 from napari_oneshot_lmk.widgets.layers import ImageTarget, Key, Spacing, spacing_of
+from napari_oneshot_lmk.widgets.removed_images import RemovedImages
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterable
 
     from napari_oneshot_lmk.landmarks.names import NamedList
     from napari_oneshot_lmk.widgets.models import KnownModel
@@ -32,22 +37,29 @@ if TYPE_CHECKING:
 class Session:
     """What is being worked on.
 
-    Every field is evented: ``session.events.template.connect(...)``.
+    Every field is evented: ``session.events.template.connect(...)``. ``edited``
+    carries the key of an image whose landmarks have changed.
 
     Parameters
     ----------
     target : ImageTarget, optional
-        The picture that the docks work on.
+        The image that the docks work on.
+    obstacle : str
+        Why the canvas does not show that image as it is worked on, so that no
+        click is taken; empty where it does.
+    only_this : bool
+        Whether the other images are hidden.
     spacing : Spacing
-        Its pixel spacing, the layer's own or the user's.
+        Pixel spacing of the image, the layer's own or the user's.
     annotation : Annotation
-        Its landmarks so far.
+        Landmarks of the image so far, detected, corrected and placed.
     template : Template, optional
         The annotated image that detection starts from.
     template_key : Hashable, optional
-        Key of the picture that the template was made from in this session.
+        Key of the image that the template was made from in this session.
     found : dict
-        Detected landmarks by the key of their picture.
+        What the last detection found on each image, by the image's key; what
+        "reset" goes back to. ``annotation`` has what a person made of it.
     model : KnownModel, optional
         The trained model that detects; None for instant detection.
     busy : str
@@ -55,8 +67,11 @@ class Session:
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+    edited = Signal(object)
 
     target: ImageTarget | None = None
+    obstacle: str = ""
+    only_this: bool = True
     spacing: Spacing = field(default_factory=Spacing)
     annotation: Annotation = field(default_factory=Annotation)
     template: Template | None = None
@@ -67,20 +82,23 @@ class Session:
 
     def __post_init__(self) -> None:
         """Start with nothing open."""
+        self._targets: dict[Key, ImageTarget] = {}
         self._histories: dict[Key, History[Annotation]] = {}
         self._spacings: dict[Hashable, Spacing] = {}
+        self._in_file: dict[Key, Landmarks] = {}
         self._template_points: Landmarks | None = None
+        self._taken_off: set[Key] = set()
+        self.removed = RemovedImages()
         self.workbench: Any = None
 
-    # -- the picture ---------------------------------------------------------------
+    # -- the image -----------------------------------------------------------------
 
     def open(self, target: ImageTarget | None) -> None:
-        """Turn to a picture, or to none; its annotation comes along."""
+        """Turn to an image, or to none; its landmarks come along."""
         if target == self.target:
             return
-        history = None if target is None else self._histories.get(target.key)
         with ExitStack() as together:
-            # All three change before anybody hears of one; the picture is told first.
+            # All three change before anybody hears of one; the image is told first.
             for signal in (
                 self.events.spacing,
                 self.events.annotation,
@@ -88,7 +106,9 @@ class Session:
             ):
                 together.enter_context(signal.paused())
             self.target = target
-            self.annotation = Annotation() if history is None else history.value
+            if target is not None:
+                self._take_back(target)
+            self.annotation = self.annotation_of(target)
             self.spacing = Spacing() if target is None else self.spacing_for(target)
 
     def spacing_for(self, target: ImageTarget) -> Spacing:
@@ -96,7 +116,7 @@ class Session:
         return self._spacings.get(target.layer.unique_id) or spacing_of(target.layer)
 
     def set_spacing(self, mm_yx: tuple[float, float] | float | None) -> None:
-        """Give the picture's layer a spacing; None goes back to its own.
+        """Give the image's layer a spacing; None goes back to its own.
 
         Raises
         ------
@@ -113,73 +133,229 @@ class Session:
         self.spacing = self.spacing_for(self.target)
 
     def forget(self, layer: Any) -> None:
-        """Drop what belongs to a layer that was removed; the template stays."""
+        """Put aside what belongs to an image layer that was removed.
+
+        The template stays, and so do the landmarks: they come back with the image,
+        and until then they are saved with the others.
+        """
         gone = layer.unique_id
-        self._histories = {k: h for k, h in self._histories.items() if k[0] != gone}
+        for key in [key for key in self._histories if key[0] == gone]:
+            self._put_aside(key)
         self._spacings.pop(gone, None)
         self.found = {k: v for k, v in self.found.items() if k[0] != gone}
         if self.target is not None and self.target.key[0] == gone:
             self.open(None)
 
-    # -- the annotation ------------------------------------------------------------
+    def _put_aside(self, key: Key) -> None:
+        target, history = self._targets.pop(key), self._histories.pop(key)
+        if key in self._taken_off:
+            # Points and image were removed in one go.
+            history.undo()
+        in_file = self._in_file.pop(key, None)
+        if history.value.is_empty:
+            return
+        landmarks = self._landmarks(target, history.value, "")
+        self.removed.put(target, history, landmarks, self.found.get(key), in_file)
+
+    def _take_back(self, target: ImageTarget) -> None:
+        """Give an image that was removed and opened again its landmarks."""
+        if target.key in self._histories or not len(self.removed):
+            return
+        kept = self.removed.take(target)
+        if kept is None:
+            return
+        self._targets[target.key] = target
+        self._histories[target.key] = kept.history
+        if kept.found is not None:
+            self.found = {**self.found, target.key: kept.found}
+        if kept.in_file is not None:
+            self._in_file[target.key] = kept.in_file
+        geometry = kept.landmarks.geometry
+        mm_yx = None if geometry is None else geometry.spacing_mm_yx
+        if mm_yx is not None and mm_yx != self.spacing_for(target).mm_yx:
+            self._spacings[target.layer.unique_id] = Spacing(mm_yx)
+
+    # -- the landmarks -------------------------------------------------------------
 
     @property
     def history(self) -> History[Annotation]:
-        """Past and future of the picture's annotation."""
-        if self.target is None:
-            return History(self.annotation)
-        return self._histories.setdefault(self.target.key, History(Annotation()))
+        """Past and future of the image's landmarks."""
+        return History(self.annotation) if self.target is None else self._history()
 
-    def edit(self, annotation: Annotation) -> None:
-        """Change the landmarks; the step can be undone."""
-        if self.target is None:
+    def _history(self, target: ImageTarget | None = None) -> History[Annotation]:
+        target = self._known(target)
+        return self._histories.setdefault(target.key, History(Annotation()))
+
+    def _known(self, target: ImageTarget | None) -> ImageTarget:
+        """Return the image that is meant, and remember that it has a history."""
+        target = self.target if target is None else target
+        if target is None:
             raise UsageError(words.NO_IMAGE)
-        self.history.record(annotation)
-        self.annotation = annotation
+        return self._targets.setdefault(target.key, target)
+
+    def target_of(self, key: Key) -> ImageTarget | None:
+        """Return the image of a key, where it is open and has had landmarks."""
+        return self._targets.get(key)
+
+    def annotation_of(self, target: ImageTarget | None) -> Annotation:
+        """Return the landmarks of an image as they stand."""
+        history = None if target is None else self._histories.get(target.key)
+        return Annotation() if history is None else history.value
+
+    def begin(
+        self,
+        annotation: Annotation,
+        target: ImageTarget | None = None,
+        in_file: bool = False,
+    ) -> None:
+        """Start from landmarks that were made before.
+
+        Where the image had none, nothing lies before them that could be gone back
+        to; otherwise it is a step like any other.
+
+        Parameters
+        ----------
+        annotation : Annotation
+            What there is.
+        target : ImageTarget, optional
+            The image; the one that the docks work on when not given.
+        in_file : bool
+            A file holds them just so.
+        """
+        target = self._known(target)
+        if in_file:
+            self.note_saved(target, self._landmarks(target, annotation, ""))
+        if self.annotation_of(target).is_empty:
+            self._histories[target.key] = History(annotation)
+            self._publish(target)
+        else:
+            self.edit(annotation, target)
+
+    def edit(self, annotation: Annotation, target: ImageTarget | None = None) -> None:
+        """Change the landmarks of an image; the step can be undone."""
+        target = self._known(target)
+        self._history(target).record(annotation)
+        self._publish(target)
 
     def point_at(self, annotation: Annotation) -> None:
         """Move only the highlight: nothing to undo, nothing to save."""
-        if self.target is None:
-            raise UsageError(words.NO_IMAGE)
-        self.history.replace(annotation)
-        self.annotation = annotation
+        self._history().replace(annotation)
+        self._publish(self._known(None))
 
     def undo(self) -> None:
-        """Take the last edit back."""
-        self.annotation = self.history.undo()
+        """Take the last edit of the image back."""
+        self._history().undo()
+        self._publish(self._known(None))
 
     def redo(self) -> None:
         """Do the last undone edit again."""
-        self.annotation = self.history.redo()
+        self._history().redo()
+        self._publish(self._known(None))
+
+    def take_detection(self, target: ImageTarget, found: Landmarks) -> None:
+        """Take in what was detected on an image; what a person did there stays."""
+        self.edit(self.annotation_of(target).take_detection(found), target)
+        self.found = {**self.found, target.key: found}
+
+    def take_off(self, target: ImageTarget) -> None:
+        """Take all landmarks off an image, list and all; the step can be undone."""
+        self.edit(Annotation(), target)
+        self._taken_off.add(target.key)
+
+    def note_taken_off(self) -> None:
+        """Remember that images that are removed from now on were not meant, too."""
+        self._taken_off.clear()
+
+    def reset(self, names: Iterable[str]) -> None:
+        """Take back what a person did to landmarks of the image."""
+        found = self.found.get(self._known(None).key)
+        self.edit(self.annotation.reset(names, found))
+
+    def _publish(self, target: ImageTarget) -> None:
+        if self.target == target:
+            self.annotation = self._histories[target.key].value
+        self.edited.emit(target.key)
 
     def choose_list(self, names: NamedList) -> tuple[str, ...]:
         """Follow a list of names; returns placed landmarks that it drops."""
-        if self.target is None:
-            raise UsageError(words.NO_IMAGE)
         followed, lost = self.annotation.follow(names)
         self.edit(followed)
         return lost
 
-    def landmarks(self, author: str = "") -> Landmarks:
-        """Return the picture's landmarks with its name, geometry and provenance."""
-        if self.target is None:
+    def landmarks(
+        self, author: str = "", target: ImageTarget | None = None
+    ) -> Landmarks:
+        """Return an image's landmarks with its name, geometry and provenance.
+
+        Parameters
+        ----------
+        author : str
+            Stands in landmarks that a person has placed and nobody has signed.
+        target : ImageTarget, optional
+            The image; the one that the docks work on when not given.
+        """
+        target = self.target if target is None else target
+        if target is None:
             raise UsageError(words.NO_IMAGE)
-        made = self.annotation.landmarks
+        return self._landmarks(target, self.annotation_of(target), author)
+
+    def _landmarks(
+        self, target: ImageTarget, annotation: Annotation, author: str
+    ) -> Landmarks:
+        made = annotation.landmarks
         provenance = made.provenance
         if not provenance.method:
             provenance = Provenance(method="manual", author=author)
         return Landmarks(
             made.points,
-            self.target.image_name,
-            Geometry(self.target.shape_yx, self.spacing.mm_yx),
+            target.image_name,
+            Geometry(target.shape_yx, self.spacing_for(target).mm_yx),
             provenance,
         )
+
+    # -- what is saved -------------------------------------------------------------
+
+    def results(self, author: str = "") -> dict[Key, Landmarks]:
+        """Landmarks of all open images that a detection took part in."""
+        return {
+            key: self.landmarks(author, target)
+            for key, target in self._targets.items()
+            if self._is_result(key)
+        }
+
+    def _is_result(self, key: Key) -> bool:
+        value = self._histories[key].value
+        return value.is_result or (key in self.found and not value.is_empty)
+
+    def note_saved(self, target: ImageTarget, landmarks: Landmarks) -> None:
+        """Remember that a file holds these landmarks of an image."""
+        self._in_file[target.key] = landmarks
+
+    def note_results_saved(self) -> None:
+        """Remember that a file holds all results, those of removed images too."""
+        self._in_file.update(self.results())
+        self.removed.note_saved()
+
+    def is_saved(self, target: ImageTarget) -> bool:
+        """Say whether a file holds the landmarks of an image as they are now."""
+        kept = self._in_file.get(target.key)
+        points = self.annotation_of(target).landmarks.points
+        return kept is not None and kept.points == points
+
+    def unsaved(self) -> list[str]:
+        """Names of images whose landmarks stand in no file as they are now."""
+        names = [
+            target.image_name
+            for target in self._targets.values()
+            if not self.annotation_of(target).is_empty and not self.is_saved(target)
+        ]
+        return names + self.removed.unsaved()
 
     # -- the template --------------------------------------------------------------
 
     @property
     def why_no_template(self) -> str:
-        """What keeps the annotation from becoming a template; empty if nothing."""
+        """What keeps the landmarks from becoming a template; empty if nothing."""
         if self.target is None:
             return words.NO_IMAGE
         if not self.annotation.landmarks.placed:
@@ -188,7 +364,7 @@ class Session:
 
     @property
     def template_is_current(self) -> bool:
-        """Whether the template is this picture's annotation as it stands."""
+        """Whether the template is this image's landmarks as they stand."""
         return (
             self.target is not None
             and self.template is not None
@@ -196,8 +372,22 @@ class Session:
             and self._template_points == self.landmarks()
         )
 
+    def is_template(self, target: ImageTarget) -> bool:
+        """Say whether the template was made from an image, here or earlier."""
+        if self.template_key is not None or self.template is None:
+            return bool(self.template_key == target.key)
+        image = self.template.image
+        if image.geometry.image_shape_yx != target.shape_yx or target.layer.rgb:
+            return False
+        if Path(image.name).stem != Path(target.image_name).stem:
+            return False
+        # A few rows tell two films of one name and size apart at once.
+        rows = slice(None, None, max(1, target.shape_yx[0] // 16))
+        shown = np.asarray(target.picture(None).pixels[rows], dtype=np.float32)
+        return bool(np.allclose(shown, image.pixels[rows]))
+
     def make_template(self) -> Template:
-        """Build a template from the picture and its annotation.
+        """Build a template from the image and its landmarks.
 
         Raises
         ------
@@ -211,7 +401,7 @@ class Session:
         return Template.create(image, self.landmarks(), stem)
 
     def use_as_template(self) -> Template:
-        """Make the annotation the template that detection starts from."""
+        """Make the landmarks the template that detection starts from."""
         template = self.make_template()
         if self.target is None:
             raise UsageError(words.NO_IMAGE)
@@ -225,10 +415,6 @@ class Session:
         self.template_key = None
         self._template_points = None
         self.template = template
-
-    def keep_found(self, target: ImageTarget, landmarks: Landmarks) -> None:
-        """Remember what was detected on a picture."""
-        self.found = {**self.found, target.key: landmarks}
 
 
 _SESSIONS: WeakValueDictionary[int, Session] = WeakValueDictionary()

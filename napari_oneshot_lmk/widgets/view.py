@@ -1,4 +1,4 @@
-"""Moving the camera, by the names of napari 0.9 and of those before."""
+"""Camera and grid, by the names of napari 0.9 and of those before."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 def camera_of(viewer: Any) -> Any:
     """Return the camera of a viewer."""
     return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+
+
+def grid_of(viewer: Any) -> Any:
+    """Return what says whether the layers lie side by side in a grid."""
+    return viewer.canvas.grid if hasattr(viewer, "canvas") else viewer.grid
 
 
 def look_at(viewer: Any, target: ImageTarget, position_yx: tuple[float, float]) -> None:

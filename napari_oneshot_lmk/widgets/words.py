@@ -16,7 +16,8 @@ STEP_DETECT = "Detect"
 # -- the picture -------------------------------------------------------------------
 IMAGE = "Image"
 IMAGE_TIP = (
-    "The image layer that the docks work on. Selecting an image layer chooses it too."
+    "The image that the docks work on. Selecting it, or its landmarks, in the layer "
+    "list chooses it too."
 )
 NO_IMAGE = "no image is open"
 NO_IMAGE_OPEN = "Open an image, or try <i>File › Open Sample › One-shot landmarks</i>."
@@ -24,9 +25,14 @@ SIZE = "{rows} × {columns} px"
 SLICE = "slice {number} of {count}"
 ONLY_THIS = "show only this image"
 ONLY_THIS_TIP = (
-    "Hides the other images and their landmarks when you choose an image here."
+    "Hides the other images and their landmarks whenever you choose an image: here, "
+    "in the layer list, or by its eye."
 )
 NOT_A_PICTURE = "the layer has no rows and columns"
+IMAGE_HIDDEN = "“{image}” is hidden: show it to place or correct its landmarks."
+IMAGE_COVERED = (
+    "“{other}” lies over “{image}”: hide it, or tick “show only this image”."
+)
 SHOWN_IN_3D = "the viewer shows it in 3-D"
 SHOW_IN_2D = "switch to 2-D below the layer list"
 OTHER_AXES = "the viewer shows other axes than its rows and columns"
@@ -48,6 +54,11 @@ SPACING_UNKNOWN_TIP = (
 SPACING_ASSUMED = "no unit: taken as mm"
 SPACING_ASSUMED_TIP = (
     "The layer has a scale but no unit of length. Type the spacing if it is not in mm."
+)
+SPACING_TAKEN = (
+    "Spacing {rows:.4g} x {columns:.4g} mm as these landmarks were made with; the "
+    "image itself says {own_rows:.4g} x {own_columns:.4g} mm (empty the field to go "
+    "back to that)."
 )
 SPACING_BAD = "not a spacing"
 SPACING_BAD_REMEDY = "type millimetres, for example 0.1 or 0.10 x 0.12"
@@ -88,10 +99,16 @@ SIDECAR_BROKEN = "Saved work cannot be read: {error}"
 PROMPT_NO_IMAGE = "Open an image to annotate it."
 PROMPT_NO_LIST = "Choose a list of landmarks."
 PROMPT_START = "Ready for {landmarks}."
-PROMPT_PAUSED = "Paused: another layer is selected."
+PAUSED_OTHER = "Paused: another layer is selected."
+PAUSED_SEVERAL = "Paused: several layers are selected."
+PAUSED_NONE = "Paused: no layer is selected."
+PAUSED_HIDDEN = "Paused: the layer of the landmarks is hidden."
+PAUSED_MODE = "Drag a point to correct it; continue to place more."
 PROMPT_CLICK = "Click {name}"
 PROMPT_AGAIN = "Click to move {name}"
 PROMPT_DONE = "All landmarks are decided."
+PROMPT_SKIPPED = "{skipped} skipped; all others are decided."
+PROMPT_SKIPPED_TIP = "Pick a row to place one of them after all."
 PROMPT_DONE_TIP = "Drag a point to correct it, or pick a row to place it again."
 START = "Start placing"
 CONTINUE = "Continue placing"
@@ -116,7 +133,11 @@ STATE_PLACED = "placed"
 STATE_SKIPPED = "skipped"
 STATE_ABSENT = "absent"
 STATE_UNSURE = "unsure"
-STATE_FOUND = "found"
+STATE_DETECTED = "detected"
+STATE_CORRECTED = "corrected"
+STATE_TAKEN_OFF = "taken off"
+BY = "{state} by {author}"
+BY_HAND = "hand"
 
 PROGRESS = "{done} of {count}"
 SAVED = "saved {time}"
@@ -126,6 +147,18 @@ AUTOSAVE_FAILED = "Not saved: {error}"
 
 ANNOTATION_LAYER = "landmarks – {image}"
 ALL_DECIDED = "Every landmark is decided. Pick a row to place one again."
+NONE_PICKED = "Pick a row first: the landmarks that are left were skipped."
+TAKEN_OFF = (
+    "The landmarks of “{image}” were taken off with their layer. Undo brings them back."
+)
+OPENED_BESIDE = (
+    "“{image}” has landmarks already; those of the file lie in a layer beside them. "
+    "“Choose… › From a points layer” takes them instead."
+)
+REMOVED_KEPT = (
+    "Landmarks of {images} that you removed are kept: they come back with the image, "
+    "and “Save all” saves them. <a href='drop' style='color: {link}'>Drop them</a>"
+)
 OUTSIDE = "{name} would lie outside the image."
 OTHER_SLICE = "That layer is about {image}. Choose a list for the slice shown here."
 MOVED = "{name} moved."
@@ -152,7 +185,11 @@ LANDMARKS_FILTER = (
 )
 EXISTS = "the file exists already"
 EXISTS_REMEDY = "choose another name"
-LANDMARKS_SAVED = "Saved to {path}"
+LANDMARKS_SAVED = "Saved {contents} to {path}"
+SAVED_CONTENTS = "{landmarks} of {images} ({sources})"
+SAVED_REMOVED = ", with those of {images} removed meanwhile"
+SAVED_EACH = "{images} in {folder}"
+SAVE_EACH_TITLE = "A folder for one file an image"
 LEFT_OUT = "{path} does not hold {things}."
 
 # -- detect ------------------------------------------------------------------------
@@ -170,7 +207,33 @@ ENCODER_LOADED = "{title} on {device}"
 DETECT_HERE = "Detect on this image"
 DETECT_SLICE = "Detect on this slice ({number} of {count})"
 DETECT_ALL = "Detect on all images ({count})"
-DETECT_TIP = "Adds a points layer, coloured by score."
+DETECT_TIP = (
+    "Finds the landmarks and colours them by score. What you have placed or corrected "
+    "stays as it is until you reset it."
+)
+SAVE_THIS = "Save this image…"
+SAVE_THIS_TIP = "The landmarks of this image, detected, corrected and placed."
+SAVE_ALL = "Save all ({count})…"
+SAVE_ALL_TIP = (
+    "The landmarks of every image on which something was detected. Formats that hold "
+    "one image only (3D Slicer markups, ISBI) give one file each."
+)
+RESET_POINT = "Reset point"
+RESET_POINT_TIP = (
+    "Takes back what you did to the landmark picked in the table: it is again where "
+    "the last detection found it."
+)
+RESET_IMAGE = "Reset image"
+RESET_IMAGE_TIP = "Takes back all corrections of this image. Undo brings them back."
+RESET_LATER = "{name} is open again: the next detection finds it."
+WHY_NOT_MANUAL = "the landmark picked in the table was not placed or corrected"
+WHY_NO_MANUAL = "nothing on this image was placed or corrected"
+WHY_NO_LANDMARKS = "this image has no landmarks"
+UNSAVED_TITLE = "Landmarks are not saved"
+UNSAVED_TEXT = "The landmarks of {images} stand in no file: {names}."
+UNSAVED_SAVE = "Save…"
+UNSAVED_CLOSE = "Close without saving"
+UNSAVED_STAY = "Do not close"
 DETECT_ALL_TIP = "Every open image but the template's own; of a stack, the slice shown."
 CANCEL = "Cancel"
 CANCELLING = "Cancelling…"

@@ -1,74 +1,163 @@
-"""What a viewer has once, however many docks are open: layers to click in, autosave.
+"""What a viewer has once, however many docks are open: landmark layers, autosave.
 
 It lives as long as the viewer, so that closing a dock loses nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from napari.layers import Image, Points
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
-from napari_oneshot_lmk.widgets import shortcuts
-from napari_oneshot_lmk.widgets.adopt import can_be_clicked_in, landmarks_on
+from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.widgets import points, shortcuts, words
+from napari_oneshot_lmk.widgets.adopt import (
+    can_be_taken,
+    is_about,
+    is_result,
+    landmarks_on,
+)
 from napari_oneshot_lmk.widgets.annotation import Annotation
 from napari_oneshot_lmk.widgets.autosave import Autosave
-from napari_oneshot_lmk.widgets.looks import point_size
-from napari_oneshot_lmk.widgets.placing import PlacingLayer
+from napari_oneshot_lmk.widgets.image_choice import ImageChoice
+from napari_oneshot_lmk.widgets.landmark_layer import LandmarkLayer
+from napari_oneshot_lmk.widgets.layers import ImageTarget
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
+    from napari_oneshot_lmk.geometry import Geometry
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.widgets.layers import Key
     from napari_oneshot_lmk.widgets.session import Session
 
 
 class Workbench:
-    """The annotation tools of one viewer.
+    """The tools of one viewer.
 
-    ``told`` carries a sentence for the user, ``help_wanted`` asks to show the keys.
+    ``told`` carries a sentence for the user, ``help_wanted`` asks to show the keys,
+    ``paused`` says that what keeps clicks from placing landmarks has changed.
 
     Parameters
     ----------
     viewer : Viewer
         Where the points layers go.
     session : Session
-        Whose annotation they show.
+        Whose landmarks they show.
     """
 
     told = Signal(str)
     help_wanted = Signal()
+    paused = Signal()
 
     def __init__(self, viewer: Any, session: Session) -> None:
         self._viewer = viewer
         self.session = session
         self.autosave = Autosave(session)
-        self._placing: dict[Hashable, PlacingLayer] = {}
-        viewer.layers.selection.events.active.connect(self._on_active)
+        self._layers: dict[Key, LandmarkLayer] = {}
+        self._adding = False
         self.actions: dict[str, Callable[[], None]] = {
             "next": lambda: self.step(1),
             "previous": lambda: self.step(-1),
             "skip": lambda: self._edit(session.annotation.skip()),
-            "absent": lambda: self._edit(session.annotation.mark_absent()),
-            "undo": session.undo,
-            "redo": session.redo,
+            "absent": lambda: self._edit(
+                session.annotation.mark_absent(preferences().author)
+            ),
+            "undo": self.undo,
+            "redo": self.redo,
             "help": self.help_wanted.emit,
         }
+        self.choice = ImageChoice(viewer, session, self)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.layers.selection.events.active.connect(self._on_paused)
+        session.events.obstacle.connect(self._on_paused)
+        session.edited.connect(self._on_edited)
+        for layer in list(viewer.layers):
+            self._take_results(layer)
+
+    # -- which layer is whose ------------------------------------------------------
+
+    def layer_of(self, target: ImageTarget | None) -> LandmarkLayer | None:
+        """Return the layer that shows an image's landmarks, while there is one."""
+        shown = None if target is None else self._layers.get(target.key)
+        return shown if shown is not None and shown.alive else None
+
+    def target_of(self, layer: Any) -> ImageTarget | None:
+        """Return the image whose landmarks a layer shows; None for other layers."""
+        for shown in self._layers.values():
+            if shown.layer is layer or shown.layer == layer:
+                return shown.target
+        return None
+
+    def show(self, target: ImageTarget, layer: Any = None) -> LandmarkLayer:
+        """Show the landmarks of an image, in a layer that is there or in a new one."""
+        shown = self.layer_of(target)
+        if shown is not None:
+            return shown
+        visible = self.session.target is None or (
+            self.session.target.layer == target.layer
+        )
+        with self._adding_a_layer(keep_selection=True):
+            shown = LandmarkLayer(
+                self._viewer, self.session, target, self.told.emit, layer
+            )
+            if not visible:
+                shown.layer.visible = False
+        shown.layer.events.mode.connect(self._on_paused)
+        shown.layer.events.visible.connect(self._on_paused)
+        shortcuts.bind(shown.layer, self.actions)
+        self._layers[target.key] = shown
+        return shown
+
+    @contextmanager
+    def _adding_a_layer(self, keep_selection: bool) -> Iterator[None]:
+        """Add a layer without turning to it."""
+        selection = self._viewer.layers.selection
+        selected, active = set(selection), selection.active
+        self._adding = True
+        try:
+            with selection.events.active.blocker():
+                yield
+                if keep_selection:
+                    self._viewer.layers.selection = selected
+                    self._viewer.layers.selection.active = active
+        finally:
+            self._adding = False
+
+    # -- placing -------------------------------------------------------------------
 
     @property
-    def placing(self) -> PlacingLayer | None:
-        """The layer to click in for the session's picture, if there is one."""
-        target = self.session.target
-        placing = None if target is None else self._placing.get(target.key)
-        return placing if placing is not None and placing.alive else None
+    def placing(self) -> LandmarkLayer | None:
+        """The layer to click in for the session's image, if there is one."""
+        return self.layer_of(self.session.target)
 
     @property
     def is_placing(self) -> bool:
         """Whether clicks on the canvas place landmarks now."""
-        placing = self.placing
-        return placing is not None and placing.active and placing.layer.mode == "add"
+        return self.placing is not None and not self.why_paused
+
+    @property
+    def why_paused(self) -> str:
+        """What keeps clicks on the canvas from placing landmarks; "" if nothing."""
+        if self.session.obstacle:
+            return self.session.obstacle
+        shown = self.placing
+        if shown is None:
+            return ""
+        if not shown.active:
+            selected = self._viewer.layers.selection
+            several = len(selected) > 1 and shown.layer in selected
+            if several:
+                return words.PAUSED_SEVERAL
+            return words.PAUSED_OTHER if selected else words.PAUSED_NONE
+        if not shown.layer.visible:
+            return words.PAUSED_HIDDEN
+        return "" if str(shown.layer.mode) == "add" else words.PAUSED_MODE
 
     def place(self, layer: Any = None) -> None:
         """Let clicks on the canvas place landmarks.
@@ -76,23 +165,12 @@ class Workbench:
         Parameters
         ----------
         layer : Points, optional
-            Use this one where the picture has none to click in yet.
+            Use this one where the image has none to click in yet.
         """
         target = self.session.target
         if target is None or not len(self.session.annotation.landmarks):
             return
-        placing = self.placing
-        if placing is None:
-            earlier = self._placing.pop(target.key, None)
-            if earlier is not None:
-                earlier.release()
-            size = point_size(target.shape_yx, preferences().point_size_percent)
-            placing = PlacingLayer(
-                self._viewer, self.session, target, size, self.told.emit, layer
-            )
-            shortcuts.bind(placing.layer, self.actions)
-            self._placing[target.key] = placing
-        placing.resume()
+        self.show(target, layer).resume()
 
     def adopt(self, layer: Any) -> None:
         """Go on with the landmarks of a points layer.
@@ -103,54 +181,205 @@ class Workbench:
             If it has no points, or a name twice.
         """
         target = self.session.target
-        if target is not None:
-            self.go_on(landmarks_on(target, layer), layer)
+        if target is None:
+            return
+        landmarks = landmarks_on(target, layer)
+        shown = self.layer_of(target)
+        if shown is None or shown.layer is not layer:
+            self.go_on(landmarks, layer)
 
     def go_on(self, landmarks: Landmarks, layer: Any = None) -> None:
-        """Go on with landmarks that were made before.
+        """Go on with landmarks that were made before, on the session's image.
 
         Parameters
         ----------
         landmarks : Landmarks
             What there is.
         layer : Points, optional
-            A layer that shows them, or an earlier state: it is clicked in from
-            now on where it is one of ours, and hidden where it is not.
+            A layer that shows them, or an earlier state. It shows this image's
+            landmarks from now on if it says that it is about this image; a layer of
+            nobody is hidden, and one of another image is left as it is.
         """
         target = self.session.target
-        usable = (
-            layer is not None
-            and target is not None
-            and self.placing is None
-            and can_be_clicked_in(layer, target)
+        if target is None:
+            return
+        usable = self.layer_of(target) is None and layer is not None
+        if usable and not can_be_taken(layer, target):
+            usable = False
+        if layer is not None and not usable and self.target_of(layer) is None:
+            about = points.is_ours(layer.metadata) and not is_about(layer, target)
+            if not about:
+                layer.visible = False
+        said = self._take_spacing(landmarks.geometry)
+        self.session.begin(Annotation.adopt(landmarks), target)
+        self.place(layer if usable else None)
+        if not self.session.annotation.current:
+            self.show(target).activate()
+        if said:
+            self.told.emit(said)
+
+    def _take_spacing(self, geometry: Geometry | None) -> str:
+        """Take the spacing that landmarks were made with; returns what to tell."""
+        session = self.session
+        if geometry is None or geometry.spacing_mm_yx is None:
+            return ""
+        mine, theirs = session.spacing.mm_yx, geometry.spacing_mm_yx
+        if mine is not None and np.allclose(mine, theirs, rtol=1e-3):
+            return ""
+        session.set_spacing(theirs)
+        if mine is None:
+            return ""
+        return words.SPACING_TAKEN.format(
+            rows=theirs[0], columns=theirs[1], own_rows=mine[0], own_columns=mine[1]
         )
-        if layer is not None and not usable:
+
+    # -- results -------------------------------------------------------------------
+
+    def take_detection(self, target: ImageTarget, found: Landmarks) -> None:
+        """Show what was detected on an image; what a person did there stays."""
+        self.session.take_detection(target, found)
+        shown = self.show(target)
+        if self.session.target == target:
+            shown.activate()
+
+    def _take_results(self, layer: Any) -> None:
+        """Work on results that a file has brought, where their image has none."""
+        if isinstance(layer, Image):
+            for other in list(self._viewer.layers):
+                if isinstance(other, Points):
+                    self._take_results(other)
+            return
+        ours = isinstance(layer, Points) and self.target_of(layer) is None
+        if not ours or not is_result(layer):
+            return
+        target = self._image_of(layer)
+        if target is None:
+            return
+        if not self.session.annotation_of(target).is_empty:
+            self.told.emit(words.OPENED_BESIDE.format(image=target.image_name))
+            return
+        try:
+            landmarks = landmarks_on(target, layer)
+        except OneshotError as error:
+            self.told.emit(f"{error}.")
+            return
+        self.session.begin(Annotation.adopt(landmarks), target, in_file=True)
+        taken = layer if can_be_taken(layer, target) else None
+        if taken is None:
             layer.visible = False
-            layer = None
-        self.session.edit(Annotation.adopt(landmarks))
-        self.place(layer)
+        shown = self.show(target, taken)
+        if self.session.target == target:
+            said = self._take_spacing(landmarks.geometry)
+            shown.activate()
+            if said:
+                self.told.emit(said)
+
+    def _image_of(self, layer: Any) -> ImageTarget | None:
+        """Return the open image that a points layer is about, if it is one only."""
+        fitting = []
+        for image in self.choice.images:
+            if image.ndim == 2 and is_about(layer, ImageTarget(image)):
+                fitting.append(ImageTarget(image))
+        return fitting[0] if len(fitting) == 1 else None
+
+    # -- the list ------------------------------------------------------------------
 
     def pick(self, name: str) -> None:
         """Make a landmark the one that the next click places."""
         self.session.point_at(self.session.annotation.go_to(name))
+        shown = self.placing
+        if shown is not None:
+            shown.resume()
+            shown.highlight(name)
+
+    def look_for(self, name: str) -> None:
+        """Select the point of a landmark, to look at it or to drag it."""
+        landmarks = self.session.annotation.landmarks
+        if landmarks[name].position_yx is None:
+            self.place()
+            self.pick(name)
+            return
+        self.session.point_at(self.session.annotation.go_to(name))
+        shown = self.placing
+        if shown is not None:
+            shown.activate()
+            shown.highlight(name)
 
     def step(self, by: int) -> None:
         """Go ``by`` landmarks further in the list."""
         if self.session.target is not None:
             self.session.point_at(self.session.annotation.step(by))
 
-    def _on_active(self, event: Any) -> None:
-        """Turn to the image whose landmarks the user selects in the layer list."""
-        for placing in self._placing.values():
-            image = placing.target.layer
-            chosen = event.value is not None and placing.layer == event.value
-            plain = not placing.target.slice_index
-            if chosen and plain and image in self._viewer.layers:
-                self.session.open(placing.target)
+    def undo(self) -> None:
+        """Take the last edit of the session's image back."""
+        if self.session.target is not None:
+            self.session.undo()
+
+    def redo(self) -> None:
+        """Do the last undone edit of the session's image again."""
+        if self.session.target is not None:
+            self.session.redo()
+
+    def reset(self, names: Iterable[str]) -> None:
+        """Take back what a person did to landmarks of the session's image."""
+        if self.session.target is not None:
+            self.session.reset(names)
 
     def _edit(self, annotation: Annotation) -> None:
         if self.session.target is not None and annotation != self.session.annotation:
             self.session.edit(annotation)
+
+    # -- what happens --------------------------------------------------------------
+
+    def _on_edited(self, key: Key) -> None:
+        """Show landmarks that have no layer, as after an undo."""
+        if self._adding:
+            return
+        target = self.session.target_of(key)
+        missing = target is not None and self.layer_of(target) is None
+        if missing and self.session.annotation_of(target).landmarks.placed:
+            shown = self.show(target)
+            if self.session.target == target:
+                shown.activate()
+
+    def _on_inserted(self, event: Any) -> None:
+        if not self._adding:
+            self._take_results(event.value)
+
+    def _on_removed(self, event: Any) -> None:
+        layer = event.value
+        for key, shown in list(self._layers.items()):
+            if shown.layer is layer:
+                self._let_go(key)
+                if shown.target.layer in self._viewer.layers:
+                    self._take_off(shown.target)
+            elif shown.target.layer is layer:
+                # Its landmarks are kept; without their image they are in the way.
+                self._let_go(key)
+                QTimer.singleShot(0, lambda gone=shown.layer: self._remove(gone))
+        self._on_paused()
+
+    def _let_go(self, key: Key) -> None:
+        shown = self._layers.pop(key)
+        shown.release()
+        for event in (shown.layer.events.mode, shown.layer.events.visible):
+            event.disconnect(self._on_paused)
+
+    def _take_off(self, target: ImageTarget) -> None:
+        """Take landmarks off an image with the layer that showed them."""
+        if self.session.annotation_of(target).is_empty:
+            return
+        self.session.take_off(target)
+        self.told.emit(words.TAKEN_OFF.format(image=target.image_name))
+        # Images that are removed in the same go take their landmarks along.
+        QTimer.singleShot(0, self.session.note_taken_off)
+
+    def _remove(self, layer: Any) -> None:
+        if layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+    def _on_paused(self, event: Any = None) -> None:
+        self.paused.emit()
 
 
 def workbench_of(viewer: Any, session: Session) -> Workbench:

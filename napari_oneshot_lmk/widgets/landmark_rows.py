@@ -1,0 +1,72 @@
+"""One landmark as a row of a table: the same words and dots in every dock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Source, State
+from napari_oneshot_lmk.widgets import words
+from napari_oneshot_lmk.widgets.colours import css, landmark_colours, score_colours
+from napari_oneshot_lmk.widgets.parts import DIM, Row
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.widgets.annotation import Annotation
+
+
+def rows_of(annotation: Annotation, with_score: bool = False) -> list[Row]:
+    """Return a row for each landmark of an image.
+
+    Parameters
+    ----------
+    annotation : Annotation
+        Its landmarks.
+    with_score : bool
+        Show the score in a column before the state.
+    """
+    colours = landmark_colours(annotation.landmarks.names)
+    rows = []
+    for point in annotation.landmarks:
+        placed = point.state is State.PLACED
+        state = state_word(annotation, point)
+        score = "" if point.score is None else f"{point.score:.2f}"
+        colour = css(colours[point.name])
+        if point.source is Source.DETECTED and point.score is not None:
+            colour = css(score_colours([point.score])[0])
+        elif with_score and not placed:
+            colour = DIM
+        rows.append(
+            Row(
+                point.name,
+                (score, state) if with_score else (state,),
+                colour,
+                hollow=point.unsure or not placed,
+                dim=not placed,
+                tip=tip_of(point),
+            )
+        )
+    return rows
+
+
+def state_word(annotation: Annotation, point: Landmark) -> str:
+    """Say how a landmark stands."""
+    if point.state is State.ABSENT:
+        return words.STATE_ABSENT
+    if point.state is State.SKIPPED:
+        if point.source is Source.CORRECTED:
+            return words.STATE_TAKEN_OFF
+        opened = annotation.is_open(point.name)
+        return words.STATE_OPEN if opened else words.STATE_SKIPPED
+    if point.source is Source.CORRECTED:
+        return words.STATE_CORRECTED
+    if point.source is Source.DETECTED:
+        return words.STATE_UNSURE if point.unsure else words.STATE_DETECTED
+    return words.STATE_PLACED
+
+
+def tip_of(point: Landmark) -> str:
+    """Say what a landmark is, and who has corrected it."""
+    by = ""
+    if point.source is Source.CORRECTED:
+        author = point.author or words.BY_HAND
+        by = words.BY.format(state=words.STATE_CORRECTED, author=author)
+    return " · ".join(part for part in (point.description, by) if part)

@@ -1,0 +1,109 @@
+"""Landmarks of images that were removed from the viewer: kept until they come back."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.widgets.annotation import Annotation
+    from napari_oneshot_lmk.widgets.history import History
+    from napari_oneshot_lmk.widgets.layers import ImageTarget
+
+
+@dataclass(frozen=True)
+class RemovedImage:
+    """What a removed image leaves behind.
+
+    Parameters
+    ----------
+    history : History of Annotation
+        Its landmarks, with all that can be undone.
+    landmarks : Landmarks
+        The same as they would be saved.
+    found : Landmarks, optional
+        What the last detection had found.
+    in_file : Landmarks, optional
+        What of it a file holds.
+    """
+
+    history: History[Annotation]
+    landmarks: Landmarks
+    found: Landmarks | None
+    in_file: Landmarks | None
+
+    @property
+    def is_result(self) -> bool:
+        """Whether a detection took part in it."""
+        return self.found is not None or self.history.value.is_result
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether a file holds the landmarks as they are."""
+        return self.in_file is not None and self.in_file.points == self.landmarks.points
+
+
+class RemovedImages:
+    """Removed images by what they are, not by what they were called."""
+
+    def __init__(self) -> None:
+        self._images: dict[str, RemovedImage] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def put(
+        self,
+        target: ImageTarget,
+        history: History[Annotation],
+        landmarks: Landmarks,
+        found: Landmarks | None,
+        in_file: Landmarks | None,
+    ) -> None:
+        """Keep what a removed image leaves behind."""
+        removed = RemovedImage(history, landmarks, found, in_file)
+        self._images[identity_of(target)] = removed
+
+    def take(self, target: ImageTarget) -> RemovedImage | None:
+        """Give an image back what it left behind; None if that is nothing."""
+        return self._images.pop(identity_of(target), None)
+
+    def results(self) -> list[Landmarks]:
+        """Landmarks of removed images that a detection took part in."""
+        return [kept.landmarks for kept in self._images.values() if kept.is_result]
+
+    def unsaved(self) -> list[str]:
+        """Names of removed images whose landmarks stand in no file."""
+        return [k.landmarks.image for k in self._images.values() if not k.is_saved]
+
+    def note_saved(self) -> None:
+        """Remember that a file holds the results."""
+        self._images = {
+            key: replace(kept, in_file=kept.landmarks) if kept.is_result else kept
+            for key, kept in self._images.items()
+        }
+
+    def drop(self) -> None:
+        """Let go of all of them."""
+        self._images.clear()
+
+
+def identity_of(target: ImageTarget) -> str:
+    """Return what tells an image from every other, also after it is opened again.
+
+    That is its file and slice, or its pixels where it has no file: two patients'
+    "img.png" must not share landmarks.
+    """
+    if target.path is not None:
+        return f"{target.path.absolute()} {target.slice_index} {target.shape_yx}"
+    return f"{pixel_hash(target)} {target.image_name} {target.slice_index}"
+
+
+def pixel_hash(target: ImageTarget) -> str:
+    """Return a hash of an image's pixels."""
+    import numpy as np
+
+    pixels = np.ascontiguousarray(target.picture(None).pixels)
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
