@@ -88,7 +88,7 @@ def test_the_result_lies_on_the_image_coloured_by_score(
     rows = {row.name: row.cells for row in dock.form.table.rows}
     assert rows["gone"] == ("", "absent")
     assert rows["b"] == ("0.95", "unsure")
-    assert rows["a"] == ("1.00", "found")
+    assert rows["a"] == ("1.00", "detected")
     assert "1 unsure" in dock.form.message.text()
     assert dock.form.encoder.text() == "Fake encoder on CPU"
     assert dock.form.note.text() == "for tests"

@@ -18,6 +18,7 @@ from napari_oneshot_lmk.widgets.lists import ListButton
 from napari_oneshot_lmk.widgets.saving import ask_save_landmarks, ask_save_template
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.settings import preferences
+from napari_oneshot_lmk.widgets.unsaved import ask_before_unsaved_close
 from napari_oneshot_lmk.widgets.view import look_at
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
@@ -89,6 +90,11 @@ class AnnotateWidget(QWidget):
         form.use_template.clicked.connect(self._on_use_template)
         form.save_template.clicked.connect(self._on_save_template)
         form.save_landmarks.clicked.connect(self._on_save_landmarks)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
+        """Watch the window that the dock is now part of."""
+        super().showEvent(event)
+        ask_before_unsaved_close(self, self.session)
 
     # -- what the user does ---------------------------------------------------------
 

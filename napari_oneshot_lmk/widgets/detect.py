@@ -22,6 +22,7 @@ from napari_oneshot_lmk.widgets.layers import ImageTarget, target_of
 from napari_oneshot_lmk.widgets.saving import ask_save_landmarks
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.settings import preferences
+from napari_oneshot_lmk.widgets.unsaved import ask_before_unsaved_close
 from napari_oneshot_lmk.widgets.view import look_at
 from napari_oneshot_lmk.widgets.warm import WarmDetectors
 from napari_oneshot_lmk.widgets.workbench import workbench_of
@@ -116,6 +117,11 @@ class DetectWidget(QWidget):
         form.save_this.clicked.connect(self._on_save_this)
         form.removed.linkActivated.connect(self._on_drop_removed)
         shortcuts.bind_dock(self, self.bench.actions)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
+        """Watch the window that the dock is now part of."""
+        super().showEvent(event)
+        ask_before_unsaved_close(self, self.session)
 
     # -- what the user does ---------------------------------------------------------
 

@@ -74,9 +74,9 @@ class RemovedImages:
         """Landmarks of removed images that a detection took part in."""
         return [kept.landmarks for kept in self._images.values() if kept.is_result]
 
-    def unsaved(self) -> list[str]:
-        """Names of removed images whose landmarks stand in no file."""
-        return [k.landmarks.image for k in self._images.values() if not k.is_saved]
+    def unsaved(self) -> list[Landmarks]:
+        """Landmarks of removed images that stand in no file."""
+        return [kept.landmarks for kept in self._images.values() if not kept.is_saved]
 
     def note_saved(self) -> None:
         """Remember that a file holds the results."""

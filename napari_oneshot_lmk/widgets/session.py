@@ -342,14 +342,14 @@ class Session:
         points = self.annotation_of(target).landmarks.points
         return kept is not None and kept.points == points
 
-    def unsaved(self) -> list[str]:
-        """Names of images whose landmarks stand in no file as they are now."""
-        names = [
-            target.image_name
+    def unsaved(self, author: str = "") -> list[Landmarks]:
+        """Landmarks that stand in no file as they are now, one set an image."""
+        open_ones = [
+            self.landmarks(author, target)
             for target in self._targets.values()
             if not self.annotation_of(target).is_empty and not self.is_saved(target)
         ]
-        return names + self.removed.unsaved()
+        return open_ones + self.removed.unsaved()
 
     # -- the template --------------------------------------------------------------
 
