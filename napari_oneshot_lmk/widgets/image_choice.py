@@ -174,6 +174,7 @@ class ImageChoice:
                 self._show_only(target)
             elif not target.layer.visible:
                 target.layer.visible = True
+            self._bench.show_missing(target)
             self._select(target)
         self._look_for_obstacle()
 

@@ -74,7 +74,11 @@ class Workbench:
         self.choice = ImageChoice(viewer, session, self)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
-        viewer.layers.selection.events.active.connect(self._on_paused)
+        for event in (
+            viewer.layers.selection.events.active,
+            viewer.layers.selection.events.changed,
+        ):
+            event.connect(self._on_paused)
         session.events.obstacle.connect(self._on_paused)
         session.edited.connect(self._on_edited)
         for layer in list(viewer.layers):
@@ -90,7 +94,7 @@ class Workbench:
     def target_of(self, layer: Any) -> ImageTarget | None:
         """Return the image whose landmarks a layer shows; None for other layers."""
         for shown in self._layers.values():
-            if shown.layer is layer or shown.layer == layer:
+            if is_same(shown.layer, layer):
                 return shown.target
         return None
 
@@ -108,6 +112,8 @@ class Workbench:
             )
             if not visible:
                 shown.layer.visible = False
+            # Whoever selects it can drag its points at once.
+            shown.layer.mode = "select"
         shown.layer.events.mode.connect(self._on_paused)
         shown.layer.events.visible.connect(self._on_paused)
         shortcuts.bind(shown.layer, self.actions)
@@ -185,7 +191,7 @@ class Workbench:
             return
         landmarks = landmarks_on(target, layer)
         shown = self.layer_of(target)
-        if shown is None or shown.layer is not layer:
+        if shown is None or not is_same(shown.layer, layer):
             self.go_on(landmarks, layer)
 
     def go_on(self, landmarks: Landmarks, layer: Any = None) -> None:
@@ -211,12 +217,27 @@ class Workbench:
             if not about:
                 layer.visible = False
         said = self._take_spacing(landmarks.geometry)
-        self.session.begin(Annotation.adopt(landmarks), target)
-        self.place(layer if usable else None)
+        self._begin(target, landmarks, layer if usable else None)
+        self.place()
         if not self.session.annotation.current:
             self.show(target).activate()
         if said:
             self.told.emit(said)
+
+    def _begin(
+        self,
+        target: ImageTarget,
+        landmarks: Landmarks,
+        layer: Any,
+        in_file: bool = False,
+    ) -> LandmarkLayer:
+        """Start from landmarks, and show them in a layer that is there, if any."""
+        self._adding = True
+        try:
+            self.session.begin(Annotation.adopt(landmarks), target, in_file)
+        finally:
+            self._adding = False
+        return self.show(target, layer)
 
     def _take_spacing(self, geometry: Geometry | None) -> str:
         """Take the spacing that landmarks were made with; returns what to tell."""
@@ -263,11 +284,10 @@ class Workbench:
         except OneshotError as error:
             self.told.emit(f"{error}.")
             return
-        self.session.begin(Annotation.adopt(landmarks), target, in_file=True)
         taken = layer if can_be_taken(layer, target) else None
         if taken is None:
             layer.visible = False
-        shown = self.show(target, taken)
+        shown = self._begin(target, landmarks, taken, in_file=True)
         if self.session.target == target:
             said = self._take_spacing(landmarks.geometry)
             shown.activate()
@@ -333,14 +353,18 @@ class Workbench:
 
     def _on_edited(self, key: Key) -> None:
         """Show landmarks that have no layer, as after an undo."""
-        if self._adding:
-            return
         target = self.session.target_of(key)
-        missing = target is not None and self.layer_of(target) is None
-        if missing and self.session.annotation_of(target).landmarks.placed:
-            shown = self.show(target)
-            if self.session.target == target:
-                shown.activate()
+        if not self._adding and target is not None:
+            self.show_missing(target)
+
+    def show_missing(self, target: ImageTarget) -> None:
+        """Show the landmarks of an image that are placed and have no layer."""
+        placed = self.session.annotation_of(target).landmarks.placed
+        if not placed or self.layer_of(target) is not None:
+            return
+        shown = self.show(target)
+        if self.session.target == target:
+            shown.activate()
 
     def _on_inserted(self, event: Any) -> None:
         if not self._adding:
@@ -349,11 +373,11 @@ class Workbench:
     def _on_removed(self, event: Any) -> None:
         layer = event.value
         for key, shown in list(self._layers.items()):
-            if shown.layer is layer:
+            if is_same(shown.layer, layer):
                 self._let_go(key)
                 if shown.target.layer in self._viewer.layers:
                     self._take_off(shown.target)
-            elif shown.target.layer is layer:
+            elif is_same(shown.target.layer, layer):
                 # Its landmarks are kept; without their image they are in the way.
                 self._let_go(key)
                 QTimer.singleShot(0, lambda gone=shown.layer: self._remove(gone))
@@ -380,6 +404,11 @@ class Workbench:
 
     def _on_paused(self, event: Any = None) -> None:
         self.paused.emit()
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Say whether two layers are one; napari hands out proxies of them."""
+    return bool(one.unique_id == getattr(other, "unique_id", None))
 
 
 def workbench_of(viewer: Any, session: Session) -> Workbench:
