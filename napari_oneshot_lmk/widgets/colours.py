@@ -20,7 +20,7 @@ UNKNOWN_SCORE = (0.75, 0.75, 0.75)
 UNSURE_COLOUR = (1.0, 0.18, 0.10, 1.0)
 """Red enough to be seen on bone; its mark has a form of its own besides."""
 
-MARK_DARK = (0.0, 0.0, 0.0, 1.0)
+MARK_DARK = (0.0, 0.0, 0.0, 0.7)
 MARK_LIGHT = (1.0, 1.0, 1.0, 1.0)
 
 # Steps of the golden ratio keep neighbours in the list apart in hue.

@@ -57,9 +57,11 @@ TEXTS = "napari-oneshot-lmk-text"
 TEXT_COLOUR = "#e0007f"
 """As far from white as from black (4.6 : 1), and a hue that no grey image holds."""
 TEXT_SIZE = 11
+TEXT_ANCHOR = "upper_left"
+"""napari hangs a text's lower left corner on it, above and right of the point."""
 
 RING, DIAMOND = "ring", "diamond"
-BORDER = {RING: 0.075, DIAMOND: 0.15}
+BORDER = {RING: 0.06, DIAMOND: 0.15}
 """Width of the lines, as a part of the mark's diameter."""
 
 
@@ -99,7 +101,7 @@ def landmark_look(
             "string": _strings(full_texts(features, texts)),
             "color": TEXT_COLOUR,
             "size": TEXT_SIZE,
-            "anchor": "upper_left",
+            "anchor": TEXT_ANCHOR,
         },
         "metadata": {METADATA: to_metadata(landmarks), TEXTS: texts},
     }
@@ -172,18 +174,42 @@ def full_texts(features: pd.DataFrame, texts: str) -> list[str]:
     ]
 
 
-def show_texts(layer: Any, strings: Sequence[str]) -> None:
-    """Write one text beside each point; an empty one beside none."""
-    shown = [str(value) for value in np.atleast_1d(layer.text.values)]
-    manual = hasattr(layer.text.string, "array")
-    if not manual or shown != list(strings):
-        layer.text.string = _strings(strings)
-        # The manager writes what it is told only once it sees the table again.
-        layer.text.refresh(layer.features)
-    if layer.text.size != TEXT_SIZE:
-        layer.text.size = TEXT_SIZE
-    if str(layer.text.anchor) != "upper_left":
-        layer.text.anchor = "upper_left"
+def show_texts(
+    layer: Any,
+    strings: Sequence[str],
+    colours: NDArray[np.float64] | None = None,
+    shift: NDArray[np.float64] | None = None,
+) -> None:
+    """Write a text beside each point.
+
+    Parameters
+    ----------
+    layer : napari Points
+        With N points.
+    strings : sequence of str
+        N texts; an empty one where there is to be none.
+    colours : (N, 4) array, optional
+        Their colours; as they are when not given.
+    shift : (ndim,) array, optional
+        From a point to the left end of its text, in data units.
+    """
+    text = layer.text
+    shown = [str(value) for value in np.atleast_1d(text.values)]
+    anew = not hasattr(text.string, "array") or shown != list(strings)
+    if anew:
+        text.string = _strings(strings)
+    if colours is not None and not _same_colours(text.color, colours):
+        text.color = {"array": colours, "default": TEXT_COLOUR}
+        anew = True
+    if anew:
+        # Only now does the manager make the texts and their colours.
+        text.refresh(layer.features)
+    if shift is not None and not np.allclose(text.translation, shift, rtol=1e-3):
+        text.translation = shift
+    if text.size != TEXT_SIZE:
+        text.size = TEXT_SIZE
+    if str(text.anchor) != TEXT_ANCHOR:
+        text.anchor = TEXT_ANCHOR
 
 
 # -- the table -------------------------------------------------------------------------
@@ -334,6 +360,11 @@ def _still_hidden(
         "" if name in hidden else text
         for name, text in zip(features["label"], texts, strict=True)
     ]
+
+
+def _same_colours(encoding: Any, colours: NDArray[np.float64]) -> bool:
+    held = np.asarray(getattr(encoding, "array", ()))
+    return held.shape == colours.shape and np.allclose(held, colours, atol=1e-3)
 
 
 def _strings(texts: Sequence[str]) -> dict[str, Any]:

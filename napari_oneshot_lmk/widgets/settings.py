@@ -34,7 +34,7 @@ class Preferences:
     encoder_weights: Path | None = None
     allow_download: bool = True
     autosave_beside_image: bool = True
-    point_size_px: float = 15.0
+    point_size_px: float = 18.0
     point_text: str = "automatic"
     author: str = ""
 
