@@ -1,4 +1,4 @@
-"""Labels and marks that follow the zoom: as many labels as fit, marks as they are seen."""
+"""Labels and marks that follow the zoom: as many labels as fit, marks of one size."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.view import camera_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 WAIT_MS = 30
@@ -31,7 +29,7 @@ WAIT_MS = 30
 GAP_PX = 2.0
 """Between a mark and its label."""
 DROP_PX = 11.0
-"""How far a label hangs below the middle of its mark: its letters then stand level with it."""
+"""How far below its mark a label hangs, so that its letters stand level with it."""
 IMAGE_EVENTS = ("contrast_limits", "gamma", "colormap", "visible", "opacity")
 POINTS_EVENTS = ("data", "features", "feature_defaults", "visible")
 
@@ -46,11 +44,13 @@ class LabelDeclutter:
     Parameters
     ----------
     viewer : Viewer
-        Whose points layers of ours are looked after, those that come later too.
+        Whose points layers of ours are looked after, those that come later too. It
+        does not keep this object alive.
     """
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
+        self._drawing = False
         self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(WAIT_MS)
@@ -71,48 +71,40 @@ class LabelDeclutter:
         self._timer.stop()
         zoom = float(camera_of(self._viewer).zoom)
         px = preferences().point_size_px
-        shown = list(self._shown_layers())
-        for layer in shown:
-            mark_size.fit_size(layer, px, zoom)
-        if shown and self._viewer.dims.ndisplay == 2:
-            _Labels(self._viewer, shown, zoom, px).show()
-
-    def _shown_layers(self) -> Iterator[Any]:
-        for layer in self._viewer.layers:
-            if _is_points(layer) and layer.visible and len(layer.data):
-                yield layer
-
-    # -- following -------------------------------------------------------------------
+        shown = [
+            layer
+            for layer in self._viewer.layers
+            if _is_points(layer)
+            and is_ours(layer.metadata)
+            and layer.visible
+            and len(layer.data)
+        ]
+        # What is changed here is no reason to decide once more.
+        self._drawing = True
+        try:
+            for layer in shown:
+                mark_size.fit_size(layer, px, zoom)
+            if shown and self._viewer.dims.ndisplay == 2:
+                _Labels(self._viewer, shown, zoom, px).show()
+        finally:
+            self._drawing = False
 
     def _follow(self, layer: Any) -> None:
-        if _is_points(layer):
-            for name in POINTS_EVENTS:
-                getattr(layer.events, name).connect(self._later)
-            layer.selected_data.events.items_changed.connect(self._later)
-        elif hasattr(layer, "contrast_limits"):
-            for name in IMAGE_EVENTS:
-                getattr(layer.events, name).connect(self._later)
+        for emitter in _emitters(layer):
+            emitter.connect(self._later)
 
     def _on_inserted(self, event: Any) -> None:
         self._follow(event.value)
         self._later()
 
     def _on_removed(self, event: Any) -> None:
-        layer = event.value
-        if _is_points(layer):
-            for name in POINTS_EVENTS:
-                getattr(layer.events, name).disconnect(self._later)
-            layer.selected_data.events.items_changed.disconnect(
-                self._later, missing_ok=True
-            )
-        elif hasattr(layer, "contrast_limits"):
-            for name in IMAGE_EVENTS:
-                getattr(layer.events, name).disconnect(self._later)
+        for emitter in _emitters(event.value):
+            emitter.disconnect(self._later)
         self._later()
 
     def _later(self, event: Any = None) -> None:
         # Not started anew while it runs: a long zoom is followed on the way.
-        if not self._timer.isActive():
+        if not self._drawing and not self._timer.isActive():
             self._timer.start()
 
 
@@ -164,14 +156,16 @@ class _Labels:
         world = np.repeat(self._world[:, None], len(parts), axis=1)
         world[..., -2:] = spots / self._zoom
         flat = luminance_at(self._viewer, world.reshape(-1, world.shape[-1]))
-        return flat.reshape(-1, len(parts)).mean(axis=1)
+        mean: NDArray[np.float64] = flat.reshape(-1, len(parts)).mean(axis=1)
+        return mean
 
     def _shift(self, layer: Any) -> NDArray[np.float64]:
-        """Data units from a point to the corner that its label hangs on."""
+        """Return the way from a point to where its label hangs, in data units."""
         world = np.zeros(layer.ndim)
         world[-2:] = np.array([DROP_PX, self._offset]) / self._zoom
         origin = layer.world_to_data(np.zeros(layer.ndim))
-        return np.asarray(layer.world_to_data(world)) - np.asarray(origin)
+        shift: NDArray[np.float64] = np.asarray(layer.world_to_data(world)) - origin
+        return shift
 
 
 @lru_cache(maxsize=4096)
@@ -185,12 +179,23 @@ def text_size(text: str) -> tuple[float, float]:
 
 
 def _is_points(layer: Any) -> bool:
-    return hasattr(layer, "canvas_size_limits") and is_ours(layer.metadata)
+    return hasattr(layer, "canvas_size_limits")
+
+
+def _emitters(layer: Any) -> list[Any]:
+    """Return what a layer tells that labels or marks depend on."""
+    if _is_points(layer):
+        # Of any points layer: one that is not ours yet can become ours.
+        more = layer.selected_data.events.items_changed, layer.text.events.string
+        return [*(getattr(layer.events, name) for name in POINTS_EVENTS), *more]
+    if hasattr(layer, "contrast_limits"):
+        return [getattr(layer.events, name) for name in IMAGE_EVENTS]
+    return []
 
 
 def _texts(layer: Any) -> list[str]:
     features = layer.features
-    if not {"label", "number", "unsure"} <= set(features.columns):
+    if not {"label", "number", "unsure", "source"} <= set(features.columns):
         return [str(label) for label in features.get("label", [""] * len(layer.data))]
     return looks.full_texts(features, str(layer.metadata.get(looks.TEXTS, "names")))
 
@@ -198,8 +203,8 @@ def _texts(layer: Any) -> list[str]:
 def _priority(layer: Any) -> NDArray[np.int_]:
     features = layer.features
     priority = np.full(len(layer.data), REST)
-    if "unsure" in features:
-        priority[features["unsure"].to_numpy(dtype=bool)] = UNSURE
+    if {"unsure", "source"} <= set(features.columns):
+        priority[looks.unsure_rows(features)] = UNSURE
     defaults = layer.feature_defaults
     if "label" in defaults and "label" in features and str(layer.mode) == "add":
         following = str(defaults["label"].iloc[0])
@@ -208,9 +213,7 @@ def _priority(layer: Any) -> NDArray[np.int_]:
     return priority
 
 
-def _to_world(
-    layer: Any, viewer: Any
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _to_world(layer: Any, viewer: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """(N, viewer's ndim) world positions, and which lie in the slice that is shown."""
     data = np.asarray(layer.data, dtype=float)
     origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)))

@@ -60,6 +60,9 @@ TEXT_SIZE = 11
 TEXT_ANCHOR = "upper_left"
 """napari hangs a text's lower left corner on it, above and right of the point."""
 
+NOT_YET = " "
+"""Text of a point that napari has just added; an empty one is hidden on purpose."""
+
 RING, DIAMOND = "ring", "diamond"
 BORDER = {RING: 0.06, DIAMOND: 0.15}
 """Width of the lines, as a part of the mark's diameter."""
@@ -127,9 +130,7 @@ def apply_look(
         As in ``landmark_look``.
     """
     features = _features(landmarks)
-    data = np.asarray(data, dtype=float).reshape(len(features), -1)
-    if not len(features):
-        data = np.empty((0, layer.ndim))
+    data = np.asarray(data, dtype=float).reshape(len(features), layer.ndim)
     texts = _text_of(landmarks, text)
     strings = _still_hidden(layer, features, full_texts(features, texts))
     moved = not np.array_equal(np.asarray(layer.data), data)
@@ -162,16 +163,21 @@ def full_texts(features: pd.DataFrame, texts: str) -> list[str]:
     Parameters
     ----------
     features : DataFrame
-        With the columns ``label``, ``number`` and ``unsure``.
+        With the columns ``label``, ``number``, ``unsure`` and ``source``.
     texts : str
         "names" or "numbers".
     """
     column = features["number" if texts == "numbers" else "label"]
-    unsure = features["unsure"].to_numpy(dtype=bool)
     return [
         f"{value}?" if doubt else str(value)
-        for value, doubt in zip(column, unsure, strict=True)
+        for value, doubt in zip(column, unsure_rows(features), strict=True)
     ]
+
+
+def unsure_rows(features: pd.DataFrame) -> NDArray[np.bool_]:
+    """(N,) whether a person should still look; not where one has had his say."""
+    unsure: NDArray[np.bool_] = features["unsure"].to_numpy(dtype=bool)
+    return unsure & features["source"].isin(["", Source.DETECTED]).to_numpy()
 
 
 def show_texts(
@@ -232,7 +238,7 @@ def _defaults(landmarks: Landmarks, name: str = "") -> pd.DataFrame:
     """One row for the next point: a name, and nothing known of it."""
     names = landmarks.names
     name = name if name in names else (names[0] if names else "")
-    defaults = label_table([name] if names else [np.nan], names)
+    defaults = label_table([name] if names else [], names).reindex([0])
     defaults["number"] = [names.index(name) + 1 if names else 0]
     defaults["score"] = [np.nan]
     defaults["unsure"] = [False]
@@ -286,7 +292,7 @@ def _marks(
     borders = faces.copy()
     symbols = np.full(len(placed), RING, dtype=object)
     if any(_is_detected(p) or p.source is Source.CORRECTED for p in landmarks):
-        faces[detected] = score_colours([p.score for p in placed])[detected]
+        faces[detected] = score_colours(_numbers(p.score for p in placed))[detected]
         borders[~detected] = MARK_LIGHT
         faces[unsure] = 0.0
         borders[unsure] = UNSURE_COLOUR
@@ -368,7 +374,7 @@ def _same_colours(encoding: Any, colours: NDArray[np.float64]) -> bool:
 
 
 def _strings(texts: Sequence[str]) -> dict[str, Any]:
-    return {"array": np.array(texts, dtype=np.str_), "default": ""}
+    return {"array": np.array(texts, dtype=np.str_), "default": NOT_YET}
 
 
 def _numbers(values: Any) -> NDArray[np.float64]:
