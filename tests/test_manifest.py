@@ -143,3 +143,13 @@ def test_the_preferences_page_and_the_code_agree(
 
 def test_without_the_manifest_the_defaults_hold(plugin_settings: Any) -> None:
     assert preferences() == Preferences()
+
+
+def test_a_size_that_an_earlier_version_stored_does_no_harm(
+    npe2pm: Any, plugin_settings: Any, tmp_path: Path
+) -> None:
+    (tmp_path / f"{PLUGIN}.yaml").write_text(
+        "annotation:\n  author: me\n  point_size_percent: 2.5\n"
+    )
+    npe2pm.register(MANIFEST)
+    assert preferences() == Preferences(author="me")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtTest import QTest
+from widget_scene import drag
 
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Source, State
@@ -109,6 +110,15 @@ def test_a_layer_coloured_by_a_cycle_takes_new_names() -> None:
     landmarks = Landmarks(tuple(Landmark(n, (1.0, 2.0)) for n in "abcd"))
     looks.apply_look(layer, landmarks, points.placed_yx(landmarks))
     shows(layer, landmarks)
+    # None yet of a list, and no list at all.
+    waiting = Landmarks(tuple(Landmark(n, None, State.SKIPPED) for n in "xy"))
+    for few in (waiting, Landmarks()):
+        empty = Points(**looks.landmark_look(few, np.empty((0, 2))), ndim=2)
+        shows(empty, few)
+        looks.apply_look(empty, landmarks, points.placed_yx(landmarks))
+        shows(empty, landmarks)
+    looks.apply_look(layer, waiting, np.empty((0, 2)))
+    shows(layer, waiting)
     looks.apply_look(layer, Landmarks(), np.empty((0, 2)))
     shows(layer, Landmarks())
     looks.apply_look(layer, landmarks, points.placed_yx(landmarks))
@@ -242,6 +252,33 @@ def test_a_mark_has_the_same_size_at_every_zoom_and_can_be_taken_hold_of(
         for far, hit in ((0, 0), (9, 0), (11, None)):
             at = layer.world_to_data(world + far * step)
             assert looks.marker_hit(layer, scale, at) == hit
+    del declutter
+
+
+@pytest.mark.parametrize("factor", [0.5, 1, 12])
+def test_a_mark_is_dragged_in_the_select_mode_of_napari(
+    make_napari_viewer_proxy: Any, factor: float
+) -> None:
+    viewer = make_napari_viewer_proxy(show=True)
+    viewer.window.resize(900, 700)
+    declutter = LabelDeclutter(viewer)
+    kwargs = {"scale": (0.2, 0.1)}
+    viewer.add_image(np.zeros((500, 900)), contrast_limits=(0, 1), **kwargs)
+    one = Landmarks.from_positions({"a": (200, 400), "b": (100, 100)})
+    layer = viewer.add_points(
+        **looks.landmark_look(one, points.placed_yx(one)), **kwargs
+    )
+    layer.mode = "select"
+    viewer.fit_to_view()
+    centred(viewer, layer, (200, 400), viewer.scene.camera.zoom * factor)
+    QTest.qWait(120)
+    # Taken hold of beside its middle, moved by 30 pixels of the screen to the right.
+    px = 10.0 / viewer.scene.camera.zoom
+    start = np.array([200.0, 400 + 5 * px])
+    drag(viewer, layer, tuple(start), tuple(start + [0, 30 * px]))
+    assert np.allclose(layer.data[0], (200, 400 + 30 * px), atol=2 * px)
+    assert np.array_equal(layer.data[1], (100, 100))
+    assert layer.selected_data == {0}
     del declutter
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QFont, QFontMetricsF, QGuiApplication
 
-from napari_oneshot_lmk.widgets import looks, mark_size
+from napari_oneshot_lmk.widgets import label_texts, mark_size
 from napari_oneshot_lmk.widgets.backdrop import luminance_at, text_colours
 from napari_oneshot_lmk.widgets.label_places import (
     FIRST,
@@ -147,7 +147,7 @@ class _Labels:
             rows = slice(start, start + len(texts))
             start += len(texts)
             strings = [t if s else "" for t, s in zip(texts, shown[rows], strict=True)]
-            looks.show_texts(layer, strings, colours[rows], self._shift(layer))
+            label_texts.show_texts(layer, strings, colours[rows], self._shift(layer))
 
     def _behind(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N,) luminance behind each label, the mean of a few places."""
@@ -173,7 +173,7 @@ def text_size(text: str) -> tuple[float, float]:
     """Width and height of a label on the screen in pixels."""
     font = QFont(QGuiApplication.font())
     # The canvas counts 96 dots an inch, whatever the screen says.
-    font.setPixelSize(round(looks.TEXT_SIZE * 96 / 72))
+    font.setPixelSize(round(label_texts.TEXT_SIZE * 96 / 72))
     metrics = QFontMetricsF(font)
     return 1.08 * metrics.horizontalAdvance(text) + 2, metrics.height()
 
@@ -197,14 +197,16 @@ def _texts(layer: Any) -> list[str]:
     features = layer.features
     if not {"label", "number", "unsure", "source"} <= set(features.columns):
         return [str(label) for label in features.get("label", [""] * len(layer.data))]
-    return looks.full_texts(features, str(layer.metadata.get(looks.TEXTS, "names")))
+    return label_texts.full_texts(
+        features, str(layer.metadata.get(label_texts.TEXTS, "names"))
+    )
 
 
 def _priority(layer: Any) -> NDArray[np.int_]:
     features = layer.features
     priority = np.full(len(layer.data), REST)
     if {"unsure", "source"} <= set(features.columns):
-        priority[looks.unsure_rows(features)] = UNSURE
+        priority[label_texts.unsure_rows(features)] = UNSURE
     defaults = layer.feature_defaults
     if "label" in defaults and "label" in features and str(layer.mode) == "add":
         following = str(defaults["label"].iloc[0])

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_oneshot_lmk.landmarks.landmark import Source
-from napari_oneshot_lmk.widgets import mark_size
+from napari_oneshot_lmk.widgets import label_texts, mark_size
 from napari_oneshot_lmk.widgets.colours import (
     MARK_DARK,
     MARK_LIGHT,
@@ -26,7 +26,7 @@ from napari_oneshot_lmk.widgets.colours import (
     landmark_colours,
     score_colours,
 )
-from napari_oneshot_lmk.widgets.mark_size import marker_hit
+from napari_oneshot_lmk.widgets.mark_size import marker_hit as marker_hit
 from napari_oneshot_lmk.widgets.points import METADATA, label_table, to_metadata
 from napari_oneshot_lmk.widgets.settings import preferences
 
@@ -37,31 +37,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
-
-__all__ = [
-    "annotation_look",
-    "apply_look",
-    "found_look",
-    "full_texts",
-    "landmark_look",
-    "marker_hit",
-    "point_size",
-]
-
-NAMES_UP_TO = 12
-"""With more points than this, names hide the anatomy: numbers stand there."""
-
-TEXTS = "napari-oneshot-lmk-text"
-"""Key in a layer's metadata: "names" or "numbers", what its labels say."""
-
-TEXT_COLOUR = "#e0007f"
-"""As far from white as from black (4.6 : 1), and a hue that no grey image holds."""
-TEXT_SIZE = 11
-TEXT_ANCHOR = "upper_left"
-"""napari hangs a text's lower left corner on it, above and right of the point."""
-
-NOT_YET = " "
-"""Text of a point that napari has just added; an empty one is hidden on purpose."""
 
 RING, DIAMOND = "ring", "diamond"
 BORDER = {RING: 0.06, DIAMOND: 0.15}
@@ -88,25 +63,23 @@ def landmark_look(
     features = _features(landmarks)
     faces, borders, symbols = _marks(landmarks)
     px = preferences().point_size_px
-    texts = _text_of(landmarks, text)
+    texts = label_texts.kind_of_text(landmarks, text)
     return {
         "data": data,
         "features": features,
-        "feature_defaults": _defaults(landmarks),
+        "feature_defaults": next_point(landmarks),
         # An empty layer takes no empty array for a colour.
         "face_color": faces if len(placed) else "transparent",
-        "border_color": borders if len(placed) else MARK_DARK,
+        "border_color": borders if len(placed) else "black",
         "border_width": _border_width(symbols) if len(placed) else BORDER[RING],
         "symbol": symbols if len(placed) else RING,
         "size": mark_size.first_size(landmarks, data, px),
         "canvas_size_limits": mark_size.canvas_limits(px),
         "text": {
-            "string": _strings(full_texts(features, texts)),
-            "color": TEXT_COLOUR,
-            "size": TEXT_SIZE,
-            "anchor": TEXT_ANCHOR,
+            **label_texts.STYLE,
+            "string": label_texts.encoding_of(label_texts.full_texts(features, texts)),
         },
-        "metadata": {METADATA: to_metadata(landmarks), TEXTS: texts},
+        "metadata": {METADATA: to_metadata(landmarks), label_texts.TEXTS: texts},
     }
 
 
@@ -131,10 +104,12 @@ def apply_look(
     """
     features = _features(landmarks)
     data = np.asarray(data, dtype=float).reshape(len(features), layer.ndim)
-    texts = _text_of(landmarks, text)
-    strings = _still_hidden(layer, features, full_texts(features, texts))
+    texts = label_texts.kind_of_text(landmarks, text)
+    strings = label_texts.still_hidden(
+        layer, features, label_texts.full_texts(features, texts)
+    )
     moved = not np.array_equal(np.asarray(layer.data), data)
-    renamed = _labels(layer.features) != list(features["label"])
+    renamed = label_texts.labels_of(layer.features) != list(features["label"])
     selected = _selected_labels(layer) if renamed else set()
     if renamed and layer.selected_data:
         # Rows get another meaning, and napari paints the selected ones anew with
@@ -150,72 +125,11 @@ def apply_look(
         layer.feature_defaults = defaults
     _paint(layer, landmarks)
     layer.metadata[METADATA] = to_metadata(landmarks)
-    layer.metadata[TEXTS] = texts
-    show_texts(layer, strings)
+    layer.metadata[label_texts.TEXTS] = texts
+    label_texts.show_texts(layer, strings)
     if selected:
         rows = [n for n, name in enumerate(features["label"]) if name in selected]
         layer.selected_data = set(rows)
-
-
-def full_texts(features: pd.DataFrame, texts: str) -> list[str]:
-    """Label of each row: its name or number, with a question mark where unsure.
-
-    Parameters
-    ----------
-    features : DataFrame
-        With the columns ``label``, ``number``, ``unsure`` and ``source``.
-    texts : str
-        "names" or "numbers".
-    """
-    column = features["number" if texts == "numbers" else "label"]
-    return [
-        f"{value}?" if doubt else str(value)
-        for value, doubt in zip(column, unsure_rows(features), strict=True)
-    ]
-
-
-def unsure_rows(features: pd.DataFrame) -> NDArray[np.bool_]:
-    """(N,) whether a person should still look; not where one has had his say."""
-    unsure: NDArray[np.bool_] = features["unsure"].to_numpy(dtype=bool)
-    return unsure & features["source"].isin(["", Source.DETECTED]).to_numpy()
-
-
-def show_texts(
-    layer: Any,
-    strings: Sequence[str],
-    colours: NDArray[np.float64] | None = None,
-    shift: NDArray[np.float64] | None = None,
-) -> None:
-    """Write a text beside each point.
-
-    Parameters
-    ----------
-    layer : napari Points
-        With N points.
-    strings : sequence of str
-        N texts; an empty one where there is to be none.
-    colours : (N, 4) array, optional
-        Their colours; as they are when not given.
-    shift : (ndim,) array, optional
-        From a point to the left end of its text, in data units.
-    """
-    text = layer.text
-    shown = [str(value) for value in np.atleast_1d(text.values)]
-    anew = not hasattr(text.string, "array") or shown != list(strings)
-    if anew:
-        text.string = _strings(strings)
-    if colours is not None and not _same_colours(text.color, colours):
-        text.color = {"array": colours, "default": TEXT_COLOUR}
-        anew = True
-    if anew:
-        # Only now does the manager make the texts and their colours.
-        text.refresh(layer.features)
-    if shift is not None and not np.allclose(text.translation, shift, rtol=1e-3):
-        text.translation = shift
-    if text.size != TEXT_SIZE:
-        text.size = TEXT_SIZE
-    if str(text.anchor) != TEXT_ANCHOR:
-        text.anchor = TEXT_ANCHOR
 
 
 # -- the table -------------------------------------------------------------------------
@@ -234,8 +148,16 @@ def _features(landmarks: Landmarks) -> pd.DataFrame:
     return features
 
 
-def _defaults(landmarks: Landmarks, name: str = "") -> pd.DataFrame:
-    """One row for the next point: a name, and nothing known of it."""
+def next_point(landmarks: Landmarks, name: str = "") -> pd.DataFrame:
+    """Return ``feature_defaults`` that give the next point a name, and nothing else.
+
+    Parameters
+    ----------
+    landmarks : Landmarks
+        Whose names count.
+    name : str
+        One of them; the first when it is none.
+    """
     names = landmarks.names
     name = name if name in names else (names[0] if names else "")
     defaults = label_table([name] if names else [], names).reindex([0])
@@ -252,7 +174,7 @@ def _kept_defaults(layer: Any, landmarks: Landmarks) -> pd.DataFrame:
     """Keep the name of the next point, where it still is one of the list."""
     held = layer.feature_defaults
     name = str(held["label"].iloc[0]) if "label" in held and len(held) else ""
-    return _defaults(landmarks, name)
+    return next_point(landmarks, name)
 
 
 def _same_table(one: pd.DataFrame, other: pd.DataFrame) -> bool:
@@ -269,12 +191,8 @@ def _same_table(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     )
 
 
-def _labels(features: pd.DataFrame) -> list[str]:
-    return [str(v) for v in features["label"]] if "label" in features else []
-
-
 def _selected_labels(layer: Any) -> set[str]:
-    labels = _labels(layer.features)
+    labels = label_texts.labels_of(layer.features)
     return {labels[row] for row in layer.selected_data if row < len(labels)}
 
 
@@ -344,44 +262,8 @@ def _paint(layer: Any, landmarks: Landmarks) -> None:
     mark_size.fit_size(layer, px)
 
 
-# -- the labels ------------------------------------------------------------------------
-
-
-def _text_of(landmarks: Landmarks, text: str) -> str:
-    crowded = len(landmarks.placed) > NAMES_UP_TO
-    by_number = text == "numbers" or (text == "automatic" and crowded)
-    return "numbers" if by_number else "names"
-
-
-def _still_hidden(
-    layer: Any, features: pd.DataFrame, texts: Sequence[str]
-) -> list[str]:
-    """Leave out the labels that were left out, until somebody decides anew."""
-    shown = [str(value) for value in np.atleast_1d(layer.text.values)]
-    before = _labels(layer.features)
-    if not hasattr(layer.text.string, "array") or len(shown) != len(before):
-        return list(texts)
-    hidden = {name for name, value in zip(before, shown, strict=True) if not value}
-    return [
-        "" if name in hidden else text
-        for name, text in zip(features["label"], texts, strict=True)
-    ]
-
-
-def _same_colours(encoding: Any, colours: NDArray[np.float64]) -> bool:
-    held = np.asarray(getattr(encoding, "array", ()))
-    return held.shape == colours.shape and np.allclose(held, colours, atol=1e-3)
-
-
-def _strings(texts: Sequence[str]) -> dict[str, Any]:
-    return {"array": np.array(texts, dtype=np.str_), "default": NOT_YET}
-
-
 def _numbers(values: Any) -> NDArray[np.float64]:
     return np.array([np.nan if v is None else v for v in values], dtype=float)
-
-
-# -- earlier names ---------------------------------------------------------------------
 
 
 def point_size(
@@ -394,8 +276,19 @@ def point_size(
 def annotation_look(
     landmarks: Landmarks, data: ArrayLike, labels: Sequence[str], size: float
 ) -> dict[str, Any]:
-    """``landmark_look``; labels and size follow from the landmarks."""
-    return landmark_look(landmarks, data, "names")
+    """``landmark_look`` with the column ``label`` alone, coloured by it."""
+    names = landmarks.names
+    return {
+        **landmark_look(landmarks, data),
+        "features": label_table(labels, names),
+        "feature_defaults": label_table(names[:1], names),
+        "face_color": "label",
+        "face_color_cycle": landmark_colours(names),
+        "border_color": "black",
+        "border_width": BORDER[RING],
+        "symbol": RING,
+        "text": {**label_texts.STYLE, "string": "{label}"},
+    }
 
 
 def found_look(
