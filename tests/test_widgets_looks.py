@@ -13,7 +13,7 @@ from widget_scene import drag
 
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Source, State
-from napari_oneshot_lmk.widgets import backdrop, looks, mark_size, points
+from napari_oneshot_lmk.widgets import backdrop, label_texts, looks, mark_size, points
 from napari_oneshot_lmk.widgets.label_places import FIRST, choose_labels
 from napari_oneshot_lmk.widgets.labels import LabelDeclutter, text_size
 from napari_oneshot_lmk.widgets.settings import preferences
@@ -275,7 +275,7 @@ def test_a_mark_is_dragged_in_the_select_mode_of_napari(
     # Taken hold of beside its middle, moved by 30 pixels of the screen to the right.
     px = 10.0 / viewer.scene.camera.zoom
     start = np.array([200.0, 400 + 5 * px])
-    drag(viewer, layer, tuple(start), tuple(start + [0, 30 * px]))
+    drag(viewer, layer, tuple(start), (start[0], start[1] + 30 * px))
     assert np.allclose(layer.data[0], (200, 400 + 30 * px), atol=2 * px)
     assert np.array_equal(layer.data[1], (100, 100))
     assert layer.selected_data == {0}
@@ -396,6 +396,18 @@ def test_labels_follow_the_zoom_the_selection_and_what_is_unsure(
     viewer.layers.remove(layer)
     QTest.qWait(100)
     assert declutter is not None
+
+
+def test_no_label_at_all_can_be_drawn(make_napari_viewer_proxy: Any) -> None:
+    viewer = make_napari_viewer_proxy(show=True)
+    viewer.add_image(np.zeros(SHAPE), contrast_limits=(0, 1))
+    two = Landmarks.from_positions({"a": (200, 150), "b": (100, 100)})
+    layer = viewer.add_points(**looks.landmark_look(two, points.placed_yx(two)))
+    with_text = (canvas_of(viewer) > 60).sum()
+    label_texts.show_texts(layer, ["", ""])
+    assert 0 < (canvas_of(viewer) > 60).sum() < with_text
+    label_texts.show_texts(layer, ["a", "b"])
+    assert (canvas_of(viewer) > 60).sum() == with_text
 
 
 def test_200_labels_are_decided_at_once(make_napari_viewer_proxy: Any) -> None:

@@ -60,6 +60,12 @@ def still_hidden(layer: Any, features: pd.DataFrame, texts: Sequence[str]) -> li
     ]
 
 
+def _same_shift(held: Any, shift: NDArray[np.float64]) -> bool:
+    held = np.asarray(held)
+    # However far one zooms in: compared with itself, not with a pixel.
+    return held.shape == shift.shape and np.allclose(held, shift, rtol=1e-3, atol=0)
+
+
 def _same_colours(encoding: Any, colours: NDArray[np.float64]) -> bool:
     held = np.asarray(getattr(encoding, "array", ()))
     return held.shape == colours.shape and np.allclose(held, colours, atol=1e-3)
@@ -114,17 +120,20 @@ def show_texts(
     """
     text = layer.text
     shown = [str(value) for value in np.atleast_1d(text.values)]
-    anew = not hasattr(text.string, "array") or shown != list(strings)
+    anew = False
+    # Told once and not for each part: every time the canvas sets its letters anew.
+    with text.events.blocker_all():
+        if not hasattr(text.string, "array") or shown != list(strings):
+            text.string = encoding_of(strings)
+            anew = True
+        if colours is not None and not _same_colours(text.color, colours):
+            text.color = {"array": colours, "default": TEXT_COLOUR}
+            anew = True
+        if shift is not None and not _same_shift(text.translation, shift):
+            text.translation = shift
+            anew = True
     if anew:
-        text.string = encoding_of(strings)
-    if colours is not None and not _same_colours(text.color, colours):
-        text.color = {"array": colours, "default": TEXT_COLOUR}
-        anew = True
-    if anew:
-        # Only now does the manager make the texts and their colours.
         text.refresh(layer.features)
-    if shift is not None and not np.allclose(text.translation, shift, rtol=1e-3):
-        text.translation = shift
     if text.size != TEXT_SIZE:
         text.size = TEXT_SIZE
     if str(text.anchor) != TEXT_ANCHOR:

@@ -186,7 +186,7 @@ def _emitters(layer: Any) -> list[Any]:
     """Return what a layer tells that labels or marks depend on."""
     if _is_points(layer):
         # Of any points layer: one that is not ours yet can become ours.
-        more = layer.selected_data.events.items_changed, layer.text.events.string
+        more = layer.selected_data.events.items_changed, layer.text.events.values
         return [*(getattr(layer.events, name) for name in POINTS_EVENTS), *more]
     if hasattr(layer, "contrast_limits"):
         return [getattr(layer.events, name) for name in IMAGE_EVENTS]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
 
-GRIP = 1.5
+GRIP = 1.25
 """A mark is taken hold of within this many of its radii."""
 HIT_RADIUS_PX = 10.0
 FIRST_PERCENT = 1.4
