@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 GRIP = 1.25
 """A mark is taken hold of within this many of its radii."""
 HIT_RADIUS_PX = 10.0
-FIRST_PERCENT = 1.4
-"""Diameter before a window says its zoom, in percent of the image's longer side."""
+FIRST_PERCENT = 3.0
+"""Diameter before a window says its zoom, in percent of the image's longer side.
+
+An image that fills a window then has marks of their full size at once."""
 TOLERANCE = 0.02
 """A size that is off by less is left."""
 
@@ -116,7 +118,9 @@ def first_size(landmarks: Landmarks, data: NDArray[np.float64], px: float) -> fl
         return size_before_zoom(geometry.image_shape_yx)
     if not len(data):
         return px
-    return size_before_zoom(tuple(np.ptp(data[:, -2:], axis=0) + 1))
+    # Without an image, as large as the points reach.
+    rows, columns = np.abs(data[:, -2:]).max(axis=0) + 1
+    return size_before_zoom((rows, columns))
 
 
 def size_before_zoom(shape_yx: tuple[float, float]) -> float:

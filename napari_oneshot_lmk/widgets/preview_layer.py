@@ -91,7 +91,7 @@ class PreviewLayers:
             border_color=np.array([colours[name] for name in names]),
             border_width=0.12,
             symbol="ring",
-            size=2 * size_before_zoom(target.shape_yx),
+            size=size_before_zoom(target.shape_yx),
             canvas_size_limits=canvas_limits(px),
             metadata={METADATA: to_metadata(_landmarks(target, points_yx))},
             visible=target.layer.visible,
