@@ -407,7 +407,7 @@ def test_no_label_at_all_can_be_drawn(make_napari_viewer_proxy: Any) -> None:
     label_texts.show_texts(layer, ["", ""])
     assert 0 < (canvas_of(viewer) > 60).sum() < with_text
     label_texts.show_texts(layer, ["a", "b"])
-    assert (canvas_of(viewer) > 60).sum() == with_text
+    assert (canvas_of(viewer) > 60).sum() == pytest.approx(with_text, rel=0.1)
 
 
 def test_200_labels_are_decided_at_once(make_napari_viewer_proxy: Any) -> None:
