@@ -123,7 +123,7 @@ def test_the_preferences_page_and_the_code_agree(
     kept.detection.encoder_weights = " ~/vgg19.safetensors "
     kept.detection.point_text = "numbers"
     kept.annotation.author = "me"
-    kept.annotation.point_size_percent = 2.5
+    kept.annotation.point_size_px = 25
     kept.annotation.autosave_beside_image = False
     kept.detection.allow_download = False
     assert preferences() == Preferences(
@@ -131,15 +131,25 @@ def test_the_preferences_page_and_the_code_agree(
         encoder_weights=Path("~/vgg19.safetensors").expanduser(),
         allow_download=False,
         autosave_beside_image=False,
-        point_size_percent=2.5,
+        point_size_px=25.0,
         point_text="numbers",
         author="me",
     )
     with pytest.raises(ValueError, match="device"):
         kept.detection.device = "abacus"
-    with pytest.raises(ValueError, match="point_size_percent"):
-        kept.annotation.point_size_percent = -1.0
+    with pytest.raises(ValueError, match="point_size_px"):
+        kept.annotation.point_size_px = -1.0
 
 
 def test_without_the_manifest_the_defaults_hold(plugin_settings: Any) -> None:
     assert preferences() == Preferences()
+
+
+def test_a_size_that_an_earlier_version_stored_does_no_harm(
+    npe2pm: Any, plugin_settings: Any, tmp_path: Path
+) -> None:
+    (tmp_path / f"{PLUGIN}.yaml").write_text(
+        "annotation:\n  author: me\n  point_size_percent: 2.5\n"
+    )
+    npe2pm.register(MANIFEST)
+    assert preferences() == Preferences(author="me")

@@ -81,9 +81,9 @@ def test_the_result_lies_on_the_image_coloured_by_score(
     assert list(layer.features["label"]) == list(POINTS)
     assert layer.features["label"].dtype == "category"
     assert layer.features["score"].tolist() == pytest.approx([1.0, 0.95, 0.9])
-    # Coloured by score; the unsure one is hollow.
-    assert len({tuple(colour) for colour in layer.border_color}) == 3
-    assert layer.face_color[:, 3].tolist() == [1.0, 0.0, 1.0]
+    # Rings coloured by score; the unsure one has a form of its own.
+    assert [str(symbol) for symbol in layer.symbol] == ["ring", "diamond", "ring"]
+    assert not np.allclose(layer.face_color[0], layer.face_color[2])
     # The absent one is listed, not drawn.
     rows = {row.name: row.cells for row in dock.form.table.rows}
     assert rows["gone"] == ("", "absent")

@@ -153,7 +153,7 @@ def test_a_layer_is_saved_and_opened_again_without_loss(
 ) -> None:
     viewer = make_napari_viewer_proxy()
     whole = landmarks()
-    look = looks.annotation_look(whole, points.placed_yx(whole), list(POINTS), size=2.0)
+    look = looks.landmark_look(whole, points.placed_yx(whole))
     layer = viewer.add_points(**look, name="marks", scale=(0.5, 0.5), units="mm")
     path = tmp_path / f"saved{suffix}"
     assert layer.save(str(path), plugin=PLUGIN) == [str(path)]
@@ -169,7 +169,7 @@ def test_several_layers_go_into_one_table(
     viewer = make_napari_viewer_proxy()
     for name in ("one.png", "two.png"):
         whole = landmarks(name)
-        look = looks.annotation_look(whole, points.placed_yx(whole), list(POINTS), 2)
+        look = looks.landmark_look(whole, points.placed_yx(whole))
         viewer.add_points(**look, name=name)
     path = tmp_path / "both.csv"
     assert viewer.layers.save(str(path), plugin=PLUGIN) == [str(path)]

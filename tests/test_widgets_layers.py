@@ -194,7 +194,7 @@ WHOLE = Landmarks(
 def test_a_points_layer_loses_nothing() -> None:
     import json
 
-    look = looks.found_look(WHOLE, points.placed_yx(WHOLE), 3.0)
+    look = looks.landmark_look(WHOLE, points.placed_yx(WHOLE))
     layer = Points(**look, name="layer")
     # What other programs keep of metadata is JSON.
     metadata = json.loads(json.dumps(layer.metadata))
@@ -203,7 +203,7 @@ def test_a_points_layer_loses_nothing() -> None:
 
 
 def test_the_layer_has_the_last_word() -> None:
-    layer = Points(**looks.found_look(WHOLE, points.placed_yx(WHOLE), 3.0))
+    layer = Points(**looks.landmark_look(WHOLE, points.placed_yx(WHOLE)))
     layer.data = np.array([[5.0, 6.0], [30.0, 40.0]])
     layer.selected_data = {1}
     layer.remove_selected()

@@ -83,13 +83,19 @@ def is_result(layer: Any) -> bool:
 def can_be_taken(layer: Any, target: ImageTarget) -> bool:
     """Say whether a points layer can show the landmarks of an image from now on.
 
-    It must say of itself that it is about this image, and lie on it with the same
-    transform; a stack's image gets a layer of its own.
+    It must say of itself that it is about this image, and lie on it; a stack's image
+    gets a layer of its own.
     """
+    flat = layer.ndim == 2 and target.layer.ndim == 2
+    return flat and is_about(layer, target) and lies_on(layer, target)
+
+
+def lies_on(layer: Any, target: ImageTarget) -> bool:
+    """Say whether a layer has the same transform as an image."""
     image = target.layer
-    if not is_about(layer, target) or layer.ndim != image.ndim or image.ndim != 2:
+    if layer.ndim != image.ndim:
         return False
-    corners = np.vstack([np.zeros(2), np.diag(target.shape_yx)])
+    corners = target.to_layer(np.vstack([np.zeros(2), np.diag(target.shape_yx)]))
     return all(
         np.allclose(layer.data_to_world(c), image.data_to_world(c)) for c in corners
     )

@@ -17,6 +17,11 @@ SCORE_STOPS = np.array(
     [[1.0, 0.45, 0.0], [1.0, 0.86, 0.35], [0.20, 0.80, 1.0]], dtype=float
 )
 UNKNOWN_SCORE = (0.75, 0.75, 0.75)
+UNSURE_COLOUR = (1.0, 0.18, 0.10, 1.0)
+"""Red enough to be seen on bone; its mark has a form of its own besides."""
+
+MARK_DARK = (0.0, 0.0, 0.0, 0.7)
+MARK_LIGHT = (1.0, 1.0, 1.0, 1.0)
 
 # Steps of the golden ratio keep neighbours in the list apart in hue.
 GOLDEN = 0.618033988749895

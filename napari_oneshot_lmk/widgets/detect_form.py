@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_oneshot_lmk.widgets import words, words_train
-from napari_oneshot_lmk.widgets.colours import css, score_colours
+from napari_oneshot_lmk.widgets.colours import UNSURE_COLOUR, css, score_colours
 from napari_oneshot_lmk.widgets.landmark_rows import rows_of
 from napari_oneshot_lmk.widgets.model_chooser import ModelChooser
 from napari_oneshot_lmk.widgets.parts import (
@@ -241,7 +241,10 @@ class ScoreLegend(QWidget):
         for text in (QLabel(words.LEGEND_LOW), strip, QLabel(words.LEGEND_HIGH)):
             row.addWidget(text)
         row.addStretch()
-        row.addWidget(QLabel(words.LEGEND_HOLLOW))
+        unsure = QLabel(words.LEGEND_UNSURE)
+        unsure.setStyleSheet(f"color: {css(UNSURE_COLOUR)};")
+        row.addWidget(unsure)
+        row.addWidget(QLabel(words.LEGEND_MANUAL))
 
 
 def thumbnail(pixels: np.ndarray) -> QPixmap:

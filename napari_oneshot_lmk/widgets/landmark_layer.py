@@ -59,7 +59,7 @@ class LandmarkLayer:
         self.target = target
         self._tell = tell
         self._drawing = False
-        self._drag = PointDrag(self._may_drag, self._on_dragged)
+        self._drag = PointDrag(viewer, self._may_drag, self._on_dragged)
         self._names: list[str] = []
         self.layer: Points = self._new() if layer is None else layer
         self._title = ""

@@ -1,4 +1,15 @@
-"""How points layers look: a colour a landmark, or a colour a score."""
+"""How a points layer shows landmarks: thin marks of constant size on the screen.
+
+A mark is open in the middle, so that an incisal tip stays visible under it, and is
+drawn in two tones, light beside dark, so that it is seen on bone, on the background
+and on everything between. Its form says where the point comes from:
+
+- a coloured ring: detected, coloured by score;
+- a diamond: detected, and unsure;
+- a white double ring: placed or corrected by a person.
+
+Where nothing was detected, every landmark has a ring in a colour of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,140 +17,248 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_oneshot_lmk.widgets.colours import landmark_colours, score_colours
+from napari_oneshot_lmk.landmarks.landmark import Source
+from napari_oneshot_lmk.widgets import label_texts, mark_size
+from napari_oneshot_lmk.widgets.colours import (
+    MARK_DARK,
+    MARK_LIGHT,
+    UNSURE_COLOUR,
+    landmark_colours,
+    score_colours,
+)
+from napari_oneshot_lmk.widgets.mark_size import marker_hit as marker_hit
 from napari_oneshot_lmk.widgets.points import METADATA, label_table, to_metadata
+from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
 
-POINT_SIZE_PERCENT = 1.4
-"""Diameter of a point, in percent of the image's longer side."""
-
-NAMES_UP_TO = 12
-"""With more points than this, names hide the anatomy: numbers stand there."""
-
-TEXT = {
-    "string": " {label}",
-    # No grey image holds this hue, so it reads on bone as on background.
-    "color": "#ff5fd2",
-    "size": 9,
-    "anchor": "upper_left",
-}
+RING, DIAMOND = "ring", "diamond"
+BORDER = {RING: 0.06, DIAMOND: 0.15}
+"""Width of the lines, as a part of the mark's diameter."""
 
 
-def point_size(shape_yx: tuple[int, int], percent: float = POINT_SIZE_PERCENT) -> float:
-    """Diameter of a point in pixels of an image."""
-    return max(1.0, percent / 100 * max(shape_yx))
-
-
-def annotation_look(
-    landmarks: Landmarks, data: ArrayLike, labels: Sequence[str], size: float
+def landmark_look(
+    landmarks: Landmarks, data: ArrayLike, text: str = "automatic"
 ) -> dict[str, Any]:
-    """Keyword arguments of a points layer in which each name has its colour.
+    """Keyword arguments of a points layer that shows landmarks of any source.
 
     Parameters
     ----------
     landmarks : Landmarks
         All of them; also those that are not placed.
     data : ndarray, (N, ndim)
-        Data coordinates of those that are.
-    labels : sequence of str
-        Their N names.
-    size : float
-        Diameter in pixels.
-    """
-    names = landmarks.names
-    return {
-        "data": np.asarray(data, dtype=float),
-        "features": label_table(labels, names),
-        "feature_defaults": label_table(names[:1], names),
-        "face_color": "label",
-        "face_color_cycle": landmark_colours(names),
-        "border_color": "black",
-        "border_width": 0.15,
-        "symbol": "disc",
-        "size": size,
-        "text": dict(TEXT),
-        "metadata": {METADATA: to_metadata(landmarks)},
-    }
-
-
-def found_look(
-    landmarks: Landmarks, data: ArrayLike, size: float, text: str = "automatic"
-) -> dict[str, Any]:
-    """Keyword arguments of a points layer coloured by score; unsure points hollow.
-
-    Parameters
-    ----------
-    landmarks : Landmarks
-        What was detected.
-    data : ndarray, (N, ndim)
         Data coordinates of the placed ones, in order.
-    size : float
-        Diameter in pixels.
     text : str
         What stands beside a point: "names", "numbers" (its place in the list),
         or "automatic", which goes by how many there are.
     """
     placed = landmarks.placed
-    features = label_table([p.name for p in placed], landmarks.names)
-    features["number"] = [landmarks.names.index(p.name) + 1 for p in placed]
-    crowded = len(placed) > NAMES_UP_TO
-    by_number = text == "numbers" or (text == "automatic" and crowded)
-    features["score"] = _numbers(p.score for p in placed)
-    features["unsure"] = [p.unsure for p in placed]
-    features["shape_residual_mm"] = _numbers(p.shape_residual_mm for p in placed)
-    colours = score_colours(features["score"])
-    unsure = features["unsure"].to_numpy(dtype=bool)
-    faces = colours.copy()
-    faces[unsure, 3] = 0.0
+    data = np.asarray(data, dtype=float)
+    features = _features(landmarks)
+    faces, borders, symbols = _marks(landmarks)
+    px = preferences().point_size_px
+    texts = label_texts.kind_of_text(landmarks, text)
     return {
-        "data": np.asarray(data, dtype=float),
+        "data": data,
         "features": features,
-        "feature_defaults": features.iloc[:1],
-        "face_color": faces,
-        "border_color": colours,
-        "border_width": 0.25,
-        "symbol": "disc",
-        "size": size,
-        "text": {**TEXT, "string": " {number}"} if by_number else dict(TEXT),
-        "metadata": {METADATA: to_metadata(landmarks)},
+        "feature_defaults": next_point(landmarks),
+        # An empty layer takes no empty array for a colour.
+        "face_color": faces if len(placed) else "transparent",
+        "border_color": borders if len(placed) else "black",
+        "border_width": _border_width(symbols) if len(placed) else BORDER[RING],
+        "symbol": symbols if len(placed) else RING,
+        "size": mark_size.first_size(landmarks, data, px),
+        "canvas_size_limits": mark_size.canvas_limits(px),
+        "text": {
+            **label_texts.STYLE,
+            "string": label_texts.encoding_of(label_texts.full_texts(features, texts)),
+        },
+        "metadata": {METADATA: to_metadata(landmarks), label_texts.TEXTS: texts},
     }
-
-
-def _numbers(values: Any) -> NDArray[np.float64]:
-    return np.array([np.nan if v is None else v for v in values], dtype=float)
-
-
-def landmark_look(
-    landmarks: Landmarks, data: ArrayLike, text: str = "automatic"
-) -> dict[str, Any]:
-    """Keyword arguments of a points layer that shows an image's landmarks."""
-    look = found_look(landmarks, data, 6.0, text)
-    placed = landmarks.placed
-    look["features"]["source"] = [str(p.source or "") for p in placed]
-    look["features"]["author"] = [p.author for p in placed]
-    look["feature_defaults"] = look["features"].iloc[:1]
-    if not placed:
-        look.pop("face_color"), look.pop("border_color"), look.pop("feature_defaults")
-    return look
 
 
 def apply_look(
     layer: Any, landmarks: Landmarks, data: ArrayLike, text: str = "automatic"
 ) -> None:
-    """Make a points layer show an image's landmarks."""
-    look = landmark_look(landmarks, data, text)
-    new = np.asarray(look["data"], dtype=float).reshape(-1, layer.ndim)
-    if not np.array_equal(np.asarray(layer.data), new):
+    """Make a points layer show exactly these landmarks.
+
+    What is so already is left alone: no event tells of a change that is none. The
+    landmarks that were selected stay selected where they are still shown.
+
+    Parameters
+    ----------
+    layer : napari Points
+        In any state.
+    landmarks : Landmarks
+        All of them; also those that are not placed.
+    data : ndarray, (N, ndim)
+        Data coordinates of the placed ones, in order.
+    text : str
+        As in ``landmark_look``.
+    """
+    features = _features(landmarks)
+    data = np.asarray(data, dtype=float).reshape(len(features), layer.ndim)
+    texts = label_texts.kind_of_text(landmarks, text)
+    strings = label_texts.still_hidden(
+        layer, features, label_texts.full_texts(features, texts)
+    )
+    moved = not np.array_equal(np.asarray(layer.data), data)
+    renamed = label_texts.labels_of(layer.features) != list(features["label"])
+    selected = _selected_labels(layer) if renamed else set()
+    if renamed and layer.selected_data:
+        # Rows get another meaning, and napari paints the selected ones anew with
+        # whatever is set for the next point.
         layer.selected_data = set()
-        layer.data = new
-    layer.features = look["features"]
-    if len(new):
-        layer.face_color = look["face_color"]
-        layer.border_color = look["border_color"]
-    layer.metadata = {**layer.metadata, **look["metadata"]}
+    _colour_directly(layer)
+    if moved or len(layer.data) != len(data):
+        layer.data = data
+    if not _same_table(layer.features, features):
+        layer.features = features
+    defaults = _kept_defaults(layer, landmarks)
+    if not _same_table(layer.feature_defaults, defaults):
+        layer.feature_defaults = defaults
+    _paint(layer, landmarks)
+    layer.metadata[METADATA] = to_metadata(landmarks)
+    layer.metadata[label_texts.TEXTS] = texts
+    label_texts.show_texts(layer, strings)
+    if selected:
+        rows = [n for n, name in enumerate(features["label"]) if name in selected]
+        layer.selected_data = set(rows)
+
+
+# -- the table -------------------------------------------------------------------------
+
+
+def _features(landmarks: Landmarks) -> pd.DataFrame:
+    placed, names = landmarks.placed, landmarks.names
+    number = {name: place for place, name in enumerate(names, start=1)}
+    features = label_table([p.name for p in placed], names)
+    features["number"] = np.array([number[p.name] for p in placed], dtype=int)
+    features["score"] = _numbers(p.score for p in placed)
+    features["unsure"] = np.array([p.unsure for p in placed], dtype=bool)
+    features["shape_residual_mm"] = _numbers(p.shape_residual_mm for p in placed)
+    features["source"] = np.array([str(p.source or "") for p in placed], dtype=object)
+    features["author"] = np.array([p.author for p in placed], dtype=object)
+    return features
+
+
+def next_point(landmarks: Landmarks, name: str = "") -> pd.DataFrame:
+    """Return ``feature_defaults`` that give the next point a name, and nothing else.
+
+    Parameters
+    ----------
+    landmarks : Landmarks
+        Whose names count.
+    name : str
+        One of them; the first when it is none.
+    """
+    names = landmarks.names
+    name = name if name in names else (names[0] if names else "")
+    defaults = label_table([name] if names else [], names).reindex([0])
+    defaults["number"] = [names.index(name) + 1 if names else 0]
+    defaults["score"] = [np.nan]
+    defaults["unsure"] = [False]
+    defaults["shape_residual_mm"] = [np.nan]
+    defaults["source"] = np.array([""], dtype=object)
+    defaults["author"] = np.array([""], dtype=object)
+    return defaults
+
+
+def _kept_defaults(layer: Any, landmarks: Landmarks) -> pd.DataFrame:
+    """Keep the name of the next point, where it still is one of the list."""
+    held = layer.feature_defaults
+    name = str(held["label"].iloc[0]) if "label" in held and len(held) else ""
+    return next_point(landmarks, name)
+
+
+def _same_table(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    if list(one.columns) != list(other.columns) or len(one) != len(other):
+        return False
+    if str(one["label"].dtype) != "category":
+        return False
+    known = list(one["label"].cat.categories) == list(other["label"].cat.categories)
+    return known and all(
+        list(one[c].fillna(-1.0)) == list(other[c].fillna(-1.0))
+        if one[c].dtype.kind == "f"
+        else list(one[c].astype(object)) == list(other[c].astype(object))
+        for c in other.columns
+    )
+
+
+def _selected_labels(layer: Any) -> set[str]:
+    labels = label_texts.labels_of(layer.features)
+    return {labels[row] for row in layer.selected_data if row < len(labels)}
+
+
+# -- the marks -------------------------------------------------------------------------
+
+
+def _marks(
+    landmarks: Landmarks,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.object_]]:
+    """(N, 4) face colours, (N, 4) border colours, (N,) symbols of the placed ones."""
+    placed = landmarks.placed
+    detected = np.array([_is_detected(p) for p in placed], dtype=bool)
+    unsure = detected & np.array([p.unsure for p in placed], dtype=bool)
+    faces = np.tile(np.array(MARK_DARK), (len(placed), 1))
+    borders = faces.copy()
+    symbols = np.full(len(placed), RING, dtype=object)
+    if any(_is_detected(p) or p.source is Source.CORRECTED for p in landmarks):
+        faces[detected] = score_colours(_numbers(p.score for p in placed))[detected]
+        borders[~detected] = MARK_LIGHT
+        faces[unsure] = 0.0
+        borders[unsure] = UNSURE_COLOUR
+        symbols[unsure] = DIAMOND
+    elif len(placed):
+        own = landmark_colours(landmarks.names)
+        faces[:] = [own[p.name] for p in placed]
+    return faces, borders, symbols
+
+
+def _is_detected(point: Landmark) -> bool:
+    if point.source is None:
+        return point.score is not None
+    return point.source is Source.DETECTED
+
+
+def _border_width(symbols: NDArray[np.object_]) -> NDArray[np.float64]:
+    return np.array([BORDER[symbol] for symbol in symbols], dtype=float)
+
+
+def _colour_directly(layer: Any) -> None:
+    """Take colours that follow a column away: a name that is new there has none."""
+    for what in ("face", "border"):
+        if str(getattr(layer, f"{what}_color_mode")) != "direct":
+            colours = np.array(getattr(layer, f"{what}_color"))
+            setattr(layer, f"{what}_color", colours if len(colours) else "transparent")
+
+
+def _paint(layer: Any, landmarks: Landmarks) -> None:
+    """Set colours, forms and sizes where they differ."""
+    faces, borders, symbols = _marks(landmarks)
+    px = preferences().point_size_px
+    limits = mark_size.canvas_limits(px)
+    if tuple(layer.canvas_size_limits) != limits:
+        layer.canvas_size_limits = limits
+    if not len(faces):
+        return
+    if not np.allclose(layer.face_color, faces):
+        layer.face_color = faces
+    if not np.allclose(layer.border_color, borders):
+        layer.border_color = borders
+    if [str(symbol) for symbol in layer.symbol] != list(symbols):
+        layer.symbol = symbols
+    if not layer.border_width_is_relative:
+        layer.border_width = BORDER[RING]
+        layer.border_width_is_relative = True
+    if not np.allclose(layer.border_width, _border_width(symbols)):
+        layer.border_width = _border_width(symbols)
+    mark_size.fit_size(layer, px)
+
+
+def _numbers(values: Any) -> NDArray[np.float64]:
+    return np.array([np.nan if v is None else v for v in values], dtype=float)

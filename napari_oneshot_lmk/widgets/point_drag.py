@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from napari_oneshot_lmk.widgets.mark_size import marker_hit, px_per_data
+from napari_oneshot_lmk.widgets.view import camera_of
+
 DRAG_FROM_PX = 5
 """Canvas pixels from which a press and a move are a drag; napari's own limit."""
 
@@ -16,6 +19,8 @@ class PointDrag:
 
     Parameters
     ----------
+    viewer : Viewer
+        Says how far the image is enlarged.
     allowed : callable
         Says whether points may be dragged now.
     moved_to : callable
@@ -25,9 +30,11 @@ class PointDrag:
 
     def __init__(
         self,
+        viewer: Any,
         allowed: Callable[[], bool],
         moved_to: Callable[[str, np.ndarray, bool], None],
     ) -> None:
+        self._viewer = viewer
         self._allowed = allowed
         self._moved_to = moved_to
         self._false_click = False
@@ -71,12 +78,6 @@ class PointDrag:
         # napari's own callback comes next, and adds a point if this is near.
         self._false_click = bool(near and (moved or not left))
 
-    @staticmethod
-    def _row_under(layer: Any, event: Any) -> int | None:
-        row = layer.get_value(
-            event.position,
-            view_direction=event.view_direction,
-            dims_displayed=event.dims_displayed,
-            world=True,
-        )
-        return None if row is None else int(row)
+    def _row_under(self, layer: Any, event: Any) -> int | None:
+        scale = px_per_data(layer, camera_of(self._viewer).zoom)
+        return marker_hit(layer, scale, layer.world_to_data(event.position))

@@ -8,9 +8,10 @@ import numpy as np
 
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance
-from napari_oneshot_lmk.widgets import looks, words_train
+from napari_oneshot_lmk.widgets import words_train
 from napari_oneshot_lmk.widgets.colours import landmark_colours
 from napari_oneshot_lmk.widgets.layers import transform_of
+from napari_oneshot_lmk.widgets.mark_size import canvas_limits, size_before_zoom
 from napari_oneshot_lmk.widgets.points import (
     METADATA,
     PREVIEW,
@@ -83,7 +84,7 @@ class PreviewLayers:
     ) -> Any:
         names = list(points_yx)
         colours = landmark_colours(names)
-        percent = preferences().point_size_percent
+        px = 1.5 * preferences().point_size_px
         # Without names: the first letters that a window draws hold it up, and taking
         # away the only layer with text can end a process on a software renderer.
         layer = self._viewer.add_points(
@@ -93,9 +94,10 @@ class PreviewLayers:
             features=label_table(names, names),
             face_color="transparent",
             border_color=np.array([colours[name] for name in names]),
-            border_width=0.25,
+            border_width=0.12,
             symbol="ring",
-            size=1.5 * looks.point_size(target.shape_yx, percent),
+            size=size_before_zoom(target.shape_yx),
+            canvas_size_limits=canvas_limits(px),
             metadata={METADATA: to_metadata(_landmarks(target, points_yx))},
             visible=target.layer.visible,
             **transform_of(target.layer),

@@ -73,30 +73,27 @@ def read(path: str) -> list[LayerTuple]:
 def _as_layer(
     landmarks: Landmarks, target: ImageTarget | None, path: Path, visible: bool
 ) -> LayerTuple:
+    from napari_oneshot_lmk.landmarks.landmark import Source
     from napari_oneshot_lmk.widgets import looks, points, words
     from napari_oneshot_lmk.widgets.layers import transform_of
 
     geometry = landmarks.geometry
     data = points.placed_yx(landmarks)
     transform: dict[str, Any] = {}
-    # Without an image, as large as the points reach.
-    rows, columns = data.max(axis=0)
-    shape = int(rows) + 1, int(columns) + 1
     if target is not None:
-        data = target.to_layer(data)
-        transform, shape = transform_of(target.layer), target.shape_yx
-    elif geometry is not None:
-        shape = geometry.image_shape_yx
-        if geometry.spacing_mm_yx is not None:
-            transform = {"scale": geometry.spacing_mm_yx, "units": ("mm", "mm")}
-    size = looks.point_size(shape)
-    if any(p.score is not None for p in landmarks):
-        look = looks.found_look(landmarks, data, size)
-        title = words.FOUND_LAYER
-    else:
-        labels = [p.name for p in landmarks.placed]
-        look = looks.annotation_look(landmarks, data, labels, size)
-        title = words.ANNOTATION_LAYER
+        data, transform = target.to_layer(data), transform_of(target.layer)
+    elif geometry is not None and geometry.spacing_mm_yx is not None:
+        transform = {"scale": geometry.spacing_mm_yx, "units": ("mm", "mm")}
+    look = looks.landmark_look(landmarks, data)
+    if target is not None:
+        # Which of two images of this name it is about.
+        about = look["metadata"][points.METADATA]
+        about[points.IMAGE_LAYER] = str(target.layer.unique_id)
+    result = any(
+        p.score is not None or p.source in (Source.DETECTED, Source.CORRECTED)
+        for p in landmarks
+    )
+    title = words.FOUND_LAYER if result else words.ANNOTATION_LAYER
     name = title.format(image=landmarks.image or path.name)
     data = look.pop("data")
     return data, {**look, **transform, "name": name, "visible": visible}, "points"

@@ -60,12 +60,7 @@ def sample(anatomy: str) -> list[LayerTuple]:
     template = data_set.template()
     image, landmarks = template.image, template.landmarks
     layers.append(_image(image, visible=True))
-    look = looks.annotation_look(
-        landmarks,
-        points.placed_yx(landmarks),
-        [p.name for p in landmarks.placed],
-        looks.point_size(image.geometry.image_shape_yx),
-    )
+    look = looks.landmark_look(landmarks, points.placed_yx(landmarks))
     data = look.pop("data")
     name = words.SAMPLE_LANDMARKS.format(image=landmarks.image)
     layers.append((data, {**look, **_transform(image), "name": name}, "points"))

@@ -22,8 +22,8 @@ class Preferences:
         Whether missing VGG19 weights may be downloaded.
     autosave_beside_image : bool
         Whether annotations are saved beside the image or in our own folder.
-    point_size_percent : float
-        Diameter of points, percent of the image's longer side.
+    point_size_px : float
+        Diameter of points on the screen in pixels, at every zoom.
     point_text : str
         "automatic", "names" or "numbers": what stands beside found points.
     author : str
@@ -34,9 +34,14 @@ class Preferences:
     encoder_weights: Path | None = None
     allow_download: bool = True
     autosave_beside_image: bool = True
-    point_size_percent: float = 1.4
+    point_size_px: float = 18.0
     point_text: str = "automatic"
     author: str = ""
+
+    @property
+    def point_size_percent(self) -> float:
+        """Diameter before a window says its zoom, percent of the longer side."""
+        return 1.4
 
 
 def preferences() -> Preferences:
@@ -56,7 +61,7 @@ def preferences() -> Preferences:
         encoder_weights=Path(weights).expanduser() if weights else None,
         allow_download=bool(detection.allow_download),
         autosave_beside_image=bool(annotation.autosave_beside_image),
-        point_size_percent=float(annotation.point_size_percent),
+        point_size_px=float(annotation.point_size_px),
         point_text=str(detection.point_text),
         author=str(annotation.author).strip(),
     )

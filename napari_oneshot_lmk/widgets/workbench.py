@@ -21,12 +21,15 @@ from napari_oneshot_lmk.widgets.adopt import (
     is_about,
     is_result,
     landmarks_on,
+    lies_on,
 )
 from napari_oneshot_lmk.widgets.annotation import Annotation
 from napari_oneshot_lmk.widgets.autosave import Autosave
 from napari_oneshot_lmk.widgets.image_choice import ImageChoice
+from napari_oneshot_lmk.widgets.labels import LabelDeclutter
 from napari_oneshot_lmk.widgets.landmark_layer import LandmarkLayer
 from napari_oneshot_lmk.widgets.layers import ImageTarget
+from napari_oneshot_lmk.widgets.removed_images import identity_of
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
@@ -59,6 +62,7 @@ class Workbench:
         self.session = session
         self.autosave = Autosave(session)
         self._layers: dict[Key, LandmarkLayer] = {}
+        self._left: dict[str, Any] = {}
         self._adding = False
         self.actions: dict[str, Callable[[], None]] = {
             "next": lambda: self.step(1),
@@ -72,6 +76,7 @@ class Workbench:
             "help": self.help_wanted.emit,
         }
         self.choice = ImageChoice(viewer, session, self)
+        self.labels = LabelDeclutter(viewer)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         for event in (
@@ -103,6 +108,8 @@ class Workbench:
         shown = self.layer_of(target)
         if shown is not None:
             return shown
+        if layer is None:
+            layer = self._left_layer(target)
         visible = self.session.target is None or (
             self.session.target.layer == target.layer
         )
@@ -110,8 +117,7 @@ class Workbench:
             shown = LandmarkLayer(
                 self._viewer, self.session, target, self.told.emit, layer
             )
-            if not visible:
-                shown.layer.visible = False
+            shown.layer.visible = visible
             # Whoever selects it can drag its points at once.
             shown.layer.mode = "select"
         shown.layer.events.mode.connect(self._on_paused)
@@ -119,6 +125,14 @@ class Workbench:
         shortcuts.bind(shown.layer, self.actions)
         self._layers[target.key] = shown
         return shown
+
+    def _left_layer(self, target: ImageTarget) -> Any:
+        """Return the layer that an image has left behind when it was removed."""
+        if not self._left:
+            return None
+        layer = self._left.pop(identity_of(target), None)
+        kept = layer is not None and layer in self._viewer.layers
+        return layer if kept and lies_on(layer, target) else None
 
     @contextmanager
     def _adding_a_layer(self, keep_selection: bool) -> Iterator[None]:
@@ -379,8 +393,11 @@ class Workbench:
                     self._take_off(shown.target)
             elif is_same(shown.target.layer, layer):
                 # Its landmarks are kept; without their image they are in the way.
+                # The layer is not taken away: napari may be about to, and drivers
+                # have ended the program over a points layer that went (napari #6472).
                 self._let_go(key)
-                QTimer.singleShot(0, lambda gone=shown.layer: self._remove(gone))
+                self._left[identity_of(shown.target)] = shown.layer
+                shown.layer.visible = False
         self._on_paused()
 
     def _let_go(self, key: Key) -> None:
@@ -397,10 +414,6 @@ class Workbench:
         self.told.emit(words.TAKEN_OFF.format(image=target.image_name))
         # Images that are removed in the same go take their landmarks along.
         QTimer.singleShot(0, self.session.note_taken_off)
-
-    def _remove(self, layer: Any) -> None:
-        if layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
 
     def _on_paused(self, event: Any = None) -> None:
         self.paused.emit()
