@@ -213,7 +213,8 @@ class LandmarkLayer:
     def _added(self, annotation: Annotation, rows: Any, author: str) -> Annotation:
         for row in rows:
             if not annotation.current:
-                self._tell(words.ALL_DECIDED)
+                skipped = annotation.passed_over
+                self._tell(words.NONE_PICKED if skipped else words.ALL_DECIDED)
                 break
             position = float(row[0]), float(row[1])
             if not self.target.contains(position):

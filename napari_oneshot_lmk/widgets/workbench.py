@@ -26,6 +26,7 @@ from napari_oneshot_lmk.widgets.adopt import (
 from napari_oneshot_lmk.widgets.annotation import Annotation
 from napari_oneshot_lmk.widgets.autosave import Autosave
 from napari_oneshot_lmk.widgets.image_choice import ImageChoice
+from napari_oneshot_lmk.widgets.kept_visuals import KeptVisuals
 from napari_oneshot_lmk.widgets.labels import LabelDeclutter
 from napari_oneshot_lmk.widgets.landmark_layer import LandmarkLayer
 from napari_oneshot_lmk.widgets.layers import ImageTarget
@@ -77,6 +78,7 @@ class Workbench:
         }
         self.choice = ImageChoice(viewer, session, self)
         self.labels = LabelDeclutter(viewer)
+        self.visuals = KeptVisuals(viewer)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         for event in (
