@@ -202,7 +202,8 @@ class ImageChoice:
         shown = self._bench.layer_of(target)
         active = self._viewer.layers.selection.active
         if shown is not None:
-            if active != shown.layer:
+            # napari leaves a layer that was hidden in a mode that only pans.
+            if active != shown.layer or str(shown.layer.mode) == "pan_zoom":
                 shown.activate()
         elif active is None or active == target.layer:
             return

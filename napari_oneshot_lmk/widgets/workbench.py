@@ -287,7 +287,9 @@ class Workbench:
                     self._take_results(other)
             return
         ours = isinstance(layer, Points) and self.target_of(layer) is None
-        if not ours or not is_result(layer):
+        # What an image has left behind comes back with it, history and all.
+        left = any(is_same(layer, other) for other in self._left.values())
+        if not ours or left or not is_result(layer):
             return
         target = self._image_of(layer)
         if target is None:
