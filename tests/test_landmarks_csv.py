@@ -196,7 +196,7 @@ def test_millimetres_from_elsewhere_give_no_spacing(tmp_path):
     [
         ("", "is empty"),
         ("\ufeff \n\n", "is empty"),
-        (b"\xff\xd8\xff\xe0 jpeg", "is not UTF-8 text"),
+        (b"\xff\xd8\xff\xe0\x01\x10JFIF", "is not UTF-8 text"),
         (b"image\0landmark", "is not a text file"),
         (HEADER, "holds no landmarks"),
         ("image,landmark,x,y\na,1,2,3\n", "has no column x_px, y_px in its first line"),
@@ -215,7 +215,7 @@ def test_millimetres_from_elsewhere_give_no_spacing(tmp_path):
             "line 3: landmark '1' of image 'a' .* line 2",
         ),
         (f"{HEADER}\na,1,2,three\n", "line 2: y_px is 'three', which is not a number"),
-        (f"{HEADER}\na,1,nan,3\n", "line 2: x_px is 'nan', which is not a number"),
+        (f"{HEADER}\na,1,nan,3\n", "line 2: x_px is empty; give both coordinates, or none"),
         (f"{HEADER}\na,1,inf,3\n", "line 2: x_px is 'inf'"),
         (f"{HEADER}\na,1,1e999,3\n", "line 2: x_px is '1e999'"),
         (f"{HEADER}\na,1,1_0,3\n", "line 2: x_px is '1_0'"),

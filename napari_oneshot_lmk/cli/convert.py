@@ -250,7 +250,7 @@ def _write_folder(
 
 def _file_names(images: Sequence[Landmarks], ending: str) -> list[str]:
     """Name each file after its image; with folder and ending where that is needed."""
-    from napari_oneshot_lmk.evaluation.pairing import stem
+    from napari_oneshot_lmk.landmarks.image_names import stem
 
     stems = [stem(landmarks.image) or "landmarks" for landmarks in images]
     lower = [name.lower() for name in stems]

@@ -60,7 +60,7 @@ class NamedImages:
         UsageError
             If several could be meant.
         """
-        from napari_oneshot_lmk.evaluation.pairing import stem
+        from napari_oneshot_lmk.landmarks.image_names import stem
 
         plain = image.replace("\\", "/")
         for key in (lambda n: n, lambda n: n.rpartition("/")[2], stem):

@@ -7,7 +7,6 @@ columns are the same distances in millimetres, empty where the spacing is unknow
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,18 +16,25 @@ import numpy as np
 from napari_oneshot_lmk.errors import GeometryError, LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
+from napari_oneshot_lmk.landmarks.files.not_placed import PLACEHOLDERS, without_zeros
 from napari_oneshot_lmk.landmarks.files.table_geometry import (
     GEOMETRY_COLUMNS,
     SIZE_COLUMNS,
     geometry_from_cells,
     geometry_to_cells,
 )
-from napari_oneshot_lmk.landmarks.files.table_rows import TableRow, table_rows
+from napari_oneshot_lmk.landmarks.files.table_rows import (
+    TableRow,
+    table_rows,
+    titles_of,
+)
 from napari_oneshot_lmk.landmarks.files.text_file import head_of
+from napari_oneshot_lmk.landmarks.image_names import image_key
 from napari_oneshot_lmk.landmarks.landmark import (
     Landmark,
     Landmarks,
     Provenance,
+    Source,
     State,
 )
 
@@ -40,6 +46,7 @@ PROVENANCE = ("method", "encoder", "template", "author", "created")
 WHERE_FILLED = (
     "shape_residual_mm",
     "unsure",
+    "source",
     "description",
     *SIZE_COLUMNS,
     *PROVENANCE,
@@ -47,6 +54,10 @@ WHERE_FILLED = (
 )
 """Columns that are written where at least one row fills them."""
 _SAME_IN_ALL_ROWS = (*PROVENANCE, *GEOMETRY_COLUMNS)
+_OF_WHOEVER_PLACED_IT = ("method", "author")
+"""Of those, what a row says for itself where a person has the last word on it."""
+_MANUAL = "manual"
+_SOURCES = {str(source): source for source in Source}
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
 
 
@@ -84,7 +95,8 @@ def _filled(landmarks: Landmarks) -> set[str]:
         return set()
     columns = {column for column, cell in _of_image(landmarks).items() if cell}
     for point in landmarks:
-        columns |= {column for column, cell in _of_point(point).items() if cell}
+        cells = _of_point(point, landmarks.provenance)
+        columns |= {column for column, cell in cells.items() if cell}
     return columns
 
 
@@ -95,13 +107,18 @@ def _of_image(landmarks: Landmarks) -> dict[str, str]:
     return {**of_provenance, **geometry_to_cells(landmarks)}
 
 
-def _of_point(point: Landmark) -> dict[str, str]:
+def _of_point(point: Landmark, provenance: Provenance) -> dict[str, str]:
     """Cells that a point fills where there is something to say."""
-    return {
+    cells = {
         "shape_residual_mm": _text(point.shape_residual_mm),
         "unsure": "true" if point.unsure else "",
+        "source": "" if point.source is None else str(point.source),
         "description": point.description,
     }
+    if point.is_manual:
+        cells["method"] = _MANUAL
+        cells["author"] = point.author or provenance.author
+    return cells
 
 
 def _rows(landmarks: Landmarks) -> Iterator[dict[str, str]]:
@@ -114,7 +131,7 @@ def _rows(landmarks: Landmarks) -> Iterator[dict[str, str]]:
             "landmark": point.name,
             "score": _text(point.score),
             "state": str(point.state),
-            **_of_point(point),
+            **_of_point(point, landmarks.provenance),
         }
         if point.position_yx is not None:
             row["y_px"], row["x_px"] = map(_text, point.position_yx)
@@ -135,14 +152,16 @@ def _text(value: float | None) -> str:
 class _Image:
     """What the rows of one image have said so far."""
 
+    name: str
     points: list[Landmark] = field(default_factory=list)
     points_mm_yx: list[tuple[float, float]] = field(default_factory=list)
     lines: dict[str, int] = field(default_factory=dict)
     cells: dict[str, str] = field(default_factory=dict)
+    states: bool = False
 
-    def add(self, row: TableRow) -> None:
-        """Take in one more row."""
-        point = _point(row)
+    def add(self, row: TableRow) -> bool:
+        """Take in one more row; say whether it holds a placeholder of numbers."""
+        point, placeholder = _point(row)
         if point.name in self.lines:
             raise row.wrong(
                 f"landmark {point.name!r} of image {row.text('image')!r} stands "
@@ -151,31 +170,52 @@ class _Image:
             )
         self.lines[point.name] = row.line
         self.points.append(point)
+        self.states = self.states or bool(row.text("state"))
         y_mm, x_mm = row.number("y_mm"), row.number("x_mm")
         self.points_mm_yx.append(
             (np.nan if y_mm is None else y_mm, np.nan if x_mm is None else x_mm)
         )
         for column in _SAME_IN_ALL_ROWS:
+            if point.is_manual and column in _OF_WHOEVER_PLACED_IT:
+                continue
             cell = row.text(column)
+            if column in GEOMETRY_COLUMNS:
+                cell = row.plain(column).removesuffix(".0")
             if cell and self.cells.setdefault(column, cell) != cell:
                 raise row.wrong(
                     f"{column} is {cell!r}, but {self.cells[column]!r} in an earlier "
                     "line of the same image",
                     "make them agree",
                 )
+        return placeholder
 
-    def landmarks(self, name: str, given: Geometry | None) -> Landmarks:
+    def landmarks(self, known: Known) -> Landmarks:
         """Return the finished set."""
-        provenance = Provenance(**{c: self.cells.get(c, "") for c in PROVENANCE})
-        landmarks = Landmarks(tuple(self.points), name, given, provenance)
+        given = known.geometry_of(self.name)
+        cells = {column: self.cells.get(column, "") for column in PROVENANCE}
+        points, zeros = tuple(self.points), 0
+        if not self.states:
+            points, zeros = without_zeros(points)
+        if zeros:
+            known.tell(
+                f"{zeros} landmarks of image {self.name!r} at 0, 0 are taken for not "
+                "placed"
+            )
+        if all(point.is_manual for point in points):
+            authors = {point.author for point in points}
+            cells["method"] = _MANUAL
+            cells["author"] = authors.pop() if len(authors) == 1 else ""
+        # A set with an author keeps apart who has placed the single point.
+        landmarks = Landmarks(points, self.name, given, Provenance(**cells))
         try:
             geometry = geometry_from_cells(
                 self.cells, landmarks.positions_yx, np.array(self.points_mm_yx)
             )
-        except (GeometryError, ValueError) as error:
+        except (GeometryError, ValueError, OverflowError) as error:
+            what = error.what if isinstance(error, GeometryError) else str(error)
             raise LandmarkError(
-                f"size, spacing or orientation of image {name!r} make no sense "
-                f"({error})",
+                f"size, spacing or orientation of image {self.name!r} make no sense "
+                f"({what})",
                 remedy="correct them or empty those columns",
             ) from error
         return landmarks if geometry is None else landmarks.with_geometry(geometry)
@@ -197,8 +237,16 @@ def read_csv(path: Path, known: Known) -> tuple[Landmarks, ...]:
         Naming the line, if the table cannot be understood.
     """
     images: dict[str, _Image] = {}
-    for row in table_rows(path, REQUIRED, once=(*ALWAYS, *WHERE_FILLED)):
-        images.setdefault(row.text("image"), _Image()).add(row)
+    placeholders, sources, strange = 0, False, None
+    once = (*ALWAYS, *WHERE_FILLED)
+    for row in table_rows(path, REQUIRED, once=once, tell=known.tell):
+        name = row.text("image")
+        image = images.setdefault(image_key(name), _Image(name))
+        placeholders += image.add(row)
+        source = row.text("source").lower()
+        sources = sources or source in _SOURCES
+        if source and source not in _SOURCES and strange is None:
+            strange = row
     if not images:
         raise LandmarkError(
             "holds no landmarks", file=path, remedy="add a row for each landmark"
@@ -209,12 +257,22 @@ def read_csv(path: Path, known: Known) -> tuple[Landmarks, ...]:
             file=path,
             remedy="fill the image column",
         )
-    return tuple(
-        image.landmarks(name, known.geometry_of(name)) for name, image in images.items()
-    )
+    # A column of the user's own may have the same title, with other words in it.
+    if sources and strange is not None:
+        raise strange.wrong(
+            f"source is {strange.text('source')!r}",
+            f"use one of {', '.join(_SOURCES)}, or leave it empty",
+        )
+    if placeholders:
+        known.tell(
+            f"{path}: {placeholders} landmark{'s' if placeholders > 1 else ''} at -1 "
+            "or -9999 in both directions are taken for not placed"
+        )
+    return tuple(image.landmarks(known) for image in images.values())
 
 
-def _point(row: TableRow) -> Landmark:
+def _point(row: TableRow) -> tuple[Landmark, bool]:
+    """Return a landmark, and whether a number stands for its missing position."""
     name = row.text("landmark")
     if not name:
         raise row.wrong("names no landmark", "fill the landmark column")
@@ -227,6 +285,9 @@ def _point(row: TableRow) -> Landmark:
     position_yx = None if x_px is None or y_px is None else (y_px, x_px)
     state = State.SKIPPED if position_yx is None else State.PLACED
     stated = row.text("state").lower()
+    placeholder = position_yx in PLACEHOLDERS and stated != State.PLACED
+    if placeholder:
+        position_yx, state = None, State.SKIPPED
     if stated:
         if stated not in set(State):
             raise row.wrong(
@@ -245,7 +306,8 @@ def _point(row: TableRow) -> Landmark:
     unsure = row.text("unsure").lower()
     if unsure not in _TRUE + _FALSE:
         raise row.wrong(f"unsure is {unsure!r}", "use true, or leave it empty")
-    return Landmark(
+    source = _SOURCES.get(row.text("source").lower())
+    point = Landmark(
         name,
         position_yx,
         state,
@@ -253,13 +315,14 @@ def _point(row: TableRow) -> Landmark:
         unsure in _TRUE,
         row.number("shape_residual_mm"),
         row.cells.get("description", ""),
+        source,
+        row.text("author"),
     )
+    return point, placeholder
 
 
 def _sniff(path: Path) -> bool:
-    lines = head_of(path).splitlines() or [""]
-    titles = re.split("[,;\t]", lines[0].lower())
-    return set(REQUIRED) <= {title.strip(' "') for title in titles}
+    return set(REQUIRED) <= titles_of(head_of(path))
 
 
 CSV_TABLE = LandmarkFormat(".csv", "Table", read_csv, write_csv, _sniff)
