@@ -17,6 +17,8 @@ Anything else behind a dot belongs to the name: files named by UID differ in not
 but the number behind the last one.
 """
 
+LONGEST_NAME = 255
+
 
 def image_key(name: str) -> str:
     """Return a name that is the same for all spellings of the same path.
@@ -51,13 +53,24 @@ def is_uid(name: str) -> bool:
     return len(parts) >= 4 and all(part.isascii() and part.isdigit() for part in parts)
 
 
+def fits_as_name(name: str) -> bool:
+    """Say whether a file may have this name: file systems take 255 bytes or units."""
+    return len(name.encode("utf-8", "replace")) <= LONGEST_NAME
+
+
 def spellings() -> tuple[Callable[[str], str], ...]:
     """Return ways to compare two names, from the strictest to the loosest.
 
     The whole path; the same whatever the case of the ending; both without folders;
     and the name without folders and ending.
     """
-    return (image_key, _ending_lowered, _base, lambda n: _ending_lowered(_base(n)), stem)
+    return (
+        image_key,
+        _ending_lowered,
+        _base,
+        lambda n: _ending_lowered(_base(n)),
+        stem,
+    )
 
 
 def _base(name: str) -> str:

@@ -180,6 +180,7 @@ def read_names(path: str | Path) -> NamedList:
         is_landmark_file,
         read_landmarks,
     )
+    from napari_oneshot_lmk.landmarks.files.text_file import read_text
     from napari_oneshot_lmk.landmarks.template import Template, is_template
 
     path = Path(path)
@@ -191,12 +192,7 @@ def read_names(path: str | Path) -> NamedList:
         path
     ):
         return _names_of(path, *read_landmarks(path, tell=lambda _: None))
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LandmarkError(
-            "cannot be read as text", file=path, remedy="save it as UTF-8 text"
-        ) from error
+    text = read_text(path)
     try:
         if path.suffix.lower() != ".csv":
             return parse_names(text, path.stem)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
+from napari_oneshot_lmk.errors import (
+    LandmarkError,
+    OneshotError,
+    OutputError,
+    UsageError,
+)
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files.coco import COCO_JSON
 from napari_oneshot_lmk.landmarks.files.csv_table import CSV_TABLE
@@ -17,6 +24,7 @@ from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFo
 from napari_oneshot_lmk.landmarks.files.mrk_json import MRK_JSON
 from napari_oneshot_lmk.landmarks.files.napari_points import NAPARI_POINTS
 from napari_oneshot_lmk.landmarks.files.tps import TPS
+from napari_oneshot_lmk.landmarks.image_names import image_key
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
 from napari_oneshot_lmk.output import written
 
@@ -113,6 +121,8 @@ def read_landmarks(
     geometry_of: Callable[[str], Geometry | None] | None = None,
     names: Sequence[str] = (),
     tell: Callable[[str], None] | None = None,
+    source: Path | None = None,
+    source_of: Callable[[str], Path | None] | None = None,
 ) -> tuple[Landmarks, ...]:
     """Read the landmarks of one or more images.
 
@@ -130,8 +140,13 @@ def read_landmarks(
     names : sequence of str
         Names of the landmarks, for files that only number them.
     tell : callable, optional
-        Is given one sentence for what a file holds and is passed over; without
-        it, it is a ``LandmarkWarning``.
+        Is given one sentence for what a file holds and is passed over, or what had
+        to be supposed; without it, it is a ``LandmarkWarning``.
+    source : Path, optional
+        The image file. 3D Slicer may count its millimetres otherwise than this
+        program does; it is asked where points of Slicer are read.
+    source_of : callable, optional
+        The same for files about several images: name -> file or None.
 
     Returns
     -------
@@ -146,9 +161,16 @@ def read_landmarks(
         If the file cannot be read, or what it says makes no sense.
     """
     path = Path(path)
-    known = Known(geometry_of or (lambda _: geometry), tuple(names), tell or _warn)
+    known = Known(
+        geometry_of or (lambda _: geometry),
+        tuple(names),
+        tell or _warn,
+        source_of or (lambda _: source),
+    )
     try:
-        return format_to_read(path).read(path, known)
+        return _each_once(
+            [_composed(la) for la in format_to_read(path).read(path, known)]
+        )
     except OneshotError as error:
         # Landmarks themselves know what is wrong with them, not where they stand.
         remedy = error.remedy or "correct the file, or save it again"
@@ -174,7 +196,8 @@ def write_landmarks(
         Replace a file that exists. A file of another kind that has the same
         ending (a DICOM image, any JSON) is never replaced.
     source : Path, optional
-        The image file; only DICOM structured reports need it.
+        The image file. DICOM structured reports need it; Slicer's markups take from
+        it where Slicer will see the points.
 
     Raises
     ------
@@ -220,6 +243,28 @@ def check_replaceable(path: str | Path) -> None:
 def lost_in(path: str | Path, images: Collection[Landmarks]) -> tuple[str, ...]:
     """Return what of these landmarks a file of that name would not hold."""
     return format_to_write(path).lost(images)
+
+
+def _composed(landmarks: Landmarks) -> Landmarks:
+    """Return landmarks whose names have their accents in one form (NFC)."""
+    if all(unicodedata.is_normalized("NFC", name) for name in landmarks.names):
+        return landmarks
+    return landmarks.with_points(
+        replace(point, name=unicodedata.normalize("NFC", point.name))
+        for point in landmarks
+    )
+
+
+def _each_once(images: Sequence[Landmarks]) -> tuple[Landmarks, ...]:
+    """Refuse two sets for one image: nobody can tell which one counts."""
+    seen: set[str] = set()
+    for landmarks in images:
+        if image_key(landmarks.image) in seen:
+            raise LandmarkError(
+                f"image {landmarks.image!r} stands twice", remedy="keep one of the two"
+            )
+        seen.add(image_key(landmarks.image))
+    return tuple(images)
 
 
 def _named_like(path: Path) -> list[LandmarkFormat]:

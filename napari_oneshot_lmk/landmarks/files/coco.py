@@ -27,6 +27,7 @@ from napari_oneshot_lmk.landmarks.files.coco_annotation import (
     landmarks_of,
 )
 from napari_oneshot_lmk.landmarks.files.json_values import (
+    by_identifier,
     identifier,
     mapping,
     noted_by_us,
@@ -166,8 +167,8 @@ def read_coco(path: Path, known: Known) -> tuple[Landmarks, ...]:
 def _read(
     path: Path, document: Mapping[str, Any], known: Known
 ) -> tuple[Landmarks, ...]:
-    images = _by_id(document["images"], "image")
-    categories = _by_id(document["categories"], "category")
+    images = by_identifier(document["images"], "image")
+    categories = by_identifier(document["categories"], "category")
     of_image: dict[str, tuple[int, Mapping[str, Any]]] = {}
     for number, value in enumerate(document["annotations"], start=1):
         where = f"annotation {number}"
@@ -197,48 +198,44 @@ def _read(
             "holds no annotation with keypoints",
             remedy="save it as COCO keypoints, not as boxes or outlines",
         )
-    found = []
-    for key, image in images.items():
-        if key not in of_image:
-            continue
-        number, annotation = of_image[key]
-        where = f"annotation {number}"
-        name = text(image.get("file_name"), f"image {key}: file_name")
-        ours = mapping(image.get(OURS) or {}, OURS)
-        noted = mapping(annotation.get(OURS) or {}, OURS).get("points") or []
-        points = landmarks_of(
-            annotation,
-            where,
-            _category(annotation, where, categories),
-            [mapping(each, OURS) for each in sequence(noted, OURS)],
-            known.names,
-        )
-        if not noted:
-            points, zeros = without_zeros(points)
-            if zeros:
-                known.tell(
-                    f"{path}: {zeros} keypoints of image {name!r} at 0, 0 are taken "
-                    "for not placed"
-                )
-        geometry = _geometry(key, image, ours, known.geometry_of(name))
-        with noted_by_us():
-            provenance = provenance_from_record(ours.get("provenance") or {})
-        found.append(Landmarks(points, name, geometry, provenance))
-    return tuple(found)
+    return tuple(
+        _landmarks(path, key, image, *of_image[key], categories, known)
+        for key, image in images.items()
+        if key in of_image
+    )
 
 
-def _by_id(values: Sequence[Any], what: str) -> dict[str, Mapping[str, Any]]:
-    """Return objects by their id, a number or the same number as text."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for number, value in enumerate(values, start=1):
-        each = mapping(value, f"{what} {number}")
-        key = identifier(each.get("id"), f"{what} {number}: id")
-        if key in found:
-            raise LandmarkError(
-                f"{what} {number}: the id {key} stands twice", remedy="number them anew"
+def _landmarks(
+    path: Path,
+    key: str,
+    image: Mapping[str, Any],
+    number: int,
+    annotation: Mapping[str, Any],
+    categories: Mapping[str, Mapping[str, Any]],
+    known: Known,
+) -> Landmarks:
+    where = f"annotation {number}"
+    name = text(image.get("file_name"), f"image {key}: file_name")
+    ours = mapping(image.get(OURS) or {}, OURS)
+    noted = mapping(annotation.get(OURS) or {}, OURS).get("points") or []
+    points = landmarks_of(
+        annotation,
+        where,
+        _category(annotation, where, categories),
+        [mapping(each, OURS) for each in sequence(noted, OURS)],
+        known.names,
+    )
+    if not noted:
+        points, zeros = without_zeros(points)
+        if zeros:
+            known.tell(
+                f"{path}: {zeros} keypoints of image {name!r} at 0, 0 are taken for "
+                "not placed"
             )
-        found[key] = each
-    return found
+    geometry = _geometry(key, image, ours, known.geometry_of(name))
+    with noted_by_us():
+        provenance = provenance_from_record(ours.get("provenance") or {})
+    return Landmarks(points, name, geometry, provenance)
 
 
 def _category(

@@ -26,7 +26,9 @@ _UNMOVED_PX = 0.01
 
 def is_labelled(annotation: Mapping[str, Any], where: str) -> bool:
     """Say whether at least one keypoint of an annotation has a position."""
-    return any(_position(what, *three) for what, *three in _keypoints(annotation, where))
+    return any(
+        _position(what, *three) for what, *three in _keypoints(annotation, where)
+    )
 
 
 def landmarks_of(

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from napari_oneshot_lmk.errors import GeometryError, LandmarkError
-from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.errors import LandmarkError
+from napari_oneshot_lmk.landmarks.files.csv_image import (
+    MANUAL,
+    PROVENANCE,
+    SOURCES,
+    CsvImage,
+)
 from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
-from napari_oneshot_lmk.landmarks.files.not_placed import PLACEHOLDERS, without_zeros
 from napari_oneshot_lmk.landmarks.files.table_geometry import (
     GEOMETRY_COLUMNS,
     SIZE_COLUMNS,
-    geometry_from_cells,
     geometry_to_cells,
 )
 from napari_oneshot_lmk.landmarks.files.table_rows import (
-    TableRow,
     table_rows,
     titles_of,
 )
@@ -34,15 +33,12 @@ from napari_oneshot_lmk.landmarks.landmark import (
     Landmark,
     Landmarks,
     Provenance,
-    Source,
-    State,
 )
 
 REQUIRED = ("image", "landmark", "x_px", "y_px")
 """Columns without which a table cannot be read."""
 ALWAYS = (*REQUIRED, "x_mm", "y_mm", "score", "state")
 """Columns that are always written."""
-PROVENANCE = ("method", "encoder", "template", "author", "created")
 WHERE_FILLED = (
     "shape_residual_mm",
     "unsure",
@@ -53,12 +49,6 @@ WHERE_FILLED = (
     *(column for column in GEOMETRY_COLUMNS if column not in SIZE_COLUMNS),
 )
 """Columns that are written where at least one row fills them."""
-_SAME_IN_ALL_ROWS = (*PROVENANCE, *GEOMETRY_COLUMNS)
-_OF_WHOEVER_PLACED_IT = ("method", "author")
-"""Of those, what a row says for itself where a person has the last word on it."""
-_MANUAL = "manual"
-_SOURCES = {str(source): source for source in Source}
-_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
 
 
 # -- writing ------------------------------------------------------------------
@@ -116,7 +106,7 @@ def _of_point(point: Landmark, provenance: Provenance) -> dict[str, str]:
         "description": point.description,
     }
     if point.is_manual:
-        cells["method"] = _MANUAL
+        cells["method"] = MANUAL
         cells["author"] = point.author or provenance.author
     return cells
 
@@ -148,79 +138,6 @@ def _text(value: float | None) -> str:
 # -- reading ------------------------------------------------------------------
 
 
-@dataclass
-class _Image:
-    """What the rows of one image have said so far."""
-
-    name: str
-    points: list[Landmark] = field(default_factory=list)
-    points_mm_yx: list[tuple[float, float]] = field(default_factory=list)
-    lines: dict[str, int] = field(default_factory=dict)
-    cells: dict[str, str] = field(default_factory=dict)
-    states: bool = False
-
-    def add(self, row: TableRow) -> bool:
-        """Take in one more row; say whether it holds a placeholder of numbers."""
-        point, placeholder = _point(row)
-        if point.name in self.lines:
-            raise row.wrong(
-                f"landmark {point.name!r} of image {row.text('image')!r} stands "
-                f"already in line {self.lines[point.name]}",
-                "remove one of the two",
-            )
-        self.lines[point.name] = row.line
-        self.points.append(point)
-        self.states = self.states or bool(row.text("state"))
-        y_mm, x_mm = row.number("y_mm"), row.number("x_mm")
-        self.points_mm_yx.append(
-            (np.nan if y_mm is None else y_mm, np.nan if x_mm is None else x_mm)
-        )
-        for column in _SAME_IN_ALL_ROWS:
-            if point.is_manual and column in _OF_WHOEVER_PLACED_IT:
-                continue
-            cell = row.text(column)
-            if column in GEOMETRY_COLUMNS:
-                cell = row.plain(column).removesuffix(".0")
-            if cell and self.cells.setdefault(column, cell) != cell:
-                raise row.wrong(
-                    f"{column} is {cell!r}, but {self.cells[column]!r} in an earlier "
-                    "line of the same image",
-                    "make them agree",
-                )
-        return placeholder
-
-    def landmarks(self, known: Known) -> Landmarks:
-        """Return the finished set."""
-        given = known.geometry_of(self.name)
-        cells = {column: self.cells.get(column, "") for column in PROVENANCE}
-        points, zeros = tuple(self.points), 0
-        if not self.states:
-            points, zeros = without_zeros(points)
-        if zeros:
-            known.tell(
-                f"{zeros} landmarks of image {self.name!r} at 0, 0 are taken for not "
-                "placed"
-            )
-        if all(point.is_manual for point in points):
-            authors = {point.author for point in points}
-            cells["method"] = _MANUAL
-            cells["author"] = authors.pop() if len(authors) == 1 else ""
-        # A set with an author keeps apart who has placed the single point.
-        landmarks = Landmarks(points, self.name, given, Provenance(**cells))
-        try:
-            geometry = geometry_from_cells(
-                self.cells, landmarks.positions_yx, np.array(self.points_mm_yx)
-            )
-        except (GeometryError, ValueError, OverflowError) as error:
-            what = error.what if isinstance(error, GeometryError) else str(error)
-            raise LandmarkError(
-                f"size, spacing or orientation of image {self.name!r} make no sense "
-                f"({what})",
-                remedy="correct them or empty those columns",
-            ) from error
-        return landmarks if geometry is None else landmarks.with_geometry(geometry)
-
-
 def read_csv(path: Path, known: Known) -> tuple[Landmarks, ...]:
     """Read a table separated by commas, semicolons or tabs.
 
@@ -236,16 +153,16 @@ def read_csv(path: Path, known: Known) -> tuple[Landmarks, ...]:
     LandmarkError
         Naming the line, if the table cannot be understood.
     """
-    images: dict[str, _Image] = {}
+    images: dict[str, CsvImage] = {}
     placeholders, sources, strange = 0, False, None
     once = (*ALWAYS, *WHERE_FILLED)
     for row in table_rows(path, REQUIRED, once=once, tell=known.tell):
         name = row.text("image")
-        image = images.setdefault(image_key(name), _Image(name))
+        image = images.setdefault(image_key(name), CsvImage(name))
         placeholders += image.add(row)
         source = row.text("source").lower()
-        sources = sources or source in _SOURCES
-        if source and source not in _SOURCES and strange is None:
+        sources = sources or source in SOURCES
+        if source and source not in SOURCES and strange is None:
             strange = row
     if not images:
         raise LandmarkError(
@@ -261,7 +178,7 @@ def read_csv(path: Path, known: Known) -> tuple[Landmarks, ...]:
     if sources and strange is not None:
         raise strange.wrong(
             f"source is {strange.text('source')!r}",
-            f"use one of {', '.join(_SOURCES)}, or leave it empty",
+            f"use one of {', '.join(SOURCES)}, or leave it empty",
         )
     if placeholders:
         known.tell(
@@ -269,56 +186,6 @@ def read_csv(path: Path, known: Known) -> tuple[Landmarks, ...]:
             "or -9999 in both directions are taken for not placed"
         )
     return tuple(image.landmarks(known) for image in images.values())
-
-
-def _point(row: TableRow) -> tuple[Landmark, bool]:
-    """Return a landmark, and whether a number stands for its missing position."""
-    name = row.text("landmark")
-    if not name:
-        raise row.wrong("names no landmark", "fill the landmark column")
-    x_px, y_px = row.number("x_px"), row.number("y_px")
-    if (x_px is None) != (y_px is None):
-        raise row.wrong(
-            f"{'x_px' if x_px is None else 'y_px'} is empty",
-            "give both coordinates, or none",
-        )
-    position_yx = None if x_px is None or y_px is None else (y_px, x_px)
-    state = State.SKIPPED if position_yx is None else State.PLACED
-    stated = row.text("state").lower()
-    placeholder = position_yx in PLACEHOLDERS and stated != State.PLACED
-    if placeholder:
-        position_yx, state = None, State.SKIPPED
-    if stated:
-        if stated not in set(State):
-            raise row.wrong(
-                f"state is {stated!r}", f"use one of {', '.join(sorted(State))}"
-            )
-        state = State(stated)
-    if (state is State.PLACED) != (position_yx is not None):
-        raise row.wrong(
-            f"landmark {name!r} is {state} but has "
-            f"{'no' if position_yx is None else 'a'} position",
-            "correct the state or the position",
-        )
-    score = row.number("score")
-    if score is not None and not 0 <= score <= 1:
-        raise row.wrong(f"score is {score:g}", "a score lies between 0 and 1")
-    unsure = row.text("unsure").lower()
-    if unsure not in _TRUE + _FALSE:
-        raise row.wrong(f"unsure is {unsure!r}", "use true, or leave it empty")
-    source = _SOURCES.get(row.text("source").lower())
-    point = Landmark(
-        name,
-        position_yx,
-        state,
-        score,
-        unsure in _TRUE,
-        row.number("shape_residual_mm"),
-        row.cells.get("description", ""),
-        source,
-        row.text("author"),
-    )
-    return point, placeholder
 
 
 def _sniff(path: Path) -> bool:

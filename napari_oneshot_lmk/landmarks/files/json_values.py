@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from napari_oneshot_lmk.errors import LandmarkError
@@ -53,10 +53,8 @@ def number(value: Any, where: str) -> float:
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         found = float(value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        try:
+        with suppress(OverflowError):
             found = float(value)
-        except OverflowError:
-            pass
     if not math.isfinite(found):
         raise wrong(value, where, "a finite number")
     return found
@@ -104,6 +102,26 @@ def identifier(value: Any, where: str) -> str:
         value = int(value)
     plain = text(value, where).strip()
     return str(int(plain)) if plain.isascii() and plain.isdigit() else plain
+
+
+def by_identifier(values: Sequence[Any], what: str) -> dict[str, Mapping[str, Any]]:
+    """Return objects by their ``id``, a number or the same number as text.
+
+    Raises
+    ------
+    LandmarkError
+        If one has none, or two have the same.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for count, value in enumerate(values, start=1):
+        each = mapping(value, f"{what} {count}")
+        key = identifier(each.get("id"), f"{what} {count}: id")
+        if key in found:
+            raise LandmarkError(
+                f"{what} {count}: the id {key} stands twice", remedy="number them anew"
+            )
+        found[key] = each
+    return found
 
 
 def is_nothing(value: Any) -> bool:

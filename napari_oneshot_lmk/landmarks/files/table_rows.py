@@ -127,9 +127,8 @@ def table_rows(
     try:
         for fields in reader:
             written = separator.join(fields)
-            if not written.strip(separator + " \t\n\r"):
-                pass
-            elif not columns and _TOLD_BY_EXCEL.fullmatch(written):
+            told = not columns and _TOLD_BY_EXCEL.fullmatch(written)
+            if told or not written.strip(separator + " \t\n\r"):
                 pass
             elif not columns:
                 columns = _columns(path, fields, required, once)

@@ -165,7 +165,9 @@ def _encoding(data: bytes) -> str:
     zeros = [start[place::4].count(0) * 4 / max(len(start), 4) for place in range(4)]
     # Letters of Latin have zeros in their other bytes, in one order or the other.
     for encoding, pattern in _ZEROS.items():
-        if all((z > 0.5) == high and (z < 0.1 or high) for z, high in
-               zip(zeros, pattern, strict=True)):
+        if all(
+            (z > 0.5) == high and (z < 0.1 or high)
+            for z, high in zip(zeros, pattern, strict=True)
+        ):
             return encoding
     return "utf-8"
