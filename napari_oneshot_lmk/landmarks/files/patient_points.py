@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import LandmarkError, SpacingUnknownError
-from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.geometry import Geometry, Points
 from napari_oneshot_lmk.landmarks.files.landmark_format import Known
 
 # A point clicked in a slice view lies on the plane up to rounding.
