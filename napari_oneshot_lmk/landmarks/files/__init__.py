@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
 import warnings
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import (
@@ -15,6 +13,7 @@ from napari_oneshot_lmk.errors import (
     UsageError,
 )
 from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.landmarks.files.checked_sets import checked_sets, shortened
 from napari_oneshot_lmk.landmarks.files.coco import COCO_JSON
 from napari_oneshot_lmk.landmarks.files.csv_table import CSV_TABLE
 from napari_oneshot_lmk.landmarks.files.dicom_sr import DICOM_SR
@@ -24,7 +23,6 @@ from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFo
 from napari_oneshot_lmk.landmarks.files.mrk_json import MRK_JSON
 from napari_oneshot_lmk.landmarks.files.napari_points import NAPARI_POINTS
 from napari_oneshot_lmk.landmarks.files.tps import TPS
-from napari_oneshot_lmk.landmarks.image_names import image_key
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
 from napari_oneshot_lmk.output import written
 
@@ -164,17 +162,16 @@ def read_landmarks(
     known = Known(
         geometry_of or (lambda _: geometry),
         tuple(names),
-        tell or _warn,
+        lambda sentence: (tell or _warn)(shortened(sentence)),
         source_of or (lambda _: source),
     )
     try:
-        return _each_once(
-            [_composed(la) for la in format_to_read(path).read(path, known)]
-        )
+        return checked_sets(format_to_read(path).read(path, known))
     except OneshotError as error:
         # Landmarks themselves know what is wrong with them, not where they stand.
         remedy = error.remedy or "correct the file, or save it again"
-        raise type(error)(error.what, file=error.file or path, remedy=remedy) from error
+        what = shortened(error.what)
+        raise type(error)(what, file=error.file or path, remedy=remedy) from error
 
 
 def write_landmarks(
@@ -245,28 +242,6 @@ def lost_in(path: str | Path, images: Collection[Landmarks]) -> tuple[str, ...]:
     return format_to_write(path).lost(images)
 
 
-def _composed(landmarks: Landmarks) -> Landmarks:
-    """Return landmarks whose names have their accents in one form (NFC)."""
-    if all(unicodedata.is_normalized("NFC", name) for name in landmarks.names):
-        return landmarks
-    return landmarks.with_points(
-        replace(point, name=unicodedata.normalize("NFC", point.name))
-        for point in landmarks
-    )
-
-
-def _each_once(images: Sequence[Landmarks]) -> tuple[Landmarks, ...]:
-    """Refuse two sets for one image: nobody can tell which one counts."""
-    seen: set[str] = set()
-    for landmarks in images:
-        if image_key(landmarks.image) in seen:
-            raise LandmarkError(
-                f"image {landmarks.image!r} stands twice", remedy="keep one of the two"
-            )
-        seen.add(image_key(landmarks.image))
-    return tuple(images)
-
-
 def _named_like(path: Path) -> list[LandmarkFormat]:
     """Return the formats with the longest suffix that the name ends in."""
     name = path.name.lower()
@@ -285,4 +260,4 @@ def _no_landmark_file(path: Path, forms: Sequence[LandmarkFormat]) -> UsageError
 
 
 def _warn(sentence: str) -> None:
-    warnings.warn(sentence, LandmarkWarning, stacklevel=4)
+    warnings.warn(sentence, LandmarkWarning, stacklevel=5)
