@@ -26,6 +26,8 @@ NETWORK_SHAPE_YX = (384, 384)
 # 0.1 um resolves a cell, 100 mm a pixel resolves nobody.
 SMALLEST_SPACING_MM = 1e-4
 LARGEST_SPACING_MM = 100.0
+# A slip of a file, too: no image of this size was ever taken.
+LARGEST_SIDE_PX = 10_000_000
 
 Points = NDArray[np.float64]
 
@@ -98,6 +100,8 @@ class Geometry:
             shape = tuple(int(n) for n in getattr(self, name))
             if len(shape) != 2 or min(shape) < 1:
                 raise GeometryError(f"{name} {shape} is not two positive sizes")
+            if max(shape) > LARGEST_SIDE_PX:
+                raise GeometryError(f"{name} is beyond {LARGEST_SIDE_PX} pixels a side")
             object.__setattr__(self, name, shape)
         object.__setattr__(self, "spacing_mm_yx", checked_spacing(self.spacing_mm_yx))
         axes = np.array([self.row_axis_lps, self.column_axis_lps], dtype=float)

@@ -109,6 +109,8 @@ def geometry_from_record(record: Mapping[str, Any]) -> Geometry:
         If a value is missing or of the wrong kind.
     """
     rows, columns = record["image_shape_yx"]
+    if isinstance(rows, bool) or rows != int(rows) or columns != int(columns):
+        raise ValueError(f"{rows!r} x {columns!r} are not whole numbers of pixels")
     geometry = Geometry(
         (rows, columns),
         origin_lps_mm=tuple(record["origin_lps_mm"]),

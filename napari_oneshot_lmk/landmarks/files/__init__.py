@@ -6,12 +6,7 @@ import warnings
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from napari_oneshot_lmk.errors import (
-    LandmarkError,
-    OneshotError,
-    OutputError,
-    UsageError,
-)
+from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files.checked_sets import checked_sets, shortened
 from napari_oneshot_lmk.landmarks.files.coco import COCO_JSON
