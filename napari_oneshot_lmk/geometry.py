@@ -107,6 +107,9 @@ class Geometry:
         axes = np.array([self.row_axis_lps, self.column_axis_lps], dtype=float)
         if axes.shape != (2, 3) or not np.allclose(axes @ axes.T, np.eye(2), atol=1e-4):
             raise GeometryError("the row and column axes are not orthonormal")
+        origin = np.array(self.origin_lps_mm, dtype=float)
+        if origin.shape != (3,) or not np.all(np.isfinite(origin)):
+            raise GeometryError("the origin is not three finite numbers")
         for name in ("origin_lps_mm", "row_axis_lps", "column_axis_lps"):
             object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
 

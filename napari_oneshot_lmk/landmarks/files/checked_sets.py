@@ -11,6 +11,8 @@ from napari_oneshot_lmk.landmarks.image_names import image_key
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
 
 LONGEST_SENTENCE = 600
+LONGEST_TEXT = 50_000
+"""Of a cell: programs that read tables take no more than 131072 letters."""
 
 
 def checked_sets(images: Iterable[Landmarks]) -> tuple[Landmarks, ...]:
@@ -19,8 +21,8 @@ def checked_sets(images: Iterable[Landmarks]) -> tuple[Landmarks, ...]:
     Raises
     ------
     LandmarkError
-        If two sets are of one image: nobody can tell which one counts. If a text
-        holds half a letter, which no file can be written with.
+        If two sets are of one image: nobody can tell which one counts. If a text is
+        so long, or holds half a letter, that no file can be written with it.
     """
     seen: set[str] = set()
     checked = []
@@ -46,6 +48,11 @@ def _composed(landmarks: Landmarks) -> Landmarks:
     texts = [landmarks.image, *vars(landmarks.provenance).values()]
     texts += [text for p in landmarks for text in (p.name, p.description, p.author)]
     for text in texts:
+        if len(text) > LONGEST_TEXT:
+            raise LandmarkError(
+                f"holds a name or description of {len(text)} letters",
+                remedy="correct it",
+            )
         if any("\ud800" <= letter <= "\udfff" for letter in text):
             raise LandmarkError(
                 f"the text {text!r} holds half a letter", remedy="correct it"
