@@ -109,9 +109,16 @@ def check_writable(path: Path, *, overwrite: bool = False) -> None:
 
 
 def _check_free(path: Path, target: Path, *, overwrite: bool, folder: bool) -> None:
-    """Refuse a target that may not be replaced."""
-    if not target.exists():
-        return
+    """Refuse a target that may not be replaced, or cannot have its name."""
+    try:
+        if not target.exists():
+            return
+    except OSError as error:
+        raise OutputError(
+            f"cannot be the name of a file or folder here ({error.strerror})",
+            file=path,
+            remedy="choose another name",
+        ) from error
     if target.is_dir():
         if not folder:
             raise OutputError(

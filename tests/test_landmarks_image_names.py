@@ -111,7 +111,8 @@ def films(tmp_path: Path) -> Path:
     folder.mkdir()
     grey = (np.arange(40 * 56) % 251).astype(np.uint8).reshape(40, 56)
     for name in (ONE, TWO):
-        save_image(folder / "a.png", grey).rename(folder / name)
+        save_image(folder / "a.png", grey)
+        (folder / "a.png").rename(folder / name)
     return folder
 
 
@@ -151,7 +152,7 @@ def test_a_single_image_of_another_name_is_taken_and_that_is_said(tmp_path, film
 def test_a_name_that_no_file_can_have_is_named_and_the_others_are_written(
     tmp_path, ending
 ):
-    long = f"{'L' * 251}.png"
+    long = f"{'L' * 252}.png"
     path = tmp_path / "a.csv"
     path.write_text(
         "image,landmark,x_px,y_px,height_px,width_px,spacing_mm_yx\n"
@@ -164,8 +165,10 @@ def test_a_name_that_no_file_can_have_is_named_and_the_others_are_written(
     assert "LLL…: no file that ends in" in result.stderr
     assert "should not have happened" not in result.stderr
     # A name that fits is written, as long as it may be.
-    path.write_text(path.read_text().replace("L" * 251, "ä" * 122).replace("b.", "c."))
+    path.write_text(path.read_text().replace("L" * 252, "ä" * 122).replace("b.", "c."))
     assert run("convert", path, tmp_path / "more", "--to", ending).exit_code == 0
+    result = run("convert", path, tmp_path / f"{long}{ending}.csv")
+    assert "cannot be the name of a file" in one_sentence(result)
     # None at all: nothing is left behind.
     path.write_text(
         "image,landmark,x_px,y_px,height_px,width_px\n" + long + ",s,1,2,4,5"

@@ -198,6 +198,12 @@ def test_status_of_fiducials(tmp_path, status, expected):
     assert landmarks["S"].description == "what"
 
 
+def test_a_status_in_a_column_of_its_own(tmp_path):
+    head = "# CoordinateSystem = 2\n# columns = label,x,y,z,positionStatus\n"
+    landmarks, _ = read(tmp_path / "a.fcsv", f"{head}S,1,2,0,2\nN,0,0,0,0\n")
+    assert states(landmarks) == "ps"
+
+
 def test_a_status_that_nobody_knows(tmp_path):
     rows = f"{HEAD}associatedNodeID\n1,4,5,0,0,0,0,1,1,1,0,S,,,7,0\n"
     with pytest.raises(
@@ -294,7 +300,7 @@ def test_sizes_as_text(tmp_path, size):
         read_landmarks(path)
 
 
-@pytest.mark.parametrize("one", ["1", 1, 1.0, " 1", "01"])
+@pytest.mark.parametrize("one", ["1", 1, 1.0, " 1"])
 @pytest.mark.parametrize("other", ["1", 1])
 def test_ids_are_the_same_as_text_and_as_numbers(tmp_path, one, other):
     path = coco(
@@ -316,8 +322,8 @@ def test_ids_are_the_same_as_text_and_as_numbers(tmp_path, one, other):
         ({"image_id": 9}, "annotation 1: image 9 is not among its images"),
         ({"keypoints": {"p": 1}}, "annotation 1: keypoints is an object, not a list"),
         (
-            {"keypoints": [[1, 2, 2]] * 3},
-            "annotation 1 has 3 keypoints|a finite number",
+            {"keypoints": [[1, 2, 2]] * 2},
+            "annotation 1 has 2 numbers",
         ),
     ],
 )
@@ -365,7 +371,8 @@ TEXTS = {
     "a.csv": "image,landmark,x_px,y_px\nGröße.png,Lücke,1,2\n",
     "points.csv": "index,axis-0,axis-1,label\n0,1,2,Lücke\n",
     "a.tps": "LM=1\n1 2\nIMAGE=Größe.png\n",
-    "a.fcsv": "# Markups fiducial file\n# CoordinateSystem = 2\n1,4,5,0,0,0,0,1,1,1,0,Lücke,,\n",
+    "a.fcsv": "# Markups fiducial file\n# CoordinateSystem = 2\n"
+    "1,4,5,0,0,0,0,1,1,1,0,Lücke,,\n",
     "a.json": json.dumps(
         {
             "images": [{"id": 1, "file_name": "Größe.png"}],

@@ -144,7 +144,8 @@ def _file_names(images: Sequence[Landmarks], ending: str) -> list[str]:
         name if lower.count(name.lower()) == 1 else landmarks.image
         for name, landmarks in zip(stems, images, strict=True)
     ]
-    plain = str.maketrans(dict.fromkeys('\\/:*?"<>|\n\r\t', "_"))
+    refused = '\\/:*?"<>|' + "".join(map(chr, range(32)))
+    plain = str.maketrans(dict.fromkeys(refused, "_"))
     return [name.translate(plain) + ending for name in chosen]
 
 

@@ -146,7 +146,8 @@ def _row(number: int, line: str, columns: Sequence[str]) -> _Row:
     if not label:
         raise LandmarkError("the point has no label", remedy="name it in Slicer")
     description = cells.get("desc", "").strip()
-    if not _is_defined(label, fields[len(columns) :], columns):
+    more = [cells.get("positionstatus", "")] if "positionstatus" in cells else []
+    if not _is_defined(label, more or fields[len(columns) :], columns):
         return _Row(number, label, description, None)
     x, y, z = (_number(cells.get(axis, "")) for axis in "xyz")
     if math.isnan(x) or math.isnan(y) or math.isnan(z):
@@ -158,7 +159,8 @@ def _row(number: int, line: str, columns: Sequence[str]) -> _Row:
 
 def _is_defined(label: str, more: Sequence[str], columns: Sequence[str]) -> bool:
     """Say whether a point has a position, by what follows the named columns."""
-    if columns[-1] != _COLUMNS[-1] or not more or not more[0].strip():
+    named = "positionstatus" in columns
+    if not (named or columns[-1] == _COLUMNS[-1]) or not more or not more[0].strip():
         return True
     status = more[0].strip().lower()
     if status not in (*_DEFINED, *_NOT_DEFINED):

@@ -100,8 +100,7 @@ def identifier(value: Any, where: str) -> str:
     """
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
         value = int(value)
-    plain = text(value, where).strip()
-    return str(int(plain)) if plain.isascii() and plain.isdigit() else plain
+    return text(value, where).strip()
 
 
 def by_identifier(values: Sequence[Any], what: str) -> dict[str, Mapping[str, Any]]:
