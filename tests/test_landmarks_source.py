@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cli_scene import run
 from oblique_image import cephalogram, geometry, on, write_dicom
 
 from napari_oneshot_lmk.errors import LandmarkError
@@ -234,3 +235,20 @@ def test_a_persons_point_is_no_finding_of_the_algorithm_in_a_report(tmp_path):
         for group in report.content.get_planar_roi_measurement_groups()
     }
     assert by_algorithm == {"kept": True, "moved": False, "added": False}
+
+
+# -- on the command line --------------------------------------------------------------
+
+
+def test_the_commands_pass_sources_through(tmp_path):
+    table = tmp_path / "found.csv"
+    write_landmarks(table, [corrected()])
+    for name in ("a.json", "b.mrk.json", "c.csv"):
+        result = run("convert", table, tmp_path / name)
+        assert result.exit_code == 0, result.output
+        table = tmp_path / name
+    assert read_landmarks(table) == (corrected(),)
+    call = ("evaluate", "--predicted", table, "--truth", tmp_path / "found.csv")
+    summary = json.loads(run(*call, "--json").stdout)
+    assert summary["predicted_sources"] == {"detected": 1, "corrected": 2, "placed": 1}
+    assert "Predicted landmarks of a person, not of a detector: 3" in run(*call).stdout

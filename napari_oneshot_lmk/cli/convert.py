@@ -26,6 +26,7 @@ from napari_oneshot_lmk.cli.options import (
 )
 from napari_oneshot_lmk.cli.progress import counting_bar
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, UsageError
+from napari_oneshot_lmk.landmarks.image_names import fits_as_name
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
@@ -117,7 +118,9 @@ def _ending(out: Path, to: str | None) -> str:
         ending = to if to.startswith(".") else f".{to}"
         format_to_write(Path(f"image{ending}"))
         return ending
-    if out.is_dir() or not is_landmark_file(out):
+    # What is too long for a name is refused where it is to be written.
+    is_folder = fits_as_name(out.name) and out.is_dir()
+    if is_folder or not is_landmark_file(out):
         raise UsageError(
             "is not the name of a landmark file",
             file=out,

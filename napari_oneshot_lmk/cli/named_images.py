@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -48,6 +49,8 @@ class NamedImages:
         from napari_oneshot_lmk.imaging.sources import find_images
 
         self._files = find_images(sources) if sources else ()
+        # Each way to compare names once: there may be very many.
+        self._by_spelling = [(key, _by_name(self._files, key)) for key in spellings()]
         self._spacing_mm_yx = spacing_mm_yx
         self._slice_index = slice_index
         self.advance: Callable[[int, int], None] = lambda done, total: None
@@ -87,8 +90,8 @@ class NamedImages:
         return "" if file is None or not image or self._named(image) else file.name
 
     def _named(self, image: str) -> ImageFile | None:
-        for key in spellings():
-            fitting = [f for f in self._files if key(f.name) == key(image)]
+        for key, files in self._by_spelling:
+            fitting = files.get(key(image), [])
             if len(fitting) > 1:
                 raise UsageError(
                     f"{fitting[0].path} and {fitting[1].path} both could be the image "
@@ -186,3 +189,12 @@ class NamedImages:
                 f"{self._files[0].name} is named",
                 remedy="name the folder of all of them with --images",
             )
+
+
+def _by_name(
+    files: Sequence[ImageFile], key: Callable[[str], str]
+) -> dict[str, list[ImageFile]]:
+    named: dict[str, list[ImageFile]] = defaultdict(list)
+    for file in files:
+        named[key(file.name)].append(file)
+    return dict(named)

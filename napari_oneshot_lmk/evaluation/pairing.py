@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -105,9 +105,10 @@ def _same_names(predicted: Iterable[str], truth: Iterable[str]) -> dict[str, str
             if name not in taken:
                 free[key(name)].append(name)
         left = [name for name in truth if name not in partner]
+        counts = Counter(key(name) for name in left)
         for name in left:
             fitting = free.get(key(name), [])
-            if len(fitting) == 1 and sum(key(n) == key(name) for n in left) == 1:
+            if len(fitting) == 1 and counts[key(name)] == 1:
                 partner[name] = fitting[0]
     return partner
 
