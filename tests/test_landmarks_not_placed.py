@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from oblique_image import cephalogram
 
-from napari_oneshot_lmk.errors import LandmarkError
+from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import (
     holds_landmarks,
@@ -170,6 +170,15 @@ def test_rows_of_the_challenge(tmp_path, row):
     assert "2 landmarks at 0,0 are taken for not placed" in told[0]
 
 
+def test_what_the_challenges_file_would_take_for_not_placed_is_not_written(tmp_path):
+    places = {point.name: point.position_yx for point in cephalogram()}
+    first, second, *_ = places
+    for position, names in (((-1.0, -1.0), [first]), ((0.0, 0.0), [first, second])):
+        spoilt = Landmarks.from_positions(places | dict.fromkeys(names, position))
+        with pytest.raises(OutputError, match="where the file says that"):
+            write_landmarks(tmp_path / "a.txt", [spoilt])
+
+
 # -- fcsv ----------------------------------------------------------------------------
 
 HEAD = (
@@ -300,7 +309,7 @@ def test_sizes_as_text(tmp_path, size):
         read_landmarks(path)
 
 
-@pytest.mark.parametrize("one", ["1", 1, 1.0, " 1"])
+@pytest.mark.parametrize("one", ["1", 1, 1.0, " 1", "1.0"])
 @pytest.mark.parametrize("other", ["1", 1])
 def test_ids_are_the_same_as_text_and_as_numbers(tmp_path, one, other):
     path = coco(
@@ -412,6 +421,12 @@ def test_every_text_format_in_every_encoding(tmp_path, name, encoding):
 def test_a_list_of_names_in_utf_16(tmp_path):
     (tmp_path / "names.txt").write_bytes("Lücke\nSella\n".encode("utf-16"))
     assert read_names(tmp_path / "names.txt").names == ("Lücke", "Sella")
+
+
+def test_a_list_of_names_that_excel_has_saved(tmp_path):
+    (tmp_path / "names.csv").write_text("sep=;\nname;description\nGro\u0308\u00dfe;x\n")
+    (name,) = read_names(tmp_path / "names.csv").landmarks
+    assert (name.name, name.description) == ("Gr\u00f6\u00dfe", "x")
 
 
 def test_names_with_apart_accents_are_the_same(tmp_path):

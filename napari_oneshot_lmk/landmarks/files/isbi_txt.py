@@ -60,6 +60,10 @@ def write_isbi(
             what = what or f"{name} is not among them"
         elif landmarks[name].state is not State.PLACED:
             what = what or f"{name} has no position"
+        elif landmarks[name].position_yx in PLACEHOLDERS:
+            what = what or f"{name} lies where the file says that it is not placed"
+    if without_zeros(landmarks.points)[1]:
+        what = what or "several lie at 0,0, where the file says that nobody placed them"
     if what:
         raise OutputError(
             "a file of the ISBI 2015 challenge holds the 19 landmarks of its list, all "

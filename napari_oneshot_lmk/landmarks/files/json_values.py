@@ -91,7 +91,7 @@ def text(value: Any, where: str) -> str:
 
 
 def identifier(value: Any, where: str) -> str:
-    """Return an identifier: 1, 1.0 and "1" are the same.
+    """Return an identifier: 1, 1.0, "1" and "1.0" are the same.
 
     Raises
     ------
@@ -100,7 +100,9 @@ def identifier(value: Any, where: str) -> str:
     """
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
         value = int(value)
-    return text(value, where).strip()
+    plain = text(value, where).strip()
+    whole = re.fullmatch(r"(\d+)\.0+", plain, re.ASCII)
+    return whole[1] if whole else plain
 
 
 def by_identifier(values: Sequence[Any], what: str) -> dict[str, Mapping[str, Any]]:
