@@ -201,6 +201,30 @@ def _value(data: bytes, rng: random.Random, others: list[bytes]) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def _digit(data: bytes, rng: random.Random, others: list[bytes]) -> bytes:
+    places = [place for place, byte in enumerate(data) if byte in b"0123456789"]
+    if not places:
+        return data
+    place = rng.choice(places)
+    return data[:place] + rng.choice(b"0123456789.-").to_bytes() + data[place + 1 :]
+
+
+def _lines(data: bytes, rng: random.Random, others: list[bytes]) -> bytes:
+    lines = data.splitlines(keepends=True)
+    if rng.random() < 0.5:
+        lines.insert(
+            rng.randrange(len(lines) + 1), rng.choice((b"\n", b"  \n", b"\r\n"))
+        )
+    elif len(lines) > 2:
+        one, other = rng.sample(range(1, len(lines)), 2)
+        lines[one], lines[other] = lines[other], lines[one]
+    return b"".join(lines)
+
+
+def _ends(data: bytes, rng: random.Random, others: list[bytes]) -> bytes:
+    return data.replace(b"\n", rng.choice((b"\r\n", b"\r", b"\n\n")))
+
+
 def _deep(data: bytes, rng: random.Random, others: list[bytes]) -> bytes:
     text = data.decode("utf-8", "surrogateescape")
     numbers = list(_NUMBER.finditer(text)) or [re.match("", text)]
@@ -235,6 +259,7 @@ def _header(data: bytes, rng: random.Random, others: list[bytes]) -> bytes:
 CHANGES: tuple[Change, ...] = (
     *(_truncated, _flipped, _spliced, _repeated, _cut_out, _delimiters, _encoded),
     *(_null_bytes, _value, _value, _value, _deep, _twice, _header),
+    *(_digit, _digit, _digit, _lines, _lines, _ends),
 )
 
 
@@ -315,7 +340,9 @@ def _other_than(spoilt: Spoilt, images: tuple[Landmarks, ...]) -> str:
     try:
         text = spoilt.content.decode("utf-8-sig")
         plain = _plain(spoilt.name, text)
-    except (UnicodeDecodeError, ValueError, csv.Error, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return ""
+    except csv.Error:
         return ""
     if plain is None:
         return ""
