@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
 
+FARTHEST_PX = 1e9
+"""From the first pixel: what lies beyond is a slip, and squares of it overflow."""
+
 
 class State(StrEnum):
     """What is known of a landmark on an image."""
@@ -112,6 +115,11 @@ class Landmark:
                 raise LandmarkError(
                     f"landmark {self.name!r} has the position {position}, which is "
                     "not two finite numbers"
+                )
+            if max(map(abs, position)) > FARTHEST_PX:
+                raise LandmarkError(
+                    f"landmark {self.name!r} has the position {position}, which lies "
+                    "beyond any image"
                 )
             object.__setattr__(self, "position_yx", position)
         for what in ("score", "shape_residual_mm"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from napari_oneshot_lmk.errors import LandmarkError, SpacingUnknownError
 from napari_oneshot_lmk.geometry import Geometry, Points
 from napari_oneshot_lmk.landmarks.files.landmark_format import Known
@@ -137,7 +139,9 @@ def on_image(
     LandmarkError
         If it lies off the plane of the image.
     """
-    off_mm = float(geometry.off_plane_mm([lps_mm])[0])
+    # Positions that no patient has overflow, and lie off the plane then.
+    with np.errstate(over="ignore", invalid="ignore"):
+        off_mm = float(geometry.off_plane_mm([lps_mm])[0])
     # Not "off_mm > …": a position that is no number lies nowhere.
     if not off_mm <= _SAME_PLANE_MM:
         raise LandmarkError(

@@ -17,6 +17,9 @@ SPACING_COLUMN = "spacing_mm_yx"
 """Two numbers in one cell; written where the mm columns cannot tell them."""
 GEOMETRY_COLUMNS = (*SIZE_COLUMNS, SPACING_COLUMN, *FRAME_COLUMNS)
 
+# Farther from the first pixel lies no landmark; products of such numbers overflow.
+_FARTHEST_MM = 1e12
+
 
 def geometry_to_cells(landmarks: Landmarks) -> dict[str, str]:
     """Return the cells that every row of an image carries."""
@@ -85,6 +88,8 @@ def spacing_between(
         if not usable.any():
             return None
         px, mm = px[usable], mm[usable]
+        if np.abs(mm).max() > _FARTHEST_MM:
+            return None
         ratio = float(px @ mm / (px @ px))
         # The shortest number that gives these millimetres is the one meant.
         shorter = (float(f"{ratio:.{digits}g}") for digits in range(1, 18))
