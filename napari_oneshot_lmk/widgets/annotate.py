@@ -157,7 +157,8 @@ class AnnotateWidget(QWidget):
     def _save_this(self) -> str:
         landmarks = self.session.landmarks(preferences().author)
         target = self.session.target
-        said = ask_save_landmarks(self, [landmarks])
+        file = None if target is None else target.path
+        said = ask_save_landmarks(self, [landmarks], files=[file])
         if said and target is not None:
             self.session.note_saved(target, landmarks)
         return said

@@ -200,9 +200,11 @@ class DetectWidget(QWidget):
         self._show_results()
 
     def _on_save(self) -> None:
+        results = self.session.results(preferences().author)
         removed = self.session.removed.results()
-        images = [*self.session.results(preferences().author).values(), *removed]
-        if self._save(images, len(removed)):
+        files = [path_of(self.session.target_of(key)) for key in results]
+        files += [None] * len(removed)
+        if self._save([*results.values(), *removed], files, len(removed)):
             self.session.note_results_saved()
 
     def _on_save_this(self) -> None:
@@ -210,13 +212,18 @@ class DetectWidget(QWidget):
         if target is None:
             return
         landmarks = self.session.landmarks(preferences().author)
-        if self._save([landmarks]):
+        if self._save([landmarks], [target.path]):
             self.session.note_saved(target, landmarks)
 
-    def _save(self, images: Sequence[Landmarks], removed: int = 0) -> bool:
+    def _save(
+        self,
+        images: Sequence[Landmarks],
+        files: Sequence[Path | None],
+        removed: int = 0,
+    ) -> bool:
         """Save landmarks where the user says; returns whether they were saved."""
         try:
-            said = ask_save_landmarks(self, images, removed)
+            said = ask_save_landmarks(self, images, removed, files)
         except OneshotError as error:
             self.form.complain(f"{error}.")
             return False
@@ -295,3 +302,8 @@ class DetectWidget(QWidget):
     def _show_results(self, event: Any = None) -> None:
         self.form.show_landmarks(self.session.annotation)
         self.form.show_results(self.session)
+
+
+def path_of(target: ImageTarget | None) -> Path | None:
+    """Return the file of an image, if it is known."""
+    return None if target is None else target.path

@@ -31,6 +31,7 @@ def open_picture(image: str, beside: Path, alone: bool) -> ImageTarget | None:
     import napari
     from napari.layers import Image
 
+    from napari_oneshot_lmk.landmarks.image_names import image_key, stem
     from napari_oneshot_lmk.widgets.layers import ImageTarget, slice_of_name
 
     viewer = napari.current_viewer()
@@ -44,7 +45,7 @@ def open_picture(image: str, beside: Path, alone: bool) -> ImageTarget | None:
         # Of pictures with the same name, the one in the same folder.
         if file is not None and _same_file(layer.source.path, file):
             return ImageTarget(layer, index or (0,) * (layer.ndim - 2))
-    for key in (lambda n: n, lambda n: Path(n).name, lambda n: Path(n).stem):
+    for key in (image_key, lambda n: PurePosixPath(image_key(n)).name, stem):
         for layer in reversed(fitting):
             if wanted and key(wanted) in {key(name) for name in _names(layer)}:
                 return ImageTarget(layer, index or (0,) * (layer.ndim - 2))
@@ -128,9 +129,7 @@ def geometry_of(image: str, beside: Path) -> Geometry | None:
     from napari_oneshot_lmk.widgets.layers import spacing_of
 
     target = open_picture(image, beside, alone=True)
-    file = picture_beside(image, beside)
-    if target is not None and target.path is not None:
-        file = target.path
+    file = file_of(image, beside)
     if file is not None:
         try:
             return read_radiograph(file).geometry
@@ -140,6 +139,14 @@ def geometry_of(image: str, beside: Path) -> Geometry | None:
     if target is None:
         return None
     return Geometry(target.shape_yx, spacing_of(target.layer).mm_yx)
+
+
+def file_of(image: str, beside: Path) -> Path | None:
+    """Return the file of the image of a landmark file: open, or in its folder."""
+    target = open_picture(image, beside, alone=True)
+    if target is not None and target.path is not None:
+        return target.path
+    return picture_beside(image, beside)
 
 
 def _names(layer: Any) -> set[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
@@ -18,6 +17,7 @@ from psygnal import Signal, SignalGroupDescriptor
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.geometry import Geometry, checked_spacing
+from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmark import Landmarks, Provenance
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import words
@@ -379,7 +379,7 @@ class Session:
         image = self.template.image
         if image.geometry.image_shape_yx != target.shape_yx or target.layer.rgb:
             return False
-        if Path(image.name).stem != Path(target.image_name).stem:
+        if stem(image.name) != stem(target.image_name):
             return False
         # A few rows tell two films of one name and size apart at once.
         rows = slice(None, None, max(1, target.shape_yx[0] // 16))
@@ -397,8 +397,7 @@ class Session:
         if self.target is None:
             raise UsageError(words.NO_IMAGE)
         image = self.target.picture(self.spacing.mm_yx).radiograph()
-        stem = self.target.image_name.rsplit(".", 1)[0]
-        return Template.create(image, self.landmarks(), stem)
+        return Template.create(image, self.landmarks(), stem(self.target.image_name))
 
     def use_as_template(self) -> Template:
         """Make the landmarks the template that detection starts from."""
