@@ -129,8 +129,9 @@ class ImageChoice:
                 self.choose(layer)
         else:
             target = self._bench.target_of(layer)
-            plain = target is not None and not target.slice_index
-            if plain and target.layer in self._viewer.layers:
+            if target is None or target.slice_index:
+                return
+            if target.layer in self._viewer.layers:
                 self.choose(target.layer)
 
     def _on_dims(self, event: Any = None) -> None:

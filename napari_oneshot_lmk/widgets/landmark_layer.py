@@ -183,7 +183,8 @@ class LandmarkLayer:
     def _take_over(self, action: str) -> None:
         """Bring added, moved and deleted points of the layer into the session."""
         before = self._annotation
-        rows = self.target.from_layer(self.layer.data) if len(self.layer.data) else []
+        data = np.asarray(self.layer.data, dtype=float)
+        rows = data.reshape(len(data), -1)[:, -2:]
         author = preferences().author
         if action == "removed":
             labels = [str(label) for label in self.layer.features["label"]]

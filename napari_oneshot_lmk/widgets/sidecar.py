@@ -74,10 +74,8 @@ class Sidecar:
             # Two patients' "img.png" must not share a file: the picture tells.
             stem = f"{stem}-{_fingerprint(target)}"
             return cls(fallback / f"{stem}{SUFFIX}")
-        beside, earlier = (
-            path.parent / f"{name}{SUFFIX}",
-            path.parent / f"{stem}{SUFFIX}",
-        )
+        beside = path.parent / f"{name}{SUFFIX}"
+        earlier = path.parent / f"{stem}{SUFFIX}"
         return cls(beside, name, None if earlier == beside else earlier)
 
     def offer(self) -> Landmarks | None:
@@ -94,11 +92,8 @@ class Sidecar:
         images = read_landmarks(path)
         if len(images) != 1 or all(p.state is State.SKIPPED for p in images[0]):
             return None
-        return (
-            images[0]
-            if images[0].image in (self._image, "") or not self._image
-            else None
-        )
+        of_another = self._image and images[0].image not in (self._image, "")
+        return None if of_another else images[0]
 
     def _found(self) -> Path | None:
         """Return the file that is there."""
