@@ -107,7 +107,7 @@ def test_undo_after_every_way_of_starting(clinic: Clinic, way: str) -> None:
     else:
         made = Landmarks.from_positions(POINTS, "film")
         clinic.bench.go_on(made)
-    layer = clinic.bench.layer_of(session.target).layer
+    layer = clinic.bench.layers.layer_of(session.target).layer
     for _ in range(4):
         session.undo()
         expected = [p.position_yx for p in session.annotation.landmarks.placed]
@@ -249,8 +249,8 @@ def test_a_layer_of_another_film_is_not_taken(clinic: Clinic) -> None:
     two = viewer.add_image(textured(seed=5), name="two")
     clinic.annotate.adopt(marks)
     assert marks.name == "found – one"
-    assert clinic.bench.target_of(marks).layer == one
-    mine = clinic.bench.layer_of(session.target).layer
+    assert clinic.bench.layers.target_of(marks).layer == one
+    mine = clinic.bench.layers.layer_of(session.target).layer
     assert mine is not marks
     assert session.target.layer == two
     click(viewer, two, (20.0, 20.0))
