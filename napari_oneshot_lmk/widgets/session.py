@@ -12,22 +12,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
-import numpy as np
 from psygnal import Signal, SignalGroupDescriptor
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.geometry import Geometry, checked_spacing
+from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmark import Landmarks, Provenance
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import words
 from napari_oneshot_lmk.widgets.annotation import Annotation
 from napari_oneshot_lmk.widgets.history import History
-from napari_oneshot_lmk.widgets.layers import ImageTarget, Key, Spacing, spacing_of
-from napari_oneshot_lmk.widgets.removed_images import RemovedImages
+from napari_oneshot_lmk.widgets.layers import ImageTarget, Key, Spacing
+from napari_oneshot_lmk.widgets.removed_images import RemovedImages, is_made_from
+from napari_oneshot_lmk.widgets.spacings import Spacings
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Iterable
 
     from napari_oneshot_lmk.landmarks.names import NamedList
     from napari_oneshot_lmk.widgets.models import KnownModel
@@ -84,7 +84,7 @@ class Session:
         """Start with nothing open."""
         self._targets: dict[Key, ImageTarget] = {}
         self._histories: dict[Key, History[Annotation]] = {}
-        self._spacings: dict[Hashable, Spacing] = {}
+        self._spacings = Spacings()
         self._in_file: dict[Key, Landmarks] = {}
         self._template_points: Landmarks | None = None
         self._taken_off: set[Key] = set()
@@ -113,7 +113,7 @@ class Session:
 
     def spacing_for(self, target: ImageTarget) -> Spacing:
         """Spacing that the user gave for a layer, else the layer's own."""
-        return self._spacings.get(target.layer.unique_id) or spacing_of(target.layer)
+        return self._spacings.of(target.layer)
 
     def set_spacing(self, mm_yx: tuple[float, float] | float | None) -> None:
         """Give the image's layer a spacing; None goes back to its own.
@@ -125,11 +125,7 @@ class Session:
         """
         if self.target is None:
             raise UsageError(words.NO_IMAGE)
-        layer_id = self.target.layer.unique_id
-        if mm_yx is None:
-            self._spacings.pop(layer_id, None)
-        else:
-            self._spacings[layer_id] = Spacing(checked_spacing(mm_yx))
+        self._spacings.give(self.target.layer, mm_yx)
         self.spacing = self.spacing_for(self.target)
 
     def forget(self, layer: Any) -> None:
@@ -141,7 +137,7 @@ class Session:
         gone = layer.unique_id
         for key in [key for key in self._histories if key[0] == gone]:
             self._put_aside(key)
-        self._spacings.pop(gone, None)
+        self._spacings.forget(layer)
         self.found = {k: v for k, v in self.found.items() if k[0] != gone}
         if self.target is not None and self.target.key[0] == gone:
             self.open(None)
@@ -170,10 +166,7 @@ class Session:
             self.found = {**self.found, target.key: kept.found}
         if kept.in_file is not None:
             self._in_file[target.key] = kept.in_file
-        geometry = kept.landmarks.geometry
-        mm_yx = None if geometry is None else geometry.spacing_mm_yx
-        if mm_yx is not None and mm_yx != self.spacing_for(target).mm_yx:
-            self._spacings[target.layer.unique_id] = Spacing(mm_yx)
+        self._spacings.give_that_of(target.layer, kept.landmarks.geometry)
 
     # -- the landmarks -------------------------------------------------------------
 
@@ -287,12 +280,8 @@ class Session:
     ) -> Landmarks:
         """Return an image's landmarks with its name, geometry and provenance.
 
-        Parameters
-        ----------
-        author : str
-            Stands in landmarks that a person has placed and nobody has signed.
-        target : ImageTarget, optional
-            The image; the one that the docks work on when not given.
+        ``author`` stands in landmarks of a person that nobody has signed; the image
+        is the one that the docks work on where none is given.
         """
         target = self.target if target is None else target
         if target is None:
@@ -324,7 +313,7 @@ class Session:
         }
 
     def _is_result(self, key: Key) -> bool:
-        value = self._histories[key].value
+        value = self.annotation_of(self._targets[key])
         return value.is_result or (key in self.found and not value.is_empty)
 
     def note_saved(self, target: ImageTarget, landmarks: Landmarks) -> None:
@@ -373,18 +362,10 @@ class Session:
         )
 
     def is_template(self, target: ImageTarget) -> bool:
-        """Say whether the template was made from an image, here or earlier."""
+        """Say whether the template was made from an image, now or earlier."""
         if self.template_key is not None or self.template is None:
             return bool(self.template_key == target.key)
-        image = self.template.image
-        if image.geometry.image_shape_yx != target.shape_yx or target.layer.rgb:
-            return False
-        if stem(image.name) != stem(target.image_name):
-            return False
-        # A few rows tell two films of one name and size apart at once.
-        rows = slice(None, None, max(1, target.shape_yx[0] // 16))
-        shown = np.asarray(target.picture(None).pixels[rows], dtype=np.float32)
-        return bool(np.allclose(shown, image.pixels[rows]))
+        return is_made_from(self.template, target)
 
     def make_template(self) -> Template:
         """Build a template from the image and its landmarks.
