@@ -97,13 +97,10 @@ class Session:
         """Turn to an image, or to none; its landmarks come along."""
         if target == self.target:
             return
+        events = self.events
         with ExitStack() as together:
             # All three change before anybody hears of one; the image is told first.
-            for signal in (
-                self.events.spacing,
-                self.events.annotation,
-                self.events.target,
-            ):
+            for signal in (events.spacing, events.annotation, events.target):
                 together.enter_context(signal.paused())
             self.target = target
             if target is not None:
@@ -181,7 +178,7 @@ class Session:
 
     def _known(self, target: ImageTarget | None) -> ImageTarget:
         """Return the image that is meant, and remember that it has a history."""
-        target = self.target if target is None else target
+        target = target or self.target
         if target is None:
             raise UsageError(words.NO_IMAGE)
         return self._targets.setdefault(target.key, target)
@@ -204,16 +201,7 @@ class Session:
         """Start from landmarks that were made before.
 
         Where the image had none, nothing lies before them that could be gone back
-        to; otherwise it is a step like any other.
-
-        Parameters
-        ----------
-        annotation : Annotation
-            What there is.
-        target : ImageTarget, optional
-            The image; the one that the docks work on when not given.
-        in_file : bool
-            A file holds them just so.
+        to; otherwise it is a step like any other. ``in_file``: a file holds them so.
         """
         target = self._known(target)
         if in_file:
@@ -283,7 +271,7 @@ class Session:
         ``author`` stands in landmarks of a person that nobody has signed; the image
         is the one that the docks work on where none is given.
         """
-        target = self.target if target is None else target
+        target = target or self.target
         if target is None:
             raise UsageError(words.NO_IMAGE)
         return self._landmarks(target, self.annotation_of(target), author)
@@ -383,10 +371,8 @@ class Session:
     def use_as_template(self) -> Template:
         """Make the landmarks the template that detection starts from."""
         template = self.make_template()
-        if self.target is None:
-            raise UsageError(words.NO_IMAGE)
         self._template_points = self.landmarks()
-        self.template_key = self.target.key
+        self.template_key = None if self.target is None else self.target.key
         self.template = template
         return template
 

@@ -37,7 +37,7 @@ class Spacings:
             self._given[layer.unique_id] = Spacing(checked_spacing(mm_yx))
 
     def give_that_of(self, layer: Any, geometry: Geometry | None) -> None:
-        """Set the spacing that landmarks of the layer were made with, if it is known."""
+        """Set the spacing that landmarks were made with, where it is known."""
         mm_yx = None if geometry is None else geometry.spacing_mm_yx
         if mm_yx is not None and mm_yx != self.of(layer).mm_yx:
             self.give(layer, mm_yx)
