@@ -38,7 +38,8 @@ class Session:
     """What is being worked on.
 
     Every field is evented: ``session.events.template.connect(...)``. ``edited``
-    carries the key of an image whose landmarks have changed.
+    carries the key of an image whose landmarks have changed. What belongs to an image
+    that is removed is kept in ``removed``: it comes back with the image.
 
     Parameters
     ----------
@@ -126,11 +127,7 @@ class Session:
         self.spacing = self.spacing_for(self.target)
 
     def forget(self, layer: Any) -> None:
-        """Put aside what belongs to an image layer that was removed.
-
-        The template stays, and so do the landmarks: they come back with the image,
-        and until then they are saved with the others.
-        """
+        """Put aside the landmarks of an image layer that was removed."""
         gone = layer.unique_id
         for key in [key for key in self._histories if key[0] == gone]:
             self._put_aside(key)
@@ -234,7 +231,7 @@ class Session:
         self._publish(self._known(None))
 
     def take_detection(self, target: ImageTarget, found: Landmarks) -> None:
-        """Take in what was detected on an image; what a person did there stays."""
+        """Take in what was detected; what a person did on the image stays."""
         self.edit(self.annotation_of(target).take_detection(found), target)
         self.found = {**self.found, target.key: found}
 
@@ -294,15 +291,12 @@ class Session:
 
     def results(self, author: str = "") -> dict[Key, Landmarks]:
         """Landmarks of all open images that a detection took part in."""
-        return {
-            key: self.landmarks(author, target)
-            for key, target in self._targets.items()
-            if self._is_result(key)
-        }
-
-    def _is_result(self, key: Key) -> bool:
-        value = self.annotation_of(self._targets[key])
-        return value.is_result or (key in self.found and not value.is_empty)
+        results = {}
+        for key, target in self._targets.items():
+            value = self.annotation_of(target)
+            if value.is_result or (key in self.found and not value.is_empty):
+                results[key] = self.landmarks(author, target)
+        return results
 
     def note_saved(self, target: ImageTarget, landmarks: Landmarks) -> None:
         """Remember that a file holds these landmarks of an image."""
