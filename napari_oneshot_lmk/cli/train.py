@@ -103,6 +103,14 @@ def train_model(
         ),
     ] = None,
     encoder_weights: Weights = None,
+    pack: Annotated[
+        bool,
+        typer.Option(
+            "--pack",
+            help="Put the encoder's weights into the model (40 MB): it then works on "
+            "any computer. A run that has finished gets them, too.",
+        ),
+    ] = False,
     device: DeviceName = "auto",
     seed: Annotated[int, typer.Option("--seed", help="Of everything random.")] = 0,
     spacing: SpacingText = None,
@@ -164,6 +172,7 @@ def train_model(
             device=device,
             previews=tuple(preview or ()),
             overwrite=overwrite,
+            pack=pack,
         )
         with two_step_interrupts() as interrupts:
             try:

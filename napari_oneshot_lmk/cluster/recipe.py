@@ -159,9 +159,9 @@ class Recipe:
         OneshotError
             As `EncoderRecipe.encoder_of`.
         """
-        brings = self.model is not None and self.model.encoder_weights is not None
-        if self.model is not None and brings and self.encoder.weights is None:
-            # A bundle's own, in its precision; it has travelled with the model.
+        if self.model is not None and self.encoder.weights is None:
+            # What it brings has travelled with it; else this worker looks where the
+            # weights lay, and in its own cache.
             self.encoder.check_version(worker)
             encoder = encoder_for(self.model, None, self.encoder.device)
         else:

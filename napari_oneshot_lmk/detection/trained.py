@@ -19,14 +19,22 @@ from napari_oneshot_lmk.detection.anchors import (
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.search import searched_log_maps
-from napari_oneshot_lmk.encoders.device import Precision, resolve_precision
+from napari_oneshot_lmk.encoders.device import (
+    Precision,
+    resolve_device,
+    resolve_precision,
+)
 from napari_oneshot_lmk.encoders.encoder import Encoder, FeaturePyramid
-from napari_oneshot_lmk.errors import ModelError
+from napari_oneshot_lmk.errors import ModelError, WeightsError
 from napari_oneshot_lmk.imaging.preparation import prepared
 from napari_oneshot_lmk.landmarks.template import Template
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.download import Progress
+    from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
+
+VGG19 = "vgg19"
+"""What the identity of an encoder begins with that needs VGG19's weights."""
 
 
 def encoder_for(
@@ -34,8 +42,14 @@ def encoder_for(
     weights: Path | None = None,
     device: str = "auto",
     progress: Progress | None = None,
+    *,
+    usual: Path | None = None,
+    allow_download: bool = True,
 ) -> Encoder:
     """Return the encoder that a model reads: its own, if it brings the weights.
+
+    Otherwise its weights are looked for where they lay when it was trained, and in
+    the caches; see `weights_again`.
 
     Parameters
     ----------
@@ -47,19 +61,77 @@ def encoder_for(
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
     progress : callable, optional
         Called with bytes done and bytes in all during a download.
+    usual : Path, optional
+        The file that the user's settings name: looked at first, and passed over
+        where the model was trained on others.
+    allow_download : bool
+        Whether the network may be asked.
 
     Raises
     ------
-    WeightsError, UsageError
-        As `choose_encoder`.
+    WeightsError
+        If the weights that it was trained on cannot be had, or the named file cannot
+        be used.
+    ModelError
+        If this program has no such encoder.
+    UsageError
+        If the device is unknown or missing.
     """
     from napari_oneshot_lmk.encoders.choice import instant_encoder, joined_encoder
+    from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 
-    if weights is None and model.encoder_weights is not None:
-        return joined_encoder(model.encoder_weights, device, model.precision)
-    return instant_encoder(
-        weights, device, progress=progress, precision=model.precision
-    )
+    precision = model.precision
+    if weights is not None:
+        return instant_encoder(weights, device, progress=progress, precision=precision)
+    shipped = shipped_encoder(resolve_device(device))
+    if model.card.encoder == shipped.card.identity:
+        return shipped
+    if not model.card.encoder.startswith(VGG19):
+        raise ModelError(
+            f"the model was trained on the encoder {model.card.encoder}, which this "
+            "version of the program does not have",
+            remedy="update napari-oneshot-lmk, or train again",
+        )
+    found = weights_for(model, usual, allow_download=allow_download, progress=progress)
+    given = model.origin.given if model.origin is not None else ""
+    return joined_encoder(found, device, precision, Path(given) if given else None)
+
+
+def weights_for(
+    model: TrainedModel,
+    usual: Path | None = None,
+    *,
+    allow_download: bool = True,
+    progress: Progress | None = None,
+) -> EncoderWeights:
+    """Return the weights of VGG19 that a model was trained on.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        That was trained on VGG19.
+    usual, allow_download, progress
+        As for `encoder_for`.
+
+    Raises
+    ------
+    WeightsError
+        If they cannot be had; it names the model's template.
+    """
+    if model.encoder_weights is not None:
+        return model.encoder_weights
+    from napari_oneshot_lmk.encoders.same_weights import weights_again
+
+    try:
+        return weights_again(
+            model.card.encoder,
+            model.origin,
+            usual,
+            allow_download=allow_download,
+            progress=progress,
+        )
+    except WeightsError as error:
+        raise error.about(f"the model of {model.template.name}") from error
 
 
 @dataclass(frozen=True)
@@ -103,11 +175,12 @@ class TrainedDetector(Detector):
         precision: Precision = "auto",
     ) -> None:
         read = encoder.card.identity
-        if read != model.card.encoder:
+        if read not in model.encoders:
             raise ModelError(
                 f"the model was trained on the encoder {model.card.encoder}, here is "
                 f"{read}",
-                remedy="name the weights that it was trained on (--encoder-weights)",
+                remedy="name the weights that it was trained on (--encoder-weights), "
+                "or none: it remembers where they lay",
             )
         super().__init__(template, encoder)
         self.model = model
