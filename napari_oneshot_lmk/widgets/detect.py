@@ -78,6 +78,7 @@ class DetectWidget(QWidget):
         self._connect()
         self.form.show_encoder(None, "")
         self.form.model.show_model(self.session.model)
+        self._bring_template(self.session.model)
         self._refresh()
 
     def _connect(self) -> None:
@@ -135,6 +136,10 @@ class DetectWidget(QWidget):
     def choose_model(self, model: KnownModel | None) -> None:
         """Detect with a trained model from now on; None for instant detection."""
         self.session.model = model
+        self._bring_template(model)
+
+    def _bring_template(self, model: KnownModel | None) -> None:
+        """Take a model's own template where there is none, whoever chose the model."""
         if model is not None and self.session.template is None:
             self.load_template(model.template_path)
 
@@ -243,6 +248,7 @@ class DetectWidget(QWidget):
 
     def _on_model(self, model: KnownModel | None) -> None:
         self.form.model.show_model(model)
+        self._bring_template(model)
         self._refresh()
         self.form.show_encoder(None, "")
 
