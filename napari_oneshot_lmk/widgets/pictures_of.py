@@ -93,6 +93,7 @@ def show_picture(file: Path) -> ImageTarget | None:
 
     from napari_oneshot_lmk.imaging.reader import read_radiograph
     from napari_oneshot_lmk.widgets.layers import ImageTarget
+    from napari_oneshot_lmk.widgets.off_window import off_window
 
     viewer = napari.current_viewer()
     if viewer is None:
@@ -104,7 +105,7 @@ def show_picture(file: Path) -> ImageTarget | None:
             layers = viewer.open(file, plugin="napari")
     if not layers:
         try:
-            picture = read_radiograph(file)
+            picture = off_window(read_radiograph, file)
         except OneshotError as error:
             show_warning(str(error))
             return None
@@ -126,6 +127,7 @@ def geometry_of(image: str, beside: Path) -> Geometry | None:
     from napari_oneshot_lmk.geometry import Geometry
     from napari_oneshot_lmk.imaging.reader import read_radiograph
     from napari_oneshot_lmk.widgets.layers import spacing_of
+    from napari_oneshot_lmk.widgets.off_window import off_window
 
     target = open_picture(image, beside, alone=True)
     file = picture_beside(image, beside)
@@ -133,7 +135,7 @@ def geometry_of(image: str, beside: Path) -> Geometry | None:
         file = target.path
     if file is not None:
         try:
-            return read_radiograph(file).geometry
+            return off_window(read_radiograph, file).geometry
         except OneshotError:
             # A stack, or damaged: the layer has to do.
             pass
