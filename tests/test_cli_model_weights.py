@@ -20,7 +20,8 @@ from weights_scene import Trained, copied, isolate, trained
 
 from napari_oneshot_lmk.bundle.opening import open_model
 from napari_oneshot_lmk.detection.model import ENCODER_FILE, TrainedModel
-from napari_oneshot_lmk.detection.trained import TrainedDetector, encoder_for
+from napari_oneshot_lmk.detection.model_encoder import encoder_for
+from napari_oneshot_lmk.detection.trained import TrainedDetector
 from napari_oneshot_lmk.encoders.cache import cache_folder
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.imaging.reader import read_radiograph

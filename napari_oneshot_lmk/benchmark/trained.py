@@ -167,7 +167,7 @@ def trained_method(
 def _encoder(run: Path, weights: Path | None, device: str) -> Encoder:
     """Return the encoder of a run: a finished one remembers where its weights lie."""
     from napari_oneshot_lmk.detection.model import TrainedModel
-    from napari_oneshot_lmk.detection.trained import encoder_for
+    from napari_oneshot_lmk.detection.model_encoder import encoder_for
     from napari_oneshot_lmk.encoders.choice import instant_encoder
     from napari_oneshot_lmk.training.run import RunFolder
 

@@ -35,9 +35,10 @@ from napari_oneshot_lmk.bundle.layout import (
 from napari_oneshot_lmk.bundle.metadata import About, metadata
 from napari_oneshot_lmk.bundle.point_network import PointNetwork
 from napari_oneshot_lmk.bundle.readme import data_terms, readme
-from napari_oneshot_lmk.detection import trained
+from napari_oneshot_lmk.detection import model_encoder
 from napari_oneshot_lmk.detection.model import TrainedModel
-from napari_oneshot_lmk.detection.trained import VGG19, TrainedDetector, encoder_for
+from napari_oneshot_lmk.detection.model_encoder import VGG19, encoder_for
+from napari_oneshot_lmk.detection.trained import TrainedDetector
 from napari_oneshot_lmk.encoders.same_weights import identity_with
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights, read_weights
 from napari_oneshot_lmk.errors import ModelError
@@ -245,4 +246,4 @@ def weights_for(
         return None
     if named is not None:
         return read_weights(named)
-    return trained.weights_for(model, usual, allow_download=allow_download)
+    return model_encoder.weights_for(model, usual, allow_download=allow_download)

@@ -29,7 +29,7 @@ def encoder_with_bar(
 
     with download_bar("Fetching the encoder's weights") as advance:
         if model is not None and weights is None:
-            from napari_oneshot_lmk.detection.trained import encoder_for
+            from napari_oneshot_lmk.detection.model_encoder import encoder_for
 
             return encoder_for(model, None, device, advance)
         encoder = instant_encoder(

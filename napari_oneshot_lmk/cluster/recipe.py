@@ -14,7 +14,8 @@ from pathlib import Path
 from napari_oneshot_lmk import __version__
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import TrainedModel
-from napari_oneshot_lmk.detection.trained import TrainedDetector, encoder_for
+from napari_oneshot_lmk.detection.model_encoder import encoder_for
+from napari_oneshot_lmk.detection.trained import TrainedDetector
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.errors import ClusterError
 from napari_oneshot_lmk.landmarks.template import Template

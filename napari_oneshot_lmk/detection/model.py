@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +19,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from napari_oneshot_lmk.detection.model_card import SCHEMA_VERSION, ModelCard
+from napari_oneshot_lmk.detection.model_network import network_of
 from napari_oneshot_lmk.encoders.device import Precision
 from napari_oneshot_lmk.encoders.same_weights import identity_with
 from napari_oneshot_lmk.encoders.weights_file import (
@@ -33,7 +33,6 @@ from napari_oneshot_lmk.encoders.weights_file import (
 from napari_oneshot_lmk.encoders.weights_origin import WeightsOrigin
 from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.network.layout import NetworkLayout
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.output import written
 
@@ -86,8 +85,7 @@ class TrainedModel:
     precision : {"auto", "float32", "bfloat16"}
         That it is to compute in.
     origin : WeightsOrigin, optional
-        Where those weights lay when it was trained; models that were trained
-        without a download, and those of earlier versions, know of none.
+        Where those weights lay when it was trained; None where it needs none.
     """
 
     card: ModelCard
@@ -292,42 +290,6 @@ def _packed_weights(folder: Path, origin: WeightsOrigin) -> EncoderWeights | Non
     if weights.sha256 != origin.packed_sha256:
         raise _damaged(folder, ENCODER_FILE)
     return weights
-
-
-def network_of(
-    landmarks: Sequence[str], layout: Mapping[str, Any], state: Mapping[str, Tensor]
-) -> LandmarkNetwork:
-    """Make a network in evaluation mode of what a file says.
-
-    Parameters
-    ----------
-    landmarks : sequence of str
-        Those it is for.
-    layout : mapping
-        From `NetworkLayout.to_json`.
-    state : mapping of str to Tensor
-        Its parameters and statistics.
-
-    Raises
-    ------
-    UsageError
-        If the three do not fit together.
-    """
-    sizes = NetworkLayout.from_json(layout)
-    if sizes.landmarks not in (1, len(landmarks)):
-        raise UsageError("adapters and landmarks do not match")
-    if {key: value.shape for key, value in state.items()} != _shapes(sizes):
-        raise UsageError("the numbers do not fit the layout")
-    network = LandmarkNetwork(sizes)
-    network.load_state_dict(state)
-    return network.requires_grad_(False).eval()
-
-
-def _shapes(layout: NetworkLayout) -> dict[str, torch.Size]:
-    # On the meta device: a layout that claims terabytes costs nothing to refuse.
-    with torch.device("meta"):
-        state = LandmarkNetwork(layout).state_dict()
-    return {key: value.shape for key, value in state.items()}
 
 
 def _damaged(folder: Path, file: str) -> ModelError:

@@ -82,7 +82,7 @@ def pack_finished(run: RunFolder, weights: Path | None) -> None:
         If the file holds others than the model was trained on.
     """
     from napari_oneshot_lmk.detection.model import TrainedModel
-    from napari_oneshot_lmk.detection.trained import VGG19, weights_for
+    from napari_oneshot_lmk.detection.model_encoder import VGG19, weights_for
     from napari_oneshot_lmk.encoders.same_weights import identity_with
     from napari_oneshot_lmk.encoders.weights_file import read_weights
 

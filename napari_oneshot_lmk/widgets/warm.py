@@ -110,7 +110,8 @@ class WarmDetectors:
         model: Path,
     ) -> Detecting:
         from napari_oneshot_lmk.bundle.opening import open_model
-        from napari_oneshot_lmk.detection.trained import TrainedDetector, encoder_for
+        from napari_oneshot_lmk.detection.model_encoder import encoder_for
+        from napari_oneshot_lmk.detection.trained import TrainedDetector
 
         opened = open_model(model)
         if model not in self._encoders:
