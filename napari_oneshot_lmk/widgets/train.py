@@ -10,8 +10,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QScrollArea, QVBoxLayout, 
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.widgets import words, words_train
-from napari_oneshot_lmk.widgets.closing import ask_when_closing
+from napari_oneshot_lmk.widgets import closing, words, words_train
 from napari_oneshot_lmk.widgets.folder_check import FolderCheck
 from napari_oneshot_lmk.widgets.follow import Following
 from napari_oneshot_lmk.widgets.header import ImageHeader
@@ -131,8 +130,8 @@ class TrainWidget(QWidget):
         form.train.clicked.connect(self.start)
         form.report.clicked.connect(self._on_copy_report)
         view.stop.clicked.connect(self.run.stop)
-        view.cancel.clicked.connect(self.run.discard)
-        view.discard.clicked.connect(self.run.discard)
+        view.cancel.clicked.connect(self._on_discard)
+        view.discard.clicked.connect(self._on_discard)
         view.resume.clicked.connect(self.run.resume)
         view.another.clicked.connect(self.run.put_away)
         view.use_model.clicked.connect(self._on_use_model)
@@ -146,7 +145,7 @@ class TrainWidget(QWidget):
         QTimer.singleShot(0, self, self._on_shown)
 
     def _on_shown(self) -> None:
-        ask_when_closing(self, self.run)
+        closing.ask_when_closing(self, self.run)
         self._check_if_new()
 
     # -- the images ------------------------------------------------------------------
@@ -177,8 +176,7 @@ class TrainWidget(QWidget):
             self.check_images()
 
     def _what_is_checked(self, template: Template) -> tuple[Any, ...]:
-        spacing = self.form.choice().spacing_mm_yx
-        return self.folder, template.content_sha256, spacing
+        return self.folder, template.content_sha256, self.form.choice().spacing_mm_yx
 
     def _on_checked(self, found: Checked) -> None:
         self.found = found
@@ -235,6 +233,14 @@ class TrainWidget(QWidget):
 
     def _on_copy_report(self) -> None:
         QApplication.clipboard().setText(self.run.report or self._report)
+
+    def _on_discard(self) -> None:
+        if closing.ask_whether_to_discard(self, self.run):
+            # It may have ended well while the question stood there.
+            if self.run.phase is not Phase.DONE:
+                self.run.discard()
+            else:
+                self.view.told.say(words_train.DISCARD_TOO_LATE, DIM)
 
     def _on_use_model(self) -> None:
         order = self.run.order
