@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QApplication, QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
 from napari_oneshot_lmk.errors import ImageError, OneshotError
 from napari_oneshot_lmk.landmarks.template import Template
@@ -21,6 +21,7 @@ from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers import ImageTarget, target_of
 from napari_oneshot_lmk.widgets.results import ResultLayers
 from napari_oneshot_lmk.widgets.saving import ask_save_landmarks
+from napari_oneshot_lmk.widgets.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.view import look_at
 from napari_oneshot_lmk.widgets.warm import WarmDetectors
@@ -69,7 +70,7 @@ class DetectWidget(QWidget):
         self.results = ResultLayers(napari_viewer)
         self._targets: dict[Any, ImageTarget] = {}
         self._report = ""
-        layout = QVBoxLayout(self)
+        layout = scrolling_layout(self)
         if with_header:
             self.header = ImageHeader(napari_viewer, self.session)
             layout.addWidget(self.header)

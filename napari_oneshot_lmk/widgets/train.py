@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QApplication, QFileDialog, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.landmarks.template import Template
@@ -17,6 +17,7 @@ from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.models import model_of
 from napari_oneshot_lmk.widgets.parts import DIM
 from napari_oneshot_lmk.widgets.previewing import Previewing
+from napari_oneshot_lmk.widgets.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train_choice import guessed
@@ -76,7 +77,7 @@ class TrainWidget(QWidget):
         self._found_for: tuple[Any, ...] = ()
         self._problem = ""
         self._report = ""
-        layout = QVBoxLayout(self)
+        layout = scrolling_layout(self)
         if with_header:
             self.header = ImageHeader(napari_viewer, self.session)
             layout.addWidget(self.header)
@@ -84,13 +85,7 @@ class TrainWidget(QWidget):
         self.previews = Previewing(
             napari_viewer, self.session, self.run, self.view.preview
         )
-        self._scroll = QScrollArea()
-        self._scroll.setWidgetResizable(True)
-        self._scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        off = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
-        self._scroll.setHorizontalScrollBarPolicy(off)
-        self._scroll.setWidget(self.form)
-        layout.addWidget(self._scroll, 1)
+        layout.addWidget(self.form, 1)
         layout.addWidget(self.view, 1)
         self._show_memory()
         self._connect()
@@ -272,7 +267,7 @@ class TrainWidget(QWidget):
 
     def _refresh(self) -> None:
         showing_run = self.run.phase is not Phase.NONE
-        self._scroll.setVisible(not showing_run)
+        self.form.setVisible(not showing_run)
         self.view.setVisible(showing_run)
         if showing_run:
             self.view.show_run(self.run)
