@@ -94,6 +94,7 @@ def show_picture(file: Path) -> ImageTarget | None:
 
     from napari_oneshot_lmk.imaging.reader import read_radiograph
     from napari_oneshot_lmk.widgets.layers import ImageTarget
+    from napari_oneshot_lmk.widgets.off_window import off_window
 
     viewer = napari.current_viewer()
     if viewer is None:
@@ -105,7 +106,7 @@ def show_picture(file: Path) -> ImageTarget | None:
             layers = viewer.open(file, plugin="napari")
     if not layers:
         try:
-            picture = read_radiograph(file)
+            picture = off_window(read_radiograph, file)
         except OneshotError as error:
             show_warning(str(error))
             return None
@@ -127,12 +128,13 @@ def geometry_of(image: str, beside: Path) -> Geometry | None:
     from napari_oneshot_lmk.geometry import Geometry
     from napari_oneshot_lmk.imaging.reader import read_radiograph
     from napari_oneshot_lmk.widgets.layers import spacing_of
+    from napari_oneshot_lmk.widgets.off_window import off_window
 
     target = open_picture(image, beside, alone=True)
     file = file_of(image, beside)
     if file is not None:
         try:
-            return read_radiograph(file).geometry
+            return off_window(read_radiograph, file).geometry
         except OneshotError:
             # A stack, or damaged: the layer has to do.
             pass
