@@ -26,6 +26,9 @@ NETWORK_SHAPE_YX = (384, 384)
 # 0.1 um resolves a cell, 100 mm a pixel resolves nobody.
 SMALLEST_SPACING_MM = 1e-4
 LARGEST_SPACING_MM = 100.0
+# A slip of a file, too: no image of this size was ever taken.
+LARGEST_SIDE_PX = 10_000_000
+FARTHEST_ORIGIN_MM = 1e9
 
 Points = NDArray[np.float64]
 
@@ -98,11 +101,23 @@ class Geometry:
             shape = tuple(int(n) for n in getattr(self, name))
             if len(shape) != 2 or min(shape) < 1:
                 raise GeometryError(f"{name} {shape} is not two positive sizes")
+            if max(shape) > LARGEST_SIDE_PX:
+                raise GeometryError(f"{name} is beyond {LARGEST_SIDE_PX} pixels a side")
             object.__setattr__(self, name, shape)
         object.__setattr__(self, "spacing_mm_yx", checked_spacing(self.spacing_mm_yx))
         axes = np.array([self.row_axis_lps, self.column_axis_lps], dtype=float)
-        if axes.shape != (2, 3) or not np.allclose(axes @ axes.T, np.eye(2), atol=1e-4):
+        # Far from unit length squares overflow, which is no news.
+        if (
+            axes.shape != (2, 3)
+            or not np.all(np.abs(axes) < 2)
+            or not np.allclose(axes @ axes.T, np.eye(2), atol=1e-4)
+        ):
             raise GeometryError("the row and column axes are not orthonormal")
+        origin = np.array(self.origin_lps_mm, dtype=float)
+        if origin.shape != (3,) or not np.all(np.abs(origin) <= FARTHEST_ORIGIN_MM):
+            raise GeometryError(
+                f"the origin is not three numbers within {FARTHEST_ORIGIN_MM:g} mm"
+            )
         for name in ("origin_lps_mm", "row_axis_lps", "column_axis_lps"):
             object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
 

@@ -101,7 +101,11 @@ def check_writable(path: Path, *, overwrite: bool = False) -> None:
     """
     path = Path(path)
     target = Path(os.path.realpath(path))
-    _check_free(path, target, overwrite=overwrite, folder=target.is_dir())
+    try:
+        folder = target.is_dir()
+    except OSError as error:
+        raise _no_name(path, error) from error
+    _check_free(path, target, overwrite=overwrite, folder=folder)
     parent = target.parent
     while not parent.exists():
         parent = parent.parent
@@ -109,9 +113,12 @@ def check_writable(path: Path, *, overwrite: bool = False) -> None:
 
 
 def _check_free(path: Path, target: Path, *, overwrite: bool, folder: bool) -> None:
-    """Refuse a target that may not be replaced."""
-    if not target.exists():
-        return
+    """Refuse a target that may not be replaced, or cannot have its name."""
+    try:
+        if not target.exists():
+            return
+    except OSError as error:
+        raise _no_name(path, error) from error
     if target.is_dir():
         if not folder:
             raise OutputError(
@@ -135,6 +142,14 @@ def _check_free(path: Path, target: Path, *, overwrite: bool, folder: bool) -> N
         )
     elif not overwrite:
         raise OutputError("exists already", file=path, remedy=_CHOOSE_ANOTHER)
+
+
+def _no_name(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"cannot be the name of a file or folder here ({error.strerror})",
+        file=path,
+        remedy="choose another name",
+    )
 
 
 def _make_parents(path: Path, parent: Path) -> list[Path]:

@@ -111,7 +111,7 @@ def correcting(viewer: Any, dock: Any, path: Path) -> None:
     name = CORRECTED if CORRECTED in unsure else unsure[0]
     detect.form.table.picked.emit(name)
     viewer.scene.camera.zoom *= CLOSER
-    layer = detect.results.layer(target.key)
+    layer = detect.bench.layers.layer_of(target).layer
     row = list(layer.features["label"]).index(name)
     truth = Dataset.load(sample_folder("skull")).truth[target.image_name]
     data = layer.data.copy()

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+import unicodedata
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import strategies as st
 
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, State
+from napari_oneshot_lmk.landmarks.landmark import (
+    Landmark,
+    Landmarks,
+    Provenance,
+    Source,
+    State,
+)
 
 # Quotes, separators, line ends and letters of all sorts, but no blanks around.
 TEXT = st.text(
@@ -16,6 +24,10 @@ TEXT = st.text(
     min_size=1,
     max_size=12,
 ).filter(lambda text: text == text.strip())
+# Readers bring names to one form of their accents.
+NAMES = TEXT.map(lambda text: unicodedata.normalize("NFC", text)).filter(
+    lambda text: text == text.strip()
+)
 IMAGE_NAMES = st.from_regex(
     r"[A-Za-z0-9äß_ ./-]{0,12}[a-z]\.(png|dcm)", fullmatch=True
 ).map(str.strip)
@@ -27,12 +39,14 @@ def landmark_points(draw):
     state = draw(st.sampled_from(State))
     placed = state is State.PLACED
     return Landmark(
-        draw(TEXT),
+        draw(NAMES),
         (draw(coordinates), draw(coordinates)) if placed else None,
         state,
         draw(st.none() | st.floats(0, 1)),
         draw(st.booleans()),
         draw(st.none() | st.floats(0, 100)),
+        draw(st.just("") | TEXT),
+        draw(st.none() | st.sampled_from(Source)),
         draw(st.just("") | TEXT),
     )
 
@@ -102,4 +116,25 @@ def same(first: Landmarks, second: Landmarks) -> bool:
     """Say whether nothing was lost, to the last bit."""
     return first == second and np.array_equal(
         first.positions_yx, second.positions_yx, equal_nan=True
+    )
+
+
+def in_a_table(landmarks: Landmarks) -> Landmarks:
+    """Return a set as a table tells it where a person has placed every point.
+
+    No row is left that could say by which method the set was made, and an author
+    of all rows is that of the set.
+    """
+    if len(landmarks.manual) < len(landmarks):
+        return landmarks
+    provenance = landmarks.provenance
+    authors = [point.author or provenance.author for point in landmarks]
+    one = authors[0] if len(set(authors)) == 1 else ""
+    return replace(
+        landmarks,
+        points=tuple(
+            replace(point, author="" if one else author)
+            for point, author in zip(landmarks, authors, strict=True)
+        ),
+        provenance=replace(provenance, method="manual", author=one),
     )

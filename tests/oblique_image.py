@@ -40,6 +40,8 @@ def write_dicom(path: Path, **tags: object) -> Path:
         pixels.astype(np.uint16),
         12,
         PixelSpacing=list(SPACING_MM_YX),
+        # Of a DX image ITK, and with it Slicer, looks at this one only.
+        ImagerPixelSpacing=list(SPACING_MM_YX),
         ImagePositionPatient=[f"{v:.10g}" for v in ORIGIN_LPS],
         ImageOrientationPatient=[f"{v:.12f}" for v in (*column_axis, *row_axis)],
         StudyInstanceUID=generate_uid(),

@@ -234,7 +234,7 @@ def test_existing_output_is_kept(files: tuple[Path, Path], tmp_path: Path) -> No
         ("image|landmark|x_px|y_px\ni|a|1|2\n", "separated"),
         ("image,landmark,x_px,y_px\ni,a,one,2\n", "not a number"),
         ("image,landmark,x_px,y_px\ni,a,1,2\ni,a,3,4\n", "already in line 2"),
-        ("image,landmark,x_px,y_px\ni,a,nan,2\n", "not a number"),
+        ("image,landmark,x_px,y_px\ni,a,nan,2\n", "x_px is empty"),
     ],
 )
 def test_bad_tables(files: tuple[Path, Path], content: str, says: str) -> None:

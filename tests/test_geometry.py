@@ -172,3 +172,19 @@ def test_pixels_of_another_grid_are_refused():
 def test_points_must_be_pairs():
     with pytest.raises(GeometryError, match=r"not \(N, 2\)"):
         Geometry((10, 20)).points_to_network([[1, 2, 3]])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"image_shape_yx": (10**400, 5)},
+        {"image_shape_yx": (5, 10_000_001)},
+        {"image_shape_yx": (5, 5), "origin_lps_mm": (0.0, 0.0, 0.0, 0.0)},
+        {"image_shape_yx": (5, 5), "origin_lps_mm": (0.0, float("nan"), 0.0)},
+        {"image_shape_yx": (5, 5), "origin_lps_mm": (0.0, 1e300, 0.0)},
+        {"image_shape_yx": (5, 5), "row_axis_lps": (0.0, 1e300, 0.0)},
+    ],
+)
+def test_numbers_that_no_image_has_are_refused(values):
+    with pytest.raises(GeometryError):
+        Geometry(**values)

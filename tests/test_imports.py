@@ -85,7 +85,11 @@ ONLY_DOOR = {
     ("matching", "encoders"): {f"{PACKAGE}.encoders.encoder"},
     ("network", "encoders"): {f"{PACKAGE}.encoders.encoder"},
     # A template holds an image; it does not open one of the user's files.
-    ("landmarks", "imaging"): {f"{PACKAGE}.imaging.radiograph"},
+    ("landmarks", "imaging"): {
+        f"{PACKAGE}.imaging.radiograph",
+        # Landmarks open no image; they ask where another program sees its pixels.
+        f"{PACKAGE}.imaging.itk_geometry",
+    },
     # The samples are a data folder like any other.
     ("widgets", "benchmark"): {f"{PACKAGE}.benchmark.dataset"},
 }

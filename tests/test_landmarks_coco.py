@@ -136,19 +136,19 @@ def test_the_size_of_the_image_is_needed(path):
     [
         ({"annotations": []}, "holds no annotation with keypoints; save it as COCO"),
         ({"images": None}, "is no COCO keypoints file: it needs the lists images"),
-        ({"images": []}, "annotates image 7, which is not among its images"),
-        ({"images": [{"id": 7}]}, r"does not follow COCO's keypoints .*file_name"),
+        ({"images": []}, "annotation 1: image 7 is not among its images"),
+        ({"images": [{"id": 7}]}, "image 7: file_name is null, not a text"),
         (
-            {"annotations": [{"image_id": 7, "keypoints": [1, 2, 2]}] * 2},
-            "annotation 2: image 7 has several annotations",
+            {"annotations": [{"image_id": 7, "keypoints": [1, 2, 2] * 3}] * 2},
+            "annotation 2: image 'a.png' has several annotations",
         ),
         (
             {"annotations": [{"id": 3, "image_id": 7, "keypoints": [1, 2]}]},
-            "annotation 3 has 2 numbers for its keypoints",
+            "annotation 1 has 2 numbers for its keypoints",
         ),
         (
             {"categories": [{"id": 1, "keypoints": ["a"]}]},
-            "annotation 3 has 3 keypoints, its category names 1",
+            "annotation 1 has 3 keypoints, its category names 1",
         ),
         (
             {"categories": [{"id": 1, "keypoints": ["a", "b", "a"]}]},
@@ -157,12 +157,12 @@ def test_the_size_of_the_image_is_needed(path):
         (
             {
                 "annotations": [
-                    {"id": 3, "image_id": 7, "keypoints": [float("nan"), 2, 2]}
+                    {"id": 3, "image_id": 7, "keypoints": [float("nan"), 2, 2] * 3}
                 ]
             },
-            "the keypoint '1' is not at two finite numbers",
+            "annotation 1: keypoint 1: x is nan, not a finite number",
         ),
-        ({"annotations": [5]}, "does not follow COCO's keypoints format"),
+        ({"annotations": [5]}, "annotation 1 is 5, not an object"),
     ],
 )
 def test_what_makes_no_sense_is_refused(path, changes, match):

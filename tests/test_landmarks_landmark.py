@@ -76,3 +76,8 @@ def test_positions_come_with_image_geometry_and_provenance():
         provenance,
     )
     assert landmarks.with_geometry(None).geometry is None
+
+
+def test_a_position_beyond_any_image_is_refused():
+    with pytest.raises(LandmarkError, match="beyond any image"):
+        Landmark("a", (1.0, 1e300))

@@ -111,10 +111,10 @@ def test_names_of_landmark_files_and_templates(tmp_path):
 def test_files_that_hold_no_names(tmp_path):
     for name in ("empty.txt", "empty.csv"):
         (tmp_path / name).write_text("\n")
-        with pytest.raises(LandmarkError, match=rf"{name}: the list names no landmark"):
+        with pytest.raises(LandmarkError, match=rf"{name}: is empty"):
             read_names(tmp_path / name)
-    (tmp_path / "image.txt").write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(LandmarkError, match=r"image\.txt: cannot be read as text"):
+    (tmp_path / "image.txt").write_bytes(b"\xff\xd8\xff\xe0\x01")
+    with pytest.raises(LandmarkError, match=r"image\.txt: is not UTF-8 text"):
         read_names(tmp_path / "image.txt")
     with pytest.raises(LandmarkError, match=r"missing\.txt: cannot be read"):
         read_names(tmp_path / "missing.txt")

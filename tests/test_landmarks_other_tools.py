@@ -21,6 +21,12 @@ from napari_oneshot_lmk.landmarks.files import (
 from napari_oneshot_lmk.landmarks.landmark import Landmark
 from napari_oneshot_lmk.landmarks.names import ISBI19_CEPHALOGRAM, read_names
 
+# Where no image file is named, nobody knows how Slicer counts: that has a test.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*the image file is not named:"
+    "napari_oneshot_lmk.landmarks.files.LandmarkWarning"
+)
+
 # -- Slicer's fcsv --------------------------------------------------------------------
 
 OLD = "# Markups fiducial file version = 4.10\n# CoordinateSystem = {system}\n"

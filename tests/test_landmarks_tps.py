@@ -154,7 +154,11 @@ def test_points_that_tps_would_call_missing_are_refused(path):
 
 def test_old_code_pages_and_names_by_id(path):
     path.write_bytes("LM=1\n1 2\nID=Käfer\n".encode("cp1252"))
-    assert read_landmarks(path, geometry=GRID)[0].image == "Käfer"
+    told = []
+    (back,) = read_landmarks(path, geometry=GRID, tell=told.append)
+    assert back.image == "Käfer"
+    assert len(told) == 1
+    assert "read as Western European (Windows-1252)" in told[0]
     path.write_text("lm=1\n1\t2\n\n")
     assert read_landmarks(path, geometry=GRID)[0].image == "found"
 

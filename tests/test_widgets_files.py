@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +16,20 @@ import numpy as np
 import pytest
 from napari.layers import Image
 from npe2 import PluginManager, PluginManifest
+from qtpy.QtCore import QTimer
 from widget_scene import textured
 
 import napari_oneshot_lmk
+from napari_oneshot_lmk.benchmark.dataset import Dataset
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.imaging.reader import read_radiograph
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
-from napari_oneshot_lmk.widgets import looks, points
+from napari_oneshot_lmk.phantoms.samples import sample_folder
+from napari_oneshot_lmk.widgets import looks, points, samples
 from napari_oneshot_lmk.widgets.layers import ImageTarget
+from napari_oneshot_lmk.widgets.off_window import off_window
 from napari_oneshot_lmk.widgets.readers import get_reader
 from napari_oneshot_lmk.widgets.sidecar import Sidecar
 
@@ -249,6 +258,89 @@ def test_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 
 # -- samples --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("anatomy", ["skull", "hand"])
+def test_samples_are_read_as_the_users_images_are(anatomy: str) -> None:
+    data_set = Dataset.load(sample_folder(anatomy))
+    images = samples.sample(anatomy)[:-1]
+    names = [*data_set.test[: samples.OTHER_IMAGES], data_set.template_image]
+    assert {Path(name).suffix for name in names} == {".png", ".dcm"}
+    for name, (pixels, about, kind) in zip(names, images, strict=True):
+        file = data_set.file_of(name).path
+        read = read_radiograph(file, spacing_mm_yx=data_set.spacing_mm_yx(name))
+        assert kind == "image"
+        assert np.array_equal(pixels, read.pixels)
+        assert about["scale"] == read.geometry.spacing_mm_yx
+
+
+OPENED = """
+import sys
+from pathlib import Path
+from unittest.mock import Mock
+import napari
+from napari_oneshot_lmk.widgets import dock, readers, samples
+folder = Path(sys.argv[1])
+for anatomy in ("skull", "hand"):
+    samples.sample(anatomy)
+for name in ("found.csv", "found.mrk.json", "found.tps"):
+    assert readers.get_reader(str(folder / name))(str(folder / name)), name
+print(*(name for name in ("torch", "monai") if name in sys.modules))
+"""
+
+
+def test_samples_and_landmark_files_open_without_pytorch(tmp_path: Path) -> None:
+    for name in ("found.csv", "found.mrk.json", "found.tps"):
+        write_landmarks(tmp_path / name, [landmarks()])
+    done = subprocess.run(
+        [sys.executable, "-c", OPENED, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+def test_an_image_beside_a_landmark_file_is_read_while_the_window_draws(
+    make_napari_viewer_proxy: Any,
+    plugin: Any,
+    qtbot: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    grey = np.arange(3000, dtype=np.uint8).reshape(60, 50)
+    imageio.imwrite(tmp_path / "film.png", grey)
+    write_landmarks(tmp_path / "found.csv", [landmarks(spacing=None)])
+    threads, ticks = [], []
+
+    def slowly(path: Path) -> Any:
+        threads.append(threading.current_thread())
+        time.sleep(0.3)
+        return read_radiograph(path)
+
+    monkeypatch.setattr("napari_oneshot_lmk.imaging.reader.read_radiograph", slowly)
+    timer = QTimer()
+    timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
+    timer.start(10)
+    before = len(ticks)
+    viewer.open(tmp_path / "found.csv", plugin=PLUGIN)
+    during = len(ticks) - before
+    timer.stop()
+    assert threads
+    assert threading.main_thread() not in threads
+    assert during >= 10
+    assert "film" in [layer.name for layer in viewer.layers]
+
+
+def test_what_fails_off_the_window_is_raised_where_it_was_asked_for(qtbot: Any) -> None:
+    def refuses(text: str) -> None:
+        raise OutputError(text)
+
+    with pytest.raises(OutputError, match=r"^no room$"):
+        off_window(refuses, "no room")
+    assert off_window(threading.current_thread) is not threading.main_thread()
 
 
 @pytest.mark.parametrize(("key", "count"), [("skull", 19), ("hand", 37)])

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from training_scene import template
+from training_scene import FakeChildren, template
 from widget_scene import FakeDetectors, textured
 
+from napari_oneshot_lmk.training.events import Finished, event_to_json
 from napari_oneshot_lmk.training.run import RunFolder
-from napari_oneshot_lmk.widgets import model_chooser
+from napari_oneshot_lmk.widgets import model_chooser, train
 from napari_oneshot_lmk.widgets.detect import DetectWidget
 from napari_oneshot_lmk.widgets.dock import OneshotDock
 from napari_oneshot_lmk.widgets.models import KnownModel, known_models
 from napari_oneshot_lmk.widgets.settings import Preferences
+from napari_oneshot_lmk.widgets.train import TrainWidget
 from napari_oneshot_lmk.widgets.train_choice import TrainChoice
+from napari_oneshot_lmk.widgets.training_child import Phase
 from napari_oneshot_lmk.widgets.training_order import place_order
+from napari_oneshot_lmk.widgets.training_run import TrainingRun
 
 
 @dataclass
@@ -106,6 +111,44 @@ def test_a_model_from_elsewhere_is_opened_or_refused(
     chooser.open(run.path)
     assert dock.session.model == KnownModel("my run", run.model_path)
     assert chooser.currentText() == "my run"
+
+
+@pytest.mark.parametrize("detect_first", [True, False])
+def test_a_model_that_an_earlier_window_trained_brings_its_template(
+    make_napari_viewer_proxy: Any,
+    qtbot: Any,
+    base: Path,
+    monkeypatch: Any,
+    detect_first: bool,
+) -> None:
+    model = trained(base)
+    log = RunFolder(model.path.parent).events_path
+    end = Finished(str(model.path), 3, False, 60.0)
+    log.write_text(json.dumps(event_to_json(end)) + "\n")
+    monkeypatch.setattr(train, "training_folder", lambda: base)
+    # A new window: nothing but what lies on the disk is known.
+    viewer = make_napari_viewer_proxy()
+    film = viewer.add_image(textured(seed=2), name="film")
+    fake = ModelDetectors()
+
+    def opened() -> DetectWidget:
+        dock = DetectWidget(viewer, make_detector=fake)
+        viewer.window.add_dock_widget(dock, area="right")
+        return dock
+
+    detect = opened() if detect_first else None
+    training = TrainWidget(viewer, run=TrainingRun(FakeChildren()))
+    viewer.window.add_dock_widget(training, area="right")
+    qtbot.waitUntil(lambda: training.run.phase is Phase.DONE, timeout=10_000)
+    training.view.use_model.click()
+    detect = detect or opened()
+    assert detect.session.template is not None
+    assert detect.session.template.name == "skull"
+    assert detect.form.here.reason == ""
+    with qtbot.waitSignal(detect.finished, timeout=20_000):
+        detect.form.here.click()
+    assert fake.models == [model.path]
+    assert f"found – {film.name}" in viewer.layers
 
 
 def test_wanting_a_model_turns_the_dock_to_detection(

@@ -213,15 +213,23 @@ def test_another_active_layer_pauses_the_placing(dock: Any) -> None:
     assert list(positions(dock)) == ["a"]
 
 
-def test_a_removed_layer_loses_nothing(dock: Any) -> None:
+def test_a_removed_layer_takes_its_landmarks_off_and_undo_brings_them_back(
+    dock: Any,
+) -> None:
     viewer = dock._viewer
     film = viewer.layers["film"]
     click(viewer, film, SPOTS["a"])
     before = positions(dock)
+    sidecar = dock.bench.autosave.sidecar.path
     viewer.layers.remove(viewer.layers.selection.active)
+    assert positions(dock) == {}
+    assert dock.form.table.rows == ()
+    assert "taken off with their layer" in dock.form.message.text()
+    assert [p.name for p in read_landmarks(sidecar)[0].placed] == ["a"]
+    dock.form.buttons["undo"].click()
     assert positions(dock) == before
-    dock.form.start.click()
     assert np.allclose(viewer.layers.selection.active.data, [before["a"]])
+    dock.form.start.click()
     click(viewer, film, SPOTS["b"])
     assert list(positions(dock)) == ["a", "b"]
 
@@ -262,12 +270,12 @@ def test_a_slice_has_its_own_landmarks(dock: Any, qtbot: Any) -> None:
     assert marks.data.shape == (1, 3)
     assert marks.data[0, 0] == 2
     first = positions(dock)
-    # On the next slice that layer takes nothing; it says why.
+    # On the next slice that layer takes nothing; the dock says what to do.
     viewer.dims.set_current_step(0, 1)
     assert positions(dock) == {}
     click(viewer, stack, (60.0, 60.0))
     assert marks.data.shape == (1, 3)
-    assert "stack [2]" in dock.form.message.text()
+    assert dock.form.prompt.text() == "Choose a list of landmarks."
     dock.follow_list(parse_names("a,b,c"))
     dock.place()
     click(viewer, stack, (60.0, 60.0))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from npe2 import PluginManifest
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QMessageBox
 from training_scene import (
     POINTS,
     EventLoopWatch,
@@ -27,6 +28,7 @@ import napari_oneshot_lmk
 from napari_oneshot_lmk.errors import ImageError, UsageError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.widgets import closing
 from napari_oneshot_lmk.widgets import train as train_module
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.train import TrainWidget
@@ -36,6 +38,7 @@ from napari_oneshot_lmk.widgets.training_order import orders_in
 from napari_oneshot_lmk.widgets.training_run import TrainingRun
 
 MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
+ASK = closing.ask_whether_to_discard
 
 
 @pytest.fixture(autouse=True)
@@ -266,6 +269,74 @@ def test_stop_keeps_the_best_within_two_seconds(
     assert "Stopped after" in dock.view.message.text()
     assert dock.run.order is not None
     assert dock.run.order.has_model
+
+
+@pytest.fixture(autouse=True)
+def _discarding_is_answered_with_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The question itself has tests of its own."""
+    monkeypatch.setattr(closing, "ask_whether_to_discard", lambda window, run: True)
+
+
+def pressing(text: str, then: Callable[[], None] = lambda: None) -> None:
+    """Press a button of the dialog that is about to open."""
+
+    def press() -> None:
+        (box,) = (
+            w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox)
+        )
+        assert box.defaultButton().text() == "Do not discard"
+        then()
+        next(button for button in box.buttons() if button.text() == text).click()
+
+    QTimer.singleShot(100, press)
+
+
+def test_cancel_and_discard_asks_first(
+    ready: TrainWidget,
+    qtbot: Any,
+    base: Path,
+    children: FakeChildren,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(closing, "ask_whether_to_discard", ASK)
+    children.epochs, children.pause_s = 1000, 0.05
+    dock = ready
+    dock.form.train.click()
+    qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
+    pressing("Do not discard")
+    dock.view.cancel.click()
+    assert dock.run.running
+    assert children.children[-1].alive
+    pressing("Discard")
+    dock.view.cancel.click()
+    wait_for(qtbot, dock, Phase.NONE)
+    assert list(orders_in(base)) == []
+    assert not children.children[-1].alive
+
+
+def test_a_training_that_ends_well_under_the_question_is_kept(
+    ready: TrainWidget,
+    qtbot: Any,
+    base: Path,
+    children: FakeChildren,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(closing, "ask_whether_to_discard", ASK)
+    dock = ready
+    children.epochs, children.pause_s = 1000, 0.05
+    dock.form.train.click()
+    qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
+
+    def ends() -> None:
+        children.children[-1].stop()
+        wait_for(qtbot, dock, Phase.DONE)
+
+    pressing("Discard", ends)
+    dock.view.cancel.click()
+    assert dock.run.phase is Phase.DONE
+    assert "finished meanwhile" in dock.view.told.text()
+    (order,) = orders_in(base)
+    assert order.has_model
 
 
 def test_cancel_discards_all_within_two_seconds_and_touches_no_other_model(

@@ -24,7 +24,7 @@ from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.phantoms.samples import sample_folder
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.process import TrainingProcess
-from napari_oneshot_lmk.widgets import model_chooser
+from napari_oneshot_lmk.widgets import closing, model_chooser
 from napari_oneshot_lmk.widgets import train as train_module
 from napari_oneshot_lmk.widgets.dock import OneshotDock
 from napari_oneshot_lmk.widgets.training_child import Phase
@@ -180,7 +180,7 @@ def test_a_whole_training_takes_about_as_long_as_estimated(
 
 
 def test_cancel_ends_a_real_training_and_leaves_nothing(
-    dock: OneshotDock, qtbot: Any, base: Path
+    dock: OneshotDock, qtbot: Any, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = prepared(qtbot, dock, base, 1000)
     train.form.train.click()
@@ -191,6 +191,7 @@ def test_cancel_ends_a_real_training_and_leaves_nothing(
     assert second.order == train.run.order
     qtbot.waitUntil(lambda: second.progress.step is not None, timeout=PATIENCE_MS)
     began = time.monotonic()
+    monkeypatch.setattr(closing, "ask_whether_to_discard", lambda window, run: True)
     train.view.cancel.click()
     until(qtbot, lambda: train.run.phase is Phase.NONE, train)
     assert time.monotonic() - began < 2.0

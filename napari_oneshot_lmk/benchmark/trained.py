@@ -14,6 +14,7 @@ from napari_oneshot_lmk.landmarks.landmark import Landmarks
 if TYPE_CHECKING:
     from napari_oneshot_lmk.benchmark.dataset import Dataset
     from napari_oneshot_lmk.detection.trained import TrainedDetector
+    from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.training.events import Event
     from napari_oneshot_lmk.training.preset import Preset
@@ -135,15 +136,14 @@ def trained_method(
     from napari_oneshot_lmk.benchmark.memory import own_peak_mb
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.detection.trained import TrainedDetector
-    from napari_oneshot_lmk.encoders.choice import instant_encoder
     from napari_oneshot_lmk.training.job import Job, train
 
     if options is None:
         raise UsageError(f"the method {name} has to be trained, which cannot be here")
     dataset, rung = options.dataset, RUNGS[name]
     images = [dataset.file_of(image) for image in dataset.train]
-    encoder = instant_encoder(encoder_weights, device)
     run = options.folder / "runs" / name
+    encoder = _encoder(run, encoder_weights, device)
     job = Job(
         template=template,
         images=images,
@@ -162,3 +162,16 @@ def trained_method(
     training = model.card.training
     facts = TrainingFacts(training.seconds, model.parameters, peak, training.epoch)
     return TrainedMethod(TrainedDetector.from_model(model, encoder=encoder), facts)
+
+
+def _encoder(run: Path, weights: Path | None, device: str) -> Encoder:
+    """Return the encoder of a run: a finished one remembers where its weights lie."""
+    from napari_oneshot_lmk.detection.model import TrainedModel
+    from napari_oneshot_lmk.detection.model_encoder import encoder_for
+    from napari_oneshot_lmk.encoders.choice import instant_encoder
+    from napari_oneshot_lmk.training.run import RunFolder
+
+    folder = RunFolder(run)
+    if weights is None and folder.run_path.is_file() and folder.finished is not None:
+        return encoder_for(TrainedModel.load(run), None, device)
+    return instant_encoder(weights, device)

@@ -35,9 +35,12 @@ from napari_oneshot_lmk.bundle.layout import (
 from napari_oneshot_lmk.bundle.metadata import About, metadata
 from napari_oneshot_lmk.bundle.point_network import PointNetwork
 from napari_oneshot_lmk.bundle.readme import data_terms, readme
+from napari_oneshot_lmk.detection import model_encoder
 from napari_oneshot_lmk.detection.model import TrainedModel
-from napari_oneshot_lmk.detection.trained import TrainedDetector, encoder_for
-from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
+from napari_oneshot_lmk.detection.model_encoder import VGG19, encoder_for
+from napari_oneshot_lmk.detection.trained import TrainedDetector
+from napari_oneshot_lmk.encoders.same_weights import identity_with
+from napari_oneshot_lmk.encoders.weights_file import EncoderWeights, read_weights
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.output import check_writable, written
 
@@ -104,7 +107,7 @@ def export_bundle(
         If the folder exists or cannot be written.
     """
     check_writable(export.out, overwrite=overwrite)
-    model = replace(export.model, encoder_weights=export.weights, precision="float32")
+    model = _with_weights(export.model, export.weights)
     detector = TrainedDetector(
         model, model.template, encoder_for(model, None, "cpu"), model.precision
     )
@@ -125,6 +128,19 @@ def export_bundle(
                 remedy="nothing was exported; report this with oneshot-lmk info",
             )
     yield found
+
+
+def _with_weights(model: TrainedModel, weights: EncoderWeights | None) -> TrainedModel:
+    """Return the model with the weights that go into the bundle."""
+    card = model.card
+    if weights is not None and model.packed:
+        # Of the two encoders that a packed model can read, the one in the bundle.
+        identity = identity_with(weights.sha256)
+        if identity in model.encoders:
+            card = card.model_copy(update={"encoder": identity})
+    return replace(
+        model, card=card, encoder_weights=weights, precision="float32", origin=None
+    )
 
 
 def _write(folder: Path, model: TrainedModel, export: Export) -> None:
@@ -202,7 +218,11 @@ def _json(content: dict[str, Any]) -> str:
 
 
 def weights_for(
-    model: TrainedModel, named: Path | None, *, allow_download: bool = True
+    model: TrainedModel,
+    named: Path | None = None,
+    usual: Path | None = None,
+    *,
+    allow_download: bool = True,
 ) -> EncoderWeights | None:
     """Return the weights of the encoder that a model reads.
 
@@ -211,7 +231,9 @@ def weights_for(
     model : TrainedModel
         What is exported.
     named : Path, optional
-        A file that the user named; otherwise they are looked for.
+        A file that the user named; it goes before the model's own.
+    usual : Path, optional
+        The file that the user's settings name; see `encoder_for`.
     allow_download : bool
         Whether the network may be asked.
 
@@ -220,10 +242,8 @@ def weights_for(
     WeightsError
         If they cannot be had.
     """
-    if model.encoder_weights is not None:
-        return model.encoder_weights
-    if not model.card.encoder.startswith("vgg19"):
+    if not model.card.encoder.startswith(VGG19):
         return None
-    from napari_oneshot_lmk.encoders.weights import find_weights
-
-    return find_weights(named, allow_download=allow_download)
+    if named is not None:
+        return read_weights(named)
+    return model_encoder.weights_for(model, usual, allow_download=allow_download)

@@ -33,12 +33,10 @@ from napari_oneshot_lmk.bundle.layout import (
     is_bundle,
 )
 from napari_oneshot_lmk.bundle.point_network import PointNetwork
-from napari_oneshot_lmk.detection.model import (
-    Part,
-    TrainedModel,
-    network_of,
-)
-from napari_oneshot_lmk.detection.trained import TrainedDetector, encoder_for
+from napari_oneshot_lmk.detection.model import Part, TrainedModel
+from napari_oneshot_lmk.detection.model_encoder import encoder_for
+from napari_oneshot_lmk.detection.model_network import network_of
+from napari_oneshot_lmk.detection.trained import TrainedDetector
 from napari_oneshot_lmk.encoders.normalisation import Normalisation
 from napari_oneshot_lmk.encoders.parameters import checked_parameters, content_sha256
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights

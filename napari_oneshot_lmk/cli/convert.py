@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_oneshot_lmk.cli.console import print_json, print_line, warn
+from napari_oneshot_lmk.cli.converted_files import (
+    Batch,
+    write_folder,
+    write_one,
+)
 from napari_oneshot_lmk.cli.endings import ExitCode, ending_well, list_failures
 from napari_oneshot_lmk.cli.lost import warn_of_losses
 from napari_oneshot_lmk.cli.named_images import NamedImages
@@ -22,22 +26,10 @@ from napari_oneshot_lmk.cli.options import (
 )
 from napari_oneshot_lmk.cli.progress import counting_bar
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, UsageError
+from napari_oneshot_lmk.landmarks.image_names import fits_as_name
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
-
-
-@dataclass
-class _Batch:
-    """What was read and written, and what could not be."""
-
-    done: list[Landmarks] = field(default_factory=list)
-    failed: list[OneshotError] = field(default_factory=list)
-
-    def end(self) -> None:
-        """Raise the only failure, where there is nothing beside it."""
-        if not self.done and len(self.failed) == 1:
-            raise self.failed[0]
 
 
 @ending_well
@@ -107,10 +99,10 @@ def convert(
     if not read.done:
         batch = read
     elif to is None:
-        batch = _write_one(out, read.done, beside, overwrite)
+        batch = write_one(out, read.done, beside, overwrite)
         batch.failed[:0] = read.failed
     else:
-        batch = _write_folder(out, ending, read.done, beside, overwrite)
+        batch = write_folder(out, ending, read.done, beside, overwrite)
         batch.failed[:0] = read.failed
         batch.end()
     _report(out, ending, batch, as_json)
@@ -126,7 +118,9 @@ def _ending(out: Path, to: str | None) -> str:
         ending = to if to.startswith(".") else f".{to}"
         format_to_write(Path(f"image{ending}"))
         return ending
-    if out.is_dir() or not is_landmark_file(out):
+    # What is too long for a name is refused where it is to be written.
+    is_folder = fits_as_name(out.name) and out.is_dir()
+    if is_folder or not is_landmark_file(out):
         raise UsageError(
             "is not the name of a landmark file",
             file=out,
@@ -158,20 +152,27 @@ def _landmark_files(source: Path) -> list[Path]:
     return files
 
 
-def _read(files: Sequence[Path], beside: NamedImages, names: Sequence[str]) -> _Batch:
+def _read(files: Sequence[Path], beside: NamedImages, names: Sequence[str]) -> Batch:
     """Read all files; each image may stand in one of them only."""
-    from napari_oneshot_lmk.landmarks.files import read_landmarks
+    from napari_oneshot_lmk.landmarks.files import format_to_read, read_landmarks
+    from napari_oneshot_lmk.landmarks.image_names import image_key
 
-    batch = _Batch()
+    batch = Batch()
     found_in: dict[str, Path] = {}
     told: list[str] = []
     for path in files:
         try:
             read = read_landmarks(
-                path, geometry_of=beside.geometry_of, names=names, tell=told.append
+                path,
+                geometry_of=beside.geometry_of,
+                names=names,
+                tell=told.append,
+                source_of=beside.source_of,
             )
             if len(files) == 1:
                 beside.check_enough(read)
+            if not format_to_read(path).one_image:
+                told += _renamed(path, read, beside)
             placed = [beside.on_their_image(landmarks) for landmarks in read]
         except UsageError:
             raise
@@ -179,17 +180,18 @@ def _read(files: Sequence[Path], beside: NamedImages, names: Sequence[str]) -> _
             batch.failed.append(error.about(path))
             continue
         for landmarks in placed:
-            if landmarks.image in found_in:
+            key = image_key(landmarks.image)
+            if key in found_in:
                 batch.failed.append(
                     LandmarkError(
                         f"image {landmarks.image!r} stands already in "
-                        f"{found_in[landmarks.image].name}",
+                        f"{found_in[key].name}",
                         file=path,
                         remedy="remove one of the two",
                     )
                 )
                 continue
-            found_in[landmarks.image] = path
+            found_in[key] = path
             batch.done.append(landmarks)
     if told:
         more = f" (and {len(told) - 1} more like this)" if told[1:] else ""
@@ -197,72 +199,17 @@ def _read(files: Sequence[Path], beside: NamedImages, names: Sequence[str]) -> _
     return batch
 
 
-def _write_one(
-    out: Path, images: Sequence[Landmarks], beside: NamedImages, overwrite: bool
-) -> _Batch:
-    from napari_oneshot_lmk.landmarks.files import format_to_write, write_landmarks
-
-    if len(images) > 1 and format_to_write(out).one_image:
-        suffix = format_to_write(out).suffix
-        raise UsageError(
-            f"holds one image only, but there are {len(images)}",
-            file=out,
-            remedy=f"name a folder and add --to {suffix}, or write them to one .csv",
-        )
-    file = beside.file_of(images[0].image)
-    path = None if file is None else file.path
-    write_landmarks(out, images, overwrite=overwrite, source=path)
-    return _Batch(list(images))
-
-
-def _write_folder(
-    out: Path,
-    ending: str,
-    images: Sequence[Landmarks],
-    beside: NamedImages,
-    overwrite: bool,
-) -> _Batch:
-    from napari_oneshot_lmk.landmarks.files import check_replaceable, write_landmarks
-    from napari_oneshot_lmk.output import written
-
-    batch = _Batch()
-    names = _file_names(images, ending)
-    for name in names:
-        check_replaceable(out / name)
-    with written(out, overwrite=overwrite, folder=True) as unfinished:
-        for name, landmarks in zip(names, images, strict=True):
-            file = beside.file_of(landmarks.image)
-            path = None if file is None else file.path
-            try:
-                write_landmarks(unfinished / name, [landmarks], source=path)
-            except OneshotError as error:
-                # The hidden folder's name means nothing to the user.
-                batch.failed.append(
-                    type(error)(error.what, file=out / name, remedy=error.remedy)
-                )
-            else:
-                batch.done.append(landmarks)
-        if not batch.done:
-            list_failures(batch.failed[1:])
-            raise batch.failed[0]
-    return batch
-
-
-def _file_names(images: Sequence[Landmarks], ending: str) -> list[str]:
-    """Name each file after its image; with folder and ending where that is needed."""
-    from napari_oneshot_lmk.evaluation.pairing import stem
-
-    stems = [stem(landmarks.image) or "landmarks" for landmarks in images]
-    lower = [name.lower() for name in stems]
-    chosen = [
-        name if lower.count(name.lower()) == 1 else landmarks.image
-        for name, landmarks in zip(stems, images, strict=True)
+def _renamed(path: Path, read: Sequence[Landmarks], beside: NamedImages) -> list[str]:
+    """Say where a single image is taken for one that the file calls otherwise."""
+    return [
+        f"{path}: its landmarks are on {landmarks.image!r} and are taken for those of "
+        f"{renamed}, the only image that is named"
+        for landmarks in read
+        if (renamed := beside.renames(landmarks.image))
     ]
-    plain = str.maketrans(dict.fromkeys('\\/:*?"<>|\n\r\t', "_"))
-    return [name.translate(plain) + ending for name in chosen]
 
 
-def _report(out: Path, ending: str, batch: _Batch, as_json: bool) -> None:
+def _report(out: Path, ending: str, batch: Batch, as_json: bool) -> None:
     count, points = len(batch.done), sum(len(landmarks) for landmarks in batch.done)
     lost: tuple[str, ...] = ()
     if count:

@@ -173,9 +173,10 @@ def _write_part(part: Shown, top: Path, folder: Path) -> None:
     folder.mkdir()
     part.template.save(folder / "template")
     write_report_files(part.report, folder)
-    for landmarks in part.found:
+    for image, landmarks in zip(part.images, part.found, strict=True):
         name = f"{Path(landmarks.image).stem}.mrk.json"
-        write_landmarks(top / "markups" / name, [landmarks])
+        # With the image, so that they lie on it in 3D Slicer.
+        write_landmarks(top / "markups" / name, [landmarks], source=image.path)
 
 
 def _panels(part: Shown, count: int) -> list[Panel]:

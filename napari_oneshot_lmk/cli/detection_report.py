@@ -120,6 +120,7 @@ def _content(landmarks: Landmarks) -> dict[str, Any]:
                 "y_px": point.position_yx[0] if point.position_yx else None,
                 "score": point.score,
                 "unsure": point.unsure,
+                "source": None if point.source is None else str(point.source),
                 "shape_residual_mm": point.shape_residual_mm,
             }
             for point in landmarks

@@ -23,15 +23,15 @@ def encoder_with_bar(
 ) -> Encoder:
     """Return the encoder to use and say what the user should know about it.
 
-    A model that brings its own gets that one, unless weights are named.
+    A model gets the one that it was trained on, unless weights are named.
     """
     from napari_oneshot_lmk.encoders.choice import instant_encoder
 
-    if model is not None and model.encoder_weights is not None and weights is None:
-        from napari_oneshot_lmk.detection.trained import encoder_for
-
-        return encoder_for(model, None, device)
     with download_bar("Fetching the encoder's weights") as advance:
+        if model is not None and weights is None:
+            from napari_oneshot_lmk.detection.model_encoder import encoder_for
+
+            return encoder_for(model, None, device, advance)
         encoder = instant_encoder(
             weights, device, allow_download=allow_download, progress=advance
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,8 +63,9 @@ def evaluate_files(
     spacing_mm_yx = spacing_from(spacing)
     if out is not None:
         check_writable(out, overwrite=overwrite)
+    found = read_landmarks(predicted, tell=warn)
     report = evaluate(
-        read_landmarks(predicted, tell=warn),
+        found,
         read_landmarks(truth, tell=warn),
         spacing_mm_yx=spacing_mm_yx,
         seed=seed,
@@ -72,10 +74,14 @@ def evaluate_files(
         from napari_oneshot_lmk.evaluation.report_files import write_report
 
         write_report(report, out, overwrite=overwrite)
+    sources = Counter(str(p.source) for la in found for p in la if p.source)
     if as_json:
-        print_json(report.summary())
+        print_json({**report.summary(), "predicted_sources": sources})
     else:
         print_report(report)
+        manual = sum(len(landmarks.manual) for landmarks in found)
+        if manual:
+            print_line(f"Predicted landmarks of a person, not of a detector: {manual}")
     if out is not None:
         say(f"Written to {out}")
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import GeometryError, UsageError
+from napari_oneshot_lmk.landmarks.image_names import is_uid, spellings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_oneshot_lmk.geometry import Geometry
     from napari_oneshot_lmk.imaging.sources import ImageFile
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
@@ -18,7 +22,8 @@ class NamedImages:
     """Finds the image file of a set of landmarks, and its geometry.
 
     An image is meant by its name, else by its name without folder, else also
-    without ending. A single image is meant whatever the landmarks call theirs.
+    without the ending of an image. A single image is meant whatever the landmarks call
+    theirs, but where both are named by UID: those are two images.
 
     Parameters
     ----------
@@ -44,6 +49,8 @@ class NamedImages:
         from napari_oneshot_lmk.imaging.sources import find_images
 
         self._files = find_images(sources) if sources else ()
+        # Each way to compare names once: there may be very many.
+        self._by_spelling = [(key, _by_name(self._files, key)) for key in spellings()]
         self._spacing_mm_yx = spacing_mm_yx
         self._slice_index = slice_index
         self.advance: Callable[[int, int], None] = lambda done, total: None
@@ -60,11 +67,31 @@ class NamedImages:
         UsageError
             If several could be meant.
         """
-        from napari_oneshot_lmk.evaluation.pairing import stem
+        found = self._named(image)
+        if found is not None or len(self._files) != 1:
+            return found
+        (only,) = self._files
+        return None if is_uid(image) and is_uid(only.name) else only
 
-        plain = image.replace("\\", "/")
-        for key in (lambda n: n, lambda n: n.rpartition("/")[2], stem):
-            fitting = [f for f in self._files if key(f.name) == key(plain)]
+    def source_of(self, image: str) -> Path | None:
+        """Return the path of :meth:`file_of`."""
+        file = self.file_of(image)
+        return None if file is None else file.path
+
+    def renames(self, image: str) -> str:
+        """Return the name of the single image that is taken for one of another name.
+
+        Returns
+        -------
+        str
+            Empty where the landmarks name the image that is taken.
+        """
+        file = self.file_of(image)
+        return "" if file is None or not image or self._named(image) else file.name
+
+    def _named(self, image: str) -> ImageFile | None:
+        for key, files in self._by_spelling:
+            fitting = files.get(key(image), [])
             if len(fitting) > 1:
                 raise UsageError(
                     f"{fitting[0].path} and {fitting[1].path} both could be the image "
@@ -73,7 +100,7 @@ class NamedImages:
                 )
             if fitting:
                 return fitting[0]
-        return self._files[0] if len(self._files) == 1 else None
+        return None
 
     def geometry_of(self, image: str) -> Geometry | None:
         """Return the geometry of an image, None where none was named.
@@ -109,9 +136,17 @@ class NamedImages:
         ------
         GeometryError
             If they were placed on an image of another size.
+        UsageError
+            If the single image that is named is another one.
         """
         from dataclasses import replace
 
+        if len(self._files) == 1 and self.file_of(landmarks.image) is None:
+            raise UsageError(
+                f"the landmarks are on {landmarks.image!r}, which is another image "
+                f"than {self._files[0].name!r}",
+                remedy="name the image that they were placed on",
+            )
         file = self.file_of(landmarks.image)
         given = self.geometry_of(landmarks.image)
         stated = landmarks.geometry
@@ -154,3 +189,12 @@ class NamedImages:
                 f"{self._files[0].name} is named",
                 remedy="name the folder of all of them with --images",
             )
+
+
+def _by_name(
+    files: Sequence[ImageFile], key: Callable[[str], str]
+) -> dict[str, list[ImageFile]]:
+    named: dict[str, list[ImageFile]] = defaultdict(list)
+    for file in files:
+        named[key(file.name)].append(file)
+    return dict(named)

@@ -89,7 +89,9 @@ def _landmarks_of(radiograph: Radiograph, path: Path) -> Landmarks:
     from napari_oneshot_lmk.evaluation.pairing import find_image
     from napari_oneshot_lmk.landmarks.files import read_landmarks
 
-    images = read_landmarks(path, geometry=radiograph.geometry, tell=warn)
+    images = read_landmarks(
+        path, geometry=radiograph.geometry, tell=warn, source=radiograph.path
+    )
     found = find_image(images, radiograph.name)
     # A markups file often does not say which image it belongs to.
     if found is None and len(images) == 1 and not images[0].image:

@@ -19,6 +19,7 @@ from napari_oneshot_lmk.cli.options import (
     AsJson,
     DeviceName,
     Overwrite,
+    Pack,
     Scheduler,
     SpacingText,
     Weights,
@@ -75,8 +76,7 @@ def train_model(
         typer.Option(
             "--preset",
             metavar="laptop|gpu|paper|FILE",
-            help="All numbers of the training. Default: gpu where there is one, "
-            "else laptop.",
+            help="All numbers of the training. Default: gpu, or laptop without one.",
         ),
     ] = None,
     template_stage: Annotated[
@@ -103,6 +103,7 @@ def train_model(
         ),
     ] = None,
     encoder_weights: Weights = None,
+    pack: Pack = False,
     device: DeviceName = "auto",
     seed: Annotated[int, typer.Option("--seed", help="Of everything random.")] = 0,
     spacing: SpacingText = None,
@@ -111,8 +112,7 @@ def train_model(
         typer.Option(
             "--preview",
             metavar="IMAGE",
-            help="Look for the landmarks on this image after each epoch "
-            "(RUN/events.jsonl); may be repeated.",
+            help="Find the landmarks on it after each epoch; may be repeated.",
         ),
     ] = None,
     workers: Workers = None,
@@ -132,9 +132,9 @@ def train_model(
 ) -> None:
     """Train a model for “oneshot-lmk detect --model RUN”.
 
-    Ctrl-C stops and keeps the best model so far; twice quits at once. Giving the
-    same command again goes on with a training that did not come to its end.
-    With --method single, --workers and --scheduler train landmarks side by side.
+    Ctrl-C stops and keeps the best model so far; twice quits at once. The same
+    command again goes on with a training that did not come to its end. With
+    --method single, --workers and --scheduler train landmarks side by side.
 
     Started by torchrun, its processes train one network together, a GPU each.
     """
@@ -164,6 +164,7 @@ def train_model(
             device=device,
             previews=tuple(preview or ()),
             overwrite=overwrite,
+            pack=pack,
         )
         with two_step_interrupts() as interrupts:
             try:
@@ -277,8 +278,8 @@ def _print_end(job: Job, end: Finished, *, again: bool) -> None:
     print_line(
         f"{job.out / 'model'}: {landmarks}, {how}trained for {clock(end.seconds)}"
     )
-    command = ["oneshot-lmk", "detect", "--model", str(job.out)]
-    print_line(f"To use it: {shlex.join(command)} --out found.csv IMAGES")
+    command = shlex.join(["oneshot-lmk", "detect", "--model", str(job.out)])
+    print_line(f"To use it: {command} --out found.csv IMAGES")
 
 
 def _preset(

@@ -14,7 +14,8 @@ from pathlib import Path
 from napari_oneshot_lmk import __version__
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import TrainedModel
-from napari_oneshot_lmk.detection.trained import TrainedDetector, encoder_for
+from napari_oneshot_lmk.detection.model_encoder import encoder_for
+from napari_oneshot_lmk.detection.trained import TrainedDetector
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.errors import ClusterError
 from napari_oneshot_lmk.landmarks.template import Template
@@ -159,9 +160,9 @@ class Recipe:
         OneshotError
             As `EncoderRecipe.encoder_of`.
         """
-        brings = self.model is not None and self.model.encoder_weights is not None
-        if self.model is not None and brings and self.encoder.weights is None:
-            # A bundle's own, in its precision; it has travelled with the model.
+        if self.model is not None and self.encoder.weights is None:
+            # What it brings has travelled with it; else this worker looks where the
+            # weights lay, and in its own cache.
             self.encoder.check_version(worker)
             encoder = encoder_for(self.model, None, self.encoder.device)
         else:

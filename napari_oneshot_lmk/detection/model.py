@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,29 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from napari_oneshot_lmk.detection.model_card import SCHEMA_VERSION, ModelCard
+from napari_oneshot_lmk.detection.model_network import network_of
 from napari_oneshot_lmk.encoders.device import Precision
-from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
-from napari_oneshot_lmk.errors import ModelError, UsageError
+from napari_oneshot_lmk.encoders.same_weights import identity_with
+from napari_oneshot_lmk.encoders.weights_file import (
+    EncoderWeights,
+    half_precision,
+    read_weights,
+    write_weights,
+)
+from napari_oneshot_lmk.encoders.weights_origin import WeightsOrigin
+from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.network.layout import NetworkLayout
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.output import written
 
 DESCRIPTION_FILE = "model.json"
 TEMPLATE_FOLDER = "template"
+ENCODER_FILE = "encoder.safetensors"
+"""The encoder's weights in half precision, where they were packed into the model."""
+ORIGIN = "encoder_weights"
+"""Key of the encoder's `WeightsOrigin` in the description."""
 IN_A_RUN = "model"
 """Where a training run keeps its model."""
 
@@ -74,6 +84,8 @@ class TrainedModel:
         Of the encoder that it was trained on, where the model brings them.
     precision : {"auto", "float32", "bfloat16"}
         That it is to compute in.
+    origin : WeightsOrigin, optional
+        Where those weights lay when it was trained; None where it needs none.
     """
 
     card: ModelCard
@@ -81,6 +93,7 @@ class TrainedModel:
     template: Template
     encoder_weights: EncoderWeights | None = None
     precision: Precision = "auto"
+    origin: WeightsOrigin | None = None
 
     @property
     def landmarks(self) -> tuple[str, ...]:
@@ -91,6 +104,35 @@ class TrainedModel:
     def parameters(self) -> int:
         """Number of trained parameters."""
         return sum(p.numel() for part in self.parts for p in part.network.parameters())
+
+    @property
+    def packed(self) -> bool:
+        """Whether the encoder's weights lie in the model, in half precision."""
+        return self.origin is not None and bool(self.origin.packed_sha256)
+
+    @cached_property
+    def encoders(self) -> tuple[str, ...]:
+        """Identities of the encoders that it can read.
+
+        The one that it was trained on, and of a packed model the same one with its
+        weights rounded to half precision.
+        """
+        if self.origin is None or not self.origin.packed_sha256:
+            return (self.card.encoder,)
+        return tuple({self.card.encoder, identity_with(self.origin.packed_sha256)})
+
+    def with_packed(self, weights: EncoderWeights) -> TrainedModel:
+        """Return the model with its encoder's weights in it, in half precision.
+
+        Raises
+        ------
+        WeightsError
+            If half precision cannot hold them.
+        """
+        rounded = half_precision(weights)
+        known = self.origin or WeightsOrigin(sha256=weights.sha256)
+        origin = known.model_copy(update={"packed_sha256": rounded.sha256})
+        return replace(self, encoder_weights=rounded, origin=origin)
 
     @cached_property
     def content_sha256(self) -> str:
@@ -131,6 +173,10 @@ class TrainedModel:
                     partial / name,
                 )
             content = {**self.card.model_dump(), "networks": networks}
+            if self.origin is not None:
+                content[ORIGIN] = self.origin.model_dump()
+            if self.packed and self.encoder_weights is not None:
+                write_weights(partial / ENCODER_FILE, self.encoder_weights, half=True)
             text = json.dumps(content, indent=1, ensure_ascii=False)
             (partial / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
             self.template.save(partial / TEMPLATE_FOLDER)
@@ -156,12 +202,16 @@ class TrainedModel:
         try:
             card = ModelCard.model_validate(content)
             listed = [_Network.model_validate(entry) for entry in content["networks"]]
+            lay = content.get(ORIGIN)
+            origin = None if lay is None else WeightsOrigin.model_validate(lay)
         except (ValidationError, KeyError, TypeError) as error:
             raise _damaged(folder, DESCRIPTION_FILE) from error
         if not listed:
             raise _damaged(folder, DESCRIPTION_FILE)
         parts = tuple(_loaded(folder, entry, device) for entry in listed)
-        return cls(card, parts, Template.load(folder / TEMPLATE_FOLDER))
+        weights = None if origin is None else _packed_weights(folder, origin)
+        template = Template.load(folder / TEMPLATE_FOLDER)
+        return cls(card, parts, template, weights, origin=origin)
 
 
 class _Network(BaseModel):
@@ -230,40 +280,16 @@ def _loaded(folder: Path, entry: _Network, device: str | torch.device) -> Part:
     return Part(entry.landmarks, network.to(device))
 
 
-def network_of(
-    landmarks: Sequence[str], layout: Mapping[str, Any], state: Mapping[str, Tensor]
-) -> LandmarkNetwork:
-    """Make a network in evaluation mode of what a file says.
-
-    Parameters
-    ----------
-    landmarks : sequence of str
-        Those it is for.
-    layout : mapping
-        From `NetworkLayout.to_json`.
-    state : mapping of str to Tensor
-        Its parameters and statistics.
-
-    Raises
-    ------
-    UsageError
-        If the three do not fit together.
-    """
-    sizes = NetworkLayout.from_json(layout)
-    if sizes.landmarks not in (1, len(landmarks)):
-        raise UsageError("adapters and landmarks do not match")
-    if {key: value.shape for key, value in state.items()} != _shapes(sizes):
-        raise UsageError("the numbers do not fit the layout")
-    network = LandmarkNetwork(sizes)
-    network.load_state_dict(state)
-    return network.requires_grad_(False).eval()
-
-
-def _shapes(layout: NetworkLayout) -> dict[str, torch.Size]:
-    # On the meta device: a layout that claims terabytes costs nothing to refuse.
-    with torch.device("meta"):
-        state = LandmarkNetwork(layout).state_dict()
-    return {key: value.shape for key, value in state.items()}
+def _packed_weights(folder: Path, origin: WeightsOrigin) -> EncoderWeights | None:
+    if not origin.packed_sha256:
+        return None
+    try:
+        weights = read_weights(folder / ENCODER_FILE)
+    except WeightsError as error:
+        raise _damaged(folder, ENCODER_FILE) from error
+    if weights.sha256 != origin.packed_sha256:
+        raise _damaged(folder, ENCODER_FILE)
+    return weights
 
 
 def _damaged(folder: Path, file: str) -> ModelError:

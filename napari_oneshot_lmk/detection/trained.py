@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,48 +17,13 @@ from napari_oneshot_lmk.detection.anchors import (
 )
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
+from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.detection.search import searched_log_maps
 from napari_oneshot_lmk.encoders.device import Precision, resolve_precision
 from napari_oneshot_lmk.encoders.encoder import Encoder, FeaturePyramid
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.imaging.preparation import prepared
 from napari_oneshot_lmk.landmarks.template import Template
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.encoders.download import Progress
-
-
-def encoder_for(
-    model: TrainedModel,
-    weights: Path | None = None,
-    device: str = "auto",
-    progress: Progress | None = None,
-) -> Encoder:
-    """Return the encoder that a model reads: its own, if it brings the weights.
-
-    Parameters
-    ----------
-    model : TrainedModel
-        What is to detect.
-    weights : Path, optional
-        A file that the user named; it goes before the model's own.
-    device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
-    progress : callable, optional
-        Called with bytes done and bytes in all during a download.
-
-    Raises
-    ------
-    WeightsError, UsageError
-        As `choose_encoder`.
-    """
-    from napari_oneshot_lmk.encoders.choice import instant_encoder, joined_encoder
-
-    if weights is None and model.encoder_weights is not None:
-        return joined_encoder(model.encoder_weights, device, model.precision)
-    return instant_encoder(
-        weights, device, progress=progress, precision=model.precision
-    )
 
 
 @dataclass(frozen=True)
@@ -103,11 +67,12 @@ class TrainedDetector(Detector):
         precision: Precision = "auto",
     ) -> None:
         read = encoder.card.identity
-        if read != model.card.encoder:
+        if read not in model.encoders:
             raise ModelError(
                 f"the model was trained on the encoder {model.card.encoder}, here is "
                 f"{read}",
-                remedy="name the weights that it was trained on (--encoder-weights)",
+                remedy="name the weights that it was trained on (--encoder-weights), "
+                "or none: it remembers where they lay",
             )
         super().__init__(template, encoder)
         self.model = model

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.encoders.device import Precision, resolve_device
+from napari_oneshot_lmk.encoders.weights_origin import WeightsOrigin
 from napari_oneshot_lmk.errors import WeightsError
 
 if TYPE_CHECKING:
+    import torch
+
     from napari_oneshot_lmk.encoders.download import Progress
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
@@ -70,16 +73,7 @@ def choose_encoder(
         shipped = shipped_encoder(where)
         note = f"The shipped encoder ({shipped.card.title}) is used alone: {error}."
         return EncoderWithNote(shipped, note)
-    from napari_oneshot_lmk.encoders.vgg import VGG19Encoder
-
-    return VGG19Encoder(
-        found.parameters,
-        found.normalisation,
-        where,
-        precision,
-        weights_sha256=found.sha256,
-        title=f"VGG19 ({'ImageNet' if weights is None else Path(weights).name})",
-    )
+    return _vgg19(found, where, precision, weights)
 
 
 def instant_encoder(
@@ -117,7 +111,10 @@ def instant_encoder(
 
 
 def joined_encoder(
-    weights: EncoderWeights, device: str = "auto", precision: Precision = "auto"
+    weights: EncoderWeights,
+    device: str = "auto",
+    precision: Precision = "auto",
+    given: Path | None = None,
 ) -> Encoder:
     """Return what instant detection reads, made of weights that are at hand.
 
@@ -127,18 +124,36 @@ def joined_encoder(
         VGG19's.
     device, precision
         As for `choose_encoder`.
+    given : Path, optional
+        How the user named them when the model was trained; stands in the title.
     """
     from napari_oneshot_lmk.encoders.joined import JoinedEncoder
     from napari_oneshot_lmk.encoders.shipped import shipped_encoder
-    from napari_oneshot_lmk.encoders.vgg import VGG19Encoder
 
     where = resolve_device(device)
-    vgg19 = VGG19Encoder(
+    vgg19 = _vgg19(weights, where, precision, given)
+    return JoinedEncoder(vgg19, shipped_encoder(where))
+
+
+def _vgg19(
+    weights: EncoderWeights,
+    device: torch.device,
+    precision: Precision,
+    given: Path | None,
+) -> Encoder:
+    from napari_oneshot_lmk.encoders.vgg import VGG19Encoder
+
+    return VGG19Encoder(
         weights.parameters,
         weights.normalisation,
-        where,
+        device,
         precision,
         weights_sha256=weights.sha256,
-        title="VGG19 (ImageNet)",
+        title=f"VGG19 ({'ImageNet' if given is None else Path(given).name})",
+        origin=WeightsOrigin(
+            sha256=weights.sha256,
+            path="" if weights.path is None else str(weights.path),
+            given="" if given is None else str(given),
+            source=weights.source if "://" in weights.source else "",
+        ),
     )
-    return JoinedEncoder(vgg19, shipped_encoder(where))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
+
+    from napari_oneshot_lmk.encoders.weights_origin import WeightsOrigin
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class EncoderCard:
         In the order of the maps, fine to coarse.
     note : str
         One sentence a user should know, empty where there is nothing to say.
+    origin : WeightsOrigin, optional
+        Where the weights lay; no part of the identity.
     """
 
     name: str
@@ -54,6 +58,7 @@ class EncoderCard:
     weights_sha256: str
     levels: tuple[Level, ...]
     note: str = ""
+    origin: WeightsOrigin | None = field(default=None, compare=False)
 
     @property
     def identity(self) -> str:

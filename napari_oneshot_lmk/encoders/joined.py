@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -29,23 +30,7 @@ class JoinedEncoder(nn.Module):
         for part in self.parts:
             if isinstance(part, nn.Module):
                 self.add_module(part.card.name, part)
-        cards = [part.card for part in self.parts]
-        hashes = "".join(card.weights_sha256 for card in cards)
-        self._card = EncoderCard(
-            name="+".join(card.name for card in cards),
-            title=" and ".join(card.title for card in cards),
-            weights_sha256=hashlib.sha256(hashes.encode()).hexdigest()
-            if hashes
-            else "",
-            levels=tuple(
-                # Only the first encoder's maps after a pooling are those that the
-                # published networks read.
-                level if card is cards[0] else replace(level, after_pooling=False)
-                for card in cards
-                for level in card.levels
-            ),
-            note=" ".join(card.note for card in cards if card.note),
-        )
+        self._card = joined_card([part.card for part in self.parts])
 
     @property
     def card(self) -> EncoderCard:
@@ -61,3 +46,28 @@ class JoinedEncoder(nn.Module):
         """Encode (B, 1, H, W) grey images in 0..1."""
         maps = tuple(m for part in self.parts for m in part(images).maps)
         return FeaturePyramid(maps, self._card.levels)
+
+
+def joined_card(cards: Sequence[EncoderCard]) -> EncoderCard:
+    """Return the card of several encoders that are read as one.
+
+    Parameters
+    ----------
+    cards : sequence of EncoderCard
+        Of the encoders, in their order.
+    """
+    hashes = "".join(card.weights_sha256 for card in cards)
+    return EncoderCard(
+        name="+".join(card.name for card in cards),
+        title=" and ".join(card.title for card in cards),
+        weights_sha256=hashlib.sha256(hashes.encode()).hexdigest() if hashes else "",
+        levels=tuple(
+            # Only the first encoder's maps after a pooling are those that the
+            # published networks read.
+            level if card is cards[0] else replace(level, after_pooling=False)
+            for card in cards
+            for level in card.levels
+        ),
+        note=" ".join(card.note for card in cards if card.note),
+        origin=next((card.origin for card in cards if card.origin), None),
+    )

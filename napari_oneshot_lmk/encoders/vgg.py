@@ -17,6 +17,7 @@ from napari_oneshot_lmk.encoders.vgg19_layout import (
     LEVELS,
     TAPS,
 )
+from napari_oneshot_lmk.encoders.weights_origin import WeightsOrigin
 from napari_oneshot_lmk.errors import UsageError
 
 
@@ -45,6 +46,8 @@ class VGG19Encoder(nn.Module):
         Hash of the parameters' content where it is known already.
     title : str
         What these weights are, for people.
+    origin : WeightsOrigin, optional
+        Where they lay.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class VGG19Encoder(nn.Module):
         levels: Sequence[str] | None = None,
         weights_sha256: str | None = None,
         title: str = "VGG19",
+        origin: WeightsOrigin | None = None,
     ) -> None:
         super().__init__()
         parameters = checked_parameters(state_dict)
@@ -76,6 +80,7 @@ class VGG19Encoder(nn.Module):
             title=title,
             weights_sha256=weights_sha256 or content_sha256(parameters),
             levels=chosen,
+            origin=origin,
         )
         # On the meta device: random numbers for parameters that are replaced at
         # once would take longer than reading them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_oneshot_lmk.encoders.cache import (
@@ -151,6 +151,11 @@ def forget_failed_download() -> None:
     _downloads.failure = None
 
 
+def usual_files() -> list[Path]:
+    """Return where weights lie that nobody named, whether they do or not."""
+    return [path for _, path in _candidates()]
+
+
 def _candidates() -> list[tuple[str, Path]]:
     ours = cache_folder()
     return [
@@ -176,8 +181,8 @@ def _downloaded(progress: Progress | None) -> EncoderWeights:
         except WeightsError as error:
             _downloads.failure = error.what
             raise
-        _keep(weights)
-        return weights
+        # Where it was downloaded to is gone by now.
+        return replace(weights, path=_keep(weights))
 
 
 def _kept_meanwhile() -> EncoderWeights | None:
@@ -191,10 +196,13 @@ def _kept_meanwhile() -> EncoderWeights | None:
         return None  # damaged, as the search has found: about to be replaced
 
 
-def _keep(weights: EncoderWeights) -> None:
+def _keep(weights: EncoderWeights) -> Path | None:
+    """Keep them for the next time; return where, or None where that cannot be."""
     path = cache_folder() / CACHED_FILE
     try:
         write_weights(path, weights)
     except (OutputError, OSError) as error:
         # The weights are good all the same; the next start looks again.
         logger.warning("Weights could not be kept for the next time: %s", error)
+        return None
+    return path.absolute()

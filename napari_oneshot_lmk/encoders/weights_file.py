@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,8 @@ class EncoderWeights:
         Where they came from: an address or a path.
     licence : str
         What their source says; empty where it says nothing.
+    path : Path, optional
+        The file that they were read from.
     """
 
     parameters: dict[str, torch.Tensor]
@@ -54,6 +56,7 @@ class EncoderWeights:
     sha256: str
     source: str
     licence: str = ""
+    path: Path | None = None
 
 
 def read_weights(path: Path) -> EncoderWeights:
@@ -75,8 +78,8 @@ def read_weights(path: Path) -> EncoderWeights:
             raise WeightsError("not a file", remedy="give the weights file itself")
         if path.suffix.lower() in (".pth", ".pt"):
             check_hash_in_name(path)
-            return _from_torch_file(path)
-        return _from_safetensors(path)
+            return replace(_from_torch_file(path), path=path.absolute())
+        return replace(_from_safetensors(path), path=path.absolute())
     except WeightsError as error:
         raise error.about(path) from error.__cause__
     except OSError as error:
@@ -85,8 +88,17 @@ def read_weights(path: Path) -> EncoderWeights:
         ) from error
 
 
-def write_weights(path: Path, weights: EncoderWeights) -> None:
+def write_weights(path: Path, weights: EncoderWeights, *, half: bool = False) -> None:
     """Write them as safetensors that say all about themselves, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced where it exists.
+    weights : EncoderWeights
+        What is written.
+    half : bool
+        In half precision; only for what `half_precision` returned.
 
     Raises
     ------
@@ -102,8 +114,34 @@ def write_weights(path: Path, weights: EncoderWeights) -> None:
         "licence": weights.licence,
         "sha256": weights.sha256,
     }
+    parameters = weights.parameters
+    if half:
+        parameters = {name: value.half() for name, value in parameters.items()}
     with written(path, overwrite=True) as partial:
-        save_file(weights.parameters, partial, metadata=metadata)
+        save_file(parameters, partial, metadata=metadata)
+
+
+def half_precision(weights: EncoderWeights) -> EncoderWeights:
+    """Return the same weights rounded to half precision: half the size in a file.
+
+    The values stay in float32, and so does their hash: of weights that were rounded
+    before it is the same as theirs.
+
+    Raises
+    ------
+    WeightsError
+        If a value is too large for half precision.
+    """
+    import torch
+
+    rounded = {name: p.half().float() for name, p in weights.parameters.items()}
+    if not all(bool(torch.isfinite(p).all()) for p in rounded.values()):
+        raise WeightsError(
+            "the encoder's weights hold values that are too large for half precision",
+            file=weights.path,
+            remedy="leave --pack out, and keep the file of the weights",
+        )
+    return replace(weights, parameters=rounded, sha256=content_sha256(rounded))
 
 
 def check_hash_in_name(path: Path) -> None:

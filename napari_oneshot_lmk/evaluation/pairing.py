@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.landmarks.image_names import image_key, spellings, stem
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
-
-# Endings of two parts: the stem of "a.nii.gz" is "a", not "a.nii".
-DOUBLE_SUFFIXES = (".nii.gz", ".mrk.json")
 
 
 @dataclass(frozen=True)
@@ -39,23 +36,11 @@ class Pairing:
     unmatched_truth: tuple[str, ...] = ()
 
 
-def stem(image: str) -> str:
-    """Return a file name without folders and ending.
-
-    Parameters
-    ----------
-    image : str
-        As it stands in an ``image`` column; both kinds of slash are folders.
-    """
-    name = PurePosixPath(image.replace("\\", "/")).name
-    for suffix in DOUBLE_SUFFIXES:
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return PurePosixPath(name).stem
-
-
 def pair_images(predicted: Sequence[Landmarks], truth: Sequence[Landmarks]) -> Pairing:
     """Pair images by name, and those without the same name by stem.
+
+    Names are the same whatever the form of their accents, the kind of their slashes
+    and the case of their ending. A stem is a name without the ending of an image.
 
     Parameters
     ----------
@@ -70,7 +55,7 @@ def pair_images(predicted: Sequence[Landmarks], truth: Sequence[Landmarks]) -> P
     """
     predicted_by_name = _by_name(predicted, "predicted")
     truth_by_name = _by_name(truth, "true")
-    partner = {name: name for name in truth_by_name if name in predicted_by_name}
+    partner = _same_names(predicted_by_name, truth_by_name)
 
     predicted_stems = _by_stem(predicted_by_name)
     truth_stems = _by_stem(truth_by_name)
@@ -109,6 +94,25 @@ def pair_images(predicted: Sequence[Landmarks], truth: Sequence[Landmarks]) -> P
     )
 
 
+def _same_names(predicted: Iterable[str], truth: Iterable[str]) -> dict[str, str]:
+    """Pair names that are the same, however they are written."""
+    partner: dict[str, str] = {}
+    # The same path, then the same path whatever the case of its ending.
+    for key in spellings()[:2]:
+        taken = set(partner.values())
+        free = defaultdict(list)
+        for name in predicted:
+            if name not in taken:
+                free[key(name)].append(name)
+        left = [name for name in truth if name not in partner]
+        counts = Counter(key(name) for name in left)
+        for name in left:
+            fitting = free.get(key(name), [])
+            if len(fitting) == 1 and counts[key(name)] == 1:
+                partner[name] = fitting[0]
+    return partner
+
+
 def find_image(images: Sequence[Landmarks], name: str) -> Landmarks | None:
     """Return the landmarks of the image called ``name``, None where there are none.
 
@@ -125,25 +129,28 @@ def find_image(images: Sequence[Landmarks], name: str) -> Landmarks | None:
         If several entries share the stem of ``name``.
     """
     by_name = _by_name(images, "given")
-    if name in by_name:
-        return by_name[name]
-    candidates = _by_stem(by_name).get(stem(name), [])
-    if len(candidates) > 1:
-        raise UsageError(
-            f"{_listed(candidates)} all could be the image {name!r}",
-            remedy="write its full file name in the image column",
-        )
-    return by_name[candidates[0]] if candidates else None
+    for key in spellings():
+        candidates = [each for each in by_name if key(each) == key(name)]
+        if len(candidates) > 1:
+            raise UsageError(
+                f"{_listed(candidates)} all could be the image {name!r}",
+                remedy="write its full file name in the image column",
+            )
+        if candidates:
+            return by_name[candidates[0]]
+    return None
 
 
 def _by_name(images: Sequence[Landmarks], side: str) -> dict[str, Landmarks]:
     named: dict[str, Landmarks] = {}
+    seen: set[str] = set()
     for landmarks in images:
-        if landmarks.image in named:
+        if image_key(landmarks.image) in seen:
             raise UsageError(
                 f"the {side} landmarks of image {landmarks.image!r} stand twice",
                 remedy="keep one of the two",
             )
+        seen.add(image_key(landmarks.image))
         named[landmarks.image] = landmarks
     return named
 

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
 
+FARTHEST_PX = 1e9
+"""From the first pixel: what lies beyond is a slip, and squares of it overflow."""
+
 
 class State(StrEnum):
     """What is known of a landmark on an image."""
@@ -67,6 +70,12 @@ class Landmark:
     author : str
         Who placed or corrected it, where that is not the author of the whole set.
 
+    Notes
+    -----
+    What a person has the last word on carries nothing of a detector's opinion:
+    ``score`` and ``unsure`` are dropped from a corrected or placed landmark. An
+    ``author`` belongs to such a landmark only, and is dropped from any other.
+
     Raises
     ------
     LandmarkError
@@ -90,6 +99,11 @@ class Landmark:
         object.__setattr__(self, "state", State(self.state))
         if self.source is not None:
             object.__setattr__(self, "source", Source(self.source))
+        if self.is_manual:
+            object.__setattr__(self, "score", None)
+            object.__setattr__(self, "unsure", False)
+        else:
+            object.__setattr__(self, "author", "")
         if (self.position_yx is None) == (self.state is State.PLACED):
             raise LandmarkError(
                 f"landmark {self.name!r} is {self.state} but has "
@@ -102,6 +116,11 @@ class Landmark:
                     f"landmark {self.name!r} has the position {position}, which is "
                     "not two finite numbers"
                 )
+            if max(map(abs, position)) > FARTHEST_PX:
+                raise LandmarkError(
+                    f"landmark {self.name!r} has the position {position}, which lies "
+                    "beyond any image"
+                )
             object.__setattr__(self, "position_yx", position)
         for what in ("score", "shape_residual_mm"):
             number = getattr(self, what)
@@ -110,6 +129,29 @@ class Landmark:
                     f"landmark {self.name!r} has the {what} {number}, which is not a "
                     "finite number"
                 )
+
+    @property
+    def is_manual(self) -> bool:
+        """Whether a person has the last word on it."""
+        return self.source is not None and self.source.is_manual
+
+    def changed_elsewhere(self, position_yx: tuple[float, float] | None) -> Landmark:
+        """Return the landmark as a person has left it in another program.
+
+        Parameters
+        ----------
+        position_yx : tuple of float, optional
+            Where it lies now; None where its position was taken away.
+        """
+        source = Source.CORRECTED if self.source is Source.DETECTED else self.source
+        return Landmark(
+            self.name,
+            position_yx,
+            State.SKIPPED if position_yx is None else State.PLACED,
+            description=self.description,
+            source=source,
+            author=self.author,
+        )
 
 
 @dataclass(frozen=True)
@@ -165,6 +207,13 @@ class Landmarks:
                     remedy="rename or remove one of the two",
                 )
             seen.add(point.name)
+        author = self.provenance.author
+        if author and any(point.author == author for point in self.points):
+            # Of two ways to say the same thing one is kept.
+            points = (
+                replace(p, author="") if p.author == author else p for p in self.points
+            )
+            object.__setattr__(self, "points", tuple(points))
 
     @classmethod
     def from_positions(
@@ -207,7 +256,7 @@ class Landmarks:
     @property
     def manual(self) -> tuple[Landmark, ...]:
         """The landmarks that a person placed or corrected, in order."""
-        return tuple(p for p in self.points if p.source and p.source.is_manual)
+        return tuple(p for p in self.points if p.is_manual)
 
     @property
     def positions_yx(self) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,6 +181,7 @@ def read_names(path: str | Path) -> NamedList:
         is_landmark_file,
         read_landmarks,
     )
+    from napari_oneshot_lmk.landmarks.files.text_file import read_text
     from napari_oneshot_lmk.landmarks.template import Template, is_template
 
     path = Path(path)
@@ -191,12 +193,8 @@ def read_names(path: str | Path) -> NamedList:
         path
     ):
         return _names_of(path, *read_landmarks(path, tell=lambda _: None))
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LandmarkError(
-            "cannot be read as text", file=path, remedy="save it as UTF-8 text"
-        ) from error
+    # As the readers of landmark files have names.
+    text = unicodedata.normalize("NFC", read_text(path))
     try:
         if path.suffix.lower() != ".csv":
             return parse_names(text, path.stem)
@@ -214,6 +212,9 @@ def _names_of(path: Path, *sets: Landmarks) -> NamedList:
 
 def _names_in_table(text: str) -> tuple[NamedLandmark, ...]:
     """Read names from a table with a ``landmark`` column, or from the first one."""
+    first, _, rest = text.partition("\n")
+    if re.fullmatch(r'\s*"?sep=."?\s*', first, re.IGNORECASE):
+        text = rest
     separator = max(",;\t", key=text.partition("\n")[0].count)
     rows = [row for row in csv.reader(text.splitlines(), delimiter=separator) if row]
     header = [field.strip().lower() for field in rows[0]] if rows else []

@@ -70,6 +70,13 @@ def landmark_from_record(record: Mapping[str, Any]) -> Landmark:
     for key in ("score", "shape_residual_mm"):
         if values.get(key) is not None:
             values[key] = float(values[key])
+    if values.get("score") is not None and not 0 <= values["score"] <= 1:
+        raise ValueError(f"the score {values['score']:g} is not between 0 and 1")
+    for key in ("name", "description", "author"):
+        if not isinstance(values.get(key, ""), str):
+            raise TypeError(f"{key} is no text")
+    if not isinstance(values.get("unsure", False), bool):
+        raise TypeError("unsure is neither true nor false")
     return Landmark(**values)
 
 
@@ -102,6 +109,8 @@ def geometry_from_record(record: Mapping[str, Any]) -> Geometry:
         If a value is missing or of the wrong kind.
     """
     rows, columns = record["image_shape_yx"]
+    if isinstance(rows, bool) or rows != int(rows) or columns != int(columns):
+        raise ValueError(f"{rows!r} x {columns!r} are not whole numbers of pixels")
     geometry = Geometry(
         (rows, columns),
         origin_lps_mm=tuple(record["origin_lps_mm"]),

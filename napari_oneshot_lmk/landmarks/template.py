@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, TemplateError
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
 from napari_oneshot_lmk.landmarks.record import (
     geometry_from_record,
@@ -127,7 +128,7 @@ class Template:
         landmarks = replace(
             landmarks, geometry=image.geometry, image=image.name or landmarks.image
         )
-        return cls(image, landmarks, name or Path(image.name).stem or "template")
+        return cls(image, landmarks, name or stem(image.name) or "template")
 
     @cached_property
     def content_sha256(self) -> str:

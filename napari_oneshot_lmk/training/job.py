@@ -18,6 +18,7 @@ from napari_oneshot_lmk.training.board import Board
 from napari_oneshot_lmk.training.event_log import EventLog
 from napari_oneshot_lmk.training.events import Event, Failed, Finished, Noted
 from napari_oneshot_lmk.training.failure import failed
+from napari_oneshot_lmk.training.packing import keep_weights, pack_finished
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.run import RunFolder
 from napari_oneshot_lmk.training.run_checkpoints import RunCheckpoints
@@ -71,6 +72,9 @@ class Job:
         Images on which the model of each epoch is shown; see `Previewed`.
     overwrite : bool
         Begin anew where the run has finished or has other settings.
+    pack : bool
+        Put the encoder's weights into the model, in half precision. A run that has
+        finished without them gets them.
     """
 
     template: Template
@@ -87,6 +91,7 @@ class Job:
     encoder: Encoder | None = field(default=None, compare=False)
     previews: Sequence[Path] = ()
     overwrite: bool = False
+    pack: bool = False
 
     @property
     def settings(self) -> RunSettings:
@@ -170,6 +175,8 @@ def train(
         return
     with taken_up(job.out, settings, job.template, overwrite=job.overwrite) as run:
         if (end := world.from_leader(run.finished)) is not None:
+            if job.pack:
+                pack_finished(run, job.encoder_weights)
             yield end
             return
         if job.previews:
@@ -218,8 +225,10 @@ def _events(
     if encoder.card.note:
         yield Noted(encoder.card.note)
     yield from introduced(world, settings)
+    packed_weights = None
     if world.leads:
         check_encoder(run, encoder)
+        packed_weights = keep_weights(run, encoder) if job.pack else None
 
     def asked() -> bool:
         return should_stop() or (world.leads and run.stop_requested)
@@ -246,6 +255,7 @@ def _events(
         features_folder=run.features_path,
         preview_images=lambda: run.preview_images if world.leads else (),
         world=world,
+        packed_weights=packed_weights,
     )
 
     events = (

@@ -12,6 +12,7 @@ from napari_oneshot_lmk import __version__
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.model_card import ModelCard, Training
 from napari_oneshot_lmk.detection.trained import TrainedDetector
+from napari_oneshot_lmk.encoders.weights_file import read_weights
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.reader import read_radiograph
 from napari_oneshot_lmk.training.events import Event, Noted, Previewed
@@ -48,7 +49,15 @@ def trained_model(
         network.to(task.encoder.device).requires_grad_(False).eval()
         names = tuple(task.placed[row] for row in task.units[index])
         parts.append(Part(names, network))
-    return TrainedModel(_card(task, epoch, seconds), tuple(parts), task.template)
+    model = TrainedModel(
+        _card(task, epoch, seconds),
+        tuple(parts),
+        task.template,
+        origin=task.encoder.card.origin,
+    )
+    if task.packed_weights is None:
+        return model
+    return model.with_packed(read_weights(task.packed_weights))
 
 
 def previews(

@@ -11,6 +11,7 @@
     RUN/checkpoint/   from which a run that was killed goes on
     RUN/parts/        networks of single landmarks that are done, until all are
     RUN/units/        what several workers have to tell of theirs, until all are done
+    RUN/encoder.safetensors  the encoder's weights, until the model has them (--pack)
     RUN/model/        what detection loads; there once a training has succeeded
 
 Nothing here imports torch: a window reads it while a training runs.
@@ -80,6 +81,7 @@ class RunFolder:
         self.parts_path = self.path / "parts"
         self.units_path = self.path / "units"
         self.features_path = self.path / "features"
+        self.encoder_path = self.path / "encoder.safetensors"
         self.model_path = self.path / "model"
         self.lock_path = self.path / "run.lock"
         self.stop_path = self.path / "stop"
@@ -188,6 +190,7 @@ class RunFolder:
             *(self.units_path, self.features_path),
         ):
             shutil.rmtree(path, ignore_errors=True)
+        self.encoder_path.unlink(missing_ok=True)
 
     # -- wishes while it runs --------------------------------------------------------
 

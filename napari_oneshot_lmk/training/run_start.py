@@ -95,7 +95,12 @@ def check_encoder(run: RunFolder, encoder: Encoder) -> None:
             remedy="name its weights with --encoder-weights, choose another --out, or "
             "begin anew with --overwrite",
         )
-    run.note(encoder=identity, device=str(encoder.device))
+    origin = encoder.card.origin
+    run.note(
+        encoder=identity,
+        encoder_weights=None if origin is None else origin.model_dump(),
+        device=str(encoder.device),
+    )
 
 
 def versions() -> dict[str, str]:

@@ -55,6 +55,8 @@ class TrainingTask:
         Images on which each epoch's model is shown; asked anew each time.
     world : World
         The processes that train it together.
+    packed_weights : Path, optional
+        File of the encoder's weights in half precision, for the model to bring.
     """
 
     template: Template
@@ -68,6 +70,7 @@ class TrainingTask:
     features_folder: Path | None = None
     preview_images: Callable[[], Sequence[Path]] = _nothing
     world: World = ALONE
+    packed_weights: Path | None = None
 
     @cached_property
     def placed(self) -> tuple[str, ...]:

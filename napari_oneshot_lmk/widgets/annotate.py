@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QMessageBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.widgets import shortcuts, words
@@ -16,6 +16,7 @@ from napari_oneshot_lmk.widgets.follow import Following
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.lists import ListButton
 from napari_oneshot_lmk.widgets.saving import ask_save_landmarks, ask_save_template
+from napari_oneshot_lmk.widgets.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.unsaved import ask_before_unsaved_close
@@ -56,7 +57,7 @@ class AnnotateWidget(QWidget):
         self.session = session_of(napari_viewer) if session is None else session
         self.bench = workbench_of(napari_viewer, self.session)
         self._declined: set[Hashable] = set()
-        layout = QVBoxLayout(self)
+        layout = scrolling_layout(self)
         if with_header:
             self.header = ImageHeader(self._viewer, self.session)
             layout.addWidget(self.header)
@@ -157,7 +158,8 @@ class AnnotateWidget(QWidget):
     def _save_this(self) -> str:
         landmarks = self.session.landmarks(preferences().author)
         target = self.session.target
-        said = ask_save_landmarks(self, [landmarks])
+        file = None if target is None else target.path
+        said = ask_save_landmarks(self, [landmarks], files=[file])
         if said and target is not None:
             self.session.note_saved(target, landmarks)
         return said

@@ -1,4 +1,4 @@
-"""Asks what becomes of a training when the window closes."""
+"""Asks what becomes of a training when the window closes, or it is to be deleted."""
 
 from __future__ import annotations
 
@@ -78,6 +78,25 @@ def ask_what_becomes_of(window: QWidget, run: TrainingRun) -> Answer:
     box.exec()
     # Escape and the dialog's own cross: rather too much kept than too little.
     return buttons.get(box.clickedButton(), Answer.NOT_CLOSE)
+
+
+def ask_whether_to_discard(window: QWidget, run: TrainingRun) -> bool:
+    """Ask in a dialog whether what a training has made may be deleted."""
+    box = QMessageBox(window)
+    box.setIcon(QMessageBox.Icon.Warning)
+    box.setWindowTitle(words.DISCARD_TITLE)
+    title = "" if run.order is None else run.order.title
+    text = words.DISCARD_TEXT.format(title=title)
+    if state := state_of(run.phase, run.progress):
+        text += words.DISCARD_STATE.format(state=state)
+    box.setText(text)
+    yes = box.addButton(words.DISCARD_YES, QMessageBox.ButtonRole.DestructiveRole)
+    no = box.addButton(words.DISCARD_NO, QMessageBox.ButtonRole.RejectRole)
+    # Enter and Escape keep it.
+    box.setDefaultButton(no)
+    box.setEscapeButton(no)
+    box.exec()
+    return box.clickedButton() is yes
 
 
 _ASKING: WeakSet[TrainingRun] = WeakSet()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QApplication, QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
 from napari_oneshot_lmk.errors import ImageError, OneshotError
 from napari_oneshot_lmk.landmarks.template import Template
@@ -20,6 +20,7 @@ from napari_oneshot_lmk.widgets.follow import Following
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers import ImageTarget, target_of
 from napari_oneshot_lmk.widgets.saving import ask_save_landmarks
+from napari_oneshot_lmk.widgets.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.unsaved import ask_before_unsaved_close
@@ -71,7 +72,7 @@ class DetectWidget(QWidget):
         self.bench = workbench_of(napari_viewer, self.session)
         self._targets: dict[Any, ImageTarget] = {}
         self._report = ""
-        layout = QVBoxLayout(self)
+        layout = scrolling_layout(self)
         if with_header:
             self.header = ImageHeader(napari_viewer, self.session)
             layout.addWidget(self.header)
@@ -80,6 +81,7 @@ class DetectWidget(QWidget):
         self._connect()
         self.form.show_encoder(None, "")
         self.form.model.show_model(self.session.model)
+        self._bring_template(self.session.model)
         self._refresh()
 
     def _connect(self) -> None:
@@ -152,6 +154,10 @@ class DetectWidget(QWidget):
     def choose_model(self, model: KnownModel | None) -> None:
         """Detect with a trained model from now on; None for instant detection."""
         self.session.model = model
+        self._bring_template(model)
+
+    def _bring_template(self, model: KnownModel | None) -> None:
+        """Take a model's own template where there is none, whoever chose the model."""
         if model is not None and self.session.template is None:
             self.load_template(model.template_path)
 
@@ -200,9 +206,11 @@ class DetectWidget(QWidget):
         self._show_results()
 
     def _on_save(self) -> None:
+        results = self.session.results(preferences().author)
         removed = self.session.removed.results()
-        images = [*self.session.results(preferences().author).values(), *removed]
-        if self._save(images, len(removed)):
+        files = [path_of(self.session.target_of(key)) for key in results]
+        files += [None] * len(removed)
+        if self._save([*results.values(), *removed], files, len(removed)):
             self.session.note_results_saved()
 
     def _on_save_this(self) -> None:
@@ -210,13 +218,18 @@ class DetectWidget(QWidget):
         if target is None:
             return
         landmarks = self.session.landmarks(preferences().author)
-        if self._save([landmarks]):
+        if self._save([landmarks], [target.path]):
             self.session.note_saved(target, landmarks)
 
-    def _save(self, images: Sequence[Landmarks], removed: int = 0) -> bool:
+    def _save(
+        self,
+        images: Sequence[Landmarks],
+        files: Sequence[Path | None],
+        removed: int = 0,
+    ) -> bool:
         """Save landmarks where the user says; returns whether they were saved."""
         try:
-            said = ask_save_landmarks(self, images, removed)
+            said = ask_save_landmarks(self, images, removed, files)
         except OneshotError as error:
             self.form.complain(f"{error}.")
             return False
@@ -284,6 +297,7 @@ class DetectWidget(QWidget):
 
     def _on_model(self, model: KnownModel | None) -> None:
         self.form.model.show_model(model)
+        self._bring_template(model)
         self._refresh()
         self.form.show_encoder(None, "")
 
@@ -295,3 +309,8 @@ class DetectWidget(QWidget):
     def _show_results(self, event: Any = None) -> None:
         self.form.show_landmarks(self.session.annotation)
         self.form.show_results(self.session)
+
+
+def path_of(target: ImageTarget | None) -> Path | None:
+    """Return the file of an image, if it is known."""
+    return None if target is None else target.path

@@ -65,7 +65,7 @@ def exporting(
     opened = open_model(model)
     weights = weights_for(
         opened,
-        preferences.encoder_weights,
+        usual=preferences.encoder_weights,
         allow_download=preferences.allow_download,
     )
     about = told_about(name=out.name, authors=preferences.author)

@@ -21,9 +21,9 @@ from napari_oneshot_lmk.widgets.layers import target_of
 from napari_oneshot_lmk.widgets.view import grid_of
 
 if TYPE_CHECKING:
+    from napari_oneshot_lmk.widgets.landmark_layers import LandmarkLayers
     from napari_oneshot_lmk.widgets.layers import ImageTarget
     from napari_oneshot_lmk.widgets.session import Session
-    from napari_oneshot_lmk.widgets.workbench import Workbench
 
 OPAQUE_FROM = 0.9
 """Opacity from which an image hides what lies below it."""
@@ -43,16 +43,16 @@ class ImageChoice:
         Whose layers to follow.
     session : Session
         Whose image to set.
-    bench : Workbench
+    shown : LandmarkLayers
         Knows which points layer shows which image's landmarks.
     """
 
     changed = Signal()
 
-    def __init__(self, viewer: Any, session: Session, bench: Workbench) -> None:
+    def __init__(self, viewer: Any, session: Session, shown: LandmarkLayers) -> None:
         self._viewer = viewer
         self._session = session
-        self._bench = bench
+        self._shown = shown
         self._presenting = False
         self._followed: list[Any] = []
         self._put_out_of_sight: list[Any] = []
@@ -128,9 +128,10 @@ class ImageChoice:
             if layer.visible or not new or self._session.target is None:
                 self.choose(layer)
         else:
-            target = self._bench.target_of(layer)
-            plain = target is not None and not target.slice_index
-            if plain and target.layer in self._viewer.layers:
+            target = self._shown.target_of(layer)
+            if target is None or target.slice_index:
+                return
+            if target.layer in self._viewer.layers:
                 self.choose(target.layer)
 
     def _on_dims(self, event: Any = None) -> None:
@@ -174,7 +175,7 @@ class ImageChoice:
                 self._show_only(target)
             elif not target.layer.visible:
                 target.layer.visible = True
-            self._bench.show_missing(target)
+            self._shown.show_missing(target)
             self._select(target)
         self._look_for_obstacle()
 
@@ -186,7 +187,7 @@ class ImageChoice:
                 self._show_if_about(layer, target)
 
     def _show_if_about(self, layer: Any, target: ImageTarget) -> None:
-        owner = self._bench.target_of(layer)
+        owner = self._shown.target_of(layer)
         if owner is not None:
             _set_visible(layer, owner.layer == target.layer)
         elif layer.metadata[points.METADATA].get("image") != target.image_name:
@@ -199,14 +200,15 @@ class ImageChoice:
             layer.visible = True
 
     def _select(self, target: ImageTarget) -> None:
-        shown = self._bench.layer_of(target)
+        shown = self._shown.layer_of(target)
         active = self._viewer.layers.selection.active
         if shown is not None:
-            if active != shown.layer:
+            # napari leaves a layer that was hidden in a mode that only pans.
+            if active != shown.layer or str(shown.layer.mode) == "pan_zoom":
                 shown.activate()
         elif active is None or active == target.layer:
             return
-        elif isinstance(active, Image) or self._bench.target_of(active) is not None:
+        elif isinstance(active, Image) or self._shown.target_of(active) is not None:
             self._viewer.layers.selection.active = target.layer
 
     def _look_for_obstacle(self) -> None:

@@ -199,7 +199,8 @@ class LandmarkLayer:
     def _take_over(self, action: str) -> None:
         """Bring added, moved and deleted points of the layer into the session."""
         before = self._annotation
-        rows = self.target.from_layer(self.layer.data) if len(self.layer.data) else []
+        data = np.asarray(self.layer.data, dtype=float)
+        rows = data.reshape(len(data), -1)[:, -2:]
         author = preferences().author
         if action == "removed":
             labels = [str(label) for label in self.layer.features["label"]]
@@ -229,7 +230,8 @@ class LandmarkLayer:
     def _added(self, annotation: Annotation, rows: Any, author: str) -> Annotation:
         for row in rows:
             if not annotation.current:
-                self._tell(words.ALL_DECIDED)
+                skipped = annotation.passed_over
+                self._tell(words.NONE_PICKED if skipped else words.ALL_DECIDED)
                 break
             position = float(row[0]), float(row[1])
             if not self.target.contains(position):

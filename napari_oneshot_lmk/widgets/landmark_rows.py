@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Source, State
 from napari_oneshot_lmk.widgets import words
-from napari_oneshot_lmk.widgets.colours import css, landmark_colours, score_colours
+from napari_oneshot_lmk.widgets.colours import (
+    MARK_LIGHT,
+    css,
+    landmark_colours,
+    score_colours,
+)
 from napari_oneshot_lmk.widgets.parts import DIM, Row
 
 if TYPE_CHECKING:
@@ -32,8 +37,8 @@ def rows_of(annotation: Annotation, with_score: bool = False) -> list[Row]:
         colour = css(colours[point.name])
         if point.source is Source.DETECTED and point.score is not None:
             colour = css(score_colours([point.score])[0])
-        elif with_score and not placed:
-            colour = DIM
+        elif annotation.is_result:
+            colour = css(MARK_LIGHT) if placed else DIM
         rows.append(
             Row(
                 point.name,

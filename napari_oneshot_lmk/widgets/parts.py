@@ -129,7 +129,11 @@ class Row:
 
 
 class LandmarkTable(QTableWidget):
-    """Number, coloured dot with name, and more; emits ``picked`` on a click."""
+    """Number, coloured dot with name, and more.
+
+    Emits ``picked`` on a click, when a key has moved to another row, and on Enter;
+    never for what `show_rows` highlights.
+    """
 
     picked = Signal(str)
 
@@ -141,7 +145,9 @@ class LandmarkTable(QTableWidget):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        # Tab goes on to the next control instead of through the cells.
+        self.setTabKeyNavigation(False)
         self.setIconSize(QSize(12, 12))
         self.verticalHeader().setDefaultSectionSize(22)
         header = self.horizontalHeader()
@@ -176,6 +182,22 @@ class LandmarkTable(QTableWidget):
     def rows(self) -> tuple[Row, ...]:
         """What is shown."""
         return tuple(self._rows)
+
+    def keyPressEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
+        """Pick the row that a key moves to, or the current one on Enter."""
+        before = self.currentRow()
+        chosen = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        # In a table of cells Qt takes Home and End for those of the row.
+        ends = {Qt.Key.Key_Home: 0, Qt.Key.Key_End: self.rowCount() - 1}
+        if chosen:
+            event.accept()
+        elif event.key() in ends:
+            self.setCurrentCell(ends[event.key()], max(0, self.currentColumn()))
+        else:
+            super().keyPressEvent(event)
+        row = self.currentRow()
+        if (chosen or row != before) and 0 <= row < len(self._rows):
+            self.picked.emit(self._rows[row].name)
 
     def _show(self, number: int, row: Row) -> None:
         for column, text in enumerate((str(number + 1), row.name, *row.cells)):

@@ -31,6 +31,7 @@ def open_picture(image: str, beside: Path, alone: bool) -> ImageTarget | None:
     import napari
     from napari.layers import Image
 
+    from napari_oneshot_lmk.landmarks.image_names import image_key, stem
     from napari_oneshot_lmk.widgets.layers import ImageTarget, slice_of_name
 
     viewer = napari.current_viewer()
@@ -48,7 +49,7 @@ def open_picture(image: str, beside: Path, alone: bool) -> ImageTarget | None:
         # Of pictures with the same name, the one in the same folder.
         if file is not None and _same_file(layer.source.path, file):
             return ImageTarget(layer, index or (0,) * (layer.ndim - 2))
-    for key in (lambda n: n, lambda n: Path(n).name, lambda n: Path(n).stem):
+    for key in (image_key, lambda n: PurePosixPath(image_key(n)).name, stem):
         for layer in reversed(fitting):
             if wanted and key(wanted) in {key(name) for name in _names(layer)}:
                 return ImageTarget(layer, index or (0,) * (layer.ndim - 2))
@@ -97,6 +98,7 @@ def show_picture(file: Path) -> ImageTarget | None:
 
     from napari_oneshot_lmk.imaging.reader import read_radiograph
     from napari_oneshot_lmk.widgets.layers import ImageTarget
+    from napari_oneshot_lmk.widgets.off_window import off_window
 
     viewer = napari.current_viewer()
     if viewer is None:
@@ -108,7 +110,7 @@ def show_picture(file: Path) -> ImageTarget | None:
             layers = viewer.open(file, plugin="napari")
     if not layers:
         try:
-            picture = read_radiograph(file)
+            picture = off_window(read_radiograph, file)
         except OneshotError as error:
             show_warning(str(error))
             return None
@@ -130,20 +132,27 @@ def geometry_of(image: str, beside: Path) -> Geometry | None:
     from napari_oneshot_lmk.geometry import Geometry
     from napari_oneshot_lmk.imaging.reader import read_radiograph
     from napari_oneshot_lmk.widgets.layers import spacing_of
+    from napari_oneshot_lmk.widgets.off_window import off_window
 
     target = open_picture(image, beside, alone=True)
-    file = picture_beside(image, beside)
-    if target is not None and target.path is not None:
-        file = target.path
+    file = file_of(image, beside)
     if file is not None:
         try:
-            return read_radiograph(file).geometry
+            return off_window(read_radiograph, file).geometry
         except OneshotError:
             # A stack, or damaged: the layer has to do.
             pass
     if target is None:
         return None
     return Geometry(target.shape_yx, spacing_of(target.layer).mm_yx)
+
+
+def file_of(image: str, beside: Path) -> Path | None:
+    """Return the file of the image of a landmark file: open, or in its folder."""
+    target = open_picture(image, beside, alone=True)
+    if target is not None and target.path is not None:
+        return target.path
+    return picture_beside(image, beside)
 
 
 def _names(layer: Any) -> set[str]:

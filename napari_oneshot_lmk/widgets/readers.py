@@ -46,6 +46,7 @@ def read(path: str) -> list[LayerTuple]:
 
     from napari_oneshot_lmk.landmarks.files import read_landmarks
     from napari_oneshot_lmk.widgets.pictures_of import (
+        file_of,
         geometry_of,
         open_picture,
         picture_beside,
@@ -54,7 +55,10 @@ def read(path: str) -> list[LayerTuple]:
 
     file = Path(path)
     images = read_landmarks(
-        file, geometry_of=partial(geometry_of, beside=file), tell=show_warning
+        file,
+        geometry_of=partial(geometry_of, beside=file),
+        source_of=partial(file_of, beside=file),
+        tell=show_warning,
     )
     alone = len(images) == 1
     opened = [(la, open_picture(la.image, file, alone)) for la in images]

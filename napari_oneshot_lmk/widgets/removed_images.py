@@ -1,4 +1,4 @@
-"""Landmarks of images that were removed from the viewer: kept until they come back."""
+"""Which image is which: those that were removed come back, a template knows its own."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from napari_oneshot_lmk.landmarks.image_names import stem
+
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.widgets.annotation import Annotation
     from napari_oneshot_lmk.widgets.history import History
     from napari_oneshot_lmk.widgets.layers import ImageTarget
@@ -99,6 +102,21 @@ def identity_of(target: ImageTarget) -> str:
     if target.path is not None:
         return f"{target.path.absolute()} {target.slice_index} {target.shape_yx}"
     return f"{pixel_hash(target)} {target.image_name} {target.slice_index}"
+
+
+def is_made_from(template: Template, target: ImageTarget) -> bool:
+    """Say whether a template was made from an image: by name, size and pixels."""
+    import numpy as np
+
+    image = template.image
+    if image.geometry.image_shape_yx != target.shape_yx or target.layer.rgb:
+        return False
+    if stem(image.name) != stem(target.image_name):
+        return False
+    # A few rows tell two films of one name and size apart at once.
+    rows = slice(None, None, max(1, target.shape_yx[0] // 16))
+    shown = np.asarray(target.picture(None).pixels[rows], dtype=np.float32)
+    return bool(np.allclose(shown, image.pixels[rows]))
 
 
 def pixel_hash(target: ImageTarget) -> str:

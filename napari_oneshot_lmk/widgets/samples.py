@@ -9,7 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
+    from napari_oneshot_lmk.benchmark.dataset import Dataset
     from napari_oneshot_lmk.imaging.radiograph import Radiograph
 
 LayerTuple = tuple[Any, dict[str, Any], str]
@@ -42,29 +45,37 @@ def sample(anatomy: str) -> list[LayerTuple]:
         Hidden images, then the template's image, then its landmarks.
     """
     from napari_oneshot_lmk.benchmark.dataset import Dataset
-    from napari_oneshot_lmk.imaging.reader import read_radiograph
     from napari_oneshot_lmk.phantoms.samples import sample_folder
     from napari_oneshot_lmk.widgets import looks, points, words
 
     data_set = Dataset.load(sample_folder(anatomy))
     layers = [
-        _image(
-            read_radiograph(
-                data_set.file_of(name).path,
-                spacing_mm_yx=data_set.spacing_mm_yx(name),
-            ),
-            visible=False,
-        )
+        _image(_read(data_set, name), visible=False)
         for name in data_set.test[:OTHER_IMAGES]
     ]
-    template = data_set.template()
-    image, landmarks = template.image, template.landmarks
+    image = _read(data_set, data_set.template_image)
+    landmarks = data_set.truth[data_set.template_image]
     layers.append(_image(image, visible=True))
     look = looks.landmark_look(landmarks, points.placed_yx(landmarks))
     data = look.pop("data")
     name = words.SAMPLE_LANDMARKS.format(image=landmarks.image)
     layers.append((data, {**look, **_transform(image), "name": name}, "points"))
     return layers
+
+
+def _read(data_set: Dataset, name: str) -> Radiograph:
+    """Read one of the shipped images: grey PNG and DICOM files that we wrote.
+
+    Not as a user's image is read: that imports PyTorch, and napari waits for a sample
+    in the window's thread. What both read is the same.
+    """
+    import SimpleITK
+
+    from napari_oneshot_lmk.imaging.radiograph import Radiograph
+
+    path = data_set.file_of(name).path
+    pixels = np.squeeze(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))))
+    return Radiograph.from_array(pixels, data_set.spacing_mm_yx(name), path.name)
 
 
 def _image(image: Radiograph, visible: bool) -> LayerTuple:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_oneshot_lmk.errors import OneshotError
-from napari_oneshot_lmk.imaging.file_kind import IMAGE_SUFFIXES
 from napari_oneshot_lmk.landmarks.files import (
     FORMATS,
     format_to_write,
     lost_in,
     write_landmarks,
 )
+from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmark import Source
 from napari_oneshot_lmk.landmarks.template import is_template
 from napari_oneshot_lmk.widgets import words
@@ -48,7 +48,10 @@ def ask_save_template(parent: QWidget, template: Template) -> str:
 
 
 def ask_save_landmarks(
-    parent: QWidget, images: Sequence[Landmarks], removed: int = 0
+    parent: QWidget,
+    images: Sequence[Landmarks],
+    removed: int = 0,
+    files: Sequence[Path | None] = (),
 ) -> str:
     """Save landmarks where the user says; returns what to tell, empty if not saved.
 
@@ -62,13 +65,16 @@ def ask_save_landmarks(
         One for each image.
     removed : int
         How many of them are about images that are not open any more.
+    files : sequence of Path, optional
+        The file of each image, where it has one: some formats say more with it.
 
     Raises
     ------
     OneshotError
         If they cannot be written there.
     """
-    first = image_stem(images[0].image) if len(images) == 1 else "found"
+    files = files or [None] * len(images)
+    first = stem(images[0].image) if len(images) == 1 else "found"
     path, chosen = QFileDialog.getSaveFileName(
         parent, words.SAVE_LANDMARKS_TITLE, f"{first}.csv", words.LANDMARKS_FILTER
     )
@@ -81,9 +87,10 @@ def ask_save_landmarks(
             # The dialog asked about the name without the ending.
             raise OneshotError(words.EXISTS, file=path, remedy=words.EXISTS_REMEDY)
     if len(images) > 1 and format_to_write(path).one_image:
-        where = _save_each(Path(path), images)
+        where = _save_each(Path(path), images, files)
     else:
-        write_landmarks(Path(path), images, overwrite=True)
+        source = files[0] if len(files) == 1 else None
+        write_landmarks(Path(path), images, overwrite=True, source=source)
         where = path
     saved = words.LANDMARKS_SAVED.format(contents=contents_of(images), path=where)
     if removed:
@@ -106,27 +113,22 @@ def contents_of(images: Sequence[Landmarks]) -> str:
     )
 
 
-def _save_each(path: Path, images: Sequence[Landmarks]) -> str:
+def _save_each(
+    path: Path, images: Sequence[Landmarks], files: Sequence[Path | None]
+) -> str:
     """Write one file for each image beside the name that the user gave."""
     form = format_to_write(path)
     folder = path.with_name(path.name[: -len(form.suffix)])
-    stems = [image_stem(landmarks.image) or "image" for landmarks in images]
-    if len(set(stems)) < len(stems):
+    names = [stem(landmarks.image) or "image" for landmarks in images]
+    if len(set(names)) < len(names):
         # Two folders may each have an "img.png".
-        stems = [f"{stem}-{number}" for number, stem in enumerate(stems, start=1)]
-    files = [folder / f"{stem}{form.suffix}" for stem in stems]
-    taken = next((file for file in files if file.exists()), None)
+        names = [f"{name}-{number}" for number, name in enumerate(names, start=1)]
+    places = [folder / f"{name}{form.suffix}" for name in names]
+    taken = next((place for place in places if place.exists()), None)
     if taken is not None:
         raise OneshotError(words.EXISTS, file=taken, remedy=words.EXISTS_REMEDY)
-    for file, landmarks in zip(files, images, strict=True):
-        write_landmarks(file, [landmarks])
+    for place, landmarks, file in zip(places, images, files, strict=True):
+        write_landmarks(place, [landmarks], source=file)
     return words.SAVED_EACH.format(
-        images=words.counted(len(files), "file"), folder=folder
+        images=words.counted(len(places), "file"), folder=folder
     )
-
-
-def image_stem(name: str) -> str:
-    """Return an image's name without the ending of an image file."""
-    lower = name.lower()
-    suffix = max((s for s in IMAGE_SUFFIXES if lower.endswith(s)), key=len, default="")
-    return name[: len(name) - len(suffix)]

@@ -9,25 +9,25 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
-import numpy as np
 from psygnal import Signal, SignalGroupDescriptor
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.geometry import Geometry, checked_spacing
+from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmark import Landmarks, Provenance
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import words
 from napari_oneshot_lmk.widgets.annotation import Annotation
 from napari_oneshot_lmk.widgets.history import History
-from napari_oneshot_lmk.widgets.layers import ImageTarget, Key, Spacing, spacing_of
-from napari_oneshot_lmk.widgets.removed_images import RemovedImages
+from napari_oneshot_lmk.widgets.layers import ImageTarget, Key, Spacing
+from napari_oneshot_lmk.widgets.removed_images import RemovedImages, is_made_from
+from napari_oneshot_lmk.widgets.spacings import Spacings
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Iterable
 
     from napari_oneshot_lmk.landmarks.names import NamedList
     from napari_oneshot_lmk.widgets.models import KnownModel
@@ -38,7 +38,8 @@ class Session:
     """What is being worked on.
 
     Every field is evented: ``session.events.template.connect(...)``. ``edited``
-    carries the key of an image whose landmarks have changed.
+    carries the key of an image whose landmarks have changed. What belongs to an image
+    that is removed is kept in ``removed``: it comes back with the image.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ class Session:
         """Start with nothing open."""
         self._targets: dict[Key, ImageTarget] = {}
         self._histories: dict[Key, History[Annotation]] = {}
-        self._spacings: dict[Hashable, Spacing] = {}
+        self._spacings = Spacings()
         self._in_file: dict[Key, Landmarks] = {}
         self._template_points: Landmarks | None = None
         self._taken_off: set[Key] = set()
@@ -97,13 +98,10 @@ class Session:
         """Turn to an image, or to none; its landmarks come along."""
         if target == self.target:
             return
+        events = self.events
         with ExitStack() as together:
             # All three change before anybody hears of one; the image is told first.
-            for signal in (
-                self.events.spacing,
-                self.events.annotation,
-                self.events.target,
-            ):
+            for signal in (events.spacing, events.annotation, events.target):
                 together.enter_context(signal.paused())
             self.target = target
             if target is not None:
@@ -113,7 +111,7 @@ class Session:
 
     def spacing_for(self, target: ImageTarget) -> Spacing:
         """Spacing that the user gave for a layer, else the layer's own."""
-        return self._spacings.get(target.layer.unique_id) or spacing_of(target.layer)
+        return self._spacings.of(target.layer)
 
     def set_spacing(self, mm_yx: tuple[float, float] | float | None) -> None:
         """Give the image's layer a spacing; None goes back to its own.
@@ -125,23 +123,15 @@ class Session:
         """
         if self.target is None:
             raise UsageError(words.NO_IMAGE)
-        layer_id = self.target.layer.unique_id
-        if mm_yx is None:
-            self._spacings.pop(layer_id, None)
-        else:
-            self._spacings[layer_id] = Spacing(checked_spacing(mm_yx))
+        self._spacings.give(self.target.layer, mm_yx)
         self.spacing = self.spacing_for(self.target)
 
     def forget(self, layer: Any) -> None:
-        """Put aside what belongs to an image layer that was removed.
-
-        The template stays, and so do the landmarks: they come back with the image,
-        and until then they are saved with the others.
-        """
+        """Put aside the landmarks of an image layer that was removed."""
         gone = layer.unique_id
         for key in [key for key in self._histories if key[0] == gone]:
             self._put_aside(key)
-        self._spacings.pop(gone, None)
+        self._spacings.forget(layer)
         self.found = {k: v for k, v in self.found.items() if k[0] != gone}
         if self.target is not None and self.target.key[0] == gone:
             self.open(None)
@@ -170,10 +160,7 @@ class Session:
             self.found = {**self.found, target.key: kept.found}
         if kept.in_file is not None:
             self._in_file[target.key] = kept.in_file
-        geometry = kept.landmarks.geometry
-        mm_yx = None if geometry is None else geometry.spacing_mm_yx
-        if mm_yx is not None and mm_yx != self.spacing_for(target).mm_yx:
-            self._spacings[target.layer.unique_id] = Spacing(mm_yx)
+        self._spacings.give_that_of(target.layer, kept.landmarks.geometry)
 
     # -- the landmarks -------------------------------------------------------------
 
@@ -188,7 +175,7 @@ class Session:
 
     def _known(self, target: ImageTarget | None) -> ImageTarget:
         """Return the image that is meant, and remember that it has a history."""
-        target = self.target if target is None else target
+        target = target or self.target
         if target is None:
             raise UsageError(words.NO_IMAGE)
         return self._targets.setdefault(target.key, target)
@@ -211,16 +198,7 @@ class Session:
         """Start from landmarks that were made before.
 
         Where the image had none, nothing lies before them that could be gone back
-        to; otherwise it is a step like any other.
-
-        Parameters
-        ----------
-        annotation : Annotation
-            What there is.
-        target : ImageTarget, optional
-            The image; the one that the docks work on when not given.
-        in_file : bool
-            A file holds them just so.
+        to; otherwise it is a step like any other. ``in_file``: a file holds them so.
         """
         target = self._known(target)
         if in_file:
@@ -253,7 +231,7 @@ class Session:
         self._publish(self._known(None))
 
     def take_detection(self, target: ImageTarget, found: Landmarks) -> None:
-        """Take in what was detected on an image; what a person did there stays."""
+        """Take in what was detected; what a person did on the image stays."""
         self.edit(self.annotation_of(target).take_detection(found), target)
         self.found = {**self.found, target.key: found}
 
@@ -287,14 +265,10 @@ class Session:
     ) -> Landmarks:
         """Return an image's landmarks with its name, geometry and provenance.
 
-        Parameters
-        ----------
-        author : str
-            Stands in landmarks that a person has placed and nobody has signed.
-        target : ImageTarget, optional
-            The image; the one that the docks work on when not given.
+        ``author`` stands in landmarks of a person that nobody has signed; the image
+        is the one that the docks work on where none is given.
         """
-        target = self.target if target is None else target
+        target = target or self.target
         if target is None:
             raise UsageError(words.NO_IMAGE)
         return self._landmarks(target, self.annotation_of(target), author)
@@ -317,15 +291,12 @@ class Session:
 
     def results(self, author: str = "") -> dict[Key, Landmarks]:
         """Landmarks of all open images that a detection took part in."""
-        return {
-            key: self.landmarks(author, target)
-            for key, target in self._targets.items()
-            if self._is_result(key)
-        }
-
-    def _is_result(self, key: Key) -> bool:
-        value = self._histories[key].value
-        return value.is_result or (key in self.found and not value.is_empty)
+        results = {}
+        for key, target in self._targets.items():
+            value = self.annotation_of(target)
+            if value.is_result or (key in self.found and not value.is_empty):
+                results[key] = self.landmarks(author, target)
+        return results
 
     def note_saved(self, target: ImageTarget, landmarks: Landmarks) -> None:
         """Remember that a file holds these landmarks of an image."""
@@ -373,18 +344,10 @@ class Session:
         )
 
     def is_template(self, target: ImageTarget) -> bool:
-        """Say whether the template was made from an image, here or earlier."""
+        """Say whether the template was made from an image, now or earlier."""
         if self.template_key is not None or self.template is None:
             return bool(self.template_key == target.key)
-        image = self.template.image
-        if image.geometry.image_shape_yx != target.shape_yx or target.layer.rgb:
-            return False
-        if Path(image.name).stem != Path(target.image_name).stem:
-            return False
-        # A few rows tell two films of one name and size apart at once.
-        rows = slice(None, None, max(1, target.shape_yx[0] // 16))
-        shown = np.asarray(target.picture(None).pixels[rows], dtype=np.float32)
-        return bool(np.allclose(shown, image.pixels[rows]))
+        return is_made_from(self.template, target)
 
     def make_template(self) -> Template:
         """Build a template from the image and its landmarks.
@@ -397,16 +360,13 @@ class Session:
         if self.target is None:
             raise UsageError(words.NO_IMAGE)
         image = self.target.picture(self.spacing.mm_yx).radiograph()
-        stem = self.target.image_name.rsplit(".", 1)[0]
-        return Template.create(image, self.landmarks(), stem)
+        return Template.create(image, self.landmarks(), stem(self.target.image_name))
 
     def use_as_template(self) -> Template:
         """Make the landmarks the template that detection starts from."""
         template = self.make_template()
-        if self.target is None:
-            raise UsageError(words.NO_IMAGE)
         self._template_points = self.landmarks()
-        self.template_key = self.target.key
+        self.template_key = None if self.target is None else self.target.key
         self.template = template
         return template
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SUFFIX = ".landmarks.csv"
 PREVIOUS = ".previous.csv"
+LONGEST_NAME = 255
+"""Bytes that file systems allow a name to have."""
 
 
 class Sidecar:
@@ -34,10 +36,19 @@ class Sidecar:
     ----------
     path : Path
         Where it is, or would be.
+    image : str
+        Name of the image that it is about; "" where any will do.
+    earlier : Path, optional
+        Where versions before 0.2 wrote it: two images whose names differ in a blank
+        only shared that place.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, image: str = "", earlier: Path | None = None
+    ) -> None:
         self.path = path
+        self._image = image
+        self._earlier = earlier
         self._ours = False
 
     @classmethod
@@ -56,11 +67,16 @@ class Sidecar:
         name = target.image_name
         stem = re.sub(r"[^\w.\-]+", "_", name).strip("_") or "image"
         path = target.path
+        if len(f"{stem}{SUFFIX}".encode()) > LONGEST_NAME:
+            stem = stem[:40]
+            path = None
         if path is None or not beside_image or not os.access(path.parent, os.W_OK):
             # Two patients' "img.png" must not share a file: the picture tells.
             stem = f"{stem}-{_fingerprint(target)}"
             return cls(fallback / f"{stem}{SUFFIX}")
-        return cls(path.parent / f"{stem}{SUFFIX}")
+        beside = path.parent / f"{name}{SUFFIX}"
+        earlier = path.parent / f"{stem}{SUFFIX}"
+        return cls(beside, name, None if earlier == beside else earlier)
 
     def offer(self) -> Landmarks | None:
         """Read what an earlier session left here; None if there is nothing.
@@ -70,12 +86,21 @@ class Sidecar:
         OneshotError
             If the file is there but cannot be read.
         """
-        if self._ours or not self.path.is_file():
+        path = self._found()
+        if self._ours or path is None:
             return None
-        images = read_landmarks(self.path)
+        images = read_landmarks(path)
         if len(images) != 1 or all(p.state is State.SKIPPED for p in images[0]):
             return None
-        return images[0]
+        of_another = self._image and images[0].image not in (self._image, "")
+        return None if of_another else images[0]
+
+    def _found(self) -> Path | None:
+        """Return the file that is there."""
+        for path in (self.path, self._earlier):
+            if path is not None and path.is_file():
+                return path
+        return None
 
     def accept(self) -> None:
         """Go on with what is here: from now on it may be overwritten."""
@@ -105,7 +130,8 @@ class Sidecar:
     @property
     def saved_at(self) -> datetime:
         """When the file was last written."""
-        return datetime.fromtimestamp(self.path.stat().st_mtime).astimezone()
+        path = self._found() or self.path
+        return datetime.fromtimestamp(path.stat().st_mtime).astimezone()
 
     def _free_previous(self) -> Path:
         stem = self.path.name.removesuffix(SUFFIX)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QApplication, QFileDialog, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.widgets import words, words_train
-from napari_oneshot_lmk.widgets.closing import ask_when_closing
+from napari_oneshot_lmk.widgets import closing, words, words_train
 from napari_oneshot_lmk.widgets.folder_check import FolderCheck
 from napari_oneshot_lmk.widgets.follow import Following
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.models import model_of
 from napari_oneshot_lmk.widgets.parts import DIM
 from napari_oneshot_lmk.widgets.previewing import Previewing
+from napari_oneshot_lmk.widgets.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train_choice import guessed
@@ -77,7 +77,7 @@ class TrainWidget(QWidget):
         self._found_for: tuple[Any, ...] = ()
         self._problem = ""
         self._report = ""
-        layout = QVBoxLayout(self)
+        layout = scrolling_layout(self)
         if with_header:
             self.header = ImageHeader(napari_viewer, self.session)
             layout.addWidget(self.header)
@@ -85,13 +85,7 @@ class TrainWidget(QWidget):
         self.previews = Previewing(
             napari_viewer, self.session, self.run, self.view.preview
         )
-        self._scroll = QScrollArea()
-        self._scroll.setWidgetResizable(True)
-        self._scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        off = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
-        self._scroll.setHorizontalScrollBarPolicy(off)
-        self._scroll.setWidget(self.form)
-        layout.addWidget(self._scroll, 1)
+        layout.addWidget(self.form, 1)
         layout.addWidget(self.view, 1)
         self._show_memory()
         self._connect()
@@ -131,8 +125,8 @@ class TrainWidget(QWidget):
         form.train.clicked.connect(self.start)
         form.report.clicked.connect(self._on_copy_report)
         view.stop.clicked.connect(self.run.stop)
-        view.cancel.clicked.connect(self.run.discard)
-        view.discard.clicked.connect(self.run.discard)
+        view.cancel.clicked.connect(self._on_discard)
+        view.discard.clicked.connect(self._on_discard)
         view.resume.clicked.connect(self.run.resume)
         view.another.clicked.connect(self.run.put_away)
         view.use_model.clicked.connect(self._on_use_model)
@@ -146,7 +140,7 @@ class TrainWidget(QWidget):
         QTimer.singleShot(0, self, self._on_shown)
 
     def _on_shown(self) -> None:
-        ask_when_closing(self, self.run)
+        closing.ask_when_closing(self, self.run)
         self._check_if_new()
 
     # -- the images ------------------------------------------------------------------
@@ -177,8 +171,7 @@ class TrainWidget(QWidget):
             self.check_images()
 
     def _what_is_checked(self, template: Template) -> tuple[Any, ...]:
-        spacing = self.form.choice().spacing_mm_yx
-        return self.folder, template.content_sha256, spacing
+        return self.folder, template.content_sha256, self.form.choice().spacing_mm_yx
 
     def _on_checked(self, found: Checked) -> None:
         self.found = found
@@ -236,6 +229,14 @@ class TrainWidget(QWidget):
     def _on_copy_report(self) -> None:
         QApplication.clipboard().setText(self.run.report or self._report)
 
+    def _on_discard(self) -> None:
+        if closing.ask_whether_to_discard(self, self.run):
+            # It may have ended well while the question stood there.
+            if self.run.phase is not Phase.DONE:
+                self.run.discard()
+            else:
+                self.view.told.say(words_train.DISCARD_TOO_LATE, DIM)
+
     def _on_use_model(self) -> None:
         order = self.run.order
         self.run.put_away()
@@ -266,7 +267,7 @@ class TrainWidget(QWidget):
 
     def _refresh(self) -> None:
         showing_run = self.run.phase is not Phase.NONE
-        self._scroll.setVisible(not showing_run)
+        self.form.setVisible(not showing_run)
         self.view.setVisible(showing_run)
         if showing_run:
             self.view.show_run(self.run)

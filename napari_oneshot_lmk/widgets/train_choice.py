@@ -57,6 +57,8 @@ class TrainChoice:
         Of the images, (row, column); None for what their files say.
     seed : int
         Of everything random.
+    pack : bool
+        Whether the encoder's weights go into the model, too.
     """
 
     method: Method = Method.FUSED
@@ -69,6 +71,7 @@ class TrainChoice:
     initial_labels: str = ""
     spacing_mm_yx: tuple[float, float] | None = None
     seed: int = 0
+    pack: bool = False
 
     def models(self, landmarks: int) -> int:
         """Return how many networks are trained for a template's landmarks."""

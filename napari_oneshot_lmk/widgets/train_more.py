@@ -60,6 +60,8 @@ class MoreSettings(QWidget):
             self.labels.addItem(text, value)
         self.template_stage = QCheckBox(words.TEMPLATE_STAGE)
         self.template_stage.setToolTip(words.TEMPLATE_STAGE_TIP)
+        self.pack = QCheckBox(words.PACK)
+        self.pack.setToolTip(words.PACK_TIP)
         self.spacing = QLineEdit()
         self.spacing.setToolTip(words.IMAGE_SPACING_TIP)
         self.spacing.setPlaceholderText(words.AS_FILES)
@@ -76,12 +78,14 @@ class MoreSettings(QWidget):
         form.addRow(words.IMAGE_SPACING, self.spacing)
         form.addRow("", self.spacing_note)
         form.addRow(words.SEED, self.seed)
+        form.addRow("", self.pack)
         form.addRow("", self.defaults)
         self.show_choice(TrainChoice())
         for spin in (self.epochs, self.adapters, self.seed):
             spin.valueChanged.connect(self._on_changed)
         self.labels.currentIndexChanged.connect(self._on_changed)
         self.template_stage.toggled.connect(self._on_changed)
+        self.pack.toggled.connect(self._on_changed)
         self.spacing.editingFinished.connect(self._on_changed)
         self.defaults.clicked.connect(self._on_defaults)
 
@@ -96,6 +100,7 @@ class MoreSettings(QWidget):
             initial_labels=str(self.labels.currentData()),
             spacing_mm_yx=self._spacing(),
             seed=self.seed.value(),
+            pack=self.pack.isChecked(),
         )
 
     def show_choice(self, choice: TrainChoice) -> None:
@@ -108,6 +113,7 @@ class MoreSettings(QWidget):
         mm_yx = choice.spacing_mm_yx
         self.spacing.setText("" if mm_yx is None else spacing_text(mm_yx))
         self.seed.setValue(choice.seed)
+        self.pack.setChecked(choice.pack)
 
     def choose_file(self, path: Path) -> None:
         """Take a preset from a file."""

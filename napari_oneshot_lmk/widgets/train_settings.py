@@ -50,6 +50,7 @@ def remembered() -> TrainMemory:
             initial_labels=_labels(str(kept.initial_labels)),
             spacing_mm_yx=_spacing(str(kept.spacing)),
             seed=int(kept.seed),
+            pack=bool(kept.pack),
         ),
         images=str(kept.images).strip(),
         preview=bool(kept.preview),

@@ -172,6 +172,8 @@ def place_order(
         arguments.append("--no-template-stage")
     if choice.spacing_mm_yx is not None:
         arguments += ["--spacing", "{}x{}".format(*choice.spacing_mm_yx)]
+    if choice.pack:
+        arguments.append("--pack")
     if preferences.encoder_weights is not None:
         arguments += ["--encoder-weights", str(preferences.encoder_weights)]
     arguments += ["--device", preferences.device, "--seed", str(choice.seed)]

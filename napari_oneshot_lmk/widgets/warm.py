@@ -53,11 +53,12 @@ class MakesDetectors(Protocol):
 
 
 class WarmDetectors:
-    """Makes detectors, and keeps the encoder and the last detector."""
+    """Makes detectors, and keeps the encoders and the last detector."""
 
     def __init__(self) -> None:
-        self._encoder: Any = None
-        self._encoder_for: tuple[Path | None, str, bool] | None = None
+        self._settings: tuple[object, ...] = ()
+        self._encoders: dict[Path | None, Any] = {}
+        """That of instant detection (None) and that of the last model."""
         self._detector: Detecting | None = None
         self._detector_for: tuple[str, Path | None] = ("", None)
 
@@ -69,39 +70,65 @@ class WarmDetectors:
         model: Path | None = None,
     ) -> Detecting:
         """Return a detector for a template, loading encoder and model when needed."""
-        from napari_oneshot_lmk.encoders.choice import instant_encoder
-
-        wanted = (
+        settings = (
             preferences.encoder_weights,
             preferences.device,
             preferences.allow_download,
         )
-        if self._encoder_for != wanted:
-            self._detector = None
-            self._encoder = instant_encoder(
+        if self._settings != settings:
+            self._encoders.clear()
+            self._detector, self._settings = None, settings
+        detector, detector_for = self._detector, (template.content_sha256, model)
+        if detector is None or self._detector_for != detector_for:
+            if model is None:
+                detector = self._instant(template, preferences, progress)
+            else:
+                detector = self._trained(template, preferences, progress, model)
+            self._detector, self._detector_for = detector, detector_for
+        return detector
+
+    def _instant(
+        self, template: Template, preferences: Preferences, progress: Progress
+    ) -> Detecting:
+        from napari_oneshot_lmk.detection.detector import Detector
+        from napari_oneshot_lmk.encoders.choice import instant_encoder
+
+        if None not in self._encoders:
+            self._encoders[None] = instant_encoder(
                 preferences.encoder_weights,
                 device=preferences.device,
                 allow_download=preferences.allow_download,
                 progress=progress,
             )
-            self._encoder_for = wanted
-        detector, detector_for = self._detector, (template.content_sha256, model)
-        if detector is None or self._detector_for != detector_for:
-            detector = self._made(template, model)
-            self._detector, self._detector_for = detector, detector_for
-        return detector
+        return Detector.instant(template, encoder=self._encoders[None])
 
-    def _made(self, template: Template, model: Path | None) -> Detecting:
-        from napari_oneshot_lmk.detection.detector import Detector
-
-        if model is None:
-            return Detector.instant(template, encoder=self._encoder)
+    def _trained(
+        self,
+        template: Template,
+        preferences: Preferences,
+        progress: Progress,
+        model: Path,
+    ) -> Detecting:
         from napari_oneshot_lmk.bundle.opening import open_model
-        from napari_oneshot_lmk.detection.trained import TrainedDetector, encoder_for
+        from napari_oneshot_lmk.detection.model_encoder import encoder_for
+        from napari_oneshot_lmk.detection.trained import TrainedDetector
 
         opened = open_model(model)
-        encoder = self._encoder
-        if opened.encoder_weights is not None:
-            # A bundle's own, in its precision: the same points as anywhere else.
-            encoder = encoder_for(opened, None, str(encoder.device))
-        return TrainedDetector.from_model(opened, template, encoder)
+        if model not in self._encoders:
+            instant = self._encoders.get(None)
+            self._encoders = {} if instant is None else {None: instant}
+            known = None if instant is None else instant.card.identity
+            # What a bundle or a packed model brings it reads in its own precision:
+            # the same points as anywhere else.
+            if known == opened.card.encoder and opened.encoder_weights is None:
+                self._encoders[model] = instant
+            else:
+                self._encoders[model] = encoder_for(
+                    opened,
+                    None,
+                    preferences.device,
+                    progress,
+                    usual=preferences.encoder_weights,
+                    allow_download=preferences.allow_download,
+                )
+        return TrainedDetector.from_model(opened, template, self._encoders[model])

@@ -142,6 +142,15 @@ BY_HAND = "hand"
 PROGRESS = "{done} of {count}"
 SAVED = "saved {time}"
 SAVED_TIP = "Every edit is saved at once to {path}"
+OPEN_ELSEWHERE = (
+    "This image is being annotated in {where}. What you place here is not saved: close "
+    "it there, or here, and open it again."
+)
+ANOTHER_WINDOW = "another window"
+ANOTHER_WINDOW_HERE = "another window of this napari"
+ANOTHER_NAPARI = "another napari (process {pid})"
+ANOTHER_COMPUTER = "a napari on the computer {host} (process {pid})"
+HELD_SINCE = ", since {since}"
 NOT_SAVED = "cannot be written ({reason})"
 AUTOSAVE_FAILED = "Not saved: {error}"
 

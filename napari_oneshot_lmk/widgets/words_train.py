@@ -76,6 +76,12 @@ IMAGE_SPACING_TIP = (
 AS_FILES = "as the files say"
 SEED = "Seed"
 SEED_TIP = "The same seed and settings give the same model on the same computer."
+PACK = "model for other computers"
+PACK_TIP = (
+    "Puts the encoder's weights into the model (40 MB): it then needs nothing else, "
+    "wherever it is copied. In half precision; points may differ by a hundredth of a "
+    "pixel."
+)
 DEFAULTS = "Back to defaults"
 DEFAULTS_TIP = "Forgets what was set here."
 
@@ -144,6 +150,15 @@ TRAIN_ANOTHER = "Train another"
 TRAIN_ANOTHER_TIP = "The model stays; it can be chosen in the tab Detect."
 RESUME = "Continue"
 RESUME_TIP = "Goes on after the last step that was saved."
+DISCARD_TITLE = "Discard the training?"
+DISCARD_TEXT = (
+    "{title}: what it has learned so far is deleted, and cannot be brought back. "
+    "Earlier models stay."
+)
+DISCARD_STATE = " It is at: {state}."
+DISCARD_YES = "Discard"
+DISCARD_NO = "Do not discard"
+DISCARD_TOO_LATE = "The training has finished meanwhile; its model was kept."
 DISCARD = "Discard"
 DISCARD_TIP = "Deletes what this training has made. Earlier models stay."
 WHY_NOT_RESUMABLE = "nothing was saved yet: start it again"

@@ -5,14 +5,12 @@ It lives as long as the viewer, so that closing a dock loses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Points
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.widgets import points, shortcuts, words
@@ -21,21 +19,20 @@ from napari_oneshot_lmk.widgets.adopt import (
     is_about,
     is_result,
     landmarks_on,
-    lies_on,
 )
 from napari_oneshot_lmk.widgets.annotation import Annotation
 from napari_oneshot_lmk.widgets.autosave import Autosave
 from napari_oneshot_lmk.widgets.image_choice import ImageChoice
+from napari_oneshot_lmk.widgets.kept_visuals import KeptVisuals
 from napari_oneshot_lmk.widgets.labels import LabelDeclutter
-from napari_oneshot_lmk.widgets.landmark_layer import LandmarkLayer
+from napari_oneshot_lmk.widgets.landmark_layers import LandmarkLayers, is_same
 from napari_oneshot_lmk.widgets.layers import ImageTarget
-from napari_oneshot_lmk.widgets.removed_images import identity_of
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.geometry import Geometry
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
-    from napari_oneshot_lmk.widgets.layers import Key
+    from napari_oneshot_lmk.widgets.landmark_layer import LandmarkLayer
     from napari_oneshot_lmk.widgets.session import Session
 
 
@@ -61,9 +58,6 @@ class Workbench:
         self._viewer = viewer
         self.session = session
         self.autosave = Autosave(session)
-        self._layers: dict[Key, LandmarkLayer] = {}
-        self._left: dict[str, Any] = {}
-        self._adding = False
         self.actions: dict[str, Callable[[], None]] = {
             "next": lambda: self.step(1),
             "previous": lambda: self.step(-1),
@@ -75,86 +69,32 @@ class Workbench:
             "redo": self.redo,
             "help": self.help_wanted.emit,
         }
-        self.choice = ImageChoice(viewer, session, self)
+        self.layers = LandmarkLayers(
+            viewer,
+            session,
+            self.told.emit,
+            lambda layer: shortcuts.bind(layer, self.actions),
+        )
+        self.choice = ImageChoice(viewer, session, self.layers)
         self.labels = LabelDeclutter(viewer)
+        self.visuals = KeptVisuals(viewer)
         viewer.layers.events.inserted.connect(self._on_inserted)
-        viewer.layers.events.removed.connect(self._on_removed)
         for event in (
             viewer.layers.selection.events.active,
             viewer.layers.selection.events.changed,
         ):
             event.connect(self._on_paused)
         session.events.obstacle.connect(self._on_paused)
-        session.edited.connect(self._on_edited)
+        self.layers.changed.connect(self._on_paused)
         for layer in list(viewer.layers):
             self._take_results(layer)
-
-    # -- which layer is whose ------------------------------------------------------
-
-    def layer_of(self, target: ImageTarget | None) -> LandmarkLayer | None:
-        """Return the layer that shows an image's landmarks, while there is one."""
-        shown = None if target is None else self._layers.get(target.key)
-        return shown if shown is not None and shown.alive else None
-
-    def target_of(self, layer: Any) -> ImageTarget | None:
-        """Return the image whose landmarks a layer shows; None for other layers."""
-        for shown in self._layers.values():
-            if is_same(shown.layer, layer):
-                return shown.target
-        return None
-
-    def show(self, target: ImageTarget, layer: Any = None) -> LandmarkLayer:
-        """Show the landmarks of an image, in a layer that is there or in a new one."""
-        shown = self.layer_of(target)
-        if shown is not None:
-            return shown
-        if layer is None:
-            layer = self._left_layer(target)
-        visible = self.session.target is None or (
-            self.session.target.layer == target.layer
-        )
-        with self._adding_a_layer(keep_selection=True):
-            shown = LandmarkLayer(
-                self._viewer, self.session, target, self.told.emit, layer
-            )
-            shown.layer.visible = visible
-            # Whoever selects it can drag its points at once.
-            shown.layer.mode = "select"
-        shown.layer.events.mode.connect(self._on_paused)
-        shown.layer.events.visible.connect(self._on_paused)
-        shortcuts.bind(shown.layer, self.actions)
-        self._layers[target.key] = shown
-        return shown
-
-    def _left_layer(self, target: ImageTarget) -> Any:
-        """Return the layer that an image has left behind when it was removed."""
-        if not self._left:
-            return None
-        layer = self._left.pop(identity_of(target), None)
-        kept = layer is not None and layer in self._viewer.layers
-        return layer if kept and lies_on(layer, target) else None
-
-    @contextmanager
-    def _adding_a_layer(self, keep_selection: bool) -> Iterator[None]:
-        """Add a layer without turning to it."""
-        selection = self._viewer.layers.selection
-        selected, active = set(selection), selection.active
-        self._adding = True
-        try:
-            with selection.events.active.blocker():
-                yield
-                if keep_selection:
-                    self._viewer.layers.selection = selected
-                    self._viewer.layers.selection.active = active
-        finally:
-            self._adding = False
 
     # -- placing -------------------------------------------------------------------
 
     @property
     def placing(self) -> LandmarkLayer | None:
         """The layer to click in for the session's image, if there is one."""
-        return self.layer_of(self.session.target)
+        return self.layers.layer_of(self.session.target)
 
     @property
     def is_placing(self) -> bool:
@@ -190,7 +130,7 @@ class Workbench:
         target = self.session.target
         if target is None or not len(self.session.annotation.landmarks):
             return
-        self.show(target, layer).resume()
+        self.layers.show(target, layer).resume()
 
     def adopt(self, layer: Any) -> None:
         """Go on with the landmarks of a points layer.
@@ -204,7 +144,7 @@ class Workbench:
         if target is None:
             return
         landmarks = landmarks_on(target, layer)
-        shown = self.layer_of(target)
+        shown = self.layers.layer_of(target)
         if shown is None or not is_same(shown.layer, layer):
             self.go_on(landmarks, layer)
 
@@ -223,10 +163,10 @@ class Workbench:
         target = self.session.target
         if target is None:
             return
-        usable = self.layer_of(target) is None and layer is not None
+        usable = self.layers.layer_of(target) is None and layer is not None
         if usable and not can_be_taken(layer, target):
             usable = False
-        if layer is not None and not usable and self.target_of(layer) is None:
+        if layer is not None and not usable and self.layers.target_of(layer) is None:
             about = points.is_ours(layer.metadata) and not is_about(layer, target)
             if not about:
                 layer.visible = False
@@ -234,7 +174,7 @@ class Workbench:
         self._begin(target, landmarks, layer if usable else None)
         self.place()
         if not self.session.annotation.current:
-            self.show(target).activate()
+            self.layers.show(target).activate()
         if said:
             self.told.emit(said)
 
@@ -246,12 +186,9 @@ class Workbench:
         in_file: bool = False,
     ) -> LandmarkLayer:
         """Start from landmarks, and show them in a layer that is there, if any."""
-        self._adding = True
-        try:
+        with self.layers.held():
             self.session.begin(Annotation.adopt(landmarks), target, in_file)
-        finally:
-            self._adding = False
-        return self.show(target, layer)
+        return self.layers.show(target, layer)
 
     def _take_spacing(self, geometry: Geometry | None) -> str:
         """Take the spacing that landmarks were made with; returns what to tell."""
@@ -273,7 +210,7 @@ class Workbench:
     def take_detection(self, target: ImageTarget, found: Landmarks) -> None:
         """Show what was detected on an image; what a person did there stays."""
         self.session.take_detection(target, found)
-        shown = self.show(target)
+        shown = self.layers.show(target)
         if self.session.target == target:
             shown.activate()
 
@@ -284,8 +221,9 @@ class Workbench:
                 if isinstance(other, Points):
                     self._take_results(other)
             return
-        ours = isinstance(layer, Points) and self.target_of(layer) is None
-        if not ours or not is_result(layer):
+        ours = isinstance(layer, Points) and self.layers.target_of(layer) is None
+        # What an image has left behind comes back with it, history and all.
+        if not ours or self.layers.is_left(layer) or not is_result(layer):
             return
         target = self._image_of(layer)
         if target is None:
@@ -365,63 +303,12 @@ class Workbench:
 
     # -- what happens --------------------------------------------------------------
 
-    def _on_edited(self, key: Key) -> None:
-        """Show landmarks that have no layer, as after an undo."""
-        target = self.session.target_of(key)
-        if not self._adding and target is not None:
-            self.show_missing(target)
-
-    def show_missing(self, target: ImageTarget) -> None:
-        """Show the landmarks of an image that are placed and have no layer."""
-        placed = self.session.annotation_of(target).landmarks.placed
-        if not placed or self.layer_of(target) is not None:
-            return
-        shown = self.show(target)
-        if self.session.target == target:
-            shown.activate()
-
     def _on_inserted(self, event: Any) -> None:
-        if not self._adding:
+        if not self.layers.adding:
             self._take_results(event.value)
-
-    def _on_removed(self, event: Any) -> None:
-        layer = event.value
-        for key, shown in list(self._layers.items()):
-            if is_same(shown.layer, layer):
-                self._let_go(key)
-                if shown.target.layer in self._viewer.layers:
-                    self._take_off(shown.target)
-            elif is_same(shown.target.layer, layer):
-                # Its landmarks are kept; without their image they are in the way.
-                # The layer is not taken away: napari may be about to, and drivers
-                # have ended the program over a points layer that went (napari #6472).
-                self._let_go(key)
-                self._left[identity_of(shown.target)] = shown.layer
-                shown.layer.visible = False
-        self._on_paused()
-
-    def _let_go(self, key: Key) -> None:
-        shown = self._layers.pop(key)
-        shown.release()
-        for event in (shown.layer.events.mode, shown.layer.events.visible):
-            event.disconnect(self._on_paused)
-
-    def _take_off(self, target: ImageTarget) -> None:
-        """Take landmarks off an image with the layer that showed them."""
-        if self.session.annotation_of(target).is_empty:
-            return
-        self.session.take_off(target)
-        self.told.emit(words.TAKEN_OFF.format(image=target.image_name))
-        # Images that are removed in the same go take their landmarks along.
-        QTimer.singleShot(0, self.session.note_taken_off)
 
     def _on_paused(self, event: Any = None) -> None:
         self.paused.emit()
-
-
-def is_same(one: Any, other: Any) -> bool:
-    """Say whether two layers are one; napari hands out proxies of them."""
-    return bool(one.unique_id == getattr(other, "unique_id", None))
 
 
 def workbench_of(viewer: Any, session: Session) -> Workbench:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.landmarks.files.checked_sets import checked_sets, shortened
 from napari_oneshot_lmk.landmarks.files.coco import COCO_JSON
 from napari_oneshot_lmk.landmarks.files.csv_table import CSV_TABLE
 from napari_oneshot_lmk.landmarks.files.dicom_sr import DICOM_SR
@@ -113,6 +114,8 @@ def read_landmarks(
     geometry_of: Callable[[str], Geometry | None] | None = None,
     names: Sequence[str] = (),
     tell: Callable[[str], None] | None = None,
+    source: Path | None = None,
+    source_of: Callable[[str], Path | None] | None = None,
 ) -> tuple[Landmarks, ...]:
     """Read the landmarks of one or more images.
 
@@ -130,8 +133,13 @@ def read_landmarks(
     names : sequence of str
         Names of the landmarks, for files that only number them.
     tell : callable, optional
-        Is given one sentence for what a file holds and is passed over; without
-        it, it is a ``LandmarkWarning``.
+        Is given one sentence for what a file holds and is passed over, or what had
+        to be supposed; without it, it is a ``LandmarkWarning``.
+    source : Path, optional
+        The image file. 3D Slicer may count its millimetres otherwise than this
+        program does; it is asked where points of Slicer are read.
+    source_of : callable, optional
+        The same for files about several images: name -> file or None.
 
     Returns
     -------
@@ -146,13 +154,19 @@ def read_landmarks(
         If the file cannot be read, or what it says makes no sense.
     """
     path = Path(path)
-    known = Known(geometry_of or (lambda _: geometry), tuple(names), tell or _warn)
+    known = Known(
+        geometry_of or (lambda _: geometry),
+        tuple(names),
+        lambda sentence: (tell or _warn)(shortened(sentence)),
+        source_of or (lambda _: source),
+    )
     try:
-        return format_to_read(path).read(path, known)
+        return checked_sets(format_to_read(path).read(path, known))
     except OneshotError as error:
         # Landmarks themselves know what is wrong with them, not where they stand.
         remedy = error.remedy or "correct the file, or save it again"
-        raise type(error)(error.what, file=error.file or path, remedy=remedy) from error
+        what = shortened(error.what)
+        raise type(error)(what, file=error.file or path, remedy=remedy) from error
 
 
 def write_landmarks(
@@ -174,7 +188,8 @@ def write_landmarks(
         Replace a file that exists. A file of another kind that has the same
         ending (a DICOM image, any JSON) is never replaced.
     source : Path, optional
-        The image file; only DICOM structured reports need it.
+        The image file. DICOM structured reports need it; Slicer's markups take from
+        it where Slicer will see the points.
 
     Raises
     ------
@@ -240,4 +255,4 @@ def _no_landmark_file(path: Path, forms: Sequence[LandmarkFormat]) -> UsageError
 
 
 def _warn(sentence: str) -> None:
-    warnings.warn(sentence, LandmarkWarning, stacklevel=4)
+    warnings.warn(sentence, LandmarkWarning, stacklevel=5)

@@ -23,10 +23,21 @@ from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files.coco_annotation import (
     NOT_LABELLED,
     VISIBLE,
+    is_labelled,
     landmarks_of,
 )
+from napari_oneshot_lmk.landmarks.files.json_values import (
+    by_identifier,
+    identifier,
+    mapping,
+    noted_by_us,
+    sequence,
+    text,
+    whole_number,
+)
 from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
-from napari_oneshot_lmk.landmarks.files.text_file import read_json
+from napari_oneshot_lmk.landmarks.files.not_placed import without_zeros
+from napari_oneshot_lmk.landmarks.files.text_file import decoded, read_json
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
 from napari_oneshot_lmk.landmarks.record import (
     geometry_from_record,
@@ -69,8 +80,8 @@ def write_coco(
             }
         ],
     }
-    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    written = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(written + "\n", encoding="utf-8")
 
 
 def _image(number: int, landmarks: Landmarks) -> dict[str, Any]:
@@ -131,7 +142,7 @@ def read_coco(path: Path, known: Known) -> tuple[Landmarks, ...]:
     LandmarkError
         If it is no such file, or an image has several such annotations.
     """
-    document = read_json(path)
+    document = read_json(path, known.tell)
     if isinstance(document, dict) and isinstance(document.get("markups"), list):
         raise LandmarkError(
             "is a Slicer markups file",
@@ -148,70 +159,122 @@ def read_coco(path: Path, known: Known) -> tuple[Landmarks, ...]:
             remedy=_REMEDY,
         )
     try:
-        return _read(document, known)
+        return _read(path, document, known)
     except OneshotError as error:
         raise error.about(path) from error
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise LandmarkError(
-            f"does not follow COCO's keypoints format ({error!r})",
-            file=path,
-            remedy=_REMEDY,
-        ) from error
 
 
-def _read(document: Mapping[str, Any], known: Known) -> tuple[Landmarks, ...]:
-    categories = {category["id"]: category for category in document["categories"]}
-    of_image: dict[Any, Mapping[str, Any]] = {}
-    for number, annotation in enumerate(document["annotations"], start=1):
+def _read(
+    path: Path, document: Mapping[str, Any], known: Known
+) -> tuple[Landmarks, ...]:
+    images = by_identifier(document["images"], "image")
+    categories = by_identifier(document["categories"], "category")
+    of_image: dict[str, tuple[int, Mapping[str, Any]]] = {}
+    for number, value in enumerate(document["annotations"], start=1):
+        where = f"annotation {number}"
+        annotation = mapping(value, where)
         if not annotation.get("keypoints"):
             continue
-        if annotation["image_id"] in of_image:
+        image = identifier(annotation.get("image_id"), f"{where}: image_id")
+        if image not in images:
             raise LandmarkError(
-                f"annotation {number}: image {annotation['image_id']!r} has several "
-                "annotations with keypoints",
-                remedy="keep one, there is one set of landmarks for each image",
+                f"{where}: image {image} is not among its images",
+                remedy="add the image or remove the annotation",
             )
-        of_image[annotation["image_id"]] = annotation
+        if image in of_image:
+            other = of_image[image][1]
+            # A box without keypoints is written with keypoints that are all 0.
+            if not is_labelled(annotation, where):
+                continue
+            if is_labelled(other, f"annotation {of_image[image][0]}"):
+                raise LandmarkError(
+                    f"{where}: image {images[image].get('file_name', image)!r} has "
+                    "several annotations with keypoints",
+                    remedy="keep one, there is one set of landmarks for each image",
+                )
+        of_image[image] = (number, annotation)
     if not of_image:
         raise LandmarkError(
             "holds no annotation with keypoints",
             remedy="save it as COCO keypoints, not as boxes or outlines",
         )
-    found = []
-    for image in document["images"]:
-        annotation = of_image.pop(image["id"], {})
-        if annotation:
-            name = str(image["file_name"])
-            ours = image.get(OURS, {})
-            found.append(
-                Landmarks(
-                    landmarks_of(
-                        annotation,
-                        categories.get(annotation.get("category_id"), {}),
-                        annotation.get(OURS, {}).get("points", []),
-                        known.names,
-                    ),
-                    name,
-                    _geometry(image, ours, known.geometry_of(name)),
-                    provenance_from_record(ours.get("provenance", {})),
-                )
+    return tuple(
+        _landmarks(path, key, image, *of_image[key], categories, known)
+        for key, image in images.items()
+        if key in of_image
+    )
+
+
+def _landmarks(
+    path: Path,
+    key: str,
+    image: Mapping[str, Any],
+    number: int,
+    annotation: Mapping[str, Any],
+    categories: Mapping[str, Mapping[str, Any]],
+    known: Known,
+) -> Landmarks:
+    where = f"annotation {number}"
+    name = text(image.get("file_name"), f"image {key}: file_name")
+    ours = mapping(image.get(OURS) or {}, OURS)
+    noted = mapping(annotation.get(OURS) or {}, OURS).get("points") or []
+    points = landmarks_of(
+        annotation,
+        where,
+        _category(annotation, where, categories),
+        [mapping(each, OURS) for each in sequence(noted, OURS)],
+        known.names,
+    )
+    if not noted:
+        points, zeros = without_zeros(points)
+        if zeros:
+            known.tell(
+                f"{path}: {zeros} keypoints of image {name!r} at 0, 0 are taken for "
+                "not placed"
             )
-    if of_image:
+    geometry = _geometry(key, image, ours, known.geometry_of(name))
+    with noted_by_us():
+        provenance = provenance_from_record(ours.get("provenance") or {})
+    return Landmarks(points, name, geometry, provenance)
+
+
+def _category(
+    annotation: Mapping[str, Any],
+    where: str,
+    categories: Mapping[str, Mapping[str, Any]],
+) -> Mapping[str, Any]:
+    stated = annotation.get("category_id")
+    if stated is None and len(categories) <= 1:
+        # There is but one that can be meant.
+        return next(iter(categories.values()), {})
+    key = identifier(stated, f"{where}: category_id")
+    if key not in categories:
         raise LandmarkError(
-            f"annotates image {next(iter(of_image))!r}, which is not among its images",
-            remedy="add the image or remove the annotation",
+            f"{where}: category {key} is not among its categories, so the keypoints "
+            "have no names",
+            remedy="add the category or correct category_id",
         )
-    return tuple(found)
+    return categories[key]
 
 
 def _geometry(
-    image: Mapping[str, Any], ours: Mapping[str, Any], given: Geometry | None
+    key: str,
+    image: Mapping[str, Any],
+    ours: Mapping[str, Any],
+    given: Geometry | None,
 ) -> Geometry | None:
-    if "geometry" in ours:
-        return geometry_from_record(ours["geometry"])
-    if "height" not in image or "width" not in image:
+    if ours.get("geometry") is not None:
+        with noted_by_us():
+            return geometry_from_record(ours["geometry"])
+    # Programs that do not know the size write nothing, null or 0.
+    if not image.get("height") or not image.get("width"):
         return given
-    stated = Geometry((int(image["height"]), int(image["width"])))
+    stated = Geometry(
+        (
+            whole_number(image["height"], f"image {key}: height"),
+            whole_number(image["width"], f"image {key}: width"),
+        )
+    )
     # The given one knows more, where it is about the same grid.
     same = given is not None and given.image_shape_yx == stated.image_shape_yx
     return given if same else stated
@@ -220,11 +283,11 @@ def _geometry(
 def _sniff(path: Path) -> bool:
     # The words may stand behind a long list of images.
     try:
-        data = path.read_bytes()
+        content = decoded(path.read_bytes())
     except OSError:
         return False
-    words = (b'"images"', b'"annotations"', b'"categories"', b'"keypoints"')
-    return all(word in data for word in words)
+    words = ('"images"', '"annotations"', '"categories"', '"keypoints"')
+    return all(word in content for word in words)
 
 
 COCO_JSON = LandmarkFormat(

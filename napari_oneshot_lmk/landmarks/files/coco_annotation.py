@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from napari_oneshot_lmk.errors import LandmarkError
+from napari_oneshot_lmk.landmarks.files.json_values import (
+    is_nothing,
+    noted_by_us,
+    number,
+    sequence,
+    text,
+)
+from napari_oneshot_lmk.landmarks.files.not_placed import PLACEHOLDERS
 from napari_oneshot_lmk.landmarks.landmark import Landmark, State
 from napari_oneshot_lmk.landmarks.record import landmark_from_record
 
@@ -17,8 +24,16 @@ NOT_LABELLED, VISIBLE = 0, 2
 _UNMOVED_PX = 0.01
 
 
+def is_labelled(annotation: Mapping[str, Any], where: str) -> bool:
+    """Say whether at least one keypoint of an annotation has a position."""
+    return any(
+        _position(what, *three) for what, *three in _keypoints(annotation, where)
+    )
+
+
 def landmarks_of(
     annotation: Mapping[str, Any],
+    where: str,
     category: Mapping[str, Any],
     ours: Sequence[Mapping[str, Any]],
     known_names: Sequence[str],
@@ -29,6 +44,8 @@ def landmarks_of(
     ----------
     annotation, category : mapping
         As they stand in the file.
+    where : str
+        What to call the annotation where something is wrong with it.
     ours : sequence of mapping
         What this package has noted of its landmarks; may be empty.
     known_names : sequence of str
@@ -39,43 +56,38 @@ def landmarks_of(
     LandmarkError
         If keypoints and names do not fit one another.
     """
-    numbers = annotation["keypoints"]
-    if len(numbers) % 3:
-        raise LandmarkError(
-            f"annotation {annotation.get('id')!r} has {len(numbers)} numbers for its "
-            "keypoints, not three each",
-            remedy="save it again as COCO keypoints",
-        )
-    count = len(numbers) // 3
-    names = _names(annotation, category, known_names, count)
-    read = {
-        name: _keypoint(name, *numbers[3 * index : 3 * index + 3])
-        for index, name in enumerate(names)
-    }
-    records = {str(record["name"]): record for record in ours}
-    if not records:
+    keypoints = _keypoints(annotation, where)
+    names = _names(where, category, known_names, len(keypoints))
+    read = {}
+    for name, (what, *three) in zip(names, keypoints, strict=True):
+        position_yx = _position(what, *three)
+        if position_yx in PLACEHOLDERS and not ours:
+            position_yx = None
+        state = State.SKIPPED if position_yx is None else State.PLACED
+        read[name] = Landmark(name, position_yx, state)
+    with noted_by_us():
+        noted = [landmark_from_record(record) for record in ours]
+    if not noted:
         return tuple(read.values())
     # The annotation has the last word; the category may name landmarks that were
     # not on this image's list.
-    added = [p for p in read.values() if p.name not in records and p.position_yx]
-    kept = [_joined(record, read.get(name)) for name, record in records.items()]
+    kept = [_joined(landmark, read.get(landmark.name)) for landmark in noted]
+    listed = {landmark.name for landmark in noted}
+    added = [p for p in read.values() if p.name not in listed and p.position_yx]
     return (*kept, *added)
 
 
 def _names(
-    annotation: Mapping[str, Any],
-    category: Mapping[str, Any],
-    known_names: Sequence[str],
-    count: int,
+    where: str, category: Mapping[str, Any], known_names: Sequence[str], count: int
 ) -> list[str]:
-    names = [str(name).strip() for name in category.get("keypoints", [])]
+    stated = sequence(category.get("keypoints") or [], "the category's keypoints")
+    names = [text(name, "a keypoint of the category").strip() for name in stated]
     if not names:
         fitting = len(known_names) == count
         return list(known_names) if fitting else [str(n + 1) for n in range(count)]
     if len(names) != count:
         raise LandmarkError(
-            f"annotation {annotation.get('id')!r} has {count} keypoints, its category "
-            f"names {len(names)}",
+            f"{where} has {count} keypoints, its category names {len(names)}",
             remedy="make them agree",
         )
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -86,30 +98,43 @@ def _names(
     return names
 
 
-def _keypoint(name: str, x: Any, y: Any, v: Any) -> Landmark:
-    x, y, v = float(x), float(y), float(v)
-    if not math.isfinite(x) or not math.isfinite(y):
+def _keypoints(
+    annotation: Mapping[str, Any], where: str
+) -> list[tuple[str, Any, Any, Any]]:
+    """Return for each keypoint what to call it, and its x, y and v as they stand."""
+    numbers = sequence(annotation["keypoints"], f"{where}: keypoints")
+    if len(numbers) % 3:
         raise LandmarkError(
-            f"the keypoint {name!r} is not at two finite numbers", remedy="correct it"
+            f"{where} has {len(numbers)} numbers for its keypoints, not three each",
+            remedy="save it again as COCO keypoints",
         )
-    if v <= NOT_LABELLED:
-        return Landmark(name, None, State.SKIPPED)
-    return Landmark(name, (y, x))
+    return [
+        (f"{where}: keypoint {start // 3 + 1}", *numbers[start : start + 3])
+        for start in range(0, len(numbers), 3)
+    ]
 
 
-def _joined(record: Mapping[str, Any], read: Landmark | None) -> Landmark:
+def _position(what: str, x: Any, y: Any, v: Any) -> tuple[float, float] | None:
+    """Return (row, column), None where the keypoint is not labelled."""
+    if is_nothing(v):
+        # Without a word on it a keypoint is there if it has a position.
+        labelled = not (is_nothing(x) and is_nothing(y))
+    else:
+        labelled = number(v, f"{what}: v") > NOT_LABELLED
+    if not labelled:
+        return None
+    return number(y, f"{what}: y"), number(x, f"{what}: x")
+
+
+def _joined(noted: Landmark, read: Landmark | None) -> Landmark:
     """Return what was noted, unless the keypoint has been changed since."""
-    noted = landmark_from_record(record)
     if read is None:
         return noted
-    if noted.position_yx is None:
-        return noted if read.position_yx is None else read
-    if read.position_yx is None:
-        return Landmark(noted.name, None, State.SKIPPED, description=noted.description)
+    if noted.position_yx is None or read.position_yx is None:
+        same = noted.position_yx == read.position_yx
+        return noted if same else noted.changed_elsewhere(read.position_yx)
     apart = max(
         abs(a - b) for a, b in zip(noted.position_yx, read.position_yx, strict=True)
     )
-    if apart <= _UNMOVED_PX:
-        return noted
     # Moved by a person: what the detector thought of the old place is void.
-    return Landmark(noted.name, read.position_yx, description=noted.description)
+    return noted if apart <= _UNMOVED_PX else noted.changed_elsewhere(read.position_yx)

@@ -7,47 +7,48 @@ columns are the same distances in millimetres, empty where the spacing is unknow
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from napari_oneshot_lmk.errors import GeometryError, LandmarkError
-from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.errors import LandmarkError
+from napari_oneshot_lmk.landmarks.files.csv_image import (
+    MANUAL,
+    PROVENANCE,
+    SOURCES,
+    CsvImage,
+)
 from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
 from napari_oneshot_lmk.landmarks.files.table_geometry import (
     GEOMETRY_COLUMNS,
     SIZE_COLUMNS,
-    geometry_from_cells,
     geometry_to_cells,
 )
-from napari_oneshot_lmk.landmarks.files.table_rows import TableRow, table_rows
+from napari_oneshot_lmk.landmarks.files.table_rows import (
+    table_rows,
+    titles_of,
+)
 from napari_oneshot_lmk.landmarks.files.text_file import head_of
+from napari_oneshot_lmk.landmarks.image_names import image_key
 from napari_oneshot_lmk.landmarks.landmark import (
     Landmark,
     Landmarks,
     Provenance,
-    State,
 )
 
 REQUIRED = ("image", "landmark", "x_px", "y_px")
 """Columns without which a table cannot be read."""
 ALWAYS = (*REQUIRED, "x_mm", "y_mm", "score", "state")
 """Columns that are always written."""
-PROVENANCE = ("method", "encoder", "template", "author", "created")
 WHERE_FILLED = (
     "shape_residual_mm",
     "unsure",
+    "source",
     "description",
     *SIZE_COLUMNS,
     *PROVENANCE,
     *(column for column in GEOMETRY_COLUMNS if column not in SIZE_COLUMNS),
 )
 """Columns that are written where at least one row fills them."""
-_SAME_IN_ALL_ROWS = (*PROVENANCE, *GEOMETRY_COLUMNS)
-_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
 
 
 # -- writing ------------------------------------------------------------------
@@ -84,7 +85,8 @@ def _filled(landmarks: Landmarks) -> set[str]:
         return set()
     columns = {column for column, cell in _of_image(landmarks).items() if cell}
     for point in landmarks:
-        columns |= {column for column, cell in _of_point(point).items() if cell}
+        cells = _of_point(point, landmarks.provenance)
+        columns |= {column for column, cell in cells.items() if cell}
     return columns
 
 
@@ -95,13 +97,18 @@ def _of_image(landmarks: Landmarks) -> dict[str, str]:
     return {**of_provenance, **geometry_to_cells(landmarks)}
 
 
-def _of_point(point: Landmark) -> dict[str, str]:
+def _of_point(point: Landmark, provenance: Provenance) -> dict[str, str]:
     """Cells that a point fills where there is something to say."""
-    return {
+    cells = {
         "shape_residual_mm": _text(point.shape_residual_mm),
         "unsure": "true" if point.unsure else "",
+        "source": "" if point.source is None else str(point.source),
         "description": point.description,
     }
+    if point.is_manual:
+        cells["method"] = MANUAL
+        cells["author"] = point.author or provenance.author
+    return cells
 
 
 def _rows(landmarks: Landmarks) -> Iterator[dict[str, str]]:
@@ -114,7 +121,7 @@ def _rows(landmarks: Landmarks) -> Iterator[dict[str, str]]:
             "landmark": point.name,
             "score": _text(point.score),
             "state": str(point.state),
-            **_of_point(point),
+            **_of_point(point, landmarks.provenance),
         }
         if point.position_yx is not None:
             row["y_px"], row["x_px"] = map(_text, point.position_yx)
@@ -129,56 +136,6 @@ def _text(value: float | None) -> str:
 
 
 # -- reading ------------------------------------------------------------------
-
-
-@dataclass
-class _Image:
-    """What the rows of one image have said so far."""
-
-    points: list[Landmark] = field(default_factory=list)
-    points_mm_yx: list[tuple[float, float]] = field(default_factory=list)
-    lines: dict[str, int] = field(default_factory=dict)
-    cells: dict[str, str] = field(default_factory=dict)
-
-    def add(self, row: TableRow) -> None:
-        """Take in one more row."""
-        point = _point(row)
-        if point.name in self.lines:
-            raise row.wrong(
-                f"landmark {point.name!r} of image {row.text('image')!r} stands "
-                f"already in line {self.lines[point.name]}",
-                "remove one of the two",
-            )
-        self.lines[point.name] = row.line
-        self.points.append(point)
-        y_mm, x_mm = row.number("y_mm"), row.number("x_mm")
-        self.points_mm_yx.append(
-            (np.nan if y_mm is None else y_mm, np.nan if x_mm is None else x_mm)
-        )
-        for column in _SAME_IN_ALL_ROWS:
-            cell = row.text(column)
-            if cell and self.cells.setdefault(column, cell) != cell:
-                raise row.wrong(
-                    f"{column} is {cell!r}, but {self.cells[column]!r} in an earlier "
-                    "line of the same image",
-                    "make them agree",
-                )
-
-    def landmarks(self, name: str, given: Geometry | None) -> Landmarks:
-        """Return the finished set."""
-        provenance = Provenance(**{c: self.cells.get(c, "") for c in PROVENANCE})
-        landmarks = Landmarks(tuple(self.points), name, given, provenance)
-        try:
-            geometry = geometry_from_cells(
-                self.cells, landmarks.positions_yx, np.array(self.points_mm_yx)
-            )
-        except (GeometryError, ValueError) as error:
-            raise LandmarkError(
-                f"size, spacing or orientation of image {name!r} make no sense "
-                f"({error})",
-                remedy="correct them or empty those columns",
-            ) from error
-        return landmarks if geometry is None else landmarks.with_geometry(geometry)
 
 
 def read_csv(path: Path, known: Known) -> tuple[Landmarks, ...]:
@@ -196,9 +153,17 @@ def read_csv(path: Path, known: Known) -> tuple[Landmarks, ...]:
     LandmarkError
         Naming the line, if the table cannot be understood.
     """
-    images: dict[str, _Image] = {}
-    for row in table_rows(path, REQUIRED, once=(*ALWAYS, *WHERE_FILLED)):
-        images.setdefault(row.text("image"), _Image()).add(row)
+    images: dict[str, CsvImage] = {}
+    placeholders, sources, strange = 0, False, None
+    once = (*ALWAYS, *WHERE_FILLED)
+    for row in table_rows(path, REQUIRED, once=once, tell=known.tell):
+        name = row.text("image")
+        image = images.setdefault(image_key(name), CsvImage(name))
+        placeholders += image.add(row)
+        source = row.text("source").lower()
+        sources = sources or source in SOURCES
+        if source and source not in SOURCES and strange is None:
+            strange = row
     if not images:
         raise LandmarkError(
             "holds no landmarks", file=path, remedy="add a row for each landmark"
@@ -209,57 +174,22 @@ def read_csv(path: Path, known: Known) -> tuple[Landmarks, ...]:
             file=path,
             remedy="fill the image column",
         )
-    return tuple(
-        image.landmarks(name, known.geometry_of(name)) for name, image in images.items()
-    )
-
-
-def _point(row: TableRow) -> Landmark:
-    name = row.text("landmark")
-    if not name:
-        raise row.wrong("names no landmark", "fill the landmark column")
-    x_px, y_px = row.number("x_px"), row.number("y_px")
-    if (x_px is None) != (y_px is None):
-        raise row.wrong(
-            f"{'x_px' if x_px is None else 'y_px'} is empty",
-            "give both coordinates, or none",
+    # A column of the user's own may have the same title, with other words in it.
+    if sources and strange is not None:
+        raise strange.wrong(
+            f"source is {strange.text('source')!r}",
+            f"use one of {', '.join(SOURCES)}, or leave it empty",
         )
-    position_yx = None if x_px is None or y_px is None else (y_px, x_px)
-    state = State.SKIPPED if position_yx is None else State.PLACED
-    stated = row.text("state").lower()
-    if stated:
-        if stated not in set(State):
-            raise row.wrong(
-                f"state is {stated!r}", f"use one of {', '.join(sorted(State))}"
-            )
-        state = State(stated)
-    if (state is State.PLACED) != (position_yx is not None):
-        raise row.wrong(
-            f"landmark {name!r} is {state} but has "
-            f"{'no' if position_yx is None else 'a'} position",
-            "correct the state or the position",
+    if placeholders:
+        known.tell(
+            f"{path}: {placeholders} landmark{'s' if placeholders > 1 else ''} at -1 "
+            "or -9999 in both directions are taken for not placed"
         )
-    score = row.number("score")
-    if score is not None and not 0 <= score <= 1:
-        raise row.wrong(f"score is {score:g}", "a score lies between 0 and 1")
-    unsure = row.text("unsure").lower()
-    if unsure not in _TRUE + _FALSE:
-        raise row.wrong(f"unsure is {unsure!r}", "use true, or leave it empty")
-    return Landmark(
-        name,
-        position_yx,
-        state,
-        score,
-        unsure in _TRUE,
-        row.number("shape_residual_mm"),
-        row.cells.get("description", ""),
-    )
+    return tuple(image.landmarks(known) for image in images.values())
 
 
 def _sniff(path: Path) -> bool:
-    lines = head_of(path).splitlines() or [""]
-    titles = re.split("[,;\t]", lines[0].lower())
-    return set(REQUIRED) <= {title.strip(' "') for title in titles}
+    return set(REQUIRED) <= titles_of(head_of(path))
 
 
 CSV_TABLE = LandmarkFormat(".csv", "Table", read_csv, write_csv, _sniff)

@@ -222,13 +222,15 @@ def _joined(noted: Landmarks, points: Sequence[Landmark]) -> Landmarks:
     for point in noted:
         other = said.pop(point.name, None)
         if point.position_yx is None or other is None or other.position_yx is None:
-            joined.append(point if other is None else other)
+            added = None if other is None else other.position_yx
+            joined.append(point if added is None else point.changed_elsewhere(added))
             continue
         same = all(
             abs(a - b) <= _ROUNDED * (1 + abs(a))
             for a, b in zip(point.position_yx, other.position_yx, strict=True)
         )
-        joined.append(point if same else other)
+        # Moved by a person: what the detector thought of the old place is void.
+        joined.append(point if same else point.changed_elsewhere(other.position_yx))
     return noted.with_points((*joined, *said.values()))
 
 

@@ -109,7 +109,7 @@ def _group(
         measurements=measurements or None,
         algorithm_id=(
             sr.AlgorithmIdentification(f"{PROGRAM} {method}", __version__)
-            if method and method != "manual"
+            if method and method != "manual" and not point.is_manual
             else None
         ),
     )

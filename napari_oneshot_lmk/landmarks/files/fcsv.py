@@ -3,25 +3,30 @@
 Lines of commas under comment lines that name version, coordinate system and
 columns (Slicer's developer guide, module Markups, and for files of Slicer 3 and
 4.0 to 4.10 what those wrote: a number instead of a name for the system). Where
-none is named it is RAS. Slicer itself calls the format a legacy.
+none is named it is RAS. A column that no comment names says since Slicer 4.13 whether
+a point has been placed. Slicer itself calls the format a legacy.
 """
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
 from napari_oneshot_lmk.landmarks.files.patient_points import (
     on_image,
-    with_millimetres,
+    plane_in_slicer,
 )
 from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_text
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
 
 SUFFIX = ".fcsv"
 # Numbers are of vtkMRMLMarkupsStorageNode in Slicer up to 4.10.
@@ -30,8 +35,31 @@ _COLUMNS = (
     *("id", "x", "y", "z", "ow", "ox", "oy", "oz", "vis", "sel", "lock"),
     *("label", "desc", "associatednodeid"),
 )
+# What stands behind the named columns since Slicer 4.13: vtkMRMLMarkupsNode's status.
+_DEFINED = ("2", "defined")
+_NOT_DEFINED = ("0", "1", "3", "undefined", "preview", "missing")
 # A point clicked on a slice has that slice's number up to rounding.
 _SAME_SLICE = 0.5
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One point as it stands in the file.
+
+    Parameters
+    ----------
+    line : int
+        Of the file, from 1.
+    label, description : str
+        Its name, and what it is.
+    position : tuple of float, optional
+        In the file's coordinates; None where nobody has placed it.
+    """
+
+    line: int
+    label: str
+    description: str
+    position: tuple[float, float, float] | None
 
 
 def read_fcsv(path: Path, known: Known) -> tuple[Landmarks, ...]:
@@ -46,11 +74,10 @@ def read_fcsv(path: Path, known: Known) -> tuple[Landmarks, ...]:
         If it holds millimetres and the spacing of the image is unknown.
     """
     image = path.name[: -len(SUFFIX)]
-    geometry = known.geometry_of(image)
     system, columns = "RAS", list(_COLUMNS)
-    points: list[Landmark] = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        try:
+    rows: list[_Row] = []
+    for number, line in enumerate(read_text(path, tell=known.tell).splitlines(), 1):
+        with _about_line(path, number):
             if line.startswith("#"):
                 key, _, value = line.lstrip("# ").partition("=")
                 if key.strip().lower() == "coordinatesystem":
@@ -58,14 +85,29 @@ def read_fcsv(path: Path, known: Known) -> tuple[Landmarks, ...]:
                 elif key.strip().lower() == "columns":
                     columns = _columns(value)
             elif line.strip():
-                points.append(_point(line, columns, system, geometry))
-        except OneshotError as error:
-            raise type(error)(
-                f"line {number}: {error.what}", file=path, remedy=error.remedy
-            ) from error
-    if not points:
+                rows.append(_row(number, line, columns))
+    if not rows:
         raise LandmarkError("holds no points", file=path, remedy="save it again")
-    return (Landmarks(tuple(points), image, geometry),)
+    plane = None
+    placed = [row.position for row in rows if row.position is not None]
+    signs = (1, 1, 1) if system == "LPS" else (-1, -1, 1)
+    if system != "IJK" and placed:
+        plane = plane_in_slicer(path, image, np.array(placed) * signs, known)
+    points = []
+    for row in rows:
+        with _about_line(path, row.line):
+            points.append(_point(row, signs, plane))
+    return (Landmarks(tuple(points), image, known.geometry_of(image)),)
+
+
+@contextmanager
+def _about_line(path: Path, number: int) -> Iterator[None]:
+    try:
+        yield
+    except OneshotError as error:
+        raise type(error)(
+            f"line {number}: {error.what}", file=path, remedy=error.remedy
+        ) from error
 
 
 def _system(text: str) -> str:
@@ -80,6 +122,11 @@ def _system(text: str) -> str:
 def _columns(text: str) -> list[str]:
     columns = [column.strip().lower() for column in text.split(",")]
     missing = [name for name in ("x", "y", "z", "label") if name not in columns]
+    twice = next((name for name in columns if columns.count(name) > 1), "")
+    if twice:
+        raise LandmarkError(
+            f"there are two columns {twice}", remedy="remove one of the two"
+        )
     if missing:
         raise LandmarkError(
             f"there is no column {', '.join(missing)}", remedy="save it again"
@@ -87,9 +134,7 @@ def _columns(text: str) -> list[str]:
     return columns
 
 
-def _point(
-    line: str, columns: Sequence[str], system: str, geometry: Geometry | None
-) -> Landmark:
+def _row(number: int, line: str, columns: Sequence[str]) -> _Row:
     try:
         (fields,) = csv.reader([line], strict=True)
     except (csv.Error, ValueError) as error:
@@ -100,23 +145,46 @@ def _point(
     label = cells.get("label", "").strip()
     if not label:
         raise LandmarkError("the point has no label", remedy="name it in Slicer")
-    position = [_number(cells.get(axis, "")) for axis in "xyz"]
-    if any(math.isnan(value) for value in position):
+    description = cells.get("desc", "").strip()
+    more = [cells.get("positionstatus", "")] if "positionstatus" in cells else []
+    if not _is_defined(label, more or fields[len(columns) :], columns):
+        return _Row(number, label, description, None)
+    x, y, z = (_number(cells.get(axis, "")) for axis in "xyz")
+    if math.isnan(x) or math.isnan(y) or math.isnan(z):
         raise LandmarkError(
             f"the position of {label!r} is not three numbers", remedy="correct it"
         )
-    description = cells.get("desc", "").strip()
-    x, y, z = position
-    if system == "IJK":
-        if abs(z) > _SAME_SLICE:
-            raise LandmarkError(
-                f"{label!r} lies on slice {z:g}, not on the first",
-                remedy="check that the file belongs to this image",
-            )
-        return Landmark(label, (y, x), description=description)
-    lps_mm = (x, y, z) if system == "LPS" else (-x, -y, z)
-    position_yx = on_image(label, lps_mm, with_millimetres(geometry))
-    return Landmark(label, position_yx, description=description)
+    return _Row(number, label, description, (x, y, z))
+
+
+def _is_defined(label: str, more: Sequence[str], columns: Sequence[str]) -> bool:
+    """Say whether a point has a position, by what follows the named columns."""
+    named = "positionstatus" in columns
+    if not (named or columns[-1] == _COLUMNS[-1]) or not more or not more[0].strip():
+        return True
+    status = more[0].strip().lower()
+    if status not in (*_DEFINED, *_NOT_DEFINED):
+        raise LandmarkError(
+            f"the position status of {label!r} is {more[0].strip()!r}",
+            remedy="save the file again",
+        )
+    return status in _DEFINED
+
+
+def _point(row: _Row, signs: Sequence[int], plane: Geometry | None) -> Landmark:
+    if row.position is None:
+        return Landmark(row.label, None, State.SKIPPED, description=row.description)
+    x, y, z = row.position
+    if plane is not None:
+        lps_mm = (signs[0] * x, signs[1] * y, signs[2] * z)
+        position_yx = on_image(row.label, lps_mm, plane)
+        return Landmark(row.label, position_yx, description=row.description)
+    if abs(z) > _SAME_SLICE:
+        raise LandmarkError(
+            f"{row.label!r} lies on slice {z:g}, not on the first",
+            remedy="check that the file belongs to this image",
+        )
+    return Landmark(row.label, (y, x), description=row.description)
 
 
 def _number(text: str) -> float:
@@ -140,4 +208,5 @@ FCSV = LandmarkFormat(
     _sniff,
     instead="write .mrk.json, which every Slicer since 4.11 opens",
     one_image=True,
+    patient_mm=True,
 )

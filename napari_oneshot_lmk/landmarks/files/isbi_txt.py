@@ -7,6 +7,7 @@ the top left; no half pixel is known of, so the numbers are taken as ours.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -16,11 +17,13 @@ from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFo
 from napari_oneshot_lmk.landmarks.files.losses import (
     FRAME,
     SIZE,
+    SOURCES,
     SPACING,
     TEXTS,
     THOUGHTS,
     present,
 )
+from napari_oneshot_lmk.landmarks.files.not_placed import PLACEHOLDERS, without_zeros
 from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_text
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.names import ISBI19_CEPHALOGRAM
@@ -29,6 +32,7 @@ SUFFIX = ".txt"
 NAMES = ISBI19_CEPHALOGRAM.names
 _NUMBER = r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*"
 _POSITION = re.compile(f"{_NUMBER},{_NUMBER}", re.ASCII)
+_NOTHING = re.compile(r"\s*(na|nan|null|none)?\s*,\s*(na|nan|null|none)?\s*", re.I)
 _CLASS = re.compile(r"\s*\d{1,2}\s*", re.ASCII)
 
 
@@ -56,6 +60,10 @@ def write_isbi(
             what = what or f"{name} is not among them"
         elif landmarks[name].state is not State.PLACED:
             what = what or f"{name} has no position"
+        elif landmarks[name].position_yx in PLACEHOLDERS:
+            what = what or f"{name} lies where the file says that it is not placed"
+    if without_zeros(landmarks.points)[1]:
+        what = what or "several lie at 0,0, where the file says that nobody placed them"
     if what:
         raise OutputError(
             "a file of the ISBI 2015 challenge holds the 19 landmarks of its list, all "
@@ -84,19 +92,28 @@ def read_isbi(path: Path, known: Known) -> tuple[Landmarks, ...]:
     """
     lines = [
         (number, line)
-        for number, line in enumerate(read_text(path).splitlines(), start=1)
+        for number, line in enumerate(
+            read_text(path, tell=known.tell).splitlines(), start=1
+        )
         if line.strip()
     ]
     points = []
     for name, (number, line) in zip(NAMES, lines, strict=False):
+        if _NOTHING.fullmatch(line):
+            points.append(Landmark(name, None, State.SKIPPED))
+            continue
         match = _POSITION.fullmatch(line)
-        if match is None:
+        if match is None or not all(math.isfinite(float(n)) for n in match.groups()):
             raise LandmarkError(
                 f"line {number}: is not x,y",
                 file=path,
                 remedy="a file of the ISBI 2015 challenge begins with 19 such lines",
             )
-        points.append(Landmark(name, (float(match[2]), float(match[1]))))
+        position_yx = float(match[2]), float(match[1])
+        if position_yx in PLACEHOLDERS:
+            points.append(Landmark(name, None, State.SKIPPED))
+        else:
+            points.append(Landmark(name, position_yx))
     if len(points) < len(NAMES):
         raise LandmarkError(
             f"line {lines[-1][0]}: is the last, but only {len(points)} of {len(NAMES)} "
@@ -114,19 +131,23 @@ def read_isbi(path: Path, known: Known) -> tuple[Landmarks, ...]:
             )
     if rest:
         known.tell(f"{path}: the classes below the landmarks are passed over")
+    placed, zeros = without_zeros(points)
+    if zeros:
+        known.tell(f"{path}: {zeros} landmarks at 0,0 are taken for not placed")
     image = path.name[: -len(SUFFIX)]
-    return (Landmarks(tuple(points), image, known.geometry_of(image)),)
+    return (Landmarks(placed, image, known.geometry_of(image)),)
 
 
 def _sniff(path: Path) -> bool:
     lines = [line for line in head_of(path).splitlines() if line.strip()]
     return len(lines) >= len(NAMES) and all(
-        _POSITION.fullmatch(line) for line in lines[: len(NAMES)]
+        _POSITION.fullmatch(line) or _NOTHING.fullmatch(line)
+        for line in lines[: len(NAMES)]
     )
 
 
 def _lost(images: Collection[Landmarks]) -> tuple[str, ...]:
-    return present(images, (*THOUGHTS, *TEXTS, SPACING, FRAME, SIZE))
+    return present(images, (*THOUGHTS, SOURCES, *TEXTS, SPACING, FRAME, SIZE))
 
 
 ISBI_TXT = LandmarkFormat(

@@ -14,6 +14,10 @@ def _unknown(image: str) -> Geometry | None:
     return None
 
 
+def _no_file(image: str) -> Path | None:
+    return None
+
+
 def _silent(sentence: str) -> None:
     return None
 
@@ -38,12 +42,17 @@ class Known:
     names : tuple of str
         Names of the landmarks, in order, for files that number them only.
     tell : callable
-        Is given one sentence about what a file holds and is passed over.
+        Is given one sentence about what a file holds and is passed over, or about
+        what had to be supposed.
+    source_of : callable
+        ``source_of(image)`` -> the file of that image, or None. Programs that read
+        images with ITK may count its millimetres otherwise than we do.
     """
 
     geometry_of: Callable[[str], Geometry | None] = _unknown
     names: tuple[str, ...] = ()
     tell: Callable[[str], None] = _silent
+    source_of: Callable[[str], Path | None] = _no_file
 
 
 Reader = Callable[[Path, Known], tuple[Landmarks, ...]]
@@ -76,6 +85,9 @@ class LandmarkFormat:
     shared : bool
         Files of other kinds commonly have this suffix too; one of those is never
         replaced.
+    patient_mm : bool
+        Positions are millimetres in the patient as other programs read them from the
+        image, so the image file should be known.
     check_installed : callable
         Raises a LandmarkError where a library that it needs is missing.
     lost : callable
@@ -90,5 +102,6 @@ class LandmarkFormat:
     instead: str = ""
     one_image: bool = False
     shared: bool = False
+    patient_mm: bool = False
     check_installed: Callable[[], None] = always_there
     lost: Callable[[Collection[Landmarks]], tuple[str, ...]] = nothing_lost

@@ -25,6 +25,7 @@ _HOLDS: dict[str, Callable[[Landmarks], bool]] = {
     "scores": lambda la: any(p.score is not None for p in la),
     "marks of unsure points": lambda la: any(p.unsure for p in la),
     "shape residuals": lambda la: any(p.shape_residual_mm is not None for p in la),
+    "sources": lambda la: any(p.source is not None for p in la),
     "descriptions": lambda la: any(p.description for p in la),
     "who made the points": lambda la: la.provenance != Provenance(),
     "pixel spacing": _spacing,
@@ -33,6 +34,7 @@ _HOLDS: dict[str, Callable[[Landmarks], bool]] = {
 }
 
 THOUGHTS = ("scores", "marks of unsure points", "shape residuals")
+SOURCES = "sources"
 TEXTS = ("descriptions", "who made the points")
 SPACING, FRAME, SIZE = list(_HOLDS)[-3:]
 

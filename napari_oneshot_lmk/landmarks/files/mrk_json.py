@@ -5,17 +5,21 @@ in its Markups module). The schema allows further fields in every object; what i
 has no place for (state, score, provenance, the image's grid) stands under
 ``napari_oneshot_lmk``. Slicer drops those when it saves the file again, so
 reading does without them where the caller knows the image's geometry.
+
+Positions are written where Slicer sees them: of some DICOM radiographs it takes
+another spacing than we do. Which one that was is noted, so reading needs no image.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import (
     LandmarkError,
@@ -24,12 +28,21 @@ from napari_oneshot_lmk.errors import (
     SpacingUnknownError,
 )
 from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.landmarks.files.json_values import (
+    mapping,
+    noted_by_us,
+    sequence,
+    text,
+)
+from napari_oneshot_lmk.landmarks.files.json_values import number as number_in
 from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
 from napari_oneshot_lmk.landmarks.files.patient_points import (
     on_image,
-    with_millimetres,
+    plane_for_slicer,
+    plane_in_slicer,
 )
 from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_json
+from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.record import (
     geometry_from_record,
@@ -45,6 +58,7 @@ SCHEMA = (
     "Markups/Resources/Schema/markups-schema-v1.0.3.json#"
 )
 OURS = "napari_oneshot_lmk"
+_WRITTEN_IN = "geometry_in_slicer"
 
 # Both positions of a point that nobody has moved agree far better than this.
 _UNMOVED_MM = 1e-6
@@ -78,9 +92,17 @@ def write_mrk_json(
             f"a {SUFFIX} file holds millimetres, but the pixel spacing is unknown",
             remedy="give it (--spacing, or the field in the dock) or write a .csv file",
         )
+    plane = plane_for_slicer(geometry, source)
+    noted = {
+        "image": landmarks.image,
+        "geometry": geometry_to_record(geometry),
+        "provenance": asdict(landmarks.provenance),
+    }
+    if plane != geometry:
+        noted[_WRITTEN_IN] = geometry_to_record(plane)
     markup = {
         "type": "Fiducial",
-        "name": Path(landmarks.image).stem or "landmarks",
+        "name": stem(landmarks.image) or "landmarks",
         "coordinateSystem": "LPS",
         "coordinateUnits": "mm",
         "locked": False,
@@ -88,23 +110,19 @@ def write_mrk_json(
         "labelFormat": "%N-%d",
         "lastUsedControlPointNumber": len(landmarks),
         "controlPoints": [
-            _control_point(number, point, geometry)
+            _control_point(number, point, plane)
             for number, point in enumerate(landmarks, start=1)
         ],
         "measurements": [],
         "display": {"visibility": True, "pointLabelsVisibility": True},
-        OURS: {
-            "image": landmarks.image,
-            "geometry": geometry_to_record(geometry),
-            "provenance": asdict(landmarks.provenance),
-        },
+        OURS: noted,
     }
     document = {"@schema": SCHEMA, "markups": [markup]}
-    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    written = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(written + "\n", encoding="utf-8")
 
 
-def _control_point(number: int, point: Landmark, geometry: Geometry) -> dict[str, Any]:
+def _control_point(number: int, point: Landmark, plane: Geometry) -> dict[str, Any]:
     record = landmark_to_record(point)
     control: dict[str, Any] = {
         "id": str(number),
@@ -118,7 +136,7 @@ def _control_point(number: int, point: Landmark, geometry: Geometry) -> dict[str
     }
     if point.position_yx is not None:
         control["positionStatus"] = "defined"
-        control["position"] = geometry.points_to_lps([point.position_yx])[0].tolist()
+        control["position"] = plane.points_to_lps([point.position_yx])[0].tolist()
     return {**control, OURS: record}
 
 
@@ -133,7 +151,7 @@ def read_mrk_json(path: Path, known: Known) -> tuple[Landmarks, ...]:
     LandmarkError
         If it is no such file, or its points cannot be brought onto the image.
     """
-    document = read_json(path)
+    document = read_json(path, known.tell)
     markups = document.get("markups") if isinstance(document, dict) else None
     if not isinstance(markups, list):
         raise LandmarkError(
@@ -150,44 +168,62 @@ def read_mrk_json(path: Path, known: Known) -> tuple[Landmarks, ...]:
         return tuple(_landmarks(path, m, known, len(lists) > 1) for m in lists)
     except OneshotError as error:
         raise error.about(path) from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise LandmarkError(
-            f"does not follow Slicer's markups schema ({error!r})",
-            file=path,
-            remedy="save it again",
-        ) from error
+
+
+@dataclass(frozen=True)
+class _Control:
+    """A control point as it stands in the file.
+
+    Parameters
+    ----------
+    label, description : str
+        Its name, and what it is.
+    lps_mm : tuple of float, optional
+        None where it has no position.
+    noted : dict
+        What this package has noted of it; empty where there is nothing.
+    """
+
+    label: str
+    description: str
+    lps_mm: tuple[float, ...] | None
+    noted: dict[str, Any]
 
 
 def _landmarks(
     path: Path, markup: Mapping[str, Any], known: Known, several: bool
 ) -> Landmarks:
-    ours = markup.get(OURS, {})
-    stated = geometry_from_record(ours["geometry"]) if "geometry" in ours else None
-    stem = path.name[: -len(SUFFIX)]
-    name = str(ours.get("image", markup.get("name", stem) if several else stem))
-    geometry = with_millimetres(stated or known.geometry_of(name))
+    ours = mapping(markup.get(OURS) or {}, OURS)
+    ending = path.name[: -len(SUFFIX)]
+    named = ours.get("image", (markup.get("name") or ending) if several else ending)
+    name = text(named, "the name of the list")
     to_lps = _to_lps(markup)
-    controls = markup.get("controlPoints", [])
-    points = tuple(
-        _landmark(number, control, to_lps, geometry)
-        for number, control in enumerate(controls, start=1)
-    )
-    return Landmarks(
-        points,
-        name,
-        geometry,
-        provenance_from_record(ours.get("provenance", {})),
-    )
+    listed = sequence(markup.get("controlPoints") or [], "controlPoints")
+    controls = [
+        _control(number, mapping(each, f"control point {number}"), to_lps)
+        for number, each in enumerate(listed, start=1)
+    ]
+    places = [control.lps_mm for control in controls if control.lps_mm is not None]
+    with noted_by_us():
+        provenance = provenance_from_record(ours.get("provenance") or {})
+        stated = ours.get("geometry")
+        geometry = None if stated is None else geometry_from_record(stated)
+        written_in = ours.get(_WRITTEN_IN)
+        plane = geometry if written_in is None else geometry_from_record(written_in)
+    if plane is None and places:
+        plane = plane_in_slicer(path, name, np.array(places), known)
+    points = tuple(_landmark(control, plane) for control in controls)
+    return Landmarks(points, name, geometry or known.geometry_of(name), provenance)
 
 
-def _to_lps(markup: Mapping[str, Any]) -> np.ndarray:
+def _to_lps(markup: Mapping[str, Any]) -> NDArray[np.float64]:
     """Return the factors that take a position to LPS millimetres."""
     system = markup.get("coordinateSystem", "LPS")
     unit = markup.get("coordinateUnits", "mm")
-    if isinstance(unit, list):
+    if isinstance(unit, list) and unit:
         # A coded entry: [code, coding scheme, meaning].
         unit = unit[0]
-    if system not in ("LPS", "RAS") or unit not in _MM_PER_UNIT:
+    if system not in ("LPS", "RAS") or unit not in tuple(_MM_PER_UNIT):
         raise LandmarkError(
             f"is in {system!r} coordinates and {unit!r}",
             remedy="save it in LPS or RAS and in millimetres",
@@ -196,37 +232,48 @@ def _to_lps(markup: Mapping[str, Any]) -> np.ndarray:
     return np.array([flip, flip, 1.0]) * _MM_PER_UNIT[unit]
 
 
-def _landmark(
-    number: int, control: Mapping[str, Any], to_lps: np.ndarray, geometry: Geometry
-) -> Landmark:
-    label = str(control.get("label", "")).strip()
+def _control(
+    number: int, control: Mapping[str, Any], to_lps: NDArray[np.float64]
+) -> _Control:
+    where = f"control point {number}"
+    label = text(control.get("label") or "", f"{where}: label").strip()
     if not label:
-        raise LandmarkError(
-            f"control point {number} has no label", remedy="name it in Slicer"
-        )
-    record = {**control.get(OURS, {}), "name": label}
-    record["description"] = str(control.get("description", ""))
-    kept_yx = record.pop("position_yx", None)
-    # Slicer writes an empty text where a point has no position.
+        raise LandmarkError(f"{where} has no label", remedy="name it in Slicer")
+    described = text(control.get("description") or "", f"{where}: description")
+    noted = dict(mapping(control.get(OURS) or {}, OURS))
+    # Slicer writes an empty text where a point has no position; undefined, preview
+    # and missing are its words for points that nobody has placed.
     position = control.get("position") or None
-    if control.get("positionStatus", "defined") != "defined" or position is None:
-        if record.get("state") == State.PLACED:
-            # It was placed by us and unset in Slicer.
-            record = {"name": label, "description": record["description"]}
-        return landmark_from_record({"state": State.SKIPPED, **record})
-    values = np.array(position, dtype=float)
-    if values.shape != (3,) or not np.all(np.isfinite(values)):
+    status = control.get("positionStatus") or "defined"
+    if status != "defined" or position is None:
+        return _Control(label, described, None, noted)
+    values = sequence(position, f"the position of {label!r}")
+    if len(values) != 3:
         raise LandmarkError(
             f"the position of {label!r} is not three numbers", remedy="save it again"
         )
-    lps_mm = values * to_lps
-    if kept_yx is not None:
-        moved_mm = np.abs(geometry.points_to_lps([kept_yx])[0] - lps_mm).max()
-        if moved_mm <= _UNMOVED_MM:
-            return landmark_from_record({**record, "position_yx": kept_yx})
+    axes = [number_in(v, f"the position of {label!r}") for v in values]
+    return _Control(label, described, tuple((np.array(axes) * to_lps).tolist()), noted)
+
+
+def _landmark(control: _Control, plane: Geometry | None) -> Landmark:
+    record = {"state": State.SKIPPED, **control.noted, "name": control.label}
+    record["description"] = control.description
+    with noted_by_us():
+        # What is noted of a point without a position, but says placed, is not ours.
+        whole = record["state"] != State.PLACED or "position_yx" in record
+        noted = landmark_from_record(
+            record if whole else {**record, "state": State.SKIPPED}
+        )
+    if control.lps_mm is None or plane is None:
+        return noted if noted.position_yx is None else noted.changed_elsewhere(None)
+    if noted.position_yx is not None:
+        there_mm = plane.points_to_lps([noted.position_yx])[0]
+        if np.abs(there_mm - np.array(control.lps_mm)).max() <= _UNMOVED_MM:
+            return noted
     # Moved by a person: what the detector thought of the old place is void.
-    point = Landmark(label, on_image(label, lps_mm, geometry))
-    return replace(point, description=record["description"])
+    position_yx = on_image(control.label, control.lps_mm, plane)
+    return noted.changed_elsewhere(position_yx)
 
 
 def _sniff(path: Path) -> bool:
@@ -234,5 +281,11 @@ def _sniff(path: Path) -> bool:
 
 
 MRK_JSON = LandmarkFormat(
-    SUFFIX, "3D Slicer markups", read_mrk_json, write_mrk_json, _sniff, one_image=True
+    SUFFIX,
+    "3D Slicer markups",
+    read_mrk_json,
+    write_mrk_json,
+    _sniff,
+    one_image=True,
+    patient_mm=True,
 )

@@ -12,13 +12,23 @@ from pathlib import Path
 
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
-from napari_oneshot_lmk.landmarks.files.table_rows import TableRow, table_rows
+from napari_oneshot_lmk.landmarks.files.table_rows import (
+    TableRow,
+    table_rows,
+    titles_of,
+)
 from napari_oneshot_lmk.landmarks.files.text_file import head_of
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
+from napari_oneshot_lmk.landmarks.landmark import (
+    Landmark,
+    Landmarks,
+    Source,
+    State,
+)
 
 _REQUIRED = ("axis-0", "axis-1")
 _AXIS = re.compile(r"axis-(\d+)")
 _NAMES = ("label", "name", "landmark")
+_ONCE = ("index", *_REQUIRED, *_NAMES, "source", "author")
 
 
 def read_napari_points(path: Path, known: Known) -> tuple[Landmarks, ...]:
@@ -30,16 +40,31 @@ def read_napari_points(path: Path, known: Known) -> tuple[Landmarks, ...]:
         Naming the line, if the table cannot be understood.
     """
     slices: dict[tuple[int, ...], list[Landmark]] = {}
-    for row in table_rows(path, _REQUIRED, once=("index", *_REQUIRED)):
+    for row in table_rows(path, _REQUIRED, once=_ONCE, tell=known.tell):
         *stack, y_px, x_px = _position(row)
-        points = slices.setdefault(tuple(round(value) for value in stack), [])
+        if any(value is None for value in stack):
+            raise row.wrong("a place in the stack is empty", "fill it")
+        index = tuple(round(value) for value in stack if value is not None)
+        points = slices.setdefault(index, [])
         name = next((row.text(c) for c in _NAMES if row.text(c)), "")
         if not name:
             number = len(points)
             name = known.names[number] if number < len(known.names) else str(number + 1)
         if any(point.name == name for point in points):
             raise row.wrong(f"landmark {name!r} stands twice", "rename one of the two")
-        points.append(Landmark(name, (y_px, x_px)))
+        source = row.text("source").lower()
+        # napari lets a layer have points without a place (NaN).
+        position_yx = None if y_px is None or x_px is None else (y_px, x_px)
+        points.append(
+            Landmark(
+                name,
+                position_yx,
+                State.SKIPPED if position_yx is None else State.PLACED,
+                # A column of the user's own may have this title, too.
+                source=Source(source) if source in set(Source) else None,
+                author=row.text("author"),
+            )
+        )
     if not slices:
         raise LandmarkError("holds no points", file=path, remedy="save the layer again")
     images = []
@@ -52,24 +77,20 @@ def read_napari_points(path: Path, known: Known) -> tuple[Landmarks, ...]:
     return tuple(images)
 
 
-def _position(row: TableRow) -> list[float]:
+def _position(row: TableRow) -> list[float | None]:
     axes = sorted(
         (int(match[1]), column)
         for column in row.cells
         if (match := _AXIS.fullmatch(column))
     )
-    values = []
     for _, column in axes:
-        value = row.number(column)
-        if value is None:
+        if not row.text(column):
             raise row.wrong(f"{column} is empty", "fill it or remove the line")
-        values.append(value)
-    return values
+    return [row.number(column) for _, column in axes]
 
 
 def _sniff(path: Path) -> bool:
-    lines = head_of(path).splitlines() or [""]
-    titles = {title.strip(' "') for title in re.split("[,;\t]", lines[0].lower())}
+    titles = titles_of(head_of(path))
     return {"index", *_REQUIRED} <= titles and "shape-type" not in titles
 
 

@@ -17,6 +17,9 @@ SPACING_COLUMN = "spacing_mm_yx"
 """Two numbers in one cell; written where the mm columns cannot tell them."""
 GEOMETRY_COLUMNS = (*SIZE_COLUMNS, SPACING_COLUMN, *FRAME_COLUMNS)
 
+# Farther from the first pixel lies no landmark; products of such numbers overflow.
+_FARTHEST_MM = 1e12
+
 
 def geometry_to_cells(landmarks: Landmarks) -> dict[str, str]:
     """Return the cells that every row of an image carries."""
@@ -61,7 +64,7 @@ def geometry_from_cells(
     if not all(column in cells for column in SIZE_COLUMNS):
         return None
     frame = {c: _numbers(cells[c], 3) for c in FRAME_COLUMNS if c in cells}
-    shape_yx = (int(cells["height_px"]), int(cells["width_px"]))
+    shape_yx = (_whole(cells["height_px"]), _whole(cells["width_px"]))
     geometry = Geometry(shape_yx, **frame)  # type: ignore[arg-type]
     if SPACING_COLUMN in cells:
         return geometry.with_spacing(_numbers(cells[SPACING_COLUMN], 2))
@@ -85,6 +88,8 @@ def spacing_between(
         if not usable.any():
             return None
         px, mm = px[usable], mm[usable]
+        if np.abs(mm).max() > _FARTHEST_MM:
+            return None
         ratio = float(px @ mm / (px @ px))
         # The shortest number that gives these millimetres is the one meant.
         shorter = (float(f"{ratio:.{digits}g}") for digits in range(1, 18))
@@ -101,8 +106,16 @@ def _text(values: tuple[float, ...]) -> str:
     return " ".join(repr(value) for value in values)
 
 
+def _whole(cell: str) -> int:
+    """Read a whole number; spreadsheet programs may have made 600.0 of it."""
+    (value,) = _numbers(cell, 1)
+    if not value.is_integer():
+        raise ValueError(f"{cell!r} is not a whole number")
+    return int(value)
+
+
 def _numbers(cell: str, count: int) -> tuple[float, ...]:
     values = tuple(float(part) for part in cell.split())
-    if len(values) != count:
-        raise ValueError(f"{cell!r} is not {count} numbers")
+    if len(values) != count or not np.all(np.isfinite(values)):
+        raise ValueError(f"{cell!r} is not {count} finite numbers")
     return values

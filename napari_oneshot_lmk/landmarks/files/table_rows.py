@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,10 @@ from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.landmarks.files.text_file import read_text
 
 # float() takes "nan", "inf" and "1_0" too, which are mistakes in a table.
+_NOTHING = ("", "NA", "N/A", "#N/A", "NAN", "NULL", "NONE", "-")
+"""What spreadsheet programs, R and pandas write where there is no number."""
+_SEPARATORS = ",;\t"
+_TOLD_BY_EXCEL = re.compile(r"\s*\"?sep=([,;\t])\"?\s*", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -43,7 +47,7 @@ class TableRow:
         return self.cells.get(column, "").strip()
 
     def number(self, column: str) -> float | None:
-        """Return a finite number, or None where the cell is empty.
+        """Return a finite number, or None where the cell is empty or says NA.
 
         Raises
         ------
@@ -51,11 +55,9 @@ class TableRow:
             If the cell holds anything else.
         """
         cell = self.text(column)
-        if not cell:
+        if cell.upper() in _NOTHING:
             return None
-        plain = cell
-        if self.decimal_comma and cell.count(",") == 1 and "." not in cell:
-            plain = cell.replace(",", ".")
+        plain = self.plain(column)
         value = float(plain) if _NUMBER.fullmatch(plain) else math.nan
         if not math.isfinite(value):
             raise self.wrong(
@@ -63,24 +65,49 @@ class TableRow:
             )
         return value
 
+    def plain(self, column: str) -> str:
+        """Return a cell that holds numbers, decimal commas turned to points."""
+        cell = self.text(column)
+        if not self.decimal_comma or "." in cell:
+            return cell
+        return " ".join(
+            part.replace(",", ".") if part.count(",") == 1 else part
+            for part in cell.split()
+        )
+
     def wrong(self, what: str, remedy: str) -> LandmarkError:
         """Return an error that names file and line."""
         return LandmarkError(f"line {self.line}: {what}", file=self.path, remedy=remedy)
 
 
+def titles_of(text: str) -> set[str]:
+    """Return the column titles at the beginning of a text, in lower case."""
+    for line in text.splitlines():
+        if line.strip() and not _TOLD_BY_EXCEL.fullmatch(line):
+            parts = re.split(f"[{_SEPARATORS}]", line.lower())
+            return {title.strip(' "') for title in parts}
+    return set()
+
+
 def table_rows(
-    path: Path, required: Sequence[str], once: Sequence[str]
+    path: Path,
+    required: Sequence[str],
+    once: Sequence[str],
+    tell: Callable[[str], None] | None = None,
 ) -> Iterator[TableRow]:
     """Read a table separated by commas, semicolons or tabs.
 
     Parameters
     ----------
     path : Path
-        UTF-8 with or without a byte-order mark, or UTF-16 with one.
+        A text as spreadsheet programs write it; a first line ``sep=;`` is one of
+        Excel's and says what separates the columns.
     required : sequence of str
         Columns that the first line must name, in any order and case.
     once : sequence of str
         Columns that it may name once only.
+    tell : callable, optional
+        Is given one sentence about what had to be supposed.
 
     Yields
     ------
@@ -92,14 +119,16 @@ def table_rows(
     LandmarkError
         If it is no such table.
     """
-    text = read_text(path, save_as="CSV UTF-8")
+    text = read_text(path, save_as="CSV UTF-8", tell=tell)
     separator = _separator(path, text, required)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     columns: list[str] = []
     line = 1
     try:
         for fields in reader:
-            if not any(cell.strip() for cell in fields):
+            written = separator.join(fields)
+            told = not columns and _TOLD_BY_EXCEL.fullmatch(written)
+            if told or not written.strip(separator + " \t\n\r"):
                 pass
             elif not columns:
                 columns = _columns(path, fields, required, once)
@@ -125,12 +154,16 @@ def table_rows(
 
 def _separator(path: Path, text: str, required: Sequence[str]) -> str:
     """Find the separator by which the first line names most required columns."""
-    header = next(line for line in text.splitlines() if line.strip())
+    lines = [line for line in text.splitlines() if line.strip()]
+    told = _TOLD_BY_EXCEL.fullmatch(lines[0]) if lines[1:] else None
+    header = lines[0] if told is None else lines[1]
     named = {}
-    for separator in ",;\t":
+    for separator in _SEPARATORS:
         titles = {title.strip(' "').lower() for title in header.split(separator)}
         named[separator] = len(titles & set(required))
     best = max(named, key=lambda separator: named[separator])
+    if told is not None and named[told[1]] == named[best]:
+        best = told[1]
     if not named[best] and all(title in header.lower() for title in required):
         raise LandmarkError(
             "the columns are not separated by commas, semicolons or tabs",

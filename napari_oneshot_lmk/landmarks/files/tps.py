@@ -6,16 +6,16 @@ The format is told in F. J. Rohlf's tps programs; that both axes begin at the ed
 is our reading of it, which every whole-pixel converter agrees with.
 
 TPS has no names. Ours stand as JSON in a COMMENT line, which other readers pass
-over, beside the size of the image, its spacing in mm, and which of the missing
-landmarks are absent. SCALE is a number without a unit: it is written where the
-pixels are square, and not read as millimetres.
+over, beside the size of the image, its spacing in mm, which of the missing landmarks
+are absent, and which were detected, corrected or placed, by whom. SCALE is a number
+without a unit: it is written where the pixels are square, and not read as millimetres.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from napari_oneshot_lmk.landmarks.files.tps_specimen import (
     TpsSpecimen,
     read_specimens,
 )
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Source, State
 
 SUFFIX = ".tps"
 MARK = "napari-oneshot-lmk"
@@ -99,6 +99,11 @@ def _specimen(number: int, landmarks: Landmarks, names: Sequence[str]) -> list[s
         "image_shape_yx": list(geometry.image_shape_yx),
         "spacing_mm_yx": None if spacing is None else list(spacing),
     }
+    manual = {
+        "sources": {p.name: str(p.source) for p in landmarks if p.source is not None},
+        "authors": {p.name: p.author for p in landmarks if p.author},
+    }
+    comment |= {key: said for key, said in manual.items() if said}
     lines += [f"IMAGE={landmarks.image}", f"ID={number}"]
     lines.append(f"COMMENT={MARK} {json.dumps(comment)}")
     if spacing is not None and _square(spacing):
@@ -122,6 +127,8 @@ class _Comment:
     absent: frozenset[str] = frozenset()
     unlisted: frozenset[str] = frozenset()
     geometry: Geometry | None = None
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    authors: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_tps(path: Path, known: Known) -> tuple[Landmarks, ...]:
@@ -133,11 +140,12 @@ def read_tps(path: Path, known: Known) -> tuple[Landmarks, ...]:
         Naming the line, if the file is damaged or three-dimensional, or the
         height of an image is not known.
     """
-    specimens = read_specimens(path, read_text(path, fallback="cp1252"))
+    specimens = read_specimens(path, read_text(path, tell=known.tell))
     skipped = sorted({what for one in specimens for what in one.passed_over})
     if skipped:
         known.tell(f"{path}: {', '.join(skipped)} are passed over, only LM= is read")
     found: dict[str, Landmarks] = {}
+    zeros: list[str] = []
     for specimen in specimens:
         try:
             landmarks = _landmarks(path, specimen, known, alone=len(specimens) == 1)
@@ -151,6 +159,14 @@ def read_tps(path: Path, known: Known) -> tuple[Landmarks, ...]:
                 f"line {specimen.line}: {error.what}", file=path, remedy=error.remedy
             ) from error
         found[landmarks.image] = landmarks
+        if (0.0, 0.0) in specimen.positions and not _is_ours(specimen):
+            zeros.append(landmarks.image)
+    if zeros:
+        more = f" and {len(zeros) - 1} more images" if zeros[1:] else ""
+        known.tell(
+            f"{path}: landmarks at 0 0 of {zeros[0]!r}{more} are taken for not "
+            "digitised, as geomorph writes them"
+        )
     unit_unknown = any(
         "SCALE" in specimen.fields
         and (landmarks.geometry is None or landmarks.geometry.spacing_mm_yx is None)
@@ -191,12 +207,23 @@ def _landmarks(
     height = geometry.image_shape_yx[0]
     points = []
     for name, position in zip(names, specimen.positions, strict=True):
-        if position is not None:
+        position_yx = None
+        # geomorph's digitize2d writes 0 0, the corner, for what is still to be done.
+        if position is not None and (position != (0.0, 0.0) or noted.names):
             x, y = position
-            points.append(Landmark(name, (height - y - 0.5, x - 0.5)))
-        elif name not in noted.unlisted:
-            state = State.ABSENT if name in noted.absent else State.SKIPPED
-            points.append(Landmark(name, None, state))
+            position_yx = height - y - 0.5, x - 0.5
+        elif name in noted.unlisted:
+            continue
+        missing = State.ABSENT if name in noted.absent else State.SKIPPED
+        points.append(
+            Landmark(
+                name,
+                position_yx,
+                missing if position_yx is None else State.PLACED,
+                source=noted.sources.get(name),
+                author=noted.authors.get(name, ""),
+            )
+        )
     return Landmarks(tuple(points), image, geometry)
 
 
@@ -207,6 +234,10 @@ def _joined(given: Geometry | None, noted: Geometry | None) -> Geometry | None:
     if given.image_shape_yx != noted.image_shape_yx:
         return noted
     return given.with_spacing(given.spacing_mm_yx or noted.spacing_mm_yx)
+
+
+def _is_ours(specimen: TpsSpecimen) -> bool:
+    return specimen.fields.get("COMMENT", "").partition(" ")[0] == MARK
 
 
 def _comment(text: str) -> _Comment:
@@ -221,6 +252,8 @@ def _comment(text: str) -> _Comment:
             frozenset(noted["absent"]),
             frozenset(noted["unlisted"]),
             Geometry((rows, columns)).with_spacing(noted["spacing_mm_yx"]),
+            {n: Source(s) for n, s in dict(noted.get("sources", {})).items()},
+            {n: str(a) for n, a in dict(noted.get("authors", {})).items()},
         )
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise LandmarkError(

@@ -106,10 +106,11 @@ def _block(
 
 def _position(path: Path, number: int, row: str) -> Position | None:
     parts = row.replace("\t", " ").split()
-    if [part.upper() for part in parts] == ["NA", "NA"]:
+    # R writes NA where one of the two is missing, too.
+    if len(parts) == 2 and any(part.upper() in ("NA", "NAN") for part in parts):
         return None
     try:
-        x, y = (float(part) for part in parts)
+        x, y = (_number(part) for part in parts)
     except ValueError:
         x = y = math.nan
     if not math.isfinite(x) or not math.isfinite(y):
@@ -120,6 +121,12 @@ def _position(path: Path, number: int, row: str) -> Position | None:
             "the file may be cut short, or the count in LM= wrong",
         )
     return None if x < 0 or y < 0 else (x, y)
+
+
+def _number(text: str) -> float:
+    """Read a number; on some computers the tps programs write a decimal comma."""
+    whole = text.count(",") == 1 and "." not in text
+    return float(text.replace(",", ".") if whole else text)
 
 
 def _wrong(path: Path, number: int, what: str, remedy: str) -> LandmarkError:

@@ -1,0 +1,115 @@
+"""The encoder that a trained model reads, with the very weights it was trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_oneshot_lmk.detection.model import TrainedModel
+from napari_oneshot_lmk.encoders.device import resolve_device
+from napari_oneshot_lmk.encoders.encoder import Encoder
+from napari_oneshot_lmk.errors import ModelError, WeightsError
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.encoders.download import Progress
+    from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
+
+VGG19 = "vgg19"
+"""What the identity of an encoder begins with that needs VGG19's weights."""
+
+
+def encoder_for(
+    model: TrainedModel,
+    weights: Path | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    *,
+    usual: Path | None = None,
+    allow_download: bool = True,
+) -> Encoder:
+    """Return the encoder that a model reads: its own, if it brings the weights.
+
+    Otherwise its weights are looked for where they lay when it was trained, and in
+    the caches; see `weights_again`.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        What is to detect.
+    weights : Path, optional
+        A file that the user named; it goes before the model's own.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+    progress : callable, optional
+        Called with bytes done and bytes in all during a download.
+    usual : Path, optional
+        The file that the user's settings name: looked at first, and passed over
+        where the model was trained on others.
+    allow_download : bool
+        Whether the network may be asked.
+
+    Raises
+    ------
+    WeightsError
+        If the weights that it was trained on cannot be had, or the named file cannot
+        be used.
+    ModelError
+        If this program has no such encoder.
+    UsageError
+        If the device is unknown or missing.
+    """
+    from napari_oneshot_lmk.encoders.choice import instant_encoder, joined_encoder
+    from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+
+    precision = model.precision
+    if weights is not None:
+        return instant_encoder(weights, device, progress=progress, precision=precision)
+    shipped = shipped_encoder(resolve_device(device))
+    if model.card.encoder == shipped.card.identity:
+        return shipped
+    if not model.card.encoder.startswith(VGG19):
+        raise ModelError(
+            f"the model was trained on the encoder {model.card.encoder}, which this "
+            "version of the program does not have",
+            remedy="update napari-oneshot-lmk, or train again",
+        )
+    found = weights_for(model, usual, allow_download=allow_download, progress=progress)
+    given = model.origin.given if model.origin is not None else ""
+    return joined_encoder(found, device, precision, Path(given) if given else None)
+
+
+def weights_for(
+    model: TrainedModel,
+    usual: Path | None = None,
+    *,
+    allow_download: bool = True,
+    progress: Progress | None = None,
+) -> EncoderWeights:
+    """Return the weights of VGG19 that a model was trained on.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        That was trained on VGG19.
+    usual, allow_download, progress
+        As for `encoder_for`.
+
+    Raises
+    ------
+    WeightsError
+        If they cannot be had; it names the model's template.
+    """
+    if model.encoder_weights is not None:
+        return model.encoder_weights
+    from napari_oneshot_lmk.encoders.same_weights import weights_again
+
+    try:
+        return weights_again(
+            model.card.encoder,
+            model.origin,
+            usual,
+            allow_download=allow_download,
+            progress=progress,
+        )
+    except WeightsError as error:
+        raise error.about(f"the model of {model.template.name}") from error

@@ -1,0 +1,165 @@
+"""Values of a JSON file of another program, checked one by one."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from napari_oneshot_lmk.errors import LandmarkError
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_LONGEST = 40
+_REMEDY = "save it again"
+
+
+def mapping(value: Any, where: str) -> Mapping[str, Any]:
+    """Return a value that has to be an object.
+
+    Raises
+    ------
+    LandmarkError
+        Naming where it stands.
+    """
+    if not isinstance(value, Mapping):
+        raise wrong(value, where, "an object")
+    return value
+
+
+def sequence(value: Any, where: str) -> Sequence[Any]:
+    """Return a value that has to be a list.
+
+    Raises
+    ------
+    LandmarkError
+        Naming where it stands.
+    """
+    if not isinstance(value, list):
+        raise wrong(value, where, "a list")
+    return value
+
+
+def number(value: Any, where: str) -> float:
+    """Return a value that has to be a finite number; it may be written as text.
+
+    Raises
+    ------
+    LandmarkError
+        Naming where it stands.
+    """
+    found = math.nan
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        found = float(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            found = float(value)
+    if not math.isfinite(found):
+        raise wrong(value, where, "a finite number")
+    return found
+
+
+def whole_number(value: Any, where: str) -> int:
+    """Return a value that has to be a whole number, ``600.0`` among them.
+
+    Raises
+    ------
+    LandmarkError
+        Naming where it stands.
+    """
+    found = number(value, where)
+    if not found.is_integer():
+        raise wrong(value, where, "a whole number")
+    return int(found)
+
+
+def text(value: Any, where: str) -> str:
+    """Return a value that has to be a text or a number.
+
+    Raises
+    ------
+    LandmarkError
+        Naming where it stands.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise wrong(value, where, "a text")
+    try:
+        return str(value)
+    except ValueError as error:  # an integer of thousands of digits
+        raise wrong(0, where, "a text") from error
+
+
+def identifier(value: Any, where: str) -> str:
+    """Return an identifier: 1, 1.0, "1" and "1.0" are the same.
+
+    Raises
+    ------
+    LandmarkError
+        Naming where it stands.
+    """
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        value = int(value)
+    plain = text(value, where).strip()
+    whole = re.fullmatch(r"(\d+)\.0+", plain, re.ASCII)
+    return whole[1] if whole else plain
+
+
+def by_identifier(values: Sequence[Any], what: str) -> dict[str, Mapping[str, Any]]:
+    """Return objects by their ``id``, a number or the same number as text.
+
+    Raises
+    ------
+    LandmarkError
+        If one has none, or two have the same.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for count, value in enumerate(values, start=1):
+        each = mapping(value, f"{what} {count}")
+        key = identifier(each.get("id"), f"{what} {count}: id")
+        if key in found:
+            raise LandmarkError(
+                f"{what} {count}: the id {key} stands twice", remedy="number them anew"
+            )
+        found[key] = each
+    return found
+
+
+def is_nothing(value: Any) -> bool:
+    """Say whether a value stands for no number: null, NaN, or a word for it."""
+    if isinstance(value, str):
+        return value.strip().upper() in ("", "NA", "N/A", "NAN", "NULL", "NONE")
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def wrong(value: Any, where: str, wanted: str) -> LandmarkError:
+    """Return an error that says what stands where something else belongs."""
+    kinds = {dict: "an object", list: "a list", type(None): "null"}
+    shown = kinds.get(type(value)) or _shortened(value)
+    return LandmarkError(f"{where} is {shown}, not {wanted}", remedy=_REMEDY)
+
+
+def _shortened(value: Any) -> str:
+    try:
+        shown = " ".join(repr(value).split())
+    except ValueError:
+        return "a number of thousands of digits"
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
+
+
+@contextmanager
+def noted_by_us() -> Iterator[None]:
+    """Turn what a damaged note of this package raises into one sentence.
+
+    Raises
+    ------
+    LandmarkError
+        In place of whatever comes.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise LandmarkError(
+            "what napari-oneshot-lmk has noted in it is damaged",
+            remedy="save it again, or remove what stands under napari_oneshot_lmk",
+        ) from error

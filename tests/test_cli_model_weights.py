@@ -1,0 +1,279 @@
+"""A model works where it was made, and elsewhere it says what is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_scene import POINTS, one_sentence, run
+from random_vgg19 import saved_weights
+from weights_scene import Trained, copied, isolate, trained
+
+from napari_oneshot_lmk.bundle.opening import open_model
+from napari_oneshot_lmk.detection.model import ENCODER_FILE, TrainedModel
+from napari_oneshot_lmk.detection.model_encoder import encoder_for
+from napari_oneshot_lmk.detection.trained import TrainedDetector
+from napari_oneshot_lmk.encoders.cache import cache_folder
+from napari_oneshot_lmk.errors import ModelError
+from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.landmarks.files import read_landmarks
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    isolate(monkeypatch, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    """Trained on weights in float32, not packed."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("made")
+        isolate(patch, folder)
+        yield trained(folder)
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    """Trained and packed; the weights were in half precision before."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("half")
+        isolate(patch, folder)
+        yield trained(folder, "--pack", half=True)
+
+
+@pytest.fixture
+def away(made: Trained) -> Iterator[Path]:
+    """The weights are not where they were."""
+    aside = made.weights.rename(made.weights.with_name("aside"))
+    yield aside
+    made.weights.unlink(missing_ok=True)
+    aside.rename(made.weights)
+
+
+def detect(made: Trained, model: Path, out: Path, *more: object) -> dict[str, object]:
+    """Detect, and return the points by their names."""
+    image = made.world.images / "one.png"
+    result = run("detect", "--model", model, "--out", out, image, *more)
+    assert result.exit_code == 0, result.output
+    (found,) = read_landmarks(out)
+    return {name: found[name].position_yx for name in POINTS}
+
+
+def refused(made: Trained, model: Path, out: Path, *more: object) -> str:
+    image = made.world.images / "one.png"
+    result = run("detect", "--model", model, "--out", out, image, *more)
+    assert result.exit_code == 1
+    assert not out.exists()
+    return one_sentence(result)
+
+
+def test_the_printed_command_detects(made: Trained, tmp_path: Path) -> None:
+    last = made.result.stdout.splitlines()[-1]
+    program, *words = shlex.split(last.partition("To use it: ")[2])
+    assert program == "oneshot-lmk"
+    words[words.index("IMAGES")] = str(made.world.images)
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_oneshot_lmk", *words],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (found,) = read_landmarks(tmp_path / "found.csv")
+    assert set(found.names) == set(POINTS)
+    assert found.provenance.method == "fused"
+
+
+def test_the_run_remembers_path_and_content(made: Trained) -> None:
+    model = TrainedModel.load(made.run)
+    assert model.origin is not None
+    assert model.origin.path == str(made.weights)
+    assert model.origin.given == str(made.weights)
+    assert len(model.origin.sha256) == 64
+    record = json.loads((made.run / "run.json").read_text())
+    assert record["encoder_weights"]["sha256"] == model.origin.sha256
+
+
+def test_a_run_that_was_moved_says_in_one_sentence_what_to_copy_where(
+    made: Trained, away: Path, tmp_path: Path
+) -> None:
+    model = copied(made, tmp_path / "elsewhere")
+    said = refused(made, model, tmp_path / "found.csv")
+    assert f"neither at {made.weights}, where they lay, nor in {cache_folder()}" in said
+    assert (
+        f"copy the file {made.weights.name} from the computer that trained it" in said
+    )
+
+
+def test_a_run_that_was_moved_finds_its_weights_in_the_cache(
+    made: Trained, away: Path, tmp_path: Path
+) -> None:
+    model = copied(made, tmp_path / "elsewhere")
+    cache_folder().mkdir()
+    # Others, under the name that is looked for first, do not mislead it.
+    saved_weights(cache_folder() / "vgg19-features.safetensors", seed=5)
+    shutil.copy(away, cache_folder() / "from the other computer.safetensors")
+    found = detect(made, model, tmp_path / "found.csv")
+    named = detect(made, model, tmp_path / "named.csv", "--encoder-weights", away)
+    assert found == named
+
+
+def test_other_content_at_the_remembered_place_is_said(
+    made: Trained, away: Path, tmp_path: Path
+) -> None:
+    saved_weights(made.weights, seed=7)
+    said = refused(made, made.run, tmp_path / "found.csv")
+    assert f"{made.weights} is no longer what the model was trained on" in said
+    made.weights.write_bytes(b"nothing of the kind")
+    said = refused(made, made.run, tmp_path / "found.csv")
+    assert f"{made.weights}: not a safetensors file" in said
+    # It does no harm where the right ones can be had.
+    cache_folder().mkdir()
+    shutil.copy(away, cache_folder() / "kept.safetensors")
+    detect(made, made.run, tmp_path / "found.csv")
+
+
+def test_wrong_weights_that_are_named_are_refused(
+    made: Trained, tmp_path: Path
+) -> None:
+    other = saved_weights(tmp_path / "other.safetensors", seed=3)
+    said = refused(made, made.run, tmp_path / "f.csv", "--encoder-weights", other)
+    assert "the model was trained on the encoder vgg19+orientation-" in said
+
+
+def test_models_of_earlier_versions_open(made: Trained, tmp_path: Path) -> None:
+    model = copied(made, tmp_path / "elsewhere")
+    path = model / "model" / "model.json"
+    content = json.loads(path.read_text())
+    del content["encoder_weights"]
+    path.write_text(json.dumps(content))
+    said = refused(made, model, tmp_path / "found.csv")
+    assert "VGG19's weights were not found" in said
+    named = detect(
+        made, model, tmp_path / "named.csv", "--encoder-weights", made.weights
+    )
+    cache_folder().mkdir(exist_ok=True)
+    shutil.copy(made.weights, cache_folder() / "w.safetensors")
+    assert detect(made, model, tmp_path / "found.csv") == named
+
+
+def test_a_packed_run_needs_nothing_else(half: Trained, tmp_path: Path) -> None:
+    with_file = detect(half, half.run, tmp_path / "with.csv")
+    aside = half.weights.rename(half.weights.with_name("aside"))
+    model = copied(half, tmp_path / "elsewhere")
+    packed = detect(half, model / "model", tmp_path / "packed.csv")
+    named = detect(half, model, tmp_path / "named.csv", "--encoder-weights", aside)
+    aside.rename(half.weights)
+    # The weights were in half precision: packing has changed nothing.
+    assert packed == with_file == named
+    size = (model / "model" / ENCODER_FILE).stat().st_size
+    assert 39e6 < size < 41e6
+    assert not (model / ENCODER_FILE).exists()
+
+
+def test_half_precision_moves_points_by_next_to_nothing(
+    made: Trained, tmp_path: Path
+) -> None:
+    before = detect(made, made.run, tmp_path / "before.csv")
+    copy = replace(made, world=replace(made.world))
+    moved = copied(made, tmp_path / "packed")
+    command = copy.command("--pack")
+    command[command.index(made.run)] = moved
+    result = run(*command)
+    assert result.exit_code == 0, result.output
+    model = TrainedModel.load(moved)
+    assert model.packed
+    assert model.origin is not None
+    assert model.origin.packed_sha256 != model.origin.sha256
+    after = detect(made, moved, tmp_path / "after.csv")
+    off = [np.hypot(*np.subtract(after[n], before[n])) for n in POINTS]
+    assert 0 < max(off) < 0.05
+    # The weights in full precision are still as good as the packed ones.
+    named = detect(
+        made, moved, tmp_path / "named.csv", "--encoder-weights", made.weights
+    )
+    assert named == before
+
+
+def test_a_damaged_packed_file_is_said(half: Trained, tmp_path: Path) -> None:
+    for how in ("truncated", "missing", "other"):
+        model = copied(half, tmp_path / how) / "model"
+        file = model / ENCODER_FILE
+        if how == "truncated":
+            file.write_bytes(file.read_bytes()[:-1000])
+        elif how == "missing":
+            file.unlink()
+        else:
+            saved_weights(file, seed=4)
+        said = refused(half, model, tmp_path / "found.csv")
+        assert "the model's encoder.safetensors is missing, damaged" in said
+
+
+def test_wrong_weights_are_not_packed(made: Trained, tmp_path: Path) -> None:
+    moved = copied(made, tmp_path / "moved")
+    other = saved_weights(tmp_path / "other.safetensors", seed=3)
+    command = made.command("--pack")
+    command[command.index(made.run)] = moved
+    command[command.index(made.weights)] = other
+    result = run(*command)
+    assert result.exit_code == 2
+    assert "was not trained on these weights" in one_sentence(result)
+    assert not TrainedModel.load(moved).packed
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["remembered", "packed"])
+def test_bundles_of_each_detect_alike(
+    kind: str, made: Trained, half: Trained, tmp_path: Path
+) -> None:
+    source = made if kind == "remembered" else half
+    run_folder = copied(source, tmp_path / "moved")
+    if kind == "packed":
+        # Packed from weights in full precision: the card names another encoder.
+        run_folder = copied(made, tmp_path / "full")
+        command = made.command("--pack")
+        command[command.index(made.run)] = run_folder
+        assert run(*command).exit_code == 0
+    bundle = tmp_path / "bundle"
+    image = source.world.images / "one.png"
+    result = run(
+        *("export-bundle", "--model", run_folder, "--out", bundle, "--try-on", image)
+    )
+    assert result.exit_code == 0, result.output
+    text = "".join(
+        path.read_text(encoding="utf-8")
+        for path in bundle.rglob("*")
+        if path.suffix in (".json", ".md", ".txt")
+    )
+    assert str(made.weights.parent) not in text
+    model = open_model(bundle)
+    detector = TrainedDetector.from_model(model, device="cpu")
+    detector.set_image(read_radiograph(image))
+    found = detector.detect()
+    expected = detect(source, run_folder, tmp_path / "found.csv")
+    for name in POINTS:
+        off = np.subtract(found[name].position_yx, expected[name])
+        assert np.hypot(*off) < 0.01, name
+
+
+def test_an_encoder_of_another_program_is_named(made: Trained) -> None:
+    model = TrainedModel.load(made.run)
+    strange = replace(
+        model, card=model.card.model_copy(update={"encoder": "resnet50-12345678"})
+    )
+    with pytest.raises(ModelError, match="does not have; update"):
+        encoder_for(strange, None, "cpu")

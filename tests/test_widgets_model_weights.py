@@ -1,0 +1,105 @@
+"""The docks find the weights that a model was trained on, or say what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from random_vgg19 import saved_weights
+from weights_scene import Trained, copied, isolate, trained
+
+from napari_oneshot_lmk.bundle.layout import is_bundle
+from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.widgets import detection_run, exporting
+from napari_oneshot_lmk.widgets.detect import DetectWidget
+from napari_oneshot_lmk.widgets.settings import Preferences
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("made")
+        isolate(patch, folder)
+        yield trained(folder)
+
+
+@pytest.fixture
+def wanted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, object]:
+    """What the settings say; of another model's weights, at first."""
+    isolate(monkeypatch, tmp_path)
+    kept: dict[str, object] = {
+        "device": "cpu",
+        "encoder_weights": saved_weights(tmp_path / "others.safetensors", seed=9),
+    }
+    monkeypatch.setattr(detection_run, "preferences", lambda: Preferences(**kept))
+    return kept
+
+
+def opened(make_viewer: Any, made: Trained) -> DetectWidget:
+    viewer = make_viewer()
+    dock = DetectWidget(viewer)
+    viewer.window.add_dock_widget(dock, area="right")
+    film = read_radiograph(made.world.images / "one.png")
+    viewer.add_image(film.pixels, name="one.png")
+    return dock
+
+
+def detected(qtbot: Any, dock: DetectWidget) -> str:
+    with qtbot.waitSignal(dock.finished, timeout=120_000):
+        dock.form.here.click()
+    return str(dock.form.message.text())
+
+
+def test_the_remembered_weights_detect_whatever_the_settings_name(
+    make_napari_viewer_proxy: Any, qtbot: Any, made: Trained, wanted: dict[str, object]
+) -> None:
+    dock = opened(make_napari_viewer_proxy, made)
+    dock.form.model.open(made.run)
+    detected(qtbot, dock)
+    (found,) = dock.session.found.values()
+    assert len(found.placed) == 3
+    assert dock.form.encoder.text().startswith("VGG19 (my weights.safetensors)")
+    # Detection without a model goes by the settings again, and back.
+    dock.choose_model(None)
+    detected(qtbot, dock)
+    assert "others.safetensors" in dock.form.encoder.text()
+    dock.form.model.open(made.run)
+    detected(qtbot, dock)
+    (again,) = dock.session.found.values()
+    assert np.array_equal(again.positions_yx, found.positions_yx)
+
+
+def test_a_model_whose_weights_are_gone_says_so_in_the_dock(
+    make_napari_viewer_proxy: Any,
+    qtbot: Any,
+    made: Trained,
+    wanted: dict[str, object],
+    tmp_path: Path,
+) -> None:
+    aside = made.weights.rename(made.weights.with_name("aside"))
+    dock = opened(make_napari_viewer_proxy, made)
+    dock.form.model.open(copied(made, tmp_path / "elsewhere"))
+    said = detected(qtbot, dock)
+    assert f"neither at {made.weights}, where they lay, nor in" in said
+    assert "Traceback" not in said
+    # The settings may name them wherever they are now.
+    wanted["encoder_weights"] = aside
+    detected(qtbot, dock)
+    aside.rename(made.weights)
+    (found,) = dock.session.found.values()
+    assert len(found.placed) == 3
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_the_dock_exports_with_the_remembered_weights(
+    made: Trained, wanted: dict[str, object], tmp_path: Path
+) -> None:
+    out = tmp_path / "bundle"
+    steps = list(exporting.exporting(made.run, out, Preferences(**wanted)))  # type: ignore[arg-type]
+    assert isinstance(steps[-1], exporting.Exported)
+    assert is_bundle(out)

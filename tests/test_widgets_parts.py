@@ -1,0 +1,106 @@
+"""The table of landmarks under the keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QLineEdit, QVBoxLayout, QWidget
+
+from napari_oneshot_lmk.widgets.parts import LandmarkTable, Row
+
+NAMES = [f"landmark {number}" for number in range(40)]
+ROWS = [Row(name, ("",), "#ffffff") for name in NAMES]
+
+
+@pytest.fixture
+def table(qtbot: Any) -> Iterator[LandmarkTable]:
+    """With a control before and after it, as in a dock."""
+    window = QWidget()
+    layout = QVBoxLayout(window)
+    table = LandmarkTable(("#", "Landmark", ""))
+    for part in (QLineEdit(), table, QLineEdit()):
+        layout.addWidget(part)
+    qtbot.addWidget(window)
+    window.resize(300, 300)
+    with qtbot.waitExposed(window):
+        window.show()
+    window.activateWindow()
+    table.show_rows(ROWS, NAMES[3])
+    table.setFocus()
+    qtbot.waitUntil(table.hasFocus, timeout=5000)
+    yield table
+    # Until here this function holds the window: qtbot alone does not.
+    window.close()
+
+
+@pytest.fixture
+def picked(table: LandmarkTable) -> list[str]:
+    names: list[str] = []
+
+    def follow(name: str) -> None:
+        # As the docks do: what is picked is highlighted again.
+        names.append(name)
+        table.show_rows(ROWS, name)
+
+    table.picked.connect(follow)
+    return names
+
+
+def press(table: LandmarkTable, *keys: Any) -> None:
+    for key in keys:
+        QTest.keyClick(table, key)
+
+
+def test_arrows_move_and_pick(table: LandmarkTable, picked: list[str]) -> None:
+    press(table, Qt.Key.Key_Down, Qt.Key.Key_Down, Qt.Key.Key_Up)
+    assert picked == [NAMES[4], NAMES[5], NAMES[4]]
+    assert table.currentRow() == 4
+    assert {index.row() for index in table.selectedIndexes()} == {4}
+
+
+def test_pages_and_ends_move_and_pick(table: LandmarkTable, picked: list[str]) -> None:
+    press(table, Qt.Key.Key_PageDown)
+    paged = NAMES.index(picked[0])
+    assert 4 < paged < len(NAMES) - 1
+    press(table, Qt.Key.Key_PageUp, Qt.Key.Key_End, Qt.Key.Key_Home)
+    assert NAMES.index(picked[1]) < paged
+    assert picked[2:] == [NAMES[-1], NAMES[0]]
+    # At the end there is nowhere to go.
+    press(table, Qt.Key.Key_Up)
+    assert len(picked) == 4
+
+
+def test_sideways_stays_and_enter_picks(
+    table: LandmarkTable, picked: list[str]
+) -> None:
+    press(table, Qt.Key.Key_Right, Qt.Key.Key_Left)
+    assert picked == []
+    press(table, Qt.Key.Key_Return, Qt.Key.Key_Enter)
+    assert picked == [NAMES[3]] * 2
+
+
+def test_tab_leaves_the_table_both_ways(
+    table: LandmarkTable, picked: list[str]
+) -> None:
+    before, _, after = (
+        table.parentWidget().layout().itemAt(i).widget() for i in (0, 1, 2)
+    )
+    QTest.keyClick(table, Qt.Key.Key_Tab)
+    assert QApplication.focusWidget() is after
+    QTest.keyClick(after, Qt.Key.Key_Tab, Qt.KeyboardModifier.ShiftModifier)
+    assert QApplication.focusWidget() is table
+    QTest.keyClick(table, Qt.Key.Key_Backtab, Qt.KeyboardModifier.ShiftModifier)
+    assert QApplication.focusWidget() is before
+    assert picked == []
+
+
+def test_what_is_shown_picks_nothing(table: LandmarkTable, picked: list[str]) -> None:
+    table.show_rows(ROWS, NAMES[20])
+    table.show_rows(ROWS[:10], NAMES[2])
+    table.show_rows([], "")
+    press(table, Qt.Key.Key_Down, Qt.Key.Key_Return)
+    assert picked == []

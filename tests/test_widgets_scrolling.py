@@ -1,0 +1,151 @@
+"""On a low screen everything in the docks can be reached, and nothing grows past it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from npe2 import PluginManifest
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QComboBox,
+    QLabel,
+    QTableWidget,
+    QVBoxLayout,
+    QWidget,
+)
+from widget_scene import textured
+
+import napari_oneshot_lmk
+from napari_oneshot_lmk.widgets.scrolling import (
+    LEAST_HEIGHT,
+    Scrolling,
+    scrolling_layout,
+)
+
+PLUGIN = "napari-oneshot-lmk"
+MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
+SCREEN = (1280, 720)
+DOCKS = ("One-shot landmarks", "Train model", "Detect landmarks")
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(npe2pm: Any, plugin_settings: Any) -> None:
+    npe2pm.register(PluginManifest.from_file(MANIFEST))
+
+
+def opened(make_viewer: Any, qtbot: Any, names: tuple[str, ...]) -> tuple[Any, list]:
+    viewer = make_viewer(show=True)
+    viewer.add_image(textured(), name="film")
+    docks = [viewer.window.add_plugin_dock_widget(PLUGIN, name)[1] for name in names]
+    window = docks[0].window()
+    window.resize(*SCREEN)
+    qtbot.wait(300)
+    return window, docks
+
+
+def reachable(window: QWidget, control: QWidget) -> bool:
+    """Scroll to a control as the Tab key would, and look whether it is there."""
+    above = control.parentWidget()
+    while above is not None and not isinstance(above, Scrolling):
+        above = above.parentWidget()
+    if above is not None:
+        above.ensureWidgetVisible(control)
+        QApplication.processEvents()
+    middle = control.mapTo(window, control.rect().center())
+    return window.rect().contains(middle) and control.visibleRegion().contains(
+        control.rect().center()
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_docks_fit_a_low_screen_and_all_can_be_reached(
+    make_napari_viewer_proxy: Any, qtbot: Any, count: int
+) -> None:
+    window, docks = opened(make_napari_viewer_proxy, qtbot, DOCKS[:count])
+    assert (window.width(), window.height()) == SCREEN
+    for dock in docks:
+        assert dock.width() < 440
+    seen = 0
+    composed = docks[0]
+    for tab in range(composed.tabs.count()):
+        composed.tabs.setCurrentIndex(tab)
+        QApplication.processEvents()
+        assert (window.width(), window.height()) == SCREEN
+        for dock in docks:
+            for kind in (QAbstractButton, QComboBox, QTableWidget):
+                for control in dock.findChildren(kind):
+                    own = kind is not QAbstractButton or control.text()
+                    if control.isVisible() and own:
+                        assert reachable(window, control), (control, control.geometry())
+                        seen += 1
+    assert seen > 20 * count
+
+
+def test_alone_nothing_has_to_scroll(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
+    _, (dock,) = opened(make_napari_viewer_proxy, qtbot, DOCKS[:1])
+    for tab in range(dock.tabs.count()):
+        dock.tabs.setCurrentIndex(tab)
+        qtbot.wait(50)
+        for area in dock.tabs.currentWidget().findChildren(Scrolling):
+            assert not area.verticalScrollBar().isVisible()
+        tables = dock.tabs.currentWidget().findChildren(QTableWidget)
+        assert all(table.height() >= 150 for table in tables if table.isVisible())
+
+
+def test_settings_that_are_unfolded_can_be_reached(
+    make_napari_viewer_proxy: Any, qtbot: Any
+) -> None:
+    window, (_, dock) = opened(make_napari_viewer_proxy, qtbot, DOCKS[:2])
+    dock.form.fold.click()
+    qtbot.wait(100)
+    assert (window.width(), window.height()) == SCREEN
+    assert dock.findChild(Scrolling).verticalScrollBar().isVisible()
+    for control in (dock.form.more.preset, dock.form.more.defaults, dock.form.train):
+        assert reachable(window, control)
+
+
+def test_the_wheel_scrolls_and_chooses_nothing(qtbot: Any) -> None:
+    dock = QWidget()
+    layout = scrolling_layout(dock)
+    combo = QComboBox()
+    combo.addItems([f"film {number}" for number in range(9)])
+    combo.setCurrentIndex(4)
+    layout.addWidget(combo)
+    tall = QLabel("tall")
+    tall.setMinimumHeight(600)
+    layout.addWidget(tall)
+    qtbot.addWidget(dock)
+    dock.resize(200, 200)
+    with qtbot.waitExposed(dock):
+        dock.show()
+    area = dock.findChild(Scrolling)
+    assert area.minimumSizeHint().height() == LEAST_HEIGHT
+
+    def turn() -> None:
+        middle = QPointF(combo.rect().center())
+        event = QWheelEvent(
+            middle,
+            QPointF(combo.mapToGlobal(combo.rect().center())),
+            QPoint(0, 0),
+            QPoint(0, -120),
+            Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.NoModifier,
+            Qt.ScrollPhase.NoScrollPhase,
+            False,
+        )
+        QApplication.sendEvent(combo, event)
+
+    turn()
+    assert combo.currentIndex() == 4
+    assert area.verticalScrollBar().value() > 0
+    dock.activateWindow()
+    combo.setFocus()
+    qtbot.waitUntil(combo.hasFocus, timeout=5000)
+    turn()
+    assert combo.currentIndex() == 5
+    assert isinstance(layout, QVBoxLayout)
