@@ -150,7 +150,7 @@ def test_a_spacing_goes_on_with_the_annotation(
         (saved,) = read_landmarks(tmp_path / "films" / "film.png.landmarks.csv")
         assert len(saved.placed) == number + 1
         assert saved.geometry.spacing_mm_yx == (0.1, 0.12)
-        clinic.dock.window().hide()
+        clinic.viewer.close()
 
 
 def test_a_wrong_spacing_is_forgotten_after_a_right_one(clinic: Clinic) -> None:
@@ -580,3 +580,31 @@ def test_two_docks_show_the_same(make_napari_viewer_proxy: Any, qtbot: Any) -> N
     assert second.form.table.rows == clinic.detect.form.table.rows
     second.header.only_this.setChecked(False)
     assert not clinic.dock.header.only_this.isChecked()
+
+
+def test_a_second_window_is_told_and_overwrites_nothing(
+    make_napari_viewer_proxy: Any, npe2pm: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    npe2pm.register(PluginManifest.from_distribution("napari"))
+    path = film(tmp_path / "films", "film.png", 4)
+    sidecar = path.with_name("film.png.landmarks.csv")
+    first, second = (Clinic(make_napari_viewer_proxy(show=True), qtbot) for _ in "12")
+    first.viewer.open(path, plugin="napari")
+    first.annotate.follow_list(parse_names("a,b,c"))
+    first.bench.place()
+    first.bench.placing.layer.add((10.0, 10.0))
+    written = sidecar.read_bytes()
+    second.viewer.open(path, plugin="napari")
+    assert "another window of this napari" in second.annotate.form.message.text()
+    second.annotate.follow_list(parse_names("a,b,c"))
+    second.bench.place()
+    second.bench.placing.layer.add((20.0, 20.0))
+    assert "another window of this napari" in second.annotate.form.message.text()
+    assert sidecar.read_bytes() == written
+    assert [la.image for la in second.session.unsaved()] == ["film.png"]
+    # The first closes; what it wrote is kept beside what the second now writes.
+    first.bench.autosave.locks.release_all()
+    second.bench.placing.layer.add((30.0, 20.0))
+    assert len(read_landmarks(sidecar)[0].placed) == 2
+    kept = path.with_name("film.png.previous.csv")
+    assert kept.read_bytes() == written

@@ -108,6 +108,7 @@ def test_a_process_that_ends_without_a_word_lets_go(sidecar: Path) -> None:
 
 def test_two_windows_of_one_process(sidecar: Path) -> None:
     first, second = ImageLocks(), ImageLocks()
+    first.in_window = True
     assert first.taken_by(sidecar) is None
     # The same folder under another path is the same folder.
     link = sidecar.parent / "link"
@@ -161,6 +162,7 @@ def test_a_folder_that_is_gone_alarms_nobody(sidecar: Path) -> None:
 
 def test_the_holder_is_described_as_far_as_it_is_known(sidecar: Path) -> None:
     first, second = ImageLocks(), ImageLocks()
+    first.in_window = True
     first.taken_by(sidecar)
     file = sidecar.parent / f".{sidecar.name}.holder"
     file.write_text(json.dumps(["damaged"]))

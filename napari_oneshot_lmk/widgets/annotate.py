@@ -15,6 +15,7 @@ from napari_oneshot_lmk.widgets.annotate_form import AnnotateForm
 from napari_oneshot_lmk.widgets.follow import Following
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.lists import ListButton
+from napari_oneshot_lmk.widgets.parts import NOTE
 from napari_oneshot_lmk.widgets.saving import ask_save_landmarks, ask_save_template
 from napari_oneshot_lmk.widgets.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import session_of
@@ -179,7 +180,7 @@ class AnnotateWidget(QWidget):
     # -- what happens ---------------------------------------------------------------
 
     def _on_target(self) -> None:
-        self.form.message.say("")
+        self.form.message.say(self.bench.autosave.other_window(), NOTE)
         self.form.show_saved(None, None)
         self._look_for_earlier_work()
         self._refresh()

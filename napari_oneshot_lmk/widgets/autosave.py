@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.errors import OneshotError, OutputError
+from napari_oneshot_lmk.widgets.image_lock import ImageLocks
 from napari_oneshot_lmk.widgets.layers import ImageTarget
 from napari_oneshot_lmk.widgets.settings import autosave_folder, preferences
 from napari_oneshot_lmk.widgets.sidecar import Sidecar
@@ -56,6 +57,7 @@ class Autosave:
         self._session = session
         self._sidecars: dict[Hashable, Sidecar] = {}
         self._on_disk: dict[Hashable, Landmarks] = {}
+        self.locks = ImageLocks()
         session.edited.connect(self.save)
         session.events.spacing.connect(self._on_spacing)
 
@@ -91,6 +93,12 @@ class Autosave:
         landmarks = sidecar.offer()
         return None if landmarks is None else Offer(landmarks, sidecar.saved_at)
 
+    def other_window(self) -> str:
+        """Say that another window works on this image; empty where none does."""
+        sidecar = self.sidecar
+        holder = None if sidecar is None else self.locks.holder_of(sidecar.path)
+        return "" if holder is None else holder.sentence
+
     def accept(self) -> None:
         """Go on with what was offered: it may be overwritten."""
         target = self._session.target
@@ -116,6 +124,9 @@ class Autosave:
     def _write(self, target: ImageTarget, landmarks: Landmarks) -> None:
         try:
             sidecar = self._sidecar_of(target)
+            holder = self.locks.taken_by(sidecar.path)
+            if holder is not None:
+                raise OutputError(holder.sentence.rstrip("."), file=sidecar.path)
             when = sidecar.save(landmarks)
         except OneshotError as error:
             self.failed.emit(error)

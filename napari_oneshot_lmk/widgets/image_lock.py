@@ -77,6 +77,9 @@ class ImageLocks:
     def __init__(self) -> None:
         self._held: dict[Path, FileLock] = {}
         self._end = weakref.finalize(self, _release, self._held)
+        self.in_window = False
+        """Whether there is a window for which these are held."""
+        _OF_THIS_PROCESS.add(self)
 
     def taken_by(self, sidecar: Path) -> Holder | None:
         """Take an autosave file for this window, or say who has it.
@@ -102,6 +105,8 @@ class ImageLocks:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
+                if self._take_over(place):
+                    return None
                 holder = _read(place)
                 if holder is not None:
                     return holder
@@ -112,6 +117,22 @@ class ImageLocks:
                 _write(place)
                 return None
         return Holder()
+
+    def _take_over(self, place: Path) -> bool:
+        """Take a file from a session of this process whose window is gone."""
+        for other in list(_OF_THIS_PROCESS):
+            if place in other._held and not other.in_window:
+                self._held[place] = other._held.pop(place)
+                return True
+        return False
+
+    def holder_of(self, sidecar: Path) -> Holder | None:
+        """Say which other window has an autosave file, without taking it."""
+        if self.has(sidecar) or not _lock_path(_place(sidecar)).exists():
+            return None
+        holder = self.taken_by(sidecar)
+        self.release(sidecar)
+        return holder
 
     def has(self, sidecar: Path) -> bool:
         """Say whether this window has taken an autosave file."""
@@ -125,7 +146,11 @@ class ImageLocks:
 
     def release_all(self) -> None:
         """Give everything back: the window closes."""
+        self.in_window = False
         _release(self._held)
+
+
+_OF_THIS_PROCESS: weakref.WeakSet[ImageLocks] = weakref.WeakSet()
 
 
 def _release(held: dict[Path, FileLock]) -> None:

@@ -49,14 +49,18 @@ class UnsavedQuestion(QObject):
 
     def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802  Qt's name
         """Ask before the window closes; keep it open where the answer says so."""
-        if event.type() != QEvent.Type.Close or not self._session.unsaved():
+        if event.type() != QEvent.Type.Close:
             return False
         thread = QThread.currentThread()
         by_a_person = event.spontaneous() or (thread and thread.loopLevel() > 0)
-        if not by_a_person or self.may_close(watched):
-            return False
-        event.ignore()
-        return True
+        asks = by_a_person and self._session.unsaved()
+        if asks and not self.may_close(watched):
+            event.ignore()
+            return True
+        if self._session.workbench is not None:
+            # Should napari keep the window open, its next edit takes them again.
+            self._session.workbench.autosave.locks.release_all()
+        return False
 
     def may_close(self, window: QWidget) -> bool:
         """Ask, and save where that is the answer; returns whether to close."""
@@ -111,4 +115,5 @@ def ask_before_unsaved_close(widget: QWidget, session: Session) -> None:
     window = main_window_of(widget)
     if window is not None and session not in _WATCHED:
         _WATCHED.add(session)
+        session.workbench.autosave.locks.in_window = True
         UnsavedQuestion(window, session)
