@@ -89,7 +89,7 @@ class World:
         self.layers: dict[int, Any] = {}
         self.film: dict[int, int] = {}
         self.foreign: list[dict[str, Any]] = []
-        self.saved: list[Path] = []
+        self.left: list[Any] = []
         self.written: list[Points] = []
         # napari 0.9 crashes in its graphics where a layer is added after one that
         # had been moved was removed: late in a window's life only, and no bin then.
@@ -130,12 +130,12 @@ class World:
         """The layer that shows an image's landmarks, if there is one."""
         if key is None:
             return None
-        shown = self.bench.layer_of(self.target_of(key))
+        shown = self.bench.layers.layer_of(self.target_of(key))
         return None if shown is None else shown.layer
 
     def owner(self, layer: Any) -> Key | None:
         """The image whose landmarks a layer shows."""
-        return self.key_of(self.bench.target_of(layer))
+        return self.key_of(self.bench.layers.target_of(layer))
 
     @property
     def active(self) -> Any:
@@ -146,6 +146,11 @@ class World:
         """One of some things, or None."""
         things = list(things)
         return things[number % len(things)] if things else None
+
+    def listed(self) -> list[Any]:
+        """All layers but those that removed images have left behind, hidden."""
+        layers = list(self.viewer.layers)
+        return [la for la in layers if self.owner(la) or la not in self.left]
 
     def landmark_layers(self) -> list[tuple[Key, Any]]:
         """All layers that show landmarks of open images, in the layer list's order."""
@@ -240,8 +245,10 @@ class World:
         selection.update(layers)
         QApplication.processEvents()
         self.follow_target()
+        left = [la for key, la in self.landmark_layers() if key[0] in numbers]
         self.viewer.layers.remove_selected()
         QApplication.processEvents()
+        self.left += [layer for layer in left if layer in self.viewer.layers]
         for number in numbers:
             self.oracle.remove_image(number)
             del self.layers[number], self.film[number]
@@ -309,7 +316,7 @@ class World:
 
     def do_select(self, which: int, *_: int) -> Any:
         """Choose a layer in the layer list."""
-        layer = self.pick(self.viewer.layers, which)
+        layer = self.pick(self.listed(), which)
         if layer is None:
             return False
         self.viewer.layers.selection.active = layer
@@ -323,7 +330,7 @@ class World:
 
     def do_select_several(self, one: int, other: int, *_: int) -> Any:
         """Select two layers at once, or none."""
-        layers = {self.pick(self.viewer.layers, n) for n in (one, other)} - {None}
+        layers = {self.pick(self.listed(), n) for n in (one, other)} - {None}
         self.viewer.layers.selection.clear()
         self.viewer.layers.selection.update(layers)
         QApplication.processEvents()
@@ -331,7 +338,7 @@ class World:
 
     def do_eye(self, which: int, *_: int) -> Any:
         """Show or hide a layer with its eye."""
-        layer = self.pick(self.viewer.layers, which)
+        layer = self.pick(self.listed(), which)
         if layer is None:
             return False
         layer.visible = not layer.visible
@@ -631,7 +638,7 @@ class World:
         if key is None or len(layer.data) < needed[kind]:
             return False
         foreign_slice = bool(key[1]) and key != self.oracle.target
-        if not foreign_slice and key != self.oracle.target:
+        if kind != 5 and not foreign_slice and key != self.oracle.target:
             self._turned(key)
         refused = foreign_slice or self._blocked(key)
         at = self._spot(row, column, key)
@@ -890,7 +897,6 @@ class World:
         self._answer(path)
         button.click()
         assert path.is_file(), f"not saved: {step.form.message.text()}"
-        self.saved.append(path)
         return path
 
     def check_saved(self, path: Path, wanted: list[Any]) -> None:
@@ -932,7 +938,9 @@ class World:
         taken = len(same) == 1 and not key[1] and detected_in(points)
         if taken and nothing_decided(self.oracle.points(key)):
             self.oracle.adopt(key, points, in_file=True)
-        elif new is not None:
+            assert self.session.target == self.target_of(key), "not turned to"
+            assert self.owner(new) == key or not new.visible, "shown twice"
+        if self.owner(new) is None:
             self.foreign.append(
                 {
                     "layer": new,

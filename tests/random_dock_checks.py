@@ -143,6 +143,9 @@ def _compare_layers(world: World) -> None:
     for layer, owner in zip(world.viewer.layers, owners, strict=True):
         if not isinstance(layer, PointsLayer) or owner is not None:
             continue
+        if layer in world.left:
+            assert not layer.visible, f"{layer.name} is shown without its image"
+            continue
         mine = [f for f in world.foreign if f["layer"] == layer]
         assert mine, f"{layer.name} is a layer that nobody added"
         assert np.array_equal(layer.data, mine[0]["data"]), f"{layer.name} was changed"

@@ -200,7 +200,7 @@ class LandmarkLayer:
         """Bring added, moved and deleted points of the layer into the session."""
         before = self._annotation
         data = np.asarray(self.layer.data, dtype=float)
-        rows = data.reshape(len(data), -1)[:, -2:]
+        rows = data.reshape(len(data), self.layer.ndim)[:, -2:]
         author = preferences().author
         if action == "removed":
             labels = [str(label) for label in self.layer.features["label"]]
