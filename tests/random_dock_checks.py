@@ -240,15 +240,15 @@ def _compare_sidecars(world: World) -> None:
 
 
 def sidecar_of(world: World, film: dict[str, Any], index: Any) -> Path | None:
-    """Find the autosave of an image; there is one at most."""
+    """Find the autosave of an image, the newest where it was renamed."""
     if film["folder"]:
         path = world.folder / film["folder"] / f"{film['name']}.landmarks.csv"
         return path if path.is_file() else None
     pixels = np.ascontiguousarray(pixels_of(film)[index])
     mark = hashlib.sha256(pixels.tobytes()).hexdigest()[:10]
     found = list(autosave_folder().glob(f"*-{mark}.landmarks.csv"))
-    assert len(found) < 2, f"one image has {found}"
-    return found[0] if found else None
+    # Under another name, an image without a file has another autosave.
+    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def compare_rows(
