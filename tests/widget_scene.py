@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, Level
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmarks, Provenance
+from napari_oneshot_lmk.landmarks.landmark import Landmarks, Provenance, Source
 from napari_oneshot_lmk.landmarks.template import Template
 
 CARD = EncoderCard("fake", "Fake encoder", "0" * 64, (Level("one", 2, 4),), "for tests")
@@ -161,6 +161,7 @@ class FakeDetector:
                 score=1.0 - number / 20,
                 unsure=p.name in self.maker.unsure,
                 shape_residual_mm=0.5,
+                source=Source.DETECTED,
             )
             if p.position_yx is not None
             else p

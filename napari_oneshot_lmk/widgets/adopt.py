@@ -32,10 +32,28 @@ def landmarks_on(target: ImageTarget, layer: Any) -> Landmarks:
     LandmarkError
         If it holds no points, or a name stands twice.
     """
-    if not len(layer.data):
-        raise LandmarkError(words.NO_POINTS, file=layer.name)
     world = [layer.data_to_world(point) for point in layer.data]
     data = [target.layer.world_to_data(np.asarray(point)) for point in world]
+    return _read(target, layer, data)
+
+
+def landmarks_of_file(target: ImageTarget, layer: Any) -> Landmarks:
+    """Read a points layer that a landmark file about a picture has brought.
+
+    Its points are pixels of that picture, wherever the layer lies: it may have been
+    opened before the picture.
+
+    Raises
+    ------
+    LandmarkError
+        If it holds no points, or a name stands twice.
+    """
+    return _read(target, layer, layer.data)
+
+
+def _read(target: ImageTarget, layer: Any, data: Any) -> Landmarks:
+    if not len(layer.data):
+        raise LandmarkError(words.NO_POINTS, file=layer.name)
     read = points.from_layer(
         target.from_layer(data),
         {"features": layer.features, "metadata": layer.metadata, "name": layer.name},

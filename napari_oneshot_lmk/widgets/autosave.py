@@ -16,6 +16,7 @@ from napari_oneshot_lmk.widgets.sidecar import Sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+    from pathlib import Path
 
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
     from napari_oneshot_lmk.widgets.layers import Key
@@ -57,6 +58,7 @@ class Autosave:
         self._session = session
         self._sidecars: dict[Hashable, Sidecar] = {}
         self._on_disk: dict[Hashable, Landmarks] = {}
+        self._written: dict[Path, Landmarks] = {}
         self.locks = ImageLocks()
         session.edited.connect(self.save)
         session.events.spacing.connect(self._on_spacing)
@@ -114,12 +116,22 @@ class Autosave:
         # Landmarks that were taken off with their layer stay in their file.
         if not len(annotation.landmarks):
             return
+        self._take_up(target)
         wanted = annotation.has_manual and not self._session.is_saved(target)
         if not wanted and key not in self._on_disk:
             return
         landmarks = self._session.landmarks(preferences().author, target)
         if self._on_disk.get(key) != landmarks:
             self._write(target, landmarks)
+
+    def _take_up(self, target: ImageTarget) -> None:
+        """Go on in the file of an image that was removed and opened again."""
+        if target.key in self._on_disk or not self._session.was_saved(target):
+            return
+        written = self._written.get(self._sidecar_of(target).path)
+        if written is not None:
+            self._sidecar_of(target).accept()
+            self._on_disk[target.key] = written
 
     def _write(self, target: ImageTarget, landmarks: Landmarks) -> None:
         try:
@@ -131,7 +143,7 @@ class Autosave:
         except OneshotError as error:
             self.failed.emit(error)
             return
-        self._on_disk[target.key] = landmarks
+        self._on_disk[target.key] = self._written[sidecar.path] = landmarks
         self._session.note_saved(target, landmarks)
         self.saved.emit(target, sidecar, when)
 

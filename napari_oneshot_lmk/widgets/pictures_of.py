@@ -39,6 +39,10 @@ def open_picture(image: str, beside: Path, alone: bool) -> ImageTarget | None:
         return None
     layers = [layer for layer in viewer.layers if isinstance(layer, Image)]
     wanted, index = slice_of_name(image)
+    whole = [layer for layer in layers if image in _names(layer)]
+    if index and whole:
+        # "film [1]" is also what napari calls the second layer that is named "film".
+        wanted, index = image, ()
     fitting = [la for la in layers if la.ndim - 2 == len(index) or not index]
     file = picture_beside(wanted, beside)
     for layer in reversed(fitting):

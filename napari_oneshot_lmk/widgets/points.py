@@ -93,7 +93,7 @@ def from_layer(data: ArrayLike, attributes: Mapping[str, Any]) -> Landmarks:
         If a name stands twice.
     """
     array = np.asarray(data, dtype=float)
-    positions = array.reshape(len(array), -1)[:, -2:]
+    positions = array.reshape(len(array), array.shape[-1])[:, -2:]
     features = attributes.get("features")
     known = dict((attributes.get("metadata") or {}).get(METADATA) or {})
     if known.get("schema_version") != SCHEMA_VERSION:

@@ -52,7 +52,7 @@ class RemovedImages:
     """Removed images by what they are, not by what they were called."""
 
     def __init__(self) -> None:
-        self._images: dict[str, RemovedImage] = {}
+        self._images: list[tuple[str, RemovedImage]] = []
 
     def __len__(self) -> int:
         return len(self._images)
@@ -67,26 +67,35 @@ class RemovedImages:
     ) -> None:
         """Keep what a removed image leaves behind."""
         removed = RemovedImage(history, landmarks, found, in_file)
-        self._images[identity_of(target)] = removed
+        self._images.append((identity_of(target), removed))
 
     def take(self, target: ImageTarget) -> RemovedImage | None:
-        """Give an image back what it left behind; None if that is nothing."""
-        return self._images.pop(identity_of(target), None)
+        """Give an image back what it left behind; None if that is nothing.
+
+        Its name may have changed; among images that are alike to the pixel, the name
+        decides.
+        """
+        what = identity_of(target)
+        alike = [n for n, (identity, _) in enumerate(self._images) if identity == what]
+        named = [
+            n for n in alike if self._images[n][1].landmarks.image == target.image_name
+        ]
+        return self._images.pop((named or alike)[-1])[1] if alike else None
 
     def results(self) -> list[Landmarks]:
         """Landmarks of removed images that a detection took part in."""
-        return [kept.landmarks for kept in self._images.values() if kept.is_result]
+        return [kept.landmarks for _, kept in self._images if kept.is_result]
 
     def unsaved(self) -> list[Landmarks]:
         """Landmarks of removed images that stand in no file."""
-        return [kept.landmarks for kept in self._images.values() if not kept.is_saved]
+        return [kept.landmarks for _, kept in self._images if not kept.is_saved]
 
     def note_saved(self) -> None:
         """Remember that a file holds the results."""
-        self._images = {
-            key: replace(kept, in_file=kept.landmarks) if kept.is_result else kept
-            for key, kept in self._images.items()
-        }
+        self._images = [
+            (what, replace(kept, in_file=kept.landmarks) if kept.is_result else kept)
+            for what, kept in self._images
+        ]
 
     def drop(self) -> None:
         """Let go of all of them."""
@@ -101,7 +110,7 @@ def identity_of(target: ImageTarget) -> str:
     """
     if target.path is not None:
         return f"{target.path.absolute()} {target.slice_index} {target.shape_yx}"
-    return f"{pixel_hash(target)} {target.image_name} {target.slice_index}"
+    return f"{pixel_hash(target)} {target.slice_index}"
 
 
 def is_made_from(template: Template, target: ImageTarget) -> bool:

@@ -307,6 +307,10 @@ class Session:
         self._in_file.update(self.results())
         self.removed.note_saved()
 
+    def was_saved(self, target: ImageTarget) -> bool:
+        """Say whether a file holds the landmarks of an image, or held earlier ones."""
+        return target.key in self._in_file
+
     def is_saved(self, target: ImageTarget) -> bool:
         """Say whether a file holds the landmarks of an image as they are now."""
         kept = self._in_file.get(target.key)

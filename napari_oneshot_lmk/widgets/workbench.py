@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Points
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.widgets import points, shortcuts, words
@@ -18,6 +19,7 @@ from napari_oneshot_lmk.widgets.adopt import (
     can_be_taken,
     is_about,
     is_result,
+    landmarks_of_file,
     landmarks_on,
 )
 from napari_oneshot_lmk.widgets.annotation import Annotation
@@ -232,19 +234,30 @@ class Workbench:
             self.told.emit(words.OPENED_BESIDE.format(image=target.image_name))
             return
         try:
-            landmarks = landmarks_on(target, layer)
+            landmarks = landmarks_of_file(target, layer)
         except OneshotError as error:
             self.told.emit(f"{error}.")
             return
         taken = layer if can_be_taken(layer, target) else None
-        if taken is None:
-            layer.visible = False
         shown = self._begin(target, landmarks, taken, in_file=True)
+        if not is_same(shown.layer, layer):
+            # The image's own layer has them now.
+            layer.visible = False
+            QTimer.singleShot(0, lambda: self._turn_from(layer, target))
         if self.session.target == target:
             said = self._take_spacing(landmarks.geometry)
             shown.activate()
             if said:
                 self.told.emit(said)
+
+    def _turn_from(self, layer: Any, target: ImageTarget) -> None:
+        """Turn to an image whose results came in a layer that napari selects."""
+        layers = self._viewer.layers
+        if layers.selection.active == layer and target.layer in layers:
+            layers.selection.active = target.layer
+            shown = self.layers.layer_of(target)
+            if shown is not None and self.session.target == target:
+                shown.activate()
 
     def _image_of(self, layer: Any) -> ImageTarget | None:
         """Return the open image that a points layer is about, if it is one only."""
