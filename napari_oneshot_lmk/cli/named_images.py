@@ -50,7 +50,7 @@ class NamedImages:
         self._opened: dict[str, Geometry] = {}
         if self._files:
             # Here, so that the progress does not take loading for opening.
-            import_module("napari_oneshot_lmk.imaging.simpleitk_reader")
+            import_module("napari_oneshot_lmk.imaging.monai_reader")
 
     def file_of(self, image: str) -> ImageFile | None:
         """Return the file of an image, None where none was named.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from enum import StrEnum
 from pathlib import Path
@@ -30,10 +31,20 @@ _STARTS = (
     (b"MM\x00*", FileKind.TIFF),
     (b"II+\x00", FileKind.TIFF),
     (b"MM\x00+", FileKind.TIFF),
-    (b"NRRD", FileKind.NRRD),
-    (b"ObjectType", FileKind.META),
-    (b"NDims", FileKind.META),
+    (b"NRRD0", FileKind.NRRD),
 )
+# Fields that a MetaImage header may begin with; its order is free.
+_META = re.compile(
+    rb"\s*(ObjectType|ObjectSubType|NDims|Name|ID|Comment|DimSize|TransformMatrix"
+    rb"|Offset|Position|Origin|Orientation|Rotation|CenterOfRotation"
+    rb"|AnatomicalOrientation|BinaryData|BinaryDataByteOrderMSB|ElementByteOrderMSB"
+    rb"|CompressedData|CompressedDataSize|Modality|HeaderSize|ElementSpacing"
+    rb"|ElementSize|ElementType|ElementNumberOfChannels|AcquisitionDate)[ \t]*=",
+)
+# Value representations of the first element in a DICOM file without its mark.
+_VR = re.compile(rb"(UL|UI|OB|SH|CS|DA|TM|LO|US)")
+_NIFTI_MAGIC = (b"n+1\x00", b"ni1\x00", b"n+2\x00", b"ni2\x00")
+HEAD_BYTES = 352
 
 IMAGE_SUFFIXES = (
     ".dcm",
@@ -42,6 +53,8 @@ IMAGE_SUFFIXES = (
     ".png",
     ".jpg",
     ".jpeg",
+    ".jpe",
+    ".jfif",
     ".bmp",
     ".tif",
     ".tiff",
@@ -64,22 +77,43 @@ def file_kind(path: Path) -> FileKind:
         If the file cannot be opened.
     """
     with path.open("rb") as file:
-        head = file.read(352)
+        head = file.read(HEAD_BYTES)
     if head[128:132] == b"DICM":
         return FileKind.DICOM
     if head[:2] == b"\x1f\x8b":
         try:
             with gzip.open(path) as file:
-                head = file.read(352)
+                head = file.read(HEAD_BYTES)
         except (OSError, EOFError, zlib.error):
             # Of the formats here only NIfTI is packed as a whole.
             return FileKind.NIFTI
-    if head[344:348] in (b"n+1\x00", b"ni1\x00") or head[4:8] == b"n+2\x00":
+        return FileKind.NIFTI if _is_nifti(head) else FileKind.UNKNOWN
+    if _is_nifti(head):
         return FileKind.NIFTI
     for start, kind in _STARTS:
         if head.startswith(start):
             return kind
-    return FileKind.UNKNOWN
+    if _META.match(head):
+        return FileKind.META
+    return FileKind.DICOM if _is_bare_dicom(head) else FileKind.UNKNOWN
+
+
+def _is_nifti(head: bytes) -> bool:
+    if head[344:348] in _NIFTI_MAGIC or head[4:8] in _NIFTI_MAGIC:
+        return True
+    # Analyze 7.5, which NIfTI grew out of, has no magic; it is 384 bytes that begin
+    # with their number, and a letter.
+    sizes = {int.from_bytes(head[:4], order) for order in ("little", "big")}
+    return bool(sizes & {348}) and head[38:39] == b"r"
+
+
+def _is_bare_dicom(head: bytes) -> bool:
+    """Say whether a file begins with a DICOM element, as old ones do."""
+    little, big = head[:2] in (b"\x02\0", b"\x08\0"), head[:2] in (b"\0\x02", b"\0\x08")
+    if not (little or big) or len(head) < 16:
+        return False
+    length = int.from_bytes(head[4:8], "little" if little else "big")
+    return bool(_VR.match(head[4:6])) or (length % 2 == 0 and length <= 1024)
 
 
 def has_image_suffix(path: Path) -> bool:
