@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from napari_oneshot_lmk.cli.console import warn
 from napari_oneshot_lmk.errors import GeometryError, UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class NamedImages:
         self._slice_index = slice_index
         self.advance: Callable[[int, int], None] = lambda done, total: None
         self._opened: dict[str, Geometry] = {}
+        self._said: set[str] = set()
         if self._files:
             # Here, so that the progress does not take loading for opening.
             import_module("napari_oneshot_lmk.imaging.monai_reader")
@@ -95,6 +97,10 @@ class NamedImages:
                 slice_index=self._slice_index,
             )
             self._opened[file.name] = radiograph.geometry
+            for note in set(radiograph.notes) - self._said:
+                # Once, however many photographs of a folder are turned.
+                self._said.add(note)
+                warn(f"{file.path}: {note}.")
             if len(self._files) > 1:
                 self.advance(len(self._opened), len(self._files))
         return self._opened[file.name]

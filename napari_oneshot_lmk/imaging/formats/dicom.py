@@ -69,8 +69,7 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
         values: NDArray[Any] = np.asarray(apply_color_lut(stored, header))
         return StoredPlane(values, spacing.geometry, FileKind.DICOM, spacing.notes)
     if stored.ndim == 2:
-        shift = _is_packed_by_bits(header)
-        stored = shown_values(stored, frame, kind == "MONOCHROME1", shift)
+        stored = shown_values(stored, frame, kind == "MONOCHROME1", _is_shifted(header))
     return StoredPlane(stored, spacing.geometry, FileKind.DICOM, spacing.notes)
 
 
@@ -91,6 +90,11 @@ def _check_is_image(header: Dataset) -> None:
         raise ImageError(
             "is not an image that can be read",
             remedy="use DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG or BMP",
+        )
+    if "Image" in UID(sop_class).name:
+        raise ImageError(
+            "the DICOM file is cut short or damaged: its image has no size",
+            remedy="copy or export it again",
         )
     raise ImageError(
         f"the DICOM file holds no image, it is of the kind {UID(sop_class).name}",
@@ -142,10 +146,12 @@ def _decoded(path: Path, header: Dataset, index: int) -> NDArray[Any]:
     """
     syntax = _transfer_syntax(header)
     several = _frames(header) > 1
+    # pydicom takes the lowest bits for the stored ones, wherever they are.
+    options = {"correct_unused_bits": not _is_shifted(header)}
     large = path.stat().st_size > _FRAME_BY_FRAME_FROM
     try:
         if several and large and syntax != DeflatedExplicitVRLittleEndian:
-            return np.asarray(pixel_array(path, index=index))
+            return np.asarray(pixel_array(path, index=index, **options))
         whole = pydicom.dcmread(path, force=True)
         _complete(whole)
         if not hasattr(whole, "file_meta") or not whole.file_meta:
@@ -159,7 +165,7 @@ def _decoded(path: Path, header: Dataset, index: int) -> NDArray[Any]:
                 "the DICOM file has the header of an image, but no pixels",
                 remedy="export it again with its pixels",
             )
-        return np.asarray(pixel_array(whole, index=index))
+        return np.asarray(pixel_array(whole, index=index, **options))
     except NotImplementedError as error:
         raise _not_decoded(syntax) from error
     except RuntimeError as error:
@@ -175,7 +181,11 @@ def _not_decoded(syntax: UID) -> ImageError:
     )
 
 
-def _is_packed_by_bits(header: Dataset) -> bool:
-    """Say whether High Bit tells where in a word the value lies: not in codecs."""
+def _is_shifted(header: Dataset) -> bool:
+    """Say whether values do not begin at the lowest bit of their words.
+
+    Codecs give values without what lies beside them; RLE packs the words.
+    """
     syntax = _transfer_syntax(header)
-    return not syntax.is_compressed or syntax == RLELossless
+    in_words = not syntax.is_encapsulated or syntax == RLELossless
+    return in_words and int(header.HighBit) + 1 > int(header.BitsStored)

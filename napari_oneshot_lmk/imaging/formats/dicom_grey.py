@@ -13,7 +13,7 @@ from napari_oneshot_lmk.imaging.formats.dicom_frame import numbers
 
 
 def shown_values(
-    stored: NDArray[Any], frame: Dataset, white_is_zero: bool, shift: bool
+    stored: NDArray[Any], frame: Dataset, white_is_zero: bool, shifted: bool
 ) -> NDArray[Any]:
     """Apply what gives values their meaning, and turn dark and bright the right way.
 
@@ -31,14 +31,15 @@ def shown_values(
         From `attributes_of_frame`.
     white_is_zero : bool
         The photometric interpretation is MONOCHROME1.
-    shift : bool
-        High Bit says where in a word the value lies.
+    shifted : bool
+        Values do not begin at the lowest bit of their words.
     """
     bits, signed = int(frame.BitsStored), int(frame.PixelRepresentation) != 0
     values = stored
     lowest_and_highest = 0.0
     if stored.dtype.kind in "iu":
-        values = meant_bits(stored, bits, int(frame.HighBit), signed, shift)
+        if shifted:
+            values = meant_bits(stored, bits, int(frame.HighBit), signed)
         lowest_and_highest = -1.0 if signed else float(2**bits - 1)
     if frame.get("ModalityLUTSequence"):
         values = np.asarray(apply_modality_lut(values, frame))
@@ -59,36 +60,28 @@ def shown_values(
 
 
 def meant_bits(
-    stored: NDArray[Any], bits: int, high_bit: int, signed: bool, shift: bool
+    words: NDArray[Any], bits: int, high_bit: int, signed: bool
 ) -> NDArray[Any]:
     """Return the stored bits of each word, without what lies beside them.
 
     Parameters
     ----------
-    stored : ndarray of int
-        Whole words.
+    words : ndarray of int
+        As they lie in the file.
     bits : int
         Bits Stored.
     high_bit : int
         Its uppermost bit, from 0.
     signed : bool
         Two's complement.
-    shift : bool
-        Obey ``high_bit``; codecs give values that begin at bit 0 already.
     """
-    allocated = stored.dtype.itemsize * 8
-    low = max(high_bit + 1 - bits, 0) if shift else 0
-    if bits >= allocated or bits < 1 or low + bits > allocated:
-        return stored
-    words = stored.view(f"u{stored.dtype.itemsize}").astype(np.int64) >> low
-    inside = words & ((1 << bits) - 1)
-    if not shift and not np.array_equal(inside, words) and not signed:
-        # The codec's stream has more bits than the header says: it knows better.
-        return stored
-    if signed:
-        sign = 1 << (bits - 1)
-        return np.asarray((inside ^ sign) - sign)
-    return inside
+    low = high_bit + 1 - bits
+    if bits < 1 or low < 0 or high_bit >= words.dtype.itemsize * 8:
+        raise ValueError(f"{bits} bits up to bit {high_bit} do not fit a word")
+    unsigned = words.view(f"u{words.dtype.itemsize}").astype(np.int64)
+    inside = (unsigned >> low) & ((1 << bits) - 1)
+    sign = 1 << (bits - 1)
+    return np.asarray((inside ^ sign) - sign) if signed else inside
 
 
 def _turns_round(frame: Dataset) -> bool:

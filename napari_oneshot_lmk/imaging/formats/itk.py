@@ -14,6 +14,8 @@ from napari_oneshot_lmk.imaging.file_kind import FileKind
 from napari_oneshot_lmk.imaging.quiet import itk_quiet
 from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
 from napari_oneshot_lmk.imaging.stored_plane import (
+    GridPlane,
+    StatedGeometry,
     StoredPlane,
     check_size,
     choose_plane,
@@ -78,13 +80,8 @@ def read_with(
     RuntimeError
         If ITK cannot read it.
     """
-    reader = SimpleITK.ImageFileReader()
-    reader.SetImageIO(image_io)
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
+    reader, plane = _opened(path, image_io, slice_index)
     size = reader.GetSize()
-    plane = choose_plane(size, slice_index)
-    check_size(size[plane.column_axis], size[plane.row_axis])
     extract = [1] * len(size)
     for axis in (plane.column_axis, plane.row_axis):
         extract[axis] = size[axis]
@@ -101,8 +98,40 @@ def read_with(
         if components > 1
         else (values.reshape(shape_yx))
     )
-    stated = geometry_of_plane(_affine(reader), plane, source)
-    return StoredPlane(values, stated.without_default(), kind)
+    return StoredPlane(values, _stated(reader, plane, source), kind)
+
+
+def header_with(
+    path: Path, image_io: str, slice_index: int | None, source: SpacingSource | None
+) -> tuple[tuple[int, ...], GridPlane, StatedGeometry]:
+    """Read the header alone, as `read_with`.
+
+    Returns
+    -------
+    size_xyz, plane, geometry
+        Of the grid, of the chosen plane in it, and where that lies.
+    """
+    reader, plane = _opened(path, image_io, slice_index)
+    return tuple(reader.GetSize()), plane, _stated(reader, plane, source)
+
+
+def _opened(
+    path: Path, image_io: str, slice_index: int | None
+) -> tuple[SimpleITK.ImageFileReader, GridPlane]:
+    reader = SimpleITK.ImageFileReader()
+    reader.SetImageIO(image_io)
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    size = reader.GetSize()
+    plane = choose_plane(size, slice_index)
+    check_size(size[plane.column_axis], size[plane.row_axis])
+    return reader, plane
+
+
+def _stated(
+    reader: SimpleITK.ImageFileReader, plane: GridPlane, source: SpacingSource | None
+) -> StatedGeometry:
+    return geometry_of_plane(_affine(reader), plane, source).without_default()
 
 
 def _affine(reader: SimpleITK.ImageFileReader) -> NDArray[np.float64]:

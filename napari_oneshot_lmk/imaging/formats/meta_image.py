@@ -1,9 +1,8 @@
-"""MetaImage (.mha, .mhd), through SimpleITK.
+"""MetaImage (.mha, .mhd), through SimpleITK; compressed pixels through zlib.
 
-ITK's reader of this format takes what a damaged stream leaves in memory for pixels,
-and says so past Python at most. So the header's few fields that tell how many bytes
-belong to the picture are looked at first, and its stream is unpacked once to see that
-they are there.
+ITK takes what a damaged stream leaves in memory for pixels, and says so past Python
+at most. So the header's few fields that tell which bytes belong to the picture are
+looked at first, and a compressed stream is unpacked here.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.file_kind import FileKind
-from napari_oneshot_lmk.imaging.formats.itk import read_with
+from napari_oneshot_lmk.imaging.formats.itk import header_with, read_with
 from napari_oneshot_lmk.imaging.quiet import itk_quiet
 from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
 from napari_oneshot_lmk.imaging.stored_plane import StoredPlane, check_size
 
-_BYTES = {
-    **{"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4},
-    **{"LONG": 4, "ULONG": 4, "LONG_LONG": 8, "ULONG_LONG": 8},
-    **{"FLOAT": 4, "DOUBLE": 8},
+_TYPES = {
+    **{"CHAR": "i1", "UCHAR": "u1", "SHORT": "i2", "USHORT": "u2"},
+    **{"INT": "i4", "UINT": "u4", "LONG": "i4", "ULONG": "u4"},
+    **{"LONG_LONG": "i8", "ULONG_LONG": "u8", "FLOAT": "f4", "DOUBLE": "f8"},
 }
 _LARGEST_HEADER = 1 << 16
-_CHUNK = 1 << 20
 _LINE = re.compile(rb"[^\n]*\n")
 
 
@@ -43,6 +42,50 @@ class _Header:
 
     def truth(self, name: str) -> bool:
         return self.fields.get(name, "False").lower()[:1] in ("t", "1", "y")
+
+    @property
+    def element(self) -> np.dtype[Any]:
+        """Type of one channel of a pixel, as it lies in the file."""
+        name = self.fields["ElementType"].removeprefix("MET_").removesuffix("_ARRAY")
+        if name not in _TYPES:
+            raise ImageError(
+                f"MetaImage files of the type {name} cannot be read",
+                remedy="save it with 8 or 16 bits",
+            )
+        largest_first = self.truth("BinaryDataByteOrderMSB") or self.truth(
+            "ElementByteOrderMSB"
+        )
+        return np.dtype(_TYPES[name]).newbyteorder(">" if largest_first else "<")
+
+    @property
+    def channels(self) -> int:
+        return int(self.fields.get("ElementNumberOfChannels", 1))
+
+    @property
+    def size_xyz(self) -> list[int]:
+        return [int(n) for n in self.fields["DimSize"].split()]
+
+    def pixel_file(self, path: Path) -> tuple[Path, int] | None:
+        """Return where the pixels lie, and from which byte; None for several files.
+
+        Raises
+        ------
+        ImageError
+            If that file is missing.
+        """
+        name = self.fields["ElementDataFile"]
+        if name.upper() == "LOCAL":
+            return path, self.end
+        if name.startswith("LIST") or "%" in name:
+            return None
+        file = path.parent / name
+        if not file.is_file():
+            raise ImageError(
+                "the file that holds the pixels is missing",
+                file=file,
+                remedy="keep it beside its .mhd file",
+            )
+        return file, 0
 
 
 def read(path: Path, slice_index: int | None) -> StoredPlane:
@@ -57,12 +100,20 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
     """
     header = _read_header(path)
     _check_fields(header)
-    _check_pixels(path, header)
     source = None
     if "ElementSpacing" in header.fields:
         source = SpacingSource.META_SPACING
     elif "ElementSize" in header.fields:
         source = SpacingSource.META_SIZE
+    pixels = header.pixel_file(path)
+    packed = header.truth("CompressedData")
+    if packed and pixels is not None:
+        with itk_quiet():
+            _, plane, stated = header_with(path, "MetaImageIO", slice_index, source)
+        values = _unpacked(*pixels, header)
+        return StoredPlane(plane.of_zyx(values, header.channels), stated, FileKind.META)
+    if pixels is not None:
+        _check_length(*pixels, header)
     with itk_quiet():
         return read_with(path, "MetaImageIO", slice_index, FileKind.META, source)
 
@@ -86,11 +137,12 @@ def _read_header(path: Path) -> _Header:
 def _check_fields(header: _Header) -> None:
     """Raise ValueError where ITK would complain on the terminal, or guess."""
     fields = header.fields
-    dimensions = int(fields["NDims"])
-    size = [int(n) for n in fields["DimSize"].split()]
+    dimensions, size = int(fields["NDims"]), header.size_xyz
     if len(size) != dimensions:
         raise ValueError("the header states two numbers of dimensions")
-    check_size(*size)
+    check_size(*size, header.channels)
+    if header.element.itemsize == 0:
+        raise ValueError("the type has no size")
     for name, count in (
         ("ElementSpacing", dimensions),
         ("ElementSize", dimensions),
@@ -106,67 +158,58 @@ def _check_fields(header: _Header) -> None:
         numbers = np.array([float(n) for n in fields[name].split()])
         if numbers.size != count or not np.isfinite(numbers).all():
             raise ValueError(f"{name} is not {count} numbers")
-    if fields["ElementType"].removeprefix("MET_").removesuffix("_ARRAY") not in _BYTES:
-        raise ImageError(
-            f"MetaImage files of the type {fields['ElementType']} cannot be read",
-            remedy="save it with 8 or 16 bits",
-        )
 
 
-def _check_pixels(path: Path, header: _Header) -> None:
+def _check_length(path: Path, at: int, header: _Header) -> None:
     """Raise where the bytes that the header promises are not there.
 
     Raises
     ------
     ImageError
-        If the file with them is missing, cut short or damaged.
+        If the file with them is cut short.
     """
-    fields = header.fields
-    data_file = fields["ElementDataFile"]
-    at = header.end
-    if data_file.upper() != "LOCAL":
-        if data_file.startswith("LIST") or "%" in data_file:
-            return
-        path, at = path.parent / data_file, 0
-        if not path.is_file():
-            raise ImageError(
-                "the file that holds the pixels is missing",
-                file=path,
-                remedy="keep it beside its .mhd file",
-            )
-    if fields.get("BinaryData", "True").lower()[:1] == "f":
-        return
-    element = fields["ElementType"].removeprefix("MET_").removesuffix("_ARRAY")
-    channels = int(fields.get("ElementNumberOfChannels", 1))
-    values = math.prod(int(n) for n in fields["DimSize"].split()) * channels
-    needed = values * _BYTES[element]
-    if header.truth("CompressedData"):
-        stated = fields.get("CompressedDataSize")
-        whole = _unpacks_to(path, at, needed, None if stated is None else int(stated))
+    values = math.prod(header.size_xyz) * header.channels
+    if header.fields.get("BinaryData", "True").lower()[:1] == "f":
+        with path.open("rb") as file:
+            file.seek(at)
+            whole = len(file.read().split()) >= values
     else:
-        skipped = int(fields.get("HeaderSize", 0))
-        whole = skipped < 0 or path.stat().st_size >= max(at, skipped) + needed
+        skipped = int(header.fields.get("HeaderSize", 0))
+        begins = at if skipped < 0 else max(at, skipped)
+        whole = path.stat().st_size >= begins + values * header.element.itemsize
     if not whole:
-        raise ImageError(
-            "the pixels are cut short or damaged",
-            file=path,
-            remedy="copy or export it again",
-        )
+        raise _cut_short(path)
 
 
-def _unpacks_to(path: Path, at: int, needed: int, stated: int | None) -> bool:
-    """Say whether a stream is whole and gives so many bytes; nothing is kept of it."""
-    if stated is not None and path.stat().st_size < at + stated:
-        return False
-    unpacker: Any = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    unpacked = 0
+def _unpacked(path: Path, at: int, header: _Header) -> NDArray[Any]:
+    """Return all pixels of a compressed stream, (…, z, y, x) or with channels last.
+
+    Raises
+    ------
+    ImageError
+        If the stream is not whole, or holds too little.
+    """
+    shape = header.size_xyz[::-1]
+    if header.channels > 1:
+        shape = [*shape, header.channels]
+    needed = math.prod(shape) * header.element.itemsize
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
     with path.open("rb") as file:
         file.seek(at)
         try:
-            while not unpacker.eof and (chunk := file.read(_CHUNK)):
-                while chunk:
-                    unpacked += len(unpacker.decompress(chunk, _CHUNK))
-                    chunk = unpacker.unconsumed_tail
-        except zlib.error:
-            return False
-    return bool(unpacker.eof) and unpacked >= needed
+            data = unpacker.decompress(file.read(), needed)
+            # The checksum stands behind the last pixel.
+            unpacker.decompress(unpacker.unconsumed_tail, 1)
+        except zlib.error as error:
+            raise _cut_short(path) from error
+    if len(data) < needed or not unpacker.eof:
+        raise _cut_short(path)
+    return np.frombuffer(data, header.element).reshape(shape)
+
+
+def _cut_short(path: Path) -> ImageError:
+    return ImageError(
+        "the pixels are cut short or damaged",
+        file=path,
+        remedy="copy or export it again",
+    )

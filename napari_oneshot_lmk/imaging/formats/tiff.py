@@ -36,6 +36,8 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
     """
     with tifffile.TiffFile(path) as file:
         pages = [page for page in file.pages if _is_a_picture(page)]
+        if not len(file.pages):
+            raise ValueError("not one page is there")
         if not pages:
             raise ImageError(
                 "the TIFF file holds no picture of full size", remedy="export it again"
