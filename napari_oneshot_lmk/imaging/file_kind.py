@@ -7,6 +7,7 @@ import re
 import zlib
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 
 class FileKind(StrEnum):
@@ -101,10 +102,14 @@ def file_kind(path: Path) -> FileKind:
 def _is_nifti(head: bytes) -> bool:
     if head[344:348] in _NIFTI_MAGIC or head[4:8] in _NIFTI_MAGIC:
         return True
-    # Analyze 7.5, which NIfTI grew out of, has no magic; it is 384 bytes that begin
-    # with their number, and a letter.
-    sizes = {int.from_bytes(head[:4], order) for order in ("little", "big")}
-    return bool(sizes & {348}) and head[38:39] == b"r"
+    # Analyze 7.5, which NIfTI grew out of, has no magic: it begins with its length,
+    # and says how many dimensions there are.
+    orders: tuple[Literal["little", "big"], ...] = ("little", "big")
+    return len(head) >= 348 and any(
+        int.from_bytes(head[:4], order) == 348
+        and 1 <= int.from_bytes(head[40:42], order) <= 7
+        for order in orders
+    )
 
 
 def _is_bare_dicom(head: bytes) -> bool:
@@ -114,6 +119,20 @@ def _is_bare_dicom(head: bytes) -> bool:
         return False
     length = int.from_bytes(head[4:8], "little" if little else "big")
     return bool(_VR.match(head[4:6])) or (length % 2 == 0 and length <= 1024)
+
+
+def header_beside(path: Path) -> Path | None:
+    """Return the NIfTI or Analyze header of an ``.img`` file; None for other files."""
+    name = path.name
+    packed = ".gz" if name.lower().endswith(".gz") else ""
+    whole = path.with_name(name.removesuffix(packed)) if packed else path
+    if whole.suffix.lower() != ".img":
+        return None
+    for ending in (".hdr", ".hdr.gz", ".HDR"):
+        header = whole.with_name(whole.stem + ending)
+        if header.is_file() and file_kind(header) is FileKind.NIFTI:
+            return header
+    return None
 
 
 def has_image_suffix(path: Path) -> bool:

@@ -17,7 +17,12 @@ from monai.data import ImageReader
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError, OneshotError
-from napari_oneshot_lmk.imaging.file_kind import FileKind, file_kind, has_image_suffix
+from napari_oneshot_lmk.imaging.file_kind import (
+    FileKind,
+    file_kind,
+    has_image_suffix,
+    header_beside,
+)
 from napari_oneshot_lmk.imaging.formats import read_plane
 from napari_oneshot_lmk.imaging.quiet import quiet
 from napari_oneshot_lmk.imaging.stored_plane import StatedGeometry, StoredPlane
@@ -76,9 +81,12 @@ class GreyPlaneReader(ImageReader):
                 remedy="rename the file",
             )
         kind = _kind(path)
+        header = header_beside(path) if kind is FileKind.UNKNOWN else None
+        if header is not None:
+            kind = FileKind.NIFTI
         try:
             with quiet():
-                return read_plane(path, kind, self.slice_index)
+                return read_plane(header or path, kind, self.slice_index)
         except OneshotError as error:
             raise error.about(path) from error
         except MemoryError as error:

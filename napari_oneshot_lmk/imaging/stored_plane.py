@@ -181,8 +181,8 @@ def check_size(*lengths: int) -> None:
     if pixels < 1 or min(lengths) < 1:
         raise ImageError(
             f"the header states a size of {' x '.join(map(str, lengths))}, the file is "
-            "damaged",
-            remedy="export it again",
+            "cut short or damaged",
+            remedy="copy or export it again",
         )
     if pixels > MOST_PIXELS:
         raise ImageError(
