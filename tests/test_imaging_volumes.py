@@ -15,7 +15,7 @@ import nrrd
 import numpy as np
 import pytest
 import SimpleITK
-from image_files import COLUMNS, GREY8, PIXELS, ROWS, write_itk
+from image_files import GREY8, PIXELS, write_itk
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.reader import read_radiograph

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.pixels import pixel_array
+from pydicom.pixels import get_decoder, pixel_array
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -51,6 +51,7 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
     register_codecs()
     header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
     _check_is_image(header)
+    _check_is_decoded(_transfer_syntax(header))
     _complete(header)
     check_size(header.Rows, header.Columns)
     index = choose_slice(_frames(header), slice_index)
@@ -100,6 +101,26 @@ def _check_is_image(header: Dataset) -> None:
         f"the DICOM file holds no image, it is of the kind {UID(sop_class).name}",
         remedy="name the file of the image",
     )
+
+
+def _check_is_decoded(syntax: UID) -> None:
+    """Refuse a compression that no codec here reads, by its name.
+
+    Raises
+    ------
+    ImageError
+        Naming it.
+    """
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise _not_decoded(syntax) from error
+    if not decoder.is_available:
+        raise ImageError(
+            f"DICOM files with the transfer syntax {syntax.name} need the package "
+            "imagecodecs",
+            remedy="install imagecodecs",
+        )
 
 
 def _complete(header: Dataset) -> None:
@@ -167,10 +188,6 @@ def _decoded(path: Path, header: Dataset, index: int) -> NDArray[Any]:
             )
         return np.asarray(pixel_array(whole, index=index, **options))
     except NotImplementedError as error:
-        raise _not_decoded(syntax) from error
-    except RuntimeError as error:
-        if "missing required dependencies" not in str(error):
-            raise
         raise _not_decoded(syntax) from error
 
 

@@ -19,6 +19,8 @@ from pydicom.pixels.common import PhotometricInterpretation
 from napari_oneshot_lmk.imaging.formats.jpeg_stream import check_jpeg
 
 _LABEL = "imagecodecs"
+_END_OF_JPEG = b"\xff\xd9"
+_NOISE = bytes(range(1, 255)) * 8
 _JPEG = (
     uid.JPEGBaseline8Bit,
     uid.JPEGExtended12Bit,
@@ -89,11 +91,22 @@ def decode_frame(source: bytes, runner: Any) -> bytes:
 def _of_jpeg(source: bytes, runner: Any) -> NDArray[Any]:
     import imagecodecs
 
+    def decode(stream: bytes) -> NDArray[Any]:
+        if runner.samples_per_pixel == 1:
+            return np.asarray(imagecodecs.jpeg8_decode(stream))
+        # As they are stored: pydicom turns them to red, green and blue.
+        return np.asarray(
+            imagecodecs.jpeg8_decode(stream, colorspace="YCBCR", outcolorspace="YCBCR")
+        )
+
     if runner.transfer_syntax == uid.JPEGBaseline8Bit:
         check_jpeg(source)
-    if runner.samples_per_pixel == 1:
-        return np.asarray(imagecodecs.jpeg8_decode(source))
-    # As they are stored: pydicom turns them to red, green and blue.
-    return np.asarray(
-        imagecodecs.jpeg8_decode(source, colorspace="YCBCR", outcolorspace="YCBCR")
-    )
+        return decode(source)
+    values = decode(source)
+    # Of other kinds nothing tells whether libjpeg has filled in what is missing. But
+    # it would take it from what stands in front of the end, if there were something.
+    start = source.rfind(_END_OF_JPEG)
+    start = len(source) if start < 0 else start
+    if not np.array_equal(values, decode(source[:start] + _NOISE + _END_OF_JPEG)):
+        raise ValueError("the stream ends before its picture does")
+    return values

@@ -29,6 +29,9 @@ def attributes_of_frame(header: Dataset, index: int) -> Dataset:
     """
     frame = Dataset()
     frame.update(header)
+    # Tables in binary are read by the file's order of bytes.
+    frame.set_original_encoding(*header.original_encoding)
+    frame.file_meta = header.file_meta
     shared = header.get("SharedFunctionalGroupsSequence") or []
     of_each = header.get("PerFrameFunctionalGroupsSequence") or []
     groups = [*shared[:1], *of_each[index : index + 1]]

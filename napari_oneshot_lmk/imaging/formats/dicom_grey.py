@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_modality_lut, apply_voi
+from pydicom.pixels import apply_voi
 
 from napari_oneshot_lmk.imaging.formats.dicom_frame import numbers
 
@@ -42,7 +42,7 @@ def shown_values(
             values = meant_bits(stored, bits, int(frame.HighBit), signed)
         lowest_and_highest = -1.0 if signed else float(2**bits - 1)
     if frame.get("ModalityLUTSequence"):
-        values = np.asarray(apply_modality_lut(values, frame))
+        values = _looked_up(values, frame, frame.ModalityLUTSequence)
         lowest_and_highest = _range(frame.ModalityLUTSequence)
     else:
         slope = (numbers(frame, "RescaleSlope") or [1.0])[0]
@@ -51,7 +51,7 @@ def shown_values(
             values = values * slope + intercept
             lowest_and_highest = slope * lowest_and_highest + 2 * intercept
     if _turns_round(frame):
-        values = np.asarray(apply_voi(np.rint(values).astype(np.int64), frame))
+        values = _looked_up(values, frame, frame.VOILUTSequence)
         lowest_and_highest = _range(frame.VOILUTSequence)
     shape = str(frame.get("PresentationLUTShape") or "").strip().upper()
     if white_is_zero or shape == "INVERSE":
@@ -92,8 +92,24 @@ def _turns_round(frame: Dataset) -> bool:
     if int(frame.PixelRepresentation) and first > 2**15 - 1:
         first -= 2**16
     ends = np.array([[first, first + (entries or 2**16) - 1]], dtype=np.int64)
-    darkest, brightest = np.asarray(apply_voi(ends, frame), dtype=float)[0]
+    looked_up = _looked_up(ends, frame, frame.VOILUTSequence)
+    darkest, brightest = looked_up.astype(float)[0]
     return bool(darkest > brightest)
+
+
+def _looked_up(
+    values: NDArray[Any], frame: Dataset, sequence: Any
+) -> NDArray[np.integer[Any]]:
+    """Apply a lookup table of either kind; both are written in the same way.
+
+    pydicom's function for Modality LUTs knows tables of 8 and 16 bits only.
+    """
+    table = Dataset()
+    table.set_original_encoding(*frame.original_encoding)
+    table.file_meta = frame.file_meta
+    table.PixelRepresentation = frame.PixelRepresentation
+    table.VOILUTSequence = sequence
+    return np.asarray(apply_voi(np.rint(values).astype(np.int64), table))
 
 
 def _range(sequence: Any) -> float:
