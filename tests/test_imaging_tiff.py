@@ -363,3 +363,14 @@ def test_strips_that_are_not_there(path, options, compression):
         counts.overwrite((*value[:-1], 0))
     with pytest.raises(ImageError, match="cut short"):
         read_radiograph(path)
+
+
+def test_a_page_that_follows_on_itself(path):
+    tifffile.imwrite(path, GREY8, metadata=None)
+    data = bytearray(path.read_bytes())
+    at = int.from_bytes(data[4:8], "little")
+    count = int.from_bytes(data[at : at + 2], "little")
+    data[at + 2 + 12 * count : at + 6 + 12 * count] = data[4:8]
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="cut short or damaged"):
+        read_radiograph(path)

@@ -14,6 +14,7 @@ from napari_oneshot_lmk.errors import GeometryError, OneshotError
 from napari_oneshot_lmk.geometry import Geometry, checked_spacing
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
+from napari_oneshot_lmk.imaging.unicode_names import on_disk
 
 
 def read_radiograph(
@@ -52,7 +53,7 @@ def read_radiograph(
     # MONAI takes seconds to load, which --help does not need.
     from napari_oneshot_lmk.imaging.monai_reader import GreyPlaneReader
 
-    path = Path(path).expanduser()
+    path = on_disk(Path(path).expanduser())
     given = checked_spacing(spacing_mm_yx)
     try:
         loaded = _loader()(path, reader=GreyPlaneReader(slice_index))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,7 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
         If it is cut short or damaged.
     """
     with tifffile.TiffFile(path) as file:
-        pages = [page for page in file.pages if _is_a_picture(page)]
-        if not len(file.pages):
-            raise ValueError("not one page is there")
+        pages = [page for page in _pages(file) if _is_a_picture(page)]
         if not pages:
             raise ImageError(
                 "the TIFF file holds no picture of full size", remedy="export it again"
@@ -57,8 +56,25 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
         return StoredPlane(grey.values, stated_spacing(file), FileKind.TIFF, notes)
 
 
+def _pages(file: Any) -> Iterator[Any]:
+    """Yield the pages of a file.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one follows on itself, which would go on for ever.
+    """
+    seen: set[int] = set()
+    for page in file.pages:
+        if page.offset in seen:
+            raise ValueError("a page follows on itself")
+        seen.add(page.offset)
+        yield page.aspage()
+    if not seen:
+        raise ValueError("not one page is there")
+
+
 def _is_a_picture(page: Any) -> bool:
-    page = page.aspage()
     if page.imagewidth < 1 or page.imagelength < 1:
         return False
     old_style = page.tags.get("SubfileType")
@@ -100,7 +116,9 @@ def _check_complete(page: Any) -> None:
         Saying how many.
     """
     size = page.parent.filehandle.size
-    segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    if len(page.dataoffsets) != len(page.databytecounts):
+        raise ValueError("some parts of the picture have no place or no length")
+    segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     missing = sum(at == 0 or n == 0 or at + n > size for at, n in segments)
     if missing or not segments:
         raise ImageError(
@@ -190,7 +208,7 @@ def _turned(page: Any) -> tuple[str, ...]:
 
 
 def _sizes(pages: list[Any], stack: int) -> tuple[str, ...]:
-    sizes = {(page.aspage().imagelength, page.aspage().imagewidth) for page in pages}
+    sizes = {(page.imagelength, page.imagewidth) for page in pages}
     if stack or len(sizes) < 2:
         return ()
     shown = ", ".join(f"{height} x {width}" for height, width in sorted(sizes))
