@@ -608,3 +608,36 @@ def test_a_second_window_is_told_and_overwrites_nothing(
     assert len(read_landmarks(sidecar)[0].placed) == 2
     kept = path.with_name("film.png.previous.csv")
     assert kept.read_bytes() == written
+
+
+def test_the_dock_says_what_the_file_states_and_the_layer_does_not(
+    clinic: Clinic, tmp_path: Path
+) -> None:
+    from PIL import Image as Pillow
+
+    pixels = (255 * np.clip(textured(seed=4) + 0.5, 0, 1)).astype(np.uint8)
+    turned = tmp_path / "phone.jpg"
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    Pillow.fromarray(pixels).save(turned, exif=exif)
+    clinic.viewer.open(turned, plugin="napari")
+    header = clinic.dock.header
+    clinic.qtbot.waitUntil(lambda: "turned by 90" in header.of_file.text())
+    assert clinic.session.target.shape_yx == pixels.shape
+    import tifffile
+
+    stated = tmp_path / "film.tif"
+    tifffile.imwrite(
+        stated,
+        pixels,
+        imagej=True,
+        resolution=(10.0, 10.0),
+        metadata={"unit": "mm"},
+    )
+    clinic.viewer.open(stated, plugin="napari")
+    clinic.qtbot.waitUntil(lambda: "The file states 0.1 x 0.1" in header.of_file.text())
+    assert clinic.session.spacing.mm_yx is None
+    header.of_file.linkActivated.emit("use")
+    assert clinic.session.spacing.mm_yx == pytest.approx((0.1, 0.1))
+    assert header.of_file.text() == ""
+    assert header.spacing_note.text() == "ImageJ resolution"
