@@ -280,7 +280,7 @@ def _compare_unsaved(world: World) -> None:
         (la.image, tuple(_positions(_as_plain(la)).items()))
         for la in world.session.unsaved()
     }
-    held = [*world.written, *world.oracle.sidecars.values()]
+    held = [*world.written, *world.oracle.files]
     for key, now in world.oracle.now.items():
         if nothing_decided(now["points"]):
             continue

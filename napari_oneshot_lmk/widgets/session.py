@@ -105,7 +105,7 @@ class Session:
                 together.enter_context(signal.paused())
             self.target = target
             if target is not None:
-                self._take_back(target)
+                self.take_back(target)
             self.annotation = self.annotation_of(target)
             self.spacing = Spacing() if target is None else self.spacing_for(target)
 
@@ -147,7 +147,7 @@ class Session:
         landmarks = self._landmarks(target, history.value, "")
         self.removed.put(target, history, landmarks, self.found.get(key), in_file)
 
-    def _take_back(self, target: ImageTarget) -> None:
+    def take_back(self, target: ImageTarget) -> None:
         """Give an image that was removed and opened again its landmarks."""
         if target.key in self._histories or not len(self.removed):
             return
