@@ -218,21 +218,7 @@ class World:
         self.film[number] = FILMS.index(film)
         kept.open_image(number, name=stem or layer.name, **facts)
         self.chosen(number)
-        self._take_earlier_results(number)
         return None
-
-    def _take_earlier_results(self, number: int) -> None:
-        """Results that were opened before their image become its landmarks."""
-        key, name = self.key(number), self.oracle.name(self.key(number))
-        names = [self.oracle.name(self.key(n)) for n in self.layers]
-        if key[1] or names.count(name) > 1:
-            return
-        for mine in self.foreign:
-            fits = mine.get("about") == name and detected_in(mine["points"])
-            if fits and nothing_decided(self.oracle.points(key)):
-                self.oracle.adopt(key, mine["points"], in_file=True)
-        owned = [f for f in self.foreign if self.owner(f["layer"]) == key]
-        self.foreign = [f for f in self.foreign if f not in owned]
 
     def do_remove_image(self, which: int, *_: int) -> Any:
         """Remove an image, as the bin of the layer list does."""
@@ -259,6 +245,11 @@ class World:
         selection.update(layers)
         QApplication.processEvents()
         self.follow_target()
+        # A hidden image that is selected is shown, and its landmark layer selected.
+        selection.clear()
+        selection.update(layers)
+        QApplication.processEvents()
+        assert set(selection) == set(layers), "the selection is not the user's"
         left = [la for key, la in self.landmark_layers() if key[0] in numbers]
         self.viewer.layers.remove_selected()
         QApplication.processEvents()

@@ -76,6 +76,7 @@ def _compare_choice(world: World) -> None:
         owner = world.owner(active)
         mine = active == image or (owner is not None and owner[0] == key[0])
         foreign = any(active == f["layer"] for f in world.foreign)
+        foreign = foreign or active in world.left
         assert mine or foreign, f"{active.name} is selected, which is not {key}"
     mm = oracle.spacing(key)
     assert _near(session.spacing.mm_yx, mm), f"spacing {session.spacing} is not {mm}"

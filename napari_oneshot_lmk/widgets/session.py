@@ -8,6 +8,7 @@ autosave and files are made from them, and a change anywhere becomes an edit her
 from __future__ import annotations
 
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
@@ -88,7 +89,7 @@ class Session:
         self._spacings = Spacings()
         self._in_file: dict[Key, Landmarks] = {}
         self._template_points: Landmarks | None = None
-        self._taken_off: set[Key] = set()
+        self._taken_off: dict[Key, History[Annotation]] = {}
         self.removed = RemovedImages()
         self.workbench: Any = None
 
@@ -138,9 +139,8 @@ class Session:
 
     def _put_aside(self, key: Key) -> None:
         target, history = self._targets.pop(key), self._histories.pop(key)
-        if key in self._taken_off:
-            # Points and image were removed in one go.
-            history.undo()
+        # Where points and image were removed in one go, the points were not meant.
+        history = self._taken_off.pop(key, history)
         in_file = self._in_file.pop(key, None)
         if history.value.is_empty:
             return
@@ -237,8 +237,8 @@ class Session:
 
     def take_off(self, target: ImageTarget) -> None:
         """Take all landmarks off an image, list and all; the step can be undone."""
+        self._taken_off[target.key] = copy(self._history(target))
         self.edit(Annotation(), target)
-        self._taken_off.add(target.key)
 
     def note_taken_off(self) -> None:
         """Remember that images that are removed from now on were not meant, too."""
