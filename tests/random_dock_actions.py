@@ -476,7 +476,8 @@ class World:
     def do_paste(self, which: int, *_: int) -> Any:
         """Copy points and paste them."""
         key, layer = self._mine_is_active()
-        if key is None or not len(layer.data):
+        # napari 0.9 cannot paste into a layer of three dimensions.
+        if key is None or not len(layer.data) or key[1]:
             return False
         layer.selected_data = {which % len(layer.data)}
         names = self._names(key, layer.selected_data)

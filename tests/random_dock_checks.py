@@ -289,7 +289,7 @@ def _compare_unsaved(world: World) -> None:
         if (world.oracle.name(key), tuple(mine.items())) in unsaved:
             continue
         assert any(_positions(points) == mine for points in held), (
-            f"{key} counts as saved, and no file holds {mine}"
+            f"{key} counts as saved, and no file holds {mine}: {unsaved}"
         )
 
 

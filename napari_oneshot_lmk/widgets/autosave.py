@@ -126,7 +126,7 @@ class Autosave:
 
     def _take_up(self, target: ImageTarget) -> None:
         """Go on in the file of an image that was removed and opened again."""
-        if target.key in self._on_disk or not self._session.was_saved(target):
+        if target.key in self._on_disk or not self._session.came_back(target):
             return
         written = self._written.get(self._sidecar_of(target).path)
         if written is not None:

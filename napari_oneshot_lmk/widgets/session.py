@@ -88,6 +88,7 @@ class Session:
         self._histories: dict[Key, History[Annotation]] = {}
         self._spacings = Spacings()
         self._in_file: dict[Key, Landmarks] = {}
+        self._came_back: set[Key] = set()
         self._template_points: Landmarks | None = None
         self._taken_off: dict[Key, History[Annotation]] = {}
         self.removed = RemovedImages()
@@ -156,6 +157,7 @@ class Session:
             return
         self._targets[target.key] = target
         self._histories[target.key] = kept.history
+        self._came_back.add(target.key)
         if kept.found is not None:
             self.found = {**self.found, target.key: kept.found}
         if kept.in_file is not None:
@@ -307,9 +309,9 @@ class Session:
         self._in_file.update(self.results())
         self.removed.note_saved()
 
-    def was_saved(self, target: ImageTarget) -> bool:
-        """Say whether a file holds the landmarks of an image, or held earlier ones."""
-        return target.key in self._in_file
+    def came_back(self, target: ImageTarget) -> bool:
+        """Say whether an image was removed and has brought its landmarks back."""
+        return target.key in self._came_back
 
     def is_saved(self, target: ImageTarget) -> bool:
         """Say whether a file holds the landmarks of an image as they are now."""
