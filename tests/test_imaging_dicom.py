@@ -7,64 +7,17 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from dicom_files import RADIOGRAPHS, dataset, saved
 from image_files import COLUMNS, PIXELS, ROWS
-from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import (
-    ComputedRadiographyImageStorage,
-    DigitalIntraOralXRayImageStorageForPresentation,
-    DigitalXRayImageStorageForPresentation,
-    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     RLELossless,
     SecondaryCaptureImageStorage,
     XRayAngiographicImageStorage,
-    generate_uid,
 )
 
 from napari_oneshot_lmk.errors import GeometryError, ImageError
 from napari_oneshot_lmk.imaging.reader import read_radiograph
-
-RADIOGRAPHS = [
-    ComputedRadiographyImageStorage,
-    DigitalXRayImageStorageForPresentation,
-    DigitalIntraOralXRayImageStorageForPresentation,
-    SecondaryCaptureImageStorage,
-    XRayAngiographicImageStorage,
-]
-
-
-def dataset(
-    pixels: np.ndarray,
-    bits: int,
-    sop_class: str = DigitalXRayImageStorageForPresentation,
-    **tags: object,
-) -> FileDataset:
-    """Return a radiograph; tags are given by their keyword."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = sop_class
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    image = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
-    image.SOPClassUID = sop_class
-    image.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-    image.Modality = "DX"
-    image.SamplesPerPixel = 1
-    image.PhotometricInterpretation = "MONOCHROME2"
-    image.Rows, image.Columns = pixels.shape[-2:]
-    if pixels.ndim == 3:
-        image.NumberOfFrames = len(pixels)
-    image.BitsAllocated = pixels.dtype.itemsize * 8
-    image.BitsStored, image.HighBit = bits, bits - 1
-    image.PixelRepresentation = int(pixels.dtype.kind == "i")
-    image.PixelData = pixels.tobytes()
-    for keyword, value in tags.items():
-        setattr(image, keyword, value)
-    return image
-
-
-def saved(path: Path, image: FileDataset) -> Path:
-    image.save_as(path, enforce_file_format=True)
-    return path
 
 
 @pytest.fixture

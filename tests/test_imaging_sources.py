@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.imaging.sources import find_images
+from napari_oneshot_lmk.imaging.unicode_names import on_disk
 
 DICOM = bytes(128) + b"DICM" + bytes(64)
 
@@ -122,3 +124,35 @@ def test_a_large_folder_is_listed_without_opening_a_file(
     monkeypatch.setattr("builtins.open", refuse)
     found = find_images([tmp_path])
     assert [image.name for image in found] == [f"{n}.png" for n in range(200)]
+
+
+@pytest.mark.parametrize(("typed", "stored"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_name_in_the_other_unicode_form(tmp_path, typed, stored):
+    """macOS writes "ä" as two characters, keyboards as one."""
+    name = "Röntgen/Schädel größer.png"
+    make(tmp_path, unicodedata.normalize(stored, name))
+    asked = tmp_path / unicodedata.normalize(typed, name)
+    [found] = find_images([asked])
+    assert found.path.exists()
+    assert on_disk(asked) == tmp_path / unicodedata.normalize(stored, name)
+    assert on_disk(tmp_path / "nothing.png") == tmp_path / "nothing.png"
+
+
+def test_very_long_names(tmp_path):
+    name = f"{'ä' * 125}.png"
+    make(tmp_path, name)
+    assert names(tmp_path) == [name]
+    with pytest.raises(UsageError, match=r"File name too long|no such file"):
+        find_images([tmp_path / ("x" * 300 + ".png")])
+
+
+def test_pairs_of_header_and_pixels_are_found_once(tmp_path):
+    header = (348).to_bytes(4, "little") + bytes(340) + b"ni1\0" + bytes(4)
+    make(tmp_path, "film.hdr", content=header)
+    make(tmp_path, "film.img", "camera.hdr")
+    assert names(tmp_path) == ["film.hdr"]
+
+
+def test_upper_case_and_rare_endings(tmp_path):
+    make(tmp_path, "1.DCM", "2.JFIF", "3.jpe", "4.NII.GZ", "5.MHA", "6.TIFF")
+    assert len(names(tmp_path)) == 6

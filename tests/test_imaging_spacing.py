@@ -240,10 +240,10 @@ def test_four_dimensions_are_refused(tmp_path):
 def test_monai_gets_the_same_plane_in_its_own_coordinates(tmp_path):
     from monai.transforms import LoadImage
 
-    from napari_oneshot_lmk.imaging.simpleitk_reader import SimpleITKReader
+    from napari_oneshot_lmk.imaging.monai_reader import GreyPlaneReader
 
     path = write_itk(tmp_path / "image.mha", PIXELS, (0.2, 0.3))
-    reader = SimpleITKReader()
+    reader = GreyPlaneReader()
     with warnings.catch_warnings():
         # MONAI reports which of its optional readers are missing.
         warnings.simplefilter("ignore")

@@ -237,9 +237,10 @@ def test_a_preview_does_not_turn_the_docks_to_another_image(
     qtbot.addWidget(header)
     viewer.add_image(textured(seed=10), name="film 0.png")
     other = viewer.add_image(textured(seed=11), name="film 1.png")
-    # Shown is one image, selected in the layer list the other.
+    # Shown is one image, selected in the layer list something else.
     header.chooser.activated.emit(0)
-    assert viewer.layers.selection.active == other
+    other.visible = False
+    marks = viewer.add_points([(1, 1)], name="a user's own")
     shown = dock.session.target
     assert shown is not None
     assert shown.image_name == "film 0.png"
@@ -247,7 +248,7 @@ def test_a_preview_does_not_turn_the_docks_to_another_image(
     name = "preview – film 0.png"
     qtbot.waitUntil(lambda: name in viewer.layers, timeout=20_000)
     assert dock.session.target == shown
-    assert viewer.layers.selection.active == other
+    assert viewer.layers.selection.active == marks
     dock.view.cancel.click()
     wait_for(qtbot, dock, Phase.NONE)
 

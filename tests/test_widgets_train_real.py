@@ -120,10 +120,10 @@ def test_train_kill_continue_stop_and_detect(
 ) -> None:
     train, run = prepared(qtbot, dock, base, 1000), dock.steps["Train"].run
     preview = f"preview – {FILMS[0]}"
-    layers = dock.header._viewer.layers
+    layers = train._viewer.layers
     # The first points of a window load libraries, whoever asked for them: a user has
     # annotated the template before.
-    dock.header._viewer.add_points([[5.0, 5.0]])
+    train._viewer.add_points([[5.0, 5.0]])
     dock.header.chooser.activated.emit(0)
     qtbot.wait(1000)
     with EventLoopWatch() as watch:

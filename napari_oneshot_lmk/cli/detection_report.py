@@ -71,6 +71,9 @@ class DetectionReport:
                 f"The pixel spacing of {tally.first_without_spacing}{others} is "
                 "unknown, so there are no millimetres; give it with --spacing."
             )
+        for note, noted in tally.notes.items():
+            others = f" and {noted.images - 1} more" if noted.images > 1 else ""
+            warn(f"{noted.first}{others}: {note}.")
 
     def print_json(self) -> None:
         """Print everything for machines, image by image: there may be very many."""
@@ -94,8 +97,9 @@ class DetectionReport:
     def _json(self) -> Iterator[str]:
         out = str(self.out) if self.journal else None
         yield f'{{\n "out": {json.dumps(out)},\n "images": ['
-        for number, landmarks in enumerate(self.journal):
-            text = json.dumps(_content(landmarks), indent=1, allow_nan=False)
+        for number, (landmarks, reading) in enumerate(self.journal.with_reading()):
+            content = _content(landmarks, reading)
+            text = json.dumps(content, indent=1, allow_nan=False)
             yield ("," if number else "") + "\n" + textwrap.indent(text, "  ")
         failed = [{"file": e.file, "error": str(e)} for e in self.failed]
         last = {
@@ -107,11 +111,12 @@ class DetectionReport:
         yield "\n ],\n" + json.dumps(last, indent=1).removeprefix("{\n") + "\n"
 
 
-def _content(landmarks: Landmarks) -> dict[str, Any]:
+def _content(landmarks: Landmarks, reading: dict[str, Any]) -> dict[str, Any]:
     geometry = landmarks.geometry
     return {
         "image": landmarks.image,
         "spacing_mm_yx": geometry.spacing_mm_yx if geometry else None,
+        **reading,
         "landmarks": [
             {
                 "name": point.name,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from napari_oneshot_lmk.cli.console import warn
 from napari_oneshot_lmk.errors import GeometryError, UsageError
 from napari_oneshot_lmk.landmarks.image_names import is_uid, spellings
 
@@ -55,9 +56,10 @@ class NamedImages:
         self._slice_index = slice_index
         self.advance: Callable[[int, int], None] = lambda done, total: None
         self._opened: dict[str, Geometry] = {}
+        self._said: set[str] = set()
         if self._files:
             # Here, so that the progress does not take loading for opening.
-            import_module("napari_oneshot_lmk.imaging.simpleitk_reader")
+            import_module("napari_oneshot_lmk.imaging.monai_reader")
 
     def file_of(self, image: str) -> ImageFile | None:
         """Return the file of an image, None where none was named.
@@ -122,6 +124,10 @@ class NamedImages:
                 slice_index=self._slice_index,
             )
             self._opened[file.name] = radiograph.geometry
+            for note in set(radiograph.notes) - self._said:
+                # Once, however many photographs of a folder are turned.
+                self._said.add(note)
+                warn(f"{file.path}: {note}.")
             if len(self._files) > 1:
                 self.advance(len(self._opened), len(self._files))
         return self._opened[file.name]

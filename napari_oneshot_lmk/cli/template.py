@@ -62,6 +62,9 @@ def make_template(
     template = Template.create(radiograph, points, name=name or out.resolve().name)
     template.save(out, overwrite=overwrite)
     known = template.image.geometry.spacing_mm_yx
+    source = radiograph.spacing_source
+    for note in radiograph.notes:
+        warn(f"{image}: {note}.")
     placed = len(template.landmarks.placed)
     if as_json:
         print_json(
@@ -72,12 +75,14 @@ def make_template(
                 "landmarks": list(template.landmarks.names),
                 "placed": placed,
                 "spacing_mm_yx": known,
+                "spacing_source": source and str(source),
+                "notes": list(radiograph.notes),
                 "content_sha256": template.content_sha256,
             }
         )
         return
     shown = (
-        f"{known[0]:g} x {known[1]:g} mm a pixel"
+        f"{known[0]:g} x {known[1]:g} mm a pixel{f' ({source.said})' if source else ''}"
         if known
         else "pixel spacing unknown (give --spacing for millimetres)"
     )

@@ -32,6 +32,8 @@ SCHEMA_VERSION = 1
 SECONDS_BETWEEN_FLUSHES = 2.0
 """A process that is killed loses nothing; a power failure at most so much."""
 _NOT_YET = -1
+_NOTHING_KNOWN: dict[str, Any] = {"spacing_source": None, "notes": []}
+"""Of how an image was read, in a journal of an earlier version."""
 
 
 class Journal(Collection[Landmarks]):
@@ -90,18 +92,31 @@ class Journal(Collection[Landmarks]):
         return any(landmarks == found for found in self)
 
     def __iter__(self) -> Iterator[Landmarks]:
+        for landmarks, _ in self.with_reading():
+            yield landmarks
+
+    def with_reading(self) -> Iterator[tuple[Landmarks, dict[str, Any]]]:
+        """Go through what was found, and how each image was read.
+
+        Yields
+        ------
+        Landmarks, dict
+            The dict has ``spacing_source`` (str or None) and ``notes`` (list of str).
+        """
         with self.path.open("rb") as file:
             for image, start in zip(self.images, self._lines, strict=True):
                 if start == _NOT_YET:
                     continue
                 file.seek(start)
-                found = json.loads(file.readline())["found"]
+                line = json.loads(file.readline())
+                found = line["found"]
                 geometry = found["geometry"]
-                yield landmarks_from_record(
+                landmarks = landmarks_from_record(
                     # The name that the image has in this run's table.
                     {**found, "image": image.name},
                     None if geometry is None else geometry_from_record(geometry),
                 )
+                yield landmarks, line.get("reading", _NOTHING_KNOWN)
 
     @property
     def missing(self) -> list[ImageFile]:
@@ -131,9 +146,11 @@ class Journal(Collection[Landmarks]):
         found = landmarks_to_record(outcome.landmarks)
         geometry = outcome.landmarks.geometry
         found["geometry"] = None if geometry is None else geometry_to_record(geometry)
-        start = self._append(line | {"found": found})
+        source, notes = outcome.spacing_source, outcome.notes
+        reading = {"spacing_source": source and str(source), "notes": list(notes)}
+        start = self._append(line | {"found": found, "reading": reading})
         self._lines[self._index[line["path"]]] = start
-        self.tally.add(image.name, found)
+        self.tally.add(image.name, found, outcome.notes)
 
     def flush(self) -> None:
         """Bring everything to the disk itself."""
@@ -214,7 +231,8 @@ class Journal(Collection[Landmarks]):
             self.others += 1
         elif self._lines[index] == _NOT_YET:
             self._lines[index] = start
-            self.tally.add(self.images[index].name, found)
+            notes = content.get("reading", _NOTHING_KNOWN)["notes"]
+            self.tally.add(self.images[index].name, found, notes)
 
 
 def _stamp(path: Path) -> list[int]:

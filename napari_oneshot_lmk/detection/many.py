@@ -14,6 +14,7 @@ from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.preparation import PreparedImage
 from napari_oneshot_lmk.imaging.read_ahead import read_ahead
 from napari_oneshot_lmk.imaging.sources import ImageFile
+from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ class Outcome:
     seconds : float
         Detecting, and waiting for the file where reading is behind; of a batch, its
         share.
+    spacing_source : SpacingSource, optional
+        What states the image's spacing.
+    notes : tuple of str
+        What a user should know of how it was read.
     """
 
     image: ImageFile
@@ -52,6 +57,8 @@ class Outcome:
     index: int
     total: int
     seconds: float
+    spacing_source: SpacingSource | None = None
+    notes: tuple[str, ...] = ()
 
 
 def detect_many(
@@ -108,11 +115,16 @@ def detect_many(
             found = iter(_detected(detector, usable))
             seconds = (time.perf_counter() - start) / len(group)
             for image, result in group:
+                outcome = Outcome(image, None, None, index, len(images), seconds)
                 if isinstance(result, OneshotError):
-                    landmarks, failed = None, result.about(image.path)
+                    yield replace(outcome, error=result.about(image.path))
                 else:
-                    landmarks, failed = replace(next(found), image=image.name), None
-                yield Outcome(image, landmarks, failed, index, len(images), seconds)
+                    yield replace(
+                        outcome,
+                        landmarks=replace(next(found), image=image.name),
+                        spacing_source=result.spacing_source,
+                        notes=result.notes,
+                    )
                 index += 1
 
 

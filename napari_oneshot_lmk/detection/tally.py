@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+
+@dataclass
+class Noted:
+    """The images of which the same is to be known."""
+
+    first: str
+    images: int = 0
 
 
 @dataclass
@@ -16,9 +24,15 @@ class Tally:
     unsure: int = 0
     without_spacing: int = 0
     first_without_spacing: str = ""
+    notes: dict[str, Noted] = field(default_factory=dict)
+    """Sentences on how images were read, and of which."""
 
-    def add(self, image: str, found: Mapping[str, Any]) -> None:
+    def add(
+        self, image: str, found: Mapping[str, Any], notes: Sequence[str] = ()
+    ) -> None:
         """Count the record of an image's landmarks."""
+        for note in notes:
+            self.notes.setdefault(note, Noted(image)).images += 1
         self.images += 1
         self.points += len(found["points"])
         self.unsure += sum(point.get("unsure", False) for point in found["points"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
 
 if TYPE_CHECKING:
     import torch
@@ -28,11 +29,15 @@ class PreparedImage:
         From that grid to the image's own.
     name : str
         Of the image.
+    spacing_source, notes
+        As of the `Radiograph`.
     """
 
     pixels: torch.Tensor
     geometry: Geometry
     name: str
+    spacing_source: SpacingSource | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, image: Radiograph, network_shape_yx: tuple[int, int]) -> PreparedImage:
@@ -46,7 +51,8 @@ class PreparedImage:
         geometry = image.geometry.with_network_shape(network_shape_yx)
         if geometry != image.geometry:
             image = replace(image, geometry=geometry)
-        return cls(prepared(image), geometry, image.name)
+        pixels = prepared(image)
+        return cls(pixels, geometry, image.name, image.spacing_source, image.notes)
 
 
 def prepared(image: Radiograph, device: str | torch.device = "cpu") -> torch.Tensor:

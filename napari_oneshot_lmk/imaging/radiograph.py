@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,10 @@ class Radiograph:
         File name, or the name of the napari layer.
     path : Path, optional
         The file it was read from.
+    spacing_source : SpacingSource, optional
+        What states the spacing; None where it is unknown, or of a layer.
+    notes : tuple of str
+        What a user should know of how the file was read, one sentence each.
 
     Raises
     ------
@@ -38,6 +43,8 @@ class Radiograph:
     geometry: Geometry
     name: str = ""
     path: Path | None = None
+    spacing_source: SpacingSource | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the pixels: shape, finite, contrast."""
@@ -88,4 +95,6 @@ class Radiograph:
 
     def with_spacing(self, spacing_mm_yx: ArrayLike | None) -> Radiograph:
         """Return the same image with another pixel spacing, in mm."""
-        return replace(self, geometry=self.geometry.with_spacing(spacing_mm_yx))
+        source = None if spacing_mm_yx is None else SpacingSource.GIVEN
+        geometry = self.geometry.with_spacing(spacing_mm_yx)
+        return replace(self, geometry=geometry, spacing_source=source)

@@ -13,6 +13,8 @@ import numpy as np
 from napari_oneshot_lmk.errors import GeometryError, OneshotError
 from napari_oneshot_lmk.geometry import Geometry, checked_spacing
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
+from napari_oneshot_lmk.imaging.unicode_names import on_disk
 
 
 def read_radiograph(
@@ -38,7 +40,8 @@ def read_radiograph(
     -------
     Radiograph
         Named like the file. Colour is turned to grey, MONOCHROME1 inverted,
-        rescale slope and intercept applied.
+        rescale slope and intercept applied. It says where its spacing comes from,
+        and in ``notes`` what is unusual about the file.
 
     Raises
     ------
@@ -47,13 +50,13 @@ def read_radiograph(
     GeometryError
         If a spacing, given or stated, makes no sense.
     """
-    # MONAI and SimpleITK take seconds to load, which --help does not need.
-    from napari_oneshot_lmk.imaging.simpleitk_reader import SimpleITKReader
+    # MONAI takes seconds to load, which --help does not need.
+    from napari_oneshot_lmk.imaging.monai_reader import GreyPlaneReader
 
-    path = Path(path).expanduser()
+    path = on_disk(Path(path).expanduser())
     given = checked_spacing(spacing_mm_yx)
     try:
-        loaded = _loader()(path, reader=SimpleITKReader(slice_index))
+        loaded = _loader()(path, reader=GreyPlaneReader(slice_index))
         meta = loaded.meta
         pixels = loaded.numpy()
         geometry = Geometry(
@@ -63,7 +66,9 @@ def read_radiograph(
             column_axis_lps=tuple(meta["column_axis_lps"]),
         )
         geometry = geometry.with_spacing(_stated(meta) if given is None else given)
-        return Radiograph(pixels, geometry, path.name, path)
+        source = meta["spacing_source"] if given is None else SpacingSource.GIVEN
+        notes = tuple(meta["notes"])
+        return Radiograph(pixels, geometry, path.name, path, source, notes)
     except OneshotError as error:
         # Radiograph knows the name only; a user needs the whole path.
         file = path if error.file in (None, path.name) else error.file

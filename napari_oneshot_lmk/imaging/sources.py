@@ -12,6 +12,7 @@ from pathlib import Path
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.imaging.file_kind import FileKind, file_kind, has_image_suffix
+from napari_oneshot_lmk.imaging.unicode_names import on_disk
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,18 @@ def find_images(sources: Sequence[str | Path]) -> tuple[ImageFile, ...]:
 
 def _expand(source: str | Path) -> tuple[Path, list[Path]]:
     """Return the given folder and the files that a source stands for."""
-    path = Path(source).expanduser()
-    if path.is_dir():
+    path = on_disk(Path(source).expanduser())
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:
+        raise UsageError(
+            f"cannot be opened ({error.strerror or error})",
+            file=source,
+            remedy="check the path",
+        ) from error
+    if is_folder:
         return path, sorted(_images_below(path))
-    if path.is_file():
+    if is_file:
         return path.parent, [path]
     if not glob.has_magic(str(path)):
         raise UsageError(
@@ -105,10 +114,15 @@ def _is_image(path: Path) -> bool:
     if has_image_suffix(path):
         return True
     # Scanners name files by number or by UID: "IM000001", "1.2.840.10008.5".
-    if path.name == "DICOMDIR" or not re.fullmatch(r"(\.\d+)?", path.suffix):
+    if path.name != "DICOMDIR" and re.fullmatch(r"(\.\d+)?", path.suffix):
+        wanted = FileKind.DICOM
+    elif path.suffix.lower() == ".hdr":
+        # Pixels lie in the .img file beside it; other programs have .hdr files, too.
+        wanted = FileKind.NIFTI
+    else:
         return False
     try:
-        return file_kind(path) is FileKind.DICOM
+        return file_kind(path) is wanted
     except OSError:
         return False
 

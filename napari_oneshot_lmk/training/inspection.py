@@ -68,6 +68,7 @@ class Inspection:
         self._failed: list[OneshotError] = []
         self._templates: list[str] = []
         self._twins: list[tuple[str, str]] = []
+        self._notes: dict[str, list[str]] = {}
 
     def look_at(self, file: ImageFile) -> None:
         """Read an image; what is wrong with it stands in the result."""
@@ -89,6 +90,8 @@ class Inspection:
                 self._twins.append((other.name, file.name))
                 break
         geometry = image.geometry
+        for note in image.notes:
+            self._notes.setdefault(note, []).append(file.name)
         self._thumbnails.append(thumbnail)
         self._usable.append(
             TrainingImage(
@@ -135,6 +138,8 @@ class Inspection:
         if self._twins:
             pairs = [f"{first} and {second}" for first, second in self._twins]
             yield f"The same picture is there more than once: {_listed(pairs, '; ')}"
+        for note, names in self._notes.items():
+            yield f"{_listed(names)}: {note}"
         yield from self._spacing_warnings()
         wild = [image.name for image in self._usable if self._is_wild(image)]
         if wild:

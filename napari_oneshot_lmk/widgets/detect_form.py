@@ -234,17 +234,19 @@ class ScoreLegend(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
         strip = QLabel()
         strip.setPixmap(_gradient(90, 10))
-        for text in (QLabel(words.LEGEND_LOW), strip, QLabel(words.LEGEND_HIGH)):
-            row.addWidget(text)
-        row.addStretch()
         unsure = QLabel(words.LEGEND_UNSURE)
         unsure.setStyleSheet(f"color: {css(UNSURE_COLOUR)};")
-        row.addWidget(unsure)
-        row.addWidget(QLabel(words.LEGEND_MANUAL))
+        for column, part in enumerate(
+            (QLabel(words.LEGEND_LOW), strip, QLabel(words.LEGEND_HIGH))
+        ):
+            grid.addWidget(part, 0, column)
+        grid.addWidget(QLabel(words.LEGEND_MANUAL), 0, 3)
+        grid.addWidget(unsure, 1, 0, 1, 4)
+        grid.setColumnStretch(4, 1)
 
 
 def thumbnail(pixels: np.ndarray) -> QPixmap:

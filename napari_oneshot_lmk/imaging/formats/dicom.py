@@ -1,0 +1,208 @@
+"""DICOM, through pydicom, with the codecs of imagecodecs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels import get_decoder, pixel_array
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
+
+from napari_oneshot_lmk.errors import ImageError
+from napari_oneshot_lmk.imaging.file_kind import FileKind
+from napari_oneshot_lmk.imaging.formats.dicom_codecs import register_codecs
+from napari_oneshot_lmk.imaging.formats.dicom_frame import attributes_of_frame
+from napari_oneshot_lmk.imaging.formats.dicom_geometry import stated_geometry
+from napari_oneshot_lmk.imaging.formats.dicom_grey import shown_values
+from napari_oneshot_lmk.imaging.stored_plane import (
+    StoredPlane,
+    check_size,
+    choose_slice,
+)
+
+_FRAME_BY_FRAME_FROM = 1 << 28
+"""Bytes from which a file is not taken into memory for one of its frames."""
+_COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420"}
+_GREYS = {"MONOCHROME1", "MONOCHROME2"}
+_PALETTE = "PALETTE COLOR"
+
+
+def read(path: Path, slice_index: int | None) -> StoredPlane:
+    """Read one frame of a DICOM file, larger is brighter.
+
+    Raises
+    ------
+    ImageError
+        If the file is no image, or of a kind that is not read.
+    pydicom's errors, ValueError, OSError, …
+        If it is cut short or damaged.
+    """
+    register_codecs()
+    header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+    _check_is_image(header)
+    _check_is_decoded(_transfer_syntax(header))
+    _complete(header)
+    check_size(header.Rows, header.Columns)
+    index = choose_slice(_frames(header), slice_index)
+    kind = str(header.PhotometricInterpretation).strip().upper()
+    if kind not in _COLOURS | _GREYS | {_PALETTE}:
+        raise ImageError(
+            f"DICOM files with colours of the kind {kind} cannot be read",
+            remedy="save it as grey or RGB",
+        )
+    stored = _decoded(path, header, index)
+    frame = attributes_of_frame(header, index)
+    spacing = stated_geometry(frame)
+    if kind == _PALETTE:
+        from pydicom.pixels import apply_color_lut
+
+        values: NDArray[Any] = np.asarray(apply_color_lut(stored, header))
+        return StoredPlane(values, spacing.geometry, FileKind.DICOM, spacing.notes)
+    if stored.ndim == 2:
+        stored = shown_values(stored, frame, kind == "MONOCHROME1", _is_shifted(header))
+    return StoredPlane(stored, spacing.geometry, FileKind.DICOM, spacing.notes)
+
+
+def _check_is_image(header: Dataset) -> None:
+    """Raise where a file has no pixels, naming what it is.
+
+    Raises
+    ------
+    ImageError
+        If it is a report, a presentation state or anything else without an image.
+    """
+    if "Rows" in header and "Columns" in header:
+        return
+    sop_class = header.get("SOPClassUID") or header.file_meta.get(
+        "MediaStorageSOPClassUID"
+    )
+    if not sop_class:
+        raise ImageError(
+            "is not an image that can be read",
+            remedy="use DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG or BMP",
+        )
+    if "Image" in UID(sop_class).name:
+        raise ImageError(
+            "the DICOM file is cut short or damaged: its image has no size",
+            remedy="copy or export it again",
+        )
+    raise ImageError(
+        f"the DICOM file holds no image, it is of the kind {UID(sop_class).name}",
+        remedy="name the file of the image",
+    )
+
+
+def _check_is_decoded(syntax: UID) -> None:
+    """Refuse a compression that no codec here reads, by its name.
+
+    Raises
+    ------
+    ImageError
+        Naming it.
+    """
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise _not_decoded(syntax) from error
+    if not decoder.is_available:
+        raise ImageError(
+            f"DICOM files with the transfer syntax {syntax.name} need the package "
+            "imagecodecs",
+            remedy="install imagecodecs",
+        )
+
+
+def _complete(header: Dataset) -> None:
+    """Fill in what careless programs leave out, as other readers do."""
+    usual = {
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "PixelRepresentation": 0,
+        "BitsAllocated": 16,
+    }
+    for keyword, value in usual.items():
+        if header.get(keyword) in (None, ""):
+            setattr(header, keyword, value)
+    if header.get("BitsStored") in (None, "", 0):
+        header.BitsStored = header.BitsAllocated
+    if header.get("HighBit") in (None, ""):
+        header.HighBit = header.BitsStored - 1
+
+
+def _frames(header: Dataset) -> int:
+    try:
+        return max(int(header.get("NumberOfFrames") or 1), 1)
+    except (TypeError, ValueError):
+        return 1
+
+
+def _transfer_syntax(header: Dataset) -> UID:
+    stated = header.file_meta.get("TransferSyntaxUID")
+    if stated:
+        return UID(stated)
+    implicit, little = header.original_encoding
+    if implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+
+
+def _decoded(path: Path, header: Dataset, index: int) -> NDArray[Any]:
+    """Return the values of one frame as they are stored, or red, green and blue.
+
+    Raises
+    ------
+    ImageError
+        If its compression is not read.
+    """
+    syntax = _transfer_syntax(header)
+    several = _frames(header) > 1
+    # pydicom takes the lowest bits for the stored ones, wherever they are.
+    options = {"correct_unused_bits": not _is_shifted(header)}
+    large = path.stat().st_size > _FRAME_BY_FRAME_FROM
+    try:
+        if several and large and syntax != DeflatedExplicitVRLittleEndian:
+            return np.asarray(pixel_array(path, index=index, **options))
+        whole = pydicom.dcmread(path, force=True)
+        _complete(whole)
+        if not hasattr(whole, "file_meta") or not whole.file_meta:
+            whole.file_meta = FileMetaDataset()
+        whole.file_meta.TransferSyntaxUID = syntax
+        if not any(
+            keyword in whole
+            for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+        ):
+            raise ImageError(
+                "the DICOM file has the header of an image, but no pixels",
+                remedy="export it again with its pixels",
+            )
+        return np.asarray(pixel_array(whole, index=index, **options))
+    except NotImplementedError as error:
+        raise _not_decoded(syntax) from error
+
+
+def _not_decoded(syntax: UID) -> ImageError:
+    return ImageError(
+        f"DICOM files with the transfer syntax {syntax.name} cannot be read",
+        remedy="export it uncompressed",
+    )
+
+
+def _is_shifted(header: Dataset) -> bool:
+    """Say whether values do not begin at the lowest bit of their words.
+
+    Codecs give values without what lies beside them; RLE packs the words.
+    """
+    syntax = _transfer_syntax(header)
+    in_words = not syntax.is_encapsulated or syntax == RLELossless
+    return in_words and int(header.HighBit) + 1 > int(header.BitsStored)

@@ -1,0 +1,143 @@
+"""What SimpleITK reads best: the other formats that it knows, by their content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK
+from numpy.typing import NDArray
+
+from napari_oneshot_lmk.errors import ImageError
+from napari_oneshot_lmk.imaging.file_kind import FileKind
+from napari_oneshot_lmk.imaging.quiet import itk_quiet
+from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
+from napari_oneshot_lmk.imaging.stored_plane import (
+    GridPlane,
+    StatedGeometry,
+    StoredPlane,
+    check_size,
+    choose_plane,
+    geometry_of_plane,
+)
+
+# Read by their own modules; here they would be files that these have not recognised.
+_ELSEWHERE = {
+    *("BMPImageIO", "GDCMImageIO", "JPEGImageIO", "MetaImageIO", "NiftiImageIO"),
+    *("NrrdImageIO", "PNGImageIO", "TIFFImageIO"),
+}
+
+
+def read(path: Path, slice_index: int | None) -> StoredPlane:
+    """Read one plane of a file that no other module knows, such as GIPL, MRC or VTK.
+
+    Raises
+    ------
+    ImageError
+        If ITK does not know it either.
+    RuntimeError
+        If it is damaged.
+    """
+    with itk_quiet():
+        image_io = SimpleITK.ImageFileReader.GetImageIOFromFileName(str(path))
+        if not image_io or image_io in _ELSEWHERE:
+            raise ImageError(
+                "is not an image that can be read",
+                remedy="use DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG or BMP",
+            )
+        return read_with(
+            path, image_io, slice_index, FileKind.UNKNOWN, SpacingSource.HEADER
+        )
+
+
+def read_with(
+    path: Path,
+    image_io: str,
+    slice_index: int | None,
+    kind: FileKind,
+    source: SpacingSource | None,
+) -> StoredPlane:
+    """Read one plane with one of ITK's readers, whatever the file's name.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    image_io : str
+        ITK's name of the reader.
+    slice_index : int, optional
+        From 0.
+    kind : FileKind
+        What the file is.
+    source : SpacingSource, optional
+        What states the spacing; None where the file does not.
+
+    Raises
+    ------
+    ImageError
+        If it is a volume and no slice is chosen.
+    RuntimeError
+        If ITK cannot read it.
+    """
+    reader, plane = _opened(path, image_io, slice_index)
+    size = reader.GetSize()
+    extract = [1] * len(size)
+    for axis in (plane.column_axis, plane.row_axis):
+        extract[axis] = size[axis]
+    if tuple(extract) != tuple(size):
+        reader.SetExtractIndex(plane.index)
+        reader.SetExtractSize(extract)
+    image = reader.Execute()
+    components = image.GetNumberOfComponentsPerPixel()
+    shape_yx = size[plane.row_axis], size[plane.column_axis]
+    values: NDArray[Any] = SimpleITK.GetArrayFromImage(image)
+    # All other axes have length 1, so the order of pixels stays.
+    values = (
+        values.reshape(*shape_yx, components)
+        if components > 1
+        else (values.reshape(shape_yx))
+    )
+    return StoredPlane(values, _stated(reader, plane, source), kind)
+
+
+def header_with(
+    path: Path, image_io: str, slice_index: int | None, source: SpacingSource | None
+) -> tuple[tuple[int, ...], GridPlane, StatedGeometry]:
+    """Read the header alone, as `read_with`.
+
+    Returns
+    -------
+    size_xyz, plane, geometry
+        Of the grid, of the chosen plane in it, and where that lies.
+    """
+    reader, plane = _opened(path, image_io, slice_index)
+    return tuple(reader.GetSize()), plane, _stated(reader, plane, source)
+
+
+def _opened(
+    path: Path, image_io: str, slice_index: int | None
+) -> tuple[SimpleITK.ImageFileReader, GridPlane]:
+    reader = SimpleITK.ImageFileReader()
+    reader.SetImageIO(image_io)
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    size = reader.GetSize()
+    plane = choose_plane(size, slice_index)
+    check_size(size[plane.column_axis], size[plane.row_axis])
+    return reader, plane
+
+
+def _stated(
+    reader: SimpleITK.ImageFileReader, plane: GridPlane, source: SpacingSource | None
+) -> StatedGeometry:
+    return geometry_of_plane(_affine(reader), plane, source).without_default()
+
+
+def _affine(reader: SimpleITK.ImageFileReader) -> NDArray[np.float64]:
+    count = reader.GetDimension()
+    affine = np.zeros((max(count, 3), count + 1))
+    affine[:count, :count] = np.reshape(reader.GetDirection(), (count, count))
+    affine[:count, :count] *= np.array(reader.GetSpacing())
+    affine[:count, count] = reader.GetOrigin()
+    return affine[:3]

@@ -1,0 +1,163 @@
+"""NIfTI-1, NIfTI-2 and Analyze 7.5, through nibabel."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import nibabel
+import numpy as np
+from nibabel.fileholders import FileHolder
+from numpy.typing import NDArray
+
+from napari_oneshot_lmk.errors import ImageError
+from napari_oneshot_lmk.imaging.file_kind import FileKind
+from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
+from napari_oneshot_lmk.imaging.stored_plane import (
+    StoredPlane,
+    check_size,
+    choose_plane,
+    geometry_of_plane,
+)
+
+_MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001}
+_HEADER_BYTES = 352
+
+
+def read(path: Path, slice_index: int | None) -> StoredPlane:
+    """Read one plane of a NIfTI file, or of a pair of header and pixels.
+
+    Raises
+    ------
+    ImageError
+        If the file with the pixels is missing, or the image has four dimensions.
+    nibabel's errors, OSError, EOFError, zlib.error
+        If it is cut short or damaged.
+    """
+    with ExitStack() as opened:
+        header_file = opened.enter_context(_opened(path))
+        kind = _kind(header_file.read(_HEADER_BYTES))
+        header_file.seek(0)
+        files = {"image": FileHolder(fileobj=header_file)}
+        if kind not in (nibabel.Nifti1Image, nibabel.Nifti2Image):
+            pixels = opened.enter_context(_opened(_partner(path)))
+            files = {
+                "header": FileHolder(fileobj=header_file),
+                "image": FileHolder(fileobj=pixels),
+            }
+        image = kind.from_file_map(files, mmap=False)
+        return _plane(image, slice_index)
+
+
+def _plane(image: Any, slice_index: int | None) -> StoredPlane:
+    size = [int(n) for n in image.shape]
+    components = _components(image, size)
+    grid = size[:3] if components > 1 else size
+    plane = choose_plane(grid, slice_index)
+    check_size(size[plane.column_axis], size[plane.row_axis])
+    at: list[int | slice] = [slice(None)] * len(size)
+    for axis, index in enumerate(plane.index[: len(grid)]):
+        if axis not in (plane.column_axis, plane.row_axis):
+            at[axis] = slice(index, index + 1)
+    # Only this slice is read, or unpacked up to it.
+    values = np.asarray(image.dataobj[tuple(at)])
+    if values.dtype.names is not None:
+        values = np.stack([values[name] for name in values.dtype.names], axis=-1)
+        components = values.shape[-1]
+    first, second = plane.column_axis, plane.row_axis
+    lengths = (size[first], size[second])
+    values = values.reshape(*lengths, -1) if components > 1 else values.reshape(lengths)
+    source, affine = _affine_lps(image, len(grid))
+    stated = geometry_of_plane(affine, plane, source).without_default()
+    return StoredPlane(values.swapaxes(0, 1), stated, FileKind.NIFTI)
+
+
+def _components(image: Any, size: list[int]) -> int:
+    """Return how many channels lie along the fifth axis: NIfTI's place for vectors."""
+    if len(size) == 5 and size[3] == 1 and size[4] > 1:
+        return size[4]
+    return 1
+
+
+def _affine_lps(image: Any, grid: int) -> tuple[SpacingSource, NDArray[np.float64]]:
+    """Return what states the axes, and the axes and the origin, (3, grid + 1).
+
+    The sform where its code is set, else the qform, else the bare voxel sizes, as
+    the standard has it.
+    """
+    header = image.header
+    units = header.get_xyzt_units()[0] if hasattr(header, "get_xyzt_units") else "mm"
+    mm = _MM_PER_UNIT.get(units, 1.0)
+    ras_to_lps = np.diag([-1.0, -1.0, 1.0])
+    source = SpacingSource.NIFTI_PIXDIM
+    whole = None
+    if hasattr(header, "get_sform"):
+        if int(header["sform_code"]) > 0:
+            source, whole = SpacingSource.NIFTI_SFORM, header.get_sform()
+        elif int(header["qform_code"]) > 0:
+            source, whole = SpacingSource.NIFTI_QFORM, header.get_qform()
+    if whole is None:
+        # Nobody said where it lies: keep the axes of the image as they are.
+        whole, ras_to_lps = np.eye(4), np.eye(3)
+        sizes = np.ones(3)
+        zooms = header.get_zooms()[:3]
+        sizes[: len(zooms)] = zooms
+        whole[:3, :3] = np.diag(sizes)
+    affine = np.zeros((3, grid + 1))
+    in_space = min(grid, 3)
+    affine[:, :in_space] = (ras_to_lps @ whole[:3, :in_space]) * mm
+    affine[:, -1] = (ras_to_lps @ whole[:3, 3]) * mm
+    return source, affine
+
+
+def _kind(head: bytes) -> Any:
+    """Return nibabel's class for a header; its own choice goes by the name."""
+    magic = {head[344:348].rstrip(b"\0"), head[4:8].rstrip(b"\0")}
+    if b"n+2" in magic:
+        return nibabel.Nifti2Image
+    if b"ni2" in magic:
+        return nibabel.Nifti2Pair
+    if b"n+1" in magic:
+        return nibabel.Nifti1Image
+    if b"ni1" in magic:
+        return nibabel.Nifti1Pair
+    return nibabel.AnalyzeImage
+
+
+def _partner(path: Path) -> Path:
+    """Return the file with the pixels that belongs to a header.
+
+    Raises
+    ------
+    ImageError
+        If it is not there.
+    """
+    name = path.name
+    packed = ".gz" if name.lower().endswith(".gz") else ""
+    ending = Path(name.removesuffix(packed)).suffix
+    stem = name.removesuffix(packed).removesuffix(ending)
+    for partner in (".img", ".img.gz", ".IMG"):
+        file = path.with_name(stem + partner)
+        if file.is_file() and not file.samefile(path):
+            return file
+    raise ImageError(
+        "the file that holds the pixels is missing",
+        file=path.with_name(f"{stem}.img"),
+        remedy="keep it beside its .hdr file",
+    )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading, unpacking it where it is packed."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not packed:
+            yield file
+            return
+        with gzip.open(file) as unpacked:
+            yield cast(BinaryIO, unpacked)

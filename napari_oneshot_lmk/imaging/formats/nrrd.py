@@ -1,0 +1,147 @@
+"""NRRD, through pynrrd; the few encodings that it does not know, through SimpleITK.
+
+ITK reads the numbers of this format as the process's locale has them: in a window of
+Qt on a German computer 0.139 mm would become 0 mm. pynrrd reads them as they stand.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import nrrd
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_oneshot_lmk.errors import ImageError
+from napari_oneshot_lmk.imaging.file_kind import FileKind
+from napari_oneshot_lmk.imaging.length_units import mm_per_unit
+from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
+from napari_oneshot_lmk.imaging.stored_plane import (
+    StatedGeometry,
+    StoredPlane,
+    check_size,
+    choose_plane,
+    geometry_of_plane,
+)
+
+_ON_THE_GRID = {"domain", "space", "time", "???", "none", ""}
+# Signs that turn x, y, z of a patient's space into left, posterior, superior.
+_SIGNS = {"left": 1, "right": -1, "posterior": 1, "anterior": -1, "superior": 1}
+_SHORT = {"R": "right", "L": "left", "A": "anterior", "P": "posterior", "S": "superior"}
+_IMAGE_ENCODINGS = {"raw", "gzip", "gz", "bzip2", "bz2", "ascii", "text", "txt"}
+
+
+def read(path: Path, slice_index: int | None) -> StoredPlane:
+    """Read one plane of an NRRD file, or of a header with the pixels beside it.
+
+    Raises
+    ------
+    ImageError
+        If the file with the pixels is missing, or the pixels are no numbers.
+    nrrd.NRRDError, ValueError, zlib.error
+        If it is cut short or damaged.
+    """
+    with path.open("rb") as file:
+        header = nrrd.read_header(file)
+        if header.get("type") == "block":
+            raise ImageError(
+                "the NRRD file holds blocks, not pixels", remedy="export it again"
+            )
+        size = [int(n) for n in header["sizes"]]
+        check_size(*size)
+        channels = _channel_axis(header, size)
+        grid = [n for axis, n in enumerate(size) if axis != channels]
+        plane = choose_plane(grid, slice_index)
+        values = _pixels(path, header, file)
+    if channels is not None:
+        values = np.moveaxis(values, values.ndim - 1 - channels, -1)
+    components = 1 if channels is None else size[channels]
+    if channels is not None and components == 1:
+        values = values[..., 0]
+    stated = _stated(header, [a for a in range(len(size)) if a != channels], plane)
+    return StoredPlane(
+        plane.of_zyx(values, components), stated.without_default(), FileKind.NRRD
+    )
+
+
+def _pixels(path: Path, header: Any, file: Any) -> NDArray[Any]:
+    """Return all pixels, slowest axis first."""
+    where = str(header.get("data file", header.get("datafile", "")))
+    several = where.startswith("LIST") or "%" in where
+    if where and not several and not path.parent.joinpath(where).is_file():
+        raise ImageError(
+            "the file that holds the pixels is missing",
+            file=path.parent / where,
+            remedy="keep it beside its header",
+        )
+    if several or str(header.get("encoding", "")).lower() not in _IMAGE_ENCODINGS:
+        return _by_itk(path)
+    values = nrrd.read_data(header, file, str(path), index_order="C")
+    return np.asarray(values)
+
+
+def _by_itk(path: Path) -> NDArray[Any]:
+    """Read pixels in hexadecimal, and those that lie in a file for each slice."""
+    import SimpleITK
+
+    from napari_oneshot_lmk.imaging.quiet import itk_quiet
+
+    with itk_quiet():
+        image = SimpleITK.ReadImage(str(path), imageIO="NrrdImageIO")
+    values: NDArray[Any] = SimpleITK.GetArrayFromImage(image)
+    return values
+
+
+def _channel_axis(header: Any, size: list[int]) -> int | None:
+    """Return the axis of colours, None where there is none."""
+    kinds = [str(kind).lower() for kind in header.get("kinds", [])]
+    for axis, kind in enumerate(kinds[: len(size)]):
+        if kind not in _ON_THE_GRID:
+            return axis
+    return None
+
+
+def _stated(header: Any, axes: list[int], plane: Any) -> StatedGeometry:
+    """Return the geometry of a plane of the given axes of the file."""
+    affine = np.zeros((3, len(axes) + 1))
+    directions = header.get("space directions")
+    mm = _mm(header, axes)
+    source: SpacingSource | None
+    if directions is not None:
+        source = SpacingSource.NRRD_DIRECTIONS
+        for column, axis in enumerate(axes):
+            vector = np.nan_to_num(np.asarray(directions[axis], dtype=float))
+            affine[: vector.size, column] = vector[:3]
+        origin = header.get("space origin")
+        if origin is not None:
+            affine[: len(origin), -1] = origin
+        affine *= np.array(_signs(str(header.get("space", ""))))[:, None]
+    else:
+        spacings = header.get("spacings")
+        source = None if spacings is None else SpacingSource.NRRD_SPACINGS
+        for column, axis in enumerate(axes[:3]):
+            step = 1.0 if spacings is None else float(spacings[axis])
+            affine[column, column] = step if math.isfinite(step) else 1.0
+    if mm is None:
+        source = None
+    return geometry_of_plane(affine * (mm or 1.0), plane, source)
+
+
+def _mm(header: Any, axes: list[int]) -> float | None:
+    """Return the mm in the header's unit; None for one that is no length."""
+    units = header.get("space units")
+    if units is None:
+        every = header.get("units")
+        units = None if every is None else [every[axis] for axis in axes]
+    name = "" if units is None or not len(units) else str(units[0]).strip('"')
+    return mm_per_unit(name) if name else 1.0
+
+
+def _signs(space: str) -> tuple[int, int, int]:
+    """Return the signs to LPS; a space that is not the patient's stays as it is."""
+    words = [_SHORT.get(letter, "") for letter in space] if len(space) <= 4 else []
+    words = words or space.lower().split("-")
+    known = [_SIGNS[word] for word in words[:3] if word in _SIGNS]
+    return (known[0], known[1], known[2]) if len(known) == 3 else (1, 1, 1)

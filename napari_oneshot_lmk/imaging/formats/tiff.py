@@ -1,0 +1,215 @@
+"""TIFF and BigTIFF, through tifffile with imagecodecs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_oneshot_lmk.errors import ImageError
+from napari_oneshot_lmk.imaging.file_kind import FileKind
+from napari_oneshot_lmk.imaging.formats.orientation import orientation_notes
+from napari_oneshot_lmk.imaging.formats.tiff_colour import grey_or_colours
+from napari_oneshot_lmk.imaging.formats.tiff_spacing import stated_spacing
+from napari_oneshot_lmk.imaging.stored_plane import (
+    StoredPlane,
+    check_size,
+    choose_slice,
+)
+
+_REDUCED, _MASK = 1, 4
+"""Bits of NewSubfileType: a smaller copy of another page, a mask for one."""
+
+
+def read(path: Path, slice_index: int | None) -> StoredPlane:
+    """Read one page of a TIFF file; pages that are thumbnails or masks do not count.
+
+    Raises
+    ------
+    ImageError
+        If its compression or its kind of pixels is not read.
+    tifffile.TiffFileError, ValueError, …
+        If it is cut short or damaged.
+    """
+    with tifffile.TiffFile(path) as file:
+        pages = [page for page in _pages(file) if _is_a_picture(page)]
+        if not pages:
+            raise ImageError(
+                "the TIFF file holds no picture of full size", remedy="export it again"
+            )
+        stack = _stack_behind_one_page(file, pages)
+        count = stack or len(pages)
+        index = choose_slice(count, slice_index)
+        page = pages[0 if stack else index]
+        _check_kind(page)
+        if stack:
+            values = _of_stack(file, index)
+            axes = file.series[0].axes[-values.ndim :]
+        else:
+            values, axes = _decoded(page), page.axes
+        grey = grey_or_colours(_channels_last(values, axes), page)
+        notes = (*grey.notes, *_turned(page), *_sizes(pages, stack))
+        return StoredPlane(grey.values, stated_spacing(file), FileKind.TIFF, notes)
+
+
+def _pages(file: Any) -> Iterator[Any]:
+    """Yield the pages of a file.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one follows on itself, which would go on for ever.
+    """
+    seen: set[int] = set()
+    for page in file.pages:
+        if page.offset in seen:
+            raise ValueError("a page follows on itself")
+        seen.add(page.offset)
+        yield page.aspage()
+    if not seen:
+        raise ValueError("not one page is there")
+
+
+def _is_a_picture(page: Any) -> bool:
+    if page.imagewidth < 1 or page.imagelength < 1:
+        return False
+    old_style = page.tags.get("SubfileType")
+    thumbnail = old_style is not None and old_style.value == 2
+    return not (int(page.subfiletype) & (_REDUCED | _MASK) or thumbnail)
+
+
+def _check_kind(page: Any) -> None:
+    """Refuse what cannot be read, by its name, before anything is decoded.
+
+    Raises
+    ------
+    ImageError
+        If the bits or the size make no sense, or the compression is unknown.
+    """
+    check_size(page.imagewidth, page.imagelength, max(page.imagedepth, 1))
+    if page.dtype is None:
+        raise ImageError(
+            f"TIFF files of {page.bitspersample} bits a pixel in the sample format "
+            f"{getattr(page.sampleformat, 'name', page.sampleformat)} cannot be read",
+            remedy="save it with 8 or 16 bits",
+        )
+    if page.dtype.kind == "c":
+        raise ImageError("the image holds complex numbers", remedy="save its magnitude")
+    try:
+        if page.compression != 1:
+            tifffile.TIFF.DECOMPRESSORS[page.compression]
+    except KeyError as error:
+        raise _no_decoder(page, error) from error
+    _check_complete(page)
+
+
+def _check_complete(page: Any) -> None:
+    """Raise where a strip or tile is not in the file; libraries fill in black.
+
+    Raises
+    ------
+    ImageError
+        Saying how many.
+    """
+    size = page.parent.filehandle.size
+    if len(page.dataoffsets) != len(page.databytecounts):
+        raise ValueError("some parts of the picture have no place or no length")
+    segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    missing = sum(at == 0 or n == 0 or at + n > size for at, n in segments)
+    if missing or not segments:
+        raise ImageError(
+            f"{missing} of {len(segments)} parts of the picture are not in the file, "
+            "it is cut short",
+            remedy="copy or export it again",
+        )
+
+
+def _no_decoder(page: Any, error: Exception | None) -> ImageError:
+    compression = getattr(page.compression, "name", page.compression)
+    needed = ""
+    if error is not None and "imagecodecs" in str(error):
+        needed = ", which needs the package imagecodecs"
+    return ImageError(
+        f"TIFF files with the compression {compression} cannot be read{needed}",
+        remedy="install imagecodecs" if needed else "save it uncompressed, or as PNG",
+    )
+
+
+def _decoded(page: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(page.asarray(maxworkers=1))
+    except (NotImplementedError, ValueError) as error:
+        words = str(error)
+        if "requires the 'imagecodecs'" in words or "not supported" in words:
+            raise _no_decoder(page, error) from error
+        if isinstance(error, NotImplementedError) or "chroma subsampling" in words:
+            raise ImageError(
+                f"TIFF files of this kind cannot be read ({words.splitlines()[0]})",
+                remedy="save it uncompressed, or as PNG",
+            ) from error
+        raise
+
+
+def _stack_behind_one_page(file: Any, pages: list[Any]) -> int:
+    """Return how many planes follow a single page; 0 where each has its own.
+
+    ImageJ writes large stacks so, and tifffile with ``truncate``.
+    """
+    if len(pages) > 1 or not (file.is_imagej or file.is_shaped):
+        return 0
+    series = file.series[0]
+    planes = int(np.prod(series.shape)) // int(np.prod(pages[0].shape) or 1)
+    return planes if planes > 1 and series.dataoffset is not None else 0
+
+
+def _of_stack(file: Any, index: int) -> NDArray[Any]:
+    """Map one plane of a stack that lies behind a single page."""
+    series = file.series[0]
+    shape = file.pages[0].shape
+    values = np.memmap(
+        file.filehandle.path,
+        series.dtype.newbyteorder(file.byteorder),
+        "r",
+        series.dataoffset + index * int(np.prod(shape)) * series.dtype.itemsize,
+        shape,
+    )
+    return np.array(values)
+
+
+def _channels_last(values: NDArray[Any], axes: str) -> NDArray[Any]:
+    """Return (H, W) or (H, W, channels) of a page in any order of its axes."""
+    if "Z" in axes or "D" in axes:
+        depth = axes.find("Z") if "Z" in axes else axes.find("D")
+        if values.shape[depth] > 1:
+            raise ImageError(
+                f"a page of the TIFF file is a volume of {values.shape[depth]} slices",
+                remedy="save each slice as a page of its own",
+            )
+        values = np.take(values, 0, depth)
+        axes = axes[:depth] + axes[depth + 1 :]
+    if axes.startswith("S"):
+        values = np.moveaxis(values, 0, -1)
+    if values.ndim not in (2, 3):
+        raise ImageError(
+            f"a page of the TIFF file has the axes {axes}, which cannot be read",
+            remedy="save one plane of it",
+        )
+    return values
+
+
+def _turned(page: Any) -> tuple[str, ...]:
+    tag = page.tags.get("Orientation")
+    value = None if tag is None else tag.value
+    return orientation_notes(int(value) if isinstance(value, int) else None)
+
+
+def _sizes(pages: list[Any], stack: int) -> tuple[str, ...]:
+    sizes = {(page.imagelength, page.imagewidth) for page in pages}
+    if stack or len(sizes) < 2:
+        return ()
+    shown = ", ".join(f"{height} x {width}" for height, width in sorted(sizes))
+    return (f"the pages of the file have different sizes ({shown})",)

@@ -1,0 +1,597 @@
+"""Kinds of DICOM: transfer syntaxes, lookup tables, frames, and what is no image."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK
+from dicom_files import RADIOGRAPHS, dataset, item, packed, saved, without_an_image
+from image_files import GREY8, PIXELS
+from pydicom import uid
+
+from napari_oneshot_lmk.errors import ImageError
+from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
+
+SMOOTH = np.add.outer(np.arange(64) * 2, np.arange(48)).astype(np.uint8)
+SMOOTH16 = SMOOTH.astype(np.uint16) * 16
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "film.dcm"
+
+
+def check(
+    path: Path, expected: np.ndarray, atol: float = 0, **options: object
+) -> tuple[str, ...]:
+    """Compare with what is right; return the notes."""
+    image = read_radiograph(path, **options)
+    np.testing.assert_allclose(image.pixels, expected, rtol=1e-6, atol=atol)
+    return image.notes
+
+
+def refused(path: Path, match: str) -> None:
+    with pytest.raises(ImageError, match=match) as caught:
+        read_radiograph(path)
+    assert "damaged" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# -- transfer syntaxes -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        uid.ImplicitVRLittleEndian,
+        uid.ExplicitVRLittleEndian,
+        uid.ExplicitVRBigEndian,
+        uid.DeflatedExplicitVRLittleEndian,
+    ],
+)
+@pytest.mark.parametrize(
+    ("pixels", "bits"), [(GREY8, 8), (PIXELS, 12), (PIXELS.astype(np.int16) - 90, 16)]
+)
+def test_unpacked(path, syntax, pixels, bits):
+    image = dataset(pixels, bits, PixelSpacing=[0.3, 0.2])
+    little = syntax != uid.ExplicitVRBigEndian
+    if not little:
+        image.PixelData = pixels.byteswap().tobytes()
+    image.file_meta.TransferSyntaxUID = syntax
+    image["PixelData"].VR = "OB" if bits == 8 else "OW"
+    implicit = syntax == uid.ImplicitVRLittleEndian
+    pydicom.dcmwrite(
+        path, image, implicit_vr=implicit, little_endian=little, force_encoding=True
+    )
+    check(path, pixels)
+    assert read_radiograph(path).geometry.spacing_mm_yx == (0.3, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "bits"),
+    [
+        (GREY8, 8),
+        (PIXELS, 12),
+        (PIXELS * 80, 16),
+        (PIXELS.astype(np.int16) - 90, 16),
+        (PIXELS.astype(np.int16) - 90, 12),
+    ],
+)
+def test_run_lengths(path, pixels, bits):
+    image = dataset(pixels, bits)
+    image.compress(uid.RLELossless, encoding_plugin="pydicom")
+    check(saved(path, image), pixels)
+
+
+def lossless_jpeg(values: np.ndarray, bits: int) -> bytes:
+    return imagecodecs.ljpeg_encode(
+        values.view(f"u{values.itemsize}"), bitspersample=bits
+    )
+
+
+@pytest.mark.parametrize(
+    ("pixels", "bits"),
+    [(SMOOTH, 8), (SMOOTH16, 12), (SMOOTH16 * 15, 16)],
+)
+@pytest.mark.parametrize(
+    ("syntax", "encode"),
+    [
+        (uid.JPEGLosslessSV1, lossless_jpeg),
+        (uid.JPEGLossless, lossless_jpeg),
+        (uid.JPEGLSLossless, lambda v, _: imagecodecs.jpegls_encode(v)),
+        (
+            uid.JPEG2000Lossless,
+            lambda v, bits: imagecodecs.jpeg2k_encode(
+                v, level=0, bitspersample=bits, codecformat="j2k"
+            ),
+        ),
+        (
+            uid.HTJ2KLossless,
+            lambda v, _: imagecodecs.htj2k_encode(v),
+        ),
+    ],
+)
+def test_codecs_without_loss(path, pixels, bits, syntax, encode):
+    if syntax == uid.JPEGLSLossless:
+        # The encoder wants room for noise.
+        stream = imagecodecs.jpegls_encode(pixels, out=4 * pixels.nbytes)
+    else:
+        stream = encode(pixels, bits)
+    saved(path, packed(dataset(pixels, bits), syntax, stream))
+    check(path, pixels)
+    if syntax != uid.HTJ2KLossless:
+        itk = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
+        np.testing.assert_array_equal(itk[0], pixels)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_signed_values_in_codecs(path, bits):
+    pixels = (SMOOTH16 // 8).astype(np.int16) - 200
+    as_stored = (pixels.astype(np.int64) & ((1 << bits) - 1)).astype(np.uint16)
+    stream = imagecodecs.ljpeg_encode(as_stored, bitspersample=bits)
+    saved(path, packed(dataset(pixels, bits), uid.JPEGLosslessSV1, stream))
+    check(path, pixels)
+    stream = imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k")
+    saved(path, packed(dataset(pixels, 16), uid.JPEG2000Lossless, stream))
+    check(path, pixels)
+
+
+def test_codecs_with_loss(path):
+    stream = imagecodecs.jpeg8_encode(SMOOTH, level=95)
+    saved(path, packed(dataset(SMOOTH, 8), uid.JPEGBaseline8Bit, stream))
+    check(path, SMOOTH, atol=4)
+    stream = imagecodecs.jpeg8_encode(SMOOTH16, level=95, bitspersample=12)
+    saved(path, packed(dataset(SMOOTH16, 12), uid.JPEGExtended12Bit, stream))
+    check(path, SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))[0], atol=1)
+    stream = imagecodecs.jpeg2k_encode(SMOOTH16, level=60, codecformat="j2k")
+    saved(path, packed(dataset(SMOOTH16, 16), uid.JPEG2000, stream))
+    check(path, SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))[0], atol=1)
+
+
+@pytest.mark.parametrize("said", ["YBR_FULL_422", "YBR_FULL", "RGB"])
+def test_colour_in_jpeg(path, said):
+    rgb = np.dstack([SMOOTH] * 3)
+    image = dataset(SMOOTH, 8, uid.SecondaryCaptureImageStorage)
+    image.SamplesPerPixel, image.PlanarConfiguration = 3, 0
+    image.PhotometricInterpretation = said
+    stream = imagecodecs.jpeg8_encode(rgb, level=95)
+    saved(path, packed(image, uid.JPEGBaseline8Bit, stream))
+    check(path, SMOOTH, atol=4)
+
+
+@pytest.mark.parametrize("said", ["YBR_RCT", "RGB"])
+def test_colour_in_jpeg_2000(path, said):
+    rgb = np.dstack([SMOOTH, SMOOTH // 2, SMOOTH // 3])
+    image = dataset(SMOOTH, 8, uid.SecondaryCaptureImageStorage)
+    image.SamplesPerPixel, image.PlanarConfiguration = 3, 0
+    image.PhotometricInterpretation = said
+    stream = imagecodecs.jpeg2k_encode(
+        rgb, level=0, mct=said != "RGB", codecformat="j2k"
+    )
+    saved(path, packed(image, uid.JPEG2000Lossless, stream))
+    check(path, rgb @ LUMA, atol=1e-3)
+
+
+def test_frames_in_codecs(path):
+    frames = np.stack([SMOOTH, SMOOTH[::-1], SMOOTH // 2])
+    streams = [imagecodecs.ljpeg_encode(f.copy(), bitspersample=8) for f in frames]
+    saved(path, packed(dataset(frames, 8), uid.JPEGLosslessSV1, *streams))
+    for index, frame in enumerate(frames):
+        check(path, frame, slice_index=index)
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        "1.2.840.10008.1.2.4.53",  # JPEG, retired
+        "1.2.840.10008.1.2.4.94",  # JPIP
+        "1.2.840.10008.1.2.4.99",  # unknown
+        "1.2.840.10008.1.2.4.100",  # MPEG2
+        "1.2.840.10008.1.2.4.112",  # JPEG XL
+    ],
+)
+def test_transfer_syntaxes_that_nobody_reads_are_named(path, syntax):
+    known = "1.2.840.10008.1.2.4.100" if len(syntax) > 22 else uid.JPEGBaseline8Bit
+    saved(path, packed(dataset(SMOOTH, 8), known, b"\0" * 64))
+    path.write_bytes(path.read_bytes().replace(known.encode(), syntax.encode()))
+    refused(path, f"transfer syntax {re.escape(uid.UID(syntax).name)} cannot be read")
+
+
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize(
+    ("syntax", "encode"),
+    [
+        (uid.JPEGBaseline8Bit, lambda v: imagecodecs.jpeg8_encode(v, level=95)),
+        (uid.JPEGLosslessSV1, lambda v: imagecodecs.ljpeg_encode(v, bitspersample=8)),
+        (uid.JPEGLSLossless, lambda v: imagecodecs.jpegls_encode(v, out=1 << 20)),
+        (
+            uid.JPEG2000Lossless,
+            lambda v: imagecodecs.jpeg2k_encode(v, level=0, codecformat="j2k"),
+        ),
+    ],
+)
+def test_a_stream_that_ends_early_in_a_whole_file(path, part, syntax, encode, capfd):
+    noise = np.random.default_rng(0).integers(0, 255, (96, 80), dtype=np.uint8)
+    stream = encode(noise)
+    short = stream[: int(len(stream) * part)]
+    saved(path, packed(dataset(noise, 8), syntax, short))
+    with pytest.raises(ImageError, match="cut short or damaged"):
+        read_radiograph(path)
+    assert capfd.readouterr() == ("", "")
+
+
+# -- where a value lies in its word ----------------------------------------------
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 15])
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("packing", ["plain", "rle"])
+def test_high_bit_says_where_a_value_lies(path, bits, signed, packing):
+    values = PIXELS.astype(np.int64) * 5 % (1 << bits)
+    if signed:
+        values -= 1 << (bits - 1)
+    low = 16 - bits
+    garbage = np.random.default_rng(0).integers(0, 1 << low, values.shape)
+    words = (((values & ((1 << bits) - 1)) << low) | garbage).astype(np.uint16)
+    image = dataset(words, bits, HighBit=15, PixelRepresentation=int(signed))
+    if packing == "rle" and bits > 8:
+        image.compress(uid.RLELossless, encoding_plugin="pydicom")
+    check(saved(path, image), values)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_what_lies_beside_the_stored_bits_is_no_value(path, signed):
+    """Old files keep overlays there."""
+    values = PIXELS.astype(np.int64) - (300 if signed else 0)
+    words = ((values & 0xFFF) | (PIXELS % 16).astype(np.int64) << 12).astype(np.uint16)
+    saved(path, dataset(words, 12, PixelRepresentation=int(signed)))
+    check(path, values)
+
+
+def test_floats_and_single_bits(path):
+    image = dataset(PIXELS, 16)
+    del image.PixelData, image.BitsStored, image.HighBit, image.PixelRepresentation
+    image.BitsAllocated = 32
+    image.FloatPixelData = (PIXELS.astype(np.float32) / 7).tobytes()
+    check(saved(path, image), PIXELS.astype(np.float32) / 7)
+    bits = PIXELS % 3 == 0
+    image = dataset(bits.astype(np.uint8), 1)
+    image.BitsAllocated = 1
+    image.PixelData = np.packbits(bits.ravel(), bitorder="little").tobytes()
+    check(saved(path, image), bits)
+
+
+# -- colours ---------------------------------------------------------------------
+
+
+def test_planes_of_colour(path):
+    rgb = np.dstack([GREY8, GREY8 // 2, GREY8 // 3])
+    image = dataset(GREY8, 8, uid.SecondaryCaptureImageStorage)
+    image.SamplesPerPixel, image.PlanarConfiguration = 3, 1
+    image.PhotometricInterpretation = "RGB"
+    image.PixelData = np.moveaxis(rgb, -1, 0).tobytes()
+    check(saved(path, image), rgb @ LUMA, atol=1e-3)
+
+
+def test_a_palette(path):
+    colours = np.random.default_rng(0).integers(0, 256, (3, 256), dtype=np.uint8)
+    image = dataset(GREY8, 8, uid.SecondaryCaptureImageStorage)
+    image.PhotometricInterpretation = "PALETTE COLOR"
+    for name, table in zip(("Red", "Green", "Blue"), colours, strict=True):
+        setattr(image, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 8])
+        setattr(image, f"{name}PaletteColorLookupTableData", table.tobytes())
+    luma = np.moveaxis(colours[:, GREY8], 0, -1) @ LUMA
+    check(saved(path, image), luma, atol=1e-3)
+
+
+def test_strange_colours_are_named(path):
+    image = dataset(PIXELS, 12, PhotometricInterpretation="HSV")
+    refused(saved(path, image), "colours of the kind HSV cannot be read")
+
+
+# -- lookup tables ---------------------------------------------------------------
+
+
+def lut(values: np.ndarray, first: int = 0, bits: int = 12, **more: object):
+    return item(
+        LUTDescriptor=[len(values), first, bits],
+        LUTData=values.astype(np.uint16).tobytes(),
+        **more,
+    )
+
+
+def test_a_modality_lut_gives_the_values(path):
+    table = (np.arange(4096) // 2)[::-1]
+    image = dataset(PIXELS, 12, ModalityLUTSequence=lut(table, ModalityLUTType="US"))
+    check(saved(path, image), table[PIXELS])
+    image.PhotometricInterpretation = "MONOCHROME1"
+    check(saved(path, image), 4095 - table[PIXELS])
+
+
+@pytest.mark.parametrize("monochrome", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_voi_lut_that_turns_dark_and_bright_round(path, monochrome):
+    table = 4095 - np.arange(4096)
+    image = dataset(
+        PIXELS,
+        12,
+        VOILUTSequence=lut(table),
+        PhotometricInterpretation=monochrome,
+    )
+    shown = table[PIXELS]
+    check(saved(path, image), shown if monochrome[-1] == "2" else 4095 - shown)
+
+
+def test_other_voi_luts_and_windows_change_the_contrast_only(path):
+    table = np.minimum(np.arange(4096) * 3, 4095)
+    image = dataset(PIXELS, 12, VOILUTSequence=lut(table))
+    check(saved(path, image), PIXELS)
+    image = dataset(PIXELS, 12, WindowCenter=100, WindowWidth=20)
+    check(saved(path, image), PIXELS)
+
+
+@pytest.mark.parametrize("sop_class", RADIOGRAPHS)
+@pytest.mark.parametrize(
+    ("monochrome", "shape", "inverted"),
+    [
+        ("MONOCHROME2", "IDENTITY", False),
+        ("MONOCHROME2", "INVERSE", True),
+        ("MONOCHROME1", "INVERSE", True),
+        ("MONOCHROME1", "IDENTITY", True),
+    ],
+)
+def test_presentation_lut_shape(path, sop_class, monochrome, shape, inverted):
+    image = dataset(
+        PIXELS,
+        12,
+        sop_class,
+        PhotometricInterpretation=monochrome,
+        PresentationLUTShape=shape,
+    )
+    values = PIXELS.astype(np.int64)
+    check(saved(path, image), 4095 - values if inverted else values)
+
+
+def test_a_slope_with_a_decimal_comma(path):
+    image = dataset(PIXELS, 12, RescaleSlope="9.25", RescaleIntercept="-3.5")
+    saved(path, image)
+    path.write_bytes(
+        path.read_bytes().replace(b"9.25", b"9,25").replace(b"-3.5", b"-3,5")
+    )
+    check(path, PIXELS * 9.25 - 3.5)
+
+
+# -- text ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text", ["MONOCHROME1", "PALETTE COLOR", "RGB", "DICM", "(0028,0004)", "NRRD0004"]
+)
+@pytest.mark.parametrize("monochrome", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("bits", [12, 16])
+def test_text_that_looks_like_a_tag(path, text, monochrome, bits):
+    """Signed MONOCHROME1, too, whatever stands in a description."""
+    values = PIXELS.astype(np.int16) - 300
+    image = dataset(
+        values,
+        bits,
+        PhotometricInterpretation=monochrome,
+        StudyDescription=text,
+        SeriesDescription=text,
+        PatientName=text,
+    )
+    check(saved(path, image), -1 - values if monochrome[-1] == "1" else values)
+
+
+def test_text_that_no_library_decodes(path):
+    image = dataset(PIXELS, 12, SpecificCharacterSet="ISO_IR 100", PatientName="Ä^B")
+    saved(path, image)
+    path.write_bytes(path.read_bytes().replace(b"ISO_IR 100", b"NON_SE 999"))
+    check(path, PIXELS)
+
+
+# -- spacing ---------------------------------------------------------------------
+
+
+def spacing_of(path: Path) -> tuple[tuple[float, float] | None, SpacingSource | None]:
+    image = read_radiograph(path)
+    return image.geometry.spacing_mm_yx, image.spacing_source
+
+
+@pytest.mark.parametrize("sop_class", RADIOGRAPHS)
+def test_each_spacing_says_where_it_comes_from(path, sop_class):
+    pixel, imager = [0.3, 0.2], [0.33, 0.22]
+    for tags, expected in (
+        ({"PixelSpacing": pixel}, ((0.3, 0.2), SpacingSource.PIXEL_SPACING)),
+        (
+            {"PixelSpacing": pixel, "ImagerPixelSpacing": imager},
+            ((0.3, 0.2), SpacingSource.PIXEL_SPACING),
+        ),
+        ({"ImagerPixelSpacing": imager}, ((0.33, 0.22), SpacingSource.IMAGER)),
+        (
+            {
+                "ImagerPixelSpacing": imager,
+                "EstimatedRadiographicMagnificationFactor": 1.1,
+            },
+            ((0.33 / 1.1, 0.22 / 1.1), SpacingSource.IMAGER_MAGNIFIED),
+        ),
+        (
+            {
+                "PixelSpacing": pixel,
+                "EstimatedRadiographicMagnificationFactor": 1.1,
+            },
+            ((0.3, 0.2), SpacingSource.PIXEL_SPACING),
+        ),
+        (
+            {"NominalScannedPixelSpacing": pixel},
+            ((0.3, 0.2), SpacingSource.NOMINAL),
+        ),
+        ({}, (None, None)),
+        ({"PixelSpacing": [1, 1]}, (None, None)),
+    ):
+        saved(path, dataset(PIXELS, 12, sop_class, **tags))
+        assert spacing_of(path) == expected
+    given = read_radiograph(path, spacing_mm_yx=0.1)
+    assert given.spacing_source is SpacingSource.GIVEN
+    assert given.with_spacing(None).spacing_source is None
+
+
+@pytest.mark.parametrize("keyword", ["PixelSpacing", "ImagerPixelSpacing"])
+def test_decimal_commas_are_the_number_that_is_meant(path, keyword):
+    tags = {"ImagerPixelSpacing": [0.25, 0.25], keyword: [0.139, 0.275]}
+    saved(path, dataset(PIXELS, 12, **tags))
+    data = path.read_bytes()
+    assert data.count(b"0.139\\0.275") == 1
+    path.write_bytes(data.replace(b"0.139\\0.275", b"0,139\\0,275"))
+    assert spacing_of(path) == ((0.139, 0.275), SpacingSource(keyword))
+
+
+def test_a_spacing_that_is_no_number_is_said_and_not_replaced(path):
+    tags = {"ImagerPixelSpacing": [0.25, 0.25], "PixelSpacing": [0.139, 0.275]}
+    saved(path, dataset(PIXELS, 12, **tags))
+    path.write_bytes(path.read_bytes().replace(b"0.139\\0.275", b"0.139 0.275"))
+    assert spacing_of(path) == (None, None)
+    [note] = read_radiograph(path).notes
+    assert "PixelSpacing says '0.139 0.275'" in note
+
+
+# -- frames ----------------------------------------------------------------------
+
+
+ENHANCED = [
+    uid.EnhancedXAImageStorage,
+    uid.EnhancedCTImageStorage,
+    uid.EnhancedMRImageStorage,
+    uid.BreastTomosynthesisImageStorage,
+]
+
+
+@pytest.mark.parametrize("sop_class", ENHANCED)
+@pytest.mark.parametrize("shared", ["all", "none", "measures"])
+def test_functional_groups(path, sop_class, shared):
+    frames = np.stack([PIXELS, PIXELS[::-1], PIXELS + 7])
+    image = dataset(frames, 12, sop_class)
+    measures = {"PixelMeasuresSequence": item(PixelSpacing=[0.3, 0.2])}
+    orientation = {
+        "PlaneOrientationSequence": item(ImageOrientationPatient=[0, 1, 0, 0, 0, -1])
+    }
+    values = {
+        "PixelValueTransformationSequence": item(
+            RescaleSlope=2, RescaleIntercept=-100, RescaleType="US"
+        )
+    }
+    of_all = {
+        "all": measures | orientation | values,
+        "measures": measures,
+        "none": {},
+    }[shared]
+    of_each = {
+        "all": {},
+        "measures": orientation | values,
+        "none": measures | orientation | values,
+    }[shared]
+    image.SharedFunctionalGroupsSequence = item(**of_all)
+    image.PerFrameFunctionalGroupsSequence = [
+        item(
+            PlanePositionSequence=item(ImagePositionPatient=[5.0 + index, 6, 7]),
+            **of_each,
+        )[0]
+        for index in range(3)
+    ]
+    saved(path, image)
+    for index, frame in enumerate(frames):
+        check(path, frame * 2.0 - 100, slice_index=index)
+        read = read_radiograph(path, slice_index=index)
+        geometry = read.geometry
+        assert geometry.spacing_mm_yx == (0.3, 0.2)
+        assert read.spacing_source is SpacingSource.PIXEL_SPACING
+        assert geometry.origin_lps_mm == (5.0 + index, 6.0, 7.0)
+        assert geometry.column_axis_lps == (0.0, 1.0, 0.0)
+        assert geometry.row_axis_lps == (0.0, 0.0, -1.0)
+
+
+def test_the_imager_spacing_of_a_frame(path):
+    image = dataset(PIXELS[None], 12, uid.EnhancedXAImageStorage)
+    image.SharedFunctionalGroupsSequence = item(
+        FramePixelDataPropertiesSequence=item(ImagerPixelSpacing=[0.33, 0.22])
+    )
+    saved(path, image)
+    assert spacing_of(path) == ((0.33, 0.22), SpacingSource.IMAGER)
+
+
+def test_a_frame_of_a_large_file_is_read_alone(path, monkeypatch):
+    from napari_oneshot_lmk.imaging.formats import dicom
+
+    frames = np.stack([PIXELS, PIXELS[::-1], PIXELS + 7])
+    saved(path, dataset(frames, 12, uid.XRayAngiographicImageStorage))
+    monkeypatch.setattr(dicom, "_FRAME_BY_FRAME_FROM", 1000)
+    check(path, frames[1], slice_index=1)
+
+
+# -- no image --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sop_class",
+    [
+        uid.ComprehensiveSRStorage,
+        uid.GrayscaleSoftcopyPresentationStateStorage,
+        uid.KeyObjectSelectionDocumentStorage,
+        uid.EncapsulatedPDFStorage,
+        uid.RTPlanStorage,
+        uid.TwelveLeadECGWaveformStorage,
+    ],
+)
+def test_objects_without_an_image_are_named(path, sop_class):
+    saved(path, without_an_image(sop_class))
+    name = uid.UID(sop_class).name
+    refused(path, f"holds no image, it is of the kind {name}; name the file of the")
+
+
+def test_a_header_without_pixels(path):
+    image = dataset(PIXELS, 12)
+    del image.PixelData
+    refused(saved(path, image), "header of an image, but no pixels")
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+@pytest.mark.parametrize("little", [True, False])
+@pytest.mark.parametrize("name", ["film.dcm", "IM000001", "film.png"])
+def test_files_without_their_mark(tmp_path, implicit, little, name):
+    if implicit and not little:
+        return
+    image = dataset(PIXELS, 12, PixelSpacing=[0.3, 0.2])
+    bare = pydicom.Dataset()
+    bare.update({element.tag: element for element in image})
+    if not little:
+        bare.PixelData = PIXELS.byteswap().tobytes()
+    bare["PixelData"].VR = "OW"
+    path = tmp_path / name
+    with path.open("wb") as file:
+        pydicom.dcmwrite(file, bare, implicit_vr=implicit, little_endian=little)
+    assert path.read_bytes()[128:132] != b"DICM"
+    check(path, PIXELS)
+    assert spacing_of(path)[0] == (0.3, 0.2)
+
+
+def test_a_file_without_its_meta_information(path):
+    image = dataset(PIXELS, 12)
+    bare = pydicom.Dataset()
+    bare.update({element.tag: element for element in image})
+    with path.open("wb") as file:
+        file.write(bytes(128) + b"DICM")
+        pydicom.dcmwrite(file, bare, implicit_vr=False, little_endian=True)
+    check(path, PIXELS)
+
+
+def test_what_careless_programs_leave_out(path):
+    image = dataset(PIXELS, 16)
+    for keyword in ("SamplesPerPixel", "HighBit", "BitsStored", "PixelRepresentation"):
+        delattr(image, keyword)
+    check(saved(path, image), PIXELS)
