@@ -75,9 +75,7 @@ def next_open(now: Snapshot, after: str) -> str:
 
 def nothing_decided(points: Points) -> bool:
     """Say whether there is nothing that could be lost."""
-    return all(
-        p["state"] == "skipped" and p["source"] is None for p in points.values()
-    )
+    return all(p["state"] == "skipped" and p["source"] is None for p in points.values())
 
 
 class Oracle:
