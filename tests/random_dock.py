@@ -94,6 +94,7 @@ class Oracle:
         self.removed: dict[Any, dict[str, Any]] = {}
         self.sidecars: dict[Any, Points] = {}
         self.sidecar_spacing: dict[Any, Any] = {}
+        self.files: list[Points] = []
         self.in_files: dict[Key, Points] = {}
 
     # -- images --------------------------------------------------------------------
@@ -135,6 +136,9 @@ class Oracle:
             kept["is_result"] = kept["found"] is not None or detected_in(now["points"])
             if not nothing_decided(now["points"]):
                 self.removed[self.identity(key)] = kept
+            else:
+                # The file of what was taken off is earlier work from now on.
+                self.sidecars.pop(self.identity(key), None)
         self.found = {k: v for k, v in self.found.items() if k[0] != number}
         del self.images[number]
         if self.target is not None and self.target[0] == number:
@@ -337,6 +341,7 @@ class Oracle:
         in_file = key in self.in_files and same(self.in_files[key], points)
         if identity in self.sidecars or (manual and not in_file):
             self.sidecars[identity] = points
+            self.files.append(points)
             self.sidecar_spacing[identity] = self.spacing(key)
             self.in_files[key] = points
 

@@ -245,6 +245,11 @@ class World:
         selection.update(layers)
         QApplication.processEvents()
         self.follow_target()
+        # A hidden image that is selected is shown, and its landmark layer selected.
+        selection.clear()
+        selection.update(layers)
+        QApplication.processEvents()
+        assert set(selection) == set(layers), "the selection is not the user's"
         left = [la for key, la in self.landmark_layers() if key[0] in numbers]
         self.viewer.layers.remove_selected()
         QApplication.processEvents()
@@ -471,7 +476,8 @@ class World:
     def do_paste(self, which: int, *_: int) -> Any:
         """Copy points and paste them."""
         key, layer = self._mine_is_active()
-        if key is None or not len(layer.data):
+        # napari 0.9 cannot paste into a layer of three dimensions.
+        if key is None or not len(layer.data) or key[1]:
             return False
         layer.selected_data = {which % len(layer.data)}
         names = self._names(key, layer.selected_data)

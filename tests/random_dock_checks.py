@@ -76,6 +76,7 @@ def _compare_choice(world: World) -> None:
         owner = world.owner(active)
         mine = active == image or (owner is not None and owner[0] == key[0])
         foreign = any(active == f["layer"] for f in world.foreign)
+        foreign = foreign or active in world.left
         assert mine or foreign, f"{active.name} is selected, which is not {key}"
     mm = oracle.spacing(key)
     assert _near(session.spacing.mm_yx, mm), f"spacing {session.spacing} is not {mm}"
@@ -280,7 +281,7 @@ def _compare_unsaved(world: World) -> None:
         (la.image, tuple(_positions(_as_plain(la)).items()))
         for la in world.session.unsaved()
     }
-    held = [*world.written, *world.oracle.sidecars.values()]
+    held = [*world.written, *world.oracle.files]
     for key, now in world.oracle.now.items():
         if nothing_decided(now["points"]):
             continue
@@ -288,7 +289,7 @@ def _compare_unsaved(world: World) -> None:
         if (world.oracle.name(key), tuple(mine.items())) in unsaved:
             continue
         assert any(_positions(points) == mine for points in held), (
-            f"{key} counts as saved, and no file holds {mine}"
+            f"{key} counts as saved, and no file holds {mine}: {unsaved}"
         )
 
 

@@ -75,6 +75,8 @@ class AnnotateWidget(QWidget):
         events, layers = self.session.events, self._viewer.layers
         following.follow(events.target, self._on_target)
         following.follow(events.annotation, self._on_annotation)
+        # A step back may leave the landmarks as they are, and only the history not.
+        following.follow(self.session.edited, self._refresh)
         following.follow(events.template, self._refresh)
         following.follow(bench.autosave.saved, self._on_saved)
         following.follow(bench.autosave.failed, self._on_save_failed)

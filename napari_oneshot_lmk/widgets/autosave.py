@@ -57,7 +57,7 @@ class Autosave:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._sidecars: dict[Hashable, Sidecar] = {}
-        self._on_disk: dict[Hashable, Landmarks] = {}
+        self._on_disk: dict[Key, Landmarks] = {}
         self._written: dict[Path, Landmarks] = {}
         self.locks = ImageLocks()
         session.edited.connect(self.save)
@@ -126,7 +126,7 @@ class Autosave:
 
     def _take_up(self, target: ImageTarget) -> None:
         """Go on in the file of an image that was removed and opened again."""
-        if target.key in self._on_disk or not self._session.was_saved(target):
+        if target.key in self._on_disk or not self._session.came_back(target):
             return
         written = self._written.get(self._sidecar_of(target).path)
         if written is not None:
@@ -148,5 +148,11 @@ class Autosave:
         self.saved.emit(target, sidecar, when)
 
     def _on_spacing(self) -> None:
-        if self._session.target is not None:
-            self.save(self._session.target.key)
+        target = self._session.target
+        if target is None:
+            return
+        self.save(target.key)
+        # All slices of a stack have one spacing.
+        for key in list(self._on_disk):
+            if key[0] == target.key[0] and key != target.key:
+                self.save(key)

@@ -129,9 +129,7 @@ class ImageChoice:
                 self.choose(layer)
         else:
             target = self._shown.target_of(layer)
-            if target is None or target.slice_index:
-                return
-            if target.layer in self._viewer.layers:
+            if target is not None and target.layer in self._viewer.layers:
                 self.choose(target.layer)
 
     def _on_dims(self, event: Any = None) -> None:

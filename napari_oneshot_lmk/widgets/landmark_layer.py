@@ -139,7 +139,8 @@ class LandmarkLayer:
 
     def _on_spacing(self) -> None:
         # The layer's own record of its landmarks holds the spacing, too.
-        if self._is_mine():
+        target = self._session.target
+        if target is not None and target.layer == self.target.layer:
             self.draw()
 
     def draw(self) -> None:

@@ -13,6 +13,8 @@ Where nothing was detected, every landmark has a ring in a colour of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,6 +83,20 @@ def landmark_look(
     }
 
 
+@contextmanager
+def _texts_of_hidden(layer: Any) -> Iterator[None]:
+    """Let napari draw no text of a hidden layer meanwhile.
+
+    It would look for the texts of points that were there when it was last shown. All
+    is drawn anew when the layer is shown again.
+    """
+    if layer.visible:
+        yield
+    else:
+        with layer.text.events.blocker_all():
+            yield
+
+
 def apply_look(
     layer: Any, landmarks: Landmarks, data: ArrayLike, text: str = "automatic"
 ) -> None:
@@ -113,18 +129,19 @@ def apply_look(
         # Rows get another meaning, and napari paints the selected ones anew with
         # whatever is set for the next point.
         layer.selected_data = set()
-    _colour_directly(layer)
-    if moved or len(layer.data) != len(data):
-        layer.data = data
-    if not _same_table(layer.features, features):
-        layer.features = features
-    defaults = _kept_defaults(layer, landmarks)
-    if not _same_table(layer.feature_defaults, defaults):
-        layer.feature_defaults = defaults
-    _paint(layer, landmarks)
-    layer.metadata[METADATA] = to_metadata(landmarks)
-    layer.metadata[label_texts.TEXTS] = texts
-    label_texts.show_texts(layer, strings)
+    with _texts_of_hidden(layer):
+        _colour_directly(layer)
+        if moved or len(layer.data) != len(data):
+            layer.data = data
+        if not _same_table(layer.features, features):
+            layer.features = features
+        defaults = _kept_defaults(layer, landmarks)
+        if not _same_table(layer.feature_defaults, defaults):
+            layer.feature_defaults = defaults
+        _paint(layer, landmarks)
+        layer.metadata[METADATA] = to_metadata(landmarks)
+        layer.metadata[label_texts.TEXTS] = texts
+        label_texts.show_texts(layer, strings)
     if selected:
         rows = [n for n, name in enumerate(features["label"]) if name in selected]
         layer.selected_data = set(rows)

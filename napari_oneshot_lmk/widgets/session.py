@@ -8,6 +8,7 @@ autosave and files are made from them, and a change anywhere becomes an edit her
 from __future__ import annotations
 
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
@@ -87,8 +88,9 @@ class Session:
         self._histories: dict[Key, History[Annotation]] = {}
         self._spacings = Spacings()
         self._in_file: dict[Key, Landmarks] = {}
+        self._came_back: set[Key] = set()
         self._template_points: Landmarks | None = None
-        self._taken_off: set[Key] = set()
+        self._taken_off: dict[Key, History[Annotation]] = {}
         self.removed = RemovedImages()
         self.workbench: Any = None
 
@@ -105,7 +107,7 @@ class Session:
                 together.enter_context(signal.paused())
             self.target = target
             if target is not None:
-                self._take_back(target)
+                self.take_back(target)
             self.annotation = self.annotation_of(target)
             self.spacing = Spacing() if target is None else self.spacing_for(target)
 
@@ -138,16 +140,15 @@ class Session:
 
     def _put_aside(self, key: Key) -> None:
         target, history = self._targets.pop(key), self._histories.pop(key)
-        if key in self._taken_off:
-            # Points and image were removed in one go.
-            history.undo()
+        # Where points and image were removed in one go, the points were not meant.
+        history = self._taken_off.pop(key, history)
         in_file = self._in_file.pop(key, None)
         if history.value.is_empty:
             return
         landmarks = self._landmarks(target, history.value, "")
         self.removed.put(target, history, landmarks, self.found.get(key), in_file)
 
-    def _take_back(self, target: ImageTarget) -> None:
+    def take_back(self, target: ImageTarget) -> None:
         """Give an image that was removed and opened again its landmarks."""
         if target.key in self._histories or not len(self.removed):
             return
@@ -156,6 +157,7 @@ class Session:
             return
         self._targets[target.key] = target
         self._histories[target.key] = kept.history
+        self._came_back.add(target.key)
         if kept.found is not None:
             self.found = {**self.found, target.key: kept.found}
         if kept.in_file is not None:
@@ -237,8 +239,8 @@ class Session:
 
     def take_off(self, target: ImageTarget) -> None:
         """Take all landmarks off an image, list and all; the step can be undone."""
+        self._taken_off[target.key] = copy(self._history(target))
         self.edit(Annotation(), target)
-        self._taken_off.add(target.key)
 
     def note_taken_off(self) -> None:
         """Remember that images that are removed from now on were not meant, too."""
@@ -301,9 +303,9 @@ class Session:
         self._in_file.update(self.results())
         self.removed.note_saved()
 
-    def was_saved(self, target: ImageTarget) -> bool:
-        """Say whether a file holds the landmarks of an image, or held earlier ones."""
-        return target.key in self._in_file
+    def came_back(self, target: ImageTarget) -> bool:
+        """Say whether an image was removed and has brought its landmarks back."""
+        return target.key in self._came_back
 
     def is_saved(self, target: ImageTarget) -> bool:
         """Say whether a file holds the landmarks of an image as they are now."""

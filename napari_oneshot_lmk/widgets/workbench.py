@@ -218,20 +218,27 @@ class Workbench:
         if self.session.target == target:
             shown.activate()
 
-    def _take_results(self, layer: Any) -> None:
-        """Work on results that a file has brought, where their image has none."""
+    def _take_results(self, layer: Any, image: Any = None) -> None:
+        """Work on results that a file has brought, where their image has none.
+
+        Of an image, those that were opened before it; landmarks that other images had
+        from such a layer, and lost again, do not come back with it.
+        """
         if isinstance(layer, Image):
             for other in list(self._viewer.layers):
                 if isinstance(other, Points):
-                    self._take_results(other)
+                    self._take_results(other, layer)
             return
         ours = isinstance(layer, Points) and self.layers.target_of(layer) is None
         # What an image has left behind comes back with it, history and all.
         if not ours or self.layers.is_left(layer) or not is_result(layer):
             return
         target = self._image_of(layer)
-        if target is None:
+        if target is None or (image is not None and target.layer != image):
             return
+        # What it had when it was removed has been worked on since it was found.
+        self.session.take_back(target)
+        self.layers.show_missing(target)
         if not self.session.annotation_of(target).is_empty:
             self.told.emit(words.OPENED_BESIDE.format(image=target.image_name))
             return
