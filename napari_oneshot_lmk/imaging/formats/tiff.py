@@ -91,6 +91,8 @@ def _check_kind(page: Any) -> None:
         If the bits or the size make no sense, or the compression is unknown.
     """
     check_size(page.imagewidth, page.imagelength, max(page.imagedepth, 1))
+    if page.planarconfig not in (1, 2):
+        raise ValueError("nothing says how the samples lie")
     if page.dtype is None:
         raise ImageError(
             f"TIFF files of {page.bitspersample} bits a pixel in the sample format "
