@@ -159,7 +159,7 @@ def read_otherwise(path: Path) -> tuple[np.ndarray, float]:
     if data[4:7] == b"n+2":
         return _second_nifti(data), 0.01
     packed = re.search(rb"^CompressedDataSize = (\d+)$", data, re.M)
-    if b"CompressedData = " in data and (
+    if b"CompressedData = T" in data and (
         packed is None or not data[-int(packed[1]) :].startswith(b"x")
     ):
         raise ValueError("ITK takes anything for such pixels")
@@ -192,7 +192,7 @@ def _tiff_by_pillow(data: bytes) -> tuple[np.ndarray, float]:
     if image.tag_v2.get(274, 1) != 1:
         raise ValueError("turned by Pillow")
     strips = -(-image.height // image.tag_v2.get(278, image.height))
-    if 262 not in image.tag_v2 or len(image.tag_v2.get(273, ())) < strips:
+    if 262 not in image.tag_v2 or 0 < len(image.tag_v2.get(273, ())) < strips:
         raise ValueError("Pillow guesses")
     if image.mode == "P":
         image = image.convert("RGB")
