@@ -91,9 +91,6 @@ class World:
         self.foreign: list[dict[str, Any]] = []
         self.left: list[Any] = []
         self.written: list[Points] = []
-        # napari 0.9 crashes in its graphics where a layer is added after one that
-        # had been moved was removed: late in a window's life only, and no bin then.
-        self._actions_before_reorder, self._reordered = 4, False
         self._numbers = iter(range(1, 10_000))
         qtbot.wait(50)
 
@@ -223,7 +220,7 @@ class World:
     def do_remove_image(self, which: int, *_: int) -> Any:
         """Remove an image, as the bin of the layer list does."""
         number = self.pick(self.layers, which)
-        if number is None or self._reordered:
+        if number is None:
             return False
         self._remove_images([number], [self.layers[number]])
         return None
@@ -231,7 +228,7 @@ class World:
     def do_remove_both(self, which: int, *_: int) -> Any:
         """Remove an image and its landmarks in one go."""
         number = self.pick(self.layers, which)
-        if number is None or self._reordered:
+        if number is None:
             return False
         marks = [la for key, la in self.landmark_layers() if key[0] == number]
         self._remove_images([number], [self.layers[number], *marks])
@@ -362,10 +359,8 @@ class World:
     def do_reorder(self, one: int, other: int, *_: int) -> Any:
         """Drag a layer to another place in the list."""
         count = len(self.viewer.layers)
-        self._actions_before_reorder -= 1
-        if count < 2 or self._actions_before_reorder > 0:
+        if count < 2:
             return False
-        self._reordered = True
         self.viewer.layers.move(one % count, other % count)
         return None
 
