@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,3 +88,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def clinic(make_napari_viewer_proxy: Any, npe2pm: Any, qtbot: Any) -> Any:
+    """A shown window with the composed dock, napari's readers and this plugin."""
+    from clinic_scene import MANIFEST, Clinic
+    from npe2 import PluginManifest
+
+    npe2pm.register(PluginManifest.from_distribution("napari"))
+    npe2pm.register(PluginManifest.from_file(MANIFEST))
+    return Clinic(make_napari_viewer_proxy(show=True), qtbot)

@@ -6,15 +6,21 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as imageio
 import numpy as np
 import pytest
-from npe2 import PluginManager, PluginManifest
+from clinic_scene import (
+    PLUGIN,
+    POINTS,
+    Clinic,
+    film,
+    saves_to,
+    template,
+)
+from npe2 import PluginManifest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
-from widget_scene import FakeDetectors, click, drag, press_key, textured
+from widget_scene import click, drag, press_key, textured
 
-import napari_oneshot_lmk
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Source, State
@@ -22,70 +28,9 @@ from napari_oneshot_lmk.landmarks.names import parse_names
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import unsaved
 from napari_oneshot_lmk.widgets.detect import DetectWidget
-from napari_oneshot_lmk.widgets.dock import OneshotDock
 from napari_oneshot_lmk.widgets.points import METADATA
-from napari_oneshot_lmk.widgets.workbench import workbench_of
 
-PLUGIN = "napari-oneshot-lmk"
-MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
-POINTS = {"a": (30.0, 40.0), "b": (60.0, 120.0), "c": (150.0, 90.0)}
 CONTROL = Qt.KeyboardModifier.ControlModifier
-
-
-def template(pixels: np.ndarray | None = None, name: str = "template.png") -> Template:
-    image = Radiograph.from_array(textured() if pixels is None else pixels, 0.5, name)
-    return Template.create(image, Landmarks.from_positions(POINTS, name), "template")
-
-
-def film(folder: Path, name: str, seed: int) -> Path:
-    folder.mkdir(exist_ok=True)
-    pixels = textured(seed=seed)
-    low, high = pixels.min(), pixels.max()
-    imageio.imwrite(
-        folder / name, (255 * (pixels - low) / (high - low)).astype(np.uint8)
-    )
-    return folder / name
-
-
-class Clinic:
-    """A window with the composed dock, and a detector that is known."""
-
-    def __init__(self, viewer: Any, qtbot: Any) -> None:
-        self.viewer, self.qtbot = viewer, qtbot
-        viewer.window.resize(1300, 900)
-        self.dock = OneshotDock(viewer)
-        viewer.window.add_dock_widget(self.dock, area="right")
-        self.session = self.dock.session
-        self.detect = self.dock.steps["Detect"]
-        self.annotate = self.dock.steps["Annotate"]
-        self.fake = FakeDetectors()
-        self.detect.run._make = self.fake
-        self.bench = workbench_of(viewer, self.session)
-
-    def run(self, button: Any) -> None:
-        with self.qtbot.waitSignal(self.detect.finished, timeout=20_000):
-            button.click()
-        self.qtbot.wait(20)
-
-    def at(self, name: str) -> tuple[float, float] | None:
-        return self.session.annotation.landmarks[name].position_yx
-
-    def source(self, name: str) -> Source | None:
-        return self.session.annotation.landmarks[name].source
-
-    def rows(self) -> dict[str, tuple[str, ...]]:
-        return {row.name: row.cells for row in self.detect.form.table.rows}
-
-
-@pytest.fixture
-def clinic(make_napari_viewer_proxy: Any, npe2pm: PluginManager, qtbot: Any) -> Clinic:
-    npe2pm.register(PluginManifest.from_distribution("napari"))
-    npe2pm.register(PluginManifest.from_file(MANIFEST))
-    return Clinic(make_napari_viewer_proxy(show=True), qtbot)
-
-
-def saves_to(monkeypatch: Any, path: Path, kind: str = "Table (*.csv)") -> None:
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), kind))
 
 
 # -- history and layer start from one state ----------------------------------------
@@ -608,3 +553,36 @@ def test_a_second_window_is_told_and_overwrites_nothing(
     assert len(read_landmarks(sidecar)[0].placed) == 2
     kept = path.with_name("film.png.previous.csv")
     assert kept.read_bytes() == written
+
+
+def test_the_dock_says_what_the_file_states_and_the_layer_does_not(
+    clinic: Clinic, tmp_path: Path
+) -> None:
+    from PIL import Image as Pillow
+
+    pixels = (255 * np.clip(textured(seed=4) + 0.5, 0, 1)).astype(np.uint8)
+    turned = tmp_path / "phone.jpg"
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    Pillow.fromarray(pixels).save(turned, exif=exif)
+    clinic.viewer.open(turned, plugin="napari")
+    header = clinic.dock.header
+    clinic.qtbot.waitUntil(lambda: "turned by 90" in header.of_file.text())
+    assert clinic.session.target.shape_yx == pixels.shape
+    import tifffile
+
+    stated = tmp_path / "film.tif"
+    tifffile.imwrite(
+        stated,
+        pixels,
+        imagej=True,
+        resolution=(10.0, 10.0),
+        metadata={"unit": "mm"},
+    )
+    clinic.viewer.open(stated, plugin="napari")
+    clinic.qtbot.waitUntil(lambda: "The file states 0.1 x 0.1" in header.of_file.text())
+    assert clinic.session.spacing.mm_yx is None
+    header.of_file.linkActivated.emit("use")
+    assert clinic.session.spacing.mm_yx == pytest.approx((0.1, 0.1))
+    assert header.of_file.text() == ""
+    assert header.spacing_note.text() == "ImageJ resolution"

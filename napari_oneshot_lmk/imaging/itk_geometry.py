@@ -36,10 +36,10 @@ def itk_geometry(path: str | Path) -> Geometry | None:
     """
     import SimpleITK
 
-    from napari_oneshot_lmk.imaging.itk_silence import itk_silenced
+    from napari_oneshot_lmk.imaging.quiet import itk_quiet
 
     reader = SimpleITK.ImageFileReader()
-    with itk_silenced():
+    with itk_quiet():
         try:
             if reader.GetImageIOFromFileName(str(path)) not in _ASKED:
                 return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -18,10 +20,11 @@ from qtpy.QtWidgets import (
 from napari_oneshot_lmk.errors import GeometryError
 from napari_oneshot_lmk.widgets import words
 from napari_oneshot_lmk.widgets.follow import Following
-from napari_oneshot_lmk.widgets.parts import DIM, NOTE, WARN, Line
+from napari_oneshot_lmk.widgets.parts import DIM, LINK, NOTE, WARN, Line
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 if TYPE_CHECKING:
+    from napari_oneshot_lmk.widgets.file_facts import Facts
     from napari_oneshot_lmk.widgets.layers import Spacing
     from napari_oneshot_lmk.widgets.session import Session
 
@@ -41,6 +44,7 @@ class ImageHeader(QWidget):
         super().__init__()
         self._session = session
         self._choice = workbench_of(viewer, session).choice
+        self._facts = workbench_of(viewer, session).facts
         self._build()
         following = Following(self)
         following.follow(self._choice.changed, self._show_images)
@@ -48,6 +52,7 @@ class ImageHeader(QWidget):
         following.follow(session.events.obstacle, self._show_target)
         following.follow(session.events.only_this, self._show_only_this)
         following.follow(session.events.spacing, self._show_spacing)
+        self._facts.ready.connect(self._on_facts)
         self._show_images()
 
     def _build(self) -> None:
@@ -73,6 +78,12 @@ class ImageHeader(QWidget):
         grid.addWidget(self.chooser, 0, 1)
         grid.addWidget(self.size, 1, 1)
         grid.addWidget(self.only_this, 2, 1)
+        self.of_file = Line("", NOTE)
+        self.of_file.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextBrowserInteraction
+        )
+        self.of_file.linkActivated.connect(self._on_use_spacing_of_file)
+        grid.addWidget(self.of_file, 5, 0, 1, 2)
         self.obstacle = Line("", WARN)
         grid.addWidget(self.obstacle, 3, 0, 1, 2)
         grid.addWidget(QLabel(words.SPACING), 4, 0)
@@ -142,7 +153,56 @@ class ImageHeader(QWidget):
         elif spacing.assumed:
             self._note(words.SPACING_ASSUMED, words.SPACING_ASSUMED_TIP, NOTE)
         else:
-            self._note("")
+            self._note(*self._source_of(spacing))
+        self._show_facts()
+
+    # -- its file ------------------------------------------------------------------
+
+    def _facts_here(self) -> Facts | None:
+        """Return what the file of the image says, where it is about these pixels."""
+        target = self._session.target
+        facts = None if target is None else self._facts.of(target.path)
+        if target is None or facts is None or target.slice_index:
+            return None
+        return facts if facts.shape_yx == target.shape_yx else None
+
+    def _source_of(self, spacing: Spacing) -> tuple[str, str, str]:
+        """Say which statement of the file a spacing is, if it is one."""
+        facts = self._facts_here()
+        if facts is None or facts.spacing_mm_yx is None or facts.source is None:
+            return "", "", ""
+        if not np.allclose(facts.spacing_mm_yx, spacing.mm_yx or 0.0, rtol=1e-4):
+            return "", "", ""
+        tip = words.SPACING_FROM_TIP.format(source=facts.source.said)
+        return words.SPACING_FROM.format(source=facts.source), tip, DIM
+
+    def _show_facts(self) -> None:
+        target, facts = self._session.target, self._facts_here()
+        sentences = []
+        if target is not None and facts is not None:
+            image = target.image_name
+            sentences = [
+                words.FILE_NOTE.format(image=image, note=n) for n in facts.notes
+            ]
+            if facts.spacing_mm_yx is not None and facts.source is not None:
+                mine = self._session.spacing.mm_yx
+                if not np.allclose(facts.spacing_mm_yx, mine or 0.0, rtol=1e-4):
+                    rows, columns = facts.spacing_mm_yx
+                    text = words.SPACING_IN_FILE.format(
+                        rows=rows, columns=columns, source=facts.source.said, link=LINK
+                    )
+                    sentences.append(text)
+        self.of_file.say("<br>".join(sentences), NOTE)
+
+    def _on_facts(self, path: object) -> None:
+        target = self._session.target
+        if target is not None and target.path == path:
+            self._show_spacing(self._session.spacing)
+
+    def _on_use_spacing_of_file(self, link: str) -> None:
+        facts = self._facts_here()
+        if facts is not None:
+            self._session.set_spacing(facts.spacing_mm_yx)
 
     def _on_spacing(self) -> None:
         text = self.spacing.text()

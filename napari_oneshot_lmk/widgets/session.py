@@ -278,16 +278,10 @@ class Session:
     def _landmarks(
         self, target: ImageTarget, annotation: Annotation, author: str
     ) -> Landmarks:
-        made = annotation.landmarks
-        provenance = made.provenance
-        if not provenance.method:
-            provenance = Provenance(method="manual", author=author)
-        return Landmarks(
-            made.points,
-            target.image_name,
-            Geometry(target.shape_yx, self.spacing_for(target).mm_yx),
-            provenance,
-        )
+        made, manual = annotation.landmarks, Provenance("manual", author=author)
+        geometry = Geometry(target.shape_yx, self.spacing_for(target).mm_yx)
+        provenance = made.provenance if made.provenance.method else manual
+        return Landmarks(made.points, target.image_name, geometry, provenance)
 
     # -- what is saved -------------------------------------------------------------
 
@@ -305,7 +299,7 @@ class Session:
         self._in_file[target.key] = landmarks
 
     def note_results_saved(self) -> None:
-        """Remember that a file holds all results, those of removed images too."""
+        """Remember that a file holds all results, of removed images too."""
         self._in_file.update(self.results())
         self.removed.note_saved()
 

@@ -55,6 +55,13 @@ SPACING_ASSUMED = "no unit: taken as mm"
 SPACING_ASSUMED_TIP = (
     "The layer has a scale but no unit of length. Type the spacing if it is not in mm."
 )
+SPACING_FROM = "{source}"
+SPACING_FROM_TIP = "The file states this spacing as {source}."
+SPACING_IN_FILE = (
+    "The file states {rows:.4g} x {columns:.4g} mm ({source}). "
+    "<a href='use' style='color: {link}'>Use it</a>"
+)
+FILE_NOTE = "{image}: {note}."
 SPACING_TAKEN = (
     "Spacing {rows:.4g} x {columns:.4g} mm as these landmarks were made with; the "
     "image itself says {own_rows:.4g} x {own_columns:.4g} mm (empty the field to go "

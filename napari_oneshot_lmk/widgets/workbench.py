@@ -24,6 +24,7 @@ from napari_oneshot_lmk.widgets.adopt import (
 )
 from napari_oneshot_lmk.widgets.annotation import Annotation
 from napari_oneshot_lmk.widgets.autosave import Autosave
+from napari_oneshot_lmk.widgets.file_facts import FileFacts
 from napari_oneshot_lmk.widgets.image_choice import ImageChoice
 from napari_oneshot_lmk.widgets.kept_visuals import KeptVisuals
 from napari_oneshot_lmk.widgets.labels import LabelDeclutter
@@ -78,6 +79,7 @@ class Workbench:
             lambda layer: shortcuts.bind(layer, self.actions),
         )
         self.choice = ImageChoice(viewer, session, self.layers)
+        self.facts = FileFacts()
         self.labels = LabelDeclutter(viewer)
         self.visuals = KeptVisuals(viewer)
         viewer.layers.events.inserted.connect(self._on_inserted)

@@ -1,0 +1,91 @@
+"""What the file of an open image says that its layer does not: spacing, orientation."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_oneshot_lmk.errors import GeometryError
+from napari_oneshot_lmk.geometry import checked_spacing
+from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an image file states.
+
+    Parameters
+    ----------
+    shape_yx : tuple of int
+        Rows and columns.
+    spacing_mm_yx : tuple of float, optional
+        None where it states none, or one that makes no sense.
+    source : SpacingSource, optional
+        What states the spacing.
+    notes : tuple of str
+        What a user should know of how it is stored.
+    """
+
+    shape_yx: tuple[int, int]
+    spacing_mm_yx: tuple[float, float] | None = None
+    source: SpacingSource | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_facts(path: Path) -> Facts | None:
+    """Read what a file states; None for a volume and for what we do not read."""
+    from napari_oneshot_lmk.imaging.file_kind import file_kind
+    from napari_oneshot_lmk.imaging.formats import read_plane
+    from napari_oneshot_lmk.imaging.quiet import quiet
+
+    try:
+        with quiet():
+            plane = read_plane(path, file_kind(path), None)
+    except Exception:
+        # The layer is there, whatever opened it. Nothing is known of its file then.
+        return None
+    rows, columns = plane.values.shape[:2]
+    try:
+        spacing = checked_spacing(plane.stated.spacing_mm_yx)
+    except GeometryError:
+        spacing = None
+    source = None if spacing is None else plane.stated.spacing_source
+    return Facts((rows, columns), spacing, source, plane.notes)
+
+
+class FileFacts(QObject):
+    """Reads facts in another thread, one file after another, each once.
+
+    ``ready`` carries the path of a file whose facts are known now.
+    """
+
+    ready = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._facts: dict[tuple[Path, float], Facts | None] = {}
+        self._asked: set[tuple[Path, float]] = set()
+        self._thread = ThreadPoolExecutor(1, "file-facts")
+
+    def of(self, path: Path | None) -> Facts | None:
+        """Return the facts of a file, or None for now and ask for them."""
+        if path is None:
+            return None
+        try:
+            key = path, path.stat().st_mtime
+        except OSError:
+            return None
+        if key not in self._asked:
+            self._asked.add(key)
+            self._thread.submit(self._read, key)
+        return self._facts.get(key)
+
+    def _read(self, key: tuple[Path, float]) -> None:
+        self._facts[key] = read_facts(key[0])
+        # The window may have gone meanwhile.
+        with suppress(RuntimeError):
+            self.ready.emit(key[0])

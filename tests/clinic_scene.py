@@ -1,0 +1,71 @@
+"""A window as a clinic has it: the composed dock, films, a detector that is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as imageio
+import numpy as np
+from qtpy.QtWidgets import QFileDialog
+from widget_scene import FakeDetectors, textured
+
+import napari_oneshot_lmk
+from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.landmarks.landmark import Landmarks, Source
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.widgets.dock import OneshotDock
+from napari_oneshot_lmk.widgets.workbench import workbench_of
+
+PLUGIN = "napari-oneshot-lmk"
+MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
+POINTS = {"a": (30.0, 40.0), "b": (60.0, 120.0), "c": (150.0, 90.0)}
+
+
+def template(pixels: np.ndarray | None = None, name: str = "template.png") -> Template:
+    image = Radiograph.from_array(textured() if pixels is None else pixels, 0.5, name)
+    return Template.create(image, Landmarks.from_positions(POINTS, name), "template")
+
+
+def film(folder: Path, name: str, seed: int) -> Path:
+    folder.mkdir(exist_ok=True)
+    pixels = textured(seed=seed)
+    low, high = pixels.min(), pixels.max()
+    imageio.imwrite(
+        folder / name, (255 * (pixels - low) / (high - low)).astype(np.uint8)
+    )
+    return folder / name
+
+
+class Clinic:
+    """A window with the composed dock, and a detector that is known."""
+
+    def __init__(self, viewer: Any, qtbot: Any) -> None:
+        self.viewer, self.qtbot = viewer, qtbot
+        viewer.window.resize(1300, 900)
+        self.dock = OneshotDock(viewer)
+        viewer.window.add_dock_widget(self.dock, area="right")
+        self.session = self.dock.session
+        self.detect = self.dock.steps["Detect"]
+        self.annotate = self.dock.steps["Annotate"]
+        self.fake = FakeDetectors()
+        self.detect.run._make = self.fake
+        self.bench = workbench_of(viewer, self.session)
+
+    def run(self, button: Any) -> None:
+        with self.qtbot.waitSignal(self.detect.finished, timeout=20_000):
+            button.click()
+        self.qtbot.wait(20)
+
+    def at(self, name: str) -> tuple[float, float] | None:
+        return self.session.annotation.landmarks[name].position_yx
+
+    def source(self, name: str) -> Source | None:
+        return self.session.annotation.landmarks[name].source
+
+    def rows(self) -> dict[str, tuple[str, ...]]:
+        return {row.name: row.cells for row in self.detect.form.table.rows}
+
+
+def saves_to(monkeypatch: Any, path: Path, kind: str = "Table (*.csv)") -> None:
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), kind))
