@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from napari.layers import Points as PointsLayer
 from random_dock import Key, Points, is_manual, is_open, nothing_decided
-from random_dock_actions import FILMS, World, pixels_of
 from random_dock_files import as_read, rows_of_file
+from random_dock_window import FILMS, Window, pixels_of
 
 from napari_oneshot_lmk.widgets import points as layer_points
 from napari_oneshot_lmk.widgets import words
 from napari_oneshot_lmk.widgets.settings import autosave_folder
 
 
-def compare(world: World) -> None:
+def compare(world: Window) -> None:
     """Raise AssertionError where anything disagrees with the oracle."""
     _settle(world)
     _compare_choice(world)
@@ -30,7 +30,7 @@ def compare(world: World) -> None:
     _compare_unsaved(world)
 
 
-def _settle(world: World) -> None:
+def _settle(world: Window) -> None:
     """Take positions of the mouse as they are, where they are near enough."""
     for key, now in world.oracle.now.items():
         real = world.session.annotation_of(world.target_of(key)).landmarks
@@ -49,7 +49,7 @@ def _settle(world: World) -> None:
 # -- the image ------------------------------------------------------------------------
 
 
-def _compare_choice(world: World) -> None:
+def _compare_choice(world: Window) -> None:
     oracle, session = world.oracle, world.session
     key = oracle.target
     real = world.key_of(session.target)
@@ -105,7 +105,7 @@ def _as_plain(landmarks: Any) -> Points:
     }
 
 
-def _compare_set(world: World, key: Key) -> None:
+def _compare_set(world: Window, key: Key) -> None:
     now = world.oracle.state(key)
     target = world.target_of(key)
     real = world.session.annotation_of(target)
@@ -137,7 +137,7 @@ def _compare_points(what: str, real: Points, wanted: Points) -> None:
         assert real[name] == p, f"{what}: {name} is {real[name]}, not {p}"
 
 
-def _compare_layers(world: World) -> None:
+def _compare_layers(world: Window) -> None:
     owners = [world.owner(layer) for layer in world.viewer.layers]
     owned = [owner for owner in owners if owner is not None]
     assert len(owned) == len(set(owned)), f"two layers for one image: {owned}"
@@ -161,7 +161,7 @@ def _compare_layers(world: World) -> None:
 # -- the dock -------------------------------------------------------------------------
 
 
-def _compare_tables(world: World) -> None:
+def _compare_tables(world: Window) -> None:
     now = world.oracle.state(world.oracle.target)
     points = now["points"]
     for form, scored in ((world.annotate.form, False), (world.detect.form, True)):
@@ -197,7 +197,7 @@ def _word(now: dict[str, Any], name: str) -> str:
     }[p["source"]]
 
 
-def _compare_buttons(world: World) -> None:
+def _compare_buttons(world: Window) -> None:
     oracle, key = world.oracle, world.oracle.target
     past = bool(key is not None and oracle.past.get(key))
     future = bool(key is not None and oracle.future.get(key))
@@ -223,7 +223,7 @@ def _compare_buttons(world: World) -> None:
 # -- files ----------------------------------------------------------------------------
 
 
-def _compare_sidecars(world: World) -> None:
+def _compare_sidecars(world: Window) -> None:
     known = {(f["folder"], f["name"], f["seed"]): f for f in FILMS}
     for identity, film in known.items():
         slices = [(n,) for n in range(3)] if film["kind"] == "stack" else [()]
@@ -240,7 +240,7 @@ def _compare_sidecars(world: World) -> None:
             compare_rows(path, rows, wanted, mm)
 
 
-def sidecar_of(world: World, film: dict[str, Any], index: Any) -> Path | None:
+def sidecar_of(world: Window, film: dict[str, Any], index: Any) -> Path | None:
     """Find the autosave of an image, the newest where it was renamed."""
     if film["folder"]:
         path = world.folder / film["folder"] / f"{film['name']}.landmarks.csv"
@@ -275,7 +275,7 @@ def compare_rows(
                 )
 
 
-def _compare_unsaved(world: World) -> None:
+def _compare_unsaved(world: Window) -> None:
     """What does not count as unsaved must stand in a file just so."""
     unsaved = {
         (la.image, tuple(_positions(_as_plain(la)).items()))

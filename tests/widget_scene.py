@@ -77,6 +77,10 @@ def drag(viewer: Any, layer: Any, *stations_yx: tuple[float, float]) -> None:
     for here, there in pairwise(stations):
         for part in np.linspace(0, 1, 6)[1:]:
             _move_pressed(widget, here + (there - here) * float(part))
+    # napari leaves out movements that come within a few milliseconds.
+    QTest.qWait(15)
+    _move_pressed(widget, end)
+    QTest.qWait(15)
     QTest.mouseRelease(widget, Qt.MouseButton.LeftButton, pos=end)
     QTest.qWait(10)
 

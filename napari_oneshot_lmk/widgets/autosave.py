@@ -11,12 +11,12 @@ from psygnal import Signal
 from napari_oneshot_lmk.errors import OneshotError, OutputError
 from napari_oneshot_lmk.widgets.image_lock import ImageLocks
 from napari_oneshot_lmk.widgets.layers import ImageTarget
+from napari_oneshot_lmk.widgets.removed_images import identity_of
 from napari_oneshot_lmk.widgets.settings import autosave_folder, preferences
 from napari_oneshot_lmk.widgets.sidecar import Sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
-    from pathlib import Path
 
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
     from napari_oneshot_lmk.widgets.layers import Key
@@ -58,7 +58,7 @@ class Autosave:
         self._session = session
         self._sidecars: dict[Hashable, Sidecar] = {}
         self._on_disk: dict[Key, Landmarks] = {}
-        self._written: dict[Path, Landmarks] = {}
+        self._written: dict[str, tuple[Sidecar, Landmarks]] = {}
         self.locks = ImageLocks()
         session.edited.connect(self.save)
         session.events.spacing.connect(self._on_spacing)
@@ -128,10 +128,9 @@ class Autosave:
         """Go on in the file of an image that was removed and opened again."""
         if target.key in self._on_disk or not self._session.came_back(target):
             return
-        written = self._written.get(self._sidecar_of(target).path)
+        written = self._written.get(identity_of(target))
         if written is not None:
-            self._sidecar_of(target).accept()
-            self._on_disk[target.key] = written
+            self._sidecars[target.key], self._on_disk[target.key] = written
 
     def _write(self, target: ImageTarget, landmarks: Landmarks) -> None:
         try:
@@ -143,7 +142,8 @@ class Autosave:
         except OneshotError as error:
             self.failed.emit(error)
             return
-        self._on_disk[target.key] = self._written[sidecar.path] = landmarks
+        self._on_disk[target.key] = landmarks
+        self._written[identity_of(target)] = sidecar, landmarks
         self._session.note_saved(target, landmarks)
         self.saved.emit(target, sidecar, when)
 

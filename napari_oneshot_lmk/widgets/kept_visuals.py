@@ -1,20 +1,24 @@
-"""Keeps what a removed points layer was drawn with, so that drivers do not fail.
+"""Keeps what a removed layer was drawn with, so that drivers do not fail.
 
-A points layer that was drawn, changed and removed takes its shader programs along. At
-the second frame after that, software renderers end the whole process, and drivers on
-Windows raise access violations (napari #6472). While the programs live, neither does.
-They are small, and few: one set for each points layer that is removed.
+A layer that was drawn, changed or moved, and removed takes its shader programs along.
+At the second frame after that, software renderers end the whole process, and drivers
+on Windows raise access violations (napari #6472). While the programs live, neither
+does. Those of points are small and stay; the program of an image holds its pixels, and
+goes when some frames have been drawn.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from napari.layers import Points
+from qtpy.QtCore import QTimer
+
+IMAGES_KEPT_MS = 3000
+"""How long: the frames after a removal are drawn within some tens of milliseconds."""
 
 
 class KeptVisuals:
-    """Holds the visuals of the points layers that were removed from one viewer.
+    """Holds the visuals of points, and the programs of images, that were removed.
 
     Parameters
     ----------
@@ -28,15 +32,14 @@ class KeptVisuals:
         viewer.layers.events.removing.connect(self._on_removing)
 
     def _on_removing(self, event: Any) -> None:
-        index = event.index
-        if isinstance(index, int) and isinstance(self._viewer.layers[index], Points):
-            self._keep()
+        self._keep()
 
     def _keep(self) -> None:
         from vispy import gloo
 
         canvas = gloo.get_current_canvas()
         nodes = [] if canvas is None else [getattr(canvas, "scene", None)]
+        programs = []
         while nodes:
             node = nodes.pop()
             if node is None:
@@ -44,3 +47,6 @@ class KeptVisuals:
             nodes.extend(node.children)
             if type(node).__name__ == "PointsVisual":
                 self._visuals[id(node)] = node
+            elif type(node).__name__ == "Image":
+                programs.append(getattr(node, "_program", None))
+        QTimer.singleShot(IMAGES_KEPT_MS, programs.clear)

@@ -148,6 +148,9 @@ class Workbench:
         if target is None:
             return
         landmarks = landmarks_on(target, layer)
+        if not is_about(layer, target):
+            # Another image's millimetres are not this one's.
+            landmarks = landmarks.with_geometry(None)
         shown = self.layers.layer_of(target)
         if shown is None or not is_same(shown.layer, layer):
             self.go_on(landmarks, layer)

@@ -1,0 +1,261 @@
+"""Random actions on landmarks by hand: lists, buttons, keys and the mouse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+from random_dock import Key
+from random_dock_window import LISTS, MODES, Window
+from widget_scene import (
+    canvas,
+    click,
+    drag,
+    press_key,
+    spot,
+)
+
+from napari_oneshot_lmk.landmarks.names import parse_names
+
+
+class HandActions(Window):
+    """What a user does to the landmarks of an image."""
+
+    def do_list(self, which: int, *_: int) -> Any:
+        """Choose a list of landmarks."""
+        if self.oracle.target is None:
+            return False
+        names = self.pick(LISTS, which)
+        self.annotate.follow_list(parse_names("\n".join(names)))
+        self.oracle.follow(self.oracle.target, names)
+        return None
+
+    def do_start(self, *_: int) -> Any:
+        """Press Start or Continue."""
+        button = self.annotate.form.start
+        if button.isHidden() or not button.isEnabled():
+            return False
+        self._tab(self.annotate)
+        button.click()
+        return None
+
+    def do_button(self, which: int, *_: int) -> Any:
+        """Press a button of the tab "Annotate"."""
+        names = ["undo", "redo", "undo", "skip", "absent", "next", "previous", "redo"]
+        action = self.pick(names, which)
+        button = self.annotate.form.buttons[action]
+        if not button.isEnabled():
+            return False
+        self._tab(self.annotate)
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        self._acted(action)
+        return None
+
+    def _acted(self, action: str) -> None:
+        key = self.oracle.target
+        if key is None:
+            return
+        acts: dict[str, Callable[[], None]] = {
+            "undo": lambda: self.oracle.undo(key),
+            "redo": lambda: self.oracle.redo(key),
+            "skip": lambda: self.oracle.skip(key),
+            "absent": lambda: self.oracle.mark_absent(key),
+            "next": lambda: self.oracle.step(key, 1),
+            "previous": lambda: self.oracle.step(key, -1),
+        }
+        acts[action]()
+
+    def do_key(self, which: int, *_: int) -> Any:
+        """Press a key on the canvas."""
+        keys = {
+            "next": (Qt.Key.Key_N, None),
+            "previous": (Qt.Key.Key_B, None),
+            "skip": (Qt.Key.Key_K, None),
+            "absent": (Qt.Key.Key_X, None),
+            "undo": (Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier),
+            "redo": (Qt.Key.Key_Y, Qt.KeyboardModifier.ControlModifier),
+        }
+        action = self.pick(keys, which)
+        if self.active is None or self.owner(self.active) is None:
+            return False
+        press_key(self.viewer, *keys[action])
+        self._acted(action)
+        return None
+
+    def do_delete_key(self, which: int, *_: int) -> Any:
+        """Press Delete, or select points first."""
+        key, layer = self._mine_is_active()
+        if key is None or not len(layer.data):
+            return False
+        if which % 4:
+            layer.selected_data = {which % len(layer.data)}
+        names = self._names(key, layer.selected_data)
+        press_key(self.viewer, Qt.Key.Key_Delete)
+        if not self.obstacle():
+            self.oracle.clear(key, names)
+        return None
+
+    def do_paste(self, which: int, *_: int) -> Any:
+        """Copy points and paste them."""
+        key, layer = self._mine_is_active()
+        # napari 0.9 cannot paste into a layer of three dimensions.
+        if key is None or not len(layer.data) or key[1]:
+            return False
+        layer.selected_data = {which % len(layer.data)}
+        names = self._names(key, layer.selected_data)
+        control = Qt.KeyboardModifier.ControlModifier
+        press_key(self.viewer, Qt.Key.Key_C, control)
+        press_key(self.viewer, Qt.Key.Key_V, control)
+        if not self.obstacle():
+            points = self.oracle.points(key)
+            self.oracle.place(key, [points[name]["yx"] for name in names])
+        return None
+
+    def _mine_is_active(self) -> tuple[Key | None, Any]:
+        """The image, where its landmark layer has the mouse."""
+        key = self.oracle.target
+        layer = self.landmark_layer(key)
+        if layer is None or self.active is None or self.active != layer:
+            return None, None
+        return key, layer
+
+    def _names(self, key: Key, rows: Any) -> list[str]:
+        placed = [
+            n for n, p in self.oracle.points(key).items() if p["state"] == "placed"
+        ]
+        return [placed[row] for row in sorted(rows)]
+
+    def do_row(self, which: int, tab: int, *_: int) -> Any:
+        """Click a row of a table."""
+        key = self.oracle.target
+        names = list(self.oracle.points(key))
+        if key is None or not names:
+            return False
+        step = self.annotate if tab % 2 else self.detect
+        self._tab(step)
+        table = step.form.table
+        item = table.item(which % len(names), 1)
+        table.scrollToItem(item)
+        at = table.visualItemRect(item).center()
+        QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=at)
+        self.oracle.go_to(key, names[which % len(names)])
+        return None
+
+    def _tab(self, step: Any) -> None:
+        self.dock.tabs.setCurrentWidget(step)
+        QApplication.processEvents()
+
+    # -- the mouse -----------------------------------------------------------------
+
+    def _to_see(self, layer: Any, *positions_yx: tuple[float, float]) -> bool:
+        """Bring positions onto the canvas."""
+        for _ in range(2):
+            area = canvas(self.viewer).rect().adjusted(8, 8, -8, -8)
+            places = [spot(self.viewer, layer, yx) for yx in positions_yx]
+            if all(area.contains(place) for place in places):
+                return True
+            self.viewer.reset_view()
+            QApplication.processEvents()
+        return False
+
+    def _pixel(self, layer: Any) -> float:
+        return float(1 / (self.viewer.scene.camera.zoom * layer.scale[-1]))
+
+    def _spot(self, row: int, column: int, key: Key) -> tuple[float, float]:
+        rows, columns = self.oracle.images[key[0]]["shape"]
+        return 8 + row % (rows - 20), 8 + column % (columns - 20)
+
+    def do_click(self, row: int, column: int, button: int) -> Any:
+        """Click on the image, sometimes with the right button or beside it."""
+        key = self.oracle.target
+        if key is None:
+            return False
+        layer = self.layers[key[0]]
+        at = self._spot(row, column, key)
+        if button % 12 == 0:
+            at = (-6.0, at[1])
+        if not self._to_see(layer, at):
+            return False
+        active, marks = self._mine_is_active()
+        adds = active is not None and marks.mode == "add" and marks.visible
+        right = button % 12 == 1
+        places = adds and not right and at[0] >= 0 and not self.obstacle()
+        which = Qt.MouseButton.RightButton if right else Qt.MouseButton.LeftButton
+        click(self.viewer, layer, at, which)
+        if right:
+            QApplication.processEvents()
+        if places:
+            self.oracle.place(key, [at], about=2 * self._pixel(layer))
+        return None
+
+    def do_drag(self, which: int, row: int, column: int) -> Any:
+        """Drag a point, where the active layer shows one that stands alone."""
+        key = self.oracle.target
+        if key is None:
+            return False
+        image, marks = self.layers[key[0]], self.landmark_layer(key)
+        placed = {
+            n: p["yx"]
+            for n, p in self.oracle.points(key).items()
+            if p["state"] == "placed"
+        }
+        name = self.pick(placed, which)
+        if name is None or marks is None:
+            return False
+        start, end = placed[name], self._spot(row, column, key)
+        clear = all(
+            np.hypot(*np.subtract(yx, start)) > 14
+            for other, yx in placed.items()
+            if other != name
+        )
+        far = np.hypot(*np.subtract(end, start)) > 10
+        if not clear or not far or not self._to_see(image, start, end):
+            return False
+        active, _ = self._mine_is_active()
+        moves = active is not None and marks.mode in ("add", "select")
+        moves = moves and marks.visible and not self.obstacle()
+        moved = [name]
+        if marks.mode == "select":
+            selected = self._names(key, marks.selected_data)
+            moved = selected if name in selected else [name]
+        drag(self.viewer, image, start, end, end)
+        if moves:
+            by = np.subtract(end, start)
+            there = {n: tuple(np.add(placed[n], by)) for n in moved}
+            rows, columns = self.oracle.images[key[0]]["shape"]
+            inside = {
+                n: yx
+                for n, yx in there.items()
+                if 0 <= yx[0] < rows - 1 and 0 <= yx[1] < columns - 1
+            }
+            if inside:
+                self.oracle.move(key, inside, about=3 * self._pixel(image))
+        return None
+
+    def do_pan(self, row: int, column: int, *_: int) -> Any:
+        """Drag on the image beside all points."""
+        key, marks = self._mine_is_active()
+        if key is None or marks.mode == "select":
+            return False
+        image = self.layers[key[0]]
+        start = self._spot(row, column, key)
+        end = self._spot(row + 30, column + 17, key)
+        placed = [p["yx"] for p in self.oracle.points(key).values() if p["yx"]]
+        if any(np.hypot(*np.subtract(yx, start)) < 14 for yx in placed):
+            return False
+        if not self._to_see(image, start, end):
+            return False
+        drag(self.viewer, image, start, end, end)
+        return None
+
+    def do_mode(self, which: int, *_: int) -> Any:
+        """Switch the mode of the landmark layer, as napari's buttons do."""
+        layer = self.landmark_layer(self.oracle.target)
+        if layer is None:
+            return False
+        layer.mode = self.pick(MODES, which)
+        return None

@@ -1,0 +1,226 @@
+"""Random actions on images and layers: opening, choosing, hiding, removing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import imageio.v3 as imageio
+from qtpy.QtWidgets import QApplication
+from random_dock_window import FILMS, MOST_IMAGES, SPACINGS, Window, pixels_of
+
+
+class ImageActions(Window):
+    """What a user does with images and with the layer list."""
+
+    def do_open(self, which: int, *_: int) -> Any:
+        """Open one of the films that is not open."""
+        shut = [n for n in range(len(FILMS)) if n not in self.film.values()]
+        if not shut or len(self.layers) >= MOST_IMAGES:
+            return False
+        film = FILMS[self.pick(shut, which)]
+        number = next(self._numbers)
+        pixels = pixels_of(film)
+        identity = (film["folder"], film["name"], film["seed"])
+        mm = None if film["mm"] is None else (film["mm"],) * 2
+        facts = {"identity": identity, "spacing": mm, "shape": film["shape"]}
+        kept = self.oracle
+        before = set(self.viewer.layers)
+        if film["folder"]:
+            path = self.folder / film["folder"] / film["name"]
+            path.parent.mkdir(exist_ok=True)
+            if not path.exists():
+                imageio.imwrite(path, pixels)
+            self.viewer.open(path, plugin="napari")
+            stem = film["name"]
+        else:
+            scale = {} if mm is None else {"scale": mm, "units": "mm"}
+            if film["kind"] == "stack":
+                scale = {"scale": (1, *mm), "units": "mm"}
+            self.viewer.add_image(pixels, name=film["name"], **scale)
+            # napari tells two layers of one name apart by a number.
+            stem = None
+        (layer,) = (
+            la
+            for la in self.viewer.layers
+            if la not in before and la.as_layer_data_tuple()[2] == "image"
+        )
+        self.layers[number] = layer
+        self.film[number] = FILMS.index(film)
+        kept.open_image(number, name=stem or layer.name, **facts)
+        self.chosen(number)
+        return None
+
+    def do_remove_image(self, which: int, *_: int) -> Any:
+        """Remove an image, as the bin of the layer list does."""
+        number = self.pick(self.layers, which)
+        if number is None:
+            return False
+        self._remove_images([number], [self.layers[number]])
+        return None
+
+    def do_remove_both(self, which: int, *_: int) -> Any:
+        """Remove an image and its landmarks in one go."""
+        number = self.pick(self.layers, which)
+        if number is None:
+            return False
+        marks = [la for key, la in self.landmark_layers() if key[0] == number]
+        self._remove_images([number], [self.layers[number], *marks])
+        return None
+
+    def _remove_images(self, numbers: list[int], layers: list[Any]) -> None:
+        selection = self.viewer.layers.selection
+        # What is selected on the way is turned to.
+        selection.active = None
+        selection.clear()
+        selection.update(layers)
+        QApplication.processEvents()
+        self.follow_target()
+        # A hidden image that is selected is shown, and its landmark layer selected.
+        selection.clear()
+        selection.update(layers)
+        QApplication.processEvents()
+        assert set(selection) == set(layers), "the selection is not the user's"
+        left = [la for key, la in self.landmark_layers() if key[0] in numbers]
+        self.viewer.layers.remove_selected()
+        QApplication.processEvents()
+        self.left += [layer for layer in left if layer in self.viewer.layers]
+        for number in numbers:
+            self.oracle.remove_image(number)
+            del self.layers[number], self.film[number]
+        self.follow_target()
+
+    def do_remove_landmarks(self, which: int, *_: int) -> Any:
+        """Remove a landmark layer: the landmarks come off their image."""
+        key, layer = self.pick(self.landmark_layers(), which) or (None, None)
+        if key is None:
+            return False
+        self.viewer.layers.remove(layer)
+        QApplication.processEvents()
+        self.oracle.take_off(key)
+        self.follow_target()
+        return None
+
+    def do_remove_foreign(self, which: int, *_: int) -> Any:
+        """Remove a points layer that is nobody's."""
+        mine = self.pick(self.foreign, which)
+        if mine is None:
+            return False
+        self.viewer.layers.remove(mine["layer"])
+        self.foreign.remove(mine)
+        self.follow_target()
+        return None
+
+    def do_drop_removed(self, *_: int) -> Any:
+        """Let go of the results of removed images."""
+        if not self.detect.session.removed.results():
+            return False
+        self.detect.form.removed.linkActivated.emit("drop")
+        for identity in self.oracle.removed:
+            # Their file is earlier work from now on.
+            self.oracle.sidecars.pop(identity, None)
+        self.oracle.removed.clear()
+        return None
+
+    def do_rename(self, which: int, text: int, *_: int) -> Any:
+        """Give an image or a landmark layer another name."""
+        number = self.pick(self.layers, which)
+        if number is None:
+            return False
+        if which % 3 == 0:
+            layer = self.landmark_layer(self.key(number))
+            if layer is None:
+                return False
+            layer.name = f"my points {text % 5}"
+            return None
+        self.layers[number].name = f"renamed {text % 5}"
+        if not FILMS[self.film[number]]["folder"]:
+            self.oracle.images[number]["name"] = self.layers[number].name
+        return None
+
+    def do_combo(self, which: int, *_: int) -> Any:
+        """Choose an image in the dock."""
+        chooser = self.dock.header.chooser
+        if not chooser.count():
+            return False
+        index = which % chooser.count()
+        chooser.setCurrentIndex(index)
+        chooser.activated.emit(index)
+        images = [la for la in self.viewer.layers if la in self.layers.values()]
+        self.chosen(next(n for n, la in self.layers.items() if la == images[index]))
+        return None
+
+    def do_select(self, which: int, *_: int) -> Any:
+        """Choose a layer in the layer list."""
+        layer = self.pick(self.listed(), which)
+        if layer is None:
+            return False
+        self.viewer.layers.selection.active = layer
+        if layer in self.layers.values():
+            self.chosen(next(n for n, la in self.layers.items() if la == layer))
+        elif self.owner(layer) is not None:
+            key = self.owner(layer)
+            assert key is not None
+            self.chosen(key[0])
+        return None
+
+    def do_select_several(self, one: int, other: int, *_: int) -> Any:
+        """Select two layers at once, or none."""
+        layers = {self.pick(self.listed(), n) for n in (one, other)} - {None}
+        self.viewer.layers.selection.clear()
+        self.viewer.layers.selection.update(layers)
+        QApplication.processEvents()
+        self.follow_target()
+
+    def do_eye(self, which: int, *_: int) -> Any:
+        """Show or hide a layer with its eye."""
+        layer = self.pick(self.listed(), which)
+        if layer is None:
+            return False
+        layer.visible = not layer.visible
+        if layer in self.layers.values() and layer.visible and self.oracle.only_this:
+            self.chosen(next(n for n, la in self.layers.items() if la == layer))
+        return None
+
+    def do_only_this(self, *_: int) -> Any:
+        """Tick or untick "show only this image"."""
+        if len(self.layers) < 2:
+            return False
+        self.dock.header.only_this.click()
+        self.oracle.only_this = not self.oracle.only_this
+        return None
+
+    def do_reorder(self, one: int, other: int, *_: int) -> Any:
+        """Drag a layer to another place in the list."""
+        count = len(self.viewer.layers)
+        if count < 2:
+            return False
+        self.viewer.layers.move(one % count, other % count)
+        return None
+
+    def do_slice(self, which: int, *_: int) -> Any:
+        """Go to another slice of a stack."""
+        if self.viewer.dims.ndim < 3:
+            return False
+        self.viewer.dims.set_current_step(0, which % 3)
+        self._on_slice()
+        return None
+
+    def _on_slice(self) -> None:
+        target = self.oracle.target
+        if target is not None and target[1]:
+            self.chosen(target[0])
+
+    def do_spacing(self, which: int, *_: int) -> Any:
+        """Type a spacing."""
+        field = self.dock.header.spacing
+        text, target = self.pick(SPACINGS, which), self.oracle.target
+        if target is None:
+            return False
+        field.setText(text)
+        field.editingFinished.emit()
+        if text == "wrong":
+            # The field goes on showing it; what holds is unchanged.
+            return None
+        values = [float(part) for part in text.split(" x ")] if text else []
+        self.oracle.set_spacing((values[0], values[-1]) if values else None, target)
+        return None

@@ -1,0 +1,350 @@
+"""Random actions with programs, detectors, other layers and files."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+from random_dock import Key, Points, detected_in, nothing_decided, point
+from random_dock_files import as_read, rows_of_file, write_found
+from random_dock_hand import HandActions
+from random_dock_window import SHIFT_YX, TEMPLATE
+from widget_scene import (
+    textured,
+)
+
+from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.landmarks.template import Template
+
+
+class ResultActions(HandActions):
+    """What scripts, detectors and files bring, and what is saved."""
+
+    def do_program(self, what: int, row: int, column: int) -> Any:
+        """Change the data of a landmark layer from a script."""
+        key, layer = self.pick(self.landmark_layers(), row) or (None, None)
+        kind = what % 6
+        needed = (0, 1, 1, 2, 0, 1)
+        if key is None or len(layer.data) < needed[kind]:
+            return False
+        foreign_slice = bool(key[1]) and key != self.oracle.target
+        if kind != 5 and not foreign_slice and key != self.oracle.target:
+            self._turned(key)
+        refused = foreign_slice or self._blocked(key)
+        at = self._spot(row, column, key)
+        full = (*key[1], *at)
+        names = self._names(key, range(len(layer.data)))
+        if kind == 0:
+            layer.add(full)
+            expect = lambda: self.oracle.place(key, [at])  # noqa: E731
+        elif kind == 1:
+            data = np.array(layer.data)
+            data[0] = full
+            layer.data = data
+            expect = lambda: self.oracle.move(key, {names[0]: at})  # noqa: E731
+        elif kind == 2:
+            layer.remove([len(names) - 1])
+            expect = lambda: self.oracle.clear(key, [names[-1]])  # noqa: E731
+        elif kind == 3:
+            layer.data = np.array(layer.data)[:-1]
+            expect = lambda: self.oracle.clear(key, [names[-1]])  # noqa: E731
+        elif kind == 4:
+            layer.data = np.vstack([np.array(layer.data), [full, full]])
+            expect = lambda: self.oracle.place(key, [at, at])  # noqa: E731
+        else:
+            import pandas as pd
+
+            # Names belong to the list: typing over them changes nothing.
+            features = pd.DataFrame(layer.features)
+            features["label"] = list(reversed(names))
+            layer.features = features
+            return None
+        if not refused:
+            expect()
+        return None
+
+    def _turned(self, key: Key) -> None:
+        """What a script changes is about its own image, which is turned to."""
+        self.oracle.turn_to(key)
+
+    def _blocked(self, key: Key) -> bool:
+        """Say whether an image that is turned to would still be covered."""
+        if key[0] == (self.key_of(self.session.target) or (None,))[0]:
+            return self.obstacle()
+        if self.oracle.only_this:
+            return False
+        image, order = self.layers[key[0]], list(self.viewer.layers)
+        above = order[order.index(image) + 1 :]
+        return any(la.visible for la in above if la in self.layers.values())
+
+    # -- detection and templates ---------------------------------------------------
+
+    def do_template(self, *_: int) -> Any:
+        """Make a template of the image."""
+        button = self.annotate.form.use_template
+        key = self.oracle.target
+        if key is None or not button.isEnabled():
+            return False
+        self._tab(self.annotate)
+        button.click()
+        self.oracle.template = self.oracle.points(key)
+        self.oracle.template_key = key
+        return None
+
+    def do_load_template(self, *_: int) -> Any:
+        """Take a template from disk."""
+        image = Radiograph.from_array(textured((120, 100), 99), 0.5, "template.png")
+        landmarks = Landmarks.from_positions(TEMPLATE, "template.png")
+        self.session.load_template(Template.create(image, landmarks, "template"))
+        self.oracle.template = {n: point("placed", yx) for n, yx in TEMPLATE.items()}
+        self.oracle.template_key = None
+
+    def _found(self) -> Points:
+        """What the detectors of these tests find."""
+        assert self.oracle.template is not None
+        found = {}
+        for number, (name, p) in enumerate(self.oracle.template.items()):
+            yx = p["yx"]
+            if yx is None:
+                found[name] = point(p["state"])
+                continue
+            there = (yx[0] + SHIFT_YX[0], yx[1] + SHIFT_YX[1])
+            found[name] = point("placed", there, "detected", 1.0 - number / 20)
+        return found
+
+    def do_detect_here(self, *_: int) -> Any:
+        """Detect on the image in the dock."""
+        key = self.oracle.target
+        if key is None or not self.detect.form.here.isEnabled():
+            return False
+        self._detect(self.detect.form.here, [key])
+        return None
+
+    def do_detect_all(self, *_: int) -> Any:
+        """Detect on all images but the template's."""
+        if not self.detect.form.everywhere.isEnabled():
+            return False
+        order = [la for la in self.viewer.layers if la in self.layers.values()]
+        numbers = [next(n for n, o in self.layers.items() if o == la) for la in order]
+        keys = [self.key(n) for n in numbers]
+        self._detect(
+            self.detect.form.everywhere,
+            [key for key in keys if key != self.oracle.template_key],
+        )
+        return None
+
+    def _detect(self, button: Any, keys: list[Key]) -> None:
+        self._tab(self.detect)
+        with self.qtbot.waitSignal(self.detect.finished, timeout=20_000):
+            button.click()
+        for key in keys:
+            self.oracle.detect(key, self._found())
+
+    def do_reset(self, whole: int, *_: int) -> Any:
+        """Take back what a person did to a point, or to the image."""
+        form, key = self.detect.form, self.oracle.target
+        button = form.reset_image if whole % 3 == 0 else form.reset_point
+        if key is None or not button.isEnabled():
+            return False
+        self._tab(self.detect)
+        now = self.oracle.state(key)
+        names = [now["current"]]
+        if whole % 3 == 0:
+            names = [n for n in now["points"] if self._manual(key, n)]
+        button.click()
+        self.oracle.reset(key, names)
+        return None
+
+    def _manual(self, key: Key, name: str) -> bool:
+        from random_dock import is_manual
+
+        return is_manual(self.oracle.points(key), name)
+
+    def do_detect_button(self, which: int, *_: int) -> Any:
+        """Press Undo or Redo in the tab "Detect"."""
+        form = self.detect.form
+        action = self.pick(("undo", "redo"), which)
+        button = getattr(form, action)
+        if not button.isEnabled():
+            return False
+        self._tab(self.detect)
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        self._acted(action)
+        return None
+
+    # -- other points layers and files ---------------------------------------------
+
+    def do_foreign(self, row: int, column: int, kind: int) -> Any:
+        """Add a points layer that has nothing to do with the dock."""
+        if len(self.foreign) > 2 or not self.layers:
+            return False
+        yx = np.array([(20 + row % 50, 20 + column % 50), (75.0, 15.0)])
+        labels = ["a", "q"] if kind % 2 else None
+        features = None if labels is None else {"label": labels}
+        layer = self.viewer.add_points(yx, features=features, name="foreign")
+        mine = {"layer": layer, "data": np.array(layer.data), "labels": labels}
+        self.foreign.append(mine)
+
+    def do_adopt(self, which: int, *_: int) -> Any:
+        """Go on with another points layer, through the list's menu."""
+        key = self.oracle.target
+        if key is None:
+            return False
+        others = [(None, f["layer"], f) for f in self.foreign]
+        others += [(k, la, None) for k, la in self.landmark_layers() if len(la.data)]
+        picked = self.pick(others, which)
+        if picked is None:
+            return False
+        owner, layer, mine = picked
+        image = self.layers[key[0]]
+        if owner is not None:
+            theirs = self.layers[owner[0]]
+            if not np.allclose(theirs.scale[-2:], image.scale[-2:]):
+                return False
+            points = self.oracle.points(owner)
+        elif "points" in mine:
+            if not np.allclose(layer.scale[-2:], image.scale[-2:]):
+                return False
+            points = mine["points"]
+        else:
+            names = mine["labels"] or ["01", "02"]
+            here = [image.world_to_data(layer.data_to_world(p)) for p in mine["data"]]
+            points = {
+                n: point("placed", tuple(map(float, yx[-2:])), "placed", about=1e-6)
+                for n, yx in zip(names, here, strict=True)
+            }
+        rows, columns = self.oracle.images[key[0]]["shape"]
+        for p in points.values():
+            if p["yx"] and not (0 <= p["yx"][0] < rows and 0 <= p["yx"][1] < columns):
+                return False
+        self.annotate.adopt(layer)
+        if owner == key:
+            return None
+        self.oracle.adopt(key, points)
+        if mine is not None and self.owner(layer) == key:
+            # Only a layer that says that it is about this image may be taken.
+            assert mine.get("about") == self.oracle.name(key), "a layer was taken"
+            self.foreign.remove(mine)
+        return None
+
+    def do_offer(self, take: int, *_: int) -> Any:
+        """Answer the offer of earlier work."""
+        offer, key = self.annotate.form.offer, self.oracle.target
+        if key is None or offer.isHidden():
+            return False
+        if take % 4 == 0:
+            offer.leave.click()
+            return None
+        file = self.bench.autosave.sidecar.path
+        if offer.text.text().startswith("Layer"):
+            return False
+        ((_, rows),) = rows_of_file(file)
+        offer.take.click()
+        taken = self._after_offer(key, rows)
+        # The file is this session's again.
+        self.oracle.sidecars[self.oracle.identity(key)] = taken
+        self.oracle.sidecar_spacing[self.oracle.identity(key)] = self.oracle.spacing(
+            key
+        )
+        return None
+
+    def _after_offer(self, key: Key, rows: list[dict[str, str]]) -> Points:
+        points = as_read(rows)
+        self.oracle.adopt(key, points)
+        mm = self.oracle.sidecar_spacing.get(self.oracle.identity(key))
+        if mm is not None:
+            self.oracle.set_spacing(mm, key)
+        return points
+
+    def do_save_all(self, *_: int) -> Any:
+        """Save all results."""
+        button = self.detect.form.save
+        if not button.isEnabled():
+            return False
+        path = self._save(button, self.detect)
+        self.check_saved(path, self.oracle.results())
+        self.oracle.saved_all()
+        return None
+
+    def do_save_this(self, tab: int, *_: int) -> Any:
+        """Save the landmarks of this image."""
+        step = self.annotate if tab % 2 else self.detect
+        form = step.form
+        button = form.save_landmarks if tab % 2 else form.save_this
+        key = self.oracle.target
+        if key is None or not button.isEnabled():
+            return False
+        path = self._save(button, step)
+        result = self.oracle.name(key), self.oracle.points(key)
+        self.check_saved(path, [(*result, self.oracle.spacing(key))])
+        self.oracle.in_files[key] = self.oracle.points(key)
+        return None
+
+    def _save(self, button: Any, step: Any) -> Path:
+        path = self.folder / "results" / f"save {next(self._numbers)}.csv"
+        path.parent.mkdir(exist_ok=True)
+        self._tab(step)
+        self._answer(path)
+        button.click()
+        assert path.is_file(), f"not saved: {step.form.message.text()}"
+        return path
+
+    def check_saved(self, path: Path, wanted: list[Any]) -> None:
+        """Compare a file with what should stand in it."""
+        from random_dock_checks import compare_rows
+
+        images = rows_of_file(path)
+        found = sorted(name for name, _ in images)
+        names = sorted(name for name, _, _ in wanted)
+        assert found == names, f"{path.name} is about {found}, not {names}"
+        left = list(images)
+        for name, points, mm in wanted:
+            fitting = []
+            for image in left:
+                with contextlib.suppress(AssertionError):
+                    if image[0] == name:
+                        compare_rows(path, image[1], points, mm)
+                        fitting.append(image)
+            assert fitting, f"{path.name} does not hold {name}: {points}"
+            left.remove(fitting[0])
+        self.written += [points for _, points, _ in wanted]
+
+    def do_open_found(self, which: int, detected: int, *_: int) -> Any:
+        """Open a landmark file of one image that is open."""
+        number = self.pick(self.layers, which)
+        if number is None or len(self.foreign) > 3:
+            return False
+        key = self.key(number)
+        name, shape = self.oracle.name(key), self.oracle.images[number]["shape"]
+        path = self.folder / "results" / f"open {next(self._numbers)}.csv"
+        path.parent.mkdir(exist_ok=True)
+        points = write_found(path, name, shape, with_scores=bool(detected % 3))
+        before = set(self.viewer.layers)
+        self.viewer.open(path, plugin="napari-oneshot-lmk")
+        QApplication.processEvents()
+        self.written.append(points)
+        (new,) = [la for la in self.viewer.layers if la not in before] or [None]
+        same = [n for n in self.layers if self.oracle.name(self.key(n)) == name]
+        taken = len(same) == 1 and not key[1] and detected_in(points)
+        if taken and nothing_decided(self.oracle.points(key)):
+            self.oracle.adopt(key, points, in_file=True)
+            assert self.session.target == self.target_of(key), "not turned to"
+            assert self.owner(new) == key or not new.visible, "shown twice"
+        if self.owner(new) is None:
+            self.foreign.append(
+                {
+                    "layer": new,
+                    "data": np.array(new.data),
+                    "labels": [str(n) for n in new.features["label"]],
+                    "points": points,
+                    "about": name,
+                }
+            )
+        self.follow_target()
+        return None
