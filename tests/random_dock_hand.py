@@ -254,7 +254,7 @@ class HandActions(Window):
 
     def do_mode(self, which: int, *_: int) -> Any:
         """Switch the mode of the landmark layer, as napari's buttons do."""
-        layer = self.landmark_layer(self.oracle.target)
+        _, layer = self._mine_is_active()
         if layer is None:
             return False
         layer.mode = self.pick(MODES, which)

@@ -61,7 +61,9 @@ class ImageChoice:
         layers, dims = viewer.layers.events, viewer.dims.events
         for event in (layers.inserted, layers.removed, layers.reordered):
             event.connect(self._on_layers)
-        viewer.layers.selection.events.active.connect(self._on_active)
+        # Where this selects another layer, napari must be through with the first one:
+        # else it gives the mouse what that wants, and a drag of a point pans.
+        viewer.layers.selection.events.active.connect(self._on_active, position="last")
         for event in (dims.current_step, dims.ndisplay, dims.order):
             event.connect(self._on_dims)
         grid_of(viewer).events.enabled.connect(self._on_shown)

@@ -13,6 +13,7 @@ from napari_oneshot_lmk.widgets import words
 from napari_oneshot_lmk.widgets.adopt import lies_on
 from napari_oneshot_lmk.widgets.landmark_layer import LandmarkLayer
 from napari_oneshot_lmk.widgets.removed_images import identity_of
+from napari_oneshot_lmk.widgets.view import camera_of
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.layers import ImageTarget, Key
@@ -119,6 +120,9 @@ class LandmarkLayers:
             yield
             self._viewer.layers.selection = selected
             self._viewer.layers.selection.active = active
+        if active is not None:
+            # napari goes by the mode that any layer was given last.
+            camera_of(self._viewer).mouse_pan = active.mouse_pan
 
     def _left_by(self, target: ImageTarget) -> Any:
         """Return the layer that an image has left behind when it was removed."""

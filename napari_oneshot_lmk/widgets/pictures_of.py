@@ -59,6 +59,32 @@ def open_picture(image: str, beside: Path, alone: bool) -> ImageTarget | None:
     return None
 
 
+def is_only_one(target: ImageTarget, image: str, beside: Path) -> bool:
+    """Say whether no other open image of that name could be meant as well.
+
+    Parameters
+    ----------
+    target : ImageTarget
+        What was found.
+    image : str
+        Name of the image, as the landmark file has it.
+    beside : Path
+        The landmark file.
+    """
+    import napari
+    from napari.layers import Image
+
+    from napari_oneshot_lmk.widgets.layers import slice_of_name
+
+    viewer = napari.current_viewer()
+    wanted, _ = slice_of_name(image)
+    file = picture_beside(wanted, beside)
+    if viewer is None or (file and _same_file(target.layer.source.path, file)):
+        return True
+    images = [layer for layer in viewer.layers if isinstance(layer, Image)]
+    return sum(bool({image, wanted} & _names(layer)) for layer in images) < 2
+
+
 def picture_beside(image: str, path: Path) -> Path | None:
     """Return the image file of that name in or below the folder of a landmark file.
 

@@ -80,6 +80,7 @@ def _as_layer(
     from napari_oneshot_lmk.landmarks.landmark import Source
     from napari_oneshot_lmk.widgets import looks, points, words
     from napari_oneshot_lmk.widgets.layers import transform_of
+    from napari_oneshot_lmk.widgets.pictures_of import is_only_one
 
     geometry = landmarks.geometry
     data = points.placed_yx(landmarks)
@@ -89,8 +90,8 @@ def _as_layer(
     elif geometry is not None and geometry.spacing_mm_yx is not None:
         transform = {"scale": geometry.spacing_mm_yx, "units": ("mm", "mm")}
     look = looks.landmark_look(landmarks, data)
-    if target is not None:
-        # Which of two images of this name it is about.
+    if target is not None and is_only_one(target, landmarks.image, path):
+        # Which of two images of this name it is about, where that can be told.
         about = look["metadata"][points.METADATA]
         about[points.IMAGE_LAYER] = str(target.layer.unique_id)
     result = any(
