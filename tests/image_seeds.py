@@ -192,7 +192,15 @@ def _tiff_by_pillow(data: bytes) -> tuple[np.ndarray, float]:
     if image.tag_v2.get(274, 1) != 1:
         raise ValueError("turned by Pillow")
     strips = -(-image.height // image.tag_v2.get(278, image.height))
-    if 262 not in image.tag_v2 or 0 < len(image.tag_v2.get(273, ())) < strips:
+    known = image.tag_v2.get(262) in (0, 1, 2, 3, 5, 6)
+    sixteen_white = image.tag_v2.get(262) == 0 and image.mode != "L"
+    unformatted = image.mode in ("I", "F") and 339 not in image.tag_v2
+    if (
+        not known
+        or sixteen_white
+        or unformatted
+        or 0 < len(image.tag_v2.get(273, ())) < strips
+    ):
         raise ValueError("Pillow guesses")
     if image.mode == "P":
         image = image.convert("RGB")

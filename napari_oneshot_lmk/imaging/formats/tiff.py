@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,8 @@ def _check_complete(page: Any) -> None:
     size = page.parent.filehandle.size
     if len(page.dataoffsets) != len(page.databytecounts):
         raise ValueError("some parts of the picture have no place or no length")
+    if page.is_tiled and len(page.dataoffsets) != math.prod(page.chunked):
+        raise ValueError("there are other tiles than the size asks for")
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     missing = sum(at == 0 or n == 0 or at + n > size for at, n in segments)
     if missing or not segments:
