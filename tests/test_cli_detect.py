@@ -23,6 +23,8 @@ from cli_scene import (
     run,
     save_image,
 )
+from dicom_files import dataset, saved
+from PIL import Image
 
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 
@@ -99,6 +101,27 @@ def test_json_goes_alone_to_stdout(made: World, tmp_path: Path) -> None:
     assert [p["name"] for p in content["images"][0]["landmarks"]] == list(POINTS)
     assert content["failed"] == []
     assert content["images"][0]["spacing_mm_yx"] is None
+
+
+def test_how_each_image_was_read_is_said(made: World, tmp_path: Path) -> None:
+    pixels = np.array(Image.open(made.images / "one.png").convert("L"))
+    folder = tmp_path / "films"
+    folder.mkdir()
+    saved(folder / "film.dcm", dataset(pixels, 8, ImagerPixelSpacing=[0.5, 0.5]))
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    for name in ("a.jpg", "b.jpg"):
+        Image.fromarray(pixels).save(folder / name, quality=95, exif=exif)
+    result = run(*call(made, folder, "--json", out=tmp_path / "found.csv"))
+    assert result.exit_code == 0, result.output
+    images = {image["image"]: image for image in json.loads(result.stdout)["images"]}
+    assert images["film.dcm"]["spacing_source"] == "ImagerPixelSpacing"
+    assert images["film.dcm"]["notes"] == []
+    assert images["a.jpg"]["spacing_source"] is None
+    assert "orientation 8" in images["a.jpg"]["notes"][0]
+    result = run(*call(made, folder, "--overwrite", out=tmp_path / "found.csv"))
+    assert result.stderr.count("orientation 8") == 1
+    assert "a.jpg and 1 more: the file asks viewers" in result.stderr
 
 
 def test_globs_and_markups(made: World, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from cli_scene import (
     save_image,
     save_table,
 )
+from dicom_files import dataset, saved
+from PIL import Image
 from typer.testing import Result
 
 from napari_oneshot_lmk.landmarks.template import Template
@@ -144,3 +146,37 @@ def test_output_below_a_file(world: World) -> None:
     result = make(world, "--out", world.landmarks / "template")
     assert result.exit_code == 2
     assert "is a file" in one_sentence(result)
+
+
+def test_a_turned_photograph_gets_one_sentence(world: World) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photograph = Image.open(world.template_image)
+    photograph.convert("L").save(world.template_image, "JPEG", quality=95, exif=exif)
+    result = make(world)
+    assert result.exit_code == 0, result.output
+    said = one_sentence(result)
+    assert said.startswith(f"{world.template_image}: ")
+    assert "orientation 6" in said
+    content = json.loads(make(world, "--json", "--overwrite").stdout)
+    assert [note for note in content["notes"] if "orientation 6" in note]
+
+
+def test_which_spacing_was_taken_is_said(world: World, tmp_path: Path) -> None:
+    pixels = np.array(Image.open(world.template_image).convert("L"))
+    image = dataset(pixels, 8, ImagerPixelSpacing=[0.25, 0.125])
+    image.EstimatedRadiographicMagnificationFactor = 1.25
+    path = saved(tmp_path / world.template_image.name, image)
+    arguments = (
+        *("template", "--image", path, "--landmarks", world.landmarks),
+        *("--out", world.template, "--overwrite"),
+    )
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    source = "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor"
+    assert f"0.2 x 0.1 mm a pixel ({source}, in the plane" in result.stdout
+    content = json.loads(run(*arguments, "--json").stdout)
+    assert content["spacing_mm_yx"] == [0.2, 0.1]
+    assert content["spacing_source"] == source
+    given = json.loads(run(*arguments, "--json", "--spacing", 1).stdout)
+    assert given["spacing_source"] == "given by the user"

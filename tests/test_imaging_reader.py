@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
 
 import numpy as np
@@ -13,6 +15,8 @@ import tifffile
 from image_files import COLUMNS, GREY8, PIXELS, ROWS, write_itk
 from PIL import Image
 
+from napari_oneshot_lmk.errors import ImageError
+from napari_oneshot_lmk.imaging.quiet import LOGGERS
 from napari_oneshot_lmk.imaging.reader import read_radiograph
 
 # -- every format ---------------------------------------------------------------
@@ -169,3 +173,35 @@ print([m for m in slow.split() if m in sys.modules])
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_png_is_read_where_other_libraries_are_missing(tmp_path):
+    """A server that only gets PNG files may have neither ITK nor pydicom."""
+    path = write_itk(tmp_path / "image.png", GREY8)
+    code = (
+        "import sys\n"
+        "for name in ('SimpleITK', 'pydicom', 'tifffile', 'nrrd', 'imagecodecs'):\n"
+        "    sys.modules[name] = None\n"
+        "from napari_oneshot_lmk.imaging.reader import read_radiograph\n"
+        "from napari_oneshot_lmk.errors import ImageError\n"
+        f"print(read_radiograph({str(path)!r}).pixels.shape)\n"
+        f"try: read_radiograph({str(tmp_path / 'image.tif')!r})\n"
+        "except ImageError as error: print(error)"
+    )
+    tifffile.imwrite(tmp_path / "image.tif", GREY8)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    shape, sentence = done.stdout.splitlines()
+    assert shape == f"({ROWS}, {COLUMNS})", done.stderr
+    assert sentence.endswith("TIFF files needs the package tifffile; install tifffile")
+
+
+def test_what_libraries_say_is_switched_back_on(tmp_path):
+    before = list(warnings.filters)
+    levels = [logging.getLogger(name).level for name in LOGGERS]
+    with pytest.raises(ImageError):
+        read_radiograph(tmp_path)
+    read_radiograph(write_itk(tmp_path / "image.tif", GREY8))
+    assert warnings.filters == before
+    assert [logging.getLogger(name).level for name in LOGGERS] == levels
