@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,11 @@ def read_otherwise(path: Path) -> tuple[np.ndarray, float]:
         return _tiff_by_pillow(data)
     if data[4:7] == b"n+2":
         return _second_nifti(data), 0.01
+    packed = re.search(rb"^CompressedDataSize = (\d+)$", data, re.M)
+    if b"CompressedData = T" in data and (
+        packed is None or not data[-int(packed[1]) :].startswith(b"x")
+    ):
+        raise ValueError("ITK takes anything for such pixels")
     image = SimpleITK.ReadImage(str(path))
     values = SimpleITK.GetArrayFromImage(image)
     components = image.GetNumberOfComponentsPerPixel()
@@ -185,6 +191,17 @@ def _tiff_by_pillow(data: bytes) -> tuple[np.ndarray, float]:
     image = Image.open(io.BytesIO(data))
     if image.tag_v2.get(274, 1) != 1:
         raise ValueError("turned by Pillow")
+    strips = -(-image.height // image.tag_v2.get(278, image.height))
+    known = image.tag_v2.get(262) in (0, 1, 2, 3, 5, 6)
+    sixteen_white = image.tag_v2.get(262) == 0 and image.mode != "L"
+    unformatted = image.mode in ("I", "F") and 339 not in image.tag_v2
+    if (
+        not known
+        or sixteen_white
+        or unformatted
+        or 0 < len(image.tag_v2.get(273, ())) < strips
+    ):
+        raise ValueError("Pillow guesses")
     if image.mode == "P":
         image = image.convert("RGB")
     near = 4.0 if image.tag_v2.get(259) in (6, 7) else 0.01

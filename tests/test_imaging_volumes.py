@@ -143,6 +143,24 @@ def test_nrrd_encodings(tmp_path, encoding, pack):
         read_radiograph(path)
 
 
+def test_nrrd_of_unknown_encodings_is_named(tmp_path):
+    write_nrrd(tmp_path / "film.nrrd", f"{FIELDS}encoding: zrl\n", bytes(1440))
+    with pytest.raises(ImageError, match="encoding 'zrl' cannot be read"):
+        read_radiograph(tmp_path / "film.nrrd")
+
+
+def test_nrrd_with_a_file_for_each_slice(tmp_path):
+    for index in range(3):
+        values = (PIXELS + index).astype("<u2")
+        (tmp_path / f"film.{index}.raw").write_bytes(values.tobytes())
+    fields = FIELDS.replace("dimension: 2", "dimension: 3").replace("30", "30 3")
+    (tmp_path / "film.nhdr").write_text(
+        f"NRRD0004\n{fields}encoding: raw\ndata file: film.%d.raw 0 2 1\n\n"
+    )
+    for index in range(3):
+        check(tmp_path / "film.nhdr", PIXELS + index, slice_index=index)
+
+
 def test_nrrd_of_largest_byte_first(tmp_path):
     path = tmp_path / "film.nrrd"
     fields = FIELDS.replace("little", "big") + "encoding: raw\n"

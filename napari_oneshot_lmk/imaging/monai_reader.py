@@ -161,6 +161,9 @@ def _grey(values: NDArray[Any]) -> NDArray[np.float32]:
 def _affine_ras(stated: StatedGeometry) -> NDArray[np.float64]:
     """Return MONAI's (4, 4) matrix from (row, column, 0) to RAS mm, or to pixels."""
     dy, dx = stated.spacing_mm_yx or (1.0, 1.0)
+    if not np.isfinite([dy, dx]).all():
+        # Refused later, with a sentence, unless the user gives another.
+        dy = dx = 1.0
     rows, columns = np.array(stated.row_axis_lps), np.array(stated.column_axis_lps)
     lps = np.eye(4)
     lps[:3, 0], lps[:3, 1] = rows * dy, columns * dx

@@ -31,7 +31,7 @@ def on_disk(path: Path) -> Path:
         if not os.path.lexists(step):
             wanted = unicodedata.normalize("NFC", part)
             try:
-                names = [entry.name for entry in Path(real).iterdir()]
+                names = [entry.name for entry in real.iterdir()]
             except OSError:
                 return path
             same = [n for n in names if unicodedata.normalize("NFC", n) == wanted]

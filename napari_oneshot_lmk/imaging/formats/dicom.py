@@ -35,6 +35,7 @@ _FRAME_BY_FRAME_FROM = 1 << 28
 """Bytes from which a file is not taken into memory for one of its frames."""
 _COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420"}
 _GREYS = {"MONOCHROME1", "MONOCHROME2"}
+_UNDEFINED = 0xFFFFFFFF
 _PALETTE = "PALETTE COLOR"
 
 
@@ -92,13 +93,15 @@ def _check_is_image(header: Dataset) -> None:
             "is not an image that can be read",
             remedy="use DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG or BMP",
         )
-    if "Image" in UID(sop_class).name:
+    name = UID(sop_class).name
+    # A name that is still a number is of nothing that anybody knows.
+    if "Image" in name or name == sop_class:
         raise ImageError(
             "the DICOM file is cut short or damaged: its image has no size",
             remedy="copy or export it again",
         )
     raise ImageError(
-        f"the DICOM file holds no image, it is of the kind {UID(sop_class).name}",
+        f"the DICOM file holds no image, it is of the kind {name}",
         remedy="name the file of the image",
     )
 
@@ -178,6 +181,7 @@ def _decoded(path: Path, header: Dataset, index: int) -> NDArray[Any]:
         if not hasattr(whole, "file_meta") or not whole.file_meta:
             whole.file_meta = FileMetaDataset()
         whole.file_meta.TransferSyntaxUID = syntax
+        _check_length(whole)
         if not any(
             keyword in whole
             for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -189,6 +193,20 @@ def _decoded(path: Path, header: Dataset, index: int) -> NDArray[Any]:
         return np.asarray(pixel_array(whole, index=index, **options))
     except NotImplementedError as error:
         raise _not_decoded(syntax) from error
+
+
+def _check_length(image: Dataset) -> None:
+    """Raise ValueError where the file ends before its pixels do.
+
+    pydicom takes what there is, and a damaged header may make of the field for the
+    length a part of the pixels.
+    """
+    if "PixelData" not in image:
+        return
+    pixels = image.get_item("PixelData")
+    stated = getattr(pixels, "length", None)
+    if stated not in (None, _UNDEFINED) and len(pixels.value or b"") < stated:
+        raise ValueError("the file ends before its pixels do")
 
 
 def _not_decoded(syntax: UID) -> ImageError:

@@ -109,4 +109,8 @@ def _of_jpeg(source: bytes, runner: Any) -> NDArray[Any]:
     start = len(source) if start < 0 else start
     if not np.array_equal(values, decode(source[:start] + _NOISE + _END_OF_JPEG)):
         raise ValueError("the stream ends before its picture does")
+    # Nor whether a flipped bit has made it read a picture of less than there is.
+    needed = source[:start].rstrip(b"\0\xff")[:-2]
+    if np.array_equal(values, decode(needed + _NOISE + _END_OF_JPEG)):
+        raise ValueError("the picture ends before its stream does")
     return values

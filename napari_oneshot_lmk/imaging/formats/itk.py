@@ -1,4 +1,4 @@
-"""What SimpleITK reads best: the other formats that it knows, by their content."""
+"""What SimpleITK reads best: the other formats that it knows, by their endings."""
 
 from __future__ import annotations
 
@@ -22,11 +22,19 @@ from napari_oneshot_lmk.imaging.stored_plane import (
     geometry_of_plane,
 )
 
-# Read by their own modules; here they would be files that these have not recognised.
-_ELSEWHERE = {
-    *("BMPImageIO", "GDCMImageIO", "JPEGImageIO", "MetaImageIO", "NiftiImageIO"),
-    *("NrrdImageIO", "PNGImageIO", "TIFFImageIO"),
+_BY_ENDING = {
+    ".gipl": "GiplImageIO",
+    ".gipl.gz": "GiplImageIO",
+    ".jp2": "JPEG2000ImageIO",
+    ".j2k": "JPEG2000ImageIO",
+    ".mnc": "MINCImageIO",
+    ".mrc": "MRCImageIO",
+    ".rec": "MRCImageIO",
+    ".pic": "BioRadImageIO",
+    ".spr": "StimulateImageIO",
+    ".vtk": "VTKImageIO",
 }
+"""Asking ITK which of its readers knows a file makes some of them print."""
 
 
 def read(path: Path, slice_index: int | None) -> StoredPlane:
@@ -39,13 +47,14 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
     RuntimeError
         If it is damaged.
     """
+    name = path.name.lower()
+    image_io = next((io for end, io in _BY_ENDING.items() if name.endswith(end)), "")
+    if not image_io:
+        raise ImageError(
+            "is not an image that can be read",
+            remedy="use DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG or BMP",
+        )
     with itk_quiet():
-        image_io = SimpleITK.ImageFileReader.GetImageIOFromFileName(str(path))
-        if not image_io or image_io in _ELSEWHERE:
-            raise ImageError(
-                "is not an image that can be read",
-                remedy="use DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG or BMP",
-            )
         return read_with(
             path, image_io, slice_index, FileKind.UNKNOWN, SpacingSource.HEADER
         )

@@ -144,6 +144,10 @@ def _check_fields(header: _Header) -> None:
     if header.element.itemsize == 0:
         raise ValueError("the type has no size")
     for name, count in (
+        ("CompressedDataSize", 1),
+        ("HeaderSize", 1),
+        ("ElementNumberOfChannels", 1),
+        ("CenterOfRotation", dimensions),
         ("ElementSpacing", dimensions),
         ("ElementSize", dimensions),
         ("Offset", dimensions),

@@ -25,6 +25,7 @@ from napari_oneshot_lmk.imaging.stored_plane import (
 
 _MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001}
 _HEADER_BYTES = 352
+_CHUNK = 1 << 20
 
 
 def read(path: Path, slice_index: int | None) -> StoredPlane:
@@ -49,7 +50,23 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
                 "image": FileHolder(fileobj=pixels),
             }
         image = kind.from_file_map(files, mmap=False)
-        return _plane(image, slice_index)
+        plane = _plane(image, slice_index)
+        for file in files.values():
+            _read_to_the_end(file.fileobj)
+        return plane
+
+
+def _read_to_the_end(file: Any) -> None:
+    """See to the checksum of a packed file, which stands behind its last byte.
+
+    Raises
+    ------
+    OSError, EOFError, zlib.error
+        If the stream is damaged.
+    """
+    if isinstance(file, gzip.GzipFile):
+        while file.read(_CHUNK):
+            pass
 
 
 def _plane(image: Any, slice_index: int | None) -> StoredPlane:

@@ -1,4 +1,4 @@
-"""NRRD, through pynrrd; the few encodings that it does not know, through SimpleITK.
+"""NRRD, through pynrrd; where each slice is a file of its own, through SimpleITK.
 
 ITK reads the numbers of this format as the process's locale has them: in a window of
 Qt on a German computer 0.139 mm would become 0 mm. pynrrd reads them as they stand.
@@ -6,6 +6,7 @@ Qt on a German computer 0.139 mm would become 0 mm. pynrrd reads them as they st
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ _ON_THE_GRID = {"domain", "space", "time", "???", "none", ""}
 # Signs that turn x, y, z of a patient's space into left, posterior, superior.
 _SIGNS = {"left": 1, "right": -1, "posterior": 1, "anterior": -1, "superior": 1}
 _SHORT = {"R": "right", "L": "left", "A": "anterior", "P": "posterior", "S": "superior"}
-_IMAGE_ENCODINGS = {"raw", "gzip", "gz", "bzip2", "bz2", "ascii", "text", "txt"}
+_ENCODINGS = {"raw", "gzip", "gz", "bzip2", "bz2", "ascii", "text", "txt"}
 
 
 def read(path: Path, slice_index: int | None) -> StoredPlane:
@@ -76,14 +77,31 @@ def _pixels(path: Path, header: Any, file: Any) -> NDArray[Any]:
             file=path.parent / where,
             remedy="keep it beside its header",
         )
-    if several or str(header.get("encoding", "")).lower() not in _IMAGE_ENCODINGS:
+    encoding = str(header["encoding"]).lower()
+    if encoding not in _ENCODINGS | {"hex"}:
+        raise ImageError(
+            f"NRRD files with the encoding {encoding[:20]!r} cannot be read",
+            remedy="save it raw or as gzip",
+        )
+    if several:
         return _by_itk(path)
+    if encoding == "hex":
+        return _of_hexadecimal(path.parent / where if where else None, header, file)
     values = nrrd.read_data(header, file, str(path), index_order="C")
     return np.asarray(values)
 
 
+def _of_hexadecimal(apart: Path | None, header: Any, file: Any) -> NDArray[Any]:
+    """Let pynrrd read what it would read if it were raw."""
+    text = file.read() if apart is None else apart.read_bytes()
+    raw = {key: value for key, value in header.items() if "file" not in key}
+    raw["encoding"] = "raw"
+    data = io.BytesIO(bytes.fromhex(text.decode("ascii")))
+    return np.asarray(nrrd.read_data(raw, data, None, index_order="C"))
+
+
 def _by_itk(path: Path) -> NDArray[Any]:
-    """Read pixels in hexadecimal, and those that lie in a file for each slice."""
+    """Read pixels that lie in a file for each slice."""
     import SimpleITK
 
     from napari_oneshot_lmk.imaging.quiet import itk_quiet

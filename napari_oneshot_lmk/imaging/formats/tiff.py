@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.file_kind import FileKind
+from napari_oneshot_lmk.imaging.formats.jpeg_stream import check_jpeg
 from napari_oneshot_lmk.imaging.formats.orientation import orientation_notes
 from napari_oneshot_lmk.imaging.formats.tiff_colour import grey_or_colours
 from napari_oneshot_lmk.imaging.formats.tiff_spacing import stated_spacing
@@ -21,6 +23,7 @@ from napari_oneshot_lmk.imaging.stored_plane import (
     choose_slice,
 )
 
+_JPEG = 7
 _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType: a smaller copy of another page, a mask for one."""
 
@@ -91,6 +94,8 @@ def _check_kind(page: Any) -> None:
         If the bits or the size make no sense, or the compression is unknown.
     """
     check_size(page.imagewidth, page.imagelength, max(page.imagedepth, 1))
+    if page.planarconfig not in (1, 2):
+        raise ValueError("nothing says how the samples lie")
     if page.dtype is None:
         raise ImageError(
             f"TIFF files of {page.bitspersample} bits a pixel in the sample format "
@@ -105,6 +110,25 @@ def _check_kind(page: Any) -> None:
     except KeyError as error:
         raise _no_decoder(page, error) from error
     _check_complete(page)
+    if page.compression == _JPEG and page.bitspersample == 8:
+        _check_jpegs(page)
+
+
+def _check_jpegs(page: Any) -> None:
+    """Look at each strip or tile: what JPEG lacks, libraries fill with grey.
+
+    Raises
+    ------
+    ImageError
+        If one is cut short or damaged.
+    """
+    tables = page.jpegtables or b""
+    file = page.parent.filehandle
+    for at, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        file.seek(at)
+        # Tables are a stream of their own; its end and the strip's start go.
+        stream = file.read(count)
+        check_jpeg(tables[:-2] + stream[2:] if tables else stream)
 
 
 def _check_complete(page: Any) -> None:
@@ -118,6 +142,8 @@ def _check_complete(page: Any) -> None:
     size = page.parent.filehandle.size
     if len(page.dataoffsets) != len(page.databytecounts):
         raise ValueError("some parts of the picture have no place or no length")
+    if page.is_tiled and len(page.dataoffsets) != math.prod(page.chunked):
+        raise ValueError("there are other tiles than the size asks for")
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     missing = sum(at == 0 or n == 0 or at + n > size for at, n in segments)
     if missing or not segments:

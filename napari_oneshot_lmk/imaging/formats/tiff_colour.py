@@ -38,7 +38,7 @@ def grey_or_colours(samples: NDArray[Any], page: Any) -> GreyOrColours:
     ImageError
         If its colours are of a kind that nothing here reads.
     """
-    photometric = int(page.photometric)
+    photometric = _photometric(samples, page)
     if photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _LINEAR_RAW):
         if photometric == _LINEAR_RAW and samples.ndim == 3:
             return GreyOrColours(samples)
@@ -63,6 +63,14 @@ def grey_or_colours(samples: NDArray[Any], page: Any) -> GreyOrColours:
         f"TIFF files with colours of the kind {name} cannot be read",
         remedy="save it as grey or RGB",
     )
+
+
+def _photometric(samples: NDArray[Any], page: Any) -> int:
+    """Return what the samples are; a file that does not say means the usual."""
+    if "PhotometricInterpretation" in page.tags:
+        return int(page.photometric)
+    colours = samples.ndim == 3 and samples.shape[-1] > 2
+    return _RGB if colours else _BLACK_IS_ZERO
 
 
 def inverted(grey: NDArray[Any], bits: int) -> NDArray[Any]:
