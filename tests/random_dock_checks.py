@@ -78,6 +78,8 @@ def _compare_choice(world: Window) -> None:
         foreign = any(active == f["layer"] for f in world.foreign)
         foreign = foreign or active in world.left
         assert mine or foreign, f"{active.name} is selected, which is not {key}"
+        pans = world.viewer.scene.camera.mouse_pan
+        assert pans == active.mouse_pan, f"a drag on {active.name} pans: {pans}"
     mm = oracle.spacing(key)
     assert _near(session.spacing.mm_yx, mm), f"spacing {session.spacing} is not {mm}"
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Points
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.widgets import points, words
 from napari_oneshot_lmk.widgets.layers import target_of
-from napari_oneshot_lmk.widgets.view import grid_of
+from napari_oneshot_lmk.widgets.view import camera_of, grid_of
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.landmark_layers import LandmarkLayers
@@ -61,9 +62,7 @@ class ImageChoice:
         layers, dims = viewer.layers.events, viewer.dims.events
         for event in (layers.inserted, layers.removed, layers.reordered):
             event.connect(self._on_layers)
-        # Where this selects another layer, napari must be through with the first one:
-        # else it gives the mouse what that wants, and a drag of a point pans.
-        viewer.layers.selection.events.active.connect(self._on_active, position="last")
+        viewer.layers.selection.events.active.connect(self._on_active)
         for event in (dims.current_step, dims.ndisplay, dims.order):
             event.connect(self._on_dims)
         grid_of(viewer).events.enabled.connect(self._on_shown)
@@ -177,6 +176,7 @@ class ImageChoice:
                 target.layer.visible = True
             self._shown.show_missing(target)
             self._select(target)
+        QTimer.singleShot(0, self._give_mouse)
         self._look_for_obstacle()
 
     def _show_only(self, target: ImageTarget) -> None:
@@ -210,6 +210,16 @@ class ImageChoice:
             return
         elif isinstance(active, Image) or self._shown.target_of(active) is not None:
             self._viewer.layers.selection.active = target.layer
+
+    def _give_mouse(self) -> None:
+        """Let drags on the canvas do what the selected layer wants.
+
+        Landmarks are selected while napari is busy with the image that the user has
+        selected; it goes on with that, and a drag of a point would pan the image.
+        """
+        active = self._viewer.layers.selection.active
+        if active is not None:
+            camera_of(self._viewer).mouse_pan = active.mouse_pan
 
     def _look_for_obstacle(self) -> None:
         target = self._session.target
