@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import imagecodecs
@@ -221,9 +223,10 @@ def test_a_stream_that_ends_early_in_a_whole_file(path, part, syntax, encode, ca
     noise = np.random.default_rng(0).integers(0, 255, (96, 80), dtype=np.uint8)
     stream = encode(noise)
     short = stream[: int(len(stream) * part)]
-    saved(path, packed(dataset(noise, 8), syntax, short))
-    with pytest.raises(ImageError, match="cut short or damaged"):
-        read_radiograph(path)
+    for end in (b"", b"\xff\xd9"):
+        saved(path, packed(dataset(noise, 8), syntax, short + end))
+        with pytest.raises(ImageError, match="cut short or damaged"):
+            read_radiograph(path)
     assert capfd.readouterr() == ("", "")
 
 
@@ -595,3 +598,24 @@ def test_what_careless_programs_leave_out(path):
     for keyword in ("SamplesPerPixel", "HighBit", "BitsStored", "PixelRepresentation"):
         delattr(image, keyword)
     check(saved(path, image), PIXELS)
+
+
+def test_several_threads_read_packed_files(tmp_path):
+    paths = []
+    for index in range(8):
+        stream = imagecodecs.ljpeg_encode(SMOOTH16, bitspersample=12)
+        image = packed(dataset(SMOOTH16, 12), uid.JPEGLosslessSV1, stream)
+        paths.append(saved(tmp_path / f"{index}.dcm", image))
+    code = (
+        "import sys; from concurrent.futures import ThreadPoolExecutor\n"
+        "from napari_oneshot_lmk.imaging.reader import read_radiograph\n"
+        "with ThreadPoolExecutor(8) as pool:\n"
+        "    print(len(list(pool.map(read_radiograph, sys.argv[1:]))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, paths)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "8", done.stderr

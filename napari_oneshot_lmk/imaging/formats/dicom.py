@@ -21,7 +21,7 @@ from pydicom.uid import (
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.file_kind import FileKind
-from napari_oneshot_lmk.imaging.formats.dicom_codecs import register_codecs
+from napari_oneshot_lmk.imaging.formats.dicom_codecs import plugin_for
 from napari_oneshot_lmk.imaging.formats.dicom_frame import attributes_of_frame
 from napari_oneshot_lmk.imaging.formats.dicom_geometry import stated_geometry
 from napari_oneshot_lmk.imaging.formats.dicom_grey import shown_values
@@ -49,7 +49,6 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
     pydicom's errors, ValueError, OSError, …
         If it is cut short or damaged.
     """
-    register_codecs()
     header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
     _check_is_image(header)
     _check_is_decoded(_transfer_syntax(header))
@@ -118,7 +117,7 @@ def _check_is_decoded(syntax: UID) -> None:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
         raise _not_decoded(syntax) from error
-    if not decoder.is_available:
+    if not decoder.is_available and not plugin_for(syntax):
         raise ImageError(
             f"DICOM files with the transfer syntax {syntax.name} need the package "
             "imagecodecs",
@@ -171,7 +170,9 @@ def _decoded(path: Path, header: Dataset, index: int) -> NDArray[Any]:
     syntax = _transfer_syntax(header)
     several = _frames(header) > 1
     # pydicom takes the lowest bits for the stored ones, wherever they are.
-    options = {"correct_unused_bits": not _is_shifted(header)}
+    options: dict[str, Any] = {"correct_unused_bits": not _is_shifted(header)}
+    # Others that pydicom finds on this computer may be less strict.
+    options["decoding_plugin"] = plugin_for(syntax)
     large = path.stat().st_size > _FRAME_BY_FRAME_FROM
     try:
         if several and large and syntax != DeflatedExplicitVRLittleEndian:

@@ -7,7 +7,7 @@ bits included, JPEG-LS and JPEG 2000, and is here for TIFF anyway.
 
 from __future__ import annotations
 
-from functools import cache
+import threading
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from pydicom.pixels.common import PhotometricInterpretation
 
 from napari_oneshot_lmk.imaging.formats.jpeg_stream import check_jpeg
 
+_adding = threading.Lock()
 _LABEL = "imagecodecs"
 _END_OF_JPEG = b"\xff\xd9"
 _NOISE = bytes(range(1, 255)) * 8
@@ -37,13 +38,22 @@ DECODER_DEPENDENCIES = dict.fromkeys(
 )
 
 
-@cache
-def register_codecs() -> None:
-    """Make this module the first choice of pydicom; once."""
-    for syntax in DECODER_DEPENDENCIES:
-        decoder = get_decoder(syntax)
+def plugin_for(syntax: str) -> str:
+    """Return the plugin that decodes a transfer syntax, made known to pydicom.
+
+    Returns
+    -------
+    str
+        Empty where pydicom needs none, or has only its own.
+    """
+    if not is_available(syntax):
+        return ""
+    decoder = get_decoder(uid.UID(syntax))
+    # Adding is not safe from several threads, and images are read in several.
+    with _adding:
         if _LABEL not in decoder.available_plugins:
             decoder.add_plugin(_LABEL, (__name__, "decode_frame"))
+    return _LABEL
 
 
 def is_available(syntax: str) -> bool:
