@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.geometry import Geometry
     from napari_oneshot_lmk.widgets.layers import ImageTarget
 
-PLAIN_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+PLAIN_PICTURES = (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".tif", ".tiff")
 """Endings of what napari's own reader opens as it is."""
 
 
