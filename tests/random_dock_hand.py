@@ -102,8 +102,7 @@ class HandActions(Window):
     def do_paste(self, which: int, *_: int) -> Any:
         """Copy points and paste them."""
         key, layer = self._mine_is_active()
-        # napari 0.9 cannot paste into a layer of three dimensions.
-        if key is None or not len(layer.data) or key[1]:
+        if key is None or not len(layer.data):
             return False
         layer.selected_data = {which % len(layer.data)}
         names = self._names(key, layer.selected_data)

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.key_bindings import coerce_keybinding
 
 from napari_oneshot_lmk.landmarks.landmark import State
 from napari_oneshot_lmk.widgets import looks, points, words
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.annotation import Annotation
     from napari_oneshot_lmk.widgets.layers import ImageTarget, Key
     from napari_oneshot_lmk.widgets.session import Session
-
-PASTE = "Ctrl+V"
 
 
 class LandmarkLayer:
@@ -64,12 +61,14 @@ class LandmarkLayer:
         self._drawing = False
         self._drag = PointDrag(viewer, self._may_drag, self._on_dragged)
         self._names: list[str] = []
+        self._copied: np.ndarray = np.empty((0, 2))
         self.layer: Points = self._new() if layer is None else layer
         self._title = ""
         self.layer.events.data.connect(self._on_data)
         self.layer.events.features.connect(self._on_features)
         self.layer.mouse_drag_callbacks.append(self._drag)
-        self.layer.bind_key(PASTE, self._paste, overwrite=True)
+        self.layer.bind_key("Control-C", self._copy, overwrite=True)
+        self.layer.bind_key("Control-V", self._paste, overwrite=True)
         session.edited.connect(self._on_edited)
         session.events.spacing.connect(self._on_spacing)
         self.draw()
@@ -181,12 +180,15 @@ class LandmarkLayer:
         else:
             self._take_over(action)
 
+    def _copy(self, layer: Points) -> None:
+        rows = sorted(layer.selected_data)
+        self._copied = np.array(layer.data, dtype=float)[rows]
+
     def _paste(self, layer: Points) -> None:
-        """Paste points as napari does, which tells nobody that they are there."""
-        paste = type(layer).class_keymap.get(coerce_keybinding(PASTE))
-        if paste is not None:
-            paste(layer)
-            self._on_change("added")
+        # napari's own paste tells nobody of the new points, and fails with texts like
+        # ours and in stacks.
+        if len(self._copied):
+            layer.add(self._copied)
 
     def _on_features(self, event: Any) -> None:
         # Names come from the list: typing over one in a table of features would
