@@ -78,6 +78,7 @@ def annotating(viewer: Any, dock: Any, path: Path) -> None:
     names = whole.landmarks.names
     later = whole.clear(names[PLACED:]).go_to(names[PLACED])
     dock.session.edit(later)
+    annotate.place()
     settle(viewer)
     viewer.window.screenshot(path, canvas_only=False, flash=False)
     dock.session.undo()

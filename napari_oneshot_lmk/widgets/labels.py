@@ -17,7 +17,7 @@ from napari_oneshot_lmk.widgets.label_places import (
     UNSURE,
     choose_labels,
 )
-from napari_oneshot_lmk.widgets.points import is_ours
+from napari_oneshot_lmk.widgets.points import is_ours, is_preview
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.view import camera_of
 
@@ -76,6 +76,7 @@ class LabelDeclutter:
             for layer in self._viewer.layers
             if _is_points(layer)
             and is_ours(layer.metadata)
+            and not is_preview(layer.metadata)
             and layer.visible
             and len(layer.data)
         ]
