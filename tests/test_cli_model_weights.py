@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shlex
 import shutil
 import subprocess
@@ -18,12 +19,14 @@ from cli_scene import POINTS, one_sentence, run
 from random_vgg19 import saved_weights
 from weights_scene import Trained, copied, isolate, trained
 
+from napari_oneshot_lmk.benchmark.trained import encoder_of_run
 from napari_oneshot_lmk.bundle.opening import open_model
+from napari_oneshot_lmk.cluster.recipe import Recipe
 from napari_oneshot_lmk.detection.model import ENCODER_FILE, TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.detection.trained import TrainedDetector
 from napari_oneshot_lmk.encoders.cache import cache_folder
-from napari_oneshot_lmk.errors import ModelError
+from napari_oneshot_lmk.errors import ModelError, WeightsError
 from napari_oneshot_lmk.imaging.reader import read_radiograph
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 
@@ -277,3 +280,32 @@ def test_an_encoder_of_another_program_is_named(made: Trained) -> None:
     )
     with pytest.raises(ModelError, match="does not have; update"):
         encoder_for(strange, None, "cpu")
+
+
+def test_the_benchmark_takes_the_weights_of_a_finished_run(
+    made: Trained, away: Path, tmp_path: Path
+) -> None:
+    card = TrainedModel.load(made.run).card
+    runs = copied(made, tmp_path / "runs" / "fused")
+    with pytest.raises(WeightsError, match="copy the file"):
+        encoder_of_run(runs, None, "cpu")
+    assert encoder_of_run(runs, away, "cpu").card.identity == card.encoder
+    away.rename(made.weights)
+    assert encoder_of_run(runs, None, "cpu").card.identity == card.encoder
+    made.weights.rename(away)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_workers_find_the_weights_as_well(
+    made: Trained, half: Trained, packed: bool, tmp_path: Path
+) -> None:
+    source = half if packed else made
+    model = TrainedModel.load(source.run)
+    detector = TrainedDetector.from_model(model, device="cpu")
+    recipe = pickle.loads(pickle.dumps(Recipe.of(detector, None, "cpu")))
+    image = read_radiograph(source.world.images / "one.png")
+    points = []
+    for each in (detector, recipe.detector("a worker")):
+        each.set_image(image)
+        points.append(each.detect().positions_yx)
+    assert np.array_equal(*points)

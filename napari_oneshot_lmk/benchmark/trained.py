@@ -143,7 +143,7 @@ def trained_method(
     dataset, rung = options.dataset, RUNGS[name]
     images = [dataset.file_of(image) for image in dataset.train]
     run = options.folder / "runs" / name
-    encoder = _encoder(run, encoder_weights, device)
+    encoder = encoder_of_run(run, encoder_weights, device)
     job = Job(
         template=template,
         images=images,
@@ -164,8 +164,23 @@ def trained_method(
     return TrainedMethod(TrainedDetector.from_model(model, encoder=encoder), facts)
 
 
-def _encoder(run: Path, weights: Path | None, device: str) -> Encoder:
-    """Return the encoder of a run: a finished one remembers where its weights lie."""
+def encoder_of_run(run: Path, weights: Path | None, device: str) -> Encoder:
+    """Return the encoder for a run: a finished one remembers where its weights lie.
+
+    Parameters
+    ----------
+    run : Path
+        Its folder; it need not exist.
+    weights : Path, optional
+        A file that the user named; only this one is used then.
+    device : str
+        Where to compute.
+
+    Raises
+    ------
+    WeightsError
+        If the weights cannot be had.
+    """
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.detection.model_encoder import encoder_for
     from napari_oneshot_lmk.encoders.choice import instant_encoder
