@@ -31,6 +31,7 @@ from cli_scene import (
 )
 from rich.console import Console
 from typer.testing import Result
+from weights_scene import isolate
 
 from napari_oneshot_lmk.cli import console, training_bar
 from napari_oneshot_lmk.cli import train as command
@@ -68,14 +69,6 @@ batch = 3
 learning_rate = 1e-3
 selection = "agreement"
 """
-
-
-def isolate(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """No weights anywhere and none to be had."""
-    patch.setenv("ONESHOT_LMK_CACHE", str(folder / "cache"))
-    patch.setenv("TORCH_HOME", str(folder / "torch"))
-    # A proxy that refuses at once.
-    patch.setenv("https_proxy", "http://127.0.0.1:9")
 
 
 def with_template(folder: Path) -> World:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 from weakref import WeakSet
@@ -12,6 +13,8 @@ from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
 from napari_oneshot_lmk.widgets import words_train as words
 from napari_oneshot_lmk.widgets.training_run import TrainingRun
 from napari_oneshot_lmk.widgets.training_view import state_of
+
+Choice = tuple[str, QMessageBox.ButtonRole, str]
 
 
 class Answer(StrEnum):
@@ -55,29 +58,46 @@ class CloseQuestion(QObject):
         return False
 
 
+def ask_one_of(
+    window: QWidget, title: str, text: str, choices: Sequence[Choice], otherwise: str
+) -> str:
+    """Ask in a dialog with a button for each answer.
+
+    Parameters
+    ----------
+    window : QWidget
+        Below the dialog.
+    title, text : str
+        What it says.
+    choices : sequence of (str, QMessageBox.ButtonRole, str)
+        A button's text, what it does to the dialog, and the answer that it gives.
+    otherwise : str
+        The answer of Escape and of the dialog's own cross.
+    """
+    box = QMessageBox(window)
+    box.setWindowTitle(title)
+    box.setText(text)
+    buttons = {box.addButton(label, role): answer for label, role, answer in choices}
+    box.exec()
+    return buttons.get(box.clickedButton(), otherwise)
+
+
 def ask_what_becomes_of(window: QWidget, run: TrainingRun) -> Answer:
     """Ask in a dialog."""
-    box = QMessageBox(window)
-    box.setWindowTitle(words.CLOSE_TITLE)
     title = "" if run.order is None else run.order.title
     state = state_of(run.phase, run.progress)
-    box.setText(words.CLOSE_TEXT.format(title=title, state=state))
-    buttons = {
-        box.addButton(text, role): answer
-        for text, role, answer in (
-            (words.CLOSE_KEEP, QMessageBox.ButtonRole.AcceptRole, Answer.KEEP),
-            (words.CLOSE_STOP, QMessageBox.ButtonRole.ActionRole, Answer.STOP),
-            (
-                words.CLOSE_DISCARD,
-                QMessageBox.ButtonRole.DestructiveRole,
-                Answer.DISCARD,
-            ),
-            (words.CLOSE_NOT, QMessageBox.ButtonRole.RejectRole, Answer.NOT_CLOSE),
-        )
-    }
-    box.exec()
-    # Escape and the dialog's own cross: rather too much kept than too little.
-    return buttons.get(box.clickedButton(), Answer.NOT_CLOSE)
+    role = QMessageBox.ButtonRole
+    choices = (
+        (words.CLOSE_KEEP, role.AcceptRole, Answer.KEEP),
+        (words.CLOSE_STOP, role.ActionRole, Answer.STOP),
+        (words.CLOSE_DISCARD, role.DestructiveRole, Answer.DISCARD),
+        (words.CLOSE_NOT, role.RejectRole, Answer.NOT_CLOSE),
+    )
+    text = words.CLOSE_TEXT.format(title=title, state=state)
+    # Rather too much kept than too little.
+    return Answer(
+        ask_one_of(window, words.CLOSE_TITLE, text, choices, Answer.NOT_CLOSE)
+    )
 
 
 def ask_whether_to_discard(window: QWidget, run: TrainingRun) -> bool:

@@ -38,11 +38,6 @@ class Preferences:
     point_text: str = "automatic"
     author: str = ""
 
-    @property
-    def point_size_percent(self) -> float:
-        """Diameter before a window says its zoom, percent of the longer side."""
-        return 1.4
-
 
 def preferences() -> Preferences:
     """Read the preferences; the defaults where napari cannot keep any."""

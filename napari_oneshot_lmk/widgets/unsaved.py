@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.widgets import words
-from napari_oneshot_lmk.widgets.closing import main_window_of
+from napari_oneshot_lmk.widgets.closing import ask_one_of, main_window_of
 from napari_oneshot_lmk.widgets.saving import ask_save_landmarks
 from napari_oneshot_lmk.widgets.settings import preferences
 
@@ -84,27 +84,18 @@ class UnsavedQuestion(QObject):
 
 def ask_what_becomes_of(window: QWidget, names: list[str]) -> Answer:
     """Ask in a dialog."""
-    box = QMessageBox(window)
-    box.setWindowTitle(words.UNSAVED_TITLE)
     shown = ", ".join(names[:NAMES_SHOWN])
     shown += ", …" if len(names) > NAMES_SHOWN else ""
     images = words.counted(len(names), "image")
-    box.setText(words.UNSAVED_TEXT.format(images=images, names=shown))
-    buttons = {
-        box.addButton(text, role): answer
-        for text, role, answer in (
-            (words.UNSAVED_SAVE, QMessageBox.ButtonRole.AcceptRole, Answer.SAVE),
-            (
-                words.UNSAVED_CLOSE,
-                QMessageBox.ButtonRole.DestructiveRole,
-                Answer.CLOSE,
-            ),
-            (words.UNSAVED_STAY, QMessageBox.ButtonRole.RejectRole, Answer.STAY),
-        )
-    }
-    box.exec()
-    # Escape and the dialog's own cross: rather too much kept than too little.
-    return buttons.get(box.clickedButton(), Answer.STAY)
+    role = QMessageBox.ButtonRole
+    choices = (
+        (words.UNSAVED_SAVE, role.AcceptRole, Answer.SAVE),
+        (words.UNSAVED_CLOSE, role.DestructiveRole, Answer.CLOSE),
+        (words.UNSAVED_STAY, role.RejectRole, Answer.STAY),
+    )
+    text = words.UNSAVED_TEXT.format(images=images, names=shown)
+    # Rather too much kept than too little.
+    return Answer(ask_one_of(window, words.UNSAVED_TITLE, text, choices, Answer.STAY))
 
 
 _WATCHED: WeakSet[Session] = WeakSet()

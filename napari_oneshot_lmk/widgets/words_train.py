@@ -161,7 +161,6 @@ DISCARD_NO = "Do not discard"
 DISCARD_TOO_LATE = "The training has finished meanwhile; its model was kept."
 DISCARD = "Discard"
 DISCARD_TIP = "Deletes what this training has made. Earlier models stay."
-WHY_NOT_RESUMABLE = "nothing was saved yet: start it again"
 MODEL_AT = "Model in {path}"
 
 CANNOT_WRITE = "trainings cannot be kept here ({reason})"

@@ -123,18 +123,12 @@ class Workbench:
             return words.PAUSED_HIDDEN
         return "" if str(shown.layer.mode) == "add" else words.PAUSED_MODE
 
-    def place(self, layer: Any = None) -> None:
-        """Let clicks on the canvas place landmarks.
-
-        Parameters
-        ----------
-        layer : Points, optional
-            Use this one where the image has none to click in yet.
-        """
+    def place(self) -> None:
+        """Let clicks on the canvas place landmarks."""
         target = self.session.target
         if target is None or not len(self.session.annotation.landmarks):
             return
-        self.layers.show(target, layer).resume()
+        self.layers.show(target).resume()
 
     def adopt(self, layer: Any) -> None:
         """Go on with the landmarks of a points layer.
