@@ -25,14 +25,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Detector",
-    "Landmarks",
-    "Radiograph",
-    "Template",
-    "__version__",
-    "read_radiograph",
-]
+__all__ = ["Detector", "Landmarks", "Radiograph", "Template", "__version__", "read_radiograph"]
 
 _HOME = {
     "Detector": "napari_oneshot_lmk.detection.detector",

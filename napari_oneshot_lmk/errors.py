@@ -23,11 +23,7 @@ class OneshotError(Exception):
     """
 
     def __init__(
-        self,
-        what: str,
-        *,
-        file: str | PathLike[str] | None = None,
-        remedy: str | None = None,
+        self, what: str, *, file: str | PathLike[str] | None = None, remedy: str | None = None
     ) -> None:
         self.what = what
         self.file = None if file is None else str(file)

@@ -33,9 +33,7 @@ FARTHEST_ORIGIN_MM = 1e9
 Points = NDArray[np.float64]
 
 
-def checked_spacing(
-    spacing_mm_yx: ArrayLike | None,
-) -> tuple[float, float] | None:
+def checked_spacing(spacing_mm_yx: ArrayLike | None) -> tuple[float, float] | None:
     """Return a spacing as two positive floats, or None where it is unknown.
 
     Parameters
@@ -115,9 +113,7 @@ class Geometry:
             raise GeometryError("the row and column axes are not orthonormal")
         origin = np.array(self.origin_lps_mm, dtype=float)
         if origin.shape != (3,) or not np.all(np.abs(origin) <= FARTHEST_ORIGIN_MM):
-            raise GeometryError(
-                f"the origin is not three numbers within {FARTHEST_ORIGIN_MM:g} mm"
-            )
+            raise GeometryError(f"the origin is not three numbers within {FARTHEST_ORIGIN_MM:g} mm")
         for name in ("origin_lps_mm", "row_axis_lps", "column_axis_lps"):
             object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
 
@@ -161,11 +157,7 @@ class Geometry:
                 f"grid {self.image_shape_yx}"
             )
         return F.interpolate(
-            pixels,
-            self.network_shape_yx,
-            mode="bilinear",
-            align_corners=False,
-            antialias=True,
+            pixels, self.network_shape_yx, mode="bilinear", align_corners=False, antialias=True
         )
 
     # -- image grid <-> millimetres -------------------------------------------

@@ -21,9 +21,7 @@ _CHOOSE_ANOTHER = "choose another name or pass --overwrite"
 
 
 @contextmanager
-def written(
-    path: Path, *, overwrite: bool = False, folder: bool = False
-) -> Iterator[Path]:
+def written(path: Path, *, overwrite: bool = False, folder: bool = False) -> Iterator[Path]:
     """Give a place to write to; what lies there at the end becomes ``path``.
 
     Parameters
@@ -121,24 +119,16 @@ def _check_free(path: Path, target: Path, *, overwrite: bool, folder: bool) -> N
         raise _no_name(path, error) from error
     if target.is_dir():
         if not folder:
-            raise OutputError(
-                "is a folder, not a file", file=path, remedy="add a file name"
-            )
+            raise OutputError("is a folder, not a file", file=path, remedy="add a file name")
         if not overwrite and any(target.iterdir()):
-            raise OutputError(
-                "this folder exists already", file=path, remedy=_CHOOSE_ANOTHER
-            )
+            raise OutputError("this folder exists already", file=path, remedy=_CHOOSE_ANOTHER)
     elif not target.is_file():
         raise OutputError(
-            "is a device or a pipe, not a place for a file",
-            file=path,
-            remedy="choose a file name",
+            "is a device or a pipe, not a place for a file", file=path, remedy="choose a file name"
         )
     elif folder:
         raise OutputError(
-            "is a file, but the result is a folder",
-            file=path,
-            remedy="choose another name",
+            "is a file, but the result is a folder", file=path, remedy="choose another name"
         )
     elif not overwrite:
         raise OutputError("exists already", file=path, remedy=_CHOOSE_ANOTHER)

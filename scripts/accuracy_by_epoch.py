@@ -62,9 +62,7 @@ class Epochs:
         if self.ended is None or not self.found:
             return
         ended, self.ended = self.ended, None
-        scoring = evaluate(list(self.found.values()), self.dataset.test_truth).scoring(
-            "native"
-        )
+        scoring = evaluate(list(self.found.values()), self.dataset.test_truth).scoring("native")
         self.found = {}
         assert scoring is not None
         row = {"epoch": ended.epoch, **_losses(ended), **_errors(scoring.overall)}
@@ -120,9 +118,7 @@ def _events(chosen: argparse.Namespace, dataset: Dataset) -> Iterator[Event]:
             seed=chosen.seed,
             spacing_mm_yx=dataset.spacing_mm_yx(dataset.template_image),
             encoder_weights=chosen.encoder_weights,
-            previews=[
-                dataset.file_of(name).path for name in dataset.test[:: chosen.every]
-            ],
+            previews=[dataset.file_of(name).path for name in dataset.test[:: chosen.every]],
         )
     )
 

@@ -35,9 +35,7 @@ def kinds(errors: pd.DataFrame, spacing_mm: float, gross_mm: float) -> pd.DataFr
     """
     away = pd.DataFrame({"landmark": errors["landmark"]})
     for axis in "xy":
-        away[axis] = spacing_mm * (
-            errors[f"found_{axis}_px"] - errors[f"true_{axis}_px"]
-        )
+        away[axis] = spacing_mm * (errors[f"found_{axis}_px"] - errors[f"true_{axis}_px"])
     offset = away.groupby("landmark")[["x", "y"]].transform("median")
     error = np.hypot(away["x"], away["y"])
     left = np.hypot(away["x"] - offset["x"], away["y"] - offset["y"])

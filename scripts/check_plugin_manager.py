@@ -109,9 +109,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("wheel", type=Path)
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv-plugin-manager")
-    parser.add_argument(
-        "--picture", type=Path, help="where to save the manager's window"
-    )
+    parser.add_argument("--picture", type=Path, help="where to save the manager's window")
     options = parser.parse_args()
     try:
         use_new_enough_python()

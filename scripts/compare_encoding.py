@@ -52,9 +52,7 @@ def ways(reader: Reader) -> dict[str, Callable[[], Iterable[Tensor]]]:
     ]
     return {
         "one after the other": lambda: (reader[i] for i in range(len(reader))),
-        "ThreadDataLoader (as shipped)": lambda: (
-            images for _, images in read_ahead(sources, 1)
-        ),
+        "ThreadDataLoader (as shipped)": lambda: (images for _, images in read_ahead(sources, 1)),
         "DataLoader, one worker process": lambda: DataLoader(
             reader, batch_size=None, num_workers=1
         ),

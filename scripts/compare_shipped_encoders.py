@@ -28,12 +28,7 @@ from compact_encoder.network import CompactEncoder, CompactNetwork
 
 from napari_oneshot_lmk.benchmark.dataset import Dataset
 from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.encoders.encoder import (
-    Encoder,
-    EncoderCard,
-    FeaturePyramid,
-    Level,
-)
+from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid, Level
 from napari_oneshot_lmk.encoders.orientation import (
     CELL_BLUR,
     GRADIENTS_PER_CELL,
@@ -96,9 +91,7 @@ def plain_histograms(images: Tensor, stride: int) -> Tensor:
     cells = F.avg_pool2d(blurred(directions, CELL_BLUR * side), side)
     height, width = cells.shape[-2:]
     padded = F.pad(cells, (3, 3, 3, 3), mode="replicate")
-    parts = [
-        padded[..., y : y + height, x : x + width] for y in range(7) for x in range(7)
-    ]
+    parts = [padded[..., y : y + height, x : x + width] for y in range(7) for x in range(7)]
     return F.normalize(torch.cat(parts, 1), dim=1)
 
 
@@ -138,8 +131,7 @@ def self_similarity(images: Tensor, stride: int) -> Tensor:
     padded = F.pad(half, (1, 1, 1, 1), mode="replicate")
     steps = [(y, x) for y in range(3) for x in range(3) if (y, x) != (1, 1)]
     differences = [
-        blurred((half - padded[..., y : y + height, x : x + width]) ** 2, 1.0)
-        for y, x in steps
+        blurred((half - padded[..., y : y + height, x : x + width]) ** 2, 1.0) for y, x in steps
     ]
     distance = torch.cat(differences, 1)
     variance = distance.mean(1, keepdim=True)

@@ -87,9 +87,7 @@ def install(wheel: Path) -> None:
 
     done = QEventLoop()
     codes: list[int] = []
-    manager.installer.allFinished.connect(
-        lambda ended: (codes.extend(ended), done.quit())
-    )
+    manager.installer.allFinished.connect(lambda ended: (codes.extend(ended), done.quit()))
     manager.direct_entry_btn.click()
     done.exec()
     print(manager.stdout_text.toPlainText())
@@ -116,9 +114,7 @@ def look(picture: Path | None) -> None:
     assert len(viewer.layers) == 5, [layer.name for layer in viewer.layers]
 
     manager = opened_manager(viewer)
-    assert PLUGIN in manager.installed_list.packages(), (
-        manager.installed_list.packages()
-    )
+    assert PLUGIN in manager.installed_list.packages(), manager.installed_list.packages()
     if picture is not None:
         manager.resize(*SIZE)
         manager.search("oneshot")

@@ -41,9 +41,7 @@ def main() -> None:
     """Draw all pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
-    parser.add_argument(
-        "--no-training", action="store_true", help="leave out the two of training"
-    )
+    parser.add_argument("--no-training", action="store_true", help="leave out the two of training")
     options = parser.parse_args()
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)

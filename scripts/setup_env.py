@@ -133,10 +133,7 @@ def has_nvidia_gpu():
 def offered_versions(venv, distribution):
     """Return the versions that pip's own configuration offers."""
     answer = subprocess.run(
-        pip(venv, "index", "versions", distribution),
-        capture_output=True,
-        text=True,
-        check=False,
+        pip(venv, "index", "versions", distribution), capture_output=True, text=True, check=False
     )
     listed = re.search(r"Available versions:(.*)", answer.stdout)
     return [v.strip() for v in listed.group(1).split(",")] if listed else []
@@ -209,9 +206,7 @@ def install_torch(venv):
 def install_rest(venv, wheel):
     """Install the project with its dependencies, torch held where it is."""
     constraints = venv / "torch-constraints.txt"
-    pins = [
-        f"{name}=={installed_version(venv, name)}" for name in ("torch", "torchvision")
-    ]
+    pins = [f"{name}=={installed_version(venv, name)}" for name in ("torch", "torchvision")]
     constraints.write_text("\n".join(pins) + "\n")
     held = ("--constraint", constraints)
     if wheel is not None:
@@ -261,12 +256,8 @@ def main():
     """Read the command line and set up."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
-    parser.add_argument(
-        "--window", action="store_true", help="also what a napari window needs"
-    )
-    parser.add_argument(
-        "--wheel", type=Path, help="install this wheel instead of the checkout"
-    )
+    parser.add_argument("--window", action="store_true", help="also what a napari window needs")
+    parser.add_argument("--wheel", type=Path, help="install this wheel instead of the checkout")
     options = parser.parse_args()
     try:
         use_new_enough_python()

@@ -100,10 +100,7 @@ def install(packages):
         )
     print(f"== system packages: {' '.join(packages)}", flush=True)
     quiet = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
-    for arguments in (
-        ["update"],
-        ["install", "-y", "--no-install-recommends", *packages],
-    ):
+    for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
         done = subprocess.run(
             [*quiet, *arguments],
             stdin=subprocess.DEVNULL,

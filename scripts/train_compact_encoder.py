@@ -49,10 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
         if step % 100 == 0 or step == asked.steps:
             mean = sum(recent) / len(recent)
             recent.clear()
-            print(
-                f"{step:5d}  loss {mean:.4f}  {time.monotonic() - start:.0f} s",
-                flush=True,
-            )
+            print(f"{step:5d}  loss {mean:.4f}  {time.monotonic() - start:.0f} s", flush=True)
 
     network = trained(pairs(asked.side, asked.seed), asked.steps, asked.seed, report)
     state = {name: value.contiguous() for name, value in network.state_dict().items()}

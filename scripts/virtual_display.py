@@ -32,8 +32,7 @@ def virtual_display():
         return
     if shutil.which("Xvfb") is None:
         raise SetupError(
-            "there is no display and no Xvfb to make one; "
-            "run: sudo apt-get install -y xvfb"
+            "there is no display and no Xvfb to make one; run: sudo apt-get install -y xvfb"
         )
     read_end, write_end = os.pipe()
     server = subprocess.Popen(

@@ -43,12 +43,8 @@ def random_model(folder: Path, **card: object) -> TrainedModel:
     """As quick as can be: nothing was learnt."""
     task = small_task(folder)
     torch.manual_seed(1)
-    channels = tuple(
-        level.channels for level in task.encoder.card.levels if level.after_pooling
-    )
-    layout = NetworkLayout(
-        channels, len(task.landmarks), 2, 0.05, 8, lateral_channels=8, rfb=False
-    )
+    channels = tuple(level.channels for level in task.encoder.card.levels if level.after_pooling)
+    layout = NetworkLayout(channels, len(task.landmarks), 2, 0.05, 8, lateral_channels=8, rfb=False)
     network = LandmarkNetwork(layout).eval().requires_grad_(False)
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):
@@ -69,9 +65,7 @@ def with_absent(model: TrainedModel) -> TrainedModel:
     template = model.template
     points = (*template.landmarks, Landmark(NEVER, None, State.ABSENT))
     landmarks = Landmarks(points, template.landmarks.image)
-    return replace(
-        model, template=Template.create(template.image, landmarks, template.name)
-    )
+    return replace(model, template=Template.create(template.image, landmarks, template.name))
 
 
 def exported(model: TrainedModel, out: Path, images: Path, **about: str) -> Path:

@@ -40,9 +40,7 @@ def scene(seed: int = 0) -> np.ndarray:
     canvas = np.zeros(size)
     for sigma, weight in [(12, 6), (5, 3), (2, 1)]:
         noise = SimpleITK.GetImageFromArray(generator.normal(size=size))
-        smooth = SimpleITK.GetArrayFromImage(
-            SimpleITK.SmoothingRecursiveGaussian(noise, sigma)
-        )
+        smooth = SimpleITK.GetArrayFromImage(SimpleITK.SmoothingRecursiveGaussian(noise, sigma))
         canvas += weight * smooth / smooth.std()
     low, high = canvas.min(), canvas.max()
     return np.round((canvas - low) / (high - low) * 255).astype(np.uint8)
@@ -65,9 +63,7 @@ def save_table(path: Path, rows: list[dict[str, object]]) -> None:
         table.writerows(rows)
 
 
-def point_rows(
-    image: str, shift: tuple[float, float] = (0, 0)
-) -> list[dict[str, object]]:
+def point_rows(image: str, shift: tuple[float, float] = (0, 0)) -> list[dict[str, object]]:
     return [
         {"image": image, "landmark": name, "x_px": x + shift[1], "y_px": y + shift[0]}
         for name, (y, x) in POINTS.items()

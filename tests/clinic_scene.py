@@ -31,9 +31,7 @@ def film(folder: Path, name: str, seed: int) -> Path:
     folder.mkdir(exist_ok=True)
     pixels = textured(seed=seed)
     low, high = pixels.min(), pixels.max()
-    imageio.imwrite(
-        folder / name, (255 * (pixels - low) / (high - low)).astype(np.uint8)
-    )
+    imageio.imwrite(folder / name, (255 * (pixels - low) / (high - low)).astype(np.uint8))
     return folder / name
 
 

@@ -45,8 +45,7 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         "XDG_DATA_HOME": home / "data",
         "TORCH_HOME": home / "torch",
         # Building the list of fonts takes seconds; that cache may stay.
-        "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR")
-        or Path.home() / ".cache" / "matplotlib",
+        "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR") or Path.home() / ".cache" / "matplotlib",
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, folder in folders.items():

@@ -18,11 +18,7 @@ from landmark_sets import in_a_table
 from oblique_image import cephalogram, geometry, on
 
 from napari_oneshot_lmk.errors import OneshotError
-from napari_oneshot_lmk.landmarks.files import (
-    holds_landmarks,
-    read_landmarks,
-    write_landmarks,
-)
+from napari_oneshot_lmk.landmarks.files import holds_landmarks, read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Source, State
 
 SECONDS_EACH = 5.0
@@ -102,8 +98,7 @@ def whole_files(folder: Path, film: Path) -> dict[str, bytes]:
         indent=1,
     ).encode()
     rows = "".join(
-        f"{n},{x!r},{y!r},{z!r},0,0,0,1,1,1,0,{n}L,,,2,0\n"
-        for n, (x, y, z) in enumerate(lps)
+        f"{n},{x!r},{y!r},{z!r},0,0,0,1,1,1,0,{n}L,,,2,0\n" for n, (x, y, z) in enumerate(lps)
     )
     files["slicer.fcsv"] = (
         "# Markups fiducial file version = 5.6\n# CoordinateSystem = LPS\n"
@@ -124,12 +119,7 @@ def whole_files(folder: Path, film: Path) -> dict[str, bytes]:
                     "keypoints": [10.5, 20.25, 2, 30, 5, 1, 0, 0, 0],
                 },
                 {"id": 2, "image_id": 1, "category_id": 1, "keypoints": [0] * 9},
-                {
-                    "id": 3,
-                    "image_id": "2",
-                    "category_id": 1,
-                    "keypoints": [7, 8, 2] * 3,
-                },
+                {"id": 3, "image_id": "2", "category_id": 1, "keypoints": [7, 8, 2] * 3},
             ],
             "categories": [{"id": 1, "name": "c", "keypoints": ["p", "q", "r"]}],
         },
@@ -212,9 +202,7 @@ def _digit(data: bytes, rng: random.Random, others: list[bytes]) -> bytes:
 def _lines(data: bytes, rng: random.Random, others: list[bytes]) -> bytes:
     lines = data.splitlines(keepends=True)
     if rng.random() < 0.5:
-        lines.insert(
-            rng.randrange(len(lines) + 1), rng.choice((b"\n", b"  \n", b"\r\n"))
-        )
+        lines.insert(rng.randrange(len(lines) + 1), rng.choice((b"\n", b"  \n", b"\r\n")))
     elif len(lines) > 2:
         one, other = rng.sample(range(1, len(lines)), 2)
         lines[one], lines[other] = lines[other], lines[one]
@@ -230,10 +218,7 @@ def _deep(data: bytes, rng: random.Random, others: list[bytes]) -> bytes:
     numbers = list(_NUMBER.finditer(text)) or [re.match("", text)]
     found = rng.choice(numbers)
     assert found is not None
-    depth, (left, right) = (
-        rng.choice((3, 900, 100_000)),
-        rng.choice(("[]", ('{"a":', "}"))),
-    )
+    depth, (left, right) = (rng.choice((3, 900, 100_000)), rng.choice(("[]", ('{"a":', "}"))))
     deep = left * depth + "1" + right * depth
     text = text[: found.start()] + deep + text[found.end() :]
     return text.encode("utf-8", "surrogateescape")
@@ -263,9 +248,7 @@ CHANGES: tuple[Change, ...] = (
 )
 
 
-def spoilt_files(
-    files: dict[str, bytes], name: str, count: int, seed: int = 0
-) -> Iterator[Spoilt]:
+def spoilt_files(files: dict[str, bytes], name: str, count: int, seed: int = 0) -> Iterator[Spoilt]:
     """Yield a file again and again, changed in one to three ways each time."""
     rng = random.Random(f"{name} {seed}")
     others = list(files.values())
@@ -349,9 +332,7 @@ def _other_than(spoilt: Spoilt, images: tuple[Landmarks, ...]) -> str:
     for landmarks in images:
         for point in landmarks.placed:
             assert point.position_yx is not None
-            near = [
-                yx for yx in plain if np.allclose(yx, point.position_yx, atol=0.011)
-            ]
+            near = [yx for yx in plain if np.allclose(yx, point.position_yx, atol=0.011)]
             if not near:
                 return f"reads {point!r}, which a plain reader does not find"
     return ""
@@ -376,9 +357,7 @@ def _plain(name: str, text: str) -> list[tuple[float, float]] | None:
         found = []
         for annotation in json.loads(text)["annotations"]:
             numbers = annotation.get("keypoints") or []
-            found += [
-                _pair(y, x) for x, y in zip(numbers[::3], numbers[1::3], strict=False)
-            ]
+            found += [_pair(y, x) for x, y in zip(numbers[::3], numbers[1::3], strict=False)]
         return found
     if name in ("ours.mrk.json", "slicer.mrk.json"):
         markups = json.loads(text)["markups"]

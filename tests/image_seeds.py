@@ -65,9 +65,7 @@ def _run_lengths(path: Path) -> None:
 
 def _enhanced(path: Path) -> None:
     image = dataset(np.stack([FILM16] * 2), 12, uid.EnhancedXAImageStorage)
-    image.SharedFunctionalGroupsSequence = item(
-        PixelMeasuresSequence=item(PixelSpacing=[0.3, 0.2])
-    )
+    image.SharedFunctionalGroupsSequence = item(PixelMeasuresSequence=item(PixelSpacing=[0.3, 0.2]))
     saved(path, image)
 
 
@@ -110,14 +108,9 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "signed.dcm": _dicom(FILM16.astype(np.int16) - 900, 16, RescaleSlope=2),
     "runs.dcm": _run_lengths,
     "enhanced.dcm": _enhanced,
-    "jpeg.dcm": _packed(
-        uid.JPEGBaseline8Bit, FILM, 8, imagecodecs.jpeg8_encode(FILM, level=95)
-    ),
+    "jpeg.dcm": _packed(uid.JPEGBaseline8Bit, FILM, 8, imagecodecs.jpeg8_encode(FILM, level=95)),
     "lossless.dcm": _packed(
-        uid.JPEGLosslessSV1,
-        FILM16,
-        12,
-        imagecodecs.ljpeg_encode(FILM16, bitspersample=12),
+        uid.JPEGLosslessSV1, FILM16, 12, imagecodecs.ljpeg_encode(FILM16, bitspersample=12)
     ),
     "ls.dcm": _packed(
         uid.JPEGLSLossless, FILM16, 12, imagecodecs.jpegls_encode(FILM16, out=1 << 16)
@@ -195,12 +188,7 @@ def _tiff_by_pillow(data: bytes) -> tuple[np.ndarray, float]:
     known = image.tag_v2.get(262) in (0, 1, 2, 3, 5, 6)
     sixteen_white = image.tag_v2.get(262) == 0 and image.mode != "L"
     unformatted = image.mode in ("I", "F") and 339 not in image.tag_v2
-    if (
-        not known
-        or sixteen_white
-        or unformatted
-        or 0 < len(image.tag_v2.get(273, ())) < strips
-    ):
+    if not known or sixteen_white or unformatted or 0 < len(image.tag_v2.get(273, ())) < strips:
         raise ValueError("Pillow guesses")
     if image.mode == "P":
         image = image.convert("RGB")

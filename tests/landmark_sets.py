@@ -10,13 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.landmark import (
-    Landmark,
-    Landmarks,
-    Provenance,
-    Source,
-    State,
-)
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, Source, State
 
 # Quotes, separators, line ends and letters of all sorts, but no blanks around.
 TEXT = st.text(
@@ -28,9 +22,9 @@ TEXT = st.text(
 NAMES = TEXT.map(lambda text: unicodedata.normalize("NFC", text)).filter(
     lambda text: text == text.strip()
 )
-IMAGE_NAMES = st.from_regex(
-    r"[A-Za-z0-9äß_ ./-]{0,12}[a-z]\.(png|dcm)", fullmatch=True
-).map(str.strip)
+IMAGE_NAMES = st.from_regex(r"[A-Za-z0-9äß_ ./-]{0,12}[a-z]\.(png|dcm)", fullmatch=True).map(
+    str.strip
+)
 
 
 @st.composite
@@ -55,38 +49,26 @@ def landmark_points(draw):
 def image_geometries(draw, known_spacing=False):
     angle, tilt = draw(st.floats(-3, 3)), draw(st.floats(-1, 1))
     column_axis = (math.cos(angle), math.sin(angle), 0.0)
-    row_axis = (
-        -math.sin(angle) * math.cos(tilt),
-        math.cos(angle) * math.cos(tilt),
-        math.sin(tilt),
-    )
+    row_axis = (-math.sin(angle) * math.cos(tilt), math.cos(angle) * math.cos(tilt), math.sin(tilt))
     spacing = st.tuples(st.floats(0.001, 50), st.floats(0.001, 50))
     plain = st.sampled_from([(0.1, 0.1), (0.3, 0.2), (1.0, 1.0)])
     spacings = spacing | plain if known_spacing else st.none() | spacing | plain
-    geometry = Geometry(
-        (draw(st.integers(1, 5000)), draw(st.integers(1, 5000)))
-    ).with_spacing(draw(spacings))
+    geometry = Geometry((draw(st.integers(1, 5000)), draw(st.integers(1, 5000)))).with_spacing(
+        draw(spacings)
+    )
     if draw(st.booleans()):
         origin = tuple(draw(st.floats(-500, 500)) for _ in range(3))
         return Geometry(
-            geometry.image_shape_yx,
-            geometry.spacing_mm_yx,
-            origin,
-            row_axis,
-            column_axis,
+            geometry.image_shape_yx, geometry.spacing_mm_yx, origin, row_axis, column_axis
         )
     return geometry
 
 
 @st.composite
 def landmark_sets(draw, geometries=None):
-    points = draw(
-        st.lists(landmark_points(), min_size=1, max_size=6, unique_by=lambda p: p.name)
-    )
+    points = draw(st.lists(landmark_points(), min_size=1, max_size=6, unique_by=lambda p: p.name))
     texts = st.just("") | TEXT
-    geometry = draw(
-        st.none() | image_geometries() if geometries is None else geometries
-    )
+    geometry = draw(st.none() | image_geometries() if geometries is None else geometries)
     provenance = Provenance(*(draw(texts) for _ in range(5)))
     return Landmarks(tuple(points), draw(IMAGE_NAMES), geometry, provenance)
 
@@ -101,13 +83,7 @@ def example() -> Landmarks:
             Landmark("menton", (0.1 + 0.2, 5.0), unsure=True, shape_residual_mm=1.5),
         ),
         "images/001.png",
-        Geometry(
-            (300, 200),
-            (0.3, 0.2),
-            (10.0, -20.0, 30.0),
-            (0.0, 0.0, -1.0),
-            (0.0, 1.0, 0.0),
-        ),
+        Geometry((300, 200), (0.3, 0.2), (10.0, -20.0, 30.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)),
         Provenance("instant", "vgg19", "125", "A. Reader", "2026-11-21T10:00:00"),
     )
 

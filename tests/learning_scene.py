@@ -47,9 +47,7 @@ def small_task(
     dotted = {name.replace("__", "."): value for name, value in changes.items()}
     return TrainingTask(
         template=template,
-        images=TrainingSet.inspect(
-            find_images([images]), template, spacing_mm_yx=SPACING_YX
-        ),
+        images=TrainingSet.inspect(find_images([images]), template, spacing_mm_yx=SPACING_YX),
         preset=Preset.load("laptop").changed({**SMALL, **dotted}),
         method=method,
         landmarks=tuple(POINTS),

@@ -20,16 +20,10 @@ def made_environment(folder: Path, wanted: Iterable[str] = WANTED) -> Path:
 
     Those named, and what they need, as they are installed here: no network, no copy.
     """
-    subprocess.run(
-        [sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True
-    )
-    python = next(
-        p for p in (folder / "bin/python", folder / "Scripts/python.exe") if p.exists()
-    )
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    python = next(p for p in (folder / "bin/python", folder / "Scripts/python.exe") if p.exists())
     code = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
-    asked = subprocess.run(
-        [python, "-c", code], capture_output=True, text=True, check=True
-    )
+    asked = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
     there = Path(asked.stdout.strip())
     here = {Path(sysconfig.get_paths()[key]) for key in ("purelib", "platlib")}
     for found in _closure(wanted).values():

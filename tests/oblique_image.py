@@ -56,9 +56,7 @@ def write_dicom(path: Path, **tags: object) -> Path:
 def on(image: Path | str = "film.dcm", grid: Geometry | None = None) -> Landmarks:
     """Landmarks in all states; their positions are at no whole or half pixel."""
     if grid is None:
-        grid = (
-            read_radiograph(image).geometry if isinstance(image, Path) else geometry()
-        )
+        grid = read_radiograph(image).geometry if isinstance(image, Path) else geometry()
     return Landmarks(
         (
             Landmark("Größe", (0.1 + 0.2, 1 / 3), score=0.8125, description="a, b"),
@@ -89,10 +87,6 @@ def same_places(first: Landmarks, second: Landmarks, within_px: float = 1e-6) ->
         first.names == second.names
         and [p.state for p in first] == [p.state for p in second]
         and np.allclose(
-            first.positions_yx,
-            second.positions_yx,
-            rtol=0,
-            atol=within_px,
-            equal_nan=True,
+            first.positions_yx, second.positions_yx, rtol=0, atol=within_px, equal_nan=True
         )
     )

@@ -49,10 +49,7 @@ class PlainModel:
 
 
 def fit(
-    task: TrainingTask,
-    checkpoints: Any,
-    should_stop: Callable[[], bool],
-    pause_s: float = 0.0,
+    task: TrainingTask, checkpoints: Any, should_stop: Callable[[], bool], pause_s: float = 0.0
 ) -> Iterator[Event]:
     images = []
     for done, image in enumerate(task.images.usable, start=1):

@@ -24,22 +24,12 @@ def point(
     about: float = 0.0,
 ) -> Point:
     """Return a landmark; ``about`` says how far its position may be off."""
-    return {
-        "state": state,
-        "yx": yx,
-        "source": source,
-        "score": score,
-        "about": about,
-    }
+    return {"state": state, "yx": yx, "source": source, "score": score, "about": about}
 
 
 def snapshot(points: Points | None = None, current: str = "", passed: Any = ()) -> Any:
     """Return the landmarks of an image at one moment."""
-    return {
-        "points": dict(points or {}),
-        "current": current,
-        "passed": frozenset(passed),
-    }
+    return {"points": dict(points or {}), "current": current, "passed": frozenset(passed)}
 
 
 def same(one: Points, other: Points) -> bool:
@@ -361,9 +351,7 @@ class Oracle:
     def is_result(self, key: Key) -> bool:
         """Say whether a detection took part in what an image has."""
         points = self.points(key)
-        return detected_in(points) or (
-            key in self.found and not nothing_decided(points)
-        )
+        return detected_in(points) or (key in self.found and not nothing_decided(points))
 
     def saved_all(self) -> None:
         """A file holds all results."""

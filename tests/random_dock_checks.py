@@ -56,9 +56,7 @@ def _compare_choice(world: Window) -> None:
     assert real == key, f"the dock has image {real}, not {key}"
     assert key is not None or not world.layers, "images are open and none is chosen"
     header = world.dock.header
-    assert bool(session.obstacle) == world.obstacle(), (
-        f"obstacle is {session.obstacle!r}"
-    )
+    assert bool(session.obstacle) == world.obstacle(), f"obstacle is {session.obstacle!r}"
     assert header.obstacle.text() == session.obstacle
     if session.obstacle:
         assert world.annotate.form.prompt.text() == session.obstacle
@@ -254,9 +252,7 @@ def sidecar_of(world: Window, film: dict[str, Any], index: Any) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
-def compare_rows(
-    path: Path, rows: list[dict[str, str]], wanted: Points, mm_yx: Any
-) -> None:
+def compare_rows(path: Path, rows: list[dict[str, str]], wanted: Points, mm_yx: Any) -> None:
     """Compare the rows of one image with what they should say."""
     read = as_read(rows)
     told = "source" in rows[0]
@@ -280,8 +276,7 @@ def compare_rows(
 def _compare_unsaved(world: Window) -> None:
     """What does not count as unsaved must stand in a file just so."""
     unsaved = {
-        (la.image, tuple(_positions(_as_plain(la)).items()))
-        for la in world.session.unsaved()
+        (la.image, tuple(_positions(_as_plain(la)).items())) for la in world.session.unsaved()
     }
     held = [*world.written, *world.oracle.files]
     for key, now in world.oracle.now.items():

@@ -46,18 +46,14 @@ def as_read(rows: list[dict[str, str]]) -> Points:
     return points
 
 
-def write_found(
-    path: Path, image: str, shape: tuple[int, int], with_scores: bool
-) -> Points:
+def write_found(path: Path, image: str, shape: tuple[int, int], with_scores: bool) -> Points:
     """Write landmarks of one image, as a detection or as a person's."""
     columns = ["image", "landmark", "x_px", "y_px", "score", "state"]
     rows = []
     for name, (state, y, x, score) in FOUND.items():
         kept = score if with_scores else None
         cells = ("" if value is None else value for value in (x, y, kept))
-        rows.append(
-            dict(zip(columns, [image, name, *cells, state], strict=True)) | _size(shape)
-        )
+        rows.append(dict(zip(columns, [image, name, *cells, state], strict=True)) | _size(shape))
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [*columns, *_size(shape)])
         writer.writeheader()

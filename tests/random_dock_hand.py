@@ -11,13 +11,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from random_dock import Key
 from random_dock_window import LISTS, MODES, Window
-from widget_scene import (
-    canvas,
-    click,
-    drag,
-    press_key,
-    spot,
-)
+from widget_scene import canvas, click, drag, press_key, spot
 
 from napari_oneshot_lmk.landmarks.names import parse_names
 
@@ -123,9 +117,7 @@ class HandActions(Window):
         return key, layer
 
     def _names(self, key: Key, rows: Any) -> list[str]:
-        placed = [
-            n for n, p in self.oracle.points(key).items() if p["state"] == "placed"
-        ]
+        placed = [n for n, p in self.oracle.points(key).items() if p["state"] == "placed"]
         return [placed[row] for row in sorted(rows)]
 
     def do_row(self, which: int, tab: int, *_: int) -> Any:
@@ -197,19 +189,13 @@ class HandActions(Window):
         if key is None:
             return False
         image, marks = self.layers[key[0]], self.landmark_layer(key)
-        placed = {
-            n: p["yx"]
-            for n, p in self.oracle.points(key).items()
-            if p["state"] == "placed"
-        }
+        placed = {n: p["yx"] for n, p in self.oracle.points(key).items() if p["state"] == "placed"}
         name = self.pick(placed, which)
         if name is None or marks is None:
             return False
         start, end = placed[name], self._spot(row, column, key)
         clear = all(
-            np.hypot(*np.subtract(yx, start)) > 14
-            for other, yx in placed.items()
-            if other != name
+            np.hypot(*np.subtract(yx, start)) > 14 for other, yx in placed.items() if other != name
         )
         far = np.hypot(*np.subtract(end, start)) > 10
         if not clear or not far or not self._to_see(image, start, end):

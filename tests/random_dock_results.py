@@ -14,9 +14,7 @@ from random_dock import Key, Points, detected_in, nothing_decided, point
 from random_dock_files import as_read, rows_of_file, write_found
 from random_dock_hand import HandActions
 from random_dock_window import SHIFT_YX, TEMPLATE
-from widget_scene import (
-    textured,
-)
+from widget_scene import textured
 
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
@@ -134,8 +132,7 @@ class ResultActions(HandActions):
         numbers = [next(n for n, o in self.layers.items() if o == la) for la in order]
         keys = [self.key(n) for n in numbers]
         self._detect(
-            self.detect.form.everywhere,
-            [key for key in keys if key != self.oracle.template_key],
+            self.detect.form.everywhere, [key for key in keys if key != self.oracle.template_key]
         )
         return None
 
@@ -249,9 +246,7 @@ class ResultActions(HandActions):
         taken = self._after_offer(key, rows)
         # The file is this session's again.
         self.oracle.sidecars[self.oracle.identity(key)] = taken
-        self.oracle.sidecar_spacing[self.oracle.identity(key)] = self.oracle.spacing(
-            key
-        )
+        self.oracle.sidecar_spacing[self.oracle.identity(key)] = self.oracle.spacing(key)
         return None
 
     def _after_offer(self, key: Key, rows: list[dict[str, str]]) -> Points:

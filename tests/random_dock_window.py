@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtWidgets import QApplication
 from random_dock import Key, Oracle, Points
-from widget_scene import (
-    FakeDetectors,
-    textured,
-)
+from widget_scene import FakeDetectors, textured
 
 from napari_oneshot_lmk.widgets.dock import OneshotDock
 from napari_oneshot_lmk.widgets.layers import ImageTarget

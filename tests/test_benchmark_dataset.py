@@ -7,15 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cli_scene import (
-    POINTS,
-    SHIFTS,
-    make_world,
-    point_rows,
-    save_image,
-    save_table,
-    view,
-)
+from cli_scene import POINTS, SHIFTS, make_world, point_rows, save_image, save_table, view
 from cli_scene import scene as canvas
 
 from napari_oneshot_lmk.benchmark.dataset import Dataset
@@ -98,9 +90,7 @@ def test_spacing(tmp_path: Path, spacing: object, expected: list) -> None:
 
 def test_landmarks_choose_and_order(tmp_path: Path) -> None:
     chosen = ["tip", "apex"]
-    dataset = Dataset.load(
-        make_folder(tmp_path / "d", landmarks=chosen, spacing_mm=0.5)
-    )
+    dataset = Dataset.load(make_folder(tmp_path / "d", landmarks=chosen, spacing_mm=0.5))
     assert list(dataset.truth["01.png"].names) == chosen
     template = dataset.template()
     assert list(template.landmarks.names) == chosen

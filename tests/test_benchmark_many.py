@@ -19,9 +19,7 @@ pytestmark = [
 ]
 
 
-def test_images_are_the_same_for_a_seed_and_differ_among_themselves(
-    tmp_path: Path,
-) -> None:
+def test_images_are_the_same_for_a_seed_and_differ_among_themselves(tmp_path: Path) -> None:
     for folder, seed in [("a", 0), ("b", 0), ("c", 1)]:
         write_images(tmp_path / folder, 10, seed)
     contents = {

@@ -21,12 +21,7 @@ from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
 
-SCORINGS = [
-    "native",
-    "grid384",
-    "native_without_duplicates",
-    "grid384_without_duplicates",
-]
+SCORINGS = ["native", "grid384", "native_without_duplicates", "grid384_without_duplicates"]
 # (rows, columns) by which the content of each image is moved; 0.5 mm a pixel
 SHIFTS = {"t.png": (0, 0), "a.png": (6, 0), "b.png": (0, -8), "c.png": (-12, 0)}
 
@@ -65,9 +60,7 @@ def test_table_of_references(data: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     rows = table(out)
     assert [(r["method"], r["scoring"]) for r in rows] == [
-        (method, scoring)
-        for method in ("template-copy", "grey-patches")
-        for scoring in SCORINGS
+        (method, scoring) for method in ("template-copy", "grey-patches") for scoring in SCORINGS
     ]
     copy = {r["scoring"]: r for r in rows[:4]}
     # The copy stays where it is: errors are the shifts, 3, 4 and 12 mm.
@@ -121,8 +114,7 @@ def test_unreadable_image_is_listed(data: Path, tmp_path: Path) -> None:
     (data / "images" / "b.png").write_bytes(b"")
     out = tmp_path / "out"
     result = run(
-        *("benchmark", "cephalogram", "--data", data, "--out", out),
-        *("--methods", "template-copy"),
+        *("benchmark", "cephalogram", "--data", data, "--out", out), *("--methods", "template-copy")
     )
     assert result.exit_code == 1
     assert "1 image could not be used:" in result.stderr
@@ -135,8 +127,7 @@ def test_unreadable_image_is_listed(data: Path, tmp_path: Path) -> None:
 def test_wrong_use(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     unknown = run(
-        *("benchmark", "cephalogram", "--data", data, "--out", out),
-        *("--methods", "instant,magic"),
+        *("benchmark", "cephalogram", "--data", data, "--out", out), *("--methods", "instant,magic")
     )
     assert unknown.exit_code == 2
     assert "'magic'" in one_sentence(unknown)

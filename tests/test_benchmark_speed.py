@@ -73,9 +73,7 @@ def test_each_part_is_measured(world) -> None:
     assert speed.file_shape_yx == (120, 100)
 
 
-def test_command_writes_both_files(
-    world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_command_writes_both_files(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed_module, "LARGE_SHAPE_YX", (300, 240))
     out = tmp_path / "speed"
     result = run(
@@ -113,9 +111,7 @@ def test_peak_is_a_peak_of_this_process_alone() -> None:
         "del block\n"
         "print(before, own_peak_mb())"
     )
-    child = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, after = map(float, child.stdout.split())
     assert before < 300
     assert 140 < after - before < 170
@@ -124,6 +120,4 @@ def test_peak_is_a_peak_of_this_process_alone() -> None:
 
 def test_failure_of_the_child_is_told(tmp_path: Path) -> None:
     with pytest.raises(OneshotError, match="measures memory failed"):
-        peak_memory_mb(
-            tmp_path / "no", tmp_path / "no.png", encoder_weights=None, shipped=True
-        )
+        peak_memory_mb(tmp_path / "no", tmp_path / "no.png", encoder_weights=None, shipped=True)

@@ -65,9 +65,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_environment(tmp_path_factory.mktemp("stranger") / "env")
 
 
-def monai(
-    python: Path | str, *arguments: object, cwd: Path
-) -> subprocess.CompletedProcess:
+def monai(python: Path | str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess:
     done = subprocess.run(
         [str(python), "-m", "monai.bundle", *map(str, arguments)],
         cwd=cwd,
@@ -119,9 +117,7 @@ def test_documents_say_where_the_model_comes_from(bundle, model):
 def test_metadata_passes_monais_verification_offline(bundle, tmp_path):
     schema = tmp_path / "schema.json"
     schema.write_text(json.dumps(SCHEMA), encoding="utf-8")
-    verify_metadata(
-        meta_file=str(bundle / "configs/metadata.json"), filepath=str(schema)
-    )
+    verify_metadata(meta_file=str(bundle / "configs/metadata.json"), filepath=str(schema))
     broken = metadata(bundle)
     broken["network_data_format"]["outputs"]["pred"]["type"] = "guess"
     (tmp_path / "broken.json").write_text(json.dumps(broken), encoding="utf-8")
@@ -140,9 +136,7 @@ def test_network_passes_monais_verification(bundle, stranger):
     assert done.returncode == 0, done.stderr
 
 
-def test_bundle_runs_where_nothing_of_ours_is_installed(
-    bundle, stranger, scene_folder, tmp_path
-):
+def test_bundle_runs_where_nothing_of_ours_is_installed(bundle, stranger, scene_folder, tmp_path):
     look = "import importlib.util as u; print(*map(u.find_spec, {}))"
     names = ["napari", "napari_oneshot_lmk", "pandas", "torchvision"]
     seen = subprocess.run(
@@ -180,13 +174,9 @@ def test_bundle_runs_where_nothing_of_ours_is_installed(
             assert (one.name, one.state) == (other.name, other.state)
             assert one.unsure == other.unsure
             if one.state is State.PLACED:
-                np.testing.assert_allclose(
-                    one.position_yx, other.position_yx, atol=0.05
-                )
+                np.testing.assert_allclose(one.position_yx, other.position_yx, atol=0.05)
                 assert one.score == pytest.approx(other.score, abs=1e-3)
-                assert one.shape_residual_mm == pytest.approx(
-                    other.shape_residual_mm, abs=0.05
-                )
+                assert one.shape_residual_mm == pytest.approx(other.shape_residual_mm, abs=0.05)
 
 
 def test_ckpt_export_reproduces_the_recorded_network(bundle, tmp_path):
@@ -275,9 +265,7 @@ def test_train_configuration_trains_with_our_package(bundle, scene_folder, tmp_p
     assert again.landmarks == open_model(bundle).landmarks
 
 
-def test_export_from_the_command_line_says_that_points_are_identical(
-    model, scene_folder, tmp_path
-):
+def test_export_from_the_command_line_says_that_points_are_identical(model, scene_folder, tmp_path):
     model.save(tmp_path / "model")
     out = tmp_path / "bundle"
     result = command(
@@ -293,9 +281,7 @@ def test_export_from_the_command_line_says_that_points_are_identical(
 
 def test_a_bundle_that_finds_other_points_is_not_exported(model, tmp_path, monkeypatch):
     monkeypatch.setattr(PointNetwork, "scripted", lambda self: Unrecorded)
-    monkeypatch.setattr(
-        exporting, "agreement", lambda *_: Agreement(("a", "b"), 0.06, "apex on b")
-    )
+    monkeypatch.setattr(exporting, "agreement", lambda *_: Agreement(("a", "b"), 0.06, "apex on b"))
     with pytest.raises(ModelError, match=r"up to 0\.06 px away \(apex on b\)"):
         exported(model, tmp_path / "bundle", tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -338,12 +324,7 @@ def test_measured_figures_stand_in_the_documents(tmp_path, model):
     from napari_oneshot_lmk.bundle.figures import figures_in
     from napari_oneshot_lmk.bundle.readme import readme
 
-    overall = {
-        "mre_mm": 1.685196,
-        "median_mm": 1.2,
-        "n": 57,
-        "sdr_percent": {"2.0": 73.4},
-    }
+    overall = {"mre_mm": 1.685196, "median_mm": 1.2, "n": 57, "sdr_percent": {"2.0": 73.4}}
     (tmp_path / "summary.json").write_text(json.dumps({"native": overall, "images": 3}))
     figures = figures_in(tmp_path)
     assert figures["MRE mm"] == 1.685

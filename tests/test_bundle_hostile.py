@@ -139,9 +139,7 @@ def test_expressions_in_configurations_are_not_evaluated(bundle, made, marker):
 )
 def test_metadata_is_data(bundle, made, marker, key, evil):
     evil = json.loads(json.dumps(evil).replace("MARKER", str(marker)))
-    changed(
-        bundle / "configs/metadata.json", lambda c: c[SECTION].__setitem__(key, evil)
-    )
+    changed(bundle / "configs/metadata.json", lambda c: c[SECTION].__setitem__(key, evil))
     assert "damaged or not of this program" in refusal(bundle, made)
     assert not marker.exists()
 
@@ -155,9 +153,7 @@ def test_a_layout_that_claims_terabytes_costs_nothing(bundle, made):
     assert "damaged or not of this program" in refusal(bundle, made)
 
 
-@pytest.mark.parametrize(
-    "what", ["models/model.pt", "configs/metadata.json", "template"]
-)
+@pytest.mark.parametrize("what", ["models/model.pt", "configs/metadata.json", "template"])
 def test_links_do_not_lead_out_of_the_bundle(bundle, made, what, tmp_path):
     secret = tmp_path / "elsewhere"
     shutil.move(bundle / what, secret)
@@ -175,9 +171,7 @@ def test_names_of_files_lead_nowhere(bundle, made, tmp_path):
     [weights] = model.glob("*.safetensors")
     weights.rename(tmp_path / weights.name)
     outside = f"../../{weights.name}"
-    changed(
-        model / "model.json", lambda c: c["networks"][0].__setitem__("file", outside)
-    )
+    changed(model / "model.json", lambda c: c["networks"][0].__setitem__("file", outside))
     assert "missing, damaged" in refusal(model, made)
 
 
@@ -205,10 +199,7 @@ def test_an_archive_that_claims_ten_gigabytes_is_not_unpacked(bundle, made):
 def test_a_packed_archive_is_not_unpacked(bundle, made):
     path = bundle / "models/model.pt"
     packed = path.with_name("packed")
-    with (
-        zipfile.ZipFile(path) as old,
-        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new,
-    ):
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
         for entry in old.infolist():
             new.writestr(entry.filename, old.read(entry))
     packed.replace(path)
@@ -229,9 +220,7 @@ def test_a_safetensors_header_that_claims_ten_gigabytes_is_refused(made, tmp_pat
 
 
 def test_a_template_that_unpacks_to_more_than_its_image_is_refused(bundle, made):
-    np.savez_compressed(
-        bundle / "template/image.npz", pixels=np.zeros((4000, 4000), np.float32)
-    )
+    np.savez_compressed(bundle / "template/image.npz", pixels=np.zeros((4000, 4000), np.float32))
     assert (bundle / "template/image.npz").stat().st_size < 100_000
     image = next((made.parent / "images").iterdir())
     out = bundle.parent / "found.csv"
@@ -240,9 +229,7 @@ def test_a_template_that_unpacks_to_more_than_its_image_is_refused(bundle, made)
     assert "image.npz is missing or damaged" in one_sentence(result)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{", "[" * 100_000, '{"oneshot_lmk": 3}', "\udcff"]
-)
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"oneshot_lmk": 3}', "\udcff"])
 def test_senseless_metadata_is_one_sentence(bundle, made, text):
     path = bundle / "configs/metadata.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -258,8 +245,7 @@ def test_weights_cut_short_are_one_sentence(bundle, made, length):
 
 def test_a_bundle_of_a_newer_version_says_so(bundle, made):
     changed(
-        bundle / "configs/metadata.json",
-        lambda c: c[SECTION].__setitem__("schema_version", 99),
+        bundle / "configs/metadata.json", lambda c: c[SECTION].__setitem__("schema_version", 99)
     )
     assert "update napari-oneshot-lmk" in refusal(bundle, made)
 

@@ -117,9 +117,7 @@ def test_a_single_image_is_the_one_that_is_meant(tmp_path, images):
 def test_one_image_is_not_taken_for_several(tmp_path, images, table):
     result = run("convert", table, tmp_path / "o.json", "--image", images / "one.dcm")
     assert result.exit_code == 2
-    assert "on 3 images, but only one.dcm is named; name the folder" in one_sentence(
-        result
-    )
+    assert "on 3 images, but only one.dcm is named; name the folder" in one_sentence(result)
 
 
 def test_spacing_and_names_are_given(tmp_path, images):
@@ -128,8 +126,7 @@ def test_spacing_and_names_are_given(tmp_path, images):
     out, names = tmp_path / "a.csv", tmp_path / "names.txt"
     names.write_text("s\nn\n")
     result = run(
-        *("convert", path, out, "--images", images, "--names", names),
-        *("--spacing", "0.3x0.2"),
+        *("convert", path, out, "--images", images, "--names", names), *("--spacing", "0.3x0.2")
     )
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
@@ -163,9 +160,7 @@ def test_what_fails_is_named_and_the_others_go_on(tmp_path, images, table):
     assert sorted(p.name for p in folder.iterdir()) == ["one.sr.dcm", "two.sr.dcm"]
     assert f"{folder}: 38 landmarks on 2 images" in result.stdout
     assert "1 file could not be used:" in result.stderr
-    assert f"{folder / 'three.sr.dcm'}: a DICOM structured report refers to" in (
-        result.stderr
-    )
+    assert f"{folder / 'three.sr.dcm'}: a DICOM structured report refers to" in (result.stderr)
     # Nothing at all: no folder is made.
     result = run("convert", table, tmp_path / "none", "--to", ".mrk.json")
     assert result.exit_code != 0
@@ -184,10 +179,7 @@ def test_a_damaged_file_of_a_folder_does_not_stop_the_others(tmp_path):
     (folder / "notes.txt").write_text("not landmarks")
     result = run("convert", folder, tmp_path / "all.csv")
     assert result.exit_code == 1
-    assert [la.image for la in read_landmarks(tmp_path / "all.csv")] == [
-        "a.png",
-        "b.png",
-    ]
+    assert [la.image for la in read_landmarks(tmp_path / "all.csv")] == ["a.png", "b.png"]
     assert "2 files could not be used:" in result.stderr
     assert f"{folder / 'd.json'}: is not JSON" in result.stderr
     assert "c.csv: image 'b.png' stands already in b.csv" in result.stderr
@@ -195,9 +187,7 @@ def test_a_damaged_file_of_a_folder_does_not_stop_the_others(tmp_path):
 
 def test_images_beside_reports_are_never_replaced(tmp_path, images, table):
     before = (images / "one.dcm").read_bytes()
-    result = run(
-        *("convert", table, images, "--to", ".dcm", "--images", images, "--overwrite")
-    )
+    result = run(*("convert", table, images, "--to", ".dcm", "--images", images, "--overwrite"))
     assert result.exit_code == 2
     assert "exists and is no DICOM structured report file" in result.stderr
     assert (images / "one.dcm").read_bytes() == before
@@ -208,7 +198,7 @@ def test_same_stems_keep_apart(tmp_path):
     result = run("convert", tmp_path / "a.csv", tmp_path / "f", "--to", ".mrk.json")
     assert result.exit_code == 0, result.output
     assert sorted(p.name for p in (tmp_path / "f").iterdir()) == [
-        *("2 [3].mrk.json", "a_1.png.mrk.json", "b_1.PNG.mrk.json"),
+        *("2 [3].mrk.json", "a_1.png.mrk.json", "b_1.PNG.mrk.json")
     ]
 
 
@@ -246,8 +236,7 @@ def test_other_commands_read_all_formats(tmp_path, images):
         path = tmp_path / f"one{suffix}"
         write_landmarks(path, [landmarks], source=film)
         result = run(
-            *("evaluate", "--predicted", path, "--truth", tmp_path / "truth.csv"),
-            "--json",
+            *("evaluate", "--predicted", path, "--truth", tmp_path / "truth.csv"), "--json"
         )
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)

@@ -41,9 +41,7 @@ def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def ask_network(progress: object = None) -> None:
         raise AssertionError("the demo asked for the network")
 
-    monkeypatch.setattr(
-        "napari_oneshot_lmk.encoders.weights.download_weights", ask_network
-    )
+    monkeypatch.setattr("napari_oneshot_lmk.encoders.weights.download_weights", ask_network)
 
 
 def test_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -84,9 +82,7 @@ def test_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert run("demo", "--out", out, "--overwrite").exit_code == 0
 
 
-def test_demo_on_the_shipped_skulls(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_demo_on_the_shipped_skulls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("napari_oneshot_lmk.cli.demo.PANELS", {"skull": 6})
     result = run("demo", "--out", tmp_path / "demo")
     assert result.exit_code == 0, result.output

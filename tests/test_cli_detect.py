@@ -13,16 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cli_scene import (
-    POINTS,
-    SHIFTS,
-    SPACING_MM,
-    World,
-    make_world,
-    one_sentence,
-    run,
-    save_image,
-)
+from cli_scene import POINTS, SHIFTS, SPACING_MM, World, make_world, one_sentence, run, save_image
 from dicom_files import dataset, saved
 from PIL import Image
 
@@ -156,11 +147,7 @@ def test_bad_files_do_not_stop_the_others(world: World) -> None:
     assert "Traceback" not in result.output
     assert "4 images could not be used:" in result.stderr
     for name in ("broken.png", "empty.jpg", "blank.png", "cut.png"):
-        lines = [
-            li
-            for li in result.stderr.splitlines()
-            if li.startswith("  ") and name in li
-        ]
+        lines = [li for li in result.stderr.splitlines() if li.startswith("  ") and name in li]
         assert len(lines) == 1, name
     found = read_landmarks(world.folder / "found.csv")
     assert {landmarks.image for landmarks in found} == set(SHIFTS)

@@ -33,17 +33,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 def test_summary_has_the_fixed_names(files: tuple[Path, Path], tmp_path: Path) -> None:
     found, truth = files
     out = tmp_path / "report"
-    result = run(
-        "evaluate",
-        "--predicted",
-        found,
-        "--truth",
-        truth,
-        "--spacing",
-        0.5,
-        "--out",
-        out,
-    )
+    result = run("evaluate", "--predicted", found, "--truth", truth, "--spacing", 0.5, "--out", out)
     assert result.exit_code == 0, result.output
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     assert set(summary["native"]) == set(summary["grid384"]) == KEYS
@@ -91,16 +81,7 @@ def test_printed_table_names_what_is_unmatched(files: tuple[Path, Path]) -> None
 
 def test_json_goes_alone_to_stdout(files: tuple[Path, Path]) -> None:
     found, truth = files
-    result = run(
-        "evaluate",
-        "--predicted",
-        found,
-        "--truth",
-        truth,
-        "--spacing",
-        "0.5x1",
-        "--json",
-    )
+    result = run("evaluate", "--predicted", found, "--truth", truth, "--spacing", "0.5x1", "--json")
     assert json.loads(result.stdout)["native"]["mre_mm"] == 4.0
 
 
@@ -123,9 +104,7 @@ def test_spacing_per_image_from_the_file(tmp_path: Path) -> None:
 def test_unknown_size_is_said(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     save_table(table, rows({"p.png": 0.0}))
-    result = run(
-        "evaluate", "--predicted", table, "--truth", table, "--spacing", 1, "--json"
-    )
+    result = run("evaluate", "--predicted", table, "--truth", table, "--spacing", 1, "--json")
     summary = json.loads(result.stdout)
     assert summary["grid384"] is None
     assert "height_px" in summary["grid384_reason"]
@@ -135,16 +114,12 @@ def test_unknown_size_is_said(tmp_path: Path) -> None:
 def test_absent_and_skipped_are_counted(tmp_path: Path) -> None:
     found, truth = tmp_path / "found.csv", tmp_path / "truth.csv"
     truth.write_text(
-        "image,landmark,x_px,y_px,state\n"
-        "i.png,a,1,1,placed\ni.png,b,2,2,placed\ni.png,c,,,absent\n"
+        "image,landmark,x_px,y_px,state\ni.png,a,1,1,placed\ni.png,b,2,2,placed\ni.png,c,,,absent\n"
     )
     found.write_text(
-        "image,landmark,x_px,y_px,state\n"
-        "i.png,a,1,2,placed\ni.png,b,,,absent\ni.png,c,3,3,placed\n"
+        "image,landmark,x_px,y_px,state\ni.png,a,1,2,placed\ni.png,b,,,absent\ni.png,c,3,3,placed\n"
     )
-    result = run(
-        "evaluate", "--predicted", found, "--truth", truth, "--spacing", 1, "--json"
-    )
+    result = run("evaluate", "--predicted", found, "--truth", truth, "--spacing", 1, "--json")
     summary = json.loads(result.stdout)
     assert summary["native"]["n"] == 1
     assert summary["native"]["mre_mm"] == 1
@@ -157,17 +132,7 @@ def test_same_call_same_bytes(files: tuple[Path, Path], tmp_path: Path) -> None:
     found, truth = files
     outs = [tmp_path / name for name in ("r1", "r2")]
     for out in outs:
-        run(
-            "evaluate",
-            "--predicted",
-            found,
-            "--truth",
-            truth,
-            "--spacing",
-            1,
-            "--out",
-            out,
-        )
+        run("evaluate", "--predicted", found, "--truth", truth, "--spacing", 1, "--out", out)
     for name in ("summary.json", "errors.csv", "per_landmark.csv"):
         assert (outs[0] / name).read_bytes() == (outs[1] / name).read_bytes()
 
@@ -185,9 +150,7 @@ def test_unknown_spacing(files: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize("spacing", ["0", "-1", "1000", "nan", "wide", "1x2x3"])
 def test_senseless_spacing(files: tuple[Path, Path], spacing: str) -> None:
     found, truth = files
-    result = run(
-        "evaluate", "--predicted", found, "--truth", truth, "--spacing", spacing
-    )
+    result = run("evaluate", "--predicted", found, "--truth", truth, "--spacing", spacing)
     assert result.exit_code == 2
     assert "spacing" in one_sentence(result)
 
@@ -206,17 +169,7 @@ def test_existing_output_is_kept(files: tuple[Path, Path], tmp_path: Path) -> No
     out = tmp_path / "report"
     out.mkdir()
     (out / "mine.txt").write_text("keep me")
-    call = [
-        "evaluate",
-        "--predicted",
-        found,
-        "--truth",
-        truth,
-        "--spacing",
-        1,
-        "--out",
-        out,
-    ]
+    call = ["evaluate", "--predicted", found, "--truth", truth, "--spacing", 1, "--out", out]
     result = run(*call)
     assert result.exit_code == 2
     assert "--overwrite" in one_sentence(result)
@@ -247,9 +200,7 @@ def test_bad_tables(files: tuple[Path, Path], content: str, says: str) -> None:
     assert str(truth) in sentence
 
 
-def test_missing_file_and_wrong_suffix(
-    files: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_missing_file_and_wrong_suffix(files: tuple[Path, Path], tmp_path: Path) -> None:
     found, _ = files
     nowhere = run("evaluate", "--predicted", found, "--truth", tmp_path / "no.csv")
     assert nowhere.exit_code == 1

@@ -12,16 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_scene import (
-    SPACING_MM,
-    World,
-    make_world,
-    one_sentence,
-    run,
-    save_image,
-    scene,
-    view,
-)
+from cli_scene import SPACING_MM, World, make_world, one_sentence, run, save_image, scene, view
 
 from napari_oneshot_lmk.claim import claimed
 from napari_oneshot_lmk.landmarks.files import read_landmarks
@@ -36,9 +27,7 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def no_weights(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The shipped encoder works, in child processes too."""
     nowhere = str(tmp_path_factory.mktemp("nowhere"))
     monkeypatch.setenv("ONESHOT_LMK_CACHE", nowhere)
@@ -49,10 +38,7 @@ def no_weights(
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> World:
     world = make_world(tmp_path_factory.mktemp("world") / "w")
-    for spacing, template in [
-        (SPACING_MM, world.template),
-        (0.25, world.folder / "another"),
-    ]:
+    for spacing, template in [(SPACING_MM, world.template), (0.25, world.folder / "another")]:
         result = run(
             "template",
             *("--image", world.template_image, "--landmarks", world.landmarks),
@@ -86,9 +72,7 @@ def table(made: World, tmp_path: Path) -> Table:
     return Table(made, tmp_path)
 
 
-def stop_after(
-    count: int, monkeypatch: pytest.MonkeyPatch, end: type[BaseException]
-) -> None:
+def stop_after(count: int, monkeypatch: pytest.MonkeyPatch, end: type[BaseException]) -> None:
     """End detection early, once."""
     from napari_oneshot_lmk.detection import many
 
@@ -118,10 +102,7 @@ def test_killed_three_times_each_image_stands_once(made: World, tmp_path: Path) 
     for one, kills in ((killed, 3), (whole, 0)):
         arguments = [str(one.journal), str(kills), *one.arguments(many)]
         done = subprocess.run(
-            [sys.executable, script, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
+            [sys.executable, script, *arguments], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("killed after") == kills
@@ -180,9 +161,7 @@ def test_torn_line_is_done_again(table: Table, monkeypatch: pytest.MonkeyPatch) 
     assert len(table.found()) == 3
 
 
-def test_torn_first_line_begins_anew(
-    table: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_torn_first_line_begins_anew(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     left_behind(table, monkeypatch)
     table.journal.write_bytes(table.journal.read_bytes()[:30])
     assert run(*table.arguments()).exit_code == 0
@@ -275,9 +254,7 @@ def test_two_at_once_on_one_table(table: Table) -> None:
     assert run(*table.arguments()).exit_code == 0
 
 
-def test_nothing_is_left_beside_a_table_or_a_refusal(
-    table: Table, tmp_path: Path
-) -> None:
+def test_nothing_is_left_beside_a_table_or_a_refusal(table: Table, tmp_path: Path) -> None:
     assert run(*table.arguments("--encoder-weights", "none.pth")).exit_code == 1
     assert list(tmp_path.iterdir()) == []
     deep = tmp_path / "a" / "b.csv"

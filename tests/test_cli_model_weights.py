@@ -117,9 +117,7 @@ def test_a_run_that_was_moved_says_in_one_sentence_what_to_copy_where(
     model = copied(made, tmp_path / "elsewhere")
     said = refused(made, model, tmp_path / "found.csv")
     assert f"neither at {made.weights}, where they lay, nor in {cache_folder()}" in said
-    assert (
-        f"copy the file {made.weights.name} from the computer that trained it" in said
-    )
+    assert f"copy the file {made.weights.name} from the computer that trained it" in said
 
 
 def test_a_run_that_was_moved_finds_its_weights_in_the_cache(
@@ -150,9 +148,7 @@ def test_other_content_at_the_remembered_place_is_said(
     detect(made, made.run, tmp_path / "found.csv")
 
 
-def test_wrong_weights_that_are_named_are_refused(
-    made: Trained, tmp_path: Path
-) -> None:
+def test_wrong_weights_that_are_named_are_refused(made: Trained, tmp_path: Path) -> None:
     other = saved_weights(tmp_path / "other.safetensors", seed=3)
     said = refused(made, made.run, tmp_path / "f.csv", "--encoder-weights", other)
     assert "the model was trained on the encoder vgg19+orientation-" in said
@@ -166,9 +162,7 @@ def test_models_of_earlier_versions_open(made: Trained, tmp_path: Path) -> None:
     path.write_text(json.dumps(content))
     said = refused(made, model, tmp_path / "found.csv")
     assert "VGG19's weights were not found" in said
-    named = detect(
-        made, model, tmp_path / "named.csv", "--encoder-weights", made.weights
-    )
+    named = detect(made, model, tmp_path / "named.csv", "--encoder-weights", made.weights)
     cache_folder().mkdir(exist_ok=True)
     shutil.copy(made.weights, cache_folder() / "w.safetensors")
     assert detect(made, model, tmp_path / "found.csv") == named
@@ -188,9 +182,7 @@ def test_a_packed_run_needs_nothing_else(half: Trained, tmp_path: Path) -> None:
     assert not (model / ENCODER_FILE).exists()
 
 
-def test_half_precision_moves_points_by_next_to_nothing(
-    made: Trained, tmp_path: Path
-) -> None:
+def test_half_precision_moves_points_by_next_to_nothing(made: Trained, tmp_path: Path) -> None:
     before = detect(made, made.run, tmp_path / "before.csv")
     copy = replace(made, world=replace(made.world))
     moved = copied(made, tmp_path / "packed")
@@ -206,9 +198,7 @@ def test_half_precision_moves_points_by_next_to_nothing(
     off = [np.hypot(*np.subtract(after[n], before[n])) for n in POINTS]
     assert 0 < max(off) < 0.05
     # The weights in full precision are still as good as the packed ones.
-    named = detect(
-        made, moved, tmp_path / "named.csv", "--encoder-weights", made.weights
-    )
+    named = detect(made, moved, tmp_path / "named.csv", "--encoder-weights", made.weights)
     assert named == before
 
 
@@ -253,9 +243,7 @@ def test_bundles_of_each_detect_alike(
         assert run(*command).exit_code == 0
     bundle = tmp_path / "bundle"
     image = source.world.images / "one.png"
-    result = run(
-        *("export-bundle", "--model", run_folder, "--out", bundle, "--try-on", image)
-    )
+    result = run(*("export-bundle", "--model", run_folder, "--out", bundle, "--try-on", image))
     assert result.exit_code == 0, result.output
     text = "".join(
         path.read_text(encoding="utf-8")
@@ -275,9 +263,7 @@ def test_bundles_of_each_detect_alike(
 
 def test_an_encoder_of_another_program_is_named(made: Trained) -> None:
     model = TrainedModel.load(made.run)
-    strange = replace(
-        model, card=model.card.model_copy(update={"encoder": "resnet50-12345678"})
-    )
+    strange = replace(model, card=model.card.model_copy(update={"encoder": "resnet50-12345678"}))
     with pytest.raises(ModelError, match="does not have; update"):
         encoder_for(strange, None, "cpu")
 

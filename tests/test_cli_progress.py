@@ -52,9 +52,7 @@ def test_rate_is_that_of_the_last_minute(clock: Clock) -> None:
     assert len(rate._samples) < 70  # however long it runs
 
 
-def test_log_says_images_a_second_and_the_time_left(
-    clock: Clock, log: StringIO
-) -> None:
+def test_log_says_images_a_second_and_the_time_left(clock: Clock, log: StringIO) -> None:
     with progress.rate_bar("Detecting", "images") as advance:
         advance(3000, 5000)
         for done in range(3001, 5001):

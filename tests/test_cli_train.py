@@ -217,9 +217,7 @@ def test_preset_goes_by_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     from napari_oneshot_lmk.encoders import device
 
     for kind, epochs in (("cuda", "gpu"), ("cpu", "laptop")):
-        monkeypatch.setattr(
-            device, "resolve_device", lambda name, kind=kind: torch.device(kind)
-        )
+        monkeypatch.setattr(device, "resolve_device", lambda name, kind=kind: torch.device(kind))
         expected = command._preset(epochs, "auto", None, None)
         assert command._preset(None, "auto", None, None) == expected
 
@@ -229,16 +227,11 @@ def test_preset_goes_by_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (Preparing("files", 2, 4), r"Reading images 2/4 .* 50 %"),
         (Stepped("", 2, 4, 1, 2, 1.23456), r"Epoch 2 of 4, loss 1\.235 .* 38 %"),
-        (
-            Stepped("tip", 1, 2, 2, 2, 1.0, 3700.0),
-            r"tip, epoch 1 .* 75 % .*1:01:40 left",
-        ),
+        (Stepped("tip", 1, 2, 2, 2, 1.0, 3700.0), r"tip, epoch 1 .* 75 % .*1:01:40 left"),
         (Noted("[a] note"), r"\[a\] note\n"),
     ],
 )
-def test_bar_on_a_terminal(
-    monkeypatch: pytest.MonkeyPatch, event: Event, shows: str
-) -> None:
+def test_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, event: Event, shows: str) -> None:
     screen = StringIO()
     terminal = Console(file=screen, force_terminal=True, width=120, color_system=None)
     for module in (console, training_bar):
@@ -282,8 +275,7 @@ def test_control_c(world: World) -> None:
             capture_output=True,
             text=True,
             check=False,
-            env=os.environ
-            | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"},
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"},
         )
 
     log = world.folder / "run" / "events.jsonl"
@@ -305,9 +297,7 @@ def test_control_c(world: World) -> None:
     assert steps[-4:] == [(2, 1), (2, 2), (2, 1), (2, 2)]
 
 
-def test_control_c_before_there_is_anything(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_control_c_before_there_is_anything(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def early(*given: object, **options: object) -> Iterator[object]:
         signal.raise_signal(signal.SIGINT)
         yield from ()
@@ -362,9 +352,7 @@ def test_detect_with_a_model_and_a_new_annotation(trained: World) -> None:
         *("--out", other, "--name", "of another"),
     )
     model = trained.folder / "run" / "model"
-    result = detect(
-        trained, "--model", model, "--template", other, "--json", "--overwrite"
-    )
+    result = detect(trained, "--model", model, "--template", other, "--json", "--overwrite")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["method"] == "fused"
     (found,) = read_landmarks(trained.folder / "found.csv")

@@ -84,8 +84,7 @@ def cluster(no_weights: None) -> Iterator[Connection]:
 
 def points(outcomes: list[Outcome]) -> dict[str, object]:
     return {
-        outcome.image.name: outcome.landmarks and outcome.landmarks.points
-        for outcome in outcomes
+        outcome.image.name: outcome.landmarks and outcome.landmarks.points for outcome in outcomes
     }
 
 
@@ -94,10 +93,7 @@ def worker_pids(connection: Connection) -> list[int]:
 
 
 def test_a_worker_is_killed_and_every_number_is_the_same(
-    cluster: Connection,
-    detector: Detector,
-    recipe: Recipe,
-    images: tuple[ImageFile, ...],
+    cluster: Connection, detector: Detector, recipe: Recipe, images: tuple[ImageFile, ...]
 ) -> None:
     notes: list[str] = []
     victim = worker_pids(cluster)[0]
@@ -116,10 +112,7 @@ def test_a_worker_is_killed_and_every_number_is_the_same(
 
 
 def test_files_that_fail_and_spacing_reach_the_workers(
-    cluster: Connection,
-    recipe: Recipe,
-    images: tuple[ImageFile, ...],
-    tmp_path: Path,
+    cluster: Connection, recipe: Recipe, images: tuple[ImageFile, ...], tmp_path: Path
 ) -> None:
     (tmp_path / "empty.png").write_bytes(b"")
     some = (*find_images([tmp_path]), images[0])
@@ -236,9 +229,7 @@ class _Instant:
 def test_command_with_workers_says_nothing_of_dask(made: World, tmp_path: Path) -> None:
     call = [sys.executable, "-m", "napari_oneshot_lmk", "detect", "--workers", "2"]
     call += ["--template", str(made.template), "--out", str(tmp_path / "found.csv")]
-    done = subprocess.run(
-        [*call, str(made.images)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*call, str(made.images)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     beginnings = {line.split(" ")[0] for line in done.stderr.splitlines()}
     # The encoder, how far it is, the spacing.
@@ -248,15 +239,11 @@ def test_command_with_workers_says_nothing_of_dask(made: World, tmp_path: Path) 
     assert found == [image.name for image in find_images([made.images])]
 
 
-def test_scheduler_by_its_file(
-    made: World, cluster: Connection, tmp_path: Path
-) -> None:
+def test_scheduler_by_its_file(made: World, cluster: Connection, tmp_path: Path) -> None:
     import json
 
     file = tmp_path / "scheduler.json"
-    identity = cluster.client.run_on_scheduler(
-        lambda dask_scheduler: dask_scheduler.identity()
-    )
+    identity = cluster.client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.identity())
     file.write_text(json.dumps(identity, default=str))
     for where in (file, cluster.client.scheduler.address):
         out = tmp_path / f"{Path(str(where)).name.replace(':', '-')}.csv"

@@ -77,11 +77,7 @@ def whole(job: Job, one_thread: None, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_worker_is_killed_and_the_model_is_the_same(
-    job: Job,
-    whole: str,
-    cluster: Connection,
-    on_cluster: ClusterFitting,
-    tmp_path: Path,
+    job: Job, whole: str, cluster: Connection, on_cluster: ClusterFitting, tmp_path: Path
 ) -> None:
     job = replace(job, out=tmp_path / "run")
     pids = cluster.client.run(os.getpid)
@@ -129,22 +125,17 @@ def test_workers_go_on_where_one_process_was_killed(
         if ended == SMALL["training.epochs"] + 1:
             break
     events.close()
-    assert [p.name for p in RunFolder(job.out).parts_path.iterdir()] == [
-        "000.safetensors"
-    ]
+    assert [p.name for p in RunFolder(job.out).parts_path.iterdir()] == ["000.safetensors"]
     told = list(train(job, fitting=on_cluster))
     assert any(
-        isinstance(e, Noted) and "1 of 3 networks were trained before" in e.text
-        for e in told
+        isinstance(e, Noted) and "1 of 3 networks were trained before" in e.text for e in told
     )
     first = next(iter(POINTS))
     assert all(e.model != first for e in told if isinstance(e, EpochEnded))
     assert model_hash(job.out) == whole
 
 
-def test_stop_keeps_what_there_is(
-    job: Job, on_cluster: ClusterFitting, tmp_path: Path
-) -> None:
+def test_stop_keeps_what_there_is(job: Job, on_cluster: ClusterFitting, tmp_path: Path) -> None:
     job = replace(job, out=tmp_path / "run")
     seen: list[Event] = []
 

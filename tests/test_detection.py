@@ -103,8 +103,7 @@ def test_landmarks_missing_on_the_template_are_not_invented(encoder):
     image, points = scene()
     states = {"p1": State.ABSENT, "p3": State.SKIPPED}
     partial = points.with_points(
-        Landmark(p.name, None, states[p.name]) if p.name in states else p
-        for p in points
+        Landmark(p.name, None, states[p.name]) if p.name in states else p for p in points
     )
     detector = Detector.instant(Template.create(image, partial), encoder=encoder)
     detector.set_image(image)

@@ -91,9 +91,7 @@ def metadata_of(wheel: Path, folder: Path) -> PathDistribution:
     return PathDistribution(folder / DIST_INFO)
 
 
-def test_sdist_holds_every_tracked_file_and_nothing_else(
-    built: Built, tracked: set[str]
-) -> None:
+def test_sdist_holds_every_tracked_file_and_nothing_else(built: Built, tracked: set[str]) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {m.name.partition("/")[2] for m in archive if m.isfile()}
     wanted = {name for name in tracked if not name.startswith(NOT_IN_SDIST)}
@@ -101,25 +99,16 @@ def test_sdist_holds_every_tracked_file_and_nothing_else(
     assert wanted - names == set()
 
 
-def test_wheel_holds_package_and_samples_and_nothing_else(
-    built: Built, tracked: set[str]
-) -> None:
+def test_wheel_holds_package_and_samples_and_nothing_else(built: Built, tracked: set[str]) -> None:
     names = set(files_of(built.wheel))
     package = {name for name in tracked if name.startswith("napari_oneshot_lmk/")}
-    samples = {
-        f"napari_oneshot_lmk/{name}"
-        for name in tracked
-        if name.startswith("sample_data/")
-    }
+    samples = {f"napari_oneshot_lmk/{name}" for name in tracked if name.startswith("sample_data/")}
     assert samples
     own = {name for name in names if not name.startswith(DIST_INFO)}
     assert own == package | samples
     assert names - own == {
         f"{DIST_INFO}/{name}"
-        for name in (
-            *("METADATA", "RECORD", "WHEEL", "entry_points.txt"),
-            "licenses/LICENSE",
-        )
+        for name in (*("METADATA", "RECORD", "WHEEL", "entry_points.txt"), "licenses/LICENSE")
     }
     for name in ("napari.yaml", "py.typed", "training/presets/laptop.toml"):
         assert f"napari_oneshot_lmk/{name}" in own
@@ -195,11 +184,7 @@ def test_napari_opens_the_dock_of_the_installed_wheel_from_its_menu(
     place = tmp_path / "venv"
     venv.create(place, with_pip=False, symlinks=os.name != "nt")
     python = next(place.glob("[bS]*/python*"))
-    asked = [
-        str(python),
-        "-Ic",
-        "import sysconfig; print(sysconfig.get_path('purelib'))",
-    ]
+    asked = [str(python), "-Ic", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     site = Path(subprocess.check_output(asked, text=True).strip())
     subprocess.run(
         [

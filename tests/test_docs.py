@@ -97,9 +97,7 @@ def test_no_stylesheet_loads_anything_from_elsewhere(site: Path) -> None:
             assert mark not in text, f"{sheet.name}: {mark}"
 
 
-def test_every_internal_link_leads_somewhere(
-    site: Path, pages: dict[Path, Page]
-) -> None:
+def test_every_internal_link_leads_somewhere(site: Path, pages: dict[Path, Page]) -> None:
     checked = 0
     for path, page in pages.items():
         if path.name == "404.html":
@@ -125,9 +123,7 @@ def test_every_internal_link_leads_somewhere(
 def test_api_pages_show_every_room_and_every_public_name(
     site: Path, pages: dict[Path, Page]
 ) -> None:
-    shown = {
-        name for path, page in pages.items() if "api" in path.parts for name in page.ids
-    }
+    shown = {name for path, page in pages.items() if "api" in path.parts for name in page.ids}
     home = Path(napari_oneshot_lmk.__file__).parent
     rooms = {p.parent.name for p in home.glob("*/__init__.py")} - {"widgets", "cli"}
     for room in rooms:

@@ -73,13 +73,9 @@ def test_auto_leaves_a_gpu_that_cannot_compute(monkeypatch, caplog) -> None:
         ({"architecture": "aarch64", "neon": True, "fp16_arith": True}, False),
     ],
 )
-def test_bfloat16_is_fast_only_with_units_for_it(
-    monkeypatch, capabilities, expected
-) -> None:
+def test_bfloat16_is_fast_only_with_units_for_it(monkeypatch, capabilities, expected) -> None:
     monkeypatch.setattr(torch._C, "_has_mkldnn", True)
-    monkeypatch.setattr(
-        torch.cpu, "get_capabilities", lambda: capabilities, raising=False
-    )
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert fast_bf16(CPU) is expected
     chosen = torch.bfloat16 if expected else torch.float32
     assert resolve_precision(CPU, "auto") == chosen
@@ -91,9 +87,7 @@ def test_bfloat16_is_fast_only_with_units_for_it(
 def test_an_older_torch_is_asked_the_older_way(monkeypatch) -> None:
     monkeypatch.setattr(torch._C, "_has_mkldnn", True)
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    monkeypatch.setattr(
-        torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False
-    )
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
     assert fast_bf16(CPU) is True
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
     assert fast_bf16(CPU) is False

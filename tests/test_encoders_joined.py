@@ -18,9 +18,7 @@ def test_maps_and_levels_of_both_parts_in_order(tmp_path):
     pyramid = joined(image)
     expected = (*vgg19(image).maps, *shipped(image).maps)
     assert len(pyramid.maps) == len(pyramid.levels) == len(expected)
-    for found, wanted, level in zip(
-        pyramid.maps, expected, pyramid.levels, strict=True
-    ):
+    for found, wanted, level in zip(pyramid.maps, expected, pyramid.levels, strict=True):
         torch.testing.assert_close(found, wanted)
         shape = (1, level.channels, 64 // level.stride, 96 // level.stride)
         assert tuple(found.shape) == shape

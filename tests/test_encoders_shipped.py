@@ -12,11 +12,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from napari_oneshot_lmk.encoders.encoder import Encoder
-from napari_oneshot_lmk.encoders.orientation import (
-    DIRECTIONS,
-    OrientationEncoder,
-    root_histograms,
-)
+from napari_oneshot_lmk.encoders.orientation import DIRECTIONS, OrientationEncoder, root_histograms
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 
 
@@ -25,9 +21,7 @@ def scene(height: int = 256, width: int = 256, seed: int = 0) -> torch.Tensor:
     source = torch.Generator().manual_seed(seed)
     total = torch.zeros(1, 1, height, width)
     for cell in (4, 8, 16, 32, 64):
-        coarse = torch.rand(
-            1, 1, height // cell + 2, width // cell + 2, generator=source
-        )
+        coarse = torch.rand(1, 1, height // cell + 2, width // cell + 2, generator=source)
         total += cell**0.5 * F.interpolate(coarse, (height, width), mode="bicubic")
     return (total - total.min()) / (total.max() - total.min())
 
@@ -85,9 +79,7 @@ def test_a_shift_by_whole_cells_shifts_the_maps(encoder):
         columns = expected.shape[-1] - border
         # Square roots of almost nothing enlarge rounding.
         assert columns >= 1
-        torch.testing.assert_close(
-            found[..., :columns], expected[..., :columns], atol=5e-3, rtol=0
-        )
+        torch.testing.assert_close(found[..., :columns], expected[..., :columns], atol=5e-3, rtol=0)
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(0.3, 0.0), (0.5, 0.4), (2.0, -0.5)])
@@ -121,9 +113,7 @@ def test_a_flat_image_gives_zeros_and_no_nan(encoder):
 
 
 def test_the_bin_of_an_edge_is_the_direction_of_its_gradient():
-    rows, columns = torch.meshgrid(
-        torch.arange(64.0), torch.arange(64.0), indexing="ij"
-    )
+    rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     for bin_index in range(DIRECTIONS):
         angle = math.tau * bin_index / DIRECTIONS
         ramp = (columns * math.cos(angle) + rows * math.sin(angle)) / 200 + 0.5

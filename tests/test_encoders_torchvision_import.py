@@ -46,10 +46,7 @@ def qnms(dets, scores, iou_threshold):
 def run(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
     here = "".join(f"import sys; sys.path.insert(0, {str(p)!r})\n" for p in paths)
     return subprocess.run(
-        [sys.executable, "-c", here + code],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", here + code], capture_output=True, text=True, check=False
     )
 
 

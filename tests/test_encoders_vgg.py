@@ -87,9 +87,7 @@ def test_maps_lie_where_the_strides_say() -> None:
         shift = 32 // level.stride
         inner = slice(8, -8 - shift)
         moved = first.roll(-shift, dims=-1)
-        torch.testing.assert_close(
-            moved[..., inner], second[..., inner], rtol=1e-4, atol=1e-5
-        )
+        torch.testing.assert_close(moved[..., inner], second[..., inner], rtol=1e-4, atol=1e-5)
 
 
 def test_only_the_layers_that_are_needed_exist() -> None:
@@ -115,9 +113,7 @@ def test_unknown_levels_are_refused(levels) -> None:
         encoder(levels=levels)
 
 
-@pytest.mark.parametrize(
-    "shape", [(1, 3, 64, 64), (1, 64, 64), (1, 1, 64, 65), (1, 1, 16, 32)]
-)
+@pytest.mark.parametrize("shape", [(1, 3, 64, 64), (1, 64, 64), (1, 1, 64, 65), (1, 1, 16, 32)])
 def test_other_shapes_are_refused(shape) -> None:
     with pytest.raises(UsageError, match="multiples of 32"):
         encoder(levels=["pool1"])(images(*shape))
@@ -175,9 +171,7 @@ def test_bfloat16_computes_what_autocast_computes() -> None:
     assert relative_error(found, autocast) < 1e-3
 
 
-@pytest.mark.parametrize(
-    ("fast", "expected"), [(True, torch.bfloat16), (False, torch.float32)]
-)
+@pytest.mark.parametrize(("fast", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_precision_follows_the_hardware(monkeypatch, fast, expected) -> None:
     monkeypatch.setattr(devices, "fast_bf16", lambda device: fast)
     assert encoder(precision="auto", levels=["pool1"]).dtype == expected

@@ -197,8 +197,7 @@ def test_a_download_is_checked_kept_and_not_repeated(server, torch_file) -> None
 def test_threads_that_want_it_at_once_download_it_once(server) -> None:
     found: list[str] = []
     threads = [
-        threading.Thread(target=lambda: found.append(find_weights().sha256))
-        for _ in range(3)
+        threading.Thread(target=lambda: found.append(find_weights().sha256)) for _ in range(3)
     ]
     for thread in threads:
         thread.start()
@@ -258,9 +257,7 @@ def have_no_torchvision(server: Server, monkeypatch) -> None:
         (have_no_torchvision, "torchvision cannot be imported"),
     ],
 )
-def test_a_failed_download_says_why_and_what_to_do(
-    server, monkeypatch, trouble, words
-) -> None:
+def test_a_failed_download_says_why_and_what_to_do(server, monkeypatch, trouble, words) -> None:
     trouble(server, monkeypatch)
     started = time.monotonic()
     with pytest.raises(WeightsError) as caught:
@@ -288,9 +285,7 @@ def test_a_failed_download_is_remembered_until_told_otherwise(server) -> None:
     assert find_weights().sha256 == SHA256
 
 
-def test_a_file_put_there_after_a_failed_download_is_used(
-    server, torch_file, file_name
-) -> None:
+def test_a_file_put_there_after_a_failed_download_is_used(server, torch_file, file_name) -> None:
     server.status = 503
     with pytest.raises(WeightsError):
         find_weights()
@@ -385,7 +380,5 @@ def test_describing_the_search_loads_no_torch() -> None:
         "assert len(describe_search()) == 4\n"
         "assert 'torch' not in sys.modules\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -61,10 +61,7 @@ def same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> b
 def test_our_file_says_all_about_itself(cached) -> None:
     with safe_open(cached, framework="pt") as file:
         metadata = file.metadata()
-    assert set(metadata) == {
-        *("architecture", "mean", "std"),
-        *("source", "licence", "sha256"),
-    }
+    assert set(metadata) == {*("architecture", "mean", "std"), *("source", "licence", "sha256")}
     read = read_weights(cached)
     assert same(read.parameters, random_parameters())
     assert read.normalisation == IMAGENET
@@ -87,9 +84,7 @@ def test_every_floating_type_is_read(tmp_path, dtype) -> None:
 def test_a_classifier_is_passed_over(tmp_path) -> None:
     state = {"classifier.0.weight": torch.ones(2, 3), **random_parameters()}
     save_file(state, tmp_path / "w.safetensors")
-    assert same(
-        read_weights(tmp_path / "w.safetensors").parameters, random_parameters()
-    )
+    assert same(read_weights(tmp_path / "w.safetensors").parameters, random_parameters())
 
 
 @pytest.mark.parametrize("archive", [True, False])
@@ -297,18 +292,14 @@ def test_the_hash_in_a_name_is_checked(tmp_path) -> None:
 
 
 @settings(
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     content=st.one_of(
         st.binary(max_size=200),
         st.binary(max_size=60).map(lambda rest: b"PK\x03\x04" + rest),
         st.binary(max_size=60).map(lambda rest: b"\x80\x02" + rest),
-        st.binary(max_size=60).map(
-            lambda rest: struct.pack("<Q", len(rest) + 1) + b"{" + rest
-        ),
+        st.binary(max_size=60).map(lambda rest: struct.pack("<Q", len(rest) + 1) + b"{" + rest),
     ),
     suffix=st.sampled_from([".safetensors", ".pth"]),
 )

@@ -24,12 +24,7 @@ def test_no_errors_give_null_not_zero() -> None:
     summary = accuracy(np.full((3, 2), np.nan)).as_dict()
     assert summary["n"] == 0
     assert summary["mre_mm"] is None
-    assert summary["sdr_percent"] == {
-        "2.0": None,
-        "2.5": None,
-        "3.0": None,
-        "4.0": None,
-    }
+    assert summary["sdr_percent"] == {"2.0": None, "2.5": None, "3.0": None, "4.0": None}
     assert bootstrap_intervals(np.full((3, 2), np.nan)).as_dict()["mre_mm"] is None
 
 
@@ -41,10 +36,7 @@ def resampled_by_hand(errors: np.ndarray, replicates: int, seed: int) -> dict:
     rows = {"mre": [], "sd": [], "median": [], "sdr2": []}
     for weights in drawn:
         pool = np.concatenate(
-            [
-                np.repeat(e[np.isfinite(e)], w)
-                for e, w in zip(errors, weights, strict=True)
-            ]
+            [np.repeat(e[np.isfinite(e)], w) for e, w in zip(errors, weights, strict=True)]
         )
         if pool.size == 0:
             continue

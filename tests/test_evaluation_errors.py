@@ -8,10 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_oneshot_lmk.errors import GeometryError, UsageError
-from napari_oneshot_lmk.evaluation.distances import (
-    grid384_distances_mm,
-    native_distances_mm,
-)
+from napari_oneshot_lmk.evaluation.distances import grid384_distances_mm, native_distances_mm
 from napari_oneshot_lmk.evaluation.error_table import Outcome, SpacingSource
 from napari_oneshot_lmk.evaluation.errors import measure_errors
 from napari_oneshot_lmk.evaluation.pairing import find_image, pair_images, stem
@@ -128,9 +125,7 @@ def test_grid384_does_not_depend_on_the_stored_resolution() -> None:
     # off the cells' edges, where rounding may fall either way
     found, true = np.floor(found) + 0.3, np.floor(true) - 0.2
     on = [
-        grid384_distances_mm(
-            g.points_from_network(found), g.points_from_network(true), g
-        )
+        grid384_distances_mm(g.points_from_network(found), g.points_from_network(true), g)
         for g in (stored, CEPHALOGRAM)
     ]
     np.testing.assert_array_equal(on[0], on[1])
@@ -179,10 +174,7 @@ def test_outcomes_are_counted_and_never_zero_errors() -> None:
 
     placed, skipped, absent = State.PLACED, State.SKIPPED, State.ABSENT
     truth = Landmarks(
-        (
-            *points(placed, placed, placed, absent, absent, skipped),
-            Landmark("gone", (1, 1)),
-        ),
+        (*points(placed, placed, placed, absent, absent, skipped), Landmark("gone", (1, 1))),
         "i.png",
         Geometry((10, 10), (1, 1)),
     )
@@ -224,19 +216,14 @@ def test_spacing_sources_in_order() -> None:
 
 
 def test_spacing_per_image() -> None:
-    truth = [
-        marks(n, Geometry((9, 9), (s, s)), a=(0.0, 0.0))
-        for n, s in [("x", 1), ("y", 3)]
-    ]
+    truth = [marks(n, Geometry((9, 9), (s, s)), a=(0.0, 0.0)) for n, s in [("x", 1), ("y", 3)]]
     found = [marks(n, None, a=(0.0, 2.0)) for n in "xy"]
     table = measure_errors(pair_images(found, truth))
     np.testing.assert_allclose(table.native_mm(), [[2], [6]])
 
 
 def test_unknown_spacing_is_refused() -> None:
-    with pytest.raises(
-        GeometryError, match=r"pixel spacing of i\.png is unknown.*--spacing"
-    ):
+    with pytest.raises(GeometryError, match=r"pixel spacing of i\.png is unknown.*--spacing"):
         one(marks("i.png"), marks("i.png"))
 
 

@@ -10,10 +10,7 @@ from matplotlib.image import imread
 
 from napari_oneshot_lmk.errors import OutputError
 from napari_oneshot_lmk.evaluation.overview import FAR, NEAR, Panel, draw_overview
-from napari_oneshot_lmk.evaluation.plots import (
-    draw_cumulative_error,
-    draw_per_landmark,
-)
+from napari_oneshot_lmk.evaluation.plots import draw_cumulative_error, draw_per_landmark
 from napari_oneshot_lmk.evaluation.report import Report, evaluate
 from napari_oneshot_lmk.evaluation.report_files import write_report
 from napari_oneshot_lmk.evaluation.scores import score_quality
@@ -25,9 +22,7 @@ GEOMETRY = Geometry((200, 160), (0.5, 0.5))
 
 
 def report_of(
-    errors_mm: np.ndarray,
-    scores: np.ndarray | None = None,
-    unsure: np.ndarray | None = None,
+    errors_mm: np.ndarray, scores: np.ndarray | None = None, unsure: np.ndarray | None = None
 ) -> Report:
     """A report with just these errors (images, landmarks)."""
     found, truth = [], []
@@ -155,9 +150,7 @@ def test_several_methods_in_one_plot(tmp_path: Path) -> None:
 
 
 def test_overview_colours_by_error(tmp_path: Path) -> None:
-    image = Radiograph(
-        np.random.default_rng(0).uniform(0, 1, (200, 160)), GEOMETRY, "i.png"
-    )
+    image = Radiograph(np.random.default_rng(0).uniform(0, 1, (200, 160)), GEOMETRY, "i.png")
     truth = Landmarks.from_positions({"a": (50.0, 50.0), "b": (120.0, 90.0)})
     right = Landmarks.from_positions({"a": (50.5, 50.0), "b": (120.0, 91.0)})
     wrong = Landmarks.from_positions({"a": (90.0, 50.0), "b": (120.0, 20.0)})
@@ -166,8 +159,7 @@ def test_overview_colours_by_error(tmp_path: Path) -> None:
         draw_overview([Panel(image, truth, found, "i")] * 3, path, columns=2, title="T")
         pixels = imread(path)[: -int(0.15 * len(imread(path))), :, :3]  # not the key
         wanted, unwanted = (
-            np.array([int(c[k : k + 2], 16) / 255 for k in (1, 3, 5)])
-            for c in (colour, other)
+            np.array([int(c[k : k + 2], 16) / 255 for k in (1, 3, 5)]) for c in (colour, other)
         )
         assert (np.abs(pixels - wanted).max(axis=-1) < 0.02).sum() > 10
         assert (np.abs(pixels - unwanted).max(axis=-1) < 0.02).sum() == 0

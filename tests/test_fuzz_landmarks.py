@@ -42,9 +42,7 @@ def test_the_whole_files_are_read(tmp_path, files, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_spoilt_files_are_refused_in_one_sentence_or_read_as_they_are(
-    tmp_path, files, name
-):
+def test_spoilt_files_are_refused_in_one_sentence_or_read_as_they_are(tmp_path, files, name):
     for number, spoilt in enumerate(spoilt_files(files, name, COUNT)):
         fault = fault_of(spoilt, tmp_path)
         assert not fault, f"{name}, number {number} ({spoilt.how}): {fault}"

@@ -45,9 +45,7 @@ def geometries(draw):
 def geometries_with_points(draw):
     geometry = draw(geometries())
     shape = np.array(geometry.image_shape_yx)
-    points = [
-        (draw(fractions) * shape[0], draw(fractions) * shape[1]) for _ in range(3)
-    ]
+    points = [(draw(fractions) * shape[0], draw(fractions) * shape[1]) for _ in range(3)]
     return geometry, np.array(points)
 
 
@@ -69,9 +67,7 @@ def test_distances_are_the_same_in_the_plane_and_in_the_patient(case):
     geometry, points = case
     lps = geometry.points_to_lps(points)
     apart = np.linalg.norm(lps[1:] - lps[:-1], axis=1)
-    np.testing.assert_allclose(
-        geometry.distances_mm(points[1:], points[:-1]), apart, atol=1e-6
-    )
+    np.testing.assert_allclose(geometry.distances_mm(points[1:], points[:-1]), apart, atol=1e-6)
     np.testing.assert_allclose(geometry.off_plane_mm(lps), 0, atol=1e-6)
 
 
@@ -96,8 +92,7 @@ def test_an_image_and_its_points_stay_together(shape, network_shape, where):
     sigma = 2.5 * np.maximum(1, np.array(shape) / np.array(network_shape))
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     blob = np.exp(
-        -0.5 * ((rows - point[0]) / sigma[0]) ** 2
-        - 0.5 * ((columns - point[1]) / sigma[1]) ** 2
+        -0.5 * ((rows - point[0]) / sigma[0]) ** 2 - 0.5 * ((columns - point[1]) / sigma[1]) ** 2
     )
     resampled = geometry.pixels_to_network(torch.from_numpy(blob)[None, None])[0, 0]
     grid = np.mgrid[: network_shape[0], : network_shape[1]]
@@ -130,14 +125,11 @@ def test_millimetres_of_an_unknown_spacing_are_refused():
     for ask in (geometry.points_to_mm, geometry.points_to_lps, geometry.points_from_mm):
         with pytest.raises(SpacingUnknownError, match=r"unknown.*--spacing"):
             ask([[1.0, 2.0]])
-    np.testing.assert_allclose(
-        geometry.with_spacing(0.5).points_to_mm([[2, 4]]), [[1, 2]]
-    )
+    np.testing.assert_allclose(geometry.with_spacing(0.5).points_to_mm([[2, 4]]), [[1, 2]])
 
 
 @pytest.mark.parametrize(
-    "spacing",
-    [0, -0.1, float("nan"), float("inf"), 1e-6, 200, (0.1, 0), "a", (1, 2, 3)],
+    "spacing", [0, -0.1, float("nan"), float("inf"), 1e-6, 200, (0.1, 0), "a", (1, 2, 3)]
 )
 def test_an_absurd_spacing_is_refused(spacing):
     with pytest.raises(GeometryError, match="pixel spacing"):

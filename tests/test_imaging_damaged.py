@@ -57,24 +57,11 @@ WRITERS = {
     "tiles.tif": lambda p: tifffile.imwrite(p, NOISE, tile=(16, 16)),
     "jpeg.tif": lambda p: Image.fromarray(NOISE).save(p, compression="jpeg"),
     "big.tif": lambda p: tifffile.imwrite(p, NOISE, bigtiff=True),
-    "packed.mha": lambda p: SimpleITK.WriteImage(
-        SimpleITK.GetImageFromArray(NOISE), str(p), True
-    ),
-    "packed.nrrd": lambda p: SimpleITK.WriteImage(
-        SimpleITK.GetImageFromArray(NOISE), str(p), True
-    ),
+    "packed.mha": lambda p: SimpleITK.WriteImage(SimpleITK.GetImageFromArray(NOISE), str(p), True),
+    "packed.nrrd": lambda p: SimpleITK.WriteImage(SimpleITK.GetImageFromArray(NOISE), str(p), True),
     **{
         f"itk{suffix}": lambda p: write_itk(p, NOISE) and None
-        for suffix in (
-            ".png",
-            ".bmp",
-            ".tif",
-            ".mha",
-            ".nrrd",
-            ".nii",
-            ".nii.gz",
-            ".dcm",
-        )
+        for suffix in (".png", ".bmp", ".tif", ".mha", ".nrrd", ".nii", ".nii.gz", ".dcm")
     },
 }
 

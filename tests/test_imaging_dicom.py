@@ -51,9 +51,7 @@ def test_larger_is_brighter_whatever_is_stored(path, pixels, bits, rescale):
     np.testing.assert_array_equal(read_radiograph(saved(path, image)).pixels, expected)
 
     signed = pixels.dtype.kind == "i"
-    lowest, highest = (
-        (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    )
+    lowest, highest = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
     inverted = (lowest + highest - pixels.astype(int)).astype(pixels.dtype)
     image = dataset(inverted, bits, **tags, PhotometricInterpretation="MONOCHROME1")
     shown = read_radiograph(saved(path, image)).pixels
@@ -71,9 +69,7 @@ def test_every_kind_of_radiograph_is_rescaled_and_inverted(path, sop_class):
         RescaleIntercept=-100,
     )
     pixels = read_radiograph(saved(path, image)).pixels
-    np.testing.assert_array_equal(
-        pixels, 2.0 * (4095 - PIXELS.astype(np.float32)) - 100
-    )
+    np.testing.assert_array_equal(pixels, 2.0 * (4095 - PIXELS.astype(np.float32)) - 100)
 
 
 def test_packed_pixels(path):
@@ -88,9 +84,7 @@ def test_colour(path):
     image.SamplesPerPixel, image.PlanarConfiguration = 3, 0
     image.PhotometricInterpretation = "RGB"
     image.PixelData = rgb.tobytes()
-    np.testing.assert_array_equal(
-        read_radiograph(saved(path, image)).pixels, rgb[..., 0]
-    )
+    np.testing.assert_array_equal(read_radiograph(saved(path, image)).pixels, rgb[..., 0])
 
 
 # -- files ----------------------------------------------------------------------
@@ -140,10 +134,7 @@ def test_frames(path):
         ({"PixelSpacing": [0.3, 0.2]}, (0.3, 0.2)),
         ({"ImagerPixelSpacing": [0.35, 0.25]}, (0.35, 0.25)),
         ({"NominalScannedPixelSpacing": [0.1, 0.1]}, (0.1, 0.1)),
-        (
-            {"PixelSpacing": [0.3, 0.2], "ImagerPixelSpacing": [0.35, 0.25]},
-            (0.3, 0.2),
-        ),
+        ({"PixelSpacing": [0.3, 0.2], "ImagerPixelSpacing": [0.35, 0.25]}, (0.3, 0.2)),
         ({"PixelAspectRatio": [3, 2]}, None),
     ],
 )
@@ -193,9 +184,7 @@ def test_rounded_cosines_are_made_orthonormal(path):
 
 
 def test_an_orientation_of_zeros_is_none(path):
-    image = dataset(
-        PIXELS, 12, ImageOrientationPatient=[0] * 6, PixelSpacing=[0.3, 0.2]
-    )
+    image = dataset(PIXELS, 12, ImageOrientationPatient=[0] * 6, PixelSpacing=[0.3, 0.2])
     geometry = read_radiograph(saved(path, image)).geometry
     assert geometry.column_axis_lps == (1.0, 0.0, 0.0)
     assert geometry.spacing_mm_yx == (0.3, 0.2)

@@ -30,9 +30,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "film.dcm"
 
 
-def check(
-    path: Path, expected: np.ndarray, atol: float = 0, **options: object
-) -> tuple[str, ...]:
+def check(path: Path, expected: np.ndarray, atol: float = 0, **options: object) -> tuple[str, ...]:
     """Compare with what is right; return the notes."""
     image = read_radiograph(path, **options)
     np.testing.assert_allclose(image.pixels, expected, rtol=1e-6, atol=atol)
@@ -69,9 +67,7 @@ def test_unpacked(path, syntax, pixels, bits):
     image.file_meta.TransferSyntaxUID = syntax
     image["PixelData"].VR = "OB" if bits == 8 else "OW"
     implicit = syntax == uid.ImplicitVRLittleEndian
-    pydicom.dcmwrite(
-        path, image, implicit_vr=implicit, little_endian=little, force_encoding=True
-    )
+    pydicom.dcmwrite(path, image, implicit_vr=implicit, little_endian=little, force_encoding=True)
     check(path, pixels)
     assert read_radiograph(path).geometry.spacing_mm_yx == (0.3, 0.2)
 
@@ -93,15 +89,10 @@ def test_run_lengths(path, pixels, bits):
 
 
 def lossless_jpeg(values: np.ndarray, bits: int) -> bytes:
-    return imagecodecs.ljpeg_encode(
-        values.view(f"u{values.itemsize}"), bitspersample=bits
-    )
+    return imagecodecs.ljpeg_encode(values.view(f"u{values.itemsize}"), bitspersample=bits)
 
 
-@pytest.mark.parametrize(
-    ("pixels", "bits"),
-    [(SMOOTH, 8), (SMOOTH16, 12), (SMOOTH16 * 15, 16)],
-)
+@pytest.mark.parametrize(("pixels", "bits"), [(SMOOTH, 8), (SMOOTH16, 12), (SMOOTH16 * 15, 16)])
 @pytest.mark.parametrize(
     ("syntax", "encode"),
     [
@@ -114,10 +105,7 @@ def lossless_jpeg(values: np.ndarray, bits: int) -> bytes:
                 v, level=0, bitspersample=bits, codecformat="j2k"
             ),
         ),
-        (
-            uid.HTJ2KLossless,
-            lambda v, _: imagecodecs.htj2k_encode(v),
-        ),
+        (uid.HTJ2KLossless, lambda v, _: imagecodecs.htj2k_encode(v)),
     ],
 )
 def test_codecs_without_loss(path, pixels, bits, syntax, encode):
@@ -174,9 +162,7 @@ def test_colour_in_jpeg_2000(path, said):
     image = dataset(SMOOTH, 8, uid.SecondaryCaptureImageStorage)
     image.SamplesPerPixel, image.PlanarConfiguration = 3, 0
     image.PhotometricInterpretation = said
-    stream = imagecodecs.jpeg2k_encode(
-        rgb, level=0, mct=said != "RGB", codecformat="j2k"
-    )
+    stream = imagecodecs.jpeg2k_encode(rgb, level=0, mct=said != "RGB", codecformat="j2k")
     saved(path, packed(image, uid.JPEG2000Lossless, stream))
     check(path, rgb @ LUMA, atol=1e-3)
 
@@ -213,10 +199,7 @@ def test_transfer_syntaxes_that_nobody_reads_are_named(path, syntax):
         (uid.JPEGBaseline8Bit, lambda v: imagecodecs.jpeg8_encode(v, level=95)),
         (uid.JPEGLosslessSV1, lambda v: imagecodecs.ljpeg_encode(v, bitspersample=8)),
         (uid.JPEGLSLossless, lambda v: imagecodecs.jpegls_encode(v, out=1 << 20)),
-        (
-            uid.JPEG2000Lossless,
-            lambda v: imagecodecs.jpeg2k_encode(v, level=0, codecformat="j2k"),
-        ),
+        (uid.JPEG2000Lossless, lambda v: imagecodecs.jpeg2k_encode(v, level=0, codecformat="j2k")),
     ],
 )
 def test_a_stream_that_ends_early_in_a_whole_file(path, part, syntax, encode, capfd):
@@ -304,9 +287,7 @@ def test_strange_colours_are_named(path):
 
 def lut(values: np.ndarray, first: int = 0, bits: int = 12, **more: object):
     return item(
-        LUTDescriptor=[len(values), first, bits],
-        LUTData=values.astype(np.uint16).tobytes(),
-        **more,
+        LUTDescriptor=[len(values), first, bits], LUTData=values.astype(np.uint16).tobytes(), **more
     )
 
 
@@ -321,12 +302,7 @@ def test_a_modality_lut_gives_the_values(path):
 @pytest.mark.parametrize("monochrome", ["MONOCHROME1", "MONOCHROME2"])
 def test_a_voi_lut_that_turns_dark_and_bright_round(path, monochrome):
     table = 4095 - np.arange(4096)
-    image = dataset(
-        PIXELS,
-        12,
-        VOILUTSequence=lut(table),
-        PhotometricInterpretation=monochrome,
-    )
+    image = dataset(PIXELS, 12, VOILUTSequence=lut(table), PhotometricInterpretation=monochrome)
     shown = table[PIXELS]
     check(saved(path, image), shown if monochrome[-1] == "2" else 4095 - shown)
 
@@ -351,11 +327,7 @@ def test_other_voi_luts_and_windows_change_the_contrast_only(path):
 )
 def test_presentation_lut_shape(path, sop_class, monochrome, shape, inverted):
     image = dataset(
-        PIXELS,
-        12,
-        sop_class,
-        PhotometricInterpretation=monochrome,
-        PresentationLUTShape=shape,
+        PIXELS, 12, sop_class, PhotometricInterpretation=monochrome, PresentationLUTShape=shape
     )
     values = PIXELS.astype(np.int64)
     check(saved(path, image), 4095 - values if inverted else values)
@@ -364,9 +336,7 @@ def test_presentation_lut_shape(path, sop_class, monochrome, shape, inverted):
 def test_a_slope_with_a_decimal_comma(path):
     image = dataset(PIXELS, 12, RescaleSlope="9.25", RescaleIntercept="-3.5")
     saved(path, image)
-    path.write_bytes(
-        path.read_bytes().replace(b"9.25", b"9,25").replace(b"-3.5", b"-3,5")
-    )
+    path.write_bytes(path.read_bytes().replace(b"9.25", b"9,25").replace(b"-3.5", b"-3,5"))
     check(path, PIXELS * 9.25 - 3.5)
 
 
@@ -418,23 +388,14 @@ def test_each_spacing_says_where_it_comes_from(path, sop_class):
         ),
         ({"ImagerPixelSpacing": imager}, ((0.33, 0.22), SpacingSource.IMAGER)),
         (
-            {
-                "ImagerPixelSpacing": imager,
-                "EstimatedRadiographicMagnificationFactor": 1.1,
-            },
+            {"ImagerPixelSpacing": imager, "EstimatedRadiographicMagnificationFactor": 1.1},
             ((0.33 / 1.1, 0.22 / 1.1), SpacingSource.IMAGER_MAGNIFIED),
         ),
         (
-            {
-                "PixelSpacing": pixel,
-                "EstimatedRadiographicMagnificationFactor": 1.1,
-            },
+            {"PixelSpacing": pixel, "EstimatedRadiographicMagnificationFactor": 1.1},
             ((0.3, 0.2), SpacingSource.PIXEL_SPACING),
         ),
-        (
-            {"NominalScannedPixelSpacing": pixel},
-            ((0.3, 0.2), SpacingSource.NOMINAL),
-        ),
+        ({"NominalScannedPixelSpacing": pixel}, ((0.3, 0.2), SpacingSource.NOMINAL)),
         ({}, (None, None)),
         ({"PixelSpacing": [1, 1]}, (None, None)),
     ):
@@ -481,19 +442,13 @@ def test_functional_groups(path, sop_class, shared):
     frames = np.stack([PIXELS, PIXELS[::-1], PIXELS + 7])
     image = dataset(frames, 12, sop_class)
     measures = {"PixelMeasuresSequence": item(PixelSpacing=[0.3, 0.2])}
-    orientation = {
-        "PlaneOrientationSequence": item(ImageOrientationPatient=[0, 1, 0, 0, 0, -1])
-    }
+    orientation = {"PlaneOrientationSequence": item(ImageOrientationPatient=[0, 1, 0, 0, 0, -1])}
     values = {
         "PixelValueTransformationSequence": item(
             RescaleSlope=2, RescaleIntercept=-100, RescaleType="US"
         )
     }
-    of_all = {
-        "all": measures | orientation | values,
-        "measures": measures,
-        "none": {},
-    }[shared]
+    of_all = {"all": measures | orientation | values, "measures": measures, "none": {}}[shared]
     of_each = {
         "all": {},
         "measures": orientation | values,
@@ -501,10 +456,7 @@ def test_functional_groups(path, sop_class, shared):
     }[shared]
     image.SharedFunctionalGroupsSequence = item(**of_all)
     image.PerFrameFunctionalGroupsSequence = [
-        item(
-            PlanePositionSequence=item(ImagePositionPatient=[5.0 + index, 6, 7]),
-            **of_each,
-        )[0]
+        item(PlanePositionSequence=item(ImagePositionPatient=[5.0 + index, 6, 7]), **of_each)[0]
         for index in range(3)
     ]
     saved(path, image)
@@ -613,9 +565,6 @@ def test_several_threads_read_packed_files(tmp_path):
         "    print(len(list(pool.map(read_radiograph, sys.argv[1:]))))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, paths)],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "8", done.stderr

@@ -122,10 +122,7 @@ def test_png_interlaced(path):
     passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2)]
     passes += [(0, 1, 2, 2), (1, 0, 2, 1)]
     data = b"".join(
-        b"\0" + row.tobytes()
-        for y, x, dy, dx in passes
-        for row in GREY8[y::dy, x::dx]
-        if row.size
+        b"\0" + row.tobytes() for y, x, dy, dx in passes for row in GREY8[y::dy, x::dx] if row.size
     )
     write_png(path, GREY8, 8, 0)
     whole = path.read_bytes()
@@ -290,11 +287,7 @@ def write_bmp(
     info = info.ljust(header, b"\0")
     start = 14 + len(info) + len(palette)
     path.write_bytes(
-        b"BM"
-        + struct.pack("<IHHI", start + len(data), 0, 0, start)
-        + info
-        + palette
-        + data
+        b"BM" + struct.pack("<IHHI", start + len(data), 0, 0, start) + info + palette + data
     )
 
 

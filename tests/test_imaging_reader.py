@@ -109,12 +109,7 @@ def test_sixteen_bit_grey_with_alpha(tmp_path):
     # No common library writes this kind, so it is made of its parts.
     def chunk(name: bytes, content: bytes) -> bytes:
         checksum = zlib.crc32(name + content)
-        return (
-            struct.pack(">I", len(content))
-            + name
-            + content
-            + struct.pack(">I", checksum)
-        )
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
 
     values = PIXELS * 80 + 3
     samples = np.dstack([values, np.full_like(values, 0x1234)]).astype(">u2")
@@ -126,9 +121,7 @@ def test_sixteen_bit_grey_with_alpha(tmp_path):
         + chunk(b"IDAT", zlib.compress(rows))
         + chunk(b"IEND", b"")
     )
-    np.testing.assert_array_equal(
-        read_radiograph(tmp_path / "image.png").pixels, values
-    )
+    np.testing.assert_array_equal(read_radiograph(tmp_path / "image.png").pixels, values)
 
 
 def test_a_palette(tmp_path):
@@ -169,9 +162,7 @@ import napari_oneshot_lmk.landmarks.template
 slow = "torch monai SimpleITK pandas pydicom tifffile imagecodecs nibabel nrrd PIL"
 print([m for m in slow.split() if m in sys.modules])
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
@@ -189,9 +180,7 @@ def test_png_is_read_where_other_libraries_are_missing(tmp_path):
         "except ImageError as error: print(error)"
     )
     tifffile.imwrite(tmp_path / "image.tif", GREY8)
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     shape, sentence = done.stdout.splitlines()
     assert shape == f"({ROWS}, {COLUMNS})", done.stderr
     assert sentence.endswith("TIFF files needs the package tifffile; install tifffile")

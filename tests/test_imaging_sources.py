@@ -28,14 +28,7 @@ def names(*sources: str | Path) -> list[str]:
 def test_a_folder_gives_its_images_in_natural_order(tmp_path):
     make(tmp_path, "10.png", "2.JPG", "1.nii.gz", "landmarks.csv", "dataset.json")
     make(tmp_path, "3.dcm", "4.mha", "5.tiff", "notes.txt", ".hidden.png", "5.raw")
-    assert names(tmp_path) == [
-        "1.nii.gz",
-        "2.JPG",
-        "3.dcm",
-        "4.mha",
-        "5.tiff",
-        "10.png",
-    ]
+    assert names(tmp_path) == ["1.nii.gz", "2.JPG", "3.dcm", "4.mha", "5.tiff", "10.png"]
 
 
 def test_dicom_files_are_found_without_a_suffix(tmp_path):

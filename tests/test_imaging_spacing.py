@@ -52,11 +52,7 @@ def test_a_given_spacing_goes_before_the_stated_one(tmp_path):
 
 def test_imagej_and_ome_state_a_spacing(tmp_path):
     tifffile.imwrite(
-        tmp_path / "imagej.tif",
-        GREY8,
-        imagej=True,
-        resolution=(4, 5),
-        metadata={"unit": "mm"},
+        tmp_path / "imagej.tif", GREY8, imagej=True, resolution=(4, 5), metadata={"unit": "mm"}
     )
     tifffile.imwrite(
         tmp_path / "micrometres.tif",
@@ -85,11 +81,7 @@ def test_imagej_and_ome_state_a_spacing(tmp_path):
 
 def test_imagej_pixels_are_no_unit(tmp_path):
     tifffile.imwrite(
-        tmp_path / "image.tif",
-        GREY8,
-        imagej=True,
-        resolution=(4, 5),
-        metadata={"unit": "pixel"},
+        tmp_path / "image.tif", GREY8, imagej=True, resolution=(4, 5), metadata={"unit": "pixel"}
     )
     assert read_radiograph(tmp_path / "image.tif").geometry.spacing_mm_yx is None
 
@@ -132,9 +124,7 @@ def oblique_affine_ras() -> np.ndarray:
     return affine
 
 
-SAGITTAL_RAS = np.array(
-    [[0, 0, 2.0, 5], [0.2, 0, 0, 6], [0, 0.3, 0, 7], [0, 0, 0, 1.0]]
-)
+SAGITTAL_RAS = np.array([[0, 0, 2.0, 5], [0.2, 0, 0, 6], [0, 0.3, 0, 7], [0, 0, 0, 1.0]])
 
 
 @pytest.mark.parametrize("affine", [oblique_affine_ras(), SAGITTAL_RAS])
@@ -151,9 +141,7 @@ def test_nifti_lies_where_its_affine_says(tmp_path, affine, shape, suffix, form)
     points_yx = np.array([[0, 0], [7.25, 3.5], [29, 23]])
     voxels = np.column_stack([points_yx[:, ::-1], np.zeros(3)])
     ras = nibabel.affines.apply_affine(affine, voxels)
-    np.testing.assert_allclose(
-        read.geometry.points_to_lps(points_yx), ras * [-1, -1, 1], atol=1e-4
-    )
+    np.testing.assert_allclose(read.geometry.points_to_lps(points_yx), ras * [-1, -1, 1], atol=1e-4)
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd", ".nii.gz"])
@@ -169,9 +157,7 @@ def test_one_slice_of_a_volume_is_a_plane_in_the_patient(tmp_path, suffix):
     read = read_radiograph(path)
     np.testing.assert_array_equal(read.pixels, PIXELS)
     expected = [image.TransformContinuousIndexToPhysicalPoint((3.5, 7.25, 0.0))]
-    np.testing.assert_allclose(
-        read.geometry.points_to_lps([[7.25, 3.5]]), expected, atol=1e-4
-    )
+    np.testing.assert_allclose(read.geometry.points_to_lps([[7.25, 3.5]]), expected, atol=1e-4)
 
 
 def test_a_plane_along_any_axis_of_the_file(tmp_path):

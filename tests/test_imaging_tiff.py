@@ -43,10 +43,7 @@ def tag(path: Path, code: int, value: int) -> None:
 @pytest.mark.parametrize("compression", [None, "lzw"])
 def test_pixels_stay_as_they_are_stored(path, orientation, pixels, compression):
     tifffile.imwrite(
-        path,
-        pixels,
-        compression=compression,
-        extratags=[(274, "H", 1, orientation, True)],
+        path, pixels, compression=compression, extratags=[(274, "H", 1, orientation, True)]
     )
     [note] = check(path, pixels)
     assert f"orientation {orientation}" in note
@@ -70,12 +67,7 @@ def test_grey_and_alpha(path, planar, pixels, kind, tile):
     pair = [pixels, np.full_like(pixels, 7)]
     samples = np.stack(pair, axis=0 if planar == "separate" else -1)
     tifffile.imwrite(
-        path,
-        samples,
-        photometric="minisblack",
-        planarconfig=planar,
-        extrasamples=[kind],
-        tile=tile,
+        path, samples, photometric="minisblack", planarconfig=planar, extrasamples=[kind], tile=tile
     )
     assert check(path, pixels) == ()
 
@@ -143,9 +135,7 @@ def test_packed_bits(path, bits):
     import imagecodecs
 
     pixels = PIXELS % (1 << bits)
-    packed = imagecodecs.packints_encode(
-        pixels.astype(np.uint16 if bits > 8 else np.uint8), bits
-    )
+    packed = imagecodecs.packints_encode(pixels.astype(np.uint16 if bits > 8 else np.uint8), bits)
     write_by_hand(path, packed, bits)
     check(path, pixels)
 
@@ -204,12 +194,7 @@ def test_white_is_zero_of_signed_and_of_floats_is_turned_round(path):
 def test_a_palette(path, bits):
     colours = np.random.default_rng(0).integers(0, 256, (3, 1 << bits), dtype=np.uint16)
     index = (PIXELS.astype(int) * 7 % (1 << bits)).astype(f"u{bits // 8}")
-    tifffile.imwrite(
-        path,
-        index,
-        photometric="palette",
-        colormap=colours * 257,
-    )
+    tifffile.imwrite(path, index, photometric="palette", colormap=colours * 257)
     luma = np.array([0.299, 0.587, 0.114]) @ colours[:, index].reshape(3, -1)
     np.testing.assert_allclose(read_radiograph(path).pixels.ravel(), luma, atol=1e-3)
 
@@ -317,14 +302,7 @@ def test_pages_of_other_sizes(path):
 
 
 @pytest.mark.parametrize(
-    "kind",
-    [
-        {},
-        {"bigtiff": True},
-        {"imagej": True},
-        {"ome": True},
-        {"ome": True, "bigtiff": True},
-    ],
+    "kind", [{}, {"bigtiff": True}, {"imagej": True}, {"ome": True}, {"ome": True, "bigtiff": True}]
 )
 def test_stacks(path, kind):
     volume = np.stack([PIXELS, PIXELS[::-1], PIXELS + 3])
@@ -340,9 +318,7 @@ def test_a_stack_behind_one_page(path):
     data = bytearray(path.read_bytes())
     with tifffile.TiffFile(path) as file:
         at = file.pages[0].offset
-        count = int.from_bytes(
-            data[at : at + 2], {"<": "little", ">": "big"}[file.byteorder]
-        )
+        count = int.from_bytes(data[at : at + 2], {"<": "little", ">": "big"}[file.byteorder])
         data[at + 2 + 12 * count : at + 6 + 12 * count] = bytes(4)
     path.write_bytes(data)
     for index in range(3):

@@ -64,9 +64,7 @@ def test_nifti_in_two_files(tmp_path, kind, packed, named):
 
 
 def test_analyze(tmp_path):
-    nibabel.save(
-        nibabel.AnalyzeImage(PIXELS.T.astype(np.int16), AFFINE), tmp_path / "a.img"
-    )
+    nibabel.save(nibabel.AnalyzeImage(PIXELS.T.astype(np.int16), AFFINE), tmp_path / "a.img")
     check(tmp_path / "a.hdr", PIXELS)
 
 
@@ -88,9 +86,7 @@ def test_nifti_colours(tmp_path):
     values = np.ascontiguousarray(rgb.swapaxes(0, 1)).view(kind)[..., 0]
     nibabel.save(nibabel.Nifti1Image(values, AFFINE), tmp_path / "film.nii")
     luma = rgb @ np.array([0.299, 0.587, 0.114])
-    np.testing.assert_allclose(
-        read_radiograph(tmp_path / "film.nii").pixels, luma, rtol=1e-5
-    )
+    np.testing.assert_allclose(read_radiograph(tmp_path / "film.nii").pixels, luma, rtol=1e-5)
 
 
 def test_only_the_chosen_slice_of_a_nifti_is_read(tmp_path):
@@ -123,10 +119,7 @@ FIELDS = "type: uint16\ndimension: 2\nsizes: 24 30\nendian: little\n"
         ("gz", gzip.compress),
         ("bzip2", bz2.compress),
         ("hex", lambda data: data.hex().encode()),
-        (
-            "ascii",
-            lambda data: b" ".join(b"%d" % n for n in np.frombuffer(data, "<u2")),
-        ),
+        ("ascii", lambda data: b" ".join(b"%d" % n for n in np.frombuffer(data, "<u2"))),
     ],
 )
 def test_nrrd_encodings(tmp_path, encoding, pack):
@@ -192,9 +185,7 @@ def test_nrrd_lies_where_itk_has_it(tmp_path, space):
     image = read_radiograph(path)
     np.testing.assert_array_equal(image.pixels, PIXELS)
     expected = [itk.TransformContinuousIndexToPhysicalPoint((3.5, 7.25, 0.0))]
-    np.testing.assert_allclose(
-        image.geometry.points_to_lps([[7.25, 3.5]]), expected, atol=1e-6
-    )
+    np.testing.assert_allclose(image.geometry.points_to_lps([[7.25, 3.5]]), expected, atol=1e-6)
     assert image.spacing_source is SpacingSource.NRRD_DIRECTIONS
 
 
@@ -306,9 +297,7 @@ def test_a_slice_of_a_compressed_meta_image(tmp_path):
     ],
 )
 @pytest.mark.parametrize("compressed", [True, False])
-def test_a_meta_header_that_does_not_fit_its_pixels(
-    tmp_path, change, compressed, capfd
-):
+def test_a_meta_header_that_does_not_fit_its_pixels(tmp_path, change, compressed, capfd):
     path = tmp_path / "film.mha"
     data = PIXELS.astype("<u2").tobytes()
     more = f"CompressedData = {compressed}\n"
@@ -324,9 +313,7 @@ def test_meta_image_in_text(tmp_path):
     path = tmp_path / "film.mha"
     text = b" ".join(b"%d" % n for n in PIXELS.ravel())
     write_meta(path, "", text + b"\n")
-    path.write_bytes(
-        path.read_bytes().replace(b"BinaryData = True", b"BinaryData = False")
-    )
+    path.write_bytes(path.read_bytes().replace(b"BinaryData = True", b"BinaryData = False"))
     check(path, PIXELS)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(ImageError, match="cut short or damaged"):
@@ -338,8 +325,7 @@ def test_meta_image_in_text(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd", ".nii", ".png", ".bmp", ".tif"])
 @pytest.mark.parametrize(
-    "name",
-    ["film", "FILM.MHA", "film.nrrd", "film.png", "film.dcm", "1.2.840.10008.5.1.99"],
+    "name", ["film", "FILM.MHA", "film.nrrd", "film.png", "film.dcm", "1.2.840.10008.5.1.99"]
 )
 def test_what_is_in_a_file_counts(tmp_path, suffix, name):
     write_itk(tmp_path / f"x{suffix}", GREY8, (0.2, 0.3)).rename(tmp_path / name)

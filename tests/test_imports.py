@@ -19,15 +19,7 @@ TRAVELS = HOME / "bundle" / "scripts"
 SOURCES = sorted(HOME.rglob("*.py"))
 LONGEST_FILE = 400
 
-WINDOW_LIBRARIES = {
-    "magicgui",
-    "napari",
-    "qtpy",
-    "PyQt5",
-    "PyQt6",
-    "PySide6",
-    "superqt",
-}
+WINDOW_LIBRARIES = {"magicgui", "napari", "qtpy", "PyQt5", "PyQt6", "PySide6", "superqt"}
 TERMINAL_LIBRARIES = {"typer", "rich", "click"}
 SLOW_LIBRARIES = {"torch", "torchvision", "monai", "SimpleITK"}
 
@@ -268,10 +260,7 @@ def libraries_after(code: str) -> set[str]:
     """Run code in a fresh interpreter; return the top-level libraries it loaded."""
     report = "import sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{report}"],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return set(done.stdout.splitlines()[-1].split())

@@ -155,11 +155,7 @@ def test_the_size_of_the_image_is_needed(path):
             "the category names the keypoint 'a' twice",
         ),
         (
-            {
-                "annotations": [
-                    {"id": 3, "image_id": 7, "keypoints": [float("nan"), 2, 2] * 3}
-                ]
-            },
+            {"annotations": [{"id": 3, "image_id": 7, "keypoints": [float("nan"), 2, 2] * 3}]},
             "annotation 1: keypoint 1: x is nan, not a finite number",
         ),
         ({"annotations": [5]}, "annotation 1 is 5, not an object"),

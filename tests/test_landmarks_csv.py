@@ -28,9 +28,7 @@ def read(tmp_path: Path, text: str | bytes) -> tuple[Landmarks, ...]:
 
 
 @settings(
-    deadline=None,
-    max_examples=50,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(landmark_sets(), min_size=1, max_size=3, unique_by=lambda s: s.image))
 def test_nothing_is_lost(tmp_path, images):
@@ -44,12 +42,9 @@ def test_nothing_is_lost(tmp_path, images):
 
 def test_the_columns_that_are_always_there_come_first(tmp_path):
     path = tmp_path / "found.csv"
-    write_landmarks(
-        path, [Landmarks.from_positions({"sella": (70.25, 100)}, "001.png")]
-    )
+    write_landmarks(path, [Landmarks.from_positions({"sella": (70.25, 100)}, "001.png")])
     assert path.read_text() == (
-        "image,landmark,x_px,y_px,x_mm,y_mm,score,state\n"
-        "001.png,sella,100.0,70.25,,,,placed\n"
+        "image,landmark,x_px,y_px,x_mm,y_mm,score,state\n001.png,sella,100.0,70.25,,,,placed\n"
     )
 
 
@@ -61,9 +56,7 @@ def test_a_whole_table_by_hand(tmp_path):
     assert sella.startswith(
         "images/001.png,sella,100.125,70.25,20.025000000000002,21.075,0.75,placed"
     )
-    assert nasion.startswith(
-        "images/001.png,nasion,,,,,,skipped,,,,300,200,instant,vgg19"
-    )
+    assert nasion.startswith("images/001.png,nasion,,,,,,skipped,,,,300,200,instant,vgg19")
     assert porion.startswith("images/001.png,porion,,,,,,absent,,true,")
     assert menton.startswith("images/001.png,menton,5.0,0.30000000000000004,1.0,")
 
@@ -90,9 +83,7 @@ def test_an_unknown_name_ending_is_wrong_use(tmp_path):
         lambda: read_landmarks(tmp_path / "truth.xlsx"),
         lambda: write_landmarks(tmp_path / "truth.xlsx", [example()]),
     ):
-        with pytest.raises(
-            UsageError, match=r"end it in \.csv, \.mrk\.json, .* or \.dcm"
-        ):
+        with pytest.raises(UsageError, match=r"end it in \.csv, \.mrk\.json, .* or \.dcm"):
             call()
 
 
@@ -114,22 +105,12 @@ def test_four_columns_are_enough_in_any_order_beside_others(tmp_path):
 
 @pytest.mark.parametrize(
     ("start", "encoding"),
-    [
-        ("\ufeff", "utf-8"),
-        ("\ufeff", "utf-16-le"),
-        ("\ufeff", "utf-16-be"),
-        ("", "utf-8"),
-    ],
+    [("\ufeff", "utf-8"), ("\ufeff", "utf-16-le"), ("\ufeff", "utf-16-be"), ("", "utf-8")],
 )
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_marks_separators_and_line_ends(tmp_path, start, encoding, separator, line_end):
-    rows = [
-        HEADER.split(","),
-        ["Ä.png", "größe", "1.5", "2.25"],
-        [],
-        ["b.png", "a", "3", "4"],
-    ]
+    rows = [HEADER.split(","), ["Ä.png", "größe", "1.5", "2.25"], [], ["b.png", "a", "3", "4"]]
     text = start + line_end.join(separator.join(row) for row in rows) + line_end
     first, second = read(tmp_path, text.encode(encoding))
     assert first.image == "Ä.png"
@@ -140,9 +121,7 @@ def test_marks_separators_and_line_ends(tmp_path, start, encoding, separator, li
 @pytest.mark.parametrize("separator", [";", "\t"])
 def test_decimal_commas(tmp_path, separator):
     text = f"{HEADER}\n1.png,sella,100;5,70;25\n".replace(",", separator)
-    (images,) = read(
-        tmp_path, text.replace(f"100;5{separator}70;25", f"100,5{separator}70,25")
-    )
+    (images,) = read(tmp_path, text.replace(f"100;5{separator}70;25", f"100,5{separator}70,25"))
     assert images["sella"].position_yx == (70.25, 100.5)
 
 
@@ -158,15 +137,8 @@ def test_names_that_look_like_something_else_stay_text(tmp_path):
 
 
 def test_a_missing_position_is_skipped_unless_the_state_says_otherwise(tmp_path):
-    (images,) = read(
-        tmp_path, f"{HEADER},state\na,1,,,\na,2,,,absent\na,3,1,1,\na,4,1,1,Placed\n"
-    )
-    assert [point.state for point in images] == [
-        "skipped",
-        "absent",
-        "placed",
-        "placed",
-    ]
+    (images,) = read(tmp_path, f"{HEADER},state\na,1,,,\na,2,,,absent\na,3,1,1,\na,4,1,1,Placed\n")
+    assert [point.state for point in images] == ["skipped", "absent", "placed", "placed"]
 
 
 def test_the_given_geometry_is_used_where_the_table_has_none(tmp_path):
@@ -178,13 +150,9 @@ def test_the_given_geometry_is_used_where_the_table_has_none(tmp_path):
 
 def test_millimetres_from_elsewhere_give_no_spacing(tmp_path):
     columns = f"{HEADER},x_mm,y_mm,height_px,width_px"
-    (images,) = read(
-        tmp_path, f"{columns}\na,1,10,20,1.001,2.0,50,60\na,2,30,40,3,4.001,50,60\n"
-    )
+    (images,) = read(tmp_path, f"{columns}\na,1,10,20,1.001,2.0,50,60\na,2,30,40,3,4.001,50,60\n")
     assert images.geometry.spacing_mm_yx == pytest.approx((0.1, 0.1), rel=1e-3)
-    (images,) = read(
-        tmp_path, f"{columns}\na,1,10,20,51,2,50,60\na,2,30,40,53,4,50,60\n"
-    )
+    (images,) = read(tmp_path, f"{columns}\na,1,10,20,51,2,50,60\na,2,30,40,53,4,50,60\n")
     assert images.geometry == Geometry((50, 60))
 
 
@@ -201,24 +169,12 @@ def test_millimetres_from_elsewhere_give_no_spacing(tmp_path):
         (HEADER, "holds no landmarks"),
         ("image,landmark,x,y\na,1,2,3\n", "has no column x_px, y_px in its first line"),
         ("a,1,2,3\n", "has no column image, landmark, x_px, y_px"),
-        (
-            HEADER.replace(",", "|") + "\na|1|2|3\n",
-            "not separated by commas, semicolons",
-        ),
-        (
-            HEADER.replace(",", " ") + "\na 1 2 3\n",
-            "not separated by commas, semicolons",
-        ),
+        (HEADER.replace(",", "|") + "\na|1|2|3\n", "not separated by commas, semicolons"),
+        (HEADER.replace(",", " ") + "\na 1 2 3\n", "not separated by commas, semicolons"),
         (f"{HEADER},x_px\na,1,2,3,4\n", "has two columns x_px"),
-        (
-            f"{HEADER}\na,1,2,3\na,1,4,5\n",
-            "line 3: landmark '1' of image 'a' .* line 2",
-        ),
+        (f"{HEADER}\na,1,2,3\na,1,4,5\n", "line 3: landmark '1' of image 'a' .* line 2"),
         (f"{HEADER}\na,1,2,three\n", "line 2: y_px is 'three', which is not a number"),
-        (
-            f"{HEADER}\na,1,nan,3\n",
-            "line 2: x_px is empty; give both coordinates, or none",
-        ),
+        (f"{HEADER}\na,1,nan,3\n", "line 2: x_px is empty; give both coordinates, or none"),
         (f"{HEADER}\na,1,inf,3\n", "line 2: x_px is 'inf'"),
         (f"{HEADER}\na,1,1e999,3\n", "line 2: x_px is '1e999'"),
         (f"{HEADER}\na,1,1_0,3\n", "line 2: x_px is '1_0'"),
@@ -229,22 +185,13 @@ def test_millimetres_from_elsewhere_give_no_spacing(tmp_path):
         (f"{HEADER}\na,1,2,\n", "line 2: y_px is empty"),
         (f"{HEADER}\na,,2,3\n", "line 2: names no landmark"),
         (f"{HEADER}\na,1,2,3\n,1,2,3\n", "line 3 names no image"),
-        (
-            f"{HEADER},state\na,1,2,3,gone\n",
-            "line 2: state is 'gone'; use one of absent",
-        ),
-        (
-            f"{HEADER},state\na,1,2,3,absent\n",
-            "line 2: .* is absent but has a position",
-        ),
+        (f"{HEADER},state\na,1,2,3,gone\n", "line 2: state is 'gone'; use one of absent"),
+        (f"{HEADER},state\na,1,2,3,absent\n", "line 2: .* is absent but has a position"),
         (f"{HEADER},state\na,1,,,placed\n", "line 2: .* is placed but has no position"),
         (f"{HEADER},score\na,1,2,3,1.5\n", "line 2: score is 1.5; .* between 0 and 1"),
         (f"{HEADER},unsure\na,1,2,3,perhaps\n", "line 2: unsure is 'perhaps'"),
         (f"{HEADER},method\na,1,2,3,x\na,2,2,3,y\n", "line 3: method is 'y', but 'x'"),
-        (
-            f"{HEADER},height_px,width_px\na,1,2,3,ten,5\n",
-            "size, spacing or orientation",
-        ),
+        (f"{HEADER},height_px,width_px\na,1,2,3,ten,5\n", "size, spacing or orientation"),
         (f"{HEADER},height_px,width_px\na,1,2,3,0,5\n", "size, spacing or orientation"),
         (f'{HEADER}\n"a,1,2,3\n', "is not a line of a table"),
     ],
@@ -263,7 +210,5 @@ def test_lines_are_counted_as_an_editor_does(tmp_path):
 
 
 def test_a_missing_table(tmp_path):
-    with pytest.raises(
-        LandmarkError, match=r"truth\.csv: cannot be read \(No such file"
-    ):
+    with pytest.raises(LandmarkError, match=r"truth\.csv: cannot be read \(No such file"):
         read_landmarks(tmp_path / "truth.csv")

@@ -123,20 +123,14 @@ def foreign(image: pydicom.Dataset, path: Path, names: list[str], **kinds: str) 
     source = sr.SourceImageForRegion(image.SOPClassUID, image.SOPInstanceUID)
     groups = [
         sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-            tracking_identifier=sr.TrackingIdentifier(
-                uid=highdicom.UID(), identifier=name
-            ),
-            referenced_region=sr.ImageRegion(
-                POINT, np.array([[10.5 + n, 20.5]]), source
-            ),
+            tracking_identifier=sr.TrackingIdentifier(uid=highdicom.UID(), identifier=name),
+            referenced_region=sr.ImageRegion(POINT, np.array([[10.5 + n, 20.5]]), source),
         )
         for n, name in enumerate(names)
     ]
     groups.append(
         sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-            tracking_identifier=sr.TrackingIdentifier(
-                uid=highdicom.UID(), identifier="outline"
-            ),
+            tracking_identifier=sr.TrackingIdentifier(uid=highdicom.UID(), identifier="outline"),
             referenced_region=sr.ImageRegion(
                 sr.GraphicTypeValues.POLYLINE,
                 np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]]),
@@ -178,9 +172,7 @@ def test_reports_of_other_programs(film, path):
     foreign(complete(film), path, ["S", "N"])
     (back,) = read_landmarks(path, geometry=geometry())
     assert back == Landmarks(
-        (Landmark("S", (20.0, 10.0)), Landmark("N", (20.0, 11.0))),
-        "film.dcm",
-        geometry(),
+        (Landmark("S", (20.0, 10.0)), Landmark("N", (20.0, 11.0))), "film.dcm", geometry()
     )
     foreign(complete(film), path, ["S", "S"])
     with pytest.raises(LandmarkError, match="landmark 'S' stands twice"):
@@ -192,9 +184,7 @@ def test_reports_of_other_programs(film, path):
 
 def test_images_are_no_reports(film):
     assert not holds_landmarks(film)
-    with pytest.raises(
-        LandmarkError, match=r"film\.dcm: is no DICOM structured report"
-    ):
+    with pytest.raises(LandmarkError, match=r"film\.dcm: is no DICOM structured report"):
         read_landmarks(film)
 
 
@@ -210,9 +200,7 @@ def test_the_image_must_be_named_and_be_the_one(film, path, tmp_path):
     picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9)
     refused(r"film\.png is none; name the DICOM file", picture, on(film))
     other = on(film).with_geometry(Geometry((9, 9)))
-    refused(
-        r"film\.dcm has 90 x 70 pixels, but the landmarks are on 9 x 9", film, other
-    )
+    refused(r"film\.dcm has 90 x 70 pixels, but the landmarks are on 9 x 9", film, other)
     empty = on(film).with_points(p for p in on(film) if p.position_yx is None)
     refused("no landmark has a position", film, empty)
     frames = write_dicom(tmp_path / "frames.dcm", NumberOfFrames=3)
@@ -272,6 +260,4 @@ def test_the_private_element_says_nothing_twice(film, path):
     block[0x01].value = json.dumps(record)
     report.save_as(path)
     (back,) = read_landmarks(path)
-    assert np.allclose(
-        back["Größe"].position_yx, on(film)["Größe"].position_yx, atol=1e-5
-    )
+    assert np.allclose(back["Größe"].position_yx, on(film)["Größe"].position_yx, atol=1e-5)

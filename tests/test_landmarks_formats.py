@@ -12,12 +12,7 @@ from hypothesis import strategies as st
 from landmark_sets import image_geometries, in_a_table, landmark_sets
 from oblique_image import cephalogram, geometry, on, same_places, write_dicom
 
-from napari_oneshot_lmk.errors import (
-    LandmarkError,
-    OneshotError,
-    OutputError,
-    UsageError,
-)
+from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.reader import read_radiograph
 from napari_oneshot_lmk.landmarks.files import (
@@ -86,9 +81,7 @@ def test_the_cephalogram_list_comes_back_through_the_challenges_file(tmp_path):
 
 @pytest.mark.parametrize("suffix", MANY)
 @settings(
-    deadline=None,
-    max_examples=25,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(landmark_sets(image_geometries()), min_size=1, max_size=3))
 def test_any_landmarks_come_back_from_a_file_of_many(tmp_path, suffix, sets):
@@ -121,8 +114,7 @@ def test_any_landmarks_come_back_from_a_file_of_many(tmp_path, suffix, sets):
         order = sorted(one.names)
         assert sorted(other.names) == order
         assert same_places(
-            one.with_points(one[n] for n in order),
-            other.with_points(other[n] for n in order),
+            one.with_points(one[n] for n in order), other.with_points(other[n] for n in order)
         )
         assert [one[n].source for n in order] == [other[n].source for n in order]
         assert [one[n].author for n in order] == [other[n].author for n in order]
@@ -252,9 +244,7 @@ def complaints(path: Path, content: bytes) -> list[str]:
 
 def are_sentences(said: list[str], path: Path) -> bool:
     """Say whether complaints name the file and stand on one line each."""
-    return all(
-        text.startswith(f"{path}: ") and len(text.splitlines()) == 1 for text in said
-    )
+    return all(text.startswith(f"{path}: ") and len(text.splitlines()) == 1 for text in said)
 
 
 def test_files_cut_anywhere_are_read_or_refused_in_one_sentence(tmp_path, film):

@@ -119,8 +119,7 @@ def films(tmp_path: Path) -> Path:
 def test_landmarks_of_one_uid_are_never_taken_for_those_of_another(tmp_path, films):
     one, two = table(tmp_path / "1.csv", ONE), table(tmp_path / "2.csv", TWO)
     template = run(
-        *("template", "--image", films / TWO, "--landmarks", one),
-        *("--out", tmp_path / "T"),
+        *("template", "--image", films / TWO, "--landmarks", one), *("--out", tmp_path / "T")
     )
     assert template.exit_code == 2
     assert f"holds landmarks of {ONE}, but none of {TWO}" in one_sentence(template)
@@ -136,22 +135,14 @@ def test_landmarks_of_one_uid_are_never_taken_for_those_of_another(tmp_path, fil
 def test_a_single_image_of_another_name_is_taken_and_that_is_said(tmp_path, films):
     (films / ONE).rename(films / "film.png")
     out = tmp_path / "o.json"
-    result = run(
-        "convert",
-        table(tmp_path / "a.csv", "b.png"),
-        out,
-        "--image",
-        films / "film.png",
-    )
+    result = run("convert", table(tmp_path / "a.csv", "b.png"), out, "--image", films / "film.png")
     assert result.exit_code == 0
     assert "are on 'b.png' and are taken for those of film.png" in one_sentence(result)
     assert read_landmarks(out)[0].image == "film.png"
 
 
 @pytest.mark.parametrize("ending", [".json", ".csv", ".mrk.json"])
-def test_a_name_that_no_file_can_have_is_named_and_the_others_are_written(
-    tmp_path, ending
-):
+def test_a_name_that_no_file_can_have_is_named_and_the_others_are_written(tmp_path, ending):
     long = f"{'L' * 252}.png"
     path = tmp_path / "a.csv"
     path.write_text(
@@ -170,9 +161,7 @@ def test_a_name_that_no_file_can_have_is_named_and_the_others_are_written(
     result = run("convert", path, tmp_path / f"{long}{ending}.csv")
     assert "cannot be the name of a file" in one_sentence(result)
     # None at all: nothing is left behind.
-    path.write_text(
-        "image,landmark,x_px,y_px,height_px,width_px\n" + long + ",s,1,2,4,5"
-    )
+    path.write_text("image,landmark,x_px,y_px,height_px,width_px\n" + long + ",s,1,2,4,5")
     result = run("convert", path, tmp_path / "none", "--to", ".json")
     assert result.exit_code == 2
     assert "rename the image" in one_sentence(result)

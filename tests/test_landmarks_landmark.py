@@ -14,9 +14,7 @@ def test_a_placed_landmark_has_a_position_and_no_other_has():
     with pytest.raises(LandmarkError, match="'sella' is placed but has no position"):
         Landmark("sella")
     for state in (State.SKIPPED, State.ABSENT):
-        with pytest.raises(
-            LandmarkError, match=f"'sella' is {state} but has a position"
-        ):
+        with pytest.raises(LandmarkError, match=f"'sella' is {state} but has a position"):
             Landmark("sella", (1, 2), state)
 
 
@@ -38,17 +36,11 @@ def test_a_name_may_stand_once_only():
 
 
 def test_order_names_and_positions():
-    points = (
-        Landmark("b", (1, 2)),
-        Landmark("a", None, State.SKIPPED),
-        Landmark("c", (5.5, 6.25)),
-    )
+    points = (Landmark("b", (1, 2)), Landmark("a", None, State.SKIPPED), Landmark("c", (5.5, 6.25)))
     landmarks = Landmarks(points, "001.png", Geometry((10, 20)))
     assert landmarks.names == ("b", "a", "c")
     assert [point.name for point in landmarks.placed] == ["b", "c"]
-    np.testing.assert_array_equal(
-        landmarks.positions_yx, [[1, 2], [np.nan, np.nan], [5.5, 6.25]]
-    )
+    np.testing.assert_array_equal(landmarks.positions_yx, [[1, 2], [np.nan, np.nan], [5.5, 6.25]])
     assert Landmarks().positions_yx.shape == (0, 2)
     assert len(landmarks) == 3
     assert "a" in landmarks

@@ -19,8 +19,7 @@ from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
 
 # Where no image file is named, nobody knows how Slicer counts: that has a test.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*the image file is not named:"
-    "napari_oneshot_lmk.landmarks.files.LandmarkWarning"
+    "ignore:.*the image file is not named:napari_oneshot_lmk.landmarks.files.LandmarkWarning"
 )
 
 SCHEMA_NAME = "markups-schema-v1.0.3.json#"
@@ -85,9 +84,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @settings(
-    deadline=None,
-    max_examples=50,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(landmark_sets(image_geometries(known_spacing=True)))
 def test_nothing_is_lost(tmp_path, landmarks):
@@ -234,16 +231,8 @@ def test_reading_needs_a_known_spacing_too(path):
         ([{"position": [0, 0, 0]}], {}, "control point 1 has no label"),
         ([{"label": "a"}, {"label": "a"}], {}, "'a' stands twice"),
         ([{"label": "a", "position": [0, 0]}], {}, "'a' is not three numbers"),
-        (
-            [{"label": "a", "position": ["x", 0, 0]}],
-            {},
-            "position of 'a' is 'x', not a",
-        ),
-        (
-            [{"label": "a", "position": [0, 0, 9]}],
-            {},
-            "'a' lies 9.0 mm off the image's",
-        ),
+        ([{"label": "a", "position": ["x", 0, 0]}], {}, "position of 'a' is 'x', not a"),
+        ([{"label": "a", "position": [0, 0, 9]}], {}, "'a' lies 9.0 mm off the image's"),
         ([], {"coordinateSystem": "IJK"}, "is in 'IJK' coordinates"),
         ([], {"coordinateUnits": "inch"}, "and 'inch'"),
         (["a"], {}, "control point 1 is 'a', not an object"),

@@ -46,10 +46,7 @@ def test_shipped_lists_are_ready_to_use():
     [
         ("sella\nnasion\n", [("sella", ""), ("nasion", "")]),
         ("sella, nasion; porion", [("sella", ""), ("nasion", ""), ("porion", "")]),
-        (
-            "sella: centre: of it\n\n# note\n a b \n",
-            [("sella", "centre: of it"), ("a b", "")],
-        ),
+        ("sella: centre: of it\n\n# note\n a b \n", [("sella", "centre: of it"), ("a b", "")]),
         ("sella\tcentre\r\nratio 1:2\tx", [("sella", "centre"), ("ratio 1:2", "x")]),
         ("\ufeffSchädel", [("Schädel", "")]),
         ("sella: centre, roughly", [("sella", "centre, roughly")]),

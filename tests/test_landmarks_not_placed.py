@@ -11,11 +11,7 @@ from oblique_image import cephalogram
 
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.files import (
-    holds_landmarks,
-    read_landmarks,
-    write_landmarks,
-)
+from napari_oneshot_lmk.landmarks.files import holds_landmarks, read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmark import Landmarks, State
 from napari_oneshot_lmk.landmarks.names import read_names
 
@@ -83,9 +79,7 @@ def test_the_first_line_of_excel(tmp_path, separator, before):
     assert landmarks["s"].position_yx == (2.0, 1.0)
     assert holds_landmarks(path)
     with pytest.raises(LandmarkError, match="line 3: x_px is 'x'"):
-        read(
-            path, f"sep={separator}\n{table.replace(f'{separator}1', f'{separator}x')}"
-        )
+        read(path, f"sep={separator}\n{table.replace(f'{separator}1', f'{separator}x')}")
     # napari's own points alike.
     points = "index,axis-0,axis-1\n0,1.5,2\n".replace(",", separator)
     assert read(path, f"SEP={separator}\n{points}")[0]["1"].position_yx == (1.5, 2.0)
@@ -102,9 +96,7 @@ def test_whole_numbers_that_a_spreadsheet_has_made_decimal(tmp_path):
         assert landmarks["s"].position_yx == (30.25, 12.5)
     with pytest.raises(LandmarkError, match=r"'90\.5' is not a whole number"):
         read(tmp_path / "a.csv", head + first.format("90.5"))
-    sized = (
-        "image,landmark,x_px,y_px,height_px,width_px\na,s,1,2,90.0,70\na,n,3,4,90,70"
-    )
+    sized = "image,landmark,x_px,y_px,height_px,width_px\na,s,1,2,90.0,70\na,n,3,4,90,70"
     assert read(tmp_path / "a.csv", sized)[0].geometry == Geometry((90, 70))
 
 
@@ -181,9 +173,7 @@ def test_what_the_challenges_file_would_take_for_not_placed_is_not_written(tmp_p
 
 # -- fcsv ----------------------------------------------------------------------------
 
-HEAD = (
-    "# CoordinateSystem = 2\n# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,"
-)
+HEAD = "# CoordinateSystem = 2\n# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,"
 
 
 @pytest.mark.parametrize(
@@ -215,9 +205,7 @@ def test_a_status_in_a_column_of_its_own(tmp_path):
 
 def test_a_status_that_nobody_knows(tmp_path):
     rows = f"{HEAD}associatedNodeID\n1,4,5,0,0,0,0,1,1,1,0,S,,,7,0\n"
-    with pytest.raises(
-        LandmarkError, match="line 3: the position status of 'S' is '7'"
-    ):
+    with pytest.raises(LandmarkError, match="line 3: the position status of 'S' is '7'"):
         read(tmp_path / "a.fcsv", rows)
     with pytest.raises(LandmarkError, match="line 2: there are two columns x"):
         read(tmp_path / "a.fcsv", f"{HEAD}x\n1,4,5,0,0,0,0,1,1,1,0,S,,\n")
@@ -330,10 +318,7 @@ def test_ids_are_the_same_as_text_and_as_numbers(tmp_path, one, other):
         ({"image_id": None}, "annotation 1: image_id is null, not a text"),
         ({"image_id": 9}, "annotation 1: image 9 is not among its images"),
         ({"keypoints": {"p": 1}}, "annotation 1: keypoints is an object, not a list"),
-        (
-            {"keypoints": [[1, 2, 2]] * 2},
-            "annotation 1 has 2 numbers",
-        ),
+        ({"keypoints": [[1, 2, 2]] * 2}, "annotation 1 has 2 numbers"),
     ],
 )
 def test_ids_that_are_not_there(tmp_path, annotation, match):
@@ -380,8 +365,7 @@ TEXTS = {
     "a.csv": "image,landmark,x_px,y_px\nGröße.png,Lücke,1,2\n",
     "points.csv": "index,axis-0,axis-1,label\n0,1,2,Lücke\n",
     "a.tps": "LM=1\n1 2\nIMAGE=Größe.png\n",
-    "a.fcsv": "# Markups fiducial file\n# CoordinateSystem = 2\n"
-    "1,4,5,0,0,0,0,1,1,1,0,Lücke,,\n",
+    "a.fcsv": "# Markups fiducial file\n# CoordinateSystem = 2\n1,4,5,0,0,0,0,1,1,1,0,Lücke,,\n",
     "a.json": json.dumps(
         {
             "images": [{"id": 1, "file_name": "Größe.png"}],
@@ -393,9 +377,7 @@ TEXTS = {
     "a.mrk.json": json.dumps(
         {
             "@schema": "markups-schema",
-            "markups": [
-                {"type": "Fiducial", "controlPoints": [{"label": "Lücke"}]},
-            ],
+            "markups": [{"type": "Fiducial", "controlPoints": [{"label": "Lücke"}]}],
         },
         ensure_ascii=False,
     ),
@@ -404,8 +386,7 @@ TEXTS = {
 
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize(
-    "encoding",
-    ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"],
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"]
 )
 def test_every_text_format_in_every_encoding(tmp_path, name, encoding):
     path = tmp_path / name

@@ -13,18 +13,13 @@ from oblique_image import cephalogram, geometry, on
 
 from napari_oneshot_lmk.errors import LandmarkError, OutputError, SpacingUnknownError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.files import (
-    holds_landmarks,
-    read_landmarks,
-    write_landmarks,
-)
+from napari_oneshot_lmk.landmarks.files import holds_landmarks, read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmark import Landmark
 from napari_oneshot_lmk.landmarks.names import ISBI19_CEPHALOGRAM, read_names
 
 # Where no image file is named, nobody knows how Slicer counts: that has a test.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*the image file is not named:"
-    "napari_oneshot_lmk.landmarks.files.LandmarkWarning"
+    "ignore:.*the image file is not named:napari_oneshot_lmk.landmarks.files.LandmarkWarning"
 )
 
 # -- Slicer's fcsv --------------------------------------------------------------------
@@ -38,9 +33,7 @@ POINTS = {"sella": (10.25, 20.5), "nasion, front": (60.0, 3.125)}
 def fcsv(path: Path, header: str, positions: np.ndarray) -> Path:
     lines = [
         f'vtkMRMLFiducialNode_{n},{x!r},{y!r},{z!r},0,0,0,1,1,1,0,"{name}",a point,'
-        for n, (name, (x, y, z)) in enumerate(
-            zip(POINTS, positions.tolist(), strict=True)
-        )
+        for n, (name, (x, y, z)) in enumerate(zip(POINTS, positions.tolist(), strict=True))
     ]
     path.write_text(header + COLUMNS + "\n".join(lines) + "\n")
     return path
@@ -208,9 +201,7 @@ def test_points_that_napari_saved(tmp_path, npe2pm: PluginManager):
 
 def test_points_on_a_stack_are_one_set_for_each_slice(tmp_path):
     path = tmp_path / "stack.csv"
-    path.write_text(
-        "index,axis-0,axis-1,axis-2,label\n0,2.0,1,2,s\n1,2.0,3,4,n\n2,5.0,6,7,s\n"
-    )
+    path.write_text("index,axis-0,axis-1,axis-2,label\n0,2.0,1,2,s\n1,2.0,3,4,n\n2,5.0,6,7,s\n")
     second, fifth = read_landmarks(path)
     assert (second.image, fifth.image) == ("stack [2]", "stack [5]")
     assert second.names == ("s", "n")

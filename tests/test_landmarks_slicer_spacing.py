@@ -21,11 +21,7 @@ from test_imaging_dicom import dataset, saved
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.itk_geometry import itk_geometry
 from napari_oneshot_lmk.imaging.reader import read_radiograph
-from napari_oneshot_lmk.landmarks.files import (
-    LandmarkWarning,
-    read_landmarks,
-    write_landmarks,
-)
+from napari_oneshot_lmk.landmarks.files import LandmarkWarning, read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
 
 SHAPE_YX = (40, 56)
@@ -82,9 +78,7 @@ def fcsv(path: Path, lps: list[float], system: str) -> Path:
 @pytest.fixture(params=[f"{c} {s}" for c in CLASSES for s in SPACINGS])
 def film(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     kind, spacing = request.param.split()
-    return saved(
-        tmp_path / "film.dcm", dataset(PIXELS, 12, CLASSES[kind], **SPACINGS[spacing])
-    )
+    return saved(tmp_path / "film.dcm", dataset(PIXELS, 12, CLASSES[kind], **SPACINGS[spacing]))
 
 
 # -- what ITK says -------------------------------------------------------------------
@@ -203,9 +197,7 @@ def test_another_image_is_not_asked(tmp_path):
     other = saved(tmp_path / "b.dcm", dataset(PIXELS[:20], 12, **SPACINGS["both"]))
     grid = Geometry(SHAPE_YX, (0.1, 0.2))
     path = tmp_path / "film.mrk.json"
-    write_landmarks(
-        path, [Landmarks((Landmark("S", (1, 2)),), "a", grid)], source=other
-    )
+    write_landmarks(path, [Landmarks((Landmark("S", (1, 2)),), "a", grid)], source=other)
     (control,) = json.loads(path.read_text())["markups"][0]["controlPoints"]
     np.testing.assert_allclose(control["position"], [0.4, 0.1, 0])
 
@@ -232,6 +224,4 @@ def test_the_commands_ask_the_image_that_is_named(tmp_path):
     np.testing.assert_allclose(control["position"], in_itk(film), atol=1e-6)
     result = run("convert", out, tmp_path / "unchecked.mrk.json")
     assert result.exit_code == 0
-    assert "checked where the image is named (--image, --images)" in one_sentence(
-        result
-    )
+    assert "checked where the image is named (--image, --images)" in one_sentence(result)

@@ -13,13 +13,7 @@ from oblique_image import cephalogram, geometry, on, write_dicom
 
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.landmarks.files import lost_in, read_landmarks, write_landmarks
-from napari_oneshot_lmk.landmarks.landmark import (
-    Landmark,
-    Landmarks,
-    Provenance,
-    Source,
-    State,
-)
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, Source, State
 
 FOUND = Provenance("instant", "vgg19", "T1", "", "2026-11-21T10:00:00")
 
@@ -143,11 +137,7 @@ def test_the_column_is_only_there_where_it_says_something(tmp_path):
 
 @pytest.mark.parametrize(
     ("authors", "of_the_set", "of_points"),
-    [
-        (("B", "B"), "B", ("", "")),
-        (("B", "C"), "", ("B", "C")),
-        (("", ""), "", ("", "")),
-    ],
+    [(("B", "B"), "B", ("", "")), (("B", "C"), "", ("B", "C")), (("", ""), "", ("", ""))],
 )
 def test_where_a_person_has_set_all_points(tmp_path, authors, of_the_set, of_points):
     path = tmp_path / "found.csv"

@@ -49,10 +49,7 @@ def test_nothing_is_lost_and_it_can_be_moved(tmp_path, pixels):
     assert same(before.landmarks, after.landmarks)
     assert (after.name, after.image.name) == ("001", "images/001.png")
     assert after.content_sha256 == before.content_sha256
-    assert sorted(p.name for p in (tmp_path / "there").iterdir()) == [
-        "image.npz",
-        "template.json",
-    ]
+    assert sorted(p.name for p in (tmp_path / "there").iterdir()) == ["image.npz", "template.json"]
 
 
 def test_it_opens_by_its_folder_or_the_file_in_it(tmp_path):
@@ -114,10 +111,7 @@ def test_landmarks_outside_the_image_are_named(outside):
 
 def test_a_point_on_the_border_is_inside():
     positions = {"a": (-0.5, -0.5), "b": (299.5, 199.5)}
-    assert (
-        len(Template.create(image(), Landmarks.from_positions(positions)).landmarks)
-        == 2
-    )
+    assert len(Template.create(image(), Landmarks.from_positions(positions)).landmarks) == 2
 
 
 def test_landmarks_of_an_image_of_another_size():
@@ -209,10 +203,7 @@ def test_a_pickle_is_never_opened(folder, tmp_path):
         (lambda d: d["landmarks"].update(points=[]), "makes no sense .*one placed"),
         (lambda d: d["landmarks"].update(points="abc"), "makes no sense"),
         (lambda d: d["landmarks"].update(points=[{"name": 3}]), "makes no sense"),
-        (
-            lambda d: d["landmarks"]["points"][0].update(position_yx=[1, 2, 3]),
-            "makes no sense",
-        ),
+        (lambda d: d["landmarks"]["points"][0].update(position_yx=[1, 2, 3]), "makes no sense"),
         (
             lambda d: d["landmarks"]["points"][0].update(position_yx=[1, 999]),
             "makes no sense .*outside the image",

@@ -96,10 +96,7 @@ def test_what_is_written_line_by_line(path):
     lines = path.read_text().splitlines()
     comment = lines.pop(5)
     assert comment.startswith('COMMENT=napari-oneshot-lmk {"landmarks": ["a", "b"], ')
-    assert lines[:6] == [
-        *("LM=2", "10.5 89.5", "-1 -1", "IMAGE=f.png", "ID=0"),
-        "SCALE=0.25",
-    ]
+    assert lines[:6] == [*("LM=2", "10.5 89.5", "-1 -1", "IMAGE=f.png", "ID=0"), "SCALE=0.25"]
     assert lines[9:11] == ["IMAGE=g.png", "ID=1"]
     assert read_landmarks(path) == (landmarks, replace(landmarks, image="g.png"))
 
@@ -126,10 +123,7 @@ def test_pixels_that_are_all_but_square_have_one(path):
     grid = Geometry((90, 70), (0.41449, 0.41465))
     write_landmarks(path, [on(grid=grid)])
     assert "SCALE=0.41457\n" in path.read_text()
-    assert read_landmarks(path, tell=print)[0].geometry.spacing_mm_yx == (
-        0.41449,
-        0.41465,
-    )
+    assert read_landmarks(path, tell=print)[0].geometry.spacing_mm_yx == (0.41449, 0.41465)
 
 
 def test_the_given_image_knows_where_it_lies(path):
@@ -175,10 +169,7 @@ def test_old_code_pages_and_names_by_id(path):
         ("LM=1\n1 inf\n", "line 2: is not two numbers"),
         ("IMAGE=a\nLM=1\n1 2\n", "line 1: stands before any LM="),
         ("LM=1\n1 2\nLM=1\n1 2\n", "line 1: the specimen has neither IMAGE= nor ID="),
-        (
-            "LM=1\n1 2\nIMAGE=a\nLM=1\n1 2\nIMAGE=a\n",
-            "line 4: image 'a' stands twice; keep one",
-        ),
+        ("LM=1\n1 2\nIMAGE=a\nLM=1\n1 2\nIMAGE=a\n", "line 4: image 'a' stands twice; keep one"),
         (
             "LM=1\n1 2\nCOMMENT=napari-oneshot-lmk {\n",
             "line 1: the comment of napari-oneshot-lmk is damaged",

@@ -110,9 +110,7 @@ def test_opening_the_docks_does_not_import_torch() -> None:
     )
 
 
-def test_the_preferences_page_and_the_code_agree(
-    npe2pm: Any, plugin_settings: Any
-) -> None:
+def test_the_preferences_page_and_the_code_agree(npe2pm: Any, plugin_settings: Any) -> None:
     npe2pm.register(MANIFEST)
     # What the page starts with is what the code assumes without a page.
     assert preferences() == Preferences()

@@ -38,9 +38,7 @@ def hand():
 def test_the_best_pose_is_the_one_that_was_drawn():
     points = hand()
     angle, scale = 0.2, 0.9
-    turn = scale * np.array(
-        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    )
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     drawn = (points - 64) @ turn.T + 66
     maps = bumps(drawn[:, None], np.zeros((len(points), 1)))
     poses = likely_poses(maps, points)

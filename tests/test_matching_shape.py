@@ -22,11 +22,7 @@ def step(points, **variation):
 def expected(shape, points):
     """Places, standard deviations and weights as arrays."""
     expectation = shape.expected(torch.from_numpy(points))
-    return (
-        expectation.points_yx.numpy(),
-        expectation.sd.numpy(),
-        expectation.weights.numpy(),
-    )
+    return (expectation.points_yx.numpy(), expectation.sd.numpy(), expectation.weights.numpy())
 
 
 def settled(shape, maps):
@@ -58,8 +54,7 @@ def test_prediction_is_what_conditioning_on_the_others_gives():
     for i in range(len(points)):
         others = [j for j in range(len(points)) if j != i]
         solve = np.linalg.solve(
-            prior[np.ix_(others, others)] + noise * np.eye(len(others)),
-            prior[others, i],
+            prior[np.ix_(others, others)] + noise * np.eye(len(others)), prior[others, i]
         )
         mean = solve @ moved[others]
         variance = prior[i, i] - solve @ prior[others, i] + noise
@@ -131,9 +126,7 @@ def test_scores_are_shares_and_prefer_the_sharp_lone_peak():
     results = []
     for each in (maps, blurred):
         found, expectation, posterior = shape.settle(each, 2)
-        results.append(
-            scores(posterior, found, expectation, shape.pixel_size_yx, 2, shape.size)
-        )
+        results.append(scores(posterior, found, expectation, shape.pixel_size_yx, 2, shape.size))
     sharp, soft = results
     assert torch.all((sharp >= 0) & (sharp <= 1))
     assert sharp[2] > 2 * soft[2]

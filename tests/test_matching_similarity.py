@@ -17,16 +17,10 @@ from napari_oneshot_lmk.matching.similarity import (
 
 def pyramid(strides=(2, 2, 4, 8), size=32, channels=5, seed=0, dtype=torch.float32):
     generator = torch.Generator().manual_seed(seed)
-    levels = tuple(
-        Level(f"level{i}", stride, channels + i) for i, stride in enumerate(strides)
-    )
+    levels = tuple(Level(f"level{i}", stride, channels + i) for i, stride in enumerate(strides))
     maps = tuple(
         torch.rand(
-            1,
-            level.channels,
-            size // level.stride,
-            size // level.stride,
-            generator=generator,
+            1, level.channels, size // level.stride, size // level.stride, generator=generator
         ).to(dtype)
         for level in levels
     )
@@ -72,9 +66,7 @@ def test_log_similarity_is_the_sum_of_upsampled_logs():
         maps = []
         for n in range(len(points)):
             vector = sampled(features.maps[index][0], points[n : n + 1], stride)[0]
-            cosine = F.cosine_similarity(
-                features.maps[index][0], vector[:, None, None], dim=0
-            )
+            cosine = F.cosine_similarity(features.maps[index][0], vector[:, None, None], dim=0)
             maps.append(cosine.clamp_min(SMALLEST_COSINE).log())
         term = torch.stack(maps)
         if not isinstance(total, int) and total.shape != term.shape:

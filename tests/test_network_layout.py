@@ -30,9 +30,7 @@ def count(module):
         (19, 32, 38.15, 1.060, 58.3),
     ],
 )
-def test_parameters_are_as_many_as_published(
-    landmarks, adapter_channels, shared, adapter, total
-):
+def test_parameters_are_as_many_as_published(landmarks, adapter_channels, shared, adapter, total):
     layout = NetworkLayout(VGG19, landmarks, adapter_channels)
     network, counts = built(layout), layout.parameter_counts
     own = count(network.adapters[0]) if adapter_channels else 0
@@ -46,9 +44,7 @@ def test_parameters_are_as_many_as_published(
 @pytest.mark.parametrize("width", [1.0, 0.25, 0.01])
 @pytest.mark.parametrize(("lateral", "rfb"), [(0, True), (6, True), (6, False)])
 def test_counts_are_those_of_the_network(normalisation, width, lateral, rfb):
-    layout = NetworkLayout(
-        (3, 50, 7, 20, 11), 3, 5, width, 10, normalisation, lateral, rfb
-    )
+    layout = NetworkLayout((3, 50, 7, 20, 11), 3, 5, width, 10, normalisation, lateral, rfb)
     network = built(layout)
     assert layout.parameter_counts.total == count(network)
     assert layout.parameter_counts.one_adapter == count(network.adapters[0])
@@ -56,15 +52,9 @@ def test_counts_are_those_of_the_network(normalisation, width, lateral, rfb):
 
 def test_channels_are_those_of_the_paper():
     layout = NetworkLayout(VGG19, 19, 16)
-    assert [layout.joined_channels(level) for level in LEVELS[:-1]] == [
-        *(144, 272, 528, 1024)
-    ]
-    assert [layout.decoded_channels(level) for level in LEVELS] == [
-        *(144, 80, 144, 272, 512)
-    ]
-    assert [layout.head_channels(level) for level in LEVELS] == [
-        *(144, 80, 144, 272, 528)
-    ]
+    assert [layout.joined_channels(level) for level in LEVELS[:-1]] == [*(144, 272, 528, 1024)]
+    assert [layout.decoded_channels(level) for level in LEVELS] == [*(144, 80, 144, 272, 512)]
+    assert [layout.head_channels(level) for level in LEVELS] == [*(144, 80, 144, 272, 528)]
 
 
 def test_no_width_is_below_eight_channels():

@@ -138,9 +138,7 @@ def test_gradients_near_points_are_those_of_the_whole_maps(layout):
     def gradients_of(parts):
         network.zero_grad()
         sum((w * m).sum() for w, m in zip(weights, parts, strict=True)).backward()
-        return {
-            name: p.grad for name, p in network.named_parameters() if p.grad is not None
-        }
+        return {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
 
     found = gradients_of(near)
     windows = network.near(maps, LANDMARKS, points, 9)

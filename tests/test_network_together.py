@@ -53,9 +53,7 @@ def norms_of(block):
 @pytest.mark.parametrize(
     ("height", "width", "ceil"), [(64, 96, False), (100, 68, False), (99, 71, True)]
 )
-def test_together_is_one_at_a_time(
-    normalisation, adapter_channels, height, width, ceil
-):
+def test_together_is_one_at_a_time(normalisation, adapter_channels, height, width, ceil):
     network = random_network(normalisation, adapter_channels)
     maps = random_maps(height, width, ceil=ceil)
     with torch.no_grad():
@@ -105,9 +103,7 @@ def test_in_training_norms_of_their_own_see_their_landmark_alone():
     together = random_network("landmark").train()
     alone = copy.deepcopy(together)
     maps = random_maps(64, 64)
-    assert_close(
-        together.everywhere(maps, LANDMARKS), one_at_a_time(alone, maps, LANDMARKS)
-    )
+    assert_close(together.everywhere(maps, LANDMARKS), one_at_a_time(alone, maps, LANDMARKS))
     expected = statistics(alone)
     # The decoder's coarsest block reads the same for every landmark.
     for name, value in statistics(together).items():
@@ -272,9 +268,7 @@ def test_doubled_maps_end_at_the_corners():
 def test_signals_keep_their_size_from_the_start(normalisation):
     """Without batch norm nothing else would keep them."""
     torch.manual_seed(0)
-    network = LandmarkNetwork(
-        NetworkLayout((32,) * 5, 2, 16, 0.1, 16, normalisation)
-    ).train()
+    network = LandmarkNetwork(NetworkLayout((32,) * 5, 2, 16, 0.1, 16, normalisation)).train()
     maps = [torch.randn(2, 32, 64 >> i, 64 >> i) for i in range(5)]
     for level in network.everywhere(maps, [0, 1]):
         assert 0.1 < float(level.detach().std()) < 10
@@ -283,9 +277,7 @@ def test_signals_keep_their_size_from_the_start(normalisation):
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 def test_a_small_network_learns_to_tell_cells_apart(normalisation):
     torch.manual_seed(0)
-    network = LandmarkNetwork(
-        NetworkLayout((16,) * 5, 2, 4, 0.05, 8, normalisation)
-    ).train()
+    network = LandmarkNetwork(NetworkLayout((16,) * 5, 2, 4, 0.05, 8, normalisation)).train()
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
     maps = [torch.randn(2, 16, 32 >> i, 32 >> i).relu() for i in range(5)]
     noisy = [m + 0.1 * torch.randn_like(m) for m in maps]
@@ -293,9 +285,7 @@ def test_a_small_network_learns_to_tell_cells_apart(normalisation):
     for _ in range(25):
         loss = torch.zeros(())
         pairs = zip(
-            network.everywhere(maps, [0, 1])[2:],
-            network.everywhere(noisy, [0, 1])[2:],
-            strict=True,
+            network.everywhere(maps, [0, 1])[2:], network.everywhere(noisy, [0, 1])[2:], strict=True
         )
         for one, other in pairs:
             cells = [torch.nn.functional.normalize(m, dim=2) for m in (one, other)]

@@ -109,8 +109,7 @@ def test_a_parent_that_is_a_file(tmp_path):
 
 
 @pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0,
-    reason="nothing is read-only to root",
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is read-only to root"
 )
 def test_a_read_only_folder(tmp_path):
     tmp_path.chmod(0o500)
@@ -171,11 +170,7 @@ def test_a_folder_appears_whole(tmp_path):
         (partial / "sub").mkdir()
         (partial / "sub" / "a.txt").write_text("a")
         assert not path.exists()
-    assert everything_below(tmp_path) == [
-        "template",
-        "template/sub",
-        "template/sub/a.txt",
-    ]
+    assert everything_below(tmp_path) == ["template", "template/sub", "template/sub/a.txt"]
 
 
 def test_an_empty_folder_may_be_filled(tmp_path):

@@ -97,9 +97,7 @@ def test_citation_is_valid_and_says_what_the_project_says() -> None:
     about = PROJECT["project"]
     assert cited["title"] == about["name"]
     assert cited["license"] == about["license"]
-    assert [a["name"] for a in cited["authors"]] == [
-        author["name"] for author in about["authors"]
-    ]
+    assert [a["name"] for a in cited["authors"]] == [author["name"] for author in about["authors"]]
     # Every paper that the page on the method names.
     method = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
     named = set(re.findall(r"\b\d{4}\.\d{5}\b", method))
@@ -139,9 +137,7 @@ def test_qt_binding_counts_its_references_to_none(qtbot: QtBot) -> None:
 
 
 def test_napari_finds_manifest_and_hub_finds_plugin() -> None:
-    (manifest,) = (
-        e for e in entry_points(group="napari.manifest") if "oneshot" in e.name
-    )
+    (manifest,) = (e for e in entry_points(group="napari.manifest") if "oneshot" in e.name)
     assert manifest.value == "napari_oneshot_lmk:napari.yaml"
     assert "Framework :: napari" in PROJECT["project"]["classifiers"]
     assert PROJECT["project"]["license"] == "Apache-2.0"
@@ -178,9 +174,7 @@ def test_everything_imported_is_declared_and_nothing_else() -> None:
 def test_command_answers_with_its_commands(arguments: list[str]) -> None:
     script = Path(sys.executable).with_name("oneshot-lmk")
     command = [sys.executable, *arguments] if arguments else [str(script)]
-    done = subprocess.run(
-        [*command, "--help"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for name in ("template", "detect", "evaluate", "benchmark", "info", "demo"):
         assert re.search(rf"\b{name}\b", done.stdout), f"--help does not list {name}"
@@ -205,9 +199,7 @@ def test_cpu_build_of_the_configured_index_is_asked_for_by_name() -> None:
 
 
 def test_without_a_card_pytorchs_cpu_index_comes_before_cuda() -> None:
-    first, second = setup_env.torch_attempts(
-        "Linux", gpu=False, offered=[setup_env.TORCH]
-    )
+    first, second = setup_env.torch_attempts("Linux", gpu=False, offered=[setup_env.TORCH])
     assert setup_env.CPU_INDEX in first[1]
     assert "--no-deps" in first[1]
     assert setup_env.CPU_INDEX not in second[1]
@@ -232,9 +224,7 @@ def test_old_python_starts_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
     monkeypatch.setattr(sys, "version_info", (3, 9, 2))
     monkeypatch.setattr(
-        setup_env.shutil,
-        "which",
-        lambda name: f"/usr/bin/{name}" if "12" in name else None,
+        setup_env.shutil, "which", lambda name: f"/usr/bin/{name}" if "12" in name else None
     )
     monkeypatch.setattr(setup_env.os, "execv", lambda path, _: started.append(path))
     with pytest.raises(setup_env.SetupError):
@@ -256,9 +246,7 @@ def test_fingerprint_follows_the_wheel(tmp_path: Path) -> None:
 
 
 def test_missing_library_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        system_libraries, "loads", lambda library: library != "libxcb-icccm.so.4"
-    )
+    monkeypatch.setattr(system_libraries, "loads", lambda library: library != "libxcb-icccm.so.4")
     monkeypatch.setattr(system_libraries.sys, "platform", "linux")
     monkeypatch.setenv("DISPLAY", ":0")
     assert system_libraries.missing_window_packages() == ["libxcb-icccm4"]
@@ -282,9 +270,7 @@ def test_linker_is_asked_for_real() -> None:
     assert not system_libraries.loads("libxcb-of-another-world.so.4")
 
 
-def test_without_permission_the_exact_command_is_said(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_without_permission_the_exact_command_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system_libraries, "apt_prefix", lambda: None)
     with pytest.raises(
         system_libraries.SetupError,

@@ -15,13 +15,7 @@ from napari_oneshot_lmk.benchmark.dataset import Dataset
 from napari_oneshot_lmk.errors import OutputError, UsageError
 from napari_oneshot_lmk.imaging.reader import read_radiograph
 from napari_oneshot_lmk.landmarks.names import ISBI19_CEPHALOGRAM, numbered
-from napari_oneshot_lmk.phantoms import (
-    ANATOMIES,
-    generate,
-    sample_folder,
-    samples,
-    write_samples,
-)
+from napari_oneshot_lmk.phantoms import ANATOMIES, generate, sample_folder, samples, write_samples
 from napari_oneshot_lmk.phantoms.__main__ import main
 from napari_oneshot_lmk.phantoms.outline import drawn
 from napari_oneshot_lmk.phantoms.raster import Strokes, fill
@@ -31,10 +25,7 @@ SAMPLES = range(5)
 
 @pytest.fixture(scope="module")
 def phantoms():
-    return {
-        anatomy: [generate(anatomy, index) for index in SAMPLES]
-        for anatomy in ANATOMIES
-    }
+    return {anatomy: [generate(anatomy, index) for index in SAMPLES] for anatomy in ANATOMIES}
 
 
 # -- drawing ------------------------------------------------------------------
@@ -123,9 +114,7 @@ CHECKSUMS = {
 
 @pytest.mark.parametrize("anatomy", ANATOMIES)
 def test_landmarks_do_not_drift_between_versions(anatomy, phantoms):
-    for (_, landmarks), expected in zip(
-        phantoms[anatomy], CHECKSUMS[anatomy], strict=False
-    ):
+    for (_, landmarks), expected in zip(phantoms[anatomy], CHECKSUMS[anatomy], strict=False):
         assert checksum(landmarks) == pytest.approx(expected, abs=1e-3)
 
 
@@ -159,15 +148,8 @@ def test_another_grid_images_the_same_field_of_view(anatomy, phantoms):
 
 
 # (landmark, direction (row, column) out of the structure that it lies on)
-OUT_OF_SKIN = [
-    ("upper_lip", (0, 1)),
-    ("lower_lip", (0, 1)),
-    ("soft_tissue_pogonion", (0, 1)),
-]
-OUT_OF_BONE = [
-    ("menton", (1, 0)),
-    ("pogonion", (0, 1)),
-]
+OUT_OF_SKIN = [("upper_lip", (0, 1)), ("lower_lip", (0, 1)), ("soft_tissue_pogonion", (0, 1))]
+OUT_OF_BONE = [("menton", (1, 0)), ("pogonion", (0, 1))]
 
 
 @pytest.mark.parametrize(("name", "out"), OUT_OF_SKIN + OUT_OF_BONE)
@@ -323,11 +305,7 @@ def test_shipped_dicom_files_say_what_they_should(anatomy):
         nose = dataset.truth[file.name].positions_yx.mean(axis=0).astype(int)
         bone = np.percentile(radiograph.pixels[nose[0] - 40 : nose[0]], 90)
         assert np.median(radiograph.pixels) < bone
-    assert kinds == {
-        ("MONOCHROME2", True),
-        ("MONOCHROME1", True),
-        ("MONOCHROME2", False),
-    }
+    assert kinds == {("MONOCHROME2", True), ("MONOCHROME1", True), ("MONOCHROME2", False)}
 
 
 def test_samples_are_small():
@@ -344,9 +322,7 @@ def test_files_do_not_depend_on_the_number_of_workers(tmp_path):
     assert len(names) == 6
     assert any(name.suffix == ".dcm" for name in names)
     for name in names:
-        assert (tmp_path / "a" / name).read_bytes() == (
-            tmp_path / "b" / name
-        ).read_bytes()
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_the_command_refuses_what_is_there_until_told_otherwise(tmp_path, capsys):

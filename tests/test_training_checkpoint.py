@@ -22,9 +22,7 @@ from napari_oneshot_lmk.training.checkpoint import (
 )
 
 
-def steps(
-    network: torch.nn.Module, optimiser: torch.optim.Optimizer, count: int
-) -> None:
+def steps(network: torch.nn.Module, optimiser: torch.optim.Optimizer, count: int) -> None:
     for _ in range(count):
         optimiser.zero_grad()
         noise = torch.randn(4, 3) + float(np.random.normal()) + random.random()

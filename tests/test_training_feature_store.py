@@ -212,9 +212,7 @@ def test_no_room_and_no_folder_is_told() -> None:
         FeatureStore(CountingEncoder(), 8, None, SHAPE, budget_bytes=0)
 
 
-def test_full_disk_is_told_before(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_full_disk_is_told_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Usage:
         free = 10
 
@@ -272,9 +270,7 @@ def test_several_images_at_once_are_the_same(
     alone = store(CountingEncoder())
     for seed in (1, 2, 3):
         expected = alone.get(f"image {seed}", lambda seed=seed: picture(seed))
-        for found, true in zip(
-            features.batch([f"image {seed}"]), expected, strict=True
-        ):
+        for found, true in zip(features.batch([f"image {seed}"]), expected, strict=True):
             assert torch.equal(found, true)
 
 

@@ -32,16 +32,12 @@ def pixels(index: int, shape_yx: tuple[int, int] = SHAPE) -> NDArray[np.uint8]:
     """Return a phantom in grey steps, its pixels repeated or left out for a shape."""
     image, _ = phantom(index)
     grey = image.pixels - image.pixels.min()
-    rows, columns = (
-        np.arange(n) * size // n for n, size in zip(shape_yx, SHAPE, strict=True)
-    )
+    rows, columns = (np.arange(n) * size // n for n, size in zip(shape_yx, SHAPE, strict=True))
     whole = grey[rows][:, columns]
     return np.asarray(255 * whole / whole.max(), dtype=np.uint8)
 
 
-def saved(
-    path: Path, values: NDArray[np.uint8], spacing_mm: float | None = None
-) -> Path:
+def saved(path: Path, values: NDArray[np.uint8], spacing_mm: float | None = None) -> Path:
     """Write a picture; only MetaImage says its spacing here."""
     image = SimpleITK.GetImageFromArray(values)
     if spacing_mm is not None:
@@ -65,9 +61,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_good_images_are_all_taken_without_a_word(
-    folder: Path, template: Template
-) -> None:
+def test_good_images_are_all_taken_without_a_word(folder: Path, template: Template) -> None:
     steps: list[tuple[int, int]] = []
     found = TrainingSet.inspect(
         find_images([folder]), template, progress=lambda *step: steps.append(step)
@@ -81,25 +75,18 @@ def test_good_images_are_all_taken_without_a_word(
     assert steps == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_broken_and_empty_images_are_named_and_left_out(
-    folder: Path, template: Template
-) -> None:
+def test_broken_and_empty_images_are_named_and_left_out(folder: Path, template: Template) -> None:
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
     speck = np.zeros(SHAPE, np.uint8)
     speck[0, 0] = 255
     saved(folder / "speck.png", speck)
     found = TrainingSet.inspect(find_images([folder]), template)
     assert len(found) == 3
-    assert [Path(str(error.file)).name for error in found.failed] == [
-        "broken.png",
-        "speck.png",
-    ]
+    assert [Path(str(error.file)).name for error in found.failed] == ["broken.png", "speck.png"]
     assert "nothing to match" in str(found.failed[1])
 
 
-def test_template_among_the_images_is_left_out(
-    folder: Path, template: Template
-) -> None:
+def test_template_among_the_images_is_left_out(folder: Path, template: Template) -> None:
     shown = saved(folder / "me.png", pixels(0))
     SimpleITK.WriteImage(SimpleITK.ReadImage(str(shown)), str(folder / "me too.jpg"))
     found = TrainingSet.inspect(find_images([folder]), template)
@@ -113,9 +100,7 @@ def test_same_picture_twice_is_said(folder: Path, template: Template) -> None:
     saved(folder / "2 again.bmp", pixels(2))
     found = TrainingSet.inspect(find_images([folder]), template)
     assert len(found) == 4
-    assert found.warnings == (
-        "The same picture is there more than once: 2 again.bmp and 2.png",
-    )
+    assert found.warnings == ("The same picture is there more than once: 2 again.bmp and 2.png",)
 
 
 @pytest.mark.parametrize(
@@ -146,13 +131,9 @@ def test_mixed_spacing_is_said(
     assert text == "" if said is None else said in text
 
 
-def test_given_spacing_goes_before_the_files(
-    tmp_path: Path, template: Template
-) -> None:
+def test_given_spacing_goes_before_the_files(tmp_path: Path, template: Template) -> None:
     saved(tmp_path / "a.mha", pixels(1), 0.3)
-    found = TrainingSet.inspect(
-        find_images([tmp_path]), template, spacing_mm_yx=(0.1, 0.2)
-    )
+    found = TrainingSet.inspect(find_images([tmp_path]), template, spacing_mm_yx=(0.1, 0.2))
     assert found.usable[0].spacing_mm_yx == (0.1, 0.2)
     geometry = found.read(found.usable[0]).geometry
     assert geometry.spacing_mm_yx == (0.1, 0.2)
@@ -167,9 +148,7 @@ def test_wildly_different_sizes_are_said(folder: Path, template: Template) -> No
     assert said.startswith("tall.png, tiny.png are more than 2 times as large")
 
 
-def test_size_in_the_patient_counts_where_it_is_known(
-    tmp_path: Path, template: Template
-) -> None:
+def test_size_in_the_patient_counts_where_it_is_known(tmp_path: Path, template: Template) -> None:
     image = template.image.with_spacing(0.4)
     known = Template.create(image, template.landmarks.with_geometry(None))
     saved(tmp_path / "finer.mha", pixels(1, (960, 800)), 0.1)
@@ -201,9 +180,7 @@ def test_nothing_to_train_on_is_an_error(tmp_path: Path, template: Template) -> 
         Inspection(template).result()
 
 
-def test_changed_lost_and_new_images_are_told_apart(
-    folder: Path, template: Template
-) -> None:
+def test_changed_lost_and_new_images_are_told_apart(folder: Path, template: Template) -> None:
     before = TrainingSet.inspect(find_images([folder]), template)
     again = TrainingSet.inspect(find_images([folder]), template)
     assert again.changed_since(before.usable) == []
@@ -213,10 +190,7 @@ def test_changed_lost_and_new_images_are_told_apart(
     after = TrainingSet.inspect(find_images([folder]), template)
     assert after.changed_since(before.usable) == ["1.png", "2.png"]
     assert before.changed_since(after.usable) == ["1.png", "20.png"]
-    assert [i.name for i in after.only(["20.png", "10.png"]).usable] == [
-        "20.png",
-        "10.png",
-    ]
+    assert [i.name for i in after.only(["20.png", "10.png"]).usable] == ["20.png", "10.png"]
 
 
 def test_file_written_anew_with_the_same_pixels_is_no_change(

@@ -159,9 +159,7 @@ def test_begun_anew_keeps_the_model_until_there_is_a_new_one(job: Job) -> None:
     assert isinstance(end, Finished)
     assert numbers(job) != first
     starts = [
-        event
-        for event in read_events(job.out / "events.jsonl")
-        if isinstance(event, EpochEnded)
+        event for event in read_events(job.out / "events.jsonl") if isinstance(event, EpochEnded)
     ]
     assert [event.epoch for event in starts] == [1, 2, 3]
 
@@ -366,10 +364,7 @@ def test_single_landmarks_go_on_where_they_were(small: Job) -> None:
     seen = list(train(again(job)))
     # The first is done and stays as it is.
     assert {e.model for e in seen if isinstance(e, EpochEnded)} == {"tip"}
-    assert networks(job.out).keys() == {
-        "network-000.safetensors",
-        "network-001.safetensors",
-    }
+    assert networks(job.out).keys() == {"network-000.safetensors", "network-001.safetensors"}
     assert networks(job.out) == networks(whole.out)
     assert not RunFolder(job.out).part_path(0).exists()
     assert part

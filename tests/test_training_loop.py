@@ -15,13 +15,7 @@ from torch import Tensor
 from napari_oneshot_lmk.benchmark.training_step import measure_step
 from napari_oneshot_lmk.detection.trained import TrainedDetector
 from napari_oneshot_lmk.errors import TrainingError
-from napari_oneshot_lmk.training.events import (
-    EpochEnded,
-    Event,
-    Finished,
-    Noted,
-    Stepped,
-)
+from napari_oneshot_lmk.training.events import EpochEnded, Event, Finished, Noted, Stepped
 from napari_oneshot_lmk.training.loop import fit
 from napari_oneshot_lmk.training.stages import Stages
 
@@ -197,12 +191,7 @@ def test_asked_to_stop_it_ends_at_once_with_what_it_has(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rfb", [False, True], ids=["light", "with RFBs"])
 def test_a_step_has_the_loss_of_the_plain_one(tmp_path: Path, rfb: bool) -> None:
     """No cache, one landmark at a time, whole maps, the loss spelled out: the same."""
-    task = small_task(
-        tmp_path,
-        template_stage=False,
-        labels__weigh=False,
-        network__rfb=rfb,
-    )
+    task = small_task(tmp_path, template_stage=False, labels__weigh=False, network__rfb=rfb)
     times = measure_step(task, repeats=1)
     assert times.ours_loss == pytest.approx(times.plain_loss, rel=1e-3)
     assert times.samples == len(SHIFTS) * len(POINTS)

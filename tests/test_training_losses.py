@@ -62,9 +62,7 @@ def test_the_loss_is_its_definition(settings: LossSettings) -> None:
     losses = level_losses(anchors(), one, points_in(one), STRIDE, settings)
     for b in range(2):
         for k in range(3):
-            assert float(losses[b, k]) == pytest.approx(
-                plain(b, k, one, settings), 1e-5
-            )
+            assert float(losses[b, k]) == pytest.approx(plain(b, k, one, settings), 1e-5)
 
 
 def test_the_right_cell_alone_lowers_the_loss() -> None:

@@ -31,9 +31,7 @@ def points(count: int, border: float = 0.0, seed: int = 1) -> torch.Tensor:
 
 def blobs(points_yx: torch.Tensor, sigma: float = 3.0) -> torch.Tensor:
     """One image a point, with a Gaussian at it."""
-    grid = torch.stack(
-        torch.meshgrid(torch.arange(384.0), torch.arange(384.0), indexing="ij"), -1
-    )
+    grid = torch.stack(torch.meshgrid(torch.arange(384.0), torch.arange(384.0), indexing="ij"), -1)
     square = (grid - points_yx[:, None, None]).square().sum(-1)
     return torch.exp(-square / (2 * sigma**2))[:, None]
 
@@ -53,9 +51,7 @@ def test_point_follows_the_pixels(placement: Placement) -> None:
     turning = settings(placement, rotation_deg=20.0, brightness=0.1)
     patches = cut_patches(blobs(where), where, turning, seeded())
     assert patches.images.shape == (12, 1, 192, 192)
-    torch.testing.assert_close(
-        centroids(patches.images), patches.points_yx, atol=0.02, rtol=0
-    )
+    torch.testing.assert_close(centroids(patches.images), patches.points_yx, atol=0.02, rtol=0)
 
 
 def test_patch_without_augmentation_is_a_piece_of_the_image() -> None:
@@ -67,9 +63,7 @@ def test_patch_without_augmentation_is_a_piece_of_the_image() -> None:
     for image, patch, (y, x) in zip(
         images, patches.images, patches.corners_yx.tolist(), strict=True
     ):
-        torch.testing.assert_close(
-            patch, image[:, y : y + 192, x : x + 192], atol=1e-5, rtol=0
-        )
+        torch.testing.assert_close(patch, image[:, y : y + 192, x : x + 192], atol=1e-5, rtol=0)
     torch.testing.assert_close(patches.points_yx, where - patches.corners_yx)
 
 
@@ -108,9 +102,7 @@ def test_cells_of_aligned_patches_are_cells_of_the_image() -> None:
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_patch_stays_on_the_image_and_point_in_the_patch(placement: Placement) -> None:
-    where = torch.cat(
-        [points(200), torch.tensor([[-0.5, -0.5], [383.49, 383.49], [-0.4, 383.4]])]
-    )
+    where = torch.cat([points(200), torch.tensor([[-0.5, -0.5], [383.49, 383.49], [-0.4, 383.4]])])
     images = torch.rand(1, 1, 384, 384).expand(len(where), -1, -1, -1)
     turning = settings(placement, rotation_deg=180.0)
     patches = cut_patches(images, where, turning, seeded())

@@ -27,11 +27,7 @@ def test_published_epoch_shows_each_landmark_everything_once(
     images: int, copies: int, landmarks: int, batch: int
 ) -> None:
     plans = epoch_plan(
-        TrainingSettings(batch=batch),
-        KEY,
-        images=images,
-        copies=copies,
-        landmarks=landmarks,
+        TrainingSettings(batch=batch), KEY, images=images, copies=copies, landmarks=landmarks
     )
     for stage, count in ((TEMPLATE_STAGE, copies), (LABEL_STAGE, images)):
         seen: Counter[tuple[int, int]] = Counter()
@@ -62,9 +58,7 @@ def test_together_a_step_holds_all_landmarks_and_copies_beside_images() -> None:
 
 
 def test_self_supervision_reads_images_alone() -> None:
-    plans = epoch_plan(
-        TrainingSettings(batch=4), KEY, images=9, copies=0, landmarks=3, joint=True
-    )
+    plans = epoch_plan(TrainingSettings(batch=4), KEY, images=9, copies=0, landmarks=3, joint=True)
     assert {plan.stage for plan in plans} == {SELF_STAGE}
     assert sorted(i for plan in plans for i in plan.images) == list(range(9))
 
@@ -76,17 +70,12 @@ def test_order_depends_on_seed_network_and_epoch_alone(together: bool) -> None:
         return epoch_plan(chosen, key, images=12, copies=6, landmarks=2)
 
     assert made((4, 1, 7)) == made((4, 1, 7))
-    assert (
-        len({str(made(key)) for key in ((4, 1, 7), (5, 1, 7), (4, 2, 7), (4, 1, 8))})
-        == 4
-    )
+    assert len({str(made(key)) for key in ((4, 1, 7), (5, 1, 7), (4, 2, 7), (4, 1, 8))}) == 4
 
 
 @given(images=st.integers(0, 9), copies=st.integers(0, 9), count=st.integers(1, 12))
 @settings(deadline=None)
-def test_pieces_hold_all_that_the_step_held(
-    images: int, copies: int, count: int
-) -> None:
+def test_pieces_hold_all_that_the_step_held(images: int, copies: int, count: int) -> None:
     plan = StepPlan("x", tuple(range(images)), tuple(range(copies)), (0, 1))
     pieces = plan.pieces(count)
     assert tuple(i for piece in pieces for i in piece.images) == plan.images

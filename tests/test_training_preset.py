@@ -55,9 +55,7 @@ def test_file_of_a_user_may_state_a_few_settings(tmp_path: Path) -> None:
     file.write_text("[training]\nepochs = 2\n", encoding="utf-8")
     preset = Preset.load(file)
     assert preset.training.epochs == 2
-    assert preset.differences(Preset.load("paper")) == [
-        "training.epochs is 2, was 300 before"
-    ]
+    assert preset.differences(Preset.load("paper")) == ["training.epochs is 2, was 300 before"]
 
 
 def test_nothing_can_be_assigned() -> None:
@@ -83,9 +81,7 @@ def test_nothing_can_be_assigned() -> None:
         ("[loss]\nwindow = 5\n", "loss.window: input should be a multiple of 2"),
     ],
 )
-def test_wrong_file_is_told_in_one_sentence(
-    text: str, said: str, tmp_path: Path
-) -> None:
+def test_wrong_file_is_told_in_one_sentence(text: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError) as caught:

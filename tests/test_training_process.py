@@ -18,13 +18,7 @@ from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.event_log import read_events
-from napari_oneshot_lmk.training.events import (
-    EpochEnded,
-    Event,
-    Failed,
-    Finished,
-    Stepped,
-)
+from napari_oneshot_lmk.training.events import EpochEnded, Event, Failed, Finished, Stepped
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.process import TrainingProcess
 from napari_oneshot_lmk.training.run import RunFolder
@@ -161,9 +155,7 @@ def test_followed_stopped_and_found_again(
     assert TrainingProcess.find(folder / "run").poll()  # still there to be read
 
 
-def test_killed_and_gone_on_with(
-    folder: Path, start: Callable[..., TrainingProcess]
-) -> None:
+def test_killed_and_gone_on_with(folder: Path, start: Callable[..., TrainingProcess]) -> None:
     process = start()
     followed(process, stepped)
     found = TrainingProcess.find(folder / "run")
@@ -191,9 +183,7 @@ def test_killed_and_gone_on_with(
     assert epochs == list(range(1, 21))
 
 
-def test_wrong_use_is_in_the_report(
-    folder: Path, start: Callable[..., TrainingProcess]
-) -> None:
+def test_wrong_use_is_in_the_report(folder: Path, start: Callable[..., TrainingProcess]) -> None:
     process = start("--method", "alone")
     assert followed(process, never) == []
     assert process.exit_code == 2

@@ -53,9 +53,7 @@ def settings(**changes: object) -> RunSettings:
 
 
 @contextmanager
-def taken(
-    path: Path, overwrite: bool = False, **changes: object
-) -> Iterator[RunFolder]:
+def taken(path: Path, overwrite: bool = False, **changes: object) -> Iterator[RunFolder]:
     with taken_up(path, settings(**changes), template(), overwrite=overwrite) as run:
         yield run
 
@@ -105,15 +103,10 @@ def test_same_settings_go_on(tmp_path: Path) -> None:
         ({"preset": Preset()}, "training.epochs is 300, was 3 before"),
     ],
 )
-def test_other_settings_are_named(
-    tmp_path: Path, changes: dict[str, object], says: str
-) -> None:
+def test_other_settings_are_named(tmp_path: Path, changes: dict[str, object], says: str) -> None:
     with taken(tmp_path) as run:
         (run.checkpoint_path / "00000001").mkdir(parents=True)
-    with (
-        pytest.raises(UsageError, match="--overwrite") as raised,
-        taken(tmp_path, **changes),
-    ):
+    with pytest.raises(UsageError, match="--overwrite") as raised, taken(tmp_path, **changes):
         pass
     assert says in str(raised.value)
     assert run.checkpoint_path.exists()
@@ -186,10 +179,7 @@ def test_failed_model_leaves_the_earlier_one(tmp_path: Path) -> None:
 
 def test_folder_of_somebody_else(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").touch()
-    with (
-        pytest.raises(UsageError, match=r"something else.*photo\.jpg"),
-        taken(tmp_path),
-    ):
+    with pytest.raises(UsageError, match=r"something else.*photo\.jpg"), taken(tmp_path):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
     with pytest.raises(UsageError, match="not the folder of a training"):
@@ -273,9 +263,7 @@ with taken(Path({run!r})):
 @pytest.fixture
 def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     code = HOLDING.format(tests=str(Path(__file__).parent), run=str(tmp_path / "run"))
-    child = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
-    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "holding\n"
     yield child
@@ -294,10 +282,7 @@ def test_one_process_at_a_time(tmp_path: Path, holder: subprocess.Popen[str]) ->
         pass
     # Where the file system knows no locks, the number of the process says it.
     (tmp_path / "run" / "run.lock").unlink()
-    with (
-        pytest.raises(UsageError, match=f"another process.*{holder.pid}"),
-        taken(tmp_path / "run"),
-    ):
+    with pytest.raises(UsageError, match=f"another process.*{holder.pid}"), taken(tmp_path / "run"):
         pass
     holder.kill()
     holder.wait()
@@ -323,11 +308,7 @@ def test_ended_child_that_nobody_waited_for_is_not_alive() -> None:
 
 
 def test_claim_in_one_process(tmp_path: Path) -> None:
-    with (
-        claimed(tmp_path / "lock"),
-        pytest.raises(TakenError),
-        claimed(tmp_path / "lock"),
-    ):
+    with claimed(tmp_path / "lock"), pytest.raises(TakenError), claimed(tmp_path / "lock"):
         pass
     with claimed(tmp_path / "lock"):
         pass

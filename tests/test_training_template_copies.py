@@ -22,17 +22,13 @@ SIGMA = 0.01
 """Of the blobs, as a part of the image's height."""
 
 
-def blobs(
-    shape_yx: tuple[int, int], spacing_mm_yx: tuple[float, float] | None = None
-) -> Template:
+def blobs(shape_yx: tuple[int, int], spacing_mm_yx: tuple[float, float] | None = None) -> Template:
     """Return Gaussian blobs, the landmarks at their sub-pixel centres."""
     places = [(0.3, 0.4), (0.5, 0.5), (0.71, 0.33), (0.62, 0.77), (0.34, 0.69)]
     centres = np.array(places) * shape_yx + 0.37
     rows, columns = np.mgrid[: shape_yx[0], : shape_yx[1]]
     pixels = sum(
-        np.exp(
-            -((rows - y) ** 2 + (columns - x) ** 2) / (2 * (SIGMA * shape_yx[0]) ** 2)
-        )
+        np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * (SIGMA * shape_yx[0]) ** 2))
         for y, x in centres
     )
     image = Radiograph.from_array(1000 * pixels, spacing_mm_yx, "blobs.png")
@@ -53,12 +49,7 @@ def centroid(image: torch.Tensor, point_yx: torch.Tensor) -> NDArray[np.float64]
 
 @pytest.mark.parametrize(
     ("shape_yx", "spacing"),
-    [
-        ((800, 645), None),
-        ((1600, 1290), (0.1, 0.1)),
-        ((250, 300), None),
-        ((500, 400), (0.3, 0.45)),
-    ],
+    [((800, 645), None), ((1600, 1290), (0.1, 0.1)), ((250, 300), None), ((500, 400), (0.3, 0.45))],
     ids=["halved", "quartered", "enlarged", "oblong pixels"],
 )
 def test_points_follow_the_pixels_to_a_twentieth_of_one(
@@ -80,9 +71,7 @@ def test_points_move_as_the_numbers_say() -> None:
     copies = TemplateCopies(template, WIDE)
     at_rest = copies.drawn(Draw()).points_yx
     shifted = copies.drawn(Draw(shift_yx=(0.05, -0.1))).points_yx
-    torch.testing.assert_close(
-        shifted - at_rest, torch.tensor([19.2, -38.4]).expand_as(at_rest)
-    )
+    torch.testing.assert_close(shifted - at_rest, torch.tensor([19.2, -38.4]).expand_as(at_rest))
     zoomed = copies.drawn(Draw(zoom=1.5)).points_yx
     torch.testing.assert_close(zoomed - 191.5, 1.5 * (at_rest - 191.5))
     # A quarter turn of the patient, whose pixels are square: what lies above the
@@ -133,9 +122,7 @@ def test_each_copy_has_its_own_numbers() -> None:
     template = blobs((400, 300))
     copies = TemplateCopies(template, WIDE, seed=4)
     third = copies.copy(3)
-    again = TemplateCopies(
-        template, WIDE.model_copy(update={"count": 500}), seed=4
-    ).copy(3)
+    again = TemplateCopies(template, WIDE.model_copy(update={"count": 500}), seed=4).copy(3)
     assert torch.equal(third.image, again.image)
     assert torch.equal(third.points_yx, again.points_yx)
     other_seed = TemplateCopies(template, WIDE, seed=5)
@@ -176,9 +163,7 @@ def test_grey_values_change_as_drawn_and_stay_in_range() -> None:
     image, landmarks = generate("skull", 2, shape_yx=(400, 320))
     copies = TemplateCopies(Template.create(image, landmarks), WIDE)
     plain = copies.drawn(Draw()).image
-    torch.testing.assert_close(
-        copies.drawn(Draw(gamma=1.5)).image, plain**1.5, atol=1e-3, rtol=0
-    )
+    torch.testing.assert_close(copies.drawn(Draw(gamma=1.5)).image, plain**1.5, atol=1e-3, rtol=0)
     flat = copies.drawn(Draw(contrast=0.75)).image
     assert float(flat.mean()) == pytest.approx(float(plain.mean()), abs=1e-3)
     assert float(flat.std()) == pytest.approx(0.75 * float(plain.std()), rel=1e-3)
@@ -193,9 +178,7 @@ def test_grey_values_change_as_drawn_and_stay_in_range() -> None:
 def test_outside_of_the_template_is_black() -> None:
     image, landmarks = generate("skull", 2, shape_yx=(400, 320))
     bright = Radiograph.from_array(image.pixels.max() - image.pixels, name="inverted")
-    copies = TemplateCopies(
-        Template.create(bright, landmarks.with_geometry(None)), WIDE
-    )
+    copies = TemplateCopies(Template.create(bright, landmarks.with_geometry(None)), WIDE)
     moved = copies.drawn(Draw(shift_yx=(0.25, 0.0), gamma=1.6, contrast=0.75))
     # A quarter of 384 rows is empty, and the next row is the image's first.
     assert (moved.image[..., :96, :] == 0).all()

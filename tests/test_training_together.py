@@ -51,9 +51,7 @@ def group_of_one() -> Iterator[None]:
     dist.destroy_process_group()
 
 
-def normed(
-    norm: BatchNorm, maps: torch.Tensor, weights: list[float] | None
-) -> list[torch.Tensor]:
+def normed(norm: BatchNorm, maps: torch.Tensor, weights: list[float] | None) -> list[torch.Tensor]:
     """Output, gradients and running statistics of one pass."""
     maps = maps.clone().requires_grad_()
     if weights is None:
@@ -61,9 +59,7 @@ def normed(
     else:
         with shared_statistics(norm, torch.tensor(weights)):
             made = norm(maps)
-    (
-        made * torch.linspace(-1, 2, made[0].numel()).view(made[0].shape)
-    ).sin().sum().backward()
+    (made * torch.linspace(-1, 2, made[0].numel()).view(made[0].shape)).sin().sum().backward()
     gradients = [maps.grad, norm.weight.grad, norm.bias.grad]
     running = [norm.running_mean, norm.running_var]
     return [tensor.detach().clone() for tensor in (made, *gradients, *running)]
@@ -143,9 +139,7 @@ def test_a_gpu_for_each_process_or_a_sentence(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(UsageError, match="process N of a computer gets GPU N"):
         world.device("cuda:0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(
-        UsageError, match=r"2 processes on .*, but 1 GPU; give torchrun"
-    ):
+    with pytest.raises(UsageError, match=r"2 processes on .*, but 1 GPU; give torchrun"):
         world.device("auto")
 
 
@@ -174,9 +168,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the script forks")
 @pytest.mark.parametrize("name", ["template", "patches", "own norms", "joint"])
-def test_two_learn_as_one_with_twice_the_batch(
-    played: dict[str, Any], name: str
-) -> None:
+def test_two_learn_as_one_with_twice_the_batch(played: dict[str, Any], name: str) -> None:
     (one,), (leader, other) = played[name]["1"], played[name]["2"]
     assert len(one["steps"]) == len(leader["steps"]) >= 2
     assert leader["steps"] == pytest.approx(one["steps"], rel=1e-4)
@@ -198,9 +190,7 @@ def test_a_killed_process_ends_the_run_and_it_goes_on(played: dict[str, Any]) ->
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the script forks")
-def test_a_silent_process_ends_the_run_and_one_alone_goes_on(
-    played: dict[str, Any],
-) -> None:
+def test_a_silent_process_ends_the_run_and_one_alone_goes_on(played: dict[str, Any]) -> None:
     held = played["lost"]["held"]
     assert held["code"] == 1
     assert held["seconds"] < 60
@@ -268,9 +258,7 @@ def test_torchrun_killed_and_gone_on_with(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w")
     template = ("--image", world.template_image, "--landmarks", world.landmarks)
     assert run("template", *template, "--out", world.template).exit_code == 0
-    preset = PRESET.replace("batch = 3", "batch = 1").replace(
-        "epochs = 3", "epochs = 2"
-    )
+    preset = PRESET.replace("batch = 3", "batch = 1").replace("epochs = 3", "epochs = 2")
     (world.folder / "preset.toml").write_text(preset)
     place = world.folder / "run"
     launcher = torchrun(world)
@@ -304,9 +292,7 @@ def test_torchrun_killed_and_gone_on_with(tmp_path: Path) -> None:
     assert model.landmarks == tuple(POINTS)
 
 
-def test_single_is_refused_under_torchrun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_single_is_refused_under_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from napari_oneshot_lmk.training.preset import Preset
     from napari_oneshot_lmk.training.run_settings import RunSettings
     from napari_oneshot_lmk.training.together import check_together

@@ -63,9 +63,7 @@ def test_a_label_that_does_not_fit_the_shape_weighs_less() -> None:
 
 
 def test_agreement_counts_chosen_landmarks_and_a_gross_miss_once() -> None:
-    np.testing.assert_allclose(
-        labels().agreements([1, 2]), [(DOUBT + FARTHEST) / 2, 0.0]
-    )
+    np.testing.assert_allclose(labels().agreements([1, 2]), [(DOUBT + FARTHEST) / 2, 0.0])
     np.testing.assert_allclose(labels().agreements([0]), [0.0, 2 * DOUBT])
 
 
@@ -75,9 +73,7 @@ def test_labels_of_some_landmarks_replace_theirs_alone() -> None:
     assert (mixed.points_yx[:, 1] == 1).all()
     assert (mixed.points_yx[:, [0, 2]] == 0).all()
     assert (mixed.residuals[:, 1] == 9).all()
-    np.testing.assert_array_equal(
-        mixed.residuals[:, [0, 2]], labels().residuals[:, [0, 2]]
-    )
+    np.testing.assert_array_equal(mixed.residuals[:, [0, 2]], labels().residuals[:, [0, 2]])
 
 
 def test_shift_is_the_median_distance_in_the_unit_of_the_pixels() -> None:

@@ -25,10 +25,7 @@ MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
 
 @pytest.fixture
 def viewer(
-    make_napari_viewer_proxy: Any,
-    npe2pm: PluginManager,
-    tmp_path: Path,
-    monkeypatch: Any,
+    make_napari_viewer_proxy: Any, npe2pm: PluginManager, tmp_path: Path, monkeypatch: Any
 ) -> Any:
     npe2pm.register(PluginManifest.from_distribution("napari"))
     npe2pm.register(PluginManifest.from_file(MANIFEST))
@@ -107,9 +104,7 @@ def test_after_a_film_is_selected_a_drag_does_not_pan(viewer: Any, dock: Any) ->
     assert not viewer.scene.camera.mouse_pan
 
 
-def test_results_of_a_second_layer_of_a_name(
-    viewer: Any, dock: Any, tmp_path: Path
-) -> None:
+def test_results_of_a_second_layer_of_a_name(viewer: Any, dock: Any, tmp_path: Path) -> None:
     viewer.add_image(textured(), name="film")
     second = viewer.add_image(textured(seed=2), name="film", scale=(0.5, 0.5))
     assert second.name == "film [1]"
@@ -182,9 +177,7 @@ def test_another_name_is_the_same_image(viewer: Any, dock: Any) -> None:
     assert len(list(path.parent.glob("*.csv"))) == 1
 
 
-def test_image_and_points_removed_in_one_go_keep_their_history(
-    viewer: Any, dock: Any
-) -> None:
+def test_image_and_points_removed_in_one_go_keep_their_history(viewer: Any, dock: Any) -> None:
     film = viewer.add_image(textured(), name="film")
     layer = begin(dock, (20, 30), (40, 50))
     dock.session.undo()
@@ -198,9 +191,7 @@ def test_image_and_points_removed_in_one_go_keep_their_history(
     assert list(placed(dock)) == ["a", "b"]
 
 
-def test_a_typed_spacing_reaches_the_files_of_all_slices(
-    viewer: Any, dock: Any
-) -> None:
+def test_a_typed_spacing_reaches_the_files_of_all_slices(viewer: Any, dock: Any) -> None:
     pixels = np.stack([textured(seed=n) for n in range(2)])
     viewer.add_image(pixels, name="stack")
     paths = []
@@ -214,9 +205,7 @@ def test_a_typed_spacing_reaches_the_files_of_all_slices(
         assert read_landmarks(path)[0].geometry.spacing_mm_yx == (0.1, 0.1)
 
 
-def test_landmarks_of_another_image_do_not_bring_its_spacing(
-    viewer: Any, dock: Any
-) -> None:
+def test_landmarks_of_another_image_do_not_bring_its_spacing(viewer: Any, dock: Any) -> None:
     viewer.add_image(textured(), name="one")
     dock.session.set_spacing(0.1)
     theirs = begin(dock, (20, 30))
@@ -237,9 +226,7 @@ def test_a_hidden_layer_follows_an_undo(viewer: Any, dock: Any) -> None:
     assert points.from_layer(layer.data, attributes).points == ()
 
 
-def test_an_undo_that_changes_nothing_is_told_in_both_tabs(
-    viewer: Any, dock: Any
-) -> None:
+def test_an_undo_that_changes_nothing_is_told_in_both_tabs(viewer: Any, dock: Any) -> None:
     viewer.add_image(textured(), name="film")
     begin(dock)
     dock.steps["Annotate"].follow_list(parse_names("a\nb\nc"))
@@ -255,9 +242,7 @@ def test_a_slice_is_turned_to_with_its_landmarks(viewer: Any, dock: Any) -> None
     assert dock.session.target.layer == stack
 
 
-def test_images_that_were_moved_can_be_removed(
-    viewer: Any, dock: Any, qtbot: Any
-) -> None:
+def test_images_that_were_moved_can_be_removed(viewer: Any, dock: Any, qtbot: Any) -> None:
     # napari alone ends the process here, where software draws.
     viewer.add_image(textured(), name="one")
     two = viewer.add_image(textured(seed=2), name="two")

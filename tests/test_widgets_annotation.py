@@ -100,9 +100,7 @@ def test_a_landmark_that_is_not_in_the_list_is_refused() -> None:
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.sampled_from(
-            ["place", "skip", "absent", "next", "previous", "clear", "undo", "redo"]
-        ),
+        st.sampled_from(["place", "skip", "absent", "next", "previous", "clear", "undo", "redo"]),
         max_size=40,
     )
 )

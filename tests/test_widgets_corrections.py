@@ -8,14 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clinic_scene import (
-    PLUGIN,
-    POINTS,
-    Clinic,
-    film,
-    saves_to,
-    template,
-)
+from clinic_scene import PLUGIN, POINTS, Clinic, film, saves_to, template
 from npe2 import PluginManifest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
@@ -56,9 +49,7 @@ def test_undo_after_every_way_of_starting(clinic: Clinic, way: str) -> None:
     for _ in range(4):
         session.undo()
         expected = [p.position_yx for p in session.annotation.landmarks.placed]
-        assert np.allclose(
-            np.asarray(layer.data).reshape(-1, 2), np.reshape(expected, (-1, 2))
-        )
+        assert np.allclose(np.asarray(layer.data).reshape(-1, 2), np.reshape(expected, (-1, 2)))
     for _ in range(4):
         session.redo()
     placed = [p.name for p in session.annotation.landmarks.placed]
@@ -114,15 +105,11 @@ def test_a_wrong_spacing_is_forgotten_after_a_right_one(clinic: Clinic) -> None:
 
 
 def shown_images(viewer: Any) -> list[str]:
-    return [
-        la.name for la in viewer.layers if la._type_string == "image" and la.visible
-    ]
+    return [la.name for la in viewer.layers if la._type_string == "image" and la.visible]
 
 
 @pytest.mark.parametrize("way", ["combo", "list", "marks", "eye"])
-def test_the_film_in_the_dock_is_the_one_on_the_canvas(
-    clinic: Clinic, way: str
-) -> None:
+def test_the_film_in_the_dock_is_the_one_on_the_canvas(clinic: Clinic, way: str) -> None:
     viewer, session = clinic.viewer, clinic.session
     session.load_template(template())
     films = [viewer.add_image(textured(seed=s), name=f"film {s}") for s in range(4, 7)]
@@ -328,10 +315,7 @@ def test_results_of_a_removed_image_are_kept_and_come_back(
     assert "1 image that you removed" in form.removed.text()
     saves_to(monkeypatch, tmp_path / "all.csv")
     form.save.click()
-    assert {la.image for la in read_landmarks(tmp_path / "all.csv")} == {
-        "one.png",
-        "two",
-    }
+    assert {la.image for la in read_landmarks(tmp_path / "all.csv")} == {"one.png", "two"}
     assert "1 image removed meanwhile" in form.message.text()
     viewer.open(path, plugin="napari")
     assert len(clinic.rows()) == 3
@@ -349,9 +333,7 @@ def test_results_of_a_removed_image_are_kept_and_come_back(
     assert not form.save.isEnabled()
 
 
-def test_results_of_a_file_are_worked_on(
-    clinic: Clinic, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_results_of_a_file_are_worked_on(clinic: Clinic, tmp_path: Path, monkeypatch: Any) -> None:
     viewer, form = clinic.viewer, clinic.detect.form
     clinic.session.load_template(template())
     paths = [film(tmp_path / "films", f"{n}.png", n) for n in range(2)]
@@ -423,9 +405,7 @@ def test_one_film_s_markups_are_saved_from_several_results(
     viewer, form = clinic.viewer, clinic.detect.form
     clinic.session.load_template(template())
     for number in range(2):
-        viewer.add_image(
-            textured(seed=number), name=f"{number}.png", scale=(0.1, 0.1), units="mm"
-        )
+        viewer.add_image(textured(seed=number), name=f"{number}.png", scale=(0.1, 0.1), units="mm")
     clinic.run(form.everywhere)
     saves_to(monkeypatch, tmp_path / "one.mrk.json")
     form.save_this.click()
@@ -572,13 +552,7 @@ def test_the_dock_says_what_the_file_states_and_the_layer_does_not(
     import tifffile
 
     stated = tmp_path / "film.tif"
-    tifffile.imwrite(
-        stated,
-        pixels,
-        imagej=True,
-        resolution=(10.0, 10.0),
-        metadata={"unit": "mm"},
-    )
+    tifffile.imwrite(stated, pixels, imagej=True, resolution=(10.0, 10.0), metadata={"unit": "mm"})
     clinic.viewer.open(stated, plugin="napari")
     clinic.qtbot.waitUntil(lambda: "The file states 0.1 x 0.1" in header.of_file.text())
     assert clinic.session.spacing.mm_yx is None

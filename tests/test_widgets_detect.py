@@ -39,9 +39,7 @@ def run(qtbot: Any, button: Any, dock: DetectWidget) -> None:
         button.click()
 
 
-def test_buttons_say_why_they_cannot_be_pressed(
-    make_napari_viewer_proxy: Any, qtbot: Any
-) -> None:
+def test_buttons_say_why_they_cannot_be_pressed(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
     viewer = make_napari_viewer_proxy()
     dock = docked(viewer, FakeDetectors())
     form = dock.form
@@ -65,9 +63,7 @@ def test_the_result_lies_on_the_image_coloured_by_score(
     viewer = make_napari_viewer_proxy()
     fake = FakeDetectors(unsure=("b",))
     dock = docked(viewer, fake)
-    film = viewer.add_image(
-        textured(seed=2), name="film", scale=(0.5, 0.5), units="mm", rotate=20
-    )
+    film = viewer.add_image(textured(seed=2), name="film", scale=(0.5, 0.5), units="mm", rotate=20)
     dock.session.load_template(template())
     assert dock.form.encoder.text() == "loads with the first detection"
     run(qtbot, dock.form.here, dock)
@@ -197,9 +193,7 @@ def test_a_failure_is_told_and_the_dock_goes_on(
     assert dock.form.report.isHidden()
 
 
-def test_an_expected_error_is_one_sentence(
-    make_napari_viewer_proxy: Any, qtbot: Any
-) -> None:
+def test_an_expected_error_is_one_sentence(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
     viewer = make_napari_viewer_proxy()
     dock = docked(viewer, FakeDetectors(error=ImageError("too dark", remedy="look")))
     viewer.add_image(textured(seed=2), name="film")
@@ -235,9 +229,7 @@ def test_cancel_keeps_what_was_found(make_napari_viewer_proxy: Any, qtbot: Any) 
     assert dock.form.progress.isHidden()
 
 
-def test_an_image_closed_meanwhile_does_no_harm(
-    make_napari_viewer_proxy: Any, qtbot: Any
-) -> None:
+def test_an_image_closed_meanwhile_does_no_harm(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
     viewer = make_napari_viewer_proxy()
     fake = FakeDetectors(gate=threading.Semaphore(0))
     dock = docked(viewer, fake)

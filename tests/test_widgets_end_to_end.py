@@ -24,11 +24,7 @@ MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
 
 @pytest.mark.parametrize("anatomy", ["skull"])
 def test_annotate_detect_compare_save_and_open_again(
-    make_napari_viewer_proxy: Any,
-    npe2pm: Any,
-    qtbot: Any,
-    tmp_path: Path,
-    anatomy: str,
+    make_napari_viewer_proxy: Any, npe2pm: Any, qtbot: Any, tmp_path: Path, anatomy: str
 ) -> None:
     npe2pm.register(PluginManifest.from_file(MANIFEST))
     truth = Dataset.load(sample_folder(anatomy)).truth
@@ -56,9 +52,7 @@ def test_annotate_detect_compare_save_and_open_again(
     assert len(made.placed) == len(known) - 1
     pixel = 1 / (viewer.scene.camera.zoom * film.scale[0])
     for point in made.placed:
-        assert point.position_yx == pytest.approx(
-            known[point.name].position_yx, abs=pixel
-        )
+        assert point.position_yx == pytest.approx(known[point.name].position_yx, abs=pixel)
     annotate.form.use_template.click()
 
     # Detect on the next image of the sample.

@@ -73,9 +73,7 @@ def slow_steps(model: Path, out: Path, wanted: Any) -> Iterator[Going | Exported
     yield Exported("There")
 
 
-def test_an_export_is_cancelled(
-    make_napari_viewer_proxy: Any, qtbot: Any, tmp_path: Path
-) -> None:
+def test_an_export_is_cancelled(make_napari_viewer_proxy: Any, qtbot: Any, tmp_path: Path) -> None:
     model = random_model(tmp_path)
     model.save(tmp_path / "model")
     viewer = make_napari_viewer_proxy()

@@ -219,9 +219,7 @@ def test_the_sidecar_lies_beside_the_image(plugin: Any, tmp_path: Path) -> None:
     assert Sidecar.of(target, True, tmp_path / "elsewhere").offer() == landmarks()
 
 
-def test_images_without_a_folder_go_by_their_content(
-    plugin: Any, tmp_path: Path
-) -> None:
+def test_images_without_a_folder_go_by_their_content(plugin: Any, tmp_path: Path) -> None:
     one = ImageTarget(Image(textured(seed=1), name="img/1"))
     two = ImageTarget(Image(textured(seed=2), name="img/1"))
     paths = [Sidecar.of(t, True, tmp_path / "x").path for t in (one, one, two)]
@@ -293,10 +291,7 @@ def test_samples_and_landmark_files_open_without_pytorch(tmp_path: Path) -> None
     for name in ("found.csv", "found.mrk.json", "found.tps"):
         write_landmarks(tmp_path / name, [landmarks()])
     done = subprocess.run(
-        [sys.executable, "-c", OPENED, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", OPENED, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []

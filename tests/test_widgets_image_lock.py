@@ -145,9 +145,7 @@ def test_where_nothing_can_be_locked_nobody_is_alarmed(
     assert not locks.has(sidecar)
 
 
-@pytest.mark.skipif(
-    os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere"
-)
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_alarms_nobody(sidecar: Path) -> None:
     sidecar.parent.chmod(0o500)
     try:

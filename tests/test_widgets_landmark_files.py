@@ -48,9 +48,7 @@ def place(viewer: Any) -> tuple[Image, Points]:
 
 
 @pytest.mark.parametrize("suffix", [".json", ".tps", ".csv"])
-def test_the_picture_beside_is_opened_too(
-    viewer: Any, tmp_path: Path, suffix: str
-) -> None:
+def test_the_picture_beside_is_opened_too(viewer: Any, tmp_path: Path, suffix: str) -> None:
     film(tmp_path / "film.png")
     path = tmp_path / f"found{suffix}"
     write_landmarks(path, [on("film.png")])
@@ -60,15 +58,12 @@ def test_the_picture_beside_is_opened_too(
     placed = points.placed_yx(on())
     assert np.allclose(marks.data, placed)
     assert np.allclose(
-        [marks.data_to_world(p) for p in placed],
-        [image.data_to_world(p) for p in placed],
+        [marks.data_to_world(p) for p in placed], [image.data_to_world(p) for p in placed]
     )
 
 
 @pytest.mark.parametrize("name", ["film.txt", "found.sr.dcm", "film.fcsv"])
-def test_the_dicom_image_beside_is_opened_too(
-    viewer: Any, tmp_path: Path, name: str
-) -> None:
+def test_the_dicom_image_beside_is_opened_too(viewer: Any, tmp_path: Path, name: str) -> None:
     source = write_dicom(tmp_path / "film.dcm")
     landmarks = cephalogram()
     path = tmp_path / name
@@ -76,11 +71,7 @@ def test_the_dicom_image_beside_is_opened_too(
         rows = [
             f"{n},{','.join(map(repr, lps.tolist()))},{point.name}"
             for n, (point, lps) in enumerate(
-                zip(
-                    landmarks,
-                    geometry().points_to_lps(landmarks.positions_yx),
-                    strict=True,
-                )
+                zip(landmarks, geometry().points_to_lps(landmarks.positions_yx), strict=True)
             )
         ]
         header = "# CoordinateSystem = LPS\n# columns = id,x,y,z,label\n"
@@ -97,9 +88,7 @@ def test_the_dicom_image_beside_is_opened_too(
         assert found[point.name] == pytest.approx(point.position_yx, abs=1e-6)
 
 
-def test_the_picture_that_is_open_is_taken_by_its_path(
-    viewer: Any, tmp_path: Path
-) -> None:
+def test_the_picture_that_is_open_is_taken_by_its_path(viewer: Any, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     viewer.open(film(tmp_path / "film.png"), plugin="napari", translate=(5, 6))
     viewer.open(film(tmp_path / "other" / "film.png"), plugin="napari")
@@ -177,9 +166,7 @@ def test_images_and_reports_are_told_apart(tmp_path: Path) -> None:
     assert get_reader(str(tmp_path / "film.sr.dcm")) is not None
 
 
-@pytest.mark.parametrize(
-    "ending", [".csv", ".mrk.json", ".json", ".tps", ".txt", ".sr.dcm"]
-)
+@pytest.mark.parametrize("ending", [".csv", ".mrk.json", ".json", ".tps", ".txt", ".sr.dcm"])
 def test_the_chosen_filter_gives_the_ending(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qtbot: Any, ending: str
 ) -> None:
@@ -189,9 +176,7 @@ def test_the_chosen_filter_gives_the_ending(
         assert not filters
         return
     monkeypatch.setattr(
-        saving.QFileDialog,
-        "getSaveFileName",
-        lambda *_: (str(tmp_path / "found"), filters[0]),
+        saving.QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "found"), filters[0])
     )
     parent = QWidget()
     qtbot.addWidget(parent)

@@ -12,22 +12,12 @@ from widget_scene import textured
 
 from napari_oneshot_lmk.errors import GeometryError, ImageError, LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.landmark import (
-    Landmark,
-    Landmarks,
-    Provenance,
-    State,
-)
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, State
 from napari_oneshot_lmk.widgets import looks, points
 from napari_oneshot_lmk.widgets.adopt import landmarks_on
 from napari_oneshot_lmk.widgets.colours import landmark_colours, score_colours
 from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
-from napari_oneshot_lmk.widgets.layers import (
-    ImageTarget,
-    spacing_of,
-    target_of,
-    transform_of,
-)
+from napari_oneshot_lmk.widgets.layers import ImageTarget, spacing_of, target_of, transform_of
 
 GREY = textured((60, 50))
 
@@ -50,16 +40,8 @@ GREY = textured((60, 50))
             (0.1, 0.2),
             False,
         ),
-        (
-            {"affine": [[0, 0.2, 5], [0.1, 0, 7], [0, 0, 1]], "units": "mm"},
-            (0.1, 0.2),
-            False,
-        ),
-        (
-            {"scale": (0.1, 0.2), "translate": (500, -3), "units": "mm"},
-            (0.1, 0.2),
-            False,
-        ),
+        ({"affine": [[0, 0.2, 5], [0.1, 0, 7], [0, 0, 1]], "units": "mm"}, (0.1, 0.2), False),
+        ({"scale": (0.1, 0.2), "translate": (500, -3), "units": "mm"}, (0.1, 0.2), False),
     ],
 )
 def test_spacing_is_the_length_of_a_step(
@@ -112,11 +94,7 @@ def test_the_radiograph_is_a_copy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pixels", "said"),
-    [
-        (np.zeros((5, 5)), "same value"),
-        (np.full((5, 5), np.nan), "not numbers"),
-    ],
+    ("pixels", "said"), [(np.zeros((5, 5)), "same value"), (np.full((5, 5), np.nan), "not numbers")]
 )
 def test_a_picture_without_content_is_refused(pixels: np.ndarray, said: str) -> None:
     target = ImageTarget(Image(pixels, name="bad"))
@@ -154,8 +132,7 @@ def test_a_single_slice_keeps_the_name_of_its_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dims", "said"),
-    [({"ndisplay": 3}, "3-D"), ({"displayed": (0, 2)}, "other axes")],
+    ("dims", "said"), [({"ndisplay": 3}, "3-D"), ({"displayed": (0, 2)}, "other axes")]
 )
 def test_a_stack_seen_another_way_is_refused(dims: dict[str, Any], said: str) -> None:
     layer = Image(np.stack([GREY, GREY]), name="stack")
@@ -169,9 +146,7 @@ def test_a_plain_image_is_found_in_any_view() -> None:
 
 
 def test_points_lie_on_their_image_whatever_its_transform() -> None:
-    film = Image(
-        GREY, scale=(0.5, 0.25), rotate=15, shear=[0.1], affine=np.diag([-1, 2, 1])
-    )
+    film = Image(GREY, scale=(0.5, 0.25), rotate=15, shear=[0.1], affine=np.diag([-1, 2, 1]))
     marks = Points([(10, 20)], **transform_of(film))
     assert marks.data_to_world((10, 20)) == pytest.approx(film.data_to_world((10, 20)))
 

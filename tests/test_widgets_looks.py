@@ -19,9 +19,7 @@ from napari_oneshot_lmk.widgets.labels import LabelDeclutter, text_size
 from napari_oneshot_lmk.widgets.settings import preferences
 
 SHAPE = (400, 300)
-COLUMNS = [
-    *("label", "number", "score", "unsure", "shape_residual_mm", "source", "author"),
-]
+COLUMNS = [*("label", "number", "score", "unsure", "shape_residual_mm", "source", "author")]
 
 
 def random_landmarks(rng: np.random.Generator, count: int) -> Landmarks:
@@ -139,9 +137,7 @@ def test_what_is_shown_already_tells_nobody() -> None:
     assert told == []
     # Another source is another colour, no change of the data.
     name = landmarks.placed[0].name
-    point = replace(
-        landmarks[name], source=Source.CORRECTED, author="she", unsure=False
-    )
+    point = replace(landmarks[name], source=Source.CORRECTED, author="she", unsure=False)
     looks.apply_look(layer, landmarks.with_landmark(point), data)
     assert "features" in told
     assert "data" not in told
@@ -168,12 +164,8 @@ def test_each_source_has_a_look_of_its_own_and_all_are_open() -> None:
     assert seen[2] == seen[3]
     # napari's ring is open in the middle, other forms where their face is clear.
     assert all(symbol == "ring" or face[3] == 0 for symbol, face, _ in seen)
-    assert look["text"]["string"]["array"].tolist() == [
-        *("sure", "doubt?", "moved", "placed"),
-    ]
-    alone = Landmarks(
-        tuple(replace(p, source=Source.PLACED, score=None) for p in kinds)
-    )
+    assert look["text"]["string"]["array"].tolist() == [*("sure", "doubt?", "moved", "placed")]
+    alone = Landmarks(tuple(replace(p, source=Source.PLACED, score=None) for p in kinds))
     look = looks.landmark_look(alone, points.placed_yx(alone))
     assert len({tuple(colour) for colour in look["face_color"]}) == 4
 
@@ -265,9 +257,7 @@ def test_a_mark_is_dragged_in_the_select_mode_of_napari(
     kwargs = {"scale": (0.2, 0.1)}
     viewer.add_image(np.zeros((500, 900)), contrast_limits=(0, 1), **kwargs)
     one = Landmarks.from_positions({"a": (200, 400), "b": (100, 100)})
-    layer = viewer.add_points(
-        **looks.landmark_look(one, points.placed_yx(one)), **kwargs
-    )
+    layer = viewer.add_points(**looks.landmark_look(one, points.placed_yx(one)), **kwargs)
     layer.mode = "select"
     viewer.fit_to_view()
     centred(viewer, layer, (200, 400), viewer.scene.camera.zoom * factor)
@@ -327,9 +317,7 @@ def overlaps(boxes: np.ndarray) -> int:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_labels_that_are_shown_do_not_overlap_and_the_important_come_first(
-    seed: int,
-) -> None:
+def test_labels_that_are_shown_do_not_overlap_and_the_important_come_first(seed: int) -> None:
     rng = np.random.default_rng(seed)
     count = int(rng.integers(0, 60))
     corner = rng.uniform(0, 400, (count, 2))
@@ -417,9 +405,7 @@ def test_200_labels_are_decided_at_once(make_napari_viewer_proxy: Any) -> None:
     many = Landmarks.from_positions(
         {f"landmark {i}": tuple(rng.uniform(0, 2000, 2)) for i in range(200)}
     )
-    layer = viewer.add_points(
-        **looks.landmark_look(many, points.placed_yx(many), "names")
-    )
+    layer = viewer.add_points(**looks.landmark_look(many, points.placed_yx(many), "names"))
     declutter = LabelDeclutter(viewer)
     declutter.refresh()
     assert 0 < sum(bool(text) for text in layer.text.values) < 200
@@ -466,8 +452,7 @@ def test_a_label_takes_its_colour_from_what_lies_under_it(
     where = {"dark": (50, 20), "bone": (100, 200), "outside": (50, 600)}
     landmarks = Landmarks.from_positions(where)
     layer = viewer.add_points(
-        **looks.landmark_look(landmarks, points.placed_yx(landmarks)),
-        scale=(0.5, 0.5),
+        **looks.landmark_look(landmarks, points.placed_yx(landmarks)), scale=(0.5, 0.5)
     )
     viewer.scene.camera.zoom = 4.0
 

@@ -115,11 +115,7 @@ def test_a_model_from_elsewhere_is_opened_or_refused(
 
 @pytest.mark.parametrize("detect_first", [True, False])
 def test_a_model_that_an_earlier_window_trained_brings_its_template(
-    make_napari_viewer_proxy: Any,
-    qtbot: Any,
-    base: Path,
-    monkeypatch: Any,
-    detect_first: bool,
+    make_napari_viewer_proxy: Any, qtbot: Any, base: Path, monkeypatch: Any, detect_first: bool
 ) -> None:
     model = trained(base)
     log = RunFolder(model.path.parent).events_path

@@ -74,21 +74,15 @@ def test_pages_and_ends_move_and_pick(table: LandmarkTable, picked: list[str]) -
     assert len(picked) == 4
 
 
-def test_sideways_stays_and_enter_picks(
-    table: LandmarkTable, picked: list[str]
-) -> None:
+def test_sideways_stays_and_enter_picks(table: LandmarkTable, picked: list[str]) -> None:
     press(table, Qt.Key.Key_Right, Qt.Key.Key_Left)
     assert picked == []
     press(table, Qt.Key.Key_Return, Qt.Key.Key_Enter)
     assert picked == [NAMES[3]] * 2
 
 
-def test_tab_leaves_the_table_both_ways(
-    table: LandmarkTable, picked: list[str]
-) -> None:
-    before, _, after = (
-        table.parentWidget().layout().itemAt(i).widget() for i in (0, 1, 2)
-    )
+def test_tab_leaves_the_table_both_ways(table: LandmarkTable, picked: list[str]) -> None:
+    before, _, after = (table.parentWidget().layout().itemAt(i).widget() for i in (0, 1, 2))
     QTest.keyClick(table, Qt.Key.Key_Tab)
     assert QApplication.focusWidget() is after
     QTest.keyClick(after, Qt.Key.Key_Tab, Qt.KeyboardModifier.ShiftModifier)

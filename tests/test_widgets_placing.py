@@ -23,9 +23,7 @@ def dock(make_napari_viewer_proxy: Any, qtbot: Any) -> AnnotateWidget:
     """A shown window with an image and a list of four landmarks, ready to click."""
     viewer = make_napari_viewer_proxy(show=True)
     viewer.window.resize(1100, 800)
-    viewer.add_image(
-        textured(), name="film", scale=(0.5, 0.5), units="mm", translate=(7, -3)
-    )
+    viewer.add_image(textured(), name="film", scale=(0.5, 0.5), units="mm", translate=(7, -3))
     dock = AnnotateWidget(viewer)
     viewer.window.add_dock_widget(dock, area="right")
     dock.follow_list(parse_names("a: first\nb\nc\nd"))
@@ -213,9 +211,7 @@ def test_another_active_layer_pauses_the_placing(dock: Any) -> None:
     assert list(positions(dock)) == ["a"]
 
 
-def test_a_removed_layer_takes_its_landmarks_off_and_undo_brings_them_back(
-    dock: Any,
-) -> None:
+def test_a_removed_layer_takes_its_landmarks_off_and_undo_brings_them_back(dock: Any) -> None:
     viewer = dock._viewer
     film = viewer.layers["film"]
     click(viewer, film, SPOTS["a"])

@@ -32,11 +32,7 @@ MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
 SEEDS = 3
 WANTED = int(os.environ.get("ONESHOT_LMK_ACTIONS", "0"))
 ACTIONS_A_WINDOW = 120 if WANTED else 70
-OPENING: tuple[Action, ...] = (
-    ("open", 0, 0, 0),
-    ("list", 0, 0, 0),
-    ("start", 0, 0, 0),
-)
+OPENING: tuple[Action, ...] = (("open", 0, 0, 0), ("list", 0, 0, 0), ("start", 0, 0, 0))
 
 
 def random_actions(seed: int, count: int) -> Iterator[Action]:
@@ -120,9 +116,7 @@ def play(
     npe2pm.register(PluginManifest.from_distribution("napari"))
     npe2pm.register(PluginManifest.from_file(MANIFEST))
     answers: list[str] = []
-    monkeypatch.setattr(
-        QFileDialog, "getSaveFileName", lambda *_: (answers[-1], "Table (*.csv)")
-    )
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (answers[-1], "Table (*.csv)"))
     viewers: list[Any] = []
     windows = count_from(1)
 

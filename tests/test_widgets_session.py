@@ -234,9 +234,7 @@ def test_another_list_says_what_it_drops(make_napari_viewer_proxy: Any) -> None:
     assert viewer.layers[-1].data.tolist() == [[10, 10]]
 
 
-def test_names_are_typed_or_read(
-    qtbot: Any, make_napari_viewer_proxy: Any, tmp_path: Path
-) -> None:
+def test_names_are_typed_or_read(qtbot: Any, make_napari_viewer_proxy: Any, tmp_path: Path) -> None:
     dialog = NamesDialog()
     qtbot.addWidget(dialog)
     ok = dialog.buttons.button(dialog.buttons.StandardButton.Ok)

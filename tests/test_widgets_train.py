@@ -62,12 +62,8 @@ def children() -> Iterator[FakeChildren]:
     fake.end_all()
 
 
-def docked(
-    viewer: Any, children: FakeChildren, inspecting: Any = inspects
-) -> TrainWidget:
-    dock = TrainWidget(
-        viewer, run=TrainingRun(children), inspects=inspecting, measures=measures
-    )
+def docked(viewer: Any, children: FakeChildren, inspecting: Any = inspects) -> TrainWidget:
+    dock = TrainWidget(viewer, run=TrainingRun(children), inspects=inspecting, measures=measures)
     viewer.window.add_dock_widget(dock, area="right")
     return dock
 
@@ -77,9 +73,7 @@ def checked(qtbot: Any, dock: TrainWidget, folder: Path) -> None:
         dock.choose_folder(folder)
 
 
-def wait_for(
-    qtbot: Any, dock: TrainWidget, phase: Phase, timeout: int = 30_000
-) -> None:
+def wait_for(qtbot: Any, dock: TrainWidget, phase: Phase, timeout: int = 30_000) -> None:
     qtbot.waitUntil(lambda: dock.run.phase is phase, timeout=timeout)
 
 
@@ -184,9 +178,7 @@ def test_a_training_from_the_button_to_the_model(
     assert told["--method"] == "single"
     assert Path(told["--images"]) == dock.folder
     assert Path(told["--out"]) == order.run_folder
-    assert Template.load(Path(told["--template"])).content_sha256 == (
-        template().content_sha256
-    )
+    assert Template.load(Path(told["--template"])).content_sha256 == (template().content_sha256)
     epochs = Preset.load("laptop").training.epochs
     quick = Preset.load(Path(told["--preset"])).training.epochs
     assert quick == max(1, round(epochs / 3))
@@ -203,9 +195,7 @@ def test_points_of_the_open_image_are_renewed_each_epoch(
     children.epochs = 1000
     dock = ready
     viewer = dock._viewer
-    film = viewer.add_image(
-        textured(seed=10), name="film 0.png", scale=(0.5, 0.5), units="mm"
-    )
+    film = viewer.add_image(textured(seed=10), name="film 0.png", scale=(0.5, 0.5), units="mm")
     dock.form.train.click()
     name = "preview – film 0.png"
     qtbot.waitUntil(lambda: name in viewer.layers, timeout=20_000)
@@ -282,9 +272,7 @@ def pressing(text: str, then: Callable[[], None] = lambda: None) -> None:
     """Press a button of the dialog that is about to open."""
 
     def press() -> None:
-        (box,) = (
-            w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox)
-        )
+        (box,) = (w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox))
         assert box.defaultButton().text() == "Do not discard"
         then()
         next(button for button in box.buttons() if button.text() == text).click()
@@ -496,18 +484,14 @@ def test_closing_the_window_asks_what_becomes_of_the_training(
         assert list(orders_in(base)) == []
 
 
-def test_the_dialog_of_the_close_question_knows_all_answers(
-    ready: TrainWidget, qtbot: Any
-) -> None:
+def test_the_dialog_of_the_close_question_knows_all_answers(ready: TrainWidget, qtbot: Any) -> None:
     from qtpy.QtCore import QTimer
     from qtpy.QtWidgets import QMessageBox
 
     from napari_oneshot_lmk.widgets import closing
 
     def press(text: str) -> None:
-        (box,) = (
-            w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox)
-        )
+        (box,) = (w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox))
         for button in box.buttons():
             if button.text() == text:
                 button.click()
@@ -522,10 +506,7 @@ def test_the_dialog_of_the_close_question_knows_all_answers(
 
 
 def test_settings_are_remembered(
-    make_napari_viewer_proxy: Any,
-    qtbot: Any,
-    base: Path,
-    children: FakeChildren,
+    make_napari_viewer_proxy: Any, qtbot: Any, base: Path, children: FakeChildren
 ) -> None:
     viewer = make_napari_viewer_proxy(show=True)
     dock = docked(viewer, children)

@@ -20,16 +20,8 @@ from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.widgets.loss_curve import epoch_ticks, loss_range
 from napari_oneshot_lmk.widgets.settings import Preferences
 from napari_oneshot_lmk.widgets.train_choice import Method, Time, TrainChoice, guessed
-from napari_oneshot_lmk.widgets.training_order import (
-    TrainingOrder,
-    orders_in,
-    place_order,
-)
-from napari_oneshot_lmk.widgets.training_progress import (
-    KEPT_POINTS,
-    LossTrace,
-    TrainingProgress,
-)
+from napari_oneshot_lmk.widgets.training_order import TrainingOrder, orders_in, place_order
+from napari_oneshot_lmk.widgets.training_progress import KEPT_POINTS, LossTrace, TrainingProgress
 from napari_oneshot_lmk.widgets.words_train import duration, room
 
 
@@ -185,8 +177,6 @@ def test_an_order_is_read_back_as_it_was_placed(tmp_path: Path) -> None:
 def test_an_order_that_cannot_be_written_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Exception, match="trainings cannot be kept here"):
-        place_order(
-            tmp_path / "file", template(), [], TrainChoice(), Preferences(), False
-        )
+        place_order(tmp_path / "file", template(), [], TrainChoice(), Preferences(), False)
     with pytest.raises(UsageError, match="neither a preset nor"):
         TrainChoice(preset="nonsense").resolved(False)

@@ -143,11 +143,7 @@ def test_train_kill_continue_stop_and_detect(
     assert "ended from outside" in train.view.message.text()
     train.view.resume.click()
     until(qtbot, lambda: run.phase is Phase.RUNNING, train)
-    until(
-        qtbot,
-        lambda: run.progress.epoch and run.progress.epoch.epoch > reached,
-        train,
-    )
+    until(qtbot, lambda: run.progress.epoch and run.progress.epoch.epoch > reached, train)
 
     began = time.monotonic()
     train.view.stop.click()

@@ -29,9 +29,7 @@ def choose(clinic: Clinic, number: int, images: list[Any]) -> None:
     """Turn to a film, each time in another way."""
     way = number % 4
     if way == 0:
-        clinic.dock.header.chooser.activated.emit(
-            clinic.bench.choice.images.index(images[number])
-        )
+        clinic.dock.header.chooser.activated.emit(clinic.bench.choice.images.index(images[number]))
     elif way == 1:
         clinic.viewer.layers.selection.active = images[number]
     elif way == 2:
@@ -42,9 +40,7 @@ def choose(clinic: Clinic, number: int, images: list[Any]) -> None:
     clinic.qtbot.wait(60)
 
 
-def test_twenty_films_in_one_sitting(
-    clinic: Clinic, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_twenty_films_in_one_sitting(clinic: Clinic, tmp_path: Path, monkeypatch: Any) -> None:
     viewer, session, form = clinic.viewer, clinic.session, clinic.detect.form
     folder = tmp_path / "films"
     paths = [film(folder, f"{number:03d}.png", number) for number in range(FILMS)]
@@ -69,9 +65,7 @@ def test_twenty_films_in_one_sitting(
     for number in range(1, FILMS):
         choose(clinic, number, images)
         assert session.target.layer == images[number]
-        assert [la.name for la in clinic.bench.choice.images if la.visible] == [
-            images[number].name
-        ]
+        assert [la.name for la in clinic.bench.choice.images if la.visible] == [images[number].name]
         image = paths[number].name
         for name in NAMES:
             expected[image, name] = ("detected", clinic.at(name))
@@ -100,10 +94,7 @@ def test_twenty_films_in_one_sitting(
     corrected = 0
     for (image, name), (source, position) in expected.items():
         row = rows[image, name]
-        assert (
-            row["source"] == ("" if position is None else source)
-            or row["source"] == source
-        )
+        assert row["source"] == ("" if position is None else source) or row["source"] == source
         if source == "corrected":
             corrected += 1
             assert row["method"] == "manual"

@@ -40,20 +40,14 @@ RATE = 1e-4
 within one process, changes losses by more than 1e-3: rounding, which Adam enlarges."""
 CURVES: dict[str, dict[str, Any]] = {
     "template": {},
-    "patches": {
-        "training__anchor": "patch",
-        "training__together": False,
-        "training__epochs": 1,
-    },
+    "patches": {"training__anchor": "patch", "training__together": False, "training__epochs": 1},
     "own norms": {"network__normalisation": "landmark", "training__epochs": 1},
     "joint": {"method": "joint", "training__points": 3, "training__epochs": 1},
 }
 """Three images: of two processes, one is left without in the last step of an epoch."""
 
 
-def at_once(
-    size: int, work: Callable[[World], None], patience_s: float = PATIENCE_S
-) -> list[int]:
+def at_once(size: int, work: Callable[[World], None], patience_s: float = PATIENCE_S) -> list[int]:
     """Fork processes that find one another; return their numbers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -119,19 +113,11 @@ class Runs:
         task = small_task(folder, training__epochs=2, training__batch=1)
         self.folder = folder
         self.job = Job(
-            template=task.template,
-            images=[],
-            out=folder,
-            preset=task.preset,
-            encoder=task.encoder,
+            template=task.template, images=[], out=folder, preset=task.preset, encoder=task.encoder
         )
 
     def start(
-        self,
-        name: str,
-        size: int = 2,
-        patience_s: float = PATIENCE_S,
-        **changes: Any,
+        self, name: str, size: int = 2, patience_s: float = PATIENCE_S, **changes: Any
     ) -> list[int]:
         """Start processes that train, or go on with, a run."""
         from napari_oneshot_lmk.imaging.sources import find_images

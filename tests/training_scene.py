@@ -150,10 +150,7 @@ class FakeChildren:
         self.started.append(tuple(arguments))
         numbers = [str(n) for n in (self.epochs, self.steps, self.pause_s)]
         script = [sys.executable, "-I", "-c", CHILD, str(run_folder)]
-        process = subprocess.Popen(
-            [*script, *numbers, self.end],
-            stderr=subprocess.DEVNULL,
-        )
+        process = subprocess.Popen([*script, *numbers, self.end], stderr=subprocess.DEVNULL)
         child = FakeChild(run_folder, process)
         self.children.append(child)
         return child

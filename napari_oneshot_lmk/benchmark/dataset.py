@@ -103,8 +103,7 @@ class Dataset:
         dataset.file_of(description.template)
         if description.template not in truth:
             raise UsageError(
-                f"landmarks.csv lacks the template {description.template}",
-                file=folder,
+                f"landmarks.csv lacks the template {description.template}", file=folder
             )
         if not dataset.test:
             raise UsageError("no test image has landmarks", file=folder)
@@ -177,9 +176,7 @@ class Dataset:
         from napari_oneshot_lmk.landmarks.template import Template
 
         name = self.template_image
-        image = read_radiograph(
-            self.file_of(name).path, spacing_mm_yx=self.spacing_mm_yx(name)
-        )
+        image = read_radiograph(self.file_of(name).path, spacing_mm_yx=self.spacing_mm_yx(name))
         return Template.create(image, self.truth[name], name=Path(name).stem)
 
     def _split(self, name: str) -> tuple[str, ...]:
@@ -205,9 +202,7 @@ def _described(folder: Path) -> Description:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UsageError(
-            f"{place} is wrong ({first['msg'].lower()})", file=path
-        ) from error
+        raise UsageError(f"{place} is wrong ({first['msg'].lower()})", file=path) from error
 
 
 def _ordered(landmarks: Landmarks, names: Sequence[str]) -> Landmarks:
@@ -216,7 +211,5 @@ def _ordered(landmarks: Landmarks, names: Sequence[str]) -> Landmarks:
         return landmarks
     known = {point.name: point for point in landmarks}
     if not any(name in known for name in names):
-        raise LandmarkError(
-            f"image {landmarks.image!r} has none of the landmarks of dataset.json"
-        )
+        raise LandmarkError(f"image {landmarks.image!r} has none of the landmarks of dataset.json")
     return landmarks.with_points(known[name] for name in names if name in known)

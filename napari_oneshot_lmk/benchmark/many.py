@@ -129,14 +129,10 @@ def run_killed(
 def images_once(table: Path) -> int:
     """Count the images that stand in a table with each landmark exactly once."""
     with table.open(encoding="utf-8", newline="") as file:
-        counts = Counter(
-            (row["image"], row["landmark"]) for row in csv.DictReader(file)
-        )
+        counts = Counter((row["image"], row["landmark"]) for row in csv.DictReader(file))
     landmarks = {landmark for _, landmark in counts}
     images = {image for image, _ in counts}
-    return sum(
-        all(counts[image, landmark] == 1 for landmark in landmarks) for image in images
-    )
+    return sum(all(counts[image, landmark] == 1 for landmark in landmarks) for image in images)
 
 
 class _Watch:

@@ -44,12 +44,7 @@ def peak_memory_mb(
     OneshotError
         If the process fails.
     """
-    arguments = [
-        str(template),
-        str(image),
-        str(encoder_weights or ""),
-        str(int(shipped)),
-    ]
+    arguments = [str(template), str(image), str(encoder_weights or ""), str(int(shipped))]
     child = subprocess.run(
         [sys.executable, "-m", "napari_oneshot_lmk.benchmark.memory", *arguments],
         capture_output=True,
@@ -93,9 +88,7 @@ def _detect_once(arguments: list[str]) -> None:
     encoder = (
         shipped_encoder("cpu")
         if shipped == "1"
-        else instant_encoder(
-            Path(weights) if weights else None, "cpu", allow_download=False
-        )
+        else instant_encoder(Path(weights) if weights else None, "cpu", allow_download=False)
     )
     detector = Detector.instant(Template.load(Path(template)), encoder=encoder)
     detector.set_image(read_radiograph(Path(image)))

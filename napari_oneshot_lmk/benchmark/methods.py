@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_oneshot_lmk.benchmark.trained import (
-    RUNGS,
-    TrainingOptions,
-    trained_method,
-)
+from napari_oneshot_lmk.benchmark.trained import RUNGS, TrainingOptions, trained_method
 from napari_oneshot_lmk.errors import UsageError, WeightsError
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
@@ -55,9 +51,7 @@ def method_called(name: str) -> Callable[[Template, Options], Locate]:
         If there is no such method.
     """
     if name not in METHODS:
-        raise UsageError(
-            f"there is no method {name!r}", remedy=f"choose from {', '.join(METHODS)}"
-        )
+        raise UsageError(f"there is no method {name!r}", remedy=f"choose from {', '.join(METHODS)}")
     return METHODS[name]
 
 
@@ -68,9 +62,7 @@ def checked_methods(names: Sequence[str]) -> tuple[str, ...]:
     for name in chosen:
         method_called(name)
     if not chosen:
-        raise UsageError(
-            "no method is named", remedy=f"choose from {', '.join(METHODS)}"
-        )
+        raise UsageError("no method is named", remedy=f"choose from {', '.join(METHODS)}")
     return chosen
 
 
@@ -89,18 +81,14 @@ def _with_encoder(template: Template, encoder: Encoder) -> Locate:
 def _instant(template: Template, options: Options) -> Locate:
     from napari_oneshot_lmk.encoders.choice import instant_encoder
 
-    encoder = instant_encoder(
-        options.encoder_weights, options.device, progress=options.progress
-    )
+    encoder = instant_encoder(options.encoder_weights, options.device, progress=options.progress)
     return _with_encoder(template, encoder)
 
 
 def _vgg19(template: Template, options: Options) -> Locate:
     from napari_oneshot_lmk.encoders.choice import choose_encoder
 
-    encoder = choose_encoder(
-        options.encoder_weights, options.device, progress=options.progress
-    )
+    encoder = choose_encoder(options.encoder_weights, options.device, progress=options.progress)
     if encoder.card.name != "vgg19":
         raise WeightsError(
             "the weights of VGG19 were not found",

@@ -12,12 +12,7 @@ from napari_oneshot_lmk.output import written
 
 
 def write_page(
-    name: str,
-    lines: Sequence[str],
-    content: Mapping[str, Any],
-    folder: Path,
-    *,
-    overwrite: bool,
+    name: str, lines: Sequence[str], content: Mapping[str, Any], folder: Path, *, overwrite: bool
 ) -> None:
     """Write ``NAME.md`` and ``NAME.json`` into a folder.
 

@@ -57,13 +57,7 @@ def plain_loss(
             own = _embedded(network, encoder, template, landmark)
             seen = _embedded(network, encoder, picture, landmark)
             levels = [
-                _level(
-                    _at(one, template_yx[landmark], stride),
-                    other,
-                    place,
-                    stride,
-                    settings,
-                )
+                _level(_at(one, template_yx[landmark], stride), other, place, stride, settings)
                 for one, other, stride in zip(own, seen, STRIDES, strict=True)
             ]
             losses.append(torch.stack(levels).sum())

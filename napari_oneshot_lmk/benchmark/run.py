@@ -94,9 +94,7 @@ class MethodResult:
                     "seconds_per_image": self.seconds,
                     "training_seconds": self.training.seconds if self.training else "",
                     "parameters": self.training.parameters if self.training else "",
-                    "peak_memory_mb": (
-                        self.training.peak_memory_mb if self.training else ""
-                    ),
+                    "peak_memory_mb": (self.training.peak_memory_mb if self.training else ""),
                 }
 
 
@@ -167,8 +165,6 @@ def _found(dataset: Dataset, name: str, locate: Locate) -> Landmarks:
 
     from napari_oneshot_lmk.imaging.reader import read_radiograph
 
-    image = read_radiograph(
-        dataset.file_of(name).path, spacing_mm_yx=dataset.spacing_mm_yx(name)
-    )
+    image = read_radiograph(dataset.file_of(name).path, spacing_mm_yx=dataset.spacing_mm_yx(name))
     # The table's name of the image, which holds its folder where names repeat.
     return replace(locate(replace(image, name=name)), image=name)

@@ -149,17 +149,13 @@ def measure_times(
     )
 
 
-def measure_peak_mb(
-    template: Template, *, encoder_weights: Path | None, shipped: bool
-) -> float:
+def measure_peak_mb(template: Template, *, encoder_weights: Path | None, shipped: bool) -> float:
     """Return the peak memory, in MB, of a detection on a large generated image."""
     with tempfile.TemporaryDirectory() as folder:
         saved, image = Path(folder, "template"), Path(folder, "large.png")
         template.save(saved)
         write_large_image(image)
-        return peak_memory_mb(
-            saved, image, encoder_weights=encoder_weights, shipped=shipped
-        )
+        return peak_memory_mb(saved, image, encoder_weights=encoder_weights, shipped=shipped)
 
 
 def write_large_image(path: Path) -> None:

@@ -42,9 +42,7 @@ def speed_rows(speed: Speed, encoder: str) -> list[list[str]]:
     return rows
 
 
-def write_speed(
-    speed: Speed, content: dict[str, Any], folder: Path, *, overwrite: bool
-) -> None:
+def write_speed(speed: Speed, content: dict[str, Any], folder: Path, *, overwrite: bool) -> None:
     """Write ``speed.json`` and ``speed.md`` into a folder."""
     rows = speed_rows(speed, content["encoder"])
     lines = [

@@ -71,9 +71,7 @@ def markdown_machine(machine: dict[str, Any]) -> list[str]:
         bf16 = "bf16 used" if device["bf16"] else "no fast bf16"
         memory = f", {device['memory_gb']} GB" if device["memory_gb"] else ""
         lines.append(f"- {device['name']}: {device['title']}{memory}, {bf16}")
-    shown = ", ".join(
-        f"{name} {number}" for name, number in machine["versions"].items()
-    )
+    shown = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     return [*lines, f"- versions: {shown}"]
 
 

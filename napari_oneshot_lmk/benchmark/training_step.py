@@ -58,9 +58,7 @@ class StepTimes:
         return self.plain_s / self.ours_s
 
 
-def measure_step(
-    task: TrainingTask, *, plain_landmarks: int = 2, repeats: int = 5
-) -> StepTimes:
+def measure_step(task: TrainingTask, *, plain_landmarks: int = 2, repeats: int = 5) -> StepTimes:
     """Time both steps on the same images in one run, in float32.
 
     Parameters
@@ -116,14 +114,10 @@ def measure_step(
     loss.backward()  # type: ignore[no-untyped-call]
     plain_s = (time.perf_counter() - started) / len(few)
     samples = len(images) * len(every)
-    return StepTimes(
-        plain_s, ours_s / samples, float(loss.detach()), ours_loss, samples, len(few)
-    )
+    return StepTimes(plain_s, ours_s / samples, float(loss.detach()), ours_loss, samples, len(few))
 
 
-def write_step(
-    times: StepTimes, folder: Path, *, command: str, overwrite: bool
-) -> dict[str, Any]:
+def write_step(times: StepTimes, folder: Path, *, command: str, overwrite: bool) -> dict[str, Any]:
     """Write ``step.json`` and ``step.md``; return the content of the first."""
     machine = describe()
     content = asdict(times) | {

@@ -121,9 +121,7 @@ def run_bundle(bundle: Path, images: Path, out: Path) -> Path:
     )
     table = out / "landmarks.csv"
     if done.returncode or not table.is_file():
-        last = [line for line in done.stderr.splitlines() if line.strip()] or [
-            "nothing"
-        ]
+        last = [line for line in done.stderr.splitlines() if line.strip()] or ["nothing"]
         raise ModelError(
             f"the bundle does not run, MONAI said: {last[-1].strip()}",
             remedy="nothing was exported; report this with oneshot-lmk info",
@@ -131,9 +129,7 @@ def run_bundle(bundle: Path, images: Path, out: Path) -> Path:
     return table
 
 
-def _laid_out(
-    folder: Path, template: Template, images: Sequence[Path]
-) -> dict[str, Radiograph]:
+def _laid_out(folder: Path, template: Template, images: Sequence[Path]) -> dict[str, Radiograph]:
     """Put images into a folder; return what this program reads, by their names there.
 
     Files are linked or copied as they are, so that both readers meet the same file.
@@ -155,12 +151,8 @@ def _laid_out(
         if len(laid) > TRIED:
             break
         shape_yx = template.image.pixels.shape
-        shift = [
-            round(part * size) for part, size in zip(move_yx, shape_yx, strict=True)
-        ]
-        moved = replace(
-            template.image, pixels=np.roll(template.image.pixels, shift, (0, 1))
-        )
+        shift = [round(part * size) for part, size in zip(move_yx, shape_yx, strict=True)]
+        moved = replace(template.image, pixels=np.roll(template.image.pixels, shift, (0, 1)))
         name = f"moved-{index}.mha"
         laid[name] = _stored(folder / name, moved)
     return laid
@@ -176,9 +168,7 @@ def _stored(path: Path, image: Radiograph) -> Radiograph:
     return read_radiograph(path)
 
 
-def _distances(
-    image: str, ours: Landmarks, theirs: Landmarks
-) -> list[tuple[float, str]]:
+def _distances(image: str, ours: Landmarks, theirs: Landmarks) -> list[tuple[float, str]]:
     pairs = zip(ours, theirs, strict=True)
     distances = []
     for one, other in pairs:

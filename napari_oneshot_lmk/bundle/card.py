@@ -60,8 +60,4 @@ ENCODER_KEY = "encoder.vgg19."
 
 def below(state: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Return the entries whose names begin with a key, without it."""
-    return {
-        name.removeprefix(key): value
-        for name, value in state.items()
-        if name.startswith(key)
-    }
+    return {name.removeprefix(key): value for name, value in state.items() if name.startswith(key)}

@@ -38,11 +38,7 @@ def inference(model: TrainedModel) -> dict[str, Any]:
     """
     rows, columns = model.template.image.geometry.network_shape_yx
     return {
-        "imports": [
-            "$import torch",
-            "$import scripts",
-            "$from scripts import images",
-        ],
+        "imports": ["$import torch", "$import scripts", "$from scripts import images"],
         "bundle_root": ".",
         "dataset_dir": "$@bundle_root + '/images'",
         "output_dir": "$@bundle_root + '/eval'",
@@ -51,8 +47,7 @@ def inference(model: TrainedModel) -> dict[str, Any]:
         # What was recorded on the processor computes there.
         "device": "$torch.device('cpu')",
         "network_shape_yx": [rows, columns],
-        "network_def": "$torch.jit.load(@bundle_root + '/models/model.ts', "
-        "map_location=@device)",
+        "network_def": "$torch.jit.load(@bundle_root + '/models/model.ts', map_location=@device)",
         "network": "$@network_def.to(@device).eval()",
         "datalist": "$images.find_images(@dataset_dir)",
         "preprocessing": {
@@ -114,10 +109,7 @@ def inference(model: TrainedModel) -> dict[str, Any]:
             "decollate": True,
         },
         "initialize": ["$torch.set_grad_enabled(False)"],
-        "run": [
-            "$scripts.points_table.run(@evaluator, len(@datalist))",
-            "$@table.finish()",
-        ],
+        "run": ["$scripts.points_table.run(@evaluator, len(@datalist))", "$@table.finish()"],
     }
 
 

@@ -14,11 +14,7 @@ import torch
 
 from napari_oneshot_lmk.bundle import configs
 from napari_oneshot_lmk.bundle.agreement import Agreement, agreement
-from napari_oneshot_lmk.bundle.card import (
-    BundleCard,
-    EncoderEntry,
-    NetworkEntry,
-)
+from napari_oneshot_lmk.bundle.card import BundleCard, EncoderEntry, NetworkEntry
 from napari_oneshot_lmk.bundle.layout import (
     DATA_TERMS,
     INFERENCE,
@@ -77,9 +73,7 @@ class Export:
     figures: dict[str, Any] | None = None
 
 
-def export_bundle(
-    export: Export, *, overwrite: bool = False
-) -> Iterator[Agreement | str]:
+def export_bundle(export: Export, *, overwrite: bool = False) -> Iterator[Agreement | str]:
     """Write a bundle and run it with MONAI's own command.
 
     The folder appears only after the bundle has found the same points as this
@@ -138,9 +132,7 @@ def _with_weights(model: TrainedModel, weights: EncoderWeights | None) -> Traine
         identity = identity_with(weights.sha256)
         if identity in model.encoders:
             card = card.model_copy(update={"encoder": identity})
-    return replace(
-        model, card=card, encoder_weights=weights, precision="float32", origin=None
-    )
+    return replace(model, card=card, encoder_weights=weights, precision="float32", origin=None)
 
 
 def _write(folder: Path, model: TrainedModel, export: Export) -> None:

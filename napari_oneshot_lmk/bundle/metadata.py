@@ -69,9 +69,7 @@ class About:
         "Research use. Each point is to be looked at by a person before it is used; "
         "not for diagnosis or treatment without that."
     )
-    data_terms: str = (
-        "not stated by whoever exported this bundle; ask them before you hand it on"
-    )
+    data_terms: str = "not stated by whoever exported this bundle; ask them before you hand it on"
     modality: str = "n/a"
 
 
@@ -124,16 +122,11 @@ def metadata(
         "and the 99.9th percentile",
         "references": list(REFERENCES),
         "coordinate_def": {
-            str(i): {"name": name, "meaning": MEANINGS[name]}
-            for i, name in enumerate(COLUMNS)
+            str(i): {"name": name, "meaning": MEANINGS[name]} for i, name in enumerate(COLUMNS)
         },
         "template_spacing_mm_yx": geometry.spacing_mm_yx,
         "landmarks": [
-            {
-                "name": point.name,
-                "state": str(point.state),
-                "description": point.description,
-            }
+            {"name": point.name, "state": str(point.state), "description": point.description}
             for point in model.template.landmarks
         ],
         "unsure_below": UNSURE_BELOW,

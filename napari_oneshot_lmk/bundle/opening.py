@@ -25,13 +25,7 @@ from napari_oneshot_lmk.bundle.card import (
     below,
     network_key,
 )
-from napari_oneshot_lmk.bundle.layout import (
-    METADATA,
-    SCRIPTED,
-    STATE,
-    TEMPLATE,
-    is_bundle,
-)
+from napari_oneshot_lmk.bundle.layout import METADATA, SCRIPTED, STATE, TEMPLATE, is_bundle
 from napari_oneshot_lmk.bundle.point_network import PointNetwork
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
@@ -83,14 +77,10 @@ def point_network(folder: str) -> PointNetwork:
     """
     model = open_model(folder)
     encoder = encoder_for(model, None, "cpu")
-    return PointNetwork(
-        TrainedDetector(model, model.template, encoder, model.precision)
-    )
+    return PointNetwork(TrainedDetector(model, model.template, encoder, model.precision))
 
 
-def _opened(
-    folder: Path, content: dict[str, Any], device: str | torch.device
-) -> TrainedModel:
+def _opened(folder: Path, content: dict[str, Any], device: str | torch.device) -> TrainedModel:
     schema = content[SECTION]
     known = schema.get("schema_version") if isinstance(schema, dict) else None
     if isinstance(known, int) and known > SCHEMA_VERSION:
@@ -108,9 +98,9 @@ def _opened(
         parts = tuple(
             Part(
                 entry.landmarks,
-                network_of(
-                    entry.landmarks, entry.layout, below(state, network_key(index))
-                ).to(device),
+                network_of(entry.landmarks, entry.layout, below(state, network_key(index))).to(
+                    device
+                ),
             )
             for index, entry in enumerate(card.networks)
         )
@@ -203,14 +193,11 @@ def read_state(path: Path, folder: Path) -> dict[str, Tensor]:
         # A damaged or hostile file can fail anywhere in the unpickler.
         raise _damaged(folder, STATE) from error
     tensors = isinstance(state, dict) and all(
-        isinstance(name, str) and isinstance(value, Tensor)
-        for name, value in state.items()
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     )
     size = path.stat().st_size
     claimed = (
-        sum(value.numel() * value.element_size() for value in state.values())
-        if tensors
-        else 0
+        sum(value.numel() * value.element_size() for value in state.values()) if tensors else 0
     )
     if not tensors or claimed > size:
         raise _damaged(folder, STATE)
@@ -224,11 +211,7 @@ def _check_archive(path: Path, folder: Path) -> None:
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     claimed = sum(entry.file_size for entry in entries)
     pickles = [e.file_size for e in entries if e.filename.endswith(".pkl")]
-    if (
-        packed
-        or claimed > path.stat().st_size
-        or max(pickles, default=0) > (LARGEST_PICKLE)
-    ):
+    if packed or claimed > path.stat().st_size or max(pickles, default=0) > (LARGEST_PICKLE):
         raise _damaged(folder, STATE)
 
 

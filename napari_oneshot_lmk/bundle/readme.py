@@ -132,10 +132,7 @@ def data_terms(model: TrainedModel, about: About, weights: str) -> str:
     weights : str
         What is known of the encoder's weights; empty where there are none.
     """
-    lines = [
-        f"Template ({model.template.name}) and training images:",
-        f"  {about.data_terms}",
-    ]
+    lines = [f"Template ({model.template.name}) and training images:", f"  {about.data_terms}"]
     if weights:
         lines += ["Encoder's weights (VGG19, trained on ImageNet):", f"  {weights}"]
     return "\n".join(lines) + "\n"

@@ -73,9 +73,7 @@ class BundleTrainer:
             seed=self.seed,
             # What a bundle computes in is for agreement; training takes what is fast.
             encoder=encoder_for(
-                replace(open_model(self.bundle_root), precision="auto"),
-                None,
-                self.device,
+                replace(open_model(self.bundle_root), precision="auto"), None, self.device
             ),
         )
         model = ""

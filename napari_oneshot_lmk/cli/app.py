@@ -47,9 +47,7 @@ app.command("convert")(convert.convert)
 app.command("export-bundle")(export_bundle.export_model)
 app.command("evaluate")(evaluate.evaluate_files)
 measure = typer.Typer(
-    help="Measure accuracy and speed.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+    help="Measure accuracy and speed.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 measure.command("cephalogram")(benchmark.benchmark_folder)
 measure.command("speed")(speed.benchmark_speed)
@@ -71,15 +69,10 @@ def before_any_command(
     version: Annotated[
         bool,
         typer.Option(
-            "--version",
-            callback=_print_version,
-            is_eager=True,
-            help="Print the version.",
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
         ),
     ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Handle the options that stand before a sub-command."""
     if debug:

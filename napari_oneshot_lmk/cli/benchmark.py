@@ -26,9 +26,7 @@ def benchmark_folder(
             "sizes, cephalograms or not.",
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where results go.")
-    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results go.")],
     encoder_weights: Weights = None,
     methods: Annotated[
         list[str] | None,
@@ -42,14 +40,11 @@ def benchmark_folder(
     preset: Annotated[
         str,
         typer.Option(
-            "--preset",
-            metavar="laptop|gpu|paper|FILE",
-            help="Settings of the methods that train.",
+            "--preset", metavar="laptop|gpu|paper|FILE", help="Settings of the methods that train."
         ),
     ] = "laptop",
     adapter_channels: Annotated[
-        int | None,
-        typer.Option("--adapter-channels", min=0, help="Instead of the preset's."),
+        int | None, typer.Option("--adapter-channels", min=0, help="Instead of the preset's.")
     ] = None,
     device: DeviceName = "auto",
     seed: Seed = 0,
@@ -89,25 +84,14 @@ def benchmark_folder(
         ):
             training = TrainingOptions(dataset, out, settings, seed, _told)
             options = Options(encoder_weights, device, fetching, training)
-            result = run_method(
-                dataset, template, method, options, seed=seed, on_image=advance
-            )
+            result = run_method(dataset, template, method, options, seed=seed, on_image=advance)
         # At once: an interrupted benchmark keeps the methods that it finished.
         write_method(result, out / method, overwrite=overwrite)
         results.append(result)
-    write_table(
-        results,
-        dataset,
-        out,
-        command=command_line(),
-        seed=seed,
-        overwrite=overwrite,
-    )
+    write_table(results, dataset, out, command=command_line(), seed=seed, overwrite=overwrite)
     rows = table_rows(results)
     if as_json:
-        print_json(
-            [{k: None if v == "" else v for k, v in row.items()} for row in rows]
-        )
+        print_json([{k: None if v == "" else v for k, v in row.items()} for row in rows])
     else:
         print_rows(dataset.name, rows)
         say(f"Written to {out}")
@@ -154,9 +138,7 @@ def print_rows(title: str, rows: list[dict[str, Any]]) -> None:
     print_table(title, columns, cells)
     if any(row["scoring"].endswith(WITHOUT) for row in rows):
         print_line("* without test images that show the radiograph of a training image")
-    encoders = dict.fromkeys(
-        f"{row['method']}: {row['encoder'] or 'none'}" for row in rows
-    )
+    encoders = dict.fromkeys(f"{row['method']}: {row['encoder'] or 'none'}" for row in rows)
     print_line(f"Encoder of {', '.join(encoders)}")
 
 

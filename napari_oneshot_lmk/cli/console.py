@@ -24,9 +24,7 @@ def say(sentence: str) -> None:
 
 def warn(sentence: str) -> None:
     """Tell the user something that may need attention."""
-    messages.print(
-        f"[yellow]{escape(sentence)}[/yellow]", highlight=False, soft_wrap=True
-    )
+    messages.print(f"[yellow]{escape(sentence)}[/yellow]", highlight=False, soft_wrap=True)
 
 
 def complain(sentence: str) -> None:
@@ -50,9 +48,7 @@ def print_text(text: str) -> None:
     results.file.write(text)
 
 
-def print_table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
-) -> None:
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: the first column to the left, the others to the right."""
     table = Table(title=escape(title), title_justify="left", title_style="bold")
     for index, column in enumerate(columns):

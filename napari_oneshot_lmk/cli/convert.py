@@ -9,21 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_oneshot_lmk.cli.console import print_json, print_line, warn
-from napari_oneshot_lmk.cli.converted_files import (
-    Batch,
-    write_folder,
-    write_one,
-)
+from napari_oneshot_lmk.cli.converted_files import Batch, write_folder, write_one
 from napari_oneshot_lmk.cli.endings import ExitCode, ending_well, list_failures
 from napari_oneshot_lmk.cli.lost import warn_of_losses
 from napari_oneshot_lmk.cli.named_images import NamedImages
-from napari_oneshot_lmk.cli.options import (
-    AsJson,
-    Overwrite,
-    Slice,
-    SpacingText,
-    spacing_from,
-)
+from napari_oneshot_lmk.cli.options import AsJson, Overwrite, Slice, SpacingText, spacing_from
 from napari_oneshot_lmk.cli.progress import counting_bar
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, UsageError
 from napari_oneshot_lmk.landmarks.image_names import fits_as_name
@@ -35,12 +25,10 @@ if TYPE_CHECKING:
 @ending_well
 def convert(
     source: Annotated[
-        Path,
-        typer.Argument(metavar="IN", help="A landmark file, or a folder of some."),
+        Path, typer.Argument(metavar="IN", help="A landmark file, or a folder of some.")
     ],
     out: Annotated[
-        Path,
-        typer.Argument(metavar="OUT", help="A landmark file; with --to, a folder."),
+        Path, typer.Argument(metavar="OUT", help="A landmark file; with --to, a folder.")
     ],
     to: Annotated[
         str | None,
@@ -61,9 +49,7 @@ def convert(
     ] = None,
     images: Annotated[
         list[str] | None,
-        typer.Option(
-            "--images", metavar="FOLDER|GLOB", help="Where the images of all are."
-        ),
+        typer.Option("--images", metavar="FOLDER|GLOB", help="Where the images of all are."),
     ] = None,
     spacing: SpacingText = None,
     slice_index: Slice = None,
@@ -146,9 +132,7 @@ def _landmark_files(source: Path) -> list[Path]:
         if not path.name.startswith(".") and holds_landmarks(path)
     ]
     if not files:
-        raise UsageError(
-            "holds no landmark files", file=source, remedy="name a folder of some"
-        )
+        raise UsageError("holds no landmark files", file=source, remedy="name a folder of some")
     return files
 
 
@@ -184,8 +168,7 @@ def _read(files: Sequence[Path], beside: NamedImages, names: Sequence[str]) -> B
             if key in found_in:
                 batch.failed.append(
                     LandmarkError(
-                        f"image {landmarks.image!r} stands already in "
-                        f"{found_in[key].name}",
+                        f"image {landmarks.image!r} stands already in {found_in[key].name}",
                         file=path,
                         remedy="remove one of the two",
                     )

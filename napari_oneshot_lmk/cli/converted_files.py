@@ -63,11 +63,7 @@ def write_one(
 
 
 def write_folder(
-    out: Path,
-    ending: str,
-    images: Sequence[Landmarks],
-    beside: NamedImages,
-    overwrite: bool,
+    out: Path, ending: str, images: Sequence[Landmarks], beside: NamedImages, overwrite: bool
 ) -> Batch:
     """Write a file for each image into a folder; what cannot be written is listed.
 
@@ -99,9 +95,7 @@ def write_folder(
                 # The hidden folder's name means nothing to the user.
                 hidden = error.file is None or str(unfinished) in error.file
                 file = out / name if hidden else error.file
-                batch.failed.append(
-                    type(error)(error.what, file=file, remedy=error.remedy)
-                )
+                batch.failed.append(type(error)(error.what, file=file, remedy=error.remedy))
             else:
                 batch.done.append(landmarks)
         if not batch.done:
@@ -149,9 +143,7 @@ def _file_names(images: Sequence[Landmarks], ending: str) -> list[str]:
     return [name.translate(plain) + ending for name in chosen]
 
 
-def _unchecked(
-    form: LandmarkFormat, images: Sequence[Landmarks], beside: NamedImages
-) -> None:
+def _unchecked(form: LandmarkFormat, images: Sequence[Landmarks], beside: NamedImages) -> None:
     """Say of which images nobody has looked where 3D Slicer sees them."""
     unknown = [la.image for la in images if beside.source_of(la.image) is None]
     if form.patient_mm and unknown:

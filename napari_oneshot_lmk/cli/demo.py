@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_oneshot_lmk.cli.console import print_line, say
-from napari_oneshot_lmk.cli.demo_training import (
-    print_before_and_after,
-    train_on_samples,
-)
+from napari_oneshot_lmk.cli.demo_training import print_before_and_after, train_on_samples
 from napari_oneshot_lmk.cli.encoder import encoder_with_bar
 from napari_oneshot_lmk.cli.endings import ending_well
 from napari_oneshot_lmk.cli.evaluate import print_report
@@ -52,9 +49,9 @@ class Shown:
 
 @ending_well
 def demo(
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where results go.")
-    ] = Path("out/demo"),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results go.")] = Path(
+        "out/demo"
+    ),
     encoder_weights: Weights = None,
     device: DeviceName = "auto",
     download: Annotated[
@@ -87,9 +84,7 @@ def demo(
     from napari_oneshot_lmk.landmarks.files import write_landmarks
     from napari_oneshot_lmk.phantoms.samples import sample_folder
 
-    encoder = encoder_with_bar(
-        encoder_weights, device, allow_download=download, say_note=download
-    )
+    encoder = encoder_with_bar(encoder_weights, device, allow_download=download, say_note=download)
     print_line(f"Encoder: {encoder.card.title} ({encoder.card.identity})")
     if encoder.card.note and not download:
         print_line(
@@ -116,9 +111,7 @@ def demo(
             title = f"{part.dataset.name}, before and after training"
             print_before_and_after(part.report, trained, title)
         say("Drawing the overview …")
-        panels = [
-            p for name, part in shown.items() for p in _panels(part, PANELS[name])
-        ]
+        panels = [p for name, part in shown.items() for p in _panels(part, PANELS[name])]
         draw_overview(
             panels,
             unfinished / "overview.png",
@@ -138,8 +131,7 @@ def demo(
     image = sample.dataset.file_of(sample.dataset.others[0]).path
     found = out / "markups" / f"{image.stem}.mrk.json"
     print_line(
-        "Open napari with the same sample: "
-        f"{_napari()} {_shortest(image)} {_shortest(found)}"
+        f"Open napari with the same sample: {_napari()} {_shortest(image)} {_shortest(found)}"
     )
 
 
@@ -184,18 +176,14 @@ def _panels(part: Shown, count: int) -> list[Panel]:
     from napari_oneshot_lmk.evaluation.overview import Panel
 
     template = part.template
-    panels = [
-        Panel(template.image, template.landmarks, None, "template: the annotated image")
-    ]
+    panels = [Panel(template.image, template.landmarks, None, "template: the annotated image")]
     errors_mm = part.report.table.native_mm()
     order = {image: row for row, image in enumerate(part.report.table.images)}
     shown = list(zip(part.images, part.found, strict=True))[: count - 1]
     for image, found in shown:
         mean = accuracy(errors_mm[order[found.image]]).mre_mm
         truth = part.dataset.truth[found.image]
-        panels.append(
-            Panel(image, truth, found, f"{Path(found.image).stem}   {mean:.2f} mm")
-        )
+        panels.append(Panel(image, truth, found, f"{Path(found.image).stem}   {mean:.2f} mm"))
     return panels
 
 

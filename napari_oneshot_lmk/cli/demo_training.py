@@ -28,11 +28,7 @@ SHORT = {
 
 
 def train_on_samples(
-    dataset: Dataset,
-    template: Template,
-    images: Sequence[Radiograph],
-    encoder: Encoder,
-    run: Path,
+    dataset: Dataset, template: Template, images: Sequence[Radiograph], encoder: Encoder, run: Path
 ) -> Report:
     """Train a fused model on a data set's images and score it on them.
 

@@ -45,8 +45,7 @@ WORTH_A_WORD = 10_000
 @ending_well
 def detect(
     images: Annotated[
-        list[str],
-        typer.Argument(metavar="IMAGE|FOLDER|GLOB...", help="What to look at."),
+        list[str], typer.Argument(metavar="IMAGE|FOLDER|GLOB...", help="What to look at.")
     ],
     out: Annotated[
         Path,
@@ -70,8 +69,7 @@ def detect(
         typer.Option(
             "--model",
             metavar="RUN",
-            help="What oneshot-lmk train or export-bundle wrote; it holds its own "
-            "template.",
+            help="What oneshot-lmk train or export-bundle wrote; it holds its own template.",
         ),
     ] = None,
     trust: Annotated[
@@ -128,11 +126,7 @@ def detect(
         # Giving it back and asking again costs time at each image.
         keep_freed_memory()
         started, detector = _made(
-            template,
-            model,
-            encoder_weights,
-            "cpu" if elsewhere else device,
-            trust,
+            template, model, encoder_weights, "cpu" if elsewhere else device, trust
         )
         circumstances = _circumstances(detector, spacing_mm_yx, slice_index)
         journal = opened.enter_context(results.journal(circumstances, files))
@@ -148,9 +142,7 @@ def detect(
                 batch=batch,
             )
         else:
-            outcomes = elsewhere.detect(
-                detector, journal, encoder_weights, device, batch
-            )
+            outcomes = elsewhere.detect(detector, journal, encoder_weights, device, batch)
         failed, end = _collect(outcomes, journal)
         seconds = time.perf_counter() - started
         if len(journal) >= WORTH_A_WORD:
@@ -170,11 +162,7 @@ def detect(
 
 
 def _made(
-    template: Path | None,
-    model: Path | None,
-    weights: Path | None,
-    device: str,
-    trust: bool,
+    template: Path | None, model: Path | None, weights: Path | None, device: str, trust: bool
 ) -> tuple[float, Detector]:
     """Return when detection began, after all weights were there, and the detector."""
     from napari_oneshot_lmk.landmarks.template import Template
@@ -205,9 +193,7 @@ def _made(
 
 
 def _circumstances(
-    detector: Detector,
-    spacing_mm_yx: tuple[float, float] | None,
-    slice_index: int | None,
+    detector: Detector, spacing_mm_yx: tuple[float, float] | None, slice_index: int | None
 ) -> Circumstances:
     from napari_oneshot_lmk.detection.circumstances import Circumstances
     from napari_oneshot_lmk.detection.trained import TrainedDetector

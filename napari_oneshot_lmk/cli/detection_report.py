@@ -88,10 +88,7 @@ class DetectionReport:
         found, total = len(self.journal), len(self.journal.images)
         kept = ""
         if found:
-            kept = (
-                f"; what was found is in {self.out}, and the same command goes on "
-                "from here"
-            )
+            kept = f"; what was found is in {self.out}, and the same command goes on from here"
         warn(f"Stopped after {found + len(self.failed)} of {total} images{kept}.")
 
     def _json(self) -> Iterator[str]:

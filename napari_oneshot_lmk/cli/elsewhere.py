@@ -44,9 +44,7 @@ class Elsewhere:
         if workers is None and scheduler is None:
             return None
         if workers is not None and scheduler is not None:
-            raise UsageError(
-                "--workers and --scheduler were both given", remedy="give one of them"
-            )
+            raise UsageError("--workers and --scheduler were both given", remedy="give one of them")
         from napari_oneshot_lmk.cluster.connection import check_installed
 
         check_installed()

@@ -32,9 +32,7 @@ def encoder_with_bar(
             from napari_oneshot_lmk.detection.model_encoder import encoder_for
 
             return encoder_for(model, None, device, advance)
-        encoder = instant_encoder(
-            weights, device, allow_download=allow_download, progress=advance
-        )
+        encoder = instant_encoder(weights, device, allow_download=allow_download, progress=advance)
     if encoder.card.note and say_note:
         warn(encoder.card.note)
     return encoder

@@ -11,12 +11,7 @@ from typing import ParamSpec, TypeVar
 import typer
 
 from napari_oneshot_lmk.cli.console import complain
-from napari_oneshot_lmk.errors import (
-    GeometryError,
-    OneshotError,
-    OutputError,
-    UsageError,
-)
+from napari_oneshot_lmk.errors import GeometryError, OneshotError, OutputError, UsageError
 
 DEBUG_VARIABLE = "ONESHOT_LMK_DEBUG"
 

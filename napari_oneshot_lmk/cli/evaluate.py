@@ -9,21 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_oneshot_lmk.cli.console import (
-    print_json,
-    print_line,
-    print_table,
-    say,
-    warn,
-)
+from napari_oneshot_lmk.cli.console import print_json, print_line, print_table, say, warn
 from napari_oneshot_lmk.cli.endings import ending_well
-from napari_oneshot_lmk.cli.options import (
-    AsJson,
-    Overwrite,
-    Seed,
-    SpacingText,
-    spacing_from,
-)
+from napari_oneshot_lmk.cli.options import AsJson, Overwrite, Seed, SpacingText, spacing_from
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.evaluation.accuracy import Accuracy, Intervals
@@ -38,15 +26,11 @@ def evaluate_files(
     predicted: Annotated[
         Path, typer.Option("--predicted", metavar="FILE", help="Found landmarks.")
     ],
-    truth: Annotated[
-        Path, typer.Option("--truth", metavar="FILE", help="True landmarks.")
-    ],
+    truth: Annotated[Path, typer.Option("--truth", metavar="FILE", help="True landmarks.")],
     spacing: SpacingText = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", metavar="DIR", help="Folder for summary, tables and plots."
-        ),
+        typer.Option("--out", metavar="DIR", help="Folder for summary, tables and plots."),
     ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -65,10 +49,7 @@ def evaluate_files(
         check_writable(out, overwrite=overwrite)
     found = read_landmarks(predicted, tell=warn)
     report = evaluate(
-        found,
-        read_landmarks(truth, tell=warn),
-        spacing_mm_yx=spacing_mm_yx,
-        seed=seed,
+        found, read_landmarks(truth, tell=warn), spacing_mm_yx=spacing_mm_yx, seed=seed
     )
     if out is not None:
         from napari_oneshot_lmk.evaluation.report_files import write_report
@@ -100,13 +81,7 @@ def print_report(report: Report, *, title: str = "Errors", each: bool = True) ->
     """
     from napari_oneshot_lmk.evaluation.accuracy import sdr_keys
 
-    columns = [
-        "",
-        "n",
-        "MRE ± SD mm",
-        "median mm",
-        *(f"< {k} mm %" for k in sdr_keys()),
-    ]
+    columns = ["", "n", "MRE ± SD mm", "median mm", *(f"< {k} mm %" for k in sdr_keys())]
     rows = []
     for name, words in SCORING_TITLES.items():
         scoring = report.scoring(name)
@@ -136,11 +111,7 @@ def remarks(report: Report) -> list[str]:
         Outcome.FALSE_FOUND: "found although absent",
         Outcome.NOT_ANNOTATED: "without a true position",
     }
-    counted = [
-        f"{report.table.count(o)} {w}"
-        for o, w in words.items()
-        if report.table.count(o)
-    ]
+    counted = [f"{report.table.count(o)} {w}" for o, w in words.items() if report.table.count(o)]
     lines = [f"Not scored: {', '.join(counted)}"] if counted else []
     titles = {
         "predicted": "Images without truth",
@@ -171,9 +142,7 @@ def _cells(first: str, part: Accuracy) -> list[str]:
 
 def _interval_cells(ci95: Intervals) -> list[str]:
     pairs = [(ci95.mre_mm, 2), (ci95.median_mm, 2), *((p, 1) for p in ci95.sdr_percent)]
-    shown = [
-        "–" if low != low else f"{low:.{d}f}–{high:.{d}f}" for (low, high), d in pairs
-    ]
+    shown = ["–" if low != low else f"{low:.{d}f}–{high:.{d}f}" for (low, high), d in pairs]
     return ["  95 % interval", "", *shown]
 
 

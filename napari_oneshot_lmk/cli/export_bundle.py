@@ -18,12 +18,9 @@ if TYPE_CHECKING:
 @ending_well
 def export_model(
     model: Annotated[
-        Path,
-        typer.Option("--model", metavar="RUN", help="What oneshot-lmk train wrote."),
+        Path, typer.Option("--model", metavar="RUN", help="What oneshot-lmk train wrote.")
     ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="BUNDLE", help="The folder to write.")
-    ],
+    out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="The folder to write.")],
     try_on: Annotated[
         list[str] | None,
         typer.Option(
@@ -36,23 +33,16 @@ def export_model(
     name: Annotated[
         str, typer.Option("--name", help="Of the model; else that of the folder.")
     ] = "",
-    model_version: Annotated[
-        str, typer.Option("--model-version", help="Of the model.")
-    ] = "0.1.0",
+    model_version: Annotated[str, typer.Option("--model-version", help="Of the model.")] = "0.1.0",
     authors: Annotated[str, typer.Option("--authors", help="Who trained it.")] = "",
-    intended_use: Annotated[
-        str, typer.Option("--intended-use", help="One sentence.")
-    ] = "",
+    intended_use: Annotated[str, typer.Option("--intended-use", help="One sentence.")] = "",
     data_terms: Annotated[
         str,
         typer.Option(
-            "--data-terms",
-            help="Under which terms template and training images may be used.",
+            "--data-terms", help="Under which terms template and training images may be used."
         ),
     ] = "",
-    modality: Annotated[
-        str, typer.Option("--modality", help="Of the images, such as CR.")
-    ] = "",
+    modality: Annotated[str, typer.Option("--modality", help="Of the images, such as CR.")] = "",
     measured: Annotated[
         Path | None,
         typer.Option(
@@ -97,9 +87,7 @@ def export_model(
             modality=modality,
         ),
         weights=weights_for(opened, encoder_weights),
-        images=[each.path for each in find_images(try_on)]
-        if try_on
-        else training_images(model),
+        images=[each.path for each in find_images(try_on)] if try_on else training_images(model),
         figures=figures,
     )
     for step in export_bundle(export, overwrite=overwrite):

@@ -76,9 +76,4 @@ def _found(place: Place) -> str:
 
 
 def _record(place: Place) -> dict[str, Any]:
-    return {
-        "what": place.what,
-        "where": place.where,
-        "found": place.found,
-        "detail": place.detail,
-    }
+    return {"what": place.what, "where": place.where, "found": place.found, "detail": place.detail}

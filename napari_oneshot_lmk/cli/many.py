@@ -18,25 +18,15 @@ from napari_oneshot_lmk.errors import UsageError
 
 @ending_well
 def benchmark_many(
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where results go.")
-    ],
-    images: Annotated[
-        int, typer.Option("--images", min=10, help="How many are generated.")
-    ] = 5000,
-    few: Annotated[
-        int, typer.Option("--few", min=2, help="To compare the memory with.")
-    ] = 50,
-    kills: Annotated[
-        int, typer.Option("--kills", min=0, help="How often it is killed.")
-    ] = 3,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results go.")],
+    images: Annotated[int, typer.Option("--images", min=10, help="How many are generated.")] = 5000,
+    few: Annotated[int, typer.Option("--few", min=2, help="To compare the memory with.")] = 50,
+    kills: Annotated[int, typer.Option("--kills", min=0, help="How often it is killed.")] = 3,
     workers: Annotated[
         str, typer.Option("--workers", help="Processes to compare; 0: none of dask's.")
     ] = "0,2",
     rounds: Annotated[int, typer.Option("--rounds", min=1)] = 3,
-    seed: Annotated[
-        int, typer.Option("--seed", help="Of images and of the times of death.")
-    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Of images and of the times of death.")] = 0,
     encoder_weights: Weights = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -63,17 +53,11 @@ def benchmark_many(
     from napari_oneshot_lmk.benchmark.many import run_killed
     from napari_oneshot_lmk.benchmark.many_cost import LANDMARKS, measure_costs
     from napari_oneshot_lmk.benchmark.many_images import template_of, write_images
-    from napari_oneshot_lmk.benchmark.many_page import (
-        many_content,
-        many_rows,
-        write_many,
-    )
+    from napari_oneshot_lmk.benchmark.many_page import many_content, many_rows, write_many
     from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 
     shipped = encoder_weights is None
-    encoder = (
-        shipped_encoder("cpu") if shipped else encoder_with_bar(encoder_weights, "cpu")
-    )
+    encoder = shipped_encoder("cpu") if shipped else encoder_with_bar(encoder_weights, "cpu")
     options = [] if shipped else ["--encoder-weights", str(encoder_weights)]
     with tempfile.TemporaryDirectory(prefix="oneshot-lmk-") as scratch:
         top = Path(scratch)
@@ -106,9 +90,7 @@ def benchmark_many(
                 on_step=advance,
             )
     identity = encoder.card.identity
-    content = many_content(
-        runs[0], runs[1], costs, identity, seed=seed, command=command_line()
-    )
+    content = many_content(runs[0], runs[1], costs, identity, seed=seed, command=command_line())
     write_many(content, out, overwrite=overwrite)
     if as_json:
         print_json(content)

@@ -96,8 +96,7 @@ class NamedImages:
             fitting = files.get(key(image), [])
             if len(fitting) > 1:
                 raise UsageError(
-                    f"{fitting[0].path} and {fitting[1].path} both could be the image "
-                    f"{image!r}",
+                    f"{fitting[0].path} and {fitting[1].path} both could be the image {image!r}",
                     remedy="name only one of them",
                 )
             if fitting:
@@ -119,9 +118,7 @@ class NamedImages:
             from napari_oneshot_lmk.imaging.reader import read_radiograph
 
             radiograph = read_radiograph(
-                file.path,
-                spacing_mm_yx=self._spacing_mm_yx,
-                slice_index=self._slice_index,
+                file.path, spacing_mm_yx=self._spacing_mm_yx, slice_index=self._slice_index
             )
             self._opened[file.name] = radiograph.geometry
             for note in set(radiograph.notes) - self._said:
@@ -159,9 +156,7 @@ class NamedImages:
         geometry = stated or given
         if stated is not None and given is not None:
             if stated.image_shape_yx != given.image_shape_yx:
-                sizes = [
-                    " x ".join(map(str, g.image_shape_yx)) for g in (stated, given)
-                ]
+                sizes = [" x ".join(map(str, g.image_shape_yx)) for g in (stated, given)]
                 raise GeometryError(
                     f"the landmarks are on {sizes[0]} pixels, but {file and file.name} "
                     f"has {sizes[1]}",
@@ -197,9 +192,7 @@ class NamedImages:
             )
 
 
-def _by_name(
-    files: Sequence[ImageFile], key: Callable[[str], str]
-) -> dict[str, list[ImageFile]]:
+def _by_name(files: Sequence[ImageFile], key: Callable[[str], str]) -> dict[str, list[ImageFile]]:
     named: dict[str, list[ImageFile]] = defaultdict(list)
     for file in files:
         named[key(file.name)].append(file)

@@ -19,10 +19,7 @@ SpacingText = Annotated[
     ),
 ]
 Slice = Annotated[
-    int | None,
-    typer.Option(
-        "--slice", help="Which slice (from 0) of a volume or frame of a film."
-    ),
+    int | None, typer.Option("--slice", help="Which slice (from 0) of a volume or frame of a film.")
 ]
 Weights = Annotated[
     Path | None,
@@ -41,9 +38,7 @@ Pack = Annotated[
     ),
 ]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace results that exist.")
-]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of the bootstrap intervals.")]
 
@@ -58,12 +53,7 @@ Scheduler = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(
-        "--workers",
-        metavar="N",
-        min=1,
-        help="Or to so many processes on this computer.",
-    ),
+    typer.Option("--workers", metavar="N", min=1, help="Or to so many processes on this computer."),
 ]
 
 

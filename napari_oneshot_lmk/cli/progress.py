@@ -148,9 +148,7 @@ def download_bar(label: str) -> Iterator[Advance]:
 
 
 @contextmanager
-def _shown(
-    label: str, amount: ProgressColumn, unit: int, unit_name: str
-) -> Iterator[Advance]:
+def _shown(label: str, amount: ProgressColumn, unit: int, unit_name: str) -> Iterator[Advance]:
     if not messages.is_terminal:
         yield _lines(label, unit, unit_name)
         return

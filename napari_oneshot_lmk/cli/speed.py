@@ -22,15 +22,12 @@ if TYPE_CHECKING:
 
 @ending_well
 def benchmark_speed(
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where results go.")
-    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results go.")],
     template: Annotated[
         Path | None, typer.Option("--template", metavar="FOLDER", help="A template.")
     ] = None,
     data: Annotated[
-        Path | None,
-        typer.Option("--data", metavar="DIR", help="Or a data folder with one."),
+        Path | None, typer.Option("--data", metavar="DIR", help="Or a data folder with one.")
     ] = None,
     image: Annotated[
         Path | None,
@@ -65,16 +62,8 @@ def benchmark_speed(
 
     import tempfile
 
-    from napari_oneshot_lmk.benchmark.speed import (
-        measure_peak_mb,
-        measure_times,
-        write_large_image,
-    )
-    from napari_oneshot_lmk.benchmark.speed_page import (
-        speed_content,
-        speed_rows,
-        write_speed,
-    )
+    from napari_oneshot_lmk.benchmark.speed import measure_peak_mb, measure_times, write_large_image
+    from napari_oneshot_lmk.benchmark.speed_page import speed_content, speed_rows, write_speed
     from napari_oneshot_lmk.encoders.device import resolve_device
     from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 
@@ -89,9 +78,7 @@ def benchmark_speed(
         if timed is None:
             timed = Path(folder, "large.png")
             write_large_image(timed)
-        speed = measure_times(
-            loaded, timed, encoder, repeats=repeats, on_repeat=advance
-        )
+        speed = measure_times(loaded, timed, encoder, repeats=repeats, on_repeat=advance)
     say("Measuring peak memory in a process of its own …")
     peak = measure_peak_mb(
         loaded,
@@ -108,9 +95,7 @@ def benchmark_speed(
         say(f"Written to {out}")
 
 
-def _template_and_image(
-    template: Path | None, data: Path | None
-) -> tuple[Template, Path | None]:
+def _template_and_image(template: Path | None, data: Path | None) -> tuple[Template, Path | None]:
     from napari_oneshot_lmk.benchmark.dataset import Dataset
     from napari_oneshot_lmk.landmarks.template import Template
 

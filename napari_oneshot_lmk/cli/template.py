@@ -9,13 +9,7 @@ import typer
 
 from napari_oneshot_lmk.cli.console import print_json, print_line, warn
 from napari_oneshot_lmk.cli.endings import ending_well
-from napari_oneshot_lmk.cli.options import (
-    AsJson,
-    Overwrite,
-    Slice,
-    SpacingText,
-    spacing_from,
-)
+from napari_oneshot_lmk.cli.options import AsJson, Overwrite, Slice, SpacingText, spacing_from
 from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,9 +19,7 @@ if TYPE_CHECKING:
 
 @ending_well
 def make_template(
-    image: Annotated[
-        Path, typer.Option("--image", metavar="FILE", help="The annotated image.")
-    ],
+    image: Annotated[Path, typer.Option("--image", metavar="FILE", help="The annotated image.")],
     landmarks: Annotated[
         Path,
         typer.Option(
@@ -37,9 +29,7 @@ def make_template(
             "file: .mrk.json, .fcsv, .json (COCO), .tps, .txt (ISBI), .dcm (SR).",
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FOLDER", help="The template to write.")
-    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The template to write.")],
     spacing: SpacingText = None,
     slice_index: Slice = None,
     name: Annotated[
@@ -55,9 +45,7 @@ def make_template(
 
     spacing_mm_yx = spacing_from(spacing)
     check_writable(out, overwrite=overwrite)
-    radiograph = read_radiograph(
-        image, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index
-    )
+    radiograph = read_radiograph(image, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index)
     points = _landmarks_of(radiograph, landmarks)
     template = Template.create(radiograph, points, name=name or out.resolve().name)
     template.save(out, overwrite=overwrite)
@@ -94,9 +82,7 @@ def _landmarks_of(radiograph: Radiograph, path: Path) -> Landmarks:
     from napari_oneshot_lmk.evaluation.pairing import find_image
     from napari_oneshot_lmk.landmarks.files import read_landmarks
 
-    images = read_landmarks(
-        path, geometry=radiograph.geometry, tell=warn, source=radiograph.path
-    )
+    images = read_landmarks(path, geometry=radiograph.geometry, tell=warn, source=radiograph.path)
     found = find_image(images, radiograph.name)
     # A markups file often does not say which image it belongs to.
     if found is None and len(images) == 1 and not images[0].image:

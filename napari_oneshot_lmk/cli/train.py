@@ -38,9 +38,7 @@ if TYPE_CHECKING:
 
 @ending_well
 def train_model(
-    template: Annotated[
-        Path, typer.Option("--template", metavar="FOLDER", help="The template.")
-    ],
+    template: Annotated[Path, typer.Option("--template", metavar="FOLDER", help="The template.")],
     images: Annotated[
         list[str],
         typer.Option(
@@ -67,9 +65,7 @@ def train_model(
     ] = "fused",
     landmark: Annotated[
         list[str] | None,
-        typer.Option(
-            "--landmark", metavar="NAME", help="Only this one; may be repeated."
-        ),
+        typer.Option("--landmark", metavar="NAME", help="Only this one; may be repeated."),
     ] = None,
     preset: Annotated[
         str | None,
@@ -97,9 +93,7 @@ def train_model(
     initial_labels: Annotated[
         str | None,
         typer.Option(
-            "--initial-labels",
-            metavar="instant|random",
-            help="Where pseudo-labels begin.",
+            "--initial-labels", metavar="instant|random", help="Where pseudo-labels begin."
         ),
     ] = None,
     encoder_weights: Weights = None,
@@ -172,10 +166,7 @@ def train_model(
                     events = _followed(job, interrupts, world, elsewhere)
             except KeyboardInterrupt:
                 if world.leads:
-                    complain(
-                        "Stopped at once; the same command goes on from where it was "
-                        "saved."
-                    )
+                    complain("Stopped at once; the same command goes on from where it was saved.")
                 raise typer.Exit(ExitCode.INTERRUPTED) from None
     _conclude(job, events, interrupts, world, as_json)
 
@@ -203,11 +194,7 @@ def _followed(
     from napari_oneshot_lmk.training.job import train
 
     if not world.leads:
-        return list(
-            _heeding(
-                train(job, lambda: interrupts.asked, None, None, world), interrupts
-            )
-        )
+        return list(_heeding(train(job, lambda: interrupts.asked, None, None, world), interrupts))
     models = job.settings.landmarks if job.method == "single" else ("",)
     kept: list[Event] = []
     told = False
@@ -234,11 +221,7 @@ def _heeding(events: Iterator[Event], interrupts: Interrupts) -> Iterator[Event]
 
 
 def _conclude(
-    job: Job,
-    events: list[Event],
-    interrupts: Interrupts,
-    world: World,
-    as_json: bool,
+    job: Job, events: list[Event], interrupts: Interrupts, world: World, as_json: bool
 ) -> None:
     from napari_oneshot_lmk.training.events import EpochEnded, Failed, Finished, Noted
 
@@ -275,9 +258,7 @@ def _print_end(job: Job, end: Finished, *, again: bool) -> None:
             f"{job.out} has finished already; --overwrite begins anew and keeps its "
             "model until there is a new one."
         )
-    print_line(
-        f"{job.out / 'model'}: {landmarks}, {how}trained for {clock(end.seconds)}"
-    )
+    print_line(f"{job.out / 'model'}: {landmarks}, {how}trained for {clock(end.seconds)}")
     command = shlex.join(["oneshot-lmk", "detect", "--model", str(job.out)])
     print_line(f"To use it: {command} --out found.csv IMAGES")
 

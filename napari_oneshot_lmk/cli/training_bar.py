@@ -25,9 +25,7 @@ PREPARING = {
 
 
 @contextmanager
-def training_bar(
-    models: Sequence[str],
-) -> Iterator[tuple[Callable[[Event], None], Advance]]:
+def training_bar(models: Sequence[str]) -> Iterator[tuple[Callable[[Event], None], Advance]]:
     """Show the events of a training on stderr.
 
     Parameters

@@ -17,9 +17,7 @@ from napari_oneshot_lmk.cli.options import AsJson, DeviceName, Overwrite, Weight
 @ending_well
 def benchmark_step(
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="A data folder.")],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where results go.")
-    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results go.")],
     encoder_weights: Weights = None,
     preset: Annotated[
         str, typer.Option("--preset", metavar="laptop|FILE", help="Settings.")

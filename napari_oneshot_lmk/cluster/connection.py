@@ -46,9 +46,7 @@ class Connection:
 
 
 @contextmanager
-def connected(
-    scheduler: str | None = None, workers: int | None = None
-) -> Iterator[Connection]:
+def connected(scheduler: str | None = None, workers: int | None = None) -> Iterator[Connection]:
     """Connect to a scheduler, or start worker processes on this computer.
 
     Parameters
@@ -139,8 +137,7 @@ def _remote(scheduler: str) -> Iterator[Connection]:
         raise UsageError(
             "is neither the address of a scheduler nor its file",
             file=scheduler,
-            remedy="write tcp://HOST:8786, or name the file of dask scheduler "
-            "--scheduler-file",
+            remedy="write tcp://HOST:8786, or name the file of dask scheduler --scheduler-file",
         )
     try:
         client = Client(**where, timeout=SECONDS_TO_CONNECT, set_as_default=False)

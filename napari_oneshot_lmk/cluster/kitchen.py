@@ -59,9 +59,7 @@ class Kitchen(WorkerPlugin):
         return _made[key]
 
 
-def detect_chunk(
-    kitchen: str, images: Sequence[ImageFile], reading: Reading
-) -> list[Outcome]:
+def detect_chunk(kitchen: str, images: Sequence[ImageFile], reading: Reading) -> list[Outcome]:
     """Detect on some images, in a worker.
 
     Parameters

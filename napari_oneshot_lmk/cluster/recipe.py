@@ -115,9 +115,7 @@ class Recipe:
     encoder: EncoderRecipe
 
     @classmethod
-    def of(
-        cls, detector: Detector, encoder_weights: Path | None, device: str
-    ) -> Recipe:
+    def of(cls, detector: Detector, encoder_weights: Path | None, device: str) -> Recipe:
         """Return the recipe of a detector that is on the processor.
 
         Parameters

@@ -70,8 +70,7 @@ class School(WorkerPlugin):
                 raise ClusterError(
                     f"does not see the run {self.run}",
                     file=self.presence.name,
-                    remedy="put it on a file system that all workers share, under the "
-                    "same path",
+                    remedy="put it on a file system that all workers share, under the same path",
                 )
             task = replace(
                 self.lesson,

@@ -64,9 +64,7 @@ class ClusterFitting:
         TrainingError
             If workers die again and again at one landmark.
         """
-        recipe = EncoderRecipe(
-            self.encoder_weights, self.device, task.encoder.card.identity
-        )
+        recipe = EncoderRecipe(self.encoder_weights, self.device, task.encoder.card.identity)
 
         def train(units: Sequence[int]) -> Iterator[Event]:
             if not units:
@@ -99,11 +97,7 @@ class _Work:
         # What cannot be sent, or is not to be: each worker has its own.
         lesson = replace(task, encoder=None, preview_images=None)  # type: ignore[arg-type]
         self._school = School(
-            lesson,
-            Path(run.path).absolute(),
-            recipe,
-            connection.threads,
-            connection.local,
+            lesson, Path(run.path).absolute(), recipe, connection.threads, connection.local
         )
 
     def events(self, units: Sequence[int]) -> Iterator[Event]:
@@ -139,9 +133,7 @@ class _Work:
         path = self._run.unit(index).events_path
         # What an earlier session was told stands in the run's log already.
         self._read[index] = path.stat().st_size if path.exists() else 0
-        self._out[index] = self._connection.client.submit(
-            train_unit, self._name, index, pure=False
-        )
+        self._out[index] = self._connection.client.submit(train_unit, self._name, index, pure=False)
 
     def _told(self) -> Iterator[Event]:
         for index in self._out:

@@ -130,9 +130,7 @@ def patch_anchors(
         patch = image[..., top : top + size, left : left + size]
         maps = encoder(patch).after_pooling.maps
         inside = (point_yx - corner)[None, None].to(patch.device)
-        each.append(
-            template_anchors(network, _floats(maps), [adapter], inside, sub_pixel=False)
-        )
+        each.append(template_anchors(network, _floats(maps), [adapter], inside, sub_pixel=False))
     return tuple(torch.cat(level, dim=1) for level in zip(*each, strict=True))
 
 

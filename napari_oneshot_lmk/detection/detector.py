@@ -61,17 +61,12 @@ class Detector:
     method = "instant"
 
     def __init__(
-        self,
-        template: Template,
-        encoder: Encoder,
-        variation: ShapeVariation | None = None,
+        self, template: Template, encoder: Encoder, variation: ShapeVariation | None = None
     ) -> None:
         geometry = template.image.geometry
         placed = [p.name for p in template.landmarks.placed]
         if not placed:
-            raise TemplateError(
-                "the template has no placed landmark", file=template.name
-            )
+            raise TemplateError("the template has no placed landmark", file=template.name)
         self.template = template
         self._encoder = encoder
         self._names = placed
@@ -80,9 +75,7 @@ class Detector:
         self._descriptors = described(
             encoder(prepared(template.image, encoder.device)), torch.from_numpy(points)
         )
-        self.shape = ShapeStep(
-            points, _pixel_size(geometry), geometry.network_shape_yx, variation
-        )
+        self.shape = ShapeStep(points, _pixel_size(geometry), geometry.network_shape_yx, variation)
         self._query: _Query | None = None
 
     @classmethod
@@ -211,9 +204,7 @@ class Detector:
             _Query(
                 image.name,
                 image.geometry,
-                FeaturePyramid(
-                    tuple(level[i : i + 1] for level in pyramid.maps), pyramid.levels
-                ),
+                FeaturePyramid(tuple(level[i : i + 1] for level in pyramid.maps), pyramid.levels),
             )
             for i, image in enumerate(images)
         ]
@@ -234,11 +225,7 @@ class Detector:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         points_found = found_points(
-            self.template.landmarks,
-            query.geometry.image_shape_yx,
-            points,
-            found[:, 2],
-            residuals,
+            self.template.landmarks, query.geometry.image_shape_yx, points, found[:, 2], residuals
         )
         return Landmarks(points_found, query.name, query.geometry, provenance)
 
@@ -259,12 +246,7 @@ class Detector:
         maps = self.log_maps(pyramid)
         found, expectation, posterior = self.shape.settle(maps, stride)
         trust = scores(
-            posterior,
-            found,
-            expectation,
-            self.shape.pixel_size_yx,
-            stride,
-            self.shape.size,
+            posterior, found, expectation, self.shape.pixel_size_yx, stride, self.shape.size
         )
         return torch.cat([found, trust[:, None], expectation.points_yx], 1)
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.landmarks.landmark import (
-    Landmark,
-    Landmarks,
-    Source,
-    State,
-)
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Source, State
 from napari_oneshot_lmk.matching.score import UNSURE_BELOW
 
 Array = NDArray[np.float64]
@@ -44,12 +39,7 @@ def found_points(
     for landmark in wanted:
         if landmark.state is not State.PLACED:
             found.append(
-                Landmark(
-                    landmark.name,
-                    None,
-                    landmark.state,
-                    description=landmark.description,
-                )
+                Landmark(landmark.name, None, landmark.state, description=landmark.description)
             )
             continue
         score = float(scores[row])
@@ -59,9 +49,7 @@ def found_points(
                 (float(points_yx[row, 0]), float(points_yx[row, 1])),
                 score=score,
                 unsure=score < UNSURE_BELOW,
-                shape_residual_mm=None
-                if residuals_mm is None
-                else float(residuals_mm[row]),
+                shape_residual_mm=None if residuals_mm is None else float(residuals_mm[row]),
                 description=landmark.description,
                 source=Source.DETECTED,
             )

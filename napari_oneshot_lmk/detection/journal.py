@@ -189,9 +189,7 @@ class Journal(Collection[Landmarks]):
             if not first.endswith(b"\n"):
                 # New, or killed while it wrote its first line.
                 self._file.truncate(0)
-                self._append(
-                    {"schema_version": SCHEMA_VERSION, **asdict(circumstances)}
-                )
+                self._append({"schema_version": SCHEMA_VERSION, **asdict(circumstances)})
                 return
             self._check(first, circumstances)
             self._size = len(first)

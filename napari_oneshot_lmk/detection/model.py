@@ -169,8 +169,7 @@ class TrainedModel:
                 )
                 state = part.network.state_dict().items()
                 save_file(
-                    {key: value.detach().cpu().contiguous() for key, value in state},
-                    partial / name,
+                    {key: value.detach().cpu().contiguous() for key, value in state}, partial / name
                 )
             content = {**self.card.model_dump(), "networks": networks}
             if self.origin is not None:
@@ -248,9 +247,7 @@ def model_folder(path: Path) -> Path:
             remedy="give the same train command again to go on with it",
         )
     raise ModelError(
-        "holds no trained model",
-        file=path,
-        remedy="name the folder that oneshot-lmk train wrote",
+        "holds no trained model", file=path, remedy="name the folder that oneshot-lmk train wrote"
     )
 
 

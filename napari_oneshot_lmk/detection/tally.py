@@ -27,9 +27,7 @@ class Tally:
     notes: dict[str, Noted] = field(default_factory=dict)
     """Sentences on how images were read, and of which."""
 
-    def add(
-        self, image: str, found: Mapping[str, Any], notes: Sequence[str] = ()
-    ) -> None:
+    def add(self, image: str, found: Mapping[str, Any], notes: Sequence[str] = ()) -> None:
         """Count the record of an image's landmarks."""
         for note in notes:
             self.notes.setdefault(note, Noted(image)).images += 1

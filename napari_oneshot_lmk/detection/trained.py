@@ -69,8 +69,7 @@ class TrainedDetector(Detector):
         read = encoder.card.identity
         if read not in model.encoders:
             raise ModelError(
-                f"the model was trained on the encoder {model.card.encoder}, here is "
-                f"{read}",
+                f"the model was trained on the encoder {model.card.encoder}, here is {read}",
                 remedy="name the weights that it was trained on (--encoder-weights), "
                 "or none: it remembers where they lay",
             )
@@ -79,9 +78,7 @@ class TrainedDetector(Detector):
         self.method = model.card.method
         self.precision = precision
         self._parts = [
-            anchored
-            for part in model.parts
-            if (anchored := self._anchored(part)) is not None
+            anchored for part in model.parts if (anchored := self._anchored(part)) is not None
         ]
         if not self._parts:
             known = ", ".join(model.landmarks[:3])
@@ -146,9 +143,7 @@ class TrainedDetector(Detector):
         rows = [row for anchored in self._parts for row in anchored.rows]
         complete = len(rows) == len(self._names)
         if complete and not card.instant_share and not card.search_cells:
-            return torch.cat([self._seen(part, pyramid) for part in self._parts])[
-                np.argsort(rows)
-            ]
+            return torch.cat([self._seen(part, pyramid) for part in self._parts])[np.argsort(rows)]
         base = super().log_maps(pyramid)
         places = self._places(base) if card.search_cells else None
         mixed = base.clone()
@@ -190,9 +185,7 @@ class TrainedDetector(Detector):
         with torch.no_grad():
             if self.model.card.anchor == "patch":
                 size = self.model.card.patch_px
-                anchors = patch_anchors(
-                    part.network, self._encoder, image, adapters, points, size
-                )
+                anchors = patch_anchors(part.network, self._encoder, image, adapters, points, size)
             else:
                 maps = [m.float() for m in self._encoder(image).after_pooling.maps]
                 anchors = template_anchors(part.network, maps, adapters, points[None])

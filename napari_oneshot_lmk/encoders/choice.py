@@ -102,9 +102,7 @@ def instant_encoder(
     from napari_oneshot_lmk.encoders.noted import EncoderWithNote
     from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 
-    chosen = choose_encoder(
-        weights, device, allow_download, progress, precision=precision
-    )
+    chosen = choose_encoder(weights, device, allow_download, progress, precision=precision)
     if isinstance(chosen, EncoderWithNote):
         return chosen
     return JoinedEncoder(chosen, shipped_encoder(chosen.device))
@@ -136,10 +134,7 @@ def joined_encoder(
 
 
 def _vgg19(
-    weights: EncoderWeights,
-    device: torch.device,
-    precision: Precision,
-    given: Path | None,
+    weights: EncoderWeights, device: torch.device, precision: Precision, given: Path | None
 ) -> Encoder:
     from napari_oneshot_lmk.encoders.vgg import VGG19Encoder
 

@@ -37,15 +37,12 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
         return _first_that_works()
     kind, _, number = wanted.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
-        raise UsageError(
-            f"device {str(name)!r} is unknown", remedy="use auto, cpu or cuda"
-        )
+        raise UsageError(f"device {str(name)!r} is unknown", remedy="use auto, cpu or cuda")
     if kind == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise UsageError(
-            "a CUDA device was asked for, but this PyTorch "
-            f"({torch.__version__}) finds none",
+            f"a CUDA device was asked for, but this PyTorch ({torch.__version__}) finds none",
             remedy="use --device auto or cpu, or install a CUDA build of PyTorch "
             "and the NVIDIA driver",
         )
@@ -115,8 +112,7 @@ def resolve_precision(device: torch.device, precision: Precision) -> torch.dtype
         return torch.bfloat16 if fast_bf16(device) else torch.float32
     if precision not in ("float32", "bfloat16"):
         raise UsageError(
-            f"precision {precision!r} is unknown",
-            remedy="use auto, float32 or bfloat16",
+            f"precision {precision!r} is unknown", remedy="use auto, float32 or bfloat16"
         )
     return torch.float32 if precision == "float32" else torch.bfloat16
 

@@ -26,10 +26,7 @@ Progress = Callable[[int, int], None]
 WEIGHTS_URL = f"https://download.pytorch.org/models/{TORCHVISION_FILE}"
 """For messages. The download itself asks torchvision for the address."""
 
-LICENCE = (
-    "trained on ImageNet; see "
-    "https://github.com/pytorch/vision#pre-trained-model-license"
-)
+LICENCE = "trained on ImageNet; see https://github.com/pytorch/vision#pre-trained-model-license"
 
 CONNECT_SECONDS = 5.0
 STALL_SECONDS = 20.0

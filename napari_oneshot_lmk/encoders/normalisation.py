@@ -30,9 +30,7 @@ class Normalisation:
         """Check that three finite values stand in each, and no zero divisor."""
         for values in (self.mean, self.std):
             if len(values) != 3 or not all(math.isfinite(v) for v in values):
-                raise WeightsError(
-                    f"input normalisation {values} is not three finite numbers"
-                )
+                raise WeightsError(f"input normalisation {values} is not three finite numbers")
         if min(self.std) <= 0:
             raise WeightsError(f"input normalisation divides by {self.std}")
 

@@ -44,20 +44,15 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
     if wrong:
         raise WeightsError(f"it is of another architecture: {wrong[0]}", remedy=_REMEDY)
     extra = [
-        name
-        for name in shapes
-        if name.startswith("features.") and name not in PARAMETER_SHAPES
+        name for name in shapes if name.startswith("features.") and name not in PARAMETER_SHAPES
     ]
     if extra:
         raise WeightsError(
-            f"it is of another architecture: VGG19 has no {_some(extra)}",
-            remedy=_REMEDY,
+            f"it is of another architecture: VGG19 has no {_some(extra)}", remedy=_REMEDY
         )
 
 
-def checked_parameters(
-    state_dict: Mapping[str, torch.Tensor],
-) -> dict[str, torch.Tensor]:
+def checked_parameters(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return a copy of the convolution part in float32, in layer order.
 
     Raises

@@ -85,9 +85,7 @@ def weights_again(
     raise _missing(identity, origin, changed)
 
 
-def _places(
-    origin: WeightsOrigin | None, usual: Path | None
-) -> Iterator[tuple[Path, bool]]:
+def _places(origin: WeightsOrigin | None, usual: Path | None) -> Iterator[tuple[Path, bool]]:
     """Yield files that exist, and whether the model remembers them."""
     remembered = []
     if origin is not None:
@@ -137,6 +135,5 @@ def _missing(identity: str, origin: WeightsOrigin | None, changed: str) -> Weigh
     file = f"the file {Path(origin.path).name}" if origin.path else "their file"
     return WeightsError(
         f"the weights of its encoder (SHA-256 {digits}…) are {lay} in {cache}",
-        remedy=f"copy {file} from the computer that trained it into that folder, "
-        f"{otherwise}",
+        remedy=f"copy {file} from the computer that trained it into that folder, {otherwise}",
     )

@@ -11,12 +11,7 @@ from napari_oneshot_lmk.encoders.device import Precision, resolve_precision
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid, Level
 from napari_oneshot_lmk.encoders.normalisation import IMAGENET, Normalisation
 from napari_oneshot_lmk.encoders.parameters import checked_parameters, content_sha256
-from napari_oneshot_lmk.encoders.vgg19_layout import (
-    CONVOLUTIONS,
-    DEFAULT_LEVELS,
-    LEVELS,
-    TAPS,
-)
+from napari_oneshot_lmk.encoders.vgg19_layout import CONVOLUTIONS, DEFAULT_LEVELS, LEVELS, TAPS
 from napari_oneshot_lmk.encoders.weights_origin import WeightsOrigin
 from napari_oneshot_lmk.errors import UsageError
 
@@ -174,7 +169,5 @@ def _chosen_levels(names: Sequence[str] | None) -> tuple[Level, ...]:
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         wrong = ", ".join(unknown) or "an empty list"
-        raise UsageError(
-            f"VGG19 has no level {wrong}", remedy=f"choose from {', '.join(known)}"
-        )
+        raise UsageError(f"VGG19 has no level {wrong}", remedy=f"choose from {', '.join(known)}")
     return tuple(level for level in LEVELS if level.name in names)

@@ -13,16 +13,8 @@ from napari_oneshot_lmk.encoders.cache import (
     cache_folder,
     torchvision_cache_folder,
 )
-from napari_oneshot_lmk.encoders.download import (
-    WEIGHTS_URL,
-    Progress,
-    download_weights,
-)
-from napari_oneshot_lmk.encoders.weights_file import (
-    EncoderWeights,
-    read_weights,
-    write_weights,
-)
+from napari_oneshot_lmk.encoders.download import WEIGHTS_URL, Progress, download_weights
+from napari_oneshot_lmk.encoders.weights_file import EncoderWeights, read_weights, write_weights
 from napari_oneshot_lmk.errors import OutputError, WeightsError
 
 logger = logging.getLogger(__name__)
@@ -83,10 +75,7 @@ def describe_search(explicit: Path | None = None) -> list[Place]:
 
 
 def find_weights(
-    explicit: Path | None = None,
-    *,
-    allow_download: bool = True,
-    progress: Progress | None = None,
+    explicit: Path | None = None, *, allow_download: bool = True, progress: Progress | None = None
 ) -> EncoderWeights:
     """Return VGG19's weights from the first place that has them.
 
@@ -133,8 +122,7 @@ def find_weights(
         except WeightsError as error:
             failures.append(error.what)
     raise WeightsError(
-        f"VGG19's weights were not found ({', '.join(failures)})",
-        remedy=how_to_get_weights(),
+        f"VGG19's weights were not found ({', '.join(failures)})", remedy=how_to_get_weights()
     )
 
 

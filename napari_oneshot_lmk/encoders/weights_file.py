@@ -10,11 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_oneshot_lmk.encoders.normalisation import IMAGENET, Normalisation
-from napari_oneshot_lmk.encoders.parameters import (
-    check_shapes,
-    checked_parameters,
-    content_sha256,
-)
+from napari_oneshot_lmk.encoders.parameters import check_shapes, checked_parameters, content_sha256
 from napari_oneshot_lmk.encoders.vgg19_layout import ARCHITECTURE, PARAMETER_SHAPES
 from napari_oneshot_lmk.errors import WeightsError
 from napari_oneshot_lmk.output import written
@@ -26,9 +22,7 @@ if TYPE_CHECKING:
 # describes another model, or is no header.
 _LARGEST_HEADER = 10_000_000
 _FETCH_AGAIN = "fetch the file again"
-_PICKLE_REMEDY = (
-    "give a safetensors file, or a .pth file that holds tensors and nothing else"
-)
+_PICKLE_REMEDY = "give a safetensors file, or a .pth file that holds tensors and nothing else"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +77,7 @@ def read_weights(path: Path) -> EncoderWeights:
     except WeightsError as error:
         raise error.about(path) from error.__cause__
     except OSError as error:
-        raise WeightsError(
-            f"cannot be read ({error.strerror or error})", file=path
-        ) from error
+        raise WeightsError(f"cannot be read ({error.strerror or error})", file=path) from error
 
 
 def write_weights(path: Path, weights: EncoderWeights, *, half: bool = False) -> None:
@@ -179,8 +171,7 @@ def _from_safetensors(path: Path) -> EncoderWeights:
             metadata = file.metadata() or {}
     except SafetensorError as error:
         raise WeightsError(
-            f"not a complete safetensors file ({_one_line(error)})",
-            remedy=_FETCH_AGAIN,
+            f"not a complete safetensors file ({_one_line(error)})", remedy=_FETCH_AGAIN
         ) from error
     return _weights(path, tensors, metadata)
 
@@ -194,9 +185,7 @@ def _check_header(path: Path) -> None:
     if start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" and len(start) > 1:
         raise WeightsError("a pickle, not a safetensors file", remedy=_PICKLE_REMEDY)
     if start[:4] == b"PK\x03\x04":
-        raise WeightsError(
-            "a zip archive, not a safetensors file", remedy=_PICKLE_REMEDY
-        )
+        raise WeightsError("a zip archive, not a safetensors file", remedy=_PICKLE_REMEDY)
     if size < 9 or start[8:] != b"{":
         raise WeightsError(
             "empty" if size == 0 else "not a safetensors file",
@@ -232,8 +221,7 @@ def _from_torch_file(path: Path) -> EncoderWeights:
     except Exception as error:
         # A damaged or hostile file can fail anywhere in the unpickler.
         raise WeightsError(
-            f"damaged, or not a PyTorch file ({_one_line(error)})",
-            remedy=_FETCH_AGAIN,
+            f"damaged, or not a PyTorch file ({_one_line(error)})", remedy=_FETCH_AGAIN
         ) from error
     return _weights(path, _state_dict(loaded), {})
 

@@ -51,8 +51,7 @@ class Accuracy:
             "sd_mm": _number(self.sd_mm),
             "median_mm": _number(self.median_mm),
             "sdr_percent": {
-                key: _number(value)
-                for key, value in zip(sdr_keys(), self.sdr_percent, strict=True)
+                key: _number(value) for key, value in zip(sdr_keys(), self.sdr_percent, strict=True)
             },
             "n": self.n,
         }
@@ -77,8 +76,7 @@ class Intervals:
             "sd_mm": _pair(self.sd_mm),
             "median_mm": _pair(self.median_mm),
             "sdr_percent": {
-                key: _pair(value)
-                for key, value in zip(sdr_keys(), self.sdr_percent, strict=True)
+                key: _pair(value) for key, value in zip(sdr_keys(), self.sdr_percent, strict=True)
             },
         }
 
@@ -147,8 +145,7 @@ def bootstrap_intervals(
         mean = drawn @ values.sum(axis=1) / n
         variance = drawn @ (values**2).sum(axis=1) / n - mean**2
         below = [
-            100 * (drawn @ ((errors_mm < limit) & known).sum(axis=1)) / n
-            for limit in THRESHOLDS_MM
+            100 * (drawn @ ((errors_mm < limit) & known).sum(axis=1)) / n for limit in THRESHOLDS_MM
         ]
     return Intervals(
         _interval(mean),

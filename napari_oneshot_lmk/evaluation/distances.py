@@ -20,16 +20,12 @@ Floats = NDArray[np.float64]
 DECIMALS_MM = 9
 
 
-def native_distances_mm(
-    found_yx: ArrayLike, true_yx: ArrayLike, geometry: Geometry
-) -> Floats:
+def native_distances_mm(found_yx: ArrayLike, true_yx: ArrayLike, geometry: Geometry) -> Floats:
     """Return the (N,) distances in mm between (N, 2) points in image pixels."""
     return np.round(geometry.distances_mm(found_yx, true_yx), DECIMALS_MM)
 
 
-def grid384_distances_mm(
-    found_yx: ArrayLike, true_yx: ArrayLike, geometry: Geometry
-) -> Floats:
+def grid384_distances_mm(found_yx: ArrayLike, true_yx: ArrayLike, geometry: Geometry) -> Floats:
     """Return the (N,) errors in mm of the published CC2D evaluation.
 
     CC2D scores integer cells of a 384 x 384 grid that covers the image: its
@@ -61,11 +57,7 @@ def grid384_distances_mm(
     """
     on_384 = geometry.with_network_shape(NETWORK_SHAPE_YX)
     found, true = (
-        np.clip(
-            np.floor(on_384.points_to_network(points) + 0.5),
-            0,
-            np.array(NETWORK_SHAPE_YX) - 1,
-        )
+        np.clip(np.floor(on_384.points_to_network(points) + 0.5), 0, np.array(NETWORK_SHAPE_YX) - 1)
         for points in (found_yx, true_yx)
     )
     distances_mm = on_384.distances_mm(

@@ -107,9 +107,7 @@ class ErrorTable:
 
     def count(self, outcome: Outcome, landmark: str | None = None) -> int:
         """Count an outcome, overall or for one landmark."""
-        return sum(
-            p.outcome is outcome and landmark in (None, p.landmark) for p in self.points
-        )
+        return sum(p.outcome is outcome and landmark in (None, p.landmark) for p in self.points)
 
     def without(self, images: Iterable[str]) -> ErrorTable:
         """Return the table without some images."""

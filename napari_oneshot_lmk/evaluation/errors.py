@@ -5,16 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from napari_oneshot_lmk.errors import GeometryError, UsageError
-from napari_oneshot_lmk.evaluation.distances import (
-    grid384_distances_mm,
-    native_distances_mm,
-)
-from napari_oneshot_lmk.evaluation.error_table import (
-    ErrorTable,
-    Outcome,
-    PointError,
-    SpacingSource,
-)
+from napari_oneshot_lmk.evaluation.distances import grid384_distances_mm, native_distances_mm
+from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Outcome, PointError, SpacingSource
 from napari_oneshot_lmk.evaluation.pairing import Pair, Pairing
 from napari_oneshot_lmk.geometry import Geometry, checked_spacing
 from napari_oneshot_lmk.landmarks.landmark import Landmark, State
@@ -59,16 +51,12 @@ def measure_errors(
             sizes_unknown.append(pair.truth.image)
         points.extend(_point_errors(pair, geometry, size_known))
     images = tuple(pair.truth.image for pair in pairing.pairs)
-    return ErrorTable(
-        tuple(points), images, names, frozenset(sources), tuple(sizes_unknown)
-    )
+    return ErrorTable(tuple(points), images, names, frozenset(sources), tuple(sizes_unknown))
 
 
 def _point_errors(pair: Pair, geometry: Geometry, size_known: bool) -> list[PointError]:
     found_points = {point.name: point for point in pair.predicted}
-    outcomes = {
-        true.name: _outcome(found_points.get(true.name), true) for true in pair.truth
-    }
+    outcomes = {true.name: _outcome(found_points.get(true.name), true) for true in pair.truth}
     scored = [n for n, outcome in outcomes.items() if outcome is Outcome.SCORED]
     native: dict[str, float] = {}
     grid384: dict[str, float] = {}
@@ -160,8 +148,7 @@ def _geometry(
     if len({geometry.image_shape_yx for geometry in known}) > 1:
         sizes = [" x ".join(map(str, g.image_shape_yx[::-1])) for g in known]
         raise GeometryError(
-            f"the truth describes an image of {sizes[0]} pixels, the predictions one "
-            f"of {sizes[1]}",
+            f"the truth describes an image of {sizes[0]} pixels, the predictions one of {sizes[1]}",
             file=pair.truth.image,
             remedy="detect and annotate on the same version of the image",
         )

@@ -85,12 +85,7 @@ def draw_overview(
         box = (left / columns, (top - height) / total, PANEL / columns, height / total)
         _draw_panel(figure.add_axes(box), panel)
     figure.text(
-        0.02 / columns,
-        1 - 0.5 * HEADING / total,
-        title,
-        color=WORDS,
-        fontsize=13,
-        va="center",
+        0.02 / columns, 1 - 0.5 * HEADING / total, title, color=WORDS, fontsize=13, va="center"
     )
     figure.legend(
         handles=_key(),
@@ -167,10 +162,7 @@ def _placed(landmarks: Landmarks) -> dict[str, tuple[float, float]]:
 
 
 def _colours(errors_mm: Points) -> list[str]:
-    return [
-        NEAR if error < NEAR_MM else MIDDLE if error < FAR_MM else FAR
-        for error in errors_mm
-    ]
+    return [NEAR if error < NEAR_MM else MIDDLE if error < FAR_MM else FAR for error in errors_mm]
 
 
 def _pixel_aspect(image: Radiograph) -> float:

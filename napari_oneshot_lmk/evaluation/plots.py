@@ -32,9 +32,7 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def draw_cumulative_error(
-    reports: Mapping[str, Report], path: Path, *, title: str = ""
-) -> None:
+def draw_cumulative_error(reports: Mapping[str, Report], path: Path, *, title: str = "") -> None:
     """Draw the share of landmarks below each error, and write it as PNG.
 
     Parameters
@@ -51,9 +49,7 @@ def draw_cumulative_error(
     axes = figure.add_subplot()
     alone = len(reports) == 1
     highest = 0.0
-    for (name, report), colour in zip(
-        reports.items(), _colours(len(reports)), strict=True
-    ):
+    for (name, report), colour in zip(reports.items(), _colours(len(reports)), strict=True):
         errors_mm = _known(report.table.native_mm())
         if errors_mm.size == 0:
             continue
@@ -97,14 +93,10 @@ def draw_per_landmark(report: Report, path: Path, *, title: str = "") -> None:
     everything = np.concatenate(columns) if columns else np.empty(0)
     figure = new_figure(7.2, 1.4 + 0.26 * max(len(names), 3))
     axes = figure.add_subplot()
-    limit = (
-        float(np.clip(np.percentile(everything, 99), 5, 20)) if everything.size else 5.0
-    )
+    limit = float(np.clip(np.percentile(everything, 99), 5, 20)) if everything.size else 5.0
     for place, column in enumerate(columns, start=1):
         if column.size < FEWEST_FOR_A_BOX:
-            axes.plot(
-                column, [place] * column.size, "o", color=COLOURS[0], markersize=4
-            )
+            axes.plot(column, [place] * column.size, "o", color=COLOURS[0], markersize=4)
     drawn = axes.boxplot(
         [c if c.size >= FEWEST_FOR_A_BOX else [] for c in columns],
         orientation="horizontal",
@@ -123,9 +115,7 @@ def draw_per_landmark(report: Report, path: Path, *, title: str = "") -> None:
     axes.set_xlim(0, limit)
     for place, column in enumerate(columns, start=1):
         beyond = int((column > limit).sum())
-        note = (
-            f"+{beyond} beyond" if beyond else ("no points" if not column.size else "")
-        )
+        note = f"+{beyond} beyond" if beyond else ("no points" if not column.size else "")
         axes.annotate(
             note,
             (limit, place),

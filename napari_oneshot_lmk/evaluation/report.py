@@ -93,9 +93,7 @@ class Report:
                 "native": self.native.overall_ci95.as_dict(),
                 "grid384": grid.overall_ci95.as_dict() if grid else None,
                 "per_landmark": _dicts(self.native.per_landmark_ci95),
-                "per_landmark_grid384": (
-                    _dicts(grid.per_landmark_ci95) if grid else None
-                ),
+                "per_landmark_grid384": (_dicts(grid.per_landmark_ci95) if grid else None),
             },
             "bootstrap": {
                 "resampled": "images",

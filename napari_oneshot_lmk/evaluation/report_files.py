@@ -31,10 +31,7 @@ def write_report(report: Report, folder: Path, *, overwrite: bool = False) -> No
 
 def write_report_files(report: Report, folder: Path) -> None:
     """Write the files of `write_report` into a folder that exists."""
-    from napari_oneshot_lmk.evaluation.plots import (
-        draw_cumulative_error,
-        draw_per_landmark,
-    )
+    from napari_oneshot_lmk.evaluation.plots import draw_cumulative_error, draw_per_landmark
 
     text = json.dumps(report.summary(), indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
@@ -89,9 +86,7 @@ def _landmark_rows(report: Report) -> list[dict[str, Any]]:
             assert scoring is not None
             rows.append(
                 {"landmark": landmark, "scoring": name}
-                | accuracy_row(
-                    scoring.per_landmark[landmark], scoring.per_landmark_ci95[landmark]
-                )
+                | accuracy_row(scoring.per_landmark[landmark], scoring.per_landmark_ci95[landmark])
                 | {str(o): report.table.count(o, landmark) for o in counted}
             )
     return rows

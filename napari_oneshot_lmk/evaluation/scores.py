@@ -43,9 +43,7 @@ def score_quality(table: ErrorTable) -> dict[str, Any] | None:
     }
 
 
-def _chance_higher(
-    good: np.ndarray[Any, Any], bad: np.ndarray[Any, Any]
-) -> float | None:
+def _chance_higher(good: np.ndarray[Any, Any], bad: np.ndarray[Any, Any]) -> float | None:
     """Return P(good > bad) + P(good = bad) / 2, from ranks."""
     if good.size == 0 or bad.size == 0:
         return None

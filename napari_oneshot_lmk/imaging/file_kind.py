@@ -40,7 +40,7 @@ _META = re.compile(
     rb"|Offset|Position|Origin|Orientation|Rotation|CenterOfRotation"
     rb"|AnatomicalOrientation|BinaryData|BinaryDataByteOrderMSB|ElementByteOrderMSB"
     rb"|CompressedData|CompressedDataSize|Modality|HeaderSize|ElementSpacing"
-    rb"|ElementSize|ElementType|ElementNumberOfChannels|AcquisitionDate)[ \t]*=",
+    rb"|ElementSize|ElementType|ElementNumberOfChannels|AcquisitionDate)[ \t]*="
 )
 # Value representations of the first element in a DICOM file without its mark.
 _VR = re.compile(rb"(UL|UI|OB|SH|CS|DA|TM|LO|US)")
@@ -106,8 +106,7 @@ def _is_nifti(head: bytes) -> bool:
     # and says how many dimensions there are.
     orders: tuple[Literal["little", "big"], ...] = ("little", "big")
     return len(head) >= 348 and any(
-        int.from_bytes(head[:4], order) == 348
-        and 1 <= int.from_bytes(head[40:42], order) <= 7
+        int.from_bytes(head[:4], order) == 348 and 1 <= int.from_bytes(head[40:42], order) <= 7
         for order in orders
     )
 

@@ -76,9 +76,7 @@ class GreyPlaneReader(ImageReader):
         if shown != str(path):
             # No message, table or report could name it.
             raise ImageError(
-                "the file name holds bytes that are no text",
-                file=shown,
-                remedy="rename the file",
+                "the file name holds bytes that are no text", file=shown, remedy="rename the file"
             )
         kind = _kind(path)
         header = header_beside(path) if kind is FileKind.UNKNOWN else None
@@ -186,6 +184,4 @@ def _unreadable(path: Path, kind: FileKind, error: Exception) -> ImageError:
             file=path,
             remedy="save it uncompressed, or as PNG",
         )
-    return ImageError(
-        f"the {kind} file is cut short or damaged", file=path, remedy=_COPY_AGAIN
-    )
+    return ImageError(f"the {kind} file is cut short or damaged", file=path, remedy=_COPY_AGAIN)

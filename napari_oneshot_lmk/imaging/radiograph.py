@@ -77,10 +77,7 @@ class Radiograph:
 
     @classmethod
     def from_array(
-        cls,
-        pixels: ArrayLike,
-        spacing_mm_yx: ArrayLike | None = None,
-        name: str = "",
+        cls, pixels: ArrayLike, spacing_mm_yx: ArrayLike | None = None, name: str = ""
     ) -> Radiograph:
         """Wrap a (H, W) array; ``spacing_mm_yx`` None means unknown."""
         array = np.asarray(pixels, dtype=np.float32)

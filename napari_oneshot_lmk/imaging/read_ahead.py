@@ -14,11 +14,7 @@ Result = TypeVar("Result")
 
 
 def read_ahead(
-    items: Iterable[Item],
-    read: Callable[[Item], Result],
-    *,
-    threads: int,
-    waiting: int,
+    items: Iterable[Item], read: Callable[[Item], Result], *, threads: int, waiting: int
 ) -> Generator[tuple[Item, Result | OneshotError], None, None]:
     """Read items in threads while the caller is busy with earlier ones.
 

@@ -75,18 +75,14 @@ def _expand(source: str | Path) -> tuple[Path, list[Path]]:
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError as error:
         raise UsageError(
-            f"cannot be opened ({error.strerror or error})",
-            file=source,
-            remedy="check the path",
+            f"cannot be opened ({error.strerror or error})", file=source, remedy="check the path"
         ) from error
     if is_folder:
         return path, sorted(_images_below(path))
     if is_file:
         return path.parent, [path]
     if not glob.has_magic(str(path)):
-        raise UsageError(
-            "there is no such file or folder", file=source, remedy="check the path"
-        )
+        raise UsageError("there is no such file or folder", file=source, remedy="check the path")
     count = next(n for n, part in enumerate(path.parts) if glob.has_magic(part))
     base = Path(*path.parts[:count])
     paths: list[Path] = []
@@ -144,7 +140,5 @@ def _names(found: dict[Path, Path]) -> dict[Path, str]:
 
 def _natural(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     parts = re.split(r"(\d+)", name.casefold())
-    key = tuple(
-        (1, 0, p) if i % 2 == 0 else (0, int(p), "") for i, p in enumerate(parts)
-    )
+    key = tuple((1, 0, p) if i % 2 == 0 else (0, int(p), "") for i, p in enumerate(parts))
     return key, name

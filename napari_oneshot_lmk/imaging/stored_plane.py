@@ -137,9 +137,7 @@ def choose_slice(count: int, slice_index: int | None) -> int:
     held = "one slice" if count == 1 else f"{count} slices or frames"
     raise ImageError(
         f"there is no slice {chosen}, the file holds {held}",
-        remedy="leave out --slice"
-        if count == 1
-        else f"choose one with --slice 0 to {count - 1}",
+        remedy="leave out --slice" if count == 1 else f"choose one with --slice 0 to {count - 1}",
     )
 
 
@@ -214,10 +212,7 @@ def geometry_of_plane(
     origin = affine_lps[:, : len(index)] @ index + affine_lps[:, -1]
     spacing = None
     if source is not None:
-        spacing = (
-            _as_written(np.linalg.norm(rows)),
-            _as_written(np.linalg.norm(columns)),
-        )
+        spacing = (_as_written(np.linalg.norm(rows)), _as_written(np.linalg.norm(columns)))
     row_axis, column_axis = orthonormal(rows, columns)
     return StatedGeometry(spacing, triple(origin), row_axis, column_axis, source)
 
@@ -235,9 +230,7 @@ def triple(values: ArrayLike) -> Triple:
     return float(x), float(y), float(z)
 
 
-def orthonormal(
-    rows: NDArray[np.float64], columns: NDArray[np.float64]
-) -> tuple[Triple, Triple]:
+def orthonormal(rows: NDArray[np.float64], columns: NDArray[np.float64]) -> tuple[Triple, Triple]:
     """Return unit vectors, the columns' direction kept, rounding taken out."""
     column_axis = columns / np.linalg.norm(columns)
     across = rows / np.linalg.norm(rows)

@@ -64,13 +64,7 @@ def spellings() -> tuple[Callable[[str], str], ...]:
     The whole path; the same whatever the case of the ending; both without folders;
     and the name without folders and ending.
     """
-    return (
-        image_key,
-        _ending_lowered,
-        _base,
-        lambda n: _ending_lowered(_base(n)),
-        stem,
-    )
+    return (image_key, _ending_lowered, _base, lambda n: _ending_lowered(_base(n)), stem)
 
 
 def _base(name: str) -> str:

@@ -126,8 +126,7 @@ class Landmark:
             number = getattr(self, what)
             if number is not None and not np.isfinite(number):
                 raise LandmarkError(
-                    f"landmark {self.name!r} has the {what} {number}, which is not a "
-                    "finite number"
+                    f"landmark {self.name!r} has the {what} {number}, which is not a finite number"
                 )
 
     @property
@@ -210,9 +209,7 @@ class Landmarks:
         author = self.provenance.author
         if author and any(point.author == author for point in self.points):
             # Of two ways to say the same thing one is kept.
-            points = (
-                replace(p, author="") if p.author == author else p for p in self.points
-            )
+            points = (replace(p, author="") if p.author == author else p for p in self.points)
             object.__setattr__(self, "points", tuple(points))
 
     @classmethod

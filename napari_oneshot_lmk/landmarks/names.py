@@ -57,9 +57,7 @@ class NamedList:
         """Check that there are names and that each is unique."""
         object.__setattr__(self, "landmarks", tuple(self.landmarks))
         if not self.landmarks:
-            raise LandmarkError(
-                "the list names no landmark", remedy="write one name on each line"
-            )
+            raise LandmarkError("the list names no landmark", remedy="write one name on each line")
         seen: set[str] = set()
         for landmark in self.landmarks:
             if landmark.name in seen:
@@ -88,10 +86,7 @@ ISBI19_CEPHALOGRAM = NamedList(
             ("orbitale", "lowest point of the lower rim of the orbit"),
             ("porion", "highest point of the bony ear canal"),
             ("subspinale_A", "deepest point of the curve in front of the upper jaw"),
-            (
-                "supramentale_B",
-                "deepest point of the curve in front of the lower jaw",
-            ),
+            ("supramentale_B", "deepest point of the curve in front of the lower jaw"),
             ("pogonion", "foremost point of the bony chin"),
             ("menton", "lowest point of the bony chin"),
             ("gnathion", "point of the bony chin halfway from pogonion to menton"),
@@ -104,10 +99,7 @@ ISBI19_CEPHALOGRAM = NamedList(
             ("soft_tissue_pogonion", "foremost point of the skin over the chin"),
             ("posterior_nasal_spine", "rear end of the bony palate"),
             ("anterior_nasal_spine", "front tip of the bony palate"),
-            (
-                "articulare",
-                "where the rear edge of the jaw crosses the base of the skull",
-            ),
+            ("articulare", "where the rear edge of the jaw crosses the base of the skull"),
         )
     ),
 )
@@ -176,11 +168,7 @@ def read_names(path: str | Path) -> NamedList:
         If the file cannot be read or names nothing.
     """
     # These two make landmarks; here only their names are wanted.
-    from napari_oneshot_lmk.landmarks.files import (
-        holds_landmarks,
-        is_landmark_file,
-        read_landmarks,
-    )
+    from napari_oneshot_lmk.landmarks.files import holds_landmarks, is_landmark_file, read_landmarks
     from napari_oneshot_lmk.landmarks.files.text_file import read_text
     from napari_oneshot_lmk.landmarks.template import Template, is_template
 
@@ -189,9 +177,7 @@ def read_names(path: str | Path) -> NamedList:
         return _names_of(path, Template.load(path).landmarks)
     kind = path.suffix.lower()
     # A text file is a list of names, unless it holds landmarks of the challenge.
-    if kind != ".csv" and (holds_landmarks if kind == ".txt" else is_landmark_file)(
-        path
-    ):
+    if kind != ".csv" and (holds_landmarks if kind == ".txt" else is_landmark_file)(path):
         return _names_of(path, *read_landmarks(path, tell=lambda _: None))
     # As the readers of landmark files have names.
     text = unicodedata.normalize("NFC", read_text(path))

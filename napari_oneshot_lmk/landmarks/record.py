@@ -20,9 +20,7 @@ def landmarks_to_record(landmarks: Landmarks) -> dict[str, Any]:
     }
 
 
-def landmarks_from_record(
-    record: Mapping[str, Any], geometry: Geometry | None
-) -> Landmarks:
+def landmarks_from_record(record: Mapping[str, Any], geometry: Geometry | None) -> Landmarks:
     """Undo :func:`landmarks_to_record`.
 
     Raises

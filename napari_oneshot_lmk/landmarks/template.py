@@ -32,15 +32,7 @@ PIXELS_FILE = "image.npz"
 LARGEST_HEADER = 4096
 """Bytes before the numbers of an array in its file."""
 
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def is_template(path: str | Path) -> bool:
@@ -74,9 +66,7 @@ class Template:
     name: str
 
     @classmethod
-    def create(
-        cls, image: Radiograph, landmarks: Landmarks, name: str = ""
-    ) -> Template:
+    def create(cls, image: Radiograph, landmarks: Landmarks, name: str = "") -> Template:
         """Make a template from an image and the landmarks on it.
 
         Parameters
@@ -125,9 +115,7 @@ class Template:
                 file=image.name or None,
                 remedy="correct the positions, or use the image that they belong to",
             )
-        landmarks = replace(
-            landmarks, geometry=image.geometry, image=image.name or landmarks.image
-        )
+        landmarks = replace(landmarks, geometry=image.geometry, image=image.name or landmarks.image)
         return cls(image, landmarks, name or stem(image.name) or "template")
 
     @cached_property
@@ -210,8 +198,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
     version = description.get("schema_version") if isinstance(description, dict) else 0
     if version != SCHEMA_VERSION:
         raise TemplateError(
-            f"the template has the version {version}, this program reads "
-            f"{SCHEMA_VERSION}",
+            f"the template has the version {version}, this program reads {SCHEMA_VERSION}",
             file=folder,
             remedy="update napari-oneshot-lmk",
         )
@@ -220,9 +207,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
 
 def _senseless(folder: Path, error: Exception) -> TemplateError:
     return TemplateError(
-        f"the template makes no sense ({error})",
-        file=folder,
-        remedy="save it again from its image",
+        f"the template makes no sense ({error})", file=folder, remedy="save it again from its image"
     )
 
 

@@ -53,6 +53,4 @@ def _vertex(before: Tensor, centre: Tensor, after: Tensor) -> Tensor:
     # top has no vertex. Both stay on the cell.
     curved = bend < -1e-6
     offset = 0.5 * (before - after) / torch.where(curved, bend, -torch.ones_like(bend))
-    return (
-        torch.where(curved, offset, torch.zeros_like(offset)).clamp(-0.5, 0.5).double()
-    )
+    return torch.where(curved, offset, torch.zeros_like(offset)).clamp(-0.5, 0.5).double()

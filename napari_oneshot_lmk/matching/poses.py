@@ -51,9 +51,7 @@ class PoseTrials(nn.Module):
         count = len(plane_yx)
         rng = np.random.default_rng(0)
         first = rng.integers(0, count, TRIALS) if count > 1 else np.empty(0, int)
-        second = (
-            (first + rng.integers(1, count, TRIALS)) % count if count > 1 else first
-        )
+        second = (first + rng.integers(1, count, TRIALS)) % count if count > 1 else first
         template = plane_yx @ np.array([1, 1j])
         # A short base would turn a pixel of error into a large rotation.
         long_enough = np.abs(template[second] - template[first]) > 0.7 * size
@@ -117,12 +115,8 @@ class PoseTrials(nn.Module):
         to_there = found[second, self.picks[1]]
         factor = (to_there - from_here) / (template[second] - template[first])
         scale = factor.abs().clamp_min(1e-9).log().abs()
-        likely = (scale < math.log(LARGEST_SCALE)) & (
-            factor.angle().abs() < LARGEST_TURN
-        )
-        placed = from_here[:, None] + factor[:, None] * (
-            template[None] - template[first][:, None]
-        )
+        likely = (scale < math.log(LARGEST_SCALE)) & (factor.angle().abs() < LARGEST_TURN)
+        placed = from_here[:, None] + factor[:, None] * (template[None] - template[first][:, None])
         return torch.stack([placed.real, placed.imag], -1), likely
 
 
@@ -159,9 +153,7 @@ def _best_nearby(log_maps: Tensor, stride: int, spread_yx: Tensor) -> Tensor:
 def _votes(poses: Tensor, blurred: Tensor, stride: int) -> Tensor:
     """(P,) sum of all landmarks' votes for each pose, float64."""
     cells = ((poses + 0.5) / stride - 0.5).round().long()
-    rows, columns = (
-        cells[..., axis].clamp(0, blurred.shape[axis + 1] - 1) for axis in (0, 1)
-    )
+    rows, columns = (cells[..., axis].clamp(0, blurred.shape[axis + 1] - 1) for axis in (0, 1))
     maps = blurred.cpu()
     votes = maps[torch.arange(len(maps))[None], rows, columns]
     least = maps.amax((1, 2)) - PATIENCE

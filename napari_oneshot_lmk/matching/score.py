@@ -57,11 +57,7 @@ def scores(
 
 
 def concentration(
-    posterior: Tensor,
-    points_yx: Tensor,
-    pixel_size_yx: Tensor,
-    stride: int,
-    radius: Tensor,
+    posterior: Tensor, points_yx: Tensor, pixel_size_yx: Tensor, stride: int, radius: Tensor
 ) -> Tensor:
     """Share of each landmark's posterior that lies around its point.
 

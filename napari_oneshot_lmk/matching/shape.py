@@ -140,13 +140,9 @@ class ShapeStep(nn.Module):
             if not tracing() and not running:
                 break
         plane = self.plane_yx + predicted * self.size
-        return Expectation(
-            plane / self.pixel_size_yx, variance.sqrt() * self.size, weights
-        )
+        return Expectation(plane / self.pixel_size_yx, variance.sqrt() * self.size, weights)
 
-    def penalty(
-        self, expectation: Expectation, shape: torch.Size, stride: int
-    ) -> Tensor:
+    def penalty(self, expectation: Expectation, shape: torch.Size, stride: int) -> Tensor:
         """Log of the Gaussian around each expected place, up to a constant.
 
         Parameters
@@ -172,11 +168,7 @@ class ShapeStep(nn.Module):
         return halved[0][:, :, None] + halved[1][:, None, :]
 
     def settle(
-        self,
-        log_maps: Tensor,
-        stride: int,
-        rounds: int = 3,
-        start_yx: Tensor | None = None,
+        self, log_maps: Tensor, stride: int, rounds: int = 3, start_yx: Tensor | None = None
     ) -> tuple[Tensor, Expectation, Tensor]:
         """Find the points that maps and shape agree on.
 
@@ -239,19 +231,13 @@ class ShapeStep(nn.Module):
             starts.append(torch.where(fits, start, highest))
         return starts
 
-    def _weighed(
-        self, log_maps: Tensor, expectation: Expectation, stride: int
-    ) -> Tensor:
+    def _weighed(self, log_maps: Tensor, expectation: Expectation, stride: int) -> Tensor:
         """Add to the maps the penalty of lying away from the expected places."""
         prior = self.penalty(expectation, log_maps.shape, stride)
         return log_maps + prior.to(log_maps.device)
 
     def _agreement(
-        self,
-        log_maps: Tensor,
-        stride: int,
-        points_yx: Tensor,
-        expectation: Expectation,
+        self, log_maps: Tensor, stride: int, points_yx: Tensor, expectation: Expectation
     ) -> Tensor:
         """Sum of the maps at the points and of the log of Student's t of the shape."""
         cells = ((points_yx + 0.5) / stride - 0.5).round().long()
@@ -264,9 +250,7 @@ class ShapeStep(nn.Module):
         away = (points_yx - expectation.points_yx) * self.pixel_size_yx
         surprise = (away**2).sum(1) / expectation.sd**2
         tail = self.variation.tail
-        fits = (
-            -tail * (surprise / tail).log1p() - 2 * (expectation.sd / self.size).log()
-        )
+        fits = -tail * (surprise / tail).log1p() - 2 * (expectation.sd / self.size).log()
         return similar.cpu().double() + fits.sum()
 
 

@@ -6,11 +6,7 @@ from torch import nn
 
 from napari_oneshot_lmk.network.conv_norm import Block
 from napari_oneshot_lmk.network.decoder import DoubleConv
-from napari_oneshot_lmk.network.layout import (
-    LEVELS,
-    NetworkLayout,
-    Normalisation,
-)
+from napari_oneshot_lmk.network.layout import LEVELS, NetworkLayout, Normalisation
 from napari_oneshot_lmk.network.rfb import RFB
 
 
@@ -28,9 +24,7 @@ class AdapterConv(DoubleConv):
         It is its own landmark's anyway.
     """
 
-    def __init__(
-        self, given: int, made: int, normalisation: Normalisation = "batch"
-    ) -> None:
+    def __init__(self, given: int, made: int, normalisation: Normalisation = "batch") -> None:
         super().__init__(given, made, normalisation)
 
 
@@ -45,9 +39,7 @@ class AdapterRFB(RFB):
         It is its own landmark's anyway.
     """
 
-    def __init__(
-        self, given: int, made: int, normalisation: Normalisation = "batch"
-    ) -> None:
+    def __init__(self, given: int, made: int, normalisation: Normalisation = "batch") -> None:
         super().__init__(given, made, normalisation)
 
 

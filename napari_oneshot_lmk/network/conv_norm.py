@@ -14,12 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_oneshot_lmk.network.landmark_axis import (
-    Kernel,
-    Parts,
-    convolved,
-    convolved_each,
-)
+from napari_oneshot_lmk.network.landmark_axis import Kernel, Parts, convolved, convolved_each
 from napari_oneshot_lmk.network.layout import Normalisation
 from napari_oneshot_lmk.network.normalisation import Normed, norm_each
 from napari_oneshot_lmk.network.windows import Region
@@ -28,9 +23,7 @@ from napari_oneshot_lmk.network.windows import Region
 class Layers(Protocol):
     """Applies layers by their names."""
 
-    def __call__(
-        self, name: str, maps: Tensor | Parts, *, padded: bool = True
-    ) -> Tensor:
+    def __call__(self, name: str, maps: Tensor | Parts, *, padded: bool = True) -> Tensor:
         """Pass maps through a layer; without padding they shrink."""
 
 
@@ -86,9 +79,7 @@ class ConvNorm(nn.Module):
         normed: Tensor = self.norm(self.conv(maps), landmark)
         return normed
 
-    def together(
-        self, parts: Parts, landmarks: Sequence[int], *, padded: bool = True
-    ) -> Tensor:
+    def together(self, parts: Parts, landmarks: Sequence[int], *, padded: bool = True) -> Tensor:
         """Convolve and normalise maps of several landmarks with shared weights."""
         kernel = Kernel.of([self.conv])
         if not padded:
@@ -108,9 +99,7 @@ class Block(nn.Module):
         return layer
 
     @staticmethod
-    def flow(
-        layers: Layers, maps: Tensor | Parts, region: Region | None = None
-    ) -> Tensor:
+    def flow(layers: Layers, maps: Tensor | Parts, region: Region | None = None) -> Tensor:
         """Pass maps through the layers, whoever applies them.
 
         Parameters
@@ -159,9 +148,7 @@ class Block(nn.Module):
         return self.flow(layers, parts, region)
 
 
-def each_block(
-    blocks: Sequence[Block], parts: Parts, region: Region | None = None
-) -> Tensor:
+def each_block(blocks: Sequence[Block], parts: Parts, region: Region | None = None) -> Tensor:
     """Pass each landmark's maps through its own block, all in one call.
 
     Parameters

@@ -5,12 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from napari_oneshot_lmk.network.conv_norm import (
-    Block,
-    ConvNorm,
-    Layers,
-    activated,
-)
+from napari_oneshot_lmk.network.conv_norm import Block, ConvNorm, Layers, activated
 from napari_oneshot_lmk.network.landmark_axis import Parts
 from napari_oneshot_lmk.network.layout import Normalisation
 from napari_oneshot_lmk.network.upsampling import upsampled
@@ -32,11 +27,7 @@ class DoubleConv(Block):
     """Cells beyond a cell, on each side, that it is computed from."""
 
     def __init__(
-        self,
-        given: int,
-        made: int,
-        normalisation: Normalisation = "batch",
-        landmarks: int = 1,
+        self, given: int, made: int, normalisation: Normalisation = "batch", landmarks: int = 1
     ) -> None:
         super().__init__()
         for name, channels in (("first", given), ("second", made)):
@@ -52,9 +43,7 @@ class DoubleConv(Block):
             self.add_module(name, layer)
 
     @staticmethod
-    def flow(
-        layers: Layers, maps: Tensor | Parts, region: Region | None = None
-    ) -> Tensor:
+    def flow(layers: Layers, maps: Tensor | Parts, region: Region | None = None) -> Tensor:
         """Pass maps through the layers, whoever applies them.
 
         Where a region is wanted, the maps hold that region and ``REACH`` cells
@@ -80,21 +69,13 @@ class UpBlock(nn.Module):
     """
 
     def __init__(
-        self,
-        given: int,
-        made: int,
-        normalisation: Normalisation = "batch",
-        landmarks: int = 1,
+        self, given: int, made: int, normalisation: Normalisation = "batch", landmarks: int = 1
     ) -> None:
         super().__init__()
         self.convs = DoubleConv(given, made, normalisation, landmarks)
 
     def forward(
-        self,
-        skip: Tensor,
-        coarser: Tensor,
-        adapter: Block | None = None,
-        landmark: int = 0,
+        self, skip: Tensor, coarser: Tensor, adapter: Block | None = None, landmark: int = 0
     ) -> Tensor:
         """Return F_c of this level.
 

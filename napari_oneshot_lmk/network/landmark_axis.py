@@ -104,9 +104,7 @@ def convolved(kernel: Kernel, parts: Parts) -> Tensor:
     totals: dict[int, Tensor] = {}
     for part, weight in zip(parts, weights, strict=True):
         bias = None if totals else kernel.bias
-        flat = F.conv2d(
-            one_batch(part), weight, bias, 1, kernel.padding, kernel.dilation
-        )
+        flat = F.conv2d(one_batch(part), weight, bias, 1, kernel.padding, kernel.dilation)
         landmarks = part.shape[1]
         # In place: no gradient needs what a convolution made.
         known = totals.get(landmarks)

@@ -100,8 +100,7 @@ class NetworkLayout:
         least = min(self.adapter_channels, self.lateral_channels)
         if least < 0 or not self.width > 0:
             raise UsageError(
-                f"{self.adapter_channels} adapter channels at width {self.width} make "
-                "no network",
+                f"{self.adapter_channels} adapter channels at width {self.width} make no network",
                 remedy="adapter channels are 0 or more and the width is above 0",
             )
         if self.normalisation not in get_args(Normalisation):

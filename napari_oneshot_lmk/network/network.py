@@ -107,9 +107,7 @@ class LandmarkNetwork(nn.Module):
             embeddings.append(self.head(level)(features))
         return tuple(embeddings)
 
-    def everywhere(
-        self, maps: Sequence[Tensor], landmarks: Sequence[int]
-    ) -> tuple[Tensor, ...]:
+    def everywhere(self, maps: Sequence[Tensor], landmarks: Sequence[int]) -> tuple[Tensor, ...]:
         """Embed images for several landmarks; what they share is computed once.
 
         In evaluation the same as one `forward` a landmark. In training a shared
@@ -136,11 +134,7 @@ class LandmarkNetwork(nn.Module):
         return tuple(embeddings)
 
     def near(
-        self,
-        maps: Sequence[Tensor],
-        landmarks: Sequence[int],
-        points_yx: Tensor,
-        window: int,
+        self, maps: Sequence[Tensor], landmarks: Sequence[int], points_yx: Tensor, window: int
     ) -> tuple[Window, ...]:
         """Embed what lies around one point a landmark and image.
 
@@ -233,18 +227,11 @@ class LandmarkNetwork(nn.Module):
         return [conv(one_map) for conv, one_map in zip(laterals, read, strict=True)]
 
     def _decoded(
-        self,
-        maps: Sequence[Tensor],
-        landmarks: Sequence[int],
-        regions: Mapping[int, Region],
+        self, maps: Sequence[Tensor], landmarks: Sequence[int], regions: Mapping[int, Region]
     ) -> dict[int, Decoded]:
         """Return F_c of every level, in regions where they are given."""
         coarsest = maps[COARSEST - 1]
-        decoded = {
-            COARSEST: Decoded(
-                (coarsest[:, None],), Region.all_of(coarsest, len(landmarks))
-            )
-        }
+        decoded = {COARSEST: Decoded((coarsest[:, None],), Region.all_of(coarsest, len(landmarks)))}
         for level in reversed(DECODER_LEVELS):
             skip, coarser = maps[level - 1], decoded[level + 1]
             region = regions.get(level) if level in WINDOWED_LEVELS else None
@@ -254,9 +241,7 @@ class LandmarkNetwork(nn.Module):
                 joined = [skip[:, None], *ups]
             else:
                 held, given = region, region.grown(DoubleConv.REACH)
-                ups = [
-                    interpolated(part, coarser.region, given) for part in coarser.parts
-                ]
+                ups = [interpolated(part, coarser.region, given) for part in coarser.parts]
                 joined = [given.cut(skip[:, None]), *ups]
             up_block = self.decoder[f"level{level}"]
             assert isinstance(up_block, UpBlock)
@@ -268,11 +253,7 @@ class LandmarkNetwork(nn.Module):
         return decoded
 
     def _features(
-        self,
-        level: int,
-        decoded: Decoded,
-        landmarks: Sequence[int],
-        region: Region | None = None,
+        self, level: int, decoded: Decoded, landmarks: Sequence[int], region: Region | None = None
     ) -> Decoded:
         """Return what the head of a level reads.
 
@@ -287,9 +268,7 @@ class LandmarkNetwork(nn.Module):
             made.append(each_block(own, decoded.parts, region))
         return Decoded(tuple(made), region or decoded.region)
 
-    def _embedded(
-        self, level: int, features: Parts, landmarks: Sequence[int]
-    ) -> Tensor:
+    def _embedded(self, level: int, features: Parts, landmarks: Sequence[int]) -> Tensor:
         """Return F_e of a level, (B, K, E, rows, columns)."""
         embedded = convolved(Kernel.of([self.head(level)]), features)
         return embedded.expand(-1, len(landmarks), -1, -1, -1)

@@ -31,9 +31,7 @@ class Normed(nn.Module):
         How many there are.
     """
 
-    def __init__(
-        self, channels: int, normalisation: Normalisation, landmarks: int
-    ) -> None:
+    def __init__(self, channels: int, normalisation: Normalisation, landmarks: int) -> None:
         super().__init__()
         count = {"batch": 1, "landmark": landmarks, "none": 0}[normalisation]
         self.norms = nn.ModuleList(BatchNorm(channels) for _ in range(count))
@@ -104,7 +102,5 @@ def norm_each(norms: Sequence[BatchNorm], maps: Tensor) -> Tensor:
         with torch.no_grad():
             torch._foreach_copy_(means, list(mean.chunk(len(norms))))
             torch._foreach_copy_(variances, list(variance.chunk(len(norms))))
-            torch._foreach_add_(
-                [norm.get_buffer("num_batches_tracked") for norm in norms], 1
-            )
+            torch._foreach_add_([norm.get_buffer("num_batches_tracked") for norm in norms], 1)
     return with_landmark_axis(normed, len(norms))

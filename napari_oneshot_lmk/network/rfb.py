@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from napari_oneshot_lmk.network.conv_norm import (
-    Block,
-    ConvNorm,
-    Layers,
-    activated,
-)
+from napari_oneshot_lmk.network.conv_norm import Block, ConvNorm, Layers, activated
 from napari_oneshot_lmk.network.landmark_axis import Parts
 from napari_oneshot_lmk.network.layout import Normalisation
 from napari_oneshot_lmk.network.windows import Region
@@ -36,17 +31,11 @@ class RFB(Block):
     """
 
     def __init__(
-        self,
-        given: int,
-        made: int,
-        normalisation: Normalisation = "batch",
-        landmarks: int = 1,
+        self, given: int, made: int, normalisation: Normalisation = "batch", landmarks: int = 1
     ) -> None:
         super().__init__()
 
-        def add(
-            name: str, channels: int, kernel_yx: tuple[int, int], dilation: int = 1
-        ) -> None:
+        def add(name: str, channels: int, kernel_yx: tuple[int, int], dilation: int = 1) -> None:
             layer = ConvNorm(
                 channels,
                 made,
@@ -69,9 +58,7 @@ class RFB(Block):
         add("shortcut", given, (1, 1))
 
     @staticmethod
-    def flow(
-        layers: Layers, maps: Tensor | Parts, region: Region | None = None
-    ) -> Tensor:
+    def flow(layers: Layers, maps: Tensor | Parts, region: Region | None = None) -> Tensor:
         """Pass maps through the layers, whoever applies them.
 
         The maps are whole. Where only a region is wanted, the two 3 x 3 convolutions

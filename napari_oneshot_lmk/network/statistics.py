@@ -83,9 +83,7 @@ def shared_statistics(network: nn.Module, weights: Tensor) -> Iterator[None]:
             norm.shares = None
 
 
-def normalised_together(
-    norms: Sequence[nn.BatchNorm2d], maps: Tensor, shares: Shares
-) -> Tensor:
+def normalised_together(norms: Sequence[nn.BatchNorm2d], maps: Tensor, shares: Shares) -> Tensor:
     """Normalise maps by statistics of all processes; running statistics move.
 
     Parameters

@@ -21,8 +21,7 @@ def upsampled(maps: Tensor, size_yx: Sequence[int]) -> Tensor:
     flat = maps if maps.ndim == 4 else maps.flatten(0, 1)
     doubled = F.interpolate(flat, scale_factor=2, mode="bilinear", align_corners=True)
     (top, bottom), (left, right) = (
-        _padding(length, size)
-        for length, size in zip(doubled.shape[-2:], size_yx, strict=True)
+        _padding(length, size) for length, size in zip(doubled.shape[-2:], size_yx, strict=True)
     )
     if any((top, bottom, left, right)):
         doubled = F.pad(doubled, (left, right, top, bottom))
@@ -48,8 +47,7 @@ def interpolated(maps: Tensor, held: Region, wanted: Region) -> Tensor:
     """
     exact = torch.promote_types(maps.dtype, torch.float32)
     rows, columns = (
-        _interpolation(held, wanted, axis, exact).to(maps.device, maps.dtype)
-        for axis in (0, 1)
+        _interpolation(held, wanted, axis, exact).to(maps.device, maps.dtype) for axis in (0, 1)
     )
     # Rows first: each of them is one run of memory, and so are then the columns.
     cells = maps.permute(0, 1, 3, 4, 2)
@@ -58,9 +56,7 @@ def interpolated(maps: Tensor, held: Region, wanted: Region) -> Tensor:
     return across.permute(0, 1, 4, 2, 3)
 
 
-def _interpolation(
-    held: Region, wanted: Region, axis: int, dtype: torch.dtype
-) -> Tensor:
+def _interpolation(held: Region, wanted: Region, axis: int, dtype: torch.dtype) -> Tensor:
     """Weights of the held cells for each wanted cell, (B, K, wanted, held)."""
     coarse, fine = held.full_yx[axis], wanted.full_yx[axis]
     before, _ = _padding(2 * coarse, fine)

@@ -46,9 +46,7 @@ class Region:
     full_yx: tuple[int, int]
 
     @classmethod
-    def around(
-        cls, points_yx: Tensor, stride: int, side: int, full_yx: tuple[int, int]
-    ) -> Region:
+    def around(cls, points_yx: Tensor, stride: int, side: int, full_yx: tuple[int, int]) -> Region:
         """Return the windows around points, moved inwards at the map's borders.
 
         Parameters
@@ -77,9 +75,7 @@ class Region:
     def all_of(cls, maps: Tensor, landmarks: int) -> Region:
         """Return whole (B, ..., h, w) maps as a region."""
         full_yx = (int(maps.shape[-2]), int(maps.shape[-1]))
-        origin_yx = torch.zeros(
-            len(maps), landmarks, 2, dtype=torch.long, device=maps.device
-        )
+        origin_yx = torch.zeros(len(maps), landmarks, 2, dtype=torch.long, device=maps.device)
         return cls(origin_yx, full_yx, full_yx)
 
     @property
@@ -107,8 +103,7 @@ class Region:
     def inside(self, like: Tensor) -> Tensor:
         """Return 1 at cells of the map, 0 beyond, (B, K, 1, rows, columns)."""
         rows, columns = (
-            (self.cells(axis) >= 0) & (self.cells(axis) < self.full_yx[axis])
-            for axis in (0, 1)
+            (self.cells(axis) >= 0) & (self.cells(axis) < self.full_yx[axis]) for axis in (0, 1)
         )
         mask = rows[..., :, None] & columns[..., None, :]
         return mask[:, :, None].to(like.device, like.dtype)

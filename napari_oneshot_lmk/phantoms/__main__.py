@@ -25,15 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=SHIPPED_COUNT, help="per anatomy")
     parser.add_argument("--seed", type=int, default=SHIPPED_SEED, help="population")
     parser.add_argument(
-        "--anatomy",
-        action="append",
-        choices=ANATOMIES,
-        help="may be given again; by default all",
+        "--anatomy", action="append", choices=ANATOMIES, help="may be given again; by default all"
     )
     parser.add_argument("--workers", type=int, default=1, help="processes")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace files that are there"
-    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     chosen = parser.parse_args(arguments)
     try:
         write_samples(

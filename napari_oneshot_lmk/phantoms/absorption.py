@@ -45,9 +45,7 @@ class Absorption:
         The subject's own bone texture.
     """
 
-    def __init__(
-        self, shape_yx: tuple[int, int], mm_per_px: float, texture: Texture
-    ) -> None:
+    def __init__(self, shape_yx: tuple[int, int], mm_per_px: float, texture: Texture) -> None:
         self.shape_yx = shape_yx
         self.mm_per_px = mm_per_px
         self.texture = texture
@@ -60,9 +58,7 @@ class Absorption:
         """Rasterise a closed curve once, to be used for several bodies."""
         return fill(curve_yx)
 
-    def solid(
-        self, curve: Points | Region, radius_mm: float, per_mm: float = SOFT
-    ) -> None:
+    def solid(self, curve: Points | Region, radius_mm: float, per_mm: float = SOFT) -> None:
         """Add a homogeneous body; a negative ``per_mm`` carves air."""
         region = curve if isinstance(curve, Region) else fill(curve)
         self._put(region, per_mm * path(region.depth_px * self.mm_per_px, radius_mm))

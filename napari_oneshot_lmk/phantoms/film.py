@@ -126,9 +126,7 @@ class Collimation:
 
     @classmethod
     def sampled(
-        cls,
-        rng: np.random.Generator,
-        free_px: tuple[float, float, float, float],
+        cls, rng: np.random.Generator, free_px: tuple[float, float, float, float]
     ) -> Collimation:
         """Draw the leaves; each leaves ``free_px`` (top … right) uncovered."""
         insets = tuple(
@@ -155,6 +153,4 @@ class Collimation:
             np.minimum(columns - down - left, width - 1 - right - columns + down),
         )
         open_share = np.clip(inside / self.penumbra_px + 0.5, 0, 1)
-        return np.asarray(
-            open_share * level + (1 - open_share) * self.level, dtype=np.float32
-        )
+        return np.asarray(open_share * level + (1 - open_share) * self.level, dtype=np.float32)

@@ -38,18 +38,13 @@ class Scene(Protocol):
         """Return named landmarks in the subject's mm."""
         ...
 
-    def absorb(
-        self, absorption: Absorption, pose: Pose, rng: np.random.Generator
-    ) -> None:
+    def absorb(self, absorption: Absorption, pose: Pose, rng: np.random.Generator) -> None:
         """Put everything into the beam."""
         ...
 
 
 def generate(
-    anatomy: str,
-    index: int,
-    seed: int = 0,
-    shape_yx: tuple[int, int] | None = None,
+    anatomy: str, index: int, seed: int = 0, shape_yx: tuple[int, int] | None = None
 ) -> tuple[Radiograph, Landmarks]:
     """Make one phantom and its exact landmarks.
 
@@ -80,8 +75,7 @@ def generate(
     """
     if anatomy not in ANATOMIES:
         raise UsageError(
-            f"there is no phantom of {anatomy!r}",
-            remedy=f"choose one of {', '.join(ANATOMIES)}",
+            f"there is no phantom of {anatomy!r}", remedy=f"choose one of {', '.join(ANATOMIES)}"
         )
     if index < 0 or seed < 0:
         raise UsageError("index and seed of a phantom cannot be negative")
@@ -110,8 +104,7 @@ def generate(
     geometry = Geometry(grid_yx).with_spacing(spacing_mm_yx)
     radiograph = Radiograph(255.0 * level, geometry, name)
     positions = {
-        key: (float(y), float(x))
-        for key, (y, x) in zip(landmarks_xy, points_yx, strict=True)
+        key: (float(y), float(x)) for key, (y, x) in zip(landmarks_xy, points_yx, strict=True)
     }
     provenance = Provenance(method="phantom")
     return radiograph, Landmarks.from_positions(positions, name, geometry, provenance)
@@ -131,10 +124,7 @@ def _grid(
     if shape_yx is None:
         return (rows, columns), (round(spacing_yx[0], 5), round(spacing_yx[1], 5))
     zoom = max(rows / shape_yx[0], columns / shape_yx[1])
-    return shape_yx, (
-        round(spacing_yx[0] * zoom, 5),
-        round(spacing_yx[1] * zoom, 5),
-    )
+    return shape_yx, (round(spacing_yx[0] * zoom, 5), round(spacing_yx[1] * zoom, 5))
 
 
 def _posed(
@@ -170,9 +160,7 @@ def _posed(
     return HandScene(HandSubject.sampled(shape_rng)), pose
 
 
-def _free(
-    points_yx: Points, grid_yx: tuple[int, int]
-) -> tuple[float, float, float, float]:
+def _free(points_yx: Points, grid_yx: tuple[int, int]) -> tuple[float, float, float, float]:
     """Pixels between the landmarks and each border, less a margin."""
     low, high = points_yx.min(axis=0), points_yx.max(axis=0)
     room = (low[0], grid_yx[0] - 1 - high[0], low[1], grid_yx[1] - 1 - high[1])

@@ -47,9 +47,7 @@ class HandScene:
             raw.update(outline.landmarks())
         return {name: self.subject.shaped(raw[name][None])[0] for name in NAMES}
 
-    def absorb(
-        self, absorption: Absorption, pose: Pose, rng: np.random.Generator
-    ) -> None:
+    def absorb(self, absorption: Absorption, pose: Pose, rng: np.random.Generator) -> None:
         """Put the whole scene into the beam."""
         painter = _HandPainter(self.subject, absorption, pose, rng)
         painter.soft_tissue()
@@ -62,11 +60,7 @@ class _HandPainter:
     """Draws one hand; holds what every body of it needs."""
 
     def __init__(
-        self,
-        subject: HandSubject,
-        absorption: Absorption,
-        pose: Pose,
-        rng: np.random.Generator,
+        self, subject: HandSubject, absorption: Absorption, pose: Pose, rng: np.random.Generator
     ) -> None:
         self.subject = subject
         self.to = absorption
@@ -87,9 +81,7 @@ class _HandPainter:
         for contour in contours:
             region = fill(self.place(contour))
             on_image, on_window = region.overlap(shape_yx)
-            covered[on_image] = np.maximum(
-                covered[on_image], region.coverage[on_window]
-            )
+            covered[on_image] = np.maximum(covered[on_image], region.coverage[on_window])
         mm = self.to.mm_per_px
         # Blurring and cutting at one half rounds the webs between the fingers.
         smooth = gaussian_filter(covered, 1.8 / mm, mode="nearest")

@@ -156,8 +156,7 @@ class HandSubject:
         return cls(
             rays=tuple(rays),
             carpals=tuple(
-                (bounded(rng, 0.05, 1.06), bounded(rng, 0.7), bounded(rng, 0.7))
-                for _ in CARPALS
+                (bounded(rng, 0.05, 1.06), bounded(rng, 0.7), bounded(rng, 0.7)) for _ in CARPALS
             ),
             wide=WIDE.sample(rng),
             local=LOCAL.sample(rng),

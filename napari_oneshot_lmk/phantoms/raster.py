@@ -37,14 +37,10 @@ class Region:
     depth_px: Field
     nearest: NDArray[np.intp]
 
-    def overlap(
-        self, shape_yx: tuple[int, int]
-    ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    def overlap(self, shape_yx: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """Return the slices of the image and of the window that coincide."""
         on_image, on_window = [], []
-        for start, size, limit in zip(
-            self.corner_yx, self.coverage.shape, shape_yx, strict=True
-        ):
+        for start, size, limit in zip(self.corner_yx, self.coverage.shape, shape_yx, strict=True):
             low, high = max(start, 0), min(start + size, limit)
             high = max(low, high)
             on_image.append(slice(low, high))
@@ -68,18 +64,14 @@ def fill(curve_yx: Points, margin: int = 3) -> Region:
     rows, columns = np.rint(local).astype(int).T
     index = np.full(shape_yx, -1, dtype=np.intp)
     index[rows, columns] = np.arange(len(local))
-    nearest_yx = distance_transform_edt(
-        index < 0, return_distances=False, return_indices=True
-    )
+    nearest_yx = distance_transform_edt(index < 0, return_distances=False, return_indices=True)
     nearest = index[nearest_yx[0], nearest_yx[1]]
     grid = np.ogrid[: shape_yx[0], : shape_yx[1]]
     distance = np.hypot(grid[0] - local[nearest, 0], grid[1] - local[nearest, 1])
     _refine(local, nearest, distance)
     edge = (coverage > 0.02) & (coverage < 0.98) & (distance < 1.0)
     depth = np.where(edge, coverage - 0.5, np.where(coverage > 0.5, 1, -1) * distance)
-    return Region(
-        (int(low[0]), int(low[1])), coverage, depth.astype(np.float32), nearest
-    )
+    return Region((int(low[0]), int(low[1])), coverage, depth.astype(np.float32), nearest)
 
 
 def _refine(curve_yx: Points, nearest: NDArray[np.intp], distance: Points) -> None:
@@ -107,9 +99,7 @@ def _coverage(curve_yx: Points, shape_yx: tuple[int, int]) -> Field:
     # A piece that changes row is cut at the border: rows then sum to zero
     # exactly, or a streak would run from the contour to the window's edge.
     crossing = np.maximum(row_start, row_end) - start[:, 0]
-    share = np.where(
-        row_start == row_end, 1.0, crossing / np.where(rise == 0, 1, rise)
-    )[:, None]
+    share = np.where(row_start == row_end, 1.0, crossing / np.where(rise == 0, 1, rise))[:, None]
     middle = start + share * (end - start)
     a, b = np.vstack([start, middle]), np.vstack([middle, end])
     centre = (a + b) / 2
@@ -168,7 +158,4 @@ class Strokes:
         """Return all strokes, (H, W)."""
         # Splitting between pixels has blurred already, by 1/6 on average.
         sigma_px = np.sqrt(self.sigma_px**2 - 1 / 6)
-        return np.asarray(
-            gaussian_filter(self._weights, sigma_px, truncate=3.0),
-            dtype=np.float32,
-        )
+        return np.asarray(gaussian_filter(self._weights, sigma_px, truncate=3.0), dtype=np.float32)

@@ -20,9 +20,7 @@ def sample_folder(anatomy: str) -> Path:
     for home in homes:
         if (home / anatomy / "dataset.json").is_file():
             return home / anatomy
-    known = sorted(
-        {file.parent.name for home in homes for file in home.glob("*/dataset.json")}
-    )
+    known = sorted({file.parent.name for home in homes for file in home.glob("*/dataset.json")})
     raise UsageError(
         f"there are no samples of {anatomy!r}",
         remedy=f"choose one of {', '.join(known)}"

@@ -19,9 +19,7 @@ MODE_SEED = 19
 """Fixes the modes themselves; subjects differ in how much of each they have."""
 
 
-def bounded(
-    rng: np.random.Generator, sd: float, mean: float = 0.0, limit: float = 2.2
-) -> float:
+def bounded(rng: np.random.Generator, sd: float, mean: float = 0.0, limit: float = 2.2) -> float:
     """Draw from a normal distribution, clipped at ``limit`` standard deviations."""
     return mean + sd * float(np.clip(rng.standard_normal(), -limit, limit))
 
@@ -45,9 +43,7 @@ class SmoothModes:
     phases: Points
 
     @classmethod
-    def of_scale(
-        cls, length_mm: float, sd_mm: float, count: int, seed: int
-    ) -> SmoothModes:
+    def of_scale(cls, length_mm: float, sd_mm: float, count: int, seed: int) -> SmoothModes:
         """Make ``count`` modes with a length scale and a total deviation in mm."""
         rng = np.random.default_rng([MODE_SEED, seed])
         frequencies = rng.standard_normal((count, 2)) / length_mm
@@ -139,10 +135,7 @@ class Pose:
         )
 
     def keeping_inside(
-        self,
-        points_xy: Points,
-        shape_yx: tuple[int, int],
-        margin_mm: float,
+        self, points_xy: Points, shape_yx: tuple[int, int], margin_mm: float
     ) -> Pose:
         """Return the pose shifted so that points keep off the image's border."""
         pixels = self.to_image(points_xy)

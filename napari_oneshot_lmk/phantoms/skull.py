@@ -84,9 +84,7 @@ class SkullScene:
         found["sella"] = subject.shaped(np.array([SELLA_XY]), "sella")[0]
         return {name: found[name] for name in NAMES}
 
-    def absorb(
-        self, absorption: Absorption, pose: Pose, rng: np.random.Generator
-    ) -> None:
+    def absorb(self, absorption: Absorption, pose: Pose, rng: np.random.Generator) -> None:
         """Put the whole scene into the beam.
 
         ``rng`` draws what is not shape: densities, the far side's offset,

@@ -8,13 +8,7 @@ from numpy.typing import NDArray
 from napari_oneshot_lmk.phantoms import neck_drawing as neck
 from napari_oneshot_lmk.phantoms import plate_drawing as plate
 from napari_oneshot_lmk.phantoms import skull_drawing as draw
-from napari_oneshot_lmk.phantoms.absorption import (
-    CORTEX,
-    ENAMEL,
-    METAL,
-    SOFT,
-    Absorption,
-)
+from napari_oneshot_lmk.phantoms.absorption import CORTEX, ENAMEL, METAL, SOFT, Absorption
 from napari_oneshot_lmk.phantoms.marks import densified, write_lead
 from napari_oneshot_lmk.phantoms.outline import STEP_MM, Drawing, Outline, drawn
 from napari_oneshot_lmk.phantoms.shape_model import Pose, bounded
@@ -59,11 +53,7 @@ class SkullPainter:
     """
 
     def __init__(
-        self,
-        subject: SkullSubject,
-        absorption: Absorption,
-        pose: Pose,
-        rng: np.random.Generator,
+        self, subject: SkullSubject, absorption: Absorption, pose: Pose, rng: np.random.Generator
     ) -> None:
         self.subject = subject
         self.to = absorption
@@ -87,16 +77,12 @@ class SkullPainter:
 
     # -- curves in pixels ---------------------------------------------------------
 
-    def curve(
-        self, drawing: Drawing | Outline, region: str, closed: bool = True
-    ) -> Points:
+    def curve(self, drawing: Drawing | Outline, region: str, closed: bool = True) -> Points:
         """Return a dense curve in pixels."""
         outline = drawing if isinstance(drawing, Outline) else drawn(drawing, closed)
         return self.pose.to_image(self.subject.shaped(outline.dense(), region))
 
-    def far_curve(
-        self, drawing: Drawing | Outline, region: str, closed: bool = True
-    ) -> Points:
+    def far_curve(self, drawing: Drawing | Outline, region: str, closed: bool = True) -> Points:
         """Return the same structure of the side that is nearer to the tube."""
         outline = drawing if isinstance(drawing, Outline) else drawn(drawing, closed)
         points = self.subject.shaped(outline.dense(), region) + self.far_shift_xy
@@ -143,19 +129,11 @@ class SkullPainter:
     def _base(self) -> None:
         to, patchy = self.to, self.to.texture.patchy
         rng = self.rng
+        to.slab(self.curve(draw.SPHENOID_SINUS, "base"), -0.30 * rng.uniform(0.6, 1.3), soften_mm=2)
         to.slab(
-            self.curve(draw.SPHENOID_SINUS, "base"),
-            -0.30 * rng.uniform(0.6, 1.3),
-            soften_mm=2,
+            self.curve(draw.FRONTAL_SINUS, "vault"), -0.55 * rng.uniform(0.3, 1.1), soften_mm=1.5
         )
-        to.slab(
-            self.curve(draw.FRONTAL_SINUS, "vault"),
-            -0.55 * rng.uniform(0.3, 1.1),
-            soften_mm=1.5,
-        )
-        petrous, mastoid = (
-            self.curve(drawing, "ear") for drawing in (draw.PETROUS, draw.MASTOID)
-        )
+        petrous, mastoid = (self.curve(drawing, "ear") for drawing in (draw.PETROUS, draw.MASTOID))
         dense = 0.36 * self.density
         to.slab(petrous, dense, texture=patchy, grain=0.22, soften_mm=7)
         to.slab(mastoid, 0.10, texture=patchy, grain=1.2, soften_mm=6)

@@ -49,9 +49,7 @@ class Tooth:
         angle = np.deg2rad(self.axis_deg)
         along = np.array([np.sin(angle), -np.cos(angle)])
         across = np.array([np.cos(angle), np.sin(angle)])
-        return np.asarray(
-            np.array(self.tip_xy) + local[:, :1] * across + local[:, 1:] * along
-        )
+        return np.asarray(np.array(self.tip_xy) + local[:, :1] * across + local[:, 1:] * along)
 
     def crown_outline(self) -> Outline:
         """Return the enamel cap; an incisor is a wedge."""

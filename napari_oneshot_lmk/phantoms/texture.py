@@ -12,10 +12,7 @@ Field = NDArray[np.float32]
 
 
 def band_noise(
-    rng: np.random.Generator,
-    shape_yx: tuple[int, int],
-    fine_px: float,
-    coarse_px: float,
+    rng: np.random.Generator, shape_yx: tuple[int, int], fine_px: float, coarse_px: float
 ) -> Field:
     """Noise between two length scales, zero mean and unit deviation.
 

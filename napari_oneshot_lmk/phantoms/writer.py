@@ -26,10 +26,7 @@ DICOM_STYLES: dict[int, DicomStyle] = {
     7: DicomStyle(bits=16, inverted=True),
     10: DicomStyle(bits=12, patient_spacing=False),
 }
-TITLES = {
-    "skull": "Synthetic lateral skulls (phantoms)",
-    "hand": "Synthetic hands (phantoms)",
-}
+TITLES = {"skull": "Synthetic lateral skulls (phantoms)", "hand": "Synthetic hands (phantoms)"}
 TRAINING_SHARE = 0.4
 
 
@@ -96,9 +93,7 @@ def write_samples(
             _write_description(place / "dataset.json", anatomy, seed, all_landmarks)
 
 
-def _mapped(
-    make: Callable[[int], Landmarks], count: int, workers: int
-) -> Iterator[Landmarks]:
+def _mapped(make: Callable[[int], Landmarks], count: int, workers: int) -> Iterator[Landmarks]:
     if workers == 1:
         yield from map(make, range(count))
         return
@@ -107,9 +102,7 @@ def _mapped(
         yield from pool.map(make, range(count), chunksize=4)
 
 
-def _write_image(
-    folder: Path, anatomy: str, count: int, seed: int, index: int
-) -> Landmarks:
+def _write_image(folder: Path, anatomy: str, count: int, seed: int, index: int) -> Landmarks:
     """Write one image; return its landmarks under its file name."""
     style = DICOM_STYLES.get(index % 12)
     # A plate reader's pixels are larger than those of a scanned film.
@@ -140,9 +133,7 @@ def _write_table(path: Path, images: Sequence[Landmarks]) -> None:
                 table.writerow([landmarks.image, point.name, f"{x:.4f}", f"{y:.4f}"])
 
 
-def _write_description(
-    path: Path, anatomy: str, seed: int, images: Sequence[Landmarks]
-) -> None:
+def _write_description(path: Path, anatomy: str, seed: int, images: Sequence[Landmarks]) -> None:
     files = [landmarks.image for landmarks in images]
     training = max(1, round(TRAINING_SHARE * len(files)))
     description = {

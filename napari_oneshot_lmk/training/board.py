@@ -36,9 +36,7 @@ class Board:
         writer = self._writer(event)
         for stage, loss in event.losses.items():
             writer.add_scalar(f"loss/{stage}", loss, event.epoch)
-        writer.add_scalar(
-            f"shift of pseudo-labels/{event.unit}", event.shift, event.epoch
-        )
+        writer.add_scalar(f"shift of pseudo-labels/{event.unit}", event.shift, event.epoch)
         if event.agreement is not None:
             writer.add_scalar(f"agreement/{event.unit}", event.agreement, event.epoch)
         writer.flush()
@@ -53,7 +51,6 @@ class Board:
             name = re.sub(r"[^\w.\- ]+", "_", event.model).strip(" .")
             # What an earlier process has drawn from this epoch on is drawn again.
             self._writers[event.model] = self._new_writer(
-                str(self._folder / name) if name else str(self._folder),
-                purge_step=event.epoch,
+                str(self._folder / name) if name else str(self._folder), purge_step=event.epoch
             )
         return self._writers[event.model]

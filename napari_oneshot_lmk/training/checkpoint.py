@@ -92,18 +92,12 @@ class Checkpoint:
             version = int(content["schema_version"])
             if version > SCHEMA_VERSION:
                 raise ModelError(
-                    f"the checkpoint was written by a newer version of this program "
-                    f"({version})",
+                    f"the checkpoint was written by a newer version of this program ({version})",
                     file=place,
                     remedy="update napari-oneshot-lmk",
                 )
             tensors = load_file(place / TENSORS_FILE)
-            return cls(
-                int(content["epoch"]),
-                int(content["step"]),
-                tensors,
-                dict(content["state"]),
-            )
+            return cls(int(content["epoch"]), int(content["step"]), tensors, dict(content["state"]))
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise ModelError(
                 f"the checkpoint is damaged ({error})",
@@ -249,7 +243,5 @@ def _numbered(folder: Path) -> dict[int, Path]:
     if not folder.is_dir():
         return {}
     return {
-        int(path.name): path
-        for path in folder.iterdir()
-        if path.name.isdecimal() and path.is_dir()
+        int(path.name): path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()
     }

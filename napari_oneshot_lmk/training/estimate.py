@@ -126,9 +126,7 @@ def estimate(
         encoder_s = at_once * machine.encoder_pass_s * patch / (rows * columns)
         return FORWARD_AND_BACKWARD * seconds_of(near) + encoder_s
 
-    plans = epoch_plan(
-        preset.training, (0,), images=images, copies=copies, landmarks=landmarks
-    )
+    plans = epoch_plan(preset.training, (0,), images=images, copies=copies, landmarks=landmarks)
     seen: Counter[int] = Counter()
     for plan in plans:
         seen[len(plan.landmarks)] += len(plan.images) + len(plan.copies)
@@ -140,9 +138,7 @@ def estimate(
     return Estimate(seconds, encoded * _feature_bytes(machine.encoder_channels))
 
 
-def layout_of(
-    preset: Preset, encoder_channels: tuple[int, ...], landmarks: int
-) -> NetworkLayout:
+def layout_of(preset: Preset, encoder_channels: tuple[int, ...], landmarks: int) -> NetworkLayout:
     """Return the network that a preset makes of an encoder's maps."""
     network = preset.network
     return NetworkLayout(
@@ -157,9 +153,7 @@ def layout_of(
     )
 
 
-def decoder_macs(
-    layout: NetworkLayout, pixels: int, window: int | None = None
-) -> float:
+def decoder_macs(layout: NetworkLayout, pixels: int, window: int | None = None) -> float:
     """Multiplications of one image's way through the network, for all landmarks.
 
     Parameters

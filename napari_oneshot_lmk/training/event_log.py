@@ -87,9 +87,7 @@ def read_events(path: Path) -> list[Event]:
         offset = after
 
 
-def read_some(
-    path: Path, offset: int, limit: int
-) -> tuple[list[tuple[int, Event]], int]:
+def read_some(path: Path, offset: int, limit: int) -> tuple[list[tuple[int, Event]], int]:
     """Read the next events of a log that is still being written.
 
     Parameters

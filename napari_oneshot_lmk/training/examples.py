@@ -117,9 +117,7 @@ class ExampleMaker:
         own = plan.images[portion.part]
         chosen = np.ix_(own, rows)
         contents = tuple(self._look.images[index].sha256 for index in own)
-        return self._examples(
-            contents, labels.points_yx[chosen], weights[chosen], portion
-        )
+        return self._examples(contents, labels.points_yx[chosen], weights[chosen], portion)
 
     def _examples(
         self,

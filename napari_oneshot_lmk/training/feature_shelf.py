@@ -105,9 +105,7 @@ class FolderShelf:
         if not file.is_file() or file.stat().st_size != 2 * self._elements:
             return None
         # Not shared: what is written into the tensor stays out of the file.
-        found = torch.from_file(
-            str(file), shared=False, size=self._elements, dtype=torch.float16
-        )
+        found = torch.from_file(str(file), shared=False, size=self._elements, dtype=torch.float16)
         self._mapped[content] = found
         return found
 
@@ -137,10 +135,7 @@ class FolderShelf:
 
 
 def roomy_device(
-    needed: int,
-    encoder_device: torch.device,
-    budget: int | None,
-    sharers: int = 1,
+    needed: int, encoder_device: torch.device, budget: int | None, sharers: int = 1
 ) -> torch.device | None:
     """Return the device in whose memory features fit, None where in none.
 

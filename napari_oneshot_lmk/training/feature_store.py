@@ -99,8 +99,7 @@ class FeatureStore:
         self._network_shape_yx = network_shape_yx
         rows, columns = network_shape_yx
         self._shapes = [
-            (rows // level.stride, columns // level.stride, level.channels)
-            for level in self.levels
+            (rows // level.stride, columns // level.stride, level.channels) for level in self.levels
         ]
         self._sizes = [math.prod(shape) for shape in self._shapes]
         self._shelf = self._chosen_shelf(images, folder, budget_bytes, sharers)
@@ -180,9 +179,7 @@ class FeatureStore:
         )
 
     def encode_all(
-        self,
-        sources: Sequence[Source],
-        should_stop: Callable[[], bool] = lambda: False,
+        self, sources: Sequence[Source], should_stop: Callable[[], bool] = lambda: False
     ) -> Iterator[int]:
         """Encode what is new, reading ahead while the encoder works.
 
@@ -215,11 +212,7 @@ class FeatureStore:
         self._shelf.clear()
 
     def _chosen_shelf(
-        self,
-        images: int,
-        folder: Path | None,
-        budget_bytes: int | None,
-        sharers: int,
+        self, images: int, folder: Path | None, budget_bytes: int | None, sharers: int
     ) -> FeatureShelf:
         needed = self.bytes_needed(images)
         device = roomy_device(needed, self.device, budget_bytes, sharers)
@@ -271,6 +264,4 @@ class FeatureStore:
 
     def _views(self, flat: Tensor) -> list[Tensor]:
         parts = torch.split(flat, self._sizes)
-        return [
-            part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)
-        ]
+        return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]

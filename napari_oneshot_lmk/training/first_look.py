@@ -79,10 +79,7 @@ class FirstLook:
         """Return what instant detection saw in an image, (N, H / 2, W / 2)."""
         kept = self.maps[index]
         return F.interpolate(
-            kept[None].float(),
-            scale_factor=KEPT / FINEST,
-            mode="bilinear",
-            align_corners=False,
+            kept[None].float(), scale_factor=KEPT / FINEST, mode="bilinear", align_corners=False
         )[0]
 
     def picture(self, content: str) -> Tensor:
@@ -146,9 +143,7 @@ def _images_seen(task: TrainingTask, look: FirstLook) -> Iterator[_Seen]:
         yield _Seen(content, maps, _picture(task, picture), instant)
 
 
-def _copies_seen(
-    task: TrainingTask, look: FirstLook, copies: TemplateCopies
-) -> Iterator[_Seen]:
+def _copies_seen(task: TrainingTask, look: FirstLook, copies: TemplateCopies) -> Iterator[_Seen]:
     """Encode the copies whose turn is this process's."""
     for index in task.world.turns(range(len(copies))):
         copy, content = copies.copy(index), copies.key(index)
@@ -178,9 +173,7 @@ def _picture(task: TrainingTask, picture: Tensor) -> Tensor | None:
     return (picture * 255).round().to(torch.uint8).cpu()
 
 
-def _maps_for_others(
-    task: TrainingTask, look: FirstLook, content: str
-) -> tuple[Tensor, ...]:
+def _maps_for_others(task: TrainingTask, look: FirstLook, content: str) -> tuple[Tensor, ...]:
     """Return maps as they are kept, where there are other processes."""
     if not task.world.several:
         return ()

@@ -36,9 +36,7 @@ class _Step(nn.Module):
         return self._losses(plan, labels, generator)
 
 
-def averaged(
-    task: TrainingTask, network: LandmarkNetwork, losses: StepLosses
-) -> StepLosses:
+def averaged(task: TrainingTask, network: LandmarkNetwork, losses: StepLosses) -> StepLosses:
     """Let gradients of losses be those of all processes, averaged.
 
     Parameters
@@ -63,7 +61,6 @@ def averaged(
         _Step(network, losses),
         # Adapters of landmarks that a step does not see have no gradient and make
         # no step, as in one process.
-        find_unused_parameters=len(network.adapters) > 1
-        and not task.preset.training.together,
+        find_unused_parameters=len(network.adapters) > 1 and not task.preset.training.together,
     )
     return parallel

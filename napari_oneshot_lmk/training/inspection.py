@@ -19,12 +19,7 @@ from napari_oneshot_lmk.imaging.radiograph import Radiograph
 from napari_oneshot_lmk.imaging.reader import read_radiograph
 from napari_oneshot_lmk.imaging.sources import ImageFile
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.training.images import (
-    Spacing,
-    TrainingImage,
-    TrainingSet,
-    pixels_sha256,
-)
+from napari_oneshot_lmk.training.images import Spacing, TrainingImage, TrainingSet, pixels_sha256
 
 WILD_SIZE = 2.0
 """Times as large or as small as the template, along rows or columns."""
@@ -74,9 +69,7 @@ class Inspection:
         """Read an image; what is wrong with it stands in the result."""
         try:
             image = read_radiograph(
-                file.path,
-                spacing_mm_yx=self._spacing_mm_yx,
-                slice_index=self._slice_index,
+                file.path, spacing_mm_yx=self._spacing_mm_yx, slice_index=self._slice_index
             )
             thumbnail = _thumbnail(image)
         except OneshotError as error:
@@ -116,8 +109,7 @@ class Inspection:
             if self._templates:
                 reasons.append(f"{self._templates[0]} is the template itself")
             raise UsageError(
-                "there is no image to train on"
-                + (f" ({'; '.join(reasons)})" if reasons else ""),
+                "there is no image to train on" + (f" ({'; '.join(reasons)})" if reasons else ""),
                 remedy="name images of other patients, without landmarks",
             )
         return TrainingSet(

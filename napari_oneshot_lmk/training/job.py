@@ -105,8 +105,7 @@ class Job:
         methods = [method for method in METHODS if method == self.method]
         if not methods:
             raise UsageError(
-                f"there is no method {self.method!r}",
-                remedy=f"use {', '.join(METHODS)}",
+                f"there is no method {self.method!r}", remedy=f"use {', '.join(METHODS)}"
             )
         placed = [point.name for point in self.template.landmarks.placed]
         unknown = [name for name in self.landmarks if name not in placed]
@@ -183,9 +182,7 @@ def train(
             run.set_preview_images(job.previews)
         log, board = EventLog(run.events_path), Board(run.tensorboard_path)
         try:
-            for event in _events(
-                job, run, settings, should_stop, fetching, fitting, world
-            ):
+            for event in _events(job, run, settings, should_stop, fetching, fitting, world):
                 log.append(event)
                 board.take(event)
                 if isinstance(event, Finished):
@@ -219,9 +216,7 @@ def _events(
         from napari_oneshot_lmk.training.side_by_side import fit_here
 
         fitting = fit_here
-    encoder = same_encoder(
-        world, job.encoder, job.encoder_weights, job.device, fetching
-    )
+    encoder = same_encoder(world, job.encoder, job.encoder_weights, job.device, fetching)
     if encoder.card.note:
         yield Noted(encoder.card.note)
     yield from introduced(world, settings)

@@ -20,23 +20,11 @@ from napari_oneshot_lmk.encoders.device import resolve_precision
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.checkpoint import Checkpoint
 from napari_oneshot_lmk.training.clock import Clock
-from napari_oneshot_lmk.training.events import (
-    EpochEnded,
-    Event,
-    Failed,
-    Finished,
-    Noted,
-    Stepped,
-)
+from napari_oneshot_lmk.training.events import EpochEnded, Event, Failed, Finished, Noted, Stepped
 from napari_oneshot_lmk.training.feature_store import FeatureStore, pooled_levels
 from napari_oneshot_lmk.training.first_look import FirstLook, first_look
 from napari_oneshot_lmk.training.gradients import StepLosses, averaged
-from napari_oneshot_lmk.training.labels import (
-    PseudoLabels,
-    anchors_of,
-    initial_labels,
-    renewed,
-)
+from napari_oneshot_lmk.training.labels import PseudoLabels, anchors_of, initial_labels, renewed
 from napari_oneshot_lmk.training.memory import keep_freed_memory
 from napari_oneshot_lmk.training.optimisation import Optimisation
 from napari_oneshot_lmk.training.outcome import previews, trained_model
@@ -50,9 +38,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
 def fit(
-    task: TrainingTask,
-    checkpoints: CheckpointSink,
-    should_stop: Callable[[], bool] = lambda: False,
+    task: TrainingTask, checkpoints: CheckpointSink, should_stop: Callable[[], bool] = lambda: False
 ) -> Iterator[Event]:
     """Train, from the beginning or from the newest checkpoint.
 
@@ -84,10 +70,7 @@ class Trainer:
     """A training under way; `fit` is the way to it."""
 
     def __init__(
-        self,
-        task: TrainingTask,
-        checkpoints: CheckpointSink,
-        should_stop: Callable[[], bool],
+        self, task: TrainingTask, checkpoints: CheckpointSink, should_stop: Callable[[], bool]
     ) -> None:
         self.task, self.sink, self.should_stop = task, checkpoints, should_stop
         self.settings = task.preset.training
@@ -122,8 +105,7 @@ class Trainer:
             yield event
             if self.should_stop():
                 yield Failed(
-                    "Stopped before the first step: nothing was trained. Start it "
-                    "again to go on."
+                    "Stopped before the first step: nothing was trained. Start it again to go on."
                 )
                 return
         done, unit = self._where_we_were()
@@ -186,9 +168,7 @@ class Trainer:
 
     def _trained(self, unit: Unit) -> Iterator[Event]:
         """Train one network to its end, or until asked to stop."""
-        stages = Stages(
-            self.task, self.look, self.copies, unit.network, unit.rows, self.dtype
-        )
+        stages = Stages(self.task, self.look, self.copies, unit.network, unit.rows, self.dtype)
         losses_of = averaged(self.task, unit.network, stages.losses)
         while unit.epoch < self.settings.epochs:
             yield from self._steps(unit, losses_of)
@@ -247,9 +227,7 @@ class Trainer:
         shape = self.look.shape
         shift = labels.shift(unit.labels, shape.pixel_size_yx.numpy())
         due = (unit.epoch + 1) % self.task.preset.labels.renew_every == 0
-        best = unit.end_epoch(
-            labels if due else unit.labels, agreements, self.settings.selection
-        )
+        best = unit.end_epoch(labels if due else unit.labels, agreements, self.settings.selection)
         self.clock.inferred(time.monotonic() - started)
         self._save(unit)
         known = self.task.template.image.geometry.spacing_mm_yx is not None
@@ -274,14 +252,7 @@ class Trainer:
         world, count = self.task.world, len(self.look.images)
         renewals = (
             renewed(
-                self.task,
-                self.look,
-                network,
-                unit.rows,
-                unit.labels,
-                index,
-                anchors,
-                self.dtype,
+                self.task, self.look, network, unit.rows, unit.labels, index, anchors, self.dtype
             )
             for index in world.turns(range(count))
         )

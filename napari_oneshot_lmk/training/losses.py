@@ -27,11 +27,7 @@ LEAST_TARGET = 0.5
 
 
 def level_losses(
-    anchors: Tensor,
-    window: Window,
-    points_yx: Tensor,
-    stride: int,
-    settings: LossSettings,
+    anchors: Tensor, window: Window, points_yx: Tensor, stride: int, settings: LossSettings
 ) -> Tensor:
     """Loss of each landmark on one level.
 
@@ -114,9 +110,7 @@ def _cosines(anchors: Tensor, embeddings: Tensor) -> Tensor:
     return cosine
 
 
-def _squared_distances(
-    window: Window, points_yx: Tensor, stride: int, sub_pixel: bool
-) -> Tensor:
+def _squared_distances(window: Window, points_yx: Tensor, stride: int, sub_pixel: bool) -> Tensor:
     """Squared distance (B, K, h, w) in cells from the right place.
 
     The published target is a cell: the one that holds the point.

@@ -40,9 +40,7 @@ class Messages:
         After how long without news a process counts as lost.
     """
 
-    def __init__(
-        self, store: Any = None, name: str = "", patience_s: float = 0.0
-    ) -> None:
+    def __init__(self, store: Any = None, name: str = "", patience_s: float = 0.0) -> None:
         self._store, self._name, self._patience_s = store, name, patience_s
         self.ended = False
         """Whether this process was told to end, as torchrun does if one is lost."""
@@ -95,9 +93,7 @@ class Messages:
         except RuntimeError:
             return True  # Who kept the store is gone.
 
-    def host_by_host(
-        self, leads: bool, get: Callable[[Callable[[int, int], None]], T]
-    ) -> T:
+    def host_by_host(self, leads: bool, get: Callable[[Callable[[int, int], None]], T]) -> T:
         """Get what lands on a computer's disk: one of its processes goes first.
 
         Parameters
@@ -167,9 +163,7 @@ def _means_loss(error: Exception) -> bool:
 
     # What gloo throws has no class of its own.
     speaks = any(word in str(error).lower() for word in ("gloo", "nccl"))
-    return isinstance(error, dist.DistError) or (
-        isinstance(error, RuntimeError) and speaks
-    )
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and speaks)
 
 
 def _named(error: Exception) -> str:

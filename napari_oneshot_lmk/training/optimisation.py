@@ -88,14 +88,11 @@ class Optimisation:
             self._pieces *= 2
             now = math.ceil(largest / self._pieces)
             note = Noted(
-                f"Out of memory: steps go on in pieces of {now} "
-                f"image{'s' if now != 1 else ''}.",
+                f"Out of memory: steps go on in pieces of {now} image{'s' if now != 1 else ''}.",
                 serious=True,
             )
 
-    def _gradients(
-        self, unit: Unit, losses_of: StepLosses, plan: StepPlan
-    ) -> dict[str, float]:
+    def _gradients(self, unit: Unit, losses_of: StepLosses, plan: StepPlan) -> dict[str, float]:
         """Leave the gradients of a step in the network, return its losses."""
         unit.optimiser.zero_grad(set_to_none=True)
         generator = torch.Generator().manual_seed(

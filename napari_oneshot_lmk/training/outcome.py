@@ -50,19 +50,14 @@ def trained_model(
         names = tuple(task.placed[row] for row in task.units[index])
         parts.append(Part(names, network))
     model = TrainedModel(
-        _card(task, epoch, seconds),
-        tuple(parts),
-        task.template,
-        origin=task.encoder.card.origin,
+        _card(task, epoch, seconds), tuple(parts), task.template, origin=task.encoder.card.origin
     )
     if task.packed_weights is None:
         return model
     return model.with_packed(read_weights(task.packed_weights))
 
 
-def previews(
-    task: TrainingTask, channels: tuple[int, ...], unit: Unit
-) -> Iterator[Event]:
+def previews(task: TrainingTask, channels: tuple[int, ...], unit: Unit) -> Iterator[Event]:
     """Show the model of this moment on the images that are being looked at."""
     paths = task.preview_images()
     if not paths:
@@ -78,11 +73,7 @@ def previews(
         except OneshotError as error:
             yield Noted(f"No preview: {error.about(path)}.")
             continue
-        points = {
-            point.name: point.position_yx
-            for point in found
-            if point.position_yx is not None
-        }
+        points = {point.name: point.position_yx for point in found if point.position_yx is not None}
         yield Previewed(str(path), points)
     unit.network.train(was_training)
 

@@ -38,11 +38,7 @@ def keep_weights(run: RunFolder, encoder: Encoder) -> Path | None:
     UsageError
         If the encoder was made without a file.
     """
-    from napari_oneshot_lmk.encoders.weights_file import (
-        half_precision,
-        read_weights,
-        write_weights,
-    )
+    from napari_oneshot_lmk.encoders.weights_file import half_precision, read_weights, write_weights
 
     if not encoder.card.weights_sha256:
         return None

@@ -34,9 +34,7 @@ class Patches(NamedTuple):
         """Map other points of the images, (B, M, 2) network pixels, to the patch."""
         middle = (self.images.shape[-1] - 1) / 2
         offsets = points_yx - self.corners_yx[:, None] - middle
-        turned = _turned(
-            offsets.flatten(0, 1), self.angles.repeat_interleave(points_yx.shape[1])
-        )
+        turned = _turned(offsets.flatten(0, 1), self.angles.repeat_interleave(points_yx.shape[1]))
         return turned.view_as(points_yx) + middle
 
 
@@ -114,10 +112,7 @@ def random_spread(count: int, generator: torch.Generator | None = None) -> Tenso
 
 
 def corners_yx(
-    points_yx: Tensor,
-    shape: torch.Size | tuple[int, ...],
-    settings: PatchSettings,
-    spread: Tensor,
+    points_yx: Tensor, shape: torch.Size | tuple[int, ...], settings: PatchSettings, spread: Tensor
 ) -> Tensor:
     """Choose where patches begin.
 
@@ -181,9 +176,7 @@ def rotated(images: Tensor, angles: Tensor) -> Tensor:
     cosine, sine, none = angles.cos(), angles.sin(), torch.zeros_like(angles)
     # Where a pixel of the result comes from, as (column, row) of units that are the
     # same on both axes: the inverse rotation.
-    rows = [
-        torch.stack(row, 1) for row in ((cosine, -sine, none), (sine, cosine, none))
-    ]
+    rows = [torch.stack(row, 1) for row in ((cosine, -sine, none), (sine, cosine, none))]
     grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
     # Cubic, as published: linear interpolation would blur every turned patch.
     turned = F.grid_sample(images, grid, "bicubic", "zeros", align_corners=False)

@@ -167,9 +167,7 @@ def _said(error: ValidationError, source: str | Path | None) -> UsageError:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return UsageError(
-            f"there is no setting {where}", file=source, remedy="correct its name"
-        )
+        return UsageError(f"there is no setting {where}", file=source, remedy="correct its name")
     what = first["msg"].removeprefix("Value error, ")
     what = what[:1].lower() + what[1:]
     return UsageError(f"{where}: {what}" if where else what, file=source)

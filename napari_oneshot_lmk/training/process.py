@@ -36,10 +36,7 @@ class TrainingProcess:
     """
 
     def __init__(
-        self,
-        run: RunFolder,
-        worker: Worker,
-        child: subprocess.Popen[bytes] | None = None,
+        self, run: RunFolder, worker: Worker, child: subprocess.Popen[bytes] | None = None
     ) -> None:
         self._run = run
         self._worker = worker
@@ -124,8 +121,7 @@ class TrainingProcess:
             kept = [
                 event
                 for offset, event in found
-                if offset >= self._worker.log_bytes
-                or not isinstance(event, Failed | Finished)
+                if offset >= self._worker.log_bytes or not isinstance(event, Failed | Finished)
             ]
             # An empty list means that there is nothing new.
             if kept or self._read == before:

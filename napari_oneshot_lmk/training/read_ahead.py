@@ -31,9 +31,7 @@ class Source:
     read: Callable[[], Tensor]
 
 
-def read_ahead(
-    sources: Sequence[Source], at_once: int
-) -> Iterator[tuple[list[Source], Tensor]]:
+def read_ahead(sources: Sequence[Source], at_once: int) -> Iterator[tuple[list[Source], Tensor]]:
     """Read images in order.
 
     Parameters

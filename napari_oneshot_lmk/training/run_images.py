@@ -72,16 +72,14 @@ def inspected(
     recorded = read_images(run.images_path)
     if changed := images.changed_since(recorded):
         raise ImageError(
-            f"these images are gone or have changed since the training began: "
-            f"{_listed(changed)}",
+            f"these images are gone or have changed since the training began: {_listed(changed)}",
             file=run.path,
             remedy="put the earlier ones back, or begin anew with --overwrite",
         )
     names = [image.name for image in recorded]
     if added := [image.name for image in images.usable if image.name not in names]:
         yield Noted(
-            f"Not part of this training, which began without: {_listed(added)}",
-            serious=True,
+            f"Not part of this training, which began without: {_listed(added)}", serious=True
         )
     return images.only(names)
 

@@ -142,9 +142,7 @@ def _check_place(run: RunFolder) -> None:
     check_writable(run.run_path, overwrite=True)
 
 
-def _prepare(
-    run: RunFolder, settings: RunSettings, template: Template, *, overwrite: bool
-) -> int:
+def _prepare(run: RunFolder, settings: RunSettings, template: Template, *, overwrite: bool) -> int:
     """Make the run, or check that it may go on; return its log's length."""
     if not run.run_path.exists():
         _begin(run, settings, template)

@@ -58,8 +58,7 @@ class NetworkSettings(Section):
         "it; 0: it reads them whole, as published",
     )
     rfb: bool = Field(
-        default=True,
-        description="whether levels 3 to 5 have receptive field blocks, as published",
+        default=True, description="whether levels 3 to 5 have receptive field blocks, as published"
     )
 
 
@@ -76,15 +75,14 @@ class TemplateCopySettings(Section):
     rotation_deg: Annotated[float, Field(ge=0, le=180)] = Field(
         default=5.0, description="at most, either way"
     )
-    gamma: Annotated[
-        tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)
-    ] = Field(default=(1.0, 1.0), description="exponent of the grey values, from to")
+    gamma: Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)] = Field(
+        default=(1.0, 1.0), description="exponent of the grey values, from to"
+    )
     contrast: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0, description="at most, 0.25: factors from 0.75 to 1.25"
     )
     noise: NonNegativeFloat = Field(
-        default=0.0,
-        description="standard deviation at most, grey values run from 0 to 1",
+        default=0.0, description="standard deviation at most, grey values run from 0 to 1"
     )
 
 
@@ -121,9 +119,7 @@ class LossSettings(Section):
         default=0.07,
         description="added to the cosine of a wrong cell for each cell of its distance",
     )
-    bias_cap: NonNegativeFloat = Field(
-        default=0.8, description="largest sum that is added"
-    )
+    bias_cap: NonNegativeFloat = Field(default=0.8, description="largest sum that is added")
     window: Annotated[int, Field(gt=0, multiple_of=2)] = Field(
         default=22, description="cells along a side that the right cell competes with"
     )
@@ -139,20 +135,16 @@ class LabelSettings(Section):
         default="random", description="found by instant detection, or anywhere"
     )
     weigh: bool = Field(
-        default=False,
-        description="whether doubtful pseudo-labels count less in the loss",
+        default=False, description="whether doubtful pseudo-labels count less in the loss"
     )
-    renew_every: PositiveInt = Field(
-        default=1, description="epochs between new pseudo-labels"
-    )
+    renew_every: PositiveInt = Field(default=1, description="epochs between new pseudo-labels")
 
 
 class DetectionSettings(Section):
     """What the trained network works together with when it detects."""
 
     instant_share: NonNegativeFloat = Field(
-        default=0.0,
-        description="of the similarity seen without training that is added; 0: none",
+        default=0.0, description="of the similarity seen without training that is added; 0: none"
     )
     search_cells: NonNegativeInt = Field(
         default=0,

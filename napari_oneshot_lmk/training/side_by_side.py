@@ -50,10 +50,7 @@ def fit_here(
 
 
 def fit_side_by_side(
-    task: TrainingTask,
-    run: RunFolder,
-    should_stop: Callable[[], bool],
-    train: Training,
+    task: TrainingTask, run: RunFolder, should_stop: Callable[[], bool], train: Training
 ) -> Iterator[Event]:
     """Train what is missing, and put the model together.
 
@@ -101,10 +98,7 @@ def fit_side_by_side(
         if run.part_path(index).exists()
     }
     if not states:
-        yield Failed(
-            "Stopped before the first step: nothing was trained. Start it again to "
-            "go on."
-        )
+        yield Failed("Stopped before the first step: nothing was trained. Start it again to go on.")
         return
     channels = tuple(level.channels for level in pooled_levels(task.encoder))
     epoch = ended[-1].epoch if ended else task.preset.training.epochs
@@ -146,11 +140,5 @@ class _Progress:
         seconds, part = now[0] - self._first[0], now[1] - self._first[1]
         left = None if part <= 0 else seconds * (len(self._done) - now[1]) / part
         return Stepped(
-            event.model,
-            event.epoch,
-            event.epochs,
-            event.step,
-            event.steps,
-            event.loss,
-            left,
+            event.model, event.epoch, event.epochs, event.step, event.steps, event.loss, left
         )

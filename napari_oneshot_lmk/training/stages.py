@@ -18,11 +18,7 @@ from napari_oneshot_lmk.training.first_look import TEMPLATE, FirstLook
 from napari_oneshot_lmk.training.labels import PseudoLabels, adapters_of
 from napari_oneshot_lmk.training.losses import total_loss
 from napari_oneshot_lmk.training.patches import cut_patches, random_spread
-from napari_oneshot_lmk.training.plan import (
-    LABEL_STAGE,
-    TEMPLATE_STAGE,
-    StepPlan,
-)
+from napari_oneshot_lmk.training.plan import LABEL_STAGE, TEMPLATE_STAGE, StepPlan
 from napari_oneshot_lmk.training.task import TrainingTask
 from napari_oneshot_lmk.training.template_copies import TemplateCopies
 
@@ -108,10 +104,7 @@ class Stages:
         device = self._look.store.device
         rows = [self._rows[k] for k in landmarks]
         own = torch.from_numpy(self._task.template_points_yx[rows]).float().to(device)
-        contents = [
-            TEMPLATE,
-            *(c for shown in examples.values() for c in shown.contents),
-        ]
+        contents = [TEMPLATE, *(c for shown in examples.values() for c in shown.contents)]
         points = torch.cat([own[None], *(e.points_yx for e in examples.values())])
         windows = self._near(
             self._look.store.batch(contents),
@@ -156,15 +149,11 @@ class Stages:
                 spread=spread[shown.portion.part],
             )
             each.append(
-                self._patch_anchors(
-                    patches.images, [adapter], patches.points_yx[:, None], counted
-                )
+                self._patch_anchors(patches.images, [adapter], patches.points_yx[:, None], counted)
             )
         anchors = tuple(torch.cat(level, 1) for level in zip(*each, strict=True))
         maps = self._look.store.batch(shown.contents)
-        windows = self._near(
-            maps, adapters, shown.points_yx, self._settings.window, counted
-        )
+        windows = self._near(maps, adapters, shown.points_yx, self._settings.window, counted)
         return total_loss(
             anchors,
             windows,
@@ -175,9 +164,7 @@ class Stages:
             self._total(shown.weights),
         )
 
-    def _self_supervised(
-        self, images: Sequence[int], generator: torch.Generator
-    ) -> Tensor:
+    def _self_supervised(self, images: Sequence[int], generator: torch.Generator) -> Tensor:
         """CC2D's first stage: random points of an image and of a patch of it.
 
         The published code takes one point a patch; several share the patch's pass
@@ -204,27 +191,15 @@ class Stages:
         weights = ((inside >= 0) & (inside <= side - 1)).all(-1).float()
         weights *= torch.from_numpy(portion.counted)[:, None].to(weights.device)
         same = [0] * count
-        anchors = self._patch_anchors(
-            patches.images, same, inside.clamp(0, side - 1), counted
-        )
+        anchors = self._patch_anchors(patches.images, same, inside.clamp(0, side - 1), counted)
         maps = self._look.store.batch(contents)
         windows = self._near(maps, same, points, self._settings.window, counted)
         return total_loss(
-            anchors,
-            windows,
-            points,
-            weights,
-            STRIDES,
-            self._settings,
-            self._total(weights),
+            anchors, windows, points, weights, STRIDES, self._settings, self._total(weights)
         )
 
     def _patch_anchors(
-        self,
-        patches: Tensor,
-        adapters: list[int],
-        points_yx: Tensor,
-        counted: Sequence[float],
+        self, patches: Tensor, adapters: list[int], points_yx: Tensor, counted: Sequence[float]
     ) -> tuple[Tensor, ...]:
         maps = [level.float() for level in self._look.store.encode(patches)]
         windows = self._near(maps, adapters, points_yx, READ_CELLS, counted)
@@ -241,9 +216,7 @@ class Stages:
     ) -> tuple[Window, ...]:
         """Embed images of which each counts so much in batch statistics."""
         statistics = (
-            shared_statistics(
-                self._network, torch.tensor(counted, device=points_yx.device)
-            )
+            shared_statistics(self._network, torch.tensor(counted, device=points_yx.device))
             if self._task.world.several
             else nullcontext()
         )
@@ -268,6 +241,4 @@ class Stages:
 
 
 def _cut(windows: Sequence[Window], part: slice) -> tuple[Window, ...]:
-    return tuple(
-        Window(w.embeddings[part], w.origin_yx[part], w.full_shape_yx) for w in windows
-    )
+    return tuple(Window(w.embeddings[part], w.origin_yx[part], w.full_shape_yx) for w in windows)

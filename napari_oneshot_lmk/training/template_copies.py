@@ -87,9 +87,7 @@ class TemplateCopies:
         Copy ``i`` depends on this and ``i`` alone.
     """
 
-    def __init__(
-        self, template: Template, settings: TemplateCopySettings, seed: int = 0
-    ) -> None:
+    def __init__(self, template: Template, settings: TemplateCopySettings, seed: int = 0) -> None:
         self.template = template
         self.settings = settings
         self.seed = seed
@@ -153,9 +151,7 @@ class TemplateCopies:
         )
         image = _recoloured(moved["image"].as_tensor().clamp(0, 1), draw)
         image = image.clamp(0, 1) * moved["frame"].as_tensor()
-        points_yx = convert_to_tensor(
-            moved["points"][0], torch.float32, track_meta=False
-        )
+        points_yx = convert_to_tensor(moved["points"][0], torch.float32, track_meta=False)
         limits = torch.tensor(geometry.network_shape_yx) - 0.5
         inside = ((points_yx >= -0.5) & (points_yx <= limits)).all(-1)
         return TemplateCopy(image[None], points_yx, inside)

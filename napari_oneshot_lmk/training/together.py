@@ -59,8 +59,7 @@ def introduced(world: World, settings: RunSettings) -> Iterator[Noted]:
     if world.several:
         batch = settings.preset.training.batch
         yield Noted(
-            f"{world.size} processes train together: a step has {world.size} x {batch} "
-            "images."
+            f"{world.size} processes train together: a step has {world.size} x {batch} images."
         )
 
 

@@ -68,29 +68,16 @@ class Unit:
 
     @classmethod
     def begin(
-        cls,
-        task: TrainingTask,
-        index: int,
-        channels: tuple[int, ...],
-        labels: PseudoLabels,
+        cls, task: TrainingTask, index: int, channels: tuple[int, ...], labels: PseudoLabels
     ) -> Unit:
         """Make a new network; its first numbers depend on the seed and index alone."""
         network = new_network(task, index, channels)
         network.to(task.encoder.device)
         settings = task.preset.training
         optimiser = torch.optim.Adam(
-            network.parameters(),
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        return cls(
-            index,
-            task.units[index],
-            network,
-            optimiser,
-            labels,
-            processes=task.world.size,
-        )
+        return cls(index, task.units[index], network, optimiser, labels, processes=task.world.size)
 
     def set_rate(self, settings: TrainingSettings, steps: int) -> None:
         """Set the learning rate of the next step, of ``steps`` an epoch."""
@@ -182,9 +169,7 @@ class Unit:
         self.processes = int(progress.get("processes", 1))
 
 
-def distinctly_worse(
-    agreements: NDArray[np.float64], lowest: NDArray[np.float64] | None
-) -> bool:
+def distinctly_worse(agreements: NDArray[np.float64], lowest: NDArray[np.float64] | None) -> bool:
     """Say whether an epoch's criterion is worse by more than chance explains.
 
     Later epochs have seen more, so what is no worse is better. Worse is a mean
@@ -204,9 +189,7 @@ def distinctly_worse(
     return bool(apart.mean() > chance)
 
 
-def new_network(
-    task: TrainingTask, index: int, channels: tuple[int, ...]
-) -> LandmarkNetwork:
+def new_network(task: TrainingTask, index: int, channels: tuple[int, ...]) -> LandmarkNetwork:
     """Make the network of a unit, with its first random numbers.
 
     Parameters
@@ -237,9 +220,7 @@ def new_network(
         )
 
 
-def learning_rate(
-    settings: TrainingSettings, epoch: int, step: int, steps: int
-) -> float:
+def learning_rate(settings: TrainingSettings, epoch: int, step: int, steps: int) -> float:
     """Rate of one step: a function of where it stands, so nothing need be stored.
 
     Parameters

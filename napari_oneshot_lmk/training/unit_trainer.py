@@ -35,9 +35,7 @@ class UnitTrainer(Trainer):
         As for `fit`.
     """
 
-    def __init__(
-        self, task: TrainingTask, run: RunFolder, should_stop: Callable[[], bool]
-    ) -> None:
+    def __init__(self, task: TrainingTask, run: RunFolder, should_stop: Callable[[], bool]) -> None:
         keep_freed_memory()
         super().__init__(task, RunCheckpoints(run), should_stop)
         self._run = run

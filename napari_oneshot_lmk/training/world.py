@@ -71,8 +71,7 @@ class World:
         except ValueError as error:
             raise UsageError(
                 f"torchrun's environment variables are damaged ({error})",
-                remedy=f"start the training with torchrun, or without "
-                f"{', '.join(VARIABLES)}",
+                remedy=f"start the training with torchrun, or without {', '.join(VARIABLES)}",
             ) from error
 
     @property
@@ -114,8 +113,7 @@ class World:
             raise UsageError(
                 f"{self.local_size} processes on {platform.node()}, but "
                 f"{count or 'no'} GPU{'' if count == 1 else 's'}",
-                remedy="give torchrun --nproc-per-node the number of GPUs, or use "
-                "--device cpu",
+                remedy="give torchrun --nproc-per-node the number of GPUs, or use --device cpu",
             )
         return f"cuda:{self.local_rank}"
 
@@ -161,9 +159,7 @@ class World:
         if not self.several:
             return dict(values)
         sums = self._sums(list(values.values()))
-        return {
-            name: total / self.size for name, total in zip(values, sums, strict=True)
-        }
+        return {name: total / self.size for name, total in zip(values, sums, strict=True)}
 
     def mean(self, value: Tensor) -> Tensor:
         """Average a tensor over all processes; without gradient."""

@@ -92,10 +92,7 @@ def is_result(layer: Any) -> bool:
         read = points.from_layer(layer.data, attributes)
     except LandmarkError:
         return False
-    return any(
-        p.score is not None or p.source in (Source.DETECTED, Source.CORRECTED)
-        for p in read
-    )
+    return any(p.score is not None or p.source in (Source.DETECTED, Source.CORRECTED) for p in read)
 
 
 def can_be_taken(layer: Any, target: ImageTarget) -> bool:
@@ -114,6 +111,4 @@ def lies_on(layer: Any, target: ImageTarget) -> bool:
     if layer.ndim != image.ndim:
         return False
     corners = target.to_layer(np.vstack([np.zeros(2), np.diag(target.shape_yx)]))
-    return all(
-        np.allclose(layer.data_to_world(c), image.data_to_world(c)) for c in corners
-    )
+    return all(np.allclose(layer.data_to_world(c), image.data_to_world(c)) for c in corners)

@@ -48,10 +48,7 @@ class AnnotateWidget(QWidget):
     """
 
     def __init__(
-        self,
-        napari_viewer: Any,
-        session: Session | None = None,
-        with_header: bool = True,
+        self, napari_viewer: Any, session: Session | None = None, with_header: bool = True
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
@@ -247,9 +244,7 @@ class AnnotateWidget(QWidget):
             self.form.offer.clear()
         self.lists.offer_template(self.session.template)
         self.form.show_session(
-            self.session,
-            paused=self.bench.why_paused,
-            started=self.bench.placing is not None,
+            self.session, paused=self.bench.why_paused, started=self.bench.placing is not None
         )
 
 

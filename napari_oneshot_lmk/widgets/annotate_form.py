@@ -6,27 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import (
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_oneshot_lmk.landmarks.landmark import State
 from napari_oneshot_lmk.widgets import shortcuts, words
 from napari_oneshot_lmk.widgets.landmark_rows import rows_of
 from napari_oneshot_lmk.widgets.offer import OfferBar
-from napari_oneshot_lmk.widgets.parts import (
-    DIM,
-    NOTE,
-    WARN,
-    Button,
-    LandmarkTable,
-    Line,
-)
+from napari_oneshot_lmk.widgets.parts import DIM, NOTE, WARN, Button, LandmarkTable, Line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,9 +127,7 @@ class AnnotateForm(QWidget):
         self.table.show_rows(rows_of(annotation), annotation.current)
         self.progress.setMaximum(max(1, len(names)))
         self.progress.setValue(annotation.done)
-        self.progress.setFormat(
-            words.PROGRESS.format(done=annotation.done, count=len(names))
-        )
+        self.progress.setFormat(words.PROGRESS.format(done=annotation.done, count=len(names)))
         self.progress.setVisible(bool(names))
 
     def _show_prompt(self, session: Session, paused: str, started: bool) -> None:
@@ -172,21 +156,15 @@ class AnnotateForm(QWidget):
             text = paused
         else:
             placed = landmarks[current].state is State.PLACED
-            text = (words.PROMPT_AGAIN if placed else words.PROMPT_CLICK).format(
-                name=current
-            )
+            text = (words.PROMPT_AGAIN if placed else words.PROMPT_CLICK).format(name=current)
             about, colour = landmarks[current].description, NOTE
         self.prompt.say(text, colour)
         self.description.say(about, DIM)
 
     def _show_reasons(self, session: Session) -> None:
         no_image = words.NO_IMAGE if session.target is None else ""
-        no_list = no_image or (
-            "" if len(session.annotation.landmarks) else words.WHY_NO_LIST
-        )
-        no_current = no_list or (
-            "" if session.annotation.current else words.WHY_NO_CURRENT
-        )
+        no_list = no_image or ("" if len(session.annotation.landmarks) else words.WHY_NO_LIST)
+        no_current = no_list or ("" if session.annotation.current else words.WHY_NO_CURRENT)
         history = session.history
         reasons = {
             "previous": no_list,
@@ -207,18 +185,14 @@ class AnnotateForm(QWidget):
         mine = session.target is not None and session.template_key == session.target.key
         label = words.UPDATE_TEMPLATE if mine else words.USE_TEMPLATE
         self.use_template.setText(words.TEMPLATE_CURRENT if current else label)
-        self.use_template.set_reason(
-            why_not or (words.WHY_TEMPLATE_CURRENT if current else "")
-        )
+        self.use_template.set_reason(why_not or (words.WHY_TEMPLATE_CURRENT if current else ""))
         self.save_template.set_reason(why_not)
         self.save_landmarks.set_reason(why_not)
 
     def show_saved(self, path: Path | None, when: datetime | None) -> None:
         """Say when the annotation was saved, and where."""
         self.saved.setStyleSheet(f"color: {DIM};")
-        self.saved.setText(
-            "" if when is None else words.SAVED.format(time=f"{when:%H:%M}")
-        )
+        self.saved.setText("" if when is None else words.SAVED.format(time=f"{when:%H:%M}"))
         self.saved.setToolTip("" if path is None else words.SAVED_TIP.format(path=path))
 
     def complain(self, text: str) -> None:

@@ -74,9 +74,7 @@ class Annotation:
 
     # -- edits ---------------------------------------------------------------------
 
-    def place(
-        self, name: str, position_yx: tuple[float, float], author: str = ""
-    ) -> Annotation:
+    def place(self, name: str, position_yx: tuple[float, float], author: str = "") -> Annotation:
         """Put one landmark at a (row, column); the position is a person's word.
 
         What a detector said of it (score, unsure, residual) is no longer true of
@@ -92,9 +90,7 @@ class Annotation:
         )
         return self._with(point, self.passed_over - {name})
 
-    def place_current(
-        self, position_yx: tuple[float, float], author: str = ""
-    ) -> Annotation:
+    def place_current(self, position_yx: tuple[float, float], author: str = "") -> Annotation:
         """Put the current landmark there and move on to the next open one."""
         placed = self.place(self.current, position_yx, author)
         return replace(placed, current=placed.next_open(self.current))
@@ -158,21 +154,14 @@ class Annotation:
         for new in found:
             if new.name in self.landmarks and self.is_manual(new.name):
                 old = self.landmarks[new.name]
-                points.append(
-                    replace(old, description=old.description or new.description)
-                )
+                points.append(replace(old, description=old.description or new.description))
             else:
                 points.append(_as_detected(new))
-        points += [
-            p for p in self.landmarks if p.name not in found and self.is_manual(p.name)
-        ]
-        landmarks = Landmarks(
-            tuple(points), self.landmarks.image, found.geometry, found.provenance
-        )
+        points += [p for p in self.landmarks if p.name not in found and self.is_manual(p.name)]
+        landmarks = Landmarks(tuple(points), self.landmarks.image, found.geometry, found.provenance)
         title = self.title if self.landmarks.names == landmarks.names else ""
         taken = replace(
-            Annotation.adopt(landmarks),
-            passed_over=self.passed_over & set(landmarks.names),
+            Annotation.adopt(landmarks), passed_over=self.passed_over & set(landmarks.names)
         )
         return replace(taken, title=taken.title or title, current=taken.next_open(""))
 
@@ -207,9 +196,7 @@ class Annotation:
         if not names:
             return self
         if self.current in names:
-            return replace(
-                self, current=names[(names.index(self.current) + by) % len(names)]
-            )
+            return replace(self, current=names[(names.index(self.current) + by) % len(names)])
         return replace(self, current=names[0 if by > 0 else -1])
 
     def follow(self, names: NamedList) -> tuple[Annotation, tuple[str, ...]]:
@@ -229,9 +216,7 @@ class Annotation:
             else p
             for p in fresh.landmarks
         )
-        lost = tuple(
-            p.name for p in self.landmarks.placed if p.name not in fresh.landmarks
-        )
+        lost = tuple(p.name for p in self.landmarks.placed if p.name not in fresh.landmarks)
         followed = replace(
             fresh,
             landmarks=replace(self.landmarks, points=points),
@@ -260,9 +245,7 @@ class Annotation:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing that could be lost: no list, or nothing decided."""
-        return all(
-            p.state is State.SKIPPED and p.source is None for p in self.landmarks
-        )
+        return all(p.state is State.SKIPPED and p.source is None for p in self.landmarks)
 
     @property
     def has_manual(self) -> bool:
@@ -272,9 +255,7 @@ class Annotation:
     @property
     def is_result(self) -> bool:
         """Whether a detection took part in it."""
-        return any(
-            p.source in (Source.DETECTED, Source.CORRECTED) for p in self.landmarks
-        )
+        return any(p.source in (Source.DETECTED, Source.CORRECTED) for p in self.landmarks)
 
     def is_manual(self, name: str) -> bool:
         """Say whether a person has decided on a landmark, so that no detection may."""
@@ -298,9 +279,7 @@ class Annotation:
         self, name: str, state: State, source: Source | None, author: str = ""
     ) -> Annotation:
         description = self.landmarks[name].description
-        point = Landmark(
-            name, None, state, description=description, source=source, author=author
-        )
+        point = Landmark(name, None, state, description=description, source=source, author=author)
         return self._with(point, self.passed_over)
 
     def _with(self, point: Landmark, passed_over: frozenset[str]) -> Annotation:

@@ -57,9 +57,7 @@ def luminance_at(viewer: Any, world: NDArray[np.float64]) -> NDArray[np.float64]
     return found
 
 
-def _look_up(
-    layer: Any, world: NDArray[np.float64], found: NDArray[np.float64]
-) -> None:
+def _look_up(layer: Any, world: NDArray[np.float64], found: NDArray[np.float64]) -> None:
     pixels = layer.data[-1] if layer.multiscale else layer.data
     if not isinstance(pixels, np.ndarray) or layer.ndim > world.shape[1]:
         return
@@ -88,9 +86,7 @@ def _to_data(layer: Any, world: NDArray[np.float64]) -> NDArray[np.float64]:
     return mapped
 
 
-def _contrast(
-    one: NDArray[np.float64], other: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _contrast(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
     high, low = np.maximum(one, other), np.minimum(one, other)
     ratio: NDArray[np.float64] = (high + 0.05) / (low + 0.05)
     return ratio

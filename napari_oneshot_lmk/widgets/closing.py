@@ -95,9 +95,7 @@ def ask_what_becomes_of(window: QWidget, run: TrainingRun) -> Answer:
     )
     text = words.CLOSE_TEXT.format(title=title, state=state)
     # Rather too much kept than too little.
-    return Answer(
-        ask_one_of(window, words.CLOSE_TITLE, text, choices, Answer.NOT_CLOSE)
-    )
+    return Answer(ask_one_of(window, words.CLOSE_TITLE, text, choices, Answer.NOT_CLOSE))
 
 
 def ask_whether_to_discard(window: QWidget, run: TrainingRun) -> bool:

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 # Orange to blue stays readable with any colour vision, and on black and white.
-SCORE_STOPS = np.array(
-    [[1.0, 0.45, 0.0], [1.0, 0.86, 0.35], [0.20, 0.80, 1.0]], dtype=float
-)
+SCORE_STOPS = np.array([[1.0, 0.45, 0.0], [1.0, 0.86, 0.35], [0.20, 0.80, 1.0]], dtype=float)
 UNKNOWN_SCORE = (0.75, 0.75, 0.75)
 UNSURE_COLOUR = (1.0, 0.18, 0.10, 1.0)
 """Red enough to be seen on bone; its mark has a form of its own besides."""
@@ -27,9 +25,7 @@ MARK_LIGHT = (1.0, 1.0, 1.0, 1.0)
 GOLDEN = 0.618033988749895
 
 
-def landmark_colours(
-    names: Sequence[str],
-) -> dict[str, tuple[float, float, float, float]]:
+def landmark_colours(names: Sequence[str]) -> dict[str, tuple[float, float, float, float]]:
     """Give every name of a list its colour (RGBA, 0..1), by its place in the list."""
     colours = {}
     for index, name in enumerate(names):

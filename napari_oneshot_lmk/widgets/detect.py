@@ -222,10 +222,7 @@ class DetectWidget(QWidget):
             self.session.note_saved(target, landmarks)
 
     def _save(
-        self,
-        images: Sequence[Landmarks],
-        files: Sequence[Path | None],
-        removed: int = 0,
+        self, images: Sequence[Landmarks], files: Sequence[Path | None], removed: int = 0
     ) -> bool:
         """Save landmarks where the user says; returns whether they were saved."""
         try:
@@ -261,9 +258,7 @@ class DetectWidget(QWidget):
         if template is None or not targets or busy:
             return
         self._targets = {target.key: target for target in targets}
-        pictures = [
-            (t.key, t.picture(self.session.spacing_for(t).mm_yx)) for t in targets
-        ]
+        pictures = [(t.key, t.picture(self.session.spacing_for(t).mm_yx)) for t in targets]
         self._report = ""
         self.form.report.hide()
         self.form.show_cancelling(False)

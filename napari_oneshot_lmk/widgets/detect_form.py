@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QLinearGradient, QPainter, QPixmap
-from qtpy.QtWidgets import (
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_oneshot_lmk.widgets import words, words_train
 from napari_oneshot_lmk.widgets.colours import UNSURE_COLOUR, css, score_colours
@@ -95,9 +88,7 @@ class DetectForm(QWidget):
         layout.addWidget(self.table, 1)
         layout.addWidget(ScoreLegend())
         self.removed = Line("", NOTE)
-        self.removed.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextBrowserInteraction
-        )
+        self.removed.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         layout.addWidget(self.removed)
         grid = QGridLayout()
         grid.setSpacing(4)
@@ -108,9 +99,7 @@ class DetectForm(QWidget):
         self.save_this = Button(words.SAVE_THIS, words.SAVE_THIS_TIP)
         self.save = Button(words.SAVE_ALL.format(count=0), words.SAVE_ALL_TIP)
         self.export = Button(words_train.EXPORT, words_train.EXPORT_TIP)
-        for number, button in enumerate(
-            (self.undo, self.redo, self.reset_point, self.reset_image)
-        ):
+        for number, button in enumerate((self.undo, self.redo, self.reset_point, self.reset_image)):
             grid.addWidget(button, 0, number)
         grid.addWidget(self.save_this, 1, 0, 1, 2)
         grid.addWidget(self.save, 1, 2, 1, 2)
@@ -166,9 +155,7 @@ class DetectForm(QWidget):
         self.reset_point.set_reason("" if manual else words.WHY_NOT_MANUAL)
         any_manual = annotation.has_manual
         self.reset_image.set_reason("" if any_manual else words.WHY_NO_MANUAL)
-        self.save_this.set_reason(
-            none or (words.WHY_NO_LANDMARKS if annotation.is_empty else "")
-        )
+        self.save_this.set_reason(none or (words.WHY_NO_LANDMARKS if annotation.is_empty else ""))
         removed = session.removed.results()
         count = len(session.results()) + len(removed)
         self.save.setText(words.SAVE_ALL.format(count=count))
@@ -194,9 +181,7 @@ class DetectForm(QWidget):
         no_model = words_train.WHY_NO_MODEL if session.model is None else ""
         self.export.set_reason(busy or no_model)
         if target is not None and target.slices > 1:
-            text = words.DETECT_SLICE.format(
-                number=target.slice_number, count=target.slices
-            )
+            text = words.DETECT_SLICE.format(number=target.slice_number, count=target.slices)
             self.here.setText(text)
         else:
             self.here.setText(words.DETECT_HERE)
@@ -240,9 +225,7 @@ class ScoreLegend(QWidget):
         strip.setPixmap(_gradient(90, 10))
         unsure = QLabel(words.LEGEND_UNSURE)
         unsure.setStyleSheet(f"color: {css(UNSURE_COLOUR)};")
-        for column, part in enumerate(
-            (QLabel(words.LEGEND_LOW), strip, QLabel(words.LEGEND_HIGH))
-        ):
+        for column, part in enumerate((QLabel(words.LEGEND_LOW), strip, QLabel(words.LEGEND_HIGH))):
             grid.addWidget(part, 0, column)
         grid.addWidget(QLabel(words.LEGEND_MANUAL), 0, 3)
         grid.addWidget(unsure, 1, 0, 1, 4)
@@ -257,9 +240,7 @@ def thumbnail(pixels: np.ndarray) -> QPixmap:
     grey = np.clip((small - low) / max(high - low, 1e-6), 0, 1)
     grey = np.ascontiguousarray((255 * grey).astype(np.uint8))
     rows, columns = grey.shape
-    image = QImage(
-        grey.tobytes(), columns, rows, columns, QImage.Format.Format_Grayscale8
-    )
+    image = QImage(grey.tobytes(), columns, rows, columns, QImage.Format.Format_Grayscale8)
     return QPixmap.fromImage(image).scaled(
         THUMBNAIL,
         THUMBNAIL,

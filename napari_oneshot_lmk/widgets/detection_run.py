@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_oneshot_lmk.widgets import words, worker
-from napari_oneshot_lmk.widgets.detecting import (
-    CouldNot,
-    Found,
-    Looking,
-    Ready,
-    detect_on,
-)
+from napari_oneshot_lmk.widgets.detecting import CouldNot, Found, Looking, Ready, detect_on
 from napari_oneshot_lmk.widgets.failures import explained
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.worker import Done, Failure
@@ -67,10 +61,7 @@ class DetectionRun(QObject):
         return self._worker is not None
 
     def start(
-        self,
-        pictures: Sequence[tuple[Key, Picture]],
-        template: Template,
-        model: Path | None = None,
+        self, pictures: Sequence[tuple[Key, Picture]], template: Template, model: Path | None = None
     ) -> None:
         """Begin, unless a run is under way; with a trained model where one is given."""
         if self.running:
@@ -118,9 +109,7 @@ class DetectionRun(QObject):
         self.going.emit(text, step.number - 1, step.total)
 
     def _on_download(self, done: int, total: int) -> None:
-        text = words.BUSY_DOWNLOADING.format(
-            done=done / MEGABYTE, total=total / MEGABYTE
-        )
+        text = words.BUSY_DOWNLOADING.format(done=done / MEGABYTE, total=total / MEGABYTE)
         permille = round(1000 * done / total) if total else 0
         self.going.emit(text, permille, 1000 if total else 0)
 

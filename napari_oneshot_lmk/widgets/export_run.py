@@ -50,9 +50,7 @@ class ExportRun(QObject):
         # Settings belong to the window's thread.
         wanted = preferences()
         self._worker = worker.start(
-            lambda: self._exports(model, out, wanted),
-            self._on_step,
-            self._on_cancelled,
+            lambda: self._exports(model, out, wanted), self._on_step, self._on_cancelled
         )
 
     def cancel(self) -> None:

@@ -30,9 +30,7 @@ class Exported:
     text: str
 
 
-def exporting(
-    model: Path, out: Path, preferences: Preferences
-) -> Iterator[Going | Exported]:
+def exporting(model: Path, out: Path, preferences: Preferences) -> Iterator[Going | Exported]:
     """Export a model as a MONAI bundle.
 
     Parameters
@@ -52,21 +50,14 @@ def exporting(
         At the end.
     """
     from napari_oneshot_lmk.bundle.agreement import Agreement
-    from napari_oneshot_lmk.bundle.export import (
-        STEPS,
-        Export,
-        export_bundle,
-        weights_for,
-    )
+    from napari_oneshot_lmk.bundle.export import STEPS, Export, export_bundle, weights_for
     from napari_oneshot_lmk.bundle.metadata import told_about
     from napari_oneshot_lmk.bundle.opening import open_model
     from napari_oneshot_lmk.bundle.origin import training_images
 
     opened = open_model(model)
     weights = weights_for(
-        opened,
-        usual=preferences.encoder_weights,
-        allow_download=preferences.allow_download,
+        opened, usual=preferences.encoder_weights, allow_download=preferences.allow_download
     )
     about = told_about(name=out.name, authors=preferences.author)
     export = Export(opened, out, about, weights, training_images(model))

@@ -42,9 +42,7 @@ class FolderCheck(QObject):
     ended = Signal(str, str)
     """Why it failed, or "", and a report to copy, or ""."""
 
-    def __init__(
-        self, inspects: Inspects | None = None, measures: Measures | None = None
-    ) -> None:
+    def __init__(self, inspects: Inspects | None = None, measures: Measures | None = None) -> None:
         super().__init__()
         self._inspects, self._measures = inspects, measures
         self._worker: Any = None
@@ -55,9 +53,7 @@ class FolderCheck(QObject):
         """Whether a check is under way."""
         return self._worker is not None
 
-    def start(
-        self, folder: Path, template: Template, spacing_mm_yx: SpacingMm = None
-    ) -> None:
+    def start(self, folder: Path, template: Template, spacing_mm_yx: SpacingMm = None) -> None:
         """Check a folder, instead of one that is being checked."""
         self._next = (folder, template, spacing_mm_yx)
         if self._worker is not None:

@@ -79,9 +79,7 @@ class ImageHeader(QWidget):
         grid.addWidget(self.size, 1, 1)
         grid.addWidget(self.only_this, 2, 1)
         self.of_file = Line("", NOTE)
-        self.of_file.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextBrowserInteraction
-        )
+        self.of_file.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.of_file.linkActivated.connect(self._on_use_spacing_of_file)
         grid.addWidget(self.of_file, 5, 0, 1, 2)
         self.obstacle = Line("", WARN)
@@ -133,17 +131,13 @@ class ImageHeader(QWidget):
             rows, columns = target.shape_yx
             parts = [words.SIZE.format(rows=rows, columns=columns)]
             if target.slices > 1:
-                slice_text = words.SLICE.format(
-                    number=target.slice_number, count=target.slices
-                )
+                slice_text = words.SLICE.format(number=target.slice_number, count=target.slices)
                 parts.append(slice_text)
             self.size.say(" · ".join(parts), DIM)
         self._show_spacing(self._session.spacing)
 
     def _show_spacing(self, spacing: Spacing) -> None:
-        self.spacing.setText(
-            "" if spacing.mm_yx is None else spacing_text(spacing.mm_yx)
-        )
+        self.spacing.setText("" if spacing.mm_yx is None else spacing_text(spacing.mm_yx))
         if self._session.target is None:
             self._note("")
         elif spacing.problem:
@@ -181,9 +175,7 @@ class ImageHeader(QWidget):
         sentences = []
         if target is not None and facts is not None:
             image = target.image_name
-            sentences = [
-                words.FILE_NOTE.format(image=image, note=n) for n in facts.notes
-            ]
+            sentences = [words.FILE_NOTE.format(image=image, note=n) for n in facts.notes]
             if facts.spacing_mm_yx is not None and facts.source is not None:
                 mine = self._session.spacing.mm_yx
                 if not np.allclose(facts.spacing_mm_yx, mine or 0.0, rtol=1e-4):
@@ -247,9 +239,7 @@ def parse_spacing(text: str) -> tuple[float, float] | None:
     try:
         values = [float(part) for part in parts]
     except ValueError as error:
-        raise GeometryError(
-            words.SPACING_BAD, remedy=words.SPACING_BAD_REMEDY
-        ) from error
+        raise GeometryError(words.SPACING_BAD, remedy=words.SPACING_BAD_REMEDY) from error
     if len(values) > 2:
         raise GeometryError(words.SPACING_BAD, remedy=words.SPACING_BAD_REMEDY)
     return values[0], values[-1]

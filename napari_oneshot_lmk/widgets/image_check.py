@@ -80,11 +80,7 @@ class Inspects(Protocol):
     """Reads images one by one, yields how far it is, then what was found."""
 
     def __call__(
-        self,
-        folder: Path,
-        files: Sequence[ImageFile],
-        template: Template,
-        spacing_mm_yx: SpacingMm,
+        self, folder: Path, files: Sequence[ImageFile], template: Template, spacing_mm_yx: SpacingMm
     ) -> Iterator[LookedAt | Checked]:
         """Look at image files; raises where none can be used."""
 
@@ -153,10 +149,7 @@ def check_folder(
 
 
 def inspect_files(
-    folder: Path,
-    files: Sequence[ImageFile],
-    template: Template,
-    spacing_mm_yx: SpacingMm,
+    folder: Path, files: Sequence[ImageFile], template: Template, spacing_mm_yx: SpacingMm
 ) -> Iterator[LookedAt | Checked]:
     """Look at images just as the training will, one at a time."""
     from napari_oneshot_lmk.training.inspection import Inspection
@@ -181,9 +174,7 @@ def measure_machine(preferences: Preferences) -> MachineSpeed:
     from napari_oneshot_lmk.encoders.choice import instant_encoder
     from napari_oneshot_lmk.training.estimate import measure
 
-    encoder = instant_encoder(
-        preferences.encoder_weights, preferences.device, allow_download=False
-    )
+    encoder = instant_encoder(preferences.encoder_weights, preferences.device, allow_download=False)
     return measure(encoder)
 
 
@@ -194,10 +185,7 @@ def _sizes(sizes_yx: Sequence[Size]) -> str:
     if len(set(sizes_yx)) == 1:
         return words_train.CHECKED_SIZE.format(rows=rows[0], columns=columns[0])
     return words_train.CHECKED_SIZES.format(
-        low_rows=min(rows),
-        high_rows=max(rows),
-        low_columns=min(columns),
-        high_columns=max(columns),
+        low_rows=min(rows), high_rows=max(rows), low_columns=min(columns), high_columns=max(columns)
     )
 
 

@@ -235,9 +235,7 @@ class ImageChoice:
             return ""
         for above in layers[layers.index(target.layer) + 1 :]:
             if isinstance(above, Image) and _hides(above, target.layer):
-                return words.IMAGE_COVERED.format(
-                    image=target.layer.name, other=above.name
-                )
+                return words.IMAGE_COVERED.format(image=target.layer.name, other=above.name)
         return ""
 
     @contextmanager

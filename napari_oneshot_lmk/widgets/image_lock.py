@@ -184,10 +184,7 @@ def _holder_path(place: Path) -> Path:
 
 def _write(place: Path) -> None:
     # Without it the lock is as good; a second window cannot say whose it is.
-    with (
-        suppress(OneshotError, OSError),
-        written(_holder_path(place), overwrite=True) as partial,
-    ):
+    with suppress(OneshotError, OSError), written(_holder_path(place), overwrite=True) as partial:
         partial.write_text(json.dumps(asdict(Holder.myself())), encoding="utf-8")
 
 

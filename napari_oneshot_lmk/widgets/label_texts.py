@@ -55,8 +55,7 @@ def still_hidden(layer: Any, features: pd.DataFrame, texts: Sequence[str]) -> li
         return list(texts)
     hidden = {name for name, value in zip(before, shown, strict=True) if not value}
     return [
-        "" if name in hidden else text
-        for name, text in zip(features["label"], texts, strict=True)
+        "" if name in hidden else text for name, text in zip(features["label"], texts, strict=True)
     ]
 
 

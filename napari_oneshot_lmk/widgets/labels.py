@@ -11,12 +11,7 @@ from qtpy.QtGui import QFont, QFontMetricsF, QGuiApplication
 
 from napari_oneshot_lmk.widgets import label_texts, mark_size
 from napari_oneshot_lmk.widgets.backdrop import luminance_at, text_colours
-from napari_oneshot_lmk.widgets.label_places import (
-    FIRST,
-    REST,
-    UNSURE,
-    choose_labels,
-)
+from napari_oneshot_lmk.widgets.label_places import FIRST, REST, UNSURE, choose_labels
 from napari_oneshot_lmk.widgets.points import is_ours, is_preview
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.view import camera_of
@@ -137,9 +132,7 @@ class _Labels:
         """Show the labels that fit, each in the colour that reads where it stands."""
         boxes = self.boxes()
         here = self._in_slice
-        marks = np.hstack(
-            [self._screen - self._half_mark, self._screen + self._half_mark]
-        )
+        marks = np.hstack([self._screen - self._half_mark, self._screen + self._half_mark])
         shown = np.zeros(len(boxes), dtype=bool)
         shown[here] = choose_labels(boxes[here], self._priority[here], marks[here])
         colours = text_colours(self._behind(boxes))
@@ -198,9 +191,7 @@ def _texts(layer: Any) -> list[str]:
     features = layer.features
     if not {"label", "number", "unsure", "source"} <= set(features.columns):
         return [str(label) for label in features.get("label", [""] * len(layer.data))]
-    return label_texts.full_texts(
-        features, str(layer.metadata.get(label_texts.TEXTS, "names"))
-    )
+    return label_texts.full_texts(features, str(layer.metadata.get(label_texts.TEXTS, "names")))
 
 
 def _priority(layer: Any) -> NDArray[np.int_]:

@@ -81,9 +81,7 @@ class LandmarkLayers:
             layer = self._left_by(target)
         here = self._session.target
         with self._keeping_selection():
-            shown = LandmarkLayer(
-                self._viewer, self._session, target, self._tell, layer
-            )
+            shown = LandmarkLayer(self._viewer, self._session, target, self._tell, layer)
             shown.layer.visible = here is None or here.layer == target.layer
             # Whoever selects it can drag its points at once.
             shown.layer.mode = "select"

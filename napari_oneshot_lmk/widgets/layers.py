@@ -144,8 +144,7 @@ class ImageTarget:
         """Map (N, 2) points of the picture to (N, ndim) data coordinates."""
         points = np.asarray(points_yx, dtype=float).reshape(-1, 2)
         stack = np.broadcast_to(
-            np.array(self.slice_index, dtype=float),
-            (len(points), len(self.slice_index)),
+            np.array(self.slice_index, dtype=float), (len(points), len(self.slice_index))
         )
         return np.hstack([stack, points])
 

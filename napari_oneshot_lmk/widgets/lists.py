@@ -49,9 +49,7 @@ class ListButton(QPushButton):
         Shows the user what went wrong.
     """
 
-    def __init__(
-        self, choose: Callable[[NamedList], None], tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, choose: Callable[[NamedList], None], tell: Callable[[str], None]) -> None:
         super().__init__(words.CHOOSE_LIST)
         self.setToolTip(words.CHOOSE_LIST_TIP)
         self._choose = choose
@@ -68,9 +66,7 @@ class ListButton(QPushButton):
         """Offer the names of the template in use, too."""
         self._template = template
 
-    def offer_layers(
-        self, layers: Callable[[], list[Any]], adopt: Callable[[Any], None]
-    ) -> None:
+    def offer_layers(self, layers: Callable[[], list[Any]], adopt: Callable[[Any], None]) -> None:
         """Offer to go on with one of the points layers that there are."""
         self._layers, self._adopt = layers, adopt
 

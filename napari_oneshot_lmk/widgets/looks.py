@@ -43,9 +43,7 @@ BORDER = {RING: 0.06, DIAMOND: 0.15}
 """Width of the lines, as a part of the mark's diameter."""
 
 
-def landmark_look(
-    landmarks: Landmarks, data: ArrayLike, text: str = "automatic"
-) -> dict[str, Any]:
+def landmark_look(landmarks: Landmarks, data: ArrayLike, text: str = "automatic") -> dict[str, Any]:
     """Keyword arguments of a points layer that shows landmarks of any source.
 
     Parameters
@@ -97,9 +95,7 @@ def _texts_of_hidden(layer: Any) -> Iterator[None]:
             yield
 
 
-def apply_look(
-    layer: Any, landmarks: Landmarks, data: ArrayLike, text: str = "automatic"
-) -> None:
+def apply_look(layer: Any, landmarks: Landmarks, data: ArrayLike, text: str = "automatic") -> None:
     """Make a points layer show exactly these landmarks.
 
     What is so already is left alone: no event tells of a change that is none. The
@@ -119,9 +115,7 @@ def apply_look(
     features = _features(landmarks)
     data = np.asarray(data, dtype=float).reshape(len(features), layer.ndim)
     texts = label_texts.kind_of_text(landmarks, text)
-    strings = label_texts.still_hidden(
-        layer, features, label_texts.full_texts(features, texts)
-    )
+    strings = label_texts.still_hidden(layer, features, label_texts.full_texts(features, texts))
     moved = not np.array_equal(np.asarray(layer.data), data)
     renamed = label_texts.labels_of(layer.features) != list(features["label"])
     selected = _selected_labels(layer) if renamed else set()

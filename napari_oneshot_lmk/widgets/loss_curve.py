@@ -39,9 +39,7 @@ class LossCurve(QWidget):
         """Prefer to be twice as wide as high."""
         return QSize(320, 160)
 
-    def show_losses(
-        self, steps: Points, stages: Mapping[str, Points], epochs: int
-    ) -> None:
+    def show_losses(self, steps: Points, stages: Mapping[str, Points], epochs: int) -> None:
         """Show the losses so far.
 
         Parameters
@@ -67,15 +65,11 @@ class LossCurve(QWidget):
         font = painter.font()
         font.setPointSizeF(max(7.0, font.pointSizeF() - 1))
         painter.setFont(font)
-        box = QRectF(
-            LEFT, TOP, self.width() - LEFT - RIGHT, self.height() - TOP - BOTTOM
-        )
+        box = QRectF(LEFT, TOP, self.width() - LEFT - RIGHT, self.height() - TOP - BOTTOM)
         losses = [loss for _, loss in self._all() if math.isfinite(loss)]
         if not losses or box.width() < 20 or box.height() < 20:
             painter.setPen(QColor(DIM))
-            painter.drawText(
-                self.rect(), Qt.AlignmentFlag.AlignCenter, words.CURVE_WAITING
-            )
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, words.CURVE_WAITING)
             painter.end()
             return
         low, high = loss_range(losses)
@@ -133,23 +127,14 @@ class _Place:
 
     def __call__(self, epoch: float, loss: float) -> QPointF:
         box = self._box
-        share = (min(max(loss, self._low), self._high) - self._low) / (
-            self._high - self._low
-        )
+        share = (min(max(loss, self._low), self._high) - self._low) / (self._high - self._low)
         return QPointF(
-            box.left() + epoch / self._epochs * box.width(),
-            box.bottom() - share * box.height(),
+            box.left() + epoch / self._epochs * box.width(), box.bottom() - share * box.height()
         )
 
 
 def _line(
-    painter: QPainter,
-    place: _Place,
-    points: Points,
-    colour: str,
-    width: float,
-    *,
-    dots: bool,
+    painter: QPainter, place: _Place, points: Points, colour: str, width: float, *, dots: bool
 ) -> None:
     here = [place(e, loss) for e, loss in points if math.isfinite(loss)]
     if not here:

@@ -19,9 +19,7 @@ class OfferBar(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("offer")
-        self.setStyleSheet(
-            f"#offer {{ border: 1px solid {NOTE}; border-radius: 4px; }}"
-        )
+        self.setStyleSheet(f"#offer {{ border: 1px solid {NOTE}; border-radius: 4px; }}")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 6)
         self.text = Line()

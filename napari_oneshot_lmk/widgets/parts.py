@@ -92,9 +92,7 @@ class Note(Line):
             return
         self._whole = text
         short, colon, _ = text.partition(": ")
-        self.say(
-            words.NOTE_MORE.format(short=short, link=LINK) if colon else text, NOTE
-        )
+        self.say(words.NOTE_MORE.format(short=short, link=LINK) if colon else text, NOTE)
 
     def _unfold(self, _: str) -> None:
         self.say(self._whole, NOTE)

@@ -142,9 +142,7 @@ def show_picture(file: Path) -> ImageTarget | None:
             return None
         spacing = picture.geometry.spacing_mm_yx
         placed = {} if spacing is None else {"scale": spacing, "units": ("mm", "mm")}
-        layers = [
-            viewer.add_image(picture.pixels, name=file.name, colormap="gray", **placed)
-        ]
+        layers = [viewer.add_image(picture.pixels, name=file.name, colormap="gray", **placed)]
     images = [layer for layer in layers if isinstance(layer, Image) and layer.ndim == 2]
     return ImageTarget(images[0]) if images else None
 

@@ -15,13 +15,7 @@ import numpy as np
 
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.landmark import (
-    Landmark,
-    Landmarks,
-    Provenance,
-    Source,
-    State,
-)
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, Source, State
 from napari_oneshot_lmk.widgets import words
 
 if TYPE_CHECKING:
@@ -169,12 +163,7 @@ def _placed(
     moved = recorded is not None and not np.allclose(recorded, position_yx)
     description = entry.get("description", "")
     if moved and source in (Source.DETECTED, Source.CORRECTED):
-        return Landmark(
-            name,
-            tuple(position_yx),
-            description=description,
-            source=Source.CORRECTED,
-        )
+        return Landmark(name, tuple(position_yx), description=description, source=Source.CORRECTED)
     return Landmark(
         name,
         tuple(position_yx),
@@ -219,9 +208,7 @@ def _number(features: Any, column: str, row: int) -> float | None:
 def _geometry(fields: Mapping[str, Any] | None) -> Geometry | None:
     if not fields:
         return None
-    kept: dict[str, Any] = {
-        k: None if v is None else tuple(v) for k, v in fields.items()
-    }
+    kept: dict[str, Any] = {k: None if v is None else tuple(v) for k, v in fields.items()}
     return Geometry(**kept)
 
 

@@ -12,12 +12,7 @@ from napari_oneshot_lmk.widgets import words_train
 from napari_oneshot_lmk.widgets.colours import landmark_colours
 from napari_oneshot_lmk.widgets.layers import transform_of
 from napari_oneshot_lmk.widgets.mark_size import canvas_limits, size_before_zoom
-from napari_oneshot_lmk.widgets.points import (
-    METADATA,
-    PREVIEW,
-    label_table,
-    to_metadata,
-)
+from napari_oneshot_lmk.widgets.points import METADATA, PREVIEW, label_table, to_metadata
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
@@ -47,9 +42,7 @@ class PreviewLayers:
         layer = self._layers.get(key)
         return layer if layer is not None and layer in self._viewer.layers else None
 
-    def show(
-        self, target: ImageTarget, points_yx: Mapping[str, tuple[float, float]]
-    ) -> None:
+    def show(self, target: ImageTarget, points_yx: Mapping[str, tuple[float, float]]) -> None:
         """Show points of a picture; what the user has selected stays selected.
 
         Parameters
@@ -118,10 +111,6 @@ class PreviewLayers:
             self.remove(key)
 
 
-def _landmarks(
-    target: ImageTarget, points_yx: Mapping[str, tuple[float, float]]
-) -> Landmarks:
+def _landmarks(target: ImageTarget, points_yx: Mapping[str, tuple[float, float]]) -> Landmarks:
     points = tuple(Landmark(name, at_yx) for name, at_yx in points_yx.items())
-    return Landmarks(
-        points, target.image_name, Geometry(target.shape_yx), Provenance(PREVIEW)
-    )
+    return Landmarks(points, target.image_name, Geometry(target.shape_yx), Provenance(PREVIEW))

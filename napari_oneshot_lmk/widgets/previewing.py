@@ -36,9 +36,7 @@ class Previewing(QObject):
         Whether to show anything.
     """
 
-    def __init__(
-        self, viewer: Any, session: Session, run: TrainingRun, wanted: QCheckBox
-    ) -> None:
+    def __init__(self, viewer: Any, session: Session, run: TrainingRun, wanted: QCheckBox) -> None:
         # It ends with the checkbox, and so do its connections.
         super().__init__(wanted)
         self._viewer, self._session = viewer, session

@@ -95,8 +95,7 @@ def _as_layer(
         about = look["metadata"][points.METADATA]
         about[points.IMAGE_LAYER] = str(target.layer.unique_id)
     result = any(
-        p.score is not None or p.source in (Source.DETECTED, Source.CORRECTED)
-        for p in landmarks
+        p.score is not None or p.source in (Source.DETECTED, Source.CORRECTED) for p in landmarks
     )
     title = words.FOUND_LAYER if result else words.ANNOTATION_LAYER
     name = title.format(image=landmarks.image or path.name)

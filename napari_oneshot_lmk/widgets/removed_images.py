@@ -77,9 +77,7 @@ class RemovedImages:
         """
         what = identity_of(target)
         alike = [n for n, (identity, _) in enumerate(self._images) if identity == what]
-        named = [
-            n for n in alike if self._images[n][1].landmarks.image == target.image_name
-        ]
+        named = [n for n in alike if self._images[n][1].landmarks.image == target.image_name]
         return self._images.pop((named or alike)[-1])[1] if alike else None
 
     def results(self) -> list[Landmarks]:

@@ -49,10 +49,7 @@ def sample(anatomy: str) -> list[LayerTuple]:
     from napari_oneshot_lmk.widgets import looks, points, words
 
     data_set = Dataset.load(sample_folder(anatomy))
-    layers = [
-        _image(_read(data_set, name), visible=False)
-        for name in data_set.test[:OTHER_IMAGES]
-    ]
+    layers = [_image(_read(data_set, name), visible=False) for name in data_set.test[:OTHER_IMAGES]]
     image = _read(data_set, data_set.template_image)
     landmarks = data_set.truth[data_set.template_image]
     layers.append(_image(image, visible=True))

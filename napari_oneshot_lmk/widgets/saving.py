@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_oneshot_lmk.errors import OneshotError
-from napari_oneshot_lmk.landmarks.files import (
-    FORMATS,
-    format_to_write,
-    lost_in,
-    write_landmarks,
-)
+from napari_oneshot_lmk.landmarks.files import FORMATS, format_to_write, lost_in, write_landmarks
 from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmark import Source
 from napari_oneshot_lmk.landmarks.template import is_template
@@ -35,9 +30,7 @@ def ask_save_template(parent: QWidget, template: Template) -> str:
         If it cannot be written there.
     """
     path, _ = QFileDialog.getSaveFileName(
-        parent,
-        words.SAVE_TEMPLATE_TITLE,
-        f"{template.name or 'template'}.template",
+        parent, words.SAVE_TEMPLATE_TITLE, f"{template.name or 'template'}.template"
     )
     if not path:
         return ""
@@ -113,9 +106,7 @@ def contents_of(images: Sequence[Landmarks]) -> str:
     )
 
 
-def _save_each(
-    path: Path, images: Sequence[Landmarks], files: Sequence[Path | None]
-) -> str:
+def _save_each(path: Path, images: Sequence[Landmarks], files: Sequence[Path | None]) -> str:
     """Write one file for each image beside the name that the user gave."""
     form = format_to_write(path)
     folder = path.with_name(path.name[: -len(form.suffix)])
@@ -129,6 +120,4 @@ def _save_each(
         raise OneshotError(words.EXISTS, file=taken, remedy=words.EXISTS_REMEDY)
     for place, landmarks, file in zip(places, images, files, strict=True):
         write_landmarks(place, [landmarks], source=file)
-    return words.SAVED_EACH.format(
-        images=words.counted(len(places), "file"), folder=folder
-    )
+    return words.SAVED_EACH.format(images=words.counted(len(places), "file"), folder=folder)

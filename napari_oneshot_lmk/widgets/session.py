@@ -192,10 +192,7 @@ class Session:
         return Annotation() if history is None else history.value
 
     def begin(
-        self,
-        annotation: Annotation,
-        target: ImageTarget | None = None,
-        in_file: bool = False,
+        self, annotation: Annotation, target: ImageTarget | None = None, in_file: bool = False
     ) -> None:
         """Start from landmarks that were made before.
 
@@ -262,9 +259,7 @@ class Session:
         self.edit(followed)
         return lost
 
-    def landmarks(
-        self, author: str = "", target: ImageTarget | None = None
-    ) -> Landmarks:
+    def landmarks(self, author: str = "", target: ImageTarget | None = None) -> Landmarks:
         """Return an image's landmarks with its name, geometry and provenance.
 
         ``author`` stands in landmarks of a person that nobody has signed; the image
@@ -275,9 +270,7 @@ class Session:
             raise UsageError(words.NO_IMAGE)
         return self._landmarks(target, self.annotation_of(target), author)
 
-    def _landmarks(
-        self, target: ImageTarget, annotation: Annotation, author: str
-    ) -> Landmarks:
+    def _landmarks(self, target: ImageTarget, annotation: Annotation, author: str) -> Landmarks:
         made, manual = annotation.landmarks, Provenance("manual", author=author)
         geometry = Geometry(target.shape_yx, self.spacing_for(target).mm_yx)
         provenance = made.provenance if made.provenance.method else manual

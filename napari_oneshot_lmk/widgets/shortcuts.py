@@ -68,9 +68,7 @@ def bind(layer: Any, actions: Mapping[str, Callable[[], None]]) -> None:
     """
     for shortcut in SHORTCUTS:
         for key in shortcut.keys:
-            layer.bind_key(
-                key, _ignoring_layer(actions[shortcut.action]), overwrite=True
-            )
+            layer.bind_key(key, _ignoring_layer(actions[shortcut.action]), overwrite=True)
 
 
 def bind_dock(widget: Any, actions: Mapping[str, Callable[[], None]]) -> None:

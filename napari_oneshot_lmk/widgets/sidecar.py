@@ -43,9 +43,7 @@ class Sidecar:
         only shared that place.
     """
 
-    def __init__(
-        self, path: Path, image: str = "", earlier: Path | None = None
-    ) -> None:
+    def __init__(self, path: Path, image: str = "", earlier: Path | None = None) -> None:
         self.path = path
         self._image = image
         self._earlier = earlier

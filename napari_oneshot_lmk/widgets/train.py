@@ -82,9 +82,7 @@ class TrainWidget(QWidget):
             self.header = ImageHeader(napari_viewer, self.session)
             layout.addWidget(self.header)
         self.form, self.view = TrainForm(), TrainingView()
-        self.previews = Previewing(
-            napari_viewer, self.session, self.run, self.view.preview
-        )
+        self.previews = Previewing(napari_viewer, self.session, self.run, self.view.preview)
         layout.addWidget(self.form, 1)
         layout.addWidget(self.view, 1)
         self._show_memory()
@@ -200,9 +198,7 @@ class TrainWidget(QWidget):
         self.previews.clear()
         choice, wanted, base = self.form.choice(), preferences(), training_folder()
         on_gpu = found.machine is not None and found.machine.on_gpu
-        self.run.start(
-            lambda: place_order(base, template, [folder], choice, wanted, on_gpu)
-        )
+        self.run.start(lambda: place_order(base, template, [folder], choice, wanted, on_gpu))
 
     def _on_open_template(self) -> None:
         path = QFileDialog.getExistingDirectory(self, words.OPEN_TEMPLATE_TITLE)
@@ -278,9 +274,7 @@ class TrainWidget(QWidget):
             self.form.show_checked(self.found, self._problem)
         self._show_estimate()
         known = self.found is not None or bool(self._problem)
-        self.form.show_reason(
-            why_not(self.session, self.folder, self.found, checking or not known)
-        )
+        self.form.show_reason(why_not(self.session, self.folder, self.found, checking or not known))
 
     def _show_estimate(self) -> None:
         found, template = self.found, self.session.template
@@ -289,9 +283,7 @@ class TrainWidget(QWidget):
             return
         landmarks = len(template.landmarks.placed)
         try:
-            guess = guessed(
-                self.form.choice(), found.machine, len(found.paths), landmarks
-            )
+            guess = guessed(self.form.choice(), found.machine, len(found.paths), landmarks)
         except OneshotError as error:
             self.form.show_estimate(None, "", f"{error}.")
         else:

@@ -113,9 +113,7 @@ class TrainChoice:
         return preset.changed(values)
 
 
-def guessed(
-    choice: TrainChoice, machine: MachineSpeed, images: int, landmarks: int
-) -> Estimate:
+def guessed(choice: TrainChoice, machine: MachineSpeed, images: int, landmarks: int) -> Estimate:
     """Estimate what a choice needs on a computer whose speed is known.
 
     Parameters

@@ -87,9 +87,7 @@ class TrainForm(QWidget):
         row.addWidget(QLabel(words_train.IMAGES))
         self.folder = QLabel()
         # A long path must not make the dock wide.
-        self.folder.setSizePolicy(
-            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
-        )
+        self.folder.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         row.addWidget(self.folder, 1)
         self.choose = Button(words_train.CHOOSE_FOLDER, words_train.CHOOSE_FOLDER_TIP)
         row.addWidget(self.choose)
@@ -116,9 +114,7 @@ class TrainForm(QWidget):
         self.landmark = QComboBox()
         self.landmark.setToolTip(words_train.METHOD_SINGLE_TIP)
         self.landmark.setMinimumWidth(90)
-        self.landmark.setSizePolicy(
-            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed
-        )
+        self.landmark.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.single.toggled.connect(self.landmark.setEnabled)
         self.landmark.setEnabled(False)
         part = QVBoxLayout()
@@ -195,9 +191,7 @@ class TrainForm(QWidget):
             spacing = words.TEMPLATE_SPACING.format(rows=mm[0], columns=mm[1])
         placed = template.landmarks.placed
         text = words.TEMPLATE_LINES.format(
-            name=template.name,
-            landmarks=words.counted(len(placed), "landmark"),
-            spacing=spacing,
+            name=template.name, landmarks=words.counted(len(placed), "landmark"), spacing=spacing
         )
         self.template.say(text)
         for point in placed:
@@ -247,9 +241,7 @@ class TrainForm(QWidget):
         self.failures.setToolTip("\n".join(failed))
         self.warnings.say("<br>".join(map(escape, checked.warnings)), NOTE)
 
-    def show_estimate(
-        self, guess: Estimate | None, device: str, problem: str = ""
-    ) -> None:
+    def show_estimate(self, guess: Estimate | None, device: str, problem: str = "") -> None:
         """Show how long it will take here, or what is wrong with the preset."""
         if problem:
             self.estimate.say(problem, WARN)
@@ -275,14 +267,10 @@ class TrainForm(QWidget):
     @property
     def warned(self) -> Sequence[str]:
         """What is said about the images now."""
-        return tuple(
-            line.text() for line in (self.failures, self.warnings) if line.text()
-        )
+        return tuple(line.text() for line in (self.failures, self.warnings) if line.text())
 
 
-def why_not(
-    session: Session, folder: Path | None, found: Checked | None, checking: bool
-) -> str:
+def why_not(session: Session, folder: Path | None, found: Checked | None, checking: bool) -> str:
     """Say what keeps a training from beginning; empty where nothing does."""
     if session.template is None:
         return words.WHY_NO_TEMPLATE

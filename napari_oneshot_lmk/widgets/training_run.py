@@ -23,10 +23,7 @@ from napari_oneshot_lmk.widgets import words_train as words
 from napari_oneshot_lmk.widgets import worker
 from napari_oneshot_lmk.widgets.failures import explained
 from napari_oneshot_lmk.widgets.training_child import Child, Children, Phase
-from napari_oneshot_lmk.widgets.training_folder import (
-    delete_now,
-    delete_order,
-)
+from napari_oneshot_lmk.widgets.training_folder import delete_now, delete_order
 from napari_oneshot_lmk.widgets.training_order import TrainingOrder, orders_in
 from napari_oneshot_lmk.widgets.training_progress import TrainingProgress
 from napari_oneshot_lmk.widgets.worker import Done, Failure

@@ -106,19 +106,14 @@ class TrainingView(QWidget):
             self.shift.say(waiting, DIM)
             self.best.say("")
             return
-        self.shift.say(
-            words_train.SHIFT.format(shift=epoch.shift, unit=epoch.unit), DIM
-        )
+        self.shift.say(words_train.SHIFT.format(shift=epoch.shift, unit=epoch.unit), DIM)
         best = progress.best_epoch
         self.best.say(words_train.BEST.format(epoch=best) if best else "", DIM)
 
     def _show_notes(self, progress: TrainingProgress) -> None:
         """Show the latest warnings, and all that was said as a tooltip."""
         serious = [note.text for note in progress.notes if note.serious]
-        short = (
-            shorten(text, NOTE_LENGTH, placeholder="…")
-            for text in serious[-SHOWN_NOTES:]
-        )
+        short = (shorten(text, NOTE_LENGTH, placeholder="…") for text in serious[-SHOWN_NOTES:])
         self.notes.say("<br>".join(map(escape, short)), NOTE)
         said = "\n\n".join(note.text for note in progress.notes)
         for part in (self.notes, self.state):
@@ -148,9 +143,7 @@ class TrainingView(QWidget):
         finished, failed = run.progress.finished, run.progress.failed
         if run.phase is Phase.DONE and finished is not None:
             text = words_train.DONE_STOPPED if finished.stopped else words_train.DONE
-            said = text.format(
-                time=words_train.duration(finished.seconds), epoch=finished.epoch
-            )
+            said = text.format(time=words_train.duration(finished.seconds), epoch=finished.epoch)
             self.message.say(said)
             self.message.setToolTip(words_train.MODEL_AT.format(path=finished.model))
         elif run.phase is Phase.FAILED and failed is not None:

@@ -70,11 +70,7 @@ class WarmDetectors:
         model: Path | None = None,
     ) -> Detecting:
         """Return a detector for a template, loading encoder and model when needed."""
-        settings = (
-            preferences.encoder_weights,
-            preferences.device,
-            preferences.allow_download,
-        )
+        settings = (preferences.encoder_weights, preferences.device, preferences.allow_download)
         if self._settings != settings:
             self._encoders.clear()
             self._detector, self._settings = None, settings
@@ -103,11 +99,7 @@ class WarmDetectors:
         return Detector.instant(template, encoder=self._encoders[None])
 
     def _trained(
-        self,
-        template: Template,
-        preferences: Preferences,
-        progress: Progress,
-        model: Path,
+        self, template: Template, preferences: Preferences, progress: Progress, model: Path
     ) -> Detecting:
         from napari_oneshot_lmk.bundle.opening import open_model
         from napari_oneshot_lmk.detection.model_encoder import encoder_for

@@ -30,15 +30,11 @@ ONLY_THIS_TIP = (
 )
 NOT_A_PICTURE = "the layer has no rows and columns"
 IMAGE_HIDDEN = "“{image}” is hidden: show it to place or correct its landmarks."
-IMAGE_COVERED = (
-    "“{other}” lies over “{image}”: hide it, or tick “show only this image”."
-)
+IMAGE_COVERED = "“{other}” lies over “{image}”: hide it, or tick “show only this image”."
 SHOWN_IN_3D = "the viewer shows it in 3-D"
 SHOW_IN_2D = "switch to 2-D below the layer list"
 OTHER_AXES = "the viewer shows other axes than its rows and columns"
-SHOW_LAST_AXES = (
-    "bring the last two axes to the front (axis order below the layer list)"
-)
+SHOW_LAST_AXES = "bring the last two axes to the front (axis order below the layer list)"
 
 SPACING = "Spacing"
 SPACING_TIP = (
@@ -91,9 +87,7 @@ TYPE_HELP = (
 TYPE_EXAMPLE = "nasion: front end of the frontonasal suture\nmenton\ngonion"
 LIST_FILE_TITLE = "Landmark names from a file"
 LIST_FILE_FILTER = "Names or landmarks (*.txt *.csv *.json *.tps *.fcsv);;All files (*)"
-NAMES_LOST = (
-    "{count} placed landmarks are not in this list ({names}). Ctrl+Z brings them back."
-)
+NAMES_LOST = "{count} placed landmarks are not in this list ({names}). Ctrl+Z brings them back."
 NAME_LOST = "The placed landmark {names} is not in this list. Ctrl+Z brings it back."
 
 OFFER_SIDECAR = "Saved work from {when}: {placed} of {count} landmarks placed."
@@ -163,9 +157,7 @@ AUTOSAVE_FAILED = "Not saved: {error}"
 ANNOTATION_LAYER = "landmarks – {image}"
 ALL_DECIDED = "Every landmark is decided. Pick a row to place one again."
 NONE_PICKED = "Pick a row first: the landmarks that are left were skipped."
-TAKEN_OFF = (
-    "The landmarks of “{image}” were taken off with their layer. Undo brings them back."
-)
+TAKEN_OFF = "The landmarks of “{image}” were taken off with their layer. Undo brings them back."
 OPENED_BESIDE = (
     "“{image}” has landmarks already; those of the file lie in a layer beside them. "
     "“Choose… › From a points layer” takes them instead."
@@ -184,9 +176,7 @@ UPDATE_TEMPLATE = "Update template"
 TEMPLATE_CURRENT = "Template in use"
 USE_TEMPLATE_TIP = "Detection then looks for these landmarks on other images."
 SAVE_TEMPLATE = "Save template…"
-SAVE_TEMPLATE_TIP = (
-    "A folder with image and landmarks that can be moved to another computer."
-)
+SAVE_TEMPLATE_TIP = "A folder with image and landmarks that can be moved to another computer."
 SAVE_TEMPLATE_TITLE = "Save the template as a folder"
 NOTHING_PLACED = "place at least one landmark first"
 TEMPLATE_TAKEN = "Template set: {landmarks}. Open another image and press Detect."
@@ -277,8 +267,7 @@ LEGEND_MANUAL = "◎ by hand"
 FAILED = "Failed: {error}"
 UNEXPECTED = "{kind}: {error}."
 OUT_OF_MEMORY = (
-    "not enough memory; close other programs or set the device to “cpu” in the "
-    "preferences"
+    "not enough memory; close other programs or set the device to “cpu” in the preferences"
 )
 TORCH_DLL = (
     "PyTorch cannot be loaded; install the Microsoft Visual C++ Redistributable "

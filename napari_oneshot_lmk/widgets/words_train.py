@@ -48,9 +48,7 @@ ESTIMATE_LATER = "How long it takes is known when the images are checked."
 MORE = "More settings"
 PRESET = "Preset"
 PRESET_AUTOMATIC = "by time"
-PRESET_TIP = (
-    "Where all other numbers come from. A file can be copied from a preset and edited."
-)
+PRESET_TIP = "Where all other numbers come from. A file can be copied from a preset and edited."
 PRESET_FILE = "From a file…"
 PRESET_FILE_TITLE = "A preset"
 PRESET_FILE_FILTER = "Presets (*.toml)"
@@ -60,9 +58,7 @@ AS_PRESET = "as the preset says"
 ADAPTERS = "Adapter channels"
 ADAPTERS_TIP = "Width of each landmark's adapter; 0 trains without adapters."
 TEMPLATE_STAGE = "copies of the template"
-TEMPLATE_STAGE_TIP = (
-    "The first stage of every epoch trains on copies that are moved and turned."
-)
+TEMPLATE_STAGE_TIP = "The first stage of every epoch trains on copies that are moved and turned."
 LABELS = "First points"
 LABELS_TIP = "Where training believes the landmarks before it has learned anything."
 LABELS_PRESET = "as the preset says"
@@ -128,8 +124,7 @@ WHY_STOPPING = "already stopping: the step under way ends first"
 WHY_DISCARDING = "already being discarded"
 SHOW_PREVIEW = "show predicted points"
 SHOW_PREVIEW_TIP = (
-    "After each epoch, a points layer shows where the model sees the landmarks of the "
-    "open image."
+    "After each epoch, a points layer shows where the model sees the landmarks of the open image."
 )
 PREVIEW_LAYER = "preview – {image}"
 
@@ -181,8 +176,7 @@ FOUND_AGAIN = "This training went on while the window was closed."
 # -- models in the tab "Detect" ------------------------------------------------------
 MODEL = "Model"
 MODEL_TIP = (
-    "Instant detection needs no training. Models trained here are listed; others can "
-    "be opened."
+    "Instant detection needs no training. Models trained here are listed; others can be opened."
 )
 MODEL_INSTANT = "Instant, without training"
 MODEL_OPEN = "Open a model…"

@@ -65,18 +65,13 @@ class Workbench:
             "next": lambda: self.step(1),
             "previous": lambda: self.step(-1),
             "skip": lambda: self._edit(session.annotation.skip()),
-            "absent": lambda: self._edit(
-                session.annotation.mark_absent(preferences().author)
-            ),
+            "absent": lambda: self._edit(session.annotation.mark_absent(preferences().author)),
             "undo": self.undo,
             "redo": self.redo,
             "help": self.help_wanted.emit,
         }
         self.layers = LandmarkLayers(
-            viewer,
-            session,
-            self.told.emit,
-            lambda layer: shortcuts.bind(layer, self.actions),
+            viewer, session, self.told.emit, lambda layer: shortcuts.bind(layer, self.actions)
         )
         self.choice = ImageChoice(viewer, session, self.layers)
         self.facts = FileFacts()
@@ -180,11 +175,7 @@ class Workbench:
             self.told.emit(said)
 
     def _begin(
-        self,
-        target: ImageTarget,
-        landmarks: Landmarks,
-        layer: Any,
-        in_file: bool = False,
+        self, target: ImageTarget, landmarks: Landmarks, layer: Any, in_file: bool = False
     ) -> LandmarkLayer:
         """Start from landmarks, and show them in a layer that is there, if any."""
         with self.layers.held():

@@ -15,11 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid, Level
-from napari_oneshot_lmk.encoders.orientation import (
-    DIRECTIONS,
-    STRIDES,
-    root_histograms,
-)
+from napari_oneshot_lmk.encoders.orientation import DIRECTIONS, STRIDES, root_histograms
 
 WIDTH = 48
 CHANNELS = 64
@@ -46,9 +42,7 @@ class CompactNetwork(nn.Module):
     def forward(self, cells: Tensor) -> Tensor:
         """Embed; each vector has length 1."""
         energy = F.avg_pool2d(
-            F.pad(cells.square().mean(1, keepdim=True), (3,) * 4, mode="replicate"),
-            7,
-            1,
+            F.pad(cells.square().mean(1, keepdim=True), (3,) * 4, mode="replicate"), 7, 1
         )
         cells = cells / (energy + 1e-10).sqrt()
         return F.normalize(self.linear(cells) + self.bend(cells), dim=1)
@@ -80,7 +74,5 @@ class CompactEncoder:
     def __call__(self, images: Tensor) -> FeaturePyramid:
         """Encode (B, 1, H, W) grey images in 0..1."""
         images = images.to(self.device, torch.float32)
-        maps = tuple(
-            self.network(root_histograms(images, stride)) for stride in STRIDES
-        )
+        maps = tuple(self.network(root_histograms(images, stride)) for stride in STRIDES)
         return FeaturePyramid(maps, self.card.levels)

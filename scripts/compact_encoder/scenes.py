@@ -54,9 +54,7 @@ def sampled(field: Tensor, points_yx: Tensor) -> Tensor:
     """Bilinear values of (1, C, S, S) at (N, 2) pixels: (N, C)."""
     size = field.new_tensor(field.shape[-2:])
     unit_xy = ((2 * points_yx + 1) / size - 1).flip(-1)
-    values = F.grid_sample(
-        field, unit_xy[None, None], padding_mode="border", align_corners=False
-    )
+    values = F.grid_sample(field, unit_xy[None, None], padding_mode="border", align_corners=False)
     return values[0, :, 0].T
 
 

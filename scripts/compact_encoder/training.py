@@ -28,9 +28,7 @@ def trained(
     torch.manual_seed(seed)
     source = Generator().manual_seed(seed + 1)
     network = CompactNetwork().train()
-    optimiser = torch.optim.AdamW(
-        network.parameters(), learning_rate, weight_decay=1e-4
-    )
+    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, learning_rate, total_steps=steps, pct_start=0.1
     )

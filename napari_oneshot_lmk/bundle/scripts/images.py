@@ -74,9 +74,7 @@ class PlaneReader(ImageReader):
     """
 
     def __init__(
-        self,
-        slice_index: int | None = None,
-        spacing_mm: float | Sequence[float] | None = None,
+        self, slice_index: int | None = None, spacing_mm: float | Sequence[float] | None = None
     ) -> None:
         super().__init__()
         self.slice_index = slice_index
@@ -112,8 +110,7 @@ class PlaneReader(ImageReader):
         count = image.GetSize()[2]
         if self.slice_index is None or not 0 <= self.slice_index < count:
             raise ValueError(
-                f"it holds {count} slices or frames; choose one with "
-                f"--slice_index 0 to {count - 1}"
+                f"it holds {count} slices or frames; choose one with --slice_index 0 to {count - 1}"
             )
         return image[:, :, self.slice_index]
 
@@ -162,10 +159,7 @@ class ReadableDataset(Dataset):
     """
 
     def __init__(
-        self,
-        data: Sequence[Any],
-        transform: Callable[[Any], Any],
-        shape_yx: Sequence[int],
+        self, data: Sequence[Any], transform: Callable[[Any], Any], shape_yx: Sequence[int]
     ) -> None:
         super().__init__(data, transform)
         self.shape_yx = tuple(shape_yx)

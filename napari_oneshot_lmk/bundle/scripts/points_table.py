@@ -75,9 +75,7 @@ class PointsTable:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         self._file = self._partial.open("w", encoding="utf-8", newline="")
-        self._writer = csv.DictWriter(
-            self._file, COLUMNS, restval="", lineterminator="\n"
-        )
+        self._writer = csv.DictWriter(self._file, COLUMNS, restval="", lineterminator="\n")
         self._writer.writeheader()
 
     def _take(self, engine: Engine) -> None:
@@ -97,9 +95,7 @@ class PointsTable:
         self._file.close()
         self._partial.replace(self.path)
 
-    def _rows(
-        self, item: dict[str, Any], found: np.ndarray
-    ) -> Iterator[dict[str, Any]]:
+    def _rows(self, item: dict[str, Any], found: np.ndarray) -> Iterator[dict[str, Any]]:
         image_yx = np.asarray(item["shape_yx"], dtype=float)
         spacing = np.asarray(item["spacing_mm_yx"], dtype=float)
         known = bool(np.isfinite(spacing).all())

@@ -9,11 +9,7 @@ from PIL.BmpImagePlugin import BmpImageFile
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.file_kind import FileKind
 from napari_oneshot_lmk.imaging.formats.pillow import values_of
-from napari_oneshot_lmk.imaging.stored_plane import (
-    StatedGeometry,
-    StoredPlane,
-    choose_slice,
-)
+from napari_oneshot_lmk.imaging.stored_plane import StatedGeometry, StoredPlane, choose_slice
 
 
 def read(path: Path, slice_index: int | None) -> StoredPlane:
@@ -45,8 +41,7 @@ def _check_bits(picture: BmpImageFile) -> None:
     modes = {str(part) for tile in picture.tile for part in _parts(tile.args)}
     if modes & {"BGR;15", "BGR;16"}:
         raise ImageError(
-            "BMP files of 16 bits a pixel, which have 32 grey values only, cannot be "
-            "read",
+            "BMP files of 16 bits a pixel, which have 32 grey values only, cannot be read",
             remedy="export it with 8 bits of grey, or as PNG",
         )
 

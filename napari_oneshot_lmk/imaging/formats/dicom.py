@@ -25,11 +25,7 @@ from napari_oneshot_lmk.imaging.formats.dicom_codecs import plugin_for
 from napari_oneshot_lmk.imaging.formats.dicom_frame import attributes_of_frame
 from napari_oneshot_lmk.imaging.formats.dicom_geometry import stated_geometry
 from napari_oneshot_lmk.imaging.formats.dicom_grey import shown_values
-from napari_oneshot_lmk.imaging.stored_plane import (
-    StoredPlane,
-    check_size,
-    choose_slice,
-)
+from napari_oneshot_lmk.imaging.stored_plane import StoredPlane, check_size, choose_slice
 
 _FRAME_BY_FRAME_FROM = 1 << 28
 """Bytes from which a file is not taken into memory for one of its frames."""
@@ -84,9 +80,7 @@ def _check_is_image(header: Dataset) -> None:
     """
     if "Rows" in header and "Columns" in header:
         return
-    sop_class = header.get("SOPClassUID") or header.file_meta.get(
-        "MediaStorageSOPClassUID"
-    )
+    sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
     if not sop_class:
         raise ImageError(
             "is not an image that can be read",
@@ -119,8 +113,7 @@ def _check_is_decoded(syntax: UID) -> None:
         raise _not_decoded(syntax) from error
     if not decoder.is_available and not plugin_for(syntax):
         raise ImageError(
-            f"DICOM files with the transfer syntax {syntax.name} need the package "
-            "imagecodecs",
+            f"DICOM files with the transfer syntax {syntax.name} need the package imagecodecs",
             remedy="install imagecodecs",
         )
 
@@ -184,8 +177,7 @@ def _decoded(path: Path, header: Dataset, index: int) -> NDArray[Any]:
         whole.file_meta.TransferSyntaxUID = syntax
         _check_length(whole)
         if not any(
-            keyword in whole
-            for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+            keyword in whole for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
         ):
             raise ImageError(
                 "the DICOM file has the header of an image, but no pixels",

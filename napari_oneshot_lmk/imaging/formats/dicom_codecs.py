@@ -22,20 +22,13 @@ _adding = threading.Lock()
 _LABEL = "imagecodecs"
 _END_OF_JPEG = b"\xff\xd9"
 _NOISE = bytes(range(1, 255)) * 8
-_JPEG = (
-    uid.JPEGBaseline8Bit,
-    uid.JPEGExtended12Bit,
-    uid.JPEGLossless,
-    uid.JPEGLosslessSV1,
-)
+_JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
 _JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
 _JPEG_2000 = (
     *(uid.JPEG2000Lossless, uid.JPEG2000),
     *(uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K),
 )
-DECODER_DEPENDENCIES = dict.fromkeys(
-    (*_JPEG, *_JPEG_LS, *_JPEG_2000), ("imagecodecs>=2024.1.1",)
-)
+DECODER_DEPENDENCIES = dict.fromkeys((*_JPEG, *_JPEG_LS, *_JPEG_2000), ("imagecodecs>=2024.1.1",))
 
 
 def plugin_for(syntax: str) -> str:

@@ -9,11 +9,7 @@ from pydicom.dataset import Dataset
 
 from napari_oneshot_lmk.imaging.formats.dicom_frame import numbers, text_of
 from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
-from napari_oneshot_lmk.imaging.stored_plane import (
-    StatedGeometry,
-    orthonormal,
-    triple,
-)
+from napari_oneshot_lmk.imaging.stored_plane import StatedGeometry, orthonormal, triple
 
 # PixelSpacing is calibrated to the patient; the other two lie in the plane of
 # the detector or of the film, a few per cent larger than the patient.

@@ -59,9 +59,7 @@ def shown_values(
     return values
 
 
-def meant_bits(
-    words: NDArray[Any], bits: int, high_bit: int, signed: bool
-) -> NDArray[Any]:
+def meant_bits(words: NDArray[Any], bits: int, high_bit: int, signed: bool) -> NDArray[Any]:
     """Return the stored bits of each word, without what lies beside them.
 
     Parameters
@@ -97,9 +95,7 @@ def _turns_round(frame: Dataset) -> bool:
     return bool(darkest > brightest)
 
 
-def _looked_up(
-    values: NDArray[Any], frame: Dataset, sequence: Any
-) -> NDArray[np.integer[Any]]:
+def _looked_up(values: NDArray[Any], frame: Dataset, sequence: Any) -> NDArray[np.integer[Any]]:
     """Apply a lookup table of either kind; both are written in the same way.
 
     pydicom's function for Modality LUTs knows tables of 8 and 16 bits only.

@@ -55,17 +55,11 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
             remedy="use DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG or BMP",
         )
     with itk_quiet():
-        return read_with(
-            path, image_io, slice_index, FileKind.UNKNOWN, SpacingSource.HEADER
-        )
+        return read_with(path, image_io, slice_index, FileKind.UNKNOWN, SpacingSource.HEADER)
 
 
 def read_with(
-    path: Path,
-    image_io: str,
-    slice_index: int | None,
-    kind: FileKind,
-    source: SpacingSource | None,
+    path: Path, image_io: str, slice_index: int | None, kind: FileKind, source: SpacingSource | None
 ) -> StoredPlane:
     """Read one plane with one of ITK's readers, whatever the file's name.
 
@@ -102,11 +96,7 @@ def read_with(
     shape_yx = size[plane.row_axis], size[plane.column_axis]
     values: NDArray[Any] = SimpleITK.GetArrayFromImage(image)
     # All other axes have length 1, so the order of pixels stays.
-    values = (
-        values.reshape(*shape_yx, components)
-        if components > 1
-        else (values.reshape(shape_yx))
-    )
+    values = values.reshape(*shape_yx, components) if components > 1 else (values.reshape(shape_yx))
     return StoredPlane(values, _stated(reader, plane, source), kind)
 
 

@@ -11,11 +11,7 @@ from napari_oneshot_lmk.imaging.file_kind import FileKind
 from napari_oneshot_lmk.imaging.formats.jpeg_stream import check_jpeg
 from napari_oneshot_lmk.imaging.formats.orientation import orientation_notes
 from napari_oneshot_lmk.imaging.formats.pillow import values_of
-from napari_oneshot_lmk.imaging.stored_plane import (
-    StatedGeometry,
-    StoredPlane,
-    choose_slice,
-)
+from napari_oneshot_lmk.imaging.stored_plane import StatedGeometry, StoredPlane, choose_slice
 
 
 def read(path: Path, slice_index: int | None) -> StoredPlane:

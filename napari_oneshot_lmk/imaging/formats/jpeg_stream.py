@@ -29,22 +29,18 @@ def check_jpeg(data: bytes) -> None:
     import simplejpeg
 
     try:
-        simplejpeg.decode_jpeg(
-            data, colorspace="GRAY", min_factor=_SMALLEST, strict=True
-        )
+        simplejpeg.decode_jpeg(data, colorspace="GRAY", min_factor=_SMALLEST, strict=True)
     except ValueError as error:
         words = str(error)
         precision = _PRECISION.search(words)
         if precision:
             raise ImageError(
-                f"JPEG files of {precision[1]} bits a pixel, or lossless ones, "
-                "cannot be read",
+                f"JPEG files of {precision[1]} bits a pixel, or lossless ones, cannot be read",
                 remedy="save it as a 16-bit PNG or TIFF, or as DICOM",
             ) from error
         if _UNSUPPORTED.search(words):
             raise ImageError(
-                f"JPEG files of this kind cannot be read ({words})",
-                remedy="save it as PNG",
+                f"JPEG files of this kind cannot be read ({words})", remedy="save it as PNG"
             ) from error
         if not _DAMAGE.search(words) or _is_padding(words, data):
             return

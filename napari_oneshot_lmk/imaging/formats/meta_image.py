@@ -52,9 +52,7 @@ class _Header:
                 f"MetaImage files of the type {name} cannot be read",
                 remedy="save it with 8 or 16 bits",
             )
-        largest_first = self.truth("BinaryDataByteOrderMSB") or self.truth(
-            "ElementByteOrderMSB"
-        )
+        largest_first = self.truth("BinaryDataByteOrderMSB") or self.truth("ElementByteOrderMSB")
         return np.dtype(_TYPES[name]).newbyteorder(">" if largest_first else "<")
 
     @property
@@ -213,7 +211,5 @@ def _unpacked(path: Path, at: int, header: _Header) -> NDArray[Any]:
 
 def _cut_short(path: Path) -> ImageError:
     return ImageError(
-        "the pixels are cut short or damaged",
-        file=path,
-        remedy="copy or export it again",
+        "the pixels are cut short or damaged", file=path, remedy="copy or export it again"
     )

@@ -45,10 +45,7 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
         files = {"image": FileHolder(fileobj=header_file)}
         if kind not in (nibabel.Nifti1Image, nibabel.Nifti2Image):
             pixels = opened.enter_context(_opened(_partner(path)))
-            files = {
-                "header": FileHolder(fileobj=header_file),
-                "image": FileHolder(fileobj=pixels),
-            }
+            files = {"header": FileHolder(fileobj=header_file), "image": FileHolder(fileobj=pixels)}
         image = kind.from_file_map(files, mmap=False)
         plane = _plane(image, slice_index)
         for file in files.values():

@@ -47,9 +47,7 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
     with path.open("rb") as file:
         header = nrrd.read_header(file)
         if header.get("type") == "block":
-            raise ImageError(
-                "the NRRD file holds blocks, not pixels", remedy="export it again"
-            )
+            raise ImageError("the NRRD file holds blocks, not pixels", remedy="export it again")
         size = [int(n) for n in header["sizes"]]
         check_size(*size)
         channels = _channel_axis(header, size)
@@ -62,9 +60,7 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
     if channels is not None and components == 1:
         values = values[..., 0]
     stated = _stated(header, [a for a in range(len(size)) if a != channels], plane)
-    return StoredPlane(
-        plane.of_zyx(values, components), stated.without_default(), FileKind.NRRD
-    )
+    return StoredPlane(plane.of_zyx(values, components), stated.without_default(), FileKind.NRRD)
 
 
 def _pixels(path: Path, header: Any, file: Any) -> NDArray[Any]:

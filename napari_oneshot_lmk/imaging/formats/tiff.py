@@ -17,11 +17,7 @@ from napari_oneshot_lmk.imaging.formats.jpeg_stream import check_jpeg
 from napari_oneshot_lmk.imaging.formats.orientation import orientation_notes
 from napari_oneshot_lmk.imaging.formats.tiff_colour import grey_or_colours
 from napari_oneshot_lmk.imaging.formats.tiff_spacing import stated_spacing
-from napari_oneshot_lmk.imaging.stored_plane import (
-    StoredPlane,
-    check_size,
-    choose_slice,
-)
+from napari_oneshot_lmk.imaging.stored_plane import StoredPlane, check_size, choose_slice
 
 _JPEG = 7
 _REDUCED, _MASK = 1, 4

@@ -115,7 +115,4 @@ def _left_out(samples: NDArray[Any], page: Any) -> tuple[str, ...]:
     unnamed = samples.shape[-1] - 1 - sum(kind != _UNSPECIFIED for kind in kinds)
     if unnamed < 1:
         return ()
-    return (
-        f"the picture has {samples.shape[-1]} channels of grey, of which the first "
-        "is read",
-    )
+    return (f"the picture has {samples.shape[-1]} channels of grey, of which the first is read",)

@@ -50,16 +50,12 @@ def _composed(landmarks: Landmarks) -> Landmarks:
     for text in texts:
         if len(text) > LONGEST_TEXT:
             raise LandmarkError(
-                f"holds a name or description of {len(text)} letters",
-                remedy="correct it",
+                f"holds a name or description of {len(text)} letters", remedy="correct it"
             )
         if any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise LandmarkError(
-                f"the text {text!r} holds half a letter", remedy="correct it"
-            )
+            raise LandmarkError(f"the text {text!r} holds half a letter", remedy="correct it")
     if all(unicodedata.is_normalized("NFC", name) for name in landmarks.names):
         return landmarks
     return landmarks.with_points(
-        replace(point, name=unicodedata.normalize("NFC", point.name))
-        for point in landmarks
+        replace(point, name=unicodedata.normalize("NFC", point.name)) for point in landmarks
     )

@@ -52,9 +52,7 @@ _REMEDY = "save it again as COCO keypoints"
 # -- writing ------------------------------------------------------------------
 
 
-def write_coco(
-    path: Path, images: Collection[Landmarks], source: Path | None = None
-) -> None:
+def write_coco(path: Path, images: Collection[Landmarks], source: Path | None = None) -> None:
     """Write images, one annotation each, and one category with all names.
 
     Raises
@@ -67,9 +65,7 @@ def write_coco(
         "info": {"description": "Landmarks written by napari-oneshot-lmk"},
         "licenses": [],
         "images": [_image(number, la) for number, la in enumerate(images, 1)],
-        "annotations": [
-            _annotation(number, la, names) for number, la in enumerate(images, 1)
-        ],
+        "annotations": [_annotation(number, la, names) for number, la in enumerate(images, 1)],
         "categories": [
             {
                 "id": 1,
@@ -88,8 +84,7 @@ def _image(number: int, landmarks: Landmarks) -> dict[str, Any]:
     geometry = landmarks.geometry
     if geometry is None:
         raise OutputError(
-            f"COCO states the size of each image, but that of {landmarks.image!r} is "
-            "unknown",
+            f"COCO states the size of each image, but that of {landmarks.image!r} is unknown",
             remedy="convert it together with its image (--image, --images)",
         )
     height, width = geometry.image_shape_yx
@@ -105,9 +100,7 @@ def _image(number: int, landmarks: Landmarks) -> dict[str, Any]:
     }
 
 
-def _annotation(
-    number: int, landmarks: Landmarks, names: Sequence[str]
-) -> dict[str, Any]:
+def _annotation(number: int, landmarks: Landmarks, names: Sequence[str]) -> dict[str, Any]:
     assert landmarks.geometry is not None  # its image was written before
     height, width = landmarks.geometry.image_shape_yx
     keypoints: list[float] = []
@@ -145,9 +138,7 @@ def read_coco(path: Path, known: Known) -> tuple[Landmarks, ...]:
     document = read_json(path, known.tell)
     if isinstance(document, dict) and isinstance(document.get("markups"), list):
         raise LandmarkError(
-            "is a Slicer markups file",
-            file=path,
-            remedy="let its name end in .mrk.json",
+            "is a Slicer markups file", file=path, remedy="let its name end in .mrk.json"
         )
     parts = ("images", "annotations", "categories")
     if not isinstance(document, dict) or not all(
@@ -164,9 +155,7 @@ def read_coco(path: Path, known: Known) -> tuple[Landmarks, ...]:
         raise error.about(path) from error
 
 
-def _read(
-    path: Path, document: Mapping[str, Any], known: Known
-) -> tuple[Landmarks, ...]:
+def _read(path: Path, document: Mapping[str, Any], known: Known) -> tuple[Landmarks, ...]:
     images = by_identifier(document["images"], "image")
     categories = by_identifier(document["categories"], "category")
     of_image: dict[str, tuple[int, Mapping[str, Any]]] = {}
@@ -229,8 +218,7 @@ def _landmarks(
         points, zeros = without_zeros(points)
         if zeros:
             known.tell(
-                f"{path}: {zeros} keypoints of image {name!r} at 0, 0 are taken for "
-                "not placed"
+                f"{path}: {zeros} keypoints of image {name!r} at 0, 0 are taken for not placed"
             )
     geometry = _geometry(key, image, ours, known.geometry_of(name))
     with noted_by_us():
@@ -239,9 +227,7 @@ def _landmarks(
 
 
 def _category(
-    annotation: Mapping[str, Any],
-    where: str,
-    categories: Mapping[str, Mapping[str, Any]],
+    annotation: Mapping[str, Any], where: str, categories: Mapping[str, Mapping[str, Any]]
 ) -> Mapping[str, Any]:
     stated = annotation.get("category_id")
     if stated is None and len(categories) <= 1:
@@ -250,18 +236,14 @@ def _category(
     key = identifier(stated, f"{where}: category_id")
     if key not in categories:
         raise LandmarkError(
-            f"{where}: category {key} is not among its categories, so the keypoints "
-            "have no names",
+            f"{where}: category {key} is not among its categories, so the keypoints have no names",
             remedy="add the category or correct category_id",
         )
     return categories[key]
 
 
 def _geometry(
-    key: str,
-    image: Mapping[str, Any],
-    ours: Mapping[str, Any],
-    given: Geometry | None,
+    key: str, image: Mapping[str, Any], ours: Mapping[str, Any], given: Geometry | None
 ) -> Geometry | None:
     if ours.get("geometry") is not None:
         with noted_by_us():
@@ -290,6 +272,4 @@ def _sniff(path: Path) -> bool:
     return all(word in content for word in words)
 
 
-COCO_JSON = LandmarkFormat(
-    ".json", "COCO keypoints", read_coco, write_coco, _sniff, shared=True
-)
+COCO_JSON = LandmarkFormat(".json", "COCO keypoints", read_coco, write_coco, _sniff, shared=True)

@@ -26,9 +26,7 @@ _UNMOVED_PX = 0.01
 
 def is_labelled(annotation: Mapping[str, Any], where: str) -> bool:
     """Say whether at least one keypoint of an annotation has a position."""
-    return any(
-        _position(what, *three) for what, *three in _keypoints(annotation, where)
-    )
+    return any(_position(what, *three) for what, *three in _keypoints(annotation, where))
 
 
 def landmarks_of(
@@ -92,15 +90,11 @@ def _names(
         )
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise LandmarkError(
-            f"the category names the keypoint {twice!r} twice", remedy="rename one"
-        )
+        raise LandmarkError(f"the category names the keypoint {twice!r} twice", remedy="rename one")
     return names
 
 
-def _keypoints(
-    annotation: Mapping[str, Any], where: str
-) -> list[tuple[str, Any, Any, Any]]:
+def _keypoints(annotation: Mapping[str, Any], where: str) -> list[tuple[str, Any, Any, Any]]:
     """Return for each keypoint what to call it, and its x, y and v as they stand."""
     numbers = sequence(annotation["keypoints"], f"{where}: keypoints")
     if len(numbers) % 3:
@@ -133,8 +127,6 @@ def _joined(noted: Landmark, read: Landmark | None) -> Landmark:
     if noted.position_yx is None or read.position_yx is None:
         same = noted.position_yx == read.position_yx
         return noted if same else noted.changed_elsewhere(read.position_yx)
-    apart = max(
-        abs(a - b) for a, b in zip(noted.position_yx, read.position_yx, strict=True)
-    )
+    apart = max(abs(a - b) for a, b in zip(noted.position_yx, read.position_yx, strict=True))
     # Moved by a person: what the detector thought of the old place is void.
     return noted if apart <= _UNMOVED_PX else noted.changed_elsewhere(read.position_yx)

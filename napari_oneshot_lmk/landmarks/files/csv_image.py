@@ -9,18 +9,9 @@ import numpy as np
 from napari_oneshot_lmk.errors import GeometryError, LandmarkError
 from napari_oneshot_lmk.landmarks.files.landmark_format import Known
 from napari_oneshot_lmk.landmarks.files.not_placed import PLACEHOLDERS, without_zeros
-from napari_oneshot_lmk.landmarks.files.table_geometry import (
-    GEOMETRY_COLUMNS,
-    geometry_from_cells,
-)
+from napari_oneshot_lmk.landmarks.files.table_geometry import GEOMETRY_COLUMNS, geometry_from_cells
 from napari_oneshot_lmk.landmarks.files.table_rows import TableRow
-from napari_oneshot_lmk.landmarks.landmark import (
-    Landmark,
-    Landmarks,
-    Provenance,
-    Source,
-    State,
-)
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, Source, State
 
 PROVENANCE = ("method", "encoder", "template", "author", "created")
 MANUAL = "manual"
@@ -80,10 +71,7 @@ class CsvImage:
         if not self.states:
             points, zeros = without_zeros(points)
         if zeros:
-            known.tell(
-                f"{zeros} landmarks of image {self.name!r} at 0, 0 are taken for not "
-                "placed"
-            )
+            known.tell(f"{zeros} landmarks of image {self.name!r} at 0, 0 are taken for not placed")
         if all(point.is_manual for point in points):
             authors = {point.author for point in points}
             cells["method"] = MANUAL
@@ -97,8 +85,7 @@ class CsvImage:
         except (GeometryError, ValueError, OverflowError) as error:
             what = error.what if isinstance(error, GeometryError) else str(error)
             raise LandmarkError(
-                f"size, spacing or orientation of image {self.name!r} make no sense "
-                f"({what})",
+                f"size, spacing or orientation of image {self.name!r} make no sense ({what})",
                 remedy="correct them or empty those columns",
             ) from error
         return landmarks if geometry is None else landmarks.with_geometry(geometry)
@@ -112,8 +99,7 @@ def _point(row: TableRow) -> tuple[Landmark, bool]:
     x_px, y_px = row.number("x_px"), row.number("y_px")
     if (x_px is None) != (y_px is None):
         raise row.wrong(
-            f"{'x_px' if x_px is None else 'y_px'} is empty",
-            "give both coordinates, or none",
+            f"{'x_px' if x_px is None else 'y_px'} is empty", "give both coordinates, or none"
         )
     position_yx = None if x_px is None or y_px is None else (y_px, x_px)
     state = State.SKIPPED if position_yx is None else State.PLACED
@@ -123,14 +109,11 @@ def _point(row: TableRow) -> tuple[Landmark, bool]:
         position_yx, state = None, State.SKIPPED
     if stated:
         if stated not in set(State):
-            raise row.wrong(
-                f"state is {stated!r}", f"use one of {', '.join(sorted(State))}"
-            )
+            raise row.wrong(f"state is {stated!r}", f"use one of {', '.join(sorted(State))}")
         state = State(stated)
     if (state is State.PLACED) != (position_yx is not None):
         raise row.wrong(
-            f"landmark {name!r} is {state} but has "
-            f"{'no' if position_yx is None else 'a'} position",
+            f"landmark {name!r} is {state} but has {'no' if position_yx is None else 'a'} position",
             "correct the state or the position",
         )
     score = row.number("score")

@@ -11,29 +11,17 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import LandmarkError
-from napari_oneshot_lmk.landmarks.files.csv_image import (
-    MANUAL,
-    PROVENANCE,
-    SOURCES,
-    CsvImage,
-)
+from napari_oneshot_lmk.landmarks.files.csv_image import MANUAL, PROVENANCE, SOURCES, CsvImage
 from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
 from napari_oneshot_lmk.landmarks.files.table_geometry import (
     GEOMETRY_COLUMNS,
     SIZE_COLUMNS,
     geometry_to_cells,
 )
-from napari_oneshot_lmk.landmarks.files.table_rows import (
-    table_rows,
-    titles_of,
-)
+from napari_oneshot_lmk.landmarks.files.table_rows import table_rows, titles_of
 from napari_oneshot_lmk.landmarks.files.text_file import head_of
 from napari_oneshot_lmk.landmarks.image_names import image_key
-from napari_oneshot_lmk.landmarks.landmark import (
-    Landmark,
-    Landmarks,
-    Provenance,
-)
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance
 
 REQUIRED = ("image", "landmark", "x_px", "y_px")
 """Columns without which a table cannot be read."""
@@ -54,9 +42,7 @@ WHERE_FILLED = (
 # -- writing ------------------------------------------------------------------
 
 
-def write_csv(
-    path: Path, images: Collection[Landmarks], source: Path | None = None
-) -> None:
+def write_csv(path: Path, images: Collection[Landmarks], source: Path | None = None) -> None:
     """Write a table; numbers are as short as they can be without loss.
 
     The images are gone through twice, the first time to see which columns are
@@ -68,11 +54,7 @@ def write_csv(
     filled = [column for column in WHERE_FILLED if column not in empty]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(
-            file,
-            [*ALWAYS, *filled],
-            restval="",
-            lineterminator="\n",
-            extrasaction="ignore",
+            file, [*ALWAYS, *filled], restval="", lineterminator="\n", extrasaction="ignore"
         )
         writer.writeheader()
         for landmarks in images:
@@ -165,9 +147,7 @@ def read_csv(path: Path, known: Known) -> tuple[Landmarks, ...]:
         if source and source not in SOURCES and strange is None:
             strange = row
     if not images:
-        raise LandmarkError(
-            "holds no landmarks", file=path, remedy="add a row for each landmark"
-        )
+        raise LandmarkError("holds no landmarks", file=path, remedy="add a row for each landmark")
     if "" in images and len(images) > 1:
         raise LandmarkError(
             f"line {min(images[''].lines.values())} names no image",

@@ -123,8 +123,7 @@ def _image(source: Path) -> pydicom.Dataset:
     except Exception as error:
         # A file of any other kind was forced upon the library.
         raise OutputError(
-            f"a DICOM structured report refers to a DICOM image, and {source.name} is "
-            "none",
+            f"a DICOM structured report refers to a DICOM image, and {source.name} is none",
             remedy="name the DICOM file, or write a .csv file",
         ) from error
     needed = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -137,8 +136,7 @@ def _image(source: Path) -> pydicom.Dataset:
     frames = int(image.get("NumberOfFrames") or 1)
     if frames > 1:
         raise OutputError(
-            f"{source.name} has {frames} frames, and reports are written on images "
-            "with one",
+            f"{source.name} has {frames} frames, and reports are written on images with one",
             remedy="write a .csv file",
         )
     return image
@@ -158,9 +156,7 @@ def read_sr(path: Path, known: Known) -> tuple[Landmarks, ...]:
     read_bytes(path)
     if not _sniff(path):
         raise LandmarkError(
-            "is no DICOM structured report",
-            file=path,
-            remedy="an image is named with --image",
+            "is no DICOM structured report", file=path, remedy="an image is named with --image"
         )
     check_installed()
     import pydicom
@@ -277,8 +273,7 @@ def check_installed() -> None:
     for library in ("highdicom", "pydicom"):
         if find_spec(library) is None:
             raise LandmarkError(
-                f"DICOM structured reports need the library {library}, which is not "
-                "installed",
+                f"DICOM structured reports need the library {library}, which is not installed",
                 remedy=f"install it: {_INSTALL}",
             )
 

@@ -49,8 +49,7 @@ def report_on(image: pydicom.Dataset, landmarks: Landmarks) -> sr.ComprehensiveS
         groups = [_group(point, source, landmarks) for point in landmarks.placed]
         content = sr.MeasurementReport(
             observation_context=sr.ObservationContext(
-                observer_person_context=_person(landmarks),
-                observer_device_context=_device(),
+                observer_person_context=_person(landmarks), observer_device_context=_device()
             ),
             procedure_reported=_PROCEDURE,
             imaging_measurements=groups,
@@ -97,14 +96,10 @@ def _group(
     )
     measurements = []
     if point.score is not None:
-        measurements.append(
-            sr.Measurement(name=_CERTAINTY, value=100 * point.score, unit=_PERCENT)
-        )
+        measurements.append(sr.Measurement(name=_CERTAINTY, value=100 * point.score, unit=_PERCENT))
     method = landmarks.provenance.method
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(
-            uid=highdicom.UID(), identifier=point.name
-        ),
+        tracking_identifier=sr.TrackingIdentifier(uid=highdicom.UID(), identifier=point.name),
         referenced_region=region,
         measurements=measurements or None,
         algorithm_id=(
@@ -194,8 +189,7 @@ _SOP = "ReferencedSOPInstanceUID"
 
 def _parsed(dataset: pydicom.Dataset) -> Any:
     kinds = {
-        kind.__name__: kind
-        for kind in (sr.EnhancedSR, sr.ComprehensiveSR, sr.Comprehensive3DSR)
+        kind.__name__: kind for kind in (sr.EnhancedSR, sr.ComprehensiveSR, sr.Comprehensive3DSR)
     }
     kind = kinds.get(dataset.SOPClassUID.name.removesuffix(" Storage").replace(" ", ""))
     if kind is None:

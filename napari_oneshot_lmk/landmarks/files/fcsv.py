@@ -21,10 +21,7 @@ import numpy as np
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
-from napari_oneshot_lmk.landmarks.files.patient_points import (
-    on_image,
-    plane_in_slicer,
-)
+from napari_oneshot_lmk.landmarks.files.patient_points import on_image, plane_in_slicer
 from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_text
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
 
@@ -105,17 +102,13 @@ def _about_line(path: Path, number: int) -> Iterator[None]:
     try:
         yield
     except OneshotError as error:
-        raise type(error)(
-            f"line {number}: {error.what}", file=path, remedy=error.remedy
-        ) from error
+        raise type(error)(f"line {number}: {error.what}", file=path, remedy=error.remedy) from error
 
 
 def _system(text: str) -> str:
     system = _NUMBERS.get(text, text.upper())
     if system not in _NUMBERS.values():
-        raise LandmarkError(
-            f"the coordinate system is {text!r}", remedy="save it in RAS or LPS"
-        )
+        raise LandmarkError(f"the coordinate system is {text!r}", remedy="save it in RAS or LPS")
     return system
 
 
@@ -124,13 +117,9 @@ def _columns(text: str) -> list[str]:
     missing = [name for name in ("x", "y", "z", "label") if name not in columns]
     twice = next((name for name in columns if columns.count(name) > 1), "")
     if twice:
-        raise LandmarkError(
-            f"there are two columns {twice}", remedy="remove one of the two"
-        )
+        raise LandmarkError(f"there are two columns {twice}", remedy="remove one of the two")
     if missing:
-        raise LandmarkError(
-            f"there is no column {', '.join(missing)}", remedy="save it again"
-        )
+        raise LandmarkError(f"there is no column {', '.join(missing)}", remedy="save it again")
     return columns
 
 
@@ -151,9 +140,7 @@ def _row(number: int, line: str, columns: Sequence[str]) -> _Row:
         return _Row(number, label, description, None)
     x, y, z = (_number(cells.get(axis, "")) for axis in "xyz")
     if math.isnan(x) or math.isnan(y) or math.isnan(z):
-        raise LandmarkError(
-            f"the position of {label!r} is not three numbers", remedy="correct it"
-        )
+        raise LandmarkError(f"the position of {label!r} is not three numbers", remedy="correct it")
     return _Row(number, label, description, (x, y, z))
 
 
@@ -165,8 +152,7 @@ def _is_defined(label: str, more: Sequence[str], columns: Sequence[str]) -> bool
     status = more[0].strip().lower()
     if status not in (*_DEFINED, *_NOT_DEFINED):
         raise LandmarkError(
-            f"the position status of {label!r} is {more[0].strip()!r}",
-            remedy="save the file again",
+            f"the position status of {label!r} is {more[0].strip()!r}", remedy="save the file again"
         )
     return status in _DEFINED
 

@@ -36,9 +36,7 @@ _NOTHING = re.compile(r"\s*(na|nan|null|none)?\s*,\s*(na|nan|null|none)?\s*", re
 _CLASS = re.compile(r"\s*\d{1,2}\s*", re.ASCII)
 
 
-def write_isbi(
-    path: Path, images: Collection[Landmarks], source: Path | None = None
-) -> None:
+def write_isbi(path: Path, images: Collection[Landmarks], source: Path | None = None) -> None:
     """Write the 19 landmarks of one cephalogram, in the challenge's order.
 
     Raises
@@ -92,9 +90,7 @@ def read_isbi(path: Path, known: Known) -> tuple[Landmarks, ...]:
     """
     lines = [
         (number, line)
-        for number, line in enumerate(
-            read_text(path, tell=known.tell).splitlines(), start=1
-        )
+        for number, line in enumerate(read_text(path, tell=known.tell).splitlines(), start=1)
         if line.strip()
     ]
     points = []
@@ -141,8 +137,7 @@ def read_isbi(path: Path, known: Known) -> tuple[Landmarks, ...]:
 def _sniff(path: Path) -> bool:
     lines = [line for line in head_of(path).splitlines() if line.strip()]
     return len(lines) >= len(NAMES) and all(
-        _POSITION.fullmatch(line) or _NOTHING.fullmatch(line)
-        for line in lines[: len(NAMES)]
+        _POSITION.fullmatch(line) or _NOTHING.fullmatch(line) for line in lines[: len(NAMES)]
     )
 
 

@@ -21,19 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.errors import (
-    LandmarkError,
-    OneshotError,
-    OutputError,
-    SpacingUnknownError,
-)
+from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError, SpacingUnknownError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.files.json_values import (
-    mapping,
-    noted_by_us,
-    sequence,
-    text,
-)
+from napari_oneshot_lmk.landmarks.files.json_values import mapping, noted_by_us, sequence, text
 from napari_oneshot_lmk.landmarks.files.json_values import number as number_in
 from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
 from napari_oneshot_lmk.landmarks.files.patient_points import (
@@ -68,9 +58,7 @@ _MM_PER_UNIT = {"mm": 1.0, "um": 1e-3}
 # -- writing ------------------------------------------------------------------
 
 
-def write_mrk_json(
-    path: Path, images: Collection[Landmarks], source: Path | None = None
-) -> None:
+def write_mrk_json(path: Path, images: Collection[Landmarks], source: Path | None = None) -> None:
     """Write the landmarks of one image in patient coordinates (LPS, mm).
 
     Raises
@@ -110,8 +98,7 @@ def write_mrk_json(
         "labelFormat": "%N-%d",
         "lastUsedControlPointNumber": len(landmarks),
         "controlPoints": [
-            _control_point(number, point, plane)
-            for number, point in enumerate(landmarks, start=1)
+            _control_point(number, point, plane) for number, point in enumerate(landmarks, start=1)
         ],
         "measurements": [],
         "display": {"visibility": True, "pointLabelsVisibility": True},
@@ -160,9 +147,7 @@ def read_mrk_json(path: Path, known: Known) -> tuple[Landmarks, ...]:
     lists = [m for m in markups if isinstance(m, dict) and m.get("type") == "Fiducial"]
     if not lists:
         raise LandmarkError(
-            "holds no point list",
-            file=path,
-            remedy="save a markups node of the type Point List",
+            "holds no point list", file=path, remedy="save a markups node of the type Point List"
         )
     try:
         return tuple(_landmarks(path, m, known, len(lists) > 1) for m in lists)
@@ -190,9 +175,7 @@ class _Control:
     noted: dict[str, Any]
 
 
-def _landmarks(
-    path: Path, markup: Mapping[str, Any], known: Known, several: bool
-) -> Landmarks:
+def _landmarks(path: Path, markup: Mapping[str, Any], known: Known, several: bool) -> Landmarks:
     ours = mapping(markup.get(OURS) or {}, OURS)
     ending = path.name[: -len(SUFFIX)]
     named = ours.get("image", (markup.get("name") or ending) if several else ending)
@@ -232,9 +215,7 @@ def _to_lps(markup: Mapping[str, Any]) -> NDArray[np.float64]:
     return np.array([flip, flip, 1.0]) * _MM_PER_UNIT[unit]
 
 
-def _control(
-    number: int, control: Mapping[str, Any], to_lps: NDArray[np.float64]
-) -> _Control:
+def _control(number: int, control: Mapping[str, Any], to_lps: NDArray[np.float64]) -> _Control:
     where = f"control point {number}"
     label = text(control.get("label") or "", f"{where}: label").strip()
     if not label:
@@ -262,9 +243,7 @@ def _landmark(control: _Control, plane: Geometry | None) -> Landmark:
     with noted_by_us():
         # What is noted of a point without a position, but says placed, is not ours.
         whole = record["state"] != State.PLACED or "position_yx" in record
-        noted = landmark_from_record(
-            record if whole else {**record, "state": State.SKIPPED}
-        )
+        noted = landmark_from_record(record if whole else {**record, "state": State.SKIPPED})
     if control.lps_mm is None or plane is None:
         return noted if noted.position_yx is None else noted.changed_elsewhere(None)
     if noted.position_yx is not None:

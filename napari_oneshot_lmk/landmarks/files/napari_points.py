@@ -12,18 +12,9 @@ from pathlib import Path
 
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
-from napari_oneshot_lmk.landmarks.files.table_rows import (
-    TableRow,
-    table_rows,
-    titles_of,
-)
+from napari_oneshot_lmk.landmarks.files.table_rows import TableRow, table_rows, titles_of
 from napari_oneshot_lmk.landmarks.files.text_file import head_of
-from napari_oneshot_lmk.landmarks.landmark import (
-    Landmark,
-    Landmarks,
-    Source,
-    State,
-)
+from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Source, State
 
 _REQUIRED = ("axis-0", "axis-1")
 _AXIS = re.compile(r"axis-(\d+)")
@@ -79,9 +70,7 @@ def read_napari_points(path: Path, known: Known) -> tuple[Landmarks, ...]:
 
 def _position(row: TableRow) -> list[float | None]:
     axes = sorted(
-        (int(match[1]), column)
-        for column in row.cells
-        if (match := _AXIS.fullmatch(column))
+        (int(match[1]), column) for column in row.cells if (match := _AXIS.fullmatch(column))
     )
     for _, column in axes:
         if not row.text(column):

@@ -28,8 +28,7 @@ def with_millimetres(geometry: Geometry | None) -> Geometry:
     if geometry is None:
         raise LandmarkError(
             "holds millimetres but not the grid of the image",
-            remedy="open it together with its image (convert it with --image), or use "
-            "a .csv file",
+            remedy="open it together with its image (convert it with --image), or use a .csv file",
         )
     if geometry.spacing_mm_yx is None:
         raise SpacingUnknownError(
@@ -129,9 +128,7 @@ def _shown(geometry: Geometry) -> str:
     return "{:.6g} x {:.6g} mm".format(*geometry.spacing_mm_yx)
 
 
-def on_image(
-    name: str, lps_mm: Sequence[float], geometry: Geometry
-) -> tuple[float, float]:
+def on_image(name: str, lps_mm: Sequence[float], geometry: Geometry) -> tuple[float, float]:
     """Return the (row, column) of one patient position, (3,) LPS mm.
 
     Raises

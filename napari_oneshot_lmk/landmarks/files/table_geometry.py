@@ -41,9 +41,7 @@ def geometry_to_cells(landmarks: Landmarks) -> dict[str, str]:
 
 
 def geometry_from_cells(
-    cells: Mapping[str, str],
-    points_yx: NDArray[np.float64],
-    points_mm_yx: NDArray[np.float64],
+    cells: Mapping[str, str], points_yx: NDArray[np.float64], points_mm_yx: NDArray[np.float64]
 ) -> Geometry | None:
     """Undo :func:`geometry_to_cells`; None where the size is not stated.
 

@@ -60,9 +60,7 @@ class TableRow:
         plain = self.plain(column)
         value = float(plain) if _NUMBER.fullmatch(plain) else math.nan
         if not math.isfinite(value):
-            raise self.wrong(
-                f"{column} is {cell!r}, which is not a number", "correct it"
-            )
+            raise self.wrong(f"{column} is {cell!r}, which is not a number", "correct it")
         return value
 
     def plain(self, column: str) -> str:
@@ -71,8 +69,7 @@ class TableRow:
         if not self.decimal_comma or "." in cell:
             return cell
         return " ".join(
-            part.replace(",", ".") if part.count(",") == 1 else part
-            for part in cell.split()
+            part.replace(",", ".") if part.count(",") == 1 else part for part in cell.split()
         )
 
     def wrong(self, what: str, remedy: str) -> LandmarkError:

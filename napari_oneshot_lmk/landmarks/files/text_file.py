@@ -48,9 +48,7 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def read_text(
-    path: Path, *, save_as: str = "", tell: Callable[[str], None] | None = None
-) -> str:
+def read_text(path: Path, *, save_as: str = "", tell: Callable[[str], None] | None = None) -> str:
     """Return the text of a file.
 
     Parameters
@@ -122,9 +120,7 @@ def read_json(path: Path, tell: Callable[[str], None] | None = None) -> Any:
         raise error.about(path) from error
     except ValueError as error:
         raise LandmarkError(
-            "holds a number of thousands of digits",
-            file=path,
-            remedy="save it again",
+            "holds a number of thousands of digits", file=path, remedy="save it again"
         ) from error
 
 
@@ -134,9 +130,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise LandmarkError(
-            f"names {twice!r} twice in one object", remedy="remove one of the two"
-        )
+        raise LandmarkError(f"names {twice!r} twice in one object", remedy="remove one of the two")
     return values
 
 
@@ -166,8 +160,7 @@ def _encoding(data: bytes) -> str:
     # Letters of Latin have zeros in their other bytes, in one order or the other.
     for encoding, pattern in _ZEROS.items():
         if all(
-            (z > 0.5) == high and (z < 0.1 or high)
-            for z, high in zip(zeros, pattern, strict=True)
+            (z > 0.5) == high and (z < 0.1 or high) for z, high in zip(zeros, pattern, strict=True)
         ):
             return encoding
     return "utf-8"

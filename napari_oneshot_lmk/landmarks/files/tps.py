@@ -24,10 +24,7 @@ from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
 from napari_oneshot_lmk.landmarks.files.losses import FRAME, TEXTS, THOUGHTS, present
 from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_text
-from napari_oneshot_lmk.landmarks.files.tps_specimen import (
-    TpsSpecimen,
-    read_specimens,
-)
+from napari_oneshot_lmk.landmarks.files.tps_specimen import TpsSpecimen, read_specimens
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Source, State
 
 SUFFIX = ".tps"
@@ -36,16 +33,13 @@ _MISSING = "-1 -1"
 # A thousandth of a length is less than anybody digitises to.
 _SQUARE = 1e-3
 _NO_HEIGHT = (
-    "name the image: oneshot-lmk convert {file} found.csv --image IMAGE (or --images "
-    "FOLDER)"
+    "name the image: oneshot-lmk convert {file} found.csv --image IMAGE (or --images FOLDER)"
 )
 
 # -- writing ------------------------------------------------------------------
 
 
-def write_tps(
-    path: Path, images: Collection[Landmarks], source: Path | None = None
-) -> None:
+def write_tps(path: Path, images: Collection[Landmarks], source: Path | None = None) -> None:
     """Write one specimen an image, all with the same landmarks in the same order.
 
     Raises
@@ -73,8 +67,7 @@ def _specimen(number: int, landmarks: Landmarks, names: Sequence[str]) -> list[s
         )
     if landmarks.image != " ".join(landmarks.image.splitlines()):
         raise OutputError(
-            f"the image name {landmarks.image!r} has several lines",
-            remedy="rename the image",
+            f"the image name {landmarks.image!r} has several lines", remedy="rename the image"
         )
     lines = [f"LM={len(names)}"]
     for name in names:
@@ -180,9 +173,7 @@ def read_tps(path: Path, known: Known) -> tuple[Landmarks, ...]:
     return tuple(found.values())
 
 
-def _landmarks(
-    path: Path, specimen: TpsSpecimen, known: Known, *, alone: bool
-) -> Landmarks:
+def _landmarks(path: Path, specimen: TpsSpecimen, known: Known, *, alone: bool) -> Landmarks:
     image = specimen.fields.get("IMAGE", "").replace("\\", "/")
     image = image or specimen.fields.get("ID", "")
     if not image and not alone:

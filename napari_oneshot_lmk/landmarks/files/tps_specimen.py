@@ -65,9 +65,7 @@ def read_specimens(path: Path, text: str) -> list[TpsSpecimen]:
         key, value = match[1].upper(), match[2].strip()
         passing = key in _PASSED_OVER
         if key == "LM3":
-            raise _wrong(
-                path, number, "holds 3-D landmarks", "only LM= (2-D) can be read"
-            )
+            raise _wrong(path, number, "holds 3-D landmarks", "only LM= (2-D) can be read")
         if key == "LM":
             specimen = TpsSpecimen(number)
             for place, row in _block(path, rows, number, line, value):
