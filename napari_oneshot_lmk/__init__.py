@@ -16,14 +16,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from napari_oneshot_lmk._version import __version__
+
 if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.imaging.radiograph import Radiograph
     from napari_oneshot_lmk.imaging.reader import read_radiograph
     from napari_oneshot_lmk.landmarks.landmark import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
-
-__version__ = "0.1.0"
 
 __all__ = ["Detector", "Landmarks", "Radiograph", "Template", "__version__", "read_radiograph"]
 

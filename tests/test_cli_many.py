@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from cli_scene import SPACING_MM, World, make_world, one_sentence, run, save_image, scene, view
 
-from napari_oneshot_lmk.claim import claimed
 from napari_oneshot_lmk.landmarks.files import read_landmarks
+from napari_oneshot_lmk.storage.lock import file_lock
 
 IMAGES = 30
 
@@ -246,7 +246,7 @@ def test_what_failed_is_tried_again(
 
 def test_two_at_once_on_one_table(table: Table) -> None:
     table.journal.parent.mkdir()
-    with claimed(table.journal.parent / "lock"):
+    with file_lock(table.journal.parent / "lock"):
         refused = run(*table.arguments())
         assert refused.exit_code == 2
         assert "another process is at work on this file" in one_sentence(refused)

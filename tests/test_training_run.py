@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_oneshot_lmk.claim import TakenError, claimed
 from napari_oneshot_lmk.errors import OutputError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.radiograph import Radiograph
@@ -305,15 +304,6 @@ def test_ended_child_that_nobody_waited_for_is_not_alive() -> None:
         time.sleep(0.05)
     assert not worker.alive
     child.communicate()
-
-
-def test_claim_in_one_process(tmp_path: Path) -> None:
-    with claimed(tmp_path / "lock"), pytest.raises(TakenError), claimed(tmp_path / "lock"):
-        pass
-    with claimed(tmp_path / "lock"):
-        pass
-    with pytest.raises(OutputError), claimed(tmp_path / "missing" / "lock"):
-        pass
 
 
 # -- the log ---------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     if "napari-oneshot-lmk" not in found:
-        from napari_oneshot_lmk import __version__
+        from napari_oneshot_lmk._version import __version__
 
         found["napari-oneshot-lmk"] = __version__
     return found

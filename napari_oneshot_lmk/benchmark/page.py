@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_oneshot_lmk.benchmark.table import markdown_machine
-from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.storage.atomic import atomic_write
 
 
 def write_page(
@@ -43,7 +43,7 @@ def write_page(
         "",
         *markdown_machine(content["machine"]),
     ]
-    with written(folder, overwrite=overwrite, folder=True) as unfinished:
+    with atomic_write(folder, overwrite=overwrite, folder=True) as unfinished:
         (unfinished / f"{name}.md").write_text("\n".join(page) + "\n", encoding="utf-8")
         text = json.dumps(content, indent=1, ensure_ascii=False)
         (unfinished / f"{name}.json").write_text(text + "\n", encoding="utf-8")

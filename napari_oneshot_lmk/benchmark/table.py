@@ -15,12 +15,12 @@ from napari_oneshot_lmk.evaluation.accuracy import sdr_keys
 from napari_oneshot_lmk.evaluation.plots import draw_cumulative_error
 from napari_oneshot_lmk.evaluation.report_files import write_report_files, write_rows
 from napari_oneshot_lmk.landmarks.files import write_landmarks
-from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.storage.atomic import atomic_write
 
 
 def write_method(result: MethodResult, folder: Path, *, overwrite: bool) -> None:
     """Write ``found.csv`` and the report of one method into its own folder."""
-    with written(folder, overwrite=overwrite, folder=True) as unfinished:
+    with atomic_write(folder, overwrite=overwrite, folder=True) as unfinished:
         write_landmarks(unfinished / "found.csv", result.found)
         write_report_files(result.report, unfinished)
         text = json.dumps(result.summary(), indent=1, ensure_ascii=False)
@@ -54,12 +54,12 @@ def write_table(
         Replace older files.
     """
     rows = table_rows(results)
-    with written(folder / "table.csv", overwrite=overwrite) as unfinished:
+    with atomic_write(folder / "table.csv", overwrite=overwrite) as unfinished:
         write_rows(unfinished, rows)
-    with written(folder / "table.md", overwrite=overwrite) as unfinished:
+    with atomic_write(folder / "table.md", overwrite=overwrite) as unfinished:
         text = _page(rows, results, dataset, command, seed)
         unfinished.write_text(text, encoding="utf-8")
-    with written(folder / "cumulative_error.png", overwrite=overwrite) as unfinished:
+    with atomic_write(folder / "cumulative_error.png", overwrite=overwrite) as unfinished:
         reports = {result.method: result.report for result in results}
         draw_cumulative_error(reports, unfinished, title=dataset.name)
 

@@ -18,7 +18,7 @@ from napari_oneshot_lmk.benchmark.plain_step import plain_loss
 from napari_oneshot_lmk.benchmark.table import markdown_machine
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.imaging.preparation import prepared
-from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.storage.atomic import atomic_write
 from napari_oneshot_lmk.training.feature_store import FeatureStore, pooled_levels
 from napari_oneshot_lmk.training.first_look import FirstLook, first_look
 from napari_oneshot_lmk.training.labels import initial_labels
@@ -142,9 +142,9 @@ def write_step(times: StepTimes, folder: Path, *, command: str, overwrite: bool)
         "",
         *markdown_machine(machine),
     ]
-    with written(folder / "step.json", overwrite=overwrite) as unfinished:
+    with atomic_write(folder / "step.json", overwrite=overwrite) as unfinished:
         unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    with written(folder / "step.md", overwrite=overwrite) as unfinished:
+    with atomic_write(folder / "step.md", overwrite=overwrite) as unfinished:
         unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return content
 

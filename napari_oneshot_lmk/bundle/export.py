@@ -38,7 +38,7 @@ from napari_oneshot_lmk.detection.trained import TrainedDetector
 from napari_oneshot_lmk.encoders.same_weights import identity_with
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights, read_weights
 from napari_oneshot_lmk.errors import ModelError
-from napari_oneshot_lmk.output import check_writable, written
+from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 
 TOLERANCE_PX = 0.05
 """Largest distance between the bundle's point and ours, in pixels of the image."""
@@ -105,7 +105,7 @@ def export_bundle(export: Export, *, overwrite: bool = False) -> Iterator[Agreem
     detector = TrainedDetector(
         model, model.template, encoder_for(model, None, "cpu"), model.precision
     )
-    with written(export.out, overwrite=overwrite, folder=True) as partial:
+    with atomic_write(export.out, overwrite=overwrite, folder=True) as partial:
         yield STEPS[0]
         _write(partial, model, export)
         yield STEPS[1]

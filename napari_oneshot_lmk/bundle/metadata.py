@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from napari_oneshot_lmk import __version__
+from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.bundle.card import SECTION, BundleCard
 from napari_oneshot_lmk.bundle.point_network import COLUMNS
 from napari_oneshot_lmk.detection.model import TrainedModel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_oneshot_lmk import __version__
+from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.bundle.metadata import MEANINGS, PACKAGES, REFERENCES, About
 from napari_oneshot_lmk.detection.model import TrainedModel
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from napari_oneshot_lmk import __version__
+from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.cli import (
     benchmark,
     convert,

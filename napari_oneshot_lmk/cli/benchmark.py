@@ -60,7 +60,7 @@ def benchmark_folder(
     """
     from napari_oneshot_lmk.benchmark.dataset import Dataset
     from napari_oneshot_lmk.benchmark.methods import Options, checked_methods
-    from napari_oneshot_lmk.output import check_writable
+    from napari_oneshot_lmk.storage.atomic import check_writable
 
     chosen = checked_methods(methods or ["instant"])
     check_writable(out, overwrite=overwrite)

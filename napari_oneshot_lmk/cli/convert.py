@@ -71,7 +71,7 @@ def convert(
     report is about. What gets lost is said.
     """
     from napari_oneshot_lmk.landmarks.names import read_names
-    from napari_oneshot_lmk.output import check_writable
+    from napari_oneshot_lmk.storage.atomic import check_writable
 
     spacing_mm_yx = spacing_from(spacing)
     ending = _ending(out, to)

@@ -73,7 +73,7 @@ def write_folder(
         If none can be written, or the folder cannot.
     """
     from napari_oneshot_lmk.landmarks.files import check_replaceable, format_to_write
-    from napari_oneshot_lmk.output import written
+    from napari_oneshot_lmk.storage.atomic import atomic_write
 
     batch = Batch()
     todo: list[tuple[str, Landmarks]] = []
@@ -87,7 +87,7 @@ def write_folder(
         except OSError as error:
             reason = error.strerror or str(error)
         batch.failed.append(_not_named(landmarks, ending, reason))
-    with written(out, overwrite=overwrite, folder=True) as unfinished:
+    with atomic_write(out, overwrite=overwrite, folder=True) as unfinished:
         for name, landmarks in todo:
             try:
                 _write(unfinished / name, ending, landmarks, beside)

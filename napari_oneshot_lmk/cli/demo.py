@@ -75,7 +75,7 @@ def demo(
     Needs no internet: without VGG19 weights it takes the encoder that comes with
     the package.
     """
-    from napari_oneshot_lmk.output import check_writable, written
+    from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 
     check_writable(out, overwrite=overwrite)
 
@@ -98,7 +98,7 @@ def demo(
         dataset = Dataset.load(sample_folder(anatomy))
         shown[anatomy] = _detected(anatomy, dataset, encoder)
         print_report(shown[anatomy].report, title=dataset.name, each=False)
-    with written(out, overwrite=overwrite, folder=True) as unfinished:
+    with atomic_write(out, overwrite=overwrite, folder=True) as unfinished:
         everything = [marks for part in shown.values() for marks in part.found]
         write_landmarks(unfinished / "found.csv", everything)
         for anatomy, part in shown.items():

@@ -42,7 +42,7 @@ def evaluate_files(
     """
     from napari_oneshot_lmk.evaluation.report import evaluate
     from napari_oneshot_lmk.landmarks.files import read_landmarks
-    from napari_oneshot_lmk.output import check_writable
+    from napari_oneshot_lmk.storage.atomic import check_writable
 
     spacing_mm_yx = spacing_from(spacing)
     if out is not None:

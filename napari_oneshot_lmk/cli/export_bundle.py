@@ -61,7 +61,7 @@ def export_model(
     The bundle is run with MONAI on the template and on three images before it
     appears; if it does not find the same points, there is none.
     """
-    from napari_oneshot_lmk.output import check_writable
+    from napari_oneshot_lmk.storage.atomic import check_writable
 
     check_writable(out, overwrite=overwrite)
 

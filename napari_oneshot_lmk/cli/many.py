@@ -40,7 +40,7 @@ def benchmark_many(
     """
     import tempfile
 
-    from napari_oneshot_lmk.output import check_writable
+    from napari_oneshot_lmk.storage.atomic import check_writable
 
     try:
         processes = [int(word) for word in workers.split(",")]

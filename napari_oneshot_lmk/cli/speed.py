@@ -51,7 +51,7 @@ def benchmark_speed(
 
     Writes speed.json and speed.md.
     """
-    from napari_oneshot_lmk.output import check_writable
+    from napari_oneshot_lmk.storage.atomic import check_writable
 
     if (template is None) == (data is None):
         raise UsageError(

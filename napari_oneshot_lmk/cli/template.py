@@ -41,7 +41,7 @@ def make_template(
     """Make a template from one image and its landmarks."""
     from napari_oneshot_lmk.imaging.reader import read_radiograph
     from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.output import check_writable
+    from napari_oneshot_lmk.storage.atomic import check_writable
 
     spacing_mm_yx = spacing_from(spacing)
     check_writable(out, overwrite=overwrite)

@@ -31,7 +31,7 @@ def benchmark_step(
 
     Writes step.json and step.md. Both run in float32 and print their loss.
     """
-    from napari_oneshot_lmk.output import check_writable
+    from napari_oneshot_lmk.storage.atomic import check_writable
 
     check_writable(out, overwrite=overwrite)
 

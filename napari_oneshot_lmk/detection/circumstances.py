@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from napari_oneshot_lmk import __version__
+from napari_oneshot_lmk._version import __version__
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from napari_oneshot_lmk.encoders.weights_origin import WeightsOrigin
 from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.network.network import LandmarkNetwork
-from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.storage.atomic import atomic_write
 
 DESCRIPTION_FILE = "model.json"
 TEMPLATE_FOLDER = "template"
@@ -156,7 +156,7 @@ class TrainedModel:
         OutputError
             If the folder exists or cannot be written.
         """
-        with written(Path(folder), overwrite=overwrite, folder=True) as partial:
+        with atomic_write(Path(folder), overwrite=overwrite, folder=True) as partial:
             networks = []
             for index, part in enumerate(self.parts):
                 name = f"network-{index:03d}.safetensors"

@@ -18,13 +18,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from napari_oneshot_lmk.claim import TakenError, claimed
 from napari_oneshot_lmk.detection.circumstances import Circumstances
 from napari_oneshot_lmk.detection.journal import Journal
 from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.imaging.sources import ImageFile
 from napari_oneshot_lmk.landmarks.files import check_replaceable, format_to_write
-from napari_oneshot_lmk.output import check_writable, written
+from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
+from napari_oneshot_lmk.storage.lock import LockedError, file_lock
 
 SUFFIX = ".partial"
 
@@ -81,14 +81,14 @@ class UnfinishedResults:
                 remedy="choose a folder that you may write to",
             ) from error
         try:
-            with claimed(self._lock_path):
+            with file_lock(self._lock_path):
                 try:
                     # The process before may have come to its end meanwhile.
                     check_writable(self.out, overwrite=self._may_replace())
                     yield
                 finally:
                     self._clear_up(missing)
-        except TakenError as error:
+        except LockedError as error:
             raise UsageError(
                 "another process is at work on this file",
                 file=self.out,
@@ -133,7 +133,7 @@ class UnfinishedResults:
         if not journal:
             return
         journal.flush()
-        with written(self.out, overwrite=self._may_replace()) as partial:
+        with atomic_write(self.out, overwrite=self._may_replace()) as partial:
             try:
                 assert self._write is not None  # as asked for
                 self._write(partial, journal, self._source(journal))
@@ -146,7 +146,7 @@ class UnfinishedResults:
                 raise error.about(self.out) from error
             # First the note, then the file: one that this folder does not know is
             # somebody's own and is not replaced.
-            with written(self._written_path, overwrite=True) as note:
+            with atomic_write(self._written_path, overwrite=True) as note:
                 note.write_text(json.dumps({"sha256": _sha256(partial)}) + "\n")
 
     def drop(self, journal: Journal) -> None:

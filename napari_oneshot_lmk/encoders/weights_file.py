@@ -13,7 +13,7 @@ from napari_oneshot_lmk.encoders.normalisation import IMAGENET, Normalisation
 from napari_oneshot_lmk.encoders.parameters import check_shapes, checked_parameters, content_sha256
 from napari_oneshot_lmk.encoders.vgg19_layout import ARCHITECTURE, PARAMETER_SHAPES
 from napari_oneshot_lmk.errors import WeightsError
-from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.storage.atomic import atomic_write
 
 if TYPE_CHECKING:
     import torch
@@ -109,7 +109,7 @@ def write_weights(path: Path, weights: EncoderWeights, *, half: bool = False) ->
     parameters = weights.parameters
     if half:
         parameters = {name: value.half() for name, value in parameters.items()}
-    with written(path, overwrite=True) as partial:
+    with atomic_write(path, overwrite=True) as partial:
         save_file(parameters, partial, metadata=metadata)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from napari_oneshot_lmk.evaluation.accuracy import Accuracy, Intervals, sdr_keys
 from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Outcome
 from napari_oneshot_lmk.evaluation.report import Report
-from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.storage.atomic import atomic_write
 
 
 def write_report(report: Report, folder: Path, *, overwrite: bool = False) -> None:
@@ -25,7 +25,7 @@ def write_report(report: Report, folder: Path, *, overwrite: bool = False) -> No
     OutputError
         If the folder exists (without ``overwrite``) or cannot be written.
     """
-    with written(folder, overwrite=overwrite, folder=True) as unfinished:
+    with atomic_write(folder, overwrite=overwrite, folder=True) as unfinished:
         write_report_files(report, unfinished)
 
 

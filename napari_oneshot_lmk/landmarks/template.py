@@ -24,7 +24,7 @@ from napari_oneshot_lmk.landmarks.record import (
     landmarks_from_record,
     landmarks_to_record,
 )
-from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.storage.atomic import atomic_write
 
 SCHEMA_VERSION = 1
 DESCRIPTION_FILE = "template.json"
@@ -132,7 +132,7 @@ class Template:
             If the folder exists or cannot be written.
         """
         description = {**self._description(), "content_sha256": self.content_sha256}
-        with written(Path(folder), overwrite=overwrite, folder=True) as partial:
+        with atomic_write(Path(folder), overwrite=overwrite, folder=True) as partial:
             text = json.dumps(description, indent=1, ensure_ascii=False)
             (partial / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
             pixels = _without_loss(self.image.pixels)

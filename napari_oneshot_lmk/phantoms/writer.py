@@ -14,10 +14,10 @@ import numpy as np
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
-from napari_oneshot_lmk.output import check_writable, written
 from napari_oneshot_lmk.phantoms.dicom_file import DicomStyle, dicom_bytes
 from napari_oneshot_lmk.phantoms.generator import ANATOMIES, MEAN_SHAPE_YX, generate
 from napari_oneshot_lmk.phantoms.png_file import png_bytes
+from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 
 # Every twelfth image, counted from these, is DICOM: an ordinary one, one that
 # stores dark as large, one that only says the spacing on the detector.
@@ -81,7 +81,7 @@ def write_samples(
     total, done = count * len(anatomies), 0
     for anatomy in anatomies:
         target = Path(folder) / anatomy
-        with written(target, overwrite=overwrite, folder=True) as place:
+        with atomic_write(target, overwrite=overwrite, folder=True) as place:
             (place / "images").mkdir()
             make = partial(_write_image, place / "images", anatomy, count, seed)
             all_landmarks = []

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from napari_oneshot_lmk.errors import ModelError
-from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.storage.atomic import atomic_write
 
 SCHEMA_VERSION = 1
 STATE_FILE = "state.json"
@@ -67,7 +67,7 @@ class Checkpoint:
             "step": self.step,
             "state": self.state,
         }
-        with written(place, folder=True) as partial:
+        with atomic_write(place, folder=True) as partial:
             save_file(_unshared(self.tensors), partial / TENSORS_FILE)
             text = json.dumps(content, indent=1)
             (partial / STATE_FILE).write_text(text + "\n", encoding="utf-8")
@@ -123,7 +123,7 @@ def save_part(path: Path, tensors: Mapping[str, Tensor], epoch: int) -> None:
     OutputError
         If there is no room, or the place cannot be written to.
     """
-    with written(path, overwrite=True) as partial:
+    with atomic_write(path, overwrite=True) as partial:
         save_file(_unshared(tensors), partial, {"epoch": str(epoch)})
 
 

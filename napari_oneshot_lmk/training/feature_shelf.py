@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from napari_oneshot_lmk.errors import OutputError
-from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.storage.atomic import atomic_write
 
 SUFFIX = ".f16"
 PART_OF_FREE_MEMORY = 0.25
@@ -117,7 +117,7 @@ class FolderShelf:
         OutputError
             If it cannot be written.
         """
-        with written(self._file(content), overwrite=True) as partial:
+        with atomic_write(self._file(content), overwrite=True) as partial:
             flat.cpu().numpy().tofile(partial)
         self.find(content)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from napari_oneshot_lmk import __version__
+from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.encoders.encoder import Encoder, Level
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.storage.atomic import atomic_write
 from napari_oneshot_lmk.training.images import TrainingImage
 
 COLUMNS = (
@@ -24,7 +24,7 @@ def write_images(path: Path, images: Iterable[TrainingImage]) -> None:
     OutputError
         If it exists or cannot be written.
     """
-    with written(path) as partial, partial.open("w", newline="", encoding="utf-8") as f:
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as f:
         table = csv.writer(f)
         table.writerow(COLUMNS)
         for image in images:

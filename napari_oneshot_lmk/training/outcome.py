@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from napari_oneshot_lmk import __version__
+from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.model_card import ModelCard, Training
 from napari_oneshot_lmk.detection.trained import TrainedDetector

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.storage.atomic import atomic_write
 from napari_oneshot_lmk.training.claim import Worker
 from napari_oneshot_lmk.training.events import Finished
 from napari_oneshot_lmk.training.preset import Preset
@@ -138,7 +138,7 @@ class RunFolder:
 
     def write_record(self, content: dict[str, Any]) -> None:
         """Write ``run.json``."""
-        with written(self.run_path, overwrite=True) as partial:
+        with atomic_write(self.run_path, overwrite=True) as partial:
             text = json.dumps(content, indent=1, ensure_ascii=False)
             partial.write_text(text + "\n", encoding="utf-8")
 
@@ -215,7 +215,7 @@ class RunFolder:
 
     def set_preview_images(self, paths: Sequence[Path]) -> None:
         """Choose the images on which the model of each epoch is to be shown."""
-        with written(self.preview_path, overwrite=True) as partial:
+        with atomic_write(self.preview_path, overwrite=True) as partial:
             lines = "".join(f"{Path(path).absolute()}\n" for path in paths)
             partial.write_text(lines, encoding="utf-8")
 

@@ -13,10 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_oneshot_lmk.claim import TakenError, claimed
 from napari_oneshot_lmk.errors import OutputError, UsageError
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.output import check_writable, written
+from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
+from napari_oneshot_lmk.storage.lock import LockedError, file_lock
 from napari_oneshot_lmk.training.claim import CLOCK_S, Worker
 from napari_oneshot_lmk.training.run import SCHEMA_VERSION, RunFolder
 from napari_oneshot_lmk.training.run_settings import RunSettings
@@ -65,8 +65,8 @@ def taken_up(
     run.path.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         try:
-            held.enter_context(claimed(run.lock_path))
-        except TakenError as error:
+            held.enter_context(file_lock(run.lock_path))
+        except LockedError as error:
             raise _busy(run) from error
         log_bytes = _prepare(run, settings, template, overwrite=overwrite)
         me = Worker.myself(log_bytes)
@@ -174,7 +174,7 @@ def _begin(run: RunFolder, settings: RunSettings, template: Template) -> None:
     for file in (run.events_path, run.images_path, run.preset_path):
         file.unlink(missing_ok=True)
     template.save(run.template_path)
-    with written(run.preset_path) as partial:
+    with atomic_write(run.preset_path) as partial:
         partial.write_text(settings.preset.to_toml(), encoding="utf-8")
     run.write_record(
         {

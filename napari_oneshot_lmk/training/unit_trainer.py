@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from napari_oneshot_lmk.claim import TakenError, claimed
+from napari_oneshot_lmk.storage.lock import LockedError, file_lock
 from napari_oneshot_lmk.training.clock import Clock
 from napari_oneshot_lmk.training.events import Event, Finished
 from napari_oneshot_lmk.training.first_look import first_look
@@ -62,10 +62,10 @@ class UnitTrainer(Trainer):
         unit_folder.path.mkdir(parents=True, exist_ok=True)
         while True:
             try:
-                with claimed(unit_folder.lock_path):
+                with file_lock(unit_folder.lock_path):
                     yield from self._claimed(index)
                     return
-            except TakenError:
+            except LockedError:
                 # Somebody who is believed lost still works on it.
                 if self.should_stop():
                     return

@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from napari_oneshot_lmk.errors import OneshotError
-from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.storage.atomic import atomic_write
 from napari_oneshot_lmk.widgets import words
 
 ATTEMPTS = 3
@@ -184,7 +184,10 @@ def _holder_path(place: Path) -> Path:
 
 def _write(place: Path) -> None:
     # Without it the lock is as good; a second window cannot say whose it is.
-    with suppress(OneshotError, OSError), written(_holder_path(place), overwrite=True) as partial:
+    with (
+        suppress(OneshotError, OSError),
+        atomic_write(_holder_path(place), overwrite=True) as partial,
+    ):
         partial.write_text(json.dumps(asdict(Holder.myself())), encoding="utf-8")
 
 

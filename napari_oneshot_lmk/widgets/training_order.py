@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import OutputError
-from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.storage.atomic import atomic_write
 from napari_oneshot_lmk.training.run import RunFolder
 from napari_oneshot_lmk.widgets import words, words_train
 from napari_oneshot_lmk.widgets.train_choice import Method, TrainChoice
@@ -102,7 +102,7 @@ class TrainingOrder:
             "arguments": list(self.arguments),
             "created": self.created,
         }
-        with written(self.folder / ORDER_FILE, overwrite=True) as partial:
+        with atomic_write(self.folder / ORDER_FILE, overwrite=True) as partial:
             text = json.dumps(content, indent=1, ensure_ascii=False)
             partial.write_text(text + "\n", encoding="utf-8")
 
@@ -159,7 +159,7 @@ def place_order(
     now = datetime.now(UTC).astimezone()
     folder = _new_folder(base, f"{now:%Y-%m-%d %H.%M.%S} {template.name}")
     template.save(folder / TEMPLATE)
-    with written(folder / PRESET_FILE) as partial:
+    with atomic_write(folder / PRESET_FILE) as partial:
         partial.write_text(preset.to_toml(), encoding="utf-8")
     arguments = ["--template", str(folder / TEMPLATE)]
     for source in images:

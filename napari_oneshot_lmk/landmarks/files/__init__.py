@@ -19,7 +19,7 @@ from napari_oneshot_lmk.landmarks.files.mrk_json import MRK_JSON
 from napari_oneshot_lmk.landmarks.files.napari_points import NAPARI_POINTS
 from napari_oneshot_lmk.landmarks.files.tps import TPS
 from napari_oneshot_lmk.landmarks.landmark import Landmarks
-from napari_oneshot_lmk.output import written
+from napari_oneshot_lmk.storage.atomic import atomic_write
 
 FORMATS: tuple[LandmarkFormat, ...] = (
     CSV_TABLE,
@@ -206,7 +206,7 @@ def write_landmarks(
     if overwrite:
         check_replaceable(path)
     try:
-        with written(path, overwrite=overwrite) as partial:
+        with atomic_write(path, overwrite=overwrite) as partial:
             form.write(partial, images, source)
     except OneshotError as error:
         raise error.about(path) from error

@@ -19,7 +19,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from napari_oneshot_lmk import __version__
+from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
 

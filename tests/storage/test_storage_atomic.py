@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from napari_oneshot_lmk.errors import OutputError
-from napari_oneshot_lmk.output import check_writable, written
+from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 
 
 def everything_below(folder: Path) -> list[str]:
@@ -17,13 +17,13 @@ def everything_below(folder: Path) -> list[str]:
 
 
 def write(path: Path, text: str = "new", **options: bool) -> None:
-    with written(path, **options) as partial:
+    with atomic_write(path, **options) as partial:
         partial.write_text(text)
 
 
 def test_a_file_appears_with_its_missing_parents(tmp_path):
     path = tmp_path / "a" / "b" / "found.mrk.json"
-    with written(path) as partial:
+    with atomic_write(path) as partial:
         assert partial.parent == path.parent
         assert partial.name.endswith(".mrk.json")
         partial.write_text("new")
@@ -34,7 +34,7 @@ def test_a_file_appears_with_its_missing_parents(tmp_path):
 
 def test_nothing_is_left_when_writing_fails(tmp_path):
     def fail_halfway() -> None:
-        with written(tmp_path / "a" / "found.csv") as partial:
+        with atomic_write(tmp_path / "a" / "found.csv") as partial:
             partial.write_text("half")
             raise ValueError("in the middle")
 
@@ -48,7 +48,7 @@ def test_the_old_file_stays_when_writing_fails(tmp_path):
     path.write_text("old")
 
     def stop() -> None:
-        with written(path, overwrite=True) as partial:
+        with atomic_write(path, overwrite=True) as partial:
             partial.write_text("half")
             raise KeyboardInterrupt
 
@@ -76,7 +76,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path):
     path = tmp_path / "found.csv"
 
     def race() -> None:
-        with written(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text("new")
             path.write_text("theirs")
 
@@ -140,7 +140,7 @@ def test_a_device_is_never_replaced():
 
 def test_a_full_disk(tmp_path):
     def fill() -> None:
-        with written(tmp_path / "found.csv") as partial:
+        with atomic_write(tmp_path / "found.csv") as partial:
             partial.write_text("half")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -166,7 +166,7 @@ def test_a_link_stays_a_link_to_the_new_content(tmp_path):
 
 def test_a_folder_appears_whole(tmp_path):
     path = tmp_path / "template"
-    with written(path, folder=True) as partial:
+    with atomic_write(path, folder=True) as partial:
         (partial / "sub").mkdir()
         (partial / "sub" / "a.txt").write_text("a")
         assert not path.exists()
@@ -176,7 +176,7 @@ def test_a_folder_appears_whole(tmp_path):
 def test_an_empty_folder_may_be_filled(tmp_path):
     path = tmp_path / "template"
     path.mkdir()
-    with written(path, folder=True) as partial:
+    with atomic_write(path, folder=True) as partial:
         (partial / "a.txt").write_text("a")
     assert everything_below(tmp_path) == ["template", "template/a.txt"]
 
@@ -192,7 +192,7 @@ def test_overwriting_a_folder_keeps_what_is_not_ours(tmp_path):
     (path / "sub").mkdir(parents=True)
     for name in ("precious.txt", "a.txt", "sub/b.txt", "sub/precious.txt"):
         (path / name).write_text("old")
-    with written(path, overwrite=True, folder=True) as partial:
+    with atomic_write(path, overwrite=True, folder=True) as partial:
         (partial / "sub").mkdir()
         for name in ("a.txt", "sub/b.txt"):
             (partial / name).write_text("new")
@@ -221,7 +221,7 @@ def test_a_failed_exchange_of_folders_brings_the_old_one_back(tmp_path, monkeypa
     monkeypatch.setattr(Path, "rename", rename_but_not_in_place)
 
     def exchange() -> None:
-        with written(path, overwrite=True, folder=True) as partial:
+        with atomic_write(path, overwrite=True, folder=True) as partial:
             (partial / "a.txt").write_text("new")
             (partial / "new.txt").write_text("new")
 

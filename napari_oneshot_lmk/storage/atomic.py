@@ -21,7 +21,7 @@ _CHOOSE_ANOTHER = "choose another name or pass --overwrite"
 
 
 @contextmanager
-def written(path: Path, *, overwrite: bool = False, folder: bool = False) -> Iterator[Path]:
+def atomic_write(path: Path, *, overwrite: bool = False, folder: bool = False) -> Iterator[Path]:
     """Give a place to write to; what lies there at the end becomes ``path``.
 
     Parameters
@@ -83,14 +83,14 @@ def written(path: Path, *, overwrite: bool = False, folder: bool = False) -> Ite
 
 
 def check_writable(path: Path, *, overwrite: bool = False) -> None:
-    """Raise now what :func:`written` would raise after long work.
+    """Raise now what :func:`atomic_write` would raise after long work.
 
     Parameters
     ----------
     path : Path
         A file or folder to be made later. Nothing is left on the disk.
     overwrite : bool
-        As for :func:`written`.
+        As for :func:`atomic_write`.
 
     Raises
     ------
