@@ -20,17 +20,17 @@ from napari_oneshot_lmk._version import __version__
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.detector import Detector
-    from napari_oneshot_lmk.imaging.radiograph import Radiograph
+    from napari_oneshot_lmk.imaging.image import Radiograph
     from napari_oneshot_lmk.imaging.reader import read_radiograph
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
 
 __all__ = ["Detector", "Landmarks", "Radiograph", "Template", "__version__", "read_radiograph"]
 
 _HOME = {
     "Detector": "napari_oneshot_lmk.detection.detector",
-    "Landmarks": "napari_oneshot_lmk.landmarks.landmark",
-    "Radiograph": "napari_oneshot_lmk.imaging.radiograph",
+    "Landmarks": "napari_oneshot_lmk.landmarks.landmarks",
+    "Radiograph": "napari_oneshot_lmk.imaging.image",
     "Template": "napari_oneshot_lmk.landmarks.template",
     "read_radiograph": "napari_oneshot_lmk.imaging.reader",
 }

@@ -22,7 +22,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from napari_oneshot_lmk.benchmark.dataset import Dataset
 from napari_oneshot_lmk.benchmark.machine import describe
 from napari_oneshot_lmk.benchmark.table import markdown_machine
 from napari_oneshot_lmk.benchmark.trained import RUNGS
@@ -30,7 +29,8 @@ from napari_oneshot_lmk.evaluation.accuracy import Accuracy, sdr_keys
 from napari_oneshot_lmk.evaluation.report import evaluate
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.reader import read_radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
+from napari_oneshot_lmk.landmarks.dataset import Dataset
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Previewed
 from napari_oneshot_lmk.training.job import Job, train
 from napari_oneshot_lmk.training.preset import Preset

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from napari_oneshot_lmk.benchmark.dataset import Dataset
 from napari_oneshot_lmk.encoders.choice import instant_encoder
-from napari_oneshot_lmk.imaging.preparation import prepared
 from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.transforms import prepared
+from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.training.read_ahead import Source, read_ahead
 
 ROUNDS = 3

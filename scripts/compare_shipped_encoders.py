@@ -26,7 +26,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from compact_encoder.network import CompactEncoder, CompactNetwork
 
-from napari_oneshot_lmk.benchmark.dataset import Dataset
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid, Level
 from napari_oneshot_lmk.encoders.orientation import (
@@ -39,6 +38,7 @@ from napari_oneshot_lmk.encoders.orientation import (
 )
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.landmarks.dataset import Dataset
 
 CPU = torch.device("cpu")
 Describe = Callable[[Tensor, int], Tensor]

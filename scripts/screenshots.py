@@ -16,7 +16,7 @@ from typing import Any
 import napari
 from qtpy.QtCore import QEventLoop, QTimer
 
-from napari_oneshot_lmk.benchmark.dataset import Dataset
+from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.phantoms.samples import sample_folder
 from napari_oneshot_lmk.training.preset import Preset
 

@@ -13,7 +13,7 @@ from napari_oneshot_lmk.bundle.export import Export, export_bundle
 from napari_oneshot_lmk.bundle.metadata import About
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.model_card import ModelCard, Training
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.network.layout import NetworkLayout
 from napari_oneshot_lmk.network.network import LandmarkNetwork

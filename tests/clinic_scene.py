@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QFileDialog
 from widget_scene import FakeDetectors, textured
 
 import napari_oneshot_lmk
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmarks, Source
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets.dock import OneshotDock
 from napari_oneshot_lmk.widgets.workbench import workbench_of

@@ -19,7 +19,7 @@ from oblique_image import cephalogram, geometry, on
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.landmarks.files import holds_landmarks, read_landmarks, write_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Source, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 
 SECONDS_EACH = 5.0
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")

@@ -25,7 +25,7 @@ SLOW = (
     "napari_oneshot_lmk.detection.trained",
     "napari_oneshot_lmk.encoders.choice",
     "napari_oneshot_lmk.encoders.shipped",
-    "napari_oneshot_lmk.imaging.monai_reader",
+    "napari_oneshot_lmk.imaging.transforms",
 )
 """Imported once, instead of in each child."""
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
-from napari_oneshot_lmk.imaging.sources import find_images
+from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.event_log import read_events
 from napari_oneshot_lmk.training.job import Job, train

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, Source, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
 
 # Quotes, separators, line ends and letters of all sorts, but no blanks around.
 TEXT = st.text(

@@ -10,9 +10,9 @@ from torch import Tensor
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.imaging.sources import find_images
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.imaging.find import find_images
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.checkpoint import Checkpoint
 from napari_oneshot_lmk.training.images import TrainingSet

@@ -10,8 +10,8 @@ from test_imaging_dicom import dataset, saved
 
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.reader import read_radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, State
-from napari_oneshot_lmk.landmarks.names import ISBI19_CEPHALOGRAM
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, State
+from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM
 
 SHAPE_YX = (90, 70)
 SPACING_MM_YX = (0.2, 0.35)

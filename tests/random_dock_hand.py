@@ -13,7 +13,7 @@ from random_dock import Key
 from random_dock_window import LISTS, MODES, Window
 from widget_scene import canvas, click, drag, press_key, spot
 
-from napari_oneshot_lmk.landmarks.names import parse_names
+from napari_oneshot_lmk.landmarks.lists import parse_names
 
 
 class HandActions(Window):

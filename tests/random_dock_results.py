@@ -16,8 +16,8 @@ from random_dock_hand import HandActions
 from random_dock_window import SHIFT_YX, TEMPLATE
 from widget_scene import textured
 
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 
 

@@ -10,8 +10,8 @@ import pytest
 from cli_scene import POINTS, SHIFTS, make_world, point_rows, save_image, save_table, view
 from cli_scene import scene as canvas
 
-from napari_oneshot_lmk.benchmark.dataset import Dataset
 from napari_oneshot_lmk.errors import OneshotError, UsageError
+from napari_oneshot_lmk.landmarks.dataset import Dataset
 
 
 def make_folder(folder: Path, **description: object) -> Path:

@@ -16,9 +16,9 @@ from napari_oneshot_lmk.benchmark.references import GreyPatches, TemplateCopy
 from napari_oneshot_lmk.benchmark.trained import RUNGS
 from napari_oneshot_lmk.errors import UsageError, WeightsError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.imaging.image import Radiograph
 from napari_oneshot_lmk.landmarks.files import read_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
 
 SCORINGS = ["native", "grid384", "native_without_duplicates", "grid384_without_duplicates"]

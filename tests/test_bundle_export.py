@@ -28,7 +28,7 @@ from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.trained import TrainedDetector
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.landmarks.files import read_landmarks
-from napari_oneshot_lmk.landmarks.landmark import State
+from napari_oneshot_lmk.landmarks.landmarks import State
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

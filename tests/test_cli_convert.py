@@ -14,7 +14,7 @@ from oblique_image import SHAPE_YX, cephalogram, geometry, on, same_places, writ
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.reader import read_radiograph
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 
 
 @pytest.fixture

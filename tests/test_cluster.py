@@ -22,7 +22,7 @@ from napari_oneshot_lmk.cluster.recipe import Recipe
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.many import Outcome, detect_many
 from napari_oneshot_lmk.errors import ClusterError, ImageError, UsageError
-from napari_oneshot_lmk.imaging.sources import ImageFile, find_images
+from napari_oneshot_lmk.imaging.find import ImageFile, find_images
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 

@@ -10,9 +10,9 @@ from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.many import detect_many
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.errors import ImageError, LandmarkError
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.imaging.sources import ImageFile
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.imaging.find import ImageFile
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
 
 

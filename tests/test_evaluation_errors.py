@@ -13,7 +13,7 @@ from napari_oneshot_lmk.evaluation.error_table import Outcome, SpacingSource
 from napari_oneshot_lmk.evaluation.errors import measure_errors
 from napari_oneshot_lmk.evaluation.pairing import find_image, pair_images, stem
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 
 CEPHALOGRAM = Geometry((2400, 1935), (0.1, 0.1))
 

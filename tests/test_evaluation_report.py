@@ -15,8 +15,8 @@ from napari_oneshot_lmk.evaluation.report import Report, evaluate
 from napari_oneshot_lmk.evaluation.report_files import write_report
 from napari_oneshot_lmk.evaluation.scores import score_quality
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance
 
 GEOMETRY = Geometry((200, 160), (0.5, 0.5))
 

@@ -17,8 +17,8 @@ from image_files import GREY8, PIXELS
 from pydicom import uid
 
 from napari_oneshot_lmk.errors import ImageError
+from napari_oneshot_lmk.imaging.image import SpacingSource
 from napari_oneshot_lmk.imaging.reader import read_radiograph
-from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
 
 SMOOTH = np.add.outer(np.arange(64) * 2, np.arange(48)).astype(np.uint8)
 SMOOTH16 = SMOOTH.astype(np.uint16) * 16

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.read_ahead import read_ahead
+from napari_oneshot_lmk.imaging.prefetch import read_ahead
 
 
 def test_everything_once_and_in_order() -> None:

@@ -155,9 +155,9 @@ def test_help_does_not_load_what_reads_images():
     code = """
 import sys
 import napari_oneshot_lmk.imaging.reader
-import napari_oneshot_lmk.imaging.sources
+import napari_oneshot_lmk.imaging.find
 import napari_oneshot_lmk.landmarks.files
-import napari_oneshot_lmk.landmarks.names
+import napari_oneshot_lmk.landmarks.lists
 import napari_oneshot_lmk.landmarks.template
 slow = "torch monai SimpleITK pandas pydicom tifffile imagecodecs nibabel nrrd PIL"
 print([m for m in slow.split() if m in sys.modules])

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.imaging.sources import find_images
-from napari_oneshot_lmk.imaging.unicode_names import on_disk
+from napari_oneshot_lmk.imaging.find import find_images, on_disk
 
 DICOM = bytes(128) + b"DICM" + bytes(64)
 

@@ -226,7 +226,7 @@ def test_four_dimensions_are_refused(tmp_path):
 def test_monai_gets_the_same_plane_in_its_own_coordinates(tmp_path):
     from monai.transforms import LoadImage
 
-    from napari_oneshot_lmk.imaging.monai_reader import GreyPlaneReader
+    from napari_oneshot_lmk.imaging.transforms import GreyPlaneReader
 
     path = write_itk(tmp_path / "image.mha", PIXELS, (0.2, 0.3))
     reader = GreyPlaneReader()

@@ -18,8 +18,8 @@ import SimpleITK
 from image_files import GREY8, PIXELS, write_itk
 
 from napari_oneshot_lmk.errors import ImageError
+from napari_oneshot_lmk.imaging.image import SpacingSource
 from napari_oneshot_lmk.imaging.reader import read_radiograph
-from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
 
 AFFINE = np.diag([-0.2, -0.3, 2.0, 1.0])
 

@@ -75,14 +75,14 @@ ONLY_DOOR = {
     # What a pyramid is, never how it was made.
     ("matching", "encoders"): {f"{PACKAGE}.encoders.encoder"},
     ("network", "encoders"): {f"{PACKAGE}.encoders.encoder"},
-    # A template holds an image; it does not open one of the user's files.
     ("landmarks", "imaging"): {
-        f"{PACKAGE}.imaging.radiograph",
-        # Landmarks open no image; they ask where another program sees its pixels.
-        f"{PACKAGE}.imaging.itk_geometry",
+        f"{PACKAGE}.imaging.image",
+        # Points of 3D Slicer lie where ITK, which it reads with, sees the pixels.
+        f"{PACKAGE}.imaging.formats.itk",
+        # A data set finds its images, and opens the one that is its template.
+        f"{PACKAGE}.imaging.find",
+        f"{PACKAGE}.imaging.reader",
     },
-    # The samples are a data folder like any other.
-    ("widgets", "benchmark"): {f"{PACKAGE}.benchmark.dataset"},
 }
 
 

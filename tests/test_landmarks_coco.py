@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmark, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, State
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from landmark_sets import example, in_a_table, landmark_sets, same
 from napari_oneshot_lmk.errors import LandmarkError, OutputError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 
 HEADER = "image,landmark,x_px,y_px"
 

@@ -24,7 +24,7 @@ from napari_oneshot_lmk.landmarks.files import (
     read_landmarks,
     write_landmarks,
 )
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 
 POINT = sr.GraphicTypeValues.POINT
 

@@ -26,7 +26,7 @@ from napari_oneshot_lmk.landmarks.files import (
     read_landmarks,
     write_landmarks,
 )
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 
 WRITTEN = (".csv", ".mrk.json", ".json", ".tps", ".sr.dcm", ".dcm")
 LOSSLESS = (".csv", ".mrk.json", ".json", ".sr.dcm")

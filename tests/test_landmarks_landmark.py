@@ -5,7 +5,7 @@ import pytest
 
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, State
 
 
 def test_a_placed_landmark_has_a_position_and_no_other_has():

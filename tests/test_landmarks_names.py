@@ -4,9 +4,9 @@ import pytest
 from landmark_sets import example
 
 from napari_oneshot_lmk.errors import LandmarkError
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.imaging.image import Radiograph
 from napari_oneshot_lmk.landmarks.files import write_landmarks
-from napari_oneshot_lmk.landmarks.names import (
+from napari_oneshot_lmk.landmarks.lists import (
     ISBI19_CEPHALOGRAM,
     NamedLandmark,
     NamedList,

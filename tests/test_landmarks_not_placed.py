@@ -12,8 +12,8 @@ from oblique_image import cephalogram
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import holds_landmarks, read_landmarks, write_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmarks, State
-from napari_oneshot_lmk.landmarks.names import read_names
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, State
+from napari_oneshot_lmk.landmarks.lists import read_names
 
 GRID = Geometry((90, 70), (0.5, 0.5))
 

@@ -14,8 +14,8 @@ from oblique_image import cephalogram, geometry, on
 from napari_oneshot_lmk.errors import LandmarkError, OutputError, SpacingUnknownError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import holds_landmarks, read_landmarks, write_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmark
-from napari_oneshot_lmk.landmarks.names import ISBI19_CEPHALOGRAM, read_names
+from napari_oneshot_lmk.landmarks.landmarks import Landmark
+from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, read_names
 
 # Where no image file is named, nobody knows how Slicer counts: that has a test.
 pytestmark = pytest.mark.filterwarnings(

@@ -19,10 +19,10 @@ from pydicom.uid import (
 from test_imaging_dicom import dataset, saved
 
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.itk_geometry import itk_geometry
+from napari_oneshot_lmk.imaging.formats.itk import itk_geometry
 from napari_oneshot_lmk.imaging.reader import read_radiograph
 from napari_oneshot_lmk.landmarks.files import LandmarkWarning, read_landmarks, write_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 
 SHAPE_YX = (40, 56)
 POINT_YX = (30.0, 40.0)

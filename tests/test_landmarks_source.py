@@ -13,7 +13,7 @@ from oblique_image import cephalogram, geometry, on, write_dicom
 
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.landmarks.files import lost_in, read_landmarks, write_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, Source, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
 
 FOUND = Provenance("instant", "vgg19", "T1", "", "2026-11-21T10:00:00")
 

@@ -11,8 +11,8 @@ from landmark_sets import example, same
 
 from napari_oneshot_lmk.errors import LandmarkError, OutputError, TemplateError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template, is_template
 
 RNG = np.random.default_rng(0)

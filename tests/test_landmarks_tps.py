@@ -12,7 +12,7 @@ from oblique_image import geometry, on, same_places
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 
 # As tpsDig 2 writes them: five decimals, a number for each specimen, CR LF.
 TPSDIG = (

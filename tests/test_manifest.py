@@ -104,7 +104,7 @@ def test_opening_the_docks_does_not_import_torch() -> None:
         f"for title in {titles!r}:\n"
         f"    _, dock = viewer.window.add_plugin_dock_widget({PLUGIN!r}, title)\n"
         "    print(type(dock).__name__)\n"
-        "from napari_oneshot_lmk.landmarks.names import numbered\n"
+        "from napari_oneshot_lmk.landmarks.lists import numbered\n"
         "dock.session.choose_list(numbered(3))\n"
         "viewer.close()\n"
     )

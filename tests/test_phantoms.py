@@ -11,10 +11,10 @@ import pytest
 from scipy import fft
 from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
 
-from napari_oneshot_lmk.benchmark.dataset import Dataset
 from napari_oneshot_lmk.errors import OutputError, UsageError
 from napari_oneshot_lmk.imaging.reader import read_radiograph
-from napari_oneshot_lmk.landmarks.names import ISBI19_CEPHALOGRAM, numbered
+from napari_oneshot_lmk.landmarks.dataset import Dataset
+from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, numbered
 from napari_oneshot_lmk.phantoms import ANATOMIES, generate, sample_folder, samples, write_samples
 from napari_oneshot_lmk.phantoms.__main__ import main
 from napari_oneshot_lmk.phantoms.outline import drawn

@@ -11,10 +11,10 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError, UsageError
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.imaging.find import find_images
+from napari_oneshot_lmk.imaging.image import Radiograph
 from napari_oneshot_lmk.imaging.reader import read_radiograph
-from napari_oneshot_lmk.imaging.sources import find_images
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.phantoms import generate
 from napari_oneshot_lmk.training.images import TrainingSet

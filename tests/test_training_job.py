@@ -17,9 +17,9 @@ from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.errors import ImageError, ModelError, OneshotError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.imaging.sources import find_images
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
+from napari_oneshot_lmk.imaging.find import find_images
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.event_log import read_events
 from napari_oneshot_lmk.training.events import (

@@ -14,8 +14,8 @@ from cli_scene import POINTS, SHAPE_YX, SHIFTS, save_image, scene, view
 
 from napari_oneshot_lmk.errors import OutputError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.event_log import read_events
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Failed, Finished, Stepped

@@ -7,9 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.imaging.preparation import prepared
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.transforms import prepared
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.phantoms import generate
 from napari_oneshot_lmk.training.settings import TemplateCopySettings

@@ -14,8 +14,8 @@ from widget_scene import FakeDetectors, press_key, textured
 
 import napari_oneshot_lmk
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Source
-from napari_oneshot_lmk.landmarks.names import parse_names
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source
+from napari_oneshot_lmk.landmarks.lists import parse_names
 from napari_oneshot_lmk.widgets import looks, points
 from napari_oneshot_lmk.widgets.dock import OneshotDock
 

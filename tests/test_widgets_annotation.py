@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_oneshot_lmk.errors import LandmarkError
-from napari_oneshot_lmk.landmarks.landmark import Landmarks, State
-from napari_oneshot_lmk.landmarks.names import ISBI19_CEPHALOGRAM, parse_names
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, State
+from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, parse_names
 from napari_oneshot_lmk.widgets.annotation import Annotation
 from napari_oneshot_lmk.widgets.history import DEPTH, History
 

@@ -14,10 +14,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 from widget_scene import click, drag, press_key, textured
 
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.imaging.image import Radiograph
 from napari_oneshot_lmk.landmarks.files import read_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Source, State
-from napari_oneshot_lmk.landmarks.names import parse_names
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
+from napari_oneshot_lmk.landmarks.lists import parse_names
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import unsaved
 from napari_oneshot_lmk.widgets.detect import DetectWidget

@@ -11,9 +11,9 @@ import pytest
 from widget_scene import FakeDetectors, textured
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.imaging.image import Radiograph
 from napari_oneshot_lmk.landmarks.files import read_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets.detect import DetectWidget
 from napari_oneshot_lmk.widgets.points import METADATA

@@ -12,9 +12,9 @@ from qtpy.QtCore import Qt
 from widget_scene import click, press_key
 
 import napari_oneshot_lmk
-from napari_oneshot_lmk.benchmark.dataset import Dataset
+from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.files import read_landmarks
-from napari_oneshot_lmk.landmarks.names import NamedLandmark, NamedList
+from napari_oneshot_lmk.landmarks.lists import NamedLandmark, NamedList
 from napari_oneshot_lmk.phantoms.samples import sample_folder
 from napari_oneshot_lmk.widgets.points import METADATA, from_layer
 

@@ -20,12 +20,12 @@ from qtpy.QtCore import QTimer
 from widget_scene import textured
 
 import napari_oneshot_lmk
-from napari_oneshot_lmk.benchmark.dataset import Dataset
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.phantoms.samples import sample_folder
 from napari_oneshot_lmk.widgets import looks, points, samples
 from napari_oneshot_lmk.widgets.layers import ImageTarget

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QWidget
 
 import napari_oneshot_lmk
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmark
+from napari_oneshot_lmk.landmarks.landmarks import Landmark
 from napari_oneshot_lmk.widgets import points, saving, words
 from napari_oneshot_lmk.widgets.readers import get_reader
 

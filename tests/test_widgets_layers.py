@@ -12,7 +12,7 @@ from widget_scene import textured
 
 from napari_oneshot_lmk.errors import GeometryError, ImageError, LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, State
 from napari_oneshot_lmk.widgets import looks, points
 from napari_oneshot_lmk.widgets.adopt import landmarks_on
 from napari_oneshot_lmk.widgets.colours import landmark_colours, score_colours

@@ -12,7 +12,7 @@ from qtpy.QtTest import QTest
 from widget_scene import drag
 
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Source, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 from napari_oneshot_lmk.widgets import backdrop, label_texts, looks, mark_size, points
 from napari_oneshot_lmk.widgets.label_places import FIRST, choose_labels
 from napari_oneshot_lmk.widgets.labels import LabelDeclutter, text_size

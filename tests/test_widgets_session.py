@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog
 from widget_scene import FakeDetectors, textured
 
 from napari_oneshot_lmk.errors import GeometryError, TemplateError, UsageError
-from napari_oneshot_lmk.landmarks.names import ISBI19_CEPHALOGRAM, parse_names
+from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, parse_names
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets.annotate import AnnotateWidget
 from napari_oneshot_lmk.widgets.detect import DetectWidget

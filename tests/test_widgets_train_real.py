@@ -17,9 +17,9 @@ from qtpy.QtWidgets import QApplication
 from training_scene import EventLoopWatch
 
 import napari_oneshot_lmk
-from napari_oneshot_lmk.benchmark.dataset import Dataset
 from napari_oneshot_lmk.imaging.reader import read_radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.landmarks.dataset import Dataset
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.phantoms.samples import sample_folder
 from napari_oneshot_lmk.training.preset import Preset

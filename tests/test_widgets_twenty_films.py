@@ -12,8 +12,8 @@ from clinic_scene import Clinic, film, saves_to
 from qtpy.QtCore import Qt
 from widget_scene import click, drag, press_key
 
-from napari_oneshot_lmk.landmarks.landmark import Source
-from napari_oneshot_lmk.landmarks.names import parse_names
+from napari_oneshot_lmk.landmarks.landmarks import Source
+from napari_oneshot_lmk.landmarks.lists import parse_names
 
 FILMS = 20
 NAMES = ("a", "b", "c", "d")

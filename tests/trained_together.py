@@ -120,7 +120,7 @@ class Runs:
         self, name: str, size: int = 2, patience_s: float = PATIENCE_S, **changes: Any
     ) -> list[int]:
         """Start processes that train, or go on with, a run."""
-        from napari_oneshot_lmk.imaging.sources import find_images
+        from napari_oneshot_lmk.imaging.find import find_images
 
         images = find_images([self.folder / "images"])
         job = replace(self.job, images=images, out=self.folder / name, **changes)

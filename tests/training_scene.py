@@ -17,9 +17,9 @@ import numpy as np
 from qtpy.QtCore import Qt, QTimer
 from widget_scene import textured
 
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.imaging.sources import ImageFile
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.imaging.find import ImageFile
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.phantoms.png_file import png_bytes
 from napari_oneshot_lmk.training.estimate import MachineSpeed

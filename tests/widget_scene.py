@@ -13,8 +13,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, Level
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmarks, Provenance, Source
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance, Source
 from napari_oneshot_lmk.landmarks.template import Template
 
 CARD = EncoderCard("fake", "Fake encoder", "0" * 64, (Level("one", 2, 4),), "for tests")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from napari_oneshot_lmk.benchmark.many_images import template_of
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.many import detect_many
-from napari_oneshot_lmk.imaging.sources import ImageFile, find_images
+from napari_oneshot_lmk.imaging.find import ImageFile, find_images
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.benchmark.trained import RUNGS, TrainingOptions, trained_method
 from napari_oneshot_lmk.errors import UsageError, WeightsError
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX, Points
-from napari_oneshot_lmk.imaging.preparation import prepared
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.transforms import prepared
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance
 from napari_oneshot_lmk.landmarks.template import Template
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from napari_oneshot_lmk.benchmark.dataset import Dataset
 from napari_oneshot_lmk.benchmark.methods import Locate, Options, method_called
 from napari_oneshot_lmk.benchmark.trained import TrainedMethod, TrainingFacts
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.evaluation.report import Report, evaluate
 from napari_oneshot_lmk.evaluation.report_files import accuracy_row
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.landmarks.dataset import Dataset
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.template import Template

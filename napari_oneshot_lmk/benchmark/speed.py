@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_oneshot_lmk.benchmark.memory import peak_memory_mb
-from napari_oneshot_lmk.imaging.preparation import prepared
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.imaging.image import Radiograph
 from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.transforms import prepared
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder

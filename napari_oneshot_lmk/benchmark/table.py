@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from napari_oneshot_lmk.benchmark.dataset import Dataset
 from napari_oneshot_lmk.benchmark.machine import describe
 from napari_oneshot_lmk.benchmark.run import MethodResult, table_rows
 from napari_oneshot_lmk.evaluation.accuracy import sdr_keys
 from napari_oneshot_lmk.evaluation.plots import draw_cumulative_error
 from napari_oneshot_lmk.evaluation.report_files import write_report_files, write_rows
+from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.files import write_landmarks
 from napari_oneshot_lmk.storage.atomic import atomic_write
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.benchmark.dataset import Dataset
     from napari_oneshot_lmk.detection.trained import TrainedDetector
     from napari_oneshot_lmk.encoders.encoder import Encoder
+    from napari_oneshot_lmk.landmarks.dataset import Dataset
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.training.events import Event
     from napari_oneshot_lmk.training.preset import Preset

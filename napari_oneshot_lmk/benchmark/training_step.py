@@ -17,7 +17,7 @@ from napari_oneshot_lmk.benchmark.machine import describe
 from napari_oneshot_lmk.benchmark.plain_step import plain_loss
 from napari_oneshot_lmk.benchmark.table import markdown_machine
 from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.imaging.preparation import prepared
+from napari_oneshot_lmk.imaging.transforms import prepared
 from napari_oneshot_lmk.storage.atomic import atomic_write
 from napari_oneshot_lmk.training.feature_store import FeatureStore, pooled_levels
 from napari_oneshot_lmk.training.first_look import FirstLook, first_look

@@ -16,10 +16,10 @@ import SimpleITK
 from napari_oneshot_lmk.bundle.layout import INFERENCE
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.errors import ModelError, OneshotError
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.imaging.image import Radiograph
 from napari_oneshot_lmk.imaging.reader import read_radiograph
 from napari_oneshot_lmk.landmarks.files import read_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 
 TRIED = 3

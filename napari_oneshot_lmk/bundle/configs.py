@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from napari_oneshot_lmk.detection.model import TrainedModel
-from napari_oneshot_lmk.imaging.preparation import BRIGHTEST_PERCENT, DARKEST_PERCENT
+from napari_oneshot_lmk.imaging.transforms import BRIGHTEST_PERCENT, DARKEST_PERCENT
 
 LOGGING_CONF = """[loggers]
 keys=root

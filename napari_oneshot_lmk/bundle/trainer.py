@@ -9,7 +9,7 @@ from pathlib import Path
 from napari_oneshot_lmk.bundle.opening import open_model
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.errors import TrainingError
-from napari_oneshot_lmk.imaging.sources import find_images
+from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.events import EpochEnded, Failed, Finished, Noted
 from napari_oneshot_lmk.training.job import Job, train

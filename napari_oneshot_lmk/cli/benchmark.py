@@ -58,8 +58,8 @@ def benchmark_folder(
     their run in DIR/runs/METHOD: interrupted, the same command with --overwrite goes
     on with it.
     """
-    from napari_oneshot_lmk.benchmark.dataset import Dataset
     from napari_oneshot_lmk.benchmark.methods import Options, checked_methods
+    from napari_oneshot_lmk.landmarks.dataset import Dataset
     from napari_oneshot_lmk.storage.atomic import check_writable
 
     chosen = checked_methods(methods or ["instant"])

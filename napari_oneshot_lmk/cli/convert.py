@@ -19,7 +19,7 @@ from napari_oneshot_lmk.errors import LandmarkError, OneshotError, UsageError
 from napari_oneshot_lmk.landmarks.image_names import fits_as_name
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 
 @ending_well
@@ -70,7 +70,7 @@ def convert(
     lacks what the other states: their size, their spacing, or which DICOM image a
     report is about. What gets lost is said.
     """
-    from napari_oneshot_lmk.landmarks.names import read_names
+    from napari_oneshot_lmk.landmarks.lists import read_names
     from napari_oneshot_lmk.storage.atomic import check_writable
 
     spacing_mm_yx = spacing_from(spacing)

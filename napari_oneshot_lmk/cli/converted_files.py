@@ -15,8 +15,8 @@ from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.landmarks.image_names import fits_as_name, stem
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.landmarks.files.landmark_format import LandmarkFormat
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 SHOWN_OF_A_NAME = 60
 """Letters of a very long name that a sentence repeats."""

@@ -19,12 +19,12 @@ from napari_oneshot_lmk.cli.options import DeviceName, Overwrite, Weights
 from napari_oneshot_lmk.cli.progress import counting_bar
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.benchmark.dataset import Dataset
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.evaluation.overview import Panel
     from napari_oneshot_lmk.evaluation.report import Report
-    from napari_oneshot_lmk.imaging.radiograph import Radiograph
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.imaging.image import Radiograph
+    from napari_oneshot_lmk.landmarks.dataset import Dataset
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
 
 PANELS = {"skull": 12, "hand": 6}
@@ -79,8 +79,8 @@ def demo(
 
     check_writable(out, overwrite=overwrite)
 
-    from napari_oneshot_lmk.benchmark.dataset import Dataset
     from napari_oneshot_lmk.evaluation.overview import draw_overview
+    from napari_oneshot_lmk.landmarks.dataset import Dataset
     from napari_oneshot_lmk.landmarks.files import write_landmarks
     from napari_oneshot_lmk.phantoms.samples import sample_folder
 

@@ -12,10 +12,10 @@ from napari_oneshot_lmk.cli.progress import counting_bar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_oneshot_lmk.benchmark.dataset import Dataset
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.evaluation.report import Report
-    from napari_oneshot_lmk.imaging.radiograph import Radiograph
+    from napari_oneshot_lmk.imaging.image import Radiograph
+    from napari_oneshot_lmk.landmarks.dataset import Dataset
     from napari_oneshot_lmk.landmarks.template import Template
 
 SHORT = {

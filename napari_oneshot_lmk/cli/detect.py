@@ -106,7 +106,7 @@ def detect(
     there, and from where it was killed.
     """
     from napari_oneshot_lmk.detection.unfinished import UnfinishedResults
-    from napari_oneshot_lmk.imaging.sources import find_images
+    from napari_oneshot_lmk.imaging.find import find_images
     from napari_oneshot_lmk.landmarks.files import format_to_write
 
     results = UnfinishedResults(out, overwrite=overwrite)

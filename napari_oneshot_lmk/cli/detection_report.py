@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.journal import Journal
     from napari_oneshot_lmk.errors import OneshotError
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def export_model(
     from napari_oneshot_lmk.bundle.metadata import told_about
     from napari_oneshot_lmk.bundle.opening import open_model
     from napari_oneshot_lmk.bundle.origin import training_images
-    from napari_oneshot_lmk.imaging.sources import find_images
+    from napari_oneshot_lmk.imaging.find import find_images
 
     figures = figures_in(measured) if measured else {}
     opened = open_model(model)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari_oneshot_lmk.cli.console import warn
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 
 def warn_of_losses(path: Path, images: Collection[Landmarks]) -> tuple[str, ...]:

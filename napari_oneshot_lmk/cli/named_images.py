@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_oneshot_lmk.geometry import Geometry
-    from napari_oneshot_lmk.imaging.sources import ImageFile
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.imaging.find import ImageFile
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 
 class NamedImages:
@@ -47,7 +47,7 @@ class NamedImages:
         spacing_mm_yx: tuple[float, float] | None,
         slice_index: int | None,
     ) -> None:
-        from napari_oneshot_lmk.imaging.sources import find_images
+        from napari_oneshot_lmk.imaging.find import find_images
 
         self._files = find_images(sources) if sources else ()
         # Each way to compare names once: there may be very many.
@@ -59,7 +59,7 @@ class NamedImages:
         self._said: set[str] = set()
         if self._files:
             # Here, so that the progress does not take loading for opening.
-            import_module("napari_oneshot_lmk.imaging.monai_reader")
+            import_module("napari_oneshot_lmk.imaging.transforms")
 
     def file_of(self, image: str) -> ImageFile | None:
         """Return the file of an image, None where none was named.

@@ -96,7 +96,7 @@ def benchmark_speed(
 
 
 def _template_and_image(template: Path | None, data: Path | None) -> tuple[Template, Path | None]:
-    from napari_oneshot_lmk.benchmark.dataset import Dataset
+    from napari_oneshot_lmk.landmarks.dataset import Dataset
     from napari_oneshot_lmk.landmarks.template import Template
 
     if template is not None:

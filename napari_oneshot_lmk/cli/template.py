@@ -13,8 +13,8 @@ from napari_oneshot_lmk.cli.options import AsJson, Overwrite, Slice, SpacingText
 from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.imaging.radiograph import Radiograph
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.imaging.image import Radiograph
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 
 @ending_well

@@ -132,7 +132,7 @@ def train_model(
 
     Started by torchrun, its processes train one network together, a GPU each.
     """
-    from napari_oneshot_lmk.imaging.sources import find_images
+    from napari_oneshot_lmk.imaging.find import find_images
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.training.job import Job
     from napari_oneshot_lmk.training.meeting import joined

@@ -35,8 +35,8 @@ def benchmark_step(
 
     check_writable(out, overwrite=overwrite)
 
-    from napari_oneshot_lmk.benchmark.dataset import Dataset
     from napari_oneshot_lmk.benchmark.training_step import measure_step, write_step
+    from napari_oneshot_lmk.landmarks.dataset import Dataset
     from napari_oneshot_lmk.training.images import TrainingSet
     from napari_oneshot_lmk.training.preset import Preset
     from napari_oneshot_lmk.training.task import TrainingTask

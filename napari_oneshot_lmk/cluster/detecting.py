@@ -15,7 +15,7 @@ from napari_oneshot_lmk.cluster.losses import Losses
 from napari_oneshot_lmk.cluster.recipe import Recipe
 from napari_oneshot_lmk.detection.many import Outcome
 from napari_oneshot_lmk.errors import ClusterError, ImageError
-from napari_oneshot_lmk.imaging.sources import ImageFile
+from napari_oneshot_lmk.imaging.find import ImageFile
 
 if TYPE_CHECKING:
     from distributed import Future, as_completed

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.cluster.recipe import Recipe
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.many import Outcome
-    from napari_oneshot_lmk.imaging.sources import ImageFile
+    from napari_oneshot_lmk.imaging.find import ImageFile
 
 _one_at_a_time = threading.Lock()
 _made: dict[str, Detector] = {}

@@ -20,9 +20,9 @@ from napari_oneshot_lmk.detection.found import found_points
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
 from napari_oneshot_lmk.errors import TemplateError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.preparation import PreparedImage, prepared
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmarks, Provenance
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.transforms import PreparedImage, prepared
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.matching.score import scores
 from napari_oneshot_lmk.matching.shape import ShapeStep

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Source, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 from napari_oneshot_lmk.matching.score import UNSURE_BELOW
 
 Array = NDArray[np.float64]

@@ -19,9 +19,9 @@ from napari_oneshot_lmk.detection.circumstances import Circumstances
 from napari_oneshot_lmk.detection.many import Outcome
 from napari_oneshot_lmk.detection.tally import Tally
 from napari_oneshot_lmk.errors import OutputError, UsageError
-from napari_oneshot_lmk.imaging.sources import ImageFile
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
-from napari_oneshot_lmk.landmarks.record import (
+from napari_oneshot_lmk.imaging.find import ImageFile
+from napari_oneshot_lmk.landmarks.landmarks import (
+    Landmarks,
     geometry_from_record,
     geometry_to_record,
     landmarks_from_record,

@@ -11,11 +11,11 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import OneshotError
-from napari_oneshot_lmk.imaging.preparation import PreparedImage
-from napari_oneshot_lmk.imaging.read_ahead import read_ahead
-from napari_oneshot_lmk.imaging.sources import ImageFile
-from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.imaging.find import ImageFile
+from napari_oneshot_lmk.imaging.image import SpacingSource
+from napari_oneshot_lmk.imaging.prefetch import read_ahead
+from napari_oneshot_lmk.imaging.transforms import PreparedImage
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 if TYPE_CHECKING:
     import torch

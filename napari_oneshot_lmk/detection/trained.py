@@ -22,7 +22,7 @@ from napari_oneshot_lmk.detection.search import searched_log_maps
 from napari_oneshot_lmk.encoders.device import Precision, resolve_precision
 from napari_oneshot_lmk.encoders.encoder import Encoder, FeaturePyramid
 from napari_oneshot_lmk.errors import ModelError
-from napari_oneshot_lmk.imaging.preparation import prepared
+from napari_oneshot_lmk.imaging.transforms import prepared
 from napari_oneshot_lmk.landmarks.template import Template
 
 

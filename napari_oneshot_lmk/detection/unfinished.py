@@ -21,7 +21,7 @@ from pathlib import Path
 from napari_oneshot_lmk.detection.circumstances import Circumstances
 from napari_oneshot_lmk.detection.journal import Journal
 from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
-from napari_oneshot_lmk.imaging.sources import ImageFile
+from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.landmarks.files import check_replaceable, format_to_write
 from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 from napari_oneshot_lmk.storage.lock import LockedError, file_lock

@@ -9,7 +9,7 @@ from napari_oneshot_lmk.evaluation.distances import grid384_distances_mm, native
 from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Outcome, PointError, SpacingSource
 from napari_oneshot_lmk.evaluation.pairing import Pair, Pairing
 from napari_oneshot_lmk.geometry import Geometry, checked_spacing
-from napari_oneshot_lmk.landmarks.landmark import Landmark, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, State
 
 
 def measure_errors(

@@ -11,8 +11,8 @@ import numpy as np
 
 from napari_oneshot_lmk.evaluation.plots import new_figure
 from napari_oneshot_lmk.geometry import Points
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmarks, State
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, State
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

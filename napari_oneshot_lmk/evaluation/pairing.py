@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.landmarks.image_names import image_key, spellings, stem
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Outcome
 from napari_oneshot_lmk.evaluation.errors import measure_errors
 from napari_oneshot_lmk.evaluation.pairing import Pairing, pair_images
 from napari_oneshot_lmk.evaluation.scores import score_quality
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 
 @dataclass(frozen=True)

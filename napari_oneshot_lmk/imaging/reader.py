@@ -12,9 +12,8 @@ import numpy as np
 
 from napari_oneshot_lmk.errors import GeometryError, OneshotError
 from napari_oneshot_lmk.geometry import Geometry, checked_spacing
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
-from napari_oneshot_lmk.imaging.unicode_names import on_disk
+from napari_oneshot_lmk.imaging.find import on_disk
+from napari_oneshot_lmk.imaging.image import Radiograph, SpacingSource
 
 
 def read_radiograph(
@@ -51,7 +50,7 @@ def read_radiograph(
         If a spacing, given or stated, makes no sense.
     """
     # MONAI takes seconds to load, which --help does not need.
-    from napari_oneshot_lmk.imaging.monai_reader import GreyPlaneReader
+    from napari_oneshot_lmk.imaging.transforms import GreyPlaneReader
 
     path = on_disk(Path(path).expanduser())
     given = checked_spacing(spacing_mm_yx)

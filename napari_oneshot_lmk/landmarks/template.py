@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, TemplateError
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.imaging.image import Radiograph
 from napari_oneshot_lmk.landmarks.image_names import stem
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
-from napari_oneshot_lmk.landmarks.record import (
+from napari_oneshot_lmk.landmarks.landmarks import (
+    Landmarks,
     geometry_from_record,
     geometry_to_record,
     landmarks_from_record,

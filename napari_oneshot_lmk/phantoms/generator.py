@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
-from napari_oneshot_lmk.landmarks.landmark import Landmarks, Provenance
+from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance
 from napari_oneshot_lmk.phantoms.absorption import Absorption
 from napari_oneshot_lmk.phantoms.film import Collimation, Exposure, printed
 from napari_oneshot_lmk.phantoms.hand import HandScene

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.phantoms.dicom_file import DicomStyle, dicom_bytes
 from napari_oneshot_lmk.phantoms.generator import ANATOMIES, MEAN_SHAPE_YX, generate
 from napari_oneshot_lmk.phantoms.png_file import png_bytes

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.imaging.preparation import prepared
+from napari_oneshot_lmk.imaging.transforms import prepared
 from napari_oneshot_lmk.matching.shape import ShapeStep
 from napari_oneshot_lmk.training.events import Event, Preparing
 from napari_oneshot_lmk.training.feature_store import FeatureStore

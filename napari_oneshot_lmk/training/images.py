@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from napari_oneshot_lmk.errors import OneshotError, UsageError
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.imaging.find import ImageFile
+from napari_oneshot_lmk.imaging.image import Radiograph
 from napari_oneshot_lmk.imaging.reader import read_radiograph
-from napari_oneshot_lmk.imaging.sources import ImageFile
 from napari_oneshot_lmk.landmarks.template import Template
 
 Spacing = float | tuple[float, float]

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import OneshotError, UsageError
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.imaging.find import ImageFile
+from napari_oneshot_lmk.imaging.image import Radiograph
 from napari_oneshot_lmk.imaging.reader import read_radiograph
-from napari_oneshot_lmk.imaging.sources import ImageFile
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.images import Spacing, TrainingImage, TrainingSet, pixels_sha256
 
@@ -169,7 +169,7 @@ class Inspection:
 
 def _thumbnail(image: Radiograph) -> Thumbnail:
     """Return the picture in few grey values; fails where training would."""
-    from napari_oneshot_lmk.imaging.preparation import prepared
+    from napari_oneshot_lmk.imaging.transforms import prepared
 
     geometry = image.geometry.with_network_shape(NETWORK_SHAPE_YX)
     grey = prepared(replace(image, geometry=geometry)).numpy()[0, 0]

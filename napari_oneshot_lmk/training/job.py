@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.imaging.sources import ImageFile
+from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.board import Board
 from napari_oneshot_lmk.training.event_log import EventLog

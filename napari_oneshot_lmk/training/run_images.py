@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.sources import ImageFile
+from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.events import Event, Noted, Preparing
 from napari_oneshot_lmk.training.images import TrainingSet

@@ -27,7 +27,7 @@ from monai.transforms import (
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from napari_oneshot_lmk.imaging.preparation import BRIGHTEST_PERCENT, DARKEST_PERCENT
+from napari_oneshot_lmk.imaging.transforms import BRIGHTEST_PERCENT, DARKEST_PERCENT
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.settings import TemplateCopySettings
 

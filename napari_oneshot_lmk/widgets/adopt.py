@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Points
 
 from napari_oneshot_lmk.errors import LandmarkError
-from napari_oneshot_lmk.landmarks.landmark import Landmarks, Source
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
 from napari_oneshot_lmk.widgets import points, words
 
 if TYPE_CHECKING:

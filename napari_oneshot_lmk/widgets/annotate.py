@@ -27,8 +27,8 @@ from napari_oneshot_lmk.widgets.workbench import workbench_of
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
-    from napari_oneshot_lmk.landmarks.names import NamedList
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.landmarks.lists import NamedList
     from napari_oneshot_lmk.widgets.layers import ImageTarget
     from napari_oneshot_lmk.widgets.session import Session
     from napari_oneshot_lmk.widgets.sidecar import Sidecar

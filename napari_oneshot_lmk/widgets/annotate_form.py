@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
-from napari_oneshot_lmk.landmarks.landmark import State
+from napari_oneshot_lmk.landmarks.landmarks import State
 from napari_oneshot_lmk.widgets import shortcuts, words
 from napari_oneshot_lmk.widgets.landmark_rows import rows_of
 from napari_oneshot_lmk.widgets.offer import OfferBar

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import LandmarkError
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Source, State
-from napari_oneshot_lmk.landmarks.names import shipped_lists
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
+from napari_oneshot_lmk.landmarks.lists import shipped_lists
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_oneshot_lmk.landmarks.names import NamedList
+    from napari_oneshot_lmk.landmarks.lists import NamedList
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from napari_oneshot_lmk.widgets.sidecar import Sidecar
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.widgets.layers import Key
     from napari_oneshot_lmk.widgets.session import Session
 

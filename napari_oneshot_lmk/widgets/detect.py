@@ -29,7 +29,7 @@ from napari_oneshot_lmk.widgets.warm import WarmDetectors
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.widgets.detecting import Found, Ready
     from napari_oneshot_lmk.widgets.models import KnownModel
     from napari_oneshot_lmk.widgets.session import Session

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_oneshot_lmk.errors import GeometryError
 from napari_oneshot_lmk.geometry import checked_spacing
-from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
+from napari_oneshot_lmk.imaging.image import SpacingSource
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from napari_oneshot_lmk.imaging.sources import ImageFile, find_images
+from napari_oneshot_lmk.imaging.find import ImageFile, find_images
 from napari_oneshot_lmk.widgets import words, words_train
 
 if TYPE_CHECKING:

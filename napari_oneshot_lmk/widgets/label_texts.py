@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_oneshot_lmk.landmarks.landmark import Source
+from napari_oneshot_lmk.landmarks.landmarks import Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 NAMES_UP_TO = 12
 """With more points than this, names hide the anatomy: numbers stand there."""

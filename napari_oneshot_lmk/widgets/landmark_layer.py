@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_oneshot_lmk.landmarks.landmark import State
+from napari_oneshot_lmk.landmarks.landmarks import State
 from napari_oneshot_lmk.widgets import looks, points, words
 from napari_oneshot_lmk.widgets.layers import transform_of
 from napari_oneshot_lmk.widgets.point_drag import PointDrag

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Source, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Source, State
 from napari_oneshot_lmk.widgets import words
 from napari_oneshot_lmk.widgets.colours import MARK_LIGHT, css, landmark_colours, score_colours
 from napari_oneshot_lmk.widgets.parts import DIM, Row

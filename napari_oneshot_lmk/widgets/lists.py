@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_oneshot_lmk.errors import OneshotError
-from napari_oneshot_lmk.landmarks.names import (
+from napari_oneshot_lmk.landmarks.lists import (
     ISBI19_CEPHALOGRAM,
     NamedLandmark,
     NamedList,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_oneshot_lmk.landmarks.landmark import Source
+from napari_oneshot_lmk.landmarks.landmarks import Source
 from napari_oneshot_lmk.widgets import label_texts, mark_size
 from napari_oneshot_lmk.widgets.colours import (
     MARK_DARK,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
+    from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 
 RING, DIAMOND = "ring", "diamond"
 BORDER = {RING: 0.06, DIAMOND: 0.15}

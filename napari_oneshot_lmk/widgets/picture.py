@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.radiograph import Radiograph
+from napari_oneshot_lmk.imaging.image import Radiograph
 
 # ITU-R BT.601, what image libraries mean by "convert to grey".
 LUMA_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)

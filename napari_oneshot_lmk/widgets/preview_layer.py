@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance
 from napari_oneshot_lmk.widgets import words_train
 from napari_oneshot_lmk.widgets.colours import landmark_colours
 from napari_oneshot_lmk.widgets.layers import transform_of

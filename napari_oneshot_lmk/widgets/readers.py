@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.widgets.layers import ImageTarget
 
 LayerTuple = tuple[Any, dict[str, Any], str]
@@ -77,7 +77,7 @@ def read(path: str) -> list[LayerTuple]:
 def _as_layer(
     landmarks: Landmarks, target: ImageTarget | None, path: Path, visible: bool
 ) -> LayerTuple:
-    from napari_oneshot_lmk.landmarks.landmark import Source
+    from napari_oneshot_lmk.landmarks.landmarks import Source
     from napari_oneshot_lmk.widgets import looks, points, words
     from napari_oneshot_lmk.widgets.layers import transform_of
     from napari_oneshot_lmk.widgets.pictures_of import is_only_one

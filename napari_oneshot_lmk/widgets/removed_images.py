@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari_oneshot_lmk.landmarks.image_names import stem
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.widgets.annotation import Annotation
     from napari_oneshot_lmk.widgets.history import History

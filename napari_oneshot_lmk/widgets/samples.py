@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.benchmark.dataset import Dataset
-    from napari_oneshot_lmk.imaging.radiograph import Radiograph
+    from napari_oneshot_lmk.imaging.image import Radiograph
+    from napari_oneshot_lmk.landmarks.dataset import Dataset
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
@@ -44,7 +44,7 @@ def sample(anatomy: str) -> list[LayerTuple]:
     list of layer data tuples
         Hidden images, then the template's image, then its landmarks.
     """
-    from napari_oneshot_lmk.benchmark.dataset import Dataset
+    from napari_oneshot_lmk.landmarks.dataset import Dataset
     from napari_oneshot_lmk.phantoms.samples import sample_folder
     from napari_oneshot_lmk.widgets import looks, points, words
 
@@ -68,7 +68,7 @@ def _read(data_set: Dataset, name: str) -> Radiograph:
     """
     import SimpleITK
 
-    from napari_oneshot_lmk.imaging.radiograph import Radiograph
+    from napari_oneshot_lmk.imaging.image import Radiograph
 
     path = data_set.file_of(name).path
     pixels = np.squeeze(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))))

@@ -12,12 +12,12 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.landmarks.files import FORMATS, format_to_write, lost_in, write_landmarks
 from napari_oneshot_lmk.landmarks.image_names import stem
-from napari_oneshot_lmk.landmarks.landmark import Source
+from napari_oneshot_lmk.landmarks.landmarks import Source
 from napari_oneshot_lmk.landmarks.template import is_template
 from napari_oneshot_lmk.widgets import words
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
 
 

@@ -18,7 +18,7 @@ from psygnal import Signal, SignalGroupDescriptor
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.image_names import stem
-from napari_oneshot_lmk.landmarks.landmark import Landmarks, Provenance
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import words
 from napari_oneshot_lmk.widgets.annotation import Annotation
@@ -30,7 +30,7 @@ from napari_oneshot_lmk.widgets.spacings import Spacings
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_oneshot_lmk.landmarks.names import NamedList
+    from napari_oneshot_lmk.landmarks.lists import NamedList
     from napari_oneshot_lmk.widgets.models import KnownModel
 
 

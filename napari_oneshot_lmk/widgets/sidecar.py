@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import OneshotError, OutputError
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
-from napari_oneshot_lmk.landmarks.landmark import State
+from napari_oneshot_lmk.landmarks.landmarks import State
 from napari_oneshot_lmk.widgets import words
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.widgets.layers import ImageTarget
 
 SUFFIX = ".landmarks.csv"

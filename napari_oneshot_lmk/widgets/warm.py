@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_oneshot_lmk.encoders.encoder import EncoderCard
-    from napari_oneshot_lmk.imaging.radiograph import Radiograph
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.imaging.image import Radiograph
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.widgets.settings import Preferences
 

@@ -34,7 +34,7 @@ from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.geometry import Geometry
-    from napari_oneshot_lmk.landmarks.landmark import Landmarks
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.widgets.landmark_layer import LandmarkLayer
     from napari_oneshot_lmk.widgets.session import Session
 

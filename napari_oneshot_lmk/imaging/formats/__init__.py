@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from napari_oneshot_lmk.imaging.file_kind import FileKind
-from napari_oneshot_lmk.imaging.stored_plane import StoredPlane
+from napari_oneshot_lmk.imaging.formats.base import StoredPlane
 
 FORMATS = {
     FileKind.DICOM: "dicom",

@@ -8,8 +8,12 @@ from PIL.BmpImagePlugin import BmpImageFile
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.file_kind import FileKind
-from napari_oneshot_lmk.imaging.formats.pillow import values_of
-from napari_oneshot_lmk.imaging.stored_plane import StatedGeometry, StoredPlane, choose_slice
+from napari_oneshot_lmk.imaging.formats.base import (
+    StatedGeometry,
+    StoredPlane,
+    choose_slice,
+    values_of,
+)
 
 
 def read(path: Path, slice_index: int | None) -> StoredPlane:

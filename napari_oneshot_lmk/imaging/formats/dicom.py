@@ -21,11 +21,13 @@ from pydicom.uid import (
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.file_kind import FileKind
+from napari_oneshot_lmk.imaging.formats.base import StoredPlane, check_size, choose_slice
+from napari_oneshot_lmk.imaging.formats.dicom_attributes import (
+    attributes_of_frame,
+    shown_values,
+    stated_geometry,
+)
 from napari_oneshot_lmk.imaging.formats.dicom_codecs import plugin_for
-from napari_oneshot_lmk.imaging.formats.dicom_frame import attributes_of_frame
-from napari_oneshot_lmk.imaging.formats.dicom_geometry import stated_geometry
-from napari_oneshot_lmk.imaging.formats.dicom_grey import shown_values
-from napari_oneshot_lmk.imaging.stored_plane import StoredPlane, check_size, choose_slice
 
 _FRAME_BY_FRAME_FROM = 1 << 28
 """Bytes from which a file is not taken into memory for one of its frames."""

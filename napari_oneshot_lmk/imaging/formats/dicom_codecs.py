@@ -16,7 +16,7 @@ from pydicom import uid
 from pydicom.pixels import get_decoder
 from pydicom.pixels.common import PhotometricInterpretation
 
-from napari_oneshot_lmk.imaging.formats.jpeg_stream import check_jpeg
+from napari_oneshot_lmk.imaging.formats.jpeg import check_jpeg
 
 _adding = threading.Lock()
 _LABEL = "imagecodecs"

@@ -2,16 +2,67 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from PIL import ExifTags
 from PIL.JpegImagePlugin import JpegImageFile
 
+from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.file_kind import FileKind
-from napari_oneshot_lmk.imaging.formats.jpeg_stream import check_jpeg
-from napari_oneshot_lmk.imaging.formats.orientation import orientation_notes
-from napari_oneshot_lmk.imaging.formats.pillow import values_of
-from napari_oneshot_lmk.imaging.stored_plane import StatedGeometry, StoredPlane, choose_slice
+from napari_oneshot_lmk.imaging.formats.base import (
+    StatedGeometry,
+    StoredPlane,
+    choose_slice,
+    orientation_notes,
+    values_of,
+)
+
+_SMALLEST = 8
+_DAMAGE = re.compile(r"corrupt|premature|truncat|bogus|not enough|huffman", re.I)
+_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_PRECISION = re.compile(r"precision (\d+)")
+_UNSUPPORTED = re.compile(r"unsupported|not implemented|not supported", re.I)
+
+
+def check_jpeg(data: bytes) -> None:
+    """Decode a JPEG at an eighth of its size, as strictly as libjpeg can.
+
+    Raises
+    ------
+    ImageError
+        If it is cut short or damaged, or of a kind that is not read.
+    """
+    import simplejpeg
+
+    try:
+        simplejpeg.decode_jpeg(data, colorspace="GRAY", min_factor=_SMALLEST, strict=True)
+    except ValueError as error:
+        words = str(error)
+        precision = _PRECISION.search(words)
+        if precision:
+            raise ImageError(
+                f"JPEG files of {precision[1]} bits a pixel, or lossless ones, cannot be read",
+                remedy="save it as a 16-bit PNG or TIFF, or as DICOM",
+            ) from error
+        if _UNSUPPORTED.search(words):
+            raise ImageError(
+                f"JPEG files of this kind cannot be read ({words})", remedy="save it as PNG"
+            ) from error
+        if not _DAMAGE.search(words) or _is_padding(words, data):
+            return
+        raise ImageError(
+            "the JPEG picture is cut short or damaged", remedy="copy or export it again"
+        ) from error
+
+
+def _is_padding(words: str, data: bytes) -> bool:
+    """Say whether zeros in front of the end are all that is odd, as cameras write."""
+    count = _EXTRANEOUS.search(words)
+    if count is None:
+        return False
+    end = data.rfind(b"\xff\xd9")
+    return not any(data[end - int(count[1]) : end])
 
 
 def read(path: Path, slice_index: int | None) -> StoredPlane:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.file_kind import FileKind
+from napari_oneshot_lmk.imaging.formats.base import StoredPlane, check_size
 from napari_oneshot_lmk.imaging.formats.itk import header_with, read_with
+from napari_oneshot_lmk.imaging.image import SpacingSource
 from napari_oneshot_lmk.imaging.quiet import itk_quiet
-from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
-from napari_oneshot_lmk.imaging.stored_plane import StoredPlane, check_size
 
 _TYPES = {
     **{"CHAR": "i1", "UCHAR": "u1", "SHORT": "i2", "USHORT": "u2"},

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.file_kind import FileKind
-from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
-from napari_oneshot_lmk.imaging.stored_plane import (
+from napari_oneshot_lmk.imaging.formats.base import (
     StoredPlane,
     check_size,
     choose_plane,
     geometry_of_plane,
 )
+from napari_oneshot_lmk.imaging.image import SpacingSource
 
 _MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001}
 _HEADER_BYTES = 352

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.file_kind import FileKind
-from napari_oneshot_lmk.imaging.length_units import mm_per_unit
-from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
-from napari_oneshot_lmk.imaging.stored_plane import (
+from napari_oneshot_lmk.imaging.formats.base import (
     StatedGeometry,
     StoredPlane,
     check_size,
     choose_plane,
     geometry_of_plane,
+    mm_per_unit,
 )
+from napari_oneshot_lmk.imaging.image import SpacingSource
 
 _ON_THE_GRID = {"domain", "space", "time", "???", "none", ""}
 # Signs that turn x, y, z of a patient's space into left, posterior, superior.

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngImageFile
 
 from napari_oneshot_lmk.imaging.file_kind import FileKind
-from napari_oneshot_lmk.imaging.formats.pillow import values_of
-from napari_oneshot_lmk.imaging.stored_plane import (
+from napari_oneshot_lmk.imaging.formats.base import (
     StatedGeometry,
     StoredPlane,
     check_size,
     choose_slice,
+    values_of,
 )
 
 # What Pillow calls the rows of 16-bit pictures that it would read as 8-bit ones.

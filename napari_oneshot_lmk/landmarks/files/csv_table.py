@@ -7,21 +7,257 @@ columns are the same distances in millimetres, empty where the spacing is unknow
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from napari_oneshot_lmk.errors import LandmarkError
-from napari_oneshot_lmk.landmarks.files.csv_image import MANUAL, PROVENANCE, SOURCES, CsvImage
-from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
-from napari_oneshot_lmk.landmarks.files.table_geometry import (
-    GEOMETRY_COLUMNS,
-    SIZE_COLUMNS,
-    geometry_to_cells,
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_oneshot_lmk.errors import GeometryError, LandmarkError
+from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.landmarks.files.base import (
+    PLACEHOLDERS,
+    Known,
+    LandmarkFormat,
+    without_zeros,
 )
-from napari_oneshot_lmk.landmarks.files.table_rows import table_rows, titles_of
-from napari_oneshot_lmk.landmarks.files.text_file import head_of
+from napari_oneshot_lmk.landmarks.files.text_file import TableRow, head_of, table_rows, titles_of
 from napari_oneshot_lmk.landmarks.image_names import image_key
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Provenance
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
+
+SIZE_COLUMNS = ("height_px", "width_px")
+FRAME_COLUMNS = ("origin_lps_mm", "row_axis_lps", "column_axis_lps")
+"""Three numbers in one cell; written where they are not the usual ones."""
+SPACING_COLUMN = "spacing_mm_yx"
+"""Two numbers in one cell; written where the mm columns cannot tell them."""
+GEOMETRY_COLUMNS = (*SIZE_COLUMNS, SPACING_COLUMN, *FRAME_COLUMNS)
+
+# Farther from the first pixel lies no landmark; products of such numbers overflow.
+_FARTHEST_MM = 1e12
+
+
+def geometry_to_cells(landmarks: Landmarks) -> dict[str, str]:
+    """Return the cells that every row of an image carries."""
+    geometry = landmarks.geometry
+    if geometry is None:
+        return {}
+    height, width = geometry.image_shape_yx
+    cells = {"height_px": str(height), "width_px": str(width)}
+    usual = Geometry(geometry.image_shape_yx)
+    for column in FRAME_COLUMNS:
+        if getattr(geometry, column) != getattr(usual, column):
+            cells[column] = _joined(getattr(geometry, column))
+    if geometry.spacing_mm_yx is not None:
+        points_yx = landmarks.positions_yx
+        points_mm_yx = geometry.points_to_mm(points_yx)
+        if spacing_between(points_yx, points_mm_yx) != geometry.spacing_mm_yx:
+            cells[SPACING_COLUMN] = _joined(geometry.spacing_mm_yx)
+    return cells
+
+
+def geometry_from_cells(
+    cells: Mapping[str, str], points_yx: NDArray[np.float64], points_mm_yx: NDArray[np.float64]
+) -> Geometry | None:
+    """Undo :func:`geometry_to_cells`; None where the size is not stated.
+
+    Parameters
+    ----------
+    cells : mapping
+        Those of ``GEOMETRY_COLUMNS`` that are filled.
+    points_yx, points_mm_yx : ndarray, (N, 2)
+        Positions in pixels and in mm, NaN where missing.
+
+    Raises
+    ------
+    GeometryError
+        If the values make no sense.
+    ValueError
+        If a cell does not hold numbers.
+    """
+    if not all(column in cells for column in SIZE_COLUMNS):
+        return None
+    frame = {c: _numbers(cells[c], 3) for c in FRAME_COLUMNS if c in cells}
+    shape_yx = (_whole(cells["height_px"]), _whole(cells["width_px"]))
+    geometry = Geometry(shape_yx, **frame)  # type: ignore[arg-type]
+    if SPACING_COLUMN in cells:
+        return geometry.with_spacing(_numbers(cells[SPACING_COLUMN], 2))
+    return geometry.with_spacing(spacing_between(points_yx, points_mm_yx))
+
+
+def spacing_between(
+    points_yx: NDArray[np.float64], points_mm_yx: NDArray[np.float64]
+) -> tuple[float, float] | None:
+    """Return the spacing that leads from pixels to mm; None if no single one does.
+
+    Parameters
+    ----------
+    points_yx, points_mm_yx : ndarray, (N, 2)
+        Positions from pixel (0, 0), NaN where missing.
+    """
+    spacing = []
+    for px, mm in zip(points_yx.T, points_mm_yx.T, strict=True):
+        # A millionth of a pixel says nothing of a ratio, and may vanish in it.
+        usable = np.isfinite(px) & np.isfinite(mm) & (np.abs(px) > 1e-6)
+        if not usable.any():
+            return None
+        px, mm = px[usable], mm[usable]
+        if np.abs(mm).max() > _FARTHEST_MM:
+            return None
+        ratio = float(px @ mm / (px @ px))
+        # The shortest number that gives these millimetres is the one meant.
+        shorter = (float(f"{ratio:.{digits}g}") for digits in range(1, 18))
+        exact = [value for value in shorter if np.array_equal(px * value, mm)]
+        if exact:
+            ratio = exact[0]
+        elif not np.allclose(px * ratio, mm, rtol=1e-3, atol=0.01):
+            return None
+        spacing.append(ratio)
+    return spacing[0], spacing[1]
+
+
+def _joined(values: tuple[float, ...]) -> str:
+    return " ".join(repr(value) for value in values)
+
+
+def _whole(cell: str) -> int:
+    """Read a whole number; spreadsheet programs may have made 600.0 of it."""
+    (value,) = _numbers(cell, 1)
+    if not value.is_integer():
+        raise ValueError(f"{cell!r} is not a whole number")
+    return int(value)
+
+
+def _numbers(cell: str, count: int) -> tuple[float, ...]:
+    values = tuple(float(part) for part in cell.split())
+    if len(values) != count or not np.all(np.isfinite(values)):
+        raise ValueError(f"{cell!r} is not {count} finite numbers")
+    return values
+
+
+PROVENANCE = ("method", "encoder", "template", "author", "created")
+MANUAL = "manual"
+SOURCES = {str(source): source for source in Source}
+_SAME_IN_ALL_ROWS = (*PROVENANCE, *GEOMETRY_COLUMNS)
+_OF_WHOEVER_PLACED_IT = ("method", "author")
+"""Of those, what a row says for itself where a person has the last word on it."""
+_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
+
+
+@dataclass
+class CsvImage:
+    """What the rows of one image have said so far."""
+
+    name: str
+    points: list[Landmark] = field(default_factory=list)
+    points_mm_yx: list[tuple[float, float]] = field(default_factory=list)
+    lines: dict[str, int] = field(default_factory=dict)
+    cells: dict[str, str] = field(default_factory=dict)
+    states: bool = False
+
+    def add(self, row: TableRow) -> bool:
+        """Take in one more row; say whether it holds a placeholder of numbers."""
+        point, placeholder = _point(row)
+        if point.name in self.lines:
+            raise row.wrong(
+                f"landmark {point.name!r} of image {row.text('image')!r} stands "
+                f"already in line {self.lines[point.name]}",
+                "remove one of the two",
+            )
+        self.lines[point.name] = row.line
+        self.points.append(point)
+        self.states = self.states or bool(row.text("state"))
+        y_mm, x_mm = row.number("y_mm"), row.number("x_mm")
+        self.points_mm_yx.append(
+            (np.nan if y_mm is None else y_mm, np.nan if x_mm is None else x_mm)
+        )
+        for column in _SAME_IN_ALL_ROWS:
+            if point.is_manual and column in _OF_WHOEVER_PLACED_IT:
+                continue
+            cell = row.text(column)
+            if column in GEOMETRY_COLUMNS:
+                cell = row.plain(column).removesuffix(".0")
+            if cell and self.cells.setdefault(column, cell) != cell:
+                raise row.wrong(
+                    f"{column} is {cell!r}, but {self.cells[column]!r} in an earlier "
+                    "line of the same image",
+                    "make them agree",
+                )
+        return placeholder
+
+    def landmarks(self, known: Known) -> Landmarks:
+        """Return the finished set."""
+        given = known.geometry_of(self.name)
+        cells = {column: self.cells.get(column, "") for column in PROVENANCE}
+        points, zeros = tuple(self.points), 0
+        if not self.states:
+            points, zeros = without_zeros(points)
+        if zeros:
+            known.tell(f"{zeros} landmarks of image {self.name!r} at 0, 0 are taken for not placed")
+        if all(point.is_manual for point in points):
+            authors = {point.author for point in points}
+            cells["method"] = MANUAL
+            cells["author"] = authors.pop() if len(authors) == 1 else ""
+        # A set with an author keeps apart who has placed the single point.
+        landmarks = Landmarks(points, self.name, given, Provenance(**cells))
+        try:
+            geometry = geometry_from_cells(
+                self.cells, landmarks.positions_yx, np.array(self.points_mm_yx)
+            )
+        except (GeometryError, ValueError, OverflowError) as error:
+            what = error.what if isinstance(error, GeometryError) else str(error)
+            raise LandmarkError(
+                f"size, spacing or orientation of image {self.name!r} make no sense ({what})",
+                remedy="correct them or empty those columns",
+            ) from error
+        return landmarks if geometry is None else landmarks.with_geometry(geometry)
+
+
+def _point(row: TableRow) -> tuple[Landmark, bool]:
+    """Return a landmark, and whether a number stands for its missing position."""
+    name = row.text("landmark")
+    if not name:
+        raise row.wrong("names no landmark", "fill the landmark column")
+    x_px, y_px = row.number("x_px"), row.number("y_px")
+    if (x_px is None) != (y_px is None):
+        raise row.wrong(
+            f"{'x_px' if x_px is None else 'y_px'} is empty", "give both coordinates, or none"
+        )
+    position_yx = None if x_px is None or y_px is None else (y_px, x_px)
+    state = State.SKIPPED if position_yx is None else State.PLACED
+    stated = row.text("state").lower()
+    placeholder = position_yx in PLACEHOLDERS and stated != State.PLACED
+    if placeholder:
+        position_yx, state = None, State.SKIPPED
+    if stated:
+        if stated not in set(State):
+            raise row.wrong(f"state is {stated!r}", f"use one of {', '.join(sorted(State))}")
+        state = State(stated)
+    if (state is State.PLACED) != (position_yx is not None):
+        raise row.wrong(
+            f"landmark {name!r} is {state} but has {'no' if position_yx is None else 'a'} position",
+            "correct the state or the position",
+        )
+    score = row.number("score")
+    if score is not None and not 0 <= score <= 1:
+        raise row.wrong(f"score is {score:g}", "a score lies between 0 and 1")
+    unsure = row.text("unsure").lower()
+    if unsure not in _TRUE + _FALSE:
+        raise row.wrong(f"unsure is {unsure!r}", "use true, or leave it empty")
+    source = SOURCES.get(row.text("source").lower())
+    point = Landmark(
+        name,
+        position_yx,
+        state,
+        score,
+        unsure in _TRUE,
+        row.number("shape_residual_mm"),
+        row.cells.get("description", ""),
+        source,
+        row.text("author"),
+    )
+    return point, placeholder
+
 
 REQUIRED = ("image", "landmark", "x_px", "y_px")
 """Columns without which a table cannot be read."""

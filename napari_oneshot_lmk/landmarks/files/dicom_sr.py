@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError
-from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
+from napari_oneshot_lmk.landmarks.files.base import Known, LandmarkFormat
 from napari_oneshot_lmk.landmarks.files.text_file import read_bytes
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
-from napari_oneshot_lmk.landmarks.record import (
+from napari_oneshot_lmk.landmarks.landmarks import (
+    Landmark,
+    Landmarks,
     geometry_from_record,
     geometry_to_record,
     landmarks_from_record,

@@ -21,7 +21,7 @@ from pydicom.sr.coding import Code
 
 from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.errors import LandmarkError
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 
 # DCM: certainty that a device places upon a detection, 0 to 100.
 _CERTAINTY = Code("111012", "DCM", "Certainty of Finding")

@@ -20,10 +20,10 @@ import numpy as np
 
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
-from napari_oneshot_lmk.landmarks.files.patient_points import on_image, plane_in_slicer
+from napari_oneshot_lmk.landmarks.files.base import Known, LandmarkFormat
+from napari_oneshot_lmk.landmarks.files.mrk_json import on_image, plane_in_slicer
 from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_text
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 
 SUFFIX = ".fcsv"
 # Numbers are of vtkMRMLMarkupsStorageNode in Slicer up to 4.10.

@@ -13,20 +13,22 @@ from collections.abc import Collection
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
-from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
-from napari_oneshot_lmk.landmarks.files.losses import (
+from napari_oneshot_lmk.landmarks.files.base import (
     FRAME,
+    PLACEHOLDERS,
     SIZE,
     SOURCES,
     SPACING,
     TEXTS,
     THOUGHTS,
+    Known,
+    LandmarkFormat,
     present,
+    without_zeros,
 )
-from napari_oneshot_lmk.landmarks.files.not_placed import PLACEHOLDERS, without_zeros
 from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_text
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, State
-from napari_oneshot_lmk.landmarks.names import ISBI19_CEPHALOGRAM
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM
 
 SUFFIX = ".txt"
 NAMES = ISBI19_CEPHALOGRAM.names

@@ -11,10 +11,9 @@ import re
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import LandmarkError
-from napari_oneshot_lmk.landmarks.files.landmark_format import Known, LandmarkFormat
-from napari_oneshot_lmk.landmarks.files.table_rows import TableRow, table_rows, titles_of
-from napari_oneshot_lmk.landmarks.files.text_file import head_of
-from napari_oneshot_lmk.landmarks.landmark import Landmark, Landmarks, Source, State
+from napari_oneshot_lmk.landmarks.files.base import Known, LandmarkFormat
+from napari_oneshot_lmk.landmarks.files.text_file import TableRow, head_of, table_rows, titles_of
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 
 _REQUIRED = ("axis-0", "axis-1")
 _AXIS = re.compile(r"axis-(\d+)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,41 @@ from pathlib import Path
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.imaging.file_kind import FileKind, file_kind, has_image_suffix
-from napari_oneshot_lmk.imaging.unicode_names import on_disk
+
+
+def on_disk(path: Path) -> Path:
+    """Return a path as the disk spells it, where only the Unicode form differs.
+
+    "ä" is one character or two: macOS and archives made there have two, keyboards
+    and tables one. Linux and Windows take them for different names.
+
+    Parameters
+    ----------
+    path : Path
+        As typed, or as it stands in a table.
+
+    Returns
+    -------
+    Path
+        The same one where it exists, or where nothing fits or several things do.
+    """
+    if os.path.lexists(path):
+        return path
+    real = Path(path.anchor)
+    for part in path.parts[1:] if path.anchor else path.parts:
+        step = real / part
+        if not os.path.lexists(step):
+            wanted = unicodedata.normalize("NFC", part)
+            try:
+                names = [entry.name for entry in real.iterdir()]
+            except OSError:
+                return path
+            same = [n for n in names if unicodedata.normalize("NFC", n) == wanted]
+            if len(same) != 1:
+                return path
+            step = real / same[0]
+        real = step
+    return real
 
 
 @dataclass(frozen=True)

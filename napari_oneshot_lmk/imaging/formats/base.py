@@ -8,10 +8,11 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.file_kind import FileKind
-from napari_oneshot_lmk.imaging.spacing_source import SpacingSource
+from napari_oneshot_lmk.imaging.image import SpacingSource
 
 Triple = tuple[float, float, float]
 
@@ -236,3 +237,95 @@ def orthonormal(rows: NDArray[np.float64], columns: NDArray[np.float64]) -> tupl
     across = rows / np.linalg.norm(rows)
     row_axis = across - column_axis * (across @ column_axis)
     return triple(row_axis / np.linalg.norm(row_axis)), triple(column_axis)
+
+
+_MM_PER_UNIT = {
+    "m": 1e3,
+    "meter": 1e3,
+    "cm": 10.0,
+    "centimeter": 10.0,
+    "mm": 1.0,
+    "millimeter": 1.0,
+    "um": 1e-3,
+    "\N{MICRO SIGN}m": 1e-3,
+    "\N{GREEK SMALL LETTER MU}m": 1e-3,
+    # ImageJ escapes what is not ASCII.
+    "\\u00b5m": 1e-3,
+    "micron": 1e-3,
+    "micrometer": 1e-3,
+    "nm": 1e-6,
+    "nanometer": 1e-6,
+    "inch": 25.4,
+    "in": 25.4,
+}
+
+
+def mm_per_unit(name: str) -> float | None:
+    """Return the millimetres in a unit of length; None for an unknown name."""
+    name = name.strip().lower()
+    return _MM_PER_UNIT.get(name, _MM_PER_UNIT.get(name.removesuffix("s")))
+
+
+# Modes whose arrays are grey, or red, green, blue and perhaps alpha, as they are.
+_AS_THEY_ARE = {"L", "LA", "I", "F", "RGB", "RGBA", "RGBX"}
+
+
+def values_of(picture: Image.Image) -> NDArray[Any]:
+    """Return the pixels of an open picture: (H, W), or (H, W, C) with colours first.
+
+    Raises
+    ------
+    ImageError
+        If it has a kind of colour that nothing here uses.
+    OSError
+        If the file ends before the picture does.
+    """
+    check_size(*picture.size)
+    mode = picture.mode
+    if mode.startswith("I;16"):
+        return np.array(picture)
+    if mode == "1":
+        return np.array(picture.convert("L"))
+    if mode in ("P", "PA"):
+        # Transparent entries of a palette keep their colour.
+        picture.info.pop("transparency", None)
+        return np.array(picture.convert("RGB"))
+    if mode in ("CMYK", "YCbCr"):
+        return np.array(picture.convert("RGB"))
+    if mode not in _AS_THEY_ARE:
+        raise ImageError(
+            f"the picture has colours of the kind {mode}, which cannot be read",
+            remedy="save it as grey or RGB",
+        )
+    return np.array(picture)
+
+
+_MEANING = {
+    2: "mirrored",
+    3: "turned by 180 degrees",
+    4: "mirrored, upside down",
+    5: "mirrored and turned by 90 degrees",
+    6: "turned by 90 degrees",
+    7: "mirrored and turned by 270 degrees",
+    8: "turned by 270 degrees",
+}
+
+
+def orientation_notes(value: object) -> tuple[str, ...]:
+    """Return a sentence where a file wants to be shown turned.
+
+    Pixels stay in the order in which they are stored, which is how napari shows
+    them too: landmarks belong to that grid.
+
+    Parameters
+    ----------
+    value : object
+        Of the tag *Orientation*: 1 is upright, 2 to 8 are not, all else is nothing.
+    """
+    meaning = _MEANING.get(value) if isinstance(value, int) else None
+    if meaning is None:
+        return ()
+    return (
+        f"the file asks viewers to show it {meaning} (orientation {value}), which is "
+        "not applied: rows and columns are those that are stored, as in napari",
+    )

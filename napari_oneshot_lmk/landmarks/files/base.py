@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, State
 
 
 def _unknown(image: str) -> Geometry | None:
@@ -105,3 +105,74 @@ class LandmarkFormat:
     patient_mm: bool = False
     check_installed: Callable[[], None] = always_there
     lost: Callable[[Collection[Landmarks]], tuple[str, ...]] = nothing_lost
+
+
+def _spacing(landmarks: Landmarks) -> bool:
+    geometry = landmarks.geometry
+    return geometry is not None and geometry.spacing_mm_yx is not None
+
+
+def _frame(landmarks: Landmarks) -> bool:
+    geometry = landmarks.geometry
+    if geometry is None:
+        return False
+    usual = Geometry(geometry.image_shape_yx, geometry.spacing_mm_yx)
+    return geometry.with_network_shape(usual.network_shape_yx) != usual
+
+
+_HOLDS: dict[str, Callable[[Landmarks], bool]] = {
+    "scores": lambda la: any(p.score is not None for p in la),
+    "marks of unsure points": lambda la: any(p.unsure for p in la),
+    "shape residuals": lambda la: any(p.shape_residual_mm is not None for p in la),
+    "sources": lambda la: any(p.source is not None for p in la),
+    "descriptions": lambda la: any(p.description for p in la),
+    "who made the points": lambda la: la.provenance != Provenance(),
+    "pixel spacing": _spacing,
+    "where the image lies in the patient": _frame,
+    "size of the image": lambda la: la.geometry is not None,
+}
+
+THOUGHTS = ("scores", "marks of unsure points", "shape residuals")
+SOURCES = "sources"
+TEXTS = ("descriptions", "who made the points")
+SPACING, FRAME, SIZE = list(_HOLDS)[-3:]
+
+
+def present(images: Collection[Landmarks], things: Iterable[str]) -> tuple[str, ...]:
+    """Return those of ``things`` that at least one of the sets holds."""
+    return tuple(
+        thing
+        for thing in _HOLDS
+        if thing in set(things) and any(_HOLDS[thing](la) for la in images)
+    )
+
+
+PLACEHOLDERS = frozenset((float(v), float(v)) for v in (-1, -999, -9999, -99999))
+"""Positions that tools write for a landmark that is not there, (row, column)."""
+
+
+def without_zeros(points: Sequence[Landmark]) -> tuple[tuple[Landmark, ...], int]:
+    """Take several landmarks at exactly (0, 0) for ones that nobody has placed.
+
+    A single one there may be meant; two at the same place, and that place a corner,
+    are not.
+
+    Returns
+    -------
+    tuple of Landmark
+        In the same order.
+    int
+        How many have lost their position.
+    """
+    at_zero = [point for point in points if point.position_yx == (0.0, 0.0)]
+    if len(at_zero) < 2:
+        return tuple(points), 0
+    return (
+        tuple(
+            replace(p, position_yx=None, state=State.SKIPPED, score=None, unsure=False)
+            if p.position_yx == (0.0, 0.0)
+            else p
+            for p in points
+        ),
+        len(at_zero),
+    )

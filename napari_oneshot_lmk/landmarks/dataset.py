@@ -32,9 +32,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_oneshot_lmk.errors import LandmarkError, UsageError
 from napari_oneshot_lmk.geometry import checked_spacing
-from napari_oneshot_lmk.imaging.sources import ImageFile, find_images
+from napari_oneshot_lmk.imaging.find import ImageFile, find_images
 from napari_oneshot_lmk.landmarks.files import read_landmarks
-from napari_oneshot_lmk.landmarks.landmark import Landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.template import Template
