@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from napari_oneshot_lmk.detection.model import TrainedModel
-from napari_oneshot_lmk.imaging.transforms import BRIGHTEST_PERCENT, DARKEST_PERCENT
+from napari_oneshot_lmk.imaging.transforms import preprocessing_config
 
 LOGGING_CONF = """[loggers]
 keys=root
@@ -32,10 +32,7 @@ format=%(levelname)s %(message)s
 
 
 def inference(model: TrainedModel) -> dict[str, Any]:
-    """Return the program that finds landmarks with MONAI alone.
-
-    Preparation is that of `imaging.transforms.prepare_image`, in MONAI's words.
-    """
+    """Return the program that finds landmarks with MONAI alone."""
     rows, columns = model.template.image.geometry.network_shape_yx
     return {
         "imports": ["$import torch", "$import scripts", "$from scripts import images"],
@@ -60,22 +57,7 @@ def inference(model: TrainedModel) -> dict[str, Any]:
                     "reader": "$images.PlaneReader(@slice_index, @spacing_mm)",
                 },
                 {"_target_": "EnsureChannelFirstd", "keys": "image"},
-                {
-                    "_target_": "Lambdad",
-                    "keys": "image",
-                    "func": "$lambda image: torch.nn.functional.interpolate("
-                    "image[None], tuple(@network_shape_yx), mode='bilinear', "
-                    "align_corners=False, antialias=True)[0]",
-                },
-                {
-                    "_target_": "ScaleIntensityRangePercentilesd",
-                    "keys": "image",
-                    "lower": DARKEST_PERCENT,
-                    "upper": BRIGHTEST_PERCENT,
-                    "b_min": 0.0,
-                    "b_max": 1.0,
-                    "clip": True,
-                },
+                *preprocessing_config(),
                 {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float32"},
             ],
         },
