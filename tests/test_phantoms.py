@@ -15,10 +15,12 @@ from napari_oneshot_lmk.errors import OutputError, UsageError
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, numbered
-from napari_oneshot_lmk.phantoms import ANATOMIES, generate, sample_folder, samples, write_samples
-from napari_oneshot_lmk.phantoms.__main__ import main
-from napari_oneshot_lmk.phantoms.outline import drawn
-from napari_oneshot_lmk.phantoms.raster import Strokes, fill
+from napari_oneshot_lmk import samples
+from napari_oneshot_lmk.samples import sample_folder
+from phantoms import ANATOMIES, generate, write_samples
+from phantoms.__main__ import main
+from phantoms.outline import drawn
+from phantoms.raster import Strokes, fill
 
 SAMPLES = range(5)
 
@@ -348,7 +350,7 @@ def test_senseless_orders_write_nothing(tmp_path):
 
 def test_samples_are_found_in_a_wheel_and_in_a_checkout(tmp_path, monkeypatch):
     package = tmp_path / "napari_oneshot_lmk"
-    module = package / "phantoms" / "samples.py"
+    module = package / "samples.py"
     monkeypatch.setattr(samples, "__file__", str(module))
     with pytest.raises(UsageError, match="install"):
         sample_folder("hand")

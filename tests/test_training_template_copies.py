@@ -11,7 +11,7 @@ from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.phantoms import generate
+from phantoms import generate
 from napari_oneshot_lmk.training.settings import TemplateCopySettings
 from napari_oneshot_lmk.training.template_copies import Draw, TemplateCopies
 

@@ -21,7 +21,7 @@ from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.phantoms.png_file import png_bytes
+from phantoms.png_file import png_bytes
 from napari_oneshot_lmk.training.estimate import MachineSpeed
 from napari_oneshot_lmk.training.events import Event, event_from_json
 from napari_oneshot_lmk.widgets.image_check import Checked, LookedAt

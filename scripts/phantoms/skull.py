@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.phantoms import neck_drawing as neck
-from napari_oneshot_lmk.phantoms import plate_drawing as plate
-from napari_oneshot_lmk.phantoms import skull_drawing as draw
-from napari_oneshot_lmk.phantoms.absorption import Absorption
-from napari_oneshot_lmk.phantoms.outline import Drawing, drawn
-from napari_oneshot_lmk.phantoms.shape_model import Pose
-from napari_oneshot_lmk.phantoms.skull_painter import SkullPainter
-from napari_oneshot_lmk.phantoms.skull_subject import SkullSubject
-from napari_oneshot_lmk.phantoms.teeth import LOWER, UPPER
+from phantoms import neck_drawing as neck
+from phantoms import plate_drawing as plate
+from phantoms import skull_drawing as draw
+from phantoms.absorption import Absorption
+from phantoms.outline import Drawing, drawn
+from phantoms.shape_model import Pose
+from phantoms.skull_painter import SkullPainter
+from phantoms.skull_subject import SkullSubject
+from phantoms.teeth import LOWER, UPPER
 
 Points = NDArray[np.float64]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.phantoms import neck_drawing as neck
-from napari_oneshot_lmk.phantoms import plate_drawing as plate
-from napari_oneshot_lmk.phantoms import skull_drawing as draw
-from napari_oneshot_lmk.phantoms.absorption import CORTEX, ENAMEL, METAL, SOFT, Absorption
-from napari_oneshot_lmk.phantoms.marks import densified, write_lead
-from napari_oneshot_lmk.phantoms.outline import STEP_MM, Drawing, Outline, drawn
-from napari_oneshot_lmk.phantoms.shape_model import Pose, bounded
-from napari_oneshot_lmk.phantoms.skull_subject import Bump, SkullSubject
-from napari_oneshot_lmk.phantoms.teeth import LOWER, UPPER, Tooth
+from phantoms import neck_drawing as neck
+from phantoms import plate_drawing as plate
+from phantoms import skull_drawing as draw
+from phantoms.absorption import CORTEX, ENAMEL, METAL, SOFT, Absorption
+from phantoms.marks import densified, write_lead
+from phantoms.outline import STEP_MM, Drawing, Outline, drawn
+from phantoms.shape_model import Pose, bounded
+from phantoms.skull_subject import Bump, SkullSubject
+from phantoms.teeth import LOWER, UPPER, Tooth
 
 Points = NDArray[np.float64]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.phantoms.generator import generate
-from napari_oneshot_lmk.phantoms.png_file import png_bytes
+from phantoms.generator import generate
+from phantoms.png_file import png_bytes
 
 SHAPE_YX = (400, 322)
 SUBJECTS = 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_oneshot_lmk.phantoms.outline import Drawing
+from phantoms.outline import Drawing
 
 MANDIBLE: Drawing = [
     (-13.5, 19.5),

@@ -5,7 +5,7 @@ In the frame of ``skull_drawing``.
 
 from __future__ import annotations
 
-from napari_oneshot_lmk.phantoms.outline import Drawing
+from phantoms.outline import Drawing
 
 SELLA_WALL: Drawing = [
     (11.5, -7.5),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.phantoms.outline import Drawing, Outline, drawn
+from phantoms.outline import Drawing, Outline, drawn
 
 Points = NDArray[np.float64]
 

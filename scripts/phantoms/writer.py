@@ -14,9 +14,9 @@ import numpy as np
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
-from napari_oneshot_lmk.phantoms.dicom_file import DicomStyle, dicom_bytes
-from napari_oneshot_lmk.phantoms.generator import ANATOMIES, MEAN_SHAPE_YX, generate
-from napari_oneshot_lmk.phantoms.png_file import png_bytes
+from phantoms.dicom_file import DicomStyle, dicom_bytes
+from phantoms.generator import ANATOMIES, MEAN_SHAPE_YX, generate
+from phantoms.png_file import png_bytes
 from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 
 # Every twelfth image, counted from these, is DICOM: an ordinary one, one that
@@ -139,9 +139,9 @@ def _write_description(path: Path, anatomy: str, seed: int, images: Sequence[Lan
     description = {
         "name": TITLES[anatomy],
         "about": "These images are synthetic: drawn and computed by "
-        "napari_oneshot_lmk.phantoms, they show no person.",
+        "scripts/phantoms of napari-oneshot-lmk, they show no person.",
         "license": "Apache-2.0",
-        "generator": f"python -m napari_oneshot_lmk.phantoms --anatomy {anatomy} "
+        "generator": f"python scripts/phantoms --anatomy {anatomy} "
         f"--count {len(files)} --seed {seed} --out FOLDER",
         "landmarks": list(images[0].names),
         "spacing_mm": {

@@ -162,7 +162,7 @@ def write_large_image(path: Path) -> None:
     """Write a generated skull of `LARGE_SHAPE_YX` as a 16-bit PNG."""
     import SimpleITK
 
-    from napari_oneshot_lmk.phantoms import generate
+    from phantoms import generate
 
     image, _ = generate("skull", 0, shape_yx=LARGE_SHAPE_YX)
     low, high = float(image.pixels.min()), float(image.pixels.max())

@@ -12,15 +12,15 @@ from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance
-from napari_oneshot_lmk.phantoms.absorption import Absorption
-from napari_oneshot_lmk.phantoms.film import Collimation, Exposure, printed
-from napari_oneshot_lmk.phantoms.hand import HandScene
-from napari_oneshot_lmk.phantoms.hand_subject import HandSubject
-from napari_oneshot_lmk.phantoms.marks import scratch
-from napari_oneshot_lmk.phantoms.shape_model import Pose, sampled_pose
-from napari_oneshot_lmk.phantoms.skull import SkullScene
-from napari_oneshot_lmk.phantoms.skull_subject import SkullSubject
-from napari_oneshot_lmk.phantoms.texture import Texture
+from phantoms.absorption import Absorption
+from phantoms.film import Collimation, Exposure, printed
+from phantoms.hand import HandScene
+from phantoms.hand_subject import HandSubject
+from phantoms.marks import scratch
+from phantoms.shape_model import Pose, sampled_pose
+from phantoms.skull import SkullScene
+from phantoms.skull_subject import SkullSubject
+from phantoms.texture import Texture
 
 ANATOMIES = ("skull", "hand")
 MEAN_SHAPE_YX = {"skull": (800, 645), "hand": (850, 650)}

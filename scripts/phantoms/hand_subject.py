@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.phantoms.hand_drawing import CARPALS, RAYS, BoneForm
-from napari_oneshot_lmk.phantoms.outline import Outline, drawn
-from napari_oneshot_lmk.phantoms.shape_model import SmoothModes, bounded
+from phantoms.hand_drawing import CARPALS, RAYS, BoneForm
+from phantoms.outline import Outline, drawn
+from phantoms.shape_model import SmoothModes, bounded
 
 Points = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ degrees, SNB 80 degrees, cranial base 130 degrees), the rest is drawn by hand.
 
 from __future__ import annotations
 
-from napari_oneshot_lmk.phantoms.outline import Drawing
+from phantoms.outline import Drawing
 
 PROFILE: Drawing = [
     (-20, -114),

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from napari_oneshot_lmk.phantoms import hand_drawing as draw
-from napari_oneshot_lmk.phantoms.absorption import METAL, SOFT, Absorption, path
-from napari_oneshot_lmk.phantoms.hand_subject import Bone, HandSubject
-from napari_oneshot_lmk.phantoms.marks import densified, write_lead
-from napari_oneshot_lmk.phantoms.outline import drawn
-from napari_oneshot_lmk.phantoms.raster import fill
-from napari_oneshot_lmk.phantoms.shape_model import Pose, bounded
+from phantoms import hand_drawing as draw
+from phantoms.absorption import METAL, SOFT, Absorption, path
+from phantoms.hand_subject import Bone, HandSubject
+from phantoms.marks import densified, write_lead
+from phantoms.outline import drawn
+from phantoms.raster import fill
+from phantoms.shape_model import Pose, bounded
 
 Points = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.phantoms.absorption import Absorption
+from phantoms.absorption import Absorption
 
 Points = NDArray[np.float64]
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.phantoms.raster import Region, Strokes, fill
-from napari_oneshot_lmk.phantoms.texture import Texture
+from phantoms.raster import Region, Strokes, fill
+from phantoms.texture import Texture
 
 Points = NDArray[np.float64]
 Field = NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""Command line of the phantoms: ``python -m napari_oneshot_lmk.phantoms``."""
+"""``python scripts/phantoms``: writes synthetic radiographs; the defaults make the samples."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import OneshotError
-from napari_oneshot_lmk.phantoms.generator import ANATOMIES
-from napari_oneshot_lmk.phantoms.writer import write_samples
+
+if not __package__:
+    # Run by the folder's name: Python then looks for modules inside it, not beside it.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from phantoms import ANATOMIES, write_samples
 
 SHIPPED_COUNT = 12
 SHIPPED_SEED = 0
@@ -18,7 +22,7 @@ SHIPPED_SEED = 0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write phantoms; the defaults make the shipped samples."""
     parser = argparse.ArgumentParser(
-        prog="python -m napari_oneshot_lmk.phantoms",
+        prog="python scripts/phantoms",
         description="Write synthetic radiographs with exact landmarks.",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")

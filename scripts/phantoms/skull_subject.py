@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.phantoms.shape_model import SmoothModes, bounded
+from phantoms.shape_model import SmoothModes, bounded
 
 Points = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""Where the shipped samples lie: inside a wheel, beside a checkout's package."""
+"""The sample images: inside the package in a wheel, beside it in a checkout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def sample_folder(anatomy: str) -> Path:
     UsageError
         If there is none.
     """
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parent
     homes = (package / "sample_data", package.parent / "sample_data")
     for home in homes:
         if (home / anatomy / "dataset.json").is_file():
@@ -25,6 +25,5 @@ def sample_folder(anatomy: str) -> Path:
         f"there are no samples of {anatomy!r}",
         remedy=f"choose one of {', '.join(known)}"
         if known
-        else "install the package again, or generate them with "
-        "python -m napari_oneshot_lmk.phantoms --out FOLDER",
+        else "install the package again, or run make samples in a checkout",
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_oneshot_lmk.phantoms.outline import Drawing
+from phantoms.outline import Drawing
 
 
 @dataclass(frozen=True)
