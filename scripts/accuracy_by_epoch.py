@@ -28,7 +28,7 @@ from napari_oneshot_lmk.benchmark.trained import RUNGS
 from napari_oneshot_lmk.evaluation.accuracy import Accuracy, sdr_keys
 from napari_oneshot_lmk.evaluation.report import evaluate
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Previewed
@@ -72,7 +72,7 @@ class Epochs:
 
 def _geometry(dataset: Dataset, name: str) -> Geometry:
     spacing = dataset.spacing_mm_yx(name)
-    return read_radiograph(dataset.file_of(name).path, spacing_mm_yx=spacing).geometry
+    return read_image(dataset.file_of(name).path, spacing_mm_yx=spacing).geometry
 
 
 def _losses(ended: EpochEnded) -> dict[str, object]:

@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from napari_oneshot_lmk.encoders.select import instant_encoder
-from napari_oneshot_lmk.imaging.reader import read_radiograph
-from napari_oneshot_lmk.imaging.transforms import prepared
+from napari_oneshot_lmk.imaging.reader import read_image
+from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.training.read_ahead import Source, read_ahead
 
@@ -41,7 +41,7 @@ class Reader:
 
     def __getitem__(self, index: int) -> Tensor:
         """Read and prepare one, (1, 1, H, W)."""
-        return prepared(read_radiograph(self.paths[index]))
+        return prepare_image(read_image(self.paths[index]))
 
 
 def ways(reader: Reader) -> dict[str, Callable[[], Iterable[Tensor]]]:

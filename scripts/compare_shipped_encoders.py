@@ -37,7 +37,7 @@ from napari_oneshot_lmk.encoders.orientation import (
     shipped_encoder,
     stacked,
 )
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 
 CPU = torch.device("cpu")
@@ -163,9 +163,7 @@ def errors_mm(encoder: Encoder, dataset: Dataset, names: list[str]) -> np.ndarra
     detector = Detector.instant(dataset.template(), encoder=encoder)
     rows = []
     for name in names:
-        image = read_radiograph(
-            dataset.file_of(name).path, spacing_mm_yx=dataset.spacing_mm_yx(name)
-        )
+        image = read_image(dataset.file_of(name).path, spacing_mm_yx=dataset.spacing_mm_yx(name))
         detector.set_image(image)
         found = detector.detect().positions_yx
         truth = dataset.truth[name].positions_yx

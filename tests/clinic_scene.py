@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog
 from widget_scene import FakeDetectors, textured
 
 import napari_oneshot_lmk
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets.dock import OneshotDock
@@ -23,7 +23,7 @@ POINTS = {"a": (30.0, 40.0), "b": (60.0, 120.0), "c": (150.0, 90.0)}
 
 
 def template(pixels: np.ndarray | None = None, name: str = "template.png") -> Template:
-    image = Radiograph.from_array(textured() if pixels is None else pixels, 0.5, name)
+    image = GrayImage.from_array(textured() if pixels is None else pixels, 0.5, name)
     return Template.create(image, Landmarks.from_positions(POINTS, name), "template")
 
 

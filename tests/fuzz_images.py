@@ -290,14 +290,14 @@ def _note(files: Path, mode: str, name: str, outcome: str) -> None:
 
 def read_all(files: Path) -> None:
     """Read every file that has no outcome yet with the package."""
-    from napari_oneshot_lmk.imaging.reader import read_radiograph
+    from napari_oneshot_lmk.imaging.reader import read_image
 
     pixels = files.parent / "pixels"
     pixels.mkdir(exist_ok=True)
     done = _outcomes(files, "read")
     for path in sorted(files.iterdir()):
         if path.name not in done:
-            outcome = _read(path, pixels, read_radiograph)
+            outcome = _read(path, pixels, read_image)
             _note(files, "read", path.name, outcome)
 
 

@@ -11,7 +11,7 @@ from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.find import find_images
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.checkpoint import Checkpoint
@@ -42,7 +42,7 @@ def small_task(
     for name, shift in SHIFTS.items():
         save_image(images / name, view(scene(), shift))
     pixels = view(scene(), (0, 0)).astype("float32")
-    image = Radiograph(pixels, Geometry(SHAPE_YX, SPACING_YX), "template.png")
+    image = GrayImage(pixels, Geometry(SHAPE_YX, SPACING_YX), "template.png")
     template = Template.create(image, Landmarks.from_positions(POINTS, image.name))
     dotted = {name.replace("__", "."): value for name, value in changes.items()}
     return TrainingTask(

@@ -9,7 +9,7 @@ from pydicom.uid import generate_uid
 from test_imaging_dicom import dataset, saved
 
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, State
 from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM
 
@@ -56,7 +56,7 @@ def write_dicom(path: Path, **tags: object) -> Path:
 def on(image: Path | str = "film.dcm", grid: Geometry | None = None) -> Landmarks:
     """Landmarks in all states; their positions are at no whole or half pixel."""
     if grid is None:
-        grid = read_radiograph(image).geometry if isinstance(image, Path) else geometry()
+        grid = read_image(image).geometry if isinstance(image, Path) else geometry()
     return Landmarks(
         (
             Landmark("Größe", (0.1 + 0.2, 1 / 3), score=0.8125, description="a, b"),

@@ -13,7 +13,7 @@ from random_dock import Key
 from random_dock_window import LISTS, MODES, Window
 from widget_scene import canvas, click, drag, press_key, spot
 
-from napari_oneshot_lmk.landmarks.lists import parse_names
+from napari_oneshot_lmk.landmarks.lists import parse_landmark_list
 
 
 class HandActions(Window):
@@ -24,7 +24,7 @@ class HandActions(Window):
         if self.oracle.target is None:
             return False
         names = self.pick(LISTS, which)
-        self.annotate.follow_list(parse_names("\n".join(names)))
+        self.annotate.follow_list(parse_landmark_list("\n".join(names)))
         self.oracle.follow(self.oracle.target, names)
         return None
 

@@ -16,7 +16,7 @@ from random_dock_hand import HandActions
 from random_dock_window import SHIFT_YX, TEMPLATE
 from widget_scene import textured
 
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 
@@ -97,7 +97,7 @@ class ResultActions(HandActions):
 
     def do_load_template(self, *_: int) -> Any:
         """Take a template from disk."""
-        image = Radiograph.from_array(textured((120, 100), 99), 0.5, "template.png")
+        image = GrayImage.from_array(textured((120, 100), 99), 0.5, "template.png")
         landmarks = Landmarks.from_positions(TEMPLATE, "template.png")
         self.session.load_template(Template.create(image, landmarks, "template"))
         self.oracle.template = {n: point("placed", yx) for n, yx in TEMPLATE.items()}

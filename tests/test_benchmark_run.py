@@ -16,7 +16,7 @@ from napari_oneshot_lmk.benchmark.references import GreyPatches, TemplateCopy
 from napari_oneshot_lmk.benchmark.trained import RUNGS
 from napari_oneshot_lmk.errors import UsageError, WeightsError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
@@ -151,13 +151,13 @@ def test_method_names() -> None:
 
 
 def template_of(pixels: np.ndarray, **positions: tuple[float, float]) -> Template:
-    image = Radiograph.from_array(pixels, 0.5, "t.png")
+    image = GrayImage.from_array(pixels, 0.5, "t.png")
     return Template.create(image, Landmarks.from_positions(positions))
 
 
 def test_template_copy_follows_the_frame() -> None:
     template = template_of(view(scene(), (0, 0)), a=(0.0, 99.0), b=(59.5, 49.5))
-    other = Radiograph(np.eye(240, 50), Geometry((240, 50), (1, 1)), "i.png")
+    other = GrayImage(np.eye(240, 50), Geometry((240, 50), (1, 1)), "i.png")
     found = TemplateCopy(template)(other)
     np.testing.assert_allclose(found["b"].position_yx, (119.5, 24.5))
     np.testing.assert_allclose(found["a"].position_yx, (0.5, 49.25))
@@ -166,7 +166,7 @@ def test_template_copy_follows_the_frame() -> None:
 
 
 def test_references_keep_states_and_order() -> None:
-    image = Radiograph.from_array(view(scene(), (0, 0)), 0.5, "t.png")
+    image = GrayImage.from_array(view(scene(), (0, 0)), 0.5, "t.png")
     points = (
         Landmark("skipped", None, State.SKIPPED),
         Landmark("here", (60.0, 50.0)),
@@ -189,7 +189,7 @@ def test_grey_patches_at_the_border(corner: tuple[float, float]) -> None:
 def test_grey_patches_ignore_brightness_and_contrast() -> None:
     pixels = view(scene(), (0, 0)).astype(float)
     template = template_of(pixels, a=(50.0, 40.0))
-    other = Radiograph.from_array(0.3 * view(scene(), (5, 7)) + 90, 0.5)
+    other = GrayImage.from_array(0.3 * view(scene(), (5, 7)) + 90, 0.5)
     found = GreyPatches(template)(other)
     np.testing.assert_allclose(found["a"].position_yx, (55, 47), atol=0.3)
     assert found["a"].score == pytest.approx(1, abs=0.05)

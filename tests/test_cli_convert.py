@@ -12,7 +12,7 @@ from cli_scene import one_sentence, run, save_image
 from oblique_image import SHAPE_YX, cephalogram, geometry, on, same_places, write_dicom
 
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 
@@ -24,7 +24,7 @@ def images(tmp_path: Path) -> Path:
     folder.mkdir()
     for name in ("one.dcm", "two.dcm"):
         write_dicom(folder / name)
-    grey = read_radiograph(folder / "one.dcm").pixels % 251
+    grey = read_image(folder / "one.dcm").pixels % 251
     save_image(folder / "three.png", grey.astype(np.uint8))
     return folder
 
@@ -230,7 +230,7 @@ def test_wrong_use_is_one_sentence(tmp_path, monkeypatch, arguments, match):
 
 def test_other_commands_read_all_formats(tmp_path, images):
     film = images / "one.dcm"
-    landmarks = cephalogram("one.dcm", read_radiograph(film).geometry)
+    landmarks = cephalogram("one.dcm", read_image(film).geometry)
     write_landmarks(tmp_path / "truth.csv", [landmarks])
     for suffix in (".json", ".tps", ".sr.dcm", ".mrk.json"):
         path = tmp_path / f"one{suffix}"

@@ -27,7 +27,7 @@ from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.detection.trained import TrainedDetector
 from napari_oneshot_lmk.encoders.weights import cache_folder
 from napari_oneshot_lmk.errors import ModelError, WeightsError
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -253,7 +253,7 @@ def test_bundles_of_each_detect_alike(
     assert str(made.weights.parent) not in text
     model = open_model(bundle)
     detector = TrainedDetector.from_model(model, device="cpu")
-    detector.set_image(read_radiograph(image))
+    detector.set_image(read_image(image))
     found = detector.detect()
     expected = detect(source, run_folder, tmp_path / "found.csv")
     for name in POINTS:
@@ -289,7 +289,7 @@ def test_workers_find_the_weights_as_well(
     model = TrainedModel.load(source.run)
     detector = TrainedDetector.from_model(model, device="cpu")
     recipe = pickle.loads(pickle.dumps(Recipe.of(detector, None, "cpu")))
-    image = read_radiograph(source.world.images / "one.png")
+    image = read_image(source.world.images / "one.png")
     points = []
     for each in (detector, recipe.detector("a worker")):
         each.set_image(image)

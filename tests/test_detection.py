@@ -11,7 +11,7 @@ from napari_oneshot_lmk.detection.many import detect_many
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.errors import ImageError, LandmarkError
 from napari_oneshot_lmk.imaging.find import ImageFile
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
 
@@ -29,7 +29,7 @@ def scene(shift_yx=(0.0, 0.0), shape_yx=(300, 240), spacing=0.5, seed=0):
         pixels += height * np.exp(-squared / (2 * width**2))
     names = [f"p{i}" for i in range(8)]
     points = {n: tuple(p) for n, p in zip(names, places + shift_yx, strict=False)}
-    image = Radiograph.from_array(1000 * pixels, spacing, "scene")
+    image = GrayImage.from_array(1000 * pixels, spacing, "scene")
     return image, Landmarks.from_positions(points, "scene", image.geometry)
 
 
@@ -69,7 +69,7 @@ def test_shifted_scene_is_found_in_its_own_pixels(encoder, template):
 def test_grey_range_and_size_do_not_matter(encoder, template):
     query, truth = scene(shift_yx=(5.0, 4.0))
     doubled = np.kron(query.pixels, np.ones((2, 2))) * 3 - 5000
-    other = Radiograph.from_array(doubled, 0.25, "doubled")
+    other = GrayImage.from_array(doubled, 0.25, "doubled")
     detector = Detector.instant(template, encoder=encoder)
     detector.set_image(other)
     found = detector.detect().positions_yx
@@ -138,7 +138,7 @@ def test_image_with_one_hot_pixel_only_is_refused(encoder, template):
     pixels[5, 5] = 1
     detector = Detector.instant(template, encoder=encoder)
     with pytest.raises(ImageError, match="dead: all but a few pixels"):
-        detector.set_image(Radiograph.from_array(pixels, 0.1, "dead"))
+        detector.set_image(GrayImage.from_array(pixels, 0.1, "dead"))
 
 
 def test_a_bad_file_does_not_stop_the_batch(encoder, template, tmp_path: Path):

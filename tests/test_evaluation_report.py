@@ -15,7 +15,7 @@ from napari_oneshot_lmk.evaluation.report import Report, evaluate
 from napari_oneshot_lmk.evaluation.report_files import write_report
 from napari_oneshot_lmk.evaluation.scores import score_quality
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance
 
 GEOMETRY = Geometry((200, 160), (0.5, 0.5))
@@ -150,7 +150,7 @@ def test_several_methods_in_one_plot(tmp_path: Path) -> None:
 
 
 def test_overview_colours_by_error(tmp_path: Path) -> None:
-    image = Radiograph(np.random.default_rng(0).uniform(0, 1, (200, 160)), GEOMETRY, "i.png")
+    image = GrayImage(np.random.default_rng(0).uniform(0, 1, (200, 160)), GEOMETRY, "i.png")
     truth = Landmarks.from_positions({"a": (50.0, 50.0), "b": (120.0, 90.0)})
     right = Landmarks.from_positions({"a": (50.5, 50.0), "b": (120.0, 91.0)})
     wrong = Landmarks.from_positions({"a": (90.0, 50.0), "b": (120.0, 20.0)})
@@ -166,7 +166,7 @@ def test_overview_colours_by_error(tmp_path: Path) -> None:
 
 
 def test_overview_of_the_template_and_of_absent_points(tmp_path: Path) -> None:
-    image = Radiograph(np.eye(200, 160), GEOMETRY, "i.png")
+    image = GrayImage(np.eye(200, 160), GEOMETRY, "i.png")
     truth = Landmarks((Landmark("a", (50.0, 50.0)), Landmark("b", None, "absent")))
     found = Landmarks((Landmark("a", None, "skipped"), Landmark("b", (9.0, 9.0))))
     panels = [Panel(image, truth, None, "template"), Panel(image, truth, found, "i")]

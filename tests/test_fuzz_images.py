@@ -14,7 +14,7 @@ import pytest
 from fuzz_images import MUTATIONS, run
 from image_seeds import WRITERS, read_otherwise, seeds
 
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 
 COUNT = int(os.environ.get("ONESHOT_LMK_FUZZ", "168"))
 SEED = int(os.environ.get("ONESHOT_LMK_FUZZ_SEED", "0"))
@@ -24,7 +24,7 @@ def test_the_other_readers_agree_about_the_valid_files(tmp_path):
     """Else the comparison would compare nothing."""
     for name, path in seeds(tmp_path / "originals").items():
         index = 0 if name in ("pages.tif", "volume.mha", "enhanced.dcm") else None
-        ours = read_radiograph(path, slice_index=index).pixels
+        ours = read_image(path, slice_index=index).pixels
         theirs, tolerance = read_otherwise(path)
         np.testing.assert_allclose(ours, theirs, atol=tolerance, err_msg=name)
 

@@ -18,7 +18,7 @@ from image_files import GREY8, PIXELS, write_itk
 from PIL import Image
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 255, (120, 96), dtype=np.uint8)
@@ -27,7 +27,7 @@ NOISE = RNG.integers(0, 255, (120, 96), dtype=np.uint8)
 def refused(path: Path, match: str, **options: object) -> None:
     """Check that reading fails in one sentence that begins with the file."""
     with pytest.raises(ImageError, match=match) as caught:
-        read_radiograph(path, **options)
+        read_image(path, **options)
     sentence = str(caught.value)
     assert sentence.startswith(f"{path}: ")
     assert "\n" not in sentence
@@ -70,7 +70,7 @@ WRITERS = {
 def test_a_file_that_is_cut_short_anywhere(tmp_path, name, capfd):
     path = tmp_path / name
     WRITERS[name](path)
-    read_radiograph(path)
+    read_image(path)
     data = path.read_bytes()
     for part in (0.03, 0.2, 0.5, 0.8, 0.97):
         path.write_bytes(data[: int(len(data) * part)])
@@ -121,7 +121,7 @@ def test_a_header_without_its_pixels(tmp_path):
     path = write_itk(tmp_path / "image.mhd", NOISE)
     (tmp_path / "image.raw").unlink()
     with pytest.raises(ImageError, match=r"image\.raw: .* missing; keep it beside"):
-        read_radiograph(path)
+        read_image(path)
 
 
 def test_a_packed_nifti_in_several_members(tmp_path):
@@ -130,7 +130,7 @@ def test_a_packed_nifti_in_several_members(tmp_path):
     data = path.read_bytes()
     packed = tmp_path / "image.nii.gz"
     packed.write_bytes(gzip.compress(data[:5000]) + gzip.compress(data[5000:]))
-    np.testing.assert_array_equal(read_radiograph(packed).pixels, NOISE)
+    np.testing.assert_array_equal(read_image(packed).pixels, NOISE)
     packed.write_bytes(gzip.compress(data[:5000]))
     refused(packed, "cut short")
 
@@ -155,7 +155,7 @@ def test_only_the_chosen_slice_must_hold_numbers(tmp_path):
     volume[5, 6, 1] = np.nan
     path = tmp_path / "image.nii.gz"
     nibabel.save(nibabel.Nifti1Image(volume, np.diag([-0.2, -0.3, 1, 1])), path)
-    np.testing.assert_array_equal(read_radiograph(path, slice_index=2).pixels, PIXELS)
+    np.testing.assert_array_equal(read_image(path, slice_index=2).pixels, PIXELS)
     refused(path, "not numbers", slice_index=1)
 
 
@@ -172,22 +172,19 @@ def test_a_name_that_is_no_text(tmp_path):
     odd = os.fsdecode(os.fsencode(tmp_path) + b"/im\xffage.png")
     path.rename(odd)
     with pytest.raises(ImageError, match="no text; rename the file") as caught:
-        read_radiograph(odd)
+        read_image(odd)
     assert str(caught.value).encode("utf-8")
 
 
 def test_warnings_are_switched_back_on(tmp_path):
     before = SimpleITK.ProcessObject.GetGlobalWarningDisplay()
-    read_radiograph(write_itk(tmp_path / "image.png", GREY8))
+    read_image(write_itk(tmp_path / "image.png", GREY8))
     assert SimpleITK.ProcessObject.GetGlobalWarningDisplay() == before
 
 
 def test_loading_libraries_prints_nothing(tmp_path):
     path = write_itk(tmp_path / "image.dcm", GREY8)
-    code = (
-        "from napari_oneshot_lmk.imaging.reader import read_radiograph;"
-        f"read_radiograph({str(path)!r})"
-    )
+    code = f"from napari_oneshot_lmk.imaging.reader import read_image;read_image({str(path)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0
     assert not re.search("warn|nvimgcodec", done.stderr + done.stdout, re.IGNORECASE)

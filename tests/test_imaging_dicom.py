@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from napari_oneshot_lmk.errors import GeometryError, ImageError
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 
 
 @pytest.fixture
@@ -48,13 +48,13 @@ def test_larger_is_brighter_whatever_is_stored(path, pixels, bits, rescale):
         tags = {"RescaleSlope": slope, "RescaleIntercept": intercept}
         expected = expected * slope + intercept
     image = dataset(pixels, bits, **tags)
-    np.testing.assert_array_equal(read_radiograph(saved(path, image)).pixels, expected)
+    np.testing.assert_array_equal(read_image(saved(path, image)).pixels, expected)
 
     signed = pixels.dtype.kind == "i"
     lowest, highest = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
     inverted = (lowest + highest - pixels.astype(int)).astype(pixels.dtype)
     image = dataset(inverted, bits, **tags, PhotometricInterpretation="MONOCHROME1")
-    shown = read_radiograph(saved(path, image)).pixels
+    shown = read_image(saved(path, image)).pixels
     np.testing.assert_array_equal(shown, expected)
 
 
@@ -68,14 +68,14 @@ def test_every_kind_of_radiograph_is_rescaled_and_inverted(path, sop_class):
         RescaleSlope=2,
         RescaleIntercept=-100,
     )
-    pixels = read_radiograph(saved(path, image)).pixels
+    pixels = read_image(saved(path, image)).pixels
     np.testing.assert_array_equal(pixels, 2.0 * (4095 - PIXELS.astype(np.float32)) - 100)
 
 
 def test_packed_pixels(path):
     image = dataset(PIXELS, 12)
     image.compress(RLELossless, encoding_plugin="pydicom")
-    np.testing.assert_array_equal(read_radiograph(saved(path, image)).pixels, PIXELS)
+    np.testing.assert_array_equal(read_image(saved(path, image)).pixels, PIXELS)
 
 
 def test_colour(path):
@@ -84,14 +84,14 @@ def test_colour(path):
     image.SamplesPerPixel, image.PlanarConfiguration = 3, 0
     image.PhotometricInterpretation = "RGB"
     image.PixelData = rgb.tobytes()
-    np.testing.assert_array_equal(read_radiograph(saved(path, image)).pixels, rgb[..., 0])
+    np.testing.assert_array_equal(read_image(saved(path, image)).pixels, rgb[..., 0])
 
 
 # -- files ----------------------------------------------------------------------
 
 
 def test_a_file_without_a_suffix(tmp_path):
-    image = read_radiograph(saved(tmp_path / "IM000001", dataset(PIXELS, 12)))
+    image = read_image(saved(tmp_path / "IM000001", dataset(PIXELS, 12)))
     np.testing.assert_array_equal(image.pixels, PIXELS)
     assert image.name == "IM000001"
 
@@ -105,7 +105,7 @@ def test_an_old_file_without_a_header_keeps_its_spacing(path):
             file, bare, implicit_vr=True, little_endian=True, enforce_file_format=False
         )
     assert path.read_bytes()[128:132] != b"DICM"
-    read = read_radiograph(path)
+    read = read_image(path)
     np.testing.assert_array_equal(read.pixels, PIXELS)
     assert read.geometry.spacing_mm_yx == (0.3, 0.2)
     assert ImplicitVRLittleEndian.is_implicit_VR
@@ -116,9 +116,9 @@ def test_frames(path):
     image = dataset(frames, 12, XRayAngiographicImageStorage, PixelSpacing=[0.3, 0.2])
     saved(path, image)
     with pytest.raises(ImageError, match=r"3 slices or frames; .*--slice 0 to 2"):
-        read_radiograph(path)
+        read_image(path)
     for index, frame in enumerate(frames):
-        read = read_radiograph(path, slice_index=index)
+        read = read_image(path, slice_index=index)
         np.testing.assert_array_equal(read.pixels, frame)
         assert read.geometry.spacing_mm_yx == (0.3, 0.2)
 
@@ -139,7 +139,7 @@ def test_frames(path):
     ],
 )
 def test_spacing_is_row_then_column_and_never_made_up(path, sop_class, tags, spacing):
-    read = read_radiograph(saved(path, dataset(PIXELS, 12, sop_class, **tags)))
+    read = read_image(saved(path, dataset(PIXELS, 12, sop_class, **tags)))
     assert read.geometry.spacing_mm_yx == spacing
 
 
@@ -147,8 +147,8 @@ def test_spacing_is_row_then_column_and_never_made_up(path, sop_class, tags, spa
 def test_an_absurd_spacing_in_a_file(path, stated):
     saved(path, dataset(PIXELS, 12, PixelSpacing=stated))
     with pytest.raises(GeometryError, match=r"image\.dcm: the file states .*--spacing"):
-        read_radiograph(path)
-    assert read_radiograph(path, spacing_mm_yx=0.1).geometry.spacing_mm_yx == (0.1, 0.1)
+        read_image(path)
+    assert read_image(path, spacing_mm_yx=0.1).geometry.spacing_mm_yx == (0.1, 0.1)
 
 
 @pytest.mark.parametrize("sop_class", RADIOGRAPHS)
@@ -162,7 +162,7 @@ def test_orientation_and_position_in_the_patient(path, sop_class):
         ImageOrientationPatient=[0, 1, 0, 0, 0, -1],
         ImagePositionPatient=[5, -60, 80],
     )
-    geometry = read_radiograph(saved(path, image)).geometry
+    geometry = read_image(saved(path, image)).geometry
     assert geometry.column_axis_lps == (0.0, 1.0, 0.0)
     assert geometry.row_axis_lps == (0.0, 0.0, -1.0)
     np.testing.assert_allclose(
@@ -178,14 +178,14 @@ def test_rounded_cosines_are_made_orthonormal(path):
         ImageOrientationPatient=[0.7071, 0.7071, 0, -0.7071, 0.7071, 0.001],
         ImagePositionPatient=[0, 0, 0],
     )
-    geometry = read_radiograph(saved(path, image)).geometry
+    geometry = read_image(saved(path, image)).geometry
     axes = np.array([geometry.row_axis_lps, geometry.column_axis_lps])
     np.testing.assert_allclose(axes @ axes.T, np.eye(2), atol=1e-12)
 
 
 def test_an_orientation_of_zeros_is_none(path):
     image = dataset(PIXELS, 12, ImageOrientationPatient=[0] * 6, PixelSpacing=[0.3, 0.2])
-    geometry = read_radiograph(saved(path, image)).geometry
+    geometry = read_image(saved(path, image)).geometry
     assert geometry.column_axis_lps == (1.0, 0.0, 0.0)
     assert geometry.spacing_mm_yx == (0.3, 0.2)
     assert geometry.image_shape_yx == (ROWS, COLUMNS)

@@ -18,7 +18,7 @@ from pydicom import uid
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.image import SpacingSource
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 
 SMOOTH = np.add.outer(np.arange(64) * 2, np.arange(48)).astype(np.uint8)
 SMOOTH16 = SMOOTH.astype(np.uint16) * 16
@@ -32,14 +32,14 @@ def path(tmp_path: Path) -> Path:
 
 def check(path: Path, expected: np.ndarray, atol: float = 0, **options: object) -> tuple[str, ...]:
     """Compare with what is right; return the notes."""
-    image = read_radiograph(path, **options)
+    image = read_image(path, **options)
     np.testing.assert_allclose(image.pixels, expected, rtol=1e-6, atol=atol)
     return image.notes
 
 
 def refused(path: Path, match: str) -> None:
     with pytest.raises(ImageError, match=match) as caught:
-        read_radiograph(path)
+        read_image(path)
     assert "damaged" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -69,7 +69,7 @@ def test_unpacked(path, syntax, pixels, bits):
     implicit = syntax == uid.ImplicitVRLittleEndian
     pydicom.dcmwrite(path, image, implicit_vr=implicit, little_endian=little, force_encoding=True)
     check(path, pixels)
-    assert read_radiograph(path).geometry.spacing_mm_yx == (0.3, 0.2)
+    assert read_image(path).geometry.spacing_mm_yx == (0.3, 0.2)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_stream_that_ends_early_in_a_whole_file(path, part, syntax, encode, ca
     for end in (b"", b"\xff\xd9"):
         saved(path, packed(dataset(noise, 8), syntax, short + end))
         with pytest.raises(ImageError, match="cut short or damaged"):
-            read_radiograph(path)
+            read_image(path)
     assert capfd.readouterr() == ("", "")
 
 
@@ -373,7 +373,7 @@ def test_text_that_no_library_decodes(path):
 
 
 def spacing_of(path: Path) -> tuple[tuple[float, float] | None, SpacingSource | None]:
-    image = read_radiograph(path)
+    image = read_image(path)
     return image.geometry.spacing_mm_yx, image.spacing_source
 
 
@@ -401,7 +401,7 @@ def test_each_spacing_says_where_it_comes_from(path, sop_class):
     ):
         saved(path, dataset(PIXELS, 12, sop_class, **tags))
         assert spacing_of(path) == expected
-    given = read_radiograph(path, spacing_mm_yx=0.1)
+    given = read_image(path, spacing_mm_yx=0.1)
     assert given.spacing_source is SpacingSource.GIVEN
     assert given.with_spacing(None).spacing_source is None
 
@@ -421,7 +421,7 @@ def test_a_spacing_that_is_no_number_is_said_and_not_replaced(path):
     saved(path, dataset(PIXELS, 12, **tags))
     path.write_bytes(path.read_bytes().replace(b"0.139\\0.275", b"0.139 0.275"))
     assert spacing_of(path) == (None, None)
-    [note] = read_radiograph(path).notes
+    [note] = read_image(path).notes
     assert "PixelSpacing says '0.139 0.275'" in note
 
 
@@ -462,7 +462,7 @@ def test_functional_groups(path, sop_class, shared):
     saved(path, image)
     for index, frame in enumerate(frames):
         check(path, frame * 2.0 - 100, slice_index=index)
-        read = read_radiograph(path, slice_index=index)
+        read = read_image(path, slice_index=index)
         geometry = read.geometry
         assert geometry.spacing_mm_yx == (0.3, 0.2)
         assert read.spacing_source is SpacingSource.PIXEL_SPACING
@@ -560,9 +560,9 @@ def test_several_threads_read_packed_files(tmp_path):
         paths.append(saved(tmp_path / f"{index}.dcm", image))
     code = (
         "import sys; from concurrent.futures import ThreadPoolExecutor\n"
-        "from napari_oneshot_lmk.imaging.reader import read_radiograph\n"
+        "from napari_oneshot_lmk.imaging.reader import read_image\n"
         "with ThreadPoolExecutor(8) as pool:\n"
-        "    print(len(list(pool.map(read_radiograph, sys.argv[1:]))))"
+        "    print(len(list(pool.map(read_image, sys.argv[1:]))))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True, check=False

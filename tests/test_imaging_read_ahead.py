@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.prefetch import read_ahead
+from napari_oneshot_lmk.imaging.prefetch import prefetch
 
 
 def test_everything_once_and_in_order() -> None:
@@ -22,7 +22,7 @@ def test_everything_once_and_in_order() -> None:
             late.set()
         return item * item
 
-    found = list(read_ahead(range(20), read, threads=4, waiting=6))
+    found = list(prefetch(range(20), read, threads=4, waiting=6))
     assert found == [(item, item * item) for item in range(20)]
 
 
@@ -35,7 +35,7 @@ def test_no_more_than_may_wait() -> None:
             taken += 1
             yield item
 
-    reading = read_ahead(items(), lambda item: item, threads=2, waiting=5)
+    reading = prefetch(items(), lambda item: item, threads=2, waiting=5)
     for done in range(1, 40):
         next(reading)
         assert taken <= done + 5
@@ -49,7 +49,7 @@ def test_bad_file_is_handed_over_and_a_defect_is_raised() -> None:
             raise ImageError("is empty")
         return 1 // (3 - item)
 
-    reading = read_ahead(range(5), read, threads=2, waiting=3)
+    reading = prefetch(range(5), read, threads=2, waiting=3)
     assert next(reading)[1] == 0
     assert isinstance(next(reading)[1], ImageError)
     assert next(reading) == (2, 1)
@@ -58,7 +58,7 @@ def test_bad_file_is_handed_over_and_a_defect_is_raised() -> None:
 
 
 def test_threads_end_with_the_reader() -> None:
-    reading = read_ahead(range(100), lambda item: item, threads=3, waiting=4)
+    reading = prefetch(range(100), lambda item: item, threads=3, waiting=4)
     next(reading)
     reading.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("read-ahead")]

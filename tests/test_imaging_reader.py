@@ -17,7 +17,7 @@ from PIL import Image
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.quiet import LOGGERS
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 
 # -- every format ---------------------------------------------------------------
 
@@ -40,7 +40,7 @@ from napari_oneshot_lmk.imaging.reader import read_radiograph
     ],
 )
 def test_pixels_come_back_as_they_were(tmp_path, suffix, pixels):
-    image = read_radiograph(write_itk(tmp_path / f"image{suffix}", pixels))
+    image = read_image(write_itk(tmp_path / f"image{suffix}", pixels))
     np.testing.assert_array_equal(image.pixels, pixels.astype(np.float32))
     assert image.pixels.dtype == np.float32
     assert image.geometry.image_shape_yx == (ROWS, COLUMNS)
@@ -54,14 +54,14 @@ def test_jpeg(tmp_path, suffix, options):
     smooth = np.add.outer(np.arange(ROWS) * 5, np.arange(COLUMNS) * 3).astype(np.uint8)
     path = tmp_path / f"image{suffix}"
     Image.fromarray(smooth).save(path, quality=95, **options)
-    image = read_radiograph(path)
+    image = read_image(path)
     np.testing.assert_allclose(image.pixels, smooth, atol=4)
     assert image.geometry.spacing_mm_yx is None
 
 
 def test_the_contents_count_and_not_the_name(tmp_path):
     write_itk(tmp_path / "image.png", GREY8).rename(tmp_path / "image.jpg")
-    image = read_radiograph(tmp_path / "image.jpg")
+    image = read_image(tmp_path / "image.jpg")
     np.testing.assert_array_equal(image.pixels, GREY8)
 
 
@@ -69,7 +69,7 @@ def test_the_contents_count_and_not_the_name(tmp_path):
 def test_names_that_are_not_ascii(tmp_path, name):
     folder = tmp_path / "Röntgen"
     folder.mkdir()
-    image = read_radiograph(write_itk(folder / name, GREY8))
+    image = read_image(write_itk(folder / name, GREY8))
     np.testing.assert_array_equal(image.pixels, GREY8)
     assert image.name == name
 
@@ -82,14 +82,14 @@ def test_names_that_are_not_ascii(tmp_path, name):
 def test_grey_saved_as_colour_stays_the_same_grey(tmp_path, suffix, mode):
     path = tmp_path / f"image{suffix}"
     Image.fromarray(GREY8).convert(mode).save(path)
-    np.testing.assert_array_equal(read_radiograph(path).pixels, GREY8)
+    np.testing.assert_array_equal(read_image(path).pixels, GREY8)
 
 
 def test_colour_is_weighted_as_the_eye_does(tmp_path):
     colours = np.zeros((10, 10, 3), np.uint8)
     colours[:3, :, 0], colours[3:6, :, 1], colours[6:, :, 2] = 200, 200, 200
     Image.fromarray(colours).save(tmp_path / "image.png")
-    pixels = read_radiograph(tmp_path / "image.png").pixels
+    pixels = read_image(tmp_path / "image.png").pixels
     np.testing.assert_allclose(
         pixels[[0, 4, 8], 0], [0.299 * 200, 0.587 * 200, 0.114 * 200], rtol=1e-6
     )
@@ -100,9 +100,9 @@ def test_alpha_is_left_out(tmp_path):
     alpha[5:9] = 0
     path = tmp_path / "image.png"
     Image.fromarray(np.dstack([GREY8, alpha]), "LA").save(path)
-    np.testing.assert_array_equal(read_radiograph(path).pixels, GREY8)
+    np.testing.assert_array_equal(read_image(path).pixels, GREY8)
     Image.fromarray(np.dstack([GREY8] * 3 + [alpha]), "RGBA").save(path)
-    np.testing.assert_array_equal(read_radiograph(path).pixels, GREY8)
+    np.testing.assert_array_equal(read_image(path).pixels, GREY8)
 
 
 def test_sixteen_bit_grey_with_alpha(tmp_path):
@@ -121,12 +121,12 @@ def test_sixteen_bit_grey_with_alpha(tmp_path):
         + chunk(b"IDAT", zlib.compress(rows))
         + chunk(b"IEND", b"")
     )
-    np.testing.assert_array_equal(read_radiograph(tmp_path / "image.png").pixels, values)
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png").pixels, values)
 
 
 def test_a_palette(tmp_path):
     Image.fromarray(GREY8).convert("P").save(tmp_path / "image.png")
-    np.testing.assert_array_equal(read_radiograph(tmp_path / "image.png").pixels, GREY8)
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png").pixels, GREY8)
 
 
 # -- kinds of TIFF --------------------------------------------------------------
@@ -135,16 +135,16 @@ def test_a_palette(tmp_path):
 def test_a_tiff_where_white_is_zero_is_inverted(tmp_path):
     for pixels, largest in ((GREY8, 255), (PIXELS, 65535)):
         tifffile.imwrite(tmp_path / "image.tif", pixels, photometric="miniswhite")
-        image = read_radiograph(tmp_path / "image.tif")
+        image = read_image(tmp_path / "image.tif")
         np.testing.assert_array_equal(image.pixels, largest - pixels.astype(np.float32))
 
 
 def test_a_tiff_in_tiles(tmp_path):
     tifffile.imwrite(tmp_path / "image.tif", GREY8, tile=(16, 16))
-    image = read_radiograph(tmp_path / "image.tif")
+    image = read_image(tmp_path / "image.tif")
     np.testing.assert_array_equal(image.pixels, GREY8)
     tifffile.imwrite(tmp_path / "image.tif", PIXELS * 80, tile=(16, 16))
-    image = read_radiograph(tmp_path / "image.tif")
+    image = read_image(tmp_path / "image.tif")
     np.testing.assert_array_equal(image.pixels, PIXELS * 80)
 
 
@@ -173,10 +173,10 @@ def test_png_is_read_where_other_libraries_are_missing(tmp_path):
         "import sys\n"
         "for name in ('SimpleITK', 'pydicom', 'tifffile', 'nrrd', 'imagecodecs'):\n"
         "    sys.modules[name] = None\n"
-        "from napari_oneshot_lmk.imaging.reader import read_radiograph\n"
+        "from napari_oneshot_lmk.imaging.reader import read_image\n"
         "from napari_oneshot_lmk.errors import ImageError\n"
-        f"print(read_radiograph({str(path)!r}).pixels.shape)\n"
-        f"try: read_radiograph({str(tmp_path / 'image.tif')!r})\n"
+        f"print(read_image({str(path)!r}).pixels.shape)\n"
+        f"try: read_image({str(tmp_path / 'image.tif')!r})\n"
         "except ImageError as error: print(error)"
     )
     tifffile.imwrite(tmp_path / "image.tif", GREY8)
@@ -190,7 +190,7 @@ def test_what_libraries_say_is_switched_back_on(tmp_path):
     before = list(warnings.filters)
     levels = [logging.getLogger(name).level for name in LOGGERS]
     with pytest.raises(ImageError):
-        read_radiograph(tmp_path)
-    read_radiograph(write_itk(tmp_path / "image.tif", GREY8))
+        read_image(tmp_path)
+    read_image(write_itk(tmp_path / "image.tif", GREY8))
     assert warnings.filters == before
     assert [logging.getLogger(name).level for name in LOGGERS] == levels

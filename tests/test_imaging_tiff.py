@@ -12,7 +12,7 @@ from image_files import COLUMNS, GREY8, PIXELS, ROWS
 from PIL import Image
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 
 ALPHA8 = np.full_like(GREY8, 100)
 
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 
 def check(path: Path, expected: np.ndarray, **options: object) -> tuple[str, ...]:
     """Compare with what is right; return the notes."""
-    image = read_radiograph(path, **options)
+    image = read_image(path, **options)
     np.testing.assert_array_equal(image.pixels, expected.astype(np.float32))
     return image.notes
 
@@ -104,14 +104,14 @@ def test_colours_of_sixteen_bits_are_weighted(path):
     rgb = np.dstack([PIXELS * 80, PIXELS * 40, PIXELS * 20])
     tifffile.imwrite(path, rgb, photometric="rgb")
     luma = rgb @ np.array([0.299, 0.587, 0.114])
-    np.testing.assert_allclose(read_radiograph(path).pixels, luma, rtol=1e-6)
+    np.testing.assert_allclose(read_image(path).pixels, luma, rtol=1e-6)
 
 
 def test_inks(path):
     cmyk = np.zeros((ROWS, COLUMNS, 4), np.uint8)
     cmyk[..., 3] = GREY8
     tifffile.imwrite(path, cmyk, photometric="separated")
-    np.testing.assert_allclose(read_radiograph(path).pixels, 255.0 - GREY8, atol=1e-4)
+    np.testing.assert_allclose(read_image(path).pixels, 255.0 - GREY8, atol=1e-4)
 
 
 # -- what a number means -------------------------------------------------------
@@ -181,13 +181,13 @@ def test_white_is_zero_with_few_bits_and_of_two_colours(path):
     check(path, 4095 - PIXELS % 4096)
     black = GREY8 > 120
     Image.fromarray(black).save(path, compression="group4")
-    np.testing.assert_array_equal(read_radiograph(path).pixels > 0, black)
+    np.testing.assert_array_equal(read_image(path).pixels > 0, black)
 
 
 def test_white_is_zero_of_signed_and_of_floats_is_turned_round(path):
     for pixels in (PIXELS.astype(np.int16) - 90, PIXELS.astype(np.float32) / 7):
         tifffile.imwrite(path, pixels, photometric="miniswhite")
-        assert np.all(np.diff(read_radiograph(path).pixels.ravel()) < 0)
+        assert np.all(np.diff(read_image(path).pixels.ravel()) < 0)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -196,13 +196,13 @@ def test_a_palette(path, bits):
     index = (PIXELS.astype(int) * 7 % (1 << bits)).astype(f"u{bits // 8}")
     tifffile.imwrite(path, index, photometric="palette", colormap=colours * 257)
     luma = np.array([0.299, 0.587, 0.114]) @ colours[:, index].reshape(3, -1)
-    np.testing.assert_allclose(read_radiograph(path).pixels.ravel(), luma, atol=1e-3)
+    np.testing.assert_allclose(read_image(path).pixels.ravel(), luma, atol=1e-3)
 
 
 def test_complex_numbers_are_refused(path):
     tifffile.imwrite(path, PIXELS.astype(np.complex64))
     with pytest.raises(ImageError, match="complex numbers"):
-        read_radiograph(path)
+        read_image(path)
 
 
 # -- how it is packed ----------------------------------------------------------
@@ -227,14 +227,14 @@ def test_compressions_of_pictures(path, compression):
     smooth = np.add.outer(np.arange(64) * 2, np.arange(48)).astype(np.uint8)
     values = np.dstack([smooth] * 3) if compression == "webp" else smooth
     tifffile.imwrite(path, values, compression=compression)
-    np.testing.assert_allclose(read_radiograph(path).pixels, smooth, atol=4)
+    np.testing.assert_allclose(read_image(path).pixels, smooth, atol=4)
 
 
 def test_colour_packed_as_jpeg(path):
     """YCbCr with chroma of half the size, as most programs write it."""
     smooth = np.add.outer(np.arange(64) * 2, np.arange(48)).astype(np.uint8)
     Image.fromarray(np.dstack([smooth] * 3)).save(path, compression="jpeg")
-    np.testing.assert_allclose(read_radiograph(path).pixels, smooth, atol=4)
+    np.testing.assert_allclose(read_image(path).pixels, smooth, atol=4)
 
 
 def test_floats_with_their_predictor(path):
@@ -247,7 +247,7 @@ def test_a_compression_that_nobody_reads_is_named(path):
     tifffile.imwrite(path, GREY8)
     tag(path, 259, 32766)
     with pytest.raises(ImageError, match=r"with the compression .*cannot be read") as e:
-        read_radiograph(path)
+        read_image(path)
     assert "damaged" not in str(e.value)
 
 
@@ -259,13 +259,13 @@ def test_without_imagecodecs_the_package_is_named(path, monkeypatch):
 
     monkeypatch.setattr(type(tifffile.TIFF.DECOMPRESSORS), "__getitem__", missing)
     with pytest.raises(ImageError, match=r"LZW.*needs the package imagecodecs"):
-        read_radiograph(path)
+        read_image(path)
 
 
 def test_strange_colours_are_named(path):
     tifffile.imwrite(path, np.dstack([GREY8] * 3), photometric="cielab")
     with pytest.raises(ImageError, match="colours of the kind CIELAB cannot be read"):
-        read_radiograph(path)
+        read_image(path)
 
 
 # -- pages ---------------------------------------------------------------------
@@ -295,7 +295,7 @@ def test_pages_of_other_sizes(path):
         file.write(PIXELS)
         file.write(GREY8[:20, :16])
     with pytest.raises(ImageError, match="holds 2 slices or frames"):
-        read_radiograph(path)
+        read_image(path)
     [note] = check(path, PIXELS, slice_index=0)
     assert "different sizes (20 x 16, 30 x 24)" in note
     check(path, GREY8[:20, :16], slice_index=1)
@@ -338,7 +338,7 @@ def test_strips_that_are_not_there(path, options, compression):
         value = counts.value if isinstance(counts.value, tuple) else (counts.value,)
         counts.overwrite((*value[:-1], 0))
     with pytest.raises(ImageError, match="cut short"):
-        read_radiograph(path)
+        read_image(path)
 
 
 def test_a_page_that_follows_on_itself(path):
@@ -349,4 +349,4 @@ def test_a_page_that_follows_on_itself(path):
     data[at + 2 + 12 * count : at + 6 + 12 * count] = data[4:8]
     path.write_bytes(data)
     with pytest.raises(ImageError, match="cut short or damaged"):
-        read_radiograph(path)
+        read_image(path)

@@ -19,13 +19,13 @@ from image_files import GREY8, PIXELS, write_itk
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.image import SpacingSource
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 
 AFFINE = np.diag([-0.2, -0.3, 2.0, 1.0])
 
 
 def check(path: Path, expected: np.ndarray, **options: object) -> None:
-    pixels = read_radiograph(path, **options).pixels
+    pixels = read_image(path, **options).pixels
     np.testing.assert_array_equal(pixels, expected.astype(np.float32))
 
 
@@ -44,7 +44,7 @@ def test_nifti_of_both_versions(tmp_path, kind, dtype, suffix):
     header.set_data_dtype(dtype)
     nibabel.save(kind(pixels.T, AFFINE, header), path)
     check(path, pixels)
-    image = read_radiograph(path)
+    image = read_image(path)
     assert image.geometry.spacing_mm_yx == (0.3, 0.2)
     assert image.spacing_source is SpacingSource.NIFTI_SFORM
 
@@ -56,11 +56,11 @@ def test_nifti_in_two_files(tmp_path, kind, packed, named):
     nibabel.save(kind(PIXELS.T, AFFINE), tmp_path / f"film.img{packed}")
     path = tmp_path / f"film{named}{packed}"
     check(path, PIXELS)
-    assert read_radiograph(path).geometry.spacing_mm_yx == (0.3, 0.2)
+    assert read_image(path).geometry.spacing_mm_yx == (0.3, 0.2)
     (tmp_path / f"film.img{packed}").unlink()
     if named == ".hdr":
         with pytest.raises(ImageError, match=r"film\.img: .*missing; keep it beside"):
-            read_radiograph(path)
+            read_image(path)
 
 
 def test_analyze(tmp_path):
@@ -86,7 +86,7 @@ def test_nifti_colours(tmp_path):
     values = np.ascontiguousarray(rgb.swapaxes(0, 1)).view(kind)[..., 0]
     nibabel.save(nibabel.Nifti1Image(values, AFFINE), tmp_path / "film.nii")
     luma = rgb @ np.array([0.299, 0.587, 0.114])
-    np.testing.assert_allclose(read_radiograph(tmp_path / "film.nii").pixels, luma, rtol=1e-5)
+    np.testing.assert_allclose(read_image(tmp_path / "film.nii").pixels, luma, rtol=1e-5)
 
 
 def test_only_the_chosen_slice_of_a_nifti_is_read(tmp_path):
@@ -98,7 +98,7 @@ def test_only_the_chosen_slice_of_a_nifti_is_read(tmp_path):
     path.write_bytes(data[: -PIXELS.nbytes])
     check(path, PIXELS + 1, slice_index=1)
     with pytest.raises(ImageError, match="cut short or damaged"):
-        read_radiograph(path, slice_index=2)
+        read_image(path, slice_index=2)
 
 
 # -- NRRD ------------------------------------------------------------------------
@@ -128,18 +128,18 @@ def test_nrrd_encodings(tmp_path, encoding, pack):
     data = pack(PIXELS.astype("<u2").tobytes())
     write_nrrd(path, fields, data)
     check(path, PIXELS)
-    image = read_radiograph(path)
+    image = read_image(path)
     assert image.geometry.spacing_mm_yx == (0.3, 0.2)
     assert image.spacing_source is SpacingSource.NRRD_SPACINGS
     write_nrrd(path, fields, data[: len(data) // 2])
     with pytest.raises(ImageError, match="cut short or damaged"):
-        read_radiograph(path)
+        read_image(path)
 
 
 def test_nrrd_of_unknown_encodings_is_named(tmp_path):
     write_nrrd(tmp_path / "film.nrrd", f"{FIELDS}encoding: zrl\n", bytes(1440))
     with pytest.raises(ImageError, match="encoding 'zrl' cannot be read"):
-        read_radiograph(tmp_path / "film.nrrd")
+        read_image(tmp_path / "film.nrrd")
 
 
 def test_nrrd_with_a_file_for_each_slice(tmp_path):
@@ -169,7 +169,7 @@ def test_nrrd_with_its_pixels_elsewhere(tmp_path):
     check(path, PIXELS)
     (tmp_path / "film.raw").unlink()
     with pytest.raises(ImageError, match=r"film\.raw: .*missing"):
-        read_radiograph(path)
+        read_image(path)
 
 
 @pytest.mark.parametrize("space", ["LPS", "left-posterior-superior", "RAS", "LAS"])
@@ -182,7 +182,7 @@ def test_nrrd_lies_where_itk_has_it(tmp_path, space):
     }
     nrrd.write(str(path), PIXELS.T[..., None], header, index_order="F")
     itk = SimpleITK.ReadImage(str(path))
-    image = read_radiograph(path)
+    image = read_image(path)
     np.testing.assert_array_equal(image.pixels, PIXELS)
     expected = [itk.TransformContinuousIndexToPhysicalPoint((3.5, 7.25, 0.0))]
     np.testing.assert_allclose(image.geometry.points_to_lps([[7.25, 3.5]]), expected, atol=1e-6)
@@ -198,7 +198,7 @@ def test_a_flat_nrrd_in_space(tmp_path):
         "space origin": [5, -6, 7],
     }
     nrrd.write(str(path), PIXELS.T, header, index_order="F")
-    geometry = read_radiograph(path).geometry
+    geometry = read_image(path).geometry
     assert geometry.origin_lps_mm == (-5.0, 6.0, 7.0)
     assert geometry.column_axis_lps == (0.0, -1.0, 0.0)
     assert geometry.row_axis_lps == (0.0, 0.0, -1.0)
@@ -240,7 +240,7 @@ def test_meta_image_compressed(tmp_path, stated, channels):
         more += f"CompressedDataSize = {len(stream)}\n"
     write_meta(path, more, stream)
     check(path, PIXELS)
-    image = read_radiograph(path)
+    image = read_image(path)
     assert image.geometry.spacing_mm_yx == (0.3, 0.2)
     assert image.spacing_source is SpacingSource.META_SPACING
     broken = bytearray(stream)
@@ -248,7 +248,7 @@ def test_meta_image_compressed(tmp_path, stated, channels):
     for bad in (stream[: len(stream) // 2], stream[:-3], bytes(broken)):
         write_meta(path, more, bad)
         with pytest.raises(ImageError, match="cut short or damaged"):
-            read_radiograph(path)
+            read_image(path)
 
 
 def test_meta_image_of_largest_byte_first(tmp_path):
@@ -269,7 +269,7 @@ def test_meta_image_with_half_of_its_zraw(tmp_path, part):
     check(path, PIXELS)
     (tmp_path / "film.zraw").write_bytes(stream[: int(len(stream) * part)])
     with pytest.raises(ImageError, match=r"film\.zraw: .*cut short or damaged"):
-        read_radiograph(path)
+        read_image(path)
 
 
 def test_a_slice_of_a_compressed_meta_image(tmp_path):
@@ -280,7 +280,7 @@ def test_a_slice_of_a_compressed_meta_image(tmp_path):
     SimpleITK.WriteImage(image, str(path), True)
     for index in range(3):
         check(path, volume[index], slice_index=index)
-        geometry = read_radiograph(path, slice_index=index).geometry
+        geometry = read_image(path, slice_index=index).geometry
         assert geometry.origin_lps_mm == (0.0, 0.0, 4.0 * index)
 
 
@@ -305,7 +305,7 @@ def test_a_meta_header_that_does_not_fit_its_pixels(tmp_path, change, compressed
     check(path, PIXELS)
     path.write_bytes(path.read_bytes().replace(*change))
     with pytest.raises(ImageError, match="cut short or damaged"):
-        read_radiograph(path)
+        read_image(path)
     assert capfd.readouterr() == ("", "")
 
 
@@ -317,7 +317,7 @@ def test_meta_image_in_text(tmp_path):
     check(path, PIXELS)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(ImageError, match="cut short or damaged"):
-        read_radiograph(path)
+        read_image(path)
 
 
 # -- endings and locales ---------------------------------------------------------
@@ -330,7 +330,7 @@ def test_meta_image_in_text(tmp_path):
 def test_what_is_in_a_file_counts(tmp_path, suffix, name):
     write_itk(tmp_path / f"x{suffix}", GREY8, (0.2, 0.3)).rename(tmp_path / name)
     check(tmp_path / name, GREY8)
-    spacing = read_radiograph(tmp_path / name).geometry.spacing_mm_yx
+    spacing = read_image(tmp_path / name).geometry.spacing_mm_yx
     assert spacing == ((0.3, 0.2) if suffix in (".mha", ".nrrd", ".nii") else None)
 
 
@@ -351,8 +351,8 @@ def test_numbers_do_not_depend_on_the_locale(tmp_path):
     code = (
         "import locale, sys; locale.setlocale(locale.LC_ALL, '')\n"
         "assert locale.localeconv()['decimal_point'] == ','\n"
-        "from napari_oneshot_lmk import read_radiograph\n"
-        "for n in sys.argv[1:]: print(read_radiograph(n).geometry.spacing_mm_yx)"
+        "from napari_oneshot_lmk.imaging.reader import read_image\n"
+        "for n in sys.argv[1:]: print(read_image(n).geometry.spacing_mm_yx)"
     )
     shown = subprocess.run(
         [sys.executable, "-c", code, *names],

@@ -14,7 +14,7 @@ from oblique_image import cephalogram, geometry, on, same_places, write_dicom
 
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.files import (
     FORMATS,
     LandmarkWarning,
@@ -22,8 +22,8 @@ from napari_oneshot_lmk.landmarks.files import (
     format_to_write,
     holds_landmarks,
     is_landmark_file,
-    lost_in,
     read_landmarks,
+    unsupported_fields,
     write_landmarks,
 )
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
@@ -39,7 +39,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_image_is_read_as_it_is_meant(film):
-    read = read_radiograph(film).geometry
+    read = read_image(film).geometry
     expected = geometry()
     assert read.spacing_mm_yx == expected.spacing_mm_yx
     points = [(0, 0), (10.5, 60.25)]
@@ -67,7 +67,7 @@ def test_nothing_is_lost_where_nothing_is_said_to_be(tmp_path, film, suffix):
     path = tmp_path / f"found{suffix}"
     write_landmarks(path, [landmarks], source=film)
     assert read_landmarks(path) == (landmarks,)
-    assert lost_in(path, [landmarks]) == ()
+    assert unsupported_fields(path, [landmarks]) == ()
 
 
 def test_the_cephalogram_list_comes_back_through_the_challenges_file(tmp_path):
@@ -188,10 +188,10 @@ def test_files_of_the_same_kind_are_replaced(tmp_path, film, name):
 
 def test_losses_name_what_is_there_and_nothing_else(tmp_path):
     bare = Landmarks((Landmark("a", (1, 2)),), "a.png", Geometry((9, 9)))
-    assert lost_in("a.tps", [bare]) == ()
-    assert lost_in("a.tps", [bare.with_geometry(Geometry((9, 9), (0.1, 0.1)))]) == ()
-    assert lost_in("a.txt", [bare]) == ("size of the image",)
-    assert lost_in("a.tps", [bare, on()]) == (
+    assert unsupported_fields("a.tps", [bare]) == ()
+    assert unsupported_fields("a.tps", [bare.with_geometry(Geometry((9, 9), (0.1, 0.1)))]) == ()
+    assert unsupported_fields("a.txt", [bare]) == ("size of the image",)
+    assert unsupported_fields("a.tps", [bare, on()]) == (
         "scores",
         "marks of unsure points",
         "shape residuals",

@@ -4,15 +4,15 @@ import pytest
 from landmark_sets import example
 
 from napari_oneshot_lmk.errors import LandmarkError
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.files import write_landmarks
 from napari_oneshot_lmk.landmarks.lists import (
     ISBI19_CEPHALOGRAM,
-    NamedLandmark,
-    NamedList,
+    LandmarkList,
+    ListedLandmark,
     numbered,
-    parse_names,
-    read_names,
+    parse_landmark_list,
+    read_landmark_list,
     shipped_lists,
 )
 from napari_oneshot_lmk.landmarks.template import Template
@@ -53,22 +53,22 @@ def test_shipped_lists_are_ready_to_use():
     ],
 )
 def test_typed_and_pasted_lists(text, expected):
-    assert [(x.name, x.description) for x in parse_names(text).landmarks] == expected
+    assert [(x.name, x.description) for x in parse_landmark_list(text).landmarks] == expected
 
 
 @pytest.mark.parametrize("text", ["", " \n\n", "# only a note", ",,;"])
 def test_an_empty_list_is_refused(text):
     with pytest.raises(LandmarkError, match="names no landmark"):
-        parse_names(text)
+        parse_landmark_list(text)
 
 
 def test_a_name_that_stands_twice_is_refused():
     with pytest.raises(LandmarkError, match="'sella' stands twice"):
-        parse_names("sella\nnasion\nsella")
+        parse_landmark_list("sella\nnasion\nsella")
     with pytest.raises(LandmarkError, match="is not a landmark name"):
-        NamedList("x", (NamedLandmark(" "),))
+        LandmarkList("x", (ListedLandmark(" "),))
     with pytest.raises(LandmarkError, match="is not a landmark name"):
-        parse_names("sella\n: no name")
+        parse_landmark_list("sella\n: no name")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_name_that_stands_twice_is_refused():
 )
 def test_lists_in_files(tmp_path, name, text, expected):
     (tmp_path / name).write_text(text, encoding="utf-8-sig")
-    named = read_names(tmp_path / name)
+    named = read_landmark_list(tmp_path / name)
     assert [(x.name, x.description) for x in named.landmarks] == expected
     assert named.title == name.partition(".")[0]
 
@@ -95,23 +95,23 @@ def test_names_of_landmark_files_and_templates(tmp_path):
     landmarks = example()
     for name in ("found.csv", "found.mrk.json"):
         write_landmarks(tmp_path / name, [landmarks])
-        named = read_names(tmp_path / name)
+        named = read_landmark_list(tmp_path / name)
         assert named.names == landmarks.names
         assert named.landmarks[0].description == "a, b"
         assert named.title == "found"
     pixels = [[x + y for x in range(200)] for y in range(300)]
-    image = Radiograph.from_array(pixels, (0.3, 0.2), "001.png")
+    image = GrayImage.from_array(pixels, (0.3, 0.2), "001.png")
     Template.create(image, landmarks).save(tmp_path / "template")
-    assert read_names(tmp_path / "template").names == landmarks.names
+    assert read_landmark_list(tmp_path / "template").names == landmarks.names
 
 
 def test_files_that_hold_no_names(tmp_path):
     for name in ("empty.txt", "empty.csv"):
         (tmp_path / name).write_text("\n")
         with pytest.raises(LandmarkError, match=rf"{name}: is empty"):
-            read_names(tmp_path / name)
+            read_landmark_list(tmp_path / name)
     (tmp_path / "image.txt").write_bytes(b"\xff\xd8\xff\xe0\x01")
     with pytest.raises(LandmarkError, match=r"image\.txt: is not UTF-8 text"):
-        read_names(tmp_path / "image.txt")
+        read_landmark_list(tmp_path / "image.txt")
     with pytest.raises(LandmarkError, match=r"missing\.txt: cannot be read"):
-        read_names(tmp_path / "missing.txt")
+        read_landmark_list(tmp_path / "missing.txt")

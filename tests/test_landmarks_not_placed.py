@@ -13,7 +13,7 @@ from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import holds_landmarks, read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, State
-from napari_oneshot_lmk.landmarks.lists import read_names
+from napari_oneshot_lmk.landmarks.lists import read_landmark_list
 
 GRID = Geometry((90, 70), (0.5, 0.5))
 
@@ -401,12 +401,12 @@ def test_every_text_format_in_every_encoding(tmp_path, name, encoding):
 
 def test_a_list_of_names_in_utf_16(tmp_path):
     (tmp_path / "names.txt").write_bytes("Lücke\nSella\n".encode("utf-16"))
-    assert read_names(tmp_path / "names.txt").names == ("Lücke", "Sella")
+    assert read_landmark_list(tmp_path / "names.txt").names == ("Lücke", "Sella")
 
 
 def test_a_list_of_names_that_excel_has_saved(tmp_path):
     (tmp_path / "names.csv").write_text("sep=;\nname;description\nGro\u0308\u00dfe;x\n")
-    (name,) = read_names(tmp_path / "names.csv").landmarks
+    (name,) = read_landmark_list(tmp_path / "names.csv").landmarks
     assert (name.name, name.description) == ("Gr\u00f6\u00dfe", "x")
 
 

@@ -15,7 +15,7 @@ from napari_oneshot_lmk.errors import LandmarkError, OutputError, SpacingUnknown
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import holds_landmarks, read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark
-from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, read_names
+from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, read_landmark_list
 
 # Where no image file is named, nobody knows how Slicer counts: that has a test.
 pytestmark = pytest.mark.filterwarnings(
@@ -133,7 +133,7 @@ def test_a_file_of_the_challenge_with_its_classes(tmp_path):
     assert landmarks["articulare"].position_yx == (978.0, 853.0)
     assert told == [f"{path}: the classes below the landmarks are passed over"]
     # Not a list of 19 names.
-    assert read_names(path).names == ISBI19_CEPHALOGRAM.names
+    assert read_landmark_list(path).names == ISBI19_CEPHALOGRAM.names
 
 
 def test_whole_numbers_are_written_as_the_challenge_has_them(tmp_path):

@@ -20,7 +20,7 @@ from test_imaging_dicom import dataset, saved
 
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.formats.itk import itk_geometry
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.files import LandmarkWarning, read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 
@@ -112,7 +112,7 @@ def test_points_of_slicer_land_where_they_were_placed(tmp_path, film, kind):
         path = of_slicer(tmp_path / "film.mrk.json", lps)
     else:
         path = fcsv(tmp_path / "film.fcsv", lps, kind)
-    own = read_radiograph(film).geometry
+    own = read_image(film).geometry
     told = []
     (back,) = read_landmarks(path, geometry=own, source=film, tell=told.append)
     assert back["S"].position_yx == pytest.approx(POINT_YX, abs=1e-3)
@@ -140,7 +140,7 @@ def picture(folder: Path) -> Path:
 def test_a_given_spacing_counts_where_the_picture_states_none(tmp_path):
     source = picture(tmp_path)
     path = fcsv(tmp_path / "film.fcsv", [10.0, 5.0, 0.0], "LPS")
-    own = read_radiograph(source, spacing_mm_yx=0.5).geometry
+    own = read_image(source, spacing_mm_yx=0.5).geometry
     told = []
     (back,) = read_landmarks(path, geometry=own, source=source, tell=told.append)
     assert back["S"].position_yx == pytest.approx((10, 20))
@@ -150,7 +150,7 @@ def test_a_given_spacing_counts_where_the_picture_states_none(tmp_path):
 def test_but_not_where_the_points_would_lie_off_the_picture(tmp_path):
     source = picture(tmp_path)
     path = fcsv(tmp_path / "film.fcsv", [40.0, 30.0, 0.0], "LPS")
-    own = read_radiograph(source, spacing_mm_yx=0.1).geometry
+    own = read_image(source, spacing_mm_yx=0.1).geometry
     told = []
     (back,) = read_landmarks(path, geometry=own, source=source, tell=told.append)
     assert back["S"].position_yx == pytest.approx(POINT_YX)
@@ -161,7 +161,7 @@ def test_a_resolution_that_slicer_takes_for_a_spacing_is_taken_too(tmp_path):
     source = tmp_path / "film.jpg"
     Image.fromarray(PIXELS.astype(np.uint8)).save(source, dpi=(254, 254))
     path = of_slicer(tmp_path / "film.mrk.json", in_itk(source))
-    own = read_radiograph(source, spacing_mm_yx=0.5).geometry
+    own = read_image(source, spacing_mm_yx=0.5).geometry
     (back,) = read_landmarks(path, geometry=own, source=source, tell=lambda _: None)
     assert back["S"].position_yx == pytest.approx(POINT_YX)
 
@@ -171,7 +171,7 @@ def test_a_resolution_that_slicer_takes_for_a_spacing_is_taken_too(tmp_path):
 
 def test_what_is_written_lies_on_the_anatomy_in_slicer_and_comes_back(tmp_path, film):
     path = tmp_path / "film.mrk.json"
-    own = read_radiograph(film).geometry
+    own = read_image(film).geometry
     landmarks = Landmarks((Landmark("S", POINT_YX, score=0.5),), "film.dcm", own)
     if own.spacing_mm_yx is None:
         pytest.skip("written only where the spacing is known")

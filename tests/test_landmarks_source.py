@@ -12,7 +12,7 @@ from cli_scene import run
 from oblique_image import cephalogram, geometry, on, write_dicom
 
 from napari_oneshot_lmk.errors import LandmarkError
-from napari_oneshot_lmk.landmarks.files import lost_in, read_landmarks, write_landmarks
+from napari_oneshot_lmk.landmarks.files import read_landmarks, unsupported_fields, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
 
 FOUND = Provenance("instant", "vgg19", "T1", "", "2026-11-21T10:00:00")
@@ -62,9 +62,9 @@ def test_the_author_of_the_set_is_not_repeated_on_its_points():
 )
 def test_a_point_that_was_changed_elsewhere(before, after):
     point = Landmark("a", (1, 2), score=0.5, description="d", source=before)
-    moved = point.changed_elsewhere((3.0, 4.0))
+    moved = point.edited_at((3.0, 4.0))
     assert (moved.position_yx, moved.score, moved.source) == ((3, 4), None, after)
-    taken = point.changed_elsewhere(None)
+    taken = point.edited_at(None)
     assert (taken.state, taken.source, taken.description) == ("skipped", after, "d")
 
 
@@ -78,7 +78,7 @@ def test_sources_and_authors_come_back(tmp_path, suffix, author):
     path = tmp_path / f"found{suffix}"
     write_landmarks(path, [corrected(author)], source=film)
     assert read_landmarks(path) == (corrected(author),)
-    assert lost_in(path, [corrected(author)]) == ()
+    assert unsupported_fields(path, [corrected(author)]) == ()
 
 
 def test_sources_and_authors_come_back_from_tps(tmp_path):
@@ -87,13 +87,13 @@ def test_sources_and_authors_come_back_from_tps(tmp_path):
     (back,) = read_landmarks(path)
     assert [p.source for p in back] == [p.source for p in corrected()]
     assert [p.author for p in back] == ["", "B. Two", "C. Three", "", ""]
-    assert "sources" not in lost_in(path, [corrected()])
+    assert "sources" not in unsupported_fields(path, [corrected()])
 
 
 def test_the_challenges_file_has_no_place_for_sources():
     points = [replace(p, source=Source.CORRECTED) for p in cephalogram()]
-    assert "sources" in lost_in("film.txt", [cephalogram().with_points(points)])
-    assert "sources" not in lost_in("film.txt", [cephalogram()])
+    assert "sources" in unsupported_fields("film.txt", [cephalogram().with_points(points)])
+    assert "sources" not in unsupported_fields("film.txt", [cephalogram()])
 
 
 def test_napari_points_with_the_columns_of_a_layer(tmp_path):

@@ -11,7 +11,7 @@ from landmark_sets import example, same
 
 from napari_oneshot_lmk.errors import LandmarkError, OutputError, TemplateError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template, is_template
 
@@ -20,8 +20,8 @@ GEOMETRY = example().geometry
 PIXELS = RNG.integers(0, 4096, GEOMETRY.image_shape_yx).astype(np.float32)
 
 
-def image(pixels: np.ndarray = PIXELS) -> Radiograph:
-    return Radiograph(pixels, GEOMETRY, "images/001.png")
+def image(pixels: np.ndarray = PIXELS) -> GrayImage:
+    return GrayImage(pixels, GEOMETRY, "images/001.png")
 
 
 def template(pixels: np.ndarray = PIXELS) -> Template:
@@ -81,7 +81,7 @@ def test_landmarks_take_the_geometry_and_name_of_the_image():
     made = Template.create(image(), landmarks)
     assert made.landmarks.geometry == GEOMETRY
     assert made.landmarks.image == "images/001.png"
-    nameless = Radiograph.from_array(PIXELS)
+    nameless = GrayImage.from_array(PIXELS)
     assert Template.create(nameless, landmarks).landmarks.image == "other.png"
     assert Template.create(nameless, landmarks).name == "template"
     assert Template.create(nameless, landmarks, "mine").name == "mine"
@@ -89,7 +89,7 @@ def test_landmarks_take_the_geometry_and_name_of_the_image():
 
 def test_an_unknown_spacing_stays_unknown(tmp_path):
     landmarks = Landmarks.from_positions({"a": (1, 2)})
-    Template.create(Radiograph.from_array(PIXELS), landmarks).save(tmp_path / "T")
+    Template.create(GrayImage.from_array(PIXELS), landmarks).save(tmp_path / "T")
     assert Template.load(tmp_path / "T").image.geometry.spacing_mm_yx is None
 
 

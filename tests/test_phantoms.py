@@ -12,7 +12,7 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
 
 from napari_oneshot_lmk.errors import OutputError, UsageError
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, numbered
 from napari_oneshot_lmk.phantoms import ANATOMIES, generate, sample_folder, samples, write_samples
@@ -279,7 +279,7 @@ def test_shipped_samples_are_a_data_folder_with_their_truth(anatomy, phantoms):
     image, landmarks = phantoms[anatomy][0]
     truth = dataset.truth[dataset.template_image]
     assert np.abs(truth.positions_yx - landmarks.positions_yx).max() < 1e-3
-    shipped = read_radiograph(dataset.file_of(dataset.template_image).path)
+    shipped = read_image(dataset.file_of(dataset.template_image).path)
     assert np.abs(shipped.pixels - image.pixels).max() < 2.0
     assert shipped.geometry.spacing_mm_yx is None
 
@@ -299,7 +299,7 @@ def test_shipped_dicom_files_say_what_they_should(anatomy):
         assert header.pixel_array.max() < 2**header.BitsStored
         spacing = [float(mm) for mm in header.ImagerPixelSpacing]
         assert spacing == pytest.approx(dataset.spacing_mm_yx(file.name))
-        radiograph = read_radiograph(file.path)
+        radiograph = read_image(file.path)
         assert radiograph.geometry.spacing_mm_yx == pytest.approx(spacing)
         # Air above the face is dark, whatever the file's convention.
         nose = dataset.truth[file.name].positions_yx.mean(axis=0).astype(int)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError, UsageError
 from napari_oneshot_lmk.imaging.find import find_images
-from napari_oneshot_lmk.imaging.image import Radiograph
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
+from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.phantoms import generate
@@ -24,7 +24,7 @@ SHAPE = (240, 200)
 
 
 @cache
-def phantom(index: int) -> tuple[Radiograph, Landmarks]:
+def phantom(index: int) -> tuple[GrayImage, Landmarks]:
     return generate("skull", index, shape_yx=SHAPE)
 
 
@@ -219,7 +219,7 @@ def test_other_spacing_is_a_change(folder: Path, template: Template) -> None:
 def test_image_is_read_again_as_it_was(folder: Path, template: Template) -> None:
     found = TrainingSet.inspect(find_images([folder]), template, spacing_mm_yx=0.3)
     image = found.read(found.usable[1])
-    expected = read_radiograph(folder / "2.png", spacing_mm_yx=0.3)
+    expected = read_image(folder / "2.png", spacing_mm_yx=0.3)
     np.testing.assert_array_equal(image.pixels, expected.pixels)
     assert image.geometry == expected.geometry
     assert image.name == "2.png"

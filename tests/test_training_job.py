@@ -18,7 +18,7 @@ from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.errors import ImageError, ModelError, OneshotError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.find import find_images
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.event_log import read_events
@@ -53,7 +53,7 @@ def job(tmp_path: Path) -> Job:
     for name, shift in SHIFTS.items():
         save_image(folder / name, view(scene(), shift))
     pixels = view(scene(), (0, 0)).astype("float32")
-    image = Radiograph(pixels, Geometry(SHAPE_YX), "template.png")
+    image = GrayImage(pixels, Geometry(SHAPE_YX), "template.png")
     points = tuple(Landmark(name, yx) for name, yx in POINTS.items())
     return Job(
         template=Template.create(image, Landmarks(points, image.name)),

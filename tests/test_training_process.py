@@ -14,7 +14,7 @@ from cli_scene import POINTS, SHAPE_YX, SHIFTS, save_image, scene, view
 
 from napari_oneshot_lmk.errors import OutputError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.event_log import read_events
@@ -57,7 +57,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, shift in SHIFTS.items():
         save_image(tmp_path / "images" / name, view(scene(), shift))
     pixels = view(scene(), (0, 0)).astype("float32")
-    image = Radiograph(pixels, Geometry(SHAPE_YX), "template.png")
+    image = GrayImage(pixels, Geometry(SHAPE_YX), "template.png")
     points = tuple(Landmark(name, yx) for name, yx in POINTS.items())
     Template.create(image, Landmarks(points, image.name)).save(tmp_path / "template")
     preset = Preset.load("laptop").changed({"training.epochs": 20})

@@ -17,7 +17,7 @@ import pytest
 
 from napari_oneshot_lmk.errors import OutputError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.claim import Worker
@@ -33,7 +33,7 @@ END = Finished(model="", epoch=3, stopped=False, seconds=12.5)
 
 def template(name: str = "t", seed: int = 0) -> Template:
     pixels = np.random.default_rng(seed).random((40, 30), dtype=np.float32)
-    image = Radiograph(pixels, Geometry((40, 30)), f"{name}.png")
+    image = GrayImage(pixels, Geometry((40, 30)), f"{name}.png")
     points = (Landmark("apex", (10.0, 12.0)), Landmark("tip", (25.0, 8.5)))
     return Template.create(image, Landmarks(points, image.name))
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.imaging.image import Radiograph
-from napari_oneshot_lmk.imaging.transforms import prepared
+from napari_oneshot_lmk.imaging.image import GrayImage
+from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.phantoms import generate
@@ -31,7 +31,7 @@ def blobs(shape_yx: tuple[int, int], spacing_mm_yx: tuple[float, float] | None =
         np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * (SIGMA * shape_yx[0]) ** 2))
         for y, x in centres
     )
-    image = Radiograph.from_array(1000 * pixels, spacing_mm_yx, "blobs.png")
+    image = GrayImage.from_array(1000 * pixels, spacing_mm_yx, "blobs.png")
     positions = {f"blob {i}": (y, x) for i, (y, x) in enumerate(centres.tolist())}
     return Template.create(image, Landmarks.from_positions(positions))
 
@@ -96,7 +96,7 @@ def test_copy_without_ranges_is_the_template(shape_yx: tuple[int, int]) -> None:
     template = Template.create(image, landmarks)
     still = TemplateCopySettings(count=1, shift=0, scale=0, rotation_deg=0)
     copy = TemplateCopies(template, still).copy(0)
-    expected = prepared(image)
+    expected = prepare_image(image)
     assert copy.image.shape == expected.shape
     assert copy.image.dtype == torch.float32
     assert (copy.image - expected).abs().max() < 0.03
@@ -115,7 +115,7 @@ def test_copy_is_as_sharp_as_the_template() -> None:
         middle = picture[..., 40:-40, 40:-40]
         return float(middle.diff(dim=-1).square().mean())
 
-    assert energy(moved.image) == pytest.approx(energy(prepared(image)), rel=0.02)
+    assert energy(moved.image) == pytest.approx(energy(prepare_image(image)), rel=0.02)
 
 
 def test_each_copy_has_its_own_numbers() -> None:
@@ -177,7 +177,7 @@ def test_grey_values_change_as_drawn_and_stay_in_range() -> None:
 
 def test_outside_of_the_template_is_black() -> None:
     image, landmarks = generate("skull", 2, shape_yx=(400, 320))
-    bright = Radiograph.from_array(image.pixels.max() - image.pixels, name="inverted")
+    bright = GrayImage.from_array(image.pixels.max() - image.pixels, name="inverted")
     copies = TemplateCopies(Template.create(bright, landmarks.with_geometry(None)), WIDE)
     moved = copies.drawn(Draw(shift_yx=(0.25, 0.0), gamma=1.6, contrast=0.75))
     # A quarter of 384 rows is empty, and the next row is the image's first.

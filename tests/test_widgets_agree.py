@@ -15,7 +15,7 @@ from widget_scene import FakeDetectors, press_key, textured
 import napari_oneshot_lmk
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source
-from napari_oneshot_lmk.landmarks.lists import parse_names
+from napari_oneshot_lmk.landmarks.lists import parse_landmark_list
 from napari_oneshot_lmk.widgets import looks, points
 from napari_oneshot_lmk.widgets.dock import OneshotDock
 
@@ -46,7 +46,7 @@ def dock(viewer: Any) -> OneshotDock:
 def begin(dock: OneshotDock, *positions: tuple[float, ...]) -> Any:
     """Place a, b, c; return their layer."""
     annotate = dock.steps["Annotate"]
-    annotate.follow_list(parse_names("a\nb\nc"))
+    annotate.follow_list(parse_landmark_list("a\nb\nc"))
     annotate.place()
     layer = marks(dock)
     for position in positions:
@@ -229,7 +229,7 @@ def test_a_hidden_layer_follows_an_undo(viewer: Any, dock: Any) -> None:
 def test_an_undo_that_changes_nothing_is_told_in_both_tabs(viewer: Any, dock: Any) -> None:
     viewer.add_image(textured(), name="film")
     begin(dock)
-    dock.steps["Annotate"].follow_list(parse_names("a\nb\nc"))
+    dock.steps["Annotate"].follow_list(parse_landmark_list("a\nb\nc"))
     dock.steps["Detect"].form.undo.click()
     assert dock.steps["Annotate"].form.buttons["redo"].isEnabled()
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, State
-from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, parse_names
+from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, parse_landmark_list
 from napari_oneshot_lmk.widgets.annotation import Annotation
 from napari_oneshot_lmk.widgets.history import DEPTH, History
 
-ABCD = parse_names("a: first\nb\nc\nd")
+ABCD = parse_landmark_list("a: first\nb\nc\nd")
 
 
 def test_it_goes_through_the_list_and_then_waits() -> None:
@@ -74,7 +74,7 @@ def test_clearing_makes_the_first_one_current() -> None:
 
 def test_another_list_keeps_points_of_the_same_name() -> None:
     here = Annotation.begin(ABCD).place_current((1, 1)).place_current((2, 2))
-    other, lost = here.follow(parse_names("b: second\ne"))
+    other, lost = here.follow(parse_landmark_list("b: second\ne"))
     assert lost == ("a",)
     assert other.landmarks.names == ("b", "e")
     assert other.landmarks["b"].position_yx == (2, 2)

@@ -14,10 +14,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 from widget_scene import click, drag, press_key, textured
 
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
-from napari_oneshot_lmk.landmarks.lists import parse_names
+from napari_oneshot_lmk.landmarks.lists import parse_landmark_list
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import unsaved
 from napari_oneshot_lmk.widgets.detect import DetectWidget
@@ -34,7 +34,7 @@ def test_undo_after_every_way_of_starting(clinic: Clinic, way: str) -> None:
     viewer, session = clinic.viewer, clinic.session
     image = viewer.add_image(textured(seed=3), name="film")
     if way == "list":
-        clinic.annotate.follow_list(parse_names("a,b,c"))
+        clinic.annotate.follow_list(parse_landmark_list("a,b,c"))
         clinic.annotate.place()
         click(viewer, image, POINTS["a"])
     elif way == "layer":
@@ -80,7 +80,7 @@ def test_a_spacing_goes_on_with_the_annotation(
         else:
             header.spacing.setText("0.1 x 0.12")
             header.spacing.editingFinished.emit()
-            clinic.annotate.follow_list(parse_names("a,b,c"))
+            clinic.annotate.follow_list(parse_landmark_list("a,b,c"))
             clinic.annotate.place()
         click(clinic.viewer, image, (50.0 + 20 * number, 50.0))
         (saved,) = read_landmarks(tmp_path / "films" / "film.png.landmarks.csv")
@@ -145,7 +145,7 @@ def test_no_click_is_taken_where_another_film_is_shown(clinic: Clinic) -> None:
     below = viewer.add_image(textured(seed=4), name="005")
     above = viewer.add_image(textured(seed=5), name="020")
     clinic.dock.header.chooser.activated.emit(0)
-    clinic.annotate.follow_list(parse_names("a,b,c"))
+    clinic.annotate.follow_list(parse_landmark_list("a,b,c"))
     clinic.annotate.place()
     assert clinic.dock.header.only_this.isChecked()
     clinic.dock.header.only_this.setChecked(False)
@@ -368,7 +368,7 @@ def test_what_is_undecided_on_the_template_is_not_called_absent(clinic: Clinic) 
     open_one = Landmark("d", None, State.SKIPPED)
     gone = Landmark("e", None, State.ABSENT)
     marks = Landmarks.from_positions(POINTS, "t.png")
-    image = Radiograph.from_array(textured(), 0.5, "t.png")
+    image = GrayImage.from_array(textured(), 0.5, "t.png")
     marks = marks.with_landmark(open_one).with_landmark(gone)
     clinic.session.load_template(Template.create(image, marks, "t"))
     clinic.viewer.add_image(textured(seed=4), name="film")
@@ -421,7 +421,7 @@ def test_one_film_s_markups_are_saved_from_several_results(
 def test_prompts_say_what_holds_clicks_up(clinic: Clinic) -> None:
     viewer, prompt = clinic.viewer, clinic.annotate.form.prompt
     image = viewer.add_image(textured(seed=4), name="film")
-    clinic.annotate.follow_list(parse_names("a,b,c"))
+    clinic.annotate.follow_list(parse_landmark_list("a,b,c"))
     assert prompt.text() == "Ready for 3 landmarks."
     clinic.annotate.place()
     assert prompt.text() == "Click a"
@@ -515,13 +515,13 @@ def test_a_second_window_is_told_and_overwrites_nothing(
     sidecar = path.with_name("film.png.landmarks.csv")
     first, second = (Clinic(make_napari_viewer_proxy(show=True), qtbot) for _ in "12")
     first.viewer.open(path, plugin="napari")
-    first.annotate.follow_list(parse_names("a,b,c"))
+    first.annotate.follow_list(parse_landmark_list("a,b,c"))
     first.bench.place()
     first.bench.placing.layer.add((10.0, 10.0))
     written = sidecar.read_bytes()
     second.viewer.open(path, plugin="napari")
     assert "another window of this napari" in second.annotate.form.message.text()
-    second.annotate.follow_list(parse_names("a,b,c"))
+    second.annotate.follow_list(parse_landmark_list("a,b,c"))
     second.bench.place()
     second.bench.placing.layer.add((20.0, 20.0))
     assert "another window of this napari" in second.annotate.form.message.text()

@@ -11,7 +11,7 @@ import pytest
 from widget_scene import FakeDetectors, textured
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
@@ -22,7 +22,7 @@ POINTS = {"a": (30.0, 40.0), "b": (60.0, 120.0), "c": (150.5, 90.25)}
 
 
 def template() -> Template:
-    image = Radiograph.from_array(textured(), 0.5, "template.png")
+    image = GrayImage.from_array(textured(), 0.5, "template.png")
     landmarks = Landmarks.from_positions(POINTS, "template.png")
     gone = Landmark("gone", None, State.ABSENT)
     return Template.create(image, landmarks.with_landmark(gone), "the template")

@@ -14,7 +14,7 @@ from widget_scene import click, press_key
 import napari_oneshot_lmk
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.files import read_landmarks
-from napari_oneshot_lmk.landmarks.lists import NamedLandmark, NamedList
+from napari_oneshot_lmk.landmarks.lists import LandmarkList, ListedLandmark
 from napari_oneshot_lmk.phantoms.samples import sample_folder
 from napari_oneshot_lmk.widgets.points import METADATA, from_layer
 
@@ -39,8 +39,8 @@ def test_annotate_detect_compare_save_and_open_again(
     # Annotate the template with the mouse, all but one that is "not there".
     film = dock.session.target.layer
     known = truth[film.name]
-    names = tuple(NamedLandmark(point.name) for point in known)
-    annotate.follow_list(NamedList("the sample's", names))
+    names = tuple(ListedLandmark(point.name) for point in known)
+    annotate.follow_list(LandmarkList("the sample's", names))
     annotate.form.start.click()
     missing = known.names[4]
     for point in known:

@@ -22,7 +22,7 @@ from widget_scene import textured
 import napari_oneshot_lmk
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
@@ -266,7 +266,7 @@ def test_samples_are_read_as_the_users_images_are(anatomy: str) -> None:
     assert {Path(name).suffix for name in names} == {".png", ".dcm"}
     for name, (pixels, about, kind) in zip(names, images, strict=True):
         file = data_set.file_of(name).path
-        read = read_radiograph(file, spacing_mm_yx=data_set.spacing_mm_yx(name))
+        read = read_image(file, spacing_mm_yx=data_set.spacing_mm_yx(name))
         assert kind == "image"
         assert np.array_equal(pixels, read.pixels)
         assert about["scale"] == read.geometry.spacing_mm_yx
@@ -313,9 +313,9 @@ def test_an_image_beside_a_landmark_file_is_read_while_the_window_draws(
     def slowly(path: Path) -> Any:
         threads.append(threading.current_thread())
         time.sleep(0.3)
-        return read_radiograph(path)
+        return read_image(path)
 
-    monkeypatch.setattr("napari_oneshot_lmk.imaging.reader.read_radiograph", slowly)
+    monkeypatch.setattr("napari_oneshot_lmk.imaging.reader.read_image", slowly)
     timer = QTimer()
     timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
     timer.start(10)

@@ -12,7 +12,7 @@ from random_vgg19 import saved_weights
 from weights_scene import Trained, copied, isolate, trained
 
 from napari_oneshot_lmk.bundle.layout import is_bundle
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.widgets import detection_run, exporting
 from napari_oneshot_lmk.widgets.detect import DetectWidget
 from napari_oneshot_lmk.widgets.settings import Preferences
@@ -44,7 +44,7 @@ def opened(make_viewer: Any, made: Trained) -> DetectWidget:
     viewer = make_viewer()
     dock = DetectWidget(viewer)
     viewer.window.add_dock_widget(dock, area="right")
-    film = read_radiograph(made.world.images / "one.png")
+    film = read_image(made.world.images / "one.png")
     viewer.add_image(film.pixels, name="one.png")
     return dock
 

@@ -12,7 +12,7 @@ from widget_scene import canvas, click, drag, press_key, spot, textured
 
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import State
-from napari_oneshot_lmk.landmarks.lists import parse_names
+from napari_oneshot_lmk.landmarks.lists import parse_landmark_list
 from napari_oneshot_lmk.widgets.annotate import AnnotateWidget
 
 SPOTS = {"a": (30.0, 40.0), "b": (60.0, 120.0), "c": (150.0, 90.0), "d": (200.0, 30.0)}
@@ -26,7 +26,7 @@ def dock(make_napari_viewer_proxy: Any, qtbot: Any) -> AnnotateWidget:
     viewer.add_image(textured(), name="film", scale=(0.5, 0.5), units="mm", translate=(7, -3))
     dock = AnnotateWidget(viewer)
     viewer.window.add_dock_widget(dock, area="right")
-    dock.follow_list(parse_names("a: first\nb\nc\nd"))
+    dock.follow_list(parse_landmark_list("a: first\nb\nc\nd"))
     dock.place()
     qtbot.wait(200)
     return dock
@@ -258,7 +258,7 @@ def test_a_slice_has_its_own_landmarks(dock: Any, qtbot: Any) -> None:
     pixels = np.stack([textured((200, 150), seed=s) for s in range(4)])
     stack = viewer.add_image(pixels, name="stack", scale=(3, 0.5, 0.5), units="mm")
     viewer.dims.set_current_step(0, 2)
-    dock.follow_list(parse_names("a,b,c"))
+    dock.follow_list(parse_landmark_list("a,b,c"))
     dock.place()
     qtbot.wait(100)
     click(viewer, stack, (20.0, 30.0))
@@ -272,7 +272,7 @@ def test_a_slice_has_its_own_landmarks(dock: Any, qtbot: Any) -> None:
     click(viewer, stack, (60.0, 60.0))
     assert marks.data.shape == (1, 3)
     assert dock.form.prompt.text() == "Choose a list of landmarks."
-    dock.follow_list(parse_names("a,b,c"))
+    dock.follow_list(parse_landmark_list("a,b,c"))
     dock.place()
     click(viewer, stack, (60.0, 60.0))
     assert viewer.layers["landmarks – stack [1]"].data[0, 0] == 1

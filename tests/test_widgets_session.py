@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog
 from widget_scene import FakeDetectors, textured
 
 from napari_oneshot_lmk.errors import GeometryError, TemplateError, UsageError
-from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, parse_names
+from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, parse_landmark_list
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets.annotate import AnnotateWidget
 from napari_oneshot_lmk.widgets.detect import DetectWidget
@@ -31,7 +31,7 @@ def test_docks_of_a_viewer_share_a_session(make_napari_viewer_proxy: Any) -> Non
     assert annotate.session is detect.session is session_of(viewer)
     assert annotate.bench is AnnotateWidget(viewer).bench
     assert annotate.session.target.layer == film
-    annotate.follow_list(parse_names("a,b"))
+    annotate.follow_list(parse_landmark_list("a,b"))
     annotate.place()
     viewer.layers.selection.active.add((10, 10))
     annotate.form.use_template.click()
@@ -50,7 +50,7 @@ def test_a_closed_dock_loses_nothing(make_napari_viewer_proxy: Any, qtbot: Any) 
     assert list(dock.steps) == [step.title for step in STEPS]
     inner = viewer.window.add_dock_widget(dock)
     annotate = dock.steps["Annotate"]
-    annotate.follow_list(parse_names("a,b,c"))
+    annotate.follow_list(parse_landmark_list("a,b,c"))
     annotate.place()
     viewer.layers[-1].add((10, 10))
     annotate.form.use_template.click()
@@ -77,12 +77,12 @@ def test_each_image_has_its_own_annotation(make_napari_viewer_proxy: Any) -> Non
     two = viewer.add_image(textured(seed=2), name="two")
     dock = AnnotateWidget(viewer)
     assert dock.session.target.layer == two
-    dock.follow_list(parse_names("a,b"))
+    dock.follow_list(parse_landmark_list("a,b"))
     dock.place()
     viewer.layers.selection.active.add((10, 10))
     viewer.layers.selection.active = one
     assert len(dock.session.annotation.landmarks) == 0
-    dock.follow_list(parse_names("a,b"))
+    dock.follow_list(parse_landmark_list("a,b"))
     dock.place()
     viewer.layers.selection.active.add((50, 60))
     viewer.layers.selection.active = two
@@ -136,7 +136,7 @@ def test_starting_afresh_keeps_the_earlier_file(make_napari_viewer_proxy: Any) -
             assert dock.form.offer.isHidden()
             viewer.add_points([(1, 1)])
             assert dock.form.offer.isHidden()
-        dock.follow_list(parse_names("a,b"))
+        dock.follow_list(parse_landmark_list("a,b"))
         dock.place()
         viewer.layers[-1].add((10 + number, 20))
     sidecar = dock.bench.autosave.sidecar.path
@@ -180,7 +180,7 @@ def test_the_spacing_field(make_napari_viewer_proxy: Any) -> None:
     header.spacing.editingFinished.emit()
     assert dock.session.spacing.mm_yx == (0.1, 0.12)
     assert header.spacing_note.text() == ""
-    dock.follow_list(parse_names("a"))
+    dock.follow_list(parse_landmark_list("a"))
     dock.place()
     viewer.layers[-1].add((10, 10))
     geometry = dock.session.make_template().image.geometry
@@ -224,10 +224,10 @@ def test_another_list_says_what_it_drops(make_napari_viewer_proxy: Any) -> None:
     viewer = make_napari_viewer_proxy()
     viewer.add_image(textured(seed=16), name="film")
     dock = AnnotateWidget(viewer)
-    dock.follow_list(parse_names("a,b"))
+    dock.follow_list(parse_landmark_list("a,b"))
     dock.place()
     viewer.layers[-1].add((10, 10))
-    dock.follow_list(parse_names("b,c"))
+    dock.follow_list(parse_landmark_list("b,c"))
     assert "a is not in this list" in dock.form.message.text()
     assert len(viewer.layers[-1].data) == 0
     dock.session.undo()
@@ -263,7 +263,7 @@ def test_template_and_landmarks_are_saved(
     viewer.add_image(textured(seed=18), name="film")
     dock = AnnotateWidget(viewer)
     assert dock.form.save_template.toolTip() == "Place at least one landmark first."
-    dock.follow_list(parse_names("a,b"))
+    dock.follow_list(parse_landmark_list("a,b"))
     dock.place()
     viewer.layers[-1].add((10, 10))
     target = tmp_path / "film.template"
@@ -301,7 +301,7 @@ def test_a_template_needs_content(make_napari_viewer_proxy: Any) -> None:
     viewer = make_napari_viewer_proxy()
     viewer.add_image(np.zeros((50, 50)), name="blank")
     dock = AnnotateWidget(viewer)
-    dock.follow_list(parse_names("a,b"))
+    dock.follow_list(parse_landmark_list("a,b"))
     dock.place()
     viewer.layers[-1].add((10, 10))
     dock.form.use_template.click()

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication
 from training_scene import EventLoopWatch
 
 import napari_oneshot_lmk
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
@@ -72,7 +72,7 @@ def base(
 def dock(make_napari_viewer_proxy: Any, base: Path) -> Iterator[OneshotDock]:
     """The dock on the tab "Train", with a film open and a template of the sample."""
     truth = Dataset.load(sample_folder("skull")).truth
-    image = read_radiograph(Path(sample_folder("skull"), "images", "skull_01.png"))
+    image = read_image(Path(sample_folder("skull"), "images", "skull_01.png"))
     known = truth["skull_01.png"]
     positions = {name: known[name].position_yx for name in NAMES}
     landmarks = Landmarks.from_positions(positions, "skull_01.png")
@@ -81,7 +81,7 @@ def dock(make_napari_viewer_proxy: Any, base: Path) -> Iterator[OneshotDock]:
     films.mkdir()
     for name in FILMS:
         shutil.copy(Path(sample_folder("skull"), "images", name), films)
-    viewer.add_image(read_radiograph(films / FILMS[0]).pixels, name=FILMS[0])
+    viewer.add_image(read_image(films / FILMS[0]).pixels, name=FILMS[0])
     made = OneshotDock(viewer)
     viewer.window.add_dock_widget(made, area="right")
     made.tabs.setCurrentWidget(made.steps["Train"])

@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt
 from widget_scene import click, drag, press_key
 
 from napari_oneshot_lmk.landmarks.landmarks import Source
-from napari_oneshot_lmk.landmarks.lists import parse_names
+from napari_oneshot_lmk.landmarks.lists import parse_landmark_list
 
 FILMS = 20
 NAMES = ("a", "b", "c", "d")
@@ -51,7 +51,7 @@ def test_twenty_films_in_one_sitting(clinic: Clinic, tmp_path: Path, monkeypatch
     header = clinic.dock.header
     header.spacing.setText("0.1")
     header.spacing.editingFinished.emit()
-    clinic.annotate.follow_list(parse_names(",".join(NAMES)))
+    clinic.annotate.follow_list(parse_landmark_list(",".join(NAMES)))
     clinic.annotate.form.start.click()
     for spot in SPOTS.values():
         click(viewer, images[0], spot)

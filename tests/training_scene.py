@@ -18,7 +18,7 @@ from qtpy.QtCore import Qt, QTimer
 from widget_scene import textured
 
 from napari_oneshot_lmk.imaging.find import ImageFile
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.phantoms.png_file import png_bytes
@@ -80,7 +80,7 @@ finish(epochs, False)
 
 
 def template(spacing_mm: float | None = 0.5) -> Template:
-    image = Radiograph.from_array(textured(), spacing_mm, "skull.png")
+    image = GrayImage.from_array(textured(), spacing_mm, "skull.png")
     landmarks = Landmarks.from_positions(POINTS, "skull.png")
     return Template.create(image, landmarks, "skull")
 

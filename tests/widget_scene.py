@@ -13,7 +13,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, Level
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance, Source
 from napari_oneshot_lmk.landmarks.template import Template
 
@@ -127,7 +127,7 @@ class FakeDetectors:
     error: Exception | None = None
     gate: threading.Semaphore | None = None
     unsure: tuple[str, ...] = ()
-    images: list[Radiograph] = field(default_factory=list)
+    images: list[GrayImage] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
     made: int = 0
 
@@ -144,9 +144,9 @@ class FakeDetector:
     template: Template
     encoder_card: EncoderCard = CARD
     device: str = "cpu"
-    image: Radiograph | None = None
+    image: GrayImage | None = None
 
-    def set_image(self, image: Radiograph) -> None:
+    def set_image(self, image: GrayImage) -> None:
         self.maker.threads.append(threading.get_ident())
         self.maker.images.append(image)
         self.image = image

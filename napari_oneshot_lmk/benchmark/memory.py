@@ -81,7 +81,7 @@ def _detect_once(arguments: list[str]) -> None:
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.encoders.orientation import shipped_encoder
     from napari_oneshot_lmk.encoders.select import instant_encoder
-    from napari_oneshot_lmk.imaging.reader import read_radiograph
+    from napari_oneshot_lmk.imaging.reader import read_image
     from napari_oneshot_lmk.landmarks.template import Template
 
     template, image, weights, shipped = arguments
@@ -91,7 +91,7 @@ def _detect_once(arguments: list[str]) -> None:
         else instant_encoder(Path(weights) if weights else None, "cpu", allow_download=False)
     )
     detector = Detector.instant(Template.load(Path(template)), encoder=encoder)
-    detector.set_image(read_radiograph(Path(image)))
+    detector.set_image(read_image(Path(image)))
     detector.detect()
     print(json.dumps({"peak_mb": own_peak_mb()}))
 

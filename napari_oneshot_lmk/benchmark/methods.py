@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.benchmark.trained import RUNGS, TrainingOptions, trained_method
 from napari_oneshot_lmk.errors import UsageError, WeightsError
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.landmarks.template import Template
 
-Locate = Callable[[Radiograph], Landmarks]
+Locate = Callable[[GrayImage], Landmarks]
 """Finds the landmarks on an image."""
 
 
@@ -71,7 +71,7 @@ def _with_encoder(template: Template, encoder: Encoder) -> Locate:
 
     detector = Detector.instant(template, encoder=encoder)
 
-    def locate(image: Radiograph) -> Landmarks:
+    def locate(image: GrayImage) -> Landmarks:
         detector.set_image(image)
         return detector.detect()
 

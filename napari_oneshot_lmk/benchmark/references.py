@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX, Points
-from napari_oneshot_lmk.imaging.image import Radiograph
-from napari_oneshot_lmk.imaging.transforms import prepared
+from napari_oneshot_lmk.imaging.image import GrayImage
+from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance
 from napari_oneshot_lmk.landmarks.template import Template
 
@@ -32,7 +32,7 @@ class TemplateCopy:
     def __init__(self, template: Template) -> None:
         self.template = template
 
-    def __call__(self, image: Radiograph) -> Landmarks:
+    def __call__(self, image: GrayImage) -> Landmarks:
         """Return the template's landmarks on the grid of ``image``."""
         on_network = _placed_on_network(self.template)
         return _landmarks(self.template, image, on_network, None, "template-copy")
@@ -58,18 +58,18 @@ class GreyPatches:
         centres = centres.clip(0, np.array(NETWORK_SHAPE_YX) - 1)
         # A patch centre is a whole cell; what is cut off comes back at the end.
         self.offsets_yx = _placed_on_network(template) - centres
-        padded = F.pad(prepared(template.image), (half,) * 4, mode="reflect")[0, 0]
+        padded = F.pad(prepare_image(template.image), (half,) * 4, mode="reflect")[0, 0]
         self.patches = _standardised(
             [padded[y : y + PATCH_SIDE, x : x + PATCH_SIDE] for y, x in centres]
         )
 
-    def __call__(self, image: Radiograph) -> Landmarks:
+    def __call__(self, image: GrayImage) -> Landmarks:
         """Return the best match of each patch on ``image``."""
         import torch
         import torch.nn.functional as F
 
         half = PATCH_SIDE // 2
-        padded = F.pad(prepared(image), (half,) * 4, mode="reflect")
+        padded = F.pad(prepare_image(image), (half,) * 4, mode="reflect")
         cells = PATCH_SIDE**2
         mean = F.avg_pool2d(padded, PATCH_SIDE, stride=1)
         square = F.avg_pool2d(padded**2, PATCH_SIDE, stride=1)
@@ -101,7 +101,7 @@ def _placed_on_network(template: Template) -> Points:
 
 def _landmarks(
     template: Template,
-    image: Radiograph,
+    image: GrayImage,
     on_network: Points,
     scores: list[float] | None,
     method: str,

@@ -163,8 +163,8 @@ def table_rows(results: Sequence[MethodResult]) -> list[dict[str, Any]]:
 def _found(dataset: Dataset, name: str, locate: Locate) -> Landmarks:
     from dataclasses import replace
 
-    from napari_oneshot_lmk.imaging.reader import read_radiograph
+    from napari_oneshot_lmk.imaging.reader import read_image
 
-    image = read_radiograph(dataset.file_of(name).path, spacing_mm_yx=dataset.spacing_mm_yx(name))
+    image = read_image(dataset.file_of(name).path, spacing_mm_yx=dataset.spacing_mm_yx(name))
     # The table's name of the image, which holds its folder where names repeat.
     return replace(locate(replace(image, name=name)), image=name)

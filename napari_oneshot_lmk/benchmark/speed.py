@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_oneshot_lmk.benchmark.memory import peak_memory_mb
-from napari_oneshot_lmk.imaging.image import Radiograph
-from napari_oneshot_lmk.imaging.reader import read_radiograph
-from napari_oneshot_lmk.imaging.transforms import prepared
+from napari_oneshot_lmk.imaging.image import GrayImage
+from napari_oneshot_lmk.imaging.reader import read_image
+from napari_oneshot_lmk.imaging.transforms import prepare_image
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder
@@ -113,9 +113,9 @@ def measure_times(
 
     detector = Detector.instant(template, encoder=encoder)
     spacing = template.image.geometry.spacing_mm_yx
-    read = read_radiograph(image, spacing_mm_yx=spacing)
-    pixels = prepared(read, encoder.device)
-    on_grid = Radiograph(
+    read = read_image(image, spacing_mm_yx=spacing)
+    pixels = prepare_image(read, encoder.device)
+    on_grid = GrayImage(
         pixels[0, 0].float().cpu().numpy().astype(np.float32),
         replace(read.geometry, image_shape_yx=read.geometry.network_shape_yx),
         read.name,
@@ -129,7 +129,7 @@ def measure_times(
         detector.detect()
 
     def read_and_detect() -> None:
-        detector.set_image(read_radiograph(image, spacing_mm_yx=spacing))
+        detector.set_image(read_image(image, spacing_mm_yx=spacing))
         detector.detect()
 
     parts = (encode, detect, read_and_detect)

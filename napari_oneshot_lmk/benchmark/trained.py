@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class TrainedMethod:
     detector: TrainedDetector
     facts: TrainingFacts
 
-    def __call__(self, image: Radiograph) -> Landmarks:
+    def __call__(self, image: GrayImage) -> Landmarks:
         """Find the landmarks on an image."""
         self.detector.set_image(image)
         return self.detector.detect()

@@ -17,7 +17,7 @@ from napari_oneshot_lmk.benchmark.machine import describe
 from napari_oneshot_lmk.benchmark.plain_step import plain_loss
 from napari_oneshot_lmk.benchmark.table import markdown_machine
 from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.imaging.transforms import prepared
+from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.storage.atomic import atomic_write
 from napari_oneshot_lmk.training.feature_store import FeatureStore, pooled_levels
 from napari_oneshot_lmk.training.first_look import FirstLook, first_look
@@ -99,13 +99,13 @@ def measure_step(task: TrainingTask, *, plain_landmarks: int = 2, repeats: int =
     few = every[:plain_landmarks]
     _, ours_loss = ours(StepPlan(LABEL_STAGE, images[:1], (), few))
 
-    pictures = [prepared(task.images.read(look.images[0]), task.encoder.device)]
+    pictures = [prepare_image(task.images.read(look.images[0]), task.encoder.device)]
     unit.optimiser.zero_grad(set_to_none=True)
     started = time.perf_counter()
     loss = plain_loss(
         unit.network,
         task.encoder,
-        prepared(task.template.image, task.encoder.device),
+        prepare_image(task.template.image, task.encoder.device),
         _pairs(task.template_points_yx[[unit.rows[k] for k in few]]),
         pictures,
         [_pairs(labels.points_yx[0, [unit.rows[k] for k in few]])],

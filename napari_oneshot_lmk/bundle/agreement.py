@@ -16,8 +16,8 @@ import SimpleITK
 from napari_oneshot_lmk.bundle.layout import INFERENCE
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.errors import ModelError, OneshotError
-from napari_oneshot_lmk.imaging.image import Radiograph
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
+from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
@@ -129,19 +129,19 @@ def run_bundle(bundle: Path, images: Path, out: Path) -> Path:
     return table
 
 
-def _laid_out(folder: Path, template: Template, images: Sequence[Path]) -> dict[str, Radiograph]:
+def _laid_out(folder: Path, template: Template, images: Sequence[Path]) -> dict[str, GrayImage]:
     """Put images into a folder; return what this program reads, by their names there.
 
     Files are linked or copied as they are, so that both readers meet the same file.
     """
-    laid: dict[str, Radiograph] = {}
+    laid: dict[str, GrayImage] = {}
     laid[TEMPLATE_NAME] = _stored(folder / TEMPLATE_NAME, template.image)
     for path in images:
         if len(laid) > TRIED:
             break
         name = f"{len(laid)}-{path.name}"
         try:
-            read = read_radiograph(path)
+            read = read_image(path)
             (folder / name).symlink_to(path.absolute())
         except (OneshotError, OSError):
             # A file that training has left out as well, or that is gone.
@@ -158,14 +158,14 @@ def _laid_out(folder: Path, template: Template, images: Sequence[Path]) -> dict[
     return laid
 
 
-def _stored(path: Path, image: Radiograph) -> Radiograph:
+def _stored(path: Path, image: GrayImage) -> GrayImage:
     """Write pixels and spacing as MetaImage, and read them again."""
     stored = SimpleITK.GetImageFromArray(image.pixels)
     spacing = image.geometry.spacing_mm_yx
     if spacing is not None:
         stored.SetSpacing(spacing[::-1])
     SimpleITK.WriteImage(stored, str(path))
-    return read_radiograph(path)
+    return read_image(path)
 
 
 def _distances(image: str, ours: Landmarks, theirs: Landmarks) -> list[tuple[float, str]]:

@@ -34,7 +34,7 @@ format=%(levelname)s %(message)s
 def inference(model: TrainedModel) -> dict[str, Any]:
     """Return the program that finds landmarks with MONAI alone.
 
-    Preparation is that of `imaging.preparation.prepared`, in MONAI's words.
+    Preparation is that of `imaging.transforms.prepare_image`, in MONAI's words.
     """
     rows, columns = model.template.image.geometry.network_shape_yx
     return {

@@ -44,7 +44,7 @@ class PointNetwork(nn.Module):
         Parameters
         ----------
         images : Tensor, (1, 1, H, W), float32
-            Grey values in 0..1 on the network's grid; see `prepared`.
+            Grey values in 0..1 on the network's grid; see `prepare_image`.
 
         Returns
         -------

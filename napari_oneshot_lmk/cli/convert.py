@@ -70,14 +70,14 @@ def convert(
     lacks what the other states: their size, their spacing, or which DICOM image a
     report is about. What gets lost is said.
     """
-    from napari_oneshot_lmk.landmarks.lists import read_names
+    from napari_oneshot_lmk.landmarks.lists import read_landmark_list
     from napari_oneshot_lmk.storage.atomic import check_writable
 
     spacing_mm_yx = spacing_from(spacing)
     ending = _ending(out, to)
     check_writable(out, overwrite=overwrite)
     files = _landmark_files(source)
-    known_names = read_names(names).names if names else ()
+    known_names = read_landmark_list(names).names if names else ()
     beside = NamedImages([*(image or ()), *(images or ())], spacing_mm_yx, slice_index)
     with counting_bar("Opening images") as beside.advance:
         read = _read(files, beside, known_names)

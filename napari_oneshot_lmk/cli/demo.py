@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.evaluation.overview import Panel
     from napari_oneshot_lmk.evaluation.report import Report
-    from napari_oneshot_lmk.imaging.image import Radiograph
+    from napari_oneshot_lmk.imaging.image import GrayImage
     from napari_oneshot_lmk.landmarks.dataset import Dataset
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
@@ -42,7 +42,7 @@ class Shown:
 
     dataset: Dataset
     template: Template
-    images: tuple[Radiograph, ...]
+    images: tuple[GrayImage, ...]
     found: tuple[Landmarks, ...]
     report: Report
 
@@ -138,16 +138,16 @@ def demo(
 def _detected(anatomy: str, dataset: Dataset, encoder: Encoder) -> Shown:
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.evaluation.report import evaluate
-    from napari_oneshot_lmk.imaging.reader import read_radiograph
+    from napari_oneshot_lmk.imaging.reader import read_image
 
     template = dataset.template()
     detector = Detector.instant(template, encoder=encoder)
-    images: list[Radiograph] = []
+    images: list[GrayImage] = []
     found: list[Landmarks] = []
     with counting_bar(f"Detecting on {anatomy} images") as advance:
         advance(0, len(dataset.others))
         for done, name in enumerate(dataset.others, start=1):
-            image = read_radiograph(
+            image = read_image(
                 dataset.file_of(name).path, spacing_mm_yx=dataset.spacing_mm_yx(name)
             )
             detector.set_image(image)

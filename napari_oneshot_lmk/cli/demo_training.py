@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.evaluation.report import Report
-    from napari_oneshot_lmk.imaging.image import Radiograph
+    from napari_oneshot_lmk.imaging.image import GrayImage
     from napari_oneshot_lmk.landmarks.dataset import Dataset
     from napari_oneshot_lmk.landmarks.template import Template
 
@@ -28,7 +28,7 @@ SHORT = {
 
 
 def train_on_samples(
-    dataset: Dataset, template: Template, images: Sequence[Radiograph], encoder: Encoder, run: Path
+    dataset: Dataset, template: Template, images: Sequence[GrayImage], encoder: Encoder, run: Path
 ) -> Report:
     """Train a fused model on a data set's images and score it on them.
 
@@ -38,7 +38,7 @@ def train_on_samples(
         All its images but the template are seen, none of their landmarks.
     template : Template
         Its template.
-    images : sequence of Radiograph
+    images : sequence of GrayImage
         Those to score on.
     encoder : Encoder
         For features.

@@ -27,9 +27,9 @@ def warn_of_losses(path: Path, images: Collection[Landmarks]) -> tuple[str, ...]
     tuple of str
         What was left out; empty where nothing was.
     """
-    from napari_oneshot_lmk.landmarks.files import format_to_write, lost_in
+    from napari_oneshot_lmk.landmarks.files import format_to_write, unsupported_fields
 
-    lost = lost_in(path, images)
+    lost = unsupported_fields(path, images)
     if lost:
         warn(
             f"{format_to_write(path).title} files do not hold everything; left out: "

@@ -115,9 +115,9 @@ class NamedImages:
         if file is None:
             return None
         if file.name not in self._opened:
-            from napari_oneshot_lmk.imaging.reader import read_radiograph
+            from napari_oneshot_lmk.imaging.reader import read_image
 
-            radiograph = read_radiograph(
+            radiograph = read_image(
                 file.path, spacing_mm_yx=self._spacing_mm_yx, slice_index=self._slice_index
             )
             self._opened[file.name] = radiograph.geometry

@@ -13,7 +13,7 @@ from napari_oneshot_lmk.cli.options import AsJson, Overwrite, Slice, SpacingText
 from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.imaging.image import Radiograph
+    from napari_oneshot_lmk.imaging.image import GrayImage
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 
@@ -39,13 +39,13 @@ def make_template(
     as_json: AsJson = False,
 ) -> None:
     """Make a template from one image and its landmarks."""
-    from napari_oneshot_lmk.imaging.reader import read_radiograph
+    from napari_oneshot_lmk.imaging.reader import read_image
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.storage.atomic import check_writable
 
     spacing_mm_yx = spacing_from(spacing)
     check_writable(out, overwrite=overwrite)
-    radiograph = read_radiograph(image, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index)
+    radiograph = read_image(image, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index)
     points = _landmarks_of(radiograph, landmarks)
     template = Template.create(radiograph, points, name=name or out.resolve().name)
     template.save(out, overwrite=overwrite)
@@ -77,7 +77,7 @@ def make_template(
     print_line(f"{out}: {placed} landmarks on {radiograph.name}, {shown}")
 
 
-def _landmarks_of(radiograph: Radiograph, path: Path) -> Landmarks:
+def _landmarks_of(radiograph: GrayImage, path: Path) -> Landmarks:
     """Read a landmark file and take the landmarks of this image."""
     from napari_oneshot_lmk.evaluation.pairing import find_image
     from napari_oneshot_lmk.landmarks.files import read_landmarks

@@ -20,8 +20,8 @@ from napari_oneshot_lmk.detection.found import found_points
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
 from napari_oneshot_lmk.errors import TemplateError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.image import Radiograph
-from napari_oneshot_lmk.imaging.transforms import PreparedImage, prepared
+from napari_oneshot_lmk.imaging.image import GrayImage, PreparedImage
+from napari_oneshot_lmk.imaging.transforms import prepare_for_network, prepare_image
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.matching.confidence import scores
@@ -53,7 +53,7 @@ class Detector:
     Examples
     --------
     >>> detector = Detector.instant(template)  # doctest: +SKIP
-    >>> detector.set_image(read_radiograph("patient.dcm"))  # doctest: +SKIP
+    >>> detector.set_image(read_image("patient.dcm"))  # doctest: +SKIP
     >>> detector.detect()["sella"].position_yx  # doctest: +SKIP
     """
 
@@ -72,7 +72,7 @@ class Detector:
         wanted = np.isfinite(template.landmarks.positions_yx).all(1)
         points = geometry.points_to_network(template.landmarks.positions_yx[wanted])
         self._descriptors = described(
-            encoder(prepared(template.image, encoder.device)), torch.from_numpy(points)
+            encoder(prepare_image(template.image, encoder.device)), torch.from_numpy(points)
         )
         self.shape = ShapeStep(points, _pixel_size(geometry), geometry.network_shape_yx, variation)
         self._query: _Query | None = None
@@ -133,12 +133,12 @@ class Detector:
         """Where the encoder computes."""
         return self._encoder.device
 
-    def set_image(self, image: Radiograph) -> None:
+    def set_image(self, image: GrayImage) -> None:
         """Encode an image and keep its features until the next one.
 
         Parameters
         ----------
-        image : Radiograph
+        image : GrayImage
             Any size, spacing and grey range.
 
         Raises
@@ -148,7 +148,7 @@ class Detector:
         """
         [self._query] = self._encoded([self.prepare(image)])
 
-    def prepare(self, image: Radiograph) -> PreparedImage:
+    def prepare(self, image: GrayImage) -> PreparedImage:
         """Bring an image to the network's grid; other threads may do that ahead.
 
         Raises
@@ -157,7 +157,7 @@ class Detector:
             If there is nothing to match in it.
         """
         network_shape_yx = self.template.image.geometry.network_shape_yx
-        return PreparedImage.of(image, network_shape_yx)
+        return prepare_for_network(image, network_shape_yx)
 
     def detect_batch(self, images: Sequence[PreparedImage]) -> list[Landmarks]:
         """Find the landmarks on several images, which the encoder sees at once.

@@ -22,10 +22,10 @@ from napari_oneshot_lmk.errors import OutputError, UsageError
 from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.landmarks.landmarks import (
     Landmarks,
-    geometry_from_record,
-    geometry_to_record,
-    landmarks_from_record,
-    landmarks_to_record,
+    geometry_from_json,
+    geometry_to_json,
+    landmarks_from_json,
+    landmarks_to_json,
 )
 
 SCHEMA_VERSION = 1
@@ -111,10 +111,10 @@ class Journal(Collection[Landmarks]):
                 line = json.loads(file.readline())
                 found = line["found"]
                 geometry = found["geometry"]
-                landmarks = landmarks_from_record(
+                landmarks = landmarks_from_json(
                     # The name that the image has in this run's table.
                     {**found, "image": image.name},
-                    None if geometry is None else geometry_from_record(geometry),
+                    None if geometry is None else geometry_from_json(geometry),
                 )
                 yield landmarks, line.get("reading", _NOTHING_KNOWN)
 
@@ -143,9 +143,9 @@ class Journal(Collection[Landmarks]):
             line["failed"] = str(outcome.error)
             self._append(line)
             return
-        found = landmarks_to_record(outcome.landmarks)
+        found = landmarks_to_json(outcome.landmarks)
         geometry = outcome.landmarks.geometry
-        found["geometry"] = None if geometry is None else geometry_to_record(geometry)
+        found["geometry"] = None if geometry is None else geometry_to_json(geometry)
         source, notes = outcome.spacing_source, outcome.notes
         reading = {"spacing_source": source and str(source), "notes": list(notes)}
         start = self._append(line | {"found": found, "reading": reading})

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.find import ImageFile
-from napari_oneshot_lmk.imaging.image import SpacingSource
-from napari_oneshot_lmk.imaging.prefetch import read_ahead
-from napari_oneshot_lmk.imaging.transforms import PreparedImage
+from napari_oneshot_lmk.imaging.image import PreparedImage, SpacingSource
+from napari_oneshot_lmk.imaging.prefetch import prefetch
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 if TYPE_CHECKING:
@@ -93,17 +92,15 @@ def detect_many(
     Outcome
         One an image, in order, failed files included.
     """
-    from napari_oneshot_lmk.imaging.reader import read_radiograph
+    from napari_oneshot_lmk.imaging.reader import read_image
 
     def read(image: ImageFile) -> PreparedImage:
-        radiograph = read_radiograph(
-            image.path, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index
-        )
+        radiograph = read_image(image.path, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index)
         return detector.prepare(radiograph)
 
     size = usual_batch(detector.device) if batch is None else batch
     threads = min(MOST_READERS, os.cpu_count() or 1)
-    arriving = read_ahead(images, read, threads=threads, waiting=threads + size)
+    arriving = prefetch(images, read, threads=threads, waiting=threads + size)
     index = 0
     with closing(arriving):
         while not should_stop():

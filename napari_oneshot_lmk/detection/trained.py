@@ -15,7 +15,7 @@ from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.encoders.device import Precision, resolve_precision
 from napari_oneshot_lmk.encoders.encoder import Encoder, FeaturePyramid
 from napari_oneshot_lmk.errors import ModelError
-from napari_oneshot_lmk.imaging.transforms import prepared
+from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.matching.embeddings import (
     STRIDES,
@@ -180,7 +180,7 @@ class TrainedDetector(Detector):
         geometry = self.template.image.geometry
         points = torch.from_numpy(geometry.points_to_network(placed[rows])).float()
         points = points.to(self.device)
-        image = prepared(self.template.image, self.device)
+        image = prepare_image(self.template.image, self.device)
         # Not inference_mode: what a bundle's state holds must be loadable.
         with torch.no_grad():
             if self.model.card.anchor == "patch":

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_oneshot_lmk.evaluation.plots import new_figure
 from napari_oneshot_lmk.geometry import Points
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, State
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Panel:
 
     Parameters
     ----------
-    image : Radiograph
+    image : GrayImage
         With known pixel spacing, so that errors have a colour.
     truth : Landmarks
         Drawn as rings.
@@ -44,7 +44,7 @@ class Panel:
         Above the image.
     """
 
-    image: Radiograph
+    image: GrayImage
     truth: Landmarks
     found: Landmarks | None
     title: str
@@ -165,7 +165,7 @@ def _colours(errors_mm: Points) -> list[str]:
     return [NEAR if error < NEAR_MM else MIDDLE if error < FAR_MM else FAR for error in errors_mm]
 
 
-def _pixel_aspect(image: Radiograph) -> float:
+def _pixel_aspect(image: GrayImage) -> float:
     spacing = image.geometry.spacing_mm_yx
     return 1.0 if spacing is None else spacing[0] / spacing[1]
 

@@ -134,6 +134,6 @@ def header_beside(path: Path) -> Path | None:
     return None
 
 
-def has_image_suffix(path: Path) -> bool:
+def is_image_name(path: Path) -> bool:
     """Say whether the name ends like that of an image."""
     return path.name.lower().endswith(IMAGE_SUFFIXES)

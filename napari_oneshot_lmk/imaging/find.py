@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.imaging.file_kind import FileKind, file_kind, has_image_suffix
+from napari_oneshot_lmk.imaging.file_kind import FileKind, file_kind, is_image_name
 
 
 def on_disk(path: Path) -> Path:
@@ -142,7 +142,7 @@ def _is_image(path: Path) -> bool:
     """Go by the name; look inside only where DICOM files have no suffix."""
     if path.name.startswith("."):
         return False
-    if has_image_suffix(path):
+    if is_image_name(path):
         return True
     # Scanners name files by number or by UID: "IM000001", "1.2.840.10008.5".
     if path.name != "DICOMDIR" and re.fullmatch(r"(\.\d+)?", path.suffix):

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.geometry import Geometry
+
+if TYPE_CHECKING:
+    import torch
 
 
 class SpacingSource(StrEnum):
@@ -46,7 +50,7 @@ _MEANING = {
 
 
 @dataclass(frozen=True, eq=False)
-class Radiograph:
+class GrayImage:
     """A two-dimensional grey image.
 
     Parameters
@@ -110,7 +114,7 @@ class Radiograph:
     @classmethod
     def from_array(
         cls, pixels: ArrayLike, spacing_mm_yx: ArrayLike | None = None, name: str = ""
-    ) -> Radiograph:
+    ) -> GrayImage:
         """Wrap a (H, W) array; ``spacing_mm_yx`` None means unknown."""
         array = np.asarray(pixels, dtype=np.float32)
         if array.ndim != 2 or array.size == 0:
@@ -122,8 +126,33 @@ class Radiograph:
         geometry = Geometry(shape_yx).with_spacing(spacing_mm_yx)
         return cls(array, geometry, name)
 
-    def with_spacing(self, spacing_mm_yx: ArrayLike | None) -> Radiograph:
+    def with_spacing(self, spacing_mm_yx: ArrayLike | None) -> GrayImage:
         """Return the same image with another pixel spacing, in mm."""
         source = None if spacing_mm_yx is None else SpacingSource.GIVEN
         geometry = self.geometry.with_spacing(spacing_mm_yx)
         return replace(self, geometry=geometry, spacing_source=source)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImage:
+    """An image on the network's grid: all that detection needs of a file.
+
+    Parameters
+    ----------
+    pixels : Tensor, (1, 1, H, W), float32
+        In 0..1, in main memory.
+    geometry : Geometry
+        From that grid to the image's own.
+    name, spacing_source, notes
+        As of the `GrayImage`.
+    """
+
+    pixels: torch.Tensor
+    geometry: Geometry
+    name: str
+    spacing_source: SpacingSource | None = None
+    notes: tuple[str, ...] = ()
+
+
+# The names of the first version.
+Radiograph = GrayImage

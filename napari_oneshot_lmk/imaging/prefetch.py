@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def read_ahead(
+def prefetch(
     items: Iterable[Item], read: Callable[[Item], Result], *, threads: int, waiting: int
 ) -> Generator[tuple[Item, Result | OneshotError], None, None]:
     """Read items in threads while the caller is busy with earlier ones.

@@ -13,15 +13,15 @@ import numpy as np
 from napari_oneshot_lmk.errors import GeometryError, OneshotError
 from napari_oneshot_lmk.geometry import Geometry, checked_spacing
 from napari_oneshot_lmk.imaging.find import on_disk
-from napari_oneshot_lmk.imaging.image import Radiograph, SpacingSource
+from napari_oneshot_lmk.imaging.image import GrayImage, SpacingSource
 
 
-def read_radiograph(
+def read_image(
     path: str | Path,
     *,
     spacing_mm_yx: float | tuple[float, float] | None = None,
     slice_index: int | None = None,
-) -> Radiograph:
+) -> GrayImage:
     """Read a two-dimensional grey image with its geometry.
 
     Parameters
@@ -37,7 +37,7 @@ def read_radiograph(
 
     Returns
     -------
-    Radiograph
+    GrayImage
         Named like the file. Colour is turned to grey, MONOCHROME1 inverted,
         rescale slope and intercept applied. It says where its spacing comes from,
         and in ``notes`` what is unusual about the file.
@@ -50,12 +50,12 @@ def read_radiograph(
         If a spacing, given or stated, makes no sense.
     """
     # MONAI takes seconds to load, which --help does not need.
-    from napari_oneshot_lmk.imaging.transforms import GreyPlaneReader
+    from napari_oneshot_lmk.imaging.transforms import GrayPlaneReader
 
     path = on_disk(Path(path).expanduser())
     given = checked_spacing(spacing_mm_yx)
     try:
-        loaded = _loader()(path, reader=GreyPlaneReader(slice_index))
+        loaded = _loader()(path, reader=GrayPlaneReader(slice_index))
         meta = loaded.meta
         pixels = loaded.numpy()
         geometry = Geometry(
@@ -67,11 +67,15 @@ def read_radiograph(
         geometry = geometry.with_spacing(_stated(meta) if given is None else given)
         source = meta["spacing_source"] if given is None else SpacingSource.GIVEN
         notes = tuple(meta["notes"])
-        return Radiograph(pixels, geometry, path.name, path, source, notes)
+        return GrayImage(pixels, geometry, path.name, path, source, notes)
     except OneshotError as error:
-        # Radiograph knows the name only; a user needs the whole path.
+        # GrayImage knows the name only; a user needs the whole path.
         file = path if error.file in (None, path.name) else error.file
         raise type(error)(error.what, file=file, remedy=error.remedy) from error
+
+
+read_radiograph = read_image
+"""The name of the first version."""
 
 
 @lru_cache(maxsize=1)

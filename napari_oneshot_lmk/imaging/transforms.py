@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +17,15 @@ from monai.data import ImageReader
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError, OneshotError
-from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.file_kind import (
     FileKind,
     file_kind,
-    has_image_suffix,
     header_beside,
+    is_image_name,
 )
 from napari_oneshot_lmk.imaging.formats import read_plane
 from napari_oneshot_lmk.imaging.formats.base import StatedGeometry, StoredPlane
-from napari_oneshot_lmk.imaging.image import Radiograph, SpacingSource
+from napari_oneshot_lmk.imaging.image import GrayImage, PreparedImage
 from napari_oneshot_lmk.imaging.quiet import quiet
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ _COPY_AGAIN = "copy or export it again"
 PathLike = str | os.PathLike[str]
 
 
-class GreyPlaneReader(ImageReader):
+class GrayPlaneReader(ImageReader):
     """Read one grey plane from DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG, BMP.
 
     The array is (rows, columns), float32, larger is brighter; its ``affine`` has
@@ -63,7 +62,7 @@ class GreyPlaneReader(ImageReader):
         """Say whether the names end like images, or have no ending at all."""
         names = [filename] if isinstance(filename, str | os.PathLike) else filename
         paths = [Path(name) for name in names]
-        return all(has_image_suffix(path) or not path.suffix for path in paths)
+        return all(is_image_name(path) or not path.suffix for path in paths)
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> StoredPlane:
         """Read one file.
@@ -196,45 +195,7 @@ DARKEST_PERCENT = 0.1
 BRIGHTEST_PERCENT = 99.9
 
 
-@dataclass(frozen=True, eq=False)
-class PreparedImage:
-    """An image on the network's grid: all that detection needs of a file.
-
-    Parameters
-    ----------
-    pixels : Tensor, (1, 1, H, W), float32
-        In 0..1, in main memory.
-    geometry : Geometry
-        From that grid to the image's own.
-    name : str
-        Of the image.
-    spacing_source, notes
-        As of the `Radiograph`.
-    """
-
-    pixels: torch.Tensor
-    geometry: Geometry
-    name: str
-    spacing_source: SpacingSource | None = None
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, image: Radiograph, network_shape_yx: tuple[int, int]) -> PreparedImage:
-        """Prepare an image for a network's grid.
-
-        Raises
-        ------
-        ImageError
-            As `prepared`.
-        """
-        geometry = image.geometry.with_network_shape(network_shape_yx)
-        if geometry != image.geometry:
-            image = replace(image, geometry=geometry)
-        pixels = prepared(image)
-        return cls(pixels, geometry, image.name, image.spacing_source, image.notes)
-
-
-def prepared(image: Radiograph, device: str | torch.device = "cpu") -> torch.Tensor:
+def prepare_image(image: GrayImage, device: str | torch.device = "cpu") -> torch.Tensor:
     """Resample an image to the network's grid and scale its grey values to 0..1.
 
     The range runs from the 0.1th to the 99.9th percentile, so that 8-bit films,
@@ -243,7 +204,7 @@ def prepared(image: Radiograph, device: str | torch.device = "cpu") -> torch.Ten
 
     Parameters
     ----------
-    image : Radiograph
+    image : GrayImage
         Any size and grey range.
     device : str or torch.device
         Where the result lies.
@@ -273,3 +234,16 @@ def prepared(image: Radiograph, device: str | torch.device = "cpu") -> torch.Ten
             remedy="check the exposure or the export",
         )
     return ((small - float(low)) / float(high - low)).clamp(0, 1).to(device)
+
+
+def prepare_for_network(image: GrayImage, network_shape_yx: tuple[int, int]) -> PreparedImage:
+    """Prepare an image for a network's grid, as `prepare_image` does.
+
+    Raises
+    ------
+    ImageError
+        If all but a few of its pixels have the same value.
+    """
+    geometry = image.geometry.with_network_shape(network_shape_yx)
+    pixels = prepare_image(replace(image, geometry=geometry))
+    return PreparedImage(pixels, geometry, image.name, image.spacing_source, image.notes)

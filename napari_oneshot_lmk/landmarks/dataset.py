@@ -172,11 +172,11 @@ class Dataset:
 
     def template(self) -> Template:
         """Read the template image and join it with its landmarks."""
-        from napari_oneshot_lmk.imaging.reader import read_radiograph
+        from napari_oneshot_lmk.imaging.reader import read_image
         from napari_oneshot_lmk.landmarks.template import Template
 
         name = self.template_image
-        image = read_radiograph(self.file_of(name).path, spacing_mm_yx=self.spacing_mm_yx(name))
+        image = read_image(self.file_of(name).path, spacing_mm_yx=self.spacing_mm_yx(name))
         return Template.create(image, self.truth[name], name=Path(name).stem)
 
     def _split(self, name: str) -> tuple[str, ...]:

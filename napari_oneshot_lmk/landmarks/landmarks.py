@@ -135,7 +135,7 @@ class Landmark:
         """Whether a person has the last word on it."""
         return self.source is not None and self.source.is_manual
 
-    def changed_elsewhere(self, position_yx: tuple[float, float] | None) -> Landmark:
+    def edited_at(self, position_yx: tuple[float, float] | None) -> Landmark:
         """Return the landmark as a person has left it in another program.
 
         Parameters
@@ -277,17 +277,17 @@ class Landmarks:
         return replace(self, geometry=geometry)
 
 
-def landmarks_to_record(landmarks: Landmarks) -> dict[str, Any]:
+def landmarks_to_json(landmarks: Landmarks) -> dict[str, Any]:
     """Return everything but the geometry; numbers keep their full precision."""
     return {
         "image": landmarks.image,
         "provenance": asdict(landmarks.provenance),
-        "points": [landmark_to_record(point) for point in landmarks],
+        "points": [landmark_to_json(point) for point in landmarks],
     }
 
 
-def landmarks_from_record(record: Mapping[str, Any], geometry: Geometry | None) -> Landmarks:
-    """Undo :func:`landmarks_to_record`.
+def landmarks_from_json(record: Mapping[str, Any], geometry: Geometry | None) -> Landmarks:
+    """Undo :func:`landmarks_to_json`.
 
     Raises
     ------
@@ -296,16 +296,16 @@ def landmarks_from_record(record: Mapping[str, Any], geometry: Geometry | None) 
     """
     try:
         return Landmarks(
-            tuple(landmark_from_record(point) for point in record["points"]),
+            tuple(landmark_from_json(point) for point in record["points"]),
             str(record["image"]),
             geometry,
-            provenance_from_record(record["provenance"]),
+            provenance_from_json(record["provenance"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LandmarkError(f"holds landmarks that make no sense ({error})") from error
 
 
-def landmark_to_record(point: Landmark) -> dict[str, Any]:
+def landmark_to_json(point: Landmark) -> dict[str, Any]:
     """Return the fields of one landmark; those at their default are left out."""
     record: dict[str, Any] = {"name": point.name, "state": str(point.state)}
     if point.position_yx is not None:
@@ -324,8 +324,8 @@ def landmark_to_record(point: Landmark) -> dict[str, Any]:
     return record
 
 
-def landmark_from_record(record: Mapping[str, Any]) -> Landmark:
-    """Undo :func:`landmark_to_record`; unknown keys are passed over."""
+def landmark_from_json(record: Mapping[str, Any]) -> Landmark:
+    """Undo :func:`landmark_to_json`; unknown keys are passed over."""
     known = {field.name for field in fields(Landmark)}
     values = {key: value for key, value in record.items() if key in known}
     if "position_yx" in values:
@@ -344,13 +344,13 @@ def landmark_from_record(record: Mapping[str, Any]) -> Landmark:
     return Landmark(**values)
 
 
-def provenance_from_record(record: Mapping[str, Any]) -> Provenance:
+def provenance_from_json(record: Mapping[str, Any]) -> Provenance:
     """Read provenance; missing keys are empty, unknown ones passed over."""
     known = (field.name for field in fields(Provenance))
     return Provenance(**{name: str(record.get(name, "")) for name in known})
 
 
-def geometry_to_record(geometry: Geometry) -> dict[str, Any]:
+def geometry_to_json(geometry: Geometry) -> dict[str, Any]:
     """Return the fields of a geometry that belong to the image."""
     spacing = geometry.spacing_mm_yx
     return {
@@ -362,8 +362,8 @@ def geometry_to_record(geometry: Geometry) -> dict[str, Any]:
     }
 
 
-def geometry_from_record(record: Mapping[str, Any]) -> Geometry:
-    """Undo :func:`geometry_to_record`.
+def geometry_from_json(record: Mapping[str, Any]) -> Geometry:
+    """Undo :func:`geometry_to_json`.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 
 @dataclass(frozen=True)
-class NamedLandmark:
+class ListedLandmark:
     """A landmark that is yet to be placed.
 
     Parameters
@@ -34,14 +34,14 @@ class NamedLandmark:
 
 
 @dataclass(frozen=True)
-class NamedList:
+class LandmarkList:
     """Landmarks in the order in which they are placed.
 
     Parameters
     ----------
     title : str
         What the list is called where a user picks one.
-    landmarks : tuple of NamedLandmark
+    landmarks : tuple of ListedLandmark
         At least one.
 
     Raises
@@ -51,7 +51,7 @@ class NamedList:
     """
 
     title: str
-    landmarks: tuple[NamedLandmark, ...]
+    landmarks: tuple[ListedLandmark, ...]
 
     def __post_init__(self) -> None:
         """Check that there are names and that each is unique."""
@@ -76,10 +76,10 @@ class NamedList:
         return tuple(landmark.name for landmark in self.landmarks)
 
 
-ISBI19_CEPHALOGRAM = NamedList(
+ISBI19_CEPHALOGRAM = LandmarkList(
     "ISBI 2015 lateral cephalogram (19)",
     tuple(
-        NamedLandmark(name, description)
+        ListedLandmark(name, description)
         for name, description in (
             ("sella", "centre of the pituitary fossa"),
             ("nasion", "front end of the suture between frontal and nasal bone"),
@@ -106,7 +106,7 @@ ISBI19_CEPHALOGRAM = NamedList(
 """The landmarks of the ISBI 2015 challenge, in its order, in our own words."""
 
 
-def numbered(count: int) -> NamedList:
+def numbered(count: int) -> LandmarkList:
     """Return the list "01", "02", … with ``count`` names of the same width.
 
     Raises
@@ -115,16 +115,16 @@ def numbered(count: int) -> NamedList:
         If ``count`` is less than one.
     """
     width = max(2, len(str(count)))
-    landmarks = (NamedLandmark(f"{n:0{width}d}") for n in range(1, count + 1))
-    return NamedList(f"numbered (1 to {count})", tuple(landmarks))
+    landmarks = (ListedLandmark(f"{n:0{width}d}") for n in range(1, count + 1))
+    return LandmarkList(f"numbered (1 to {count})", tuple(landmarks))
 
 
-def shipped_lists() -> tuple[NamedList, ...]:
+def shipped_lists() -> tuple[LandmarkList, ...]:
     """Return the lists that come with the package."""
     return ISBI19_CEPHALOGRAM, numbered(10)
 
 
-def parse_names(text: str, title: str = "own list") -> NamedList:
+def parse_landmark_list(text: str, title: str = "own list") -> LandmarkList:
     """Read a list that somebody typed or pasted.
 
     Parameters
@@ -148,17 +148,17 @@ def parse_names(text: str, title: str = "own list") -> NamedList:
     landmarks = []
     for line in lines:
         name, _, description = re.sub(r"\t|:\s+", "\0", line, count=1).partition("\0")
-        landmarks.append(NamedLandmark(name.strip(), description.strip()))
-    return NamedList(title, tuple(landmarks))
+        landmarks.append(ListedLandmark(name.strip(), description.strip()))
+    return LandmarkList(title, tuple(landmarks))
 
 
-def read_names(path: str | Path) -> NamedList:
+def read_landmark_list(path: str | Path) -> LandmarkList:
     """Read a list of names from a text file, a landmark file or a template.
 
     Parameters
     ----------
     path : str or Path
-        ``.txt`` as in :func:`parse_names`; ``.csv`` with a ``landmark`` column,
+        ``.txt`` as in :func:`parse_landmark_list`; ``.csv`` with a ``landmark`` column,
         or with names in the first column and descriptions in the second; any
         landmark file; a template folder.
 
@@ -183,20 +183,20 @@ def read_names(path: str | Path) -> NamedList:
     text = unicodedata.normalize("NFC", read_text(path))
     try:
         if path.suffix.lower() != ".csv":
-            return parse_names(text, path.stem)
-        return NamedList(path.stem, _names_in_table(text))
+            return parse_landmark_list(text, path.stem)
+        return LandmarkList(path.stem, _names_in_table(text))
     except LandmarkError as error:
         raise error.about(path) from error
 
 
-def _names_of(path: Path, *sets: Landmarks) -> NamedList:
+def _names_of(path: Path, *sets: Landmarks) -> LandmarkList:
     """Return every name once, in order of first appearance."""
     points = {point.name: point for points in sets for point in points}
-    landmarks = (NamedLandmark(p.name, p.description) for p in points.values())
-    return NamedList(path.stem.removesuffix(".mrk"), tuple(landmarks))
+    landmarks = (ListedLandmark(p.name, p.description) for p in points.values())
+    return LandmarkList(path.stem.removesuffix(".mrk"), tuple(landmarks))
 
 
-def _names_in_table(text: str) -> tuple[NamedLandmark, ...]:
+def _names_in_table(text: str) -> tuple[ListedLandmark, ...]:
     """Read names from a table with a ``landmark`` column, or from the first one."""
     first, _, rest = text.partition("\n")
     if re.fullmatch(r'\s*"?sep=."?\s*', first, re.IGNORECASE):
@@ -213,11 +213,11 @@ def _names_in_table(text: str) -> tuple[NamedLandmark, ...]:
             )
             rows = rows[1:]
             break
-    names: dict[str, NamedLandmark] = {}
+    names: dict[str, ListedLandmark] = {}
     for row in rows:
         row = [field.strip() for field in row] + [""] * len(header)
         name = row[name_column]
         description = (row[description_column:] or [""])[0]
         if name:
-            names.setdefault(name, NamedLandmark(name, description))
+            names.setdefault(name, ListedLandmark(name, description))
     return tuple(names.values())

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, TemplateError
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmarks import (
     Landmarks,
-    geometry_from_record,
-    geometry_to_record,
-    landmarks_from_record,
-    landmarks_to_record,
+    geometry_from_json,
+    geometry_to_json,
+    landmarks_from_json,
+    landmarks_to_json,
 )
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
@@ -49,7 +49,7 @@ class Template:
 
     Parameters
     ----------
-    image : Radiograph
+    image : GrayImage
         Pixels and geometry.
     landmarks : Landmarks
         At least one of them placed, all placed ones inside the image.
@@ -61,17 +61,17 @@ class Template:
     Template.create : checks what a user gives.
     """
 
-    image: Radiograph
+    image: GrayImage
     landmarks: Landmarks
     name: str
 
     @classmethod
-    def create(cls, image: Radiograph, landmarks: Landmarks, name: str = "") -> Template:
+    def create(cls, image: GrayImage, landmarks: Landmarks, name: str = "") -> Template:
         """Make a template from an image and the landmarks on it.
 
         Parameters
         ----------
-        image : Radiograph
+        image : GrayImage
             The annotated image.
         landmarks : Landmarks
             Positions in that image's own pixels.
@@ -153,14 +153,14 @@ class Template:
             folder = folder.parent
         description = _read_description(folder)
         try:
-            geometry = geometry_from_record(description["geometry"])
+            geometry = geometry_from_json(description["geometry"])
         except (OneshotError, KeyError, TypeError, ValueError) as error:
             raise _senseless(folder, error) from error
         pixels = _read_pixels(folder, geometry.image_shape_yx)
         try:
             name = str(description["name"])
-            image = Radiograph(pixels, geometry, description["landmarks"]["image"])
-            landmarks = landmarks_from_record(description["landmarks"], geometry)
+            image = GrayImage(pixels, geometry, description["landmarks"]["image"])
+            landmarks = landmarks_from_json(description["landmarks"], geometry)
             template = cls.create(image, landmarks, name)
         except (OneshotError, KeyError, TypeError, ValueError) as error:
             raise _senseless(folder, error) from error
@@ -176,8 +176,8 @@ class Template:
         return {
             "schema_version": SCHEMA_VERSION,
             "name": self.name,
-            "geometry": geometry_to_record(self.image.geometry),
-            "landmarks": landmarks_to_record(self.landmarks),
+            "geometry": geometry_to_json(self.image.geometry),
+            "landmarks": landmarks_to_json(self.landmarks),
         }
 
 

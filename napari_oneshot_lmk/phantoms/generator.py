@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance
 from napari_oneshot_lmk.phantoms.absorption import Absorption
 from napari_oneshot_lmk.phantoms.film import Collimation, Exposure, printed
@@ -45,7 +45,7 @@ class Scene(Protocol):
 
 def generate(
     anatomy: str, index: int, seed: int = 0, shape_yx: tuple[int, int] | None = None
-) -> tuple[Radiograph, Landmarks]:
+) -> tuple[GrayImage, Landmarks]:
     """Make one phantom and its exact landmarks.
 
     Parameters
@@ -63,7 +63,7 @@ def generate(
 
     Returns
     -------
-    radiograph : Radiograph
+    radiograph : GrayImage
         Grey levels 0..255, not rounded, with the pixel spacing.
     landmarks : Landmarks
         Positions to the sub-pixel, pixel centres at integers.
@@ -102,7 +102,7 @@ def generate(
 
     name = f"{anatomy}_{index + 1:03d}"
     geometry = Geometry(grid_yx).with_spacing(spacing_mm_yx)
-    radiograph = Radiograph(255.0 * level, geometry, name)
+    radiograph = GrayImage(255.0 * level, geometry, name)
     positions = {
         key: (float(y), float(x)) for key, (y, x) in zip(landmarks_xy, points_yx, strict=True)
     }

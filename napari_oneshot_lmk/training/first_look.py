@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.imaging.transforms import prepared
+from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.matching.shape import ShapeStep
 from napari_oneshot_lmk.training.events import Event, Preparing
 from napari_oneshot_lmk.training.feature_store import FeatureStore
@@ -106,7 +106,7 @@ def first_look(
     Event
         `Preparing`, one an image.
     """
-    template = prepared(task.template.image, task.encoder.device)
+    template = prepare_image(task.template.image, task.encoder.device)
     look.store.get(TEMPLATE, lambda: template)
     if (picture := _picture(task, template)) is not None:
         look.pictures[TEMPLATE] = picture
@@ -126,7 +126,7 @@ def first_look(
 def _images_seen(task: TrainingTask, look: FirstLook) -> Iterator[_Seen]:
     """Encode the images whose turn is this process's, and detect in them."""
     sources = [
-        Source(image.sha256, lambda image=image: prepared(task.images.read(image)))  # type: ignore[misc]
+        Source(image.sha256, lambda image=image: prepare_image(task.images.read(image)))  # type: ignore[misc]
         for image in task.world.turns(look.images)
     ]
     for read, picture in read_ahead(sources, 1):

@@ -11,8 +11,8 @@ import numpy as np
 
 from napari_oneshot_lmk.errors import OneshotError, UsageError
 from napari_oneshot_lmk.imaging.find import ImageFile
-from napari_oneshot_lmk.imaging.image import Radiograph
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
+from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.template import Template
 
 Spacing = float | tuple[float, float]
@@ -108,7 +108,7 @@ class TrainingSet:
             progress(done, len(images))
         return inspection.result()
 
-    def read(self, image: TrainingImage) -> Radiograph:
+    def read(self, image: TrainingImage) -> GrayImage:
         """Read an image again, with the geometry that it was inspected with.
 
         Raises
@@ -118,7 +118,7 @@ class TrainingSet:
         ImageError
             If it cannot be read any more.
         """
-        found = read_radiograph(
+        found = read_image(
             image.path, spacing_mm_yx=image.spacing_mm_yx, slice_index=self.slice_index
         )
         if pixels_sha256(found) != image.sha256:
@@ -128,7 +128,7 @@ class TrainingSet:
                 remedy="put the earlier file back, or train anew",
             )
         network = found.geometry.with_network_shape(self.network_shape_yx)
-        return Radiograph(found.pixels, network, image.name, image.path)
+        return GrayImage(found.pixels, network, image.name, image.path)
 
     def changed_since(self, recorded: Iterable[TrainingImage]) -> list[str]:
         """Return the names of images that are gone, or are not what they were.
@@ -151,7 +151,7 @@ class TrainingSet:
         )
 
 
-def pixels_sha256(image: Radiograph) -> str:
+def pixels_sha256(image: GrayImage) -> str:
     """Hash of an image's size and grey values; the same everywhere."""
     digest = hashlib.sha256(repr(image.pixels.shape).encode("ascii"))
     digest.update(np.ascontiguousarray(image.pixels, dtype="<f4").tobytes())

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from napari_oneshot_lmk.errors import OneshotError, UsageError
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
 from napari_oneshot_lmk.imaging.find import ImageFile
-from napari_oneshot_lmk.imaging.image import Radiograph
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
+from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.images import Spacing, TrainingImage, TrainingSet, pixels_sha256
 
@@ -68,7 +68,7 @@ class Inspection:
     def look_at(self, file: ImageFile) -> None:
         """Read an image; what is wrong with it stands in the result."""
         try:
-            image = read_radiograph(
+            image = read_image(
                 file.path, spacing_mm_yx=self._spacing_mm_yx, slice_index=self._slice_index
             )
             thumbnail = _thumbnail(image)
@@ -167,12 +167,12 @@ class Inspection:
         return max(abs(ratio) for ratio in ratios) > math.log(WILD_SIZE)
 
 
-def _thumbnail(image: Radiograph) -> Thumbnail:
+def _thumbnail(image: GrayImage) -> Thumbnail:
     """Return the picture in few grey values; fails where training would."""
-    from napari_oneshot_lmk.imaging.transforms import prepared
+    from napari_oneshot_lmk.imaging.transforms import prepare_image
 
     geometry = image.geometry.with_network_shape(NETWORK_SHAPE_YX)
-    grey = prepared(replace(image, geometry=geometry)).numpy()[0, 0]
+    grey = prepare_image(replace(image, geometry=geometry)).numpy()[0, 0]
     rows, columns = (n // THUMBNAIL for n in NETWORK_SHAPE_YX)
     cells = grey.reshape(rows, THUMBNAIL, columns, THUMBNAIL)
     return np.asarray(cells.mean((1, 3)), dtype=np.float32)

@@ -14,7 +14,7 @@ from napari_oneshot_lmk.detection.model_card import ModelCard, Training
 from napari_oneshot_lmk.detection.trained import TrainedDetector
 from napari_oneshot_lmk.encoders.weights_file import read_weights
 from napari_oneshot_lmk.errors import OneshotError
-from napari_oneshot_lmk.imaging.reader import read_radiograph
+from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.training.events import Event, Noted, Previewed
 from napari_oneshot_lmk.training.task import TrainingTask
 from napari_oneshot_lmk.training.unit import Unit, new_network
@@ -68,7 +68,7 @@ def previews(task: TrainingTask, channels: tuple[int, ...], unit: Unit) -> Itera
     detector = TrainedDetector(model, task.template, task.encoder)
     for path in paths:
         try:
-            detector.set_image(read_radiograph(path))
+            detector.set_image(read_image(path))
             found = detector.detect()
         except OneshotError as error:
             yield Noted(f"No preview: {error.about(path)}.")

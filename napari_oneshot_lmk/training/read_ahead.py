@@ -23,7 +23,7 @@ class Source:
     content : str
         Hash of all that its pixels depend on; what a store knows it by.
     read : callable
-        Returns it as `imaging.preparation.prepared` does, (1, 1, H, W). Called in
+        Returns it as `imaging.transforms.prepare_image` does, (1, 1, H, W). Called in
         another thread.
     """
 

@@ -39,7 +39,7 @@ class TemplateCopy(NamedTuple):
     """One copy, on the network's grid."""
 
     image: Tensor
-    """(1, 1, H, W) float32, grey values 0..1 as `imaging.preparation.prepared`."""
+    """(1, 1, H, W) float32, grey values 0..1 as `imaging.transforms.prepare_image`."""
     points_yx: Tensor
     """(N, 2) float32, network pixels, the template's placed landmarks in order."""
     inside: Tensor
@@ -181,7 +181,7 @@ class TemplateCopies:
     def _smooth(self) -> Tensor:
         """The template's own pixels, (1, H, W), ready to be read at any place.
 
-        Grey values as `prepared` scales them. Smoothed with the triangle that the
+        Grey values as `prepare_image` scales them. Smoothed with the triangle that the
         resampling to the network's grid would use, so that a copy is sampled once,
         bilinearly, and is as sharp as the images that it stands for.
         """

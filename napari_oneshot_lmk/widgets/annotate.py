@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
-    from napari_oneshot_lmk.landmarks.lists import NamedList
+    from napari_oneshot_lmk.landmarks.lists import LandmarkList
     from napari_oneshot_lmk.widgets.layers import ImageTarget
     from napari_oneshot_lmk.widgets.session import Session
     from napari_oneshot_lmk.widgets.sidecar import Sidecar
@@ -104,7 +104,7 @@ class AnnotateWidget(QWidget):
         self.bench.place()
         self._refresh()
 
-    def follow_list(self, names: NamedList) -> None:
+    def follow_list(self, names: LandmarkList) -> None:
         """Go through another list; points of the same name stay."""
         if self.session.target is None:
             self._complain(words.PROMPT_NO_IMAGE)

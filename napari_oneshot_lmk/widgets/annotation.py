@@ -17,7 +17,7 @@ from napari_oneshot_lmk.landmarks.lists import shipped_lists
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_oneshot_lmk.landmarks.lists import NamedList
+    from napari_oneshot_lmk.landmarks.lists import LandmarkList
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Annotation:
     passed_over: frozenset[str] = frozenset()
 
     @classmethod
-    def begin(cls, names: NamedList, image: str = "") -> Annotation:
+    def begin(cls, names: LandmarkList, image: str = "") -> Annotation:
         """Start an empty annotation that follows a list of names."""
         points = tuple(
             Landmark(n.name, None, State.SKIPPED, description=n.description)
@@ -199,7 +199,7 @@ class Annotation:
             return replace(self, current=names[(names.index(self.current) + by) % len(names)])
         return replace(self, current=names[0 if by > 0 else -1])
 
-    def follow(self, names: NamedList) -> tuple[Annotation, tuple[str, ...]]:
+    def follow(self, names: LandmarkList) -> tuple[Annotation, tuple[str, ...]]:
         """Change the list; points of the same name stay.
 
         Returns

@@ -23,11 +23,11 @@ from qtpy.QtWidgets import (
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.landmarks.lists import (
     ISBI19_CEPHALOGRAM,
-    NamedLandmark,
-    NamedList,
+    LandmarkList,
+    ListedLandmark,
     numbered,
-    parse_names,
-    read_names,
+    parse_landmark_list,
+    read_landmark_list,
 )
 from napari_oneshot_lmk.widgets import words
 from napari_oneshot_lmk.widgets.parts import WARN, Line
@@ -49,7 +49,7 @@ class ListButton(QPushButton):
         Shows the user what went wrong.
     """
 
-    def __init__(self, choose: Callable[[NamedList], None], tell: Callable[[str], None]) -> None:
+    def __init__(self, choose: Callable[[LandmarkList], None], tell: Callable[[str], None]) -> None:
         super().__init__(words.CHOOSE_LIST)
         self.setToolTip(words.CHOOSE_LIST_TIP)
         self._choose = choose
@@ -77,8 +77,8 @@ class ListButton(QPushButton):
         menu.addAction(isbi.title, lambda: self._choose(isbi))
         if self._template is not None:
             landmarks, name = self._template.landmarks, self._template.name
-            named = (NamedLandmark(p.name, p.description) for p in landmarks)
-            names = NamedList(name, tuple(named))
+            named = (ListedLandmark(p.name, p.description) for p in landmarks)
+            names = LandmarkList(name, tuple(named))
             text = words.LIST_FROM_TEMPLATE.format(name=name)
             menu.addAction(text, lambda: self._choose(names))
         menu.addSeparator()
@@ -114,7 +114,7 @@ class ListButton(QPushButton):
     def choose_file(self, path: Path) -> None:
         """Take the names in a file, or say why not."""
         try:
-            self._choose(read_names(path))
+            self._choose(read_landmark_list(path))
         except OneshotError as error:
             self._tell(f"{error}.")
 
@@ -126,7 +126,7 @@ class NamesDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle(words.TYPE_TITLE)
         self.resize(420, 360)
-        self.names: NamedList | None = None
+        self.names: LandmarkList | None = None
         layout = QVBoxLayout(self)
         layout.addWidget(QLabel(words.TYPE_HELP))
         self.text = QPlainTextEdit()
@@ -145,7 +145,7 @@ class NamesDialog(QDialog):
     def _on_text(self) -> None:
         text = self.text.toPlainText()
         try:
-            self.names = parse_names(text)
+            self.names = parse_landmark_list(text)
             problem = ""
         except OneshotError as error:
             self.names, problem = None, f"{error}."

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.image import Radiograph
+from napari_oneshot_lmk.imaging.image import GrayImage
 
 # ITU-R BT.601, what image libraries mean by "convert to grey".
 LUMA_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -39,7 +39,7 @@ class Picture:
     name: str
     path: Path | None = None
 
-    def radiograph(self) -> Radiograph:
+    def radiograph(self) -> GrayImage:
         """Load the pixels and turn them into grey ones; for any thread.
 
         Raises
@@ -53,4 +53,4 @@ class Picture:
             pixels = pixels[..., :3].astype(np.float32) @ LUMA_RGB
         # A copy: the user may paint on the layer while the image is worked on.
         grey = np.array(pixels, dtype=np.float32)
-        return Radiograph(grey, self.geometry, self.name, self.path)
+        return GrayImage(grey, self.geometry, self.name, self.path)

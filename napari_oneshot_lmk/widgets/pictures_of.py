@@ -91,21 +91,21 @@ def picture_beside(image: str, path: Path) -> Path | None:
     Without an ending, as Slicer and the ISBI challenge name theirs, it is the only
     image there of that name.
     """
-    from napari_oneshot_lmk.imaging.file_kind import has_image_suffix
+    from napari_oneshot_lmk.imaging.file_kind import is_image_name
     from napari_oneshot_lmk.landmarks.files import holds_landmarks
 
     name = PurePosixPath(image.replace("\\", "/"))
     inside = not name.is_absolute() and ".." not in name.parts
     for place in ((name,) if inside else ()) + (name.name,):
         file = path.parent / place
-        if has_image_suffix(file) and file.is_file() and not holds_landmarks(file):
+        if is_image_name(file) and file.is_file() and not holds_landmarks(file):
             return file
-    if not name.name or has_image_suffix(Path(name.name)):
+    if not name.name or is_image_name(Path(name.name)):
         return None
     fitting = [
         file
         for file in path.parent.glob(f"{_plain(name.name)}.*")
-        if has_image_suffix(file)
+        if is_image_name(file)
         and file.name.partition(".")[0] == name.name
         and not holds_landmarks(file)
     ]
@@ -122,7 +122,7 @@ def show_picture(file: Path) -> ImageTarget | None:
     from napari.layers import Image
     from napari.utils.notifications import show_warning
 
-    from napari_oneshot_lmk.imaging.reader import read_radiograph
+    from napari_oneshot_lmk.imaging.reader import read_image
     from napari_oneshot_lmk.widgets.layers import ImageTarget
     from napari_oneshot_lmk.widgets.off_window import off_window
 
@@ -136,7 +136,7 @@ def show_picture(file: Path) -> ImageTarget | None:
             layers = viewer.open(file, plugin="napari")
     if not layers:
         try:
-            picture = off_window(read_radiograph, file)
+            picture = off_window(read_image, file)
         except OneshotError as error:
             show_warning(str(error))
             return None
@@ -154,7 +154,7 @@ def geometry_of(image: str, beside: Path) -> Geometry | None:
     the image lies in the patient.
     """
     from napari_oneshot_lmk.geometry import Geometry
-    from napari_oneshot_lmk.imaging.reader import read_radiograph
+    from napari_oneshot_lmk.imaging.reader import read_image
     from napari_oneshot_lmk.widgets.layers import spacing_of
     from napari_oneshot_lmk.widgets.off_window import off_window
 
@@ -162,7 +162,7 @@ def geometry_of(image: str, beside: Path) -> Geometry | None:
     file = file_of(image, beside)
     if file is not None:
         try:
-            return off_window(read_radiograph, file).geometry
+            return off_window(read_image, file).geometry
         except OneshotError:
             # A stack, or damaged: the layer has to do.
             pass

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.imaging.image import Radiograph
+    from napari_oneshot_lmk.imaging.image import GrayImage
     from napari_oneshot_lmk.landmarks.dataset import Dataset
 
 LayerTuple = tuple[Any, dict[str, Any], str]
@@ -60,7 +60,7 @@ def sample(anatomy: str) -> list[LayerTuple]:
     return layers
 
 
-def _read(data_set: Dataset, name: str) -> Radiograph:
+def _read(data_set: Dataset, name: str) -> GrayImage:
     """Read one of the shipped images: grey PNG and DICOM files that we wrote.
 
     Not as a user's image is read: that imports PyTorch, and napari waits for a sample
@@ -68,14 +68,14 @@ def _read(data_set: Dataset, name: str) -> Radiograph:
     """
     import SimpleITK
 
-    from napari_oneshot_lmk.imaging.image import Radiograph
+    from napari_oneshot_lmk.imaging.image import GrayImage
 
     path = data_set.file_of(name).path
     pixels = np.squeeze(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))))
-    return Radiograph.from_array(pixels, data_set.spacing_mm_yx(name), path.name)
+    return GrayImage.from_array(pixels, data_set.spacing_mm_yx(name), path.name)
 
 
-def _image(image: Radiograph, visible: bool) -> LayerTuple:
+def _image(image: GrayImage, visible: bool) -> LayerTuple:
     return (
         image.pixels,
         {
@@ -88,6 +88,6 @@ def _image(image: Radiograph, visible: bool) -> LayerTuple:
     )
 
 
-def _transform(image: Radiograph) -> dict[str, Any]:
+def _transform(image: GrayImage) -> dict[str, Any]:
     spacing = image.geometry.spacing_mm_yx
     return {} if spacing is None else {"scale": spacing, "units": ("mm", "mm")}

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_oneshot_lmk.errors import OneshotError
-from napari_oneshot_lmk.landmarks.files import FORMATS, format_to_write, lost_in, write_landmarks
+from napari_oneshot_lmk.landmarks.files import (
+    FORMATS,
+    format_to_write,
+    unsupported_fields,
+    write_landmarks,
+)
 from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmarks import Source
 from napari_oneshot_lmk.landmarks.template import is_template
@@ -88,7 +93,7 @@ def ask_save_landmarks(
     saved = words.LANDMARKS_SAVED.format(contents=contents_of(images), path=where)
     if removed:
         saved += words.SAVED_REMOVED.format(images=words.counted(removed, "image"))
-    lost = ", ".join(lost_in(path, images))
+    lost = ", ".join(unsupported_fields(path, images))
     if not lost:
         return saved
     return f"{saved}. {words.LEFT_OUT.format(path=Path(path).name, things=lost)}"

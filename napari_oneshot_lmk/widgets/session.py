@@ -30,7 +30,7 @@ from napari_oneshot_lmk.widgets.spacings import Spacings
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_oneshot_lmk.landmarks.lists import NamedList
+    from napari_oneshot_lmk.landmarks.lists import LandmarkList
     from napari_oneshot_lmk.widgets.models import KnownModel
 
 
@@ -253,7 +253,7 @@ class Session:
             self.annotation = self._histories[target.key].value
         self.edited.emit(target.key)
 
-    def choose_list(self, names: NamedList) -> tuple[str, ...]:
+    def choose_list(self, names: LandmarkList) -> tuple[str, ...]:
         """Follow a list of names; returns placed landmarks that it drops."""
         followed, lost = self.annotation.follow(names)
         self.edit(followed)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_oneshot_lmk.encoders.encoder import EncoderCard
-    from napari_oneshot_lmk.imaging.image import Radiograph
+    from napari_oneshot_lmk.imaging.image import GrayImage
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.widgets.settings import Preferences
@@ -32,7 +32,7 @@ class Detecting(Protocol):
     def device(self) -> object:
         """Where it computes."""
 
-    def set_image(self, image: Radiograph) -> None:
+    def set_image(self, image: GrayImage) -> None:
         """Take an image."""
 
     def detect(self) -> Landmarks:

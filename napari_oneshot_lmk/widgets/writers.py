@@ -39,7 +39,7 @@ def write_layers(path: str, layers: Sequence[LayerTuple]) -> list[str]:
     from napari.utils.notifications import show_warning
 
     from napari_oneshot_lmk.errors import LandmarkError
-    from napari_oneshot_lmk.landmarks.files import lost_in, write_landmarks
+    from napari_oneshot_lmk.landmarks.files import unsupported_fields, write_landmarks
     from napari_oneshot_lmk.widgets import points, words
 
     for data, attributes, _ in layers:
@@ -47,7 +47,7 @@ def write_layers(path: str, layers: Sequence[LayerTuple]) -> list[str]:
             raise LandmarkError(words.NO_POINTS, file=attributes.get("name"))
     images = [points.from_layer(data, attributes) for data, attributes, _ in layers]
     write_landmarks(Path(path), images, overwrite=True)
-    lost = ", ".join(lost_in(path, images))
+    lost = ", ".join(unsupported_fields(path, images))
     if lost:
         show_warning(words.LEFT_OUT.format(path=Path(path).name, things=lost))
     return [path]

@@ -152,7 +152,7 @@ _NO_STATEMENT = (1.0, 1.0)
 def itk_geometry(path: str | Path) -> Geometry | None:
     """Return the grid, spacing and place of a picture as ITK reads its header.
 
-    They may differ from what :func:`~napari_oneshot_lmk.imaging.reader.read_radiograph`
+    They may differ from what :func:`~napari_oneshot_lmk.imaging.reader.read_image`
     says: of a projection radiograph (CR, DX, MG, …) ITK takes ImagerPixelSpacing and
     never PixelSpacing, and it has 1 mm where it knows of no spacing. ITK itself is
     asked, so that the rule is that of the installed version.
@@ -206,15 +206,15 @@ def states_spacing(path: Path) -> bool:
 
     Only needed where ITK knows of none; the image is read for it.
     """
-    from napari_oneshot_lmk.imaging.reader import read_radiograph
+    from napari_oneshot_lmk.imaging.reader import read_image
 
     try:
-        return read_radiograph(path).geometry.spacing_mm_yx is not None
+        return read_image(path).geometry.spacing_mm_yx is not None
     except OneshotError:
         return False
 
 
-def is_itks_default(geometry: Geometry) -> bool:
+def is_default_spacing(geometry: Geometry) -> bool:
     """Say whether a spacing is the one that ITK has where it knows of none."""
     return geometry.spacing_mm_yx == _NO_STATEMENT
 

@@ -234,7 +234,7 @@ def check_replaceable(path: str | Path) -> None:
         )
 
 
-def lost_in(path: str | Path, images: Collection[Landmarks]) -> tuple[str, ...]:
+def unsupported_fields(path: str | Path, images: Collection[Landmarks]) -> tuple[str, ...]:
     """Return what of these landmarks a file of that name would not hold."""
     return format_to_write(path).lost(images)
 

@@ -42,11 +42,11 @@ from napari_oneshot_lmk.landmarks.landmarks import (
     Landmark,
     Landmarks,
     State,
-    geometry_from_record,
-    geometry_to_record,
-    landmark_from_record,
-    landmark_to_record,
-    provenance_from_record,
+    geometry_from_json,
+    geometry_to_json,
+    landmark_from_json,
+    landmark_to_json,
+    provenance_from_json,
 )
 
 NOT_LABELLED, VISIBLE = 0, 2
@@ -96,7 +96,7 @@ def landmarks_of(
         state = State.SKIPPED if position_yx is None else State.PLACED
         read[name] = Landmark(name, position_yx, state)
     with noted_by_us():
-        noted = [landmark_from_record(record) for record in ours]
+        noted = [landmark_from_json(record) for record in ours]
     if not noted:
         return tuple(read.values())
     # The annotation has the last word; the category may name landmarks that were
@@ -158,10 +158,10 @@ def _joined(noted: Landmark, read: Landmark | None) -> Landmark:
         return noted
     if noted.position_yx is None or read.position_yx is None:
         same = noted.position_yx == read.position_yx
-        return noted if same else noted.changed_elsewhere(read.position_yx)
+        return noted if same else noted.edited_at(read.position_yx)
     apart = max(abs(a - b) for a, b in zip(noted.position_yx, read.position_yx, strict=True))
     # Moved by a person: what the detector thought of the old place is void.
-    return noted if apart <= _UNMOVED_PX else noted.changed_elsewhere(read.position_yx)
+    return noted if apart <= _UNMOVED_PX else noted.edited_at(read.position_yx)
 
 
 OURS = "napari_oneshot_lmk"
@@ -212,7 +212,7 @@ def _image(number: int, landmarks: Landmarks) -> dict[str, Any]:
         "width": width,
         "height": height,
         OURS: {
-            "geometry": geometry_to_record(geometry),
+            "geometry": geometry_to_json(geometry),
             "provenance": asdict(landmarks.provenance),
         },
     }
@@ -238,7 +238,7 @@ def _annotation(number: int, landmarks: Landmarks, names: Sequence[str]) -> dict
         "area": width * height,
         "iscrowd": 0,
         "segmentation": [],
-        OURS: {"points": [landmark_to_record(point) for point in landmarks]},
+        OURS: {"points": [landmark_to_json(point) for point in landmarks]},
     }
 
 
@@ -340,7 +340,7 @@ def _landmarks(
             )
     geometry = _geometry(key, image, ours, known.geometry_of(name))
     with noted_by_us():
-        provenance = provenance_from_record(ours.get("provenance") or {})
+        provenance = provenance_from_json(ours.get("provenance") or {})
     return Landmarks(points, name, geometry, provenance)
 
 
@@ -365,7 +365,7 @@ def _geometry(
 ) -> Geometry | None:
     if ours.get("geometry") is not None:
         with noted_by_us():
-            return geometry_from_record(ours["geometry"])
+            return geometry_from_json(ours["geometry"])
     # Programs that do not know the size write nothing, null or 0.
     if not image.get("height") or not image.get("width"):
         return given

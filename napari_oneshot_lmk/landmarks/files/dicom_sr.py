@@ -25,10 +25,10 @@ from napari_oneshot_lmk.landmarks.files.text_file import read_bytes
 from napari_oneshot_lmk.landmarks.landmarks import (
     Landmark,
     Landmarks,
-    geometry_from_record,
-    geometry_to_record,
-    landmarks_from_record,
-    landmarks_to_record,
+    geometry_from_json,
+    geometry_to_json,
+    landmarks_from_json,
+    landmarks_to_json,
 )
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ def write_sr(path: Path, images: Collection[Landmarks], source: Path | None) -> 
             "no landmark has a position, and a report is about positions",
             remedy="write a .csv file",
         )
-    record = landmarks_to_record(landmarks) | {
-        "geometry": None if geometry is None else geometry_to_record(geometry)
+    record = landmarks_to_json(landmarks) | {
+        "geometry": None if geometry is None else geometry_to_json(geometry)
     }
     try:
         with dicom_sr_report.quiet():
@@ -208,8 +208,8 @@ def _noted(dataset: pydicom.Dataset) -> Landmarks | None:
         return None
     record = json.loads(text)
     stated = record.pop("geometry")
-    geometry = None if stated is None else geometry_from_record(stated)
-    return landmarks_from_record(record, geometry)
+    geometry = None if stated is None else geometry_from_json(stated)
+    return landmarks_from_json(record, geometry)
 
 
 def _joined(noted: Landmarks, points: Sequence[Landmark]) -> Landmarks:
@@ -220,14 +220,14 @@ def _joined(noted: Landmarks, points: Sequence[Landmark]) -> Landmarks:
         other = said.pop(point.name, None)
         if point.position_yx is None or other is None or other.position_yx is None:
             added = None if other is None else other.position_yx
-            joined.append(point if added is None else point.changed_elsewhere(added))
+            joined.append(point if added is None else point.edited_at(added))
             continue
         same = all(
             abs(a - b) <= _ROUNDED * (1 + abs(a))
             for a, b in zip(point.position_yx, other.position_yx, strict=True)
         )
         # Moved by a person: what the detector thought of the old place is void.
-        joined.append(point if same else point.changed_elsewhere(other.position_yx))
+        joined.append(point if same else point.edited_at(other.position_yx))
     return noted.with_points((*joined, *said.values()))
 
 

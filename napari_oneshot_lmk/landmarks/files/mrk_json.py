@@ -32,11 +32,11 @@ from napari_oneshot_lmk.landmarks.landmarks import (
     Landmark,
     Landmarks,
     State,
-    geometry_from_record,
-    geometry_to_record,
-    landmark_from_record,
-    landmark_to_record,
-    provenance_from_record,
+    geometry_from_json,
+    geometry_to_json,
+    landmark_from_json,
+    landmark_to_json,
+    provenance_from_json,
 )
 
 # A point clicked in a slice view lies on the plane up to rounding.
@@ -103,7 +103,7 @@ def plane_in_slicer(path: Path, image: str, lps_mm: Points, known: Known) -> Geo
         return own
     # SimpleITK takes a second to load, which tables do not need.
     from napari_oneshot_lmk.imaging.formats.itk import (
-        is_itks_default,
+        is_default_spacing,
         itk_geometry,
         same_places,
         states_spacing,
@@ -114,7 +114,7 @@ def plane_in_slicer(path: Path, image: str, lps_mm: Points, known: Known) -> Geo
         return with_millimetres(own)
     if own is not None and same_places(own, seen):
         return own
-    if is_itks_default(seen) and not states_spacing(source):
+    if is_default_spacing(seen) and not states_spacing(source):
         given = with_millimetres(own)
         fits = given.contains(given.points_from_lps(lps_mm)).all()
         if fits or not seen.contains(seen.points_from_lps(lps_mm)).all():
@@ -218,11 +218,11 @@ def write_mrk_json(path: Path, images: Collection[Landmarks], source: Path | Non
     plane = plane_for_slicer(geometry, source)
     noted = {
         "image": landmarks.image,
-        "geometry": geometry_to_record(geometry),
+        "geometry": geometry_to_json(geometry),
         "provenance": asdict(landmarks.provenance),
     }
     if plane != geometry:
-        noted[_WRITTEN_IN] = geometry_to_record(plane)
+        noted[_WRITTEN_IN] = geometry_to_json(plane)
     markup = {
         "type": "Fiducial",
         "name": stem(landmarks.image) or "landmarks",
@@ -245,7 +245,7 @@ def write_mrk_json(path: Path, images: Collection[Landmarks], source: Path | Non
 
 
 def _control_point(number: int, point: Landmark, plane: Geometry) -> dict[str, Any]:
-    record = landmark_to_record(point)
+    record = landmark_to_json(point)
     control: dict[str, Any] = {
         "id": str(number),
         "label": record.pop("name"),
@@ -323,11 +323,11 @@ def _landmarks(path: Path, markup: Mapping[str, Any], known: Known, several: boo
     ]
     places = [control.lps_mm for control in controls if control.lps_mm is not None]
     with noted_by_us():
-        provenance = provenance_from_record(ours.get("provenance") or {})
+        provenance = provenance_from_json(ours.get("provenance") or {})
         stated = ours.get("geometry")
-        geometry = None if stated is None else geometry_from_record(stated)
+        geometry = None if stated is None else geometry_from_json(stated)
         written_in = ours.get(_WRITTEN_IN)
-        plane = geometry if written_in is None else geometry_from_record(written_in)
+        plane = geometry if written_in is None else geometry_from_json(written_in)
     if plane is None and places:
         plane = plane_in_slicer(path, name, np.array(places), known)
     points = tuple(_landmark(control, plane) for control in controls)
@@ -378,16 +378,16 @@ def _landmark(control: _Control, plane: Geometry | None) -> Landmark:
     with noted_by_us():
         # What is noted of a point without a position, but says placed, is not ours.
         whole = record["state"] != State.PLACED or "position_yx" in record
-        noted = landmark_from_record(record if whole else {**record, "state": State.SKIPPED})
+        noted = landmark_from_json(record if whole else {**record, "state": State.SKIPPED})
     if control.lps_mm is None or plane is None:
-        return noted if noted.position_yx is None else noted.changed_elsewhere(None)
+        return noted if noted.position_yx is None else noted.edited_at(None)
     if noted.position_yx is not None:
         there_mm = plane.points_to_lps([noted.position_yx])[0]
         if np.abs(there_mm - np.array(control.lps_mm)).max() <= _UNMOVED_MM:
             return noted
     # Moved by a person: what the detector thought of the old place is void.
     position_yx = on_image(control.label, control.lps_mm, plane)
-    return noted.changed_elsewhere(position_yx)
+    return noted.edited_at(position_yx)
 
 
 def _sniff(path: Path) -> bool:
