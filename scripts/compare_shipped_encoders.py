@@ -34,9 +34,9 @@ from napari_oneshot_lmk.encoders.orientation import (
     STRIDES,
     blurred,
     direction_bins,
+    shipped_encoder,
     stacked,
 )
-from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 

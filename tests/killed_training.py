@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.event_log import read_events
@@ -31,7 +31,7 @@ from napari_oneshot_lmk.training.preset import Preset
 
 SLOW = (
     "torch.utils.tensorboard",
-    "napari_oneshot_lmk.encoders.choice",
+    "napari_oneshot_lmk.encoders.select",
     "napari_oneshot_lmk.training.loop",
     "napari_oneshot_lmk.training.run_images",
 )

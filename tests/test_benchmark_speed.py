@@ -15,7 +15,7 @@ from cli_scene import POINTS, make_world, one_sentence, run
 from napari_oneshot_lmk.benchmark import speed as speed_module
 from napari_oneshot_lmk.benchmark.memory import own_peak_mb, peak_memory_mb
 from napari_oneshot_lmk.benchmark.speed import WARM_UP, measure_times
-from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.landmarks.template import Template
 

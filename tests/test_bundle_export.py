@@ -225,7 +225,7 @@ def test_recorded_network_follows_each_image(bundle, model, scene_folder):
 )
 def test_other_kinds_of_models_are_recorded_alike(card, tmp_path):
     model = random_model(tmp_path, **card)
-    from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+    from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 
     detector = TrainedDetector(model, model.template, shipped_encoder(), "float32")
     network = PointNetwork(detector)

@@ -17,7 +17,7 @@ from learning_scene import SMALL, SPACING_YX, small_task
 from napari_oneshot_lmk.cluster import training as cluster_training
 from napari_oneshot_lmk.cluster.connection import Connection, connected
 from napari_oneshot_lmk.cluster.training import ClusterFitting
-from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Finished, Noted

@@ -15,7 +15,7 @@ from random_vgg19 import random_parameters
 
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid, Level
 from napari_oneshot_lmk.encoders.orientation import OrientationEncoder
-from napari_oneshot_lmk.encoders.vgg import VGG19Encoder
+from napari_oneshot_lmk.encoders.vgg19 import VGG19Encoder
 from napari_oneshot_lmk.errors import ImageError, OutputError, UsageError
 from napari_oneshot_lmk.training import feature_store
 from napari_oneshot_lmk.training.feature_store import IMAGES_AT_ONCE, FeatureStore

@@ -14,7 +14,7 @@ import pytest
 from cli_scene import POINTS, SHAPE_YX, SHIFTS, save_image, scene, view
 
 from napari_oneshot_lmk.detection.model import TrainedModel
-from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.errors import ImageError, ModelError, OneshotError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.find import find_images

@@ -21,7 +21,7 @@ from test_cli_train import PRESET
 
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.network.statistics import BatchNorm, shared_statistics
+from napari_oneshot_lmk.network.sync_batch_norm import BatchNorm, shared_statistics
 from napari_oneshot_lmk.training.event_log import read_events
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Failed, Finished
 from napari_oneshot_lmk.training.run import RunFolder

@@ -183,7 +183,7 @@ def encoder_of_run(run: Path, weights: Path | None, device: str) -> Encoder:
     """
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.detection.model_encoder import encoder_for
-    from napari_oneshot_lmk.encoders.choice import instant_encoder
+    from napari_oneshot_lmk.encoders.select import instant_encoder
     from napari_oneshot_lmk.training.run import RunFolder
 
     folder = RunFolder(run)

@@ -35,7 +35,7 @@ from napari_oneshot_lmk.detection import model_encoder
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import VGG19, encoder_for
 from napari_oneshot_lmk.detection.trained import TrainedDetector
-from napari_oneshot_lmk.encoders.same_weights import identity_with
+from napari_oneshot_lmk.encoders.model_weights import identity_with
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights, read_weights
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable

@@ -10,7 +10,7 @@ from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.bundle.card import SECTION, BundleCard
 from napari_oneshot_lmk.bundle.point_network import COLUMNS
 from napari_oneshot_lmk.detection.model import TrainedModel
-from napari_oneshot_lmk.matching.score import UNSURE_BELOW
+from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW
 
 SCHEMA_URL = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/"

@@ -31,8 +31,7 @@ from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.detection.model_network import network_of
 from napari_oneshot_lmk.detection.trained import TrainedDetector
-from napari_oneshot_lmk.encoders.normalisation import Normalisation
-from napari_oneshot_lmk.encoders.parameters import checked_parameters, content_sha256
+from napari_oneshot_lmk.encoders.vgg19 import Normalisation, checked_parameters, content_sha256
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
 from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
 from napari_oneshot_lmk.landmarks.template import Template

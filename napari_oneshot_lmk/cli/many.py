@@ -54,7 +54,7 @@ def benchmark_many(
     from napari_oneshot_lmk.benchmark.many_cost import LANDMARKS, measure_costs
     from napari_oneshot_lmk.benchmark.many_images import template_of, write_images
     from napari_oneshot_lmk.benchmark.many_page import many_content, many_rows, write_many
-    from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+    from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 
     shipped = encoder_weights is None
     encoder = shipped_encoder("cpu") if shipped else encoder_with_bar(encoder_weights, "cpu")

@@ -85,9 +85,9 @@ class EncoderRecipe:
             )
 
     def _found(self) -> Encoder:
-        from napari_oneshot_lmk.encoders.choice import instant_encoder
         from napari_oneshot_lmk.encoders.device import resolve_device
-        from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+        from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+        from napari_oneshot_lmk.encoders.select import instant_encoder
 
         shipped = shipped_encoder(resolve_device(self.device))
         if shipped.card.identity == self.identity:

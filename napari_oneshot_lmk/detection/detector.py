@@ -24,10 +24,9 @@ from napari_oneshot_lmk.imaging.image import GrayImage, PreparedImage
 from napari_oneshot_lmk.imaging.transforms import prepare_for_network, prepare_image
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.matching.score import scores
-from napari_oneshot_lmk.matching.shape import ShapeStep
+from napari_oneshot_lmk.matching.confidence import scores
+from napari_oneshot_lmk.matching.shape import ShapeStep, ShapeVariation
 from napari_oneshot_lmk.matching.similarity import described, log_similarity
-from napari_oneshot_lmk.matching.variation import ShapeVariation
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class Detector:
             If the device is missing.
         """
         if encoder is None:
-            from napari_oneshot_lmk.encoders.choice import instant_encoder
+            from napari_oneshot_lmk.encoders.select import instant_encoder
 
             encoder = instant_encoder(encoder_weights, device)
         return cls(template, encoder)

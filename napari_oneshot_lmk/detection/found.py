@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
-from napari_oneshot_lmk.matching.score import UNSURE_BELOW
+from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW
 
 Array = NDArray[np.float64]
 

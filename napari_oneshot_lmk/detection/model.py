@@ -23,14 +23,14 @@ from safetensors.torch import load_file, save_file
 from napari_oneshot_lmk.detection.model_card import SCHEMA_VERSION, ModelCard
 from napari_oneshot_lmk.detection.model_network import network_of
 from napari_oneshot_lmk.encoders.device import Precision
-from napari_oneshot_lmk.encoders.same_weights import identity_with
+from napari_oneshot_lmk.encoders.encoder import WeightsOrigin
+from napari_oneshot_lmk.encoders.model_weights import identity_with
 from napari_oneshot_lmk.encoders.weights_file import (
     EncoderWeights,
     half_precision,
     read_weights,
     write_weights,
 )
-from napari_oneshot_lmk.encoders.weights_origin import WeightsOrigin
 from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.network.network import LandmarkNetwork

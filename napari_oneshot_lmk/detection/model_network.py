@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.network.layout import NetworkLayout
+from napari_oneshot_lmk.network.config import NetworkLayout
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 
 

@@ -9,21 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_oneshot_lmk.detection.anchors import (
-    STRIDES,
-    network_log_maps,
-    patch_anchors,
-    template_anchors,
-)
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
-from napari_oneshot_lmk.detection.search import searched_log_maps
 from napari_oneshot_lmk.encoders.device import Precision, resolve_precision
 from napari_oneshot_lmk.encoders.encoder import Encoder, FeaturePyramid
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.matching.embeddings import (
+    STRIDES,
+    network_log_maps,
+    patch_anchors,
+    searched_log_maps,
+    template_anchors,
+)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import logging
 import platform
 from typing import TYPE_CHECKING, Literal
 
+import torch
+
 from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
@@ -127,3 +129,17 @@ def describe_device(device: torch.device, precision: Precision = "auto") -> str:
     threads = torch.get_num_threads()
     plural = "" if threads == 1 else "s"
     return f"CPU ({platform.machine()}), {threads} thread{plural}, {floats}"
+
+
+def computing_in(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Compute in a narrower type inside a ``with`` block; parameters stay float32.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where.
+    dtype : torch.dtype
+        ``torch.float32`` changes nothing.
+    """
+    narrow = dtype != torch.float32
+    return torch.autocast(device.type, dtype if narrow else None, enabled=narrow)

@@ -10,8 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_oneshot_lmk.detection.anchors import network_log_maps, patch_anchors, template_anchors
-from napari_oneshot_lmk.detection.search import searched_log_maps
+from napari_oneshot_lmk.matching.embeddings import (
+    network_log_maps,
+    patch_anchors,
+    searched_log_maps,
+    template_anchors,
+)
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.first_look import FINEST, TEMPLATE, FirstLook
 from napari_oneshot_lmk.training.task import TrainingTask

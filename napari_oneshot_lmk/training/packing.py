@@ -79,7 +79,7 @@ def pack_finished(run: RunFolder, weights: Path | None) -> None:
     """
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.detection.model_encoder import VGG19, weights_for
-    from napari_oneshot_lmk.encoders.same_weights import identity_with
+    from napari_oneshot_lmk.encoders.model_weights import identity_with
     from napari_oneshot_lmk.encoders.weights_file import read_weights
 
     model = TrainedModel.load(run.model_path)

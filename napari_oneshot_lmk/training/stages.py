@@ -8,10 +8,10 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from napari_oneshot_lmk.detection.anchors import STRIDES, anchors_in_windows
+from napari_oneshot_lmk.encoders.device import computing_in
+from napari_oneshot_lmk.matching.embeddings import STRIDES, anchors_in_windows
 from napari_oneshot_lmk.network.network import LandmarkNetwork
-from napari_oneshot_lmk.network.precision import computing_in
-from napari_oneshot_lmk.network.statistics import shared_statistics
+from napari_oneshot_lmk.network.sync_batch_norm import shared_statistics
 from napari_oneshot_lmk.network.windows import Window
 from napari_oneshot_lmk.training.examples import ExampleMaker, Examples, Portion
 from napari_oneshot_lmk.training.first_look import TEMPLATE, FirstLook

@@ -86,7 +86,7 @@ def same_encoder(
     UsageError
         If they differ, in the leader.
     """
-    from napari_oneshot_lmk.encoders.choice import instant_encoder
+    from napari_oneshot_lmk.encoders.select import instant_encoder
 
     def fetched(tell: Callable[[int, int], None]) -> Encoder:
         def progress(done: int, total: int) -> None:

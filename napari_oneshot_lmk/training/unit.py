@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_oneshot_lmk.network.layout import NetworkLayout
+from napari_oneshot_lmk.network.config import NetworkLayout
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.checkpoint import packed, unpacked
 from napari_oneshot_lmk.training.labels import PseudoLabels

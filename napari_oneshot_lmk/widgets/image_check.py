@@ -171,7 +171,7 @@ def inspect_files(
 
 def measure_machine(preferences: Preferences) -> MachineSpeed:
     """Measure with the encoder of the preferences; nothing is downloaded for it."""
-    from napari_oneshot_lmk.encoders.choice import instant_encoder
+    from napari_oneshot_lmk.encoders.select import instant_encoder
     from napari_oneshot_lmk.training.estimate import measure
 
     encoder = instant_encoder(preferences.encoder_weights, preferences.device, allow_download=False)

@@ -87,7 +87,7 @@ class WarmDetectors:
         self, template: Template, preferences: Preferences, progress: Progress
     ) -> Detecting:
         from napari_oneshot_lmk.detection.detector import Detector
-        from napari_oneshot_lmk.encoders.choice import instant_encoder
+        from napari_oneshot_lmk.encoders.select import instant_encoder
 
         if None not in self._encoders:
             self._encoders[None] = instant_encoder(

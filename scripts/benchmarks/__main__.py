@@ -65,7 +65,7 @@ def benchmark_speed(
     from napari_oneshot_lmk.benchmark.speed import measure_peak_mb, measure_times, write_large_image
     from napari_oneshot_lmk.benchmark.speed_page import speed_content, speed_rows, write_speed
     from napari_oneshot_lmk.encoders.device import resolve_device
-    from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+    from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 
     loaded, first = _template_and_image(template, data)
     encoder = (

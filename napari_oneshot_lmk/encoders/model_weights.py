@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from napari_oneshot_lmk.encoders.cache import cache_folder
-from napari_oneshot_lmk.encoders.download import WEIGHTS_URL, Progress
-from napari_oneshot_lmk.encoders.encoder import EncoderCard
-from napari_oneshot_lmk.encoders.joined import joined_card
-from napari_oneshot_lmk.encoders.shipped import shipped_encoder
-from napari_oneshot_lmk.encoders.weights import find_weights, usual_files
+from napari_oneshot_lmk.encoders.encoder import EncoderCard, WeightsOrigin
+from napari_oneshot_lmk.encoders.ensemble import joined_card
+from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.weights import (
+    WEIGHTS_URL,
+    Progress,
+    cache_folder,
+    find_weights,
+    usual_files,
+)
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights, read_weights
-from napari_oneshot_lmk.encoders.weights_origin import WeightsOrigin
 from napari_oneshot_lmk.errors import WeightsError
 
 _SUFFIXES = (".safetensors", ".pth", ".pt")

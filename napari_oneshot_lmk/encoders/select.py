@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.encoders.device import Precision, resolve_device
-from napari_oneshot_lmk.encoders.weights_origin import WeightsOrigin
+from napari_oneshot_lmk.encoders.encoder import WeightsOrigin
 from napari_oneshot_lmk.errors import WeightsError
 
 if TYPE_CHECKING:
     import torch
 
-    from napari_oneshot_lmk.encoders.download import Progress
     from napari_oneshot_lmk.encoders.encoder import Encoder
+    from napari_oneshot_lmk.encoders.weights import Progress
     from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
 
 
@@ -68,7 +68,7 @@ def choose_encoder(
         if weights is not None:
             raise
         from napari_oneshot_lmk.encoders.noted import EncoderWithNote
-        from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+        from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 
         shipped = shipped_encoder(where)
         note = f"The shipped encoder ({shipped.card.title}) is used alone: {error}."
@@ -98,9 +98,9 @@ def instant_encoder(
     WeightsError, UsageError
         As `choose_encoder`.
     """
-    from napari_oneshot_lmk.encoders.joined import JoinedEncoder
+    from napari_oneshot_lmk.encoders.ensemble import JoinedEncoder
     from napari_oneshot_lmk.encoders.noted import EncoderWithNote
-    from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+    from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 
     chosen = choose_encoder(weights, device, allow_download, progress, precision=precision)
     if isinstance(chosen, EncoderWithNote):
@@ -125,8 +125,8 @@ def joined_encoder(
     given : Path, optional
         How the user named them when the model was trained; stands in the title.
     """
-    from napari_oneshot_lmk.encoders.joined import JoinedEncoder
-    from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+    from napari_oneshot_lmk.encoders.ensemble import JoinedEncoder
+    from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 
     where = resolve_device(device)
     vgg19 = _vgg19(weights, where, precision, given)
@@ -136,7 +136,7 @@ def joined_encoder(
 def _vgg19(
     weights: EncoderWeights, device: torch.device, precision: Precision, given: Path | None
 ) -> Encoder:
-    from napari_oneshot_lmk.encoders.vgg import VGG19Encoder
+    from napari_oneshot_lmk.encoders.vgg19 import VGG19Encoder
 
     return VGG19Encoder(
         weights.parameters,
