@@ -16,9 +16,9 @@ from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
-from phantoms import generate
 from napari_oneshot_lmk.training.images import TrainingSet
 from napari_oneshot_lmk.training.inspection import Inspection
+from phantoms import generate
 
 SHAPE = (240, 200)
 

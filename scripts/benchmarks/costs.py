@@ -9,12 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from napari_oneshot_lmk.benchmark.many_images import template_of
+from benchmarks.images import template_of
+from benchmarks.killed_runs import ManyRun
+from napari_oneshot_lmk.cluster.connection import connected
+from napari_oneshot_lmk.cluster.detecting import detect_across
+from napari_oneshot_lmk.cluster.recipe import Recipe
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.many import detect_many
 from napari_oneshot_lmk.imaging.find import ImageFile, find_images
@@ -49,17 +53,6 @@ class Costs:
     moved_px: float
     images: int
     rounds: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the members by name."""
-        return {
-            "by_batch": dict(self.by_batch),
-            "by_landmarks": dict(self.by_landmarks),
-            "by_workers": dict(self.by_workers),
-            "moved_px": self.moved_px,
-            "images": self.images,
-            "rounds": self.rounds,
-        }
 
 
 def measure_costs(
@@ -139,10 +132,6 @@ def _with_workers(
     rounds: int,
 ) -> list[float]:
     """Time rounds after one in which the workers get ready."""
-    from napari_oneshot_lmk.cluster.connection import connected
-    from napari_oneshot_lmk.cluster.detecting import detect_across
-    from napari_oneshot_lmk.cluster.recipe import Recipe
-
     seconds = []
     recipe = Recipe.of(detector, encoder_weights, str(detector.device))
     with connected(workers=workers) if workers else nullcontext() as connection:
@@ -167,3 +156,58 @@ def _moved(detector: Detector, files: Sequence[ImageFile], batch: int) -> float:
             apart = one.landmarks.positions_yx - other.landmarks.positions_yx
             largest = max(largest, float((apart**2).sum(1).max() ** 0.5))
     return largest
+
+
+def many_content(
+    few: ManyRun, many: ManyRun, costs: Costs, encoder: str, seed: int
+) -> dict[str, Any]:
+    """Return the content of ``many.json``."""
+    return {
+        "few": asdict(few),
+        "many": asdict(many),
+        "costs": asdict(costs),
+        "encoder": encoder,
+        "seed": seed,
+    }
+
+
+def many_rows(content: Mapping[str, Any]) -> list[list[str]]:
+    """Return name and value of what was measured."""
+    few, many, costs = content["few"], content["many"], content["costs"]
+    ratio = many["peak_mb"] / few["peak_mb"]
+    rows = [
+        [f"peak memory, {few['images']} images, MB", f"{few['peak_mb']:.0f}"],
+        [f"peak memory, {many['images']} images, MB", f"{many['peak_mb']:.0f}"],
+        ["ratio", f"{ratio:.2f}"],
+        ["processes killed on the way", str(many["processes"] - 1)],
+        [
+            "images that stand in the table exactly once",
+            f"{many['images_once']} of {many['images']}",
+        ],
+        ["images/s", f"{many['images_per_s']:.2f}"],
+    ]
+    for key, name in (
+        ("by_batch", "batch of {}, ms an image"),
+        ("by_landmarks", "{} landmarks, ms an image"),
+        ("by_workers", "{} workers, ms an image"),
+    ):
+        for number, seconds in costs[key].items():
+            what = name.format(number) if int(number) or key != "by_workers" else ""
+            rows.append([what or "one process, ms an image", f"{1e3 * seconds:.0f}"])
+    rows.append(["largest shift by batches, px", f"{costs['moved_px']:.1g}"])
+    return rows
+
+
+def many_lines(content: Mapping[str, Any]) -> list[str]:
+    """Return the lines of ``many.md``."""
+    return [
+        "# Many images",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in many_rows(content)),
+        "",
+        f"Encoder {content['encoder']}, seed {content['seed']}. Costs are medians of "
+        f"{content['costs']['rounds']} rounds of {content['costs']['images']} images, "
+        "by turns in one run.",
+    ]

@@ -1,4 +1,4 @@
-"""Very many small images for the benchmark, varied from a few phantoms."""
+"""Very many small images varied from a few phantoms."""
 
 from __future__ import annotations
 

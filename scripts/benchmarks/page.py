@@ -1,33 +1,31 @@
-"""The page of a benchmark, and the same for programs."""
+"""The page of a measurement, and the same for programs."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from napari_oneshot_lmk.benchmark.table import markdown_machine
+from napari_oneshot_lmk.benchmark.machine import describe, markdown_machine
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
 
-def write_page(
-    name: str, lines: Sequence[str], content: Mapping[str, Any], folder: Path, *, overwrite: bool
-) -> None:
-    """Write ``NAME.md`` and ``NAME.json`` into a folder.
+def stamped(content: Mapping[str, Any], command: str) -> dict[str, Any]:
+    """Return the content with its command, its time and the machine."""
+    return {
+        **content,
+        "command": command,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe(),
+    }
 
-    Parameters
-    ----------
-    name : str
-        Of both files.
-    lines : sequence of str
-        Of the page; its command, its time and the machine follow.
-    content : mapping
-        Of the JSON file; ``command``, ``made`` and ``machine`` are among it.
-    folder : Path
-        Where they go.
-    overwrite : bool
-        Replace what is there.
+
+def write_page(
+    name: str, lines: Sequence[str], content: Mapping[str, Any], folder: Path, overwrite: bool
+) -> None:
+    """Write `lines` as ``NAME.md`` and a `stamped` content as ``NAME.json`` into a folder.
 
     Raises
     ------

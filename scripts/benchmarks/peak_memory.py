@@ -1,17 +1,16 @@
 """Peak memory of one detection, measured in a process of its own.
 
-Run as ``python -m napari_oneshot_lmk.benchmark.memory``: what the process that
-asks has loaded already must not count.
+This file is run: what the process that asks has loaded already must not count.
 """
 
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
 import sys
 from pathlib import Path
 
+from napari_oneshot_lmk.benchmark.machine import own_peak_mb
 from napari_oneshot_lmk.errors import OneshotError
 
 LIMIT_S = 600
@@ -46,7 +45,7 @@ def peak_memory_mb(
     """
     arguments = [str(template), str(image), str(encoder_weights or ""), str(int(shipped))]
     child = subprocess.run(
-        [sys.executable, "-m", "napari_oneshot_lmk.benchmark.memory", *arguments],
+        [sys.executable, __file__, *arguments],
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
@@ -56,25 +55,6 @@ def peak_memory_mb(
         last = (child.stderr.strip().splitlines() or ["no message"])[-1]
         raise OneshotError(f"the process that measures memory failed ({last})")
     return float(json.loads(child.stdout.splitlines()[-1])["peak_mb"])
-
-
-def own_peak_mb() -> float:
-    """Return the peak resident memory of this process so far, in MB."""
-    try:
-        # Not getrusage here: on Linux its maximum survives exec and would be
-        # that of the process that started us.
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024 / 1e6
-    except OSError:
-        pass  # not Linux
-    try:
-        import resource
-    except ImportError as error:
-        raise OneshotError("peak memory cannot be measured on this system") from error
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # macOS counts bytes, the others kilobytes.
-    return peak / 1e6 if platform.system() == "Darwin" else peak * 1024 / 1e6
 
 
 def _detect_once(arguments: list[str]) -> None:

@@ -8,17 +8,21 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import SimpleITK
+import torch
 
-from napari_oneshot_lmk.benchmark.memory import peak_memory_mb
+from benchmarks.peak_memory import peak_memory_mb
+from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.imaging.transforms import prepare_image
+from phantoms import generate
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder
@@ -70,21 +74,6 @@ class Speed:
         """Reading, resizing and detection in the same units."""
         return self.everything_s / self.encoder_s
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the content of ``speed.json``."""
-        return {
-            "encoder_s": self.encoder_s,
-            "detection_s": self.detection_s,
-            "everything_s": self.everything_s,
-            "detection_ratio": self.detection_ratio,
-            "everything_ratio": self.everything_ratio,
-            "file_shape_yx": list(self.file_shape_yx),
-            "landmarks": self.landmarks,
-            "repeats": self.repeats,
-            "peak_mb": self.peak_mb,
-            "peak_image_shape_yx": list(LARGE_SHAPE_YX),
-        }
-
 
 def measure_times(
     template: Template,
@@ -109,8 +98,6 @@ def measure_times(
     on_repeat : callable
         Called with (rounds done, rounds in all).
     """
-    from napari_oneshot_lmk.detection.detector import Detector
-
     detector = Detector.instant(template, encoder=encoder)
     spacing = template.image.geometry.spacing_mm_yx
     read = read_image(image, spacing_mm_yx=spacing)
@@ -160,10 +147,6 @@ def measure_peak_mb(template: Template, *, encoder_weights: Path | None, shipped
 
 def write_large_image(path: Path) -> None:
     """Write a generated skull of `LARGE_SHAPE_YX` as a 16-bit PNG."""
-    import SimpleITK
-
-    from phantoms import generate
-
     image, _ = generate("skull", 0, shape_yx=LARGE_SHAPE_YX)
     low, high = float(image.pixels.min()), float(image.pixels.max())
     grey = np.round((image.pixels - low) / (high - low) * 65535).astype(np.uint16)
@@ -171,10 +154,53 @@ def write_large_image(path: Path) -> None:
 
 
 def _timed(part: Callable[[], None], encoder: Encoder) -> float:
-    import torch
-
     started = time.perf_counter()
     part()
     if encoder.device.type == "cuda":
         torch.cuda.synchronize(encoder.device)
     return time.perf_counter() - started
+
+
+def speed_content(speed: Speed, encoder: Encoder) -> dict[str, Any]:
+    """Return the content of ``speed.json``."""
+    return asdict(speed) | {
+        "detection_ratio": speed.detection_ratio,
+        "everything_ratio": speed.everything_ratio,
+        "file_shape_yx": list(speed.file_shape_yx),
+        "peak_image_shape_yx": list(LARGE_SHAPE_YX),
+        "encoder": encoder.card.identity,
+        "encoder_device": str(encoder.device),
+    }
+
+
+def speed_rows(speed: Speed, encoder: str) -> list[list[str]]:
+    """Return name and value of what was measured."""
+    height, width = speed.file_shape_yx
+    rows = [
+        ["encoder", encoder],
+        ["landmarks", str(speed.landmarks)],
+        ["encoder's forward pass, ms", f"{1e3 * speed.encoder_s:.1f}"],
+        ["detection, ms", f"{1e3 * speed.detection_s:.1f}"],
+        ["detection / encoder", f"{speed.detection_ratio:.2f}"],
+        [f"from a file of {width} x {height}, ms", f"{1e3 * speed.everything_s:.1f}"],
+        ["from the file / encoder", f"{speed.everything_ratio:.2f}"],
+    ]
+    if speed.peak_mb is not None:
+        rows.append(["peak memory for 1935 x 2400, MB", f"{speed.peak_mb:.0f}"])
+    return rows
+
+
+def speed_lines(speed: Speed, encoder: Encoder) -> list[str]:
+    """Return the lines of ``speed.md``."""
+    return [
+        "# Speed",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in speed_rows(speed, encoder.card.identity)),
+        "",
+        f"Medians of {speed.repeats} rounds, the three measured by turns in one run on "
+        f"{encoder.device}. *Detection* starts from an image on the network's grid; "
+        "*from a file* includes reading and resizing. Peak memory is that of a fresh "
+        "process, libraries included.",
+    ]

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from napari_oneshot_lmk.benchmark.machine import describe
-from napari_oneshot_lmk.benchmark.plain_step import plain_loss
-from napari_oneshot_lmk.benchmark.table import markdown_machine
+from benchmarks.plain_step import plain_loss
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.imaging.transforms import prepare_image
-from napari_oneshot_lmk.storage.atomic import atomic_write
 from napari_oneshot_lmk.training.feature_store import FeatureStore, pooled_levels
 from napari_oneshot_lmk.training.first_look import FirstLook, first_look
+from napari_oneshot_lmk.training.images import TrainingSet
 from napari_oneshot_lmk.training.labels import initial_labels
 from napari_oneshot_lmk.training.memory import keep_freed_memory
 from napari_oneshot_lmk.training.plan import LABEL_STAGE, StepPlan
+from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.stages import Stages
+from napari_oneshot_lmk.training.task import TrainingTask
 from napari_oneshot_lmk.training.unit import Unit
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.training.task import TrainingTask
+    from napari_oneshot_lmk.encoders.encoder import Encoder
+    from napari_oneshot_lmk.landmarks.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,33 @@ class StepTimes:
     def ratio(self) -> float:
         """How many times faster ours is."""
         return self.plain_s / self.ours_s
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the members and the ratio by name."""
+        return asdict(self) | {"ratio": self.ratio}
+
+
+def fused_task(dataset: Dataset, preset: str, encoder: Encoder) -> TrainingTask:
+    """Return a fused training on as many training images of a data folder as a batch has.
+
+    Labels are not weighted: the plain step knows no weights.
+    """
+    template = dataset.template()
+    settings = Preset.load(preset)
+    names = [n for n in dataset.train if n != dataset.template_image]
+    count = settings.training.batch
+    images = TrainingSet.inspect(
+        [dataset.file_of(name) for name in (names or dataset.test)[:count]], template
+    )
+    return TrainingTask(
+        template=template,
+        images=images,
+        preset=settings.changed({"labels.weigh": False}),
+        method="fused",
+        landmarks=tuple(point.name for point in template.landmarks.placed),
+        template_stage=False,
+        encoder=encoder,
+    )
 
 
 def measure_step(task: TrainingTask, *, plain_landmarks: int = 2, repeats: int = 5) -> StepTimes:
@@ -117,16 +142,9 @@ def measure_step(task: TrainingTask, *, plain_landmarks: int = 2, repeats: int =
     return StepTimes(plain_s, ours_s / samples, float(loss.detach()), ours_loss, samples, len(few))
 
 
-def write_step(times: StepTimes, folder: Path, *, command: str, overwrite: bool) -> dict[str, Any]:
-    """Write ``step.json`` and ``step.md``; return the content of the first."""
-    machine = describe()
-    content = asdict(times) | {
-        "ratio": times.ratio,
-        "command": command,
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine,
-    }
-    lines = [
+def step_lines(times: StepTimes) -> list[str]:
+    """Return the lines of ``step.md``."""
+    return [
         "# A training step",
         "",
         "| | plain | ours |",
@@ -137,16 +155,7 @@ def write_step(times: StepTimes, folder: Path, *, command: str, overwrite: bool)
         f"Ours is {times.ratio:.1f} times faster. A sample is one landmark of one "
         f"image, forward and backward; {times.samples} in our step, "
         f"{times.plain_samples} in the plain one.",
-        "",
-        f"Command: `{command}`",
-        "",
-        *markdown_machine(machine),
     ]
-    with atomic_write(folder / "step.json", overwrite=overwrite) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    with atomic_write(folder / "step.md", overwrite=overwrite) as unfinished:
-        unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return content
 
 
 def _pairs(points_yx: np.ndarray[Any, Any]) -> list[tuple[float, float]]:

@@ -14,10 +14,10 @@ import numpy as np
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 from phantoms.dicom_file import DicomStyle, dicom_bytes
 from phantoms.generator import ANATOMIES, MEAN_SHAPE_YX, generate
 from phantoms.png_file import png_bytes
-from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 
 # Every twelfth image, counted from these, is DICOM: an ordinary one, one that
 # stores dark as large, one that only says the spacing on the detector.

@@ -54,7 +54,7 @@ def table(out: Path) -> list[dict[str, str]]:
 def test_table_of_references(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = run(
-        *("benchmark", "cephalogram", "--data", data, "--out", out),
+        *("benchmark", "accuracy", "--data", data, "--out", out),
         *("--methods", "template-copy,grey-patches"),
     )
     assert result.exit_code == 0, result.output
@@ -89,7 +89,7 @@ def test_table_of_references(data: Path, tmp_path: Path) -> None:
 def test_detector_and_its_encoder(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = run(
-        *("benchmark", "cephalogram", "--data", data, "--out", out),
+        *("benchmark", "accuracy", "--data", data, "--out", out),
         *("--methods", "shipped", "--json"),
     )
     assert result.exit_code == 0, result.output
@@ -114,7 +114,7 @@ def test_unreadable_image_is_listed(data: Path, tmp_path: Path) -> None:
     (data / "images" / "b.png").write_bytes(b"")
     out = tmp_path / "out"
     result = run(
-        *("benchmark", "cephalogram", "--data", data, "--out", out), *("--methods", "template-copy")
+        *("benchmark", "accuracy", "--data", data, "--out", out), *("--methods", "template-copy")
     )
     assert result.exit_code == 1
     assert "1 image could not be used:" in result.stderr
@@ -127,16 +127,16 @@ def test_unreadable_image_is_listed(data: Path, tmp_path: Path) -> None:
 def test_wrong_use(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     unknown = run(
-        *("benchmark", "cephalogram", "--data", data, "--out", out), *("--methods", "instant,magic")
+        *("benchmark", "accuracy", "--data", data, "--out", out), *("--methods", "instant,magic")
     )
     assert unknown.exit_code == 2
     assert "'magic'" in one_sentence(unknown)
-    no_data = run("benchmark", "cephalogram", "--data", tmp_path / "no", "--out", out)
+    no_data = run("benchmark", "accuracy", "--data", tmp_path / "no", "--out", out)
     assert no_data.exit_code == 2
     assert "dataset.json" in one_sentence(no_data)
     out.mkdir()
     (out / "old.txt").write_text("")
-    exists = run("benchmark", "cephalogram", "--data", data, "--out", out)
+    exists = run("benchmark", "accuracy", "--data", data, "--out", out)
     assert exists.exit_code == 2
     assert "--overwrite" in one_sentence(exists)
 

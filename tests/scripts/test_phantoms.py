@@ -11,11 +11,11 @@ import pytest
 from scipy import fft
 from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
 
+from napari_oneshot_lmk import samples
 from napari_oneshot_lmk.errors import OutputError, UsageError
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, numbered
-from napari_oneshot_lmk import samples
 from napari_oneshot_lmk.samples import sample_folder
 from phantoms import ANATOMIES, generate, write_samples
 from phantoms.__main__ import main
