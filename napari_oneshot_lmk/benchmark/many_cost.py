@@ -139,9 +139,8 @@ def _with_workers(
     rounds: int,
 ) -> list[float]:
     """Time rounds after one in which the workers get ready."""
-    from napari_oneshot_lmk.cluster.connection import connected
-    from napari_oneshot_lmk.cluster.detecting import detect_across
-    from napari_oneshot_lmk.cluster.recipe import Recipe
+    from napari_oneshot_lmk.cluster.client import connected
+    from napari_oneshot_lmk.cluster.detect import Recipe, detect_across
 
     seconds = []
     recipe = Recipe.of(detector, encoder_weights, str(detector.device))

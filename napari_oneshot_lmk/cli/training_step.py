@@ -37,7 +37,7 @@ def benchmark_step(
 
     from napari_oneshot_lmk.benchmark.training_step import measure_step, write_step
     from napari_oneshot_lmk.landmarks.dataset import Dataset
-    from napari_oneshot_lmk.training.images import TrainingSet
+    from napari_oneshot_lmk.training.dataset import TrainingSet
     from napari_oneshot_lmk.training.preset import Preset
     from napari_oneshot_lmk.training.task import TrainingTask
 
