@@ -31,8 +31,8 @@ from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Previewed
-from napari_oneshot_lmk.training.job import Job, train
 from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.train import Job, train
 
 
 @dataclass

@@ -17,7 +17,7 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.network.config import NetworkLayout
 from napari_oneshot_lmk.network.network import LandmarkNetwork
-from napari_oneshot_lmk.training.loop import fit
+from napari_oneshot_lmk.training.trainer import fit
 
 NEVER = "missing tooth"
 """A landmark that the template says is absent."""

@@ -15,7 +15,7 @@ from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.checkpoint import Checkpoint
-from napari_oneshot_lmk.training.images import TrainingSet
+from napari_oneshot_lmk.training.dataset import TrainingSet
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.task import TrainingTask
 

@@ -21,7 +21,7 @@ from weights_scene import Trained, copied, isolate, trained
 
 from napari_oneshot_lmk.benchmark.trained import encoder_of_run
 from napari_oneshot_lmk.bundle.opening import open_model
-from napari_oneshot_lmk.cluster.recipe import Recipe
+from napari_oneshot_lmk.cluster.detect import Recipe
 from napari_oneshot_lmk.detection.model import ENCODER_FILE, TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.detection.trained import TrainedDetector

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import OneshotError
-from napari_oneshot_lmk.training.images_table import read_images
-from napari_oneshot_lmk.training.run import RunFolder
+from napari_oneshot_lmk.training.dataset import read_images
+from napari_oneshot_lmk.training.run_folder import RunFolder
 
 
 def training_images(model: Path) -> list[Path]:

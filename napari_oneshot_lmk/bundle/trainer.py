@@ -12,8 +12,8 @@ from napari_oneshot_lmk.errors import TrainingError
 from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.events import EpochEnded, Failed, Finished, Noted
-from napari_oneshot_lmk.training.job import Job, train
 from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.train import Job, train
 
 logger = logging.getLogger(__name__)
 

@@ -49,8 +49,8 @@ def train_on_samples(
     from napari_oneshot_lmk.detection.trained import TrainedDetector
     from napari_oneshot_lmk.evaluation.report import evaluate
     from napari_oneshot_lmk.training.events import Stepped
-    from napari_oneshot_lmk.training.job import Job, train
     from napari_oneshot_lmk.training.preset import Preset
+    from napari_oneshot_lmk.training.train import Job, train
 
     names = dataset.others
     preset = Preset.load("laptop").changed(SHORT)

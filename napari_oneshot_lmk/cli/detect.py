@@ -121,7 +121,7 @@ def detect(
         )
     with results.claimed(), ExitStack() as opened:
         # Slow imports come after everything that can be refused at once.
-        from napari_oneshot_lmk.training.memory import keep_freed_memory
+        from napari_oneshot_lmk.encoders.device import keep_freed_memory
 
         # Giving it back and asking again costs time at each image.
         keep_freed_memory()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.network.network import LandmarkNetwork
-from napari_oneshot_lmk.training.settings import LossSettings
+from napari_oneshot_lmk.training.preset import LossSettings
 
 STRIDES = (2, 4, 8, 16, 32)
 

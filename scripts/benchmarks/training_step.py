@@ -12,17 +12,17 @@ import torch
 
 from benchmarks.plain_step import plain_loss
 from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.encoders.device import keep_freed_memory
 from napari_oneshot_lmk.imaging.transforms import prepare_image
-from napari_oneshot_lmk.training.feature_store import FeatureStore, pooled_levels
-from napari_oneshot_lmk.training.first_look import FirstLook, first_look
-from napari_oneshot_lmk.training.images import TrainingSet
-from napari_oneshot_lmk.training.labels import initial_labels
-from napari_oneshot_lmk.training.memory import keep_freed_memory
-from napari_oneshot_lmk.training.plan import LABEL_STAGE, StepPlan
+from napari_oneshot_lmk.training.dataset import TrainingSet
+from napari_oneshot_lmk.training.feature_cache import FeatureStore, pooled_levels
+from napari_oneshot_lmk.training.first_pass import FirstLook, first_look
+from napari_oneshot_lmk.training.methods import LABEL_STAGE, StepPlan
+from napari_oneshot_lmk.training.objective import Stages
 from napari_oneshot_lmk.training.preset import Preset
-from napari_oneshot_lmk.training.stages import Stages
+from napari_oneshot_lmk.training.pseudo_labels import initial_labels
+from napari_oneshot_lmk.training.state import Unit
 from napari_oneshot_lmk.training.task import TrainingTask
-from napari_oneshot_lmk.training.unit import Unit
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder
