@@ -140,7 +140,7 @@ def _draw_found(
         found_yx = np.array([found[name] for name in both])
         true_yx = np.array([true[name] for name in both])
         errors_mm = panel.image.geometry.distances_mm(found_yx, true_yx)
-        colours = _colours(errors_mm)
+        colours = _error_colours(errors_mm)
         ends = np.stack([true_yx, found_yx])
         for index, colour in enumerate(colours):
             y, x = ends[:, index].T
@@ -161,7 +161,7 @@ def _placed(landmarks: Landmarks) -> dict[str, tuple[float, float]]:
     }
 
 
-def _colours(errors_mm: Points) -> list[str]:
+def _error_colours(errors_mm: Points) -> list[str]:
     return [NEAR if error < NEAR_MM else MIDDLE if error < FAR_MM else FAR for error in errors_mm]
 
 
