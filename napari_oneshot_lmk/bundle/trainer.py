@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_oneshot_lmk.bundle.opening import open_model
+from napari_oneshot_lmk.bundle.load import open_model
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.errors import TrainingError
 from napari_oneshot_lmk.imaging.find import find_images

@@ -9,11 +9,17 @@ import pytest
 from matplotlib.image import imread
 
 from napari_oneshot_lmk.errors import OutputError
-from napari_oneshot_lmk.evaluation.overview import FAR, NEAR, Panel, draw_overview
-from napari_oneshot_lmk.evaluation.plots import draw_cumulative_error, draw_per_landmark
+from napari_oneshot_lmk.evaluation.metrics import score_quality
+from napari_oneshot_lmk.evaluation.plots import (
+    FAR,
+    NEAR,
+    Panel,
+    draw_cumulative_error,
+    draw_overview,
+    draw_per_landmark,
+)
 from napari_oneshot_lmk.evaluation.report import Report, evaluate
-from napari_oneshot_lmk.evaluation.report_files import write_report
-from napari_oneshot_lmk.evaluation.scores import score_quality
+from napari_oneshot_lmk.evaluation.write_report import write_report
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance

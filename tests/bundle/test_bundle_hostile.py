@@ -18,10 +18,10 @@ from cli_scene import one_sentence
 from cli_scene import run as command
 
 from napari_oneshot_lmk.bundle import export as exporting
-from napari_oneshot_lmk.bundle.agreement import Agreement
-from napari_oneshot_lmk.bundle.card import SECTION
-from napari_oneshot_lmk.bundle.opening import open_model
-from napari_oneshot_lmk.bundle.point_network import PointNetwork
+from napari_oneshot_lmk.bundle.layout import SECTION
+from napari_oneshot_lmk.bundle.load import open_model
+from napari_oneshot_lmk.bundle.network import PointNetwork
+from napari_oneshot_lmk.bundle.verify import Agreement
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 
 pytestmark = [
