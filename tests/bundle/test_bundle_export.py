@@ -181,7 +181,7 @@ def test_bundle_runs_where_nothing_of_ours_is_installed(bundle, stranger, scene_
 
 
 def test_the_module_that_bundles_of_before_name_is_found():
-    assert pydoc.locate("napari_oneshot_lmk.bundle.opening.point_network") is point_network
+    assert pydoc.locate("napari_oneshot_lmk.bundle.load.point_network") is point_network
 
 
 def test_ckpt_export_reproduces_the_recorded_network(bundle, tmp_path):
