@@ -22,18 +22,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from napari_oneshot_lmk.benchmark.machine import describe
-from napari_oneshot_lmk.benchmark.table import markdown_machine
+from napari_oneshot_lmk.benchmark.machine import describe, markdown_machine
 from napari_oneshot_lmk.benchmark.trained import RUNGS
-from napari_oneshot_lmk.evaluation.accuracy import Accuracy, sdr_keys
+from napari_oneshot_lmk.evaluation.metrics import Accuracy, sdr_keys
 from napari_oneshot_lmk.evaluation.report import evaluate
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Previewed
-from napari_oneshot_lmk.training.job import Job, train
 from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.train import Job, train
 
 
 @dataclass

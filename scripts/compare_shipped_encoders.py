@@ -25,7 +25,6 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from compact_encoder.network import CompactEncoder, CompactNetwork
-
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid, Level
 from napari_oneshot_lmk.encoders.orientation import (
@@ -34,9 +33,9 @@ from napari_oneshot_lmk.encoders.orientation import (
     STRIDES,
     blurred,
     direction_bins,
+    shipped_encoder,
     stacked,
 )
-from napari_oneshot_lmk.encoders.shipped import shipped_encoder
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 

@@ -21,10 +21,10 @@ import torch
 from napari_oneshot_lmk.cli.app import app
 
 SLOW = (
-    "napari_oneshot_lmk.detection.many",
-    "napari_oneshot_lmk.detection.trained",
-    "napari_oneshot_lmk.encoders.choice",
-    "napari_oneshot_lmk.encoders.shipped",
+    "napari_oneshot_lmk.detection.batch",
+    "napari_oneshot_lmk.detection.trained_detector",
+    "napari_oneshot_lmk.encoders.select",
+    "napari_oneshot_lmk.encoders.orientation",
     "napari_oneshot_lmk.imaging.transforms",
 )
 """Imported once, instead of in each child."""

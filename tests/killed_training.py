@@ -22,18 +22,18 @@ from pathlib import Path
 
 import torch
 
-from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.training.event_log import read_events
-from napari_oneshot_lmk.training.job import Job, train
+from napari_oneshot_lmk.training.events import read_events
 from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.train import Job, train
 
 SLOW = (
     "torch.utils.tensorboard",
-    "napari_oneshot_lmk.encoders.choice",
-    "napari_oneshot_lmk.training.loop",
-    "napari_oneshot_lmk.training.run_images",
+    "napari_oneshot_lmk.encoders.select",
+    "napari_oneshot_lmk.training.trainer",
+    "napari_oneshot_lmk.training.run_lifecycle",
 )
 """Imported once, instead of in each child."""
 

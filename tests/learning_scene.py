@@ -8,14 +8,14 @@ from cli_scene import POINTS, SHAPE_YX, SHIFTS, SPACING_MM, save_image, scene, v
 from torch import Tensor
 
 from napari_oneshot_lmk.detection.model import TrainedModel
-from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.checkpoint import Checkpoint
-from napari_oneshot_lmk.training.images import TrainingSet
+from napari_oneshot_lmk.training.dataset import TrainingSet
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.task import TrainingTask
 

@@ -36,7 +36,7 @@ from napari_oneshot_lmk.training.events import (
 from napari_oneshot_lmk.training.task import TrainingTask
 
 STEPS = 4
-LOOP = "napari_oneshot_lmk.training.loop"
+LOOP = "napari_oneshot_lmk.training.trainer"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from napari_oneshot_lmk.network.layout import NetworkLayout
+from napari_oneshot_lmk.network.config import NetworkLayout
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 
 CHANNELS = (3, 4, 5, 6, 7)

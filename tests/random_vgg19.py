@@ -8,9 +8,7 @@ from pathlib import Path
 
 import torch
 
-from napari_oneshot_lmk.encoders.normalisation import IMAGENET
-from napari_oneshot_lmk.encoders.parameters import content_sha256
-from napari_oneshot_lmk.encoders.vgg19_layout import PARAMETER_SHAPES
+from napari_oneshot_lmk.encoders.vgg19 import IMAGENET, PARAMETER_SHAPES, content_sha256
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights, write_weights
 
 

@@ -150,7 +150,7 @@ def test_info_is_complete() -> None:
 
 
 def test_info_names_weights_that_were_found(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_oneshot_lmk.encoders.cache import CACHED_FILE
+    from napari_oneshot_lmk.encoders.weights import CACHED_FILE
 
     monkeypatch.setenv("ONESHOT_LMK_CACHE", str(tmp_path))
     (tmp_path / CACHED_FILE).write_bytes(b"x")

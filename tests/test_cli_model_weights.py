@@ -20,12 +20,12 @@ from random_vgg19 import saved_weights
 from weights_scene import Trained, copied, isolate, trained
 
 from napari_oneshot_lmk.benchmark.trained import encoder_of_run
-from napari_oneshot_lmk.bundle.opening import open_model
-from napari_oneshot_lmk.cluster.recipe import Recipe
+from napari_oneshot_lmk.bundle.load import open_model
+from napari_oneshot_lmk.cluster.detect import Recipe
 from napari_oneshot_lmk.detection.model import ENCODER_FILE, TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
-from napari_oneshot_lmk.detection.trained import TrainedDetector
-from napari_oneshot_lmk.encoders.cache import cache_folder
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
+from napari_oneshot_lmk.encoders.weights import cache_folder
 from napari_oneshot_lmk.errors import ModelError, WeightsError
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.files import read_landmarks

@@ -8,11 +8,11 @@ import pytest
 import torch
 from random_vgg19 import random_parameters, random_weights, saved_weights
 
-from napari_oneshot_lmk.encoders import cache, download, weights
-from napari_oneshot_lmk.encoders.choice import choose_encoder
+from napari_oneshot_lmk.encoders import weights
 from napari_oneshot_lmk.encoders.encoder import Encoder
-from napari_oneshot_lmk.encoders.shipped import shipped_encoder
-from napari_oneshot_lmk.encoders.vgg import VGG19Encoder
+from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.select import choose_encoder
+from napari_oneshot_lmk.encoders.vgg19 import VGG19Encoder
 from napari_oneshot_lmk.errors import UsageError, WeightsError
 
 
@@ -27,7 +27,7 @@ def attempts(tmp_path, monkeypatch) -> Iterator[list[str]]:
 
     monkeypatch.setenv("ONESHOT_LMK_CACHE", str(tmp_path / "ours"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(download, "_opened", fail)
+    monkeypatch.setattr(weights, "_opened", fail)
     weights.forget_failed_download()
     yield tried
     weights.forget_failed_download()
@@ -46,8 +46,8 @@ def test_without_weights_the_shipped_encoder_is_used_and_says_so(attempts) -> No
     note = chosen.card.note
     assert shipped.card.title in note
     assert "Network is unreachable" in note
-    assert download.WEIGHTS_URL in note
-    assert str(cache.cache_folder()) in note
+    assert weights.WEIGHTS_URL in note
+    assert str(weights.cache_folder()) in note
     assert "\n" not in note
     for found, expected in zip(chosen(GREY).maps, shipped(GREY).maps, strict=True):
         assert torch.equal(found, expected)
@@ -82,7 +82,7 @@ def test_a_named_file_is_used_or_refused_but_never_replaced(tmp_path, attempts) 
 
 
 def test_cached_weights_are_used(attempts) -> None:
-    kept = saved_weights(cache.cache_folder() / cache.CACHED_FILE)
+    kept = saved_weights(weights.cache_folder() / weights.CACHED_FILE)
     chosen = choose_encoder(device="cpu")
     kept.unlink()
     assert chosen.card.title == "VGG19 (ImageNet)"

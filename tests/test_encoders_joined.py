@@ -3,10 +3,10 @@
 import torch
 from random_vgg19 import saved_weights
 
-from napari_oneshot_lmk.encoders.choice import instant_encoder
 from napari_oneshot_lmk.encoders.encoder import Encoder
-from napari_oneshot_lmk.encoders.joined import JoinedEncoder
-from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+from napari_oneshot_lmk.encoders.ensemble import JoinedEncoder
+from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.select import instant_encoder
 
 
 def test_maps_and_levels_of_both_parts_in_order(tmp_path):

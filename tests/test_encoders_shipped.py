@@ -12,8 +12,12 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from napari_oneshot_lmk.encoders.encoder import Encoder
-from napari_oneshot_lmk.encoders.orientation import DIRECTIONS, OrientationEncoder, root_histograms
-from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+from napari_oneshot_lmk.encoders.orientation import (
+    DIRECTIONS,
+    OrientationEncoder,
+    root_histograms,
+    shipped_encoder,
+)
 
 
 def scene(height: int = 256, width: int = 256, seed: int = 0) -> torch.Tensor:

@@ -8,10 +8,15 @@ from random_vgg19 import random_parameters
 
 from napari_oneshot_lmk.encoders import device as devices
 from napari_oneshot_lmk.encoders.encoder import Encoder
-from napari_oneshot_lmk.encoders.normalisation import IMAGENET, Normalisation
-from napari_oneshot_lmk.encoders.torchvision_import import load_torchvision
-from napari_oneshot_lmk.encoders.vgg import VGG19Encoder
-from napari_oneshot_lmk.encoders.vgg19_layout import LEVELS, PARAMETER_SHAPES, TAPS
+from napari_oneshot_lmk.encoders.vgg19 import (
+    IMAGENET,
+    LEVELS,
+    PARAMETER_SHAPES,
+    TAPS,
+    Normalisation,
+    VGG19Encoder,
+    load_torchvision,
+)
 from napari_oneshot_lmk.errors import UsageError, WeightsError
 
 ALL = [level.name for level in LEVELS]

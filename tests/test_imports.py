@@ -32,9 +32,9 @@ STANDS_ON: dict[str, set[str]] = {
     "imaging": {"errors", "geometry"},
     "landmarks": {"errors", "geometry", "imaging", "storage"},
     "encoders": {"errors", "storage"},
-    "matching": {"errors", "encoders", "geometry", "landmarks"},
-    "network": {"errors", "encoders"},
-    "phantoms": {"errors", "geometry", "imaging", "landmarks", "storage"},
+    "network": {"errors"},
+    "matching": {"errors", "encoders", "network"},
+    "samples": {"errors"},
     "detection": {
         *("errors", "geometry", "storage", "imaging", "landmarks"),
         *("encoders", "matching", "network"),
@@ -52,29 +52,27 @@ STANDS_ON: dict[str, set[str]] = {
     "evaluation": {"errors", "geometry", "imaging", "landmarks", "storage"},
     "benchmark": {
         *("errors", "geometry", "storage", "imaging", "landmarks", "encoders"),
-        *("phantoms", "matching", "network", "detection", "training", "evaluation"),
-        "cluster",
+        *("matching", "network", "detection", "training", "evaluation"),
     },
     "cli": {
         *("errors", "geometry", "storage", "imaging", "landmarks", "encoders"),
-        *("phantoms", "detection", "training", "bundle", "cluster", "evaluation"),
+        *("samples", "detection", "training", "bundle", "cluster", "evaluation"),
         "benchmark",
     },
     "widgets": {
         *("errors", "geometry", "storage", "imaging", "landmarks", "encoders"),
-        *("phantoms", "detection", "training", "benchmark", "bundle"),
+        *("samples", "detection", "training", "benchmark", "bundle"),
     },
 }
 RELATIVE = "."
 BUNDLE_LIBRARIES = {"torch", "monai", "numpy", "ignite", "SimpleITK"}
-"""What a bundle asks for; see PACKAGES in bundle/metadata.py."""
+"""What a bundle asks for; see PACKAGES in bundle/configs.py."""
 ENTRANCES = {"__init__", "__main__", "_version"}
 
 # Doors between two rooms that may open for one module only.
 ONLY_DOOR = {
     # What a pyramid is, never how it was made.
-    ("matching", "encoders"): {f"{PACKAGE}.encoders.encoder"},
-    ("network", "encoders"): {f"{PACKAGE}.encoders.encoder"},
+    ("matching", "encoders"): {f"{PACKAGE}.encoders.encoder", f"{PACKAGE}.encoders.device"},
     ("landmarks", "imaging"): {
         f"{PACKAGE}.imaging.image",
         # Points of 3D Slicer lie where ITK, which it reads with, sees the pixels.
@@ -219,7 +217,7 @@ def test_torchvision_is_imported_in_one_place() -> None:
         for statement in imports_of(path)
         if statement.module.split(".")[0] == "torchvision"
     }
-    assert importers == {f"{PACKAGE}/encoders/torchvision_import.py"}
+    assert importers == {f"{PACKAGE}/encoders/vgg19.py"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=named)

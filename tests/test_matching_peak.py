@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_oneshot_lmk.matching.peak import peaks
+from napari_oneshot_lmk.matching.peaks import peaks
 
 
 def paraboloid(row, column, size=12):

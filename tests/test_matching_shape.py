@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_oneshot_lmk.matching.score import scores
-from napari_oneshot_lmk.matching.shape import ShapeStep
-from napari_oneshot_lmk.matching.variation import ShapeVariation
+from napari_oneshot_lmk.matching.confidence import scores
+from napari_oneshot_lmk.matching.shape import ShapeStep, ShapeVariation
 
 SHAPE = (128, 128)
 

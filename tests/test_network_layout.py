@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.network.layout import LEVELS, NetworkLayout
+from napari_oneshot_lmk.network.config import LEVELS, NetworkLayout
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 
 VGG19 = (64, 128, 256, 512, 512)

@@ -6,8 +6,7 @@ from random_network import random_maps, random_network
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.network.network import SMALLEST_REGION
-from napari_oneshot_lmk.network.upsampling import interpolated, upsampled
-from napari_oneshot_lmk.network.windows import Region
+from napari_oneshot_lmk.network.windows import Region, interpolated, upsampled
 
 LANDMARKS = [2, 0, 3]
 SIZES = [

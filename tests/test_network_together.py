@@ -7,11 +7,10 @@ import torch
 from random_network import CHANNELS, random_maps, random_network
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.network.decoder import DoubleConv
-from napari_oneshot_lmk.network.layout import NetworkLayout
-from napari_oneshot_lmk.network.network import LandmarkNetwork
-from napari_oneshot_lmk.network.rfb import RFB
-from napari_oneshot_lmk.network.upsampling import upsampled
+from napari_oneshot_lmk.network.blocks import RFB
+from napari_oneshot_lmk.network.config import NetworkLayout
+from napari_oneshot_lmk.network.network import DoubleConv, LandmarkNetwork
+from napari_oneshot_lmk.network.windows import upsampled
 
 NORMALISATIONS = ["batch", "landmark", "none"]
 LANDMARKS = [2, 0, 3]

@@ -12,7 +12,7 @@ from training_scene import FakeChildren, template
 from widget_scene import FakeDetectors, textured
 
 from napari_oneshot_lmk.training.events import Finished, event_to_json
-from napari_oneshot_lmk.training.run import RunFolder
+from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.widgets import model_chooser, train
 from napari_oneshot_lmk.widgets.detect import DetectWidget
 from napari_oneshot_lmk.widgets.dock import OneshotDock

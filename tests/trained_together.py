@@ -25,14 +25,12 @@ import torch
 from killed_training import SLOW, model_hash, started
 from learning_scene import Kept, small_task
 
-from napari_oneshot_lmk.training.event_log import read_events
-from napari_oneshot_lmk.training.events import EpochEnded, Failed, Noted, Stepped
-from napari_oneshot_lmk.training.job import Job, train
-from napari_oneshot_lmk.training.loop import fit
-from napari_oneshot_lmk.training.meeting import joined
-from napari_oneshot_lmk.training.run import RunFolder
-from napari_oneshot_lmk.training.stages import Stages
-from napari_oneshot_lmk.training.world import World
+from napari_oneshot_lmk.training.distributed.group import World, joined
+from napari_oneshot_lmk.training.events import EpochEnded, Failed, Noted, Stepped, read_events
+from napari_oneshot_lmk.training.objective import Stages
+from napari_oneshot_lmk.training.run_folder import RunFolder
+from napari_oneshot_lmk.training.train import Job, train
+from napari_oneshot_lmk.training.trainer import fit
 
 PATIENCE_S, LITTLE_PATIENCE_S = 60.0, 8.0
 RATE = 1e-4

@@ -79,14 +79,14 @@ def _with_encoder(template: Template, encoder: Encoder) -> Locate:
 
 
 def _instant(template: Template, options: Options) -> Locate:
-    from napari_oneshot_lmk.encoders.choice import instant_encoder
+    from napari_oneshot_lmk.encoders.select import instant_encoder
 
     encoder = instant_encoder(options.encoder_weights, options.device, progress=options.progress)
     return _with_encoder(template, encoder)
 
 
 def _vgg19(template: Template, options: Options) -> Locate:
-    from napari_oneshot_lmk.encoders.choice import choose_encoder
+    from napari_oneshot_lmk.encoders.select import choose_encoder
 
     encoder = choose_encoder(options.encoder_weights, options.device, progress=options.progress)
     if encoder.card.name != "vgg19":
@@ -99,7 +99,7 @@ def _vgg19(template: Template, options: Options) -> Locate:
 
 def _shipped(template: Template, options: Options) -> Locate:
     from napari_oneshot_lmk.encoders.device import resolve_device
-    from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+    from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 
     return _with_encoder(template, shipped_encoder(resolve_device(options.device)))
 

@@ -6,14 +6,14 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_oneshot_lmk.bundle.opening import open_model
+from napari_oneshot_lmk.bundle.load import open_model
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.errors import TrainingError
 from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.events import EpochEnded, Failed, Finished, Noted
-from napari_oneshot_lmk.training.job import Job, train
 from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.train import Job, train
 
 logger = logging.getLogger(__name__)
 

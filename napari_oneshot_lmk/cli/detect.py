@@ -32,11 +32,9 @@ from napari_oneshot_lmk.errors import OneshotError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from napari_oneshot_lmk.detection.circumstances import Circumstances
+    from napari_oneshot_lmk.detection.batch import Outcome
     from napari_oneshot_lmk.detection.detector import Detector
-    from napari_oneshot_lmk.detection.journal import Journal
-    from napari_oneshot_lmk.detection.many import Outcome
-    from napari_oneshot_lmk.detection.unfinished import UnfinishedResults
+    from napari_oneshot_lmk.detection.journal import Circumstances, Journal, UnfinishedResults
 
 WORTH_A_WORD = 10_000
 """Images whose table takes more than some seconds to write."""
@@ -105,7 +103,7 @@ def detect(
     Ctrl-C stops and keeps what was found so far. The same command goes on from
     there, and from where it was killed.
     """
-    from napari_oneshot_lmk.detection.unfinished import UnfinishedResults
+    from napari_oneshot_lmk.detection.journal import UnfinishedResults
     from napari_oneshot_lmk.imaging.find import find_images
     from napari_oneshot_lmk.landmarks.files import format_to_write
 
@@ -121,7 +119,7 @@ def detect(
         )
     with results.claimed(), ExitStack() as opened:
         # Slow imports come after everything that can be refused at once.
-        from napari_oneshot_lmk.training.memory import keep_freed_memory
+        from napari_oneshot_lmk.encoders.device import keep_freed_memory
 
         # Giving it back and asking again costs time at each image.
         keep_freed_memory()
@@ -132,7 +130,7 @@ def detect(
         journal = opened.enter_context(results.journal(circumstances, files))
         _tell_what_is_there(journal, results)
         if elsewhere is None:
-            from napari_oneshot_lmk.detection.many import detect_many
+            from napari_oneshot_lmk.detection.batch import detect_many
 
             outcomes = detect_many(
                 detector,
@@ -169,9 +167,8 @@ def _made(
 
     annotated = None if template is None else Template.load(template)
     if model is not None:
-        from napari_oneshot_lmk.bundle.opening import open_model
-        from napari_oneshot_lmk.bundle.scripted import ScriptedDetector, needs_trust
-        from napari_oneshot_lmk.detection.trained import TrainedDetector
+        from napari_oneshot_lmk.bundle.load import ScriptedDetector, needs_trust, open_model
+        from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 
         if trust and needs_trust(model):
             started = time.perf_counter()
@@ -195,8 +192,8 @@ def _made(
 def _circumstances(
     detector: Detector, spacing_mm_yx: tuple[float, float] | None, slice_index: int | None
 ) -> Circumstances:
-    from napari_oneshot_lmk.detection.circumstances import Circumstances
-    from napari_oneshot_lmk.detection.trained import TrainedDetector
+    from napari_oneshot_lmk.detection.journal import Circumstances
+    from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 
     model = detector.model if isinstance(detector, TrainedDetector) else None
     return Circumstances(

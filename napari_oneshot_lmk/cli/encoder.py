@@ -25,7 +25,7 @@ def encoder_with_bar(
 
     A model gets the one that it was trained on, unless weights are named.
     """
-    from napari_oneshot_lmk.encoders.choice import instant_encoder
+    from napari_oneshot_lmk.encoders.select import instant_encoder
 
     with download_bar("Fetching the encoder's weights") as advance:
         if model is not None and weights is None:

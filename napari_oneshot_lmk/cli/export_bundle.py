@@ -65,12 +65,11 @@ def export_model(
 
     check_writable(out, overwrite=overwrite)
 
-    from napari_oneshot_lmk.bundle.agreement import Agreement
+    from napari_oneshot_lmk.bundle.configs import told_about
+    from napari_oneshot_lmk.bundle.documents import figures_in, training_images
     from napari_oneshot_lmk.bundle.export import Export, export_bundle, weights_for
-    from napari_oneshot_lmk.bundle.figures import figures_in
-    from napari_oneshot_lmk.bundle.metadata import told_about
-    from napari_oneshot_lmk.bundle.opening import open_model
-    from napari_oneshot_lmk.bundle.origin import training_images
+    from napari_oneshot_lmk.bundle.load import open_model
+    from napari_oneshot_lmk.bundle.verify import Agreement
     from napari_oneshot_lmk.imaging.find import find_images
 
     figures = figures_in(measured) if measured else {}

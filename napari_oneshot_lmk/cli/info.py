@@ -20,7 +20,7 @@ def info(encoder_weights: Weights = None, as_json: AsJson = False) -> None:
     except the folders of the caches.
     """
     from napari_oneshot_lmk.benchmark.machine import describe
-    from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+    from napari_oneshot_lmk.encoders.orientation import shipped_encoder
     from napari_oneshot_lmk.encoders.weights import describe_search
 
     machine = describe()

@@ -30,10 +30,10 @@ from napari_oneshot_lmk.cli.training_bar import clock, training_bar
 from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
+    from napari_oneshot_lmk.training.distributed.group import World
     from napari_oneshot_lmk.training.events import Event, Finished
-    from napari_oneshot_lmk.training.job import Job
     from napari_oneshot_lmk.training.preset import Preset
-    from napari_oneshot_lmk.training.world import World
+    from napari_oneshot_lmk.training.train import Job
 
 
 @ending_well
@@ -134,9 +134,8 @@ def train_model(
     """
     from napari_oneshot_lmk.imaging.find import find_images
     from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.training.job import Job
-    from napari_oneshot_lmk.training.meeting import joined
-    from napari_oneshot_lmk.training.world import World
+    from napari_oneshot_lmk.training.distributed.group import World, joined
+    from napari_oneshot_lmk.training.train import Job
 
     world = World.from_environment()
     with one_voice(world):
@@ -191,7 +190,7 @@ def _followed(
 ) -> list[Event]:
     """Train, show how far it is, and return what a summary needs."""
     from napari_oneshot_lmk.training.events import Previewed, Stepped
-    from napari_oneshot_lmk.training.job import train
+    from napari_oneshot_lmk.training.train import train
 
     if not world.leads:
         return list(_heeding(train(job, lambda: interrupts.asked, None, None, world), interrupts))

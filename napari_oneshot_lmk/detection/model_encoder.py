@@ -11,7 +11,7 @@ from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.errors import ModelError, WeightsError
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.encoders.download import Progress
+    from napari_oneshot_lmk.encoders.weights import Progress
     from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
 
 VGG19 = "vgg19"
@@ -58,8 +58,8 @@ def encoder_for(
     UsageError
         If the device is unknown or missing.
     """
-    from napari_oneshot_lmk.encoders.choice import instant_encoder, joined_encoder
-    from napari_oneshot_lmk.encoders.shipped import shipped_encoder
+    from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+    from napari_oneshot_lmk.encoders.select import instant_encoder, joined_encoder
 
     precision = model.precision
     if weights is not None:
@@ -101,7 +101,7 @@ def weights_for(
     """
     if model.encoder_weights is not None:
         return model.encoder_weights
-    from napari_oneshot_lmk.encoders.same_weights import weights_again
+    from napari_oneshot_lmk.encoders.model_weights import weights_again
 
     try:
         return weights_again(

@@ -11,12 +11,18 @@ descriptors is their correlation: unrelated places score about 0 and not 0.7.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid, Level
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_oneshot_lmk.encoders.encoder import Encoder
 
 STRIDES = (2, 4, 8, 16, 32)
 DIRECTIONS = 6
@@ -147,3 +153,16 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
     groups = images.shape[1]
     rows = F.conv2d(padded, kernel, groups=groups)
     return F.conv2d(rows, kernel.transpose(-1, -2), groups=groups)
+
+
+def shipped_encoder(device: torch.device | str = "cpu") -> Encoder:
+    """Return the best encoder that is usable without any download.
+
+    Parameters
+    ----------
+    device : torch.device or str
+        Where it computes.
+    """
+    import torch
+
+    return OrientationEncoder(torch.device(device))

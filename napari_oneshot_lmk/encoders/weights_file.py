@@ -9,9 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_oneshot_lmk.encoders.normalisation import IMAGENET, Normalisation
-from napari_oneshot_lmk.encoders.parameters import check_shapes, checked_parameters, content_sha256
-from napari_oneshot_lmk.encoders.vgg19_layout import ARCHITECTURE, PARAMETER_SHAPES
+from napari_oneshot_lmk.encoders.vgg19 import (
+    ARCHITECTURE,
+    IMAGENET,
+    PARAMETER_SHAPES,
+    Normalisation,
+    check_shapes,
+    checked_parameters,
+    content_sha256,
+)
 from napari_oneshot_lmk.errors import WeightsError
 from napari_oneshot_lmk.storage.atomic import atomic_write
 

@@ -8,14 +8,166 @@ import torch
 from torch import Tensor, nn
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.network.adapters import Adapter
-from napari_oneshot_lmk.network.conv_norm import each_block
-from napari_oneshot_lmk.network.decoder import DoubleConv, UpBlock
-from napari_oneshot_lmk.network.landmark_axis import Kernel, Parts, convolved
-from napari_oneshot_lmk.network.layout import LEVELS, NetworkLayout
-from napari_oneshot_lmk.network.rfb import RFB
-from napari_oneshot_lmk.network.upsampling import interpolated, upsampled
-from napari_oneshot_lmk.network.windows import Decoded, Region, Window
+from napari_oneshot_lmk.network.blocks import RFB, Block, ConvNorm, Layers, activated, each_block
+from napari_oneshot_lmk.network.config import LEVELS, NetworkLayout, Normalisation
+from napari_oneshot_lmk.network.multi_landmark import Kernel, Parts, convolved
+from napari_oneshot_lmk.network.windows import Decoded, Region, Window, interpolated, upsampled
+
+
+class DoubleConv(Block):
+    """Twice a 3 x 3 convolution, batch norm, ReLU: the Conv of equation 1.
+
+    Parameters
+    ----------
+    given, made : int
+        Channels.
+    normalisation, landmarks
+        As in `Normed`.
+    """
+
+    REACH = 2
+    """Cells beyond a cell, on each side, that it is computed from."""
+
+    def __init__(
+        self, given: int, made: int, normalisation: Normalisation = "batch", landmarks: int = 1
+    ) -> None:
+        super().__init__()
+        for name, channels in (("first", given), ("second", made)):
+            layer = ConvNorm(
+                channels,
+                made,
+                (3, 3),
+                bias=True,
+                gain=2.0,
+                normalisation=normalisation,
+                landmarks=landmarks,
+            )
+            self.add_module(name, layer)
+
+    @staticmethod
+    def flow(layers: Layers, maps: Tensor | Parts, region: Region | None = None) -> Tensor:
+        """Pass maps through the layers, whoever applies them.
+
+        Where a region is wanted, the maps hold that region and ``REACH`` cells
+        around it, zero beyond the map's border.
+        """
+        if region is None:
+            return activated(layers("second", activated(layers("first", maps))))
+        between = activated(layers("first", maps, padded=False))
+        # To the second convolution, cells beyond the map's border are padding.
+        between = between * region.grown(1).inside(between)
+        return activated(layers("second", between, padded=False))
+
+
+class UpBlock(nn.Module):
+    """Equations 2 and 3: joins a coarser map with the encoder's and convolves.
+
+    Parameters
+    ----------
+    given, made : int
+        Channels of the concatenation and of the shared convolutions.
+    normalisation, landmarks
+        As in `Normed`.
+    """
+
+    def __init__(
+        self, given: int, made: int, normalisation: Normalisation = "batch", landmarks: int = 1
+    ) -> None:
+        super().__init__()
+        self.convs = DoubleConv(given, made, normalisation, landmarks)
+
+    def forward(
+        self, skip: Tensor, coarser: Tensor, adapter: Block | None = None, landmark: int = 0
+    ) -> Tensor:
+        """Return F_c of this level.
+
+        Parameters
+        ----------
+        skip : Tensor, (B, C, h, w)
+            The encoder's map of this level.
+        coarser : Tensor, (B, C', h', w')
+            F_c of the next coarser level.
+        adapter : AdapterConv, optional
+            The landmark's own convolutions, beside the shared ones.
+        landmark : int
+            For a normalisation of its own.
+        """
+        joined = torch.cat([skip, upsampled(coarser, skip.shape[-2:])], dim=1)
+        shared: Tensor = self.convs(joined, landmark)
+        return shared if adapter is None else torch.cat([shared, adapter(joined)], 1)
+
+
+class AdapterConv(DoubleConv):
+    """Conv-A_k: a landmark's own narrow `DoubleConv` beside the shared one.
+
+    It reads what the shared one reads, and its C_A channels are concatenated to the
+    shared ones (paper, equations 1 and 3).
+
+    Parameters
+    ----------
+    given, made : int
+        Channels; ``made`` is C_A.
+    normalisation : {"batch", "none"}
+        It is its own landmark's anyway.
+    """
+
+    def __init__(self, given: int, made: int, normalisation: Normalisation = "batch") -> None:
+        super().__init__(given, made, normalisation)
+
+
+class AdapterRFB(RFB):
+    """RFB-A_k: a landmark's own narrow `RFB` beside the shared one (equation 4).
+
+    Parameters
+    ----------
+    given, made : int
+        Channels; ``made`` is C_A.
+    normalisation : {"batch", "none"}
+        It is its own landmark's anyway.
+    """
+
+    def __init__(self, given: int, made: int, normalisation: Normalisation = "batch") -> None:
+        super().__init__(given, made, normalisation)
+
+
+class Adapter(nn.Module):
+    """All adapters of one landmark.
+
+    Parameters
+    ----------
+    layout : NetworkLayout
+        Of the network that it belongs to; C_A is above 0.
+    """
+
+    def __init__(self, layout: NetworkLayout) -> None:
+        super().__init__()
+        own: Normalisation = "none" if layout.normalisation == "none" else "batch"
+        made = layout.adapter_channels
+        self.convs = nn.ModuleDict(
+            {
+                f"level{level}": AdapterConv(layout.joined_channels(level), made, own)
+                for level in LEVELS[:-1]
+            }
+        )
+        self.rfbs = nn.ModuleDict(
+            {
+                f"level{level}": AdapterRFB(layout.decoded_channels(level), made, own)
+                for level in layout.rfb_levels
+            }
+        )
+
+    def conv(self, level: int) -> Block:
+        """Return Conv-A_k of a level from 1 to 4."""
+        conv = self.convs[f"level{level}"]
+        assert isinstance(conv, AdapterConv)
+        return conv
+
+    def rfb(self, level: int) -> Block:
+        """Return RFB-A_k of a level from 3 to 5."""
+        rfb = self.rfbs[f"level{level}"]
+        assert isinstance(rfb, AdapterRFB)
+        return rfb
+
 
 COARSEST = LEVELS[-1]
 DECODER_LEVELS = LEVELS[:-1]

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
-from napari_oneshot_lmk.network.layout import LEVELS, NetworkLayout
-from napari_oneshot_lmk.training.plan import epoch_plan
+from napari_oneshot_lmk.network.config import LEVELS, NetworkLayout
+from napari_oneshot_lmk.training.methods import epoch_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

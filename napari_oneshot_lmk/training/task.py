@@ -17,9 +17,9 @@ from napari_oneshot_lmk.detection.model_card import Method
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.checkpoint import Checkpoint
-from napari_oneshot_lmk.training.images import TrainingSet
+from napari_oneshot_lmk.training.dataset import TrainingSet
+from napari_oneshot_lmk.training.distributed.group import ALONE, World
 from napari_oneshot_lmk.training.preset import Preset
-from napari_oneshot_lmk.training.world import ALONE, World
 
 
 def _nothing() -> Sequence[Path]:

@@ -49,11 +49,11 @@ def exporting(model: Path, out: Path, preferences: Preferences) -> Iterator[Goin
     Exported
         At the end.
     """
-    from napari_oneshot_lmk.bundle.agreement import Agreement
+    from napari_oneshot_lmk.bundle.configs import told_about
+    from napari_oneshot_lmk.bundle.documents import training_images
     from napari_oneshot_lmk.bundle.export import STEPS, Export, export_bundle, weights_for
-    from napari_oneshot_lmk.bundle.metadata import told_about
-    from napari_oneshot_lmk.bundle.opening import open_model
-    from napari_oneshot_lmk.bundle.origin import training_images
+    from napari_oneshot_lmk.bundle.load import open_model
+    from napari_oneshot_lmk.bundle.verify import Agreement
 
     opened = open_model(model)
     weights = weights_for(

@@ -152,7 +152,7 @@ def inspect_files(
     folder: Path, files: Sequence[ImageFile], template: Template, spacing_mm_yx: SpacingMm
 ) -> Iterator[LookedAt | Checked]:
     """Look at images just as the training will, one at a time."""
-    from napari_oneshot_lmk.training.inspection import Inspection
+    from napari_oneshot_lmk.training.dataset import Inspection
 
     inspection = Inspection(template, spacing_mm_yx)
     for done, file in enumerate(files, start=1):
@@ -171,7 +171,7 @@ def inspect_files(
 
 def measure_machine(preferences: Preferences) -> MachineSpeed:
     """Measure with the encoder of the preferences; nothing is downloaded for it."""
-    from napari_oneshot_lmk.encoders.choice import instant_encoder
+    from napari_oneshot_lmk.encoders.select import instant_encoder
     from napari_oneshot_lmk.training.estimate import measure
 
     encoder = instant_encoder(preferences.encoder_weights, preferences.device, allow_download=False)

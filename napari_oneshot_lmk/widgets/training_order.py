@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import OutputError
 from napari_oneshot_lmk.storage.atomic import atomic_write
-from napari_oneshot_lmk.training.run import RunFolder
+from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.widgets import words, words_train
 from napari_oneshot_lmk.widgets.train_choice import Method, TrainChoice
 

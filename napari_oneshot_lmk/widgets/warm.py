@@ -87,7 +87,7 @@ class WarmDetectors:
         self, template: Template, preferences: Preferences, progress: Progress
     ) -> Detecting:
         from napari_oneshot_lmk.detection.detector import Detector
-        from napari_oneshot_lmk.encoders.choice import instant_encoder
+        from napari_oneshot_lmk.encoders.select import instant_encoder
 
         if None not in self._encoders:
             self._encoders[None] = instant_encoder(
@@ -101,9 +101,9 @@ class WarmDetectors:
     def _trained(
         self, template: Template, preferences: Preferences, progress: Progress, model: Path
     ) -> Detecting:
-        from napari_oneshot_lmk.bundle.opening import open_model
+        from napari_oneshot_lmk.bundle.load import open_model
         from napari_oneshot_lmk.detection.model_encoder import encoder_for
-        from napari_oneshot_lmk.detection.trained import TrainedDetector
+        from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 
         opened = open_model(model)
         if model not in self._encoders:

@@ -1,0 +1,142 @@
+"""Finding again the weights that a model was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from napari_oneshot_lmk.encoders.encoder import EncoderCard, WeightsOrigin
+from napari_oneshot_lmk.encoders.ensemble import joined_card
+from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.weights import (
+    WEIGHTS_URL,
+    Progress,
+    cache_folder,
+    find_weights,
+    usual_files,
+)
+from napari_oneshot_lmk.encoders.weights_file import EncoderWeights, read_weights
+from napari_oneshot_lmk.errors import WeightsError
+
+_SUFFIXES = (".safetensors", ".pth", ".pt")
+
+
+def identity_with(weights_sha256: str) -> str:
+    """Return the identity of the encoder that VGG19's weights make here.
+
+    Parameters
+    ----------
+    weights_sha256 : str
+        Hash of their content.
+    """
+    vgg19 = EncoderCard("vgg19", "", weights_sha256, ())
+    return joined_card([vgg19, shipped_encoder().card]).identity
+
+
+def weights_again(
+    identity: str,
+    origin: WeightsOrigin | None = None,
+    usual: Path | None = None,
+    *,
+    allow_download: bool = True,
+    progress: Progress | None = None,
+) -> EncoderWeights:
+    """Return the weights that an encoder was made of, from the first place with them.
+
+    Looked at are the file of the user's settings, the place where they lay, and every
+    file of weights in the caches. Only the very same content will do.
+
+    Parameters
+    ----------
+    identity : str
+        Of the encoder.
+    origin : WeightsOrigin, optional
+        What the model remembers of its weights; models of earlier versions do not.
+    usual : Path, optional
+        The file that the user's settings name, if any.
+    allow_download : bool
+        Whether the network may be asked, for weights that can come from there.
+    progress : callable, optional
+        Called with bytes done and bytes in all during a download.
+
+    Raises
+    ------
+    WeightsError
+        If they are nowhere, or no longer what they were: one sentence that says what
+        to bring and where to put it.
+    """
+    changed = ""
+    for path, remembered in _places(origin, usual):
+        try:
+            weights = read_weights(path)
+        except WeightsError as error:
+            changed = changed or (f"{path}: {error.what}" if remembered else "")
+            continue
+        if _same(weights, identity, origin):
+            return weights
+        if remembered and not changed:
+            wanted, found = _digits(identity, origin), weights.sha256[:8]
+            changed = (
+                f"the file {path} is no longer what the model was trained on (its "
+                f"content's SHA-256 begins with {found}, not with {wanted})"
+            )
+    fetchable = origin is None or "://" in origin.source
+    if fetchable and not any(path.is_file() for path in usual_files()):
+        weights = find_weights(allow_download=allow_download, progress=progress)
+        if _same(weights, identity, origin):
+            return weights
+    raise _missing(identity, origin, changed)
+
+
+def _places(origin: WeightsOrigin | None, usual: Path | None) -> Iterator[tuple[Path, bool]]:
+    """Yield files that exist, and whether the model remembers them."""
+    remembered = []
+    if origin is not None:
+        # As it was given, too: a project that was moved as a whole.
+        remembered = [Path(p).expanduser() for p in (origin.path, origin.given) if p]
+    cache = cache_folder()
+    inside = sorted(cache.iterdir()) if cache.is_dir() else []
+    places = [
+        *([] if usual is None else [(Path(usual).expanduser(), False)]),
+        *((path, True) for path in remembered),
+        *((path, False) for path in usual_files()),
+        *((path, False) for path in inside if path.suffix.lower() in _SUFFIXES),
+    ]
+    seen: set[Path] = set()
+    for path, known in places:
+        if (where := path.absolute()) not in seen and path.is_file():
+            seen.add(where)
+            yield path, known
+
+
+def _same(weights: EncoderWeights, identity: str, origin: WeightsOrigin | None) -> bool:
+    if origin is not None:
+        return weights.sha256 == origin.sha256
+    return identity_with(weights.sha256) == identity
+
+
+def _digits(identity: str, origin: WeightsOrigin | None) -> str:
+    return identity if origin is None else origin.sha256[:8]
+
+
+def _missing(identity: str, origin: WeightsOrigin | None, changed: str) -> WeightsError:
+    cache = cache_folder()
+    otherwise = "or name it with --encoder-weights or in the settings"
+    if changed:
+        return WeightsError(
+            changed, remedy=f"put the earlier file back or into {cache}, {otherwise}"
+        )
+    if origin is None or "://" in origin.source:
+        url = WEIGHTS_URL if origin is None else origin.source
+        what = f"of its encoder {identity}" if origin is None else "of its encoder"
+        return WeightsError(
+            f"the weights {what} are not on this computer",
+            remedy=f"fetch {url} and put that file into {cache}, {otherwise}",
+        )
+    digits = origin.sha256[:8]
+    lay = f"neither at {origin.path}, where they lay, nor" if origin.path else "not"
+    file = f"the file {Path(origin.path).name}" if origin.path else "their file"
+    return WeightsError(
+        f"the weights of its encoder (SHA-256 {digits}…) are {lay} in {cache}",
+        remedy=f"copy {file} from the computer that trained it into that folder, {otherwise}",
+    )

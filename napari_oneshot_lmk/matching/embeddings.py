@@ -1,0 +1,255 @@
+"""What a trained network compares a query with: the template's own embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_oneshot_lmk.encoders.device import computing_in
+from napari_oneshot_lmk.encoders.encoder import Encoder
+from napari_oneshot_lmk.matching.similarity import SMALLEST_COSINE, own_cosine_maps, summed_logs
+from napari_oneshot_lmk.network.network import LandmarkNetwork
+from napari_oneshot_lmk.network.windows import Window
+
+STRIDES = (2, 4, 8, 16, 32)
+"""Of the five levels, fine to coarse."""
+AT_ONCE = 4
+"""Landmarks whose full-size maps exist at the same time."""
+
+
+def anchors_in_windows(
+    windows: Sequence[Window], points_yx: Tensor, *, sub_pixel: bool = True
+) -> tuple[Tensor, ...]:
+    """Read the embeddings at points out of the windows around them.
+
+    Parameters
+    ----------
+    windows : sequence of Window
+        Fine to coarse, each holds the cells around its points.
+    points_yx : Tensor, (B, K, 2)
+        Pixels of the network's grid.
+    sub_pixel : bool
+        Bilinear between cell centres; otherwise the cell that holds the point, as
+        published.
+
+    Returns
+    -------
+    tuple of Tensor, (B, K, E)
+    """
+    read = []
+    for window, stride in zip(windows, STRIDES, strict=True):
+        embeddings = window.embeddings
+        count_b, count_k, channels, height, width = embeddings.shape
+        cells_yx = (points_yx.float() + 0.5) / stride - 0.5 - window.origin_yx
+        if not sub_pixel:
+            cells_yx = (cells_yx + 0.5).floor()
+        unit_yx = (2 * cells_yx + 1) / cells_yx.new_tensor([height, width]) - 1
+        found = F.grid_sample(
+            embeddings.reshape(-1, channels, height, width).float(),
+            unit_yx.flip(-1).reshape(-1, 1, 1, 2),
+            mode="bilinear",
+            padding_mode="border",
+            align_corners=False,
+        )
+        read.append(found.reshape(count_b, count_k, channels))
+    return tuple(read)
+
+
+def template_anchors(
+    network: LandmarkNetwork,
+    maps: Sequence[Tensor],
+    adapters: Sequence[int],
+    points_yx: Tensor,
+    *,
+    sub_pixel: bool = True,
+) -> tuple[Tensor, ...]:
+    """Embed points of an image in the whole image.
+
+    Parameters
+    ----------
+    network : LandmarkNetwork
+        In the mode that is wanted.
+    maps : sequence of Tensor, (B, C, h, w)
+        The encoder's five of the image, fine to coarse.
+    adapters : sequence of int
+        K adapters, one a point; or one for all points.
+    points_yx : Tensor, (B, K, 2)
+        Pixels of the network's grid.
+    sub_pixel : bool
+        See `anchors_in_windows`.
+
+    Returns
+    -------
+    tuple of Tensor, (B, K, E)
+        Fine to coarse.
+    """
+    # Four cells: the two on either side of a sub-pixel point, wherever it lies.
+    windows = network.near(maps, adapters, points_yx, 4)
+    return anchors_in_windows(windows, points_yx, sub_pixel=sub_pixel)
+
+
+def patch_anchors(
+    network: LandmarkNetwork,
+    encoder: Encoder,
+    image: Tensor,
+    adapters: Sequence[int],
+    points_yx: Tensor,
+    size: int,
+) -> tuple[Tensor, ...]:
+    """Embed points of an image in a patch around each, as CC2D-SLA infers.
+
+    Parameters
+    ----------
+    network : LandmarkNetwork
+        In evaluation mode.
+    encoder : Encoder
+        The one it was trained on.
+    image : Tensor, (1, 1, H, W)
+        Grey values in 0..1.
+    adapters : sequence of int
+        K adapters, one a point.
+    points_yx : Tensor, (K, 2)
+        Pixels of the network's grid.
+    size : int
+        Side of a patch in network pixels. At the image's border it is moved inwards
+        (ambiguity 14 of docs/method.md).
+
+    Returns
+    -------
+    tuple of Tensor, (1, K, E)
+        Fine to coarse.
+    """
+    each: list[tuple[Tensor, ...]] = []
+    limit = torch.tensor(image.shape[-2:]) - size
+    for adapter, point_yx in zip(adapters, points_yx, strict=True):
+        corner = (point_yx.round().long() - size // 2).clamp(min=0)
+        corner = torch.minimum(corner, limit.clamp(min=0))
+        top, left = int(corner[0]), int(corner[1])
+        patch = image[..., top : top + size, left : left + size]
+        maps = encoder(patch).after_pooling.maps
+        inside = (point_yx - corner)[None, None].to(patch.device)
+        each.append(template_anchors(network, _floats(maps), [adapter], inside, sub_pixel=False))
+    return tuple(torch.cat(level, dim=1) for level in zip(*each, strict=True))
+
+
+def network_log_maps(
+    network: LandmarkNetwork,
+    maps: Sequence[Tensor],
+    adapters: Sequence[int],
+    anchors: Sequence[Tensor],
+) -> Tensor:
+    """Log-similarity of each landmark with each place of one image.
+
+    Parameters
+    ----------
+    network : LandmarkNetwork
+        In evaluation mode.
+    maps : sequence of Tensor, (1, C, h, w)
+        The encoder's five of the image, fine to coarse.
+    adapters : sequence of int
+        K adapters, one a landmark.
+    anchors : sequence of Tensor, (1, K, E)
+        From the template.
+
+    Returns
+    -------
+    Tensor, (K, H / 2, W / 2), float32
+    """
+    maps = _floats(maps)
+    unit = [F.normalize(level[0].float(), dim=-1) for level in anchors]
+    found: list[Tensor] = []
+    if not network.depends_on_landmark:
+        shared = network(maps, adapters[0])
+        cosines = [
+            own_cosine_maps(level.expand(len(adapters), -1, -1, -1), vectors)
+            for level, vectors in zip(shared, unit, strict=True)
+        ]
+        return summed_logs(cosines, STRIDES)
+    for first in range(0, len(adapters), AT_ONCE):
+        chosen = slice(first, first + AT_ONCE)
+        levels = network.everywhere(maps, adapters[chosen])
+        cosines = [
+            own_cosine_maps(level[0], vectors[chosen])
+            for level, vectors in zip(levels, unit, strict=True)
+        ]
+        found.append(summed_logs(cosines, STRIDES))
+    return torch.cat(found)
+
+
+def _floats(maps: Sequence[Tensor]) -> list[Tensor]:
+    return [level.float() for level in maps]
+
+
+def searched_log_maps(
+    network: LandmarkNetwork,
+    maps: Sequence[Tensor],
+    adapters: Sequence[int],
+    anchors: Sequence[Tensor],
+    points_yx: Tensor,
+    cells: int,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Log-similarity of each landmark around a point, on the finest level's grid.
+
+    Parameters
+    ----------
+    network : LandmarkNetwork
+        In evaluation mode.
+    maps : sequence of Tensor, (1, C, h, w)
+        The encoder's five of one image, fine to coarse.
+    adapters : sequence of int
+        K adapters, one a landmark.
+    anchors : sequence of Tensor, (1, K, E)
+        From the template.
+    points_yx : Tensor, (K, 2)
+        Where to look, pixels of the network's grid.
+    cells : int
+        Side of the window on each level.
+    dtype : torch.dtype
+        That the network computes in.
+
+    Returns
+    -------
+    Tensor, (K, H / 2, W / 2), float32
+        Beyond a landmark's window its smallest value within: nothing was seen there
+        that would speak for it.
+    """
+    with computing_in(points_yx.device, dtype):
+        windows = network.near(maps, adapters, points_yx[None].float(), cells)
+    fine = windows[0]
+    count, _, height, width = fine.embeddings.shape[1:]
+    rows = torch.arange(height, device=points_yx.device)
+    columns = torch.arange(width, device=points_yx.device)
+    origin_yx = fine.origin_yx[0]
+    total = torch.zeros(count, height, width, device=points_yx.device)
+    for window, stride, anchor in zip(windows, STRIDES, anchors, strict=True):
+        vectors = F.normalize(anchor[0].float(), dim=-1)
+        cosine = own_cosine_maps(window.embeddings[0], vectors)
+        term = cosine.clamp_min(SMALLEST_COSINE).log()
+        if stride > STRIDES[0]:
+            unit = []
+            for axis, cells_of_axis in ((1, columns), (0, rows)):
+                centres = (origin_yx[:, axis, None] + cells_of_axis).float() + 0.5
+                pixels = centres * STRIDES[0]
+                inside = pixels / stride - window.origin_yx[0, :, axis, None]
+                unit.append(2 * inside / term.shape[1 + axis] - 1)
+            grid_xy = torch.stack(
+                [
+                    unit[0][:, None, :].expand(-1, height, -1),
+                    unit[1][:, :, None].expand(-1, -1, width),
+                ],
+                -1,
+            )
+            term = F.grid_sample(
+                term[:, None], grid_xy, padding_mode="border", align_corners=False
+            )[:, 0]
+        total = total + term
+    lowest = total.flatten(1).amin(1)[:, None, None]
+    full = lowest.repeat(1, *fine.full_shape_yx)
+    landmarks = torch.arange(count, device=total.device)[:, None, None]
+    in_rows = (origin_yx[:, 0, None] + rows)[:, :, None]
+    in_columns = (origin_yx[:, 1, None] + columns)[:, None, :]
+    return full.index_put((landmarks, in_rows, in_columns), total)

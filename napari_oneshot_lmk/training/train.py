@@ -1,0 +1,367 @@
+"""A training from beginning to end: the one way for command line, dock and tests.
+
+``train`` makes the run or goes on with it, keeps its log, curves and checkpoints
+while `loop.fit` works, and puts the model in its place at the end.
+"""
+
+from __future__ import annotations
+
+import platform
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_oneshot_lmk.errors import OneshotError, TrainingError, UsageError
+from napari_oneshot_lmk.imaging.find import ImageFile
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.checkpoint import RunCheckpoints
+from napari_oneshot_lmk.training.config import METHODS, RunSettings
+from napari_oneshot_lmk.training.distributed.group import ALONE, World
+from napari_oneshot_lmk.training.distributed.shared import (
+    SharedCheckpoints,
+    check_together,
+    introduced,
+    same_encoder,
+    same_images,
+)
+from napari_oneshot_lmk.training.events import Board, Event, EventLog, Failed, Finished, Noted
+from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.run_folder import RunFolder, versions
+from napari_oneshot_lmk.training.run_lifecycle import check_encoder, taken_up
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.encoders.encoder import Encoder
+    from napari_oneshot_lmk.training.per_landmark import Fitting
+    from napari_oneshot_lmk.training.run_folder import RunFolder
+
+
+def keep_weights(run: RunFolder, encoder: Encoder) -> Path | None:
+    """Put the weights into the run before it trains, in half precision.
+
+    Their file may be gone at the end of a long training.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Taken up by this process.
+    encoder : Encoder
+        That is trained on.
+
+    Returns
+    -------
+    Path or None
+        Where they lie until the model has them; None where the encoder has none.
+
+    Raises
+    ------
+    WeightsError
+        If they cannot be read again, or half precision cannot hold them.
+    TrainingError
+        If their file was replaced since the encoder was made.
+    UsageError
+        If the encoder was made without a file.
+    """
+    from napari_oneshot_lmk.encoders.weights_file import half_precision, read_weights, write_weights
+
+    if not encoder.card.weights_sha256:
+        return None
+    origin = encoder.card.origin
+    if origin is None or not origin.path:
+        raise UsageError(
+            "the encoder's weights came from no file and cannot be packed",
+            file=run.path,
+            remedy="name their file with --encoder-weights",
+        )
+    weights = read_weights(Path(origin.path))
+    if weights.sha256 != origin.sha256:
+        raise TrainingError(
+            "the file of the encoder's weights was replaced a moment ago",
+            file=origin.path,
+            remedy="give the same command again",
+        )
+    write_weights(run.encoder_path, half_precision(weights), half=True)
+    return run.encoder_path
+
+
+def pack_finished(run: RunFolder, weights: Path | None) -> None:
+    """Put the weights into the model of a run that has finished without them.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Finished, and taken up by this process.
+    weights : Path, optional
+        Their file; otherwise they are looked for where they lay.
+
+    Raises
+    ------
+    WeightsError
+        If they cannot be had.
+    UsageError
+        If the file holds others than the model was trained on.
+    """
+    from napari_oneshot_lmk.detection.model import TrainedModel
+    from napari_oneshot_lmk.detection.model_encoder import VGG19, weights_for
+    from napari_oneshot_lmk.encoders.model_weights import identity_with
+    from napari_oneshot_lmk.encoders.weights_file import read_weights
+
+    model = TrainedModel.load(run.model_path)
+    if model.packed or not model.card.encoder.startswith(VGG19):
+        return
+    found = weights_for(model) if weights is None else read_weights(weights)
+    if identity_with(found.sha256) != model.card.encoder:
+        raise UsageError(
+            "the model was not trained on these weights",
+            file=weights,
+            remedy="name those that it was trained on, or none",
+        )
+    with run.new_model() as folder:
+        model.with_packed(found).save(folder)
+
+
+def failed(error: Exception) -> Failed:
+    """Return the event that tells of an error; a user's own needs no report."""
+    if isinstance(error, OneshotError):
+        return Failed(f"{error}.")
+    lines = [f"{name} {number}" for name, number in versions().items()]
+    lines += [platform.platform(), "", *traceback.format_exception(error)]
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        sentence = (
+            "There is not enough memory; close other programs, or use a preset with "
+            "a smaller width or batch."
+        )
+    else:
+        what = " ".join(str(error).split()) or "no reason given"
+        sentence = (
+            f"This should not have happened ({type(error).__name__}: {what}); give "
+            "the same command again to go on, and report it if it happens again."
+        )
+    return Failed(sentence, "\n".join(lines))
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be trained.
+
+    Parameters
+    ----------
+    template : Template
+        The one annotated image.
+    images : sequence of ImageFile
+        Without landmarks; from `find_images`.
+    out : Path
+        Folder of the run: new, or one to go on with.
+    preset : Preset
+        All numbers.
+    method : str
+        ``"fused"``, ``"single"`` or ``"joint"``; see `RunSettings`.
+    landmarks : sequence of str
+        Those to train; empty for all that the template places.
+    template_stage : bool
+        Whether copies of the template are trained on.
+    seed : int
+        Of everything random.
+    spacing_mm_yx : pair of float, optional
+        Of the images, overriding what the files say.
+    encoder_weights : Path, optional
+        File of VGG19 weights; otherwise they are looked for.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+    encoder : Encoder, optional
+        Use this one and ignore weights and device.
+    previews : sequence of Path
+        Images on which the model of each epoch is shown; see `Previewed`.
+    overwrite : bool
+        Begin anew where the run has finished or has other settings.
+    pack : bool
+        Put the encoder's weights into the model, in half precision. A run that has
+        finished without them gets them.
+    """
+
+    template: Template
+    images: Sequence[ImageFile]
+    out: Path
+    preset: Preset
+    method: str = "fused"
+    landmarks: Sequence[str] = ()
+    template_stage: bool = True
+    seed: int = 0
+    spacing_mm_yx: tuple[float, float] | None = None
+    encoder_weights: Path | None = None
+    device: str = "auto"
+    encoder: Encoder | None = field(default=None, compare=False)
+    previews: Sequence[Path] = ()
+    overwrite: bool = False
+    pack: bool = False
+
+    @property
+    def settings(self) -> RunSettings:
+        """What the run is to remember.
+
+        Raises
+        ------
+        UsageError
+            If there is no such method, or the template does not place a landmark.
+        """
+        methods = [method for method in METHODS if method == self.method]
+        if not methods:
+            raise UsageError(
+                f"there is no method {self.method!r}", remedy=f"use {', '.join(METHODS)}"
+            )
+        placed = [point.name for point in self.template.landmarks.placed]
+        unknown = [name for name in self.landmarks if name not in placed]
+        if unknown:
+            raise UsageError(
+                f"the template does not place {', '.join(unknown)}",
+                file=self.template.name,
+                remedy=f"it places {', '.join(placed)}",
+            )
+        return RunSettings(
+            method=methods[0],
+            landmarks=tuple(
+                name for name in placed if not self.landmarks or name in self.landmarks
+            ),
+            template_stage=self.template_stage,
+            seed=self.seed,
+            spacing_mm_yx=self.spacing_mm_yx,
+            template_sha256=self.template.content_sha256,
+            preset=self.preset,
+        )
+
+
+def train(
+    job: Job,
+    should_stop: Callable[[], bool] = lambda: False,
+    fetching: Callable[[int, int], None] | None = None,
+    fitting: Fitting | None = None,
+    world: World = ALONE,
+) -> Iterator[Event]:
+    """Train, or go on with a training that was interrupted.
+
+    Parameters
+    ----------
+    job : Job
+        What to train.
+    should_stop : callable
+        Asked at each step, as is `RunFolder.stop_requested`: once it says yes, the
+        training ends with the best model so far.
+    fetching : callable, optional
+        Called with bytes done and bytes in all while weights are fetched.
+    fitting : Fitting, optional
+        Who trains; by default this process, one network after the other.
+    world : World
+        Processes that do the same at the same time, inside `meeting.joined`: their
+        leader alone keeps the run, the others only yield what it yields.
+
+    Yields
+    ------
+    Event
+        Each after it is in the run's log. The last one is `Finished`, or `Failed`
+        where there was nothing to keep. Of a run that has finished before, its
+        `Finished` alone.
+
+    Raises
+    ------
+    OneshotError
+        If the training cannot begin or go on. Once the run is taken up, its log
+        ends with the same as a `Failed`.
+    """
+    settings = job.settings
+    check_together(world, settings)
+    if not world.leads:
+        if (end := world.from_leader(None)) is None:
+            run = RunFolder(job.out)
+            yield from _events(job, run, settings, should_stop, fetching, None, world)
+        return
+    with taken_up(job.out, settings, job.template, overwrite=job.overwrite) as run:
+        if (end := world.from_leader(run.finished)) is not None:
+            if job.pack:
+                pack_finished(run, job.encoder_weights)
+            yield end
+            return
+        if job.previews:
+            run.set_preview_images(job.previews)
+        log, board = EventLog(run.events_path), Board(run.tensorboard_path)
+        try:
+            for event in _events(job, run, settings, should_stop, fetching, fitting, world):
+                log.append(event)
+                board.take(event)
+                if isinstance(event, Finished):
+                    run.finish(event)
+                yield event
+        except Exception as error:
+            log.append(failed(world.messages.explained(error)))
+            raise
+        finally:
+            board.close()
+            log.close()
+
+
+def _events(
+    job: Job,
+    run: RunFolder,
+    settings: RunSettings,
+    should_stop: Callable[[], bool],
+    fetching: Callable[[int, int], None] | None,
+    fitting: Fitting | None,
+    world: World,
+) -> Iterator[Event]:
+    """Prepare what the loop needs, then loop."""
+    # Slow to import; the window and --help do without.
+    from napari_oneshot_lmk.training.run_lifecycle import inspected
+    from napari_oneshot_lmk.training.task import TrainingTask
+    from napari_oneshot_lmk.training.trainer import fit
+
+    if fitting is None and run.units_path.is_dir() and not world.several:
+        # Others have begun it network by network; what they have done is kept.
+        from napari_oneshot_lmk.training.per_landmark import fit_here
+
+        fitting = fit_here
+    encoder = same_encoder(world, job.encoder, job.encoder_weights, job.device, fetching)
+    if encoder.card.note:
+        yield Noted(encoder.card.note)
+    yield from introduced(world, settings)
+    packed_weights = None
+    if world.leads:
+        check_encoder(run, encoder)
+        packed_weights = keep_weights(run, encoder) if job.pack else None
+
+    def asked() -> bool:
+        return should_stop() or (world.leads and run.stop_requested)
+
+    def stopped() -> bool:
+        return world.any(asked())
+
+    found = inspected(run, job.images, job.template, job.spacing_mm_yx, asked)
+    images = yield from same_images(world, found)
+    if images is None:
+        begun = run.checkpoint_path.is_dir()
+        kept = "What was trained before is kept" if begun else "Nothing was trained"
+        yield Failed(f"Stopped before the first step. {kept}; start it again to go on.")
+        return
+    task = TrainingTask(
+        template=job.template,
+        images=images,
+        preset=job.preset,
+        method=settings.method,
+        landmarks=settings.landmarks,
+        template_stage=settings.template_stage,
+        encoder=encoder,
+        seed=settings.seed,
+        features_folder=run.features_path,
+        preview_images=lambda: run.preview_images if world.leads else (),
+        world=world,
+        packed_weights=packed_weights,
+    )
+
+    events = (
+        fit(task, SharedCheckpoints(world, RunCheckpoints(run)), stopped)
+        if fitting is None
+        else fitting(task, run, stopped)
+    )
+    for event in events:
+        if isinstance(event, Finished):
+            event = replace(event, model=str(run.model_path.absolute()))
+        yield event
