@@ -22,8 +22,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from napari_oneshot_lmk.benchmark.machine import describe
-from napari_oneshot_lmk.benchmark.table import markdown_machine
+from napari_oneshot_lmk.benchmark.machine import describe, markdown_machine
 from napari_oneshot_lmk.benchmark.trained import RUNGS
 from napari_oneshot_lmk.evaluation.accuracy import Accuracy, sdr_keys
 from napari_oneshot_lmk.evaluation.report import evaluate

@@ -34,7 +34,7 @@ STANDS_ON: dict[str, set[str]] = {
     "encoders": {"errors", "storage"},
     "network": {"errors"},
     "matching": {"errors", "encoders", "network"},
-    "phantoms": {"errors", "geometry", "imaging", "landmarks", "storage"},
+    "samples": {"errors"},
     "detection": {
         *("errors", "geometry", "storage", "imaging", "landmarks"),
         *("encoders", "matching", "network"),
@@ -52,17 +52,16 @@ STANDS_ON: dict[str, set[str]] = {
     "evaluation": {"errors", "geometry", "imaging", "landmarks", "storage"},
     "benchmark": {
         *("errors", "geometry", "storage", "imaging", "landmarks", "encoders"),
-        *("phantoms", "matching", "network", "detection", "training", "evaluation"),
-        "cluster",
+        *("matching", "network", "detection", "training", "evaluation"),
     },
     "cli": {
         *("errors", "geometry", "storage", "imaging", "landmarks", "encoders"),
-        *("phantoms", "detection", "training", "bundle", "cluster", "evaluation"),
+        *("samples", "detection", "training", "bundle", "cluster", "evaluation"),
         "benchmark",
     },
     "widgets": {
         *("errors", "geometry", "storage", "imaging", "landmarks", "encoders"),
-        *("phantoms", "detection", "training", "benchmark", "bundle"),
+        *("samples", "detection", "training", "benchmark", "bundle"),
     },
 }
 RELATIVE = "."

@@ -133,7 +133,7 @@ def trained_method(
     UsageError
         If nothing can be trained.
     """
-    from napari_oneshot_lmk.benchmark.memory import own_peak_mb
+    from napari_oneshot_lmk.benchmark.machine import own_peak_mb
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.detection.trained import TrainedDetector
     from napari_oneshot_lmk.training.train import Job, train

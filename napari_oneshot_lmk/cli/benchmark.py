@@ -1,4 +1,4 @@
-"""``oneshot-lmk benchmark cephalogram``: methods over a data folder."""
+"""``oneshot-lmk benchmark accuracy``: methods over a data folder."""
 
 from __future__ import annotations
 

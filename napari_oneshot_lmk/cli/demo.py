@@ -82,7 +82,7 @@ def demo(
     from napari_oneshot_lmk.evaluation.overview import draw_overview
     from napari_oneshot_lmk.landmarks.dataset import Dataset
     from napari_oneshot_lmk.landmarks.files import write_landmarks
-    from napari_oneshot_lmk.phantoms.samples import sample_folder
+    from napari_oneshot_lmk.samples import sample_folder
 
     encoder = encoder_with_bar(encoder_weights, device, allow_download=download, say_note=download)
     print_line(f"Encoder: {encoder.card.title} ({encoder.card.identity})")

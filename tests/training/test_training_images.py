@@ -16,8 +16,8 @@ from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.phantoms import generate
 from napari_oneshot_lmk.training.dataset import Inspection, TrainingSet
+from phantoms import generate
 
 SHAPE = (240, 200)
 

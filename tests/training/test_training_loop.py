@@ -12,7 +12,7 @@ from cli_scene import POINTS, SHIFTS
 from learning_scene import Kept, small_task
 from torch import Tensor
 
-from napari_oneshot_lmk.benchmark.training_step import measure_step
+from benchmarks.training_step import measure_step
 from napari_oneshot_lmk.detection.trained import TrainedDetector
 from napari_oneshot_lmk.errors import TrainingError
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Finished, Noted, Stepped

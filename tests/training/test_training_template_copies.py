@@ -11,9 +11,9 @@ from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.phantoms import generate
 from napari_oneshot_lmk.training.augmentation import Draw, TemplateCopies
 from napari_oneshot_lmk.training.preset import TemplateCopySettings
+from phantoms import generate
 
 WIDE = TemplateCopySettings(
     count=6, shift=0.06, scale=0.12, rotation_deg=12, gamma=(0.6, 1.6), contrast=0.25
