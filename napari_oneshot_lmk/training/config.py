@@ -207,15 +207,15 @@ class TrainingConfig(Section):
                 remedy=f"it places {', '.join(placed)}",
             )
         chosen = tuple(name for name in placed if not self.landmarks or name in self.landmarks)
-        return self.model_copy(
-            update={
-                "landmarks": chosen,
-                "time": Duration.NORMAL,
-                "preset": self.resolve_preset(on_gpu),
-                "template_sha256": template.content_sha256,
-                **dict.fromkeys(_metadata("overrides")),
-            }
+        numbers = self.with_preset(self.resolve_preset(on_gpu))
+        return numbers.model_copy(
+            update={"landmarks": chosen, "template_sha256": template.content_sha256}
         )
+
+    def with_preset(self, preset: Preset | str) -> TrainingConfig:
+        """Return the same with another preset, in which nothing is replaced."""
+        plain = {"time": Duration.NORMAL, **dict.fromkeys(_metadata("overrides"))}
+        return self.model_copy(update={"preset": preset, **plain})
 
     # -- what is made from it ----------------------------------------------------------
 
