@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import numpy as np
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -41,13 +41,19 @@ EPOCH_FACTORS = {Duration.QUICK: 1 / 3, Duration.NORMAL: 1.0, Duration.THOROUGH:
 
 
 def _override(dotted: str, title: str, **more: Any) -> Any:
-    """Return a field that replaces one of the preset's settings where it is not None."""
+    """Return a field that replaces one of the preset's settings where it is not None.
+
+    The preset checks the value, once it is replaced there.
+    """
     section, _, name = dotted.partition(".")
     settings: Any = Preset.model_fields[section].annotation
+    field = settings.model_fields[name]
+    if get_origin(field.annotation) is Literal:
+        more["choices"] = list(get_args(field.annotation))
     return Field(
         default=None,
         title=title,
-        description=settings.model_fields[name].description,
+        description=field.description,
         json_schema_extra={"overrides": dotted, **more},
     )
 
@@ -57,7 +63,9 @@ class TrainingConfig(Section):
 
     What differs from a preset stays apart from it (``epochs`` and the like) until
     `resolved`, which gives the configuration that a run remembers: with all numbers, the
-    landmarks' names, and the template's hash.
+    landmarks' names, and the template's hash. A field's metadata may hold ``choices``,
+    ``minimum`` and ``maximum`` for a form, ``option`` (see `option_of`), and ``overrides``:
+    the preset's setting that it replaces.
 
     Raises
     ------
@@ -88,15 +96,13 @@ class TrainingConfig(Section):
         title="Preset",
         description="All numbers of the training. Default: gpu, or laptop without one.",
     )
-    epochs: Annotated[int, Field(ge=1)] | None = _override(
-        "training.epochs", "Epochs", option=None, maximum=100_000
+    epochs: int | None = _override(
+        "training.epochs", "Epochs", option=None, minimum=1, maximum=100_000
     )
-    adapter_channels: Annotated[int, Field(ge=0)] | None = _override(
-        "network.adapter_channels", "Adapter channels", maximum=512
+    adapter_channels: int | None = _override(
+        "network.adapter_channels", "Adapter channels", minimum=0, maximum=512
     )
-    initial_labels: Literal["instant", "random"] | None = _override(
-        "labels.initial", "First points"
-    )
+    initial_labels: str | None = _override("labels.initial", "First points")
     template_stage: bool = Field(
         default=True,
         title="Copies of the template",

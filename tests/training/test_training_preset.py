@@ -157,14 +157,14 @@ def test_time_and_computer_choose_the_preset() -> None:
     ("values", "says"),
     [
         ({"method": "both"}, "there is no method 'both'; use fused, single, joint"),
-        ({"initial_labels": "anywhere"}, "initial_labels"),
-        ({"epochs": 0}, "epochs: input should be greater than or equal to 1"),
+        ({"initial_labels": "anywhere"}, "labels.initial: input should be 'instant' or"),
+        ({"epochs": 0}, "training.epochs: input should be greater than 0"),
         ({"batch": 2}, "there is no setting batch"),
     ],
 )
 def test_what_a_training_cannot_be_is_refused(values: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        TrainingConfig(**values)
+        TrainingConfig(**values).resolve_preset(lambda: False)
 
 
 def test_arguments_say_the_same() -> None:

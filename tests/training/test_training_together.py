@@ -29,7 +29,7 @@ from napari_oneshot_lmk.training.run_folder import RunFolder
 # All processes share the cores with whatever else runs.
 pytestmark = pytest.mark.timeout(900)
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TORCHRUN = dict.fromkeys(VARIABLES, "0") | {"WORLD_SIZE": "2"}
 
 
