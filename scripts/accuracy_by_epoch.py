@@ -24,7 +24,7 @@ import pandas as pd
 
 from napari_oneshot_lmk.benchmark.machine import describe, markdown_machine
 from napari_oneshot_lmk.benchmark.trained import RUNGS
-from napari_oneshot_lmk.evaluation.accuracy import Accuracy, sdr_keys
+from napari_oneshot_lmk.evaluation.metrics import Accuracy, sdr_keys
 from napari_oneshot_lmk.evaluation.report import evaluate
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.reader import read_image

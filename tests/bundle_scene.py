@@ -9,8 +9,8 @@ import torch
 from learning_scene import Kept, small_task
 from torch import nn
 
+from napari_oneshot_lmk.bundle.configs import About
 from napari_oneshot_lmk.bundle.export import Export, export_bundle
-from napari_oneshot_lmk.bundle.metadata import About
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.model_card import ModelCard, Training
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State

@@ -142,7 +142,7 @@ def test_png_animated(path):
     frames = [Image.fromarray(GREY8), Image.fromarray(GREY8[::-1])]
     frames[0].save(path, save_all=True, append_images=frames[1:])
     [note] = check(path, GREY8)
-    assert "an animation of 2 pictures" in note
+    assert "an animation of 2 images" in note
 
 
 def test_png_gamma_and_profile_change_nothing(path):

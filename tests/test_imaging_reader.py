@@ -16,7 +16,7 @@ from image_files import COLUMNS, GREY8, PIXELS, ROWS, write_itk
 from PIL import Image
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.quiet import LOGGERS
+from napari_oneshot_lmk.imaging.formats import LOGGERS
 from napari_oneshot_lmk.imaging.reader import read_image
 
 # -- every format ---------------------------------------------------------------

@@ -66,7 +66,7 @@ STANDS_ON: dict[str, set[str]] = {
 }
 RELATIVE = "."
 BUNDLE_LIBRARIES = {"torch", "monai", "numpy", "ignite", "SimpleITK"}
-"""What a bundle asks for; see PACKAGES in bundle/metadata.py."""
+"""What a bundle asks for; see PACKAGES in bundle/configs.py."""
 ENTRANCES = {"__init__", "__main__", "_version"}
 
 # Doors between two rooms that may open for one module only.

@@ -9,7 +9,7 @@ import pytest
 from cli_scene import one_sentence, run, save_image
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.evaluation.pairing import find_image, pair_images
+from napari_oneshot_lmk.evaluation.errors import find_image, pair_images
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.image_names import image_key, is_uid, stem
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks

@@ -533,7 +533,7 @@ def test_settings_are_remembered(
     assert chosen.spacing_mm_yx == (0.1, 0.2)
     assert chosen.method == "single"
     assert chosen.landmarks == ()
-    assert chosen.models(3) == 3
+    assert len(chosen.networks(3)) == 3
     assert chosen.initial_labels == "random"
 
     again = TrainWidget(viewer, run=TrainingRun(children), inspects=inspects)

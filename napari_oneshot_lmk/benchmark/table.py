@@ -10,9 +10,9 @@ from typing import Any
 
 from napari_oneshot_lmk.benchmark.machine import describe, markdown_machine
 from napari_oneshot_lmk.benchmark.run import MethodResult, table_rows
-from napari_oneshot_lmk.evaluation.accuracy import sdr_keys
+from napari_oneshot_lmk.evaluation.metrics import sdr_keys
 from napari_oneshot_lmk.evaluation.plots import draw_cumulative_error
-from napari_oneshot_lmk.evaluation.report_files import write_report_files, write_rows
+from napari_oneshot_lmk.evaluation.write_report import write_report_files, write_rows
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.files import write_landmarks
 from napari_oneshot_lmk.storage.atomic import atomic_write

@@ -12,7 +12,7 @@ from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.detection.trained import TrainedDetector
+    from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.landmarks.dataset import Dataset
     from napari_oneshot_lmk.landmarks.template import Template
@@ -135,7 +135,7 @@ def trained_method(
     """
     from napari_oneshot_lmk.benchmark.machine import own_peak_mb
     from napari_oneshot_lmk.detection.model import TrainedModel
-    from napari_oneshot_lmk.detection.trained import TrainedDetector
+    from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
     from napari_oneshot_lmk.training.config import TrainingConfig
     from napari_oneshot_lmk.training.train import train
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from napari_oneshot_lmk.bundle import configs
-from napari_oneshot_lmk.bundle.agreement import Agreement, agreement
-from napari_oneshot_lmk.bundle.card import BundleCard, EncoderEntry, NetworkEntry
+from napari_oneshot_lmk.bundle.configs import About, metadata
+from napari_oneshot_lmk.bundle.documents import data_terms, readme
 from napari_oneshot_lmk.bundle.layout import (
     DATA_TERMS,
     INFERENCE,
@@ -27,14 +27,16 @@ from napari_oneshot_lmk.bundle.layout import (
     STATE,
     TEMPLATE,
     TRAINING,
+    BundleCard,
+    EncoderEntry,
+    NetworkEntry,
 )
-from napari_oneshot_lmk.bundle.metadata import About, metadata
-from napari_oneshot_lmk.bundle.point_network import PointNetwork
-from napari_oneshot_lmk.bundle.readme import data_terms, readme
+from napari_oneshot_lmk.bundle.network import PointNetwork
+from napari_oneshot_lmk.bundle.verify import Agreement, agreement
 from napari_oneshot_lmk.detection import model_encoder
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import VGG19, encoder_for
-from napari_oneshot_lmk.detection.trained import TrainedDetector
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.model_weights import identity_with
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights, read_weights
 from napari_oneshot_lmk.errors import ModelError

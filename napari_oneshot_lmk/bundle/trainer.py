@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_oneshot_lmk.bundle.opening import open_model
+from napari_oneshot_lmk.bundle.load import load_model
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.errors import TrainingError
 from napari_oneshot_lmk.imaging.find import find_images
@@ -66,7 +66,7 @@ class BundleTrainer:
         if self.max_epochs is not None:
             preset = preset.changed({"training.epochs": self.max_epochs})
         # What a bundle computes in is for agreement; training takes what is fast.
-        source = replace(open_model(self.bundle_root), precision="auto")
+        source = replace(load_model(self.bundle_root), precision="auto")
         events = train(
             Template.load(self.template_dir),
             find_images([self.dataset_dir]),

@@ -46,7 +46,7 @@ def train_on_samples(
         Where the run goes.
     """
     from napari_oneshot_lmk.detection.model import TrainedModel
-    from napari_oneshot_lmk.detection.trained import TrainedDetector
+    from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
     from napari_oneshot_lmk.evaluation.report import evaluate
     from napari_oneshot_lmk.training.config import TrainingConfig
     from napari_oneshot_lmk.training.events import Stepped
@@ -72,7 +72,7 @@ def train_on_samples(
 
 def print_before_and_after(before: Report, after: Report, title: str) -> None:
     """Print the overall errors of both."""
-    from napari_oneshot_lmk.evaluation.accuracy import sdr_keys
+    from napari_oneshot_lmk.evaluation.metrics import sdr_keys
 
     rows = []
     for name, report in (("instant", before), ("trained, fused", after)):

@@ -11,9 +11,9 @@ from napari_oneshot_lmk.cli.console import warn
 from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
+    from napari_oneshot_lmk.detection.batch import Outcome
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.journal import Journal
-    from napari_oneshot_lmk.detection.many import Outcome
     from napari_oneshot_lmk.training.per_landmark import Fitting
 
 

@@ -17,11 +17,11 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.cluster.client import Connection, Losses, Presence
+from napari_oneshot_lmk.detection.batch import Outcome
 from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.detection.many import Outcome
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
-from napari_oneshot_lmk.detection.trained import TrainedDetector
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.errors import ClusterError, ImageError
 from napari_oneshot_lmk.imaging.find import ImageFile
@@ -30,8 +30,8 @@ from napari_oneshot_lmk.landmarks.template import Template
 if TYPE_CHECKING:
     from distributed import Future, as_completed
 
+    from napari_oneshot_lmk.detection.batch import Outcome
     from napari_oneshot_lmk.detection.detector import Detector
-    from napari_oneshot_lmk.detection.many import Outcome
     from napari_oneshot_lmk.imaging.find import ImageFile
 
 
@@ -249,7 +249,7 @@ def detect_chunk(kitchen: str, images: Sequence[ImageFile], reading: Reading) ->
     OneshotError
         If the detector cannot be made here.
     """
-    from napari_oneshot_lmk.detection.many import detect_many
+    from napari_oneshot_lmk.detection.batch import detect_many
 
     at_work: Kitchen = get_worker().plugins[kitchen]
     for folder in {image.path.parent for image in images}:

@@ -6,20 +6,22 @@ other settings are never mixed with them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
 from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_oneshot_lmk.detection.circumstances import Circumstances
-from napari_oneshot_lmk.detection.many import Outcome
-from napari_oneshot_lmk.detection.tally import Tally
-from napari_oneshot_lmk.errors import OutputError, UsageError
+from napari_oneshot_lmk._version import __version__
+from napari_oneshot_lmk.detection.batch import Outcome
+from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.imaging.find import ImageFile
+from napari_oneshot_lmk.landmarks.files import check_replaceable, format_to_write
 from napari_oneshot_lmk.landmarks.landmarks import (
     Landmarks,
     geometry_from_json,
@@ -27,6 +29,83 @@ from napari_oneshot_lmk.landmarks.landmarks import (
     landmarks_from_json,
     landmarks_to_json,
 )
+from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
+from napari_oneshot_lmk.storage.lock import LockedError, file_lock
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """All that the results of an image depend on, apart from the image.
+
+    Parameters
+    ----------
+    method, encoder : str
+        As in `Provenance`.
+    template_sha256, model_sha256 : str
+        Of their content; without a model it is empty.
+    spacing_mm_yx : pair of float, optional
+        That overrides what the files say.
+    slice_index : int, optional
+        Of volumes.
+    version : str
+        Of this program.
+    """
+
+    method: str
+    encoder: str
+    template_sha256: str
+    model_sha256: str = ""
+    spacing_mm_yx: tuple[float, float] | None = None
+    slice_index: int | None = None
+    version: str = __version__
+
+    def differences(self, others: Mapping[str, Any]) -> list[str]:
+        """Name what is not the same in the first line of a journal."""
+        mine = json.loads(json.dumps(asdict(self)))
+        names = {
+            "method": "method",
+            "encoder": "encoder",
+            "template_sha256": "template",
+            "model_sha256": "model",
+            "spacing_mm_yx": "spacing",
+            "slice_index": "slice",
+            "version": "version of this program",
+        }
+        return [names[key] for key, value in mine.items() if others.get(key) != value]
+
+
+@dataclass
+class Noted:
+    """The images of which the same is to be known."""
+
+    first: str
+    images: int = 0
+
+
+@dataclass
+class Counts:
+    """What a summary says of the images that are done."""
+
+    images: int = 0
+    points: int = 0
+    unsure: int = 0
+    without_spacing: int = 0
+    first_without_spacing: str = ""
+    notes: dict[str, Noted] = field(default_factory=dict)
+    """Sentences on how images were read, and of which."""
+
+    def add(self, image: str, found: Mapping[str, Any], notes: Sequence[str] = ()) -> None:
+        """Count the record of an image's landmarks."""
+        for note in notes:
+            self.notes.setdefault(note, Noted(image)).images += 1
+        self.images += 1
+        self.points += len(found["points"])
+        self.unsure += sum(point.get("unsure", False) for point in found["points"])
+        geometry = found["geometry"]
+        if geometry is None or geometry["spacing_mm_yx"] is None:
+            self.without_spacing += 1
+            self.first_without_spacing = self.first_without_spacing or image
+
 
 SCHEMA_VERSION = 1
 SECONDS_BETWEEN_FLUSHES = 2.0
@@ -46,7 +125,7 @@ class Journal(Collection[Landmarks]):
     ----------
     path : Path
         The file; one that exists is gone on with.
-    circumstances : Circumstances
+    circumstances : BatchSettings
         Of this run.
     images : sequence of ImageFile
         All that are wanted. Lines about other images, and about files that have
@@ -61,11 +140,11 @@ class Journal(Collection[Landmarks]):
     """
 
     def __init__(
-        self, path: Path, circumstances: Circumstances, images: Sequence[ImageFile]
+        self, path: Path, circumstances: BatchSettings, images: Sequence[ImageFile]
     ) -> None:
         self.path, self.images = path, images
         self.circumstances = circumstances
-        self.tally = Tally()
+        self.tally = Counts()
         self.others = 0
         """Images in it that are not wanted any more, or have changed."""
         self._index = {str(image.path): i for i, image in enumerate(images)}
@@ -182,7 +261,7 @@ class Journal(Collection[Landmarks]):
 
     # -- reading what another run has left -----------------------------------------
 
-    def _take_up(self, circumstances: Circumstances) -> None:
+    def _take_up(self, circumstances: BatchSettings) -> None:
         """Read the lines that are there, or write the first one."""
         with self.path.open("rb") as file:
             first = file.readline()
@@ -200,7 +279,7 @@ class Journal(Collection[Landmarks]):
                 self._take(self._size, line)
                 self._size += len(line)
 
-    def _check(self, first: bytes, circumstances: Circumstances) -> None:
+    def _check(self, first: bytes, circumstances: BatchSettings) -> None:
         try:
             header = dict(json.loads(first))
             known = header["schema_version"] == SCHEMA_VERSION
@@ -248,3 +327,162 @@ def _not_writable(path: Path, error: OSError) -> OutputError:
         file=path,
         remedy="free some space or choose another --out; what is in it is kept",
     )
+
+
+SUFFIX = ".partial"
+
+
+class PartialResults:
+    """A file of landmarks and the folder beside it.
+
+    Parameters
+    ----------
+    out : Path
+        The file; the end of its name says which format.
+    overwrite : bool
+        Replace a file that exists, and a journal of other circumstances. A journal
+        of the same circumstances is gone on with anyway.
+
+    Raises
+    ------
+    UsageError
+        If no format has this name ending.
+    """
+
+    def __init__(self, out: Path, *, overwrite: bool = False) -> None:
+        self.out, self._overwrite = Path(out), overwrite
+        self._write = format_to_write(self.out).write
+        # A link is followed, as everything that is written follows it.
+        target = Path(os.path.realpath(out))
+        self.folder = target.with_name(target.name + SUFFIX)
+        self._journal_path = self.folder / "journal.jsonl"
+        self._written_path = self.folder / "written.json"
+        self._lock_path = self.folder / "lock"
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Be the only process at work on this table.
+
+        At the end the folder is gone, unless it holds a journal.
+
+        Raises
+        ------
+        UsageError
+            If another process is at work on it.
+        OutputError
+            If the file exists and may not be replaced, or cannot be written.
+        """
+        check_writable(self.out, overwrite=self._may_replace())
+        check_replaceable(self.out)
+        missing = [p for p in self.folder.parents if not p.exists()]
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot be made ({error.strerror or error})",
+                file=self.folder,
+                remedy="choose a folder that you may write to",
+            ) from error
+        try:
+            with file_lock(self._lock_path):
+                try:
+                    # The process before may have come to its end meanwhile.
+                    check_writable(self.out, overwrite=self._may_replace())
+                    yield
+                finally:
+                    self._clear_up(missing)
+        except LockedError as error:
+            raise UsageError(
+                "another process is at work on this file",
+                file=self.out,
+                remedy="wait for it, or choose another --out",
+            ) from error
+
+    @contextmanager
+    def journal(
+        self, circumstances: BatchSettings, images: Sequence[ImageFile]
+    ) -> Iterator[Journal]:
+        """Open the journal; within `claimed`.
+
+        Raises
+        ------
+        UsageError
+            If it belongs to other circumstances and may not be begun anew.
+        """
+        try:
+            journal = Journal(self._journal_path, circumstances, images)
+        except UsageError:
+            if not self._overwrite:
+                raise
+            self._journal_path.unlink()
+            journal = Journal(self._journal_path, circumstances, images)
+        try:
+            yield journal
+        finally:
+            journal.close()
+            if not journal:
+                self.drop(journal)
+
+    def write(self, journal: Journal) -> None:
+        """Write the file with what was found so far; nothing where that is nothing.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written; the journal stays.
+        OneshotError
+            If the format cannot hold it; the journal is gone then.
+        """
+        if not journal:
+            return
+        journal.flush()
+        with atomic_write(self.out, overwrite=self._may_replace()) as partial:
+            try:
+                assert self._write is not None  # as asked for
+                self._write(partial, journal, self._source(journal))
+            except OutputError as error:
+                raise error.about(self.out) from error
+            except OneshotError as error:
+                # Such as millimetres that are unknown: another call is needed, and
+                # this journal would be in its way.
+                self.drop(journal)
+                raise error.about(self.out) from error
+            # First the note, then the file: one that this folder does not know is
+            # somebody's own and is not replaced.
+            with atomic_write(self._written_path, overwrite=True) as note:
+                note.write_text(json.dumps({"sha256": _sha256(partial)}) + "\n")
+
+    def drop(self, journal: Journal) -> None:
+        """Forget the journal: everything is done and written."""
+        journal.close()
+        for path in (self._journal_path, self._written_path):
+            path.unlink(missing_ok=True)
+
+    def _source(self, journal: Journal) -> Path | None:
+        """Return the image file that a format of one image may refer to."""
+        return journal.images[0].path if len(journal.images) == 1 else None
+
+    def _may_replace(self) -> bool:
+        """Whether the file may be replaced: asked for, or made by a run before."""
+        if self._overwrite:
+            return True
+        try:
+            note = json.loads(self._written_path.read_text())
+            return bool(note["sha256"] == _sha256(self.out))
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def _clear_up(self, made: Sequence[Path]) -> None:
+        """Remove the folder, and those made for it, if nothing is left in them."""
+        if self._journal_path.exists():
+            return
+        # Windows does not delete a file that is open; an empty lock stays there.
+        with suppress(OSError):
+            self._lock_path.unlink(missing_ok=True)
+            for folder in (self.folder, *made):
+                folder.rmdir()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

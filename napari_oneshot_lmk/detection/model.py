@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +19,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from napari_oneshot_lmk.detection.model_card import SCHEMA_VERSION, ModelCard
-from napari_oneshot_lmk.detection.model_network import network_of
 from napari_oneshot_lmk.encoders.device import Precision
 from napari_oneshot_lmk.encoders.encoder import WeightsOrigin
 from napari_oneshot_lmk.encoders.model_weights import identity_with
@@ -33,6 +33,7 @@ from napari_oneshot_lmk.encoders.weights_file import (
 )
 from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.network.config import NetworkLayout
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
@@ -271,7 +272,7 @@ def _described(folder: Path) -> Mapping[str, Any]:
 def _loaded(folder: Path, entry: _Network, device: str | torch.device) -> Part:
     try:
         state = load_file(folder / entry.file)
-        network = network_of(entry.landmarks, entry.layout, state)
+        network = build_network(entry.landmarks, entry.layout, state)
     except (OSError, SafetensorError, UsageError, RuntimeError) as error:
         raise _damaged(folder, entry.file) from error
     return Part(entry.landmarks, network.to(device))
@@ -295,3 +296,39 @@ def _damaged(folder: Path, file: str) -> ModelError:
         file=folder,
         remedy="copy the whole folder again, or train again",
     )
+
+
+def build_network(
+    landmarks: Sequence[str], layout: Mapping[str, Any], state: Mapping[str, Tensor]
+) -> LandmarkNetwork:
+    """Make a network in evaluation mode of what a file says.
+
+    Parameters
+    ----------
+    landmarks : sequence of str
+        Those it is for.
+    layout : mapping
+        From `NetworkLayout.to_json`.
+    state : mapping of str to Tensor
+        Its parameters and statistics.
+
+    Raises
+    ------
+    UsageError
+        If the three do not fit together.
+    """
+    sizes = NetworkLayout.from_json(layout)
+    if sizes.landmarks not in (1, len(landmarks)):
+        raise UsageError("adapters and landmarks do not match")
+    if {key: value.shape for key, value in state.items()} != _shapes(sizes):
+        raise UsageError("the numbers do not fit the layout")
+    network = LandmarkNetwork(sizes)
+    network.load_state_dict(state)
+    return network.requires_grad_(False).eval()
+
+
+def _shapes(layout: NetworkLayout) -> dict[str, torch.Size]:
+    # On the meta device: a layout that claims terabytes costs nothing to refuse.
+    with torch.device("meta"):
+        state = LandmarkNetwork(layout).state_dict()
+    return {key: value.shape for key, value in state.items()}

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from napari_oneshot_lmk.evaluation.accuracy import (
+from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Outcome
+from napari_oneshot_lmk.evaluation.errors import Pairing, measure_errors, pair_images
+from napari_oneshot_lmk.evaluation.metrics import (
     REPLICATES,
     Accuracy,
     Floats,
     Intervals,
     accuracy,
     bootstrap_intervals,
+    confidence_quality,
 )
-from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Outcome
-from napari_oneshot_lmk.evaluation.errors import measure_errors
-from napari_oneshot_lmk.evaluation.pairing import Pairing, pair_images
-from napari_oneshot_lmk.evaluation.scores import score_quality
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 
@@ -104,7 +103,7 @@ class Report:
             "images": len(self.table.images),
             "outcomes": {str(o): self.table.count(o) for o in Outcome},
             "unmatched": self.unmatched,
-            "scores": score_quality(self.table),
+            "scores": confidence_quality(self.table),
             "spacing_source": sorted(str(s) for s in self.table.spacing_sources),
             **self.provenance,
         }

@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.model_card import ModelCard, Training
-from napari_oneshot_lmk.detection.trained import TrainedDetector
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.weights_file import read_weights
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.reader import read_image

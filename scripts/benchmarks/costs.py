@@ -18,8 +18,8 @@ from benchmarks.images import template_of
 from benchmarks.killed_runs import ManyRun
 from napari_oneshot_lmk.cluster.client import connected
 from napari_oneshot_lmk.cluster.detect import Recipe, detect_across
+from napari_oneshot_lmk.detection.batch import detect_many
 from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.detection.many import detect_many
 from napari_oneshot_lmk.imaging.find import ImageFile, find_images
 
 if TYPE_CHECKING:

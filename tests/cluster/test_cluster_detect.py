@@ -17,8 +17,8 @@ from cli_scene import save_image as save
 
 from napari_oneshot_lmk.cluster.client import Connection, connected
 from napari_oneshot_lmk.cluster.detect import Reading, Recipe, detect_across
+from napari_oneshot_lmk.detection.batch import Outcome, detect_many
 from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.detection.many import Outcome, detect_many
 from napari_oneshot_lmk.errors import ClusterError, ImageError, UsageError
 from napari_oneshot_lmk.imaging.find import ImageFile, find_images
 from napari_oneshot_lmk.landmarks.files import read_landmarks

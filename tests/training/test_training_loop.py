@@ -13,7 +13,7 @@ from learning_scene import Kept, small_task
 from torch import Tensor
 
 from benchmarks.training_step import measure_step
-from napari_oneshot_lmk.detection.trained import TrainedDetector
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.errors import TrainingError
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Finished, Noted, Stepped
 from napari_oneshot_lmk.training.objective import Stages

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.pixels import get_decoder, pixel_array
+from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -20,11 +20,16 @@ from pydicom.uid import (
 )
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.file_kind import FileKind
-from napari_oneshot_lmk.imaging.formats.base import StoredPlane, check_size, choose_slice
+from napari_oneshot_lmk.imaging.formats.base import (
+    COPY_AGAIN,
+    READABLE,
+    ImagePlane,
+    check_size,
+    choose_slice,
+)
 from napari_oneshot_lmk.imaging.formats.dicom_attributes import (
     attributes_of_frame,
-    shown_values,
+    brighter_is_larger,
     stated_geometry,
 )
 from napari_oneshot_lmk.imaging.formats.dicom_codecs import plugin_for
@@ -33,20 +38,13 @@ _FRAME_BY_FRAME_FROM = 1 << 28
 """Bytes from which a file is not taken into memory for one of its frames."""
 _COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420"}
 _GREYS = {"MONOCHROME1", "MONOCHROME2"}
-_UNDEFINED = 0xFFFFFFFF
 _PALETTE = "PALETTE COLOR"
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
-def read(path: Path, slice_index: int | None) -> StoredPlane:
-    """Read one frame of a DICOM file, larger is brighter.
-
-    Raises
-    ------
-    ImageError
-        If the file is no image, or of a kind that is not read.
-    pydicom's errors, ValueError, OSError, …
-        If it is cut short or damaged.
-    """
+def read(path: Path, slice_index: int | None) -> ImagePlane:
+    """Read one frame of a DICOM file."""
     header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
     _check_is_image(header)
     _check_is_decoded(_transfer_syntax(header))
@@ -59,41 +57,28 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
             f"DICOM files with colours of the kind {kind} cannot be read",
             remedy="save it as grey or RGB",
         )
-    stored = _decoded(path, header, index)
+    values = _decode(path, header, index)
     frame = attributes_of_frame(header, index)
-    spacing = stated_geometry(frame)
     if kind == _PALETTE:
-        from pydicom.pixels import apply_color_lut
-
-        values: NDArray[Any] = np.asarray(apply_color_lut(stored, header))
-        return StoredPlane(values, spacing.geometry, FileKind.DICOM, spacing.notes)
-    if stored.ndim == 2:
-        stored = shown_values(stored, frame, kind == "MONOCHROME1", _is_shifted(header))
-    return StoredPlane(stored, spacing.geometry, FileKind.DICOM, spacing.notes)
+        values = np.asarray(apply_color_lut(values, header))
+    elif values.ndim == 2:
+        values = brighter_is_larger(values, frame, kind == "MONOCHROME1", _is_shifted(header))
+    stated, notes = stated_geometry(frame)
+    return ImagePlane(values, stated, notes)
 
 
 def _check_is_image(header: Dataset) -> None:
-    """Raise where a file has no pixels, naming what it is.
-
-    Raises
-    ------
-    ImageError
-        If it is a report, a presentation state or anything else without an image.
-    """
+    """Raise where a file has no pixels, naming what it is."""
     if "Rows" in header and "Columns" in header:
         return
     sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
     if not sop_class:
-        raise ImageError(
-            "is not an image that can be read",
-            remedy="use DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG or BMP",
-        )
+        raise ImageError("is not an image that can be read", remedy=READABLE)
     name = UID(sop_class).name
     # A name that is still a number is of nothing that anybody knows.
     if "Image" in name or name == sop_class:
         raise ImageError(
-            "the DICOM file is cut short or damaged: its image has no size",
-            remedy="copy or export it again",
+            "the DICOM file is cut short or damaged: its image has no size", remedy=COPY_AGAIN
         )
     raise ImageError(
         f"the DICOM file holds no image, it is of the kind {name}",
@@ -102,13 +87,7 @@ def _check_is_image(header: Dataset) -> None:
 
 
 def _check_is_decoded(syntax: UID) -> None:
-    """Refuse a compression that no codec here reads, by its name.
-
-    Raises
-    ------
-    ImageError
-        Naming it.
-    """
+    """Refuse a compression that no codec here reads, by its name."""
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
@@ -122,13 +101,12 @@ def _check_is_decoded(syntax: UID) -> None:
 
 def _complete(header: Dataset) -> None:
     """Fill in what careless programs leave out, as other readers do."""
-    usual = {
-        "SamplesPerPixel": 1,
-        "PhotometricInterpretation": "MONOCHROME2",
-        "PixelRepresentation": 0,
-        "BitsAllocated": 16,
-    }
-    for keyword, value in usual.items():
+    for keyword, value in (
+        ("SamplesPerPixel", 1),
+        ("PhotometricInterpretation", "MONOCHROME2"),
+        ("PixelRepresentation", 0),
+        ("BitsAllocated", 16),
+    ):
         if header.get(keyword) in (None, ""):
             setattr(header, keyword, value)
     if header.get("BitsStored") in (None, "", 0):
@@ -154,38 +132,31 @@ def _transfer_syntax(header: Dataset) -> UID:
     return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
 
 
-def _decoded(path: Path, header: Dataset, index: int) -> NDArray[Any]:
-    """Return the values of one frame as they are stored, or red, green and blue.
-
-    Raises
-    ------
-    ImageError
-        If its compression is not read.
-    """
+def _decode(path: Path, header: Dataset, index: int) -> NDArray[Any]:
+    """Return the values of one frame as they are stored, or red, green and blue."""
     syntax = _transfer_syntax(header)
-    several = _frames(header) > 1
-    # pydicom takes the lowest bits for the stored ones, wherever they are.
-    options: dict[str, Any] = {"correct_unused_bits": not _is_shifted(header)}
-    # Others that pydicom finds on this computer may be less strict.
-    options["decoding_plugin"] = plugin_for(syntax)
-    large = path.stat().st_size > _FRAME_BY_FRAME_FROM
+    options: dict[str, Any] = {
+        # pydicom takes the lowest bits for the stored ones, wherever they are.
+        "correct_unused_bits": not _is_shifted(header),
+        # Others that pydicom finds on this computer may be less strict.
+        "decoding_plugin": plugin_for(syntax),
+    }
+    is_large = path.stat().st_size > _FRAME_BY_FRAME_FROM
     try:
-        if several and large and syntax != DeflatedExplicitVRLittleEndian:
+        if _frames(header) > 1 and is_large and syntax != DeflatedExplicitVRLittleEndian:
             return np.asarray(pixel_array(path, index=index, **options))
-        whole = pydicom.dcmread(path, force=True)
-        _complete(whole)
-        if not hasattr(whole, "file_meta") or not whole.file_meta:
-            whole.file_meta = FileMetaDataset()
-        whole.file_meta.TransferSyntaxUID = syntax
-        _check_length(whole)
-        if not any(
-            keyword in whole for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-        ):
+        image = pydicom.dcmread(path, force=True)
+        _complete(image)
+        if not hasattr(image, "file_meta") or not image.file_meta:
+            image.file_meta = FileMetaDataset()
+        image.file_meta.TransferSyntaxUID = syntax
+        _check_length(image)
+        if not any(keyword in image for keyword in _PIXELS):
             raise ImageError(
                 "the DICOM file has the header of an image, but no pixels",
                 remedy="export it again with its pixels",
             )
-        return np.asarray(pixel_array(whole, index=index, **options))
+        return np.asarray(pixel_array(image, index=index, **options))
     except NotImplementedError as error:
         raise _not_decoded(syntax) from error
 
@@ -200,7 +171,7 @@ def _check_length(image: Dataset) -> None:
         return
     pixels = image.get_item("PixelData")
     stated = getattr(pixels, "length", None)
-    if stated not in (None, _UNDEFINED) and len(pixels.value or b"") < stated:
+    if stated not in (None, _UNDEFINED_LENGTH) and len(pixels.value or b"") < stated:
         raise ValueError("the file ends before its pixels do")
 
 

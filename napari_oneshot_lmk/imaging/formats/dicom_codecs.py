@@ -28,16 +28,14 @@ _JPEG_2000 = (
     *(uid.JPEG2000Lossless, uid.JPEG2000),
     *(uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K),
 )
+_JPEG_2000_COLOURS = (PhotometricInterpretation.YBR_ICT, PhotometricInterpretation.YBR_RCT)
 DECODER_DEPENDENCIES = dict.fromkeys((*_JPEG, *_JPEG_LS, *_JPEG_2000), ("imagecodecs>=2024.1.1",))
 
 
 def plugin_for(syntax: str) -> str:
     """Return the plugin that decodes a transfer syntax, made known to pydicom.
 
-    Returns
-    -------
-    str
-        Empty where pydicom needs none, or has only its own.
+    Empty where pydicom needs none, or has only its own.
     """
     if not is_available(syntax):
         return ""
@@ -66,23 +64,19 @@ def decode_frame(source: bytes, runner: Any) -> bytes:
     source : bytes
         The frame's stream.
     runner : pydicom.pixels.decoders.base.DecodeRunner
-        Knows the header, and is told what the bytes are that come back.
+        Knows the header, and is told what the returned bytes are.
     """
     import imagecodecs
 
     syntax = runner.transfer_syntax
     if syntax in _JPEG:
-        values = _of_jpeg(source, runner)
+        values = _decode_jpeg(source, runner)
     elif syntax in _JPEG_LS:
         values = np.asarray(imagecodecs.jpegls_decode(source))
     else:
         values = np.asarray(imagecodecs.jpeg2k_decode(source))
-        rgb = PhotometricInterpretation.RGB
-        if runner.photometric_interpretation in (
-            PhotometricInterpretation.YBR_ICT,
-            PhotometricInterpretation.YBR_RCT,
-        ):
-            runner.set_option("photometric_interpretation", rgb)
+        if runner.photometric_interpretation in _JPEG_2000_COLOURS:
+            runner.set_option("photometric_interpretation", PhotometricInterpretation.RGB)
     expected = (runner.rows, runner.columns)
     if values.shape[:2] != expected:
         raise ValueError(f"a frame of {values.shape[:2]} pixels instead of {expected}")
@@ -91,7 +85,7 @@ def decode_frame(source: bytes, runner: Any) -> bytes:
     return values.tobytes()
 
 
-def _of_jpeg(source: bytes, runner: Any) -> NDArray[Any]:
+def _decode_jpeg(source: bytes, runner: Any) -> NDArray[Any]:
     import imagecodecs
 
     def decode(stream: bytes) -> NDArray[Any]:

@@ -12,10 +12,10 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.file_kind import FileKind
 from napari_oneshot_lmk.imaging.formats.base import (
+    COPY_AGAIN,
+    ImagePlane,
     StatedGeometry,
-    StoredPlane,
     check_size,
     choose_slice,
     mm_per_unit,
@@ -30,45 +30,29 @@ _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType: a smaller copy of another page, a mask for one."""
 
 
-def read(path: Path, slice_index: int | None) -> StoredPlane:
-    """Read one page of a TIFF file; pages that are thumbnails or masks do not count.
-
-    Raises
-    ------
-    ImageError
-        If its compression or its kind of pixels is not read.
-    tifffile.TiffFileError, ValueError, …
-        If it is cut short or damaged.
-    """
+def read(path: Path, slice_index: int | None) -> ImagePlane:
+    """Read one page of a TIFF file; pages that are thumbnails or masks do not count."""
     with tifffile.TiffFile(path) as file:
-        pages = [page for page in _pages(file) if _is_a_picture(page)]
+        pages = [page for page in _pages(file) if _is_full_image(page)]
         if not pages:
-            raise ImageError(
-                "the TIFF file holds no picture of full size", remedy="export it again"
-            )
+            raise ImageError("the TIFF file holds no image of full size", remedy="export it again")
         stack = _stack_behind_one_page(file, pages)
         count = stack or len(pages)
         index = choose_slice(count, slice_index)
         page = pages[0 if stack else index]
         _check_kind(page)
         if stack:
-            values = _of_stack(file, index)
+            values = _map_plane(file, index)
             axes = file.series[0].axes[-values.ndim :]
         else:
-            values, axes = _decoded(page), page.axes
-        grey = grey_or_colours(_channels_last(values, axes), page)
-        notes = (*grey.notes, *_turned(page), *_sizes(pages, stack))
-        return StoredPlane(grey.values, stated_spacing(file), FileKind.TIFF, notes)
+            values, axes = _decode(page), page.axes
+        values, colour_notes = grey_or_colours(_channels_last(values, axes), page)
+        notes = (*colour_notes, *_orientation(page), *_sizes(pages, stack))
+        return ImagePlane(values, _stated_spacing(file), notes)
 
 
 def _pages(file: Any) -> Iterator[Any]:
-    """Yield the pages of a file.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or one follows on itself, which would go on for ever.
-    """
+    """Yield the pages; ValueError where there is none, or one follows on itself for ever."""
     seen: set[int] = set()
     for page in file.pages:
         if page.offset in seen:
@@ -79,7 +63,7 @@ def _pages(file: Any) -> Iterator[Any]:
         raise ValueError("not one page is there")
 
 
-def _is_a_picture(page: Any) -> bool:
+def _is_full_image(page: Any) -> bool:
     if page.imagewidth < 1 or page.imagelength < 1:
         return False
     old_style = page.tags.get("SubfileType")
@@ -88,13 +72,7 @@ def _is_a_picture(page: Any) -> bool:
 
 
 def _check_kind(page: Any) -> None:
-    """Refuse what cannot be read, by its name, before anything is decoded.
-
-    Raises
-    ------
-    ImageError
-        If the bits or the size make no sense, or the compression is unknown.
-    """
+    """Refuse what cannot be read, by its name, before anything is decoded."""
     check_size(page.imagewidth, page.imagelength, max(page.imagedepth, 1))
     if page.planarconfig not in (1, 2):
         raise ValueError("nothing says how the samples lie")
@@ -117,13 +95,7 @@ def _check_kind(page: Any) -> None:
 
 
 def _check_jpegs(page: Any) -> None:
-    """Look at each strip or tile: what JPEG lacks, libraries fill with grey.
-
-    Raises
-    ------
-    ImageError
-        If one is cut short or damaged.
-    """
+    """Check each strip or tile: what a JPEG lacks, libraries fill with grey."""
     tables = page.jpegtables or b""
     file = page.parent.filehandle
     for at, count in zip(page.dataoffsets, page.databytecounts, strict=True):
@@ -134,49 +106,40 @@ def _check_jpegs(page: Any) -> None:
 
 
 def _check_complete(page: Any) -> None:
-    """Raise where a strip or tile is not in the file; libraries fill in black.
-
-    Raises
-    ------
-    ImageError
-        Saying how many.
-    """
+    """Raise where a strip or tile is not in the file; libraries fill in black."""
     size = page.parent.filehandle.size
     if len(page.dataoffsets) != len(page.databytecounts):
-        raise ValueError("some parts of the picture have no place or no length")
+        raise ValueError("some parts of the image have no place or no length")
     if page.is_tiled and len(page.dataoffsets) != math.prod(page.chunked):
         raise ValueError("there are other tiles than the size asks for")
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     missing = sum(at == 0 or n == 0 or at + n > size for at, n in segments)
     if missing or not segments:
         raise ImageError(
-            f"{missing} of {len(segments)} parts of the picture are not in the file, "
-            "it is cut short",
-            remedy="copy or export it again",
+            f"{missing} of {len(segments)} parts of the image are not in the file, it is cut short",
+            remedy=COPY_AGAIN,
         )
 
 
-def _no_decoder(page: Any, error: Exception | None) -> ImageError:
+def _no_decoder(page: Any, error: Exception) -> ImageError:
     compression = getattr(page.compression, "name", page.compression)
-    needed = ""
-    if error is not None and "imagecodecs" in str(error):
-        needed = ", which needs the package imagecodecs"
+    needed = ", which needs the package imagecodecs" if "imagecodecs" in str(error) else ""
     return ImageError(
         f"TIFF files with the compression {compression} cannot be read{needed}",
         remedy="install imagecodecs" if needed else "save it uncompressed, or as PNG",
     )
 
 
-def _decoded(page: Any) -> NDArray[Any]:
+def _decode(page: Any) -> NDArray[Any]:
     try:
         return np.asarray(page.asarray(maxworkers=1))
     except (NotImplementedError, ValueError) as error:
-        words = str(error)
-        if "requires the 'imagecodecs'" in words or "not supported" in words:
+        message = str(error)
+        if "requires the 'imagecodecs'" in message or "not supported" in message:
             raise _no_decoder(page, error) from error
-        if isinstance(error, NotImplementedError) or "chroma subsampling" in words:
+        if isinstance(error, NotImplementedError) or "chroma subsampling" in message:
             raise ImageError(
-                f"TIFF files of this kind cannot be read ({words.splitlines()[0]})",
+                f"TIFF files of this kind cannot be read ({message.splitlines()[0]})",
                 remedy="save it uncompressed, or as PNG",
             ) from error
         raise
@@ -194,7 +157,7 @@ def _stack_behind_one_page(file: Any, pages: list[Any]) -> int:
     return planes if planes > 1 and series.dataoffset is not None else 0
 
 
-def _of_stack(file: Any, index: int) -> NDArray[Any]:
+def _map_plane(file: Any, index: int) -> NDArray[Any]:
     """Map one plane of a stack that lies behind a single page."""
     series = file.series[0]
     shape = file.pages[0].shape
@@ -229,7 +192,7 @@ def _channels_last(values: NDArray[Any], axes: str) -> NDArray[Any]:
     return values
 
 
-def _turned(page: Any) -> tuple[str, ...]:
+def _orientation(page: Any) -> tuple[str, ...]:
     tag = page.tags.get("Orientation")
     value = None if tag is None else tag.value
     return orientation_notes(int(value) if isinstance(value, int) else None)
@@ -243,25 +206,18 @@ def _sizes(pages: list[Any], stack: int) -> tuple[str, ...]:
     return (f"the pages of the file have different sizes ({shown})",)
 
 
-def stated_spacing(file: Any) -> StatedGeometry:
-    """Return what an open TIFF file states.
+def _stated_spacing(file: Any) -> StatedGeometry:
+    """Return the spacing that ImageJ or OME wrote, with a unit of length.
 
     The bare resolution is not used: scanners and graphics programs write 72, 96 or
     300 dots per inch there whatever was scanned, for printing.
-
-    Parameters
-    ----------
-    file : tifffile.TiffFile
-        Open.
     """
     if file.is_ome:
-        return _of_ome(file.ome_metadata)
-    if file.is_imagej:
-        return _of_imagej(file)
-    return StatedGeometry()
+        return _ome_spacing(file.ome_metadata)
+    return _imagej_spacing(file) if file.is_imagej else StatedGeometry()
 
 
-def _of_imagej(file: Any) -> StatedGeometry:
+def _imagej_spacing(file: Any) -> StatedGeometry:
     mm = mm_per_unit(str((file.imagej_metadata or {}).get("unit", "")))
     tags = file.pages[0].tags
     steps = []
@@ -277,7 +233,7 @@ def _of_imagej(file: Any) -> StatedGeometry:
     return StatedGeometry((steps[0], steps[1]), spacing_source=SpacingSource.IMAGEJ)
 
 
-def _of_ome(metadata: str | None) -> StatedGeometry:
+def _ome_spacing(metadata: str | None) -> StatedGeometry:
     try:
         images = tifffile.xml2dict(metadata or "")["OME"]["Image"]
         pixels = (images[0] if isinstance(images, list) else images)["Pixels"]

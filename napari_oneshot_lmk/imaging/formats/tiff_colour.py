@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,16 +14,8 @@ _LINEAR_RAW = 34892
 _UNSPECIFIED = 0
 
 
-@dataclass(frozen=True, eq=False)
-class GreyOrColours:
-    """Samples of a page as they are meant, and what a user should know of it."""
-
-    values: NDArray[Any]
-    notes: tuple[str, ...] = ()
-
-
-def grey_or_colours(samples: NDArray[Any], page: Any) -> GreyOrColours:
-    """Return what is grey or colour of a page's samples; larger is brighter.
+def grey_or_colours(samples: NDArray[Any], page: Any) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return what is grey or colour of a page's samples, and what a user should know of it.
 
     Parameters
     ----------
@@ -33,31 +24,34 @@ def grey_or_colours(samples: NDArray[Any], page: Any) -> GreyOrColours:
     page : tifffile.TiffPage
         Its tags.
 
+    Returns
+    -------
+    values : ndarray, (H, W) or (H, W, C)
+        Larger is brighter.
+    notes : tuple of str
+        Sentences for the user.
+
     Raises
     ------
     ImageError
         If its colours are of a kind that nothing here reads.
     """
     photometric = _photometric(samples, page)
+    first = samples if samples.ndim == 2 else samples[..., 0]
+    if photometric == _RGB or (photometric == _LINEAR_RAW and samples.ndim == 3):
+        return samples, ()
     if photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _LINEAR_RAW):
-        if photometric == _LINEAR_RAW and samples.ndim == 3:
-            return GreyOrColours(samples)
-        grey = samples if samples.ndim == 2 else samples[..., 0]
         if photometric == _WHITE_IS_ZERO:
-            grey = inverted(grey, int(page.bitspersample))
-        return GreyOrColours(grey, _left_out(samples, page))
-    if photometric == _RGB:
-        return GreyOrColours(samples)
+            first = _invert(first, int(page.bitspersample))
+        return first, _left_out(samples, page)
     if photometric == _PALETTE:
-        return GreyOrColours(_of_palette(samples, page))
+        return _look_up_colours(first, page), ()
     if photometric == _CMYK and samples.ndim == 3 and samples.shape[-1] >= 4:
-        return GreyOrColours(_of_inks(samples))
+        return _mix_inks(samples), ()
     if photometric == _YCBCR:
-        if samples.ndim == 3 and int(page.compression) in (6, 7):
-            # The decoder of JPEG has made red, green and blue of them.
-            return GreyOrColours(samples)
-        # Y is the very weighting that colour is turned to grey with.
-        return GreyOrColours(samples if samples.ndim == 2 else samples[..., 0])
+        # The decoder of JPEG has made red, green and blue of them. Of others Y is the
+        # very weighting that colour is turned to grey with.
+        return samples if int(page.compression) in (6, 7) else first, ()
     name = getattr(page.photometric, "name", page.photometric)
     raise ImageError(
         f"TIFF files with colours of the kind {name} cannot be read",
@@ -73,7 +67,7 @@ def _photometric(samples: NDArray[Any], page: Any) -> int:
     return _RGB if colours else _BLACK_IS_ZERO
 
 
-def inverted(grey: NDArray[Any], bits: int) -> NDArray[Any]:
+def _invert(grey: NDArray[Any], bits: int) -> NDArray[Any]:
     """Turn dark and bright round over the range of the stored bits."""
     if grey.dtype.kind == "f":
         return -grey
@@ -85,11 +79,10 @@ def inverted(grey: NDArray[Any], bits: int) -> NDArray[Any]:
     return np.asarray(np.array(largest, grey.dtype) - grey)
 
 
-def _of_palette(samples: NDArray[Any], page: Any) -> NDArray[Any]:
+def _look_up_colours(index: NDArray[Any], page: Any) -> NDArray[Any]:
     colours = page.colormap
     if colours is None:
         raise ImageError("the TIFF file lacks its palette", remedy="export it again")
-    index = samples if samples.ndim == 2 else samples[..., 0]
     table = np.asarray(colours)
     if table.max() > 255:
         # 16 bits, of which programs write the same byte twice.
@@ -97,7 +90,7 @@ def _of_palette(samples: NDArray[Any], page: Any) -> NDArray[Any]:
     return np.moveaxis(table[:, index], 0, -1).astype(np.uint8)
 
 
-def _of_inks(samples: NDArray[Any]) -> NDArray[Any]:
+def _mix_inks(samples: NDArray[Any]) -> NDArray[Any]:
     if samples.dtype.kind != "u":
         raise ImageError(
             "TIFF files of inks that are no whole numbers cannot be read",
@@ -115,4 +108,4 @@ def _left_out(samples: NDArray[Any], page: Any) -> tuple[str, ...]:
     unnamed = samples.shape[-1] - 1 - sum(kind != _UNSPECIFIED for kind in kinds)
     if unnamed < 1:
         return ()
-    return (f"the picture has {samples.shape[-1]} channels of grey, of which the first is read",)
+    return (f"the image has {samples.shape[-1]} channels of grey, of which the first is read",)

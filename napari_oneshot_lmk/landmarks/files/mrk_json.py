@@ -106,7 +106,6 @@ def plane_in_slicer(path: Path, image: str, lps_mm: Points, known: Known) -> Geo
         is_default_spacing,
         itk_geometry,
         same_places,
-        states_spacing,
     )
 
     seen = itk_geometry(source)
@@ -114,7 +113,7 @@ def plane_in_slicer(path: Path, image: str, lps_mm: Points, known: Known) -> Geo
         return with_millimetres(own)
     if own is not None and same_places(own, seen):
         return own
-    if is_default_spacing(seen) and not states_spacing(source):
+    if is_default_spacing(seen) and not _states_spacing(source):
         given = with_millimetres(own)
         fits = given.contains(given.points_from_lps(lps_mm)).all()
         if fits or not seen.contains(seen.points_from_lps(lps_mm)).all():
@@ -129,6 +128,16 @@ def plane_in_slicer(path: Path, image: str, lps_mm: Points, known: Known) -> Geo
         f"{source.name} ({_shown(seen)})"
     )
     return seen
+
+
+def _states_spacing(path: Path) -> bool:
+    """Say whether an image file itself states what we take for its spacing."""
+    from napari_oneshot_lmk.imaging.reader import read_image
+
+    try:
+        return read_image(path).geometry.spacing_mm_yx is not None
+    except OneshotError:
+        return False
 
 
 def plane_for_slicer(geometry: Geometry, source: Path | None) -> Geometry:

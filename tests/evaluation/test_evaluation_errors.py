@@ -8,10 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_oneshot_lmk.errors import GeometryError, UsageError
-from napari_oneshot_lmk.evaluation.distances import grid384_distances_mm, native_distances_mm
 from napari_oneshot_lmk.evaluation.error_table import Outcome, SpacingSource
-from napari_oneshot_lmk.evaluation.errors import measure_errors
-from napari_oneshot_lmk.evaluation.pairing import find_image, pair_images, stem
+from napari_oneshot_lmk.evaluation.errors import (
+    find_image,
+    grid384_distances_mm,
+    measure_errors,
+    native_distances_mm,
+    pair_images,
+    stem,
+)
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 

@@ -7,7 +7,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from napari_oneshot_lmk.detection.trained import TrainedDetector
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 
 COLUMNS = ("y", "x", "score", "expected_y", "expected_x")
 """What stands in each row of the output; see `Detector.points`."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.evaluation.accuracy import accuracy, bootstrap_intervals
+from napari_oneshot_lmk.evaluation.metrics import accuracy, bootstrap_intervals
 
 
 def test_accuracy_of_known_errors() -> None:
@@ -64,7 +64,7 @@ def test_bootstrap_equals_its_plain_form(columns: int) -> None:
 def test_bootstrap_in_chunks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     errors = np.random.default_rng(0).rayleigh(1.5, (12, 5))
     whole = bootstrap_intervals(errors, replicates=200)
-    monkeypatch.setattr("napari_oneshot_lmk.evaluation.accuracy.MOST_ELEMENTS", 300)
+    monkeypatch.setattr("napari_oneshot_lmk.evaluation.metrics.MOST_ELEMENTS", 300)
     assert bootstrap_intervals(errors, replicates=200) == whole
 
 

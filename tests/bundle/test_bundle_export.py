@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pydoc
 import shutil
 import signal
 import subprocess
@@ -20,12 +21,12 @@ from monai.bundle import verify_metadata
 from monai_environment import made_environment
 
 from napari_oneshot_lmk.bundle import export as exporting
-from napari_oneshot_lmk.bundle.agreement import Agreement
 from napari_oneshot_lmk.bundle.layout import is_bundle
-from napari_oneshot_lmk.bundle.opening import open_model, point_network
-from napari_oneshot_lmk.bundle.point_network import COLUMNS, PointNetwork
+from napari_oneshot_lmk.bundle.load import load_model, point_network
+from napari_oneshot_lmk.bundle.network import COLUMNS, PointNetwork
+from napari_oneshot_lmk.bundle.verify import Agreement
 from napari_oneshot_lmk.detection.model import TrainedModel
-from napari_oneshot_lmk.detection.trained import TrainedDetector
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import State
@@ -179,6 +180,10 @@ def test_bundle_runs_where_nothing_of_ours_is_installed(bundle, stranger, scene_
                 assert one.shape_residual_mm == pytest.approx(other.shape_residual_mm, abs=0.05)
 
 
+def test_the_module_that_bundles_of_before_name_is_found():
+    assert pydoc.locate("napari_oneshot_lmk.bundle.load.point_network") is point_network
+
+
 def test_ckpt_export_reproduces_the_recorded_network(bundle, tmp_path):
     out = tmp_path / "again.ts"
     shape = "[1,1,384,384]"
@@ -235,7 +240,7 @@ def test_other_kinds_of_models_are_recorded_alike(card, tmp_path):
 
 
 def test_opened_bundle_is_the_model_that_was_exported(bundle, model):
-    again = open_model(bundle)
+    again = load_model(bundle)
     assert again.card == model.card
     assert again.landmarks == model.landmarks
     assert again.template.content_sha256 == model.template.content_sha256
@@ -262,7 +267,7 @@ def test_train_configuration_trains_with_our_package(bundle, scene_folder, tmp_p
     assert done.returncode == 0, done.stderr
     again = TrainedModel.load(tmp_path / "run")
     assert again.card.training.epochs == 1
-    assert again.landmarks == open_model(bundle).landmarks
+    assert again.landmarks == load_model(bundle).landmarks
 
 
 def test_export_from_the_command_line_says_that_points_are_identical(model, scene_folder, tmp_path):
@@ -302,13 +307,13 @@ def test_a_killed_export_leaves_nothing_that_looks_complete(model, tmp_path):
         "import os, sys\n"
         "from pathlib import Path\n"
         "from napari_oneshot_lmk.bundle import export\n"
-        "from napari_oneshot_lmk.bundle.metadata import About\n"
-        "from napari_oneshot_lmk.bundle.opening import open_model\n"
+        "from napari_oneshot_lmk.bundle.configs import About\n"
+        "from napari_oneshot_lmk.bundle.load import load_model\n"
         "export.agreement = lambda *_: os.kill(os.getpid(), 9)\n"
         "class Nothing:\n"
         "    def save(self, path): Path(path).write_bytes(b'')\n"
         "export.PointNetwork.scripted = lambda self: Nothing()\n"
-        "wanted = export.Export(open_model(sys.argv[1]), Path(sys.argv[2]), About(),"
+        "wanted = export.Export(load_model(sys.argv[1]), Path(sys.argv[2]), About(),"
         " None)\n"
         "list(export.export_bundle(wanted))\n"
     )
@@ -321,12 +326,11 @@ def test_a_killed_export_leaves_nothing_that_looks_complete(model, tmp_path):
 
 
 def test_measured_figures_stand_in_the_documents(tmp_path, model):
-    from napari_oneshot_lmk.bundle.figures import figures_in
-    from napari_oneshot_lmk.bundle.readme import readme
+    from napari_oneshot_lmk.bundle.documents import read_metrics, readme
 
     overall = {"mre_mm": 1.685196, "median_mm": 1.2, "n": 57, "sdr_percent": {"2.0": 73.4}}
     (tmp_path / "summary.json").write_text(json.dumps({"native": overall, "images": 3}))
-    figures = figures_in(tmp_path)
+    figures = read_metrics(tmp_path)
     assert figures["MRE mm"] == 1.685
     page = readme(model, exporting.About(name="Blobs"), figures)
     assert "- SDR 2.0 mm %: 73.4" in page
@@ -343,7 +347,7 @@ def test_measured_figures_stand_in_the_documents(tmp_path, model):
 
 
 def test_template_reads_back_as_itself_in_the_bundle(bundle, model):
-    detector = TrainedDetector.from_model(open_model(bundle), device="cpu")
+    detector = TrainedDetector.from_model(load_model(bundle), device="cpu")
     image = model.template.image
     detector.set_image(image)
     found = detector.detect()

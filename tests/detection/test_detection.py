@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from napari_oneshot_lmk.detection.batch import detect_many
 from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.detection.many import detect_many
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.errors import ImageError, LandmarkError
 from napari_oneshot_lmk.imaging.find import ImageFile

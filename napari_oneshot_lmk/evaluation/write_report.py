@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_oneshot_lmk.evaluation.accuracy import Accuracy, Intervals, sdr_keys
 from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Outcome
+from napari_oneshot_lmk.evaluation.metrics import Accuracy, Intervals, sdr_keys
 from napari_oneshot_lmk.evaluation.report import Report
 from napari_oneshot_lmk.storage.atomic import atomic_write
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from napari_oneshot_lmk._version import __version__
-from napari_oneshot_lmk.bundle.metadata import MEANINGS, PACKAGES, REFERENCES, About
+from napari_oneshot_lmk.bundle.configs import MEANINGS, PACKAGES, REFERENCES, About
 from napari_oneshot_lmk.detection.model import TrainedModel
+from napari_oneshot_lmk.errors import OneshotError, UsageError
+from napari_oneshot_lmk.training.dataset import read_images
+from napari_oneshot_lmk.training.run_folder import RunFolder
 
 METHODS = {
     "fused": "one network for all landmarks with a small adapter for each (C-Adapter)",
@@ -136,3 +141,65 @@ def data_terms(model: TrainedModel, about: About, weights: str) -> str:
     if weights:
         lines += ["Encoder's weights (VGG19, trained on ImageNet):", f"  {weights}"]
     return "\n".join(lines) + "\n"
+
+
+SUMMARY = "summary.json"
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Return the main figures of a report.
+
+    Parameters
+    ----------
+    folder : Path
+        What ``oneshot-lmk evaluate --out`` wrote.
+
+    Returns
+    -------
+    dict
+        Name and unit → number, of the scoring in native pixels.
+
+    Raises
+    ------
+    UsageError
+        If there is no readable report in it.
+    """
+    try:
+        content = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        overall = content["native"]
+        figures = {
+            "images": content["images"],
+            "errors": overall["n"],
+            "MRE mm": overall["mre_mm"],
+            "median mm": overall["median_mm"],
+        }
+        for limit, share in overall["sdr_percent"].items():
+            figures[f"SDR {limit} mm %"] = share
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"holds no report, there is no readable {SUMMARY} in it",
+            file=folder,
+            remedy="name the folder that oneshot-lmk evaluate --out wrote",
+        ) from error
+    return {
+        name: round(value, 3) if isinstance(value, float) else value
+        for name, value in figures.items()
+    }
+
+
+def training_images(model: Path) -> list[Path]:
+    """Return the images of a run; none where there is no record of them.
+
+    Parameters
+    ----------
+    model : Path
+        A run, its model's folder, or any other model.
+    """
+    for folder in (model, model.absolute().parent):
+        path = RunFolder(folder).images_path
+        if path.is_file():
+            try:
+                return [image.path for image in read_images(path)]
+            except OneshotError:
+                return []
+    return []

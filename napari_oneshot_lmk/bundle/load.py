@@ -7,8 +7,10 @@ be opened without a thought; TorchScript, which is a program, is not touched.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,20 +19,25 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from napari_oneshot_lmk.bundle.card import (
+from napari_oneshot_lmk.bundle.layout import (
     ENCODER_KEY,
+    METADATA,
     SCHEMA_VERSION,
+    SCRIPTED,
     SECTION,
+    STATE,
+    TEMPLATE,
     BundleCard,
     below,
+    is_bundle,
     network_key,
 )
-from napari_oneshot_lmk.bundle.layout import METADATA, SCRIPTED, STATE, TEMPLATE, is_bundle
-from napari_oneshot_lmk.bundle.point_network import PointNetwork
-from napari_oneshot_lmk.detection.model import Part, TrainedModel
+from napari_oneshot_lmk.bundle.network import COLUMNS, PointNetwork
+from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.detection.model import Part, TrainedModel, build_network
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
-from napari_oneshot_lmk.detection.model_network import network_of
-from napari_oneshot_lmk.detection.trained import TrainedDetector
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
+from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid
 from napari_oneshot_lmk.encoders.vgg19 import Normalisation, checked_parameters, content_sha256
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
 from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
@@ -42,7 +49,7 @@ LARGEST_PICKLE = 10_000_000
 _AGAIN = "fetch it again, or ask whoever made it"
 
 
-def open_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedModel:
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedModel:
     """Open a bundle, a model's folder or the run that made it.
 
     Parameters
@@ -74,7 +81,7 @@ def point_network(folder: str) -> PointNetwork:
     folder : str
         The bundle's.
     """
-    model = open_model(folder)
+    model = load_model(folder)
     encoder = encoder_for(model, None, "cpu")
     return PointNetwork(TrainedDetector(model, model.template, encoder, model.precision))
 
@@ -97,7 +104,7 @@ def _opened(folder: Path, content: dict[str, Any], device: str | torch.device) -
         parts = tuple(
             Part(
                 entry.landmarks,
-                network_of(entry.landmarks, entry.layout, below(state, network_key(index))).to(
+                build_network(entry.landmarks, entry.layout, below(state, network_key(index))).to(
                     device
                 ),
             )
@@ -235,3 +242,118 @@ def _damaged(folder: Path, name: Path) -> ModelError:
         file=folder,
         remedy=_AGAIN,
     )
+
+
+class _Picture:
+    """Hands the picture on: the recorded network has its own encoder."""
+
+    def __init__(self, card: EncoderCard) -> None:
+        self.card = card
+        self.device = torch.device("cpu")
+
+    def __call__(self, images: Tensor) -> FeaturePyramid:
+        """Return the images themselves."""
+        return FeaturePyramid((images,), ())
+
+
+class ScriptedDetector(Detector):
+    """Runs the network that a bundle brings as TorchScript.
+
+    Parameters
+    ----------
+    folder : Path
+        A MONAI bundle that says of its input and its output what docs/bundle.md
+        does, and has a template in ``template/``.
+
+    Raises
+    ------
+    ModelError
+        If it says anything else, or the TorchScript cannot be loaded.
+    """
+
+    method = "torchscript"
+
+    # Not Detector's: there are no features to describe the template with.
+    def __init__(self, folder: Path) -> None:
+        self.template = Template.load(inside(folder, TEMPLATE))
+        self._names = [point.name for point in self.template.landmarks.placed]
+        self._check(folder, read_metadata(folder))
+        path = inside(folder, SCRIPTED)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._network = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            raise ModelError(
+                f"{SCRIPTED.as_posix()} is damaged, or of another version of PyTorch",
+                file=folder,
+                remedy="ask whoever made the bundle",
+            ) from error
+        self._network.eval()
+        self._encoder = _Picture(EncoderCard("torchscript", folder.name, digest, ()))
+        self._query = None
+
+    def points(self, pyramid: FeaturePyramid) -> Tensor:
+        """Points of the placed landmarks on the network's grid; see `Detector.points`.
+
+        Raises
+        ------
+        ModelError
+            If the network does not give what the bundle says.
+        """
+        try:
+            found = self._network(pyramid.maps[0])
+        except RuntimeError as error:
+            raise ModelError(
+                "the bundle's TorchScript failed on this image",
+                remedy="ask whoever made the bundle",
+            ) from error
+        shape = (1, len(self._names), len(COLUMNS))
+        if (
+            not isinstance(found, Tensor)
+            or tuple(found.shape) != shape
+            or not torch.isfinite(found).all()
+        ):
+            raise ModelError(
+                "the bundle's TorchScript gives something else than its metadata says",
+                remedy="ask whoever made the bundle",
+            )
+        found = found[0].double()
+        found[:, COLUMNS.index("score")].clamp_(0, 1)
+        return found
+
+    def _check(self, folder: Path, content: dict[str, Any]) -> None:
+        rows, columns = self.template.image.geometry.network_shape_yx
+        try:
+            image = content["network_data_format"]["inputs"]["image"]
+            points = content["network_data_format"]["outputs"]["pred"]
+            meanings = content["coordinate_def"]
+            agreed = (
+                image["num_channels"] == 1
+                and image["spatial_shape"] == [rows, columns]
+                and (points["type"], points["format"]) == ("tuples", "points")
+                and list(points["channel_def"].values()) == self._names
+                and [each["name"] for each in meanings.values()] == list(COLUMNS)
+            )
+        except (KeyError, TypeError, AttributeError):
+            agreed = False
+        if not agreed:
+            raise ModelError(
+                f"{METADATA.as_posix()} describes another input or output than "
+                "landmarks of its template",
+                file=folder,
+                remedy="run it with python -m monai.bundle",
+            )
+
+
+def needs_trust(path: Path) -> bool:
+    """Say whether a folder is a bundle that only its own TorchScript can run.
+
+    Raises
+    ------
+    ModelError
+        If it is a bundle whose metadata cannot be read.
+    """
+    return is_bundle(path) and SECTION not in read_metadata(path)
