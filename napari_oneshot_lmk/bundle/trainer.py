@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_oneshot_lmk.bundle.load import open_model
+from napari_oneshot_lmk.bundle.load import load_model
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.errors import TrainingError
 from napari_oneshot_lmk.imaging.find import find_images
@@ -73,7 +73,7 @@ class BundleTrainer:
             seed=self.seed,
             # What a bundle computes in is for agreement; training takes what is fast.
             encoder=encoder_for(
-                replace(open_model(self.bundle_root), precision="auto"), None, self.device
+                replace(load_model(self.bundle_root), precision="auto"), None, self.device
             ),
         )
         model = ""
