@@ -293,7 +293,7 @@ class ScriptedDetector(Detector):
             ) from error
         self._network.eval()
         self._encoder = _Picture(EncoderCard("torchscript", folder.name, digest, ()))
-        self._query = None
+        self._current = None
 
     def points(self, pyramid: FeaturePyramid) -> Tensor:
         """Points of the placed landmarks on the network's grid; see `Detector.points`.

@@ -32,7 +32,7 @@ from napari_oneshot_lmk.errors import OneshotError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from napari_oneshot_lmk.detection.batch import Outcome
+    from napari_oneshot_lmk.detection.batch import DetectionResult
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.journal import BatchSettings, Journal, PartialResults
 
@@ -117,7 +117,7 @@ def detect(
             "--trust was given with --workers or --scheduler",
             remedy="leave one out: a stranger's TorchScript runs in this process",
         )
-    with results.claimed(), ExitStack() as opened:
+    with results.locked(), ExitStack() as opened:
         # Slow imports come after everything that can be refused at once.
         from napari_oneshot_lmk.encoders.device import keep_freed_memory
 
@@ -126,8 +126,8 @@ def detect(
         started, detector = _made(
             template, model, encoder_weights, "cpu" if elsewhere else device, trust
         )
-        circumstances = _circumstances(detector, spacing_mm_yx, slice_index)
-        journal = opened.enter_context(results.journal(circumstances, files))
+        settings = _settings(detector, spacing_mm_yx, slice_index)
+        journal = opened.enter_context(results.journal(settings, files))
         _tell_what_is_there(journal, results)
         if elsewhere is None:
             from napari_oneshot_lmk.detection.batch import detect_many
@@ -189,7 +189,7 @@ def _made(
     return started, Detector.instant(annotated, encoder=encoder)
 
 
-def _circumstances(
+def _settings(
     detector: Detector, spacing_mm_yx: tuple[float, float] | None, slice_index: int | None
 ) -> BatchSettings:
     from napari_oneshot_lmk.detection.journal import BatchSettings
@@ -220,7 +220,7 @@ def _tell_what_is_there(journal: Journal, results: PartialResults) -> None:
 
 
 def _collect(
-    outcomes: Generator[Outcome, None, None], journal: Journal
+    outcomes: Generator[DetectionResult, None, None], journal: Journal
 ) -> tuple[list[OneshotError], BaseException | None]:
     """Keep outcomes as they come; return the errors and what ended them early.
 

@@ -69,7 +69,7 @@ def export_model(
     from napari_oneshot_lmk.bundle.documents import read_metrics, training_images
     from napari_oneshot_lmk.bundle.export import Export, export_bundle, weights_for
     from napari_oneshot_lmk.bundle.load import load_model
-    from napari_oneshot_lmk.bundle.verify import Agreement
+    from napari_oneshot_lmk.bundle.verify import Comparison
     from napari_oneshot_lmk.imaging.find import find_images
 
     figures = read_metrics(measured) if measured else {}
@@ -90,7 +90,7 @@ def export_model(
         figures=figures,
     )
     for step in export_bundle(export, overwrite=overwrite):
-        if isinstance(step, Agreement):
+        if isinstance(step, Comparison):
             found = step
         else:
             say(f"{step}…")

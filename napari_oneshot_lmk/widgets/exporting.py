@@ -53,7 +53,7 @@ def exporting(model: Path, out: Path, preferences: Preferences) -> Iterator[Goin
     from napari_oneshot_lmk.bundle.documents import training_images
     from napari_oneshot_lmk.bundle.export import STEPS, Export, export_bundle, weights_for
     from napari_oneshot_lmk.bundle.load import load_model
-    from napari_oneshot_lmk.bundle.verify import Agreement
+    from napari_oneshot_lmk.bundle.verify import Comparison
 
     opened = load_model(model)
     weights = weights_for(
@@ -62,7 +62,7 @@ def exporting(model: Path, out: Path, preferences: Preferences) -> Iterator[Goin
     about = make_about(name=out.name, authors=preferences.author)
     export = Export(opened, out, about, weights, training_images(model))
     for step in export_bundle(export, overwrite=is_bundle(out)):
-        if isinstance(step, Agreement):
+        if isinstance(step, Comparison):
             yield Exported(words.EXPORTED.format(path=out, agreement=step.sentence))
         else:
             yield Going(step, STEPS.index(step), len(STEPS))

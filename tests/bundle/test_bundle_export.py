@@ -24,7 +24,7 @@ from napari_oneshot_lmk.bundle import export as exporting
 from napari_oneshot_lmk.bundle.layout import is_bundle
 from napari_oneshot_lmk.bundle.load import load_model, point_network
 from napari_oneshot_lmk.bundle.network import COLUMNS, PointNetwork
-from napari_oneshot_lmk.bundle.verify import Agreement
+from napari_oneshot_lmk.bundle.verify import Comparison
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.errors import ModelError
@@ -286,7 +286,9 @@ def test_export_from_the_command_line_says_that_points_are_identical(model, scen
 
 def test_a_bundle_that_finds_other_points_is_not_exported(model, tmp_path, monkeypatch):
     monkeypatch.setattr(PointNetwork, "scripted", lambda self: Unrecorded)
-    monkeypatch.setattr(exporting, "agreement", lambda *_: Agreement(("a", "b"), 0.06, "apex on b"))
+    monkeypatch.setattr(
+        exporting, "agreement", lambda *_: Comparison(("a", "b"), 0.06, "apex on b")
+    )
     with pytest.raises(ModelError, match=r"up to 0\.06 px away \(apex on b\)"):
         exported(model, tmp_path / "bundle", tmp_path)
     assert list(tmp_path.iterdir()) == []

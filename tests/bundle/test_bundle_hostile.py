@@ -21,7 +21,7 @@ from napari_oneshot_lmk.bundle import export as exporting
 from napari_oneshot_lmk.bundle.layout import SECTION
 from napari_oneshot_lmk.bundle.load import load_model
 from napari_oneshot_lmk.bundle.network import PointNetwork
-from napari_oneshot_lmk.bundle.verify import Agreement
+from napari_oneshot_lmk.bundle.verify import Comparison
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 
 pytestmark = [
@@ -57,7 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of ours that was not tried, without TorchScript: quick to make."""
     folder = tmp_path_factory.mktemp("made")
 
-    alike = Agreement(("template",), 0.0, "")
+    alike = Comparison(("template",), 0.0, "")
     with (
         patch.object(PointNetwork, "scripted", lambda self: Unrecorded),
         patch.object(exporting, "agreement", lambda *_: alike),
