@@ -545,5 +545,5 @@ def test_settings_are_remembered(
     assert "not a spacing" in more.spacing_note.text()
     more.defaults.click()
     assert more.spacing.text() == ""
-    assert dock.form.choice().epochs == 0
+    assert dock.form.choice().epochs is None
     assert session_of(viewer).model is None
