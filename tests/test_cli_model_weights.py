@@ -20,7 +20,7 @@ from random_vgg19 import saved_weights
 from weights_scene import Trained, copied, isolate, trained
 
 from napari_oneshot_lmk.benchmark.trained import encoder_of_run
-from napari_oneshot_lmk.bundle.load import open_model
+from napari_oneshot_lmk.bundle.load import load_model
 from napari_oneshot_lmk.cluster.detect import Recipe
 from napari_oneshot_lmk.detection.model import ENCODER_FILE, TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
@@ -251,7 +251,7 @@ def test_bundles_of_each_detect_alike(
         if path.suffix in (".json", ".md", ".txt")
     )
     assert str(made.weights.parent) not in text
-    model = open_model(bundle)
+    model = load_model(bundle)
     detector = TrainedDetector.from_model(model, device="cpu")
     detector.set_image(read_image(image))
     found = detector.detect()

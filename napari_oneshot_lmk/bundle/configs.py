@@ -74,7 +74,7 @@ class About:
     modality: str = "n/a"
 
 
-def told_about(**words: str) -> About:
+def make_about(**words: str) -> About:
     """Return what a person says; empty words leave the usual ones."""
     return About(**{key: text for key, text in words.items() if text})
 

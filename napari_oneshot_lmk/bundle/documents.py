@@ -146,7 +146,7 @@ def data_terms(model: TrainedModel, about: About, weights: str) -> str:
 SUMMARY = "summary.json"
 
 
-def figures_in(folder: Path) -> dict[str, Any]:
+def read_metrics(folder: Path) -> dict[str, Any]:
     """Return the main figures of a report.
 
     Parameters

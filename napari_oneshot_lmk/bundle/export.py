@@ -32,7 +32,7 @@ from napari_oneshot_lmk.bundle.layout import (
     NetworkEntry,
 )
 from napari_oneshot_lmk.bundle.network import PointNetwork
-from napari_oneshot_lmk.bundle.verify import Agreement, agreement
+from napari_oneshot_lmk.bundle.verify import Comparison, agreement
 from napari_oneshot_lmk.detection import model_encoder
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import VGG19, encoder_for
@@ -75,7 +75,7 @@ class Export:
     figures: dict[str, Any] | None = None
 
 
-def export_bundle(export: Export, *, overwrite: bool = False) -> Iterator[Agreement | str]:
+def export_bundle(export: Export, *, overwrite: bool = False) -> Iterator[Comparison | str]:
     """Write a bundle and run it with MONAI's own command.
 
     The folder appears only after the bundle has found the same points as this
@@ -92,7 +92,7 @@ def export_bundle(export: Export, *, overwrite: bool = False) -> Iterator[Agreem
     ------
     str
         One of `STEPS`, before it begins.
-    Agreement
+    Comparison
         At last: how far the bundle's points lie from this program's.
 
     Raises

@@ -34,7 +34,7 @@ from napari_oneshot_lmk.bundle.layout import (
 )
 from napari_oneshot_lmk.bundle.network import COLUMNS, PointNetwork
 from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.detection.model import Part, TrainedModel, network_of
+from napari_oneshot_lmk.detection.model import Part, TrainedModel, build_network
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid
@@ -49,7 +49,7 @@ LARGEST_PICKLE = 10_000_000
 _AGAIN = "fetch it again, or ask whoever made it"
 
 
-def open_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedModel:
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedModel:
     """Open a bundle, a model's folder or the run that made it.
 
     Parameters
@@ -81,7 +81,7 @@ def point_network(folder: str) -> PointNetwork:
     folder : str
         The bundle's.
     """
-    model = open_model(folder)
+    model = load_model(folder)
     encoder = encoder_for(model, None, "cpu")
     return PointNetwork(TrainedDetector(model, model.template, encoder, model.precision))
 
@@ -104,7 +104,7 @@ def _opened(folder: Path, content: dict[str, Any], device: str | torch.device) -
         parts = tuple(
             Part(
                 entry.landmarks,
-                network_of(entry.landmarks, entry.layout, below(state, network_key(index))).to(
+                build_network(entry.landmarks, entry.layout, below(state, network_key(index))).to(
                     device
                 ),
             )
@@ -293,7 +293,7 @@ class ScriptedDetector(Detector):
             ) from error
         self._network.eval()
         self._encoder = _Picture(EncoderCard("torchscript", folder.name, digest, ()))
-        self._query = None
+        self._current = None
 
     def points(self, pyramid: FeaturePyramid) -> Tensor:
         """Points of the placed landmarks on the network's grid; see `Detector.points`.

@@ -30,7 +30,7 @@ _MOVES_YX = ((0.03, -0.02), (-0.04, 0.03), (0.02, 0.05))
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Comparison:
     """How far apart the points of a bundle and of this program lie.
 
     Parameters
@@ -57,7 +57,7 @@ class Agreement:
         )
 
 
-def agreement(bundle: Path, detector: Detector, images: Sequence[Path]) -> Agreement:
+def agreement(bundle: Path, detector: Detector, images: Sequence[Path]) -> Comparison:
     """Run a bundle with MONAI's command and compare.
 
     Parameters
@@ -86,7 +86,7 @@ def agreement(bundle: Path, detector: Detector, images: Sequence[Path]) -> Agree
             detector.set_image(image)
             distances += _distances(image.name, detector.detect(), found[name])
     largest, worst = max(distances)
-    return Agreement(tuple(image.name for image in pairs.values()), largest, worst)
+    return Comparison(tuple(image.name for image in pairs.values()), largest, worst)
 
 
 def run_bundle(bundle: Path, images: Path, out: Path) -> Path:

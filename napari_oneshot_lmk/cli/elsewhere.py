@@ -11,7 +11,7 @@ from napari_oneshot_lmk.cli.console import warn
 from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.detection.batch import Outcome
+    from napari_oneshot_lmk.detection.batch import DetectionResult
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.journal import Journal
     from napari_oneshot_lmk.training.per_landmark import Fitting
@@ -57,7 +57,7 @@ class Elsewhere:
         encoder_weights: Path | None,
         device: str,
         batch: int | None,
-    ) -> Generator[Outcome, None, None]:
+    ) -> Generator[DetectionResult, None, None]:
         """Detect on what is missing in a journal.
 
         Parameters
@@ -78,7 +78,7 @@ class Elsewhere:
         from napari_oneshot_lmk.cluster.detect import Reading, Recipe, detect_across
 
         recipe = Recipe.of(detector, encoder_weights, device)
-        about = journal.circumstances
+        about = journal.settings
         reading = Reading(about.spacing_mm_yx, about.slice_index, batch)
         with connected(self.scheduler, self.workers) as connection:
             yield from detect_across(connection, recipe, images, reading, warn)

@@ -65,19 +65,19 @@ def export_model(
 
     check_writable(out, overwrite=overwrite)
 
-    from napari_oneshot_lmk.bundle.configs import told_about
-    from napari_oneshot_lmk.bundle.documents import figures_in, training_images
+    from napari_oneshot_lmk.bundle.configs import make_about
+    from napari_oneshot_lmk.bundle.documents import read_metrics, training_images
     from napari_oneshot_lmk.bundle.export import Export, export_bundle, weights_for
-    from napari_oneshot_lmk.bundle.load import open_model
-    from napari_oneshot_lmk.bundle.verify import Agreement
+    from napari_oneshot_lmk.bundle.load import load_model
+    from napari_oneshot_lmk.bundle.verify import Comparison
     from napari_oneshot_lmk.imaging.find import find_images
 
-    figures = figures_in(measured) if measured else {}
-    opened = open_model(model)
+    figures = read_metrics(measured) if measured else {}
+    opened = load_model(model)
     export = Export(
         model=opened,
         out=out,
-        about=told_about(
+        about=make_about(
             name=name or out.absolute().name,
             version=model_version,
             authors=authors,
@@ -90,7 +90,7 @@ def export_model(
         figures=figures,
     )
     for step in export_bundle(export, overwrite=overwrite):
-        if isinstance(step, Agreement):
+        if isinstance(step, Comparison):
             found = step
         else:
             say(f"{step}…")

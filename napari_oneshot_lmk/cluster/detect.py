@@ -17,7 +17,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.cluster.client import Connection, Losses, Presence
-from napari_oneshot_lmk.detection.batch import Outcome
+from napari_oneshot_lmk.detection.batch import DetectionResult
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
@@ -30,7 +30,7 @@ from napari_oneshot_lmk.landmarks.template import Template
 if TYPE_CHECKING:
     from distributed import Future, as_completed
 
-    from napari_oneshot_lmk.detection.batch import Outcome
+    from napari_oneshot_lmk.detection.batch import DetectionResult
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.imaging.find import ImageFile
 
@@ -225,7 +225,9 @@ class Kitchen(WorkerPlugin):
         return _made[key]
 
 
-def detect_chunk(kitchen: str, images: Sequence[ImageFile], reading: Reading) -> list[Outcome]:
+def detect_chunk(
+    kitchen: str, images: Sequence[ImageFile], reading: Reading
+) -> list[DetectionResult]:
     """Detect on some images, in a worker.
 
     Parameters
@@ -239,7 +241,7 @@ def detect_chunk(kitchen: str, images: Sequence[ImageFile], reading: Reading) ->
 
     Returns
     -------
-    list of Outcome
+    list of DetectionResult
         One an image, in order.
 
     Raises
@@ -286,7 +288,7 @@ def detect_across(
     images: Sequence[ImageFile],
     reading: Reading | None = None,
     on_note: Callable[[str], None] = lambda sentence: None,
-) -> Generator[Outcome, None, None]:
+) -> Generator[DetectionResult, None, None]:
     """Detect on many images with all workers of a cluster.
 
     Only a few tasks are given out at a time, however many images there are. What a
@@ -308,7 +310,7 @@ def detect_across(
 
     Yields
     ------
-    Outcome
+    DetectionResult
         One an image, as they come; ``index`` says which.
 
     Raises
@@ -348,7 +350,7 @@ class _Work:
         self._told_to_wait = self._alone = False
         self.losses = Losses(connection.client)
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self) -> Iterator[DetectionResult]:
         """Give chunks out and yield what comes back."""
         from distributed import as_completed
 
@@ -406,7 +408,7 @@ class _Work:
         self._out[future.key] = (future, chunk)
         return future
 
-    def _back(self, future: Future, result: object) -> Iterator[Outcome]:
+    def _back(self, future: Future, result: object) -> Iterator[DetectionResult]:
         """Yield what a task has found, or see to why it has not."""
         at_work = {key: len(chunk) for key, (_, chunk) in self._out.items()}
         for sentence in self.losses.told(at_work, "image"):
@@ -419,7 +421,7 @@ class _Work:
             return
         yield from self._failed(future, chunk)
 
-    def _failed(self, future: Future, chunk: list[int]) -> Iterator[Outcome]:
+    def _failed(self, future: Future, chunk: list[int]) -> Iterator[DetectionResult]:
         from distributed.scheduler import KilledWorker
 
         if future.status == "cancelled":
@@ -440,4 +442,4 @@ class _Work:
             file=image.path,
             remedy="try it without a cluster; memory may be short there",
         )
-        yield Outcome(image, None, failure, chunk[0], len(self._images), 0.0)
+        yield DetectionResult(image, None, failure, chunk[0], len(self._images), 0.0)

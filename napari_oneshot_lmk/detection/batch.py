@@ -1,15 +1,17 @@
-"""Detection over many images: one bad file does not stop the others."""
+"""Detection on many images: one bad file does not stop the others."""
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.imaging.image import PreparedImage, SpacingSource
@@ -22,28 +24,68 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.detector import Detector
 
 MOST_READERS = 4
-"""Threads that read files: decoding a film takes a tenth of the time of detection."""
+"""Threads that read files: decoding an image takes a tenth of the time of detection."""
 GPU_BATCH = 8
-"""Images at once on a graphics card: half a gigabyte of maps."""
+"""Images per forward pass on a GPU: half a gigabyte of feature maps."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one image.
+class BatchSettings:
+    """All that the result on an image depends on, apart from the image.
+
+    Parameters
+    ----------
+    method, encoder : str
+        As in `Provenance`.
+    template_sha256, model_sha256 : str
+        Hashes of their content; empty without a model.
+    spacing_mm_yx : pair of float, optional
+        Overrides what the files say.
+    slice_index : int, optional
+        Of volumes.
+    version : str
+        Of this program.
+    """
+
+    method: str
+    encoder: str
+    template_sha256: str
+    model_sha256: str = ""
+    spacing_mm_yx: tuple[float, float] | None = None
+    slice_index: int | None = None
+    version: str = __version__
+
+    def differences(self, saved: Mapping[str, Any]) -> list[str]:
+        """Name the settings that differ from those read from a JSON file."""
+        names = {
+            "method": "method",
+            "encoder": "encoder",
+            "template_sha256": "template",
+            "model_sha256": "model",
+            "spacing_mm_yx": "spacing",
+            "slice_index": "slice",
+            "version": "version of this program",
+        }
+        own = json.loads(json.dumps(asdict(self)))
+        return [name for key, name in names.items() if saved.get(key) != own[key]]
+
+
+@dataclass(frozen=True)
+class DetectionResult:
+    """The result on one image: landmarks, or the error that its file raised.
 
     Parameters
     ----------
     image : ImageFile
         The file and its name in the tables.
     landmarks : Landmarks, optional
-        What was found; None where the file failed.
+        None where the file failed.
     error : OneshotError, optional
         Why it failed: one sentence for the user.
     index, total : int
-        Position in the batch, from 0, and the batch's size.
+        Position among all images, from 0, and their number.
     seconds : float
-        Detecting, and waiting for the file where reading is behind; of a batch, its
-        share.
+        Its share of detecting on its batch and of waiting for files.
     spacing_source : SpacingSource, optional
         What states the image's spacing.
     notes : tuple of str
@@ -60,6 +102,38 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
+@dataclass
+class NoteCount:
+    """How many images a note is about, and the first of them."""
+
+    first: str
+    images: int = 0
+
+
+@dataclass
+class Counts:
+    """Numbers of images and points for a summary; notes on reading -> their images."""
+
+    images: int = 0
+    points: int = 0
+    unsure: int = 0
+    without_spacing: int = 0
+    first_without_spacing: str = ""
+    notes: dict[str, NoteCount] = field(default_factory=dict)
+
+    def add(self, image: str, found: Mapping[str, Any], notes: Sequence[str] = ()) -> None:
+        """Count the landmarks of an image, as `landmarks_to_json` gives them."""
+        for note in notes:
+            self.notes.setdefault(note, NoteCount(image)).images += 1
+        self.images += 1
+        self.points += len(found["points"])
+        self.unsure += sum(point.get("unsure", False) for point in found["points"])
+        geometry = found["geometry"]
+        if geometry is None or geometry["spacing_mm_yx"] is None:
+            self.without_spacing += 1
+            self.first_without_spacing = self.first_without_spacing or image
+
+
 def detect_many(
     detector: Detector,
     images: Sequence[ImageFile],
@@ -68,15 +142,17 @@ def detect_many(
     slice_index: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     batch: int | None = None,
-) -> Generator[Outcome, None, None]:
-    """Detect on one image after the other; files are read ahead in threads.
+) -> Generator[DetectionResult, None, None]:
+    """Detect on many images, of which only a few are in memory at a time.
+
+    Files are read ahead in threads.
 
     Parameters
     ----------
     detector : Detector
-        Made once, used for all.
+        With the template or the model.
     images : sequence of ImageFile
-        From `find_images`. However many: only a few are in memory at a time.
+        From `find_images`.
     spacing_mm_yx : float or pair of float, optional
         Overrides what the files say.
     slice_index : int, optional
@@ -84,21 +160,21 @@ def detect_many(
     should_stop : callable
         Asked before each batch.
     batch : int, optional
-        Images that the encoder sees at once; see `usual_batch`. A graphics card
-        without room for them gets fewer.
+        Images per forward pass of the encoder, by default `default_batch`. Halved
+        where a GPU has no memory for them.
 
     Yields
     ------
-    Outcome
-        One an image, in order, failed files included.
+    DetectionResult
+        One per image, in order, failed files included.
     """
     from napari_oneshot_lmk.imaging.reader import read_image
 
     def read(image: ImageFile) -> PreparedImage:
-        radiograph = read_image(image.path, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index)
-        return detector.prepare(radiograph)
+        grey = read_image(image.path, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index)
+        return detector.prepare(grey)
 
-    size = usual_batch(detector.device) if batch is None else batch
+    size = default_batch(detector.device) if batch is None else batch
     threads = min(MOST_READERS, os.cpu_count() or 1)
     arriving = prefetch(images, read, threads=threads, waiting=threads + size)
     index = 0
@@ -109,15 +185,15 @@ def detect_many(
             if not group:
                 return
             usable = [item for _, item in group if isinstance(item, PreparedImage)]
-            found = iter(_detected(detector, usable))
+            found = iter(_detect_batch(detector, usable))
             seconds = (time.perf_counter() - start) / len(group)
             for image, result in group:
-                outcome = Outcome(image, None, None, index, len(images), seconds)
+                unread = DetectionResult(image, None, None, index, len(images), seconds)
                 if isinstance(result, OneshotError):
-                    yield replace(outcome, error=result.about(image.path))
+                    yield replace(unread, error=result.about(image.path))
                 else:
                     yield replace(
-                        outcome,
+                        unread,
                         landmarks=replace(next(found), image=image.name),
                         spacing_source=result.spacing_source,
                         notes=result.notes,
@@ -125,17 +201,17 @@ def detect_many(
                 index += 1
 
 
-def usual_batch(device: torch.device) -> int:
-    """Return how many images the encoder best sees at once.
+def default_batch(device: torch.device) -> int:
+    """Return the number of images per forward pass of the encoder.
 
-    A processor gains nothing from several (docs/benchmarks/many.md); a graphics card
-    would idle between single ones.
+    A CPU gains nothing from several (docs/benchmarks/many.md); a GPU would idle between
+    single ones.
     """
     return 1 if device.type == "cpu" else GPU_BATCH
 
 
-def _detected(detector: Detector, images: list[PreparedImage]) -> list[Landmarks]:
-    """Detect on a batch, in halves where the graphics card has no room for it."""
+def _detect_batch(detector: Detector, images: list[PreparedImage]) -> list[Landmarks]:
+    """Detect on a batch, in halves where the GPU runs out of memory."""
     import torch
 
     try:
@@ -145,4 +221,4 @@ def _detected(detector: Detector, images: list[PreparedImage]) -> list[Landmarks
             raise
     torch.cuda.empty_cache()
     half = len(images) // 2
-    return _detected(detector, images[:half]) + _detected(detector, images[half:])
+    return _detect_batch(detector, images[:half]) + _detect_batch(detector, images[half:])

@@ -1,7 +1,13 @@
-"""What has become of each image so far, on disk: a run that is killed goes on.
+"""Results on many images while a run is under way: one that is killed is resumed.
 
-A line of JSON an image. The first line says what the results depend on; results of
-other settings are never mixed with them.
+A run works in a folder beside its table, which is removed once the table is complete::
+
+    found.csv.partial/journal.jsonl   a line per image: its landmarks, or its error
+    found.csv.partial/written.json    hash of the table that an interrupted run has written
+    found.csv.partial/lock            held by the process at work
+
+The first line of the journal holds the settings of the run. Results of other settings
+are never mixed with them.
 """
 
 from __future__ import annotations
@@ -13,12 +19,11 @@ import time
 from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from napari_oneshot_lmk._version import __version__
-from napari_oneshot_lmk.detection.batch import Outcome
+from napari_oneshot_lmk.detection.batch import BatchSettings, Counts, DetectionResult
 from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.landmarks.files import check_replaceable, format_to_write
@@ -32,123 +37,46 @@ from napari_oneshot_lmk.landmarks.landmarks import (
 from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 from napari_oneshot_lmk.storage.lock import LockedError, file_lock
 
-
-@dataclass(frozen=True)
-class Circumstances:
-    """All that the results of an image depend on, apart from the image.
-
-    Parameters
-    ----------
-    method, encoder : str
-        As in `Provenance`.
-    template_sha256, model_sha256 : str
-        Of their content; without a model it is empty.
-    spacing_mm_yx : pair of float, optional
-        That overrides what the files say.
-    slice_index : int, optional
-        Of volumes.
-    version : str
-        Of this program.
-    """
-
-    method: str
-    encoder: str
-    template_sha256: str
-    model_sha256: str = ""
-    spacing_mm_yx: tuple[float, float] | None = None
-    slice_index: int | None = None
-    version: str = __version__
-
-    def differences(self, others: Mapping[str, Any]) -> list[str]:
-        """Name what is not the same in the first line of a journal."""
-        mine = json.loads(json.dumps(asdict(self)))
-        names = {
-            "method": "method",
-            "encoder": "encoder",
-            "template_sha256": "template",
-            "model_sha256": "model",
-            "spacing_mm_yx": "spacing",
-            "slice_index": "slice",
-            "version": "version of this program",
-        }
-        return [names[key] for key, value in mine.items() if others.get(key) != value]
-
-
-@dataclass
-class Noted:
-    """The images of which the same is to be known."""
-
-    first: str
-    images: int = 0
-
-
-@dataclass
-class Tally:
-    """What a summary says of the images that are done."""
-
-    images: int = 0
-    points: int = 0
-    unsure: int = 0
-    without_spacing: int = 0
-    first_without_spacing: str = ""
-    notes: dict[str, Noted] = field(default_factory=dict)
-    """Sentences on how images were read, and of which."""
-
-    def add(self, image: str, found: Mapping[str, Any], notes: Sequence[str] = ()) -> None:
-        """Count the record of an image's landmarks."""
-        for note in notes:
-            self.notes.setdefault(note, Noted(image)).images += 1
-        self.images += 1
-        self.points += len(found["points"])
-        self.unsure += sum(point.get("unsure", False) for point in found["points"])
-        geometry = found["geometry"]
-        if geometry is None or geometry["spacing_mm_yx"] is None:
-            self.without_spacing += 1
-            self.first_without_spacing = self.first_without_spacing or image
-
-
 SCHEMA_VERSION = 1
+SUFFIX = ".partial"
 SECONDS_BETWEEN_FLUSHES = 2.0
 """A process that is killed loses nothing; a power failure at most so much."""
 _NOT_YET = -1
-_NOTHING_KNOWN: dict[str, Any] = {"spacing_source": None, "notes": []}
-"""Of how an image was read, in a journal of an earlier version."""
+_UNKNOWN_READING: dict[str, Any] = {"spacing_source": None, "notes": []}
+"""In place of ``reading`` in journals of earlier versions, which do not have it."""
 
 
 class Journal(Collection[Landmarks]):
-    """The outcomes of a run over many images, and what is left to do.
+    """The results of a run on disk, and which images are still missing.
 
-    Going through it gives what was found, in the order of the images, read from the
-    disk each time.
+    Iterating gives the landmarks found so far, in the order of the images, read from
+    the disk each time.
 
     Parameters
     ----------
     path : Path
-        The file; one that exists is gone on with.
-    circumstances : Circumstances
+        The file; one that exists is resumed.
+    settings : BatchSettings
         Of this run.
     images : sequence of ImageFile
-        All that are wanted. Lines about other images, and about files that have
-        changed since, are left aside.
+        Of this run. Lines about other images, and about files that have changed since,
+        are ignored.
 
     Raises
     ------
     UsageError
-        If it belongs to other circumstances, or is damaged.
+        If it was begun with other settings, or is damaged.
     OutputError
         If it cannot be written.
     """
 
-    def __init__(
-        self, path: Path, circumstances: Circumstances, images: Sequence[ImageFile]
-    ) -> None:
-        self.path, self.images = path, images
-        self.circumstances = circumstances
-        self.tally = Tally()
+    def __init__(self, path: Path, settings: BatchSettings, images: Sequence[ImageFile]) -> None:
+        self.path, self.settings, self.images = path, settings, images
+        self.counts = Counts()
         self.others = 0
-        """Images in it that are not wanted any more, or have changed."""
+        """Lines about images that are not among these, or have changed."""
         self._index = {str(image.path): i for i, image in enumerate(images)}
-        # Eight bytes an image: all that the memory needs of those that are done.
+        # Where the line of each image begins. Eight bytes per image is all that is in memory.
         self._lines = array("q", [_NOT_YET]) * len(images)
         try:
             # Unbuffered: a line is with the system once it is written.
@@ -157,15 +85,13 @@ class Journal(Collection[Landmarks]):
             raise _not_writable(path, error) from error
         self._size, self._flushed = 0, time.monotonic()
         try:
-            self._take_up(circumstances)
+            self._resume()
         except BaseException:
             self._file.close()
             raise
 
-    # -- what is there -----------------------------------------------------------
-
     def __len__(self) -> int:
-        return self.tally.images
+        return self.counts.images
 
     def __contains__(self, landmarks: object) -> bool:
         return any(landmarks == found for found in self)
@@ -175,12 +101,9 @@ class Journal(Collection[Landmarks]):
             yield landmarks
 
     def with_reading(self) -> Iterator[tuple[Landmarks, dict[str, Any]]]:
-        """Go through what was found, and how each image was read.
+        """Yield the landmarks of each image and how it was read.
 
-        Yields
-        ------
-        Landmarks, dict
-            The dict has ``spacing_source`` (str or None) and ``notes`` (list of str).
+        The latter has ``spacing_source`` (str or None) and ``notes`` (list of str).
         """
         with self.path.open("rb") as file:
             for image, start in zip(self.images, self._lines, strict=True):
@@ -195,49 +118,47 @@ class Journal(Collection[Landmarks]):
                     {**found, "image": image.name},
                     None if geometry is None else geometry_from_json(geometry),
                 )
-                yield landmarks, line.get("reading", _NOTHING_KNOWN)
+                yield landmarks, line.get("reading", _UNKNOWN_READING)
 
     @property
     def missing(self) -> list[ImageFile]:
-        """The images that nothing was found on so far, in their order."""
+        """Images without a result so far, in their order."""
         return [
             image
             for image, start in zip(self.images, self._lines, strict=True)
             if start == _NOT_YET
         ]
 
-    # -- writing -----------------------------------------------------------------
-
-    def add(self, outcome: Outcome) -> None:
-        """Keep an outcome.
+    def add(self, result: DetectionResult) -> None:
+        """Append a result.
 
         Raises
         ------
         OutputError
-            If there is no room left.
+            If the disk is full.
         """
-        image = outcome.image
-        line: dict[str, Any] = {"path": str(image.path), "file": _stamp(image.path)}
-        if outcome.landmarks is None:
-            line["failed"] = str(outcome.error)
+        image = result.image
+        line: dict[str, Any] = {"path": str(image.path), "file": _size_and_mtime(image.path)}
+        if result.landmarks is None:
+            line["failed"] = str(result.error)
             self._append(line)
             return
-        found = landmarks_to_json(outcome.landmarks)
-        geometry = outcome.landmarks.geometry
+        found = landmarks_to_json(result.landmarks)
+        geometry = result.landmarks.geometry
         found["geometry"] = None if geometry is None else geometry_to_json(geometry)
-        source, notes = outcome.spacing_source, outcome.notes
+        source, notes = result.spacing_source, result.notes
         reading = {"spacing_source": source and str(source), "notes": list(notes)}
         start = self._append(line | {"found": found, "reading": reading})
         self._lines[self._index[line["path"]]] = start
-        self.tally.add(image.name, found, outcome.notes)
+        self.counts.add(image.name, found, result.notes)
 
     def flush(self) -> None:
-        """Bring everything to the disk itself."""
+        """Write everything to the disk itself, past the caches of the system."""
         os.fsync(self._file.fileno())
         self._flushed = time.monotonic()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Flush and close the file."""
         if not self._file.closed:
             try:
                 self.flush()
@@ -245,7 +166,7 @@ class Journal(Collection[Landmarks]):
                 self._file.close()
 
     def _append(self, content: Mapping[str, Any]) -> int:
-        """Write a line and return where it begins."""
+        """Append a line; return the offset of its first byte."""
         start = self._size
         line = json.dumps(content, separators=(",", ":")).encode() + b"\n"
         try:
@@ -259,33 +180,31 @@ class Journal(Collection[Landmarks]):
             raise _not_writable(self.path, error) from error
         return start
 
-    # -- reading what another run has left -----------------------------------------
-
-    def _take_up(self, circumstances: Circumstances) -> None:
+    def _resume(self) -> None:
         """Read the lines that are there, or write the first one."""
         with self.path.open("rb") as file:
             first = file.readline()
             if not first.endswith(b"\n"):
                 # New, or killed while it wrote its first line.
                 self._file.truncate(0)
-                self._append({"schema_version": SCHEMA_VERSION, **asdict(circumstances)})
+                self._append({"schema_version": SCHEMA_VERSION, **asdict(self.settings)})
                 return
-            self._check(first, circumstances)
+            self._check_settings(first)
             self._size = len(first)
             for line in file:
                 if not line.endswith(b"\n"):
                     self._file.truncate(self._size)
                     break
-                self._take(self._size, line)
+                self._read_line(self._size, line)
                 self._size += len(line)
 
-    def _check(self, first: bytes, circumstances: Circumstances) -> None:
+    def _check_settings(self, first: bytes) -> None:
         try:
             header = dict(json.loads(first))
             known = header["schema_version"] == SCHEMA_VERSION
         except (ValueError, KeyError, TypeError):
             known = False
-        what = ["format"] if not known else circumstances.differences(header)
+        what = ["format"] if not known else self.settings.differences(header)
         if what:
             raise UsageError(
                 f"what is in it was found with another {' and another '.join(what)}",
@@ -293,27 +212,26 @@ class Journal(Collection[Landmarks]):
                 remedy="choose another --out, or begin anew with --overwrite",
             )
 
-    def _take(self, start: int, line: bytes) -> None:
-        """Count one line of a run before."""
+    def _read_line(self, start: int, line: bytes) -> None:
         try:
             content = json.loads(line)
             path, found = content["path"], content.get("found")
         except (ValueError, KeyError, TypeError, AttributeError):
-            # Zeros that a power failure has left: that image is done again.
+            # Zeros left by a power failure: that image is done again.
             return
         if found is None:
             return
         index = self._index.get(path, _NOT_YET)
-        if index == _NOT_YET or content["file"] != _stamp(Path(path)):
+        if index == _NOT_YET or content["file"] != _size_and_mtime(Path(path)):
             self.others += 1
         elif self._lines[index] == _NOT_YET:
             self._lines[index] = start
-            notes = content.get("reading", _NOTHING_KNOWN)["notes"]
-            self.tally.add(self.images[index].name, found, notes)
+            notes = content.get("reading", _UNKNOWN_READING)["notes"]
+            self.counts.add(self.images[index].name, found, notes)
 
 
-def _stamp(path: Path) -> list[int]:
-    """Size and time of change of a file, by which a replaced one is noticed."""
+def _size_and_mtime(path: Path) -> list[int]:
+    """Return size and time of change, by which a replaced file is noticed; [] if it is gone."""
     try:
         status = path.stat()
     except OSError:
@@ -329,19 +247,16 @@ def _not_writable(path: Path, error: OSError) -> OutputError:
     )
 
 
-SUFFIX = ".partial"
-
-
-class UnfinishedResults:
-    """A file of landmarks and the folder beside it.
+class PartialResults:
+    """A table of landmarks and the folder beside it that a run works in.
 
     Parameters
     ----------
     out : Path
-        The file; the end of its name says which format.
+        The table; the end of its name says which format.
     overwrite : bool
-        Replace a file that exists, and a journal of other circumstances. A journal
-        of the same circumstances is gone on with anyway.
+        Replace a table that exists, and a journal of other settings. A journal of the
+        same settings is resumed anyway.
 
     Raises
     ------
@@ -360,17 +275,17 @@ class UnfinishedResults:
         self._lock_path = self.folder / "lock"
 
     @contextmanager
-    def claimed(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Be the only process at work on this table.
 
-        At the end the folder is gone, unless it holds a journal.
+        On leaving, the folder is removed, unless it holds a journal.
 
         Raises
         ------
         UsageError
             If another process is at work on it.
         OutputError
-            If the file exists and may not be replaced, or cannot be written.
+            If the table exists and may not be replaced, or cannot be written.
         """
         check_writable(self.out, overwrite=self._may_replace())
         check_replaceable(self.out)
@@ -390,7 +305,7 @@ class UnfinishedResults:
                     check_writable(self.out, overwrite=self._may_replace())
                     yield
                 finally:
-                    self._clear_up(missing)
+                    self._remove_folder(missing)
         except LockedError as error:
             raise UsageError(
                 "another process is at work on this file",
@@ -399,23 +314,21 @@ class UnfinishedResults:
             ) from error
 
     @contextmanager
-    def journal(
-        self, circumstances: Circumstances, images: Sequence[ImageFile]
-    ) -> Iterator[Journal]:
-        """Open the journal; within `claimed`.
+    def journal(self, settings: BatchSettings, images: Sequence[ImageFile]) -> Iterator[Journal]:
+        """Open the journal; within `locked`.
 
         Raises
         ------
         UsageError
-            If it belongs to other circumstances and may not be begun anew.
+            If it was begun with other settings and may not be replaced.
         """
         try:
-            journal = Journal(self._journal_path, circumstances, images)
+            journal = Journal(self._journal_path, settings, images)
         except UsageError:
             if not self._overwrite:
                 raise
             self._journal_path.unlink()
-            journal = Journal(self._journal_path, circumstances, images)
+            journal = Journal(self._journal_path, settings, images)
         try:
             yield journal
         finally:
@@ -424,7 +337,7 @@ class UnfinishedResults:
                 self.drop(journal)
 
     def write(self, journal: Journal) -> None:
-        """Write the file with what was found so far; nothing where that is nothing.
+        """Write the table of the results so far, if there are any.
 
         Raises
         ------
@@ -439,31 +352,29 @@ class UnfinishedResults:
         with atomic_write(self.out, overwrite=self._may_replace()) as partial:
             try:
                 assert self._write is not None  # as asked for
-                self._write(partial, journal, self._source(journal))
+                # A format that holds one image may refer to its file.
+                source = journal.images[0].path if len(journal.images) == 1 else None
+                self._write(partial, journal, source)
             except OutputError as error:
                 raise error.about(self.out) from error
             except OneshotError as error:
-                # Such as millimetres that are unknown: another call is needed, and
-                # this journal would be in its way.
+                # For example unknown millimetres: another call is needed, and this
+                # journal would be in its way.
                 self.drop(journal)
                 raise error.about(self.out) from error
-            # First the note, then the file: one that this folder does not know is
-            # somebody's own and is not replaced.
+            # First the hash, then the table: one whose hash is not here is somebody's
+            # own and is not replaced.
             with atomic_write(self._written_path, overwrite=True) as note:
                 note.write_text(json.dumps({"sha256": _sha256(partial)}) + "\n")
 
     def drop(self, journal: Journal) -> None:
-        """Forget the journal: everything is done and written."""
+        """Remove the journal: the table is complete."""
         journal.close()
         for path in (self._journal_path, self._written_path):
             path.unlink(missing_ok=True)
 
-    def _source(self, journal: Journal) -> Path | None:
-        """Return the image file that a format of one image may refer to."""
-        return journal.images[0].path if len(journal.images) == 1 else None
-
     def _may_replace(self) -> bool:
-        """Whether the file may be replaced: asked for, or made by a run before."""
+        """Whether the table may be replaced: asked for, or written by an interrupted run."""
         if self._overwrite:
             return True
         try:
@@ -472,8 +383,8 @@ class UnfinishedResults:
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
-    def _clear_up(self, made: Sequence[Path]) -> None:
-        """Remove the folder, and those made for it, if nothing is left in them."""
+    def _remove_folder(self, made: Sequence[Path]) -> None:
+        """Remove the folder and the parents made for it, unless a journal is left."""
         if self._journal_path.exists():
             return
         # Windows does not delete a file that is open; an empty lock stays there.

@@ -1,4 +1,4 @@
-"""Detection with a trained model: the same two steps, better features."""
+"""Detection with a trained model: its network's embeddings are matched instead of features."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from napari_oneshot_lmk.matching.embeddings import (
 
 
 @dataclass(frozen=True)
-class _Anchored:
-    """A part of the model, the rows of its landmarks and what they look like."""
+class _AnchoredPart:
+    """A part of the model, the rows of its landmarks and their anchor embeddings."""
 
     part: Part
     rows: list[int]
@@ -39,19 +39,19 @@ class _Anchored:
 class TrainedDetector(Detector):
     """Detects the landmarks of a template with a trained model.
 
-    Landmarks of the template that the model was not trained for are found as
-    without training.
+    Landmarks of the template that the model was not trained for are detected as by
+    `Detector`.
 
     Parameters
     ----------
     model : TrainedModel
-        See `TrainedModel.load`.
+        From `TrainedModel.load`.
     template : Template
         The model's own, or another annotation of the same landmarks.
     encoder : Encoder
         The one that the model was trained on.
     precision : {"auto", "float32", "bfloat16"}
-        Of the networks; see `resolve_precision`.
+        Of the networks.
 
     Raises
     ------
@@ -78,7 +78,7 @@ class TrainedDetector(Detector):
         self.method = model.card.method
         self.precision = precision
         self._parts = [
-            anchored for part in model.parts if (anchored := self._anchored(part)) is not None
+            anchored for part in model.parts if (anchored := self._anchor(part)) is not None
         ]
         if not self._parts:
             known = ", ".join(model.landmarks[:3])
@@ -98,16 +98,15 @@ class TrainedDetector(Detector):
         encoder_weights: Path | None = None,
         device: str = "auto",
     ) -> TrainedDetector:
-        """Make a detector.
+        """Make a detector and move the model to the device of its encoder.
 
         Parameters
         ----------
         model : TrainedModel
-            Moved to the encoder's device.
         template : Template, optional
-            Instead of the one in the model: a new annotation of its landmarks.
+            Another annotation of the same landmarks, instead of the model's own.
         encoder : Encoder, optional
-            Use this one and ignore the other two arguments.
+            Instead of the one that `encoder_for` returns for the other two arguments.
         encoder_weights : Path, optional
             File of VGG19 weights, if the model was trained on VGG19.
         device : str
@@ -125,7 +124,7 @@ class TrainedDetector(Detector):
         return cls(model, template or model.template, encoder, model.precision)
 
     def embeddings(self) -> dict[str, Tensor]:
-        """Return what the template's landmarks look like, to each network, too."""
+        """Return the descriptors of `Detector` and the anchor embeddings of each network."""
         own = {
             f"network_{index}_level_{level}": anchor
             for index, part in enumerate(self._parts)
@@ -134,42 +133,39 @@ class TrainedDetector(Detector):
         return super().embeddings() | own
 
     def log_maps(self, pyramid: FeaturePyramid) -> Tensor:
-        """Log-similarity of each placed landmark with each place of an image.
+        """Return the log-similarity of each placed landmark with each position of an image.
 
-        That of the trained network, plus a share of what detection without
-        training sees: the two err in different places.
+        That of the trained network plus a share of `Detector.log_maps`: the two err in
+        different places.
         """
         card = self.model.card
         rows = [row for anchored in self._parts for row in anchored.rows]
         complete = len(rows) == len(self._names)
         if complete and not card.instant_share and not card.search_cells:
-            return torch.cat([self._seen(part, pyramid) for part in self._parts])[np.argsort(rows)]
+            maps = [self._network_maps(part, pyramid) for part in self._parts]
+            return torch.cat(maps)[np.argsort(rows)]
         base = super().log_maps(pyramid)
-        places = self._places(base) if card.search_cells else None
+        centres = None
+        if card.search_cells:
+            centres = self.shape.settle(base, STRIDES[0])[0].to(base.device)
         mixed = base.clone()
         for part in self._parts:
-            trained = self._seen(part, pyramid, places)
+            trained = self._network_maps(part, pyramid, centres)
             mixed[part.rows] = trained + card.instant_share * base[part.rows]
         return mixed
 
-    def _places(self, log_maps: Tensor) -> Tensor:
-        """Where detection without training sees the landmarks, (N, 2)."""
-        found, _, _ = self.shape.settle(log_maps, STRIDES[0])
-        return found.to(log_maps.device)
-
-    def _seen(
-        self, part: _Anchored, pyramid: FeaturePyramid, places: Tensor | None = None
+    def _network_maps(
+        self, part: _AnchoredPart, pyramid: FeaturePyramid, centres: Tensor | None = None
     ) -> Tensor:
-        """Log-similarity that one network sees for its landmarks."""
         maps = [level.float() for level in pyramid.after_pooling.maps]
         known = (part.part.network, maps, part.adapters, part.anchors)
-        if places is None:
+        if centres is None:
             return network_log_maps(*known)
         cells = self.model.card.search_cells
         dtype = resolve_precision(self.device, self.precision)
-        return searched_log_maps(*known, places[part.rows], cells, dtype)
+        return searched_log_maps(*known, centres[part.rows], cells, dtype)
 
-    def _anchored(self, part: Part) -> _Anchored | None:
+    def _anchor(self, part: Part) -> _AnchoredPart | None:
         rows = [i for i, name in enumerate(self._names) if name in part.landmarks]
         if not rows:
             return None
@@ -181,7 +177,7 @@ class TrainedDetector(Detector):
         points = torch.from_numpy(geometry.points_to_network(placed[rows])).float()
         points = points.to(self.device)
         image = prepare_image(self.template.image, self.device)
-        # Not inference_mode: what a bundle's state holds must be loadable.
+        # Not inference_mode: these tensors become part of a bundle's state_dict.
         with torch.no_grad():
             if self.model.card.anchor == "patch":
                 size = self.model.card.patch_px
@@ -189,4 +185,4 @@ class TrainedDetector(Detector):
             else:
                 maps = [m.float() for m in self._encoder(image).after_pooling.maps]
                 anchors = template_anchors(part.network, maps, adapters, points[None])
-        return _Anchored(part, rows, adapters, anchors)
+        return _AnchoredPart(part, rows, adapters, anchors)

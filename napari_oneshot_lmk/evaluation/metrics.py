@@ -197,7 +197,7 @@ FAR_MM = 4.0
 """The largest distance of the published tables: beyond it a point is wrong."""
 
 
-def score_quality(table: ErrorTable) -> dict[str, Any] | None:
+def confidence_quality(table: ErrorTable) -> dict[str, Any] | None:
     """Say how well scores order errors.
 
     Returns

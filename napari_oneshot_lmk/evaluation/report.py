@@ -15,7 +15,7 @@ from napari_oneshot_lmk.evaluation.metrics import (
     Intervals,
     accuracy,
     bootstrap_intervals,
-    score_quality,
+    confidence_quality,
 )
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
@@ -103,7 +103,7 @@ class Report:
             "images": len(self.table.images),
             "outcomes": {str(o): self.table.count(o) for o in Outcome},
             "unmatched": self.unmatched,
-            "scores": score_quality(self.table),
+            "scores": confidence_quality(self.table),
             "spacing_source": sorted(str(s) for s in self.table.spacing_sources),
             **self.provenance,
         }

@@ -22,9 +22,9 @@ from monai_environment import made_environment
 
 from napari_oneshot_lmk.bundle import export as exporting
 from napari_oneshot_lmk.bundle.layout import is_bundle
-from napari_oneshot_lmk.bundle.load import open_model, point_network
+from napari_oneshot_lmk.bundle.load import load_model, point_network
 from napari_oneshot_lmk.bundle.network import COLUMNS, PointNetwork
-from napari_oneshot_lmk.bundle.verify import Agreement
+from napari_oneshot_lmk.bundle.verify import Comparison
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.errors import ModelError
@@ -240,7 +240,7 @@ def test_other_kinds_of_models_are_recorded_alike(card, tmp_path):
 
 
 def test_opened_bundle_is_the_model_that_was_exported(bundle, model):
-    again = open_model(bundle)
+    again = load_model(bundle)
     assert again.card == model.card
     assert again.landmarks == model.landmarks
     assert again.template.content_sha256 == model.template.content_sha256
@@ -267,7 +267,7 @@ def test_train_configuration_trains_with_our_package(bundle, scene_folder, tmp_p
     assert done.returncode == 0, done.stderr
     again = TrainedModel.load(tmp_path / "run")
     assert again.card.training.epochs == 1
-    assert again.landmarks == open_model(bundle).landmarks
+    assert again.landmarks == load_model(bundle).landmarks
 
 
 def test_export_from_the_command_line_says_that_points_are_identical(model, scene_folder, tmp_path):
@@ -286,7 +286,9 @@ def test_export_from_the_command_line_says_that_points_are_identical(model, scen
 
 def test_a_bundle_that_finds_other_points_is_not_exported(model, tmp_path, monkeypatch):
     monkeypatch.setattr(PointNetwork, "scripted", lambda self: Unrecorded)
-    monkeypatch.setattr(exporting, "agreement", lambda *_: Agreement(("a", "b"), 0.06, "apex on b"))
+    monkeypatch.setattr(
+        exporting, "agreement", lambda *_: Comparison(("a", "b"), 0.06, "apex on b")
+    )
     with pytest.raises(ModelError, match=r"up to 0\.06 px away \(apex on b\)"):
         exported(model, tmp_path / "bundle", tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -308,12 +310,12 @@ def test_a_killed_export_leaves_nothing_that_looks_complete(model, tmp_path):
         "from pathlib import Path\n"
         "from napari_oneshot_lmk.bundle import export\n"
         "from napari_oneshot_lmk.bundle.configs import About\n"
-        "from napari_oneshot_lmk.bundle.load import open_model\n"
+        "from napari_oneshot_lmk.bundle.load import load_model\n"
         "export.agreement = lambda *_: os.kill(os.getpid(), 9)\n"
         "class Nothing:\n"
         "    def save(self, path): Path(path).write_bytes(b'')\n"
         "export.PointNetwork.scripted = lambda self: Nothing()\n"
-        "wanted = export.Export(open_model(sys.argv[1]), Path(sys.argv[2]), About(),"
+        "wanted = export.Export(load_model(sys.argv[1]), Path(sys.argv[2]), About(),"
         " None)\n"
         "list(export.export_bundle(wanted))\n"
     )
@@ -326,11 +328,11 @@ def test_a_killed_export_leaves_nothing_that_looks_complete(model, tmp_path):
 
 
 def test_measured_figures_stand_in_the_documents(tmp_path, model):
-    from napari_oneshot_lmk.bundle.documents import figures_in, readme
+    from napari_oneshot_lmk.bundle.documents import read_metrics, readme
 
     overall = {"mre_mm": 1.685196, "median_mm": 1.2, "n": 57, "sdr_percent": {"2.0": 73.4}}
     (tmp_path / "summary.json").write_text(json.dumps({"native": overall, "images": 3}))
-    figures = figures_in(tmp_path)
+    figures = read_metrics(tmp_path)
     assert figures["MRE mm"] == 1.685
     page = readme(model, exporting.About(name="Blobs"), figures)
     assert "- SDR 2.0 mm %: 73.4" in page
@@ -347,7 +349,7 @@ def test_measured_figures_stand_in_the_documents(tmp_path, model):
 
 
 def test_template_reads_back_as_itself_in_the_bundle(bundle, model):
-    detector = TrainedDetector.from_model(open_model(bundle), device="cpu")
+    detector = TrainedDetector.from_model(load_model(bundle), device="cpu")
     image = model.template.image
     detector.set_image(image)
     found = detector.detect()

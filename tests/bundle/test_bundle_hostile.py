@@ -19,9 +19,9 @@ from cli_scene import run as command
 
 from napari_oneshot_lmk.bundle import export as exporting
 from napari_oneshot_lmk.bundle.layout import SECTION
-from napari_oneshot_lmk.bundle.load import open_model
+from napari_oneshot_lmk.bundle.load import load_model
 from napari_oneshot_lmk.bundle.network import PointNetwork
-from napari_oneshot_lmk.bundle.verify import Agreement
+from napari_oneshot_lmk.bundle.verify import Comparison
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 
 pytestmark = [
@@ -57,7 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of ours that was not tried, without TorchScript: quick to make."""
     folder = tmp_path_factory.mktemp("made")
 
-    alike = Agreement(("template",), 0.0, "")
+    alike = Comparison(("template",), 0.0, "")
     with (
         patch.object(PointNetwork, "scripted", lambda self: Unrecorded),
         patch.object(exporting, "agreement", lambda *_: alike),
@@ -94,7 +94,7 @@ def changed(path: Path, change) -> None:
 
 
 def test_a_bundle_of_ours_opens(made):
-    assert open_model(made).landmarks
+    assert load_model(made).landmarks
 
 
 def test_a_pickle_with_a_payload_is_not_unpickled(bundle, made, marker):
@@ -167,7 +167,7 @@ def test_names_of_files_lead_nowhere(bundle, made, tmp_path):
     assert "file" not in json.dumps(card)
     # A model's folder names some, all of them in it.
     model = tmp_path / "inner" / "model"
-    open_model(made).save(model)
+    load_model(made).save(model)
     [weights] = model.glob("*.safetensors")
     weights.rename(tmp_path / weights.name)
     outside = f"../../{weights.name}"
@@ -208,7 +208,7 @@ def test_a_packed_archive_is_not_unpacked(bundle, made):
 
 def test_a_safetensors_header_that_claims_ten_gigabytes_is_refused(made, tmp_path):
     model = tmp_path / "run"
-    open_model(made).save(model)
+    load_model(made).save(model)
     [weights] = model.glob("*.safetensors")
     header = json.dumps(
         {"a": {"dtype": "F32", "shape": [TEN_GB // 4], "data_offsets": [0, TEN_GB]}}

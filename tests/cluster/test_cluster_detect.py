@@ -17,7 +17,7 @@ from cli_scene import save_image as save
 
 from napari_oneshot_lmk.cluster.client import Connection, connected
 from napari_oneshot_lmk.cluster.detect import Reading, Recipe, detect_across
-from napari_oneshot_lmk.detection.batch import Outcome, detect_many
+from napari_oneshot_lmk.detection.batch import DetectionResult, detect_many
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.errors import ClusterError, ImageError, UsageError
 from napari_oneshot_lmk.imaging.find import ImageFile, find_images
@@ -80,7 +80,7 @@ def cluster(no_weights: None) -> Iterator[Connection]:
         yield replace(connection, threads=1)
 
 
-def points(outcomes: list[Outcome]) -> dict[str, object]:
+def points(outcomes: list[DetectionResult]) -> dict[str, object]:
     return {
         outcome.image.name: outcome.landmarks and outcome.landmarks.points for outcome in outcomes
     }

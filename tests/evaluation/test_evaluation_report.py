@@ -9,7 +9,7 @@ import pytest
 from matplotlib.image import imread
 
 from napari_oneshot_lmk.errors import OutputError
-from napari_oneshot_lmk.evaluation.metrics import score_quality
+from napari_oneshot_lmk.evaluation.metrics import confidence_quality
 from napari_oneshot_lmk.evaluation.plots import (
     FAR,
     NEAR,
@@ -82,7 +82,7 @@ def test_landmark_without_any_error_is_null() -> None:
 def test_scores_that_order_errors() -> None:
     errors = np.array([[1.0, 2.0, 5.0], [1.5, 6.0, 7.0]])
     unsure = errors >= 6
-    quality = score_quality(report_of(errors, 1 / (1 + errors), unsure).table)
+    quality = confidence_quality(report_of(errors, 1 / (1 + errors), unsure).table)
     assert quality["auc_4mm"] == 1
     assert quality["unsure_percent"] == pytest.approx(100 / 3)
     assert quality["unsure_of_far_percent"] == pytest.approx(200 / 3)
@@ -92,10 +92,10 @@ def test_scores_that_order_errors() -> None:
 def test_scores_that_say_nothing() -> None:
     errors = np.array([[1.0, 2.0, 5.0], [1.5, 6.0, 7.0]])
     same = np.full_like(errors, 0.5)
-    assert score_quality(report_of(errors, same).table)["auc_4mm"] == 0.5
+    assert confidence_quality(report_of(errors, same).table)["auc_4mm"] == 0.5
     near = np.ones((2, 2))
-    assert score_quality(report_of(near, near).table)["auc_4mm"] is None
-    assert score_quality(report_of(errors).table) is None
+    assert confidence_quality(report_of(near, near).table)["auc_4mm"] is None
+    assert confidence_quality(report_of(errors).table) is None
 
 
 def test_auc_equals_counting_pairs() -> None:
@@ -104,7 +104,7 @@ def test_auc_equals_counting_pairs() -> None:
     scores = np.round(generator.uniform(size=errors.shape), 1)
     good, bad = scores[errors < 4], scores[errors >= 4]
     pairs = (good[:, None] > bad).mean() + (good[:, None] == bad).mean() / 2
-    measured = score_quality(report_of(errors, scores).table)["auc_4mm"]
+    measured = confidence_quality(report_of(errors, scores).table)["auc_4mm"]
     assert measured == pytest.approx(pairs)
 
 
