@@ -1,4 +1,4 @@
-"""What configs/train.json runs: a training of this package on other images."""
+"""The training that configs/train.json runs on other images, with this package."""
 
 from __future__ import annotations
 
