@@ -71,7 +71,7 @@ class BundleTrainer:
             preset=preset,
             method=self.method,
             seed=self.seed,
-            # What a bundle computes in is for agreement; training takes what is fast.
+            # A bundle computes in float32; training takes what is fast.
             encoder=encoder_for(
                 replace(load_model(self.bundle_root), precision="auto"), None, self.device
             ),

@@ -296,7 +296,7 @@ def test_a_bundle_that_finds_other_points_is_not_exported(model, tmp_path, monke
 
 def test_a_bundle_that_does_not_run_is_not_exported(model, tmp_path, monkeypatch):
     monkeypatch.setattr(PointNetwork, "scripted", lambda self: Unrecorded)
-    monkeypatch.setattr(exporting.configs, "inference", lambda model: {"run": ["$1/0"]})
+    monkeypatch.setattr(exporting.configs, "make_inference", lambda model: {"run": ["$1/0"]})
     with pytest.raises(ModelError, match="the bundle does not run, MONAI said"):
         exported(model, tmp_path / "bundle", tmp_path)
     assert list(tmp_path.iterdir()) == []
