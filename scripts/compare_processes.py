@@ -24,13 +24,13 @@ REVERSED = """
 import sys
 from dataclasses import replace
 from napari_oneshot_lmk.cli.app import main
-from napari_oneshot_lmk.training import trainer
+from napari_oneshot_lmk.training.methods import TrainingMethod
 
-plan = trainer.epoch_plan
+plan = TrainingMethod.batches
 def backwards(*given, **named):
     return [replace(one, images=one.images[::-1], copies=one.copies[::-1])
             for one in plan(*given, **named)]
-trainer.epoch_plan = backwards
+TrainingMethod.batches = backwards
 main()
 """
 MODULE = ["-m", "napari_oneshot_lmk"]

@@ -25,9 +25,10 @@ import torch
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.events import read_events
 from napari_oneshot_lmk.training.preset import Preset
-from napari_oneshot_lmk.training.train import Job, train
+from napari_oneshot_lmk.training.train import train
 
 SLOW = (
     "torch.utils.tensorboard",
@@ -74,8 +75,8 @@ def main(folder: Path, kills: int) -> None:
     def work(run: Path) -> Callable[[], None]:
         def whole() -> None:
             images = find_images([folder / "images"])
-            job = Job(template, images, run, preset, encoder=encoder)
-            for _ in train(job):
+            config = TrainingConfig(preset=preset)
+            for _ in train(template, images, run, config, encoder=encoder):
                 pass
 
         return whole

@@ -216,10 +216,9 @@ def test_changed_image(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_preset_goes_by_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     from napari_oneshot_lmk.encoders import device
 
-    for kind, epochs in (("cuda", "gpu"), ("cpu", "laptop")):
+    for kind in ("cuda", "cpu"):
         monkeypatch.setattr(device, "resolve_device", lambda name, kind=kind: torch.device(kind))
-        expected = command._preset(epochs, "auto", None, None)
-        assert command._preset(None, "auto", None, None) == expected
+        assert command._is_gpu("auto") is (kind == "cuda")
 
 
 @pytest.mark.parametrize(

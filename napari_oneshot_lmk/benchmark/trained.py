@@ -136,7 +136,8 @@ def trained_method(
     from napari_oneshot_lmk.benchmark.machine import own_peak_mb
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
-    from napari_oneshot_lmk.training.train import Job, train
+    from napari_oneshot_lmk.training.config import TrainingConfig
+    from napari_oneshot_lmk.training.train import train
 
     if options is None:
         raise UsageError(f"the method {name} has to be trained, which cannot be here")
@@ -144,18 +145,14 @@ def trained_method(
     images = [dataset.file_of(image) for image in dataset.train]
     run = options.folder / "runs" / name
     encoder = encoder_of_run(run, encoder_weights, device)
-    job = Job(
-        template=template,
-        images=images,
-        out=run,
-        preset=options.preset,
+    config = TrainingConfig(
         method=rung.method,
+        preset=options.preset,
         template_stage=rung.template_stage,
         seed=options.seed,
         spacing_mm_yx=dataset.spacing_mm_yx(dataset.template_image),
-        encoder=encoder,
     )
-    for event in train(job):
+    for event in train(template, images, run, config, encoder=encoder):
         options.listen(event)
     peak = own_peak_mb()
     model = TrainedModel.load(run)

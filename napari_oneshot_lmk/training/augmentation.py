@@ -30,6 +30,7 @@ from torch import Tensor
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.imaging.transforms import BRIGHTEST_PERCENT, DARKEST_PERCENT
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.config import Stream, random_stream
 from napari_oneshot_lmk.training.preset import STRIDE, PatchSettings, TemplateCopySettings
 
 RECIPE = 1
@@ -107,7 +108,7 @@ class TemplateCopies:
 
     def draw(self, index: int) -> Draw:
         """Return the random numbers of copy ``index``."""
-        ranges, rng = self.settings, np.random.default_rng([self.seed, index])
+        ranges, rng = self.settings, random_stream(self.seed, Stream.COPIES, index)
         rotation, zoom, shift_y, shift_x = rng.uniform(-1, 1, 4)
         # Logarithmic, so that 1 / 2 is as likely as 2.
         low, high = np.log(ranges.gamma)

@@ -167,7 +167,7 @@ def _remember(look: FirstLook, seen: _Seen) -> None:
 
 def _picture(task: TrainingTask, picture: Tensor) -> Tensor | None:
     """Return a picture in 8 bits, where patches of it are trained on."""
-    if task.preset.training.anchor != "patch" and task.method != "joint":
+    if not task.method.reads_patches(task.preset.training):
         return None
     return (picture * 255).round().to(torch.uint8).cpu()
 

@@ -1,17 +1,25 @@
-"""In which order an epoch goes through images, copies and landmarks."""
+"""The methods of the paper's ladder: which networks are trained, and what their steps read.
+
+A new method is a subclass of `TrainingMethod` and a line in `METHODS`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from napari_oneshot_lmk.training.preset import TrainingSettings
+from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.network.config import NetworkLayout
 
-COPIES_AN_IMAGE = 0.5
-"""Copies of the template beside each unlabelled image, where a step holds both."""
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.training.preset import NetworkSettings, TrainingSettings
+
+COPIES_PER_IMAGE = 0.5
+"""Augmented templates beside each unlabelled image, where a batch holds both."""
 
 TEMPLATE_STAGE = "template"
 LABEL_STAGE = "pseudo-labels"
@@ -19,17 +27,18 @@ SELF_STAGE = "self-supervised"
 
 
 @dataclass(frozen=True)
-class StepPlan:
-    """What one step of the optimiser reads.
+class Batch:
+    """What one step of the optimiser reads, as indices.
 
     Parameters
     ----------
     stage : str
-        Train-Template, Train-PL, both at once, or CC2D's self-supervision.
+        Train-Template, Train-PL (both, where it holds copies as well), or CC2D's
+        self-supervision.
     images : tuple of int
         Unlabelled images.
     copies : tuple of int
-        Of the template.
+        Augmented templates.
     landmarks : tuple of int
         Of the network: its adapters.
     """
@@ -39,66 +48,173 @@ class StepPlan:
     copies: tuple[int, ...]
     landmarks: tuple[int, ...]
 
-    def pieces(self, count: int) -> list[StepPlan]:
-        """Split it into up to ``count`` smaller ones, for want of memory."""
+    def split(self, count: int) -> list[Batch]:
+        """Split it into up to ``count`` smaller ones, where memory is short."""
         parts = zip(_split(self.images, count), _split(self.copies, count), strict=True)
-        cut = [replace(self, images=i, copies=c) for i, c in parts]
-        return [plan for plan in cut if plan.images or plan.copies]
+        pieces = [replace(self, images=i, copies=c) for i, c in parts]
+        return [piece for piece in pieces if piece.images or piece.copies]
 
 
-def epoch_plan(
-    settings: TrainingSettings,
-    key: Sequence[int],
-    *,
-    images: int,
-    copies: int,
-    landmarks: int,
-    joint: bool = False,
-    processes: int = 1,
-) -> list[StepPlan]:
-    """Plan one epoch: Train-Template and Train-PL (paper, section 2.1).
+class TrainingMethod:
+    """One method: what `TrainingConfig.method` names."""
 
-    Parameters
-    ----------
-    settings : TrainingSettings
-        Batch, and whether a step holds all landmarks.
-    key : sequence of int
-        Seed, network, epoch: all that the order depends on. A training that is
-        resumed makes the same plan again.
-    images, copies, landmarks : int
-        How many there are; copies are 0 without a template stage.
-    joint : bool
-        CC2D's self-supervision: images alone, no landmarks.
-    processes : int
-        That train together, a batch each: the plan is that of one process with a
-        batch as large as theirs together.
+    name: ClassVar[Literal["fused", "single", "joint"]]
+    description: ClassVar[str]
+    per_landmark: ClassVar[bool] = False
+    """Whether each landmark has a network of its own, which needs no other."""
+    has_adapters: ClassVar[bool] = False
+    """Whether a network has layers of each landmark's own."""
+    self_supervised: ClassVar[bool] = False
+    """Whether it learns from random points, without pseudo-labels and template."""
+
+    def groups(self, landmarks: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+        """Return which landmarks are trained together, one network per group."""
+        return (tuple(landmarks),)
+
+    def network_config(
+        self, settings: NetworkSettings, encoder_channels: tuple[int, ...], landmarks: int
+    ) -> NetworkLayout:
+        """Return the network for so many landmarks on an encoder's five maps."""
+        return NetworkLayout(
+            encoder_channels=encoder_channels,
+            landmarks=landmarks if self.has_adapters else 1,
+            # A network for one landmark is its own adapter.
+            adapter_channels=settings.adapter_channels if self.has_adapters else 0,
+            width=settings.width,
+            embedding_channels=settings.embedding_channels,
+            normalisation=settings.normalisation,
+            lateral_channels=settings.lateral_channels,
+            rfb=settings.rfb,
+        )
+
+    def detection_anchor(self, settings: TrainingSettings) -> Literal["patch", "template"]:
+        """Return what the trained network compares images with."""
+        return settings.anchor
+
+    def reads_patches(self, settings: TrainingSettings) -> bool:
+        """Whether its steps cut patches from the images."""
+        return settings.anchor == "patch"
+
+    def batches(
+        self,
+        settings: TrainingSettings,
+        random: np.random.Generator,
+        *,
+        images: int,
+        copies: int,
+        landmarks: int,
+        processes: int = 1,
+    ) -> list[Batch]:
+        """Return the batches of one epoch: Train-Template and Train-PL (paper, section 2.1).
+
+        Parameters
+        ----------
+        settings : TrainingSettings
+            Batch size, and whether a batch holds all landmarks.
+        random : numpy.random.Generator
+            Of this epoch: the order depends on nothing else.
+        images, copies, landmarks : int
+            How many there are; copies are 0 without a template stage.
+        processes : int
+            That train together, a batch each: the same as one process with a batch as
+            large as theirs together.
+        """
+        size = settings.batch * processes
+        order = random.permutation(images).tolist()
+        everything = tuple(range(landmarks))
+        if settings.together:
+            beside = round(size * COPIES_PER_IMAGE) or 1
+            batches = []
+            for chunk in _chunks(order, size):
+                chosen = random.integers(copies, size=beside).tolist() if copies else ()
+                batches.append(Batch(LABEL_STAGE, chunk, tuple(chosen), everything))
+            return batches
+        shuffled = random.permutation(copies).tolist()
+        train_template = [
+            Batch(TEMPLATE_STAGE, (), chunk, (landmark,))
+            for chunk in _chunks(shuffled, size)
+            for landmark in everything
+        ]
+        train_pl = [
+            Batch(LABEL_STAGE, chunk, (), (landmark,))
+            for chunk in _chunks(order, size)
+            for landmark in everything
+        ]
+        # Landmarks in random order, one per batch (ambiguity 24 of docs/method.md).
+        return [
+            stage[i] for stage in (train_template, train_pl) for i in random.permutation(len(stage))
+        ]
+
+
+class Fused(TrainingMethod):
+    """C-Adapter: one network for all landmarks, with adapters (paper, section 2.2)."""
+
+    name = "fused"
+    description = "one network for all landmarks, with adapters"
+    has_adapters = True
+
+
+class Single(TrainingMethod):
+    """CC2D-SLA, with copies of the template C-ATD: one network per landmark."""
+
+    name = "single"
+    description = "a network for each"
+    per_landmark = True
+
+    def groups(self, landmarks: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+        """Return each landmark alone."""
+        return tuple((landmark,) for landmark in landmarks)
+
+
+class Joint(TrainingMethod):
+    """CC2D-SSL: one network for all landmarks, trained on random points."""
+
+    name = "joint"
+    description = "one for all, without pseudo-labels"
+    self_supervised = True
+
+    def detection_anchor(self, settings: TrainingSettings) -> Literal["patch", "template"]:
+        """Return the template: patches are for learning alone."""
+        return "template"
+
+    def reads_patches(self, settings: TrainingSettings) -> bool:
+        """Whether its steps cut patches from the images: always."""
+        return True
+
+    def batches(
+        self,
+        settings: TrainingSettings,
+        random: np.random.Generator,
+        *,
+        images: int,
+        copies: int,
+        landmarks: int,
+        processes: int = 1,
+    ) -> list[Batch]:
+        """Return batches of images alone."""
+        order = random.permutation(images).tolist()
+        return [Batch(SELF_STAGE, c, (), ()) for c in _chunks(order, settings.batch * processes)]
+
+
+METHODS: dict[str, TrainingMethod] = {
+    method.name: method for method in (Fused(), Single(), Joint())
+}
+
+
+def find_method(name: str) -> TrainingMethod:
+    """Return the method of a name.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
     """
-    random = np.random.default_rng([*key, 2])
-    batch = settings.batch * processes
-    order = random.permutation(images).tolist()
-    everything = tuple(range(landmarks))
-    if joint:
-        return [StepPlan(SELF_STAGE, c, (), ()) for c in _chunks(order, batch)]
-    if settings.together:
-        beside = round(batch * COPIES_AN_IMAGE) or 1
-        plans = []
-        for chunk in _chunks(order, batch):
-            chosen = random.integers(copies, size=beside).tolist() if copies else ()
-            plans.append(StepPlan(LABEL_STAGE, chunk, tuple(chosen), everything))
-        return plans
-    shuffled = random.permutation(copies).tolist()
-    first = [
-        StepPlan(TEMPLATE_STAGE, (), chunk, (landmark,))
-        for chunk in _chunks(shuffled, batch)
-        for landmark in everything
-    ]
-    then = [
-        StepPlan(LABEL_STAGE, chunk, (), (landmark,))
-        for chunk in _chunks(order, batch)
-        for landmark in everything
-    ]
-    # Landmarks in random order, one a batch (ambiguity 24 of docs/method.md).
-    return [stage[i] for stage in (first, then) for i in random.permutation(len(stage))]
+    try:
+        return METHODS[name]
+    except KeyError:
+        raise UsageError(
+            f"there is no method {name!r}", remedy=f"use {', '.join(METHODS)}"
+        ) from None
 
 
 def _chunks(order: list[int], size: int) -> list[tuple[int, ...]]:

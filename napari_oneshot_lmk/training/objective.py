@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_oneshot_lmk.encoders.device import computing_in
+from napari_oneshot_lmk.encoders.device import autocast
 from napari_oneshot_lmk.matching.embeddings import STRIDES, anchors_in_windows
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.network.sync_batch_norm import shared_statistics
@@ -20,7 +20,7 @@ from napari_oneshot_lmk.training.augmentation import TemplateCopies, cut_patches
 from napari_oneshot_lmk.training.distributed.group import World
 from napari_oneshot_lmk.training.first_pass import TEMPLATE, FirstLook
 from napari_oneshot_lmk.training.losses import total_loss
-from napari_oneshot_lmk.training.methods import LABEL_STAGE, TEMPLATE_STAGE, StepPlan
+from napari_oneshot_lmk.training.methods import LABEL_STAGE, TEMPLATE_STAGE, Batch
 from napari_oneshot_lmk.training.pseudo_labels import PseudoLabels, adapters_of
 from napari_oneshot_lmk.training.task import TrainingTask
 
@@ -97,7 +97,7 @@ class ExampleMaker:
         self._rows = list(rows)
         self._copied: dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
 
-    def copies(self, plan: StepPlan) -> Examples:
+    def copies(self, plan: Batch) -> Examples:
         """Train-Template: copies whose landmarks are known exactly."""
         assert self._copies is not None
         rows = [self._rows[k] for k in plan.landmarks]
@@ -116,7 +116,7 @@ class ExampleMaker:
             self._copied[index] = (copy.points_yx.numpy(), copy.inside.numpy())
         return self._copied[index]
 
-    def labelled(self, plan: StepPlan, labels: PseudoLabels) -> Examples:
+    def labelled(self, plan: Batch, labels: PseudoLabels) -> Examples:
         """Train-PL: unlabelled images with where the landmarks seem to be."""
         rows = [self._rows[k] for k in plan.landmarks]
         weights = labels.weights(self._task.preset.labels.weigh)
@@ -180,13 +180,13 @@ class Stages:
         self._shown = ExampleMaker(task, look, copies, rows)
 
     def losses(
-        self, plan: StepPlan, labels: PseudoLabels, generator: torch.Generator
+        self, plan: Batch, labels: PseudoLabels, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Loss of each stage that a step belongs to.
 
         Parameters
         ----------
-        plan : StepPlan
+        plan : Batch
             What it reads, all processes together.
         labels : PseudoLabels
             Of this epoch.
@@ -198,7 +198,7 @@ class Stages:
         dict of str to Tensor
             Each of them; of several processes their average is the step's loss.
         """
-        if self._task.method == "joint":
+        if self._task.method.self_supervised:
             return {plan.stage: self._self_supervised(plan.images, generator)}
         examples: dict[str, Examples] = {}
         if plan.copies:
@@ -341,7 +341,7 @@ class Stages:
             if self._task.world.several
             else nullcontext()
         )
-        with statistics, computing_in(points_yx.device, self._dtype):
+        with statistics, autocast(points_yx.device, self._dtype):
             return self._network.near(maps, adapters, points_yx, window)
 
     def _total(self, weights: Tensor) -> Tensor | None:

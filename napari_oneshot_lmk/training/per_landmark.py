@@ -167,9 +167,9 @@ def fit_side_by_side(
     UsageError
         If the networks of the method need one another.
     """
-    if task.method != "single":
+    if not task.method.per_landmark:
         raise UsageError(
-            f"the method {task.method} trains one network, which workers cannot share",
+            f"the method {task.method.name} trains one network, which workers cannot share",
             remedy="use --method single, or train without workers",
         )
     _take_over_checkpoint(run)

@@ -267,7 +267,7 @@ class Preset(Section):
                 f"is not valid TOML ({error})", file=source, remedy="correct it"
             ) from error
         except ValidationError as error:
-            raise _said(error, source) from error
+            raise usage_error(error, source) from error
 
     def to_toml(self) -> str:
         """Return the settings as a file that `load` reads, each with its meaning."""
@@ -302,7 +302,7 @@ class Preset(Section):
         try:
             return Preset.model_validate(content)
         except ValidationError as error:
-            raise _said(error, None) from error
+            raise usage_error(error, None) from error
 
     def differences(self, other: Preset) -> list[str]:
         """Say what differs: ``"training.epochs is 3, was 5 before"``.
@@ -336,8 +336,8 @@ def preset_text(name: str) -> str:
     return file.read_text(encoding="utf-8")
 
 
-def _said(error: ValidationError, source: str | Path | None) -> UsageError:
-    """Turn pydantic's first complaint into one sentence."""
+def usage_error(error: ValidationError, source: str | Path | None) -> UsageError:
+    """Return pydantic's first complaint as one of ours."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":

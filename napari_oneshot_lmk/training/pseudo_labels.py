@@ -17,6 +17,7 @@ from napari_oneshot_lmk.matching.embeddings import (
     template_anchors,
 )
 from napari_oneshot_lmk.network.network import LandmarkNetwork
+from napari_oneshot_lmk.training.config import Stream, random_stream
 from napari_oneshot_lmk.training.first_pass import FINEST, TEMPLATE, FirstLook
 from napari_oneshot_lmk.training.task import TrainingTask
 
@@ -85,7 +86,7 @@ def initial_labels(task: TrainingTask, look: FirstLook) -> PseudoLabels:
     )
     if task.preset.labels.initial == "instant":
         return instant
-    random = np.random.default_rng([task.seed, 1])
+    random = random_stream(task.seed, Stream.LABELS)
     shape_yx = task.template.image.geometry.network_shape_yx
     points = random.uniform(0, np.array(shape_yx) - 1.0, instant.points_yx.shape)
     anywhere = PseudoLabels(points, np.zeros_like(instant.residuals))
@@ -105,7 +106,7 @@ def anchors_of(
     points = torch.from_numpy(task.template_points_yx[list(rows)]).float()
     points = points.to(look.store.device)
     adapters = adapters_of(network, len(rows))
-    if task.preset.training.anchor == "patch" and task.method != "joint":
+    if task.method.detection_anchor(task.preset.training) == "patch":
         picture = look.picture(TEMPLATE).to(look.store.device)
         size = task.preset.patch.size
         return patch_anchors(network, task.encoder, picture, adapters, points, size)

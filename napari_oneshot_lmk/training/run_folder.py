@@ -32,7 +32,7 @@ from typing import Any
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.storage.atomic import atomic_write
-from napari_oneshot_lmk.training.config import RunSettings
+from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.events import Finished
 from napari_oneshot_lmk.training.preset import Preset
 
@@ -205,7 +205,7 @@ class RunFolder:
         self.write_record({**self.record(), **values})
 
     @property
-    def settings(self) -> RunSettings:
+    def settings(self) -> TrainingConfig:
         """What was asked for.
 
         Raises
@@ -215,11 +215,10 @@ class RunFolder:
         """
         content = self.record()
         try:
-            preset = Preset.from_toml(
-                self.preset_path.read_text(encoding="utf-8"), self.preset_path
-            )
-            return RunSettings.from_json(content["settings"], preset)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            text = self.preset_path.read_text(encoding="utf-8")
+            preset = Preset.from_toml(text, self.preset_path)
+            return TrainingConfig.from_json(content["settings"], preset)
+        except (OSError, UsageError, ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"the run is damaged ({error})",
                 file=self.path,

@@ -16,7 +16,7 @@ from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 from napari_oneshot_lmk.storage.lock import LockedError, file_lock
-from napari_oneshot_lmk.training.config import RunSettings
+from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.dataset import Inspection, TrainingSet, read_images, write_images
 from napari_oneshot_lmk.training.events import Event, Noted, Preparing
 from napari_oneshot_lmk.training.run_folder import (
@@ -36,7 +36,7 @@ _UNFINISHED = re.compile(r"\.[0-9a-f]{16}(\..*)?")
 
 @contextmanager
 def taken_up(
-    path: Path, settings: RunSettings, template: Template, *, overwrite: bool = False
+    path: Path, settings: TrainingConfig, template: Template, *, overwrite: bool = False
 ) -> Iterator[RunFolder]:
     """Make a run or go on with it, as the only process that may.
 
@@ -44,7 +44,7 @@ def taken_up(
     ----------
     path : Path
         Missing, empty, or a run of the same settings.
-    settings : RunSettings
+    settings : TrainingConfig
         What is asked for.
     template : Template
         Kept in the run.
@@ -136,7 +136,9 @@ def _check_place(run: RunFolder) -> None:
     check_writable(run.run_path, overwrite=True)
 
 
-def _prepare(run: RunFolder, settings: RunSettings, template: Template, *, overwrite: bool) -> int:
+def _prepare(
+    run: RunFolder, settings: TrainingConfig, template: Template, *, overwrite: bool
+) -> int:
     """Make the run, or check that it may go on; return its log's length."""
     if not run.run_path.exists():
         _begin(run, settings, template)
@@ -157,7 +159,7 @@ def _prepare(run: RunFolder, settings: RunSettings, template: Template, *, overw
     return run.events_path.stat().st_size if run.events_path.exists() else 0
 
 
-def _begin(run: RunFolder, settings: RunSettings, template: Template) -> None:
+def _begin(run: RunFolder, settings: TrainingConfig, template: Template) -> None:
     """Write a new run; ``run.json`` comes last and makes it one."""
     for folder in (
         *(run.checkpoint_path, run.parts_path, run.units_path),
@@ -169,7 +171,7 @@ def _begin(run: RunFolder, settings: RunSettings, template: Template) -> None:
         file.unlink(missing_ok=True)
     template.save(run.template_path)
     with atomic_write(run.preset_path) as partial:
-        partial.write_text(settings.preset.to_toml(), encoding="utf-8")
+        partial.write_text(settings.numbers.to_toml(), encoding="utf-8")
     run.write_record(
         {
             "schema_version": SCHEMA_VERSION,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.weights_file import read_weights
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.reader import read_image
-from napari_oneshot_lmk.network.config import NetworkLayout
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.checkpoint import packed, unpacked
 from napari_oneshot_lmk.training.events import Event, Noted, Previewed
@@ -211,23 +210,10 @@ def new_network(task: TrainingTask, index: int, channels: tuple[int, ...]) -> La
     channels : tuple of int
         Of the encoder's five maps, fine to coarse.
     """
-    settings = task.preset.network
-    fused = task.method == "fused"
+    config = task.method.network_config(task.preset.network, channels, len(task.units[index]))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed * 1009 + index)
-        return LandmarkNetwork(
-            NetworkLayout(
-                encoder_channels=channels,
-                landmarks=len(task.units[index]) if fused else 1,
-                # A network for one landmark is its own adapter.
-                adapter_channels=settings.adapter_channels if fused else 0,
-                width=settings.width,
-                embedding_channels=settings.embedding_channels,
-                normalisation=settings.normalisation,
-                lateral_channels=settings.lateral_channels,
-                rfb=settings.rfb,
-            )
-        )
+        return LandmarkNetwork(config)
 
 
 def learning_rate(settings: TrainingSettings, epoch: int, step: int, steps: int) -> float:
@@ -312,14 +298,10 @@ def previews(task: TrainingTask, channels: tuple[int, ...], unit: Unit) -> Itera
 
 def _card(task: TrainingTask, epoch: int, seconds: float) -> ModelCard:
     preset = task.preset
-    # Self-supervision learns from patches, and detects from the whole template.
-    anchor: Literal["patch", "template"] = (
-        "template" if task.method == "joint" else preset.training.anchor
-    )
     return ModelCard(
-        method=task.method,
+        method=task.method.name,
         encoder=task.encoder.card.identity,
-        anchor=anchor,
+        anchor=task.method.detection_anchor(preset.training),
         patch_px=preset.patch.size,
         instant_share=preset.detection.instant_share,
         search_cells=preset.detection.search_cells,

@@ -1,7 +1,7 @@
 """A training from beginning to end: the one way for command line, dock and tests.
 
-``train`` makes the run or goes on with it, keeps its log, curves and checkpoints
-while `loop.fit` works, and puts the model in its place at the end.
+``train`` makes the run or goes on with it, keeps its log, curves and checkpoints while
+`trainer.fit` works, and puts the model in its place at the end.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,17 +17,17 @@ from napari_oneshot_lmk.errors import OneshotError, TrainingError, UsageError
 from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.checkpoint import RunCheckpoints
-from napari_oneshot_lmk.training.config import METHODS, RunSettings
+from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.distributed.group import ALONE, World
 from napari_oneshot_lmk.training.distributed.shared import (
     SharedCheckpoints,
+    check_same_encoder,
     check_together,
     introduced,
     same_encoder,
     same_images,
 )
 from napari_oneshot_lmk.training.events import Board, Event, EventLog, Failed, Finished, Noted
-from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.run_folder import RunFolder, versions
 from napari_oneshot_lmk.training.run_lifecycle import check_encoder, taken_up
 
@@ -104,14 +104,14 @@ def pack_finished(run: RunFolder, weights: Path | None) -> None:
     """
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.detection.model_encoder import VGG19, weights_for
-    from napari_oneshot_lmk.encoders.model_weights import identity_with
+    from napari_oneshot_lmk.encoders.model_weights import encoder_identity
     from napari_oneshot_lmk.encoders.weights_file import read_weights
 
     model = TrainedModel.load(run.model_path)
     if model.packed or not model.card.encoder.startswith(VGG19):
         return
     found = weights_for(model) if weights is None else read_weights(weights)
-    if identity_with(found.sha256) != model.card.encoder:
+    if encoder_identity(found.sha256) != model.card.encoder:
         raise UsageError(
             "the model was not trained on these weights",
             file=weights,
@@ -141,98 +141,15 @@ def failed(error: Exception) -> Failed:
     return Failed(sentence, "\n".join(lines))
 
 
-@dataclass(frozen=True)
-class Job:
-    """What is to be trained.
-
-    Parameters
-    ----------
-    template : Template
-        The one annotated image.
-    images : sequence of ImageFile
-        Without landmarks; from `find_images`.
-    out : Path
-        Folder of the run: new, or one to go on with.
-    preset : Preset
-        All numbers.
-    method : str
-        ``"fused"``, ``"single"`` or ``"joint"``; see `RunSettings`.
-    landmarks : sequence of str
-        Those to train; empty for all that the template places.
-    template_stage : bool
-        Whether copies of the template are trained on.
-    seed : int
-        Of everything random.
-    spacing_mm_yx : pair of float, optional
-        Of the images, overriding what the files say.
-    encoder_weights : Path, optional
-        File of VGG19 weights; otherwise they are looked for.
-    device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
-    encoder : Encoder, optional
-        Use this one and ignore weights and device.
-    previews : sequence of Path
-        Images on which the model of each epoch is shown; see `Previewed`.
-    overwrite : bool
-        Begin anew where the run has finished or has other settings.
-    pack : bool
-        Put the encoder's weights into the model, in half precision. A run that has
-        finished without them gets them.
-    """
-
-    template: Template
-    images: Sequence[ImageFile]
-    out: Path
-    preset: Preset
-    method: str = "fused"
-    landmarks: Sequence[str] = ()
-    template_stage: bool = True
-    seed: int = 0
-    spacing_mm_yx: tuple[float, float] | None = None
-    encoder_weights: Path | None = None
-    device: str = "auto"
-    encoder: Encoder | None = field(default=None, compare=False)
-    previews: Sequence[Path] = ()
-    overwrite: bool = False
-    pack: bool = False
-
-    @property
-    def settings(self) -> RunSettings:
-        """What the run is to remember.
-
-        Raises
-        ------
-        UsageError
-            If there is no such method, or the template does not place a landmark.
-        """
-        methods = [method for method in METHODS if method == self.method]
-        if not methods:
-            raise UsageError(
-                f"there is no method {self.method!r}", remedy=f"use {', '.join(METHODS)}"
-            )
-        placed = [point.name for point in self.template.landmarks.placed]
-        unknown = [name for name in self.landmarks if name not in placed]
-        if unknown:
-            raise UsageError(
-                f"the template does not place {', '.join(unknown)}",
-                file=self.template.name,
-                remedy=f"it places {', '.join(placed)}",
-            )
-        return RunSettings(
-            method=methods[0],
-            landmarks=tuple(
-                name for name in placed if not self.landmarks or name in self.landmarks
-            ),
-            template_stage=self.template_stage,
-            seed=self.seed,
-            spacing_mm_yx=self.spacing_mm_yx,
-            template_sha256=self.template.content_sha256,
-            preset=self.preset,
-        )
-
-
 def train(
-    job: Job,
+    template: Template,
+    images: Sequence[ImageFile],
+    out: Path,
+    config: TrainingConfig,
+    *,
+    encoder: Encoder | None = None,
+    previews: Sequence[Path] = (),
+    overwrite: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
     fetching: Callable[[int, int], None] | None = None,
     fitting: Fitting | None = None,
@@ -242,8 +159,20 @@ def train(
 
     Parameters
     ----------
-    job : Job
-        What to train.
+    template : Template
+        The one annotated image.
+    images : sequence of ImageFile
+        Without landmarks; from `find_images`.
+    out : Path
+        Folder of the run: new, or one to go on with.
+    config : TrainingConfig
+        What to train and how.
+    encoder : Encoder, optional
+        Use this one; the configuration's weights and device are ignored.
+    previews : sequence of Path
+        Images on which the model of each epoch is shown; see `Previewed`.
+    overwrite : bool
+        Begin anew where the run has finished or has other settings.
     should_stop : callable
         Asked at each step, as is `RunFolder.stop_requested`: once it says yes, the
         training ends with the best model so far.
@@ -252,8 +181,8 @@ def train(
     fitting : Fitting, optional
         Who trains; by default this process, one network after the other.
     world : World
-        Processes that do the same at the same time, inside `meeting.joined`: their
-        leader alone keeps the run, the others only yield what it yields.
+        Processes that do the same at the same time, inside `joined`: their leader
+        alone keeps the run, the others only yield what it yields.
 
     Yields
     ------
@@ -268,24 +197,28 @@ def train(
         If the training cannot begin or go on. Once the run is taken up, its log
         ends with the same as a `Failed`.
     """
-    settings = job.settings
-    check_together(world, settings)
+    config = config.resolved(template, lambda: _on_gpu(config, world))
+    check_together(world, config)
+
+    def events(run: RunFolder) -> Iterator[Event]:
+        given = encoder or same_encoder(world, config, fetching)
+        yield from _events(run, template, images, config, given, should_stop, fitting, world)
+
     if not world.leads:
-        if (end := world.from_leader(None)) is None:
-            run = RunFolder(job.out)
-            yield from _events(job, run, settings, should_stop, fetching, None, world)
+        if world.from_leader(None) is None:
+            yield from events(RunFolder(out))
         return
-    with taken_up(job.out, settings, job.template, overwrite=job.overwrite) as run:
+    with taken_up(out, config, template, overwrite=overwrite) as run:
         if (end := world.from_leader(run.finished)) is not None:
-            if job.pack:
-                pack_finished(run, job.encoder_weights)
+            if config.pack:
+                pack_finished(run, config.encoder_weights)
             yield end
             return
-        if job.previews:
-            run.set_preview_images(job.previews)
+        if previews:
+            run.set_preview_images(previews)
         log, board = EventLog(run.events_path), Board(run.tensorboard_path)
         try:
-            for event in _events(job, run, settings, should_stop, fetching, fitting, world):
+            for event in events(run):
                 log.append(event)
                 board.take(event)
                 if isinstance(event, Finished):
@@ -299,12 +232,19 @@ def train(
             log.close()
 
 
+def _on_gpu(config: TrainingConfig, world: World) -> bool:
+    from napari_oneshot_lmk.encoders.device import resolve_device
+
+    return resolve_device(world.device(config.device)).type == "cuda"
+
+
 def _events(
-    job: Job,
     run: RunFolder,
-    settings: RunSettings,
+    template: Template,
+    images: Sequence[ImageFile],
+    config: TrainingConfig,
+    encoder: Encoder,
     should_stop: Callable[[], bool],
-    fetching: Callable[[int, int], None] | None,
     fitting: Fitting | None,
     world: World,
 ) -> Iterator[Event]:
@@ -319,14 +259,14 @@ def _events(
         from napari_oneshot_lmk.training.per_landmark import fit_here
 
         fitting = fit_here
-    encoder = same_encoder(world, job.encoder, job.encoder_weights, job.device, fetching)
+    check_same_encoder(world, encoder)
     if encoder.card.note:
         yield Noted(encoder.card.note)
-    yield from introduced(world, settings)
+    yield from introduced(world, config)
     packed_weights = None
     if world.leads:
         check_encoder(run, encoder)
-        packed_weights = keep_weights(run, encoder) if job.pack else None
+        packed_weights = keep_weights(run, encoder) if config.pack else None
 
     def asked() -> bool:
         return should_stop() or (world.leads and run.stop_requested)
@@ -334,28 +274,23 @@ def _events(
     def stopped() -> bool:
         return world.any(asked())
 
-    found = inspected(run, job.images, job.template, job.spacing_mm_yx, asked)
-    images = yield from same_images(world, found)
-    if images is None:
+    found = inspected(run, images, template, config.spacing_mm_yx, asked)
+    usable = yield from same_images(world, found)
+    if usable is None:
         begun = run.checkpoint_path.is_dir()
         kept = "What was trained before is kept" if begun else "Nothing was trained"
         yield Failed(f"Stopped before the first step. {kept}; start it again to go on.")
         return
     task = TrainingTask(
-        template=job.template,
-        images=images,
-        preset=job.preset,
-        method=settings.method,
-        landmarks=settings.landmarks,
-        template_stage=settings.template_stage,
+        config=config,
+        template=template,
+        images=usable,
         encoder=encoder,
-        seed=settings.seed,
         features_folder=run.features_path,
         preview_images=lambda: run.preview_images if world.leads else (),
         world=world,
         packed_weights=packed_weights,
     )
-
     events = (
         fit(task, SharedCheckpoints(world, RunCheckpoints(run)), stopped)
         if fitting is None

@@ -26,11 +26,12 @@ from napari_oneshot_lmk.errors import TrainingError
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.augmentation import TemplateCopies
 from napari_oneshot_lmk.training.checkpoint import Checkpoint
+from napari_oneshot_lmk.training.config import Stream, random_stream
 from napari_oneshot_lmk.training.distributed.shared import StepLosses, averaged
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Failed, Finished, Noted, Stepped
 from napari_oneshot_lmk.training.feature_cache import FeatureStore, pooled_levels
 from napari_oneshot_lmk.training.first_pass import FirstLook, first_look
-from napari_oneshot_lmk.training.methods import StepPlan, epoch_plan
+from napari_oneshot_lmk.training.methods import Batch
 from napari_oneshot_lmk.training.objective import Stages
 from napari_oneshot_lmk.training.pseudo_labels import (
     PseudoLabels,
@@ -135,7 +136,7 @@ class Optimisation:
         self._pieces = 1
 
     def step(
-        self, unit: Unit, losses_of: StepLosses, plans: Sequence[StepPlan]
+        self, unit: Unit, losses_of: StepLosses, plans: Sequence[Batch]
     ) -> tuple[dict[str, float], Noted | None]:
         """Take the next step of a unit.
 
@@ -145,7 +146,7 @@ class Optimisation:
             Its network learns; its counters stay as they are.
         losses_of : callable
             Gives the losses.
-        plans : sequence of StepPlan
+        plans : sequence of Batch
             Of the whole epoch.
 
         Returns
@@ -197,14 +198,14 @@ class Optimisation:
                 serious=True,
             )
 
-    def _gradients(self, unit: Unit, losses_of: StepLosses, plan: StepPlan) -> dict[str, float]:
+    def _gradients(self, unit: Unit, losses_of: StepLosses, plan: Batch) -> dict[str, float]:
         """Leave the gradients of a step in the network, return its losses."""
         unit.optimiser.zero_grad(set_to_none=True)
         generator = torch.Generator().manual_seed(
             hash((self._task.seed, unit.index, unit.epoch, unit.step)) & 0x7FFFFFFF
         )
         sums: dict[str, float] = {}
-        pieces = plan.pieces(self._pieces) if self._pieces > 1 else [plan]
+        pieces = plan.split(self._pieces) if self._pieces > 1 else [plan]
         for piece in pieces:
             losses = losses_of(piece, unit.labels, generator)
             total = torch.stack(list(losses.values())).sum() / len(pieces)
@@ -254,7 +255,7 @@ class Trainer:
     ) -> None:
         self.task, self.sink, self.should_stop = task, checkpoints, should_stop
         self.settings = task.preset.training
-        with_copies = task.template_stage and task.method != "joint"
+        with_copies = task.config.template_stage and not task.method.self_supervised
         self.copies = (
             TemplateCopies(task.template, task.preset.template_copies, task.seed)
             if with_copies
@@ -385,14 +386,13 @@ class Trainer:
                 self.clock.left(unit.index, unit.epoch, unit.step, len(plans)),
             )
 
-    def _plans(self, unit: Unit) -> list[StepPlan]:
-        return epoch_plan(
+    def _plans(self, unit: Unit) -> list[Batch]:
+        return self.task.method.batches(
             self.settings,
-            (self.task.seed, unit.index, unit.epoch),
+            random_stream(self.task.seed, Stream.BATCHES, unit.index, unit.epoch),
             images=len(self.look.images),
             copies=len(self.copies) if self.copies else 0,
             landmarks=len(unit.rows),
-            joint=self.task.method == "joint",
             processes=self.task.world.size,
         )
 

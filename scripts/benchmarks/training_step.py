@@ -14,10 +14,11 @@ from benchmarks.plain_step import plain_loss
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.encoders.device import keep_freed_memory
 from napari_oneshot_lmk.imaging.transforms import prepare_image
+from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.dataset import TrainingSet
 from napari_oneshot_lmk.training.feature_cache import FeatureStore, pooled_levels
 from napari_oneshot_lmk.training.first_pass import FirstLook, first_look
-from napari_oneshot_lmk.training.methods import LABEL_STAGE, StepPlan
+from napari_oneshot_lmk.training.methods import LABEL_STAGE, Batch
 from napari_oneshot_lmk.training.objective import Stages
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.pseudo_labels import initial_labels
@@ -72,13 +73,11 @@ def fused_task(dataset: Dataset, preset: str, encoder: Encoder) -> TrainingTask:
     images = TrainingSet.inspect(
         [dataset.file_of(name) for name in (names or dataset.test)[:count]], template
     )
+    config = TrainingConfig(preset=settings.changed({"labels.weigh": False}), template_stage=False)
     return TrainingTask(
+        config=config.resolved(template, lambda: False),
         template=template,
         images=images,
-        preset=settings.changed({"labels.weigh": False}),
-        method="fused",
-        landmarks=tuple(point.name for point in template.landmarks.placed),
-        template_stage=False,
         encoder=encoder,
     )
 
@@ -111,18 +110,18 @@ def measure_step(task: TrainingTask, *, plain_landmarks: int = 2, repeats: int =
     every = tuple(range(len(unit.rows)))
     images = tuple(range(len(look.images)))
 
-    def ours(plan: StepPlan) -> tuple[float, float]:
+    def ours(plan: Batch) -> tuple[float, float]:
         unit.optimiser.zero_grad(set_to_none=True)
         started = time.perf_counter()
         loss = stages.losses(plan, labels, torch.Generator())[LABEL_STAGE]
         loss.backward()  # type: ignore[no-untyped-call]
         return time.perf_counter() - started, float(loss.detach())
 
-    full = StepPlan(LABEL_STAGE, images, (), every)
+    full = Batch(LABEL_STAGE, images, (), every)
     ours(full)
     ours_s = median(ours(full)[0] for _ in range(repeats))
     few = every[:plain_landmarks]
-    _, ours_loss = ours(StepPlan(LABEL_STAGE, images[:1], (), few))
+    _, ours_loss = ours(Batch(LABEL_STAGE, images[:1], (), few))
 
     pictures = [prepare_image(task.images.read(look.images[0]), task.encoder.device)]
     unit.optimiser.zero_grad(set_to_none=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cli_scene import POINTS, one_sentence, run
 from killed_training import model_hash
-from learning_scene import SMALL, SPACING_YX, small_task
+from learning_scene import SMALL, SPACING_YX, Job, small_task, train
 
 from napari_oneshot_lmk.cluster import train as cluster_training
 from napari_oneshot_lmk.cluster.client import Connection, connected
@@ -20,10 +20,10 @@ from napari_oneshot_lmk.cluster.train import ClusterFitting
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Finished, Noted
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.run_folder import RunFolder
-from napari_oneshot_lmk.training.train import Job, train
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -61,9 +61,11 @@ def job(template: tuple[Template, Path]) -> Job:
         template[0],
         find_images([template[1]]),
         Path(),
-        Preset.load("laptop").changed(SMALL),
-        method="single",
-        spacing_mm_yx=SPACING_YX,
+        TrainingConfig(
+            method="single",
+            preset=Preset.load("laptop").changed(SMALL),
+            spacing_mm_yx=SPACING_YX,
+        ),
         encoder=shipped_encoder("cpu"),
     )
 
@@ -72,14 +74,14 @@ def job(template: tuple[Template, Path]) -> Job:
 def whole(job: Job, one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Hash of the model that one process makes, one network after the other."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    assert isinstance(list(train(replace(job, out=out)))[-1], Finished)
+    assert isinstance(list(train(job.but(out=out)))[-1], Finished)
     return model_hash(out)
 
 
 def test_worker_is_killed_and_the_model_is_the_same(
     job: Job, whole: str, cluster: Connection, on_cluster: ClusterFitting, tmp_path: Path
 ) -> None:
-    job = replace(job, out=tmp_path / "run")
+    job = job.but(out=tmp_path / "run")
     pids = cluster.client.run(os.getpid)
     events: list[Event] = []
     killed = ""
@@ -101,7 +103,7 @@ def test_worker_is_killed_and_the_model_is_the_same(
 def test_driver_vanishes_and_one_process_goes_on(
     job: Job, whole: str, on_cluster: ClusterFitting, tmp_path: Path
 ) -> None:
-    job = replace(job, out=tmp_path / "run")
+    job = job.but(out=tmp_path / "run")
     events = train(job, fitting=on_cluster)
     for event in events:
         if isinstance(event, EpochEnded):
@@ -117,7 +119,7 @@ def test_driver_vanishes_and_one_process_goes_on(
 def test_workers_go_on_where_one_process_was_killed(
     job: Job, whole: str, on_cluster: ClusterFitting, tmp_path: Path
 ) -> None:
-    job = replace(job, out=tmp_path / "run")
+    job = job.but(out=tmp_path / "run")
     events = train(job)
     ended = 0
     for event in events:
@@ -136,7 +138,7 @@ def test_workers_go_on_where_one_process_was_killed(
 
 
 def test_stop_keeps_what_there_is(job: Job, on_cluster: ClusterFitting, tmp_path: Path) -> None:
-    job = replace(job, out=tmp_path / "run")
+    job = job.but(out=tmp_path / "run")
     seen: list[Event] = []
 
     def stop() -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
 from napari_oneshot_lmk.network.config import NetworkLayout
 from napari_oneshot_lmk.network.network import LandmarkNetwork
+from napari_oneshot_lmk.training.config import Duration, TrainingConfig
 from napari_oneshot_lmk.training.estimate import (
     START_S,
     MachineSpeed,
@@ -68,20 +71,20 @@ def test_windows_and_few_landmarks_are_less_work() -> None:
 def test_the_estimate_follows_the_preset() -> None:
     machine = MachineSpeed(1.0, 50.0, (64, 128, 256, 512, 512), "cpu")
     laptop = Preset.load("laptop")
-    once = estimate(laptop, machine, 100, 19)
+    once = estimate(TrainingConfig(preset=laptop), machine, 100, 19)
     longer = laptop.changed({"training.epochs": 2 * laptop.training.epochs})
-    twice = estimate(longer, machine, 100, 19)
+    twice = estimate(TrainingConfig(preset=longer), machine, 100, 19)
     encoding = 100 + laptop.template_copies.count + 1
     begin = START_S + encoding
     assert twice.seconds - begin == pytest.approx(2 * (once.seconds - begin))
     # Half precision, five maps: 9 MB an image of VGG19's.
     assert once.feature_bytes == pytest.approx(encoding * 9.03e6, rel=0.01)
     faster = MachineSpeed(0.5, 100.0, machine.encoder_channels, "cpu")
-    halved = estimate(laptop, faster, 100, 19).seconds - START_S
+    halved = estimate(TrainingConfig(preset=laptop), faster, 100, 19).seconds - START_S
     assert halved == pytest.approx((once.seconds - START_S) / 2)
     # A patch has to go through the encoder each time; the template has not.
     patches = laptop.changed({"training.anchor": "patch"})
-    assert estimate(patches, machine, 100, 19).seconds > 2 * once.seconds
+    assert estimate(TrainingConfig(preset=patches), machine, 100, 19).seconds > 2 * once.seconds
 
 
 def test_a_machine_is_measured_in_a_moment() -> None:
@@ -91,3 +94,16 @@ def test_a_machine_is_measured_in_a_moment() -> None:
     assert 0.01 < speed.gigamacs_per_s < 1e5
     assert len(speed.encoder_channels) == 5
     assert not speed.on_gpu
+
+
+def test_a_longer_training_is_estimated_to_take_longer() -> None:
+    speed = MachineSpeed(0.5, 40.0, (64, 128, 256, 512, 512), "cpu")
+
+    def seconds(**values: Any) -> float:
+        return estimate(TrainingConfig(**values), speed, 150, 19).seconds
+
+    normal = seconds()
+    assert seconds(time=Duration.QUICK) < normal < seconds(time=Duration.THOROUGH)
+    one = seconds(method="single", landmarks=("menton",))
+    assert one < normal < seconds(method="single")
+    assert seconds(template_stage=False) < normal

@@ -12,6 +12,7 @@ from types import ModuleType
 import plain_loop
 import pytest
 from cli_scene import POINTS, SHAPE_YX, SHIFTS, save_image, scene, view
+from learning_scene import Job, train
 
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
@@ -21,6 +22,7 @@ from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.dataset import read_images
 from napari_oneshot_lmk.training.events import (
     EpochEnded,
@@ -35,7 +37,6 @@ from napari_oneshot_lmk.training.events import (
 )
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.run_folder import RunFolder
-from napari_oneshot_lmk.training.train import Job, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -59,7 +60,7 @@ def job(tmp_path: Path) -> Job:
         template=Template.create(image, Landmarks(points, image.name)),
         images=find_images([folder]),
         out=tmp_path / "run",
-        preset=Preset().changed({"training.epochs": 3}),
+        config=TrainingConfig(preset=Preset().changed({"training.epochs": 3})),
         encoder=shipped_encoder("cpu"),
     )
 
@@ -67,7 +68,7 @@ def job(tmp_path: Path) -> Job:
 def again(job: Job, **changes: object) -> Job:
     """The same command once more: files are looked for again."""
     folder = job.images[0].path.parent
-    return replace(job, images=find_images([folder]), **changes)
+    return job.but(images=find_images([folder]), **changes)
 
 
 def until(job: Job, enough: Callable[[Event], bool]) -> None:
@@ -87,7 +88,7 @@ def numbers(job: Job) -> str:
 
 
 def test_a_whole_training(job: Job) -> None:
-    events = list(train(replace(job, previews=[Path("a.png")])))
+    events = list(train(job.but(previews=[Path("a.png")])))
     kinds = [type(event) for event in events]
     assert kinds[:6] == [Preparing] * 6
     assert kinds.count(EpochEnded) == 3
@@ -128,13 +129,13 @@ def test_curves_are_what_the_events_say(job: Job) -> None:
 
 
 def test_interrupted_and_gone_on_with(job: Job) -> None:
-    list(train(replace(job, out=job.out.with_name("whole"))))
+    list(train(job.but(out=job.out.with_name("whole"))))
     until(job, third_epoch)
     assert not (job.out / "model").exists()
     seen_before = read_events(job.out / "events.jsonl")
     events = list(train(again(job)))
     assert [e.epoch for e in events if isinstance(e, EpochEnded)] == [3]
-    assert numbers(job) == numbers(replace(job, out=job.out.with_name("whole")))
+    assert numbers(job) == numbers(job.but(out=job.out.with_name("whole")))
     # What was told before the interruption is still told.
     assert read_events(job.out / "events.jsonl") == seen_before + events
 
@@ -221,19 +222,19 @@ def test_moved_images_are_the_same(job: Job) -> None:
     until(job, third_epoch)
     folder = job.images[0].path.parent
     moved = folder.rename(folder.with_name("moved"))
-    *_, end = train(replace(job, images=find_images([moved])))
+    *_, end = train(job.but(images=find_images([moved])))
     assert isinstance(end, Finished)
 
 
 def test_images_on_top_are_left_out(job: Job) -> None:
-    list(train(replace(job, out=job.out.with_name("whole"))))
+    list(train(job.but(out=job.out.with_name("whole"))))
     until(job, third_epoch)
     folder = job.images[0].path.parent
     save_image(folder / "zz.png", view(scene(seed=5), (0, 0)))
     events = list(train(again(job)))
     notes = [event.text for event in events if isinstance(event, Noted)]
     assert any("began without: zz.png" in note for note in notes)
-    assert numbers(job) == numbers(replace(job, out=job.out.with_name("whole")))
+    assert numbers(job) == numbers(job.but(out=job.out.with_name("whole")))
 
 
 def test_unusable_images_are_told_and_left_out(job: Job) -> None:
@@ -272,12 +273,14 @@ def test_refused_before_anything_is_written(
     job: Job, changes: dict[str, object], says: str
 ) -> None:
     with pytest.raises(UsageError, match=says):
-        list(train(replace(job, **changes)))
+        list(train(job.but(**changes)))
     assert not job.out.exists()
 
 
 def test_landmarks_keep_the_templates_order(job: Job) -> None:
-    assert replace(job, landmarks=("tip", "apex")).settings.landmarks == ("apex", "tip")
+    assert job.but(landmarks=("tip", "apex")).config.resolved(
+        job.template, lambda: False
+    ).landmarks == ("apex", "tip")
 
 
 def test_another_encoder(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +347,7 @@ def small(job: Job, monkeypatch: pytest.MonkeyPatch) -> Job:
             "training.selection": "agreement",
         }
     )
-    return replace(job, preset=preset, landmarks=("apex", "tip"), template_stage=False)
+    return job.but(preset=preset, landmarks=("apex", "tip"), template_stage=False)
 
 
 def networks(run: Path) -> dict[str, bytes]:
@@ -352,9 +355,9 @@ def networks(run: Path) -> dict[str, bytes]:
 
 
 def test_single_landmarks_go_on_where_they_were(small: Job) -> None:
-    whole = replace(small, method="single", out=small.out.with_name("whole"))
+    whole = small.but(method="single", out=small.out.with_name("whole"))
     list(train(whole))
-    job = replace(whole, out=small.out)
+    job = whole.but(out=small.out)
 
     def second(event: Event) -> bool:
         return isinstance(event, Stepped) and (event.model, event.epoch) == ("tip", 2)
@@ -373,7 +376,7 @@ def test_single_landmarks_go_on_where_they_were(small: Job) -> None:
 
 
 def test_missing_part_is_said(small: Job) -> None:
-    job = replace(small, method="single")
+    job = small.but(method="single")
     until(job, lambda e: isinstance(e, Stepped) and e.model == "tip")
     RunFolder(job.out).part_path(0).write_bytes(b"half")
     with pytest.raises(ModelError, match=r"missing or damaged.*--overwrite"):

@@ -8,16 +8,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_oneshot_lmk.training.config import Stream, random_stream
 from napari_oneshot_lmk.training.methods import (
     LABEL_STAGE,
+    METHODS,
     SELF_STAGE,
     TEMPLATE_STAGE,
-    StepPlan,
-    epoch_plan,
+    Batch,
 )
 from napari_oneshot_lmk.training.preset import TrainingSettings
 
 KEY = (0, 0, 0)
+
+
+def epoch_plan(
+    settings: TrainingSettings, key: tuple[int, ...], method: str = "fused", **counts: int
+) -> list[Batch]:
+    return METHODS[method].batches(
+        settings, random_stream(key[0], Stream.BATCHES, *key[1:]), **counts
+    )
+
+
 counts = st.integers(1, 23)
 
 
@@ -58,14 +69,16 @@ def test_together_a_step_holds_all_landmarks_and_copies_beside_images() -> None:
 
 
 def test_self_supervision_reads_images_alone() -> None:
-    plans = epoch_plan(TrainingSettings(batch=4), KEY, images=9, copies=0, landmarks=3, joint=True)
+    plans = epoch_plan(
+        TrainingSettings(batch=4), KEY, images=9, copies=0, landmarks=3, method="joint"
+    )
     assert {plan.stage for plan in plans} == {SELF_STAGE}
     assert sorted(i for plan in plans for i in plan.images) == list(range(9))
 
 
 @pytest.mark.parametrize("together", [False, True])
 def test_order_depends_on_seed_network_and_epoch_alone(together: bool) -> None:
-    def made(key: tuple[int, ...]) -> list[StepPlan]:
+    def made(key: tuple[int, ...]) -> list[Batch]:
         chosen = TrainingSettings(together=together, batch=2)
         return epoch_plan(chosen, key, images=12, copies=6, landmarks=2)
 
@@ -76,8 +89,8 @@ def test_order_depends_on_seed_network_and_epoch_alone(together: bool) -> None:
 @given(images=st.integers(0, 9), copies=st.integers(0, 9), count=st.integers(1, 12))
 @settings(deadline=None)
 def test_pieces_hold_all_that_the_step_held(images: int, copies: int, count: int) -> None:
-    plan = StepPlan("x", tuple(range(images)), tuple(range(copies)), (0, 1))
-    pieces = plan.pieces(count)
+    plan = Batch("x", tuple(range(images)), tuple(range(copies)), (0, 1))
+    pieces = plan.split(count)
     assert tuple(i for piece in pieces for i in piece.images) == plan.images
     assert tuple(i for piece in pieces for i in piece.copies) == plan.copies
     assert all(piece.landmarks == plan.landmarks for piece in pieces)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.training.config import Duration, Stream, TrainingConfig, random_stream
 from napari_oneshot_lmk.training.preset import PRESETS, Preset, preset_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,3 +131,65 @@ def test_method_page_lists_every_value() -> None:
                 value = preset.pop(f"{name}.{row[0]}")
                 assert json.loads(cell) == json.loads(json.dumps(value)), row
     assert presets == [{}, {}, {}]
+
+
+# -- the configuration that names one ------------------------------------------------
+
+
+def test_time_and_computer_choose_the_preset() -> None:
+    def chosen(on_gpu: bool = False, **values: Any) -> Preset:
+        return TrainingConfig(**values).resolve_preset(lambda: on_gpu)
+
+    laptop = Preset.load("laptop")
+    assert chosen() == laptop
+    assert chosen(on_gpu=True) == Preset.load("gpu")
+    thorough = laptop.changed({"training.epochs": 3 * laptop.training.epochs})
+    assert chosen(time=Duration.THOROUGH) == thorough
+    assert chosen(time=Duration.QUICK).training.epochs < laptop.training.epochs
+    # A preset that was chosen is taken as it is, but for what was set beside it.
+    assert chosen(preset="paper", time=Duration.QUICK) == Preset.load("paper")
+    changed = chosen(preset="paper", epochs=2, adapter_channels=4)
+    assert changed.training.epochs == 2
+    assert changed.network.adapter_channels == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"method": "both"}, "there is no method 'both'; use fused, single, joint"),
+        ({"initial_labels": "anywhere"}, "labels.initial: input should be 'instant' or"),
+        ({"epochs": 0}, "training.epochs: input should be greater than 0"),
+        ({"batch": 2}, "there is no setting batch"),
+    ],
+)
+def test_what_a_training_cannot_be_is_refused(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        TrainingConfig(**values).resolve_preset(lambda: False)
+
+
+def test_arguments_say_the_same() -> None:
+    assert TrainingConfig().to_arguments() == [
+        *("--method", "fused", "--seed", "0", "--device", "auto"),
+    ]
+    config = TrainingConfig(
+        method="single",
+        landmarks=("nasion", "gonion"),
+        preset="paper",
+        adapter_channels=0,
+        template_stage=False,
+        spacing_mm_yx=(0.1, 0.25),
+        pack=True,
+        encoder_weights=Path("w.safetensors"),
+    )
+    assert config.to_arguments() == [
+        *("--method", "single", "--landmark", "nasion", "--landmark", "gonion"),
+        *("--preset", "paper", "--adapter-channels", "0", "--no-template-stage"),
+        *("--spacing", "0.1x0.25", "--seed", "0", "--pack"),
+        *("--encoder-weights", "w.safetensors", "--device", "auto"),
+    ]
+
+
+def test_streams_of_random_numbers_do_not_meet() -> None:
+    places = {(s, i, j) for s in Stream for i in range(4) for j in range(4)}
+    first = {random_stream(3, s, i, j).random() for s, i, j in places}
+    assert len(first) == len(places)

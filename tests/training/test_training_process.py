@@ -229,7 +229,7 @@ def test_a_damaged_run_is_no_training(tmp_path: Path) -> None:
 def test_killed_at_random_points_it_ends_as_if_it_had_not(folder: Path) -> None:
     (folder / "preset.toml").write_text(SMALL)
     # The loop itself, not the quick one.
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
     ended = subprocess.run(
         [sys.executable, str(HERE / "killed_training.py"), str(folder), "10"],
         capture_output=True,

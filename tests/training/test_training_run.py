@@ -20,7 +20,7 @@ from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.training.config import RunSettings
+from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.events import (
     EventLog,
     Failed,
@@ -44,8 +44,8 @@ def template(name: str = "t", seed: int = 0) -> Template:
     return Template.create(image, Landmarks(points, image.name))
 
 
-def settings(**changes: object) -> RunSettings:
-    plain = RunSettings(
+def settings(**changes: object) -> TrainingConfig:
+    plain = TrainingConfig(
         method="fused",
         landmarks=("apex", "tip"),
         template_stage=True,
@@ -54,7 +54,7 @@ def settings(**changes: object) -> RunSettings:
         template_sha256=template().content_sha256,
         preset=Preset().changed({"training.epochs": 3}),
     )
-    return replace(plain, **changes)  # type: ignore[arg-type]
+    return plain.model_copy(update=changes)
 
 
 @contextmanager

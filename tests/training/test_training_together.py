@@ -29,7 +29,7 @@ from napari_oneshot_lmk.training.run_folder import RunFolder
 # All processes share the cores with whatever else runs.
 pytestmark = pytest.mark.timeout(900)
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TORCHRUN = dict.fromkeys(VARIABLES, "0") | {"WORLD_SIZE": "2"}
 
 
@@ -292,11 +292,11 @@ def test_torchrun_killed_and_gone_on_with(tmp_path: Path) -> None:
 
 
 def test_single_is_refused_under_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_oneshot_lmk.training.config import RunSettings
+    from napari_oneshot_lmk.training.config import TrainingConfig
     from napari_oneshot_lmk.training.distributed.shared import check_together
     from napari_oneshot_lmk.training.preset import Preset
 
     world = World.from_environment(TORCHRUN)
-    settings = RunSettings("single", ("tip",), True, 0, None, "", Preset())
+    settings = TrainingConfig(method="single", preset=Preset())
     with pytest.raises(UsageError, match="train one network together, but the method"):
         check_together(world, settings)

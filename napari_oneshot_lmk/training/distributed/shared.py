@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,11 +15,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from napari_oneshot_lmk.errors import ImageError, UsageError
 from napari_oneshot_lmk.network.network import LandmarkNetwork
-from napari_oneshot_lmk.training.config import RunSettings
+from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.dataset import TrainingSet
 from napari_oneshot_lmk.training.distributed.group import World
 from napari_oneshot_lmk.training.events import Event, Noted
-from napari_oneshot_lmk.training.methods import StepPlan
+from napari_oneshot_lmk.training.methods import Batch
 from napari_oneshot_lmk.training.pseudo_labels import PseudoLabels
 from napari_oneshot_lmk.training.run_folder import versions
 from napari_oneshot_lmk.training.task import TrainingTask
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.training.task import CheckpointSink
 
 
-def check_together(world: World, settings: RunSettings) -> None:
+def check_together(world: World, config: TrainingConfig) -> None:
     """Refuse what several processes cannot train, or were not asked for alike.
 
     Raises
@@ -46,14 +45,14 @@ def check_together(world: World, settings: RunSettings) -> None:
     """
     if not world.several:
         return
-    if settings.method == "single":
+    if config.training_method.per_landmark:
         raise UsageError(
             f"torchrun's {world.size} processes train one network together, but the "
-            "method single trains one a landmark",
+            f"method {config.method} trains one per landmark",
             remedy="use --method fused, or --workers and --scheduler without torchrun",
         )
     world.check_alike("the version", versions()["napari-oneshot-lmk"])
-    everybodys = world.gather(settings)
+    everybodys = world.gather(config)
     for rank, other in enumerate(everybodys):
         for difference in other.differences(everybodys[0]):
             now = difference.replace(" before", "")
@@ -63,38 +62,19 @@ def check_together(world: World, settings: RunSettings) -> None:
             )
 
 
-def introduced(world: World, settings: RunSettings) -> Iterator[Noted]:
+def introduced(world: World, config: TrainingConfig) -> Iterator[Noted]:
     """Say how many processes train, and what that makes of a step."""
     if world.several:
-        batch = settings.preset.training.batch
+        batch = config.numbers.training.batch
         yield Noted(
             f"{world.size} processes train together: a step has {world.size} x {batch} images."
         )
 
 
 def same_encoder(
-    world: World,
-    given: Encoder | None,
-    weights: Path | None,
-    device: str,
-    fetching: Callable[[int, int], None] | None,
+    world: World, config: TrainingConfig, fetching: Callable[[int, int], None] | None
 ) -> Encoder:
-    """Return the encoder of this process, of the same kind as all others'.
-
-    Parameters
-    ----------
-    world : World
-        Weights are fetched by one process of each computer.
-    given : Encoder, optional
-        Use this one.
-    weights, device, fetching
-        Of `instant_encoder` otherwise.
-
-    Raises
-    ------
-    UsageError
-        If they differ, in the leader.
-    """
+    """Return the encoder of this process; weights are fetched once on each computer."""
     from napari_oneshot_lmk.encoders.select import instant_encoder
 
     def fetched(tell: Callable[[int, int], None]) -> Encoder:
@@ -103,13 +83,22 @@ def same_encoder(
             if fetching is not None:
                 fetching(done, total)
 
-        return instant_encoder(weights, world.device(device), progress=progress)
+        device = world.device(config.device)
+        return instant_encoder(config.encoder_weights, device, progress=progress)
 
-    first_here = world.local_rank == 0
-    encoder = given or world.messages.host_by_host(first_here, fetched)
+    return world.messages.host_by_host(world.local_rank == 0, fetched)
+
+
+def check_same_encoder(world: World, encoder: Encoder) -> None:
+    """Refuse processes with encoders of different kinds.
+
+    Raises
+    ------
+    UsageError
+        If they differ, in the leader.
+    """
     world.check_alike("the encoder", encoder.card.identity)
     world.check_alike("the kind of device", encoder.device.type)
-    return encoder
 
 
 def same_images(
@@ -204,7 +193,7 @@ class SharedCheckpoints:
             self._sink.save_model(model)
 
 
-StepLosses = Callable[[StepPlan, PseudoLabels, torch.Generator], dict[str, Tensor]]
+StepLosses = Callable[[Batch, PseudoLabels, torch.Generator], dict[str, Tensor]]
 """Loss of each stage of a step; see `Stages.losses`."""
 
 
@@ -221,7 +210,7 @@ class _Step(nn.Module):
         self._losses = losses
 
     def forward(
-        self, plan: StepPlan, labels: PseudoLabels, generator: torch.Generator
+        self, plan: Batch, labels: PseudoLabels, generator: torch.Generator
     ) -> dict[str, Tensor]:
         return self._losses(plan, labels, generator)
 

@@ -124,19 +124,19 @@ def test_any_landmarks_come_back_from_a_file_of_many(tmp_path, suffix, sets):
 
 
 def test_the_longer_ending_wins(tmp_path):
-    assert format_to_write("a.mrk.json").title == "3D Slicer markups"
-    assert format_to_write("a.json").title == "COCO keypoints"
-    assert format_to_write("A.MRK.JSON").title == "3D Slicer markups"
+    assert format_to_write("a.mrk.json").name == "3D Slicer markups"
+    assert format_to_write("a.json").name == "COCO keypoints"
+    assert format_to_write("A.MRK.JSON").name == "3D Slicer markups"
     (tmp_path / "a.mrk.json").write_text('{"images":[],"annotations":[],"keypoints":1}')
-    assert format_to_read(tmp_path / "a.mrk.json").title == "3D Slicer markups"
+    assert format_to_read(tmp_path / "a.mrk.json").name == "3D Slicer markups"
 
 
 def test_a_table_goes_by_its_header(tmp_path):
     path = tmp_path / "points.csv"
     path.write_text("index,axis-0,axis-1\n0,1.5,2\n")
-    assert format_to_read(path).title == "napari points"
+    assert format_to_read(path).name == "napari points"
     path.write_text("image,landmark,x_px,y_px,axis-0\n")
-    assert format_to_read(path).title == "Table"
+    assert format_to_read(path).name == "Table"
     # What looks like neither is told what a table needs.
     path.write_text("a,b\n1,2\n")
     with pytest.raises(LandmarkError, match="a landmark table needs"):
@@ -149,7 +149,7 @@ def test_read_only_formats_refuse_before_anything_is_written(tmp_path):
         write_landmarks(tmp_path / "a.fcsv", [on()])
     assert list(tmp_path.iterdir()) == []
     # The table is what is written as .csv.
-    assert format_to_write("a.csv").title == "Table"
+    assert format_to_write("a.csv").name == "Table"
 
 
 @pytest.mark.parametrize("suffix", [".mrk.json", ".txt", ".dcm"])
@@ -200,7 +200,7 @@ def test_losses_name_what_is_there_and_nothing_else(tmp_path):
         "where the image lies in the patient",
         "for other programs, that pixels are not square",
     )
-    assert all(form.lost([on()]) == () for form in FORMATS if form.suffix == ".json")
+    assert all(form.unsupported([on()]) == () for form in FORMATS if form.suffix == ".json")
 
 
 def test_without_a_listener_what_is_passed_over_is_a_warning(tmp_path):
