@@ -133,7 +133,7 @@ def describe_device(device: torch.device, precision: Precision = "auto") -> str:
     return f"CPU ({platform.machine()}), {threads} thread{plural}, {floats}"
 
 
-def computing_in(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     """Compute in a narrower type inside a ``with`` block; parameters stay float32.
 
     Parameters

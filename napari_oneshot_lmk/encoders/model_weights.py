@@ -21,7 +21,7 @@ from napari_oneshot_lmk.errors import WeightsError
 _SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
-def identity_with(weights_sha256: str) -> str:
+def encoder_identity(weights_sha256: str) -> str:
     """Return the identity of the encoder that VGG19's weights make here.
 
     Parameters
@@ -33,7 +33,7 @@ def identity_with(weights_sha256: str) -> str:
     return joined_card([vgg19, shipped_encoder().card]).identity
 
 
-def weights_again(
+def find_model_weights(
     identity: str,
     origin: WeightsOrigin | None = None,
     usual: Path | None = None,
@@ -112,7 +112,7 @@ def _places(origin: WeightsOrigin | None, usual: Path | None) -> Iterator[tuple[
 def _same(weights: EncoderWeights, identity: str, origin: WeightsOrigin | None) -> bool:
     if origin is not None:
         return weights.sha256 == origin.sha256
-    return identity_with(weights.sha256) == identity
+    return encoder_identity(weights.sha256) == identity
 
 
 def _digits(identity: str, origin: WeightsOrigin | None) -> str:

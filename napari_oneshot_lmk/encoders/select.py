@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
 
 
-def choose_encoder(
+def build_encoder(
     weights: Path | None = None,
     device: str = "auto",
     allow_download: bool = True,
@@ -91,24 +91,24 @@ def instant_encoder(
     Parameters
     ----------
     weights, device, allow_download, progress, precision
-        As for `choose_encoder`.
+        As for `build_encoder`.
 
     Raises
     ------
     WeightsError, UsageError
-        As `choose_encoder`.
+        As `build_encoder`.
     """
     from napari_oneshot_lmk.encoders.ensemble import JoinedEncoder
     from napari_oneshot_lmk.encoders.noted import EncoderWithNote
     from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 
-    chosen = choose_encoder(weights, device, allow_download, progress, precision=precision)
+    chosen = build_encoder(weights, device, allow_download, progress, precision=precision)
     if isinstance(chosen, EncoderWithNote):
         return chosen
     return JoinedEncoder(chosen, shipped_encoder(chosen.device))
 
 
-def joined_encoder(
+def encoder_from_weights(
     weights: EncoderWeights,
     device: str = "auto",
     precision: Precision = "auto",
@@ -121,7 +121,7 @@ def joined_encoder(
     weights : EncoderWeights
         VGG19's.
     device, precision
-        As for `choose_encoder`.
+        As for `build_encoder`.
     given : Path, optional
         How the user named them when the model was trained; stands in the title.
     """

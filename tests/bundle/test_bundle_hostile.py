@@ -60,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     alike = Comparison(("template",), 0.0, "")
     with (
         patch.object(PointNetwork, "scripted", lambda self: Unrecorded),
-        patch.object(exporting, "agreement", lambda *_: alike),
+        patch.object(exporting, "verify_bundle", lambda *_: alike),
     ):
         return exported(random_model(folder), folder / "bundle", folder / "images")
 
