@@ -86,9 +86,9 @@ def _instant(template: Template, options: Options) -> Locate:
 
 
 def _vgg19(template: Template, options: Options) -> Locate:
-    from napari_oneshot_lmk.encoders.select import choose_encoder
+    from napari_oneshot_lmk.encoders.select import build_encoder
 
-    encoder = choose_encoder(options.encoder_weights, options.device, progress=options.progress)
+    encoder = build_encoder(options.encoder_weights, options.device, progress=options.progress)
     if encoder.card.name != "vgg19":
         raise WeightsError(
             "the weights of VGG19 were not found",

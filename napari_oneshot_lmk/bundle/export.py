@@ -35,7 +35,7 @@ from napari_oneshot_lmk.detection import model_encoder
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import VGG19, encoder_for
 from napari_oneshot_lmk.detection.trained import TrainedDetector
-from napari_oneshot_lmk.encoders.model_weights import identity_with
+from napari_oneshot_lmk.encoders.model_weights import encoder_identity
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights, read_weights
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
@@ -129,7 +129,7 @@ def _with_weights(model: TrainedModel, weights: EncoderWeights | None) -> Traine
     card = model.card
     if weights is not None and model.packed:
         # Of the two encoders that a packed model can read, the one in the bundle.
-        identity = identity_with(weights.sha256)
+        identity = encoder_identity(weights.sha256)
         if identity in model.encoders:
             card = card.model_copy(update={"encoder": identity})
     return replace(model, card=card, encoder_weights=weights, precision="float32", origin=None)

@@ -24,7 +24,7 @@ from napari_oneshot_lmk.detection.model_card import SCHEMA_VERSION, ModelCard
 from napari_oneshot_lmk.detection.model_network import network_of
 from napari_oneshot_lmk.encoders.device import Precision
 from napari_oneshot_lmk.encoders.encoder import WeightsOrigin
-from napari_oneshot_lmk.encoders.model_weights import identity_with
+from napari_oneshot_lmk.encoders.model_weights import encoder_identity
 from napari_oneshot_lmk.encoders.weights_file import (
     EncoderWeights,
     half_precision,
@@ -119,7 +119,7 @@ class TrainedModel:
         """
         if self.origin is None or not self.origin.packed_sha256:
             return (self.card.encoder,)
-        return tuple({self.card.encoder, identity_with(self.origin.packed_sha256)})
+        return tuple({self.card.encoder, encoder_identity(self.origin.packed_sha256)})
 
     def with_packed(self, weights: EncoderWeights) -> TrainedModel:
         """Return the model with its encoder's weights in it, in half precision.

@@ -30,7 +30,7 @@ def encoder_for(
     """Return the encoder that a model reads: its own, if it brings the weights.
 
     Otherwise its weights are looked for where they lay when it was trained, and in
-    the caches; see `weights_again`.
+    the caches; see `find_model_weights`.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def encoder_for(
         If the device is unknown or missing.
     """
     from napari_oneshot_lmk.encoders.orientation import shipped_encoder
-    from napari_oneshot_lmk.encoders.select import instant_encoder, joined_encoder
+    from napari_oneshot_lmk.encoders.select import encoder_from_weights, instant_encoder
 
     precision = model.precision
     if weights is not None:
@@ -75,7 +75,7 @@ def encoder_for(
         )
     found = weights_for(model, usual, allow_download=allow_download, progress=progress)
     given = model.origin.given if model.origin is not None else ""
-    return joined_encoder(found, device, precision, Path(given) if given else None)
+    return encoder_from_weights(found, device, precision, Path(given) if given else None)
 
 
 def weights_for(
@@ -101,10 +101,10 @@ def weights_for(
     """
     if model.encoder_weights is not None:
         return model.encoder_weights
-    from napari_oneshot_lmk.encoders.model_weights import weights_again
+    from napari_oneshot_lmk.encoders.model_weights import find_model_weights
 
     try:
-        return weights_again(
+        return find_model_weights(
             model.card.encoder,
             model.origin,
             usual,

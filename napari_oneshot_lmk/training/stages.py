@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from napari_oneshot_lmk.encoders.device import computing_in
+from napari_oneshot_lmk.encoders.device import autocast
 from napari_oneshot_lmk.matching.embeddings import STRIDES, anchors_in_windows
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.network.sync_batch_norm import shared_statistics
@@ -220,7 +220,7 @@ class Stages:
             if self._task.world.several
             else nullcontext()
         )
-        with statistics, computing_in(points_yx.device, self._dtype):
+        with statistics, autocast(points_yx.device, self._dtype):
             return self._network.near(maps, adapters, points_yx, window)
 
     def _total(self, weights: Tensor) -> Tensor | None:
