@@ -47,7 +47,7 @@ wheel: setup
 	$(RUN) -m build
 
 samples: setup
-	$(RUN) -m napari_oneshot_lmk.phantoms --out sample_data
+	$(RUN) scripts/phantoms --out sample_data --overwrite
 
 pictures: setup-window
 	$(RUN) scripts/virtual_display.py $(RUN) scripts/screenshots.py

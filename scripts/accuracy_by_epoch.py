@@ -22,18 +22,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from napari_oneshot_lmk.benchmark.machine import describe
-from napari_oneshot_lmk.benchmark.table import markdown_machine
+from napari_oneshot_lmk.benchmark.machine import describe, markdown_machine
 from napari_oneshot_lmk.benchmark.trained import RUNGS
-from napari_oneshot_lmk.evaluation.accuracy import Accuracy, sdr_keys
+from napari_oneshot_lmk.evaluation.metrics import Accuracy, sdr_keys
 from napari_oneshot_lmk.evaluation.report import evaluate
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
+from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Previewed
-from napari_oneshot_lmk.training.job import Job, train
 from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.train import train
 
 
 @dataclass
@@ -108,18 +108,18 @@ def _events(chosen: argparse.Namespace, dataset: Dataset) -> Iterator[Event]:
         preset = preset.changed({"training.epochs": chosen.epochs})
     rung = RUNGS[chosen.method]
     yield from train(
-        Job(
-            template=dataset.template(),
-            images=[dataset.file_of(name) for name in dataset.train],
-            out=chosen.out / "run",
-            preset=preset,
+        dataset.template(),
+        [dataset.file_of(name) for name in dataset.train],
+        chosen.out / "run",
+        TrainingConfig(
             method=rung.method,
+            preset=preset,
             template_stage=rung.template_stage,
-            seed=chosen.seed,
             spacing_mm_yx=dataset.spacing_mm_yx(dataset.template_image),
+            seed=chosen.seed,
             encoder_weights=chosen.encoder_weights,
-            previews=[dataset.file_of(name).path for name in dataset.test[:: chosen.every]],
-        )
+        ),
+        previews=[dataset.file_of(name).path for name in dataset.test[:: chosen.every]],
     )
 
 

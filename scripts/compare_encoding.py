@@ -25,7 +25,7 @@ from napari_oneshot_lmk.encoders.select import instant_encoder
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
-from napari_oneshot_lmk.training.read_ahead import Source, read_ahead
+from napari_oneshot_lmk.training.feature_cache import Source, read_ahead
 
 ROUNDS = 3
 

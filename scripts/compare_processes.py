@@ -17,21 +17,20 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from napari_oneshot_lmk.training.event_log import read_events
-from napari_oneshot_lmk.training.events import EpochEnded, Stepped
+from napari_oneshot_lmk.training.events import EpochEnded, Stepped, read_events
 from napari_oneshot_lmk.training.preset import Preset
 
 REVERSED = """
 import sys
 from dataclasses import replace
 from napari_oneshot_lmk.cli.app import main
-from napari_oneshot_lmk.training import loop
+from napari_oneshot_lmk.training.methods import TrainingMethod
 
-plan = loop.epoch_plan
+plan = TrainingMethod.batches
 def backwards(*given, **named):
     return [replace(one, images=one.images[::-1], copies=one.copies[::-1])
             for one in plan(*given, **named)]
-loop.epoch_plan = backwards
+TrainingMethod.batches = backwards
 main()
 """
 MODULE = ["-m", "napari_oneshot_lmk"]

@@ -25,7 +25,6 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from compact_encoder.network import CompactEncoder, CompactNetwork
-
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid, Level
 from napari_oneshot_lmk.encoders.orientation import (

@@ -4,7 +4,7 @@
 
     python scripts/compare_step_conditions.py --data DIR [--encoder-weights FILE]
 
-Each row is ``oneshot-lmk benchmark step`` in a process of its own: with the
+Each row is ``python scripts/benchmarks step`` in a process of its own: with the
 allocator's usual habit of giving memory back after each step, and beside a program
 that keeps one processor busy, with threads that wait passively (as shipped) or
 actively (what torch's threads do by themselves).
@@ -22,10 +22,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-COMMAND = "from napari_oneshot_lmk.cli.app import main; main()"
+COMMAND = "from benchmarks.__main__ import app; app()"
 USUAL_ALLOCATOR = (
-    "import napari_oneshot_lmk.benchmark.training_step as step; "
-    "step.keep_freed_memory = lambda: False; " + COMMAND
+    "import benchmarks.training_step as step; step.keep_freed_memory = lambda: False; " + COMMAND
 )
 CONDITIONS = {
     # What it is called: the code, how threads wait, whether beside a busy program.
@@ -51,11 +50,11 @@ def busy_program() -> Iterator[None]:
 def seconds_a_sample(code: str, waiting: str, busy: bool, options: list[str]) -> float:
     """Return the median time of one landmark of one image, forward and backward."""
     beside = busy_program() if busy else nullcontext()
-    step = ["benchmark", "step", "--json"]
+    step = ["step", "--json"]
     with tempfile.TemporaryDirectory() as folder, beside:
         done = subprocess.run(
             [sys.executable, "-c", code, *step, "--out", f"{folder}/step", *options],
-            env=os.environ | {"OMP_WAIT_POLICY": waiting},
+            env=os.environ | {"OMP_WAIT_POLICY": waiting, "PYTHONPATH": str(Path(__file__).parent)},
             stdout=subprocess.PIPE,
             check=True,
         )

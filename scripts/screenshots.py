@@ -17,7 +17,7 @@ import napari
 from qtpy.QtCore import QEventLoop, QTimer
 
 from napari_oneshot_lmk.landmarks.dataset import Dataset
-from napari_oneshot_lmk.phantoms.samples import sample_folder
+from napari_oneshot_lmk.samples import sample_folder
 from napari_oneshot_lmk.training.preset import Preset
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,15 +9,15 @@ import torch
 from learning_scene import Kept, small_task
 from torch import nn
 
+from napari_oneshot_lmk.bundle.configs import About
 from napari_oneshot_lmk.bundle.export import Export, export_bundle
-from napari_oneshot_lmk.bundle.metadata import About
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.model_card import ModelCard, Training
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.network.config import NetworkLayout
 from napari_oneshot_lmk.network.network import LandmarkNetwork
-from napari_oneshot_lmk.training.loop import fit
+from napari_oneshot_lmk.training.trainer import fit
 
 NEVER = "missing tooth"
 """A landmark that the template says is absent."""

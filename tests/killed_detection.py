@@ -21,8 +21,8 @@ import torch
 from napari_oneshot_lmk.cli.app import app
 
 SLOW = (
-    "napari_oneshot_lmk.detection.many",
-    "napari_oneshot_lmk.detection.trained",
+    "napari_oneshot_lmk.detection.batch",
+    "napari_oneshot_lmk.detection.trained_detector",
     "napari_oneshot_lmk.encoders.select",
     "napari_oneshot_lmk.encoders.orientation",
     "napari_oneshot_lmk.imaging.transforms",

@@ -25,15 +25,16 @@ import torch
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.training.event_log import read_events
-from napari_oneshot_lmk.training.job import Job, train
+from napari_oneshot_lmk.training.config import TrainingConfig
+from napari_oneshot_lmk.training.events import read_events
 from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.train import train
 
 SLOW = (
     "torch.utils.tensorboard",
     "napari_oneshot_lmk.encoders.select",
-    "napari_oneshot_lmk.training.loop",
-    "napari_oneshot_lmk.training.run_images",
+    "napari_oneshot_lmk.training.trainer",
+    "napari_oneshot_lmk.training.run_lifecycle",
 )
 """Imported once, instead of in each child."""
 
@@ -74,8 +75,8 @@ def main(folder: Path, kills: int) -> None:
     def work(run: Path) -> Callable[[], None]:
         def whole() -> None:
             images = find_images([folder / "images"])
-            job = Job(template, images, run, preset, encoder=encoder)
-            for _ in train(job):
+            config = TrainingConfig(preset=preset)
+            for _ in train(template, images, run, config, encoder=encoder):
                 pass
 
         return whole

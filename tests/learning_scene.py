@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cli_scene import POINTS, SHAPE_YX, SHIFTS, SPACING_MM, save_image, scene, view
 from torch import Tensor
 
 from napari_oneshot_lmk.detection.model import TrainedModel
+from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.find import find_images
+from napari_oneshot_lmk.imaging.find import ImageFile, find_images
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training import train as training
 from napari_oneshot_lmk.training.checkpoint import Checkpoint
-from napari_oneshot_lmk.training.images import TrainingSet
+from napari_oneshot_lmk.training.config import TrainingConfig
+from napari_oneshot_lmk.training.dataset import TrainingSet
+from napari_oneshot_lmk.training.events import Event
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.task import TrainingTask
 
@@ -45,14 +52,50 @@ def small_task(
     image = GrayImage(pixels, Geometry(SHAPE_YX, SPACING_YX), "template.png")
     template = Template.create(image, Landmarks.from_positions(POINTS, image.name))
     dotted = {name.replace("__", "."): value for name, value in changes.items()}
+    config = TrainingConfig(
+        method=method,
+        preset=Preset.load("laptop").changed({**SMALL, **dotted}),
+        template_stage=template_stage,
+    )
     return TrainingTask(
+        config=config.resolved(template, lambda: False),
         template=template,
         images=TrainingSet.inspect(find_images([images]), template, spacing_mm_yx=SPACING_YX),
-        preset=Preset.load("laptop").changed({**SMALL, **dotted}),
-        method=method,
-        landmarks=tuple(POINTS),
-        template_stage=template_stage,
         encoder=shipped_encoder("cpu"),
+    )
+
+
+@dataclass(frozen=True)
+class Job:
+    """The arguments of one training, to be given again with changes."""
+
+    template: Template
+    images: Sequence[ImageFile]
+    out: Path
+    config: TrainingConfig
+    encoder: Encoder
+    previews: Sequence[Path] = ()
+    overwrite: bool = False
+
+    def but(self, **changes: Any) -> Job:
+        """Change arguments, or fields of the configuration."""
+        of_config = {k: v for k, v in changes.items() if k in TrainingConfig.model_fields}
+        own = {k: v for k, v in changes.items() if k not in of_config}
+        values = dict(self.config) | of_config
+        return replace(self, config=TrainingConfig(**values), **own)
+
+
+def train(
+    job: Job, should_stop: Callable[[], bool] = lambda: False, **more: Any
+) -> Iterator[Event]:
+    """Train a job, or go on with it."""
+    return training.train(
+        *(job.template, job.images, job.out, job.config),
+        encoder=job.encoder,
+        previews=job.previews,
+        overwrite=job.overwrite,
+        should_stop=should_stop,
+        **more,
     )
 
 

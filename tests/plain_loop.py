@@ -20,8 +20,6 @@ import torch
 from napari_oneshot_lmk.training.checkpoint import (
     Checkpoint,
     packed,
-    random_state,
-    set_random_state,
     unpacked,
 )
 from napari_oneshot_lmk.training.events import (
@@ -36,7 +34,7 @@ from napari_oneshot_lmk.training.events import (
 from napari_oneshot_lmk.training.task import TrainingTask
 
 STEPS = 4
-LOOP = "napari_oneshot_lmk.training.loop"
+LOOP = "napari_oneshot_lmk.training.trainer"
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def fit(
         state = unpacked(begun.tensors, begun.state["all"])
         numbers.data = state["numbers"]
         optimiser.load_state_dict(state["optimiser"])
-        set_random_state(state["random"])
+        torch.set_rng_state(state["random"])
         began = begun.epoch
     epochs = task.preset.training.epochs
     stopped = False
@@ -87,14 +85,14 @@ def fit(
         value = {
             "numbers": numbers.detach(),
             "optimiser": optimiser.state_dict(),
-            "random": random_state(),
+            "random": torch.get_rng_state(),
         }
         tensors, rest = packed(value)
         checkpoints.save(Checkpoint(epoch, epoch * STEPS, tensors, {"all": rest}))
         mean = {"template": sum(losses) / STEPS}
         yield EpochEnded("", epoch, epochs, mean, 1.5, "mm", 0.25, epoch == 1, 0.1)
         for path in task.preview_images():
-            yield Previewed(str(path), dict.fromkeys(task.landmarks, (1.0, 2.0)))
+            yield Previewed(str(path), dict.fromkeys(task.config.landmarks, (1.0, 2.0)))
     if stopped and epoch == 1:
         yield Failed("Stopped before the first epoch ended.")
         return

@@ -276,9 +276,9 @@ def test_early_end_keeps_what_was_found(
     code: int,
     says: str,
 ) -> None:
-    from napari_oneshot_lmk.detection import many
+    from napari_oneshot_lmk.detection import batch
 
-    whole = many.detect_many
+    whole = batch.detect_many
 
     def interrupted(*args: object, **options: object) -> Iterator[object]:
         for done, outcome in enumerate(whole(*args, **options)):
@@ -286,7 +286,7 @@ def test_early_end_keeps_what_was_found(
                 raise end
             yield outcome
 
-    monkeypatch.setattr(many, "detect_many", interrupted)
+    monkeypatch.setattr(batch, "detect_many", interrupted)
     out = tmp_path / "found.csv"
     result = run(*call(made, made.images, out=out))
     assert result.exit_code == code
@@ -300,14 +300,14 @@ INTERRUPTED = """
 import os, signal
 # A shell that runs the tests in the background makes its children ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from napari_oneshot_lmk.detection import many
-whole = many.detect_many
+from napari_oneshot_lmk.detection import batch
+whole = batch.detect_many
 def interrupting(*args, **options):
     for done, outcome in enumerate(whole(*args, **options), start=1):
         yield outcome
         if done == 2:
             os.kill(os.getpid(), signal.SIGINT)
-many.detect_many = interrupting
+batch.detect_many = interrupting
 from napari_oneshot_lmk.cli.app import main
 main()
 """

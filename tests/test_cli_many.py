@@ -74,19 +74,19 @@ def table(made: World, tmp_path: Path) -> Table:
 
 def stop_after(count: int, monkeypatch: pytest.MonkeyPatch, end: type[BaseException]) -> None:
     """End detection early, once."""
-    from napari_oneshot_lmk.detection import many
+    from napari_oneshot_lmk.detection import batch
 
-    whole = many.detect_many
+    whole = batch.detect_many
 
     def ended(*args: object, **options: object) -> Iterator[object]:
-        monkeypatch.setattr(many, "detect_many", whole)
+        monkeypatch.setattr(batch, "detect_many", whole)
         outcomes = whole(*args, **options)
         for _ in range(count):
             yield next(outcomes)
         outcomes.close()
         raise end
 
-    monkeypatch.setattr(many, "detect_many", ended)
+    monkeypatch.setattr(batch, "detect_many", ended)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

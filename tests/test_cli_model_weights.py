@@ -20,11 +20,11 @@ from random_vgg19 import saved_weights
 from weights_scene import Trained, copied, isolate, trained
 
 from napari_oneshot_lmk.benchmark.trained import encoder_of_run
-from napari_oneshot_lmk.bundle.opening import open_model
-from napari_oneshot_lmk.cluster.recipe import Recipe
+from napari_oneshot_lmk.bundle.load import load_model
+from napari_oneshot_lmk.cluster.detect import Recipe
 from napari_oneshot_lmk.detection.model import ENCODER_FILE, TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
-from napari_oneshot_lmk.detection.trained import TrainedDetector
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.weights import cache_folder
 from napari_oneshot_lmk.errors import ModelError, WeightsError
 from napari_oneshot_lmk.imaging.reader import read_image
@@ -251,7 +251,7 @@ def test_bundles_of_each_detect_alike(
         if path.suffix in (".json", ".md", ".txt")
     )
     assert str(made.weights.parent) not in text
-    model = open_model(bundle)
+    model = load_model(bundle)
     detector = TrainedDetector.from_model(model, device="cpu")
     detector.set_image(read_image(image))
     found = detector.detect()

@@ -36,7 +36,6 @@ from weights_scene import isolate
 from napari_oneshot_lmk.cli import console, training_bar
 from napari_oneshot_lmk.cli import train as command
 from napari_oneshot_lmk.landmarks.files import read_landmarks
-from napari_oneshot_lmk.training.event_log import read_events
 from napari_oneshot_lmk.training.events import (
     Event,
     Failed,
@@ -45,8 +44,9 @@ from napari_oneshot_lmk.training.events import (
     Preparing,
     Previewed,
     Stepped,
+    read_events,
 )
-from napari_oneshot_lmk.training.run import RunFolder
+from napari_oneshot_lmk.training.run_folder import RunFolder
 
 PRESET = """
 [network]
@@ -216,10 +216,9 @@ def test_changed_image(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_preset_goes_by_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     from napari_oneshot_lmk.encoders import device
 
-    for kind, epochs in (("cuda", "gpu"), ("cpu", "laptop")):
+    for kind in ("cuda", "cpu"):
         monkeypatch.setattr(device, "resolve_device", lambda name, kind=kind: torch.device(kind))
-        expected = command._preset(epochs, "auto", None, None)
-        assert command._preset(None, "auto", None, None) == expected
+        assert command._is_gpu("auto") is (kind == "cuda")
 
 
 @pytest.mark.parametrize(
@@ -251,17 +250,17 @@ import os, signal, sys
 # A shell that runs the tests in the background makes its children ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import plain_loop
-from napari_oneshot_lmk.training import job
+from napari_oneshot_lmk.training import train
 times = int(sys.argv.pop(1))
 plain_loop.install(0.01)
-whole = job.train
+whole = train.train
 def interrupting(*given, **options):
     for event in whole(*given, **options):
         yield event
         if type(event).__name__ == "Stepped" and event.epoch == 2 and event.step == 2:
             for _ in range(times):
                 os.kill(os.getpid(), signal.SIGINT)
-job.train = interrupting
+train.train = interrupting
 from napari_oneshot_lmk.cli.app import main
 main()
 """
@@ -302,7 +301,7 @@ def test_control_c_before_there_is_anything(world: World, monkeypatch: pytest.Mo
         signal.raise_signal(signal.SIGINT)
         yield from ()
 
-    monkeypatch.setattr("napari_oneshot_lmk.training.job.train", early)
+    monkeypatch.setattr("napari_oneshot_lmk.training.train.train", early)
     before = signal.getsignal(signal.SIGINT)
     result = run(*call(world))
     assert result.exit_code == 130

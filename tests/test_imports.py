@@ -34,7 +34,7 @@ STANDS_ON: dict[str, set[str]] = {
     "encoders": {"errors", "storage"},
     "network": {"errors"},
     "matching": {"errors", "encoders", "network"},
-    "phantoms": {"errors", "geometry", "imaging", "landmarks", "storage"},
+    "samples": {"errors"},
     "detection": {
         *("errors", "geometry", "storage", "imaging", "landmarks"),
         *("encoders", "matching", "network"),
@@ -52,22 +52,21 @@ STANDS_ON: dict[str, set[str]] = {
     "evaluation": {"errors", "geometry", "imaging", "landmarks", "storage"},
     "benchmark": {
         *("errors", "geometry", "storage", "imaging", "landmarks", "encoders"),
-        *("phantoms", "matching", "network", "detection", "training", "evaluation"),
-        "cluster",
+        *("matching", "network", "detection", "training", "evaluation"),
     },
     "cli": {
         *("errors", "geometry", "storage", "imaging", "landmarks", "encoders"),
-        *("phantoms", "detection", "training", "bundle", "cluster", "evaluation"),
+        *("samples", "detection", "training", "bundle", "cluster", "evaluation"),
         "benchmark",
     },
     "widgets": {
         *("errors", "geometry", "storage", "imaging", "landmarks", "encoders"),
-        *("phantoms", "detection", "training", "benchmark", "bundle"),
+        *("samples", "detection", "training", "benchmark", "bundle"),
     },
 }
 RELATIVE = "."
 BUNDLE_LIBRARIES = {"torch", "monai", "numpy", "ignite", "SimpleITK"}
-"""What a bundle asks for; see PACKAGES in bundle/metadata.py."""
+"""What a bundle asks for; see PACKAGES in bundle/configs.py."""
 ENTRANCES = {"__init__", "__main__", "_version"}
 
 # Doors between two rooms that may open for one module only.

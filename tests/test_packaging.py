@@ -11,8 +11,6 @@ from importlib.metadata import entry_points, packages_distributions, version
 from pathlib import Path
 
 import pytest
-import setup_env
-import system_libraries
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pytestqt.qtbot import QtBot
@@ -20,6 +18,8 @@ from qtpy.QtWidgets import QLabel
 from ruamel.yaml import YAML
 
 import napari_oneshot_lmk
+import setup_env
+import system_libraries
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ import napari_oneshot_lmk
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.lists import LandmarkList, ListedLandmark
-from napari_oneshot_lmk.phantoms.samples import sample_folder
+from napari_oneshot_lmk.samples import sample_folder
 from napari_oneshot_lmk.widgets.points import METADATA, from_layer
 
 PLUGIN = "napari-oneshot-lmk"

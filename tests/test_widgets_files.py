@@ -26,7 +26,7 @@ from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
-from napari_oneshot_lmk.phantoms.samples import sample_folder
+from napari_oneshot_lmk.samples import sample_folder
 from napari_oneshot_lmk.widgets import looks, points, samples
 from napari_oneshot_lmk.widgets.layers import ImageTarget
 from napari_oneshot_lmk.widgets.off_window import off_window

@@ -11,15 +11,15 @@ import pytest
 from training_scene import FakeChildren, template
 from widget_scene import FakeDetectors, textured
 
+from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.events import Finished, event_to_json
-from napari_oneshot_lmk.training.run import RunFolder
+from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.widgets import model_chooser, train
 from napari_oneshot_lmk.widgets.detect import DetectWidget
 from napari_oneshot_lmk.widgets.dock import OneshotDock
 from napari_oneshot_lmk.widgets.models import KnownModel, known_models
 from napari_oneshot_lmk.widgets.settings import Preferences
 from napari_oneshot_lmk.widgets.train import TrainWidget
-from napari_oneshot_lmk.widgets.train_choice import TrainChoice
 from napari_oneshot_lmk.widgets.training_child import Phase
 from napari_oneshot_lmk.widgets.training_order import place_order
 from napari_oneshot_lmk.widgets.training_run import TrainingRun
@@ -47,7 +47,7 @@ def base(tmp_path: Path, monkeypatch: Any) -> Path:
 
 def trained(base: Path, made: bool = True) -> KnownModel:
     """A training's folder, as one that has succeeded leaves it."""
-    order = place_order(base, template(), [base], TrainChoice(), Preferences(), False)
+    order = place_order(base, template(), [base], TrainingConfig(), Preferences(), False)
     if made:
         order.model_folder.mkdir(parents=True)
         (order.model_folder / "model.json").write_text("{}")

@@ -27,12 +27,12 @@ from widget_scene import textured
 import napari_oneshot_lmk
 from napari_oneshot_lmk.errors import ImageError, UsageError
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.config import Duration
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.widgets import closing
 from napari_oneshot_lmk.widgets import train as train_module
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.train import TrainWidget
-from napari_oneshot_lmk.widgets.train_choice import Method, Time
 from napari_oneshot_lmk.widgets.training_child import Phase
 from napari_oneshot_lmk.widgets.training_order import orders_in
 from napari_oneshot_lmk.widgets.training_run import TrainingRun
@@ -153,7 +153,7 @@ def test_a_training_from_the_button_to_the_model(
     dock, view = ready, ready.view
     dock.form.single.setChecked(True)
     dock.form.landmark.setCurrentIndex(1)
-    dock.form.time_buttons[Time.QUICK].click()
+    dock.form.time_buttons[Duration.QUICK].click()
     dock.form.train.click()
     assert view.isVisible()
     assert not dock.form.isVisible()
@@ -516,7 +516,7 @@ def test_settings_are_remembered(
     dock.form.single.setChecked(True)
     dock.form.landmark.setCurrentIndex(len(POINTS))
     dock.form.landmark.activated.emit(len(POINTS))
-    dock.form.time_buttons[Time.THOROUGH].click()
+    dock.form.time_buttons[Duration.THOROUGH].click()
     more = dock.form.more
     more.epochs.setValue(7)
     more.adapters.setValue(0)
@@ -531,9 +531,9 @@ def test_settings_are_remembered(
     assert "0.1 to 0.2 mm per pixel" in dock.form.checked.text()
     chosen = dock.form.choice()
     assert chosen.spacing_mm_yx == (0.1, 0.2)
-    assert chosen.method is Method.SINGLE
-    assert chosen.landmark == ""
-    assert chosen.models(3) == 3
+    assert chosen.method == "single"
+    assert chosen.landmarks == ()
+    assert len(chosen.networks(3)) == 3
     assert chosen.initial_labels == "random"
 
     again = TrainWidget(viewer, run=TrainingRun(children), inspects=inspects)
@@ -545,5 +545,5 @@ def test_settings_are_remembered(
     assert "not a spacing" in more.spacing_note.text()
     more.defaults.click()
     assert more.spacing.text() == ""
-    assert dock.form.choice().epochs == 0
+    assert dock.form.choice().epochs is None
     assert session_of(viewer).model is None

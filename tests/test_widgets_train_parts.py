@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from training_scene import SPEED, template
+from training_scene import template
 
 from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.events import (
     EpochEnded,
     Failed,
@@ -16,10 +17,8 @@ from napari_oneshot_lmk.training.events import (
     Preparing,
     Stepped,
 )
-from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.widgets.loss_curve import epoch_ticks, loss_range
 from napari_oneshot_lmk.widgets.settings import Preferences
-from napari_oneshot_lmk.widgets.train_choice import Method, Time, TrainChoice, guessed
 from napari_oneshot_lmk.widgets.training_order import TrainingOrder, orders_in, place_order
 from napari_oneshot_lmk.widgets.training_progress import KEPT_POINTS, LossTrace, TrainingProgress
 from napari_oneshot_lmk.widgets.words_train import duration, room
@@ -123,36 +122,8 @@ def test_ticks_are_few_and_end_with_the_last_epoch(epochs: int) -> None:
     assert list(ticks) == sorted(set(ticks))
 
 
-def test_time_and_computer_choose_the_preset() -> None:
-    laptop, gpu = Preset.load("laptop"), Preset.load("gpu")
-    assert TrainChoice().resolved(on_gpu=False) == laptop
-    assert TrainChoice().resolved(on_gpu=True) == gpu
-    thorough = TrainChoice(time=Time.THOROUGH).resolved(on_gpu=False)
-    assert thorough == laptop.changed({"training.epochs": 3 * laptop.training.epochs})
-    quick = TrainChoice(time=Time.QUICK).resolved(on_gpu=False)
-    assert quick.training.epochs < laptop.training.epochs
-    # A preset that was chosen is taken as it is, but for what was set beside it.
-    chosen = TrainChoice(preset="paper", time=Time.QUICK).resolved(on_gpu=False)
-    assert chosen == Preset.load("paper")
-    changed = TrainChoice(preset="paper", epochs=2, adapter_channels=4)
-    assert changed.resolved(False).training.epochs == 2
-    assert changed.resolved(False).network.adapter_channels == 4
-
-
-def test_a_longer_training_is_estimated_to_take_longer() -> None:
-    def seconds(**values: object) -> float:
-        return guessed(TrainChoice(**values), SPEED, 150, 19).seconds  # type: ignore[arg-type]
-
-    normal = seconds()
-    assert seconds(time=Time.QUICK) < normal < seconds(time=Time.THOROUGH)
-    one = seconds(method=Method.SINGLE, landmark="menton")
-    each = seconds(method=Method.SINGLE)
-    assert one < normal < each
-    assert seconds(template_stage=False) < normal
-
-
 def test_an_order_is_read_back_as_it_was_placed(tmp_path: Path) -> None:
-    choice = TrainChoice(template_stage=False, seed=3, spacing_mm_yx=(0.1, 0.2))
+    choice = TrainingConfig(template_stage=False, seed=3, spacing_mm_yx=(0.1, 0.2))
     wanted = Preferences(device="cpu", encoder_weights=Path("weights.safetensors"))
     base = tmp_path / "trainings"
     order = place_order(base, template(), [tmp_path], choice, wanted, False)
@@ -177,6 +148,6 @@ def test_an_order_is_read_back_as_it_was_placed(tmp_path: Path) -> None:
 def test_an_order_that_cannot_be_written_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Exception, match="trainings cannot be kept here"):
-        place_order(tmp_path / "file", template(), [], TrainChoice(), Preferences(), False)
+        place_order(tmp_path / "file", template(), [], TrainingConfig(), Preferences(), False)
     with pytest.raises(UsageError, match="neither a preset nor"):
-        TrainChoice(preset="nonsense").resolved(False)
+        TrainingConfig(preset="nonsense").resolve_preset(lambda: False)

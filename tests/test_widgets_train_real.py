@@ -21,9 +21,9 @@ from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.phantoms.samples import sample_folder
+from napari_oneshot_lmk.samples import sample_folder
 from napari_oneshot_lmk.training.preset import Preset
-from napari_oneshot_lmk.training.process import TrainingProcess
+from napari_oneshot_lmk.training.subprocess import TrainingProcess
 from napari_oneshot_lmk.widgets import closing, model_chooser
 from napari_oneshot_lmk.widgets import train as train_module
 from napari_oneshot_lmk.widgets.dock import OneshotDock

@@ -23,16 +23,14 @@ from typing import Any
 
 import torch
 from killed_training import SLOW, model_hash, started
-from learning_scene import Kept, small_task
+from learning_scene import Job, Kept, small_task, train
 
-from napari_oneshot_lmk.training.event_log import read_events
-from napari_oneshot_lmk.training.events import EpochEnded, Failed, Noted, Stepped
-from napari_oneshot_lmk.training.job import Job, train
-from napari_oneshot_lmk.training.loop import fit
-from napari_oneshot_lmk.training.meeting import joined
-from napari_oneshot_lmk.training.run import RunFolder
-from napari_oneshot_lmk.training.stages import Stages
-from napari_oneshot_lmk.training.world import World
+from napari_oneshot_lmk.training.config import TrainingConfig
+from napari_oneshot_lmk.training.distributed.group import World, joined
+from napari_oneshot_lmk.training.events import EpochEnded, Failed, Noted, Stepped, read_events
+from napari_oneshot_lmk.training.objective import Stages
+from napari_oneshot_lmk.training.run_folder import RunFolder
+from napari_oneshot_lmk.training.trainer import fit
 
 PATIENCE_S, LITTLE_PATIENCE_S = 60.0, 8.0
 RATE = 1e-4
@@ -112,9 +110,7 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         task = small_task(folder, training__epochs=2, training__batch=1)
         self.folder = folder
-        self.job = Job(
-            template=task.template, images=[], out=folder, preset=task.preset, encoder=task.encoder
-        )
+        self.job = Job(task.template, [], folder, TrainingConfig(preset=task.preset), task.encoder)
 
     def start(
         self, name: str, size: int = 2, patience_s: float = PATIENCE_S, **changes: Any
@@ -123,7 +119,7 @@ class Runs:
         from napari_oneshot_lmk.imaging.find import find_images
 
         images = find_images([self.folder / "images"])
-        job = replace(self.job, images=images, out=self.folder / name, **changes)
+        job = self.job.but(images=images, out=self.folder / name, **changes)
 
         def work(world: World) -> None:
             for _ in train(job, world=world):
@@ -197,7 +193,7 @@ def failing(runs: Runs) -> dict[str, Any]:
 
 def stopped(runs: Runs) -> dict[str, Any]:
     """Somebody asks the run to stop."""
-    preset = runs.job.preset.changed({"training.epochs": 500})
+    preset = runs.job.config.numbers.changed({"training.epochs": 500})
     pids = runs.start("stopped", preset=preset)
     runs.until("stopped", 1)
     RunFolder(runs.folder / "stopped").request_stop()
@@ -210,7 +206,7 @@ def differing(runs: Runs) -> dict[str, Any]:
     pids = []
 
     def work(world: World) -> None:
-        job = replace(runs.job, out=runs.folder / "differing", seed=world.rank)
+        job = runs.job.but(out=runs.folder / "differing", seed=world.rank)
         try:
             list(train(job, world=world))
         except Exception as error:

@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from napari_oneshot_lmk.errors import OneshotError
+
 PACKAGES = (
     "napari-oneshot-lmk",
     "torch",
@@ -121,6 +123,36 @@ def describe() -> dict[str, Any]:
         "devices": [device.as_dict() for device in devices()],
         "versions": versions(),
     }
+
+
+def markdown_machine(machine: dict[str, Any]) -> list[str]:
+    """Return lines that say on what computer a result was made."""
+    lines = [f"- system: {machine['system']}"]
+    for device in machine["devices"]:
+        bf16 = "bf16 used" if device["bf16"] else "no fast bf16"
+        memory = f", {device['memory_gb']} GB" if device["memory_gb"] else ""
+        lines.append(f"- {device['name']}: {device['title']}{memory}, {bf16}")
+    shown = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    return [*lines, f"- versions: {shown}"]
+
+
+def own_peak_mb() -> float:
+    """Return the peak resident memory of this process so far, in MB."""
+    try:
+        # Not getrusage here: on Linux its maximum survives exec and would be
+        # that of the process that started us.
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    except OSError:
+        pass  # not Linux
+    try:
+        import resource
+    except ImportError as error:
+        raise OneshotError("peak memory cannot be measured on this system") from error
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS counts bytes, the others kilobytes.
+    return peak / 1e6 if platform.system() == "Darwin" else peak * 1024 / 1e6
 
 
 def _memory_gb() -> float | None:

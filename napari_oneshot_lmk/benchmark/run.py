@@ -12,7 +12,7 @@ from napari_oneshot_lmk.benchmark.methods import Locate, Options, method_called
 from napari_oneshot_lmk.benchmark.trained import TrainedMethod, TrainingFacts
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.evaluation.report import Report, evaluate
-from napari_oneshot_lmk.evaluation.report_files import accuracy_row
+from napari_oneshot_lmk.evaluation.write_report import accuracy_row
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from napari_oneshot_lmk.benchmark.machine import describe
+from napari_oneshot_lmk.benchmark.machine import describe, markdown_machine
 from napari_oneshot_lmk.benchmark.run import MethodResult, table_rows
-from napari_oneshot_lmk.evaluation.accuracy import sdr_keys
+from napari_oneshot_lmk.evaluation.metrics import sdr_keys
 from napari_oneshot_lmk.evaluation.plots import draw_cumulative_error
-from napari_oneshot_lmk.evaluation.report_files import write_report_files, write_rows
+from napari_oneshot_lmk.evaluation.write_report import write_report_files, write_rows
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.files import write_landmarks
 from napari_oneshot_lmk.storage.atomic import atomic_write
@@ -62,17 +62,6 @@ def write_table(
     with atomic_write(folder / "cumulative_error.png", overwrite=overwrite) as unfinished:
         reports = {result.method: result.report for result in results}
         draw_cumulative_error(reports, unfinished, title=dataset.name)
-
-
-def markdown_machine(machine: dict[str, Any]) -> list[str]:
-    """Return lines that say on what computer a result was made."""
-    lines = [f"- system: {machine['system']}"]
-    for device in machine["devices"]:
-        bf16 = "bf16 used" if device["bf16"] else "no fast bf16"
-        memory = f", {device['memory_gb']} GB" if device["memory_gb"] else ""
-        lines.append(f"- {device['name']}: {device['title']}{memory}, {bf16}")
-    shown = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    return [*lines, f"- versions: {shown}"]
 
 
 def _page(

@@ -12,7 +12,7 @@ from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.detection.trained import TrainedDetector
+    from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.landmarks.dataset import Dataset
     from napari_oneshot_lmk.landmarks.template import Template
@@ -133,10 +133,11 @@ def trained_method(
     UsageError
         If nothing can be trained.
     """
-    from napari_oneshot_lmk.benchmark.memory import own_peak_mb
+    from napari_oneshot_lmk.benchmark.machine import own_peak_mb
     from napari_oneshot_lmk.detection.model import TrainedModel
-    from napari_oneshot_lmk.detection.trained import TrainedDetector
-    from napari_oneshot_lmk.training.job import Job, train
+    from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
+    from napari_oneshot_lmk.training.config import TrainingConfig
+    from napari_oneshot_lmk.training.train import train
 
     if options is None:
         raise UsageError(f"the method {name} has to be trained, which cannot be here")
@@ -144,18 +145,14 @@ def trained_method(
     images = [dataset.file_of(image) for image in dataset.train]
     run = options.folder / "runs" / name
     encoder = encoder_of_run(run, encoder_weights, device)
-    job = Job(
-        template=template,
-        images=images,
-        out=run,
-        preset=options.preset,
+    config = TrainingConfig(
         method=rung.method,
+        preset=options.preset,
         template_stage=rung.template_stage,
         seed=options.seed,
         spacing_mm_yx=dataset.spacing_mm_yx(dataset.template_image),
-        encoder=encoder,
     )
-    for event in train(job):
+    for event in train(template, images, run, config, encoder=encoder):
         options.listen(event)
     peak = own_peak_mb()
     model = TrainedModel.load(run)
@@ -184,7 +181,7 @@ def encoder_of_run(run: Path, weights: Path | None, device: str) -> Encoder:
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.detection.model_encoder import encoder_for
     from napari_oneshot_lmk.encoders.select import instant_encoder
-    from napari_oneshot_lmk.training.run import RunFolder
+    from napari_oneshot_lmk.training.run_folder import RunFolder
 
     folder = RunFolder(run)
     if weights is None and folder.run_path.is_file() and folder.finished is not None:

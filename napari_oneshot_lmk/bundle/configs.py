@@ -1,11 +1,151 @@
-"""configs/inference.json and configs/train.json: the bundle's two programs."""
+"""The files of configs/: metadata.json, inference.json, train.json, logging.conf."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
+from napari_oneshot_lmk._version import __version__
+from napari_oneshot_lmk.bundle.layout import SECTION, BundleCard
+from napari_oneshot_lmk.bundle.network import COLUMNS
 from napari_oneshot_lmk.detection.model import TrainedModel
-from napari_oneshot_lmk.imaging.transforms import BRIGHTEST_PERCENT, DARKEST_PERCENT
+from napari_oneshot_lmk.imaging.transforms import preprocessing_config
+from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW
+
+SCHEMA_URL = (
+    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/"
+    "0.8.1/meta_schema_20240725.json"
+)
+MEANINGS = dict(
+    zip(
+        COLUMNS,
+        (
+            "row of the landmark on the network's grid, in pixels from the centre of "
+            "the first; image row = (y + 0.5) * image rows / grid rows - 0.5",
+            "column, likewise",
+            "how far to trust the point, 0 to 1",
+            "row where the other landmarks expect this one, in pixels of the grid",
+            "column where they expect it",
+        ),
+        strict=True,
+    )
+)
+REFERENCES = (
+    "He X, Huang Z, Yao Q, Zhou X, Zhou SK. Landmarks are alike yet distinct: "
+    "harnessing similarity and individuality for one-shot medical landmark detection. "
+    "arXiv 2503.16058.",
+    "Yao Q, Quan Q, Xiao L, Zhou SK. One-shot medical landmark detection. MICCAI 2021.",
+    "Simonyan K, Zisserman A. Very deep convolutional networks for large-scale image "
+    "recognition. ICLR 2015.",
+)
+PACKAGES = ("SimpleITK", "pytorch-ignite", "fire")
+"""What configs/inference.json needs beside torch, MONAI and numpy."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What only the person who exports a model knows of it.
+
+    ``name`` is the bundle's folder name by default, ``data_terms`` are those under which
+    training images and template may be used, ``modality`` is that of the images
+    (``"CR"``, ``"photograph"``, ...).
+    """
+
+    name: str = ""
+    version: str = "0.1.0"
+    authors: str = "not stated"
+    intended_use: str = (
+        "Research use. Each point is to be looked at by a person before it is used; "
+        "not for diagnosis or treatment without that."
+    )
+    data_terms: str = "not stated by whoever exported this bundle; ask them before you hand it on"
+    modality: str = "n/a"
+
+
+def make_about(**texts: str) -> About:
+    """Return an `About` in which empty texts leave the defaults."""
+    return About(**{key: text for key, text in texts.items() if text})
+
+
+def make_metadata(
+    model: TrainedModel, card: BundleCard, about: About, metrics: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the content of metadata.json: for MONAI, for people, and for `load_model`."""
+    geometry = model.template.image.geometry
+    rows, columns = geometry.network_shape_yx
+    placed = [p.name for p in model.template.landmarks.placed]
+    training = model.card.training
+    content: dict[str, Any] = {
+        "schema": SCHEMA_URL,
+        "version": about.version,
+        "changelog": {about.version: "exported by napari-oneshot-lmk " + __version__},
+        "monai_version": version("monai"),
+        "pytorch_version": version("torch"),
+        "numpy_version": version("numpy"),
+        "required_packages_version": {name: version(name) for name in PACKAGES},
+        "name": about.name,
+        "task": f"Find {len(placed)} anatomical landmarks on a 2-D image",
+        "description": (
+            f"One-shot landmark detection ({model.card.method}): trained from one "
+            f"annotated template and {training.images} images without annotation. "
+            "The network reads a grey image and gives one point a landmark."
+        ),
+        "authors": about.authors,
+        "copyright": f"Copyright (c) {about.authors}",
+        "intended_use": about.intended_use,
+        "data_source": about.data_terms,
+        "data_type": "2-D grey images",
+        "image_classes": "one channel, grey values scaled to 0..1 between the 0.1th "
+        "and the 99.9th percentile",
+        "references": list(REFERENCES),
+        "coordinate_def": {
+            str(i): {"name": name, "meaning": MEANINGS[name]} for i, name in enumerate(COLUMNS)
+        },
+        "template_spacing_mm_yx": geometry.spacing_mm_yx,
+        "landmarks": [
+            {"name": point.name, "state": str(point.state), "description": point.description}
+            for point in model.template.landmarks
+        ],
+        "unsure_below": UNSURE_BELOW,
+        "provenance": {
+            "method": model.card.method,
+            "encoder": model.card.encoder,
+            "template": model.template.name,
+        },
+        "network_data_format": {
+            "inputs": {
+                "image": {
+                    "type": "image",
+                    "format": "magnitude",
+                    "modality": about.modality,
+                    "num_channels": 1,
+                    "spatial_shape": [rows, columns],
+                    "dtype": "float32",
+                    "value_range": [0, 1],
+                    "is_patch_data": False,
+                    "channel_def": {"0": "image"},
+                }
+            },
+            "outputs": {
+                "pred": {
+                    "type": "tuples",
+                    "format": "points",
+                    "num_channels": len(placed),
+                    "spatial_shape": [len(COLUMNS)],
+                    "dtype": "float32",
+                    "value_range": [],
+                    "is_patch_data": False,
+                    "channel_def": {str(i): name for i, name in enumerate(placed)},
+                }
+            },
+        },
+        SECTION: card.model_dump(mode="json"),
+    }
+    if metrics:
+        content["eval_metrics"] = metrics
+    return content
+
 
 LOGGING_CONF = """[loggers]
 keys=root
@@ -31,11 +171,8 @@ format=%(levelname)s %(message)s
 """
 
 
-def inference(model: TrainedModel) -> dict[str, Any]:
-    """Return the program that finds landmarks with MONAI alone.
-
-    Preparation is that of `imaging.transforms.prepare_image`, in MONAI's words.
-    """
+def make_inference(model: TrainedModel) -> dict[str, Any]:
+    """Return the content of inference.json, which detects with MONAI alone."""
     rows, columns = model.template.image.geometry.network_shape_yx
     return {
         "imports": ["$import torch", "$import scripts", "$from scripts import images"],
@@ -60,22 +197,7 @@ def inference(model: TrainedModel) -> dict[str, Any]:
                     "reader": "$images.PlaneReader(@slice_index, @spacing_mm)",
                 },
                 {"_target_": "EnsureChannelFirstd", "keys": "image"},
-                {
-                    "_target_": "Lambdad",
-                    "keys": "image",
-                    "func": "$lambda image: torch.nn.functional.interpolate("
-                    "image[None], tuple(@network_shape_yx), mode='bilinear', "
-                    "align_corners=False, antialias=True)[0]",
-                },
-                {
-                    "_target_": "ScaleIntensityRangePercentilesd",
-                    "keys": "image",
-                    "lower": DARKEST_PERCENT,
-                    "upper": BRIGHTEST_PERCENT,
-                    "b_min": 0.0,
-                    "b_max": 1.0,
-                    "clip": True,
-                },
+                *preprocessing_config(),
                 {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float32"},
             ],
         },
@@ -113,10 +235,10 @@ def inference(model: TrainedModel) -> dict[str, Any]:
     }
 
 
-def training(model: TrainedModel) -> dict[str, Any]:
-    """Return the program that trains the same kind of model on other images.
+def make_training(model: TrainedModel) -> dict[str, Any]:
+    """Return the content of train.json, which trains the same kind of model on other images.
 
-    It needs this package, as the network does that it defines for ``ckpt_export``.
+    It needs this package, and so does the network that it defines for ``ckpt_export``.
     """
     card = model.card
     return {
@@ -132,7 +254,7 @@ def training(model: TrainedModel) -> dict[str, Any]:
         "seed": card.training.seed,
         "encoder_weights": "$@bundle_root + '/models/model.pt'",
         "network_def": {
-            "_target_": "napari_oneshot_lmk.bundle.opening.point_network",
+            "_target_": "napari_oneshot_lmk.bundle.load.point_network",
             "folder": "@bundle_root",
         },
         "trainer": {

@@ -1,4 +1,4 @@
-"""What configs/train.json runs: a training of this package on other images."""
+"""The training that configs/train.json runs on other images, with this package."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_oneshot_lmk.bundle.opening import open_model
+from napari_oneshot_lmk.bundle.load import load_model
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.errors import TrainingError
 from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.events import EpochEnded, Failed, Finished, Noted
-from napari_oneshot_lmk.training.job import Job, train
 from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.train import train
 
 logger = logging.getLogger(__name__)
 
@@ -64,20 +65,17 @@ class BundleTrainer:
         preset = Preset.load(self.preset)
         if self.max_epochs is not None:
             preset = preset.changed({"training.epochs": self.max_epochs})
-        job = Job(
-            template=Template.load(self.template_dir),
-            images=find_images([self.dataset_dir]),
-            out=Path(self.output_dir),
-            preset=preset,
-            method=self.method,
-            seed=self.seed,
-            # What a bundle computes in is for agreement; training takes what is fast.
-            encoder=encoder_for(
-                replace(open_model(self.bundle_root), precision="auto"), None, self.device
-            ),
+        # A bundle computes in float32; training takes what is fast.
+        source = replace(load_model(self.bundle_root), precision="auto")
+        events = train(
+            Template.load(self.template_dir),
+            find_images([self.dataset_dir]),
+            Path(self.output_dir),
+            TrainingConfig(method=self.method, preset=preset, seed=self.seed),
+            encoder=encoder_for(source, None, self.device),
         )
         model = ""
-        for event in train(job):
+        for event in events:
             if isinstance(event, EpochEnded):
                 logger.info("epoch %d of %d", event.epoch, preset.training.epochs)
             elif isinstance(event, Noted):

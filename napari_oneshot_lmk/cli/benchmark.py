@@ -1,4 +1,4 @@
-"""``oneshot-lmk benchmark cephalogram``: methods over a data folder."""
+"""``oneshot-lmk benchmark accuracy``: methods over a data folder."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _told(event: object) -> None:
 def print_rows(title: str, rows: list[dict[str, Any]]) -> None:
     """Print the rows of a benchmark's table."""
     from napari_oneshot_lmk.benchmark.run import WITHOUT
-    from napari_oneshot_lmk.evaluation.accuracy import sdr_keys
+    from napari_oneshot_lmk.evaluation.metrics import sdr_keys
 
     columns = ["method", "scoring", "images", "MRE ± SD mm", "median mm"]
     columns += [f"< {key} mm %" for key in sdr_keys()]

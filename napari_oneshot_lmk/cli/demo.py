@@ -20,7 +20,7 @@ from napari_oneshot_lmk.cli.progress import counting_bar
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder
-    from napari_oneshot_lmk.evaluation.overview import Panel
+    from napari_oneshot_lmk.evaluation.plots import Panel
     from napari_oneshot_lmk.evaluation.report import Report
     from napari_oneshot_lmk.imaging.image import GrayImage
     from napari_oneshot_lmk.landmarks.dataset import Dataset
@@ -79,10 +79,10 @@ def demo(
 
     check_writable(out, overwrite=overwrite)
 
-    from napari_oneshot_lmk.evaluation.overview import draw_overview
+    from napari_oneshot_lmk.evaluation.plots import draw_overview
     from napari_oneshot_lmk.landmarks.dataset import Dataset
     from napari_oneshot_lmk.landmarks.files import write_landmarks
-    from napari_oneshot_lmk.phantoms.samples import sample_folder
+    from napari_oneshot_lmk.samples import sample_folder
 
     encoder = encoder_with_bar(encoder_weights, device, allow_download=download, say_note=download)
     print_line(f"Encoder: {encoder.card.title} ({encoder.card.identity})")
@@ -159,7 +159,7 @@ def _detected(anatomy: str, dataset: Dataset, encoder: Encoder) -> Shown:
 
 
 def _write_part(part: Shown, top: Path, folder: Path) -> None:
-    from napari_oneshot_lmk.evaluation.report_files import write_report_files
+    from napari_oneshot_lmk.evaluation.write_report import write_report_files
     from napari_oneshot_lmk.landmarks.files import write_landmarks
 
     folder.mkdir()
@@ -172,8 +172,8 @@ def _write_part(part: Shown, top: Path, folder: Path) -> None:
 
 
 def _panels(part: Shown, count: int) -> list[Panel]:
-    from napari_oneshot_lmk.evaluation.accuracy import accuracy
-    from napari_oneshot_lmk.evaluation.overview import Panel
+    from napari_oneshot_lmk.evaluation.metrics import accuracy
+    from napari_oneshot_lmk.evaluation.plots import Panel
 
     template = part.template
     panels = [Panel(template.image, template.landmarks, None, "template: the annotated image")]

@@ -46,25 +46,20 @@ def train_on_samples(
         Where the run goes.
     """
     from napari_oneshot_lmk.detection.model import TrainedModel
-    from napari_oneshot_lmk.detection.trained import TrainedDetector
+    from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
     from napari_oneshot_lmk.evaluation.report import evaluate
+    from napari_oneshot_lmk.training.config import TrainingConfig
     from napari_oneshot_lmk.training.events import Stepped
-    from napari_oneshot_lmk.training.job import Job, train
     from napari_oneshot_lmk.training.preset import Preset
+    from napari_oneshot_lmk.training.train import train
 
     names = dataset.others
     preset = Preset.load("laptop").changed(SHORT)
-    job = Job(
-        template=template,
-        images=[dataset.file_of(name) for name in names],
-        out=run,
-        preset=preset,
-        spacing_mm_yx=dataset.spacing_mm_yx(names[0]),
-        encoder=encoder,
-    )
+    config = TrainingConfig(preset=preset, spacing_mm_yx=dataset.spacing_mm_yx(names[0]))
+    files = [dataset.file_of(name) for name in names]
     with counting_bar("Training a fused model on them") as advance:
         advance(0, preset.training.epochs)
-        for event in train(job):
+        for event in train(template, files, run, config, encoder=encoder):
             if isinstance(event, Stepped) and event.step == event.steps:
                 advance(event.epoch, event.epochs)
     detector = TrainedDetector.from_model(TrainedModel.load(run), encoder=encoder)
@@ -77,7 +72,7 @@ def train_on_samples(
 
 def print_before_and_after(before: Report, after: Report, title: str) -> None:
     """Print the overall errors of both."""
-    from napari_oneshot_lmk.evaluation.accuracy import sdr_keys
+    from napari_oneshot_lmk.evaluation.metrics import sdr_keys
 
     rows = []
     for name, report in (("instant", before), ("trained, fused", after)):

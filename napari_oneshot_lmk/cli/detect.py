@@ -32,11 +32,9 @@ from napari_oneshot_lmk.errors import OneshotError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from napari_oneshot_lmk.detection.circumstances import Circumstances
+    from napari_oneshot_lmk.detection.batch import DetectionResult
     from napari_oneshot_lmk.detection.detector import Detector
-    from napari_oneshot_lmk.detection.journal import Journal
-    from napari_oneshot_lmk.detection.many import Outcome
-    from napari_oneshot_lmk.detection.unfinished import UnfinishedResults
+    from napari_oneshot_lmk.detection.journal import BatchSettings, Journal, PartialResults
 
 WORTH_A_WORD = 10_000
 """Images whose table takes more than some seconds to write."""
@@ -105,11 +103,11 @@ def detect(
     Ctrl-C stops and keeps what was found so far. The same command goes on from
     there, and from where it was killed.
     """
-    from napari_oneshot_lmk.detection.unfinished import UnfinishedResults
+    from napari_oneshot_lmk.detection.journal import PartialResults
     from napari_oneshot_lmk.imaging.find import find_images
     from napari_oneshot_lmk.landmarks.files import format_to_write
 
-    results = UnfinishedResults(out, overwrite=overwrite)
+    results = PartialResults(out, overwrite=overwrite)
     spacing_mm_yx = spacing_from(spacing)
     files = find_images(images)
     format_to_write(out, len(files))
@@ -119,20 +117,20 @@ def detect(
             "--trust was given with --workers or --scheduler",
             remedy="leave one out: a stranger's TorchScript runs in this process",
         )
-    with results.claimed(), ExitStack() as opened:
+    with results.locked(), ExitStack() as opened:
         # Slow imports come after everything that can be refused at once.
-        from napari_oneshot_lmk.training.memory import keep_freed_memory
+        from napari_oneshot_lmk.encoders.device import keep_freed_memory
 
         # Giving it back and asking again costs time at each image.
         keep_freed_memory()
         started, detector = _made(
             template, model, encoder_weights, "cpu" if elsewhere else device, trust
         )
-        circumstances = _circumstances(detector, spacing_mm_yx, slice_index)
-        journal = opened.enter_context(results.journal(circumstances, files))
+        settings = _settings(detector, spacing_mm_yx, slice_index)
+        journal = opened.enter_context(results.journal(settings, files))
         _tell_what_is_there(journal, results)
         if elsewhere is None:
-            from napari_oneshot_lmk.detection.many import detect_many
+            from napari_oneshot_lmk.detection.batch import detect_many
 
             outcomes = detect_many(
                 detector,
@@ -169,14 +167,13 @@ def _made(
 
     annotated = None if template is None else Template.load(template)
     if model is not None:
-        from napari_oneshot_lmk.bundle.opening import open_model
-        from napari_oneshot_lmk.bundle.scripted import ScriptedDetector, needs_trust
-        from napari_oneshot_lmk.detection.trained import TrainedDetector
+        from napari_oneshot_lmk.bundle.load import ScriptedDetector, load_model, needs_trust
+        from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 
         if trust and needs_trust(model):
             started = time.perf_counter()
             return started, ScriptedDetector(model)
-        trained = open_model(model)
+        trained = load_model(model)
         encoder = encoder_with_bar(weights, device, model=trained)
         started = time.perf_counter()
         return started, TrainedDetector.from_model(trained, annotated, encoder)
@@ -192,14 +189,14 @@ def _made(
     return started, Detector.instant(annotated, encoder=encoder)
 
 
-def _circumstances(
+def _settings(
     detector: Detector, spacing_mm_yx: tuple[float, float] | None, slice_index: int | None
-) -> Circumstances:
-    from napari_oneshot_lmk.detection.circumstances import Circumstances
-    from napari_oneshot_lmk.detection.trained import TrainedDetector
+) -> BatchSettings:
+    from napari_oneshot_lmk.detection.journal import BatchSettings
+    from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 
     model = detector.model if isinstance(detector, TrainedDetector) else None
-    return Circumstances(
+    return BatchSettings(
         detector.method,
         detector.encoder_card.identity,
         detector.template.content_sha256,
@@ -209,7 +206,7 @@ def _circumstances(
     )
 
 
-def _tell_what_is_there(journal: Journal, results: UnfinishedResults) -> None:
+def _tell_what_is_there(journal: Journal, results: PartialResults) -> None:
     if journal:
         say(
             f"{len(journal)} of {len(journal.images)} images were done before "
@@ -223,7 +220,7 @@ def _tell_what_is_there(journal: Journal, results: UnfinishedResults) -> None:
 
 
 def _collect(
-    outcomes: Generator[Outcome, None, None], journal: Journal
+    outcomes: Generator[DetectionResult, None, None], journal: Journal
 ) -> tuple[list[OneshotError], BaseException | None]:
     """Keep outcomes as they come; return the errors and what ended them early.
 

@@ -53,25 +53,25 @@ class DetectionReport:
 
     def print(self, seconds: float) -> None:
         """Say what was found, in one line, and what is to be known of it."""
-        tally = self.journal.tally
-        if not tally.images:
+        counts = self.journal.counts
+        if not counts.images:
             return
-        images = f"{tally.images} image{'s' if tally.images != 1 else ''}"
-        looked = f", {tally.unsure} of them unsure" if tally.unsure else ""
+        images = f"{counts.images} image{'s' if counts.images != 1 else ''}"
+        looked = f", {counts.unsure} of them unsure" if counts.unsure else ""
         method = self.detector.method
         trained = "" if method == "instant" else f"{method} model, "
         print_line(
-            f"{self.out}: {tally.points} landmarks on {images}{looked} "
+            f"{self.out}: {counts.points} landmarks on {images}{looked} "
             f"({trained}{self.detector.encoder_card.title}, {seconds:.1f} s)"
         )
-        if tally.without_spacing:
-            more = tally.without_spacing - 1
+        if counts.without_spacing:
+            more = counts.without_spacing - 1
             others = f" and {more} more" if more else ""
             warn(
-                f"The pixel spacing of {tally.first_without_spacing}{others} is "
+                f"The pixel spacing of {counts.first_without_spacing}{others} is "
                 "unknown, so there are no millimetres; give it with --spacing."
             )
-        for note, noted in tally.notes.items():
+        for note, noted in counts.notes.items():
             others = f" and {noted.images - 1} more" if noted.images > 1 else ""
             warn(f"{noted.first}{others}: {note}.")
 

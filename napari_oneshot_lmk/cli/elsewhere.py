@@ -11,10 +11,10 @@ from napari_oneshot_lmk.cli.console import warn
 from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
+    from napari_oneshot_lmk.detection.batch import DetectionResult
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.journal import Journal
-    from napari_oneshot_lmk.detection.many import Outcome
-    from napari_oneshot_lmk.training.fitting import Fitting
+    from napari_oneshot_lmk.training.per_landmark import Fitting
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Elsewhere:
             return None
         if workers is not None and scheduler is not None:
             raise UsageError("--workers and --scheduler were both given", remedy="give one of them")
-        from napari_oneshot_lmk.cluster.connection import check_installed
+        from napari_oneshot_lmk.cluster.client import check_installed
 
         check_installed()
         return cls(workers, scheduler)
@@ -57,7 +57,7 @@ class Elsewhere:
         encoder_weights: Path | None,
         device: str,
         batch: int | None,
-    ) -> Generator[Outcome, None, None]:
+    ) -> Generator[DetectionResult, None, None]:
         """Detect on what is missing in a journal.
 
         Parameters
@@ -74,20 +74,18 @@ class Elsewhere:
         images = journal.missing
         if not images:
             return
-        from napari_oneshot_lmk.cluster.connection import connected
-        from napari_oneshot_lmk.cluster.detecting import detect_across
-        from napari_oneshot_lmk.cluster.kitchen import Reading
-        from napari_oneshot_lmk.cluster.recipe import Recipe
+        from napari_oneshot_lmk.cluster.client import connected
+        from napari_oneshot_lmk.cluster.detect import Reading, Recipe, detect_across
 
         recipe = Recipe.of(detector, encoder_weights, device)
-        about = journal.circumstances
+        about = journal.settings
         reading = Reading(about.spacing_mm_yx, about.slice_index, batch)
         with connected(self.scheduler, self.workers) as connection:
             yield from detect_across(connection, recipe, images, reading, warn)
 
     def fitting(self, encoder_weights: Path | None, device: str) -> Fitting:
         """Return who trains; see `training.job.train`."""
-        from napari_oneshot_lmk.cluster.training import ClusterFitting
+        from napari_oneshot_lmk.cluster.train import ClusterFitting
 
         weights = None if encoder_weights is None else encoder_weights.absolute()
         return ClusterFitting(self.scheduler, self.workers, weights, device)

@@ -14,7 +14,7 @@ from napari_oneshot_lmk.cli.endings import ending_well
 from napari_oneshot_lmk.cli.options import AsJson, Overwrite, Seed, SpacingText, spacing_from
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.evaluation.accuracy import Accuracy, Intervals
+    from napari_oneshot_lmk.evaluation.metrics import Accuracy, Intervals
     from napari_oneshot_lmk.evaluation.report import Report
 
 MOST_NAMES_SHOWN = 5
@@ -52,7 +52,7 @@ def evaluate_files(
         found, read_landmarks(truth, tell=warn), spacing_mm_yx=spacing_mm_yx, seed=seed
     )
     if out is not None:
-        from napari_oneshot_lmk.evaluation.report_files import write_report
+        from napari_oneshot_lmk.evaluation.write_report import write_report
 
         write_report(report, out, overwrite=overwrite)
     sources = Counter(str(p.source) for la in found for p in la if p.source)
@@ -79,7 +79,7 @@ def print_report(report: Report, *, title: str = "Errors", each: bool = True) ->
     each : bool
         Print a second table with a row for each landmark.
     """
-    from napari_oneshot_lmk.evaluation.accuracy import sdr_keys
+    from napari_oneshot_lmk.evaluation.metrics import sdr_keys
 
     columns = ["", "n", "MRE ± SD mm", "median mm", *(f"< {k} mm %" for k in sdr_keys())]
     rows = []

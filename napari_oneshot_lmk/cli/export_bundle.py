@@ -65,20 +65,19 @@ def export_model(
 
     check_writable(out, overwrite=overwrite)
 
-    from napari_oneshot_lmk.bundle.agreement import Agreement
+    from napari_oneshot_lmk.bundle.configs import make_about
+    from napari_oneshot_lmk.bundle.documents import read_metrics, training_images
     from napari_oneshot_lmk.bundle.export import Export, export_bundle, weights_for
-    from napari_oneshot_lmk.bundle.figures import figures_in
-    from napari_oneshot_lmk.bundle.metadata import told_about
-    from napari_oneshot_lmk.bundle.opening import open_model
-    from napari_oneshot_lmk.bundle.origin import training_images
+    from napari_oneshot_lmk.bundle.load import load_model
+    from napari_oneshot_lmk.bundle.verify import Comparison
     from napari_oneshot_lmk.imaging.find import find_images
 
-    figures = figures_in(measured) if measured else {}
-    opened = open_model(model)
+    metrics = read_metrics(measured) if measured else {}
+    opened = load_model(model)
     export = Export(
         model=opened,
         out=out,
-        about=told_about(
+        about=make_about(
             name=name or out.absolute().name,
             version=model_version,
             authors=authors,
@@ -88,10 +87,10 @@ def export_model(
         ),
         weights=weights_for(opened, encoder_weights),
         images=[each.path for each in find_images(try_on)] if try_on else training_images(model),
-        figures=figures,
+        metrics=metrics,
     )
     for step in export_bundle(export, overwrite=overwrite):
-        if isinstance(step, Agreement):
+        if isinstance(step, Comparison):
             found = step
         else:
             say(f"{step}…")
@@ -105,7 +104,7 @@ def export_model(
             }
         )
         return
-    print_line(f"{out}: a MONAI bundle; {found.sentence}")
+    print_line(f"{out}: a MONAI bundle; {found.summary}")
     _print_size(export)
 
 

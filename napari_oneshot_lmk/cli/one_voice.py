@@ -12,7 +12,7 @@ from napari_oneshot_lmk.cli.endings import ExitCode, code_of, debugging
 from napari_oneshot_lmk.errors import OneshotError
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.training.world import World
+    from napari_oneshot_lmk.training.distributed.group import World
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def make_template(
 
 def _landmarks_of(radiograph: GrayImage, path: Path) -> Landmarks:
     """Read a landmark file and take the landmarks of this image."""
-    from napari_oneshot_lmk.evaluation.pairing import find_image
+    from napari_oneshot_lmk.evaluation.errors import find_image
     from napari_oneshot_lmk.landmarks.files import read_landmarks
 
     images = read_landmarks(path, geometry=radiograph.geometry, tell=warn, source=radiograph.path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,10 +30,9 @@ from napari_oneshot_lmk.cli.training_bar import clock, training_bar
 from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
+    from napari_oneshot_lmk.training.config import TrainingConfig
+    from napari_oneshot_lmk.training.distributed.group import World
     from napari_oneshot_lmk.training.events import Event, Finished
-    from napari_oneshot_lmk.training.job import Job
-    from napari_oneshot_lmk.training.preset import Preset
-    from napari_oneshot_lmk.training.world import World
 
 
 @ending_well
@@ -134,9 +133,8 @@ def train_model(
     """
     from napari_oneshot_lmk.imaging.find import find_images
     from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.training.job import Job
-    from napari_oneshot_lmk.training.meeting import joined
-    from napari_oneshot_lmk.training.world import World
+    from napari_oneshot_lmk.training.config import TrainingConfig
+    from napari_oneshot_lmk.training.distributed.group import World, joined
 
     world = World.from_environment()
     with one_voice(world):
@@ -144,37 +142,58 @@ def train_model(
         _check_shared(elsewhere, world, method)
         spacing_mm_yx = spacing_from(spacing)
         own_device = world.device(device)
-        job = Job(
-            template=Template.load(template),
-            images=find_images(images),
-            out=out,
-            preset=_preset(preset, own_device, adapter_channels, initial_labels),
+        config = TrainingConfig(
             method=method,
             landmarks=tuple(landmark or ()),
+            preset=preset or "",
+            adapter_channels=adapter_channels,
+            initial_labels=initial_labels,
             template_stage=template_stage,
-            seed=seed,
             spacing_mm_yx=spacing_mm_yx,
+            seed=seed,
+            pack=pack,
             encoder_weights=encoder_weights,
             device=device,
-            previews=tuple(preview or ()),
-            overwrite=overwrite,
-            pack=pack,
         )
+        annotated, files = Template.load(template), find_images(images)
+        config = config.resolved(annotated, lambda: _is_gpu(own_device))
+
+        def start(**more: Any) -> Iterator[Event]:
+            from napari_oneshot_lmk.training.train import train
+
+            shown = tuple(preview or ())
+            return train(
+                *(annotated, files, out, config),
+                previews=shown,
+                overwrite=overwrite,
+                world=world,
+                **more,
+            )
+
         with two_step_interrupts() as interrupts:
             try:
                 with joined(world, own_device, lost_after):
-                    events = _followed(job, interrupts, world, elsewhere)
+                    events = _followed(start, config, interrupts, world, elsewhere)
             except KeyboardInterrupt:
                 if world.leads:
                     complain("Stopped at once; the same command goes on from where it was saved.")
                 raise typer.Exit(ExitCode.INTERRUPTED) from None
-    _conclude(job, events, interrupts, world, as_json)
+    _conclude(out, config, events, interrupts, world, as_json)
+
+
+def _is_gpu(device: str) -> bool:
+    # Loads torch; all else that can be refused at once has been by now.
+    from napari_oneshot_lmk.encoders.device import resolve_device
+
+    return resolve_device(device).type == "cuda"
 
 
 def _check_shared(elsewhere: Elsewhere | None, world: World, method: str) -> None:
+    from napari_oneshot_lmk.training.methods import find_method
+
     if elsewhere is None:
         return
-    if method != "single":
+    if not find_method(method).per_landmark:
         raise UsageError(
             f"the method {method} trains one network, which workers cannot share",
             remedy="use --method single, or train without --workers and --scheduler",
@@ -187,22 +206,25 @@ def _check_shared(elsewhere: Elsewhere | None, world: World, method: str) -> Non
 
 
 def _followed(
-    job: Job, interrupts: Interrupts, world: World, elsewhere: Elsewhere | None
+    start: Callable[..., Iterator[Event]],
+    config: TrainingConfig,
+    interrupts: Interrupts,
+    world: World,
+    elsewhere: Elsewhere | None,
 ) -> list[Event]:
     """Train, show how far it is, and return what a summary needs."""
     from napari_oneshot_lmk.training.events import Previewed, Stepped
-    from napari_oneshot_lmk.training.job import train
 
     if not world.leads:
-        return list(_heeding(train(job, lambda: interrupts.asked, None, None, world), interrupts))
-    models = job.settings.landmarks if job.method == "single" else ("",)
+        return list(_heeding(start(should_stop=lambda: interrupts.asked), interrupts))
+    models = config.landmarks if config.training_method.per_landmark else ("",)
     kept: list[Event] = []
     told = False
     with training_bar(models) as (show, fetching):
         fitting = None
         if elsewhere is not None:
-            fitting = elsewhere.fitting(job.encoder_weights, job.device)
-        events = train(job, lambda: interrupts.asked, fetching, fitting, world)
+            fitting = elsewhere.fitting(config.encoder_weights, config.device)
+        events = start(should_stop=lambda: interrupts.asked, fetching=fetching, fitting=fitting)
         for event in _heeding(events, interrupts):
             if interrupts.asked and not told:
                 told = True
@@ -221,16 +243,21 @@ def _heeding(events: Iterator[Event], interrupts: Interrupts) -> Iterator[Event]
 
 
 def _conclude(
-    job: Job, events: list[Event], interrupts: Interrupts, world: World, as_json: bool
+    out: Path,
+    config: TrainingConfig,
+    events: list[Event],
+    interrupts: Interrupts,
+    world: World,
+    as_json: bool,
 ) -> None:
     from napari_oneshot_lmk.training.events import EpochEnded, Failed, Finished, Noted
 
     end = events[-1] if events else Failed("The training ended without a word.")
     if as_json and world.leads:
         content: dict[str, Any] = {
-            "run": str(job.out),
-            "method": job.method,
-            "landmarks": list(job.settings.landmarks),
+            "run": str(out),
+            "method": config.method,
+            "landmarks": list(config.landmarks),
             "finished": asdict(end) if isinstance(end, Finished) else None,
             "failed": end.sentence if isinstance(end, Failed) else None,
             "epochs": [asdict(e) for e in events if isinstance(e, EpochEnded)],
@@ -238,7 +265,7 @@ def _conclude(
         }
         print_json(content)
     elif isinstance(end, Finished) and world.leads:
-        _print_end(job, end, again=len(events) == 1)
+        _print_end(out, config, end, again=len(events) == 1)
     if isinstance(end, Failed) and world.leads:
         complain(end.sentence)
     if interrupts.asked:
@@ -247,35 +274,17 @@ def _conclude(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _print_end(job: Job, end: Finished, *, again: bool) -> None:
-    count = len(job.settings.landmarks)
+def _print_end(out: Path, config: TrainingConfig, end: Finished, *, again: bool) -> None:
+    count = len(config.landmarks)
     landmarks = "one landmark" if count == 1 else f"{count} landmarks"
     how = "stopped early, " if end.stopped else ""
-    if job.method != "single" or count == 1:
+    if not config.training_method.per_landmark or count == 1:
         how += f"epoch {end.epoch} kept, "
     if again:
         print_line(
-            f"{job.out} has finished already; --overwrite begins anew and keeps its "
+            f"{out} has finished already; --overwrite begins anew and keeps its "
             "model until there is a new one."
         )
-    print_line(f"{job.out / 'model'}: {landmarks}, {how}trained for {clock(end.seconds)}")
-    command = shlex.join(["oneshot-lmk", "detect", "--model", str(job.out)])
+    print_line(f"{out / 'model'}: {landmarks}, {how}trained for {clock(end.seconds)}")
+    command = shlex.join(["oneshot-lmk", "detect", "--model", str(out)])
     print_line(f"To use it: {command} --out found.csv IMAGES")
-
-
-def _preset(
-    name: str | None, device: str, adapter_channels: int | None, labels: str | None
-) -> Preset:
-    from napari_oneshot_lmk.training.preset import Preset
-
-    if name is None:
-        # Loads torch; all else that can be refused at once has been by now.
-        from napari_oneshot_lmk.encoders.device import resolve_device
-
-        name = "gpu" if resolve_device(device).type == "cuda" else "laptop"
-    changes: dict[str, Any] = {}
-    if adapter_channels is not None:
-        changes["network.adapter_channels"] = adapter_channels
-    if labels is not None:
-        changes["labels.initial"] = labels
-    return Preset.load(name).changed(changes)

@@ -1,7 +1,7 @@
-"""Find a template's landmarks on other images, in two steps.
+"""Detects a template's landmarks on other images, without training.
 
-``set_image`` runs the encoder and keeps the features, ``detect`` matches: a
-second look at the same image costs no second forward pass.
+`Detector.set_image` runs the encoder and keeps the features, `Detector.detect` matches:
+detecting again on the same image costs no second forward pass.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_oneshot_lmk.detection.found import found_points
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
 from napari_oneshot_lmk.errors import TemplateError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.image import GrayImage, PreparedImage
 from napari_oneshot_lmk.imaging.transforms import prepare_for_network, prepare_image
-from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.matching.confidence import scores
+from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW, scores
 from napari_oneshot_lmk.matching.shape import ShapeStep, ShapeVariation
 from napari_oneshot_lmk.matching.similarity import described, log_similarity
 
+Floats = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
-class _Query:
-    """An image and what the encoder saw in it."""
+class _EncodedImage:
+    """An image and its feature maps."""
 
     name: str
     geometry: Geometry
@@ -44,9 +45,9 @@ class Detector:
     Parameters
     ----------
     template : Template
-        The annotated image. Only its placed landmarks are looked for.
+        The annotated image. Only its placed landmarks are searched.
     encoder : Encoder
-        Gives the features.
+        Of both images.
     variation : ShapeVariation, optional
         How far bodies may differ from the template.
 
@@ -75,7 +76,7 @@ class Detector:
             encoder(prepare_image(template.image, encoder.device)), torch.from_numpy(points)
         )
         self.shape = ShapeStep(points, _pixel_size(geometry), geometry.network_shape_yx, variation)
-        self._query: _Query | None = None
+        self._current: _EncodedImage | None = None
 
     @classmethod
     def instant(
@@ -91,12 +92,11 @@ class Detector:
         Parameters
         ----------
         template : Template
-            The annotated image.
         encoder : Encoder, optional
-            Use this one and ignore the other two arguments.
+            Instead of one made of the other two arguments.
         encoder_weights : Path, optional
-            File of VGG19 weights; by default they are looked for, downloaded, or
-            replaced by the encoder that is shipped.
+            File of VGG19 weights; by default they are searched, downloaded, or replaced by
+            the encoder that is shipped.
         device : str
             ``"auto"``, ``"cpu"`` or ``"cuda"``.
 
@@ -120,36 +120,31 @@ class Detector:
 
     @property
     def encoder(self) -> Encoder:
-        """What the features come from."""
+        """The frozen network that makes the features."""
         return self._encoder
 
     def embeddings(self) -> dict[str, Tensor]:
-        """Return what the template's landmarks look like, by a name for each level."""
+        """Return the descriptors of the template's landmarks, by a name for each level."""
         vectors = self._descriptors.vectors
         return {f"instant_{level}": each for level, each in enumerate(vectors)}
 
     @property
     def device(self) -> torch.device:
-        """Where the encoder computes."""
+        """Device of the encoder."""
         return self._encoder.device
 
     def set_image(self, image: GrayImage) -> None:
-        """Encode an image and keep its features until the next one.
-
-        Parameters
-        ----------
-        image : GrayImage
-            Any size, spacing and grey range.
+        """Encode an image of any size, spacing and grey range, and keep its features.
 
         Raises
         ------
         ImageError
             If there is nothing to match in it.
         """
-        [self._query] = self._encoded([self.prepare(image)])
+        [self._current] = self._encode([self.prepare(image)])
 
     def prepare(self, image: GrayImage) -> PreparedImage:
-        """Bring an image to the network's grid; other threads may do that ahead.
+        """Bring an image to the network's grid; other threads may do that in advance.
 
         Raises
         ------
@@ -160,47 +155,38 @@ class Detector:
         return prepare_for_network(image, network_shape_yx)
 
     def detect_batch(self, images: Sequence[PreparedImage]) -> list[Landmarks]:
-        """Find the landmarks on several images, which the encoder sees at once.
+        """Return what `detect` returns for each of several images from `prepare`.
 
-        Parameters
-        ----------
-        images : sequence of PreparedImage
-            From `prepare`. An image set before stays set.
-
-        Returns
-        -------
-        list of Landmarks
-            One an image, as `detect` returns it.
+        The encoder gets them in one batch. The image of `set_image` stays set.
         """
-        return [self._found(query) for query in self._encoded(images)]
+        return [self._match(encoded) for encoded in self._encode(images)]
 
     def detect(self) -> Landmarks:
-        """Find the landmarks on the image that was set.
+        """Detect on the image that was set.
 
         Returns
         -------
         Landmarks
-            The template's names in the template's order, positions in the image's
-            own pixels. Landmarks that the template leaves out are skipped or
-            absent as there.
+            The template's names in the template's order, positions in pixels of the
+            image. Landmarks that are skipped or absent in the template are so here.
 
         Raises
         ------
         ValueError
             If no image was set.
         """
-        if self._query is None:
+        if self._current is None:
             raise ValueError("set_image has not been called")
-        return self._found(self._query)
+        return self._match(self._current)
 
-    def _encoded(self, images: Sequence[PreparedImage]) -> list[_Query]:
-        """Run the encoder once, and take its maps apart image by image."""
+    def _encode(self, images: Sequence[PreparedImage]) -> list[_EncodedImage]:
+        """Run the encoder once and split its maps by image."""
         if not images:
             return []
         pixels = torch.cat([image.pixels for image in images])
         pyramid = self._encoder(pixels.to(self._encoder.device))
         return [
-            _Query(
+            _EncodedImage(
                 image.name,
                 image.geometry,
                 FeaturePyramid(tuple(level[i : i + 1] for level in pyramid.maps), pyramid.levels),
@@ -208,64 +194,87 @@ class Detector:
             for i, image in enumerate(images)
         ]
 
-    def _found(self, query: _Query) -> Landmarks:
-        """Match an image that was encoded."""
+    def _match(self, encoded: _EncodedImage) -> Landmarks:
         with torch.inference_mode():
-            found = self.points(query.pyramid).cpu().numpy()
-        points = query.geometry.points_from_network(found[:, :2])
-        expected = query.geometry.points_from_network(found[:, 3:])
-        residuals: NDArray[np.float64] | None = None
-        if query.geometry.spacing_mm_yx is not None and len(points) > 1:
-            residuals = query.geometry.distances_mm(points, expected)
+            found = self.points(encoded.pyramid).cpu().numpy()
+        points = encoded.geometry.points_from_network(found[:, :2])
+        expected = encoded.geometry.points_from_network(found[:, 3:])
+        residuals: Floats | None = None
+        if encoded.geometry.spacing_mm_yx is not None and len(points) > 1:
+            residuals = encoded.geometry.distances_mm(points, expected)
         provenance = Provenance(
             method=self.method,
             encoder=self.encoder_card.identity,
             template=self.template.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        points_found = found_points(
-            self.template.landmarks, query.geometry.image_shape_yx, points, found[:, 2], residuals
+        landmarks = _to_landmarks(
+            self.template.landmarks, encoded.geometry.image_shape_yx, points, found[:, 2], residuals
         )
-        return Landmarks(points_found, query.name, query.geometry, provenance)
+        return Landmarks(landmarks, encoded.name, encoded.geometry, provenance)
 
     def points(self, pyramid: FeaturePyramid) -> Tensor:
-        """Points of the placed landmarks on the network's grid.
-
-        Parameters
-        ----------
-        pyramid : FeaturePyramid
-            What this detector's encoder makes of one image.
+        """Match the feature maps of one image.
 
         Returns
         -------
         Tensor, (N, 5), float64
-            Columns y, x, score, and y and x of where the other landmarks expect it.
+            For each placed landmark y, x, confidence, and y and x of where the other
+            landmarks expect it, in pixels of the network's grid.
         """
         stride = min(level.stride for level in pyramid.levels)
         maps = self.log_maps(pyramid)
         found, expectation, posterior = self.shape.settle(maps, stride)
-        trust = scores(
+        confidence = scores(
             posterior, found, expectation, self.shape.pixel_size_yx, stride, self.shape.size
         )
-        return torch.cat([found, trust[:, None], expectation.points_yx], 1)
+        return torch.cat([found, confidence[:, None], expectation.points_yx], 1)
 
     def log_maps(self, pyramid: FeaturePyramid) -> Tensor:
-        """Log-similarity of each placed landmark with each place of an image.
-
-        Parameters
-        ----------
-        pyramid : FeaturePyramid
-            What this detector's encoder makes of one image.
+        """Return the log-similarity of each placed landmark with each position of an image.
 
         Returns
         -------
         Tensor, (N, H / s, W / s), float32
-            s is the finest level's stride, values are <= 0.
+            s is the stride of the finest level; values are <= 0.
         """
         return log_similarity(pyramid, self._descriptors)
 
 
-def _pixel_size(geometry: Geometry) -> NDArray[np.float64]:
+def _pixel_size(geometry: Geometry) -> Floats:
     """Size of a network pixel along (row, column), in mm or in image pixels."""
     spacing = np.array(geometry.spacing_mm_yx or (1.0, 1.0))
     return np.asarray(spacing / geometry.network_pixels_per_image_pixel_yx)
+
+
+def _to_landmarks(
+    template: Landmarks,
+    image_shape_yx: tuple[int, int],
+    points_yx: Floats,
+    scores: Floats,
+    residuals_mm: Floats | None,
+) -> tuple[Landmark, ...]:
+    """Return all landmarks of the template, the N placed ones at (N, 2) points in pixels."""
+    # A peak on the border may be refined half a cell past the last pixel.
+    points_yx = np.clip(points_yx, 0.0, np.array(image_shape_yx) - 1.0)
+    found, row = [], 0
+    for landmark in template:
+        if landmark.state is not State.PLACED:
+            found.append(
+                Landmark(landmark.name, None, landmark.state, description=landmark.description)
+            )
+            continue
+        score = float(scores[row])
+        found.append(
+            Landmark(
+                landmark.name,
+                (float(points_yx[row, 0]), float(points_yx[row, 1])),
+                score=score,
+                unsure=score < UNSURE_BELOW,
+                shape_residual_mm=None if residuals_mm is None else float(residuals_mm[row]),
+                description=landmark.description,
+                source=Source.DETECTED,
+            )
+        )
+        row += 1
+    return tuple(found)

@@ -1,25 +1,32 @@
-"""What has become of each image so far, on disk: a run that is killed goes on.
+"""Results on many images while a run is under way: one that is killed is resumed.
 
-A line of JSON an image. The first line says what the results depend on; results of
-other settings are never mixed with them.
+A run works in a folder beside its table, which is removed once the table is complete::
+
+    found.csv.partial/journal.jsonl   a line per image: its landmarks, or its error
+    found.csv.partial/written.json    hash of the table that an interrupted run has written
+    found.csv.partial/lock            held by the process at work
+
+The first line of the journal holds the settings of the run. Results of other settings
+are never mixed with them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
 from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from napari_oneshot_lmk.detection.circumstances import Circumstances
-from napari_oneshot_lmk.detection.many import Outcome
-from napari_oneshot_lmk.detection.tally import Tally
-from napari_oneshot_lmk.errors import OutputError, UsageError
+from napari_oneshot_lmk.detection.batch import BatchSettings, Counts, DetectionResult
+from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.imaging.find import ImageFile
+from napari_oneshot_lmk.landmarks.files import check_replaceable, format_to_write
 from napari_oneshot_lmk.landmarks.landmarks import (
     Landmarks,
     geometry_from_json,
@@ -27,49 +34,49 @@ from napari_oneshot_lmk.landmarks.landmarks import (
     landmarks_from_json,
     landmarks_to_json,
 )
+from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
+from napari_oneshot_lmk.storage.lock import LockedError, file_lock
 
 SCHEMA_VERSION = 1
+SUFFIX = ".partial"
 SECONDS_BETWEEN_FLUSHES = 2.0
 """A process that is killed loses nothing; a power failure at most so much."""
 _NOT_YET = -1
-_NOTHING_KNOWN: dict[str, Any] = {"spacing_source": None, "notes": []}
-"""Of how an image was read, in a journal of an earlier version."""
+_UNKNOWN_READING: dict[str, Any] = {"spacing_source": None, "notes": []}
+"""In place of ``reading`` in journals of earlier versions, which do not have it."""
 
 
 class Journal(Collection[Landmarks]):
-    """The outcomes of a run over many images, and what is left to do.
+    """The results of a run on disk, and which images are still missing.
 
-    Going through it gives what was found, in the order of the images, read from the
-    disk each time.
+    Iterating gives the landmarks found so far, in the order of the images, read from
+    the disk each time.
 
     Parameters
     ----------
     path : Path
-        The file; one that exists is gone on with.
-    circumstances : Circumstances
+        The file; one that exists is resumed.
+    settings : BatchSettings
         Of this run.
     images : sequence of ImageFile
-        All that are wanted. Lines about other images, and about files that have
-        changed since, are left aside.
+        Of this run. Lines about other images, and about files that have changed since,
+        are ignored.
 
     Raises
     ------
     UsageError
-        If it belongs to other circumstances, or is damaged.
+        If it was begun with other settings, or is damaged.
     OutputError
         If it cannot be written.
     """
 
-    def __init__(
-        self, path: Path, circumstances: Circumstances, images: Sequence[ImageFile]
-    ) -> None:
-        self.path, self.images = path, images
-        self.circumstances = circumstances
-        self.tally = Tally()
+    def __init__(self, path: Path, settings: BatchSettings, images: Sequence[ImageFile]) -> None:
+        self.path, self.settings, self.images = path, settings, images
+        self.counts = Counts()
         self.others = 0
-        """Images in it that are not wanted any more, or have changed."""
+        """Lines about images that are not among these, or have changed."""
         self._index = {str(image.path): i for i, image in enumerate(images)}
-        # Eight bytes an image: all that the memory needs of those that are done.
+        # Where the line of each image begins. Eight bytes per image is all that is in memory.
         self._lines = array("q", [_NOT_YET]) * len(images)
         try:
             # Unbuffered: a line is with the system once it is written.
@@ -78,15 +85,13 @@ class Journal(Collection[Landmarks]):
             raise _not_writable(path, error) from error
         self._size, self._flushed = 0, time.monotonic()
         try:
-            self._take_up(circumstances)
+            self._resume()
         except BaseException:
             self._file.close()
             raise
 
-    # -- what is there -----------------------------------------------------------
-
     def __len__(self) -> int:
-        return self.tally.images
+        return self.counts.images
 
     def __contains__(self, landmarks: object) -> bool:
         return any(landmarks == found for found in self)
@@ -96,12 +101,9 @@ class Journal(Collection[Landmarks]):
             yield landmarks
 
     def with_reading(self) -> Iterator[tuple[Landmarks, dict[str, Any]]]:
-        """Go through what was found, and how each image was read.
+        """Yield the landmarks of each image and how it was read.
 
-        Yields
-        ------
-        Landmarks, dict
-            The dict has ``spacing_source`` (str or None) and ``notes`` (list of str).
+        The latter has ``spacing_source`` (str or None) and ``notes`` (list of str).
         """
         with self.path.open("rb") as file:
             for image, start in zip(self.images, self._lines, strict=True):
@@ -116,49 +118,47 @@ class Journal(Collection[Landmarks]):
                     {**found, "image": image.name},
                     None if geometry is None else geometry_from_json(geometry),
                 )
-                yield landmarks, line.get("reading", _NOTHING_KNOWN)
+                yield landmarks, line.get("reading", _UNKNOWN_READING)
 
     @property
     def missing(self) -> list[ImageFile]:
-        """The images that nothing was found on so far, in their order."""
+        """Images without a result so far, in their order."""
         return [
             image
             for image, start in zip(self.images, self._lines, strict=True)
             if start == _NOT_YET
         ]
 
-    # -- writing -----------------------------------------------------------------
-
-    def add(self, outcome: Outcome) -> None:
-        """Keep an outcome.
+    def add(self, result: DetectionResult) -> None:
+        """Append a result.
 
         Raises
         ------
         OutputError
-            If there is no room left.
+            If the disk is full.
         """
-        image = outcome.image
-        line: dict[str, Any] = {"path": str(image.path), "file": _stamp(image.path)}
-        if outcome.landmarks is None:
-            line["failed"] = str(outcome.error)
+        image = result.image
+        line: dict[str, Any] = {"path": str(image.path), "file": _size_and_mtime(image.path)}
+        if result.landmarks is None:
+            line["failed"] = str(result.error)
             self._append(line)
             return
-        found = landmarks_to_json(outcome.landmarks)
-        geometry = outcome.landmarks.geometry
+        found = landmarks_to_json(result.landmarks)
+        geometry = result.landmarks.geometry
         found["geometry"] = None if geometry is None else geometry_to_json(geometry)
-        source, notes = outcome.spacing_source, outcome.notes
+        source, notes = result.spacing_source, result.notes
         reading = {"spacing_source": source and str(source), "notes": list(notes)}
         start = self._append(line | {"found": found, "reading": reading})
         self._lines[self._index[line["path"]]] = start
-        self.tally.add(image.name, found, outcome.notes)
+        self.counts.add(image.name, found, result.notes)
 
     def flush(self) -> None:
-        """Bring everything to the disk itself."""
+        """Write everything to the disk itself, past the caches of the system."""
         os.fsync(self._file.fileno())
         self._flushed = time.monotonic()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Flush and close the file."""
         if not self._file.closed:
             try:
                 self.flush()
@@ -166,7 +166,7 @@ class Journal(Collection[Landmarks]):
                 self._file.close()
 
     def _append(self, content: Mapping[str, Any]) -> int:
-        """Write a line and return where it begins."""
+        """Append a line; return the offset of its first byte."""
         start = self._size
         line = json.dumps(content, separators=(",", ":")).encode() + b"\n"
         try:
@@ -180,33 +180,31 @@ class Journal(Collection[Landmarks]):
             raise _not_writable(self.path, error) from error
         return start
 
-    # -- reading what another run has left -----------------------------------------
-
-    def _take_up(self, circumstances: Circumstances) -> None:
+    def _resume(self) -> None:
         """Read the lines that are there, or write the first one."""
         with self.path.open("rb") as file:
             first = file.readline()
             if not first.endswith(b"\n"):
                 # New, or killed while it wrote its first line.
                 self._file.truncate(0)
-                self._append({"schema_version": SCHEMA_VERSION, **asdict(circumstances)})
+                self._append({"schema_version": SCHEMA_VERSION, **asdict(self.settings)})
                 return
-            self._check(first, circumstances)
+            self._check_settings(first)
             self._size = len(first)
             for line in file:
                 if not line.endswith(b"\n"):
                     self._file.truncate(self._size)
                     break
-                self._take(self._size, line)
+                self._read_line(self._size, line)
                 self._size += len(line)
 
-    def _check(self, first: bytes, circumstances: Circumstances) -> None:
+    def _check_settings(self, first: bytes) -> None:
         try:
             header = dict(json.loads(first))
             known = header["schema_version"] == SCHEMA_VERSION
         except (ValueError, KeyError, TypeError):
             known = False
-        what = ["format"] if not known else circumstances.differences(header)
+        what = ["format"] if not known else self.settings.differences(header)
         if what:
             raise UsageError(
                 f"what is in it was found with another {' and another '.join(what)}",
@@ -214,27 +212,26 @@ class Journal(Collection[Landmarks]):
                 remedy="choose another --out, or begin anew with --overwrite",
             )
 
-    def _take(self, start: int, line: bytes) -> None:
-        """Count one line of a run before."""
+    def _read_line(self, start: int, line: bytes) -> None:
         try:
             content = json.loads(line)
             path, found = content["path"], content.get("found")
         except (ValueError, KeyError, TypeError, AttributeError):
-            # Zeros that a power failure has left: that image is done again.
+            # Zeros left by a power failure: that image is done again.
             return
         if found is None:
             return
         index = self._index.get(path, _NOT_YET)
-        if index == _NOT_YET or content["file"] != _stamp(Path(path)):
+        if index == _NOT_YET or content["file"] != _size_and_mtime(Path(path)):
             self.others += 1
         elif self._lines[index] == _NOT_YET:
             self._lines[index] = start
-            notes = content.get("reading", _NOTHING_KNOWN)["notes"]
-            self.tally.add(self.images[index].name, found, notes)
+            notes = content.get("reading", _UNKNOWN_READING)["notes"]
+            self.counts.add(self.images[index].name, found, notes)
 
 
-def _stamp(path: Path) -> list[int]:
-    """Size and time of change of a file, by which a replaced one is noticed."""
+def _size_and_mtime(path: Path) -> list[int]:
+    """Return size and time of change, by which a replaced file is noticed; [] if it is gone."""
     try:
         status = path.stat()
     except OSError:
@@ -248,3 +245,155 @@ def _not_writable(path: Path, error: OSError) -> OutputError:
         file=path,
         remedy="free some space or choose another --out; what is in it is kept",
     )
+
+
+class PartialResults:
+    """A table of landmarks and the folder beside it that a run works in.
+
+    Parameters
+    ----------
+    out : Path
+        The table; the end of its name says which format.
+    overwrite : bool
+        Replace a table that exists, and a journal of other settings. A journal of the
+        same settings is resumed anyway.
+
+    Raises
+    ------
+    UsageError
+        If no format has this name ending.
+    """
+
+    def __init__(self, out: Path, *, overwrite: bool = False) -> None:
+        self.out, self._overwrite = Path(out), overwrite
+        self._write = format_to_write(self.out).write
+        # A link is followed, as everything that is written follows it.
+        target = Path(os.path.realpath(out))
+        self.folder = target.with_name(target.name + SUFFIX)
+        self._journal_path = self.folder / "journal.jsonl"
+        self._written_path = self.folder / "written.json"
+        self._lock_path = self.folder / "lock"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only process at work on this table.
+
+        On leaving, the folder is removed, unless it holds a journal.
+
+        Raises
+        ------
+        UsageError
+            If another process is at work on it.
+        OutputError
+            If the table exists and may not be replaced, or cannot be written.
+        """
+        check_writable(self.out, overwrite=self._may_replace())
+        check_replaceable(self.out)
+        missing = [p for p in self.folder.parents if not p.exists()]
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot be made ({error.strerror or error})",
+                file=self.folder,
+                remedy="choose a folder that you may write to",
+            ) from error
+        try:
+            with file_lock(self._lock_path):
+                try:
+                    # The process before may have come to its end meanwhile.
+                    check_writable(self.out, overwrite=self._may_replace())
+                    yield
+                finally:
+                    self._remove_folder(missing)
+        except LockedError as error:
+            raise UsageError(
+                "another process is at work on this file",
+                file=self.out,
+                remedy="wait for it, or choose another --out",
+            ) from error
+
+    @contextmanager
+    def journal(self, settings: BatchSettings, images: Sequence[ImageFile]) -> Iterator[Journal]:
+        """Open the journal; within `locked`.
+
+        Raises
+        ------
+        UsageError
+            If it was begun with other settings and may not be replaced.
+        """
+        try:
+            journal = Journal(self._journal_path, settings, images)
+        except UsageError:
+            if not self._overwrite:
+                raise
+            self._journal_path.unlink()
+            journal = Journal(self._journal_path, settings, images)
+        try:
+            yield journal
+        finally:
+            journal.close()
+            if not journal:
+                self.drop(journal)
+
+    def write(self, journal: Journal) -> None:
+        """Write the table of the results so far, if there are any.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written; the journal stays.
+        OneshotError
+            If the format cannot hold it; the journal is gone then.
+        """
+        if not journal:
+            return
+        journal.flush()
+        with atomic_write(self.out, overwrite=self._may_replace()) as partial:
+            try:
+                assert self._write is not None  # as asked for
+                # A format that holds one image may refer to its file.
+                source = journal.images[0].path if len(journal.images) == 1 else None
+                self._write(partial, journal, source)
+            except OutputError as error:
+                raise error.about(self.out) from error
+            except OneshotError as error:
+                # For example unknown millimetres: another call is needed, and this
+                # journal would be in its way.
+                self.drop(journal)
+                raise error.about(self.out) from error
+            # First the hash, then the table: one whose hash is not here is somebody's
+            # own and is not replaced.
+            with atomic_write(self._written_path, overwrite=True) as note:
+                note.write_text(json.dumps({"sha256": _sha256(partial)}) + "\n")
+
+    def drop(self, journal: Journal) -> None:
+        """Remove the journal: the table is complete."""
+        journal.close()
+        for path in (self._journal_path, self._written_path):
+            path.unlink(missing_ok=True)
+
+    def _may_replace(self) -> bool:
+        """Whether the table may be replaced: asked for, or written by an interrupted run."""
+        if self._overwrite:
+            return True
+        try:
+            note = json.loads(self._written_path.read_text())
+            return bool(note["sha256"] == _sha256(self.out))
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def _remove_folder(self, made: Sequence[Path]) -> None:
+        """Remove the folder and the parents made for it, unless a journal is left."""
+        if self._journal_path.exists():
+            return
+        # Windows does not delete a file that is open; an empty lock stays there.
+        with suppress(OSError):
+            self._lock_path.unlink(missing_ok=True)
+            for folder in (self.folder, *made):
+                folder.rmdir()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

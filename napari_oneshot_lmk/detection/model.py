@@ -1,15 +1,14 @@
-"""A trained model as a folder: what detection needs, and nothing that runs.
+"""A trained model as a folder: data that detection needs, and no code.
 
-``model.json`` says what it is, ``network-*.safetensors`` hold numbers only, and
-``template/`` is the template that it was trained from. A model of a stranger can
-therefore be opened without a thought.
+``model.json`` describes it, ``network-*.safetensors`` hold the weights, ``template/`` is
+the template that it was trained from. A model from a stranger can be opened safely.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +18,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from napari_oneshot_lmk.detection.model_card import SCHEMA_VERSION, ModelCard
-from napari_oneshot_lmk.detection.model_network import network_of
 from napari_oneshot_lmk.encoders.device import Precision
 from napari_oneshot_lmk.encoders.encoder import WeightsOrigin
 from napari_oneshot_lmk.encoders.model_weights import encoder_identity
@@ -33,6 +32,7 @@ from napari_oneshot_lmk.encoders.weights_file import (
 )
 from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.network.config import NetworkLayout
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
@@ -41,22 +41,14 @@ TEMPLATE_FOLDER = "template"
 ENCODER_FILE = "encoder.safetensors"
 """The encoder's weights in half precision, where they were packed into the model."""
 ORIGIN = "encoder_weights"
-"""Key of the encoder's `WeightsOrigin` in the description."""
+"""Key of `TrainedModel.origin` in ``model.json``."""
 IN_A_RUN = "model"
 """Where a training run keeps its model."""
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One network of a model.
-
-    Parameters
-    ----------
-    landmarks : tuple of str
-        Those it is for.
-    network : LandmarkNetwork
-        With as many adapters as landmarks, or one for all of them.
-    """
+    """One network of a model, with an adapter per landmark or one for all of them."""
 
     landmarks: tuple[str, ...]
     network: LandmarkNetwork
@@ -70,22 +62,22 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """One network for all landmarks, or one for each.
+    """A trained model: one network for all landmarks, or one for each.
 
     Parameters
     ----------
     card : ModelCard
-        Method, encoder, origin.
+        Its description.
     parts : tuple of Part
-        No landmark is in two of them.
+        Its networks; no landmark is in two of them.
     template : Template
-        The one that it was trained from.
+        That it was trained from.
     encoder_weights : EncoderWeights, optional
-        Of the encoder that it was trained on, where the model brings them.
+        Of its encoder, where the model contains them.
     precision : {"auto", "float32", "bfloat16"}
-        That it is to compute in.
+        That it computes in.
     origin : WeightsOrigin, optional
-        Where those weights lay when it was trained; None where it needs none.
+        Of the weights of its encoder; None where that needs none.
     """
 
     card: ModelCard
@@ -107,22 +99,22 @@ class TrainedModel:
 
     @property
     def packed(self) -> bool:
-        """Whether the encoder's weights lie in the model, in half precision."""
+        """Whether the model contains the encoder's weights, in half precision."""
         return self.origin is not None and bool(self.origin.packed_sha256)
 
     @cached_property
     def encoders(self) -> tuple[str, ...]:
-        """Identities of the encoders that it can read.
+        """Identities of the encoders whose features it takes.
 
-        The one that it was trained on, and of a packed model the same one with its
-        weights rounded to half precision.
+        The one that it was trained on and, if packed, the same one with its weights
+        rounded to half precision.
         """
         if self.origin is None or not self.origin.packed_sha256:
             return (self.card.encoder,)
         return tuple({self.card.encoder, encoder_identity(self.origin.packed_sha256)})
 
     def with_packed(self, weights: EncoderWeights) -> TrainedModel:
-        """Return the model with its encoder's weights in it, in half precision.
+        """Return the model with its encoder's weights, in half precision.
 
         Raises
         ------
@@ -136,7 +128,7 @@ class TrainedModel:
 
     @cached_property
     def content_sha256(self) -> str:
-        """Hash of all that detection depends on: the card, the networks' numbers."""
+        """Hash of all that detection depends on: the card and the networks' weights."""
         about = self.card.model_dump(exclude={"training", "schema_version"})
         about["precision"] = self.precision
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
@@ -182,14 +174,7 @@ class TrainedModel:
 
     @classmethod
     def load(cls, folder: Path, device: str | torch.device = "cpu") -> TrainedModel:
-        """Read a model's folder, or the run that made it.
-
-        Parameters
-        ----------
-        folder : Path
-            A model's folder, or a run's.
-        device : str or torch.device
-            Where the networks go.
+        """Read a model's folder, or the run that contains it, onto a device.
 
         Raises
         ------
@@ -197,24 +182,24 @@ class TrainedModel:
             If there is none, or it is damaged or of a newer version.
         """
         folder = model_folder(Path(folder))
-        content = _described(folder)
+        content = _read_description(folder)
         try:
             card = ModelCard.model_validate(content)
             listed = [_Network.model_validate(entry) for entry in content["networks"]]
-            lay = content.get(ORIGIN)
-            origin = None if lay is None else WeightsOrigin.model_validate(lay)
+            stored = content.get(ORIGIN)
+            origin = None if stored is None else WeightsOrigin.model_validate(stored)
         except (ValidationError, KeyError, TypeError) as error:
             raise _damaged(folder, DESCRIPTION_FILE) from error
         if not listed:
             raise _damaged(folder, DESCRIPTION_FILE)
-        parts = tuple(_loaded(folder, entry, device) for entry in listed)
+        parts = tuple(_load_part(folder, entry, device) for entry in listed)
         weights = None if origin is None else _packed_weights(folder, origin)
         template = Template.load(folder / TEMPLATE_FOLDER)
         return cls(card, parts, template, weights, origin=origin)
 
 
 class _Network(BaseModel):
-    """One entry of ``networks``. The file is a name, never a way somewhere else."""
+    """One entry of ``networks``. The file is a plain name, never a path out of the folder."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -223,14 +208,8 @@ class _Network(BaseModel):
     layout: dict[str, Any]
 
 
-def is_model(path: str | Path) -> bool:
-    """Say whether ``path`` is a model's folder or a run with a finished model."""
-    path = Path(path)
-    return any((p / DESCRIPTION_FILE).is_file() for p in (path, path / IN_A_RUN))
-
-
 def model_folder(path: Path) -> Path:
-    """Return the model's own folder, given it or the run around it.
+    """Return the model's own folder, given that or the run that contains it.
 
     Raises
     ------
@@ -251,7 +230,7 @@ def model_folder(path: Path) -> Path:
     )
 
 
-def _described(folder: Path) -> Mapping[str, Any]:
+def _read_description(folder: Path) -> Mapping[str, Any]:
     try:
         content = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -268,10 +247,10 @@ def _described(folder: Path) -> Mapping[str, Any]:
     return content
 
 
-def _loaded(folder: Path, entry: _Network, device: str | torch.device) -> Part:
+def _load_part(folder: Path, entry: _Network, device: str | torch.device) -> Part:
     try:
         state = load_file(folder / entry.file)
-        network = network_of(entry.landmarks, entry.layout, state)
+        network = build_network(entry.landmarks, entry.layout, state)
     except (OSError, SafetensorError, UsageError, RuntimeError) as error:
         raise _damaged(folder, entry.file) from error
     return Part(entry.landmarks, network.to(device))
@@ -295,3 +274,26 @@ def _damaged(folder: Path, file: str) -> ModelError:
         file=folder,
         remedy="copy the whole folder again, or train again",
     )
+
+
+def build_network(
+    landmarks: Sequence[str], layout: Mapping[str, Any], state: Mapping[str, Tensor]
+) -> LandmarkNetwork:
+    """Make a network in evaluation mode from its saved layout and state_dict.
+
+    Raises
+    ------
+    UsageError
+        If they and the number of landmarks do not fit together.
+    """
+    sizes = NetworkLayout.from_json(layout)
+    if sizes.landmarks not in (1, len(landmarks)):
+        raise UsageError("adapters and landmarks do not match")
+    # On the meta device: a layout that claims terabytes costs nothing to refuse.
+    with torch.device("meta"):
+        expected = LandmarkNetwork(sizes).state_dict()
+    if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in expected.items()}:
+        raise UsageError("the numbers do not fit the layout")
+    network = LandmarkNetwork(sizes)
+    network.load_state_dict(state)
+    return network.requires_grad_(False).eval()

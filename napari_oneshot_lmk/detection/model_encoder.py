@@ -1,4 +1,4 @@
-"""The encoder that a trained model reads, with the very weights it was trained on."""
+"""The encoder of a trained model, with the very weights that it was trained on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
 
 VGG19 = "vgg19"
-"""What the identity of an encoder begins with that needs VGG19's weights."""
+"""Beginning of the identity of encoders that need VGG19's weights."""
 
 
 def encoder_for(
@@ -27,32 +27,29 @@ def encoder_for(
     usual: Path | None = None,
     allow_download: bool = True,
 ) -> Encoder:
-    """Return the encoder that a model reads: its own, if it brings the weights.
+    """Return the encoder of a model.
 
-    Otherwise its weights are looked for where they lay when it was trained, and in
-    the caches; see `find_model_weights`.
+    Its weights are taken from the model where it contains them; otherwise they are
+    searched where they were when it was trained, and in the caches.
 
     Parameters
     ----------
     model : TrainedModel
-        What is to detect.
     weights : Path, optional
-        A file that the user named; it goes before the model's own.
+        A file that the user named, to use instead.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
     progress : callable, optional
         Called with bytes done and bytes in all during a download.
     usual : Path, optional
-        The file that the user's settings name: looked at first, and passed over
-        where the model was trained on others.
+        The file that the user's settings name: tried first, ignored where the model was
+        trained on other weights.
     allow_download : bool
-        Whether the network may be asked.
 
     Raises
     ------
     WeightsError
-        If the weights that it was trained on cannot be had, or the named file cannot
-        be used.
+        If its weights cannot be found, or the named file cannot be used.
     ModelError
         If this program has no such encoder.
     UsageError
@@ -85,19 +82,12 @@ def weights_for(
     allow_download: bool = True,
     progress: Progress | None = None,
 ) -> EncoderWeights:
-    """Return the weights of VGG19 that a model was trained on.
-
-    Parameters
-    ----------
-    model : TrainedModel
-        That was trained on VGG19.
-    usual, allow_download, progress
-        As for `encoder_for`.
+    """Return the weights of VGG19 that a model was trained on; see `encoder_for`.
 
     Raises
     ------
     WeightsError
-        If they cannot be had; it names the model's template.
+        If they cannot be found; it names the model's template.
     """
     if model.encoder_weights is not None:
         return model.encoder_weights

@@ -1,15 +1,20 @@
-"""Pictures of an evaluation, drawn without a display."""
+"""Plots of an evaluation, drawn without a display."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_oneshot_lmk.evaluation.accuracy import THRESHOLDS_MM, Floats
+from napari_oneshot_lmk.evaluation.metrics import THRESHOLDS_MM, Floats
 from napari_oneshot_lmk.evaluation.report import Report
+from napari_oneshot_lmk.geometry import Points
+from napari_oneshot_lmk.imaging.image import GrayImage
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, State
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +24,17 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK = "#333333"
 FAINT = "#BBBBBB"
-FEWEST_FOR_A_BOX = 5
+MIN_ERRORS_PER_BOX = 5
+
+GROUND = "#15181C"
+TEXT = "#E8E8E8"
+TRUE = "#FFFFFF"
+# Okabe and Ito's blue-green, orange and vermilion, light enough for dark bone.
+NEAR, MIDDLE, FAR = "#2FD6A0", "#F5B335", "#FF6A4D"
+NEAR_MM, FAR_MM = 2.0, 4.0
+PANEL_INCHES = 2.15
+PANEL, HEADER, HEADING, FOOTING = 0.97, 0.11, 0.16, 0.18
+"""Width of an image, height of its title, of the figure's title and legend, in panel widths."""
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -33,23 +48,16 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def draw_cumulative_error(reports: Mapping[str, Report], path: Path, *, title: str = "") -> None:
-    """Draw the share of landmarks below each error, and write it as PNG.
+    """Plot the share of landmarks below each error as a PNG file.
 
-    Parameters
-    ----------
-    reports : mapping of str to Report
-        Name of the method to its report. With one report both scorings are
-        drawn, with several only the native one.
-    path : Path
-        The picture.
-    title : str
-        Above the picture.
+    ``reports`` are by the name of the method. Of a single report both the native errors
+    and those on the 384 grid are drawn, of several only the native ones.
     """
     figure = new_figure(6.4, 4.4)
     axes = figure.add_subplot()
     alone = len(reports) == 1
     highest = 0.0
-    for (name, report), colour in zip(reports.items(), _colours(len(reports)), strict=True):
+    for (name, report), colour in zip(reports.items(), cycle(COLOURS), strict=False):
         errors_mm = _known(report.table.native_mm())
         if errors_mm.size == 0:
             continue
@@ -73,20 +81,10 @@ def draw_cumulative_error(reports: Mapping[str, Report], path: Path, *, title: s
 
 
 def draw_per_landmark(report: Report, path: Path, *, title: str = "") -> None:
-    """Draw a box of native errors for each landmark, and write it as PNG.
+    """Plot a box of native errors for each landmark as a PNG file.
 
-    Boxes hold the middle half, whiskers 5 to 95 %, dots what lies beyond; fewer
-    than five errors are drawn one by one. Errors off the right-hand side are
-    counted in the margin, not dropped in silence.
-
-    Parameters
-    ----------
-    report : Report
-        What to draw; landmarks keep their order.
-    path : Path
-        The picture.
-    title : str
-        Above the picture.
+    Boxes hold the middle half, whiskers 5 to 95 %; what is beyond, and fewer than five
+    errors, are single dots. Errors beyond the right-hand edge are counted in the margin.
     """
     names = list(report.table.landmarks)
     columns = [_known(column) for column in report.table.native_mm().T]
@@ -95,10 +93,10 @@ def draw_per_landmark(report: Report, path: Path, *, title: str = "") -> None:
     axes = figure.add_subplot()
     limit = float(np.clip(np.percentile(everything, 99), 5, 20)) if everything.size else 5.0
     for place, column in enumerate(columns, start=1):
-        if column.size < FEWEST_FOR_A_BOX:
+        if column.size < MIN_ERRORS_PER_BOX:
             axes.plot(column, [place] * column.size, "o", color=COLOURS[0], markersize=4)
     drawn = axes.boxplot(
-        [c if c.size >= FEWEST_FOR_A_BOX else [] for c in columns],
+        [c if c.size >= MIN_ERRORS_PER_BOX else [] for c in columns],
         orientation="horizontal",
         whis=(5, 95),
         widths=0.62,
@@ -163,9 +161,155 @@ def _tidy(axes: Axes) -> None:
         label.set_color(INK)
 
 
-def _colours(count: int) -> list[str]:
-    return [COLOURS[index % len(COLOURS)] for index in range(count)]
-
-
 def _known(errors_mm: Floats) -> Floats:
     return errors_mm[np.isfinite(errors_mm)]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One image of an overview: true points are rings, found ones dots coloured by error.
+
+    ``image`` has known pixel spacing; ``found`` is None for the template.
+    """
+
+    image: GrayImage
+    truth: Landmarks
+    found: Landmarks | None
+    title: str
+
+
+def draw_overview(
+    panels: Sequence[Panel], path: Path, *, columns: int = 6, title: str = ""
+) -> None:
+    """Draw one or more panels, so many columns to a row, as a PNG file."""
+    rows = -(-len(panels) // columns)
+    heights = [
+        max(_aspect(p) for p in panels[r * columns : (r + 1) * columns]) + HEADER
+        for r in range(rows)
+    ]
+    # Placed by hand, in panel widths: an automatic layout leaves gaps between
+    # panels of different shape.
+    total = HEADING + sum(heights) + FOOTING
+    figure = new_figure(columns * PANEL_INCHES, total * PANEL_INCHES)
+    figure.set_layout_engine("none")
+    figure.set_facecolor(GROUND)
+    for index, panel in enumerate(panels):
+        row, column = divmod(index, columns)
+        top = total - HEADING - sum(heights[:row]) - HEADER
+        height = _aspect(panel) * PANEL
+        left = column + (1 - PANEL) / 2
+        box = (left / columns, (top - height) / total, PANEL / columns, height / total)
+        _draw_panel(figure.add_axes(box), panel)
+    figure.text(
+        0.02 / columns, 1 - 0.5 * HEADING / total, title, color=TEXT, fontsize=13, va="center"
+    )
+    figure.legend(
+        handles=_key(),
+        loc="center",
+        bbox_to_anchor=(0.5, 0.5 * FOOTING / total),
+        ncols=4,
+        frameon=False,
+        labelcolor=TEXT,
+        fontsize=9,
+    )
+    figure.savefig(path, facecolor=GROUND)
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    pixels = panel.image.pixels
+    low, high = np.percentile(pixels, (0.5, 99.5))
+    axes.imshow(
+        pixels,
+        cmap="gray",
+        vmin=low,
+        # Headroom keeps points visible on the brightest bone.
+        vmax=high + 0.15 * (high - low),
+        aspect=_pixel_aspect(panel.image),
+        interpolation="antialiased",
+    )
+    true = _placed(panel.truth)
+    axes.scatter(
+        [x for _, x in true.values()],
+        [y for y, _ in true.values()],
+        s=26,
+        facecolors="none",
+        edgecolors=TRUE,
+        linewidths=0.9,
+        zorder=2,
+    )
+    if panel.found is not None:
+        _draw_found(axes, panel, true, _placed(panel.found))
+    axes.set_title(panel.title, color=TEXT, fontsize=8, pad=3)
+    axes.set_xlim(-0.5, pixels.shape[1] - 0.5)
+    axes.set_ylim(pixels.shape[0] - 0.5, -0.5)
+    axes.set_axis_off()
+
+
+def _draw_found(
+    axes: Axes,
+    panel: Panel,
+    true: dict[str, tuple[float, float]],
+    found: dict[str, tuple[float, float]],
+) -> None:
+    both = [name for name in found if name in true]
+    if both:
+        found_yx = np.array([found[name] for name in both])
+        true_yx = np.array([true[name] for name in both])
+        errors_mm = panel.image.geometry.distances_mm(found_yx, true_yx)
+        colours = _error_colours(errors_mm)
+        ends = np.stack([true_yx, found_yx])
+        for index, colour in enumerate(colours):
+            y, x = ends[:, index].T
+            axes.plot(x, y, color=colour, linewidth=1.0, zorder=3)
+        y, x = found_yx.T
+        axes.scatter(x, y, s=9, c=colours, linewidths=0, zorder=4)
+    only = np.array([found[name] for name in found if name not in true])
+    if only.size:
+        y, x = only.T
+        axes.scatter(x, y, s=14, c=FAR, marker="x", linewidths=1, zorder=4)
+
+
+def _placed(landmarks: Landmarks) -> dict[str, tuple[float, float]]:
+    return {
+        point.name: point.position_yx
+        for point in landmarks
+        if point.state is State.PLACED and point.position_yx is not None
+    }
+
+
+def _error_colours(errors_mm: Points) -> list[str]:
+    return [NEAR if error < NEAR_MM else MIDDLE if error < FAR_MM else FAR for error in errors_mm]
+
+
+def _pixel_aspect(image: GrayImage) -> float:
+    spacing = image.geometry.spacing_mm_yx
+    return 1.0 if spacing is None else spacing[0] / spacing[1]
+
+
+def _aspect(panel: Panel) -> float:
+    height, width = panel.image.pixels.shape
+    return float(height / width * _pixel_aspect(panel.image))
+
+
+def _key() -> list[object]:
+    from matplotlib.lines import Line2D
+
+    def dot(colour: str, label: str) -> Line2D:
+        return Line2D([], [], color=colour, marker="o", markersize=5, lw=0, label=label)
+
+    ring = Line2D(
+        [],
+        [],
+        marker="o",
+        markersize=6,
+        lw=0,
+        markerfacecolor="none",
+        markeredgecolor=TRUE,
+        label="true position",
+    )
+    return [
+        ring,
+        dot(NEAR, f"found, less than {NEAR_MM:g} mm off"),
+        dot(MIDDLE, f"less than {FAR_MM:g} mm off"),
+        dot(FAR, "farther off"),
+    ]

@@ -1,4 +1,4 @@
-"""The result of an evaluation."""
+"""Evaluates found against true landmarks: the report."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from napari_oneshot_lmk.evaluation.accuracy import (
+from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Outcome
+from napari_oneshot_lmk.evaluation.errors import Pairing, measure_errors, pair_images
+from napari_oneshot_lmk.evaluation.metrics import (
     REPLICATES,
     Accuracy,
     Floats,
     Intervals,
     accuracy,
     bootstrap_intervals,
+    confidence_quality,
 )
-from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Outcome
-from napari_oneshot_lmk.evaluation.errors import measure_errors
-from napari_oneshot_lmk.evaluation.pairing import Pairing, pair_images
-from napari_oneshot_lmk.evaluation.scores import score_quality
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 
@@ -33,12 +32,12 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that an evaluation says.
+    """The result of an evaluation.
 
     Parameters
     ----------
     table : ErrorTable
-        The errors themselves.
+        All errors.
     native : Scoring
         At the images' own resolution.
     grid384 : Scoring, optional
@@ -66,7 +65,7 @@ class Report:
 
     @property
     def grid384_reason(self) -> str | None:
-        """Say why there is no score on the 384 grid; None where there is one."""
+        """Why there is no accuracy on the 384 grid; None where there is."""
         unknown = self.table.sizes_unknown
         if not unknown:
             return None
@@ -78,9 +77,8 @@ class Report:
     def summary(self) -> dict[str, Any]:
         """Return the content of ``summary.json``.
 
-        ``native``, ``grid384`` and ``per_landmark`` (native) have fixed names;
-        ``grid384`` is None where image sizes are unknown, ``grid384_reason``
-        then says so. The other keys say how the numbers came about.
+        ``per_landmark`` is native. ``grid384`` is None where image sizes are unknown;
+        ``grid384_reason`` then says so.
         """
         grid = self.grid384
         return {
@@ -93,7 +91,7 @@ class Report:
                 "native": self.native.overall_ci95.as_dict(),
                 "grid384": grid.overall_ci95.as_dict() if grid else None,
                 "per_landmark": _dicts(self.native.per_landmark_ci95),
-                "per_landmark_grid384": (_dicts(grid.per_landmark_ci95) if grid else None),
+                "per_landmark_grid384": _dicts(grid.per_landmark_ci95) if grid else None,
             },
             "bootstrap": {
                 "resampled": "images",
@@ -104,7 +102,7 @@ class Report:
             "images": len(self.table.images),
             "outcomes": {str(o): self.table.count(o) for o in Outcome},
             "unmatched": self.unmatched,
-            "scores": score_quality(self.table),
+            "scores": confidence_quality(self.table),
             "spacing_source": sorted(str(s) for s in self.table.spacing_sources),
             **self.provenance,
         }
@@ -133,18 +131,18 @@ def evaluate(
     Parameters
     ----------
     predicted, truth : sequence of Landmarks
-        One entry an image, paired by name, then by stem.
+        One entry per image; see `pair_images`.
     spacing_mm_yx : float or pair of float, optional
-        Millimetres per pixel of all images; otherwise the files say it.
+        Of all images; see `measure_errors`.
     seed, replicates : int
         Of the bootstrap.
 
     Raises
     ------
     UsageError
-        If images cannot be paired without doubt, or nothing can be compared.
+        If pairing is ambiguous, or there is nothing to compare.
     GeometryError
-        If a pixel spacing is unknown or senseless, or sizes contradict.
+        If a pixel spacing is unknown or makes no sense, or sizes contradict each other.
     """
     pairing = pair_images(predicted, truth)
     return make_report(

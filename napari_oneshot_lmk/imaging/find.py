@@ -1,4 +1,4 @@
-"""From what a user typed to the image files that are meant."""
+"""Find the image files that a user's paths, folders and patterns stand for."""
 
 from __future__ import annotations
 
@@ -12,24 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.imaging.file_kind import FileKind, file_kind, is_image_name
+from napari_oneshot_lmk.imaging.formats import DICOM, NIFTI, format_of, is_image_name
 
 
 def on_disk(path: Path) -> Path:
     """Return a path as the disk spells it, where only the Unicode form differs.
 
     "ä" is one character or two: macOS and archives made there have two, keyboards
-    and tables one. Linux and Windows take them for different names.
-
-    Parameters
-    ----------
-    path : Path
-        As typed, or as it stands in a table.
-
-    Returns
-    -------
-    Path
-        The same one where it exists, or where nothing fits or several things do.
+    and tables one. Linux and Windows take them for different names. A path that exists,
+    or that nothing or several things on the disk fit, is returned as it is.
     """
     if os.path.lexists(path):
         return path
@@ -146,14 +137,14 @@ def _is_image(path: Path) -> bool:
         return True
     # Scanners name files by number or by UID: "IM000001", "1.2.840.10008.5".
     if path.name != "DICOMDIR" and re.fullmatch(r"(\.\d+)?", path.suffix):
-        wanted = FileKind.DICOM
+        wanted = DICOM
     elif path.suffix.lower() == ".hdr":
         # Pixels lie in the .img file beside it; other programs have .hdr files, too.
-        wanted = FileKind.NIFTI
+        wanted = NIFTI
     else:
         return False
     try:
-        return file_kind(path) is wanted
+        return format_of(path) is wanted
     except OSError:
         return False
 

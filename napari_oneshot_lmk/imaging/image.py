@@ -1,4 +1,4 @@
-"""One image as the rest of the package sees it: grey pixels and geometry."""
+"""Grey images with their geometry: of any size, and on the network's grid."""
 
 from __future__ import annotations
 
@@ -84,12 +84,7 @@ class GrayImage:
 
     def __post_init__(self) -> None:
         """Check the pixels: shape, finite, contrast."""
-        pixels = np.asarray(self.pixels, dtype=np.float32)
-        if pixels.ndim != 2 or pixels.size == 0:
-            raise ImageError(
-                f"an image of shape {pixels.shape} is not a two-dimensional picture",
-                file=self.name or None,
-            )
+        pixels = _two_dimensional(self.pixels, self.name)
         if pixels.shape != self.geometry.image_shape_yx:
             raise ImageError(
                 f"pixels of shape {pixels.shape} do not lie on the grid "
@@ -116,14 +111,8 @@ class GrayImage:
         cls, pixels: ArrayLike, spacing_mm_yx: ArrayLike | None = None, name: str = ""
     ) -> GrayImage:
         """Wrap a (H, W) array; ``spacing_mm_yx`` None means unknown."""
-        array = np.asarray(pixels, dtype=np.float32)
-        if array.ndim != 2 or array.size == 0:
-            raise ImageError(
-                f"an image of shape {array.shape} is not a two-dimensional picture",
-                file=name or None,
-            )
-        shape_yx = (array.shape[0], array.shape[1])
-        geometry = Geometry(shape_yx).with_spacing(spacing_mm_yx)
+        array = _two_dimensional(pixels, name)
+        geometry = Geometry((array.shape[0], array.shape[1])).with_spacing(spacing_mm_yx)
         return cls(array, geometry, name)
 
     def with_spacing(self, spacing_mm_yx: ArrayLike | None) -> GrayImage:
@@ -131,6 +120,15 @@ class GrayImage:
         source = None if spacing_mm_yx is None else SpacingSource.GIVEN
         geometry = self.geometry.with_spacing(spacing_mm_yx)
         return replace(self, geometry=geometry, spacing_source=source)
+
+
+def _two_dimensional(pixels: ArrayLike, name: str) -> NDArray[np.float32]:
+    array = np.asarray(pixels, dtype=np.float32)
+    if array.ndim != 2 or array.size == 0:
+        raise ImageError(
+            f"an array of shape {array.shape} is not a two-dimensional image", file=name or None
+        )
+    return array
 
 
 @dataclass(frozen=True, eq=False)

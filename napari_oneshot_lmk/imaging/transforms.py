@@ -1,41 +1,46 @@
-"""Our image formats as a reader for MONAI's ``LoadImage``.
+"""MONAI transforms from an image file, and from an image in memory, to the network's input.
 
-MONAI itself has no reader for MetaImage and none that says whether a spacing
-was written in the file or made up.
+`preprocessing_config` states the steps once, as MONAI's bundles write them: detection and
+training compose them here, and an exported bundle holds them in its ``inference.json``.
+Points follow by `Geometry.points_to_network`, exact in double precision.
+
+MONAI has no reader for MetaImage and none that says whether a spacing was written in
+the file or made up, so `GrayPlaneReader` reads.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from monai.bundle import ConfigParser
 from monai.data import ImageReader
+from monai.transforms import Compose, LoadImage, MapTransform
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.errors import ImageError, OneshotError
-from napari_oneshot_lmk.imaging.file_kind import (
-    FileKind,
-    file_kind,
-    header_beside,
-    is_image_name,
-)
-from napari_oneshot_lmk.imaging.formats import read_plane
-from napari_oneshot_lmk.imaging.formats.base import StatedGeometry, StoredPlane
+from napari_oneshot_lmk.errors import ImageError
+from napari_oneshot_lmk.imaging.formats import is_image_name, read_plane
+from napari_oneshot_lmk.imaging.formats.base import ImagePlane, StatedGeometry
 from napari_oneshot_lmk.imaging.image import GrayImage, PreparedImage
-from napari_oneshot_lmk.imaging.quiet import quiet
 
-if TYPE_CHECKING:
-    import torch
+DARKEST_PERCENT = 0.1
+BRIGHTEST_PERCENT = 99.9
 
 # ITU-R BT.601: the eye's brightness of red, green and blue.
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-_COPY_AGAIN = "copy or export it again"
 
 PathLike = str | os.PathLike[str]
+
+
+# -- reading --------------------------------------------------------------------
 
 
 class GrayPlaneReader(ImageReader):
@@ -44,9 +49,8 @@ class GrayPlaneReader(ImageReader):
     The array is (rows, columns), float32, larger is brighter; its ``affine`` has
     the axes in that order too. MONAI's other readers give (x, y), which costs two
     transpositions of every image on the way to a (row, column) world.
-    Metadata beside MONAI's own: ``spacing_mm_yx`` (None where the file does not
-    state it), ``spacing_source``, ``origin_lps_mm``, ``row_axis_lps``,
-    ``column_axis_lps``, ``kind``, ``notes`` (sentences for the user).
+    Metadata beside MONAI's own: the fields of `StatedGeometry` (``spacing_mm_yx`` is
+    None where the file does not state it) and ``notes`` (sentences for the user).
 
     Parameters
     ----------
@@ -64,83 +68,26 @@ class GrayPlaneReader(ImageReader):
         paths = [Path(name) for name in names]
         return all(is_image_name(path) or not path.suffix for path in paths)
 
-    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> StoredPlane:
-        """Read one file.
-
-        Raises
-        ------
-        ImageError
-            If the file is missing, empty, cut short, damaged, not an image, or a
-            volume while no slice is chosen.
-        """
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> ImagePlane:
+        """Read one file; raise an ImageError as `read_plane`."""
         if not isinstance(data, str | os.PathLike):
             (data,) = data
-        path = Path(data)
-        shown = os.fsencode(path).decode("utf-8", "replace")
-        if shown != str(path):
-            # No message, table or report could name it.
-            raise ImageError(
-                "the file name holds bytes that are no text", file=shown, remedy="rename the file"
-            )
-        kind = _kind(path)
-        header = header_beside(path) if kind is FileKind.UNKNOWN else None
-        if header is not None:
-            kind = FileKind.NIFTI
-        try:
-            with quiet():
-                return read_plane(header or path, kind, self.slice_index)
-        except OneshotError as error:
-            raise error.about(path) from error
-        except MemoryError as error:
-            raise ImageError(
-                "the picture does not fit into the memory",
-                file=path,
-                remedy="save it in a smaller size",
-            ) from error
-        except ImportError as error:
-            raise ImageError(
-                f"reading {kind} files needs the package {error.name}",
-                file=path,
-                remedy=f"install {error.name}",
-            ) from error
-        except Exception as error:
-            # Of a damaged file each library raises what happens to come first.
-            raise _unreadable(path, kind, error) from error
+        return read_plane(Path(data), self.slice_index)
 
-    def get_data(self, img: StoredPlane) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    def get_data(self, img: ImagePlane) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Return the (rows, columns) array and the metadata of a read image."""
-        grey = _grey(img.values)
+        gray = _to_gray(img.values)
         meta = {
             "affine": _affine_ras(img.stated),
-            "spatial_shape": np.array(grey.shape),
+            "spatial_shape": np.array(gray.shape),
             "original_channel_dim": "no_channel",
-            "kind": str(img.kind),
             "notes": img.notes,
             **asdict(img.stated),
         }
-        return grey, meta
+        return gray, meta
 
 
-def _kind(path: Path) -> FileKind:
-    try:
-        kind = file_kind(path)
-        empty = path.stat().st_size == 0
-    except IsADirectoryError as error:
-        raise ImageError(
-            "is a folder, not an image", file=path, remedy="name a file in it"
-        ) from error
-    except OSError as error:
-        raise ImageError(
-            f"cannot be opened ({error.strerror or error})",
-            file=path,
-            remedy="check the path and the permissions",
-        ) from error
-    if empty:
-        raise ImageError("the file is empty", file=path, remedy=_COPY_AGAIN)
-    return kind
-
-
-def _grey(values: NDArray[Any]) -> NDArray[np.float32]:
+def _to_gray(values: NDArray[Any]) -> NDArray[np.float32]:
     """Turn (H, W) or (H, W, C) into (H, W); alpha is left out."""
     if np.iscomplexobj(values):
         raise ImageError("the image holds complex numbers", remedy="save its magnitude")
@@ -152,12 +99,10 @@ def _grey(values: NDArray[Any]) -> NDArray[np.float32]:
             f"the image has {channels} colour channels", remedy="save it as grey or RGB"
         )
     first = values[..., 0]
-    if channels < 3:
-        return first.astype(np.float32)
-    red_green_blue = values[..., :3]
-    if np.array_equal(first, values[..., 1]) and np.array_equal(first, values[..., 2]):
-        return first.astype(np.float32)
-    return np.asarray(red_green_blue.astype(np.float32) @ _LUMA)
+    is_gray = channels < 3 or (
+        np.array_equal(first, values[..., 1]) and np.array_equal(first, values[..., 2])
+    )
+    return first.astype(np.float32) if is_gray else values[..., :3].astype(np.float32) @ _LUMA
 
 
 def _affine_ras(stated: StatedGeometry) -> NDArray[np.float64]:
@@ -174,33 +119,104 @@ def _affine_ras(stated: StatedGeometry) -> NDArray[np.float64]:
     return np.asarray(np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps)
 
 
-def _unreadable(path: Path, kind: FileKind, error: Exception) -> ImageError:
-    if kind is FileKind.UNKNOWN:
-        return ImageError(
-            "is not an image that can be read",
-            file=path,
-            remedy="use DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG or BMP",
-        )
-    if isinstance(error, NotImplementedError):
-        words = " ".join(str(error).split())
-        return ImageError(
-            f"{kind} files of this kind cannot be read ({words})",
-            file=path,
-            remedy="save it uncompressed, or as PNG",
-        )
-    return ImageError(f"the {kind} file is cut short or damaged", file=path, remedy=_COPY_AGAIN)
+@lru_cache(maxsize=1)
+def image_loader() -> LoadImage:
+    """Return MONAI's loader; making one looks for many optional packages.
+
+    It reports each of them that is missing or has no GPU, though none is used.
+    """
+    gpu_plugin = logging.getLogger("monai.data.nvimgcodec_pydicom_plugin")
+    level = gpu_plugin.level
+    gpu_plugin.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return LoadImage(image_only=True, dtype=np.float32)
+    finally:
+        gpu_plugin.setLevel(level)
 
 
-DARKEST_PERCENT = 0.1
-BRIGHTEST_PERCENT = 99.9
+# -- preparing ------------------------------------------------------------------
+
+
+def preprocessing_config(
+    scaling: str = "ScaleIntensityRangePercentilesd",
+) -> list[dict[str, Any]]:
+    """Return the steps from a (1, rows, columns) image to the network's input.
+
+    They are written as in a MONAI bundle: the key is ``image``, the configuration around
+    them imports torch and holds ``network_shape_yx``. The image is resampled bilinearly,
+    with a low-pass filter where the grid gets coarser. Grey values are scaled to 0..1 from
+    the 0.1th to the 99.9th percentile, so that 8-bit films, 12-bit detectors and Hounsfield
+    units arrive alike, and a burnt-in marker or a dead pixel does not decide. The percentiles
+    of the small image are those of the large one up to noise, at a fraction of the time.
+
+    Parameters
+    ----------
+    scaling : str
+        The transform that scales.
+    """
+    return [
+        {
+            "_target_": "Lambdad",
+            "keys": "image",
+            "func": "$lambda image: torch.nn.functional.interpolate("
+            "image[None], tuple(@network_shape_yx), mode='bilinear', "
+            "align_corners=False, antialias=True)[0]",
+        },
+        {
+            "_target_": scaling,
+            "keys": "image",
+            "lower": DARKEST_PERCENT,
+            "upper": BRIGHTEST_PERCENT,
+            "b_min": 0.0,
+            "b_max": 1.0,
+            "clip": True,
+        },
+    ]
+
+
+class ScalePercentilesd(MapTransform):
+    """MONAI's ScaleIntensityRangePercentilesd up to rounding, for one image in main memory.
+
+    NumPy's percentiles take a tenth of the time of torch's, and an image without contrast
+    is refused, where MONAI's transform leaves it unscaled.
+    """
+
+    def __init__(self, keys: str, lower: float, upper: float, **to_unit_range: Any) -> None:
+        super().__init__(keys)
+        self.percents = [lower, upper]
+
+    def __call__(self, data: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Scale each image; raise an ImageError where its two percentiles are equal."""
+        scaled = dict(data)
+        for key in self.key_iterator(scaled):
+            pixels = torch.as_tensor(scaled[key].numpy())
+            low, high = np.percentile(pixels.numpy(), self.percents)
+            if not high > low:
+                raise ImageError(
+                    "all but a few pixels have the same value, there is nothing to match",
+                    remedy="check the exposure or the export",
+                )
+            scaled[key] = ((pixels - float(low)) / float(high - low)).clamp(0, 1)
+        return scaled
+
+
+@lru_cache(maxsize=4)
+def _preprocessing(network_shape_yx: tuple[int, int]) -> Compose:
+    steps = preprocessing_config(f"{__name__}.{ScalePercentilesd.__name__}")
+    parser = ConfigParser(
+        {
+            "imports": ["$import torch"],
+            "network_shape_yx": list(network_shape_yx),
+            "preprocessing": {"_target_": "Compose", "transforms": steps},
+        }
+    )
+    return parser.get_parsed_content("preprocessing")
 
 
 def prepare_image(image: GrayImage, device: str | torch.device = "cpu") -> torch.Tensor:
-    """Resample an image to the network's grid and scale its grey values to 0..1.
-
-    The range runs from the 0.1th to the 99.9th percentile, so that 8-bit films,
-    12-bit detectors and Hounsfield units arrive alike, and a burnt-in marker or a
-    dead pixel does not decide.
+    """Bring an image to the network's grid and its grey values to 0..1.
 
     Parameters
     ----------
@@ -219,31 +235,21 @@ def prepare_image(image: GrayImage, device: str | torch.device = "cpu") -> torch
     ImageError
         If all but a few of its pixels have the same value.
     """
-    import numpy as np
-    import torch
-
-    pixels = torch.from_numpy(np.ascontiguousarray(image.pixels))[None, None]
-    small = image.geometry.pixels_to_network(pixels)
-    # The percentiles of the small image are those of the large one up to noise,
-    # at a fraction of the time.
-    low, high = np.percentile(small.numpy(), [DARKEST_PERCENT, BRIGHTEST_PERCENT])
-    if not high > low:
-        raise ImageError(
-            "all but a few pixels have the same value, there is nothing to match",
-            file=image.name or None,
-            remedy="check the exposure or the export",
-        )
-    return ((small - float(low)) / float(high - low)).clamp(0, 1).to(device)
+    preprocessing = _preprocessing(image.geometry.network_shape_yx)
+    pixels = torch.from_numpy(np.ascontiguousarray(image.pixels))[None]
+    try:
+        prepared: torch.Tensor = preprocessing({"image": pixels})["image"]
+    except RuntimeError as error:
+        # MONAI wraps what a transform raises.
+        cause = error.__cause__
+        if isinstance(cause, ImageError):
+            raise ImageError(cause.what, file=image.name or None, remedy=cause.remedy) from cause
+        raise
+    return prepared[None].to(device)
 
 
 def prepare_for_network(image: GrayImage, network_shape_yx: tuple[int, int]) -> PreparedImage:
-    """Prepare an image for a network's grid, as `prepare_image` does.
-
-    Raises
-    ------
-    ImageError
-        If all but a few of its pixels have the same value.
-    """
+    """Prepare an image for the grid of a network, with what detection needs of it."""
     geometry = image.geometry.with_network_shape(network_shape_yx)
     pixels = prepare_image(replace(image, geometry=geometry))
     return PreparedImage(pixels, geometry, image.name, image.spacing_source, image.notes)

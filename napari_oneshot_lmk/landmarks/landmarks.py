@@ -1,4 +1,4 @@
-"""Landmarks of one image: names, positions, states, scores, provenance."""
+"""Landmarks of one image: names, positions, states, scores and provenance; as JSON, too."""
 
 from __future__ import annotations
 
@@ -42,6 +42,23 @@ class Source(StrEnum):
     def is_manual(self) -> bool:
         """Whether a person has the last word on it; a detection never replaces it."""
         return self is not Source.DETECTED
+
+
+def check_name(name: str) -> None:
+    """Raise a LandmarkError if a name is empty or has blanks around it."""
+    if not name or name != name.strip():
+        raise LandmarkError(f"{name!r} is not a landmark name")
+
+
+def check_unique(names: Iterable[str], where: str = "") -> None:
+    """Raise a LandmarkError if a name stands twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise LandmarkError(
+                f"landmark {name!r} stands twice{where}", remedy="rename or remove one of the two"
+            )
+        seen.add(name)
 
 
 @dataclass(frozen=True)
@@ -95,8 +112,7 @@ class Landmark:
 
     def __post_init__(self) -> None:
         """Check that position and state agree."""
-        if not self.name or self.name != self.name.strip():
-            raise LandmarkError(f"{self.name!r} is not a landmark name")
+        check_name(self.name)
         object.__setattr__(self, "state", State(self.state))
         if self.source is not None:
             object.__setattr__(self, "source", Source(self.source))
@@ -111,18 +127,7 @@ class Landmark:
                 f"{'no' if self.position_yx is None else 'a'} position"
             )
         if self.position_yx is not None:
-            position = tuple(float(v) for v in self.position_yx)
-            if len(position) != 2 or not np.all(np.isfinite(position)):
-                raise LandmarkError(
-                    f"landmark {self.name!r} has the position {position}, which is "
-                    "not two finite numbers"
-                )
-            if max(map(abs, position)) > FARTHEST_PX:
-                raise LandmarkError(
-                    f"landmark {self.name!r} has the position {position}, which lies "
-                    "beyond any image"
-                )
-            object.__setattr__(self, "position_yx", position)
+            object.__setattr__(self, "position_yx", self._checked_position(self.position_yx))
         for what in ("score", "shape_residual_mm"):
             number = getattr(self, what)
             if number is not None and not np.isfinite(number):
@@ -130,26 +135,32 @@ class Landmark:
                     f"landmark {self.name!r} has the {what} {number}, which is not a finite number"
                 )
 
+    def _checked_position(self, position_yx: Iterable[float]) -> tuple[float, ...]:
+        position = tuple(float(v) for v in position_yx)
+        fault = ""
+        if len(position) != 2 or not np.all(np.isfinite(position)):
+            fault = "is not two finite numbers"
+        elif max(map(abs, position)) > FARTHEST_PX:
+            fault = "lies beyond any image"
+        if fault:
+            raise LandmarkError(
+                f"landmark {self.name!r} has the position {position}, which {fault}"
+            )
+        return position
+
     @property
     def is_manual(self) -> bool:
         """Whether a person has the last word on it."""
         return self.source is not None and self.source.is_manual
 
     def edited_at(self, position_yx: tuple[float, float] | None) -> Landmark:
-        """Return the landmark as a person has left it in another program.
-
-        Parameters
-        ----------
-        position_yx : tuple of float, optional
-            Where it lies now; None where its position was taken away.
-        """
-        source = Source.CORRECTED if self.source is Source.DETECTED else self.source
+        """Return the landmark as a person has left it in another program, None unplaced."""
         return Landmark(
             self.name,
             position_yx,
             State.SKIPPED if position_yx is None else State.PLACED,
             description=self.description,
-            source=source,
+            source=Source.CORRECTED if self.source is Source.DETECTED else self.source,
             author=self.author,
         )
 
@@ -172,18 +183,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Landmarks:
-    """The ordered landmarks of one image.
-
-    Parameters
-    ----------
-    points : tuple of Landmark
-        In the order of the list that they follow.
-    image : str
-        Name of the image file, as it stands in the tables.
-    geometry : Geometry, optional
-        Grid and spacing of that image, where known.
-    provenance : Provenance
-        Where the points come from.
+    """The landmarks of one image, in the order of the list that they follow.
 
     Raises
     ------
@@ -193,25 +193,20 @@ class Landmarks:
 
     points: tuple[Landmark, ...] = ()
     image: str = ""
+    """Name of the image file, as it stands in the tables."""
     geometry: Geometry | None = None
+    """Grid and spacing of that image, where known."""
     provenance: Provenance = field(default_factory=Provenance)
 
     def __post_init__(self) -> None:
         """Check that names are unique."""
-        object.__setattr__(self, "points", tuple(self.points))
-        seen: set[str] = set()
-        for point in self.points:
-            if point.name in seen:
-                raise LandmarkError(
-                    f"landmark {point.name!r} stands twice",
-                    remedy="rename or remove one of the two",
-                )
-            seen.add(point.name)
+        points = tuple(self.points)
+        check_unique(point.name for point in points)
         author = self.provenance.author
-        if author and any(point.author == author for point in self.points):
+        if author and any(point.author == author for point in points):
             # Of two ways to say the same thing one is kept.
-            points = (replace(p, author="") if p.author == author else p for p in self.points)
-            object.__setattr__(self, "points", tuple(points))
+            points = tuple(replace(p, author="") if p.author == author else p for p in points)
+        object.__setattr__(self, "points", points)
 
     @classmethod
     def from_positions(
@@ -277,6 +272,16 @@ class Landmarks:
         return replace(self, geometry=geometry)
 
 
+# -- JSON -----------------------------------------------------------------------
+# Reading passes over unknown keys, and raises a KeyError, TypeError or ValueError for a
+# value that is missing or of the wrong kind.
+
+_DEFAULTS = {f.name: f.default for f in fields(Landmark)}
+_WRITTEN_WHERE_SET = (
+    *("position_yx", "score", "unsure", "shape_residual_mm", "description", "author", "source"),
+)
+
+
 def landmarks_to_json(landmarks: Landmarks) -> dict[str, Any]:
     """Return everything but the geometry; numbers keep their full precision."""
     return {
@@ -286,20 +291,14 @@ def landmarks_to_json(landmarks: Landmarks) -> dict[str, Any]:
     }
 
 
-def landmarks_from_json(record: Mapping[str, Any], geometry: Geometry | None) -> Landmarks:
-    """Undo :func:`landmarks_to_json`.
-
-    Raises
-    ------
-    LandmarkError
-        If a value is missing or of the wrong kind.
-    """
+def landmarks_from_json(values: Mapping[str, Any], geometry: Geometry | None) -> Landmarks:
+    """Undo `landmarks_to_json`; raise a LandmarkError where a value makes no sense."""
     try:
         return Landmarks(
-            tuple(landmark_from_json(point) for point in record["points"]),
-            str(record["image"]),
+            tuple(landmark_from_json(point) for point in values["points"]),
+            str(values["image"]),
             geometry,
-            provenance_from_json(record["provenance"]),
+            provenance_from_json(values["provenance"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LandmarkError(f"holds landmarks that make no sense ({error})") from error
@@ -307,27 +306,22 @@ def landmarks_from_json(record: Mapping[str, Any], geometry: Geometry | None) ->
 
 def landmark_to_json(point: Landmark) -> dict[str, Any]:
     """Return the fields of one landmark; those at their default are left out."""
-    record: dict[str, Any] = {"name": point.name, "state": str(point.state)}
+    values: dict[str, Any] = {"name": point.name, "state": str(point.state)}
+    for name in _WRITTEN_WHERE_SET:
+        value = getattr(point, name)
+        if value != _DEFAULTS[name]:
+            values[name] = value
     if point.position_yx is not None:
-        record["position_yx"] = list(point.position_yx)
-    for name, default in (
-        ("score", None),
-        ("unsure", False),
-        ("shape_residual_mm", None),
-        ("description", ""),
-        ("author", ""),
-    ):
-        if getattr(point, name) != default:
-            record[name] = getattr(point, name)
+        values["position_yx"] = list(point.position_yx)
     if point.source is not None:
-        record["source"] = str(point.source)
-    return record
+        values["source"] = str(point.source)
+    return values
 
 
-def landmark_from_json(record: Mapping[str, Any]) -> Landmark:
-    """Undo :func:`landmark_to_json`; unknown keys are passed over."""
-    known = {field.name for field in fields(Landmark)}
-    values = {key: value for key, value in record.items() if key in known}
+def landmark_from_json(values: Mapping[str, Any]) -> Landmark:
+    """Undo `landmark_to_json`."""
+    known = {f.name for f in fields(Landmark)}
+    values = {key: value for key, value in values.items() if key in known}
     if "position_yx" in values:
         row, column = values["position_yx"]
         values["position_yx"] = (float(row), float(column))
@@ -344,10 +338,9 @@ def landmark_from_json(record: Mapping[str, Any]) -> Landmark:
     return Landmark(**values)
 
 
-def provenance_from_json(record: Mapping[str, Any]) -> Provenance:
-    """Read provenance; missing keys are empty, unknown ones passed over."""
-    known = (field.name for field in fields(Provenance))
-    return Provenance(**{name: str(record.get(name, "")) for name in known})
+def provenance_from_json(values: Mapping[str, Any]) -> Provenance:
+    """Read provenance; missing keys are empty."""
+    return Provenance(**{f.name: str(values.get(f.name, "")) for f in fields(Provenance)})
 
 
 def geometry_to_json(geometry: Geometry) -> dict[str, Any]:
@@ -362,23 +355,15 @@ def geometry_to_json(geometry: Geometry) -> dict[str, Any]:
     }
 
 
-def geometry_from_json(record: Mapping[str, Any]) -> Geometry:
-    """Undo :func:`geometry_to_json`.
-
-    Raises
-    ------
-    GeometryError
-        If the values make no sense.
-    KeyError, TypeError, ValueError
-        If a value is missing or of the wrong kind.
-    """
-    rows, columns = record["image_shape_yx"]
+def geometry_from_json(values: Mapping[str, Any]) -> Geometry:
+    """Undo `geometry_to_json`."""
+    rows, columns = values["image_shape_yx"]
     if isinstance(rows, bool) or rows != int(rows) or columns != int(columns):
         raise ValueError(f"{rows!r} x {columns!r} are not whole numbers of pixels")
     geometry = Geometry(
         (rows, columns),
-        origin_lps_mm=tuple(record["origin_lps_mm"]),
-        row_axis_lps=tuple(record["row_axis_lps"]),
-        column_axis_lps=tuple(record["column_axis_lps"]),
+        origin_lps_mm=tuple(values["origin_lps_mm"]),
+        row_axis_lps=tuple(values["row_axis_lps"]),
+        column_axis_lps=tuple(values["column_axis_lps"]),
     )
-    return geometry.with_spacing(record["spacing_mm_yx"])
+    return geometry.with_spacing(values["spacing_mm_yx"])

@@ -1,4 +1,4 @@
-"""Named lists of landmarks: those that come along and those that users bring."""
+"""Lists of landmarks to place: those that come with the package and a user's own."""
 
 from __future__ import annotations
 
@@ -9,40 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import LandmarkError
-from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+from napari_oneshot_lmk.landmarks.files import holds_landmarks, is_landmark_file, read_landmarks
+from napari_oneshot_lmk.landmarks.files.isbi_txt import DESCRIPTIONS
+from napari_oneshot_lmk.landmarks.files.text_file import read_text
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, check_name, check_unique
+from napari_oneshot_lmk.landmarks.template import Template, is_template
 
 
 @dataclass(frozen=True)
 class ListedLandmark:
-    """A landmark that is yet to be placed.
-
-    Parameters
-    ----------
-    name : str
-        Unique in its list.
-    description : str
-        Where to place it.
-    """
+    """A landmark that is yet to be placed: its name, and where to place it."""
 
     name: str
     description: str = ""
 
     def __post_init__(self) -> None:
         """Check the name."""
-        if not self.name or self.name != self.name.strip():
-            raise LandmarkError(f"{self.name!r} is not a landmark name")
+        check_name(self.name)
 
 
 @dataclass(frozen=True)
 class LandmarkList:
-    """Landmarks in the order in which they are placed.
-
-    Parameters
-    ----------
-    title : str
-        What the list is called where a user picks one.
-    landmarks : tuple of ListedLandmark
-        At least one.
+    """Landmarks in the order in which they are placed, under a title that a user picks.
 
     Raises
     ------
@@ -58,14 +46,7 @@ class LandmarkList:
         object.__setattr__(self, "landmarks", tuple(self.landmarks))
         if not self.landmarks:
             raise LandmarkError("the list names no landmark", remedy="write one name on each line")
-        seen: set[str] = set()
-        for landmark in self.landmarks:
-            if landmark.name in seen:
-                raise LandmarkError(
-                    f"landmark {landmark.name!r} stands twice in the list",
-                    remedy="rename or remove one of the two",
-                )
-            seen.add(landmark.name)
+        check_unique(self.names, " in the list")
 
     def __len__(self) -> int:
         return len(self.landmarks)
@@ -78,42 +59,13 @@ class LandmarkList:
 
 ISBI19_CEPHALOGRAM = LandmarkList(
     "ISBI 2015 lateral cephalogram (19)",
-    tuple(
-        ListedLandmark(name, description)
-        for name, description in (
-            ("sella", "centre of the pituitary fossa"),
-            ("nasion", "front end of the suture between frontal and nasal bone"),
-            ("orbitale", "lowest point of the lower rim of the orbit"),
-            ("porion", "highest point of the bony ear canal"),
-            ("subspinale_A", "deepest point of the curve in front of the upper jaw"),
-            ("supramentale_B", "deepest point of the curve in front of the lower jaw"),
-            ("pogonion", "foremost point of the bony chin"),
-            ("menton", "lowest point of the bony chin"),
-            ("gnathion", "point of the bony chin halfway from pogonion to menton"),
-            ("gonion", "point of the jaw angle farthest back and down"),
-            ("lower_incisal_incision", "tip of the foremost lower incisor"),
-            ("upper_incisal_incision", "tip of the foremost upper incisor"),
-            ("upper_lip", "foremost point of the upper lip"),
-            ("lower_lip", "foremost point of the lower lip"),
-            ("subnasale", "where the base of the nose meets the upper lip"),
-            ("soft_tissue_pogonion", "foremost point of the skin over the chin"),
-            ("posterior_nasal_spine", "rear end of the bony palate"),
-            ("anterior_nasal_spine", "front tip of the bony palate"),
-            ("articulare", "where the rear edge of the jaw crosses the base of the skull"),
-        )
-    ),
+    tuple(ListedLandmark(name, description) for name, description in DESCRIPTIONS.items()),
 )
-"""The landmarks of the ISBI 2015 challenge, in its order, in our own words."""
+"""The landmarks of the ISBI 2015 challenge, in its order."""
 
 
 def numbered(count: int) -> LandmarkList:
-    """Return the list "01", "02", … with ``count`` names of the same width.
-
-    Raises
-    ------
-    LandmarkError
-        If ``count`` is less than one.
-    """
+    """Return the list "01", "02", … with ``count`` names of the same width, at least one."""
     width = max(2, len(str(count)))
     landmarks = (ListedLandmark(f"{n:0{width}d}") for n in range(1, count + 1))
     return LandmarkList(f"numbered (1 to {count})", tuple(landmarks))
@@ -167,11 +119,6 @@ def read_landmark_list(path: str | Path) -> LandmarkList:
     LandmarkError, TemplateError
         If the file cannot be read or names nothing.
     """
-    # These two make landmarks; here only their names are wanted.
-    from napari_oneshot_lmk.landmarks.files import holds_landmarks, is_landmark_file, read_landmarks
-    from napari_oneshot_lmk.landmarks.files.text_file import read_text
-    from napari_oneshot_lmk.landmarks.template import Template, is_template
-
     path = Path(path)
     if is_template(path):
         return _names_of(path, Template.load(path).landmarks)

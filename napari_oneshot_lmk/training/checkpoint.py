@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,6 +23,12 @@ from torch import Tensor
 
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.storage.atomic import atomic_write
+from napari_oneshot_lmk.training.run_folder import RunFolder, UnitFolder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_oneshot_lmk.detection.model import TrainedModel
 
 SCHEMA_VERSION = 1
 STATE_FILE = "state.json"
@@ -245,3 +251,40 @@ def _numbered(folder: Path) -> dict[int, Path]:
     return {
         int(path.name): path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()
     }
+
+
+class RunCheckpoints:
+    """Keeps what the loop hands over, in the run's folder.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Taken up by this process, or by one that this process works for.
+    unit : UnitFolder, optional
+        The checkpoints' place where networks are trained side by side.
+    """
+
+    def __init__(self, run: RunFolder, unit: UnitFolder | None = None) -> None:
+        self._run = run
+        self._place = (unit or run).checkpoint_path
+
+    def load(self) -> Checkpoint | None:
+        """Return the newest checkpoint; None at the beginning."""
+        return Checkpoint.load(self._place)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint in place of the one before."""
+        checkpoint.save(self._place)
+
+    def save_part(self, index: int, state: dict[str, Tensor], epoch: int) -> None:
+        """Keep the network of a landmark that is done."""
+        save_part(self._run.part_path(index), state, epoch)
+
+    def load_part(self, index: int) -> dict[str, Tensor]:
+        """Return the network of a landmark that was done before."""
+        return load_part(self._run.part_path(index))
+
+    def save_model(self, model: TrainedModel) -> None:
+        """Keep a model in place of the one before."""
+        with self._run.new_model() as folder:
+            model.save(folder)

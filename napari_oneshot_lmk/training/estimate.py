@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
 from napari_oneshot_lmk.network.config import LEVELS, NetworkLayout
-from napari_oneshot_lmk.training.plan import epoch_plan
+from napari_oneshot_lmk.training.config import Stream, TrainingConfig, random_stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import torch
 
     from napari_oneshot_lmk.encoders.encoder import Encoder
-    from napari_oneshot_lmk.training.preset import Preset
 
 FORWARD_AND_BACKWARD = 3.0
 """A backward pass costs as much as two forward ones."""
@@ -81,34 +80,32 @@ class Estimate:
 
 
 def estimate(
-    preset: Preset,
-    machine: MachineSpeed,
-    images: int,
-    landmarks: int,
-    models: int = 1,
-    *,
-    template_stage: bool = True,
+    config: TrainingConfig, machine: MachineSpeed, images: int, landmarks: int
 ) -> Estimate:
-    """Estimate time and room of a training.
+    """Estimate time and memory of a training.
 
     Parameters
     ----------
-    preset : Preset
-        All settings.
+    config : TrainingConfig
+        What to train and how.
     machine : MachineSpeed
         Of this machine.
     images : int
         Without landmarks.
     landmarks : int
-        That one model learns.
-    models : int
-        How many are trained, one after the other.
-    template_stage : bool
-        Whether copies of the template are trained on.
+        That the template places.
+
+    Raises
+    ------
+    UsageError
+        If the preset cannot be used.
     """
-    copies = preset.template_copies.count if template_stage else 0
+    preset = config.resolve_preset(lambda: machine.on_gpu)
+    method = config.training_method
+    networks = config.networks(landmarks)
+    copies = preset.template_copies.count if config.template_stage else 0
     encoded = images + copies + 1
-    layout = layout_of(preset, machine.encoder_channels, landmarks)
+    layout = method.network_config(preset.network, machine.encoder_channels, networks[0])
     rows, columns = NETWORK_SHAPE_YX
 
     def seconds_of(macs: float) -> float:
@@ -126,31 +123,22 @@ def estimate(
         encoder_s = at_once * machine.encoder_pass_s * patch / (rows * columns)
         return FORWARD_AND_BACKWARD * seconds_of(near) + encoder_s
 
-    plans = epoch_plan(preset.training, (0,), images=images, copies=copies, landmarks=landmarks)
+    batches = method.batches(
+        preset.training,
+        random_stream(0, Stream.BATCHES),
+        images=images,
+        copies=copies,
+        landmarks=networks[0],
+    )
     seen: Counter[int] = Counter()
-    for plan in plans:
-        seen[len(plan.landmarks)] += len(plan.images) + len(plan.copies)
+    for batch in batches:
+        seen[len(batch.landmarks)] += len(batch.images) + len(batch.copies)
     epoch_s = sum(count * sample_s(at_once) for at_once, count in seen.items())
     everywhere = decoder_macs(layout, rows * columns)
     epoch_s += images * seconds_of(everywhere) / preset.labels.renew_every
     seconds = START_S + encoded * machine.encoder_pass_s
-    seconds += models * preset.training.epochs * epoch_s
+    seconds += len(networks) * preset.training.epochs * epoch_s
     return Estimate(seconds, encoded * _feature_bytes(machine.encoder_channels))
-
-
-def layout_of(preset: Preset, encoder_channels: tuple[int, ...], landmarks: int) -> NetworkLayout:
-    """Return the network that a preset makes of an encoder's maps."""
-    network = preset.network
-    return NetworkLayout(
-        encoder_channels,
-        landmarks,
-        network.adapter_channels,
-        network.width,
-        network.embedding_channels,
-        network.normalisation,
-        network.lateral_channels,
-        network.rfb,
-    )
 
 
 def decoder_macs(layout: NetworkLayout, pixels: int, window: int | None = None) -> float:

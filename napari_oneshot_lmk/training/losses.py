@@ -18,7 +18,7 @@ from torch import Tensor
 from napari_oneshot_lmk.network.windows import Window
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.training.settings import LossSettings
+    from napari_oneshot_lmk.training.preset import LossSettings
 
 SHORTEST = 1e-6
 """Length below which a vector counts as zero."""

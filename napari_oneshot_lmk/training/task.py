@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_oneshot_lmk.detection.model import TrainedModel
-from napari_oneshot_lmk.detection.model_card import Method
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.checkpoint import Checkpoint
-from napari_oneshot_lmk.training.images import TrainingSet
+from napari_oneshot_lmk.training.config import TrainingConfig
+from napari_oneshot_lmk.training.dataset import TrainingSet
+from napari_oneshot_lmk.training.distributed.group import ALONE, World
+from napari_oneshot_lmk.training.methods import TrainingMethod
 from napari_oneshot_lmk.training.preset import Preset
-from napari_oneshot_lmk.training.world import ALONE, World
 
 
 def _nothing() -> Sequence[Path]:
@@ -32,23 +33,14 @@ class TrainingTask:
 
     Parameters
     ----------
+    config : TrainingConfig
+        Resolved.
     template : Template
         The only annotation that is ever read.
     images : TrainingSet
         Unlabelled images.
-    preset : Preset
-        All numbers.
-    method : {"joint", "single", "fused"}
-        One network without adapters on random points; one network a landmark; one
-        network with an adapter a landmark.
-    landmarks : tuple of str
-        Those to train.
-    template_stage : bool
-        Whether copies of the template are trained on (C-ATD) or not (SLA).
     encoder : Encoder
         What instant detection reads; its maps after the poolings are trained on.
-    seed : int
-        Of everything random.
     features_folder : Path, optional
         For features that do not fit into memory.
     preview_images : callable
@@ -59,18 +51,29 @@ class TrainingTask:
         File of the encoder's weights in half precision, for the model to bring.
     """
 
+    config: TrainingConfig
     template: Template
     images: TrainingSet
-    preset: Preset
-    method: Method
-    landmarks: tuple[str, ...]
-    template_stage: bool
     encoder: Encoder
-    seed: int = 0
     features_folder: Path | None = None
     preview_images: Callable[[], Sequence[Path]] = _nothing
     world: World = ALONE
     packed_weights: Path | None = None
+
+    @property
+    def preset(self) -> Preset:
+        """All numbers."""
+        return self.config.numbers
+
+    @property
+    def method(self) -> TrainingMethod:
+        """Which networks are trained."""
+        return self.config.training_method
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        return self.config.seed
 
     @cached_property
     def placed(self) -> tuple[str, ...]:
@@ -86,18 +89,16 @@ class TrainingTask:
     @cached_property
     def rows(self) -> tuple[int, ...]:
         """Places of the landmarks to train among the placed ones."""
-        return tuple(self.placed.index(name) for name in self.landmarks)
+        return tuple(self.placed.index(name) for name in self.config.landmarks)
 
     @property
     def units(self) -> tuple[tuple[int, ...], ...]:
         """Rows that are trained together, one network each."""
-        if self.method == "single":
-            return tuple((row,) for row in self.rows)
-        return (self.rows,)
+        return self.method.groups(self.rows)
 
     def unit_name(self, unit: int) -> str:
-        """Return the landmark of a unit of its own, empty where all share one."""
-        return self.placed[self.units[unit][0]] if self.method == "single" else ""
+        """Return the landmark of a network of its own, empty where all share one."""
+        return self.placed[self.units[unit][0]] if self.method.per_landmark else ""
 
 
 class CheckpointSink(Protocol):

@@ -49,20 +49,20 @@ def exporting(model: Path, out: Path, preferences: Preferences) -> Iterator[Goin
     Exported
         At the end.
     """
-    from napari_oneshot_lmk.bundle.agreement import Agreement
+    from napari_oneshot_lmk.bundle.configs import make_about
+    from napari_oneshot_lmk.bundle.documents import training_images
     from napari_oneshot_lmk.bundle.export import STEPS, Export, export_bundle, weights_for
-    from napari_oneshot_lmk.bundle.metadata import told_about
-    from napari_oneshot_lmk.bundle.opening import open_model
-    from napari_oneshot_lmk.bundle.origin import training_images
+    from napari_oneshot_lmk.bundle.load import load_model
+    from napari_oneshot_lmk.bundle.verify import Comparison
 
-    opened = open_model(model)
+    opened = load_model(model)
     weights = weights_for(
         opened, usual=preferences.encoder_weights, allow_download=preferences.allow_download
     )
-    about = told_about(name=out.name, authors=preferences.author)
+    about = make_about(name=out.name, authors=preferences.author)
     export = Export(opened, out, about, weights, training_images(model))
     for step in export_bundle(export, overwrite=is_bundle(out)):
-        if isinstance(step, Agreement):
-            yield Exported(words.EXPORTED.format(path=out, agreement=step.sentence))
+        if isinstance(step, Comparison):
+            yield Exported(words.EXPORTED.format(path=out, agreement=step.summary))
         else:
             yield Going(step, STEPS.index(step), len(STEPS))

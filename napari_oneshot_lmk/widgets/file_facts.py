@@ -38,13 +38,10 @@ class Facts:
 
 def read_facts(path: Path) -> Facts | None:
     """Read what a file states; None for a volume and for what we do not read."""
-    from napari_oneshot_lmk.imaging.file_kind import file_kind
     from napari_oneshot_lmk.imaging.formats import read_plane
-    from napari_oneshot_lmk.imaging.quiet import quiet
 
     try:
-        with quiet():
-            plane = read_plane(path, file_kind(path), None)
+        plane = read_plane(path)
     except Exception:
         # The layer is there, whatever opened it. Nothing is known of its file then.
         return None

@@ -152,7 +152,7 @@ def inspect_files(
     folder: Path, files: Sequence[ImageFile], template: Template, spacing_mm_yx: SpacingMm
 ) -> Iterator[LookedAt | Checked]:
     """Look at images just as the training will, one at a time."""
-    from napari_oneshot_lmk.training.inspection import Inspection
+    from napari_oneshot_lmk.training.dataset import Inspection
 
     inspection = Inspection(template, spacing_mm_yx)
     for done, file in enumerate(files, start=1):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_oneshot_lmk.bundle.layout import is_bundle
 from napari_oneshot_lmk.errors import ModelError
-from napari_oneshot_lmk.training.run import RunFolder
+from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.widgets import words_train as words
 from napari_oneshot_lmk.widgets.training_order import MODEL_FILE, TEMPLATE, TrainingOrder, orders_in
 

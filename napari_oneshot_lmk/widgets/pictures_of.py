@@ -91,7 +91,7 @@ def picture_beside(image: str, path: Path) -> Path | None:
     Without an ending, as Slicer and the ISBI challenge name theirs, it is the only
     image there of that name.
     """
-    from napari_oneshot_lmk.imaging.file_kind import is_image_name
+    from napari_oneshot_lmk.imaging.formats import is_image_name
     from napari_oneshot_lmk.landmarks.files import holds_landmarks
 
     name = PurePosixPath(image.replace("\\", "/"))

@@ -45,7 +45,7 @@ def sample(anatomy: str) -> list[LayerTuple]:
         Hidden images, then the template's image, then its landmarks.
     """
     from napari_oneshot_lmk.landmarks.dataset import Dataset
-    from napari_oneshot_lmk.phantoms.samples import sample_folder
+    from napari_oneshot_lmk.samples import sample_folder
     from napari_oneshot_lmk.widgets import looks, points, words
 
     data_set = Dataset.load(sample_folder(anatomy))

@@ -20,7 +20,6 @@ from napari_oneshot_lmk.widgets.previewing import Previewing
 from napari_oneshot_lmk.widgets.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.settings import preferences
-from napari_oneshot_lmk.widgets.train_choice import guessed
 from napari_oneshot_lmk.widgets.train_form import TrainForm, why_not
 from napari_oneshot_lmk.widgets.train_settings import (
     TrainMemory,
@@ -281,9 +280,11 @@ class TrainWidget(QWidget):
         if found is None or found.machine is None or template is None:
             self.form.show_estimate(None, "")
             return
+        from napari_oneshot_lmk.training.estimate import estimate
+
         landmarks = len(template.landmarks.placed)
         try:
-            guess = guessed(self.form.choice(), found.machine, len(found.paths), landmarks)
+            guess = estimate(self.form.choice(), found.machine, len(found.paths), landmarks)
         except OneshotError as error:
             self.form.show_estimate(None, "", f"{error}.")
         else:

@@ -20,10 +20,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_oneshot_lmk.training.config import Duration, TrainingConfig
 from napari_oneshot_lmk.widgets import words, words_train
 from napari_oneshot_lmk.widgets.detect_form import thumbnail
 from napari_oneshot_lmk.widgets.parts import DIM, NOTE, WARN, Button, Line, Note
-from napari_oneshot_lmk.widgets.train_choice import Method, Time, TrainChoice
 from napari_oneshot_lmk.widgets.train_more import MoreSettings
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.session import Session
 
 TIMES = {
-    Time.QUICK: (words_train.QUICK, words_train.QUICK_TIP),
-    Time.NORMAL: (words_train.NORMAL, words_train.NORMAL_TIP),
-    Time.THOROUGH: (words_train.THOROUGH, words_train.THOROUGH_TIP),
+    Duration.QUICK: (words_train.QUICK, words_train.QUICK_TIP),
+    Duration.NORMAL: (words_train.NORMAL, words_train.NORMAL_TIP),
+    Duration.THOROUGH: (words_train.THOROUGH, words_train.THOROUGH_TIP),
 }
 SHOWN_FAILURES = 3
 
@@ -131,7 +131,7 @@ class TrainForm(QWidget):
         row = QHBoxLayout()
         row.addWidget(QLabel(words_train.TIME))
         self.times = QButtonGroup(self)
-        self.time_buttons: dict[Time, QPushButton] = {}
+        self.time_buttons: dict[Duration, QPushButton] = {}
         for time, (text, tip) in TIMES.items():
             button = QPushButton(text)
             button.setCheckable(True)
@@ -151,24 +151,24 @@ class TrainForm(QWidget):
 
     # -- what is chosen --------------------------------------------------------------
 
-    def choice(self) -> TrainChoice:
+    def choice(self) -> TrainingConfig:
         """Return what is chosen."""
-        single = self.single.isChecked()
+        single, landmark = self.single.isChecked(), str(self.landmark.currentData() or "")
         time = next(t for t, b in self.time_buttons.items() if b.isChecked())
         return self.more.added_to(
-            TrainChoice(
-                method=Method.SINGLE if single else Method.FUSED,
-                landmark=str(self.landmark.currentData() or "") if single else "",
+            TrainingConfig(
+                method="single" if single else "fused",
+                landmarks=(landmark,) if single and landmark else (),
                 time=time,
             )
         )
 
-    def show_choice(self, choice: TrainChoice) -> None:
+    def show_choice(self, choice: TrainingConfig) -> None:
         """Show a choice that was made before."""
-        single = choice.method is Method.SINGLE
+        single = choice.training_method.per_landmark
         self.single.setChecked(single)
         self.fused.setChecked(not single)
-        found = self.landmark.findData(choice.landmark)
+        found = self.landmark.findData("".join(choice.landmarks))
         if found >= 0:
             self.landmark.setCurrentIndex(found)
         self.time_buttons[choice.time].setChecked(True)

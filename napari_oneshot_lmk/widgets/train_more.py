@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,11 @@ from qtpy.QtWidgets import (
 
 from napari_oneshot_lmk.errors import GeometryError
 from napari_oneshot_lmk.geometry import checked_spacing
+from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.preset import PRESETS
 from napari_oneshot_lmk.widgets import words_train as words
 from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
 from napari_oneshot_lmk.widgets.parts import WARN, Button, Line
-from napari_oneshot_lmk.widgets.train_choice import TrainChoice
 
 FROM_FILE = object()
 
@@ -80,7 +79,7 @@ class MoreSettings(QWidget):
         form.addRow(words.SEED, self.seed)
         form.addRow("", self.pack)
         form.addRow("", self.defaults)
-        self.show_choice(TrainChoice())
+        self.show_choice(TrainingConfig())
         for spin in (self.epochs, self.adapters, self.seed):
             spin.valueChanged.connect(self._on_changed)
         self.labels.currentIndexChanged.connect(self._on_changed)
@@ -89,27 +88,30 @@ class MoreSettings(QWidget):
         self.spacing.editingFinished.connect(self._on_changed)
         self.defaults.clicked.connect(self._on_defaults)
 
-    def added_to(self, choice: TrainChoice) -> TrainChoice:
+    def added_to(self, choice: TrainingConfig) -> TrainingConfig:
         """Return a choice with these settings."""
-        return replace(
-            choice,
-            preset=str(self.preset.currentData()),
-            epochs=self.epochs.value(),
-            adapter_channels=self.adapters.value(),
-            template_stage=self.template_stage.isChecked(),
-            initial_labels=str(self.labels.currentData()),
-            spacing_mm_yx=self._spacing(),
-            seed=self.seed.value(),
-            pack=self.pack.isChecked(),
+        adapters = self.adapters.value()
+        return choice.model_copy(
+            update={
+                "preset": str(self.preset.currentData()),
+                "epochs": self.epochs.value() or None,
+                "adapter_channels": None if adapters < 0 else adapters,
+                "template_stage": self.template_stage.isChecked(),
+                "initial_labels": str(self.labels.currentData()) or None,
+                "spacing_mm_yx": self._spacing(),
+                "seed": self.seed.value(),
+                "pack": self.pack.isChecked(),
+            }
         )
 
-    def show_choice(self, choice: TrainChoice) -> None:
+    def show_choice(self, choice: TrainingConfig) -> None:
         """Show a choice."""
-        self._choose(choice.preset)
-        self.epochs.setValue(choice.epochs)
-        self.adapters.setValue(choice.adapter_channels)
+        self._choose(str(choice.preset))
+        self.epochs.setValue(choice.epochs or 0)
+        adapters = choice.adapter_channels
+        self.adapters.setValue(-1 if adapters is None else adapters)
         self.template_stage.setChecked(choice.template_stage)
-        self.labels.setCurrentIndex(self.labels.findData(choice.initial_labels))
+        self.labels.setCurrentIndex(self.labels.findData(choice.initial_labels or ""))
         mm_yx = choice.spacing_mm_yx
         self.spacing.setText("" if mm_yx is None else spacing_text(mm_yx))
         self.seed.setValue(choice.seed)
@@ -155,7 +157,7 @@ class MoreSettings(QWidget):
         self.changed.emit()
 
     def _on_defaults(self) -> None:
-        self.show_choice(TrainChoice())
+        self.show_choice(TrainingConfig())
         self._on_changed()
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from napari_oneshot_lmk.errors import GeometryError
 from napari_oneshot_lmk.geometry import checked_spacing
+from napari_oneshot_lmk.training.config import Duration, TrainingConfig
 from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
 from napari_oneshot_lmk.widgets.settings import PLUGIN
-from napari_oneshot_lmk.widgets.train_choice import Method, Time, TrainChoice
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class TrainMemory:
 
     Parameters
     ----------
-    choice : TrainChoice
+    choice : TrainingConfig
         Method, time and the settings that are folded away.
     images : str
         Folder of images; empty where none was chosen yet.
@@ -28,7 +28,7 @@ class TrainMemory:
         Whether predicted points are shown.
     """
 
-    choice: TrainChoice = field(default_factory=TrainChoice)
+    choice: TrainingConfig = field(default_factory=TrainingConfig)
     images: str = ""
     preview: bool = True
 
@@ -38,16 +38,18 @@ def remembered() -> TrainMemory:
     kept = _section()
     if kept is None:
         return TrainMemory()
+    single = str(kept.method) == "single"
+    labels = None if kept.initial_labels == AS_PRESET else str(kept.initial_labels)
     return TrainMemory(
-        TrainChoice(
-            method=Method(kept.method),
-            landmark=str(kept.landmark),
-            time=Time(kept.time),
+        TrainingConfig(
+            method=str(kept.method),
+            landmarks=(str(kept.landmark),) if single and kept.landmark else (),
+            time=Duration(kept.time),
             preset=str(kept.preset).strip(),
-            epochs=int(kept.epochs),
-            adapter_channels=int(kept.adapter_channels),
+            epochs=int(kept.epochs) or None,
+            adapter_channels=None if kept.adapter_channels < 0 else int(kept.adapter_channels),
             template_stage=bool(kept.template_stage),
-            initial_labels=_labels(str(kept.initial_labels)),
+            initial_labels=labels,
             spacing_mm_yx=_spacing(str(kept.spacing)),
             seed=int(kept.seed),
             pack=bool(kept.pack),
@@ -62,13 +64,24 @@ def remember(memory: TrainMemory) -> None:
     kept = _section()
     if kept is None:
         return
-    values = asdict(memory.choice)
-    values |= {"images": memory.images, "preview": memory.preview}
-    mm_yx = values.pop("spacing_mm_yx")
-    values["spacing"] = "" if mm_yx is None else spacing_text(mm_yx)
-    values["initial_labels"] = memory.choice.initial_labels or AS_PRESET
-    for name, value in values.items():
-        plain = str(value) if isinstance(value, Method | Time) else value
+    choice = memory.choice
+    mm_yx, adapters = choice.spacing_mm_yx, choice.adapter_channels
+    values: dict[str, Any] = {
+        "method": choice.method,
+        "landmark": "".join(choice.landmarks),
+        "time": str(choice.time),
+        "preset": str(choice.preset),
+        "epochs": choice.epochs or 0,
+        "adapter_channels": -1 if adapters is None else adapters,
+        "template_stage": choice.template_stage,
+        "initial_labels": choice.initial_labels or AS_PRESET,
+        "spacing": "" if mm_yx is None else spacing_text(mm_yx),
+        "seed": choice.seed,
+        "pack": choice.pack,
+        "images": memory.images,
+        "preview": memory.preview,
+    }
+    for name, plain in values.items():
         # Each change is written to disk: only what is new.
         if getattr(kept, name) != plain:
             # A landmark's name may be one that the page refuses to hold.
@@ -85,10 +98,6 @@ def training_folder() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path(PLUGIN) / "training"
-
-
-def _labels(kept: str) -> str:
-    return "" if kept == AS_PRESET else kept
 
 
 def _spacing(kept: str) -> tuple[float, float] | None:

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import OutputError
 from napari_oneshot_lmk.storage.atomic import atomic_write
-from napari_oneshot_lmk.training.run import RunFolder
+from napari_oneshot_lmk.training.config import TrainingConfig
+from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.widgets import words, words_train
-from napari_oneshot_lmk.widgets.train_choice import Method, TrainChoice
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.template import Template
@@ -129,7 +129,7 @@ def place_order(
     base: Path,
     template: Template,
     images: Sequence[Path],
-    choice: TrainChoice,
+    choice: TrainingConfig,
     preferences: Preferences,
     on_gpu: bool,
 ) -> TrainingOrder:
@@ -143,7 +143,7 @@ def place_order(
         What to train on.
     images : sequence of Path
         Folders or files of images without landmarks.
-    choice : TrainChoice
+    choice : TrainingConfig
         What the user chose.
     preferences : Preferences
         Device and encoder weights.
@@ -155,7 +155,7 @@ def place_order(
     OneshotError
         If the preset cannot be used, or the folder cannot be written.
     """
-    preset = choice.resolved(on_gpu)
+    preset = choice.resolve_preset(lambda: on_gpu)
     now = datetime.now(UTC).astimezone()
     folder = _new_folder(base, f"{now:%Y-%m-%d %H.%M.%S} {template.name}")
     template.save(folder / TEMPLATE)
@@ -164,25 +164,18 @@ def place_order(
     arguments = ["--template", str(folder / TEMPLATE)]
     for source in images:
         arguments += ["--images", str(source)]
-    arguments += ["--method", str(choice.method)]
-    if choice.method is Method.SINGLE and choice.landmark:
-        arguments += ["--landmark", choice.landmark]
-    arguments += ["--preset", str(folder / PRESET_FILE)]
-    if not choice.template_stage:
-        arguments.append("--no-template-stage")
-    if choice.spacing_mm_yx is not None:
-        arguments += ["--spacing", "{}x{}".format(*choice.spacing_mm_yx)]
-    if choice.pack:
-        arguments.append("--pack")
-    if preferences.encoder_weights is not None:
-        arguments += ["--encoder-weights", str(preferences.encoder_weights)]
-    arguments += ["--device", preferences.device, "--seed", str(choice.seed)]
-    arguments += ["--out", str(folder / RUN)]
+    chosen = choice.with_preset(str(folder / PRESET_FILE)).model_copy(
+        update={
+            "device": preferences.device,
+            "encoder_weights": preferences.encoder_weights,
+        }
+    )
+    arguments += [*chosen.to_arguments(), "--out", str(folder / RUN)]
     landmarks = len(template.landmarks.placed)
     order = TrainingOrder(
         folder,
         title_of(choice, template.name, landmarks),
-        choice.models(landmarks),
+        len(choice.networks(landmarks)),
         tuple(arguments),
         now.isoformat(timespec="seconds"),
     )
@@ -190,13 +183,13 @@ def place_order(
     return order
 
 
-def title_of(choice: TrainChoice, template: str, landmarks: int) -> str:
+def title_of(choice: TrainingConfig, template: str, landmarks: int) -> str:
     """Name a training after what it learns."""
     count = words.counted(landmarks, "landmark")
-    if choice.method is Method.FUSED:
+    if not choice.training_method.per_landmark:
         what = words_train.TITLE_FUSED.format(landmarks=count)
-    elif choice.landmark:
-        what = words_train.TITLE_SINGLE.format(landmark=choice.landmark)
+    elif choice.landmarks:
+        what = words_train.TITLE_SINGLE.format(landmark=choice.landmarks[0])
     else:
         what = words_train.TITLE_EACH.format(landmarks=count)
     return f"{template}: {what}"

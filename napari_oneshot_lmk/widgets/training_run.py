@@ -17,8 +17,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.training.events import Failed, Previewed
-from napari_oneshot_lmk.training.process import TrainingProcess
-from napari_oneshot_lmk.training.run import RunFolder
+from napari_oneshot_lmk.training.run_folder import RunFolder
+from napari_oneshot_lmk.training.subprocess import TrainingProcess
 from napari_oneshot_lmk.widgets import words_train as words
 from napari_oneshot_lmk.widgets import worker
 from napari_oneshot_lmk.widgets.failures import explained

@@ -101,11 +101,11 @@ class WarmDetectors:
     def _trained(
         self, template: Template, preferences: Preferences, progress: Progress, model: Path
     ) -> Detecting:
-        from napari_oneshot_lmk.bundle.opening import open_model
+        from napari_oneshot_lmk.bundle.load import load_model
         from napari_oneshot_lmk.detection.model_encoder import encoder_for
-        from napari_oneshot_lmk.detection.trained import TrainedDetector
+        from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 
-        opened = open_model(model)
+        opened = load_model(model)
         if model not in self._encoders:
             instant = self._encoders.get(None)
             self._encoders = {} if instant is None else {None: instant}

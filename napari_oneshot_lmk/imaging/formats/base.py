@@ -1,61 +1,107 @@
-"""One plane of an image file: stored values, and what the file states about them."""
+"""What an image format is made of, and what the readers of several formats share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, SupportsFloat
+import math
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.file_kind import FileKind
 from napari_oneshot_lmk.imaging.image import SpacingSource
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Triple = tuple[float, float, float]
 
-_X, _Y = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 MOST_PIXELS = 2**30
-"""A film has 10 to 30 million; a header that says more than this is nonsense."""
+"""A radiograph has 10 to 30 million; a header that says more than this is nonsense."""
+COPY_AGAIN = "copy or export it again"
+READABLE = "use DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG or BMP"
 
 
 @dataclass(frozen=True)
 class StatedGeometry:
-    """Spacing and orientation of one plane, as a file states them.
+    """Spacing and orientation of one plane as the file states them, not yet checked.
 
-    Parameters
-    ----------
-    spacing_mm_yx : tuple of float, optional
-        As written, not checked; None where the file does not say.
-    origin_lps_mm, row_axis_lps, column_axis_lps : tuple of float
-        As in :class:`~napari_oneshot_lmk.geometry.Geometry`.
-    spacing_source : SpacingSource, optional
-        What states the spacing.
+    Fields are those of :class:`~napari_oneshot_lmk.geometry.Geometry`, which refuses
+    a spacing that makes no sense; a user may give another one first.
     """
 
     spacing_mm_yx: tuple[float, float] | None = None
     origin_lps_mm: Triple = (0.0, 0.0, 0.0)
-    row_axis_lps: Triple = _Y
-    column_axis_lps: Triple = _X
+    row_axis_lps: Triple = (0.0, 1.0, 0.0)
+    column_axis_lps: Triple = (1.0, 0.0, 0.0)
     spacing_source: SpacingSource | None = None
 
     def without_default(self) -> StatedGeometry:
-        """Forget a spacing of 1 mm along the axes from the origin.
+        """Drop a spacing of 1 mm along the axes from the origin.
 
-        That is what programs write that know nothing of the spacing: a film turned
-        into NIfTI or DICOM by a script.
+        That is what programs write that do not know the spacing, such as a script that
+        turns a PNG into NIfTI or DICOM.
         """
         axes = np.abs([self.column_axis_lps, self.row_axis_lps])
-        by_default = (
+        is_default = (
             self.spacing_mm_yx == (1.0, 1.0)
             and not any(self.origin_lps_mm)
             and np.array_equal(axes, np.eye(3)[:2])
         )
-        if not by_default:
-            return self
-        return replace(self, spacing_mm_yx=None, spacing_source=None)
+        return replace(self, spacing_mm_yx=None, spacing_source=None) if is_default else self
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePlane:
+    """One plane of an image file as its format's module reads it.
+
+    Parameters
+    ----------
+    values : ndarray, (H, W) or (H, W, C)
+        Larger is brighter. Of C channels the first three are red, green and blue;
+        of fewer than three the first is meant.
+    stated : StatedGeometry
+        Where the file says that the pixels lie.
+    notes : tuple of str
+        Sentences that a user should read, without the file's name.
+    """
+
+    values: NDArray[Any]
+    stated: StatedGeometry = StatedGeometry()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """A file format for images.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it.
+    suffixes : tuple of str
+        Ends of file names that are looked for in folders, lower case.
+    recognise : callable
+        ``recognise(head)`` -> whether a file that begins with these bytes has this
+        format, whatever its name says.
+    read : callable
+        ``read(path, slice_index)`` -> ImagePlane; ``slice_index`` chooses a slice or
+        frame, from 0, or is None. Raises an `ImageError` that names what is wrong, or of
+        a damaged file whatever the library raises.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    recognise: Callable[[bytes], bool]
+    read: Callable[[Path, int | None], ImagePlane]
+
+
+# -- planes of volumes ----------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -67,27 +113,15 @@ class GridPlane:
     column_axis, row_axis : int
         Axes of the file's grid, x first, along which columns and rows count.
     index : tuple of int
-        Grid index of the plane's first pixel.
+        Grid index, x first, of the plane's first pixel.
     """
 
-    column_axis: int = 0
-    row_axis: int = 1
-    index: tuple[int, ...] = field(default=(0, 0))
+    column_axis: int
+    row_axis: int
+    index: tuple[int, ...]
 
-    def of_zyx(self, values: NDArray[Any], components: int = 1) -> NDArray[Any]:
-        """Cut the plane out of an array in (…, z, y, x) order.
-
-        Parameters
-        ----------
-        values : ndarray
-            With a last axis of components where there are several.
-        components : int
-            1 means that there is no such axis.
-
-        Returns
-        -------
-        ndarray, (H, W) or (H, W, components)
-        """
+    def cut_from(self, values: NDArray[Any], components: int = 1) -> NDArray[Any]:
+        """Cut the plane out of (…, z, y, x) values, or (…, z, y, x, components)."""
         grid = values.ndim - (components > 1)
         at: list[int | slice] = []
         for axis in range(grid - 1, -1, -1):
@@ -96,31 +130,8 @@ class GridPlane:
         return values[tuple(at)]
 
 
-@dataclass(frozen=True, eq=False)
-class StoredPlane:
-    """One plane as a format's module reads it.
-
-    Parameters
-    ----------
-    values : ndarray, (H, W) or (H, W, C)
-        Larger is brighter; of C channels the first, or the first three as red,
-        green and blue, are meant.
-    stated : StatedGeometry
-        What the file says about where they lie.
-    kind : FileKind
-        The format.
-    notes : tuple of str
-        Sentences that a user should read, without the file's name.
-    """
-
-    values: NDArray[Any]
-    stated: StatedGeometry
-    kind: FileKind
-    notes: tuple[str, ...] = ()
-
-
 def choose_slice(count: int, slice_index: int | None) -> int:
-    """Return which of so many slices or frames is meant.
+    """Return which of ``count`` slices or frames is meant.
 
     Raises
     ------
@@ -148,49 +159,46 @@ def choose_plane(size_xyz: Sequence[int], slice_index: int | None) -> GridPlane:
     Raises
     ------
     ImageError
-        If the grid has more than three long axes, or as `choose_slice`.
+        If the grid has more than three axes longer than 1, or as `choose_slice`.
     """
-    long = [axis for axis, length in enumerate(size_xyz) if length > 1]
-    if len(long) > 3:
-        shape = " x ".join(str(length) for length in size_xyz)
+    long_axes = [axis for axis, length in enumerate(size_xyz) if length > 1]
+    if len(long_axes) > 3:
         raise ImageError(
-            f"the image has {len(long)} dimensions ({shape})",
+            f"the image has {len(long_axes)} dimensions ({_times(size_xyz)})",
             remedy="save one plane or one volume of it",
         )
-    column_axis, row_axis = (long[0], long[1]) if len(long) >= 2 else (0, 1)
+    column_axis, row_axis = long_axes[:2] if len(long_axes) >= 2 else (0, 1)
     index = [0] * max(len(size_xyz), 2)
-    count = size_xyz[long[2]] if len(long) == 3 else 1
-    chosen = choose_slice(count, slice_index)
-    if len(long) == 3:
-        index[long[2]] = chosen
+    is_volume = len(long_axes) == 3
+    chosen = choose_slice(size_xyz[long_axes[2]] if is_volume else 1, slice_index)
+    if is_volume:
+        index[long_axes[2]] = chosen
     return GridPlane(column_axis, row_axis, tuple(index))
 
 
 def check_size(*lengths: int) -> None:
-    """Refuse a picture that no computer could hold.
-
-    Raises
-    ------
-    ImageError
-        If it has no pixels, or more than `MOST_PIXELS`.
-    """
-    pixels = 1
-    for length in lengths:
-        pixels *= int(length)
+    """Raise an ImageError for an image without pixels, or larger than `MOST_PIXELS`."""
+    pixels = math.prod(int(length) for length in lengths)
     if pixels < 1 or min(lengths) < 1:
         raise ImageError(
-            f"the header states a size of {' x '.join(map(str, lengths))}, the file is "
-            "cut short or damaged",
-            remedy="copy or export it again",
+            f"the header states a size of {_times(lengths)}, the file is cut short or damaged",
+            remedy=COPY_AGAIN,
         )
     if pixels > MOST_PIXELS:
         raise ImageError(
-            f"{' x '.join(map(str, lengths))} pixels are too many to read at once",
+            f"{_times(lengths)} pixels are too many to read at once",
             remedy="save it in a smaller size",
         )
 
 
-def geometry_of_plane(
+def _times(lengths: Sequence[int]) -> str:
+    return " x ".join(str(length) for length in lengths)
+
+
+# -- geometry -------------------------------------------------------------------
+
+
+def plane_geometry(
     affine_lps: NDArray[np.float64], plane: GridPlane, source: SpacingSource | None
 ) -> StatedGeometry:
     """Return the geometry of one plane of a grid.
@@ -198,7 +206,7 @@ def geometry_of_plane(
     Parameters
     ----------
     affine_lps : ndarray, (3, n + 1)
-        Columns: the step along each axis of the grid, x first, and the place of its
+        Columns: the step along each axis of the grid, x first, and the position of its
         first pixel; LPS mm.
     plane : GridPlane
         Which plane.
@@ -232,7 +240,7 @@ def triple(values: ArrayLike) -> Triple:
 
 
 def orthonormal(rows: NDArray[np.float64], columns: NDArray[np.float64]) -> tuple[Triple, Triple]:
-    """Return unit vectors, the columns' direction kept, rounding taken out."""
+    """Return unit vectors along rows and columns; the columns' direction is kept."""
     column_axis = columns / np.linalg.norm(columns)
     across = rows / np.linalg.norm(rows)
     row_axis = across - column_axis * (across @ column_axis)
@@ -240,23 +248,11 @@ def orthonormal(rows: NDArray[np.float64], columns: NDArray[np.float64]) -> tupl
 
 
 _MM_PER_UNIT = {
-    "m": 1e3,
-    "meter": 1e3,
-    "cm": 10.0,
-    "centimeter": 10.0,
-    "mm": 1.0,
-    "millimeter": 1.0,
-    "um": 1e-3,
-    "\N{MICRO SIGN}m": 1e-3,
-    "\N{GREEK SMALL LETTER MU}m": 1e-3,
+    **{"m": 1e3, "meter": 1e3, "cm": 10.0, "centimeter": 10.0, "mm": 1.0, "millimeter": 1.0},
+    **dict.fromkeys(("um", "\N{MICRO SIGN}m", "\N{GREEK SMALL LETTER MU}m"), 1e-3),
     # ImageJ escapes what is not ASCII.
-    "\\u00b5m": 1e-3,
-    "micron": 1e-3,
-    "micrometer": 1e-3,
-    "nm": 1e-6,
-    "nanometer": 1e-6,
-    "inch": 25.4,
-    "in": 25.4,
+    **dict.fromkeys(("\\u00b5m", "micron", "micrometer"), 1e-3),
+    **{"nm": 1e-6, "nanometer": 1e-6, "inch": 25.4, "in": 25.4},
 }
 
 
@@ -266,41 +262,40 @@ def mm_per_unit(name: str) -> float | None:
     return _MM_PER_UNIT.get(name, _MM_PER_UNIT.get(name.removesuffix("s")))
 
 
-# Modes whose arrays are grey, or red, green, blue and perhaps alpha, as they are.
-_AS_THEY_ARE = {"L", "LA", "I", "F", "RGB", "RGBA", "RGBX"}
+# -- pixels and notes ------------------------------------------------------------
+
+# Modes of Pillow whose arrays are grey, or red, green, blue and perhaps alpha.
+_PLAIN_MODES = {"L", "LA", "I", "F", "RGB", "RGBA", "RGBX"}
 
 
-def values_of(picture: Image.Image) -> NDArray[Any]:
-    """Return the pixels of an open picture: (H, W), or (H, W, C) with colours first.
+def pillow_values(image: Image.Image) -> NDArray[Any]:
+    """Return the pixels of an image opened by Pillow, (H, W) or (H, W, C).
 
     Raises
     ------
     ImageError
-        If it has a kind of colour that nothing here uses.
+        If it has a kind of colour that is not read.
     OSError
-        If the file ends before the picture does.
+        If the file ends before its pixels do.
     """
-    check_size(*picture.size)
-    mode = picture.mode
-    if mode.startswith("I;16"):
-        return np.array(picture)
+    check_size(*image.size)
+    mode = image.mode
     if mode == "1":
-        return np.array(picture.convert("L"))
-    if mode in ("P", "PA"):
-        # Transparent entries of a palette keep their colour.
-        picture.info.pop("transparency", None)
-        return np.array(picture.convert("RGB"))
-    if mode in ("CMYK", "YCbCr"):
-        return np.array(picture.convert("RGB"))
-    if mode not in _AS_THEY_ARE:
+        return np.array(image.convert("L"))
+    if mode in ("P", "PA", "CMYK", "YCbCr"):
+        if mode.startswith("P"):
+            # Transparent entries of a palette keep their colour.
+            image.info.pop("transparency", None)
+        return np.array(image.convert("RGB"))
+    if mode not in _PLAIN_MODES and not mode.startswith("I;16"):
         raise ImageError(
-            f"the picture has colours of the kind {mode}, which cannot be read",
+            f"the image has colours of the kind {mode}, which cannot be read",
             remedy="save it as grey or RGB",
         )
-    return np.array(picture)
+    return np.array(image)
 
 
-_MEANING = {
+_ORIENTATIONS = {
     2: "mirrored",
     3: "turned by 180 degrees",
     4: "mirrored, upside down",
@@ -312,20 +307,44 @@ _MEANING = {
 
 
 def orientation_notes(value: object) -> tuple[str, ...]:
-    """Return a sentence where a file wants to be shown turned.
+    """Return a sentence where the tag *Orientation* (EXIF, TIFF) is not 1, upright.
 
     Pixels stay in the order in which they are stored, which is how napari shows
-    them too: landmarks belong to that grid.
-
-    Parameters
-    ----------
-    value : object
-        Of the tag *Orientation*: 1 is upright, 2 to 8 are not, all else is nothing.
+    them: landmarks belong to that grid.
     """
-    meaning = _MEANING.get(value) if isinstance(value, int) else None
+    meaning = _ORIENTATIONS.get(value) if isinstance(value, int) else None
     if meaning is None:
         return ()
     return (
         f"the file asks viewers to show it {meaning} (orientation {value}), which is "
         "not applied: rows and columns are those that are stored, as in napari",
     )
+
+
+# -- switches of the whole process -----------------------------------------------
+
+
+class SharedContext:
+    """A switch of the whole process that several threads hold at once.
+
+    The first thread that enters turns it on, the last one that leaves turns it off.
+    """
+
+    def __init__(self, make_context: Callable[[], AbstractContextManager[Any]]) -> None:
+        self._make_context = make_context
+        self._context: AbstractContextManager[Any] | None = None
+        self._users = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._context = self._make_context()
+                self._context.__enter__()
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._context is not None:
+                self._context.__exit__(None, None, None)

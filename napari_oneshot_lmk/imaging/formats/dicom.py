@@ -1,52 +1,65 @@
-"""DICOM, through pydicom, with the codecs of imagecodecs."""
+"""DICOM, through pydicom, with the codecs of imagecodecs.
+
+pydicom has plugins for several libraries: one is under the GPL, one reads 8 bits
+only, one prints on the terminal. imagecodecs reads all of JPEG, lossless and of 12
+bits included, JPEG-LS and JPEG 2000, and is here for TIFF anyway.
+"""
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.pixels import get_decoder, pixel_array
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    RLELossless,
-)
+from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
+from pydicom.pixels.common import PhotometricInterpretation
+from pydicom.uid import UID
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.file_kind import FileKind
-from napari_oneshot_lmk.imaging.formats.base import StoredPlane, check_size, choose_slice
+from napari_oneshot_lmk.imaging.formats.base import (
+    COPY_AGAIN,
+    READABLE,
+    ImagePlane,
+    check_size,
+    choose_slice,
+)
 from napari_oneshot_lmk.imaging.formats.dicom_attributes import (
     attributes_of_frame,
-    shown_values,
+    brighter_is_larger,
     stated_geometry,
 )
-from napari_oneshot_lmk.imaging.formats.dicom_codecs import plugin_for
+from napari_oneshot_lmk.imaging.formats.jpeg import check_jpeg
+
+_adding = threading.Lock()
+_LABEL = "imagecodecs"
+_END_OF_JPEG = b"\xff\xd9"
+_NOISE = bytes(range(1, 255)) * 8
+_JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
+_JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
+_JPEG_2000 = (
+    *(uid.JPEG2000Lossless, uid.JPEG2000),
+    *(uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K),
+)
+_JPEG_2000_COLOURS = (PhotometricInterpretation.YBR_ICT, PhotometricInterpretation.YBR_RCT)
+DECODER_DEPENDENCIES = dict.fromkeys((*_JPEG, *_JPEG_LS, *_JPEG_2000), ("imagecodecs>=2024.1.1",))
+
 
 _FRAME_BY_FRAME_FROM = 1 << 28
 """Bytes from which a file is not taken into memory for one of its frames."""
 _COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420"}
 _GREYS = {"MONOCHROME1", "MONOCHROME2"}
-_UNDEFINED = 0xFFFFFFFF
 _PALETTE = "PALETTE COLOR"
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
-def read(path: Path, slice_index: int | None) -> StoredPlane:
-    """Read one frame of a DICOM file, larger is brighter.
-
-    Raises
-    ------
-    ImageError
-        If the file is no image, or of a kind that is not read.
-    pydicom's errors, ValueError, OSError, …
-        If it is cut short or damaged.
-    """
+def read(path: Path, slice_index: int | None) -> ImagePlane:
+    """Read one frame of a DICOM file."""
     header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
     _check_is_image(header)
     _check_is_decoded(_transfer_syntax(header))
@@ -59,41 +72,28 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
             f"DICOM files with colours of the kind {kind} cannot be read",
             remedy="save it as grey or RGB",
         )
-    stored = _decoded(path, header, index)
+    values = _decode(path, header, index)
     frame = attributes_of_frame(header, index)
-    spacing = stated_geometry(frame)
     if kind == _PALETTE:
-        from pydicom.pixels import apply_color_lut
-
-        values: NDArray[Any] = np.asarray(apply_color_lut(stored, header))
-        return StoredPlane(values, spacing.geometry, FileKind.DICOM, spacing.notes)
-    if stored.ndim == 2:
-        stored = shown_values(stored, frame, kind == "MONOCHROME1", _is_shifted(header))
-    return StoredPlane(stored, spacing.geometry, FileKind.DICOM, spacing.notes)
+        values = np.asarray(apply_color_lut(values, header))
+    elif values.ndim == 2:
+        values = brighter_is_larger(values, frame, kind == "MONOCHROME1", _is_shifted(header))
+    stated, notes = stated_geometry(frame)
+    return ImagePlane(values, stated, notes)
 
 
 def _check_is_image(header: Dataset) -> None:
-    """Raise where a file has no pixels, naming what it is.
-
-    Raises
-    ------
-    ImageError
-        If it is a report, a presentation state or anything else without an image.
-    """
+    """Raise where a file has no pixels, naming what it is."""
     if "Rows" in header and "Columns" in header:
         return
     sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
     if not sop_class:
-        raise ImageError(
-            "is not an image that can be read",
-            remedy="use DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG or BMP",
-        )
+        raise ImageError("is not an image that can be read", remedy=READABLE)
     name = UID(sop_class).name
     # A name that is still a number is of nothing that anybody knows.
     if "Image" in name or name == sop_class:
         raise ImageError(
-            "the DICOM file is cut short or damaged: its image has no size",
-            remedy="copy or export it again",
+            "the DICOM file is cut short or damaged: its image has no size", remedy=COPY_AGAIN
         )
     raise ImageError(
         f"the DICOM file holds no image, it is of the kind {name}",
@@ -102,13 +102,7 @@ def _check_is_image(header: Dataset) -> None:
 
 
 def _check_is_decoded(syntax: UID) -> None:
-    """Refuse a compression that no codec here reads, by its name.
-
-    Raises
-    ------
-    ImageError
-        Naming it.
-    """
+    """Refuse a compression that no codec here reads, by its name."""
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
@@ -122,13 +116,12 @@ def _check_is_decoded(syntax: UID) -> None:
 
 def _complete(header: Dataset) -> None:
     """Fill in what careless programs leave out, as other readers do."""
-    usual = {
-        "SamplesPerPixel": 1,
-        "PhotometricInterpretation": "MONOCHROME2",
-        "PixelRepresentation": 0,
-        "BitsAllocated": 16,
-    }
-    for keyword, value in usual.items():
+    for keyword, value in (
+        ("SamplesPerPixel", 1),
+        ("PhotometricInterpretation", "MONOCHROME2"),
+        ("PixelRepresentation", 0),
+        ("BitsAllocated", 16),
+    ):
         if header.get(keyword) in (None, ""):
             setattr(header, keyword, value)
     if header.get("BitsStored") in (None, "", 0):
@@ -150,42 +143,35 @@ def _transfer_syntax(header: Dataset) -> UID:
         return UID(stated)
     implicit, little = header.original_encoding
     if implicit:
-        return ImplicitVRLittleEndian
-    return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        return uid.ImplicitVRLittleEndian
+    return uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
 
 
-def _decoded(path: Path, header: Dataset, index: int) -> NDArray[Any]:
-    """Return the values of one frame as they are stored, or red, green and blue.
-
-    Raises
-    ------
-    ImageError
-        If its compression is not read.
-    """
+def _decode(path: Path, header: Dataset, index: int) -> NDArray[Any]:
+    """Return the values of one frame as they are stored, or red, green and blue."""
     syntax = _transfer_syntax(header)
-    several = _frames(header) > 1
-    # pydicom takes the lowest bits for the stored ones, wherever they are.
-    options: dict[str, Any] = {"correct_unused_bits": not _is_shifted(header)}
-    # Others that pydicom finds on this computer may be less strict.
-    options["decoding_plugin"] = plugin_for(syntax)
-    large = path.stat().st_size > _FRAME_BY_FRAME_FROM
+    options: dict[str, Any] = {
+        # pydicom takes the lowest bits for the stored ones, wherever they are.
+        "correct_unused_bits": not _is_shifted(header),
+        # Others that pydicom finds on this computer may be less strict.
+        "decoding_plugin": plugin_for(syntax),
+    }
+    is_large = path.stat().st_size > _FRAME_BY_FRAME_FROM
     try:
-        if several and large and syntax != DeflatedExplicitVRLittleEndian:
+        if _frames(header) > 1 and is_large and syntax != uid.DeflatedExplicitVRLittleEndian:
             return np.asarray(pixel_array(path, index=index, **options))
-        whole = pydicom.dcmread(path, force=True)
-        _complete(whole)
-        if not hasattr(whole, "file_meta") or not whole.file_meta:
-            whole.file_meta = FileMetaDataset()
-        whole.file_meta.TransferSyntaxUID = syntax
-        _check_length(whole)
-        if not any(
-            keyword in whole for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-        ):
+        image = pydicom.dcmread(path, force=True)
+        _complete(image)
+        if not hasattr(image, "file_meta") or not image.file_meta:
+            image.file_meta = FileMetaDataset()
+        image.file_meta.TransferSyntaxUID = syntax
+        _check_length(image)
+        if not any(keyword in image for keyword in _PIXELS):
             raise ImageError(
                 "the DICOM file has the header of an image, but no pixels",
                 remedy="export it again with its pixels",
             )
-        return np.asarray(pixel_array(whole, index=index, **options))
+        return np.asarray(pixel_array(image, index=index, **options))
     except NotImplementedError as error:
         raise _not_decoded(syntax) from error
 
@@ -200,7 +186,7 @@ def _check_length(image: Dataset) -> None:
         return
     pixels = image.get_item("PixelData")
     stated = getattr(pixels, "length", None)
-    if stated not in (None, _UNDEFINED) and len(pixels.value or b"") < stated:
+    if stated not in (None, _UNDEFINED_LENGTH) and len(pixels.value or b"") < stated:
         raise ValueError("the file ends before its pixels do")
 
 
@@ -217,5 +203,89 @@ def _is_shifted(header: Dataset) -> bool:
     Codecs give values without what lies beside them; RLE packs the words.
     """
     syntax = _transfer_syntax(header)
-    in_words = not syntax.is_encapsulated or syntax == RLELossless
+    in_words = not syntax.is_encapsulated or syntax == uid.RLELossless
     return in_words and int(header.HighBit) + 1 > int(header.BitsStored)
+
+
+# -- codecs ---------------------------------------------------------------------
+
+
+def plugin_for(syntax: str) -> str:
+    """Return the plugin that decodes a transfer syntax, made known to pydicom.
+
+    Empty where pydicom needs none, or has only its own.
+    """
+    if not is_available(syntax):
+        return ""
+    decoder = get_decoder(UID(syntax))
+    # Adding is not safe from several threads, and images are read in several.
+    with _adding:
+        if _LABEL not in decoder.available_plugins:
+            decoder.add_plugin(_LABEL, (__name__, "decode_frame"))
+    return _LABEL
+
+
+def is_available(syntax: str) -> bool:
+    """Say whether imagecodecs is there; asked by pydicom."""
+    try:
+        import imagecodecs  # noqa: F401
+    except ImportError:
+        return False
+    return syntax in DECODER_DEPENDENCIES
+
+
+def decode_frame(source: bytes, runner: Any) -> bytes:
+    """Decode one frame; called by pydicom.
+
+    Parameters
+    ----------
+    source : bytes
+        The frame's stream.
+    runner : pydicom.pixels.decoders.base.DecodeRunner
+        Knows the header, and is told what the returned bytes are.
+    """
+    import imagecodecs
+
+    syntax = runner.transfer_syntax
+    if syntax in _JPEG:
+        values = _decode_jpeg(source, runner)
+    elif syntax in _JPEG_LS:
+        values = np.asarray(imagecodecs.jpegls_decode(source))
+    else:
+        values = np.asarray(imagecodecs.jpeg2k_decode(source))
+        if runner.photometric_interpretation in _JPEG_2000_COLOURS:
+            runner.set_option("photometric_interpretation", PhotometricInterpretation.RGB)
+    expected = (runner.rows, runner.columns)
+    if values.shape[:2] != expected:
+        raise ValueError(f"a frame of {values.shape[:2]} pixels instead of {expected}")
+    runner.set_option("bits_allocated", values.dtype.itemsize * 8)
+    runner.set_option("planar_configuration", 0)
+    return values.tobytes()
+
+
+def _decode_jpeg(source: bytes, runner: Any) -> NDArray[Any]:
+    import imagecodecs
+
+    def decode(stream: bytes) -> NDArray[Any]:
+        if runner.samples_per_pixel == 1:
+            return np.asarray(imagecodecs.jpeg8_decode(stream))
+        # As they are stored: pydicom turns them to red, green and blue.
+        return np.asarray(
+            imagecodecs.jpeg8_decode(stream, colorspace="YCBCR", outcolorspace="YCBCR")
+        )
+
+    if runner.transfer_syntax == uid.JPEGBaseline8Bit:
+        check_jpeg(source)
+        return decode(source)
+    values = decode(source)
+    # Of other kinds nothing tells whether libjpeg has filled in what is missing. But
+    # it would take it from what stands in front of the end, if there were something.
+    start = source.rfind(_END_OF_JPEG)
+    start = len(source) if start < 0 else start
+    if not np.array_equal(values, decode(source[:start] + _NOISE + _END_OF_JPEG)):
+        raise ValueError("the stream ends before its picture does")
+    # Nor whether a flipped bit has made it read a picture of less than there is.
+    needed = source[:start].rstrip(b"\0\xff")[:-2]
+    if np.array_equal(values, decode(needed + _NOISE + _END_OF_JPEG)):
+        raise ValueError("the picture ends before its stream does")
+    return values

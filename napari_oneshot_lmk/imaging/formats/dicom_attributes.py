@@ -1,8 +1,7 @@
-"""The attributes of one frame of a DICOM image, from wherever the file keeps them."""
+"""What the attributes of a DICOM frame mean: spacing, orientation and grey values."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,10 +23,18 @@ _MACROS = (
     "FramePixelDataPropertiesSequence",
     "XRayGeometrySequence",
 )
+# PixelSpacing is calibrated to the patient; the other two lie in the plane of
+# the detector or of the film, a few per cent larger than the patient.
+_SPACINGS = (
+    ("PixelSpacing", SpacingSource.PIXEL_SPACING),
+    ("ImagerPixelSpacing", SpacingSource.IMAGER),
+    ("NominalScannedPixelSpacing", SpacingSource.NOMINAL),
+)
+_MAGNIFICATION = "EstimatedRadiographicMagnificationFactor"
 
 
 def attributes_of_frame(header: Dataset, index: int) -> Dataset:
-    """Return a data set in which a frame's own attributes go before those of all.
+    """Return a data set in which a frame's own attributes go before those of all frames.
 
     Parameters
     ----------
@@ -42,9 +49,8 @@ def attributes_of_frame(header: Dataset, index: int) -> Dataset:
     frame.set_original_encoding(*header.original_encoding)
     frame.file_meta = header.file_meta
     shared = header.get("SharedFunctionalGroupsSequence") or []
-    of_each = header.get("PerFrameFunctionalGroupsSequence") or []
-    groups = [*shared[:1], *of_each[index : index + 1]]
-    for group in groups:
+    per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
+    for group in [*shared[:1], *per_frame[index : index + 1]]:
         for macro in _MACROS:
             items = group.get(macro) or []
             if items:
@@ -52,29 +58,21 @@ def attributes_of_frame(header: Dataset, index: int) -> Dataset:
     return frame
 
 
-def numbers(frame: Dataset, keyword: str) -> list[float] | None:
-    """Return the numbers of an attribute; [] where it is missing or empty.
+def _numbers(frame: Dataset, keyword: str) -> list[float] | None:
+    """Return the numbers of an attribute; [] where it is empty, None for other text.
 
     Some programs write decimal commas, which the standard forbids and pydicom
     refuses; the number that is meant is plain.
-
-    Returns
-    -------
-    list of float or None
-        None where something else than numbers stands there.
     """
-    text = text_of(frame, keyword)
     try:
-        return [float(part.replace(",", ".")) for part in text.split("\\") if part]
+        return [float(p.replace(",", ".")) for p in _text(frame, keyword).split("\\") if p]
     except ValueError:
         return None
 
 
-def text_of(frame: Dataset, keyword: str) -> str:
-    """Return an attribute as text, as it stands in the file; "" where it is missing."""
-    if keyword not in frame:
-        return ""
-    value = frame.get_item(keyword).value
+def _text(frame: Dataset, keyword: str) -> str:
+    """Return an attribute as it stands in the file; "" where it is missing."""
+    value = frame.get_item(keyword).value if keyword in frame else None
     if value is None:
         return ""
     if isinstance(value, bytes):
@@ -84,74 +82,54 @@ def text_of(frame: Dataset, keyword: str) -> str:
     return "\\".join(str(part) for part in value)
 
 
-# PixelSpacing is calibrated to the patient; the other two lie in the plane of
-# the detector or of the film, a few per cent larger than the patient.
-_SPACINGS = (
-    ("PixelSpacing", SpacingSource.PIXEL_SPACING),
-    ("ImagerPixelSpacing", SpacingSource.IMAGER),
-    ("NominalScannedPixelSpacing", SpacingSource.NOMINAL),
-)
-_MAGNIFICATION = "EstimatedRadiographicMagnificationFactor"
+# -- geometry -------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class DicomGeometry:
-    """What a frame states, and what a user should know of it."""
-
-    geometry: StatedGeometry
-    notes: tuple[str, ...] = ()
-
-
-def stated_geometry(frame: Dataset) -> DicomGeometry:
-    """Return what a frame states about where its pixels lie.
-
-    Parameters
-    ----------
-    frame : Dataset
-        From `attributes_of_frame`.
-    """
+def stated_geometry(frame: Dataset) -> tuple[StatedGeometry, tuple[str, ...]]:
+    """Return where a frame's pixels lie, and what a user should know of it."""
     spacing, source, notes = _spacing(frame)
-    axes = np.array(numbers(frame, "ImageOrientationPatient") or [])
+    axes = np.array(_numbers(frame, "ImageOrientationPatient") or [])
     # Anonymised files may hold zeros there, which say as much as nothing.
     if axes.size != 6 or not np.linalg.norm(np.cross(axes[:3], axes[3:])) >= 0.5:
-        stated = StatedGeometry(spacing, spacing_source=source)
-        return DicomGeometry(stated.without_default(), notes)
-    position = numbers(frame, "ImagePositionPatient") or []
+        return StatedGeometry(spacing, spacing_source=source).without_default(), notes
+    position = _numbers(frame, "ImagePositionPatient") or []
     row_axis, column_axis = orthonormal(axes[3:], axes[:3])
-    known = len(position) == 3 and np.isfinite(position).all()
-    origin = triple(position) if known else (0.0, 0.0, 0.0)
+    is_known = len(position) == 3 and np.isfinite(position).all()
+    origin = triple(position) if is_known else (0.0, 0.0, 0.0)
     stated = StatedGeometry(spacing, origin, row_axis, column_axis, source)
-    return DicomGeometry(stated.without_default(), notes)
+    return stated.without_default(), notes
 
 
 def _spacing(
     frame: Dataset,
 ) -> tuple[tuple[float, float] | None, SpacingSource | None, tuple[str, ...]]:
     for keyword, source in _SPACINGS:
-        values = numbers(frame, keyword)
+        values = _numbers(frame, keyword)
         if values == []:
             continue
         if values is None or len(values) != 2:
             # Taking the next one, some per cent off, would go unnoticed.
-            stands = text_of(frame, keyword)[:60]
             note = (
-                f"{keyword} says {stands!r}, which is not two numbers, so the spacing "
-                "is unknown; give it in millimetres per pixel (--spacing)"
+                f"{keyword} says {_text(frame, keyword)[:60]!r}, which is not two numbers, "
+                "so the spacing is unknown; give it in millimetres per pixel (--spacing)"
             )
             return None, None, (note,)
-        spacing = (values[0], values[1])
-        magnification = numbers(frame, _MAGNIFICATION) or [1.0]
-        if source is SpacingSource.IMAGER and 1.0 < magnification[0] <= 10.0:
-            spacing = (values[0] / magnification[0], values[1] / magnification[0])
-            source = SpacingSource.IMAGER_MAGNIFIED
-        return spacing, source, ()
+        row, column = values
+        magnification = (_numbers(frame, _MAGNIFICATION) or [1.0])[0]
+        if source is SpacingSource.IMAGER and 1.0 < magnification <= 10.0:
+            scaled = row / magnification, column / magnification
+            return scaled, SpacingSource.IMAGER_MAGNIFIED, ()
+        return (row, column), source, ()
     return None, None, ()
 
 
-def shown_values(
+# -- grey values ----------------------------------------------------------------
+
+
+def brighter_is_larger(
     stored: NDArray[Any], frame: Dataset, white_is_zero: bool, shifted: bool
 ) -> NDArray[Any]:
-    """Apply what gives values their meaning, and turn dark and bright the right way.
+    """Apply what gives stored values their meaning, and turn dark and bright the right way.
 
     Rescale slope and intercept or the Modality LUT are applied. A VOI LUT is
     applied where it turns dark and bright round; else it changes the contrast only,
@@ -175,40 +153,28 @@ def shown_values(
     lowest_and_highest = 0.0
     if stored.dtype.kind in "iu":
         if shifted:
-            values = meant_bits(stored, bits, int(frame.HighBit), signed)
+            values = _stored_bits(stored, bits, int(frame.HighBit), signed)
         lowest_and_highest = -1.0 if signed else float(2**bits - 1)
     if frame.get("ModalityLUTSequence"):
-        values = _looked_up(values, frame, frame.ModalityLUTSequence)
-        lowest_and_highest = _range(frame.ModalityLUTSequence)
+        values = _look_up(values, frame, frame.ModalityLUTSequence)
+        lowest_and_highest = _range_of(frame.ModalityLUTSequence)
     else:
-        slope = (numbers(frame, "RescaleSlope") or [1.0])[0]
-        intercept = (numbers(frame, "RescaleIntercept") or [0.0])[0]
+        slope = (_numbers(frame, "RescaleSlope") or [1.0])[0]
+        intercept = (_numbers(frame, "RescaleIntercept") or [0.0])[0]
         if (slope, intercept) != (1.0, 0.0) and slope != 0:
             values = values * slope + intercept
             lowest_and_highest = slope * lowest_and_highest + 2 * intercept
-    if _turns_round(frame):
-        values = _looked_up(values, frame, frame.VOILUTSequence)
-        lowest_and_highest = _range(frame.VOILUTSequence)
+    if _is_decreasing(frame):
+        values = _look_up(values, frame, frame.VOILUTSequence)
+        lowest_and_highest = _range_of(frame.VOILUTSequence)
     shape = str(frame.get("PresentationLUTShape") or "").strip().upper()
     if white_is_zero or shape == "INVERSE":
         values = lowest_and_highest - values.astype(np.float64)
     return values
 
 
-def meant_bits(words: NDArray[Any], bits: int, high_bit: int, signed: bool) -> NDArray[Any]:
-    """Return the stored bits of each word, without what lies beside them.
-
-    Parameters
-    ----------
-    words : ndarray of int
-        As they lie in the file.
-    bits : int
-        Bits Stored.
-    high_bit : int
-        Its uppermost bit, from 0.
-    signed : bool
-        Two's complement.
-    """
+def _stored_bits(words: NDArray[Any], bits: int, high_bit: int, signed: bool) -> NDArray[Any]:
+    """Return the bits up to ``high_bit``, from 0, of each word, as numbers."""
     low = high_bit + 1 - bits
     if bits < 1 or low < 0 or high_bit >= words.dtype.itemsize * 8:
         raise ValueError(f"{bits} bits up to bit {high_bit} do not fit a word")
@@ -218,7 +184,7 @@ def meant_bits(words: NDArray[Any], bits: int, high_bit: int, signed: bool) -> N
     return np.asarray((inside ^ sign) - sign) if signed else inside
 
 
-def _turns_round(frame: Dataset) -> bool:
+def _is_decreasing(frame: Dataset) -> bool:
     """Say whether the first VOI LUT makes of larger values smaller ones."""
     if not frame.get("VOILUTSequence"):
         return False
@@ -226,12 +192,11 @@ def _turns_round(frame: Dataset) -> bool:
     if int(frame.PixelRepresentation) and first > 2**15 - 1:
         first -= 2**16
     ends = np.array([[first, first + (entries or 2**16) - 1]], dtype=np.int64)
-    looked_up = _looked_up(ends, frame, frame.VOILUTSequence)
-    darkest, brightest = looked_up.astype(float)[0]
+    darkest, brightest = _look_up(ends, frame, frame.VOILUTSequence).astype(float)[0]
     return bool(darkest > brightest)
 
 
-def _looked_up(values: NDArray[Any], frame: Dataset, sequence: Any) -> NDArray[np.integer[Any]]:
+def _look_up(values: NDArray[Any], frame: Dataset, sequence: Any) -> NDArray[np.integer[Any]]:
     """Apply a lookup table of either kind; both are written in the same way.
 
     pydicom's function for Modality LUTs knows tables of 8 and 16 bits only.
@@ -244,6 +209,6 @@ def _looked_up(values: NDArray[Any], frame: Dataset, sequence: Any) -> NDArray[n
     return np.asarray(apply_voi(np.rint(values).astype(np.int64), table))
 
 
-def _range(sequence: Any) -> float:
+def _range_of(sequence: Any) -> float:
     """Return the sum of the lowest and the highest value that a LUT can give."""
     return float(2 ** int(sequence[0].LUTDescriptor[2]) - 1)

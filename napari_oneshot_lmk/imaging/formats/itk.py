@@ -1,7 +1,12 @@
-"""What SimpleITK reads best: the other formats that it knows, by their endings."""
+"""What SimpleITK reads best, by the ends of names, and where ITK sees an image's pixels.
+
+3D Slicer reads with ITK, too.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +14,21 @@ import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.errors import GeometryError, ImageError, OneshotError
+from napari_oneshot_lmk.errors import GeometryError, ImageError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.file_kind import FileKind
 from napari_oneshot_lmk.imaging.formats.base import (
+    READABLE,
     GridPlane,
+    ImagePlane,
+    SharedContext,
     StatedGeometry,
-    StoredPlane,
     check_size,
     choose_plane,
-    geometry_of_plane,
+    plane_geometry,
 )
 from napari_oneshot_lmk.imaging.image import SpacingSource
-from napari_oneshot_lmk.imaging.quiet import itk_quiet
 
-_BY_ENDING = {
+_READERS = {
     ".gipl": "GiplImageIO",
     ".gipl.gz": "GiplImageIO",
     ".jp2": "JPEG2000ImageIO",
@@ -35,33 +40,43 @@ _BY_ENDING = {
     ".spr": "StimulateImageIO",
     ".vtk": "VTKImageIO",
 }
-"""Asking ITK which of its readers knows a file makes some of them print."""
+"""By the end of the name: asking ITK which of its readers knows a file makes some print."""
+# Readers of plain images. Of NIfTI and NRRD Slicer takes the same orientation and
+# spacing as we do, and reads the latter without ITK.
+_PLAIN_READERS = ("GDCMImageIO", "TIFFImageIO", "PNGImageIO", "JPEGImageIO", "BMPImageIO")
 
 
-def read(path: Path, slice_index: int | None) -> StoredPlane:
-    """Read one plane of a file that no other module knows, such as GIPL, MRC or VTK.
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    switch = SimpleITK.ProcessObject
+    was_on = switch.GetGlobalWarningDisplay()
+    switch.GlobalWarningDisplayOff()
+    try:
+        yield
+    finally:
+        if was_on:
+            switch.GlobalWarningDisplayOn()
 
-    Raises
-    ------
-    ImageError
-        If ITK does not know it either.
-    RuntimeError
-        If it is damaged.
-    """
+
+silence_itk_warnings = SharedContext(_without_warnings)
+
+
+# -- reading --------------------------------------------------------------------
+
+
+def read(path: Path, slice_index: int | None) -> ImagePlane:
+    """Read one plane of a file that no other module knows, such as GIPL, MRC or VTK."""
     name = path.name.lower()
-    image_io = next((io for end, io in _BY_ENDING.items() if name.endswith(end)), "")
+    image_io = next((io for suffix, io in _READERS.items() if name.endswith(suffix)), "")
     if not image_io:
-        raise ImageError(
-            "is not an image that can be read",
-            remedy="use DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG or BMP",
-        )
-    with itk_quiet():
-        return read_with(path, image_io, slice_index, FileKind.UNKNOWN, SpacingSource.HEADER)
+        raise ImageError("is not an image that can be read", remedy=READABLE)
+    with silence_itk_warnings:
+        return read_with(path, image_io, slice_index, SpacingSource.HEADER)
 
 
 def read_with(
-    path: Path, image_io: str, slice_index: int | None, kind: FileKind, source: SpacingSource | None
-) -> StoredPlane:
+    path: Path, image_io: str, slice_index: int | None, source: SpacingSource | None
+) -> ImagePlane:
     """Read one plane with one of ITK's readers, whatever the file's name.
 
     Parameters
@@ -72,8 +87,6 @@ def read_with(
         ITK's name of the reader.
     slice_index : int, optional
         From 0.
-    kind : FileKind
-        What the file is.
     source : SpacingSource, optional
         What states the spacing; None where the file does not.
 
@@ -84,7 +97,7 @@ def read_with(
     RuntimeError
         If ITK cannot read it.
     """
-    reader, plane = _opened(path, image_io, slice_index)
+    reader, plane = _open(path, image_io, slice_index)
     size = reader.GetSize()
     extract = [1] * len(size)
     for axis in (plane.column_axis, plane.row_axis):
@@ -94,28 +107,22 @@ def read_with(
         reader.SetExtractSize(extract)
     image = reader.Execute()
     components = image.GetNumberOfComponentsPerPixel()
-    shape_yx = size[plane.row_axis], size[plane.column_axis]
-    values: NDArray[Any] = SimpleITK.GetArrayFromImage(image)
+    shape = [size[plane.row_axis], size[plane.column_axis]]
     # All other axes have length 1, so the order of pixels stays.
-    values = values.reshape(*shape_yx, components) if components > 1 else (values.reshape(shape_yx))
-    return StoredPlane(values, _stated(reader, plane, source), kind)
+    values: NDArray[Any] = SimpleITK.GetArrayFromImage(image)
+    values = values.reshape([*shape, components] if components > 1 else shape)
+    return ImagePlane(values, _stated(reader, plane, source))
 
 
 def header_with(
     path: Path, image_io: str, slice_index: int | None, source: SpacingSource | None
-) -> tuple[tuple[int, ...], GridPlane, StatedGeometry]:
-    """Read the header alone, as `read_with`.
-
-    Returns
-    -------
-    size_xyz, plane, geometry
-        Of the grid, of the chosen plane in it, and where that lies.
-    """
-    reader, plane = _opened(path, image_io, slice_index)
-    return tuple(reader.GetSize()), plane, _stated(reader, plane, source)
+) -> tuple[GridPlane, StatedGeometry]:
+    """Choose a plane by the header alone, as `read_with`; return it and where it lies."""
+    reader, plane = _open(path, image_io, slice_index)
+    return plane, _stated(reader, plane, source)
 
 
-def _opened(
+def _open(
     path: Path, image_io: str, slice_index: int | None
 ) -> tuple[SimpleITK.ImageFileReader, GridPlane]:
     reader = SimpleITK.ImageFileReader()
@@ -131,36 +138,23 @@ def _opened(
 def _stated(
     reader: SimpleITK.ImageFileReader, plane: GridPlane, source: SpacingSource | None
 ) -> StatedGeometry:
-    return geometry_of_plane(_affine(reader), plane, source).without_default()
-
-
-def _affine(reader: SimpleITK.ImageFileReader) -> NDArray[np.float64]:
     count = reader.GetDimension()
     affine = np.zeros((max(count, 3), count + 1))
     affine[:count, :count] = np.reshape(reader.GetDirection(), (count, count))
     affine[:count, :count] *= np.array(reader.GetSpacing())
     affine[:count, count] = reader.GetOrigin()
-    return affine[:3]
+    return plane_geometry(affine[:3], plane, source).without_default()
 
 
-# ITK's readers of flat pictures. Of NIfTI and NRRD Slicer takes the same orientation
-# and spacing as we do, and reads the latter without ITK.
-_ASKED = ("GDCMImageIO", "TIFFImageIO", "PNGImageIO", "JPEGImageIO", "BMPImageIO")
-_NO_STATEMENT = (1.0, 1.0)
+# -- where ITK sees the pixels --------------------------------------------------
 
 
 def itk_geometry(path: str | Path) -> Geometry | None:
-    """Return the grid, spacing and place of a picture as ITK reads its header.
+    """Return the grid, spacing and position of a plain image as ITK reads its header.
 
-    They may differ from what :func:`~napari_oneshot_lmk.imaging.reader.read_image`
-    says: of a projection radiograph (CR, DX, MG, …) ITK takes ImagerPixelSpacing and
-    never PixelSpacing, and it has 1 mm where it knows of no spacing. ITK itself is
-    asked, so that the rule is that of the installed version.
-
-    Parameters
-    ----------
-    path : str or Path
-        The image file.
+    They may differ from what `read_image` says: of a projection radiograph (CR, DX, MG,
+    …) ITK takes ImagerPixelSpacing and never PixelSpacing, and it has 1 mm where it knows
+    of no spacing. ITK itself is asked, so that the rule is that of the installed version.
 
     Returns
     -------
@@ -168,14 +162,10 @@ def itk_geometry(path: str | Path) -> Geometry | None:
         None for a volume, for formats that both read alike, and where ITK cannot
         read the file.
     """
-    import SimpleITK
-
-    from napari_oneshot_lmk.imaging.quiet import itk_quiet
-
     reader = SimpleITK.ImageFileReader()
-    with itk_quiet():
+    with silence_itk_warnings:
         try:
-            if reader.GetImageIOFromFileName(str(path)) not in _ASKED:
+            if reader.GetImageIOFromFileName(str(path)) not in _PLAIN_READERS:
                 return None
             reader.SetFileName(str(path))
             reader.ReadImageInformation()
@@ -188,39 +178,23 @@ def itk_geometry(path: str | Path) -> Geometry | None:
     axes, origin = np.eye(3), np.zeros(3)
     axes[:count, :count] = np.reshape(reader.GetDirection(), (count, count))[:3, :3]
     origin[:count] = reader.GetOrigin()
-    spacing = reader.GetSpacing()
+    column_mm, row_mm = reader.GetSpacing()[:2]
+    x, y, z = origin
     try:
         return Geometry(
-            (rows, columns),
-            (spacing[1], spacing[0]),
-            (origin[0], origin[1], origin[2]),
-            tuple(axes[:, 1]),
-            tuple(axes[:, 0]),
+            (rows, columns), (row_mm, column_mm), (x, y, z), tuple(axes[:, 1]), tuple(axes[:, 0])
         )
     except GeometryError:
         return None
 
 
-def states_spacing(path: Path) -> bool:
-    """Say whether the image file itself states what we take for its spacing.
-
-    Only needed where ITK knows of none; the image is read for it.
-    """
-    from napari_oneshot_lmk.imaging.reader import read_image
-
-    try:
-        return read_image(path).geometry.spacing_mm_yx is not None
-    except OneshotError:
-        return False
-
-
 def is_default_spacing(geometry: Geometry) -> bool:
     """Say whether a spacing is the one that ITK has where it knows of none."""
-    return geometry.spacing_mm_yx == _NO_STATEMENT
+    return geometry.spacing_mm_yx == (1.0, 1.0)
 
 
 def same_places(first: Geometry, second: Geometry) -> bool:
-    """Say whether two geometries put the corners of an image at the same places.
+    """Say whether two geometries put the corners of an image at the same positions.
 
     To a hundredth of a pixel, which headers in single precision reach.
     """
@@ -230,5 +204,5 @@ def same_places(first: Geometry, second: Geometry) -> bool:
         return first.spacing_mm_yx == second.spacing_mm_yx
     rows, columns = first.image_shape_yx
     corners_yx = [(0, 0), (rows, 0), (0, columns)]
-    apart = first.points_to_lps(corners_yx) - second.points_to_lps(corners_yx)
-    return bool(np.abs(apart).max() <= 0.01 * min(first.spacing_mm_yx))
+    offsets = first.points_to_lps(corners_yx) - second.points_to_lps(corners_yx)
+    return bool(np.abs(offsets).max() <= 0.01 * min(first.spacing_mm_yx))

@@ -1,7 +1,7 @@
 """MetaImage (.mha, .mhd), through SimpleITK; compressed pixels through zlib.
 
 ITK takes what a damaged stream leaves in memory for pixels, and says so past Python
-at most. So the header's few fields that tell which bytes belong to the picture are
+at most. So the header's few fields that tell which bytes belong to the image are
 looked at first, and a compressed stream is unpacked here.
 """
 
@@ -18,11 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.file_kind import FileKind
-from napari_oneshot_lmk.imaging.formats.base import StoredPlane, check_size
-from napari_oneshot_lmk.imaging.formats.itk import header_with, read_with
+from napari_oneshot_lmk.imaging.formats.base import COPY_AGAIN, ImagePlane, check_size
+from napari_oneshot_lmk.imaging.formats.itk import header_with, read_with, silence_itk_warnings
 from napari_oneshot_lmk.imaging.image import SpacingSource
-from napari_oneshot_lmk.imaging.quiet import itk_quiet
 
 _TYPES = {
     **{"CHAR": "i1", "UCHAR": "u1", "SHORT": "i2", "USHORT": "u2"},
@@ -64,13 +62,7 @@ class _Header:
         return [int(n) for n in self.fields["DimSize"].split()]
 
     def pixel_file(self, path: Path) -> tuple[Path, int] | None:
-        """Return where the pixels lie, and from which byte; None for several files.
-
-        Raises
-        ------
-        ImageError
-            If that file is missing.
-        """
+        """Return the file of the pixels and their first byte; None for several files."""
         name = self.fields["ElementDataFile"]
         if name.upper() == "LOCAL":
             return path, self.end
@@ -86,16 +78,8 @@ class _Header:
         return file, 0
 
 
-def read(path: Path, slice_index: int | None) -> StoredPlane:
-    """Read one plane of a MetaImage file, or of a header with the pixels beside it.
-
-    Raises
-    ------
-    ImageError
-        If it is cut short or damaged, or the file with the pixels is missing.
-    ValueError, RuntimeError
-        If its header makes no sense.
-    """
+def read(path: Path, slice_index: int | None) -> ImagePlane:
+    """Read one plane of a MetaImage file, or of a header with the pixels beside it."""
     header = _read_header(path)
     _check_fields(header)
     source = None
@@ -104,16 +88,15 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
     elif "ElementSize" in header.fields:
         source = SpacingSource.META_SIZE
     pixels = header.pixel_file(path)
-    packed = header.truth("CompressedData")
-    if packed and pixels is not None:
-        with itk_quiet():
-            _, plane, stated = header_with(path, "MetaImageIO", slice_index, source)
-        values = _unpacked(*pixels, header)
-        return StoredPlane(plane.of_zyx(values, header.channels), stated, FileKind.META)
+    if pixels is not None and header.truth("CompressedData"):
+        with silence_itk_warnings:
+            plane, stated = header_with(path, "MetaImageIO", slice_index, source)
+        values = _decompress(*pixels, header)
+        return ImagePlane(plane.cut_from(values, header.channels), stated)
     if pixels is not None:
         _check_length(*pixels, header)
-    with itk_quiet():
-        return read_with(path, "MetaImageIO", slice_index, FileKind.META, source)
+    with silence_itk_warnings:
+        return read_with(path, "MetaImageIO", slice_index, source)
 
 
 def _read_header(path: Path) -> _Header:
@@ -163,13 +146,7 @@ def _check_fields(header: _Header) -> None:
 
 
 def _check_length(path: Path, at: int, header: _Header) -> None:
-    """Raise where the bytes that the header promises are not there.
-
-    Raises
-    ------
-    ImageError
-        If the file with them is cut short.
-    """
+    """Raise an ImageError where the bytes that the header promises are not there."""
     values = math.prod(header.size_xyz) * header.channels
     if header.fields.get("BinaryData", "True").lower()[:1] == "f":
         with path.open("rb") as file:
@@ -183,14 +160,8 @@ def _check_length(path: Path, at: int, header: _Header) -> None:
         raise _cut_short(path)
 
 
-def _unpacked(path: Path, at: int, header: _Header) -> NDArray[Any]:
-    """Return all pixels of a compressed stream, (…, z, y, x) or with channels last.
-
-    Raises
-    ------
-    ImageError
-        If the stream is not whole, or holds too little.
-    """
+def _decompress(path: Path, at: int, header: _Header) -> NDArray[Any]:
+    """Return all pixels of a compressed stream, (…, z, y, x) or with channels last."""
     shape = header.size_xyz[::-1]
     if header.channels > 1:
         shape = [*shape, header.channels]
@@ -210,6 +181,4 @@ def _unpacked(path: Path, at: int, header: _Header) -> NDArray[Any]:
 
 
 def _cut_short(path: Path) -> ImageError:
-    return ImageError(
-        "the pixels are cut short or damaged", file=path, remedy="copy or export it again"
-    )
+    return ImageError("the pixels are cut short or damaged", file=path, remedy=COPY_AGAIN)

@@ -14,12 +14,11 @@ from nibabel.fileholders import FileHolder
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.file_kind import FileKind
 from napari_oneshot_lmk.imaging.formats.base import (
-    StoredPlane,
+    ImagePlane,
     check_size,
     choose_plane,
-    geometry_of_plane,
+    plane_geometry,
 )
 from napari_oneshot_lmk.imaging.image import SpacingSource
 
@@ -28,16 +27,8 @@ _HEADER_BYTES = 352
 _CHUNK = 1 << 20
 
 
-def read(path: Path, slice_index: int | None) -> StoredPlane:
-    """Read one plane of a NIfTI file, or of a pair of header and pixels.
-
-    Raises
-    ------
-    ImageError
-        If the file with the pixels is missing, or the image has four dimensions.
-    nibabel's errors, OSError, EOFError, zlib.error
-        If it is cut short or damaged.
-    """
+def read(path: Path, slice_index: int | None) -> ImagePlane:
+    """Read one plane of a NIfTI file, or of a pair of header and pixels."""
     with ExitStack() as opened:
         header_file = opened.enter_context(_opened(path))
         kind = _kind(header_file.read(_HEADER_BYTES))
@@ -54,21 +45,16 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
 
 
 def _read_to_the_end(file: Any) -> None:
-    """See to the checksum of a packed file, which stands behind its last byte.
-
-    Raises
-    ------
-    OSError, EOFError, zlib.error
-        If the stream is damaged.
-    """
+    """Have gzip check the checksum of a packed file, which stands behind its last byte."""
     if isinstance(file, gzip.GzipFile):
         while file.read(_CHUNK):
             pass
 
 
-def _plane(image: Any, slice_index: int | None) -> StoredPlane:
+def _plane(image: Any, slice_index: int | None) -> ImagePlane:
     size = [int(n) for n in image.shape]
-    components = _components(image, size)
+    # The fifth axis is NIfTI's place for vectors.
+    components = size[4] if len(size) == 5 and size[3] == 1 else 1
     grid = size[:3] if components > 1 else size
     plane = choose_plane(grid, slice_index)
     check_size(size[plane.column_axis], size[plane.row_axis])
@@ -85,15 +71,8 @@ def _plane(image: Any, slice_index: int | None) -> StoredPlane:
     lengths = (size[first], size[second])
     values = values.reshape(*lengths, -1) if components > 1 else values.reshape(lengths)
     source, affine = _affine_lps(image, len(grid))
-    stated = geometry_of_plane(affine, plane, source).without_default()
-    return StoredPlane(values.swapaxes(0, 1), stated, FileKind.NIFTI)
-
-
-def _components(image: Any, size: list[int]) -> int:
-    """Return how many channels lie along the fifth axis: NIfTI's place for vectors."""
-    if len(size) == 5 and size[3] == 1 and size[4] > 1:
-        return size[4]
-    return 1
+    stated = plane_geometry(affine, plane, source).without_default()
+    return ImagePlane(values.swapaxes(0, 1), stated)
 
 
 def _affine_lps(image: Any, grid: int) -> tuple[SpacingSource, NDArray[np.float64]]:
@@ -142,17 +121,8 @@ def _kind(head: bytes) -> Any:
 
 
 def _partner(path: Path) -> Path:
-    """Return the file with the pixels that belongs to a header.
-
-    Raises
-    ------
-    ImageError
-        If it is not there.
-    """
-    name = path.name
-    packed = ".gz" if name.lower().endswith(".gz") else ""
-    ending = Path(name.removesuffix(packed)).suffix
-    stem = name.removesuffix(packed).removesuffix(ending)
+    """Return the file with the pixels that belongs to a header."""
+    stem = (path.with_suffix("") if path.suffix.lower() == ".gz" else path).stem
     for partner in (".img", ".img.gz", ".IMG"):
         file = path.with_name(stem + partner)
         if file.is_file() and not file.samefile(path):

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.file_kind import FileKind
 from napari_oneshot_lmk.imaging.formats.base import (
+    GridPlane,
+    ImagePlane,
     StatedGeometry,
-    StoredPlane,
     check_size,
     choose_plane,
-    geometry_of_plane,
     mm_per_unit,
+    plane_geometry,
 )
 from napari_oneshot_lmk.imaging.image import SpacingSource
 
@@ -34,16 +34,8 @@ _SHORT = {"R": "right", "L": "left", "A": "anterior", "P": "posterior", "S": "su
 _ENCODINGS = {"raw", "gzip", "gz", "bzip2", "bz2", "ascii", "text", "txt"}
 
 
-def read(path: Path, slice_index: int | None) -> StoredPlane:
-    """Read one plane of an NRRD file, or of a header with the pixels beside it.
-
-    Raises
-    ------
-    ImageError
-        If the file with the pixels is missing, or the pixels are no numbers.
-    nrrd.NRRDError, ValueError, zlib.error
-        If it is cut short or damaged.
-    """
+def read(path: Path, slice_index: int | None) -> ImagePlane:
+    """Read one plane of an NRRD file, or of a header with the pixels beside it."""
     with path.open("rb") as file:
         header = nrrd.read_header(file)
         if header.get("type") == "block":
@@ -60,7 +52,7 @@ def read(path: Path, slice_index: int | None) -> StoredPlane:
     if channels is not None and components == 1:
         values = values[..., 0]
     stated = _stated(header, [a for a in range(len(size)) if a != channels], plane)
-    return StoredPlane(plane.of_zyx(values, components), stated.without_default(), FileKind.NRRD)
+    return ImagePlane(plane.cut_from(values, components), stated.without_default())
 
 
 def _pixels(path: Path, header: Any, file: Any) -> NDArray[Any]:
@@ -80,14 +72,14 @@ def _pixels(path: Path, header: Any, file: Any) -> NDArray[Any]:
             remedy="save it raw or as gzip",
         )
     if several:
-        return _by_itk(path)
+        return _read_by_itk(path)
     if encoding == "hex":
-        return _of_hexadecimal(path.parent / where if where else None, header, file)
+        return _read_hexadecimal(path.parent / where if where else None, header, file)
     values = nrrd.read_data(header, file, str(path), index_order="C")
     return np.asarray(values)
 
 
-def _of_hexadecimal(apart: Path | None, header: Any, file: Any) -> NDArray[Any]:
+def _read_hexadecimal(apart: Path | None, header: Any, file: Any) -> NDArray[Any]:
     """Let pynrrd read what it would read if it were raw."""
     text = file.read() if apart is None else apart.read_bytes()
     raw = {key: value for key, value in header.items() if "file" not in key}
@@ -96,13 +88,13 @@ def _of_hexadecimal(apart: Path | None, header: Any, file: Any) -> NDArray[Any]:
     return np.asarray(nrrd.read_data(raw, data, None, index_order="C"))
 
 
-def _by_itk(path: Path) -> NDArray[Any]:
+def _read_by_itk(path: Path) -> NDArray[Any]:
     """Read pixels that lie in a file for each slice."""
     import SimpleITK
 
-    from napari_oneshot_lmk.imaging.quiet import itk_quiet
+    from napari_oneshot_lmk.imaging.formats.itk import silence_itk_warnings
 
-    with itk_quiet():
+    with silence_itk_warnings:
         image = SimpleITK.ReadImage(str(path), imageIO="NrrdImageIO")
     values: NDArray[Any] = SimpleITK.GetArrayFromImage(image)
     return values
@@ -117,7 +109,7 @@ def _channel_axis(header: Any, size: list[int]) -> int | None:
     return None
 
 
-def _stated(header: Any, axes: list[int], plane: Any) -> StatedGeometry:
+def _stated(header: Any, axes: list[int], plane: GridPlane) -> StatedGeometry:
     """Return the geometry of a plane of the given axes of the file."""
     affine = np.zeros((3, len(axes) + 1))
     directions = header.get("space directions")
@@ -140,7 +132,7 @@ def _stated(header: Any, axes: list[int], plane: Any) -> StatedGeometry:
             affine[column, column] = step if math.isfinite(step) else 1.0
     if mm is None:
         source = None
-    return geometry_of_plane(affine * (mm or 1.0), plane, source)
+    return plane_geometry(affine * (mm or 1.0), plane, source)
 
 
 def _mm(header: Any, axes: list[int]) -> float | None:

@@ -12,17 +12,16 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.file_kind import FileKind
 from napari_oneshot_lmk.imaging.formats.base import (
+    COPY_AGAIN,
+    ImagePlane,
     StatedGeometry,
-    StoredPlane,
     check_size,
     choose_slice,
     mm_per_unit,
     orientation_notes,
 )
 from napari_oneshot_lmk.imaging.formats.jpeg import check_jpeg
-from napari_oneshot_lmk.imaging.formats.tiff_colour import grey_or_colours
 from napari_oneshot_lmk.imaging.image import SpacingSource
 
 _JPEG = 7
@@ -30,45 +29,35 @@ _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType: a smaller copy of another page, a mask for one."""
 
 
-def read(path: Path, slice_index: int | None) -> StoredPlane:
-    """Read one page of a TIFF file; pages that are thumbnails or masks do not count.
+# Values of PhotometricInterpretation, and of ExtraSamples.
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
+_LINEAR_RAW = 34892
+_UNSPECIFIED = 0
 
-    Raises
-    ------
-    ImageError
-        If its compression or its kind of pixels is not read.
-    tifffile.TiffFileError, ValueError, …
-        If it is cut short or damaged.
-    """
+
+def read(path: Path, slice_index: int | None) -> ImagePlane:
+    """Read one page of a TIFF file; pages that are thumbnails or masks do not count."""
     with tifffile.TiffFile(path) as file:
-        pages = [page for page in _pages(file) if _is_a_picture(page)]
+        pages = [page for page in _pages(file) if _is_full_image(page)]
         if not pages:
-            raise ImageError(
-                "the TIFF file holds no picture of full size", remedy="export it again"
-            )
+            raise ImageError("the TIFF file holds no image of full size", remedy="export it again")
         stack = _stack_behind_one_page(file, pages)
         count = stack or len(pages)
         index = choose_slice(count, slice_index)
         page = pages[0 if stack else index]
         _check_kind(page)
         if stack:
-            values = _of_stack(file, index)
+            values = _map_plane(file, index)
             axes = file.series[0].axes[-values.ndim :]
         else:
-            values, axes = _decoded(page), page.axes
-        grey = grey_or_colours(_channels_last(values, axes), page)
-        notes = (*grey.notes, *_turned(page), *_sizes(pages, stack))
-        return StoredPlane(grey.values, stated_spacing(file), FileKind.TIFF, notes)
+            values, axes = _decode(page), page.axes
+        values, colour_notes = _gray_or_colours(_channels_last(values, axes), page)
+        notes = (*colour_notes, *_orientation(page), *_sizes(pages, stack))
+        return ImagePlane(values, _stated_spacing(file), notes)
 
 
 def _pages(file: Any) -> Iterator[Any]:
-    """Yield the pages of a file.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or one follows on itself, which would go on for ever.
-    """
+    """Yield the pages; ValueError where there is none, or one follows on itself for ever."""
     seen: set[int] = set()
     for page in file.pages:
         if page.offset in seen:
@@ -79,7 +68,7 @@ def _pages(file: Any) -> Iterator[Any]:
         raise ValueError("not one page is there")
 
 
-def _is_a_picture(page: Any) -> bool:
+def _is_full_image(page: Any) -> bool:
     if page.imagewidth < 1 or page.imagelength < 1:
         return False
     old_style = page.tags.get("SubfileType")
@@ -88,13 +77,7 @@ def _is_a_picture(page: Any) -> bool:
 
 
 def _check_kind(page: Any) -> None:
-    """Refuse what cannot be read, by its name, before anything is decoded.
-
-    Raises
-    ------
-    ImageError
-        If the bits or the size make no sense, or the compression is unknown.
-    """
+    """Refuse what cannot be read, by its name, before anything is decoded."""
     check_size(page.imagewidth, page.imagelength, max(page.imagedepth, 1))
     if page.planarconfig not in (1, 2):
         raise ValueError("nothing says how the samples lie")
@@ -117,13 +100,7 @@ def _check_kind(page: Any) -> None:
 
 
 def _check_jpegs(page: Any) -> None:
-    """Look at each strip or tile: what JPEG lacks, libraries fill with grey.
-
-    Raises
-    ------
-    ImageError
-        If one is cut short or damaged.
-    """
+    """Check each strip or tile: what a JPEG lacks, libraries fill with grey."""
     tables = page.jpegtables or b""
     file = page.parent.filehandle
     for at, count in zip(page.dataoffsets, page.databytecounts, strict=True):
@@ -134,49 +111,40 @@ def _check_jpegs(page: Any) -> None:
 
 
 def _check_complete(page: Any) -> None:
-    """Raise where a strip or tile is not in the file; libraries fill in black.
-
-    Raises
-    ------
-    ImageError
-        Saying how many.
-    """
+    """Raise where a strip or tile is not in the file; libraries fill in black."""
     size = page.parent.filehandle.size
     if len(page.dataoffsets) != len(page.databytecounts):
-        raise ValueError("some parts of the picture have no place or no length")
+        raise ValueError("some parts of the image have no place or no length")
     if page.is_tiled and len(page.dataoffsets) != math.prod(page.chunked):
         raise ValueError("there are other tiles than the size asks for")
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     missing = sum(at == 0 or n == 0 or at + n > size for at, n in segments)
     if missing or not segments:
         raise ImageError(
-            f"{missing} of {len(segments)} parts of the picture are not in the file, "
-            "it is cut short",
-            remedy="copy or export it again",
+            f"{missing} of {len(segments)} parts of the image are not in the file, it is cut short",
+            remedy=COPY_AGAIN,
         )
 
 
-def _no_decoder(page: Any, error: Exception | None) -> ImageError:
+def _no_decoder(page: Any, error: Exception) -> ImageError:
     compression = getattr(page.compression, "name", page.compression)
-    needed = ""
-    if error is not None and "imagecodecs" in str(error):
-        needed = ", which needs the package imagecodecs"
+    needed = ", which needs the package imagecodecs" if "imagecodecs" in str(error) else ""
     return ImageError(
         f"TIFF files with the compression {compression} cannot be read{needed}",
         remedy="install imagecodecs" if needed else "save it uncompressed, or as PNG",
     )
 
 
-def _decoded(page: Any) -> NDArray[Any]:
+def _decode(page: Any) -> NDArray[Any]:
     try:
         return np.asarray(page.asarray(maxworkers=1))
     except (NotImplementedError, ValueError) as error:
-        words = str(error)
-        if "requires the 'imagecodecs'" in words or "not supported" in words:
+        message = str(error)
+        if "requires the 'imagecodecs'" in message or "not supported" in message:
             raise _no_decoder(page, error) from error
-        if isinstance(error, NotImplementedError) or "chroma subsampling" in words:
+        if isinstance(error, NotImplementedError) or "chroma subsampling" in message:
             raise ImageError(
-                f"TIFF files of this kind cannot be read ({words.splitlines()[0]})",
+                f"TIFF files of this kind cannot be read ({message.splitlines()[0]})",
                 remedy="save it uncompressed, or as PNG",
             ) from error
         raise
@@ -194,7 +162,7 @@ def _stack_behind_one_page(file: Any, pages: list[Any]) -> int:
     return planes if planes > 1 and series.dataoffset is not None else 0
 
 
-def _of_stack(file: Any, index: int) -> NDArray[Any]:
+def _map_plane(file: Any, index: int) -> NDArray[Any]:
     """Map one plane of a stack that lies behind a single page."""
     series = file.series[0]
     shape = file.pages[0].shape
@@ -229,7 +197,7 @@ def _channels_last(values: NDArray[Any], axes: str) -> NDArray[Any]:
     return values
 
 
-def _turned(page: Any) -> tuple[str, ...]:
+def _orientation(page: Any) -> tuple[str, ...]:
     tag = page.tags.get("Orientation")
     value = None if tag is None else tag.value
     return orientation_notes(int(value) if isinstance(value, int) else None)
@@ -243,25 +211,18 @@ def _sizes(pages: list[Any], stack: int) -> tuple[str, ...]:
     return (f"the pages of the file have different sizes ({shown})",)
 
 
-def stated_spacing(file: Any) -> StatedGeometry:
-    """Return what an open TIFF file states.
+def _stated_spacing(file: Any) -> StatedGeometry:
+    """Return the spacing that ImageJ or OME wrote, with a unit of length.
 
     The bare resolution is not used: scanners and graphics programs write 72, 96 or
     300 dots per inch there whatever was scanned, for printing.
-
-    Parameters
-    ----------
-    file : tifffile.TiffFile
-        Open.
     """
     if file.is_ome:
-        return _of_ome(file.ome_metadata)
-    if file.is_imagej:
-        return _of_imagej(file)
-    return StatedGeometry()
+        return _ome_spacing(file.ome_metadata)
+    return _imagej_spacing(file) if file.is_imagej else StatedGeometry()
 
 
-def _of_imagej(file: Any) -> StatedGeometry:
+def _imagej_spacing(file: Any) -> StatedGeometry:
     mm = mm_per_unit(str((file.imagej_metadata or {}).get("unit", "")))
     tags = file.pages[0].tags
     steps = []
@@ -277,7 +238,7 @@ def _of_imagej(file: Any) -> StatedGeometry:
     return StatedGeometry((steps[0], steps[1]), spacing_source=SpacingSource.IMAGEJ)
 
 
-def _of_ome(metadata: str | None) -> StatedGeometry:
+def _ome_spacing(metadata: str | None) -> StatedGeometry:
     try:
         images = tifffile.xml2dict(metadata or "")["OME"]["Image"]
         pixels = (images[0] if isinstance(images, list) else images)["Pixels"]
@@ -292,3 +253,83 @@ def _of_ome(metadata: str | None) -> StatedGeometry:
     if not all(step == step for step in steps):
         return StatedGeometry()
     return StatedGeometry((steps[0], steps[1]), spacing_source=SpacingSource.OME)
+
+
+# -- colour ---------------------------------------------------------------------
+
+
+def _gray_or_colours(samples: NDArray[Any], page: Any) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return what is grey or colour of a page's samples, larger is brighter, and notes."""
+    photometric = _photometric(samples, page)
+    first = samples if samples.ndim == 2 else samples[..., 0]
+    if photometric == _RGB or (photometric == _LINEAR_RAW and samples.ndim == 3):
+        return samples, ()
+    if photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _LINEAR_RAW):
+        if photometric == _WHITE_IS_ZERO:
+            first = _invert(first, int(page.bitspersample))
+        return first, _left_out(samples, page)
+    if photometric == _PALETTE:
+        return _look_up_colours(first, page), ()
+    if photometric == _CMYK and samples.ndim == 3 and samples.shape[-1] >= 4:
+        return _mix_inks(samples), ()
+    if photometric == _YCBCR:
+        # The decoder of JPEG has made red, green and blue of them. Of others Y is the
+        # very weighting that colour is turned to grey with.
+        return samples if int(page.compression) in (6, 7) else first, ()
+    name = getattr(page.photometric, "name", page.photometric)
+    raise ImageError(
+        f"TIFF files with colours of the kind {name} cannot be read",
+        remedy="save it as grey or RGB",
+    )
+
+
+def _photometric(samples: NDArray[Any], page: Any) -> int:
+    """Return what the samples are; a file that does not say means the usual."""
+    if "PhotometricInterpretation" in page.tags:
+        return int(page.photometric)
+    colours = samples.ndim == 3 and samples.shape[-1] > 2
+    return _RGB if colours else _BLACK_IS_ZERO
+
+
+def _invert(grey: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Turn dark and bright round over the range of the stored bits."""
+    if grey.dtype.kind == "f":
+        return -grey
+    if grey.dtype.kind == "i":
+        return -1 - grey.astype(np.int64)
+    if grey.dtype.kind == "b":
+        return ~grey
+    largest = (1 << bits) - 1
+    return np.asarray(np.array(largest, grey.dtype) - grey)
+
+
+def _look_up_colours(index: NDArray[Any], page: Any) -> NDArray[Any]:
+    colours = page.colormap
+    if colours is None:
+        raise ImageError("the TIFF file lacks its palette", remedy="export it again")
+    table = np.asarray(colours)
+    if table.max() > 255:
+        # 16 bits, of which programs write the same byte twice.
+        table = table >> 8
+    return np.moveaxis(table[:, index], 0, -1).astype(np.uint8)
+
+
+def _mix_inks(samples: NDArray[Any]) -> NDArray[Any]:
+    if samples.dtype.kind != "u":
+        raise ImageError(
+            "TIFF files of inks that are no whole numbers cannot be read",
+            remedy="save it as grey or RGB",
+        )
+    largest = float(np.iinfo(samples.dtype).max)
+    paper = (largest - samples[..., :4].astype(np.float32)) / largest
+    return np.asarray(largest * paper[..., :3] * paper[..., 3:])
+
+
+def _left_out(samples: NDArray[Any], page: Any) -> tuple[str, ...]:
+    if samples.ndim == 2:
+        return ()
+    kinds = [int(kind) for kind in page.extrasamples]
+    unnamed = samples.shape[-1] - 1 - sum(kind != _UNSPECIFIED for kind in kinds)
+    if unnamed < 1:
+        return ()
+    return (f"the image has {samples.shape[-1]} channels of grey, of which the first is read",)

@@ -1,4 +1,4 @@
-"""Landmark files: one module a format, registered by one line below."""
+"""Landmark files: one module per format, and one line in `FORMATS`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.files.base import Known, LandmarkFormat
+from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat, ReadContext
 from napari_oneshot_lmk.landmarks.files.coco import COCO_JSON
 from napari_oneshot_lmk.landmarks.files.csv_table import CSV_TABLE
 from napari_oneshot_lmk.landmarks.files.dicom_sr import DICOM_SR
@@ -39,9 +39,16 @@ Of formats with the same suffix the first is the one that is written, and the on
 that is meant where a file looks like none of them.
 """
 
+LONGEST_SENTENCE = 600
+LONGEST_TEXT = 50_000
+"""Of a cell: programs that read tables take no more than 131072 letters."""
+
 
 class LandmarkWarning(UserWarning):
     """Something in a landmark file is passed over."""
+
+
+# -- which format ---------------------------------------------------------------
 
 
 def is_landmark_file(path: str | Path) -> bool:
@@ -52,35 +59,25 @@ def is_landmark_file(path: str | Path) -> bool:
 def holds_landmarks(path: str | Path) -> bool:
     """Say whether a file is there, is named and looks like a landmark file."""
     path = Path(path)
-    return path.is_file() and any(form.sniff(path) for form in _named_like(path))
+    return path.is_file() and any(form.recognise(path) for form in _named_like(path))
 
 
 def format_to_read(path: str | Path) -> LandmarkFormat:
     """Return the format of a file, by its name and where that is shared its content.
 
-    Raises
-    ------
-    UsageError
-        If no format has this name ending.
+    Raises a UsageError if no format has this name ending.
     """
     path = Path(path)
     forms = _named_like(path)
     if not forms:
-        raise _no_landmark_file(path, FORMATS)
+        raise _not_a_landmark_file(path, FORMATS)
     if len(forms) > 1:
-        return next((form for form in forms if form.sniff(path)), forms[0])
+        return next((form for form in forms if form.recognise(path)), forms[0])
     return forms[0]
 
 
 def format_to_write(path: str | Path, images: int = 1) -> LandmarkFormat:
-    """Return the format that a file is to be written in.
-
-    Parameters
-    ----------
-    path : str or Path
-        The format goes by the end of the name.
-    images : int
-        How many images it has to hold.
+    """Return the format that a file of this name, about so many images, is written in.
 
     Raises
     ------
@@ -92,21 +89,41 @@ def format_to_write(path: str | Path, images: int = 1) -> LandmarkFormat:
     """
     path = Path(path)
     forms = _named_like(path)
-    writable = [form for form in forms if form.write is not None]
     if not forms:
-        raise _no_landmark_file(path, [form for form in FORMATS if form.write])
-    if not writable:
+        raise _not_a_landmark_file(path, [form for form in FORMATS if form.write])
+    form = next((form for form in forms if form.write is not None), None)
+    if form is None:
         raise UsageError(
             f"{forms[0].suffix} files are only read", file=path, remedy=forms[0].instead
         )
-    if images > 1 and writable[0].one_image:
+    if images > 1 and form.one_image:
         raise UsageError(
             f"holds one image only, but there are {images}",
             file=path,
             remedy="write them to one .csv",
         )
-    writable[0].check_installed()
-    return writable[0]
+    form.check_installed()
+    return form
+
+
+def _named_like(path: Path) -> list[LandmarkFormat]:
+    """Return the formats with the longest suffix that the name ends in."""
+    name = path.name.lower()
+    forms = [form for form in FORMATS if name.endswith(form.suffix)]
+    longest = max((len(form.suffix) for form in forms), default=0)
+    return [form for form in forms if len(form.suffix) == longest]
+
+
+def _not_a_landmark_file(path: Path, forms: Sequence[LandmarkFormat]) -> UsageError:
+    suffixes = list(dict.fromkeys(form.suffix for form in forms))
+    return UsageError(
+        "is not the name of a landmark file",
+        file=path,
+        remedy=f"end it in {', '.join(suffixes[:-1])} or {suffixes[-1]}",
+    )
+
+
+# -- reading --------------------------------------------------------------------
 
 
 def read_landmarks(
@@ -119,34 +136,25 @@ def read_landmarks(
     source: Path | None = None,
     source_of: Callable[[str], Path | None] | None = None,
 ) -> tuple[Landmarks, ...]:
-    """Read the landmarks of one or more images.
+    """Read the landmarks of one or more images, in the order of the file.
 
     Parameters
     ----------
     path : str or Path
         The format goes by the end of the name, and where several have the same by
         the content; see ``FORMATS``.
-    geometry : Geometry, optional
-        Geometry of the image, used where the file does not hold one. Files
-        that hold millimetres only (Slicer's own), or count rows from the bottom
-        (TPS), cannot be read without.
-    geometry_of : callable, optional
-        The same for files about several images: name -> geometry or None.
+    geometry, geometry_of : Geometry, or callable, optional
+        Geometry of the image, or for files about several images name -> geometry or
+        None; used where the file does not hold one. Files that hold millimetres only
+        (Slicer's own), or count rows from the bottom (TPS), cannot be read without.
     names : sequence of str
         Names of the landmarks, for files that only number them.
     tell : callable, optional
         Is given one sentence for what a file holds and is passed over, or what had
         to be supposed; without it, it is a ``LandmarkWarning``.
-    source : Path, optional
-        The image file. 3D Slicer may count its millimetres otherwise than this
-        program does; it is asked where points of Slicer are read.
-    source_of : callable, optional
-        The same for files about several images: name -> file or None.
-
-    Returns
-    -------
-    tuple of Landmarks
-        One for each image, in the order of the file.
+    source, source_of : Path, or callable, optional
+        The image file, or name -> file or None. 3D Slicer may count its millimetres
+        otherwise than this program does; it is asked where points of Slicer are read.
 
     Raises
     ------
@@ -156,19 +164,64 @@ def read_landmarks(
         If the file cannot be read, or what it says makes no sense.
     """
     path = Path(path)
-    known = Known(
+    context = ReadContext(
         geometry_of or (lambda _: geometry),
         tuple(names),
-        lambda sentence: (tell or _warn)(shortened(sentence)),
+        lambda sentence: (tell or _warn)(_shortened(sentence)),
         source_of or (lambda _: source),
     )
     try:
-        return checked_sets(format_to_read(path).read(path, known))
+        return _check_sets(format_to_read(path).read(path, context))
     except OneshotError as error:
         # Landmarks themselves know what is wrong with them, not where they stand.
         remedy = error.remedy or "correct the file, or save it again"
-        what = shortened(error.what)
+        what = _shortened(error.what)
         raise type(error)(what, file=error.file or path, remedy=remedy) from error
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, LandmarkWarning, stacklevel=5)
+
+
+def _shortened(sentence: str) -> str:
+    """Leave out the middle where a damaged cell of thousands of letters is repeated."""
+    if len(sentence) <= LONGEST_SENTENCE:
+        return sentence
+    half = LONGEST_SENTENCE // 2
+    return f"{sentence[:half]} … {sentence[-half:]}"
+
+
+def _check_sets(images: Iterable[Landmarks]) -> tuple[Landmarks, ...]:
+    """Raise where two sets are of one image, or no file could be written with a text."""
+    checked: dict[str, Landmarks] = {}
+    for landmarks in images:
+        key = image_key(landmarks.image)
+        if key in checked:
+            raise LandmarkError(
+                f"image {landmarks.image!r} stands twice", remedy="keep one of the two"
+            )
+        _check_texts(landmarks)
+        if not all(unicodedata.is_normalized("NFC", name) for name in landmarks.names):
+            landmarks = landmarks.with_points(
+                replace(point, name=unicodedata.normalize("NFC", point.name)) for point in landmarks
+            )
+        checked[key] = landmarks
+    return tuple(checked.values())
+
+
+def _check_texts(landmarks: Landmarks) -> None:
+    texts = [landmarks.image, *vars(landmarks.provenance).values()]
+    texts += [text for p in landmarks for text in (p.name, p.description, p.author)]
+    for text in texts:
+        if len(text) > LONGEST_TEXT:
+            raise LandmarkError(
+                f"holds a name or description of {len(text)} letters", remedy="correct it"
+            )
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise LandmarkError(f"the text {text!r} holds half a letter", remedy="correct it")
+
+
+# -- writing --------------------------------------------------------------------
 
 
 def write_landmarks(
@@ -185,7 +238,7 @@ def write_landmarks(
     path : str or Path
         The format goes by the end of the name, see ``FORMATS``.
     images : collection of Landmarks
-        One for each image, gone through more than once.
+        One per image, gone through more than once.
     overwrite : bool
         Replace a file that exists. A file of another kind that has the same
         ending (a DICOM image, any JSON) is never replaced.
@@ -204,7 +257,7 @@ def write_landmarks(
     """
     path = Path(path)
     form = format_to_write(path)
-    assert form.write is not None  # as asked for
+    assert form.write is not None
     if overwrite:
         check_replaceable(path)
     try:
@@ -215,20 +268,15 @@ def write_landmarks(
 
 
 def check_replaceable(path: str | Path) -> None:
-    """Raise if a file of another kind lies where a landmark file is to go.
+    """Raise an OutputError if a file of another kind lies where a landmark file is to go.
 
     A DICOM image and a report on it, or any JSON, may have the same ending.
-
-    Raises
-    ------
-    OutputError
-        If one does.
     """
     path = Path(path)
     form = format_to_write(path)
-    if form.shared and path.is_file() and not form.sniff(path):
+    if form.shared and path.is_file() and not form.recognise(path):
         raise OutputError(
-            f"exists and is no {form.title} file, so it is not replaced",
+            f"exists and is no {form.name} file, so it is not replaced",
             file=path,
             remedy="choose another name",
         )
@@ -236,76 +284,4 @@ def check_replaceable(path: str | Path) -> None:
 
 def unsupported_fields(path: str | Path, images: Collection[Landmarks]) -> tuple[str, ...]:
     """Return what of these landmarks a file of that name would not hold."""
-    return format_to_write(path).lost(images)
-
-
-def _named_like(path: Path) -> list[LandmarkFormat]:
-    """Return the formats with the longest suffix that the name ends in."""
-    name = path.name.lower()
-    forms = [form for form in FORMATS if name.endswith(form.suffix)]
-    longest = max((len(form.suffix) for form in forms), default=0)
-    return [form for form in forms if len(form.suffix) == longest]
-
-
-def _no_landmark_file(path: Path, forms: Sequence[LandmarkFormat]) -> UsageError:
-    known = list(dict.fromkeys(form.suffix for form in forms))
-    return UsageError(
-        "is not the name of a landmark file",
-        file=path,
-        remedy=f"end it in {', '.join(known[:-1])} or {known[-1]}",
-    )
-
-
-def _warn(sentence: str) -> None:
-    warnings.warn(sentence, LandmarkWarning, stacklevel=5)
-
-
-LONGEST_SENTENCE = 600
-LONGEST_TEXT = 50_000
-"""Of a cell: programs that read tables take no more than 131072 letters."""
-
-
-def checked_sets(images: Iterable[Landmarks]) -> tuple[Landmarks, ...]:
-    """Return landmarks with their names in one form (NFC), one set for each image.
-
-    Raises
-    ------
-    LandmarkError
-        If two sets are of one image: nobody can tell which one counts. If a text is
-        so long, or holds half a letter, that no file can be written with it.
-    """
-    seen: set[str] = set()
-    checked = []
-    for landmarks in images:
-        if image_key(landmarks.image) in seen:
-            raise LandmarkError(
-                f"image {landmarks.image!r} stands twice", remedy="keep one of the two"
-            )
-        seen.add(image_key(landmarks.image))
-        checked.append(_composed(landmarks))
-    return tuple(checked)
-
-
-def shortened(sentence: str) -> str:
-    """Leave out the middle where a damaged cell of thousands of letters is repeated."""
-    if len(sentence) <= LONGEST_SENTENCE:
-        return sentence
-    half = LONGEST_SENTENCE // 2
-    return f"{sentence[:half]} … {sentence[-half:]}"
-
-
-def _composed(landmarks: Landmarks) -> Landmarks:
-    texts = [landmarks.image, *vars(landmarks.provenance).values()]
-    texts += [text for p in landmarks for text in (p.name, p.description, p.author)]
-    for text in texts:
-        if len(text) > LONGEST_TEXT:
-            raise LandmarkError(
-                f"holds a name or description of {len(text)} letters", remedy="correct it"
-            )
-        if any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise LandmarkError(f"the text {text!r} holds half a letter", remedy="correct it")
-    if all(unicodedata.is_normalized("NFC", name) for name in landmarks.names):
-        return landmarks
-    return landmarks.with_points(
-        replace(point, name=unicodedata.normalize("NFC", point.name)) for point in landmarks
-    )
+    return format_to_write(path).unsupported(images)

@@ -1,4 +1,4 @@
-"""What a landmark file format is made of."""
+"""What a landmark file format is made of, and what the formats share."""
 
 from __future__ import annotations
 
@@ -6,57 +6,19 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from napari_oneshot_lmk.errors import OutputError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, State
 
 
-def _unknown(image: str) -> Geometry | None:
-    return None
-
-
-def _no_file(image: str) -> Path | None:
-    return None
-
-
-def _silent(sentence: str) -> None:
-    return None
-
-
-def always_there() -> None:
-    """Say of a format that nothing has to be installed for it."""
-
-
-def nothing_lost(images: Collection[Landmarks]) -> tuple[str, ...]:
-    """Say of a format that it keeps everything."""
-    return ()
-
-
 @dataclass(frozen=True)
-class Known:
-    """What the caller of a reader knows that a file may lack.
+class ReadContext:
+    """What the caller of a reader knows that a file may lack; see `read_landmarks`."""
 
-    Parameters
-    ----------
-    geometry_of : callable
-        ``geometry_of(image)`` -> geometry of the image of that name, or None.
-    names : tuple of str
-        Names of the landmarks, in order, for files that number them only.
-    tell : callable
-        Is given one sentence about what a file holds and is passed over, or about
-        what had to be supposed.
-    source_of : callable
-        ``source_of(image)`` -> the file of that image, or None. Programs that read
-        images with ITK may count its millimetres otherwise than we do.
-    """
-
-    geometry_of: Callable[[str], Geometry | None] = _unknown
+    geometry_of: Callable[[str], Geometry | None] = lambda image: None
     names: tuple[str, ...] = ()
-    tell: Callable[[str], None] = _silent
-    source_of: Callable[[str], Path | None] = _no_file
-
-
-Reader = Callable[[Path, Known], tuple[Landmarks, ...]]
-Writer = Callable[[Path, Collection[Landmarks], Path | None], None]
+    tell: Callable[[str], None] = lambda sentence: None
+    source_of: Callable[[str], Path | None] = lambda image: None
 
 
 @dataclass(frozen=True)
@@ -65,19 +27,21 @@ class LandmarkFormat:
 
     Parameters
     ----------
+    name : str
+        What file dialogs and messages call it.
     suffix : str
         End of the file name, lower case; it may hold several dots.
-    title : str
-        What file dialogues call it.
+    recognise : callable
+        ``recognise(path)`` -> whether the content looks like this format. It never
+        raises for a file that can be opened.
     read : callable
-        ``read(path, known)`` -> tuple of Landmarks.
+        ``read(path, context)`` -> one set of Landmarks for each image. Raises a
+        LandmarkError where the file is damaged or of another kind.
     write : callable, optional
         ``write(path, images, source)`` writes to a path that is free; ``source``
         is the image file where the caller knows it. The images may be gone through
-        more than once. None where the format is only read.
-    sniff : callable
-        ``sniff(path)`` -> whether the content looks like this format. It never
-        raises for a file that can be opened.
+        more than once. Raises an OutputError for landmarks that the format does not
+        hold. None where the format is only read.
     instead : str
         For a format that is only read: what to write instead.
     one_image : bool
@@ -90,29 +54,47 @@ class LandmarkFormat:
         image, so the image file should be known.
     check_installed : callable
         Raises a LandmarkError where a library that it needs is missing.
-    lost : callable
-        ``lost(images)`` -> what of these landmarks a file would not hold.
+    unsupported : callable
+        ``unsupported(images)`` -> what of these landmarks a file would not hold.
     """
 
+    name: str
     suffix: str
-    title: str
-    read: Reader
-    write: Writer | None
-    sniff: Callable[[Path], bool]
+    recognise: Callable[[Path], bool]
+    read: Callable[[Path, ReadContext], tuple[Landmarks, ...]]
+    write: Callable[[Path, Collection[Landmarks], Path | None], None] | None
     instead: str = ""
     one_image: bool = False
     shared: bool = False
     patient_mm: bool = False
-    check_installed: Callable[[], None] = always_there
-    lost: Callable[[Collection[Landmarks]], tuple[str, ...]] = nothing_lost
+    check_installed: Callable[[], None] = lambda: None
+    unsupported: Callable[[Collection[Landmarks]], tuple[str, ...]] = lambda images: ()
+
+    @property
+    def title(self) -> str:
+        """The name; an older word for it."""
+        return self.name
 
 
-def _spacing(landmarks: Landmarks) -> bool:
-    geometry = landmarks.geometry
-    return geometry is not None and geometry.spacing_mm_yx is not None
+def only_image(images: Collection[Landmarks], file: str) -> Landmarks:
+    """Return the landmarks of the one image that a kind of file holds, or raise."""
+    if len(images) != 1:
+        raise OutputError(
+            f"{file} holds one image, not {len(images)}",
+            remedy="write a .csv file, or one file for each image",
+        )
+    (landmarks,) = images
+    return landmarks
 
 
-def _frame(landmarks: Landmarks) -> bool:
+# -- fields that a format has no place for ----------------------------------------
+
+
+def _has_spacing(landmarks: Landmarks) -> bool:
+    return landmarks.geometry is not None and landmarks.geometry.spacing_mm_yx is not None
+
+
+def _has_frame(landmarks: Landmarks) -> bool:
     geometry = landmarks.geometry
     if geometry is None:
         return False
@@ -120,59 +102,68 @@ def _frame(landmarks: Landmarks) -> bool:
     return geometry.with_network_shape(usual.network_shape_yx) != usual
 
 
-_HOLDS: dict[str, Callable[[Landmarks], bool]] = {
-    "scores": lambda la: any(p.score is not None for p in la),
-    "marks of unsure points": lambda la: any(p.unsure for p in la),
-    "shape residuals": lambda la: any(p.shape_residual_mm is not None for p in la),
-    "sources": lambda la: any(p.source is not None for p in la),
-    "descriptions": lambda la: any(p.description for p in la),
-    "who made the points": lambda la: la.provenance != Provenance(),
-    "pixel spacing": _spacing,
-    "where the image lies in the patient": _frame,
-    "size of the image": lambda la: la.geometry is not None,
+DETECTION_FIELDS = ("scores", "marks of unsure points", "shape residuals")
+SOURCES = "sources"
+TEXT_FIELDS = ("descriptions", "who made the points")
+SPACING, FRAME, SIZE = "pixel spacing", "where the image lies in the patient", "size of the image"
+_IS_FILLED: dict[str, Callable[[Landmarks], bool]] = {
+    DETECTION_FIELDS[0]: lambda la: any(p.score is not None for p in la),
+    DETECTION_FIELDS[1]: lambda la: any(p.unsure for p in la),
+    DETECTION_FIELDS[2]: lambda la: any(p.shape_residual_mm is not None for p in la),
+    SOURCES: lambda la: any(p.source is not None for p in la),
+    TEXT_FIELDS[0]: lambda la: any(p.description for p in la),
+    TEXT_FIELDS[1]: lambda la: la.provenance != Provenance(),
+    SPACING: _has_spacing,
+    FRAME: _has_frame,
+    SIZE: lambda la: la.geometry is not None,
 }
 
-THOUGHTS = ("scores", "marks of unsure points", "shape residuals")
-SOURCES = "sources"
-TEXTS = ("descriptions", "who made the points")
-SPACING, FRAME, SIZE = list(_HOLDS)[-3:]
 
-
-def present(images: Collection[Landmarks], things: Iterable[str]) -> tuple[str, ...]:
-    """Return those of ``things`` that at least one of the sets holds."""
+def filled_fields(images: Collection[Landmarks], fields: Iterable[str]) -> tuple[str, ...]:
+    """Return those of ``fields`` that at least one set of landmarks fills."""
+    wanted = set(fields)
     return tuple(
-        thing
-        for thing in _HOLDS
-        if thing in set(things) and any(_HOLDS[thing](la) for la in images)
+        name
+        for name, is_filled in _IS_FILLED.items()
+        if name in wanted and any(is_filled(landmarks) for landmarks in images)
     )
 
 
+# -- positions of other programs --------------------------------------------------
+
 PLACEHOLDERS = frozenset((float(v), float(v)) for v in (-1, -999, -9999, -99999))
-"""Positions that tools write for a landmark that is not there, (row, column)."""
+"""Positions (row, column) that programs write for a landmark that is not placed."""
 
 
 def without_zeros(points: Sequence[Landmark]) -> tuple[tuple[Landmark, ...], int]:
     """Take several landmarks at exactly (0, 0) for ones that nobody has placed.
 
-    A single one there may be meant; two at the same place, and that place a corner,
-    are not.
-
-    Returns
-    -------
-    tuple of Landmark
-        In the same order.
-    int
-        How many have lost their position.
+    A single one there may be meant; two at the same position, and that a corner, are
+    not. The number is how many have lost their position.
     """
-    at_zero = [point for point in points if point.position_yx == (0.0, 0.0)]
-    if len(at_zero) < 2:
+    zeros = sum(point.position_yx == (0.0, 0.0) for point in points)
+    if zeros < 2:
         return tuple(points), 0
-    return (
-        tuple(
-            replace(p, position_yx=None, state=State.SKIPPED, score=None, unsure=False)
-            if p.position_yx == (0.0, 0.0)
-            else p
-            for p in points
-        ),
-        len(at_zero),
+    cleaned = (
+        replace(p, position_yx=None, state=State.SKIPPED, score=None, unsure=False)
+        if p.position_yx == (0.0, 0.0)
+        else p
+        for p in points
     )
+    return tuple(cleaned), zeros
+
+
+def unless_moved(
+    noted: Landmark, position_yx: tuple[float, float] | None, tolerance_px: float
+) -> Landmark:
+    """Return what we noted of a landmark, edited where its position was changed since.
+
+    What a detector thought of the old position is void then. ``tolerance_px`` is what the
+    rounding of positions in the file may change.
+    """
+    if noted.position_yx is None or position_yx is None:
+        is_same = noted.position_yx == position_yx
+    else:
+        offsets = (abs(a - b) for a, b in zip(noted.position_yx, position_yx, strict=True))
+        is_same = max(offsets) <= tolerance_px
+    return noted if is_same else noted.edited_at(position_yx)

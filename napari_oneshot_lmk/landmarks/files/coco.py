@@ -20,24 +20,16 @@ from typing import Any
 
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.landmarks.files import json_values as values
 from napari_oneshot_lmk.landmarks.files.base import (
     PLACEHOLDERS,
-    Known,
     LandmarkFormat,
+    ReadContext,
+    unless_moved,
     without_zeros,
 )
-from napari_oneshot_lmk.landmarks.files.json_values import (
-    by_identifier,
-    identifier,
-    is_nothing,
-    mapping,
-    noted_by_us,
-    number,
-    sequence,
-    text,
-    whole_number,
-)
-from napari_oneshot_lmk.landmarks.files.text_file import decoded, read_json
+from napari_oneshot_lmk.landmarks.files.json_values import OURS, Object, mapping, text
+from napari_oneshot_lmk.landmarks.files.text_file import decode_anyway, read_json
 from napari_oneshot_lmk.landmarks.landmarks import (
     Landmark,
     Landmarks,
@@ -51,123 +43,12 @@ from napari_oneshot_lmk.landmarks.landmarks import (
 
 NOT_LABELLED, VISIBLE = 0, 2
 """COCO's v; 1 is a keypoint that has a position but is hidden."""
-
-# Tools that save two decimals have not moved a point.
+_REMEDY = "save it again as COCO keypoints"
+# Programs that save two decimals have not moved a point.
 _UNMOVED_PX = 0.01
 
 
-def is_labelled(annotation: Mapping[str, Any], where: str) -> bool:
-    """Say whether at least one keypoint of an annotation has a position."""
-    return any(_position(what, *three) for what, *three in _keypoints(annotation, where))
-
-
-def landmarks_of(
-    annotation: Mapping[str, Any],
-    where: str,
-    category: Mapping[str, Any],
-    ours: Sequence[Mapping[str, Any]],
-    known_names: Sequence[str],
-) -> tuple[Landmark, ...]:
-    """Return the landmarks of an annotation.
-
-    Parameters
-    ----------
-    annotation, category : mapping
-        As they stand in the file.
-    where : str
-        What to call the annotation where something is wrong with it.
-    ours : sequence of mapping
-        What this package has noted of its landmarks; may be empty.
-    known_names : sequence of str
-        Names for a category that does not name its keypoints.
-
-    Raises
-    ------
-    LandmarkError
-        If keypoints and names do not fit one another.
-    """
-    keypoints = _keypoints(annotation, where)
-    names = _names(where, category, known_names, len(keypoints))
-    read = {}
-    for name, (what, *three) in zip(names, keypoints, strict=True):
-        position_yx = _position(what, *three)
-        if position_yx in PLACEHOLDERS and not ours:
-            position_yx = None
-        state = State.SKIPPED if position_yx is None else State.PLACED
-        read[name] = Landmark(name, position_yx, state)
-    with noted_by_us():
-        noted = [landmark_from_json(record) for record in ours]
-    if not noted:
-        return tuple(read.values())
-    # The annotation has the last word; the category may name landmarks that were
-    # not on this image's list.
-    kept = [_joined(landmark, read.get(landmark.name)) for landmark in noted]
-    listed = {landmark.name for landmark in noted}
-    added = [p for p in read.values() if p.name not in listed and p.position_yx]
-    return (*kept, *added)
-
-
-def _names(
-    where: str, category: Mapping[str, Any], known_names: Sequence[str], count: int
-) -> list[str]:
-    stated = sequence(category.get("keypoints") or [], "the category's keypoints")
-    names = [text(name, "a keypoint of the category").strip() for name in stated]
-    if not names:
-        fitting = len(known_names) == count
-        return list(known_names) if fitting else [str(n + 1) for n in range(count)]
-    if len(names) != count:
-        raise LandmarkError(
-            f"{where} has {count} keypoints, its category names {len(names)}",
-            remedy="make them agree",
-        )
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise LandmarkError(f"the category names the keypoint {twice!r} twice", remedy="rename one")
-    return names
-
-
-def _keypoints(annotation: Mapping[str, Any], where: str) -> list[tuple[str, Any, Any, Any]]:
-    """Return for each keypoint what to call it, and its x, y and v as they stand."""
-    numbers = sequence(annotation["keypoints"], f"{where}: keypoints")
-    if len(numbers) % 3:
-        raise LandmarkError(
-            f"{where} has {len(numbers)} numbers for its keypoints, not three each",
-            remedy="save it again as COCO keypoints",
-        )
-    return [
-        (f"{where}: keypoint {start // 3 + 1}", *numbers[start : start + 3])
-        for start in range(0, len(numbers), 3)
-    ]
-
-
-def _position(what: str, x: Any, y: Any, v: Any) -> tuple[float, float] | None:
-    """Return (row, column), None where the keypoint is not labelled."""
-    if is_nothing(v):
-        # Without a word on it a keypoint is there if it has a position.
-        labelled = not (is_nothing(x) and is_nothing(y))
-    else:
-        labelled = number(v, f"{what}: v") > NOT_LABELLED
-    if not labelled:
-        return None
-    return number(y, f"{what}: y"), number(x, f"{what}: x")
-
-
-def _joined(noted: Landmark, read: Landmark | None) -> Landmark:
-    """Return what was noted, unless the keypoint has been changed since."""
-    if read is None:
-        return noted
-    if noted.position_yx is None or read.position_yx is None:
-        same = noted.position_yx == read.position_yx
-        return noted if same else noted.edited_at(read.position_yx)
-    apart = max(abs(a - b) for a, b in zip(noted.position_yx, read.position_yx, strict=True))
-    # Moved by a person: what the detector thought of the old place is void.
-    return noted if apart <= _UNMOVED_PX else noted.edited_at(read.position_yx)
-
-
-OURS = "napari_oneshot_lmk"
-_REMEDY = "save it again as COCO keypoints"
-
-# -- writing ------------------------------------------------------------------
+# -- writing --------------------------------------------------------------------
 
 
 def write_coco(path: Path, images: Collection[Landmarks], source: Path | None = None) -> None:
@@ -194,8 +75,8 @@ def write_coco(path: Path, images: Collection[Landmarks], source: Path | None = 
             }
         ],
     }
-    written = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(written + "\n", encoding="utf-8")
+    content = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(content + "\n", encoding="utf-8")
 
 
 def _image(number: int, landmarks: Landmarks) -> dict[str, Any]:
@@ -242,18 +123,12 @@ def _annotation(number: int, landmarks: Landmarks, names: Sequence[str]) -> dict
     }
 
 
-# -- reading ------------------------------------------------------------------
+# -- reading --------------------------------------------------------------------
 
 
-def read_coco(path: Path, known: Known) -> tuple[Landmarks, ...]:
-    """Read every image that has an annotation with keypoints.
-
-    Raises
-    ------
-    LandmarkError
-        If it is no such file, or an image has several such annotations.
-    """
-    document = read_json(path, known.tell)
+def read_coco(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
+    """Read every image that has an annotation with keypoints."""
+    document = read_json(path, context.tell)
     if isinstance(document, dict) and isinstance(document.get("markups"), list):
         raise LandmarkError(
             "is a Slicer markups file", file=path, remedy="let its name end in .mrk.json"
@@ -268,90 +143,83 @@ def read_coco(path: Path, known: Known) -> tuple[Landmarks, ...]:
             remedy=_REMEDY,
         )
     try:
-        return _read(path, document, known)
+        return _read_images(path, document, context)
     except OneshotError as error:
         raise error.about(path) from error
 
 
-def _read(path: Path, document: Mapping[str, Any], known: Known) -> tuple[Landmarks, ...]:
-    images = by_identifier(document["images"], "image")
-    categories = by_identifier(document["categories"], "category")
-    of_image: dict[str, tuple[int, Mapping[str, Any]]] = {}
-    for place, value in enumerate(document["annotations"], start=1):
-        where = f"annotation {place}"
+def _read_images(path: Path, document: Object, context: ReadContext) -> tuple[Landmarks, ...]:
+    images = values.by_identifier(document["images"], "image")
+    categories = values.by_identifier(document["categories"], "category")
+    annotations: dict[str, tuple[str, Object]] = {}
+    for number, value in enumerate(document["annotations"], start=1):
+        where = f"annotation {number}"
         annotation = mapping(value, where)
         if not annotation.get("keypoints"):
             continue
-        image = identifier(annotation.get("image_id"), f"{where}: image_id")
-        if image not in images:
+        key = values.identifier(annotation.get("image_id"), f"{where}: image_id")
+        if key not in images:
             raise LandmarkError(
-                f"{where}: image {image} is not among its images",
+                f"{where}: image {key} is not among its images",
                 remedy="add the image or remove the annotation",
             )
-        if image in of_image:
-            other = of_image[image][1]
+        if key in annotations:
             # A box without keypoints is written with keypoints that are all 0.
-            if not is_labelled(annotation, where):
+            if not _is_labelled(annotation, where):
                 continue
-            if is_labelled(other, f"annotation {of_image[image][0]}"):
+            other, other_annotation = annotations[key]
+            if _is_labelled(other_annotation, other):
                 raise LandmarkError(
-                    f"{where}: image {images[image].get('file_name', image)!r} has "
+                    f"{where}: image {images[key].get('file_name', key)!r} has "
                     "several annotations with keypoints",
                     remedy="keep one, there is one set of landmarks for each image",
                 )
-        of_image[image] = (place, annotation)
-    if not of_image:
+        annotations[key] = (where, annotation)
+    if not annotations:
         raise LandmarkError(
             "holds no annotation with keypoints",
             remedy="save it as COCO keypoints, not as boxes or outlines",
         )
     return tuple(
-        _landmarks(path, key, image, *of_image[key], categories, known)
+        _landmarks(path, key, image, *annotations[key], categories, context)
         for key, image in images.items()
-        if key in of_image
+        if key in annotations
     )
 
 
 def _landmarks(
     path: Path,
     key: str,
-    image: Mapping[str, Any],
-    number: int,
-    annotation: Mapping[str, Any],
-    categories: Mapping[str, Mapping[str, Any]],
-    known: Known,
+    image: Object,
+    where: str,
+    annotation: Object,
+    categories: Mapping[str, Object],
+    context: ReadContext,
 ) -> Landmarks:
-    where = f"annotation {number}"
     name = text(image.get("file_name"), f"image {key}: file_name")
     ours = mapping(image.get(OURS) or {}, OURS)
-    noted = mapping(annotation.get(OURS) or {}, OURS).get("points") or []
-    points = landmarks_of(
-        annotation,
-        where,
-        _category(annotation, where, categories),
-        [mapping(each, OURS) for each in sequence(noted, OURS)],
-        known.names,
-    )
+    listed = mapping(annotation.get(OURS) or {}, OURS).get("points") or []
+    noted = [mapping(each, OURS) for each in values.sequence(listed, OURS)]
+    category = _category(annotation, where, categories)
+    points = _points(annotation, where, category, noted, context.names)
     if not noted:
         points, zeros = without_zeros(points)
         if zeros:
-            known.tell(
+            context.tell(
                 f"{path}: {zeros} keypoints of image {name!r} at 0, 0 are taken for not placed"
             )
-    geometry = _geometry(key, image, ours, known.geometry_of(name))
-    with noted_by_us():
+    geometry = _geometry(key, image, ours, context.geometry_of(name))
+    with values.noted_by_us():
         provenance = provenance_from_json(ours.get("provenance") or {})
     return Landmarks(points, name, geometry, provenance)
 
 
-def _category(
-    annotation: Mapping[str, Any], where: str, categories: Mapping[str, Mapping[str, Any]]
-) -> Mapping[str, Any]:
+def _category(annotation: Object, where: str, categories: Mapping[str, Object]) -> Object:
     stated = annotation.get("category_id")
     if stated is None and len(categories) <= 1:
         # There is but one that can be meant.
         return next(iter(categories.values()), {})
-    key = identifier(stated, f"{where}: category_id")
+    key = values.identifier(stated, f"{where}: category_id")
     if key not in categories:
         raise LandmarkError(
             f"{where}: category {key} is not among its categories, so the keypoints have no names",
@@ -360,34 +228,110 @@ def _category(
     return categories[key]
 
 
-def _geometry(
-    key: str, image: Mapping[str, Any], ours: Mapping[str, Any], given: Geometry | None
-) -> Geometry | None:
+def _geometry(key: str, image: Object, ours: Object, given: Geometry | None) -> Geometry | None:
     if ours.get("geometry") is not None:
-        with noted_by_us():
+        with values.noted_by_us():
             return geometry_from_json(ours["geometry"])
     # Programs that do not know the size write nothing, null or 0.
     if not image.get("height") or not image.get("width"):
         return given
-    stated = Geometry(
-        (
-            whole_number(image["height"], f"image {key}: height"),
-            whole_number(image["width"], f"image {key}: width"),
-        )
-    )
+    height = values.whole_number(image["height"], f"image {key}: height")
+    stated = Geometry((height, values.whole_number(image["width"], f"image {key}: width")))
     # The given one knows more, where it is about the same grid.
-    same = given is not None and given.image_shape_yx == stated.image_shape_yx
-    return given if same else stated
+    is_same = given is not None and given.image_shape_yx == stated.image_shape_yx
+    return given if is_same else stated
 
 
-def _sniff(path: Path) -> bool:
+def _points(
+    annotation: Object,
+    where: str,
+    category: Object,
+    noted: Sequence[Object],
+    known_names: Sequence[str],
+) -> tuple[Landmark, ...]:
+    """Return the landmarks of an annotation; what we noted of them, unless it was changed.
+
+    ``known_names`` are for a category that does not name its keypoints.
+    """
+    keypoints = _keypoints(annotation, where)
+    names = _names(where, category, known_names, len(keypoints))
+    read = {}
+    for name, (what, *xyv) in zip(names, keypoints, strict=True):
+        position_yx = _position(what, *xyv)
+        if position_yx in PLACEHOLDERS and not noted:
+            position_yx = None
+        state = State.SKIPPED if position_yx is None else State.PLACED
+        read[name] = Landmark(name, position_yx, state)
+    with values.noted_by_us():
+        ours = [landmark_from_json(each) for each in noted]
+    # The annotation has the last word; the category may name landmarks that were
+    # not on this image's list.
+    kept = [
+        unless_moved(p, read[p.name].position_yx, _UNMOVED_PX) if p.name in read else p
+        for p in ours
+    ]
+    listed = {point.name for point in ours}
+    added = [p for p in read.values() if p.name not in listed and (p.position_yx or not ours)]
+    return (*kept, *added)
+
+
+def _names(where: str, category: Object, known_names: Sequence[str], count: int) -> list[str]:
+    stated = values.sequence(category.get("keypoints") or [], "the category's keypoints")
+    names = [text(name, "a keypoint of the category").strip() for name in stated]
+    if not names:
+        fitting = len(known_names) == count
+        return list(known_names) if fitting else [str(n + 1) for n in range(count)]
+    if len(names) != count:
+        raise LandmarkError(
+            f"{where} has {count} keypoints, its category names {len(names)}",
+            remedy="make them agree",
+        )
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise LandmarkError(f"the category names the keypoint {twice!r} twice", remedy="rename one")
+    return names
+
+
+def _keypoints(annotation: Object, where: str) -> list[tuple[str, Any, Any, Any]]:
+    """Return for each keypoint what to call it, and its x, y and v as they stand."""
+    numbers = values.sequence(annotation["keypoints"], f"{where}: keypoints")
+    if len(numbers) % 3:
+        raise LandmarkError(
+            f"{where} has {len(numbers)} numbers for its keypoints, not three each", remedy=_REMEDY
+        )
+    return [
+        (f"{where}: keypoint {start // 3 + 1}", *numbers[start : start + 3])
+        for start in range(0, len(numbers), 3)
+    ]
+
+
+def _is_labelled(annotation: Object, where: str) -> bool:
+    """Say whether at least one keypoint of an annotation has a position."""
+    return any(_position(what, *xyv) for what, *xyv in _keypoints(annotation, where))
+
+
+def _position(what: str, x: Any, y: Any, v: Any) -> tuple[float, float] | None:
+    """Return (row, column), None where the keypoint is not labelled."""
+    if values.is_nothing(v):
+        # Without a word on it a keypoint is there if it has a position.
+        labelled = not (values.is_nothing(x) and values.is_nothing(y))
+    else:
+        labelled = values.number(v, f"{what}: v") > NOT_LABELLED
+    if not labelled:
+        return None
+    return values.number(y, f"{what}: y"), values.number(x, f"{what}: x")
+
+
+def _recognise(path: Path) -> bool:
     # The words may stand behind a long list of images.
     try:
-        content = decoded(path.read_bytes())
+        content = decode_anyway(path.read_bytes())
     except OSError:
         return False
     words = ('"images"', '"annotations"', '"categories"', '"keypoints"')
     return all(word in content for word in words)
 
 
-COCO_JSON = LandmarkFormat(".json", "COCO keypoints", read_coco, write_coco, _sniff, shared=True)
+COCO_JSON = LandmarkFormat(
+    "COCO keypoints", ".json", _recognise, read_coco, write_coco, shared=True
+)

@@ -12,29 +12,114 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import GeometryError, LandmarkError
-from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.geometry import Geometry, Points
 from napari_oneshot_lmk.landmarks.files.base import (
     PLACEHOLDERS,
-    Known,
     LandmarkFormat,
+    ReadContext,
     without_zeros,
 )
 from napari_oneshot_lmk.landmarks.files.text_file import TableRow, head_of, table_rows, titles_of
 from napari_oneshot_lmk.landmarks.image_names import image_key
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
 
+REQUIRED = ("image", "landmark", "x_px", "y_px")
+"""Columns without which a table cannot be read."""
+ALWAYS = (*REQUIRED, "x_mm", "y_mm", "score", "state")
+"""Columns that are always written."""
 SIZE_COLUMNS = ("height_px", "width_px")
 FRAME_COLUMNS = ("origin_lps_mm", "row_axis_lps", "column_axis_lps")
 """Three numbers in one cell; written where they are not the usual ones."""
 SPACING_COLUMN = "spacing_mm_yx"
 """Two numbers in one cell; written where the mm columns cannot tell them."""
 GEOMETRY_COLUMNS = (*SIZE_COLUMNS, SPACING_COLUMN, *FRAME_COLUMNS)
-
+PROVENANCE = ("method", "encoder", "template", "author", "created")
+WHERE_FILLED = (
+    "shape_residual_mm",
+    "unsure",
+    "source",
+    "description",
+    *SIZE_COLUMNS,
+    *PROVENANCE,
+    *(column for column in GEOMETRY_COLUMNS if column not in SIZE_COLUMNS),
+)
+"""Columns that are written where at least one row fills them."""
+MANUAL = "manual"
+SOURCES = {str(source): source for source in Source}
+_SAME_IN_ALL_ROWS = (*PROVENANCE, *GEOMETRY_COLUMNS)
+_OF_WHOEVER_PLACED_IT = ("method", "author")
+"""Of those, what a row says for itself where a person has the last word on it."""
+_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
 # Farther from the first pixel lies no landmark; products of such numbers overflow.
 _FARTHEST_MM = 1e12
+
+
+# -- writing --------------------------------------------------------------------
+
+
+def write_csv(path: Path, images: Collection[Landmarks], source: Path | None = None) -> None:
+    """Write a table; numbers are as short as they can be without loss.
+
+    The images are gone through twice, the first time to see which columns are
+    filled: they may come from a file and need not be in memory together.
+    """
+    empty = set(WHERE_FILLED)
+    for landmarks in images:
+        for cells in _optional_cells(landmarks):
+            empty -= {column for column, cell in cells.items() if cell}
+    filled = [column for column in WHERE_FILLED if column not in empty]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(
+            file, [*ALWAYS, *filled], restval="", lineterminator="\n", extrasaction="ignore"
+        )
+        writer.writeheader()
+        for landmarks in images:
+            writer.writerows(_rows(landmarks))
+
+
+def _optional_cells(landmarks: Landmarks) -> Iterator[dict[str, str]]:
+    """Yield for each landmark what it has to say in the columns of `WHERE_FILLED`."""
+    provenance = landmarks.provenance
+    of_image = {column: getattr(provenance, column) for column in PROVENANCE}
+    of_image |= geometry_to_cells(landmarks)
+    for point in landmarks:
+        cells = {
+            **of_image,
+            "shape_residual_mm": _text(point.shape_residual_mm),
+            "unsure": "true" if point.unsure else "",
+            "source": "" if point.source is None else str(point.source),
+            "description": point.description,
+        }
+        if point.is_manual:
+            cells |= {"method": MANUAL, "author": point.author or provenance.author}
+        yield cells
+
+
+def _rows(landmarks: Landmarks) -> Iterator[dict[str, str]]:
+    geometry = landmarks.geometry
+    for point, cells in zip(landmarks, _optional_cells(landmarks), strict=True):
+        row = {
+            **cells,
+            "image": landmarks.image,
+            "landmark": point.name,
+            "score": _text(point.score),
+            "state": str(point.state),
+        }
+        if point.position_yx is not None:
+            row["y_px"], row["x_px"] = map(_text, point.position_yx)
+            if geometry is not None and geometry.spacing_mm_yx is not None:
+                y_mm, x_mm = geometry.points_to_mm([point.position_yx])[0]
+                row["y_mm"], row["x_mm"] = _text(y_mm), _text(x_mm)
+        yield row
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else repr(float(value))
+
+
+# -- geometry in cells ----------------------------------------------------------
 
 
 def geometry_to_cells(landmarks: Landmarks) -> dict[str, str]:
@@ -47,19 +132,18 @@ def geometry_to_cells(landmarks: Landmarks) -> dict[str, str]:
     usual = Geometry(geometry.image_shape_yx)
     for column in FRAME_COLUMNS:
         if getattr(geometry, column) != getattr(usual, column):
-            cells[column] = _joined(getattr(geometry, column))
+            cells[column] = " ".join(repr(value) for value in getattr(geometry, column))
     if geometry.spacing_mm_yx is not None:
         points_yx = landmarks.positions_yx
-        points_mm_yx = geometry.points_to_mm(points_yx)
-        if spacing_between(points_yx, points_mm_yx) != geometry.spacing_mm_yx:
-            cells[SPACING_COLUMN] = _joined(geometry.spacing_mm_yx)
+        if spacing_between(points_yx, geometry.points_to_mm(points_yx)) != geometry.spacing_mm_yx:
+            cells[SPACING_COLUMN] = " ".join(repr(value) for value in geometry.spacing_mm_yx)
     return cells
 
 
 def geometry_from_cells(
-    cells: Mapping[str, str], points_yx: NDArray[np.float64], points_mm_yx: NDArray[np.float64]
+    cells: Mapping[str, str], points_yx: Points, points_mm_yx: Points
 ) -> Geometry | None:
-    """Undo :func:`geometry_to_cells`; None where the size is not stated.
+    """Undo `geometry_to_cells`; None where the size is not stated.
 
     Parameters
     ----------
@@ -70,30 +154,23 @@ def geometry_from_cells(
 
     Raises
     ------
-    GeometryError
-        If the values make no sense.
-    ValueError
-        If a cell does not hold numbers.
+    GeometryError, ValueError
+        If the values make no sense, or a cell does not hold numbers.
     """
     if not all(column in cells for column in SIZE_COLUMNS):
         return None
     frame = {c: _numbers(cells[c], 3) for c in FRAME_COLUMNS if c in cells}
-    shape_yx = (_whole(cells["height_px"]), _whole(cells["width_px"]))
+    shape_yx = (_whole_number(cells["height_px"]), _whole_number(cells["width_px"]))
     geometry = Geometry(shape_yx, **frame)  # type: ignore[arg-type]
     if SPACING_COLUMN in cells:
         return geometry.with_spacing(_numbers(cells[SPACING_COLUMN], 2))
     return geometry.with_spacing(spacing_between(points_yx, points_mm_yx))
 
 
-def spacing_between(
-    points_yx: NDArray[np.float64], points_mm_yx: NDArray[np.float64]
-) -> tuple[float, float] | None:
+def spacing_between(points_yx: Points, points_mm_yx: Points) -> tuple[float, float] | None:
     """Return the spacing that leads from pixels to mm; None if no single one does.
 
-    Parameters
-    ----------
-    points_yx, points_mm_yx : ndarray, (N, 2)
-        Positions from pixel (0, 0), NaN where missing.
+    Both are (N, 2) positions from pixel (0, 0), NaN where missing.
     """
     spacing = []
     for px, mm in zip(points_yx.T, points_mm_yx.T, strict=True):
@@ -116,11 +193,7 @@ def spacing_between(
     return spacing[0], spacing[1]
 
 
-def _joined(values: tuple[float, ...]) -> str:
-    return " ".join(repr(value) for value in values)
-
-
-def _whole(cell: str) -> int:
+def _whole_number(cell: str) -> int:
     """Read a whole number; spreadsheet programs may have made 600.0 of it."""
     (value,) = _numbers(cell, 1)
     if not value.is_integer():
@@ -135,17 +208,49 @@ def _numbers(cell: str, count: int) -> tuple[float, ...]:
     return values
 
 
-PROVENANCE = ("method", "encoder", "template", "author", "created")
-MANUAL = "manual"
-SOURCES = {str(source): source for source in Source}
-_SAME_IN_ALL_ROWS = (*PROVENANCE, *GEOMETRY_COLUMNS)
-_OF_WHOEVER_PLACED_IT = ("method", "author")
-"""Of those, what a row says for itself where a person has the last word on it."""
-_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
+# -- reading --------------------------------------------------------------------
+
+
+def read_csv(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
+    """Read a table separated by commas, semicolons or tabs.
+
+    The geometry of ``context`` is taken for images whose size the table does not state.
+    """
+    images: dict[str, _TableImage] = {}
+    placeholders, has_sources, strange = 0, False, None
+    once = (*ALWAYS, *WHERE_FILLED)
+    for row in table_rows(path, REQUIRED, once=once, tell=context.tell):
+        name = row.text("image")
+        image = images.setdefault(image_key(name), _TableImage(name))
+        placeholders += image.add(row)
+        source = row.text("source").lower()
+        has_sources = has_sources or source in SOURCES
+        if source and source not in SOURCES and strange is None:
+            strange = row
+    if not images:
+        raise LandmarkError("holds no landmarks", file=path, remedy="add a row for each landmark")
+    if "" in images and len(images) > 1:
+        raise LandmarkError(
+            f"line {min(images[''].lines.values())} names no image",
+            file=path,
+            remedy="fill the image column",
+        )
+    # A column of the user's own may have the same title, with other words in it.
+    if has_sources and strange is not None:
+        raise strange.wrong(
+            f"source is {strange.text('source')!r}",
+            f"use one of {', '.join(SOURCES)}, or leave it empty",
+        )
+    if placeholders:
+        context.tell(
+            f"{path}: {placeholders} landmark{'s' if placeholders > 1 else ''} at -1 "
+            "or -9999 in both directions are taken for not placed"
+        )
+    return tuple(image.landmarks(context) for image in images.values())
 
 
 @dataclass
-class CsvImage:
+class _TableImage:
     """What the rows of one image have said so far."""
 
     name: str
@@ -153,11 +258,11 @@ class CsvImage:
     points_mm_yx: list[tuple[float, float]] = field(default_factory=list)
     lines: dict[str, int] = field(default_factory=dict)
     cells: dict[str, str] = field(default_factory=dict)
-    states: bool = False
+    has_states: bool = False
 
     def add(self, row: TableRow) -> bool:
-        """Take in one more row; say whether it holds a placeholder of numbers."""
-        point, placeholder = _point(row)
+        """Take in one more row; say whether its position is a placeholder."""
+        point, is_placeholder = _landmark(row)
         if point.name in self.lines:
             raise row.wrong(
                 f"landmark {point.name!r} of image {row.text('image')!r} stands "
@@ -166,7 +271,7 @@ class CsvImage:
             )
         self.lines[point.name] = row.line
         self.points.append(point)
-        self.states = self.states or bool(row.text("state"))
+        self.has_states = self.has_states or bool(row.text("state"))
         y_mm, x_mm = row.number("y_mm"), row.number("x_mm")
         self.points_mm_yx.append(
             (np.nan if y_mm is None else y_mm, np.nan if x_mm is None else x_mm)
@@ -183,22 +288,24 @@ class CsvImage:
                     "line of the same image",
                     "make them agree",
                 )
-        return placeholder
+        return is_placeholder
 
-    def landmarks(self, known: Known) -> Landmarks:
+    def landmarks(self, context: ReadContext) -> Landmarks:
         """Return the finished set."""
-        given = known.geometry_of(self.name)
         cells = {column: self.cells.get(column, "") for column in PROVENANCE}
         points, zeros = tuple(self.points), 0
-        if not self.states:
+        if not self.has_states:
             points, zeros = without_zeros(points)
         if zeros:
-            known.tell(f"{zeros} landmarks of image {self.name!r} at 0, 0 are taken for not placed")
+            context.tell(
+                f"{zeros} landmarks of image {self.name!r} at 0, 0 are taken for not placed"
+            )
         if all(point.is_manual for point in points):
             authors = {point.author for point in points}
             cells["method"] = MANUAL
+            # A set with an author keeps apart who has placed the single point.
             cells["author"] = authors.pop() if len(authors) == 1 else ""
-        # A set with an author keeps apart who has placed the single point.
+        given = context.geometry_of(self.name)
         landmarks = Landmarks(points, self.name, given, Provenance(**cells))
         try:
             geometry = geometry_from_cells(
@@ -213,7 +320,7 @@ class CsvImage:
         return landmarks if geometry is None else landmarks.with_geometry(geometry)
 
 
-def _point(row: TableRow) -> tuple[Landmark, bool]:
+def _landmark(row: TableRow) -> tuple[Landmark, bool]:
     """Return a landmark, and whether a number stands for its missing position."""
     name = row.text("landmark")
     if not name:
@@ -224,11 +331,11 @@ def _point(row: TableRow) -> tuple[Landmark, bool]:
             f"{'x_px' if x_px is None else 'y_px'} is empty", "give both coordinates, or none"
         )
     position_yx = None if x_px is None or y_px is None else (y_px, x_px)
-    state = State.SKIPPED if position_yx is None else State.PLACED
     stated = row.text("state").lower()
-    placeholder = position_yx in PLACEHOLDERS and stated != State.PLACED
-    if placeholder:
-        position_yx, state = None, State.SKIPPED
+    is_placeholder = position_yx in PLACEHOLDERS and stated != State.PLACED
+    if is_placeholder:
+        position_yx = None
+    state = State.SKIPPED if position_yx is None else State.PLACED
     if stated:
         if stated not in set(State):
             raise row.wrong(f"state is {stated!r}", f"use one of {', '.join(sorted(State))}")
@@ -244,7 +351,6 @@ def _point(row: TableRow) -> tuple[Landmark, bool]:
     unsure = row.text("unsure").lower()
     if unsure not in _TRUE + _FALSE:
         raise row.wrong(f"unsure is {unsure!r}", "use true, or leave it empty")
-    source = SOURCES.get(row.text("source").lower())
     point = Landmark(
         name,
         position_yx,
@@ -253,159 +359,14 @@ def _point(row: TableRow) -> tuple[Landmark, bool]:
         unsure in _TRUE,
         row.number("shape_residual_mm"),
         row.cells.get("description", ""),
-        source,
+        SOURCES.get(row.text("source").lower()),
         row.text("author"),
     )
-    return point, placeholder
+    return point, is_placeholder
 
 
-REQUIRED = ("image", "landmark", "x_px", "y_px")
-"""Columns without which a table cannot be read."""
-ALWAYS = (*REQUIRED, "x_mm", "y_mm", "score", "state")
-"""Columns that are always written."""
-WHERE_FILLED = (
-    "shape_residual_mm",
-    "unsure",
-    "source",
-    "description",
-    *SIZE_COLUMNS,
-    *PROVENANCE,
-    *(column for column in GEOMETRY_COLUMNS if column not in SIZE_COLUMNS),
-)
-"""Columns that are written where at least one row fills them."""
-
-
-# -- writing ------------------------------------------------------------------
-
-
-def write_csv(path: Path, images: Collection[Landmarks], source: Path | None = None) -> None:
-    """Write a table; numbers are as short as they can be without loss.
-
-    The images are gone through twice, the first time to see which columns are
-    filled: they may come from a file and need not be in memory together.
-    """
-    empty = set(WHERE_FILLED)
-    for landmarks in images:
-        empty -= _filled(landmarks)
-    filled = [column for column in WHERE_FILLED if column not in empty]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(
-            file, [*ALWAYS, *filled], restval="", lineterminator="\n", extrasaction="ignore"
-        )
-        writer.writeheader()
-        for landmarks in images:
-            writer.writerows(_rows(landmarks))
-
-
-def _filled(landmarks: Landmarks) -> set[str]:
-    """Columns that at least one row of an image fills."""
-    if not landmarks:
-        return set()
-    columns = {column for column, cell in _of_image(landmarks).items() if cell}
-    for point in landmarks:
-        cells = _of_point(point, landmarks.provenance)
-        columns |= {column for column, cell in cells.items() if cell}
-    return columns
-
-
-def _of_image(landmarks: Landmarks) -> dict[str, str]:
-    """Cells that are the same in all rows of an image."""
-    provenance = landmarks.provenance
-    of_provenance = {column: getattr(provenance, column) for column in PROVENANCE}
-    return {**of_provenance, **geometry_to_cells(landmarks)}
-
-
-def _of_point(point: Landmark, provenance: Provenance) -> dict[str, str]:
-    """Cells that a point fills where there is something to say."""
-    cells = {
-        "shape_residual_mm": _text(point.shape_residual_mm),
-        "unsure": "true" if point.unsure else "",
-        "source": "" if point.source is None else str(point.source),
-        "description": point.description,
-    }
-    if point.is_manual:
-        cells["method"] = MANUAL
-        cells["author"] = point.author or provenance.author
-    return cells
-
-
-def _rows(landmarks: Landmarks) -> Iterator[dict[str, str]]:
-    of_image = _of_image(landmarks)
-    geometry = landmarks.geometry
-    for point in landmarks:
-        row = {
-            **of_image,
-            "image": landmarks.image,
-            "landmark": point.name,
-            "score": _text(point.score),
-            "state": str(point.state),
-            **_of_point(point, landmarks.provenance),
-        }
-        if point.position_yx is not None:
-            row["y_px"], row["x_px"] = map(_text, point.position_yx)
-            if geometry is not None and geometry.spacing_mm_yx is not None:
-                y_mm, x_mm = geometry.points_to_mm([point.position_yx])[0]
-                row["y_mm"], row["x_mm"] = _text(y_mm), _text(x_mm)
-        yield row
-
-
-def _text(value: float | None) -> str:
-    return "" if value is None else repr(float(value))
-
-
-# -- reading ------------------------------------------------------------------
-
-
-def read_csv(path: Path, known: Known) -> tuple[Landmarks, ...]:
-    """Read a table separated by commas, semicolons or tabs.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    known : Known
-        Its geometry is taken for images whose size the table does not state.
-
-    Raises
-    ------
-    LandmarkError
-        Naming the line, if the table cannot be understood.
-    """
-    images: dict[str, CsvImage] = {}
-    placeholders, sources, strange = 0, False, None
-    once = (*ALWAYS, *WHERE_FILLED)
-    for row in table_rows(path, REQUIRED, once=once, tell=known.tell):
-        name = row.text("image")
-        image = images.setdefault(image_key(name), CsvImage(name))
-        placeholders += image.add(row)
-        source = row.text("source").lower()
-        sources = sources or source in SOURCES
-        if source and source not in SOURCES and strange is None:
-            strange = row
-    if not images:
-        raise LandmarkError("holds no landmarks", file=path, remedy="add a row for each landmark")
-    if "" in images and len(images) > 1:
-        raise LandmarkError(
-            f"line {min(images[''].lines.values())} names no image",
-            file=path,
-            remedy="fill the image column",
-        )
-    # A column of the user's own may have the same title, with other words in it.
-    if sources and strange is not None:
-        raise strange.wrong(
-            f"source is {strange.text('source')!r}",
-            f"use one of {', '.join(SOURCES)}, or leave it empty",
-        )
-    if placeholders:
-        known.tell(
-            f"{path}: {placeholders} landmark{'s' if placeholders > 1 else ''} at -1 "
-            "or -9999 in both directions are taken for not placed"
-        )
-    return tuple(image.landmarks(known) for image in images.values())
-
-
-def _sniff(path: Path) -> bool:
+def _recognise(path: Path) -> bool:
     return set(REQUIRED) <= titles_of(head_of(path))
 
 
-CSV_TABLE = LandmarkFormat(".csv", "Table", read_csv, write_csv, _sniff)
+CSV_TABLE = LandmarkFormat("Table", ".csv", _recognise, read_csv, write_csv)

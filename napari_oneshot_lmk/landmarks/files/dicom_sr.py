@@ -1,4 +1,4 @@
-"""Landmarks as a DICOM structured report, ``.dcm``: TID 1500, one image a file.
+"""Landmarks as a DICOM structured report, ``.dcm``: TID 1500, one image per file.
 
 Each placed landmark is a planar measurement group (TID 1410): its name is the
 tracking identifier, its position an image region of the type POINT. Such spatial
@@ -20,7 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError
-from napari_oneshot_lmk.landmarks.files.base import Known, LandmarkFormat
+from napari_oneshot_lmk.landmarks.files.base import (
+    LandmarkFormat,
+    ReadContext,
+    only_image,
+    unless_moved,
+)
 from napari_oneshot_lmk.landmarks.files.text_file import read_bytes
 from napari_oneshot_lmk.landmarks.landmarks import (
     Landmark,
@@ -37,7 +42,7 @@ if TYPE_CHECKING:
 SUFFIX = ".dcm"
 # Structured reports are 1.2.840.10008.5.1.4.1.1.88.…
 _REPORT = b"1.2.840.10008.5.1.4.1.1.88."
-_LOOK_AT_BYTES = 4096
+_HEAD_BYTES = 4096
 _GROUP, _CREATOR, _ELEMENT = 0x0071, "NAPARI_ONESHOT_LMK", 0x01
 # What is left of a position in single precision: a millionth of it.
 _ROUNDED = 1e-6
@@ -56,12 +61,7 @@ def write_sr(path: Path, images: Collection[Landmarks], source: Path | None) -> 
         If there is not exactly one image, no DICOM file of it is named, it is
         another image, or nothing is placed on it.
     """
-    if len(images) != 1:
-        raise OutputError(
-            f"a DICOM structured report here holds one image, not {len(images)}",
-            remedy="write a .csv file, or one file for each image",
-        )
-    (landmarks,) = images
+    landmarks = only_image(images, "a DICOM structured report here")
     if source is None:
         raise OutputError(
             "a DICOM structured report refers to the DICOM image that it is about, but "
@@ -72,7 +72,7 @@ def write_sr(path: Path, images: Collection[Landmarks], source: Path | None) -> 
     from napari_oneshot_lmk.landmarks.files import dicom_sr_report
 
     # What is odd about the image is not the user's to mend.
-    with dicom_sr_report.quiet():
+    with dicom_sr_report.silence():
         image = _image(source)
     shape_yx = int(image.Rows), int(image.Columns)
     geometry = landmarks.geometry
@@ -87,14 +87,14 @@ def write_sr(path: Path, images: Collection[Landmarks], source: Path | None) -> 
             "no landmark has a position, and a report is about positions",
             remedy="write a .csv file",
         )
-    record = landmarks_to_json(landmarks) | {
+    noted = landmarks_to_json(landmarks) | {
         "geometry": None if geometry is None else geometry_to_json(geometry)
     }
     try:
-        with dicom_sr_report.quiet():
+        with dicom_sr_report.silence():
             report = dicom_sr_report.report_on(image, landmarks)
             block = report.private_block(_GROUP, _CREATOR, create=True)
-            block.add_new(_ELEMENT, "UT", json.dumps(record, allow_nan=False))
+            block.add_new(_ELEMENT, "UT", json.dumps(noted, allow_nan=False))
             report.save_as(path, enforce_file_format=True)
     except (AttributeError, ValueError, TypeError) as error:
         what = (str(error).splitlines() or [type(error).__name__])[0]
@@ -146,16 +146,10 @@ def _image(source: Path) -> pydicom.Dataset:
 # -- reading ------------------------------------------------------------------
 
 
-def read_sr(path: Path, known: Known) -> tuple[Landmarks, ...]:
-    """Read the points of a TID 1500 report, one set for each image it is about.
-
-    Raises
-    ------
-    LandmarkError
-        If highdicom is not installed, it is no such report, or it holds no points.
-    """
+def read_sr(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
+    """Read the points of a TID 1500 report, one set for each image it is about."""
     read_bytes(path)
-    if not _sniff(path):
+    if not _recognise(path):
         raise LandmarkError(
             "is no DICOM structured report", file=path, remedy="an image is named with --image"
         )
@@ -166,7 +160,7 @@ def read_sr(path: Path, known: Known) -> tuple[Landmarks, ...]:
 
     try:
         # Files of all vintages: pydicom warns of oddities that do not matter here.
-        with dicom_sr_report.quiet():
+        with dicom_sr_report.silence():
             dataset = pydicom.dcmread(path)
             dicom_sr_report.check_whole(dataset)
             found = dicom_sr_report.points_by_image(dataset)
@@ -188,11 +182,11 @@ def read_sr(path: Path, known: Known) -> tuple[Landmarks, ...]:
         )
     if noted is not None and len(found) == 1:
         (points,) = found.values()
-        return (_joined(noted, points),)
+        return (_merge(noted, points),)
     images = []
     for uid, points in found.items():
         image = _name_beside(path, uid) or (uid if len(found) > 1 else _stem(path))
-        images.append(Landmarks(points, image, known.geometry_of(image)))
+        images.append(Landmarks(points, image, context.geometry_of(image)))
     return tuple(images)
 
 
@@ -206,29 +200,23 @@ def _noted(dataset: pydicom.Dataset) -> Landmarks | None:
         if dataset.get("Manufacturer") == dicom_sr_report.PROGRAM:
             raise ValueError("its end is missing") from error
         return None
-    record = json.loads(text)
-    stated = record.pop("geometry")
+    noted = json.loads(text)
+    stated = noted.pop("geometry")
     geometry = None if stated is None else geometry_from_json(stated)
-    return landmarks_from_json(record, geometry)
+    return landmarks_from_json(noted, geometry)
 
 
-def _joined(noted: Landmarks, points: Sequence[Landmark]) -> Landmarks:
+def _merge(noted: Landmarks, points: Sequence[Landmark]) -> Landmarks:
     """Return what was noted; where the report says otherwise, the report."""
-    said = {point.name: point for point in points}
-    joined = []
+    reported = {point.name: point for point in points}
+    merged = []
     for point in noted:
-        other = said.pop(point.name, None)
-        if point.position_yx is None or other is None or other.position_yx is None:
-            added = None if other is None else other.position_yx
-            joined.append(point if added is None else point.edited_at(added))
-            continue
-        same = all(
-            abs(a - b) <= _ROUNDED * (1 + abs(a))
-            for a, b in zip(point.position_yx, other.position_yx, strict=True)
-        )
-        # Moved by a person: what the detector thought of the old place is void.
-        joined.append(point if same else point.edited_at(other.position_yx))
-    return noted.with_points((*joined, *said.values()))
+        other = reported.pop(point.name, None)
+        if other is not None:
+            farthest = max(map(abs, point.position_yx or (0.0,)))
+            point = unless_moved(point, other.position_yx, _ROUNDED * (1 + farthest))
+        merged.append(point)
+    return noted.with_points((*merged, *reported.values()))
 
 
 def _name_beside(path: Path, uid: str) -> str:
@@ -254,23 +242,17 @@ def _stem(path: Path) -> str:
     return path.name[: -len(SUFFIX)].removesuffix(".sr")
 
 
-def _sniff(path: Path) -> bool:
+def _recognise(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            head = file.read(_LOOK_AT_BYTES)
+            head = file.read(_HEAD_BYTES)
     except OSError:
         return False
     return head[128:132] == b"DICM" and _REPORT in head
 
 
 def check_installed() -> None:
-    """Raise if the extra ``dicom-sr`` is not installed.
-
-    Raises
-    ------
-    LandmarkError
-        Saying how to install it.
-    """
+    """Raise a LandmarkError if the extra ``dicom-sr`` is not installed."""
     for library in ("highdicom", "pydicom"):
         if find_spec(library) is None:
             raise LandmarkError(
@@ -280,11 +262,11 @@ def check_installed() -> None:
 
 
 DICOM_SR = LandmarkFormat(
-    SUFFIX,
     "DICOM structured report",
+    SUFFIX,
+    _recognise,
     read_sr,
     write_sr,
-    _sniff,
     one_image=True,
     shared=True,
     check_installed=check_installed,

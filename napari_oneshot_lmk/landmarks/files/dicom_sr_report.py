@@ -41,7 +41,7 @@ def report_on(image: pydicom.Dataset, landmarks: Landmarks) -> sr.ComprehensiveS
     AttributeError, TypeError, ValueError
         If the image lacks what a report takes from it.
     """
-    with quiet():
+    with silence():
         source = sr.SourceImageForRegion(
             referenced_sop_class_uid=image.SOPClassUID,
             referenced_sop_instance_uid=image.SOPInstanceUID,
@@ -133,14 +133,9 @@ def _device() -> sr.ObserverContext:
 
 
 def check_whole(dataset: pydicom.Dataset) -> None:
-    """Raise if a file just read ends before its elements do.
+    """Raise a ValueError if a file just read ends before its elements do.
 
     pydicom takes what there is, which would be fewer landmarks than were saved.
-
-    Raises
-    ------
-    ValueError
-        If it is cut short.
     """
     for tag in dataset.keys():  # noqa: SIM118 - iterating would decode the elements
         element = dataset.get_item(tag)
@@ -173,7 +168,7 @@ def points_by_image(dataset: pydicom.Dataset) -> dict[str, tuple[Landmark, ...]]
                 remedy="name the points where they were made",
             )
         ((x, y),) = region.value
-        uid = str(region.ContentSequence[0].ReferencedSOPSequence[0][_SOP].value)
+        uid = str(region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
         points = found.setdefault(uid, [])
         if any(point.name == name for point in points):
             raise LandmarkError(
@@ -182,9 +177,6 @@ def points_by_image(dataset: pydicom.Dataset) -> dict[str, tuple[Landmark, ...]]
         position_yx = float(y) - _CENTRE, float(x) - _CENTRE
         points.append(Landmark(name, position_yx, score=_score(group)))
     return {uid: tuple(points) for uid, points in found.items()}
-
-
-_SOP = "ReferencedSOPInstanceUID"
 
 
 def _parsed(dataset: pydicom.Dataset) -> Any:
@@ -213,7 +205,7 @@ def _score(group: Any) -> float | None:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Keep the libraries' remarks about other programs' files from the user."""
     loggers = [logging.getLogger(name) for name in ("highdicom", "pydicom")]
     levels = [logger.level for logger in loggers]

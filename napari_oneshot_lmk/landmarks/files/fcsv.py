@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from napari_oneshot_lmk.errors import LandmarkError, OneshotError
+from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.files.base import Known, LandmarkFormat
-from napari_oneshot_lmk.landmarks.files.mrk_json import on_image, plane_in_slicer
-from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_text
+from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat, ReadContext
+from napari_oneshot_lmk.landmarks.files.mrk_json import plane_in_slicer, project_to_image
+from napari_oneshot_lmk.landmarks.files.text_file import at_line, head_of, read_text
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 
 SUFFIX = ".fcsv"
@@ -41,17 +40,7 @@ _SAME_SLICE = 0.5
 
 @dataclass(frozen=True)
 class _Row:
-    """One point as it stands in the file.
-
-    Parameters
-    ----------
-    line : int
-        Of the file, from 1.
-    label, description : str
-        Its name, and what it is.
-    position : tuple of float, optional
-        In the file's coordinates; None where nobody has placed it.
-    """
+    """One point as it stands in a line of the file; no position where nobody has placed it."""
 
     line: int
     label: str
@@ -59,22 +48,13 @@ class _Row:
     position: tuple[float, float, float] | None
 
 
-def read_fcsv(path: Path, known: Known) -> tuple[Landmarks, ...]:
-    """Read one point list in RAS, LPS or IJK.
-
-    Raises
-    ------
-    LandmarkError
-        Naming the line, if it is no such file, or its points cannot be brought
-        onto the image.
-    SpacingUnknownError
-        If it holds millimetres and the spacing of the image is unknown.
-    """
+def read_fcsv(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
+    """Read one point list in RAS, LPS or IJK."""
     image = path.name[: -len(SUFFIX)]
     system, columns = "RAS", list(_COLUMNS)
     rows: list[_Row] = []
-    for number, line in enumerate(read_text(path, tell=known.tell).splitlines(), 1):
-        with _about_line(path, number):
+    for number, line in enumerate(read_text(path, tell=context.tell).splitlines(), 1):
+        with at_line(path, number):
             if line.startswith("#"):
                 key, _, value = line.lstrip("# ").partition("=")
                 if key.strip().lower() == "coordinatesystem":
@@ -89,20 +69,12 @@ def read_fcsv(path: Path, known: Known) -> tuple[Landmarks, ...]:
     placed = [row.position for row in rows if row.position is not None]
     signs = (1, 1, 1) if system == "LPS" else (-1, -1, 1)
     if system != "IJK" and placed:
-        plane = plane_in_slicer(path, image, np.array(placed) * signs, known)
+        plane = plane_in_slicer(path, image, np.array(placed) * signs, context)
     points = []
     for row in rows:
-        with _about_line(path, row.line):
+        with at_line(path, row.line):
             points.append(_point(row, signs, plane))
-    return (Landmarks(tuple(points), image, known.geometry_of(image)),)
-
-
-@contextmanager
-def _about_line(path: Path, number: int) -> Iterator[None]:
-    try:
-        yield
-    except OneshotError as error:
-        raise type(error)(f"line {number}: {error.what}", file=path, remedy=error.remedy) from error
+    return (Landmarks(tuple(points), image, context.geometry_of(image)),)
 
 
 def _system(text: str) -> str:
@@ -163,7 +135,7 @@ def _point(row: _Row, signs: Sequence[int], plane: Geometry | None) -> Landmark:
     x, y, z = row.position
     if plane is not None:
         lps_mm = (signs[0] * x, signs[1] * y, signs[2] * z)
-        position_yx = on_image(row.label, lps_mm, plane)
+        position_yx = project_to_image(row.label, lps_mm, plane)
         return Landmark(row.label, position_yx, description=row.description)
     if abs(z) > _SAME_SLICE:
         raise LandmarkError(
@@ -181,17 +153,17 @@ def _number(text: str) -> float:
     return value if math.isfinite(value) else math.nan
 
 
-def _sniff(path: Path) -> bool:
+def _recognise(path: Path) -> bool:
     head = head_of(path).lower()
     return head.startswith("#") and ("fiducial" in head or "# columns" in head)
 
 
 FCSV = LandmarkFormat(
-    SUFFIX,
     "3D Slicer fiducials",
+    SUFFIX,
+    _recognise,
     read_fcsv,
     None,
-    _sniff,
     instead="write .mrk.json, which every Slicer since 4.11 opens",
     one_image=True,
     patient_mm=True,

@@ -1,6 +1,6 @@
 """The text files of the ISBI 2015 cephalometric challenge, ``.txt``.
 
-One file an image: 19 lines ``x,y`` in the challenge's order, then in the original
+One file per image: 19 lines ``x,y`` in the challenge's order, then in the original
 files eight lines with a class of the skull each. x counts columns, y rows, from
 the top left; no half pixel is known of, so the numbers are taken as ours.
 """
@@ -14,24 +14,46 @@ from pathlib import Path
 
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.landmarks.files.base import (
+    DETECTION_FIELDS,
     FRAME,
     PLACEHOLDERS,
     SIZE,
     SOURCES,
     SPACING,
-    TEXTS,
-    THOUGHTS,
-    Known,
+    TEXT_FIELDS,
     LandmarkFormat,
-    present,
+    ReadContext,
+    filled_fields,
+    only_image,
     without_zeros,
 )
-from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_text
+from napari_oneshot_lmk.landmarks.files.text_file import at_line, head_of, read_text
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
-from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM
 
 SUFFIX = ".txt"
-NAMES = ISBI19_CEPHALOGRAM.names
+DESCRIPTIONS = {
+    "sella": "centre of the pituitary fossa",
+    "nasion": "front end of the suture between frontal and nasal bone",
+    "orbitale": "lowest point of the lower rim of the orbit",
+    "porion": "highest point of the bony ear canal",
+    "subspinale_A": "deepest point of the curve in front of the upper jaw",
+    "supramentale_B": "deepest point of the curve in front of the lower jaw",
+    "pogonion": "foremost point of the bony chin",
+    "menton": "lowest point of the bony chin",
+    "gnathion": "point of the bony chin halfway from pogonion to menton",
+    "gonion": "point of the jaw angle farthest back and down",
+    "lower_incisal_incision": "tip of the foremost lower incisor",
+    "upper_incisal_incision": "tip of the foremost upper incisor",
+    "upper_lip": "foremost point of the upper lip",
+    "lower_lip": "foremost point of the lower lip",
+    "subnasale": "where the base of the nose meets the upper lip",
+    "soft_tissue_pogonion": "foremost point of the skin over the chin",
+    "posterior_nasal_spine": "rear end of the bony palate",
+    "anterior_nasal_spine": "front tip of the bony palate",
+    "articulare": "where the rear edge of the jaw crosses the base of the skull",
+}
+"""The challenge's landmarks in its order, name -> description in our own words."""
+NAMES = tuple(DESCRIPTIONS)
 _NUMBER = r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*"
 _POSITION = re.compile(f"{_NUMBER},{_NUMBER}", re.ASCII)
 _NOTHING = re.compile(r"\s*(na|nan|null|none)?\s*,\s*(na|nan|null|none)?\s*", re.I)
@@ -46,28 +68,12 @@ def write_isbi(path: Path, images: Collection[Landmarks], source: Path | None = 
     OutputError
         If there is not exactly one image, or its landmarks are others.
     """
-    if len(images) != 1:
-        raise OutputError(
-            f"a file of the ISBI 2015 challenge holds one image, not {len(images)}",
-            remedy="write a .csv file, or one file for each image",
-        )
-    (landmarks,) = images
-    what = ""
-    if len(landmarks) != len(NAMES):
-        what = f"there are {len(landmarks)}"
-    for name in NAMES:
-        if name not in landmarks:
-            what = what or f"{name} is not among them"
-        elif landmarks[name].state is not State.PLACED:
-            what = what or f"{name} has no position"
-        elif landmarks[name].position_yx in PLACEHOLDERS:
-            what = what or f"{name} lies where the file says that it is not placed"
-    if without_zeros(landmarks.points)[1]:
-        what = what or "several lie at 0,0, where the file says that nobody placed them"
-    if what:
+    landmarks = only_image(images, "a file of the ISBI 2015 challenge")
+    obstacle = _obstacle(landmarks)
+    if obstacle:
         raise OutputError(
             "a file of the ISBI 2015 challenge holds the 19 landmarks of its list, all "
-            f"of them placed, but here {what}",
+            f"of them placed, but here {obstacle}",
             remedy="write a .csv file",
         )
     lines = []
@@ -78,40 +84,37 @@ def write_isbi(path: Path, images: Collection[Landmarks], source: Path | None = 
     path.write_text("".join(lines), encoding="ascii")
 
 
+def _obstacle(landmarks: Landmarks) -> str:
+    """Say what keeps landmarks from being written, "" where nothing does."""
+    if len(landmarks) != len(NAMES):
+        return f"there are {len(landmarks)}"
+    for name in NAMES:
+        if name not in landmarks:
+            return f"{name} is not among them"
+        if landmarks[name].state is not State.PLACED:
+            return f"{name} has no position"
+        if landmarks[name].position_yx in PLACEHOLDERS:
+            return f"{name} lies where the file says that it is not placed"
+    if without_zeros(landmarks.points)[1]:
+        return "several lie at 0,0, where the file says that nobody placed them"
+    return ""
+
+
 def _text(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
 
 
-def read_isbi(path: Path, known: Known) -> tuple[Landmarks, ...]:
-    """Read the 19 landmarks; the classes that may follow are passed over.
-
-    Raises
-    ------
-    LandmarkError
-        Naming the line, if it is no such file.
-    """
+def read_isbi(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
+    """Read the 19 landmarks; the classes that may follow are passed over."""
     lines = [
         (number, line)
-        for number, line in enumerate(read_text(path, tell=known.tell).splitlines(), start=1)
+        for number, line in enumerate(read_text(path, tell=context.tell).splitlines(), start=1)
         if line.strip()
     ]
     points = []
     for name, (number, line) in zip(NAMES, lines, strict=False):
-        if _NOTHING.fullmatch(line):
-            points.append(Landmark(name, None, State.SKIPPED))
-            continue
-        match = _POSITION.fullmatch(line)
-        if match is None or not all(math.isfinite(float(n)) for n in match.groups()):
-            raise LandmarkError(
-                f"line {number}: is not x,y",
-                file=path,
-                remedy="a file of the ISBI 2015 challenge begins with 19 such lines",
-            )
-        position_yx = float(match[2]), float(match[1])
-        if position_yx in PLACEHOLDERS:
-            points.append(Landmark(name, None, State.SKIPPED))
-        else:
-            points.append(Landmark(name, position_yx))
+        with at_line(path, number):
+            points.append(_landmark(name, line))
     if len(points) < len(NAMES):
         raise LandmarkError(
             f"line {lines[-1][0]}: is the last, but only {len(points)} of {len(NAMES)} "
@@ -128,32 +131,46 @@ def read_isbi(path: Path, known: Known) -> tuple[Landmarks, ...]:
                 remedy="write other lists of landmarks as a .csv file",
             )
     if rest:
-        known.tell(f"{path}: the classes below the landmarks are passed over")
+        context.tell(f"{path}: the classes below the landmarks are passed over")
     placed, zeros = without_zeros(points)
     if zeros:
-        known.tell(f"{path}: {zeros} landmarks at 0,0 are taken for not placed")
+        context.tell(f"{path}: {zeros} landmarks at 0,0 are taken for not placed")
     image = path.name[: -len(SUFFIX)]
-    return (Landmarks(placed, image, known.geometry_of(image)),)
+    return (Landmarks(placed, image, context.geometry_of(image)),)
 
 
-def _sniff(path: Path) -> bool:
+def _landmark(name: str, line: str) -> Landmark:
+    if _NOTHING.fullmatch(line):
+        return Landmark(name, None, State.SKIPPED)
+    match = _POSITION.fullmatch(line)
+    if match is None or not all(math.isfinite(float(n)) for n in match.groups()):
+        raise LandmarkError(
+            "is not x,y", remedy="a file of the ISBI 2015 challenge begins with 19 such lines"
+        )
+    position_yx = float(match[2]), float(match[1])
+    if position_yx in PLACEHOLDERS:
+        return Landmark(name, None, State.SKIPPED)
+    return Landmark(name, position_yx)
+
+
+def _recognise(path: Path) -> bool:
     lines = [line for line in head_of(path).splitlines() if line.strip()]
     return len(lines) >= len(NAMES) and all(
         _POSITION.fullmatch(line) or _NOTHING.fullmatch(line) for line in lines[: len(NAMES)]
     )
 
 
-def _lost(images: Collection[Landmarks]) -> tuple[str, ...]:
-    return present(images, (*THOUGHTS, SOURCES, *TEXTS, SPACING, FRAME, SIZE))
+def _unsupported(images: Collection[Landmarks]) -> tuple[str, ...]:
+    return filled_fields(images, (*DETECTION_FIELDS, SOURCES, *TEXT_FIELDS, SPACING, FRAME, SIZE))
 
 
 ISBI_TXT = LandmarkFormat(
-    SUFFIX,
     "ISBI 2015 cephalogram",
+    SUFFIX,
+    _recognise,
     read_isbi,
     write_isbi,
-    _sniff,
     one_image=True,
     shared=True,
-    lost=_lost,
+    unsupported=_unsupported,
 )

@@ -1,4 +1,8 @@
-"""Values of a JSON file of another program, checked one by one."""
+"""Values of another program's JSON file, checked one by one.
+
+Each function takes a value and what to call its place in the file, and raises a
+LandmarkError that names the place.
+"""
 
 from __future__ import annotations
 
@@ -10,45 +14,31 @@ from typing import Any
 
 from napari_oneshot_lmk.errors import LandmarkError
 
+Object = Mapping[str, Any]
+OURS = "napari_oneshot_lmk"
+"""The key under which this package notes what another program's format has no field for."""
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _LONGEST = 40
 _REMEDY = "save it again"
 
 
-def mapping(value: Any, where: str) -> Mapping[str, Any]:
-    """Return a value that has to be an object.
-
-    Raises
-    ------
-    LandmarkError
-        Naming where it stands.
-    """
+def mapping(value: Any, where: str) -> Object:
+    """Return a value that has to be an object."""
     if not isinstance(value, Mapping):
-        raise wrong(value, where, "an object")
+        raise _wrong(value, where, "an object")
     return value
 
 
 def sequence(value: Any, where: str) -> Sequence[Any]:
-    """Return a value that has to be a list.
-
-    Raises
-    ------
-    LandmarkError
-        Naming where it stands.
-    """
+    """Return a value that has to be a list."""
     if not isinstance(value, list):
-        raise wrong(value, where, "a list")
+        raise _wrong(value, where, "a list")
     return value
 
 
 def number(value: Any, where: str) -> float:
-    """Return a value that has to be a finite number; it may be written as text.
-
-    Raises
-    ------
-    LandmarkError
-        Naming where it stands.
-    """
+    """Return a value that has to be a finite number; it may be written as text."""
     found = math.nan
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         found = float(value)
@@ -56,48 +46,30 @@ def number(value: Any, where: str) -> float:
         with suppress(OverflowError):
             found = float(value)
     if not math.isfinite(found):
-        raise wrong(value, where, "a finite number")
+        raise _wrong(value, where, "a finite number")
     return found
 
 
 def whole_number(value: Any, where: str) -> int:
-    """Return a value that has to be a whole number, ``600.0`` among them.
-
-    Raises
-    ------
-    LandmarkError
-        Naming where it stands.
-    """
+    """Return a value that has to be a whole number, ``600.0`` among them."""
     found = number(value, where)
     if not found.is_integer():
-        raise wrong(value, where, "a whole number")
+        raise _wrong(value, where, "a whole number")
     return int(found)
 
 
 def text(value: Any, where: str) -> str:
-    """Return a value that has to be a text or a number.
-
-    Raises
-    ------
-    LandmarkError
-        Naming where it stands.
-    """
+    """Return a value that has to be a text or a number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise wrong(value, where, "a text")
+        raise _wrong(value, where, "a text")
     try:
         return str(value)
     except ValueError as error:  # an integer of thousands of digits
-        raise wrong(0, where, "a text") from error
+        raise _wrong(0, where, "a text") from error
 
 
 def identifier(value: Any, where: str) -> str:
-    """Return an identifier: 1, 1.0, "1" and "1.0" are the same.
-
-    Raises
-    ------
-    LandmarkError
-        Naming where it stands.
-    """
+    """Return an identifier: 1, 1.0, "1" and "1.0" are the same."""
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
         value = int(value)
     plain = text(value, where).strip()
@@ -105,15 +77,9 @@ def identifier(value: Any, where: str) -> str:
     return whole[1] if whole else plain
 
 
-def by_identifier(values: Sequence[Any], what: str) -> dict[str, Mapping[str, Any]]:
-    """Return objects by their ``id``, a number or the same number as text.
-
-    Raises
-    ------
-    LandmarkError
-        If one has none, or two have the same.
-    """
-    found: dict[str, Mapping[str, Any]] = {}
+def by_identifier(values: Sequence[Any], what: str) -> dict[str, Object]:
+    """Return objects by their ``id``, a number or the same number as text."""
+    found: dict[str, Object] = {}
     for count, value in enumerate(values, start=1):
         each = mapping(value, f"{what} {count}")
         key = identifier(each.get("id"), f"{what} {count}: id")
@@ -132,7 +98,7 @@ def is_nothing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def wrong(value: Any, where: str, wanted: str) -> LandmarkError:
+def _wrong(value: Any, where: str, wanted: str) -> LandmarkError:
     """Return an error that says what stands where something else belongs."""
     kinds = {dict: "an object", list: "a list", type(None): "null"}
     shown = kinds.get(type(value)) or _shortened(value)
@@ -149,13 +115,7 @@ def _shortened(value: Any) -> str:
 
 @contextmanager
 def noted_by_us() -> Iterator[None]:
-    """Turn what a damaged note of this package raises into one sentence.
-
-    Raises
-    ------
-    LandmarkError
-        In place of whatever comes.
-    """
+    """Turn what a damaged note of this package raises into one sentence."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:

@@ -13,7 +13,7 @@ another spacing than we do. Which one that was is noted, so reading needs no ima
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError, SpacingUnknownError
+from napari_oneshot_lmk.errors import LandmarkError, OneshotError, SpacingUnknownError
 from napari_oneshot_lmk.geometry import Geometry, Points
-from napari_oneshot_lmk.landmarks.files.base import Known, LandmarkFormat
-from napari_oneshot_lmk.landmarks.files.json_values import mapping, noted_by_us, sequence, text
+from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat, ReadContext, only_image
+from napari_oneshot_lmk.landmarks.files.json_values import (
+    OURS,
+    Object,
+    mapping,
+    noted_by_us,
+    sequence,
+    text,
+)
 from napari_oneshot_lmk.landmarks.files.json_values import number as number_in
 from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_json
 from napari_oneshot_lmk.landmarks.image_names import stem
@@ -39,158 +46,20 @@ from napari_oneshot_lmk.landmarks.landmarks import (
     provenance_from_json,
 )
 
-# A point clicked in a slice view lies on the plane up to rounding.
-_SAME_PLANE_MM = 1.0
-
-
-def with_millimetres(geometry: Geometry | None) -> Geometry:
-    """Return the geometry that a file of patient millimetres needs.
-
-    Raises
-    ------
-    LandmarkError
-        If there is none.
-    SpacingUnknownError
-        If it has no spacing.
-    """
-    if geometry is None:
-        raise LandmarkError(
-            "holds millimetres but not the grid of the image",
-            remedy="open it together with its image (convert it with --image), or use a .csv file",
-        )
-    if geometry.spacing_mm_yx is None:
-        raise SpacingUnknownError(
-            "holds millimetres, but the pixel spacing of the image is unknown",
-            remedy="give it (--spacing, or the field in the dock)",
-        )
-    return geometry
-
-
-def plane_in_slicer(path: Path, image: str, lps_mm: Points, known: Known) -> Geometry:
-    """Return the geometry in which 3D Slicer has counted the points of a file.
-
-    Slicer reads images with ITK, which takes another spacing than we do of many DICOM
-    radiographs, and 1 mm where a file states none. Where the image file is known ITK
-    is asked.
-
-    Parameters
-    ----------
-    path : Path
-        The landmark file.
-    image : str
-        What it calls its image.
-    lps_mm : ndarray, (N, 3)
-        Its points.
-    known : Known
-        Is told what had to be supposed.
-
-    Raises
-    ------
-    LandmarkError
-        If neither geometry nor file of the image are known.
-    SpacingUnknownError
-        If its spacing is unknown.
-    """
-    own = known.geometry_of(image)
-    source = known.source_of(image)
-    if source is None:
-        own = with_millimetres(own)
-        known.tell(
-            f"{path}: its millimetres are taken in the image's pixel spacing here "
-            f"({_shown(own)}); 3D Slicer may count a DICOM film in another one, which "
-            "is not checked because the image file is not named"
-        )
-        return own
-    # SimpleITK takes a second to load, which tables do not need.
-    from napari_oneshot_lmk.imaging.formats.itk import (
-        is_default_spacing,
-        itk_geometry,
-        same_places,
-        states_spacing,
-    )
-
-    seen = itk_geometry(source)
-    if seen is None or (own and own.image_shape_yx != seen.image_shape_yx):
-        return with_millimetres(own)
-    if own is not None and same_places(own, seen):
-        return own
-    if is_default_spacing(seen) and not states_spacing(source):
-        given = with_millimetres(own)
-        fits = given.contains(given.points_from_lps(lps_mm)).all()
-        if fits or not seen.contains(seen.points_from_lps(lps_mm)).all():
-            known.tell(
-                f"{path}: its millimetres are taken in the pixel spacing that was "
-                f"given ({_shown(given)}); 3D Slicer has 1 mm a pixel of "
-                f"{source.name} unless it was told, too"
-            )
-            return given
-    known.tell(
-        f"{path}: its millimetres are taken in the pixel spacing that 3D Slicer has of "
-        f"{source.name} ({_shown(seen)})"
-    )
-    return seen
-
-
-def plane_for_slicer(geometry: Geometry, source: Path | None) -> Geometry:
-    """Return the geometry in which 3D Slicer will see points on their image.
-
-    Parameters
-    ----------
-    geometry : Geometry
-        Of the image, as this program has it.
-    source : Path, optional
-        The image file.
-    """
-    if source is None:
-        return geometry
-    from napari_oneshot_lmk.imaging.formats.itk import itk_geometry, same_places
-
-    seen = itk_geometry(source)
-    if seen is None or seen.image_shape_yx != geometry.image_shape_yx:
-        return geometry
-    return geometry if same_places(geometry, seen) else seen
-
-
-def _shown(geometry: Geometry) -> str:
-    assert geometry.spacing_mm_yx is not None  # as the callers know
-    return "{:.6g} x {:.6g} mm".format(*geometry.spacing_mm_yx)
-
-
-def on_image(name: str, lps_mm: Sequence[float], geometry: Geometry) -> tuple[float, float]:
-    """Return the (row, column) of one patient position, (3,) LPS mm.
-
-    Raises
-    ------
-    LandmarkError
-        If it lies off the plane of the image.
-    """
-    # Positions that no patient has overflow, and lie off the plane then.
-    with np.errstate(over="ignore", invalid="ignore"):
-        off_mm = float(geometry.off_plane_mm([lps_mm])[0])
-    # Not "off_mm > …": a position that is no number lies nowhere.
-    if not off_mm <= _SAME_PLANE_MM:
-        raise LandmarkError(
-            f"{name!r} lies {off_mm:.1f} mm off the image's plane",
-            remedy="check that the file belongs to this image",
-        )
-    y_px, x_px = geometry.points_from_lps([lps_mm])[0]
-    return float(y_px), float(x_px)
-
-
 SUFFIX = ".mrk.json"
 SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/"
     "Markups/Resources/Schema/markups-schema-v1.0.3.json#"
 )
-OURS = "napari_oneshot_lmk"
 _WRITTEN_IN = "geometry_in_slicer"
-
 # Both positions of a point that nobody has moved agree far better than this.
 _UNMOVED_MM = 1e-6
+# A point clicked in a slice view lies on the plane up to rounding.
+_SAME_PLANE_MM = 1.0
 _MM_PER_UNIT = {"mm": 1.0, "um": 1e-3}
 
 
-# -- writing ------------------------------------------------------------------
+# -- writing --------------------------------------------------------------------
 
 
 def write_mrk_json(path: Path, images: Collection[Landmarks], source: Path | None = None) -> None:
@@ -203,12 +72,7 @@ def write_mrk_json(path: Path, images: Collection[Landmarks], source: Path | Non
     SpacingUnknownError
         If the image's spacing is unknown: the file holds millimetres.
     """
-    if len(images) != 1:
-        raise OutputError(
-            f"a {SUFFIX} file holds one image, not {len(images)}",
-            remedy="write a .csv file, or one file for each image",
-        )
-    (landmarks,) = images
+    landmarks = only_image(images, f"a {SUFFIX} file")
     geometry = landmarks.geometry
     if geometry is None or geometry.spacing_mm_yx is None:
         raise SpacingUnknownError(
@@ -240,16 +104,16 @@ def write_mrk_json(path: Path, images: Collection[Landmarks], source: Path | Non
         OURS: noted,
     }
     document = {"@schema": SCHEMA, "markups": [markup]}
-    written = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(written + "\n", encoding="utf-8")
+    content = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(content + "\n", encoding="utf-8")
 
 
 def _control_point(number: int, point: Landmark, plane: Geometry) -> dict[str, Any]:
-    record = landmark_to_json(point)
+    noted = landmark_to_json(point)
     control: dict[str, Any] = {
         "id": str(number),
-        "label": record.pop("name"),
-        "description": record.pop("description", ""),
+        "label": noted.pop("name"),
+        "description": noted.pop("description", ""),
         "associatedNodeID": "",
         "selected": True,
         "locked": False,
@@ -259,21 +123,15 @@ def _control_point(number: int, point: Landmark, plane: Geometry) -> dict[str, A
     if point.position_yx is not None:
         control["positionStatus"] = "defined"
         control["position"] = plane.points_to_lps([point.position_yx])[0].tolist()
-    return {**control, OURS: record}
+    return {**control, OURS: noted}
 
 
-# -- reading ------------------------------------------------------------------
+# -- reading --------------------------------------------------------------------
 
 
-def read_mrk_json(path: Path, known: Known) -> tuple[Landmarks, ...]:
-    """Read point lists, ours or Slicer's, in LPS or RAS.
-
-    Raises
-    ------
-    LandmarkError
-        If it is no such file, or its points cannot be brought onto the image.
-    """
-    document = read_json(path, known.tell)
+def read_mrk_json(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
+    """Read point lists, ours or Slicer's, in LPS or RAS."""
+    document = read_json(path, context.tell)
     markups = document.get("markups") if isinstance(document, dict) else None
     if not isinstance(markups, list):
         raise LandmarkError(
@@ -285,24 +143,14 @@ def read_mrk_json(path: Path, known: Known) -> tuple[Landmarks, ...]:
             "holds no point list", file=path, remedy="save a markups node of the type Point List"
         )
     try:
-        return tuple(_landmarks(path, m, known, len(lists) > 1) for m in lists)
+        return tuple(_landmarks(path, m, context, len(lists) > 1) for m in lists)
     except OneshotError as error:
         raise error.about(path) from error
 
 
 @dataclass(frozen=True)
 class _Control:
-    """A control point as it stands in the file.
-
-    Parameters
-    ----------
-    label, description : str
-        Its name, and what it is.
-    lps_mm : tuple of float, optional
-        None where it has no position.
-    noted : dict
-        What this package has noted of it; empty where there is nothing.
-    """
+    """A control point as it stands in the file, and what this package noted of it."""
 
     label: str
     description: str
@@ -310,31 +158,33 @@ class _Control:
     noted: dict[str, Any]
 
 
-def _landmarks(path: Path, markup: Mapping[str, Any], known: Known, several: bool) -> Landmarks:
+def _landmarks(path: Path, markup: Object, context: ReadContext, several: bool) -> Landmarks:
     ours = mapping(markup.get(OURS) or {}, OURS)
-    ending = path.name[: -len(SUFFIX)]
-    named = ours.get("image", (markup.get("name") or ending) if several else ending)
-    name = text(named, "the name of the list")
+    file_name = path.name[: -len(SUFFIX)]
+    name = text(
+        ours.get("image", (markup.get("name") or file_name) if several else file_name),
+        "the name of the list",
+    )
     to_lps = _to_lps(markup)
     listed = sequence(markup.get("controlPoints") or [], "controlPoints")
     controls = [
         _control(number, mapping(each, f"control point {number}"), to_lps)
         for number, each in enumerate(listed, start=1)
     ]
-    places = [control.lps_mm for control in controls if control.lps_mm is not None]
     with noted_by_us():
         provenance = provenance_from_json(ours.get("provenance") or {})
         stated = ours.get("geometry")
         geometry = None if stated is None else geometry_from_json(stated)
         written_in = ours.get(_WRITTEN_IN)
         plane = geometry if written_in is None else geometry_from_json(written_in)
-    if plane is None and places:
-        plane = plane_in_slicer(path, name, np.array(places), known)
+    lps_mm = [control.lps_mm for control in controls if control.lps_mm is not None]
+    if plane is None and lps_mm:
+        plane = plane_in_slicer(path, name, np.array(lps_mm), context)
     points = tuple(_landmark(control, plane) for control in controls)
-    return Landmarks(points, name, geometry or known.geometry_of(name), provenance)
+    return Landmarks(points, name, geometry or context.geometry_of(name), provenance)
 
 
-def _to_lps(markup: Mapping[str, Any]) -> NDArray[np.float64]:
+def _to_lps(markup: Object) -> NDArray[np.float64]:
     """Return the factors that take a position to LPS millimetres."""
     system = markup.get("coordinateSystem", "LPS")
     unit = markup.get("coordinateUnits", "mm")
@@ -350,7 +200,7 @@ def _to_lps(markup: Mapping[str, Any]) -> NDArray[np.float64]:
     return np.array([flip, flip, 1.0]) * _MM_PER_UNIT[unit]
 
 
-def _control(number: int, control: Mapping[str, Any], to_lps: NDArray[np.float64]) -> _Control:
+def _control(number: int, control: Object, to_lps: NDArray[np.float64]) -> _Control:
     where = f"control point {number}"
     label = text(control.get("label") or "", f"{where}: label").strip()
     if not label:
@@ -363,43 +213,152 @@ def _control(number: int, control: Mapping[str, Any], to_lps: NDArray[np.float64
     status = control.get("positionStatus") or "defined"
     if status != "defined" or position is None:
         return _Control(label, described, None, noted)
-    values = sequence(position, f"the position of {label!r}")
-    if len(values) != 3:
-        raise LandmarkError(
-            f"the position of {label!r} is not three numbers", remedy="save it again"
-        )
-    axes = [number_in(v, f"the position of {label!r}") for v in values]
+    where = f"the position of {label!r}"
+    if len(sequence(position, where)) != 3:
+        raise LandmarkError(f"{where} is not three numbers", remedy="save it again")
+    axes = [number_in(value, where) for value in position]
     return _Control(label, described, tuple((np.array(axes) * to_lps).tolist()), noted)
 
 
 def _landmark(control: _Control, plane: Geometry | None) -> Landmark:
-    record = {"state": State.SKIPPED, **control.noted, "name": control.label}
-    record["description"] = control.description
+    fields = {"state": State.SKIPPED, **control.noted, "name": control.label}
+    fields["description"] = control.description
     with noted_by_us():
         # What is noted of a point without a position, but says placed, is not ours.
-        whole = record["state"] != State.PLACED or "position_yx" in record
-        noted = landmark_from_json(record if whole else {**record, "state": State.SKIPPED})
+        is_ours = fields["state"] != State.PLACED or "position_yx" in fields
+        noted = landmark_from_json(fields if is_ours else {**fields, "state": State.SKIPPED})
     if control.lps_mm is None or plane is None:
         return noted if noted.position_yx is None else noted.edited_at(None)
     if noted.position_yx is not None:
-        there_mm = plane.points_to_lps([noted.position_yx])[0]
-        if np.abs(there_mm - np.array(control.lps_mm)).max() <= _UNMOVED_MM:
+        noted_mm = plane.points_to_lps([noted.position_yx])[0]
+        if np.abs(noted_mm - np.array(control.lps_mm)).max() <= _UNMOVED_MM:
             return noted
-    # Moved by a person: what the detector thought of the old place is void.
-    position_yx = on_image(control.label, control.lps_mm, plane)
-    return noted.edited_at(position_yx)
+    # Moved by a person: what the detector thought of the old position is void.
+    return noted.edited_at(project_to_image(control.label, control.lps_mm, plane))
 
 
-def _sniff(path: Path) -> bool:
+def _recognise(path: Path) -> bool:
     return "markups-schema" in head_of(path)
 
 
 MRK_JSON = LandmarkFormat(
-    SUFFIX,
     "3D Slicer markups",
+    SUFFIX,
+    _recognise,
     read_mrk_json,
     write_mrk_json,
-    _sniff,
     one_image=True,
     patient_mm=True,
 )
+
+
+# -- patient positions on the plane of an image -----------------------------------
+
+
+def plane_in_slicer(path: Path, image: str, lps_mm: Points, context: ReadContext) -> Geometry:
+    """Return the geometry in which 3D Slicer has counted the points of a file.
+
+    Slicer reads images with ITK, which takes another spacing than we do of many DICOM
+    radiographs, and 1 mm where a file states none. Where the image file is known ITK
+    is asked. ``image`` is what the landmark file ``path`` calls its image, ``lps_mm``
+    (N, 3) are its points.
+
+    Raises
+    ------
+    LandmarkError, SpacingUnknownError
+        If neither geometry nor file of the image are known, or its spacing is unknown.
+    """
+    own = context.geometry_of(image)
+    source = context.source_of(image)
+    if source is None:
+        own = _with_spacing(own)
+        context.tell(
+            f"{path}: its millimetres are taken in the image's pixel spacing here "
+            f"({_spacing_text(own)}); 3D Slicer may count a DICOM film in another one, which "
+            "is not checked because the image file is not named"
+        )
+        return own
+    # SimpleITK takes a second to load, which tables do not need.
+    from napari_oneshot_lmk.imaging.formats.itk import (
+        is_default_spacing,
+        itk_geometry,
+        same_places,
+    )
+
+    seen = itk_geometry(source)
+    if seen is None or (own and own.image_shape_yx != seen.image_shape_yx):
+        return _with_spacing(own)
+    if own is not None and same_places(own, seen):
+        return own
+    if is_default_spacing(seen) and not _states_spacing(source):
+        given = _with_spacing(own)
+        fits = given.contains(given.points_from_lps(lps_mm)).all()
+        if fits or not seen.contains(seen.points_from_lps(lps_mm)).all():
+            context.tell(
+                f"{path}: its millimetres are taken in the pixel spacing that was "
+                f"given ({_spacing_text(given)}); 3D Slicer has 1 mm a pixel of "
+                f"{source.name} unless it was told, too"
+            )
+            return given
+    context.tell(
+        f"{path}: its millimetres are taken in the pixel spacing that 3D Slicer has of "
+        f"{source.name} ({_spacing_text(seen)})"
+    )
+    return seen
+
+
+def plane_for_slicer(geometry: Geometry, source: Path | None) -> Geometry:
+    """Return the geometry in which 3D Slicer will see points on their image file."""
+    if source is None:
+        return geometry
+    from napari_oneshot_lmk.imaging.formats.itk import itk_geometry, same_places
+
+    seen = itk_geometry(source)
+    if seen is None or seen.image_shape_yx != geometry.image_shape_yx:
+        return geometry
+    return geometry if same_places(geometry, seen) else seen
+
+
+def project_to_image(name: str, lps_mm: Sequence[float], plane: Geometry) -> tuple[float, float]:
+    """Return the (row, column) of one patient position, (3,) LPS mm, on the plane."""
+    # Positions that no patient has overflow, and lie off the plane then.
+    with np.errstate(over="ignore", invalid="ignore"):
+        off_mm = float(plane.off_plane_mm([lps_mm])[0])
+    # Not "off_mm > …": a position that is no number lies nowhere.
+    if not off_mm <= _SAME_PLANE_MM:
+        raise LandmarkError(
+            f"{name!r} lies {off_mm:.1f} mm off the image's plane",
+            remedy="check that the file belongs to this image",
+        )
+    y_px, x_px = plane.points_from_lps([lps_mm])[0]
+    return float(y_px), float(x_px)
+
+
+def _with_spacing(geometry: Geometry | None) -> Geometry:
+    """Return a geometry that is there and has a spacing, or raise."""
+    if geometry is None:
+        raise LandmarkError(
+            "holds millimetres but not the grid of the image",
+            remedy="open it together with its image (convert it with --image), or use a .csv file",
+        )
+    if geometry.spacing_mm_yx is None:
+        raise SpacingUnknownError(
+            "holds millimetres, but the pixel spacing of the image is unknown",
+            remedy="give it (--spacing, or the field in the dock)",
+        )
+    return geometry
+
+
+def _spacing_text(geometry: Geometry) -> str:
+    assert geometry.spacing_mm_yx is not None  # as the callers know
+    return "{:.6g} x {:.6g} mm".format(*geometry.spacing_mm_yx)
+
+
+def _states_spacing(path: Path) -> bool:
+    """Say whether an image file itself states what we take for its spacing."""
+    from napari_oneshot_lmk.imaging.reader import read_image
+
+    try:
+        return read_image(path).geometry.spacing_mm_yx is not None
+    except OneshotError:
+        return False

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import LandmarkError
-from napari_oneshot_lmk.landmarks.files.base import Known, LandmarkFormat
+from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat, ReadContext
 from napari_oneshot_lmk.landmarks.files.text_file import TableRow, head_of, table_rows, titles_of
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 
@@ -21,16 +21,10 @@ _NAMES = ("label", "name", "landmark")
 _ONCE = ("index", *_REQUIRED, *_NAMES, "source", "author")
 
 
-def read_napari_points(path: Path, known: Known) -> tuple[Landmarks, ...]:
-    """Read a points layer; points of a stack become one set for each slice.
-
-    Raises
-    ------
-    LandmarkError
-        Naming the line, if the table cannot be understood.
-    """
+def read_napari_points(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
+    """Read a points layer; points of a stack become one set for each slice."""
     slices: dict[tuple[int, ...], list[Landmark]] = {}
-    for row in table_rows(path, _REQUIRED, once=_ONCE, tell=known.tell):
+    for row in table_rows(path, _REQUIRED, once=_ONCE, tell=context.tell):
         *stack, y_px, x_px = _position(row)
         if any(value is None for value in stack):
             raise row.wrong("a place in the stack is empty", "fill it")
@@ -39,7 +33,7 @@ def read_napari_points(path: Path, known: Known) -> tuple[Landmarks, ...]:
         name = next((row.text(c) for c in _NAMES if row.text(c)), "")
         if not name:
             number = len(points)
-            name = known.names[number] if number < len(known.names) else str(number + 1)
+            name = context.names[number] if number < len(context.names) else str(number + 1)
         if any(point.name == name for point in points):
             raise row.wrong(f"landmark {name!r} stands twice", "rename one of the two")
         source = row.text("source").lower()
@@ -63,7 +57,7 @@ def read_napari_points(path: Path, known: Known) -> tuple[Landmarks, ...]:
         if index:
             # As the docks name a slice of a stack.
             image = f"{image} [{' '.join(str(number) for number in index)}]"
-        images.append(Landmarks(tuple(points), image, known.geometry_of(image)))
+        images.append(Landmarks(tuple(points), image, context.geometry_of(image)))
     return tuple(images)
 
 
@@ -77,16 +71,16 @@ def _position(row: TableRow) -> list[float | None]:
     return [row.number(column) for _, column in axes]
 
 
-def _sniff(path: Path) -> bool:
+def _recognise(path: Path) -> bool:
     titles = titles_of(head_of(path))
     return {"index", *_REQUIRED} <= titles and "shape-type" not in titles
 
 
 NAPARI_POINTS = LandmarkFormat(
-    ".csv",
     "napari points",
+    ".csv",
+    _recognise,
     read_napari_points,
     None,
-    _sniff,
     instead="write a landmark table (.csv)",
 )

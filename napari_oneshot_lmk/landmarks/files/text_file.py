@@ -1,4 +1,7 @@
-"""Text files of other programs, or one sentence why they cannot be read."""
+"""Text, tables and JSON of other programs, or one sentence why they cannot be read.
+
+Every reader raises a LandmarkError with that sentence.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError
 
-LOOK_AT_BYTES = 4096
+HEAD_BYTES = 4096
 """Enough for the head of any text format here."""
 _MARKS = (
     # UTF-32 first: its mark begins with that of UTF-16.
@@ -33,15 +37,20 @@ _ZEROS = {
 }
 """Which bytes of four are zero in most of a text without a mark."""
 
+# float() takes "nan", "inf" and "1_0" too, which are mistakes in a table.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_EMPTY = ("", "NA", "N/A", "#N/A", "NAN", "NULL", "NONE", "-")
+"""What spreadsheet programs, R and pandas write where there is no number."""
+_SEPARATORS = ",;\t"
+_SEPARATOR_LINE = re.compile(r"\s*\"?sep=([,;\t])\"?\s*", re.IGNORECASE)
+"""Excel's first line that says what separates the columns."""
+
+
+# -- text -----------------------------------------------------------------------
+
 
 def read_bytes(path: Path) -> bytes:
-    """Return what is in a file.
-
-    Raises
-    ------
-    LandmarkError
-        If it cannot be opened, or is empty.
-    """
+    """Return what is in a file that is not empty."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -54,39 +63,15 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path, *, save_as: str = "", tell: Callable[[str], None] | None = None) -> str:
-    """Return the text of a file.
+    """Return the text of a file: UTF-8, -16 or -32, with or without a byte-order mark.
 
-    Parameters
-    ----------
-    path : Path
-        UTF-8, UTF-16 or UTF-32, with or without a byte-order mark, else
-        Western European (Windows-1252).
-    save_as : str
-        What to save it as where it is no text, for the remedy.
-    tell : callable, optional
-        Is told where the text is Western European only by supposition.
-
-    Raises
-    ------
-    LandmarkError
-        If it cannot be opened, is empty, or is no text.
+    Else it is taken for Western European (Windows-1252), and ``tell`` is told that it was.
+    ``save_as`` is what to save it as where it is no text.
     """
     data = read_bytes(path)
     encoding = _encoding(data)
     try:
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            if encoding != "utf-8":
-                raise
-            text = data.decode("cp1252")
-            if any(ord(letter) < 32 and not letter.isspace() for letter in text):
-                raise
-            if tell is not None:
-                tell(
-                    f"{path}: is not UTF-8 text and was read as Western European "
-                    "(Windows-1252), so letters with accents may be others"
-                )
+        text = _decode(path, data, encoding, tell)
     except UnicodeDecodeError as error:
         raise LandmarkError(
             "is not UTF-8 text", file=path, remedy=f"save it as {save_as or 'UTF-8'}"
@@ -100,17 +85,73 @@ def read_text(path: Path, *, save_as: str = "", tell: Callable[[str], None] | No
     return text
 
 
-def read_json(path: Path, tell: Callable[[str], None] | None = None) -> Any:
-    """Return what a JSON file holds.
+def _decode(path: Path, data: bytes, encoding: str, tell: Callable[[str], None] | None) -> str:
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        if encoding != "utf-8":
+            raise
+        text = data.decode("cp1252")
+        if any(ord(letter) < 32 and not letter.isspace() for letter in text):
+            raise
+        if tell is not None:
+            tell(
+                f"{path}: is not UTF-8 text and was read as Western European "
+                "(Windows-1252), so letters with accents may be others"
+            )
+        return text
 
-    Raises
-    ------
-    LandmarkError
-        If it cannot be opened, is no JSON, or says one thing twice.
-    """
+
+@contextmanager
+def at_line(path: Path, number: int) -> Iterator[None]:
+    """Have errors name the file and the line, from 1, that they are about."""
+    try:
+        yield
+    except OneshotError as error:
+        raise type(error)(f"line {number}: {error.what}", file=path, remedy=error.remedy) from error
+
+
+def head_of(path: Path) -> str:
+    """Return the beginning of a file as text, whatever is in it."""
+    try:
+        with path.open("rb") as file:
+            return decode_anyway(file.read(HEAD_BYTES))
+    except OSError:
+        return ""
+
+
+def decode_anyway(data: bytes) -> str:
+    """Return bytes as text, whatever is in them; for a first look only."""
+    return data.decode(_encoding(data), errors="replace")
+
+
+def _encoding(data: bytes) -> str:
+    """Guess the encoding of a text; UTF-8 where nothing speaks against it."""
+    # Spreadsheet programs call UTF-16 "Unicode text" and mark their UTF-8.
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return encoding
+    start = data[:HEAD_BYTES]
+    zeros = [start[place::4].count(0) * 4 / max(len(start), 4) for place in range(4)]
+    # Letters of Latin have zeros in their other bytes, in one order or the other.
+    for encoding, pattern in _ZEROS.items():
+        if all(
+            (z > 0.5) == high and (z < 0.1 or high) for z, high in zip(zeros, pattern, strict=True)
+        ):
+            return encoding
+    return "utf-8"
+
+
+# -- JSON -----------------------------------------------------------------------
+
+
+def read_json(path: Path, tell: Callable[[str], None] | None = None) -> Any:
+    """Return what a JSON file holds; no object in it may name a value twice."""
     text = read_text(path, tell=tell)
     try:
         return json.loads(text, object_pairs_hook=_each_once)
+    except OneshotError as error:
+        raise error.about(path) from error
     except json.JSONDecodeError as error:
         raise LandmarkError(
             "is not JSON, it may be cut short", file=path, remedy="save it again"
@@ -121,8 +162,6 @@ def read_json(path: Path, tell: Callable[[str], None] | None = None) -> Any:
             file=path,
             remedy="choose another file",
         ) from error
-    except OneshotError as error:
-        raise error.about(path) from error
     except ValueError as error:
         raise LandmarkError(
             "holds a number of thousands of digits", file=path, remedy="save it again"
@@ -139,81 +178,29 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def head_of(path: Path, count: int = LOOK_AT_BYTES) -> str:
-    """Return the beginning of a file as text, whatever is in it."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(count)
-    except OSError:
-        return ""
-    return decoded(data)
-
-
-def decoded(data: bytes) -> str:
-    """Return bytes as text, whatever is in them; for a first look only."""
-    return data.decode(_encoding(data), errors="replace")
-
-
-def _encoding(data: bytes) -> str:
-    """Guess the encoding of a text; UTF-8 where nothing speaks against it."""
-    # Spreadsheet programs call UTF-16 "Unicode text" and mark their UTF-8.
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return encoding
-    start = data[:LOOK_AT_BYTES]
-    zeros = [start[place::4].count(0) * 4 / max(len(start), 4) for place in range(4)]
-    # Letters of Latin have zeros in their other bytes, in one order or the other.
-    for encoding, pattern in _ZEROS.items():
-        if all(
-            (z > 0.5) == high and (z < 0.1 or high) for z, high in zip(zeros, pattern, strict=True)
-        ):
-            return encoding
-    return "utf-8"
-
-
-# float() takes "nan", "inf" and "1_0" too, which are mistakes in a table.
-_NOTHING = ("", "NA", "N/A", "#N/A", "NAN", "NULL", "NONE", "-")
-"""What spreadsheet programs, R and pandas write where there is no number."""
-_SEPARATORS = ",;\t"
-_TOLD_BY_EXCEL = re.compile(r"\s*\"?sep=([,;\t])\"?\s*", re.IGNORECASE)
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# -- tables ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row of a table, with what is needed to complain about it.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    line : int
-        Number of the row's first line in it, from 1.
-    cells : dict
-        Column title, in lower case -> text.
-    decimal_comma : bool
-        Commas do not separate columns, so one in a number is a decimal comma.
-    """
+    """One row of a table, with what is needed to complain about it."""
 
     path: Path
     line: int
+    """Number of the row's first line in the file, from 1."""
     cells: dict[str, str]
+    """Column title, in lower case -> text."""
     decimal_comma: bool
+    """Commas do not separate columns, so one in a number is a decimal comma."""
 
     def text(self, column: str) -> str:
         """Return a cell without surrounding blanks; "" where there is none."""
         return self.cells.get(column, "").strip()
 
     def number(self, column: str) -> float | None:
-        """Return a finite number, or None where the cell is empty or says NA.
-
-        Raises
-        ------
-        LandmarkError
-            If the cell holds anything else.
-        """
+        """Return a finite number, or None where the cell is empty or says NA."""
         cell = self.text(column)
-        if cell.upper() in _NOTHING:
+        if cell.upper() in _EMPTY:
             return None
         plain = self.plain(column)
         value = float(plain) if _NUMBER.fullmatch(plain) else math.nan
@@ -238,7 +225,7 @@ class TableRow:
 def titles_of(text: str) -> set[str]:
     """Return the column titles at the beginning of a text, in lower case."""
     for line in text.splitlines():
-        if line.strip() and not _TOLD_BY_EXCEL.fullmatch(line):
+        if line.strip() and not _SEPARATOR_LINE.fullmatch(line):
             parts = re.split(f"[{_SEPARATORS}]", line.lower())
             return {title.strip(' "') for title in parts}
     return set()
@@ -250,29 +237,18 @@ def table_rows(
     once: Sequence[str],
     tell: Callable[[str], None] | None = None,
 ) -> Iterator[TableRow]:
-    """Read a table separated by commas, semicolons or tabs.
+    """Read a table separated by commas, semicolons or tabs; empty lines are passed over.
 
     Parameters
     ----------
     path : Path
-        A text as spreadsheet programs write it; a first line ``sep=;`` is one of
-        Excel's and says what separates the columns.
+        A text as spreadsheet programs write it.
     required : sequence of str
         Columns that the first line must name, in any order and case.
     once : sequence of str
         Columns that it may name once only.
     tell : callable, optional
         Is given one sentence about what had to be supposed.
-
-    Yields
-    ------
-    TableRow
-        Empty lines are passed over.
-
-    Raises
-    ------
-    LandmarkError
-        If it is no such table.
     """
     text = read_text(path, save_as="CSV UTF-8", tell=tell)
     separator = _separator(path, text, required)
@@ -281,23 +257,14 @@ def table_rows(
     line = 1
     try:
         for fields in reader:
-            written = separator.join(fields)
-            told = not columns and _TOLD_BY_EXCEL.fullmatch(written)
-            if told or not written.strip(separator + " \t\n\r"):
+            joined = separator.join(fields)
+            is_separator_line = not columns and _SEPARATOR_LINE.fullmatch(joined)
+            if is_separator_line or not joined.strip(separator + " \t\n\r"):
                 pass
             elif not columns:
                 columns = _columns(path, fields, required, once)
             else:
-                cells = dict(zip(columns, fields, strict=False))
-                row = TableRow(path, line, cells, separator != ",")
-                if len(fields) < len(columns) or any(fields[len(columns) :]):
-                    raise row.wrong(
-                        f"{len(fields)} fields where the first line has {len(columns)}",
-                        "write numbers with a dot, not a comma"
-                        if separator == "," and len(fields) > len(columns)
-                        else "complete or remove the line",
-                    )
-                yield row
+                yield _row(path, line, columns, fields, separator)
             line = reader.line_num + 1
     except csv.Error as error:
         raise LandmarkError(
@@ -307,18 +274,33 @@ def table_rows(
         ) from error
 
 
+def _row(
+    path: Path, line: int, columns: Sequence[str], fields: Sequence[str], separator: str
+) -> TableRow:
+    cells = dict(zip(columns, fields, strict=False))
+    row = TableRow(path, line, cells, separator != ",")
+    if len(fields) < len(columns) or any(fields[len(columns) :]):
+        raise row.wrong(
+            f"{len(fields)} fields where the first line has {len(columns)}",
+            "write numbers with a dot, not a comma"
+            if separator == "," and len(fields) > len(columns)
+            else "complete or remove the line",
+        )
+    return row
+
+
 def _separator(path: Path, text: str, required: Sequence[str]) -> str:
     """Find the separator by which the first line names most required columns."""
     lines = [line for line in text.splitlines() if line.strip()]
-    told = _TOLD_BY_EXCEL.fullmatch(lines[0]) if lines[1:] else None
-    header = lines[0] if told is None else lines[1]
+    stated = _SEPARATOR_LINE.fullmatch(lines[0]) if lines[1:] else None
+    header = lines[0] if stated is None else lines[1]
     named = {}
     for separator in _SEPARATORS:
         titles = {title.strip(' "').lower() for title in header.split(separator)}
         named[separator] = len(titles & set(required))
     best = max(named, key=lambda separator: named[separator])
-    if told is not None and named[told[1]] == named[best]:
-        best = told[1]
+    if stated is not None and named[stated[1]] == named[best]:
+        best = stated[1]
     if not named[best] and all(title in header.lower() for title in required):
         raise LandmarkError(
             "the columns are not separated by commas, semicolons or tabs",

@@ -18,23 +18,29 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError
+from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files.base import (
+    DETECTION_FIELDS,
     FRAME,
-    TEXTS,
-    THOUGHTS,
-    Known,
+    TEXT_FIELDS,
     LandmarkFormat,
-    present,
+    ReadContext,
+    filled_fields,
 )
-from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_text
+from napari_oneshot_lmk.landmarks.files.text_file import at_line, head_of, read_text
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 
 Position = tuple[float, float]
+SUFFIX = ".tps"
+MARK = "napari-oneshot-lmk"
+_MISSING = "-1 -1"
+# A thousandth of a length is less than anybody digitises to.
+_SQUARE = 1e-3
 _FIELD = re.compile(r"\s*([A-Za-z]\w*)\s*=(.*)")
 # Whatever follows one of these up to the next KEY= is no landmark.
 _PASSED_OVER = {
@@ -46,129 +52,11 @@ _PASSED_OVER = {
 }
 
 
-@dataclass
-class TpsSpecimen:
-    """One specimen.
-
-    Parameters
-    ----------
-    line : int
-        Line of its LM=, from 1.
-    positions : list of tuple of float, or None
-        (x, y) as written, y upwards; None where the landmark is missing.
-    fields : dict
-        Key in capitals -> text.
-    passed_over : set of str
-        What else it holds.
-    """
-
-    line: int
-    positions: list[Position | None] = field(default_factory=list)
-    fields: dict[str, str] = field(default_factory=dict)
-    passed_over: set[str] = field(default_factory=set)
-
-
-def read_specimens(path: Path, text: str) -> list[TpsSpecimen]:
-    """Take a TPS file apart.
-
-    Raises
-    ------
-    LandmarkError
-        Naming the line, if it is damaged or three-dimensional.
-    """
-    specimens: list[TpsSpecimen] = []
-    lines = [pair for pair in enumerate(text.splitlines(), start=1) if pair[1].strip()]
-    rows = iter(lines)
-    passing = False
-    for number, line in rows:
-        match = _FIELD.fullmatch(line)
-        if match is None:
-            if passing:
-                continue
-            raise _wrong(path, number, "is not KEY=VALUE", "check the count in LM=")
-        key, value = match[1].upper(), match[2].strip()
-        passing = key in _PASSED_OVER
-        if key == "LM3":
-            raise _wrong(path, number, "holds 3-D landmarks", "only LM= (2-D) can be read")
-        if key == "LM":
-            specimen = TpsSpecimen(number)
-            for place, row in _block(path, rows, number, line, value):
-                specimen.positions.append(_position(path, place, row))
-            specimens.append(specimen)
-        elif not specimens:
-            raise _wrong(path, number, "stands before any LM=", "begin with LM=")
-        elif not passing:
-            specimens[-1].fields.setdefault(key, value)
-        elif value != "0":
-            specimens[-1].passed_over.add(_PASSED_OVER[key])
-    if not any(specimen.positions for specimen in specimens):
-        raise LandmarkError(
-            "holds no landmarks", file=path, remedy="digitise them before it is saved"
-        )
-    return specimens
-
-
-def _block(
-    path: Path, rows: Iterator[tuple[int, str]], number: int, line: str, value: str
-) -> Iterator[tuple[int, str]]:
-    """Yield the lines of coordinates that a count announces."""
-    if not re.fullmatch(r"\d{1,9}", value, re.ASCII):
-        raise _wrong(path, number, f"{line.strip()!r} counts nothing", "correct it")
-    for done in range(int(value)):
-        row = next(rows, None)
-        if row is None:
-            raise _wrong(
-                path,
-                number,
-                f"{line.strip()} announces {value} lines, but {done} have come",
-                "the file may be cut short: copy it again",
-            )
-        yield row
-
-
-def _position(path: Path, number: int, row: str) -> Position | None:
-    parts = row.replace("\t", " ").split()
-    # R writes NA where one of the two is missing, too.
-    if len(parts) == 2 and any(part.upper() in ("NA", "NAN") for part in parts):
-        return None
-    try:
-        x, y = (_number(part) for part in parts)
-    except ValueError:
-        x = y = math.nan
-    if not math.isfinite(x) or not math.isfinite(y):
-        raise _wrong(
-            path,
-            number,
-            "is not two numbers",
-            "the file may be cut short, or the count in LM= wrong",
-        )
-    return None if x < 0 or y < 0 else (x, y)
-
-
-def _number(text: str) -> float:
-    """Read a number; on some computers the tps programs write a decimal comma."""
-    whole = text.count(",") == 1 and "." not in text
-    return float(text.replace(",", ".") if whole else text)
-
-
-def _wrong(path: Path, number: int, what: str, remedy: str) -> LandmarkError:
-    return LandmarkError(f"line {number}: {what}", file=path, remedy=remedy)
-
-
-SUFFIX = ".tps"
-MARK = "napari-oneshot-lmk"
-_MISSING = "-1 -1"
-# A thousandth of a length is less than anybody digitises to.
-_SQUARE = 1e-3
-_NO_HEIGHT = (
-    "name the image: oneshot-lmk convert {file} found.csv --image IMAGE (or --images FOLDER)"
-)
-
-# -- writing ------------------------------------------------------------------
+# -- writing --------------------------------------------------------------------
 
 
 def write_tps(path: Path, images: Collection[Landmarks], source: Path | None = None) -> None:
-    """Write one specimen an image, all with the same landmarks in the same order.
+    """Write one specimen per image, all with the same landmarks in the same order.
 
     Raises
     ------
@@ -180,12 +68,12 @@ def write_tps(path: Path, images: Collection[Landmarks], source: Path | None = N
     lines = [
         line
         for number, landmarks in enumerate(images)
-        for line in _specimen(number, landmarks, names)
+        for line in _specimen_lines(number, landmarks, names)
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _specimen(number: int, landmarks: Landmarks, names: Sequence[str]) -> list[str]:
+def _specimen_lines(number: int, landmarks: Landmarks, names: Sequence[str]) -> list[str]:
     geometry = landmarks.geometry
     if geometry is None:
         raise OutputError(
@@ -197,51 +85,75 @@ def _specimen(number: int, landmarks: Landmarks, names: Sequence[str]) -> list[s
         raise OutputError(
             f"the image name {landmarks.image!r} has several lines", remedy="rename the image"
         )
-    lines = [f"LM={len(names)}"]
-    for name in names:
-        position_yx = landmarks[name].position_yx if name in landmarks else None
-        if position_yx is None:
-            lines.append(_MISSING)
-            continue
-        x = position_yx[1] + 0.5
-        y = geometry.image_shape_yx[0] - (position_yx[0] + 0.5)
-        if x < 0 or y < 0:
-            raise OutputError(
-                f"landmark {name!r} lies outside {landmarks.image!r}, which TPS would "
-                "take for missing",
-                remedy="move it onto the image, or write a .csv file",
-            )
-        lines.append(f"{x!r} {y!r}")
     spacing = geometry.spacing_mm_yx
-    comment = {
+    comment: dict[str, Any] = {
         "landmarks": list(names),
         "absent": [p.name for p in landmarks if p.state is State.ABSENT],
         "unlisted": [name for name in names if name not in landmarks],
         "image_shape_yx": list(geometry.image_shape_yx),
         "spacing_mm_yx": None if spacing is None else list(spacing),
     }
-    manual = {
-        "sources": {p.name: str(p.source) for p in landmarks if p.source is not None},
-        "authors": {p.name: p.author for p in landmarks if p.author},
-    }
-    comment |= {key: said for key, said in manual.items() if said}
-    lines += [f"IMAGE={landmarks.image}", f"ID={number}"]
-    lines.append(f"COMMENT={MARK} {json.dumps(comment)}")
-    if spacing is not None and _square(spacing):
+    sources = {p.name: str(p.source) for p in landmarks if p.source is not None}
+    authors = {p.name: p.author for p in landmarks if p.author}
+    if sources:
+        comment["sources"] = sources
+    if authors:
+        comment["authors"] = authors
+    lines = [
+        f"LM={len(names)}",
+        *(_position_line(name, landmarks, geometry.image_shape_yx[0]) for name in names),
+        f"IMAGE={landmarks.image}",
+        f"ID={number}",
+        f"COMMENT={MARK} {json.dumps(comment)}",
+    ]
+    if spacing is not None and _is_square(spacing):
         lines.append(f"SCALE={sum(spacing) / 2!r}")
     return lines
 
 
-def _square(spacing_mm_yx: tuple[float, float]) -> bool:
+def _position_line(name: str, landmarks: Landmarks, height: int) -> str:
+    position_yx = landmarks[name].position_yx if name in landmarks else None
+    if position_yx is None:
+        return _MISSING
+    x = position_yx[1] + 0.5
+    y = height - (position_yx[0] + 0.5)
+    if x < 0 or y < 0:
+        raise OutputError(
+            f"landmark {name!r} lies outside {landmarks.image!r}, which TPS would take for missing",
+            remedy="move it onto the image, or write a .csv file",
+        )
+    return f"{x!r} {y!r}"
+
+
+def _is_square(spacing_mm_yx: tuple[float, float]) -> bool:
     row_mm, column_mm = spacing_mm_yx
     return abs(row_mm - column_mm) <= _SQUARE * row_mm
 
 
-# -- reading ------------------------------------------------------------------
+# -- reading --------------------------------------------------------------------
+
+
+@dataclass
+class _Specimen:
+    """One specimen as it stands in the file."""
+
+    line: int
+    """Of its LM=, from 1."""
+    positions: list[Position | None]
+    """(x, y) as written, y upwards; None where the landmark is missing."""
+    fields: dict[str, str] = field(default_factory=dict)
+    """Key in capitals -> text."""
+    passed_over: set[str] = field(default_factory=set)
+
+    @property
+    def comment(self) -> tuple[str, str]:
+        """The first word of the comment, and the rest."""
+        mark, _, content = self.fields.get("COMMENT", "").partition(" ")
+        return mark, content
 
 
 @dataclass(frozen=True)
-class _Comment:
+class _Noted:
     """What our own comment says of a specimen; nothing where there is none."""
 
     names: tuple[str, ...] = ()
@@ -252,39 +164,28 @@ class _Comment:
     authors: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_tps(path: Path, known: Known) -> tuple[Landmarks, ...]:
-    """Read every specimen; curves and outlines are passed over.
-
-    Raises
-    ------
-    LandmarkError
-        Naming the line, if the file is damaged or three-dimensional, or the
-        height of an image is not known.
-    """
-    specimens = read_specimens(path, read_text(path, tell=known.tell))
+def read_tps(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
+    """Read every specimen; curves and outlines are passed over."""
+    specimens = _specimens(path, read_text(path, tell=context.tell))
     skipped = sorted({what for one in specimens for what in one.passed_over})
     if skipped:
-        known.tell(f"{path}: {', '.join(skipped)} are passed over, only LM= is read")
+        context.tell(f"{path}: {', '.join(skipped)} are passed over, only LM= is read")
     found: dict[str, Landmarks] = {}
     zeros: list[str] = []
     for specimen in specimens:
-        try:
-            landmarks = _landmarks(path, specimen, known, alone=len(specimens) == 1)
+        with at_line(path, specimen.line):
+            landmarks = _landmarks(path, specimen, context, alone=len(specimens) == 1)
             if landmarks.image in found:
                 raise LandmarkError(
                     f"image {landmarks.image!r} stands twice",
                     remedy="keep one specimen for each image",
                 )
-        except OneshotError as error:
-            raise type(error)(
-                f"line {specimen.line}: {error.what}", file=path, remedy=error.remedy
-            ) from error
         found[landmarks.image] = landmarks
-        if (0.0, 0.0) in specimen.positions and not _is_ours(specimen):
+        if (0.0, 0.0) in specimen.positions and specimen.comment[0] != MARK:
             zeros.append(landmarks.image)
     if zeros:
         more = f" and {len(zeros) - 1} more images" if zeros[1:] else ""
-        known.tell(
+        context.tell(
             f"{path}: landmarks at 0 0 of {zeros[0]!r}{more} are taken for not "
             "digitised, as geomorph writes them"
         )
@@ -294,14 +195,14 @@ def read_tps(path: Path, known: Known) -> tuple[Landmarks, ...]:
         for specimen, landmarks in zip(specimens, found.values(), strict=True)
     )
     if unit_unknown:
-        known.tell(
+        context.tell(
             f"{path}: SCALE= names no unit, so the pixel spacing stays unknown (give "
             "it with --spacing)"
         )
     return tuple(found.values())
 
 
-def _landmarks(path: Path, specimen: TpsSpecimen, known: Known, *, alone: bool) -> Landmarks:
+def _landmarks(path: Path, specimen: _Specimen, context: ReadContext, *, alone: bool) -> Landmarks:
     image = specimen.fields.get("IMAGE", "").replace("\\", "/")
     image = image or specimen.fields.get("ID", "")
     if not image and not alone:
@@ -309,15 +210,16 @@ def _landmarks(path: Path, specimen: TpsSpecimen, known: Known, *, alone: bool) 
             "the specimen has neither IMAGE= nor ID=", remedy="add the image's name"
         )
     image = image or path.name[: -len(SUFFIX)]
-    noted = _comment(specimen.fields.get("COMMENT", ""))
-    geometry = _joined(known.geometry_of(image), noted.geometry)
+    noted = _noted(*specimen.comment)
+    geometry = _geometry(context.geometry_of(image), noted.geometry)
     if geometry is None:
         raise LandmarkError(
             f"y counts from the bottom, but the height of image {image!r} is unknown",
-            remedy=_NO_HEIGHT.format(file=path.name),
+            remedy=f"name the image: oneshot-lmk convert {path.name} found.csv --image IMAGE "
+            "(or --images FOLDER)",
         )
     count = len(specimen.positions)
-    names = noted.names or known.names or tuple(str(n + 1) for n in range(count))
+    names = noted.names or context.names or tuple(str(n + 1) for n in range(count))
     if len(names) != count:
         raise LandmarkError(
             f"there are {count} landmarks but {len(names)} names",
@@ -326,27 +228,21 @@ def _landmarks(path: Path, specimen: TpsSpecimen, known: Known, *, alone: bool) 
     height = geometry.image_shape_yx[0]
     points = []
     for name, position in zip(names, specimen.positions, strict=True):
-        position_yx = None
+        position_yx, state = None, State.PLACED
         # geomorph's digitize2d writes 0 0, the corner, for what is still to be done.
         if position is not None and (position != (0.0, 0.0) or noted.names):
             x, y = position
             position_yx = height - y - 0.5, x - 0.5
         elif name in noted.unlisted:
             continue
-        missing = State.ABSENT if name in noted.absent else State.SKIPPED
-        points.append(
-            Landmark(
-                name,
-                position_yx,
-                missing if position_yx is None else State.PLACED,
-                source=noted.sources.get(name),
-                author=noted.authors.get(name, ""),
-            )
-        )
+        else:
+            state = State.ABSENT if name in noted.absent else State.SKIPPED
+        source, author = noted.sources.get(name), noted.authors.get(name, "")
+        points.append(Landmark(name, position_yx, state, source=source, author=author))
     return Landmarks(tuple(points), image, geometry)
 
 
-def _joined(given: Geometry | None, noted: Geometry | None) -> Geometry | None:
+def _geometry(given: Geometry | None, noted: Geometry | None) -> Geometry | None:
     """Take the given geometry where it is about the noted grid: it knows more."""
     if given is None or noted is None:
         return given or noted
@@ -355,18 +251,13 @@ def _joined(given: Geometry | None, noted: Geometry | None) -> Geometry | None:
     return given.with_spacing(given.spacing_mm_yx or noted.spacing_mm_yx)
 
 
-def _is_ours(specimen: TpsSpecimen) -> bool:
-    return specimen.fields.get("COMMENT", "").partition(" ")[0] == MARK
-
-
-def _comment(text: str) -> _Comment:
-    mark, _, content = text.partition(" ")
+def _noted(mark: str, content: str) -> _Noted:
     if mark != MARK:
-        return _Comment()
+        return _Noted()
     try:
         noted: dict[str, Any] = json.loads(content)
         rows, columns = noted["image_shape_yx"]
-        return _Comment(
+        return _Noted(
             tuple(str(name) for name in noted["landmarks"]),
             frozenset(noted["absent"]),
             frozenset(noted["unlisted"]),
@@ -380,18 +271,86 @@ def _comment(text: str) -> _Comment:
         ) from error
 
 
-def _sniff(path: Path) -> bool:
+def _specimens(path: Path, text: str) -> list[_Specimen]:
+    specimens: list[_Specimen] = []
+    rows = iter([pair for pair in enumerate(text.splitlines(), start=1) if pair[1].strip()])
+    passing = False
+    for number, line in rows:
+        with at_line(path, number):
+            match = _FIELD.fullmatch(line)
+            if match is None:
+                if passing:
+                    continue
+                raise LandmarkError("is not KEY=VALUE", remedy="check the count in LM=")
+            key, value = match[1].upper(), match[2].strip()
+            passing = key in _PASSED_OVER
+            if key == "LM3":
+                raise LandmarkError("holds 3-D landmarks", remedy="only LM= (2-D) can be read")
+            if key != "LM" and not specimens:
+                raise LandmarkError("stands before any LM=", remedy="begin with LM=")
+            block = _block(rows, line.strip(), value) if key == "LM" else []
+        if key == "LM":
+            specimens.append(_Specimen(number, [_position(path, *row) for row in block]))
+        elif not passing:
+            specimens[-1].fields.setdefault(key, value)
+        elif value != "0":
+            specimens[-1].passed_over.add(_PASSED_OVER[key])
+    if not any(specimen.positions for specimen in specimens):
+        raise LandmarkError(
+            "holds no landmarks", file=path, remedy="digitise them before it is saved"
+        )
+    return specimens
+
+
+def _block(rows: Iterator[tuple[int, str]], line: str, count: str) -> list[tuple[int, str]]:
+    """Return the numbered lines of coordinates that a line LM= announces."""
+    if not re.fullmatch(r"\d{1,9}", count, re.ASCII):
+        raise LandmarkError(f"{line!r} counts nothing", remedy="correct it")
+    block = list(islice(rows, int(count)))
+    if len(block) < int(count):
+        raise LandmarkError(
+            f"{line} announces {count} lines, but {len(block)} have come",
+            remedy="the file may be cut short: copy it again",
+        )
+    return block
+
+
+def _position(path: Path, number: int, row: str) -> Position | None:
+    parts = row.replace("\t", " ").split()
+    # R writes NA where one of the two is missing, too.
+    if len(parts) == 2 and any(part.upper() in ("NA", "NAN") for part in parts):
+        return None
+    try:
+        x, y = (_number(part) for part in parts)
+    except ValueError:
+        x = y = math.nan
+    if not math.isfinite(x) or not math.isfinite(y):
+        raise LandmarkError(
+            f"line {number}: is not two numbers",
+            file=path,
+            remedy="the file may be cut short, or the count in LM= wrong",
+        )
+    return None if x < 0 or y < 0 else (x, y)
+
+
+def _number(text: str) -> float:
+    """Read a number; on some computers the tps programs write a decimal comma."""
+    whole = text.count(",") == 1 and "." not in text
+    return float(text.replace(",", ".") if whole else text)
+
+
+def _recognise(path: Path) -> bool:
     start = head_of(path).lstrip().upper()
     return start.startswith(("LM=", "LM3="))
 
 
-def _lost(images: Collection[Landmarks]) -> tuple[str, ...]:
-    lost = present(images, (*THOUGHTS, *TEXTS, FRAME))
+def _unsupported(images: Collection[Landmarks]) -> tuple[str, ...]:
+    fields = filled_fields(images, (*DETECTION_FIELDS, *TEXT_FIELDS, FRAME))
     spacings = [la.geometry.spacing_mm_yx for la in images if la.geometry is not None]
-    if any(mm is not None and not _square(mm) for mm in spacings):
+    if any(mm is not None and not _is_square(mm) for mm in spacings):
         # Only our own comment holds it: other programs take pixels for square.
-        lost += ("for other programs, that pixels are not square",)
-    return lost
+        fields += ("for other programs, that pixels are not square",)
+    return fields
 
 
-TPS = LandmarkFormat(SUFFIX, "tpsDig", read_tps, write_tps, _sniff, lost=_lost)
+TPS = LandmarkFormat("tpsDig", SUFFIX, _recognise, read_tps, write_tps, unsupported=_unsupported)

@@ -1,0 +1,355 @@
+"""Loads a bundle as a model, without running anything in it.
+
+The card in metadata.json is parsed as data, weights are loaded as tensors and nothing
+else, the configurations are not read. So a bundle from a stranger can be opened safely.
+Its TorchScript, which is a program, is run by `ScriptedDetector` alone, where the user
+says that it may be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from napari_oneshot_lmk.bundle.layout import (
+    ENCODER_KEY,
+    METADATA,
+    SCHEMA_VERSION,
+    SCRIPTED,
+    SECTION,
+    STATE,
+    TEMPLATE,
+    BundleCard,
+    below,
+    is_bundle,
+    network_key,
+)
+from napari_oneshot_lmk.bundle.network import COLUMNS, PointNetwork
+from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.detection.model import Part, TrainedModel, build_network
+from napari_oneshot_lmk.detection.model_encoder import encoder_for
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
+from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid
+from napari_oneshot_lmk.encoders.vgg19 import InputNormalisation, checked_parameters, content_sha256
+from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
+from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
+from napari_oneshot_lmk.landmarks.template import Template
+
+LARGEST_JSON = 10_000_000
+LARGEST_PICKLE = 10_000_000
+"""Bytes. The names and shapes of a hundred networks need a tenth of it."""
+_AGAIN = "fetch it again, or ask whoever made it"
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedModel:
+    """Load a model from a bundle, a model's folder or the run that contains it.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+    device : str or torch.device
+        To load the networks to.
+
+    Raises
+    ------
+    ModelError
+        If it is damaged, hostile, of a newer version, or a bundle of another program.
+    """
+    path = Path(path)
+    if not is_bundle(path):
+        return TrainedModel.load(path, device)
+    content = read_metadata(path)
+    if SECTION not in content:
+        raise _foreign(path)
+    return _load_bundle(path, content, device)
+
+
+def point_network(folder: str) -> PointNetwork:
+    """Make the network of a bundle of this program, for ``ckpt_export`` and training."""
+    model = load_model(folder)
+    encoder = encoder_for(model, None, "cpu")
+    return PointNetwork(TrainedDetector(model, model.template, encoder, model.precision))
+
+
+def _load_bundle(folder: Path, content: dict[str, Any], device: str | torch.device) -> TrainedModel:
+    schema = content[SECTION]
+    known = schema.get("schema_version") if isinstance(schema, dict) else None
+    if isinstance(known, int) and known > SCHEMA_VERSION:
+        raise ModelError(
+            f"the bundle was written by a newer version of this program ({known})",
+            file=folder,
+            remedy="update napari-oneshot-lmk",
+        )
+    try:
+        card = BundleCard.model_validate(schema)
+    except (ValidationError, RecursionError) as error:
+        raise _damaged(folder, METADATA) from error
+    state = read_state(inside(folder, STATE), folder)
+    try:
+        parts = tuple(
+            Part(
+                entry.landmarks,
+                build_network(entry.landmarks, entry.layout, below(state, network_key(index))).to(
+                    device
+                ),
+            )
+            for index, entry in enumerate(card.networks)
+        )
+        weights = _encoder_weights(folder, card, state)
+    except (UsageError, WeightsError, RuntimeError) as error:
+        raise _damaged(folder, STATE) from error
+    template = Template.load(inside(folder, TEMPLATE))
+    return TrainedModel(card.model, parts, template, weights, "float32")
+
+
+def _encoder_weights(
+    folder: Path, card: BundleCard, state: dict[str, Tensor]
+) -> EncoderWeights | None:
+    if card.encoder is None:
+        return None
+    parameters = checked_parameters(below(state, ENCODER_KEY))
+    return EncoderWeights(
+        parameters,
+        InputNormalisation(card.encoder.mean, card.encoder.std),
+        content_sha256(parameters),
+        source=card.encoder.source or str(folder),
+        licence=card.encoder.licence,
+    )
+
+
+def inside(folder: Path, name: Path) -> Path:
+    """Return the path of a file in the bundle; links do not lead out of it.
+
+    Raises
+    ------
+    ModelError
+        If it is missing or leads elsewhere.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ModelError(
+            f"{name.as_posix()} is a link that leads out of the bundle",
+            file=folder,
+            remedy="open it only if you know who made it, after replacing the link",
+        )
+    if not path.exists():
+        raise _damaged(folder, name)
+    return path
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """Return the content of configs/metadata.json, as data.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read.
+    """
+    path = inside(folder, METADATA)
+    try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise ValueError("too large")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(folder, METADATA) from error
+    if not isinstance(content, dict):
+        raise _damaged(folder, METADATA)
+    return content
+
+
+def read_state(path: Path, folder: Path) -> dict[str, Tensor]:
+    """Read a file of tensors that ``torch.save`` has written, and nothing else.
+
+    Sizes are checked against the file's before anything is allocated: a header may claim
+    anything.
+
+    Raises
+    ------
+    ModelError
+        If it holds more than tensors, or claims more than it holds.
+    """
+    try:
+        _check_archive(path, folder)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{STATE.as_posix()} holds more than tensors, and opening it could run "
+            "code; it was not opened",
+            file=folder,
+            remedy="ask whoever made the bundle for plain weights",
+        ) from error
+    except ModelError:
+        raise
+    except Exception as error:
+        # A damaged or hostile file can fail anywhere in the unpickler.
+        raise _damaged(folder, STATE) from error
+    tensors = isinstance(state, dict) and all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    )
+    size = path.stat().st_size
+    claimed = (
+        sum(value.numel() * value.element_size() for value in state.values()) if tensors else 0
+    )
+    if not tensors or claimed > size:
+        raise _damaged(folder, STATE)
+    return dict(state)
+
+
+def _check_archive(path: Path, folder: Path) -> None:
+    """Refuse archives that are compressed, or whose content is larger than the file."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    claimed = sum(entry.file_size for entry in entries)
+    pickles = [e.file_size for e in entries if e.filename.endswith(".pkl")]
+    if packed or claimed > path.stat().st_size or max(pickles, default=0) > LARGEST_PICKLE:
+        raise _damaged(folder, STATE)
+
+
+def _foreign(folder: Path) -> ModelError:
+    if (folder / SCRIPTED).is_file():
+        return ModelError(
+            "this MONAI bundle was not made by this program; its TorchScript is a "
+            "program of whoever made it and was not run",
+            file=folder,
+            remedy="use --trust if you know who that is",
+        )
+    return ModelError(
+        "this MONAI bundle was not made by this program",
+        file=folder,
+        remedy="run it with python -m monai.bundle if you know who made it",
+    )
+
+
+def _damaged(folder: Path, name: Path) -> ModelError:
+    return ModelError(
+        f"the bundle's {name.as_posix()} is missing, damaged or not of this program",
+        file=folder,
+        remedy=_AGAIN,
+    )
+
+
+class _Identity:
+    """In place of an encoder: the recorded network contains its own."""
+
+    def __init__(self, card: EncoderCard) -> None:
+        self.card = card
+        self.device = torch.device("cpu")
+
+    def __call__(self, images: Tensor) -> FeaturePyramid:
+        return FeaturePyramid((images,), ())
+
+
+class ScriptedDetector(Detector):
+    """Detects with the TorchScript of a bundle, a program of whoever made that.
+
+    Only ``--trust`` leads here, and only for bundles that `load_model` cannot open.
+
+    Parameters
+    ----------
+    folder : Path
+        A MONAI bundle whose metadata describe input and output as docs/bundle.md does,
+        with a template in ``template/``.
+
+    Raises
+    ------
+    ModelError
+        If they describe anything else, or the TorchScript cannot be loaded.
+    """
+
+    method = "torchscript"
+
+    # Not Detector's: there are no features to describe the template with.
+    def __init__(self, folder: Path) -> None:
+        self.template = Template.load(inside(folder, TEMPLATE))
+        self._names = [point.name for point in self.template.landmarks.placed]
+        self._check(folder, read_metadata(folder))
+        path = inside(folder, SCRIPTED)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._network = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            raise ModelError(
+                f"{SCRIPTED.as_posix()} is damaged, or of another version of PyTorch",
+                file=folder,
+                remedy="ask whoever made the bundle",
+            ) from error
+        self._network.eval()
+        self._encoder = _Identity(EncoderCard("torchscript", folder.name, digest, ()))
+        self._current = None
+
+    def points(self, pyramid: FeaturePyramid) -> Tensor:
+        """Run the network; see `Detector.points`.
+
+        Raises
+        ------
+        ModelError
+            If it does not return what the bundle's metadata describe.
+        """
+        try:
+            found = self._network(pyramid.maps[0])
+        except RuntimeError as error:
+            raise ModelError(
+                "the bundle's TorchScript failed on this image",
+                remedy="ask whoever made the bundle",
+            ) from error
+        shape = (1, len(self._names), len(COLUMNS))
+        if (
+            not isinstance(found, Tensor)
+            or tuple(found.shape) != shape
+            or not torch.isfinite(found).all()
+        ):
+            raise ModelError(
+                "the bundle's TorchScript gives something else than its metadata says",
+                remedy="ask whoever made the bundle",
+            )
+        found = found[0].double()
+        found[:, COLUMNS.index("score")].clamp_(0, 1)
+        return found
+
+    def _check(self, folder: Path, content: dict[str, Any]) -> None:
+        rows, columns = self.template.image.geometry.network_shape_yx
+        try:
+            image = content["network_data_format"]["inputs"]["image"]
+            points = content["network_data_format"]["outputs"]["pred"]
+            meanings = content["coordinate_def"]
+            agreed = (
+                image["num_channels"] == 1
+                and image["spatial_shape"] == [rows, columns]
+                and (points["type"], points["format"]) == ("tuples", "points")
+                and list(points["channel_def"].values()) == self._names
+                and [each["name"] for each in meanings.values()] == list(COLUMNS)
+            )
+        except (KeyError, TypeError, AttributeError):
+            agreed = False
+        if not agreed:
+            raise ModelError(
+                f"{METADATA.as_posix()} describes another input or output than "
+                "landmarks of its template",
+                file=folder,
+                remedy="run it with python -m monai.bundle",
+            )
+
+
+def needs_trust(path: Path) -> bool:
+    """Return whether a folder is a bundle that only its own TorchScript can run.
+
+    Raises
+    ------
+    ModelError
+        If it is a bundle whose metadata cannot be read.
+    """
+    return is_bundle(path) and SECTION not in read_metadata(path)

@@ -1,0 +1,261 @@
+"""A dask cluster to work on: somebody's, or processes of this computer."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import warnings
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_oneshot_lmk.encoders.device import keep_freed_memory
+from napari_oneshot_lmk.errors import ClusterError, UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client, Worker
+
+SECONDS_TO_CONNECT = 20
+DEATHS_ALLOWED = 1
+"""Of local workers at the same task, before it is suspected of killing them."""
+_TALKATIVE = ("distributed", "tornado", "asyncio")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A cluster to give work to.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Connected.
+    threads : int, optional
+        That each worker computes with; None: as many as it was started with.
+    local : bool
+        Whether the workers are children of this process.
+    """
+
+    client: Client
+    threads: int | None
+    local: bool
+
+    def slots(self) -> int:
+        """Return how many tasks the workers of this moment can run at once."""
+        return sum(self.client.nthreads().values())
+
+
+@contextmanager
+def connected(scheduler: str | None = None, workers: int | None = None) -> Iterator[Connection]:
+    """Connect to a scheduler, or start worker processes on this computer.
+
+    Parameters
+    ----------
+    scheduler : str, optional
+        Its address (``tcp://host:8786``), or the file that ``dask scheduler
+        --scheduler-file`` wrote.
+    workers : int, optional
+        Or how many processes to start here; the cores are shared among them. They
+        end with the block.
+
+    Yields
+    ------
+    Connection
+
+    Raises
+    ------
+    UsageError
+        If both or none are given, or dask.distributed is not installed.
+    ClusterError
+        If there is no scheduler.
+    """
+    if (scheduler is None) == (workers is None):
+        raise UsageError(
+            "work is given either to a scheduler or to workers of this computer",
+            remedy="give --scheduler or --workers, one of the two",
+        )
+    check_installed()
+    with _quiet():
+        if workers is not None:
+            with _local(workers) as connection:
+                yield connection
+        elif scheduler is not None:
+            with _remote(scheduler) as connection:
+                yield connection
+
+
+def check_installed() -> None:
+    """Refuse to go on without dask.distributed.
+
+    Raises
+    ------
+    UsageError
+        If it is not installed.
+    """
+    try:
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            "several workers need dask.distributed, which is not installed",
+            remedy='install it with: pip install "napari-oneshot-lmk[cluster]"',
+        ) from error
+
+
+@contextmanager
+def _local(workers: int) -> Iterator[Connection]:
+    import dask
+    from distributed import Client, LocalCluster
+
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with (
+        # Here nothing dies of a network or of somebody else's limits.
+        dask.config.set({"distributed.scheduler.allowed-failures": DEATHS_ALLOWED}),
+        LocalCluster(
+            n_workers=workers,
+            # One image at a time; torch has its own threads.
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            # Its limit counts what torch has, and kills for it.
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield Connection(client, threads, local=True)
+
+
+@contextmanager
+def _remote(scheduler: str) -> Iterator[Connection]:
+    from distributed import Client
+
+    where: dict[str, Any] = {"address": scheduler}
+    if Path(scheduler).is_file():
+        where = {"scheduler_file": scheduler}
+    elif "://" not in scheduler and ":" not in scheduler:
+        raise UsageError(
+            "is neither the address of a scheduler nor its file",
+            file=scheduler,
+            remedy="write tcp://HOST:8786, or name the file of dask scheduler --scheduler-file",
+        )
+    try:
+        client = Client(**where, timeout=SECONDS_TO_CONNECT, set_as_default=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ClusterError(
+            f"there is no dask scheduler to be reached ({_in_words(error)})",
+            file=scheduler,
+            remedy="start one with dask scheduler, or correct the address",
+        ) from error
+    with client:
+        yield Connection(client, None, local=False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep dask's log out of the user's terminal: what matters is said in words."""
+    import dask
+
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    silent = {"logging": dict.fromkeys(_TALKATIVE, "critical")}
+    try:
+        with warnings.catch_warnings(), dask.config.set(silent):
+            # Other versions of libraries on a worker; ours are compared by us.
+            warnings.filterwarnings("ignore", module="distributed")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _in_words(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+_TOPIC = "all"
+
+
+class Losses:
+    """Listens to a scheduler.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Connected to it.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._events: deque[Mapping[str, Any]] = deque()
+        client.subscribe_topic(_TOPIC, self._take)
+
+    def close(self) -> None:
+        """Listen no longer."""
+        self._client.unsubscribe_topic(_TOPIC)
+
+    def told(self, at_work: Mapping[str, int], what: str) -> Iterator[str]:
+        """Say in words which workers were lost since the last time.
+
+        Parameters
+        ----------
+        at_work : mapping of str to int
+            How many things each task that is not done is about.
+        what : str
+            The things, one of them: ``"image"``.
+        """
+        while self._events:
+            event = self._events.popleft()
+            tasks = {*event["processing-tasks"], *event["lost-computed-tasks"]}
+            again = sum(at_work.get(task, 0) for task in tasks)
+            if again:
+                things = f"1 {what} is" if again == 1 else f"{again} {what}s are"
+                yield f"{things} done again because worker {event['worker']} was lost."
+
+    def _take(self, event: tuple[float, Any]) -> None:
+        # Called in dask's thread.
+        _, content = event
+        if isinstance(content, dict) and content.get("action") == "remove-worker":
+            self._events.append(content)
+
+
+class Presence:
+    """Who the worker is, with how many threads torch computes, who answers Ctrl-C.
+
+    Parameters
+    ----------
+    threads : int, optional
+        For torch; None: those that the worker was started with.
+    local : bool
+        Whether the worker is a child of the process that asks. Ctrl-C reaches all
+        processes of a terminal, and only that one is to answer it.
+    """
+
+    def __init__(self, threads: int | None, local: bool) -> None:
+        self.threads, self.local = threads, local
+        self.name = ""
+
+    def begin(self, worker: Worker) -> None:
+        """Settle in."""
+        self.name = f"worker {worker.address} on {socket.gethostname()}"
+        self.threads = self.threads or worker.state.nthreads
+        # Dask tells its workers to give freed memory back at once, which costs time at
+        # each image.
+        keep_freed_memory()
+        if self.local and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def use_threads(self) -> None:
+        """Let torch compute with as many threads as it is to."""
+        import torch
+
+        wanted = self.threads or 1
+        if torch.get_num_threads() != wanted:
+            torch.set_num_threads(wanted)

@@ -1,0 +1,284 @@
+"""Networks of single landmarks, trained by the workers of a cluster.
+
+The run's folder lies where all of them see it: a worker reads images, keeps its
+checkpoint and tells what happens there. A worker that is lost costs what it has done
+since its checkpoint; whoever takes over goes on from it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distributed import Worker, WorkerPlugin, get_worker
+
+from napari_oneshot_lmk.cluster.client import Losses, Presence, connected
+from napari_oneshot_lmk.cluster.detect import EncoderRecipe
+from napari_oneshot_lmk.errors import ClusterError, TrainingError
+from napari_oneshot_lmk.training.events import Event, Finished, Noted, read_some
+from napari_oneshot_lmk.training.per_landmark import fit_side_by_side
+from napari_oneshot_lmk.training.run_folder import RunFolder
+from napari_oneshot_lmk.training.task import TrainingTask
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+    from napari_oneshot_lmk.cluster.client import Connection
+    from napari_oneshot_lmk.cluster.detect import EncoderRecipe
+    from napari_oneshot_lmk.training.events import Finished
+    from napari_oneshot_lmk.training.per_landmark import UnitTrainer
+    from napari_oneshot_lmk.training.task import TrainingTask
+
+_one_at_a_time = threading.Lock()
+
+
+class School(WorkerPlugin):
+    """Brings a training to every worker, those included that come later.
+
+    Parameters
+    ----------
+    lesson : TrainingTask
+        Without its encoder.
+    run : Path
+        Folder of the run, as the workers see it.
+    recipe : EncoderRecipe
+        Of the encoder.
+    threads, local
+        As for `Presence`.
+    """
+
+    def __init__(
+        self,
+        lesson: TrainingTask,
+        run: Path,
+        recipe: EncoderRecipe,
+        threads: int | None,
+        local: bool,
+    ) -> None:
+        self.lesson, self.run, self.recipe = lesson, run, recipe
+        self.presence = Presence(threads, local)
+        self._trainer: UnitTrainer | None = None
+
+    def setup(self, worker: Worker) -> None:
+        """Get ready; images are looked at when there is something to train."""
+        self.presence.begin(worker)
+
+    def trainer(self) -> UnitTrainer:
+        """Return the trainer, made at the first time.
+
+        Raises
+        ------
+        ClusterError
+            If this worker does not see the run, or has another encoder.
+        """
+        from napari_oneshot_lmk.training.per_landmark import UnitTrainer
+        from napari_oneshot_lmk.training.run_folder import RunFolder
+
+        self.presence.use_threads()
+        if self._trainer is None:
+            run = RunFolder(self.run)
+            if not run.run_path.is_file():
+                raise ClusterError(
+                    f"does not see the run {self.run}",
+                    file=self.presence.name,
+                    remedy="put it on a file system that all workers share, under the same path",
+                )
+            task = replace(
+                self.lesson,
+                encoder=self.recipe.encoder_of(self.presence.name),
+                preview_images=lambda: run.preview_images,
+            )
+            self._trainer = UnitTrainer(task, run, lambda: run.stop_requested)
+        return self._trainer
+
+
+def train_unit(school: str, index: int) -> Finished | None:
+    """Train one network, in a worker.
+
+    Parameters
+    ----------
+    school : str
+        Name of the plugin.
+    index : int
+        Of the network.
+
+    Returns
+    -------
+    Finished, optional
+        None where it was done before, or stopped before the first step.
+
+    Raises
+    ------
+    OneshotError
+        If it cannot be trained here.
+    """
+    from napari_oneshot_lmk.training.events import EventLog, Finished
+    from napari_oneshot_lmk.training.run_folder import RunFolder
+
+    at_work: School = get_worker().plugins[school]
+    with _one_at_a_time:
+        trainer = at_work.trainer()
+        unit = RunFolder(at_work.run).unit(index)
+        unit.path.mkdir(parents=True, exist_ok=True)
+        log = EventLog(unit.events_path)
+        end = None
+        try:
+            for event in trainer.train(index):
+                log.append(event)
+                if isinstance(event, Finished):
+                    end = event
+        finally:
+            log.close()
+    return end
+
+
+SECONDS_BETWEEN_LOOKS = 0.3
+MOST_EVENTS = 1000
+
+
+@dataclass(frozen=True)
+class ClusterFitting:
+    """Trains side by side; to be given to `training.job.train`.
+
+    Parameters
+    ----------
+    scheduler, workers
+        As for `connected`.
+    encoder_weights : Path, optional
+        As the workers see them.
+    device : str
+        For the workers.
+    """
+
+    scheduler: str | None
+    workers: int | None
+    encoder_weights: Path | None = None
+    device: str = "auto"
+
+    def __call__(
+        self, task: TrainingTask, run: RunFolder, should_stop: Callable[[], bool]
+    ) -> Iterator[Event]:
+        """Train; see `fit_side_by_side`.
+
+        Raises
+        ------
+        ClusterError
+            If there is no cluster, or it cannot do this.
+        TrainingError
+            If workers die again and again at one landmark.
+        """
+        recipe = EncoderRecipe(self.encoder_weights, self.device, task.encoder.card.identity)
+
+        def train(units: Sequence[int]) -> Iterator[Event]:
+            if not units:
+                return
+            with connected(self.scheduler, self.workers) as connection:
+                work = _Work(connection, recipe, task, run, should_stop)
+                yield from work.events(units)
+
+        yield from fit_side_by_side(task, run, should_stop, train)
+
+
+class _Work:
+    """Networks that are given out, one to a worker."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        recipe: EncoderRecipe,
+        task: TrainingTask,
+        run: RunFolder,
+        should_stop: Callable[[], bool],
+    ) -> None:
+
+        self._connection, self._task = connection, task
+        self._run, self._should_stop = run, should_stop
+        self._out: dict[int, Future] = {}
+        self._read: dict[int, int] = {}
+        self._name = f"oneshot-lmk-{secrets.token_hex(8)}"
+        # What cannot be sent, or is not to be: each worker has its own.
+        lesson = replace(task, encoder=None, preview_images=None)  # type: ignore[arg-type]
+        self._school = School(
+            lesson, Path(run.path).absolute(), recipe, connection.threads, connection.local
+        )
+
+    def events(self, units: Sequence[int]) -> Iterator[Event]:
+        """Give networks out, and yield what is told of them."""
+        client = self._connection.client
+        waiting = list(units)
+        losses = Losses(client)
+        client.register_plugin(self._school, self._name)
+        try:
+            while waiting or self._out:
+                stopping = self._should_stop()
+                if stopping:
+                    # The workers look for the same file.
+                    self._run.request_stop()
+                    waiting.clear()
+                while waiting and len(self._out) < max(1, len(client.nthreads())):
+                    self._give(waiting.pop(0))
+                yield from self._told()
+                at_work = {future.key: 1 for future in self._out.values()}
+                for sentence in losses.told(at_work, "network"):
+                    yield Noted(sentence, serious=True)
+                yield from self._ended()
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+        finally:
+            losses.close()
+            if client.status == "running":
+                client.cancel(list(self._out.values()), force=True)
+                client.unregister_worker_plugin(self._name)
+
+    def _give(self, index: int) -> None:
+
+        path = self._run.unit(index).events_path
+        # What an earlier session was told stands in the run's log already.
+        self._read[index] = path.stat().st_size if path.exists() else 0
+        self._out[index] = self._connection.client.submit(train_unit, self._name, index, pure=False)
+
+    def _told(self) -> Iterator[Event]:
+        for index in self._out:
+            yield from self._told_of(index)
+
+    def _told_of(self, index: int) -> Iterator[Event]:
+        path = self._run.unit(index).events_path
+        while True:
+            before = self._read[index]
+            told, self._read[index] = read_some(path, before, MOST_EVENTS)
+            for _, event in told:
+                if not isinstance(event, Finished):
+                    yield event
+            if self._read[index] == before:
+                return
+
+    def _ended(self) -> Iterator[Event]:
+        from distributed.scheduler import KilledWorker
+
+        for index in [i for i, future in self._out.items() if future.done()]:
+            future = self._out[index]
+            if future.status == "finished":
+                end = future.result()
+                yield from self._told_of(index)
+                if end is not None:
+                    yield end
+            elif future.status == "cancelled":
+                raise ClusterError(
+                    "the scheduler cannot be reached any more",
+                    remedy="start it again, and give the same command again to go on",
+                )
+            else:
+                error = future.exception()
+                if isinstance(error, KilledWorker):
+                    name = self._task.unit_name(index)
+                    raise TrainingError(
+                        f"workers died again and again while they trained {name}",
+                        file=self._run.path,
+                        remedy="memory may be short there; the same command goes on",
+                    )
+                raise error
+            del self._out[index]

@@ -1,0 +1,224 @@
+"""Detection on many images: one bad file does not stop the others."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from napari_oneshot_lmk._version import __version__
+from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.imaging.find import ImageFile
+from napari_oneshot_lmk.imaging.image import PreparedImage, SpacingSource
+from napari_oneshot_lmk.imaging.prefetch import prefetch
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_oneshot_lmk.detection.detector import Detector
+
+MOST_READERS = 4
+"""Threads that read files: decoding an image takes a tenth of the time of detection."""
+GPU_BATCH = 8
+"""Images per forward pass on a GPU: half a gigabyte of feature maps."""
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """All that the result on an image depends on, apart from the image.
+
+    Parameters
+    ----------
+    method, encoder : str
+        As in `Provenance`.
+    template_sha256, model_sha256 : str
+        Hashes of their content; empty without a model.
+    spacing_mm_yx : pair of float, optional
+        Overrides what the files say.
+    slice_index : int, optional
+        Of volumes.
+    version : str
+        Of this program.
+    """
+
+    method: str
+    encoder: str
+    template_sha256: str
+    model_sha256: str = ""
+    spacing_mm_yx: tuple[float, float] | None = None
+    slice_index: int | None = None
+    version: str = __version__
+
+    def differences(self, saved: Mapping[str, Any]) -> list[str]:
+        """Name the settings that differ from those read from a JSON file."""
+        names = {
+            "method": "method",
+            "encoder": "encoder",
+            "template_sha256": "template",
+            "model_sha256": "model",
+            "spacing_mm_yx": "spacing",
+            "slice_index": "slice",
+            "version": "version of this program",
+        }
+        own = json.loads(json.dumps(asdict(self)))
+        return [name for key, name in names.items() if saved.get(key) != own[key]]
+
+
+@dataclass(frozen=True)
+class DetectionResult:
+    """The result on one image: landmarks, or the error that its file raised.
+
+    Parameters
+    ----------
+    image : ImageFile
+        The file and its name in the tables.
+    landmarks : Landmarks, optional
+        None where the file failed.
+    error : OneshotError, optional
+        Why it failed: one sentence for the user.
+    index, total : int
+        Position among all images, from 0, and their number.
+    seconds : float
+        Its share of detecting on its batch and of waiting for files.
+    spacing_source : SpacingSource, optional
+        What states the image's spacing.
+    notes : tuple of str
+        What a user should know of how it was read.
+    """
+
+    image: ImageFile
+    landmarks: Landmarks | None
+    error: OneshotError | None
+    index: int
+    total: int
+    seconds: float
+    spacing_source: SpacingSource | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class NoteCount:
+    """How many images a note is about, and the first of them."""
+
+    first: str
+    images: int = 0
+
+
+@dataclass
+class Counts:
+    """Numbers of images and points for a summary; notes on reading -> their images."""
+
+    images: int = 0
+    points: int = 0
+    unsure: int = 0
+    without_spacing: int = 0
+    first_without_spacing: str = ""
+    notes: dict[str, NoteCount] = field(default_factory=dict)
+
+    def add(self, image: str, found: Mapping[str, Any], notes: Sequence[str] = ()) -> None:
+        """Count the landmarks of an image, as `landmarks_to_json` gives them."""
+        for note in notes:
+            self.notes.setdefault(note, NoteCount(image)).images += 1
+        self.images += 1
+        self.points += len(found["points"])
+        self.unsure += sum(point.get("unsure", False) for point in found["points"])
+        geometry = found["geometry"]
+        if geometry is None or geometry["spacing_mm_yx"] is None:
+            self.without_spacing += 1
+            self.first_without_spacing = self.first_without_spacing or image
+
+
+def detect_many(
+    detector: Detector,
+    images: Sequence[ImageFile],
+    *,
+    spacing_mm_yx: float | tuple[float, float] | None = None,
+    slice_index: int | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    batch: int | None = None,
+) -> Generator[DetectionResult, None, None]:
+    """Detect on many images, of which only a few are in memory at a time.
+
+    Files are read ahead in threads.
+
+    Parameters
+    ----------
+    detector : Detector
+        With the template or the model.
+    images : sequence of ImageFile
+        From `find_images`.
+    spacing_mm_yx : float or pair of float, optional
+        Overrides what the files say.
+    slice_index : int, optional
+        Which slice of volumes and multi-frame files.
+    should_stop : callable
+        Asked before each batch.
+    batch : int, optional
+        Images per forward pass of the encoder, by default `default_batch`. Halved
+        where a GPU has no memory for them.
+
+    Yields
+    ------
+    DetectionResult
+        One per image, in order, failed files included.
+    """
+    from napari_oneshot_lmk.imaging.reader import read_image
+
+    def read(image: ImageFile) -> PreparedImage:
+        grey = read_image(image.path, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index)
+        return detector.prepare(grey)
+
+    size = default_batch(detector.device) if batch is None else batch
+    threads = min(MOST_READERS, os.cpu_count() or 1)
+    arriving = prefetch(images, read, threads=threads, waiting=threads + size)
+    index = 0
+    with closing(arriving):
+        while not should_stop():
+            start = time.perf_counter()
+            group = list(islice(arriving, size))
+            if not group:
+                return
+            usable = [item for _, item in group if isinstance(item, PreparedImage)]
+            found = iter(_detect_batch(detector, usable))
+            seconds = (time.perf_counter() - start) / len(group)
+            for image, result in group:
+                unread = DetectionResult(image, None, None, index, len(images), seconds)
+                if isinstance(result, OneshotError):
+                    yield replace(unread, error=result.about(image.path))
+                else:
+                    yield replace(
+                        unread,
+                        landmarks=replace(next(found), image=image.name),
+                        spacing_source=result.spacing_source,
+                        notes=result.notes,
+                    )
+                index += 1
+
+
+def default_batch(device: torch.device) -> int:
+    """Return the number of images per forward pass of the encoder.
+
+    A CPU gains nothing from several (docs/benchmarks/many.md); a GPU would idle between
+    single ones.
+    """
+    return 1 if device.type == "cpu" else GPU_BATCH
+
+
+def _detect_batch(detector: Detector, images: list[PreparedImage]) -> list[Landmarks]:
+    """Detect on a batch, in halves where the GPU runs out of memory."""
+    import torch
+
+    try:
+        return detector.detect_batch(images)
+    except torch.OutOfMemoryError:
+        if len(images) < 2:
+            raise
+    torch.cuda.empty_cache()
+    half = len(images) // 2
+    return _detect_batch(detector, images[:half]) + _detect_batch(detector, images[half:])

@@ -1,0 +1,324 @@
+"""What to train and how, declared once.
+
+`TrainingConfig` is what `train` takes. The command's options, the dock's form with what it
+remembers, the arguments of the process that a window starts and the settings in ``run.json``
+are made from its fields: ``title`` is a field's label, ``description`` its help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+import numpy as np
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.training.methods import METHODS, TrainingMethod, find_method
+from napari_oneshot_lmk.training.preset import Preset, Section, usage_error
+
+if TYPE_CHECKING:
+    from pydantic import ModelWrapValidatorHandler
+
+    from napari_oneshot_lmk.landmarks.template import Template
+
+GPU_PRESET, CPU_PRESET = "gpu", "laptop"
+"""Where none is named."""
+
+
+class Duration(StrEnum):
+    """How long a training may take."""
+
+    QUICK = "quick"
+    NORMAL = "normal"
+    THOROUGH = "thorough"
+
+
+EPOCH_FACTORS = {Duration.QUICK: 1 / 3, Duration.NORMAL: 1.0, Duration.THOROUGH: 3.0}
+"""By which the epochs of the automatic preset are multiplied."""
+
+
+def _override(dotted: str, title: str, **more: Any) -> Any:
+    """Return a field that replaces one of the preset's settings where it is not None.
+
+    The preset checks the value, once it is replaced there.
+    """
+    section, _, name = dotted.partition(".")
+    settings: Any = Preset.model_fields[section].annotation
+    field = settings.model_fields[name]
+    if get_origin(field.annotation) is Literal:
+        more["choices"] = list(get_args(field.annotation))
+    return Field(
+        default=None,
+        title=title,
+        description=field.description,
+        json_schema_extra={"overrides": dotted, **more},
+    )
+
+
+class TrainingConfig(Section):
+    """What to train and how.
+
+    What differs from a preset stays apart from it (``epochs`` and the like) until
+    `resolved`, which gives the configuration that a run remembers: with all numbers, the
+    landmarks' names, and the template's hash. A field's metadata may hold ``choices``,
+    ``minimum`` and ``maximum`` for a form, ``option`` (see `option_of`), and ``overrides``:
+    the preset's setting that it replaces.
+
+    Raises
+    ------
+    UsageError
+        If a value cannot be.
+    """
+
+    method: str = Field(
+        default="fused",
+        title="Method",
+        description=" ".join(f"{m.name}: {m.description}." for m in METHODS.values()),
+        json_schema_extra={"choices": list(METHODS)},
+    )
+    landmarks: tuple[str, ...] = Field(
+        default=(),
+        title="Landmark",
+        description="Only this one; may be repeated.",
+        json_schema_extra={"option": "--landmark"},
+    )
+    time: Duration = Field(
+        default=Duration.NORMAL,
+        title="Time",
+        description="How long it may take; counts where no preset is named.",
+        json_schema_extra={"option": None},
+    )
+    preset: Preset | str = Field(
+        default="",
+        title="Preset",
+        description="All numbers of the training. Default: gpu, or laptop without one.",
+    )
+    epochs: int | None = _override(
+        "training.epochs", "Epochs", option=None, minimum=1, maximum=100_000
+    )
+    adapter_channels: int | None = _override(
+        "network.adapter_channels", "Adapter channels", minimum=0, maximum=512
+    )
+    initial_labels: str | None = _override("labels.initial", "First points")
+    template_stage: bool = Field(
+        default=True,
+        title="Copies of the template",
+        description="Whether augmented copies of the template are trained on.",
+    )
+    spacing_mm_yx: tuple[float, float] | None = Field(
+        default=None,
+        title="Image spacing",
+        description="Of the images, (row, column) in mm; None for what their files say.",
+        json_schema_extra={"option": "--spacing"},
+    )
+    seed: int = Field(
+        default=0,
+        title="Seed",
+        description="Of everything random.",
+        json_schema_extra={"minimum": 0, "maximum": 2**31 - 1},
+    )
+    pack: bool = Field(
+        default=False,
+        title="Model for other computers",
+        description="Put the encoder's weights into the model, in half precision. A run that "
+        "has finished without them gets them.",
+    )
+    encoder_weights: Path | None = Field(
+        default=None,
+        title="Encoder weights",
+        description="File of VGG19 weights; otherwise they are looked for.",
+    )
+    device: str = Field(default="auto", title="Device", description="auto, cpu, cuda or cuda:N.")
+    template_sha256: str = Field(
+        default="",
+        description="Of the template's content; set by `resolved`.",
+        json_schema_extra={"option": None},
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _complain_in_words(
+        cls, values: Any, validate: ModelWrapValidatorHandler[TrainingConfig]
+    ) -> TrainingConfig:
+        try:
+            return validate(values)
+        except ValidationError as error:
+            raise usage_error(error, None) from error
+
+    @field_validator("method")
+    @classmethod
+    def _there_is_the_method(cls, name: str) -> str:
+        return find_method(name).name
+
+    @property
+    def training_method(self) -> TrainingMethod:
+        """What the method's name stands for."""
+        return find_method(self.method)
+
+    @property
+    def numbers(self) -> Preset:
+        """All numbers, of a `resolved` configuration."""
+        if isinstance(self.preset, str):
+            raise TypeError("the configuration is not resolved yet")
+        return self.preset
+
+    def networks(self, landmarks: int) -> tuple[int, ...]:
+        """Return how many landmarks each network learns, of so many that a template places."""
+        trained = len(self.landmarks) or landmarks
+        return tuple(len(group) for group in self.training_method.groups(range(trained)))
+
+    def resolve_preset(self, on_gpu: Callable[[], bool]) -> Preset:
+        """Return all numbers: the preset with what replaces some of them.
+
+        Parameters
+        ----------
+        on_gpu : callable
+            Whether training runs on a graphics card; asked where no preset is named.
+
+        Raises
+        ------
+        UsageError
+            If the preset cannot be used.
+        """
+        changes: dict[str, Any] = {}
+        if isinstance(self.preset, Preset):
+            preset = self.preset
+        else:
+            preset = Preset.load(self.preset or (GPU_PRESET if on_gpu() else CPU_PRESET))
+            if not self.preset:
+                epochs = round(preset.training.epochs * EPOCH_FACTORS[self.time])
+                changes["training.epochs"] = max(1, epochs)
+        for name, dotted in _metadata("overrides").items():
+            if (value := getattr(self, name)) is not None:
+                changes[dotted] = value
+        return preset.changed(changes)
+
+    def resolved(self, template: Template, on_gpu: Callable[[], bool]) -> TrainingConfig:
+        """Return what a run remembers; the same for one that is resolved.
+
+        Raises
+        ------
+        UsageError
+            If the template does not place a landmark, or the preset cannot be used.
+        """
+        placed = [point.name for point in template.landmarks.placed]
+        unknown = [name for name in self.landmarks if name not in placed]
+        if unknown:
+            raise UsageError(
+                f"the template does not place {', '.join(unknown)}",
+                file=template.name,
+                remedy=f"it places {', '.join(placed)}",
+            )
+        chosen = tuple(name for name in placed if not self.landmarks or name in self.landmarks)
+        numbers = self.with_preset(self.resolve_preset(on_gpu))
+        return numbers.model_copy(
+            update={"landmarks": chosen, "template_sha256": template.content_sha256}
+        )
+
+    def with_preset(self, preset: Preset | str) -> TrainingConfig:
+        """Return the same with another preset, in which nothing is replaced."""
+        plain = {"time": Duration.NORMAL, **dict.fromkeys(_metadata("overrides"))}
+        return self.model_copy(update={"preset": preset, **plain})
+
+    # -- what is made from it ----------------------------------------------------------
+
+    def to_arguments(self) -> list[str]:
+        """Return the options of ``oneshot-lmk train`` that mean the same.
+
+        The preset has to be a name or file.
+        """
+        arguments: list[str] = []
+        for name, field in type(self).model_fields.items():
+            value, option = getattr(self, name), option_of(name)
+            if option is None or value is None or value == "":
+                continue
+            if name == "spacing_mm_yx":
+                value = "{}x{}".format(*value)
+            if isinstance(value, bool):
+                if value != field.default:
+                    arguments.append(option if value else f"--no-{option[2:]}")
+                continue
+            for each in value if isinstance(value, tuple) else (value,):
+                arguments += [option, str(each)]
+        return arguments
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``run.json`` holds: all but the preset, which has a file of its own."""
+        return self.model_dump(mode="json", include=REMEMBERED)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], preset: Preset) -> TrainingConfig:
+        """Read what `to_json` returned."""
+        return cls(**{name: content[name] for name in REMEMBERED}, preset=preset)
+
+    def differences(self, before: TrainingConfig) -> list[str]:
+        """Say what differs in what the result depends on: ``"seed is 1, was 0 before"``."""
+        found = []
+        if self.template_sha256 != before.template_sha256:
+            found.append("the template is another one")
+        for name, now, then in zip(
+            ("method", "landmarks", "template stage", "seed", "spacing"),
+            self._in_words(),
+            before._in_words(),
+            strict=True,
+        ):
+            if now != then:
+                found.append(f"{name} is {now}, was {then} before")
+        return found + self.numbers.differences(before.numbers)
+
+    def _in_words(self) -> tuple[str, ...]:
+        mm_yx = self.spacing_mm_yx
+        return (
+            self.method,
+            ", ".join(self.landmarks),
+            "on" if self.template_stage else "off",
+            str(self.seed),
+            f"{mm_yx[0]:g} x {mm_yx[1]:g} mm" if mm_yx else "as in the files",
+        )
+
+
+REMEMBERED = {
+    *("method", "landmarks", "template_stage", "seed", "spacing_mm_yx", "template_sha256"),
+}
+"""What a result depends on beside the preset and the images."""
+
+
+def option_of(name: str) -> str | None:
+    """Return the option of ``oneshot-lmk train`` that sets a field; None where none does."""
+    extra = TrainingConfig.model_fields[name].json_schema_extra
+    given: Any = extra if isinstance(extra, dict) else {}
+    option: str | None = given.get("option", f"--{name.replace('_', '-')}")
+    return option
+
+
+def _metadata(key: str) -> dict[str, Any]:
+    """Return what the fields' metadata hold under a key, by field."""
+    extras = {n: f.json_schema_extra for n, f in TrainingConfig.model_fields.items()}
+    return {n: e[key] for n, e in extras.items() if isinstance(e, dict) and key in e}
+
+
+class Stream(IntEnum):
+    """What random numbers are for: each has a stream that no other one shares."""
+
+    COPIES = 0
+    LABELS = 1
+    BATCHES = 2
+
+
+def random_stream(seed: int, stream: Stream, *place: int) -> np.random.Generator:
+    """Return the generator of a stream.
+
+    Parameters
+    ----------
+    seed : int
+        Of the training.
+    stream : Stream
+        What the numbers are for.
+    place : int
+        Up to two numbers: which copy, or which network and epoch.
+    """
+    first, second = (*place, 0, 0)[:2]
+    return np.random.default_rng([seed, first, second, stream])

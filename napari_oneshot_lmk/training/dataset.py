@@ -1,0 +1,397 @@
+"""The unlabelled images of a training, known by their content."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_oneshot_lmk.errors import OneshotError, UsageError
+from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
+from napari_oneshot_lmk.imaging.find import ImageFile
+from napari_oneshot_lmk.imaging.image import GrayImage
+from napari_oneshot_lmk.imaging.reader import read_image
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.storage.atomic import atomic_write
+
+Spacing = float | tuple[float, float]
+
+
+@dataclass(frozen=True)
+class TrainingImage:
+    """An unlabelled image that can be used.
+
+    Parameters
+    ----------
+    name : str
+        In tables.
+    path : Path
+        Where it lies.
+    sha256 : str
+        Hash of its pixels as they are read, not of the file.
+    shape_yx : tuple of int
+        Rows and columns of its own grid.
+    spacing_mm_yx : tuple of float, optional
+        (row, column), given or stated in the file; None where unknown.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    shape_yx: tuple[int, int]
+    spacing_mm_yx: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What was found among the files of a user.
+
+    Parameters
+    ----------
+    usable : tuple of TrainingImage
+        Images to train on, in the order of the files.
+    network_shape_yx : tuple of int
+        The template's, on which all of them are seen.
+    failed : tuple of OneshotError
+        One for each file that cannot be used.
+    warnings : tuple of str
+        Sentences that a user should read before training.
+    slice_index : int, optional
+        Which slice of volumes is meant.
+    """
+
+    usable: tuple[TrainingImage, ...]
+    network_shape_yx: tuple[int, int]
+    failed: tuple[OneshotError, ...] = ()
+    warnings: tuple[str, ...] = ()
+    slice_index: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.usable)
+
+    @classmethod
+    def inspect(
+        cls,
+        images: Sequence[ImageFile],
+        template: Template,
+        *,
+        spacing_mm_yx: Spacing | None = None,
+        slice_index: int | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> TrainingSet:
+        """Read all files once; see `Inspection` for doing so step by step.
+
+        Parameters
+        ----------
+        images : sequence of ImageFile
+            From `find_images`.
+        template : Template
+            Images that show it again are left out.
+        spacing_mm_yx : float or pair of float, optional
+            Overrides what the files say.
+        slice_index : int, optional
+            Which slice of volumes and multi-frame files.
+        progress : callable
+            Called with how many of how many are read.
+
+        Raises
+        ------
+        UsageError
+            If no image can be used.
+        """
+        inspection = Inspection(template, spacing_mm_yx, slice_index)
+        for done, image in enumerate(images, start=1):
+            inspection.look_at(image)
+            progress(done, len(images))
+        return inspection.result()
+
+    def read(self, image: TrainingImage) -> GrayImage:
+        """Read an image again, with the geometry that it was inspected with.
+
+        Raises
+        ------
+        UsageError
+            If its pixels have changed since.
+        ImageError
+            If it cannot be read any more.
+        """
+        found = read_image(
+            image.path, spacing_mm_yx=image.spacing_mm_yx, slice_index=self.slice_index
+        )
+        if pixels_sha256(found) != image.sha256:
+            raise UsageError(
+                "the image has changed since the training began",
+                file=image.path,
+                remedy="put the earlier file back, or train anew",
+            )
+        network = found.geometry.with_network_shape(self.network_shape_yx)
+        return GrayImage(found.pixels, network, image.name, image.path)
+
+    def changed_since(self, recorded: Iterable[TrainingImage]) -> list[str]:
+        """Return the names of images that are gone, or are not what they were.
+
+        Parameters
+        ----------
+        recorded : iterable of TrainingImage
+            Those of an earlier inspection. Images that came on top are no change
+            of these: `only` leaves them out.
+        """
+        now = {image.name: image for image in self.usable}
+        return [old.name for old in recorded if not _same(old, now.get(old.name))]
+
+    def only(self, names: Iterable[str]) -> TrainingSet:
+        """Return the set with these images alone, in the order of the names."""
+        by_name = {image.name: image for image in self.usable}
+        chosen = tuple(by_name[name] for name in names)
+        return TrainingSet(
+            chosen, self.network_shape_yx, self.failed, self.warnings, self.slice_index
+        )
+
+
+def pixels_sha256(image: GrayImage) -> str:
+    """Hash of an image's size and grey values; the same everywhere."""
+    digest = hashlib.sha256(repr(image.pixels.shape).encode("ascii"))
+    digest.update(np.ascontiguousarray(image.pixels, dtype="<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _same(old: TrainingImage, new: TrainingImage | None) -> bool:
+    if new is None or old.sha256 != new.sha256:
+        return False
+    if old.spacing_mm_yx is None or new.spacing_mm_yx is None:
+        return old.spacing_mm_yx is new.spacing_mm_yx
+    return bool(np.allclose(old.spacing_mm_yx, new.spacing_mm_yx, rtol=1e-6, atol=0))
+
+
+COLUMNS = (
+    *("image", "path", "sha256", "rows", "columns"),
+    *("row_spacing_mm", "column_spacing_mm"),
+)
+
+
+def write_images(path: Path, images: Iterable[TrainingImage]) -> None:
+    """Write the images of a run.
+
+    Raises
+    ------
+    OutputError
+        If it exists or cannot be written.
+    """
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as f:
+        table = csv.writer(f)
+        table.writerow(COLUMNS)
+        for image in images:
+            # Written in full: an image is to be found again to the last digit.
+            spacing = map(repr, image.spacing_mm_yx or ())
+            table.writerow(
+                [image.name, image.path, image.sha256, *image.shape_yx, *spacing]
+                + ([""] * 2 if image.spacing_mm_yx is None else [])
+            )
+
+
+def read_images(path: Path) -> tuple[TrainingImage, ...]:
+    """Read what `write_images` wrote.
+
+    Raises
+    ------
+    UsageError
+        If it is damaged.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return tuple(_image(row) for row in csv.DictReader(file))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"the list of the run's images is damaged ({error})",
+            file=path,
+            remedy="begin anew with --overwrite",
+        ) from error
+
+
+def _image(row: dict[str, str]) -> TrainingImage:
+    rows, columns = row["row_spacing_mm"], row["column_spacing_mm"]
+    return TrainingImage(
+        name=row["image"],
+        path=Path(row["path"]),
+        sha256=row["sha256"],
+        shape_yx=(int(row["rows"]), int(row["columns"])),
+        spacing_mm_yx=(float(rows), float(columns)) if rows else None,
+    )
+
+
+WILD_SIZE = 2.0
+"""Times as large or as small as the template, along rows or columns."""
+MIXED_SPACING = 1.1
+"""Largest over smallest pixel spacing that goes without a word."""
+THUMBNAIL = 24
+"""Network pixels averaged along a side, to recognise a picture."""
+SAME_PICTURE = 0.05
+"""Of the grey range: among 300 cephalograms two scans of one film differ by 0.04 at
+most in such a cell, with two exceptions; those of two patients by 0.24 at least."""
+NAMED_AT_MOST = 5
+
+Thumbnail = NDArray[np.float32]
+
+
+class Inspection:
+    """Looks at one image after the other and keeps what is needed of each.
+
+    Parameters
+    ----------
+    template : Template
+        What the images are compared with.
+    spacing_mm_yx : float or pair of float, optional
+        Overrides what the files say.
+    slice_index : int, optional
+        Which slice of volumes and multi-frame files.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        spacing_mm_yx: Spacing | None = None,
+        slice_index: int | None = None,
+    ) -> None:
+        self._template = template
+        self._spacing_mm_yx = spacing_mm_yx
+        self._slice_index = slice_index
+        self._template_thumbnail = _thumbnail(template.image)
+        self._usable: list[TrainingImage] = []
+        self._thumbnails: list[Thumbnail] = []
+        self._failed: list[OneshotError] = []
+        self._templates: list[str] = []
+        self._twins: list[tuple[str, str]] = []
+        self._notes: dict[str, list[str]] = {}
+
+    def look_at(self, file: ImageFile) -> None:
+        """Read an image; what is wrong with it stands in the result."""
+        try:
+            image = read_image(
+                file.path, spacing_mm_yx=self._spacing_mm_yx, slice_index=self._slice_index
+            )
+            thumbnail = _thumbnail(image)
+        except OneshotError as error:
+            self._failed.append(error.about(file.path))
+            return
+        if _alike(thumbnail, self._template_thumbnail):
+            self._templates.append(file.name)
+            return
+        for other, seen in zip(self._usable, self._thumbnails, strict=True):
+            if _alike(thumbnail, seen):
+                self._twins.append((other.name, file.name))
+                break
+        geometry = image.geometry
+        for note in image.notes:
+            self._notes.setdefault(note, []).append(file.name)
+        self._thumbnails.append(thumbnail)
+        self._usable.append(
+            TrainingImage(
+                file.name,
+                file.path,
+                pixels_sha256(image),
+                geometry.image_shape_yx,
+                geometry.spacing_mm_yx,
+            )
+        )
+
+    def result(self) -> TrainingSet:
+        """Return what was found.
+
+        Raises
+        ------
+        UsageError
+            If no image can be used.
+        """
+        if not self._usable:
+            reasons = [str(error) for error in self._failed[:1]]
+            if self._templates:
+                reasons.append(f"{self._templates[0]} is the template itself")
+            raise UsageError(
+                "there is no image to train on" + (f" ({'; '.join(reasons)})" if reasons else ""),
+                remedy="name images of other patients, without landmarks",
+            )
+        return TrainingSet(
+            tuple(self._usable),
+            self._template.image.geometry.network_shape_yx,
+            tuple(self._failed),
+            tuple(self._warnings()),
+            self._slice_index,
+        )
+
+    def _warnings(self) -> Iterator[str]:
+        if self._templates:
+            shows = "shows" if len(self._templates) == 1 else "show"
+            yield (
+                f"{_listed(self._templates)} {shows} the template and "
+                f"{_is(self._templates)} left out of the training"
+            )
+        if self._twins:
+            pairs = [f"{first} and {second}" for first, second in self._twins]
+            yield f"The same picture is there more than once: {_listed(pairs, '; ')}"
+        for note, names in self._notes.items():
+            yield f"{_listed(names)}: {note}"
+        yield from self._spacing_warnings()
+        wild = [image.name for image in self._usable if self._is_wild(image)]
+        if wild:
+            yield (
+                f"{_listed(wild)} {_is(wild)} more than {WILD_SIZE:g} times as large "
+                "as the template or as small: do they show the same part of the body?"
+            )
+
+    def _spacing_warnings(self) -> Iterator[str]:
+        unknown = [i.name for i in self._usable if i.spacing_mm_yx is None]
+        known = [mm for i in self._usable for mm in i.spacing_mm_yx or ()]
+        stated = self._template.image.geometry.spacing_mm_yx
+        if unknown and (known or stated):
+            of_template = "" if stated is None else ", that of the template is known"
+            yield f"The pixel spacing of {_listed(unknown)} is unknown{of_template}"
+        if known and stated is None:
+            yield "The template's pixel spacing is unknown, that of images is known"
+        if known and max(known) > MIXED_SPACING * min(known):
+            yield (
+                "The images have different pixel spacings, from "
+                f"{min(known):.3g} to {max(known):.3g} mm"
+            )
+
+    def _is_wild(self, image: TrainingImage) -> bool:
+        """Compare what is seen in millimetres, or else the sizes in pixels."""
+        mine: tuple[float, ...] = image.shape_yx
+        geometry = self._template.image.geometry
+        theirs: tuple[float, ...] = geometry.image_shape_yx
+        if image.spacing_mm_yx and geometry.spacing_mm_yx:
+            mine = tuple(np.multiply(mine, image.spacing_mm_yx))
+            theirs = tuple(np.multiply(theirs, geometry.spacing_mm_yx))
+        ratios = [math.log(a / b) for a, b in zip(mine, theirs, strict=True)]
+        return max(abs(ratio) for ratio in ratios) > math.log(WILD_SIZE)
+
+
+def _thumbnail(image: GrayImage) -> Thumbnail:
+    """Return the picture in few grey values; fails where training would."""
+    from napari_oneshot_lmk.imaging.transforms import prepare_image
+
+    geometry = image.geometry.with_network_shape(NETWORK_SHAPE_YX)
+    grey = prepare_image(replace(image, geometry=geometry)).numpy()[0, 0]
+    rows, columns = (n // THUMBNAIL for n in NETWORK_SHAPE_YX)
+    cells = grey.reshape(rows, THUMBNAIL, columns, THUMBNAIL)
+    return np.asarray(cells.mean((1, 3)), dtype=np.float32)
+
+
+def _alike(one: Thumbnail, other: Thumbnail) -> bool:
+    return bool(np.abs(one - other).max() < SAME_PICTURE)
+
+
+def _listed(names: Sequence[str], between: str = ", ") -> str:
+    if len(names) <= NAMED_AT_MOST:
+        return between.join(names)
+    first = between.join(names[:NAMED_AT_MOST])
+    return f"{first} and {len(names) - NAMED_AT_MOST} more"
+
+
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"

@@ -1,0 +1,226 @@
+"""The methods of the paper's ladder: which networks are trained, and what their steps read.
+
+A new method is a subclass of `TrainingMethod` and a line in `METHODS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.network.config import NetworkLayout
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.training.preset import NetworkSettings, TrainingSettings
+
+COPIES_PER_IMAGE = 0.5
+"""Augmented templates beside each unlabelled image, where a batch holds both."""
+
+TEMPLATE_STAGE = "template"
+LABEL_STAGE = "pseudo-labels"
+SELF_STAGE = "self-supervised"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of the optimiser reads, as indices.
+
+    Parameters
+    ----------
+    stage : str
+        Train-Template, Train-PL (both, where it holds copies as well), or CC2D's
+        self-supervision.
+    images : tuple of int
+        Unlabelled images.
+    copies : tuple of int
+        Augmented templates.
+    landmarks : tuple of int
+        Of the network: its adapters.
+    """
+
+    stage: str
+    images: tuple[int, ...]
+    copies: tuple[int, ...]
+    landmarks: tuple[int, ...]
+
+    def split(self, count: int) -> list[Batch]:
+        """Split it into up to ``count`` smaller ones, where memory is short."""
+        parts = zip(_split(self.images, count), _split(self.copies, count), strict=True)
+        pieces = [replace(self, images=i, copies=c) for i, c in parts]
+        return [piece for piece in pieces if piece.images or piece.copies]
+
+
+class TrainingMethod:
+    """One method: what `TrainingConfig.method` names."""
+
+    name: ClassVar[Literal["fused", "single", "joint"]]
+    description: ClassVar[str]
+    per_landmark: ClassVar[bool] = False
+    """Whether each landmark has a network of its own, which needs no other."""
+    has_adapters: ClassVar[bool] = False
+    """Whether a network has layers of each landmark's own."""
+    self_supervised: ClassVar[bool] = False
+    """Whether it learns from random points, without pseudo-labels and template."""
+
+    def groups(self, landmarks: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+        """Return which landmarks are trained together, one network per group."""
+        return (tuple(landmarks),)
+
+    def network_config(
+        self, settings: NetworkSettings, encoder_channels: tuple[int, ...], landmarks: int
+    ) -> NetworkLayout:
+        """Return the network for so many landmarks on an encoder's five maps."""
+        return NetworkLayout(
+            encoder_channels=encoder_channels,
+            landmarks=landmarks if self.has_adapters else 1,
+            # A network for one landmark is its own adapter.
+            adapter_channels=settings.adapter_channels if self.has_adapters else 0,
+            width=settings.width,
+            embedding_channels=settings.embedding_channels,
+            normalisation=settings.normalisation,
+            lateral_channels=settings.lateral_channels,
+            rfb=settings.rfb,
+        )
+
+    def detection_anchor(self, settings: TrainingSettings) -> Literal["patch", "template"]:
+        """Return what the trained network compares images with."""
+        return settings.anchor
+
+    def reads_patches(self, settings: TrainingSettings) -> bool:
+        """Whether its steps cut patches from the images."""
+        return settings.anchor == "patch"
+
+    def batches(
+        self,
+        settings: TrainingSettings,
+        random: np.random.Generator,
+        *,
+        images: int,
+        copies: int,
+        landmarks: int,
+        processes: int = 1,
+    ) -> list[Batch]:
+        """Return the batches of one epoch: Train-Template and Train-PL (paper, section 2.1).
+
+        Parameters
+        ----------
+        settings : TrainingSettings
+            Batch size, and whether a batch holds all landmarks.
+        random : numpy.random.Generator
+            Of this epoch: the order depends on nothing else.
+        images, copies, landmarks : int
+            How many there are; copies are 0 without a template stage.
+        processes : int
+            That train together, a batch each: the same as one process with a batch as
+            large as theirs together.
+        """
+        size = settings.batch * processes
+        order = random.permutation(images).tolist()
+        everything = tuple(range(landmarks))
+        if settings.together:
+            beside = round(size * COPIES_PER_IMAGE) or 1
+            batches = []
+            for chunk in _chunks(order, size):
+                chosen = random.integers(copies, size=beside).tolist() if copies else ()
+                batches.append(Batch(LABEL_STAGE, chunk, tuple(chosen), everything))
+            return batches
+        shuffled = random.permutation(copies).tolist()
+        train_template = [
+            Batch(TEMPLATE_STAGE, (), chunk, (landmark,))
+            for chunk in _chunks(shuffled, size)
+            for landmark in everything
+        ]
+        train_pl = [
+            Batch(LABEL_STAGE, chunk, (), (landmark,))
+            for chunk in _chunks(order, size)
+            for landmark in everything
+        ]
+        # Landmarks in random order, one per batch (ambiguity 24 of docs/method.md).
+        return [
+            stage[i] for stage in (train_template, train_pl) for i in random.permutation(len(stage))
+        ]
+
+
+class Fused(TrainingMethod):
+    """C-Adapter: one network for all landmarks, with adapters (paper, section 2.2)."""
+
+    name = "fused"
+    description = "one network for all landmarks, with adapters"
+    has_adapters = True
+
+
+class Single(TrainingMethod):
+    """CC2D-SLA, with copies of the template C-ATD: one network per landmark."""
+
+    name = "single"
+    description = "a network for each"
+    per_landmark = True
+
+    def groups(self, landmarks: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+        """Return each landmark alone."""
+        return tuple((landmark,) for landmark in landmarks)
+
+
+class Joint(TrainingMethod):
+    """CC2D-SSL: one network for all landmarks, trained on random points."""
+
+    name = "joint"
+    description = "one for all, without pseudo-labels"
+    self_supervised = True
+
+    def detection_anchor(self, settings: TrainingSettings) -> Literal["patch", "template"]:
+        """Return the template: patches are for learning alone."""
+        return "template"
+
+    def reads_patches(self, settings: TrainingSettings) -> bool:
+        """Whether its steps cut patches from the images: always."""
+        return True
+
+    def batches(
+        self,
+        settings: TrainingSettings,
+        random: np.random.Generator,
+        *,
+        images: int,
+        copies: int,
+        landmarks: int,
+        processes: int = 1,
+    ) -> list[Batch]:
+        """Return batches of images alone."""
+        order = random.permutation(images).tolist()
+        return [Batch(SELF_STAGE, c, (), ()) for c in _chunks(order, settings.batch * processes)]
+
+
+METHODS: dict[str, TrainingMethod] = {
+    method.name: method for method in (Fused(), Single(), Joint())
+}
+
+
+def find_method(name: str) -> TrainingMethod:
+    """Return the method of a name.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    try:
+        return METHODS[name]
+    except KeyError:
+        raise UsageError(
+            f"there is no method {name!r}", remedy=f"use {', '.join(METHODS)}"
+        ) from None
+
+
+def _chunks(order: list[int], size: int) -> list[tuple[int, ...]]:
+    return [tuple(order[i : i + size]) for i in range(0, len(order), size)]
+
+
+def _split(items: tuple[int, ...], count: int) -> list[tuple[int, ...]]:
+    edges = np.linspace(0, len(items), count + 1).round().astype(int).tolist()
+    return [items[a:b] for a, b in pairwise(edges)]

@@ -1,0 +1,309 @@
+"""The folder of a training: what was asked for, how it went, what came of it.
+
+::
+
+    RUN/run.json      settings, versions, the process at work, how it ended
+    RUN/preset.toml   every number
+    RUN/template/     the annotated image
+    RUN/images.csv    the unlabelled images, with a hash of their content
+    RUN/events.jsonl  what happened, line by line
+    RUN/tensorboard/  the same as curves
+    RUN/checkpoint/   from which a run that was killed goes on
+    RUN/parts/        networks of single landmarks that are done, until all are
+    RUN/units/        what several workers have to tell of theirs, until all are done
+    RUN/encoder.safetensors  the encoder's weights, until the model has them (--pack)
+    RUN/model/        what detection loads; there once a training has succeeded
+
+Nothing here imports torch: a window reads it while a training runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.storage.atomic import atomic_write
+from napari_oneshot_lmk.training.config import TrainingConfig
+from napari_oneshot_lmk.training.events import Finished
+from napari_oneshot_lmk.training.preset import Preset
+
+CLOCK_S = 2.0
+"""What two readings of a process's start may differ by."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """The process at work on a run, or the last one that was.
+
+    Parameters
+    ----------
+    pid : int
+        Its number.
+    started : float
+        When it began, seconds since 1970: numbers are used again.
+    host : str
+        The computer it runs on.
+    log_bytes : int
+        Length of the event log when it took the run up.
+    """
+
+    pid: int
+    started: float
+    host: str
+    log_bytes: int
+
+    @classmethod
+    def myself(cls, log_bytes: int) -> Worker:
+        """Return this process."""
+        return cls.of(os.getpid(), log_bytes)
+
+    @classmethod
+    def of(cls, pid: int, log_bytes: int) -> Worker:
+        """Return a process of this computer that is alive or not yet waited for."""
+        import psutil
+
+        started = float(psutil.Process(pid).create_time())
+        return cls(pid, started, platform.node(), log_bytes)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is still there; of another computer's, nobody can tell."""
+        import psutil
+
+        if self.host != platform.node():
+            return False
+        try:
+            process = psutil.Process(self.pid)
+            began = float(process.create_time())
+            # It has ended, but its parent has not asked how.
+            ended = process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+        return not ended and abs(began - self.started) < CLOCK_S
+
+
+SCHEMA_VERSION = 1
+VERSIONS_OF = ("napari-oneshot-lmk", "torch", "monai", "numpy")
+RUN_FILE = "run.json"
+NEW_MODEL, OLD_MODEL = ".model-new", ".model-old"
+
+
+class UnitFolder:
+    """One network's part of a run whose networks are trained side by side.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint_path = path / "checkpoint"
+        self.events_path = path / "events.jsonl"
+        self.lock_path = path / "lock"
+
+
+class RunFolder:
+    """A run on disk.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder.
+
+    See Also
+    --------
+    RunFolder.open : reads one.
+    napari_oneshot_lmk.training.run_lifecycle.taken_up : makes one, or goes on with it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.run_path = self.path / RUN_FILE
+        self.preset_path = self.path / "preset.toml"
+        self.template_path = self.path / "template"
+        self.images_path = self.path / "images.csv"
+        self.events_path = self.path / "events.jsonl"
+        self.tensorboard_path = self.path / "tensorboard"
+        self.checkpoint_path = self.path / "checkpoint"
+        self.parts_path = self.path / "parts"
+        self.units_path = self.path / "units"
+        self.features_path = self.path / "features"
+        self.encoder_path = self.path / "encoder.safetensors"
+        self.model_path = self.path / "model"
+        self.lock_path = self.path / "run.lock"
+        self.stop_path = self.path / "stop"
+        self.preview_path = self.path / "preview.txt"
+        self.output_path = self.path / "process.log"
+
+    def part_path(self, index: int) -> Path:
+        """Where the network of one landmark is kept once it is done."""
+        return self.parts_path / f"{index:03d}.safetensors"
+
+    def unit(self, index: int) -> UnitFolder:
+        """Where the training of one network of several has its checkpoint and log."""
+        return UnitFolder(self.units_path / f"{index:03d}")
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Return a run that exists.
+
+        Raises
+        ------
+        UsageError
+            If the folder is none.
+        """
+        run = cls(path)
+        run.record()
+        return run
+
+    # -- run.json --------------------------------------------------------------------
+
+    def record(self) -> dict[str, Any]:
+        """Return the content of ``run.json``.
+
+        Raises
+        ------
+        UsageError
+            If there is none, or a newer version of this program wrote it.
+        """
+        try:
+            content = json.loads(self.run_path.read_text(encoding="utf-8"))
+            schema = int(content["schema_version"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"is not the folder of a training, there is no readable {RUN_FILE}",
+                file=self.path,
+                remedy="name the folder that oneshot-lmk train wrote",
+            ) from error
+        if schema > SCHEMA_VERSION:
+            raise UsageError(
+                f"the run was written by a newer version of this program ({schema})",
+                file=self.path,
+                remedy="update napari-oneshot-lmk",
+            )
+        return dict(content)
+
+    def write_record(self, content: dict[str, Any]) -> None:
+        """Write ``run.json``."""
+        with atomic_write(self.run_path, overwrite=True) as partial:
+            text = json.dumps(content, indent=1, ensure_ascii=False)
+            partial.write_text(text + "\n", encoding="utf-8")
+
+    def note(self, **values: Any) -> None:
+        """Change some of ``run.json``."""
+        self.write_record({**self.record(), **values})
+
+    @property
+    def settings(self) -> TrainingConfig:
+        """What was asked for.
+
+        Raises
+        ------
+        UsageError
+            If it is damaged.
+        """
+        content = self.record()
+        try:
+            text = self.preset_path.read_text(encoding="utf-8")
+            preset = Preset.from_toml(text, self.preset_path)
+            return TrainingConfig.from_json(content["settings"], preset)
+        except (OSError, UsageError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"the run is damaged ({error})",
+                file=self.path,
+                remedy="delete it, or choose another --out",
+            ) from error
+
+    @property
+    def finished(self) -> Finished | None:
+        """How it ended; None while it has not."""
+        content = self.record().get("finished")
+        if content is None or not self.model_path.is_dir():
+            return None
+        return Finished(**{**content, "model": str(self.model_path.absolute())})
+
+    @property
+    def worker(self) -> Worker | None:
+        """The process at work, or the last one."""
+        content = self.record().get("process")
+        return None if content is None else Worker(**content)
+
+    def finish(self, end: Finished) -> None:
+        """Remember that the training has succeeded; drop what only a run needs."""
+        self.note(finished=asdict(end))
+        for path in (
+            *(self.checkpoint_path, self.parts_path),
+            *(self.units_path, self.features_path),
+        ):
+            shutil.rmtree(path, ignore_errors=True)
+        self.encoder_path.unlink(missing_ok=True)
+
+    # -- wishes while it runs --------------------------------------------------------
+
+    def request_stop(self) -> None:
+        """Ask the training to end with the best model so far."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.stop_path.touch()
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether somebody has asked; the loop looks at each step."""
+        return self.stop_path.exists()
+
+    @property
+    def preview_images(self) -> list[Path]:
+        """Images on which the model of each epoch is to be shown."""
+        try:
+            text = self.preview_path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        return [Path(line) for line in text.splitlines() if line]
+
+    def set_preview_images(self, paths: Sequence[Path]) -> None:
+        """Choose the images on which the model of each epoch is to be shown."""
+        with atomic_write(self.preview_path, overwrite=True) as partial:
+            lines = "".join(f"{Path(path).absolute()}\n" for path in paths)
+            partial.write_text(lines, encoding="utf-8")
+
+    # -- the model -------------------------------------------------------------------
+
+    @contextmanager
+    def new_model(self) -> Iterator[Path]:
+        """Give a folder to be made; as a whole it takes the earlier model's place."""
+        new, old = self.path / NEW_MODEL, self.path / OLD_MODEL
+        shutil.rmtree(new, ignore_errors=True)
+        yield new
+        if self.model_path.exists():
+            self.model_path.rename(old)
+        new.rename(self.model_path)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def mend_model(self) -> None:
+        """Undo an exchange of models in which the process was killed."""
+        new, old = self.path / NEW_MODEL, self.path / OLD_MODEL
+        if old.exists() and not self.model_path.exists():
+            old.rename(self.model_path)
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in VERSIONS_OF:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -1,0 +1,291 @@
+"""Taking up a run: making it, going on with it or beginning it anew."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_oneshot_lmk.errors import ImageError, OutputError, UsageError
+from napari_oneshot_lmk.imaging.find import ImageFile
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
+from napari_oneshot_lmk.storage.lock import LockedError, file_lock
+from napari_oneshot_lmk.training.config import TrainingConfig
+from napari_oneshot_lmk.training.dataset import Inspection, TrainingSet, read_images, write_images
+from napari_oneshot_lmk.training.events import Event, Noted, Preparing
+from napari_oneshot_lmk.training.run_folder import (
+    CLOCK_S,
+    SCHEMA_VERSION,
+    RunFolder,
+    Worker,
+    versions,
+)
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.encoders.encoder import Encoder
+
+_UNFINISHED = re.compile(r"\.[0-9a-f]{16}(\..*)?")
+"""Names that `output.written` gives to what is not finished."""
+
+
+@contextmanager
+def taken_up(
+    path: Path, settings: TrainingConfig, template: Template, *, overwrite: bool = False
+) -> Iterator[RunFolder]:
+    """Make a run or go on with it, as the only process that may.
+
+    Parameters
+    ----------
+    path : Path
+        Missing, empty, or a run of the same settings.
+    settings : TrainingConfig
+        What is asked for.
+    template : Template
+        Kept in the run.
+    overwrite : bool
+        Begin anew where the run has finished or has other settings. The model
+        in it stays until there is a new one.
+
+    Yields
+    ------
+    RunFolder
+        Its `finished` says whether there is anything left to do.
+
+    Raises
+    ------
+    UsageError
+        If the folder is another run, no run at all, or another process is at
+        work on it.
+    OutputError
+        If it cannot be written to.
+    """
+    run = RunFolder(path)
+    _check_place(run)
+    run.path.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(file_lock(run.lock_path))
+        except LockedError as error:
+            raise _busy(run) from error
+        log_bytes = _prepare(run, settings, template, overwrite=overwrite)
+        me = Worker.myself(log_bytes)
+        _clear_up(run, me)
+        run.note(process=asdict(me))
+        try:
+            yield run
+        finally:
+            run.stop_path.unlink(missing_ok=True)
+
+
+def check_encoder(run: RunFolder, encoder: Encoder) -> None:
+    """Refuse to go on with features of another kind; note where it computes.
+
+    Raises
+    ------
+    UsageError
+        If the run was begun with another encoder.
+    """
+    identity = encoder.card.identity
+    before = run.record().get("encoder", identity)
+    if before != identity:
+        raise UsageError(
+            f"this run was begun with the encoder {before}, here is {identity}",
+            file=run.path,
+            remedy="name its weights with --encoder-weights, choose another --out, or "
+            "begin anew with --overwrite",
+        )
+    origin = encoder.card.origin
+    run.note(
+        encoder=identity,
+        encoder_weights=None if origin is None else origin.model_dump(),
+        device=str(encoder.device),
+    )
+
+
+def _check_place(run: RunFolder) -> None:
+    """Refuse a place that is somebody else's."""
+    if run.path.is_dir():
+        # What a window may put there before the training has begun.
+        before = (run.preview_path, run.output_path, run.stop_path)
+        harmless = {path.name for path in before}
+        strange = [
+            entry.name
+            for entry in run.path.iterdir()
+            if entry.name not in harmless and not _UNFINISHED.fullmatch(entry.name)
+        ]
+        # The lock is the first that a training makes, run.json comes a moment later.
+        ours = run.run_path.exists() or run.lock_path.exists()
+        if strange and not ours:
+            raise UsageError(
+                f"this folder holds something else than a training ({min(strange)})",
+                file=run.path,
+                remedy="choose another name with --out",
+            )
+    elif run.path.exists():
+        raise OutputError(
+            "is a file, but a training is a folder",
+            file=run.path,
+            remedy="choose another name with --out",
+        )
+    check_writable(run.run_path, overwrite=True)
+
+
+def _prepare(
+    run: RunFolder, settings: TrainingConfig, template: Template, *, overwrite: bool
+) -> int:
+    """Make the run, or check that it may go on; return its log's length."""
+    if not run.run_path.exists():
+        _begin(run, settings, template)
+        return 0
+    if (worker := run.worker) is not None and worker.alive and not _is_me(worker):
+        # Two at once are possible only where the file system knows no locks.
+        raise _busy(run)
+    different = settings.differences(run.settings)
+    if different and not overwrite:
+        raise UsageError(
+            f"this run has other settings: {'; '.join(different)}",
+            file=run.path,
+            remedy="choose another --out, or begin anew with --overwrite",
+        )
+    if different or (overwrite and run.finished is not None):
+        _begin(run, settings, template)
+        return 0
+    return run.events_path.stat().st_size if run.events_path.exists() else 0
+
+
+def _begin(run: RunFolder, settings: TrainingConfig, template: Template) -> None:
+    """Write a new run; ``run.json`` comes last and makes it one."""
+    for folder in (
+        *(run.checkpoint_path, run.parts_path, run.units_path),
+        *(run.features_path, run.tensorboard_path, run.template_path),
+    ):
+        if folder.exists():
+            shutil.rmtree(folder)
+    for file in (run.events_path, run.images_path, run.preset_path):
+        file.unlink(missing_ok=True)
+    template.save(run.template_path)
+    with atomic_write(run.preset_path) as partial:
+        partial.write_text(settings.numbers.to_toml(), encoding="utf-8")
+    run.write_record(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "settings": settings.to_json(),
+            "process": None,
+            "finished": None,
+        }
+    )
+
+
+def _clear_up(run: RunFolder, me: Worker) -> None:
+    """Remove what a process that was killed has left behind."""
+    run.mend_model()
+    for folder in (run.path, run.checkpoint_path, run.parts_path):
+        for entry in folder.iterdir() if folder.is_dir() else ():
+            if not _UNFINISHED.fullmatch(entry.name):
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+    # A wish that is older than this process was for the one before it.
+    if run.stop_requested and run.stop_path.stat().st_mtime < me.started - CLOCK_S:
+        run.stop_path.unlink()
+
+
+def _is_me(worker: Worker) -> bool:
+    return worker == Worker.myself(worker.log_bytes)
+
+
+def _busy(run: RunFolder) -> UsageError:
+    worker = run.worker if run.run_path.exists() else None
+    who = f" ({worker.pid} on {worker.host})" if worker is not None else ""
+    return UsageError(
+        f"another process is training this run{who}",
+        file=run.path,
+        remedy="wait for it or stop it, or choose another --out",
+    )
+
+
+NAMED_AT_MOST = 5
+
+
+def inspected(
+    run: RunFolder,
+    files: Sequence[ImageFile],
+    template: Template,
+    spacing_mm_yx: tuple[float, float] | None,
+    should_stop: Callable[[], bool],
+) -> Generator[Event, None, TrainingSet | None]:
+    """Read all images once, and record them or compare them with the record.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Taken up by this process.
+    files : sequence of ImageFile
+        What the user named.
+    template : Template
+        Images that show it again are left out.
+    spacing_mm_yx : pair of float, optional
+        Overrides what the files say.
+    should_stop : callable
+        Asked before each image.
+
+    Yields
+    ------
+    Event
+        How far it is, then what a user should know of the images.
+
+    Returns
+    -------
+    TrainingSet or None
+        The images of the run; None if asked to stop.
+
+    Raises
+    ------
+    UsageError
+        If no image can be used.
+    ImageError
+        If images of the run are gone or have changed.
+    """
+    inspection = Inspection(template, spacing_mm_yx)
+    for done, image in enumerate(files, start=1):
+        if should_stop():
+            return None
+        inspection.look_at(image)
+        yield Preparing("files", done, len(files))
+    images = inspection.result()
+    for failed in images.failed:
+        yield Noted(f"Left out: {failed}", serious=True)
+    for warning in images.warnings:
+        yield Noted(warning, serious=True)
+    if not run.images_path.exists():
+        write_images(run.images_path, images.usable)
+        return images
+    recorded = read_images(run.images_path)
+    if changed := images.changed_since(recorded):
+        raise ImageError(
+            f"these images are gone or have changed since the training began: {_listed(changed)}",
+            file=run.path,
+            remedy="put the earlier ones back, or begin anew with --overwrite",
+        )
+    names = [image.name for image in recorded]
+    if added := [image.name for image in images.usable if image.name not in names]:
+        yield Noted(
+            f"Not part of this training, which began without: {_listed(added)}", serious=True
+        )
+    return images.only(names)
+
+
+def _listed(names: Sequence[str]) -> str:
+    first = ", ".join(names[:NAMED_AT_MOST])
+    more = len(names) - NAMED_AT_MOST
+    return f"{first} and {more} more" if more > 0 else first

@@ -1,0 +1,317 @@
+"""One network in training: parameters, optimiser, labels, and how far it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_oneshot_lmk._version import __version__
+from napari_oneshot_lmk.detection.model import Part, TrainedModel
+from napari_oneshot_lmk.detection.model_card import ModelCard, Training
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
+from napari_oneshot_lmk.encoders.weights_file import read_weights
+from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.imaging.reader import read_image
+from napari_oneshot_lmk.network.network import LandmarkNetwork
+from napari_oneshot_lmk.training.checkpoint import packed, unpacked
+from napari_oneshot_lmk.training.events import Event, Noted, Previewed
+from napari_oneshot_lmk.training.preset import TrainingSettings
+from napari_oneshot_lmk.training.pseudo_labels import PseudoLabels
+from napari_oneshot_lmk.training.task import TrainingTask
+
+LEAST_RATE = 0.02
+"""Of the learning rate, where a cosine ends."""
+
+
+@dataclass(eq=False)
+class Unit:
+    """Everything about one network that a checkpoint has to hold.
+
+    Parameters
+    ----------
+    index : int
+        Among the task's units.
+    rows : tuple of int
+        The landmarks it is for, among the template's.
+    network : LandmarkNetwork
+        What is trained.
+    optimiser : torch.optim.Adam
+        Of the network's parameters.
+    labels : PseudoLabels
+        Of the epoch that runs.
+    epoch, step : int
+        Epochs that have ended; steps of the running one that are done.
+    sums, counts : dict
+        Loss of each stage so far in the epoch.
+    best : dict of str to Tensor
+        Parameters of the best epoch, on the processor.
+    best_epoch : int
+        Which one; 0 before the first.
+    lowest : ndarray, (I,), optional
+        Each image's criterion at the epoch with the lowest mean; None before the first.
+    processes : int
+        That train it together.
+    """
+
+    index: int
+    rows: tuple[int, ...]
+    network: LandmarkNetwork
+    optimiser: torch.optim.Adam
+    labels: PseudoLabels
+    epoch: int = 0
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_epoch: int = 0
+    lowest: NDArray[np.float64] | None = None
+    processes: int = 1
+
+    @classmethod
+    def begin(
+        cls, task: TrainingTask, index: int, channels: tuple[int, ...], labels: PseudoLabels
+    ) -> Unit:
+        """Make a new network; its first numbers depend on the seed and index alone."""
+        network = new_network(task, index, channels)
+        network.to(task.encoder.device)
+        settings = task.preset.training
+        optimiser = torch.optim.Adam(
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        return cls(index, task.units[index], network, optimiser, labels, processes=task.world.size)
+
+    def set_rate(self, settings: TrainingSettings, steps: int) -> None:
+        """Set the learning rate of the next step, of ``steps`` an epoch."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(settings, self.epoch, self.step, steps)
+
+    def add(self, losses: dict[str, float]) -> None:
+        """Count a step's losses."""
+        for stage, loss in losses.items():
+            self.sums[stage] = self.sums.get(stage, 0.0) + loss
+            self.counts[stage] = self.counts.get(stage, 0) + 1
+
+    @property
+    def mean_losses(self) -> dict[str, float]:
+        """Mean loss of each stage of the epoch so far."""
+        return {stage: total / self.counts[stage] for stage, total in self.sums.items()}
+
+    def end_epoch(
+        self, labels: PseudoLabels, agreements: NDArray[np.float64], selection: str
+    ) -> bool:
+        """Count an epoch and say whether its model is kept as the best so far.
+
+        Parameters
+        ----------
+        labels : PseudoLabels
+            Of the next epoch.
+        agreements : ndarray, (I,)
+            This epoch's criterion on each image; smaller is better.
+        selection : {"last", "agreement"}
+            Keep this model anyway, or unless it is distinctly worse than the best.
+        """
+        self.epoch, self.step = self.epoch + 1, 0
+        self.sums, self.counts, self.labels = {}, {}, labels
+        kept = selection == "last" or not distinctly_worse(agreements, self.lowest)
+        if self.lowest is None or agreements.mean() < self.lowest.mean():
+            self.lowest = agreements
+        if kept:
+            self.keep()
+        return kept
+
+    def regroup(self, processes: int) -> None:
+        """Begin the running epoch again, by another number of processes."""
+        self.processes, self.step = processes, 0
+        self.sums, self.counts = {}, {}
+
+    def keep(self) -> None:
+        """Keep the parameters of this moment as the best."""
+        state = self.network.state_dict()
+        self.best = {key: value.detach().cpu().clone() for key, value in state.items()}
+        self.best_epoch = self.epoch
+
+    def tensors_and_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return what a checkpoint holds."""
+        content = {
+            "network": dict(self.network.state_dict()),
+            "optimiser": self.optimiser.state_dict(),
+            "points_yx": torch.from_numpy(self.labels.points_yx),
+            "residuals": torch.from_numpy(self.labels.residuals),
+            "best": self.best,
+            "progress": {
+                "index": self.index,
+                "epoch": self.epoch,
+                "step": self.step,
+                "sums": self.sums,
+                "counts": self.counts,
+                "best_epoch": self.best_epoch,
+                "lowest": self.lowest,
+                "processes": self.processes,
+            },
+        }
+        tensors, rest = packed(content, "unit")
+        return tensors, {"unit": rest}
+
+    def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Go back to where a checkpoint was made."""
+        content = unpacked(tensors, state["unit"])
+        self.network.load_state_dict(content["network"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.labels = PseudoLabels(
+            np.asarray(content["points_yx"].numpy()), content["residuals"].numpy()
+        )
+        self.best = dict(content["best"])
+        progress = content["progress"]
+        self.epoch, self.step = int(progress["epoch"]), int(progress["step"])
+        self.sums, self.counts = dict(progress["sums"]), dict(progress["counts"])
+        self.best_epoch = int(progress["best_epoch"])
+        self.lowest = progress["lowest"]
+        # Checkpoints of before there could be several know but one.
+        self.processes = int(progress.get("processes", 1))
+
+
+def distinctly_worse(agreements: NDArray[np.float64], lowest: NDArray[np.float64] | None) -> bool:
+    """Say whether an epoch's criterion is worse by more than chance explains.
+
+    Later epochs have seen more, so what is no worse is better. Worse is a mean
+    difference, image by image, of more than its own standard error.
+
+    Parameters
+    ----------
+    agreements : ndarray, (I,)
+        Of the epoch, smaller is better.
+    lowest : ndarray, (I,), optional
+        Of the best epoch so far; None where there is none.
+    """
+    if lowest is None:
+        return False
+    apart = agreements - lowest
+    chance = apart.std(ddof=1) / math.sqrt(len(apart)) if len(apart) > 1 else 0.0
+    return bool(apart.mean() > chance)
+
+
+def new_network(task: TrainingTask, index: int, channels: tuple[int, ...]) -> LandmarkNetwork:
+    """Make the network of a unit, with its first random numbers.
+
+    Parameters
+    ----------
+    task : TrainingTask
+        Method and preset.
+    index : int
+        Of the unit.
+    channels : tuple of int
+        Of the encoder's five maps, fine to coarse.
+    """
+    config = task.method.network_config(task.preset.network, channels, len(task.units[index]))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(task.seed * 1009 + index)
+        return LandmarkNetwork(config)
+
+
+def learning_rate(settings: TrainingSettings, epoch: int, step: int, steps: int) -> float:
+    """Rate of one step: a function of where it stands, so nothing need be stored.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        Rate and schedule.
+    epoch, step : int
+        From 0.
+    steps : int
+        In an epoch.
+    """
+    rate = settings.learning_rate
+    if settings.schedule == "step":
+        return float(rate * settings.step_factor ** (epoch // settings.step_epochs))
+    if settings.schedule == "cosine":
+        part = (epoch * steps + step) / (settings.epochs * steps)
+        cosine = (1 + math.cos(math.pi * part)) / 2
+        return rate * (LEAST_RATE + (1 - LEAST_RATE) * cosine)
+    return rate
+
+
+def trained_model(
+    task: TrainingTask,
+    channels: tuple[int, ...],
+    states: Mapping[int, Mapping[str, Tensor]],
+    epoch: int,
+    seconds: float,
+) -> TrainedModel:
+    """Join the trained networks to one model.
+
+    Parameters
+    ----------
+    task : TrainingTask
+        What was trained.
+    channels : tuple of int
+        Of the encoder's five maps, fine to coarse.
+    states : mapping
+        Parameters of each unit that was trained.
+    epoch : int
+        That was kept; of the last unit where there are several.
+    seconds : float
+        Working time.
+    """
+    parts = []
+    for index, state in sorted(states.items()):
+        network = new_network(task, index, channels)
+        network.load_state_dict(dict(state))
+        network.to(task.encoder.device).requires_grad_(False).eval()
+        names = tuple(task.placed[row] for row in task.units[index])
+        parts.append(Part(names, network))
+    model = TrainedModel(
+        _card(task, epoch, seconds), tuple(parts), task.template, origin=task.encoder.card.origin
+    )
+    if task.packed_weights is None:
+        return model
+    return model.with_packed(read_weights(task.packed_weights))
+
+
+def previews(task: TrainingTask, channels: tuple[int, ...], unit: Unit) -> Iterator[Event]:
+    """Show the model of this moment on the images that are being looked at."""
+    paths = task.preview_images()
+    if not paths:
+        return
+    was_training = unit.network.training
+    part = Part(tuple(task.placed[row] for row in unit.rows), unit.network.eval())
+    model = TrainedModel(_card(task, unit.epoch, 0.0), (part,), task.template)
+    detector = TrainedDetector(model, task.template, task.encoder)
+    for path in paths:
+        try:
+            detector.set_image(read_image(path))
+            found = detector.detect()
+        except OneshotError as error:
+            yield Noted(f"No preview: {error.about(path)}.")
+            continue
+        points = {point.name: point.position_yx for point in found if point.position_yx is not None}
+        yield Previewed(str(path), points)
+    unit.network.train(was_training)
+
+
+def _card(task: TrainingTask, epoch: int, seconds: float) -> ModelCard:
+    preset = task.preset
+    return ModelCard(
+        method=task.method.name,
+        encoder=task.encoder.card.identity,
+        anchor=task.method.detection_anchor(preset.training),
+        patch_px=preset.patch.size,
+        instant_share=preset.detection.instant_share,
+        search_cells=preset.detection.search_cells,
+        training=Training(
+            images=len(task.images),
+            epoch=epoch,
+            epochs=preset.training.epochs,
+            seed=task.seed,
+            seconds=seconds,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            version=__version__,
+        ),
+    )

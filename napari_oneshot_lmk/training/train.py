@@ -1,0 +1,302 @@
+"""A training from beginning to end: the one way for command line, dock and tests.
+
+``train`` makes the run or goes on with it, keeps its log, curves and checkpoints while
+`trainer.fit` works, and puts the model in its place at the end.
+"""
+
+from __future__ import annotations
+
+import platform
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_oneshot_lmk.errors import OneshotError, TrainingError, UsageError
+from napari_oneshot_lmk.imaging.find import ImageFile
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.checkpoint import RunCheckpoints
+from napari_oneshot_lmk.training.config import TrainingConfig
+from napari_oneshot_lmk.training.distributed.group import ALONE, World
+from napari_oneshot_lmk.training.distributed.shared import (
+    SharedCheckpoints,
+    check_same_encoder,
+    check_together,
+    introduced,
+    same_encoder,
+    same_images,
+)
+from napari_oneshot_lmk.training.events import Board, Event, EventLog, Failed, Finished, Noted
+from napari_oneshot_lmk.training.run_folder import RunFolder, versions
+from napari_oneshot_lmk.training.run_lifecycle import check_encoder, taken_up
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.encoders.encoder import Encoder
+    from napari_oneshot_lmk.training.per_landmark import Fitting
+    from napari_oneshot_lmk.training.run_folder import RunFolder
+
+
+def keep_weights(run: RunFolder, encoder: Encoder) -> Path | None:
+    """Put the weights into the run before it trains, in half precision.
+
+    Their file may be gone at the end of a long training.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Taken up by this process.
+    encoder : Encoder
+        That is trained on.
+
+    Returns
+    -------
+    Path or None
+        Where they lie until the model has them; None where the encoder has none.
+
+    Raises
+    ------
+    WeightsError
+        If they cannot be read again, or half precision cannot hold them.
+    TrainingError
+        If their file was replaced since the encoder was made.
+    UsageError
+        If the encoder was made without a file.
+    """
+    from napari_oneshot_lmk.encoders.weights_file import half_precision, read_weights, write_weights
+
+    if not encoder.card.weights_sha256:
+        return None
+    origin = encoder.card.origin
+    if origin is None or not origin.path:
+        raise UsageError(
+            "the encoder's weights came from no file and cannot be packed",
+            file=run.path,
+            remedy="name their file with --encoder-weights",
+        )
+    weights = read_weights(Path(origin.path))
+    if weights.sha256 != origin.sha256:
+        raise TrainingError(
+            "the file of the encoder's weights was replaced a moment ago",
+            file=origin.path,
+            remedy="give the same command again",
+        )
+    write_weights(run.encoder_path, half_precision(weights), half=True)
+    return run.encoder_path
+
+
+def pack_finished(run: RunFolder, weights: Path | None) -> None:
+    """Put the weights into the model of a run that has finished without them.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Finished, and taken up by this process.
+    weights : Path, optional
+        Their file; otherwise they are looked for where they lay.
+
+    Raises
+    ------
+    WeightsError
+        If they cannot be had.
+    UsageError
+        If the file holds others than the model was trained on.
+    """
+    from napari_oneshot_lmk.detection.model import TrainedModel
+    from napari_oneshot_lmk.detection.model_encoder import VGG19, weights_for
+    from napari_oneshot_lmk.encoders.model_weights import encoder_identity
+    from napari_oneshot_lmk.encoders.weights_file import read_weights
+
+    model = TrainedModel.load(run.model_path)
+    if model.packed or not model.card.encoder.startswith(VGG19):
+        return
+    found = weights_for(model) if weights is None else read_weights(weights)
+    if encoder_identity(found.sha256) != model.card.encoder:
+        raise UsageError(
+            "the model was not trained on these weights",
+            file=weights,
+            remedy="name those that it was trained on, or none",
+        )
+    with run.new_model() as folder:
+        model.with_packed(found).save(folder)
+
+
+def failed(error: Exception) -> Failed:
+    """Return the event that tells of an error; a user's own needs no report."""
+    if isinstance(error, OneshotError):
+        return Failed(f"{error}.")
+    lines = [f"{name} {number}" for name, number in versions().items()]
+    lines += [platform.platform(), "", *traceback.format_exception(error)]
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        sentence = (
+            "There is not enough memory; close other programs, or use a preset with "
+            "a smaller width or batch."
+        )
+    else:
+        what = " ".join(str(error).split()) or "no reason given"
+        sentence = (
+            f"This should not have happened ({type(error).__name__}: {what}); give "
+            "the same command again to go on, and report it if it happens again."
+        )
+    return Failed(sentence, "\n".join(lines))
+
+
+def train(
+    template: Template,
+    images: Sequence[ImageFile],
+    out: Path,
+    config: TrainingConfig,
+    *,
+    encoder: Encoder | None = None,
+    previews: Sequence[Path] = (),
+    overwrite: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+    fetching: Callable[[int, int], None] | None = None,
+    fitting: Fitting | None = None,
+    world: World = ALONE,
+) -> Iterator[Event]:
+    """Train, or go on with a training that was interrupted.
+
+    Parameters
+    ----------
+    template : Template
+        The one annotated image.
+    images : sequence of ImageFile
+        Without landmarks; from `find_images`.
+    out : Path
+        Folder of the run: new, or one to go on with.
+    config : TrainingConfig
+        What to train and how.
+    encoder : Encoder, optional
+        Use this one; the configuration's weights and device are ignored.
+    previews : sequence of Path
+        Images on which the model of each epoch is shown; see `Previewed`.
+    overwrite : bool
+        Begin anew where the run has finished or has other settings.
+    should_stop : callable
+        Asked at each step, as is `RunFolder.stop_requested`: once it says yes, the
+        training ends with the best model so far.
+    fetching : callable, optional
+        Called with bytes done and bytes in all while weights are fetched.
+    fitting : Fitting, optional
+        Who trains; by default this process, one network after the other.
+    world : World
+        Processes that do the same at the same time, inside `joined`: their leader
+        alone keeps the run, the others only yield what it yields.
+
+    Yields
+    ------
+    Event
+        Each after it is in the run's log. The last one is `Finished`, or `Failed`
+        where there was nothing to keep. Of a run that has finished before, its
+        `Finished` alone.
+
+    Raises
+    ------
+    OneshotError
+        If the training cannot begin or go on. Once the run is taken up, its log
+        ends with the same as a `Failed`.
+    """
+    config = config.resolved(template, lambda: _on_gpu(config, world))
+    check_together(world, config)
+
+    def events(run: RunFolder) -> Iterator[Event]:
+        given = encoder or same_encoder(world, config, fetching)
+        yield from _events(run, template, images, config, given, should_stop, fitting, world)
+
+    if not world.leads:
+        if world.from_leader(None) is None:
+            yield from events(RunFolder(out))
+        return
+    with taken_up(out, config, template, overwrite=overwrite) as run:
+        if (end := world.from_leader(run.finished)) is not None:
+            if config.pack:
+                pack_finished(run, config.encoder_weights)
+            yield end
+            return
+        if previews:
+            run.set_preview_images(previews)
+        log, board = EventLog(run.events_path), Board(run.tensorboard_path)
+        try:
+            for event in events(run):
+                log.append(event)
+                board.take(event)
+                if isinstance(event, Finished):
+                    run.finish(event)
+                yield event
+        except Exception as error:
+            log.append(failed(world.messages.explained(error)))
+            raise
+        finally:
+            board.close()
+            log.close()
+
+
+def _on_gpu(config: TrainingConfig, world: World) -> bool:
+    from napari_oneshot_lmk.encoders.device import resolve_device
+
+    return resolve_device(world.device(config.device)).type == "cuda"
+
+
+def _events(
+    run: RunFolder,
+    template: Template,
+    images: Sequence[ImageFile],
+    config: TrainingConfig,
+    encoder: Encoder,
+    should_stop: Callable[[], bool],
+    fitting: Fitting | None,
+    world: World,
+) -> Iterator[Event]:
+    """Prepare what the loop needs, then loop."""
+    # Slow to import; the window and --help do without.
+    from napari_oneshot_lmk.training.run_lifecycle import inspected
+    from napari_oneshot_lmk.training.task import TrainingTask
+    from napari_oneshot_lmk.training.trainer import fit
+
+    if fitting is None and run.units_path.is_dir() and not world.several:
+        # Others have begun it network by network; what they have done is kept.
+        from napari_oneshot_lmk.training.per_landmark import fit_here
+
+        fitting = fit_here
+    check_same_encoder(world, encoder)
+    if encoder.card.note:
+        yield Noted(encoder.card.note)
+    yield from introduced(world, config)
+    packed_weights = None
+    if world.leads:
+        check_encoder(run, encoder)
+        packed_weights = keep_weights(run, encoder) if config.pack else None
+
+    def asked() -> bool:
+        return should_stop() or (world.leads and run.stop_requested)
+
+    def stopped() -> bool:
+        return world.any(asked())
+
+    found = inspected(run, images, template, config.spacing_mm_yx, asked)
+    usable = yield from same_images(world, found)
+    if usable is None:
+        begun = run.checkpoint_path.is_dir()
+        kept = "What was trained before is kept" if begun else "Nothing was trained"
+        yield Failed(f"Stopped before the first step. {kept}; start it again to go on.")
+        return
+    task = TrainingTask(
+        config=config,
+        template=template,
+        images=usable,
+        encoder=encoder,
+        features_folder=run.features_path,
+        preview_images=lambda: run.preview_images if world.leads else (),
+        world=world,
+        packed_weights=packed_weights,
+    )
+    events = (
+        fit(task, SharedCheckpoints(world, RunCheckpoints(run)), stopped)
+        if fitting is None
+        else fitting(task, run, stopped)
+    )
+    for event in events:
+        if isinstance(event, Finished):
+            event = replace(event, model=str(run.model_path.absolute()))
+        yield event

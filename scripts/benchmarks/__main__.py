@@ -1,0 +1,230 @@
+"""``python scripts/benchmarks speed|many|step``: what is measured, printed and written."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_oneshot_lmk.cli.console import print_json, print_line, print_table, say
+from napari_oneshot_lmk.cli.encoder import encoder_with_bar
+from napari_oneshot_lmk.cli.endings import ending_well
+from napari_oneshot_lmk.cli.options import AsJson, DeviceName, Overwrite, Weights
+from napari_oneshot_lmk.cli.progress import counting_bar
+from napari_oneshot_lmk.encoders.device import resolve_device
+from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.landmarks.dataset import Dataset
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.storage.atomic import check_writable
+
+if not __package__:
+    # Run by the folder's name: Python then looks for modules inside it, not beside it.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks import costs, killed_runs, page, speed, training_step
+from benchmarks.images import template_of, write_images
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.encoders.encoder import Encoder
+
+app = typer.Typer(
+    help="Measure speed, memory and cost.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results go.")]
+
+
+@app.command("speed")
+@ending_well
+def benchmark_speed(
+    out: Out,
+    template: Annotated[
+        Path | None, typer.Option("--template", metavar="FOLDER", help="A template.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="Or a data folder with one.")
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            "--image",
+            metavar="FILE",
+            help="To detect on; else the first test image of --data, else a "
+            "generated one of 1935 x 2400.",
+        ),
+    ] = None,
+    encoder_weights: Weights = None,
+    shipped: Annotated[
+        bool, typer.Option("--shipped", help="Use the encoder that needs no download.")
+    ] = False,
+    device: DeviceName = "auto",
+    repeats: Annotated[int, typer.Option("--repeats", min=1)] = 20,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Time a detection against the encoder's own forward pass; peak memory.
+
+    Writes speed.json and speed.md.
+    """
+    if (template is None) == (data is None):
+        raise UsageError(
+            "speed needs a template or a data folder",
+            remedy="give --template or --data, one of the two",
+        )
+    check_writable(out, overwrite=overwrite)
+    if data is not None:
+        dataset = Dataset.load(data)
+        loaded, first = dataset.template(), dataset.file_of(dataset.test[0]).path
+    else:
+        assert template is not None
+        loaded, first = Template.load(template), None
+    encoder = (
+        shipped_encoder(resolve_device(device))
+        if shipped
+        else encoder_with_bar(encoder_weights, device)
+    )
+    with tempfile.TemporaryDirectory() as folder, counting_bar("Timing") as advance:
+        timed = image or first
+        if timed is None:
+            timed = Path(folder, "large.png")
+            speed.write_large_image(timed)
+        measured = speed.measure_times(loaded, timed, encoder, repeats=repeats, on_repeat=advance)
+    say("Measuring peak memory in a process of its own …")
+    peak = speed.measure_peak_mb(
+        loaded,
+        encoder_weights=encoder_weights,
+        shipped=encoder.card.identity == shipped_encoder("cpu").card.identity,
+    )
+    measured = replace(measured, peak_mb=peak)
+    content = page.stamped(speed.speed_content(measured, encoder), command_line())
+    page.write_page("speed", speed.speed_lines(measured, encoder), content, out, overwrite)
+    if as_json:
+        print_json(content)
+    else:
+        print_table("Speed", ["", "value"], speed.speed_rows(measured, encoder.card.title))
+        say(f"Written to {out}")
+
+
+@app.command("many")
+@ending_well
+def benchmark_many(
+    out: Out,
+    images: Annotated[int, typer.Option("--images", min=10, help="How many are generated.")] = 5000,
+    few: Annotated[int, typer.Option("--few", min=2, help="To compare the memory with.")] = 50,
+    kills: Annotated[int, typer.Option("--kills", min=0, help="How often it is killed.")] = 3,
+    workers: Annotated[
+        str, typer.Option("--workers", help="Processes to compare; 0: none of dask's.")
+    ] = "0,2",
+    rounds: Annotated[int, typer.Option("--rounds", min=1)] = 3,
+    seed: Annotated[int, typer.Option("--seed", help="Of images and of the times of death.")] = 0,
+    encoder_weights: Weights = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Detect on thousands of generated images, and kill it on the way.
+
+    Peak memory for few and many; whether each image stands in the table exactly once;
+    what an image costs by batch, by landmarks and by workers. With the encoder that
+    is shipped, on the processor, unless weights are named. Writes many.json and
+    many.md.
+    """
+    try:
+        processes = [int(word) for word in workers.split(",")]
+    except ValueError as error:
+        raise UsageError(
+            f"--workers {workers} is not a list of numbers", remedy="write 0,2"
+        ) from error
+    check_writable(out, overwrite=overwrite)
+    shipped = encoder_weights is None
+    encoder: Encoder = (
+        shipped_encoder("cpu") if shipped else encoder_with_bar(encoder_weights, "cpu")
+    )
+    options = [] if shipped else ["--encoder-weights", str(encoder_weights)]
+    with tempfile.TemporaryDirectory(prefix="oneshot-lmk-") as scratch:
+        top = Path(scratch)
+        template_of(costs.LANDMARKS, seed).save(top / "template")
+        runs = []
+        for name, count, deaths in (("few", few, 0), ("many", images, kills)):
+            with counting_bar(f"Drawing {count} images") as advance:
+                write_images(top / name, count, seed, advance)
+            with counting_bar(f"Detecting on {count} images") as advance:
+                runs.append(
+                    killed_runs.run_killed(
+                        top / "template",
+                        top / name,
+                        top / f"{name}.csv",
+                        kills=deaths,
+                        seed=seed,
+                        options=[*options, "--device", "cpu"],
+                        shipped=shipped,
+                        on_image=advance,
+                    )
+                )
+        with counting_bar("Measuring what an image costs") as advance:
+            measured = costs.measure_costs(
+                top / "few",
+                encoder,
+                encoder_weights=encoder_weights,
+                rounds=rounds,
+                workers=processes,
+                seed=seed,
+                on_step=advance,
+            )
+    content = page.stamped(
+        costs.many_content(runs[0], runs[1], measured, encoder.card.identity, seed), command_line()
+    )
+    page.write_page("many", costs.many_lines(content), content, out, overwrite)
+    if as_json:
+        print_json(content)
+    else:
+        print_table("Many images", ["", "value"], costs.many_rows(content))
+        say(f"Written to {out}")
+
+
+@app.command("step")
+@ending_well
+def benchmark_step(
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="A data folder.")],
+    out: Out,
+    encoder_weights: Weights = None,
+    preset: Annotated[
+        str, typer.Option("--preset", metavar="laptop|FILE", help="Settings.")
+    ] = "laptop",
+    device: DeviceName = "auto",
+    repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Time a step of fused training against one without cache or shared work.
+
+    Writes step.json and step.md. Both run in float32 and print their loss.
+    """
+    check_writable(out, overwrite=overwrite)
+    encoder = encoder_with_bar(encoder_weights, device)
+    task = training_step.fused_task(Dataset.load(data), preset, encoder)
+    say("Timing …")
+    times = training_step.measure_step(task, repeats=repeats)
+    content = page.stamped(times.as_dict(), command_line())
+    page.write_page("step", training_step.step_lines(times), content, out, overwrite)
+    if as_json:
+        print_json(content)
+        return
+    print_line(
+        f"Ours is {times.ratio:.1f} times faster: {times.ours_s:.4f} s a sample, the "
+        f"plain step {times.plain_s:.3f} s; losses {times.ours_loss:.5f} and "
+        f"{times.plain_loss:.5f}"
+    )
+
+
+def command_line() -> str:
+    """Return the call as the user could type it."""
+    return shlex.join(["python", "scripts/benchmarks", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    app()

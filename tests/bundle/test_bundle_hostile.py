@@ -1,0 +1,298 @@
+"""A bundle of a stranger: whatever is in it, nothing of it is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+import zipfile
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from bundle_scene import Unrecorded, exported, random_model
+from cli_scene import one_sentence
+from cli_scene import run as command
+
+from napari_oneshot_lmk.bundle import export as exporting
+from napari_oneshot_lmk.bundle.layout import SECTION
+from napari_oneshot_lmk.bundle.load import load_model
+from napari_oneshot_lmk.bundle.network import PointNetwork
+from napari_oneshot_lmk.bundle.verify import Comparison
+from napari_oneshot_lmk.landmarks.files import read_landmarks
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning"),
+]
+TEN_GB = 10_000_000_000
+
+
+class Fixed(torch.nn.Module):
+    """A stranger's network: the middle of the image, whatever it shows."""
+
+    def __init__(self, landmarks: int) -> None:
+        super().__init__()
+        self.landmarks = landmarks
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.full([1, self.landmarks, 5], 191.5)
+
+
+class Payload:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.marker),))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of ours that was not tried, without TorchScript: quick to make."""
+    folder = tmp_path_factory.mktemp("made")
+
+    alike = Comparison(("template",), 0.0, "")
+    with (
+        patch.object(PointNetwork, "scripted", lambda self: Unrecorded),
+        patch.object(exporting, "verify_bundle", lambda *_: alike),
+    ):
+        return exported(random_model(folder), folder / "bundle", folder / "images")
+
+
+@pytest.fixture
+def bundle(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "stranger"))
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Path:
+    return tmp_path / "code was run"
+
+
+def refusal(bundle: Path, made: Path, *options: str) -> str:
+    """Detect with a bundle; return the one sentence, wherever it goes wrong."""
+    image = next((made.parent / "images").iterdir())
+    out = bundle.parent / "found.csv"
+    result = command("detect", "--model", bundle, "--out", out, *options, image)
+    assert result.exit_code == 1, result.output
+    assert not out.exists()
+    sentence = one_sentence(result)
+    assert str(bundle) in sentence
+    return sentence
+
+
+def changed(path: Path, change) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_a_bundle_of_ours_opens(made):
+    assert load_model(made).landmarks
+
+
+def test_a_pickle_with_a_payload_is_not_unpickled(bundle, made, marker):
+    state = torch.load(bundle / "models/model.pt", weights_only=True)
+    torch.save({**state, "payload": Payload(marker)}, bundle / "models/model.pt")
+    assert "could run code; it was not opened" in refusal(bundle, made)
+    assert not marker.exists()
+    # It is a real one.
+    torch.load(bundle / "models/model.pt", weights_only=False)
+    assert marker.exists()
+
+
+def test_expressions_in_configurations_are_not_evaluated(bundle, made, marker):
+    code = f"$__import__('os').mkdir({str(marker)!r})"
+    evil = {
+        "imports": ["$import os", code],
+        "network_def": {"_target_": "os.mkdir", "path": str(marker)},
+        "run": [code],
+        "initialize": [code],
+    }
+    for name in ("inference.json", "train.json"):
+        (bundle / "configs" / name).write_text(json.dumps(evil), encoding="utf-8")
+    (bundle / "configs/logging.conf").write_text("[handlers]\nkeys=evil\n")
+    (bundle / "scripts/__init__.py").write_text(f"import os; os.mkdir({str(marker)!r})")
+    # The model is whole: it opens, and detects, without a look at all that.
+    image = next((made.parent / "images").iterdir())
+    out = bundle.parent / "found.csv"
+    result = command("detect", "--model", bundle, "--out", out, image)
+    assert result.exit_code == 0, result.output
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("key", ["model", "networks", "encoder", "schema_version"])
+@pytest.mark.parametrize(
+    "evil",
+    [
+        {"_target_": "subprocess.run", "args": ["touch", "MARKER"]},
+        "$__import__('os').mkdir('MARKER')",
+        [{"layout": {"_target_": "os.mkdir", "path": "MARKER"}, "landmarks": ["a"]}],
+    ],
+    ids=["target", "expression", "nested"],
+)
+def test_metadata_is_data(bundle, made, marker, key, evil):
+    evil = json.loads(json.dumps(evil).replace("MARKER", str(marker)))
+    changed(bundle / "configs/metadata.json", lambda c: c[SECTION].__setitem__(key, evil))
+    assert "damaged or not of this program" in refusal(bundle, made)
+    assert not marker.exists()
+
+
+def test_a_layout_that_claims_terabytes_costs_nothing(bundle, made):
+    def grow(content):
+        layout = content[SECTION]["networks"][0]["layout"]
+        layout["width"] = 10_000.0
+
+    changed(bundle / "configs/metadata.json", grow)
+    assert "damaged or not of this program" in refusal(bundle, made)
+
+
+@pytest.mark.parametrize("what", ["models/model.pt", "configs/metadata.json", "template"])
+def test_links_do_not_lead_out_of_the_bundle(bundle, made, what, tmp_path):
+    secret = tmp_path / "elsewhere"
+    shutil.move(bundle / what, secret)
+    (bundle / what).symlink_to(secret)
+    assert "a link that leads out of the bundle" in refusal(bundle, made)
+
+
+def test_names_of_files_lead_nowhere(bundle, made, tmp_path):
+    # A bundle's card names no file, so that none can be chosen.
+    card = json.loads((bundle / "configs/metadata.json").read_text())[SECTION]
+    assert "file" not in json.dumps(card)
+    # A model's folder names some, all of them in it.
+    model = tmp_path / "inner" / "model"
+    load_model(made).save(model)
+    [weights] = model.glob("*.safetensors")
+    weights.rename(tmp_path / weights.name)
+    outside = f"../../{weights.name}"
+    changed(model / "model.json", lambda c: c["networks"][0].__setitem__("file", outside))
+    assert "missing, damaged" in refusal(model, made)
+
+
+def test_a_tensor_that_claims_ten_gigabytes_is_not_made(bundle, made):
+    state = torch.load(bundle / "models/model.pt", weights_only=True)
+    name = next(iter(state))
+    state[name] = torch.zeros(1).expand(TEN_GB // 4)
+    torch.save(state, bundle / "models/model.pt")
+    assert "damaged or not of this program" in refusal(bundle, made)
+
+
+def test_an_archive_that_claims_ten_gigabytes_is_not_unpacked(bundle, made):
+    path = bundle / "models/model.pt"
+    packed = path.with_name("packed")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(packed, "w") as new:
+        for entry in old.infolist():
+            new.writestr(entry.filename, old.read(entry))
+        with new.open("archive/data/bomb", "w", force_zip64=True) as bomb:
+            bomb.write(b"0")
+        new.getinfo("archive/data/bomb").file_size = TEN_GB
+    packed.replace(path)
+    assert "damaged or not of this program" in refusal(bundle, made)
+
+
+def test_a_packed_archive_is_not_unpacked(bundle, made):
+    path = bundle / "models/model.pt"
+    packed = path.with_name("packed")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for entry in old.infolist():
+            new.writestr(entry.filename, old.read(entry))
+    packed.replace(path)
+    assert "damaged or not of this program" in refusal(bundle, made)
+
+
+def test_a_safetensors_header_that_claims_ten_gigabytes_is_refused(made, tmp_path):
+    model = tmp_path / "run"
+    load_model(made).save(model)
+    [weights] = model.glob("*.safetensors")
+    header = json.dumps(
+        {"a": {"dtype": "F32", "shape": [TEN_GB // 4], "data_offsets": [0, TEN_GB]}}
+    ).encode()
+    weights.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 64)
+    assert "missing, damaged" in refusal(model, made)
+    weights.write_bytes(struct.pack("<Q", TEN_GB) + header)
+    assert "missing, damaged" in refusal(model, made)
+
+
+def test_a_template_that_unpacks_to_more_than_its_image_is_refused(bundle, made):
+    np.savez_compressed(bundle / "template/image.npz", pixels=np.zeros((4000, 4000), np.float32))
+    assert (bundle / "template/image.npz").stat().st_size < 100_000
+    image = next((made.parent / "images").iterdir())
+    out = bundle.parent / "found.csv"
+    result = command("detect", "--model", bundle, "--out", out, image)
+    assert result.exit_code == 1
+    assert "image.npz is missing or damaged" in one_sentence(result)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"oneshot_lmk": 3}', "\udcff"])
+def test_senseless_metadata_is_one_sentence(bundle, made, text):
+    path = bundle / "configs/metadata.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert "not of this program" in refusal(bundle, made)
+
+
+@pytest.mark.parametrize("length", [0, 10, 1000, -1])
+def test_weights_cut_short_are_one_sentence(bundle, made, length):
+    path = bundle / "models/model.pt"
+    path.write_bytes(path.read_bytes()[:length])
+    assert "models/model.pt" in refusal(bundle, made)
+
+
+def test_a_bundle_of_a_newer_version_says_so(bundle, made):
+    changed(
+        bundle / "configs/metadata.json", lambda c: c[SECTION].__setitem__("schema_version", 99)
+    )
+    assert "update napari-oneshot-lmk" in refusal(bundle, made)
+
+
+# -- TorchScript -----------------------------------------------------------------
+
+
+@pytest.fixture
+def foreign(bundle: Path) -> Path:
+    """A bundle of another program, with landmarks of its template."""
+    changed(bundle / "configs/metadata.json", lambda c: c.pop(SECTION))
+    landmarks = json.loads((bundle / "configs/metadata.json").read_text())["landmarks"]
+    placed = sum(entry["state"] == "placed" for entry in landmarks)
+    torch.jit.script(Fixed(placed)).save(str(bundle / "models/model.ts"))
+    return bundle
+
+
+def test_foreign_torchscript_is_refused(foreign, made):
+    told = refusal(foreign, made)
+    assert "was not run" in told
+    assert "--trust" in told
+
+
+def test_foreign_torchscript_runs_where_the_user_says_so(foreign, made):
+    image = next((made.parent / "images").iterdir())
+    out = foreign.parent / "found.csv"
+    result = command("detect", "--model", foreign, "--trust", "--out", out, image)
+    assert result.exit_code == 0, result.output
+    [found] = read_landmarks(out)
+    rows, columns = found.geometry.image_shape_yx
+    for point in found.placed:
+        assert point.position_yx == ((rows - 1) / 2, (columns - 1) / 2)
+    assert found.provenance.method == "torchscript"
+
+
+def test_trust_does_not_help_a_bundle_that_says_something_else(foreign, made):
+    def rename(content):
+        content["coordinate_def"]["0"]["name"] = "depth"
+
+    changed(foreign / "configs/metadata.json", rename)
+    assert "describes another input or output" in refusal(foreign, made, "--trust")
+
+
+def test_trust_is_not_asked_where_data_is_enough(bundle, made):
+    """Our own bundles never run their TorchScript here, trusted or not."""
+    (bundle / "models/model.ts").write_bytes(b"not even TorchScript")
+    image = next((made.parent / "images").iterdir())
+    out = bundle.parent / "found.csv"
+    result = command("detect", "--model", bundle, "--trust", "--out", out, image)
+    assert result.exit_code == 0, result.output

@@ -1,0 +1,169 @@
+"""The detector: two steps, the image's own pixels, states and failures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_oneshot_lmk.detection.batch import detect_many
+from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.errors import ImageError, LandmarkError
+from napari_oneshot_lmk.imaging.find import ImageFile
+from napari_oneshot_lmk.imaging.image import GrayImage
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.template import Template
+
+
+def scene(shift_yx=(0.0, 0.0), shape_yx=(300, 240), spacing=0.5, seed=0):
+    """Textured blobs at places that move with ``shift_yx``; smooth, so that any
+    sub-pixel shift can be drawn exactly."""
+    rng = np.random.default_rng(seed)
+    places = rng.uniform(0.15, 0.85, (60, 2)) * shape_yx
+    heights, widths = rng.uniform(-1, 1, 60), rng.uniform(3, 14, 60)
+    rows, columns = np.indices(shape_yx)
+    pixels = np.zeros(shape_yx)
+    for (y, x), height, width in zip(places + shift_yx, heights, widths, strict=True):
+        squared = (rows - y) ** 2 + (columns - x) ** 2
+        pixels += height * np.exp(-squared / (2 * width**2))
+    names = [f"p{i}" for i in range(8)]
+    points = {n: tuple(p) for n, p in zip(names, places + shift_yx, strict=False)}
+    image = GrayImage.from_array(1000 * pixels, spacing, "scene")
+    return image, Landmarks.from_positions(points, "scene", image.geometry)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return shipped_encoder(torch.device("cpu"))
+
+
+@pytest.fixture
+def template():
+    return Template.create(*scene(), name="scene")
+
+
+def test_template_finds_itself(encoder, template):
+    detector = Detector.instant(template, encoder=encoder)
+    detector.set_image(template.image)
+    found = detector.detect()
+    error = found.positions_yx - template.landmarks.positions_yx
+    assert np.abs(error).max() < 0.5
+    assert found.names == template.landmarks.names
+    assert all(0 <= p.score <= 1 for p in found)
+    assert found.provenance.method == "instant"
+    assert found.provenance.encoder == encoder.card.identity
+    assert found.provenance.template == "scene"
+
+
+def test_shifted_scene_is_found_in_its_own_pixels(encoder, template):
+    query, truth = scene(shift_yx=(9.3, -6.7))
+    detector = Detector.instant(template, encoder=encoder)
+    detector.set_image(query)
+    found = detector.detect()
+    assert np.median(np.abs(found.positions_yx - truth.positions_yx)) < 1.0
+    assert found.geometry.image_shape_yx == query.geometry.image_shape_yx
+    assert np.median([p.shape_residual_mm for p in found]) < 3
+
+
+def test_grey_range_and_size_do_not_matter(encoder, template):
+    query, truth = scene(shift_yx=(5.0, 4.0))
+    doubled = np.kron(query.pixels, np.ones((2, 2))) * 3 - 5000
+    other = GrayImage.from_array(doubled, 0.25, "doubled")
+    detector = Detector.instant(template, encoder=encoder)
+    detector.set_image(other)
+    found = detector.detect().positions_yx
+    # Pixel (r, c) became the block around (2 r + 0.5, 2 c + 0.5).
+    error = found - (2 * truth.positions_yx + 0.5)
+    assert np.median(np.abs(error)) < 2.0
+
+
+def test_detecting_twice_costs_one_forward_pass(encoder, template):
+    class Counting:
+        card, device, calls = encoder.card, encoder.device, 0
+
+        def __call__(self, images):
+            self.calls += 1
+            return encoder(images)
+
+    counting = Counting()
+    detector = Detector.instant(template, encoder=counting)
+    detector.set_image(template.image)
+    first, second = detector.detect(), detector.detect()
+    assert counting.calls == 2  # template and image
+    np.testing.assert_array_equal(first.positions_yx, second.positions_yx)
+
+
+def test_detecting_before_setting_an_image_says_so(encoder, template):
+    with pytest.raises(ValueError, match="set_image"):
+        Detector.instant(template, encoder=encoder).detect()
+
+
+def test_landmarks_missing_on_the_template_are_not_invented(encoder):
+    image, points = scene()
+    states = {"p1": State.ABSENT, "p3": State.SKIPPED}
+    partial = points.with_points(
+        Landmark(p.name, None, states[p.name]) if p.name in states else p for p in points
+    )
+    detector = Detector.instant(Template.create(image, partial), encoder=encoder)
+    detector.set_image(image)
+    found = detector.detect()
+    assert found.names == points.names
+    assert found["p1"].state is State.ABSENT
+    assert found["p3"].state is State.SKIPPED
+    assert np.isnan(found.positions_yx[1]).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_landmarks_work(encoder, count):
+    image, points = scene()
+    few = points.with_points(points.points[:count])
+    detector = Detector.instant(Template.create(image, few), encoder=encoder)
+    query, truth = scene(shift_yx=(4.0, -3.0))
+    detector.set_image(query)
+    found = detector.detect()
+    error = found.positions_yx - truth.positions_yx[:count]
+    assert np.abs(error).max() < 2.0
+
+
+def test_unknown_spacing_gives_no_millimetres(encoder):
+    image, points = scene(spacing=None)
+    detector = Detector.instant(Template.create(image, points), encoder=encoder)
+    detector.set_image(image)
+    assert all(p.shape_residual_mm is None for p in detector.detect())
+
+
+def test_image_with_one_hot_pixel_only_is_refused(encoder, template):
+    pixels = np.zeros((2000, 2000), np.float32)
+    pixels[5, 5] = 1
+    detector = Detector.instant(template, encoder=encoder)
+    with pytest.raises(ImageError, match="dead: all but a few pixels"):
+        detector.set_image(GrayImage.from_array(pixels, 0.1, "dead"))
+
+
+def test_a_bad_file_does_not_stop_the_batch(encoder, template, tmp_path: Path):
+    import SimpleITK
+
+    good, bad = tmp_path / "good.mha", tmp_path / "bad.mha"
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(template.image.pixels), good)
+    bad.write_bytes(b"nothing")
+    files = [ImageFile(p, p.name) for p in (bad, good, tmp_path / "gone.mha")]
+    detector = Detector.instant(template, encoder=encoder)
+    outcomes = list(detect_many(detector, files))
+    assert [o.landmarks is not None for o in outcomes] == [False, True, False]
+    assert "bad.mha" in str(outcomes[0].error)
+    assert "gone.mha" in str(outcomes[2].error)
+    assert outcomes[1].landmarks.image == "good.mha"
+    assert [(o.index, o.total) for o in outcomes] == [(0, 3), (1, 3), (2, 3)]
+
+
+def test_a_batch_can_be_stopped(encoder, template):
+    files = [ImageFile(Path("never.png"), "never.png")]
+    detector = Detector.instant(template, encoder=encoder)
+    assert list(detect_many(detector, files, should_stop=lambda: True)) == []
+
+
+@pytest.mark.parametrize("field", ["score", "shape_residual_mm"])
+def test_a_landmark_refuses_what_is_not_a_number(field):
+    with pytest.raises(LandmarkError, match="finite"):
+        Landmark("sella", (1.0, 2.0), **{field: float("nan")})

@@ -1,0 +1,196 @@
+"""Real files of every format: the pixels that are in them."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from image_files import COLUMNS, GREY8, PIXELS, ROWS, write_itk
+from PIL import Image
+
+from napari_oneshot_lmk.errors import ImageError
+from napari_oneshot_lmk.imaging.formats import LOGGERS
+from napari_oneshot_lmk.imaging.reader import read_image
+
+# -- every format ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pixels"),
+    [
+        (".png", GREY8),
+        (".png", PIXELS),
+        (".bmp", GREY8),
+        (".tif", GREY8),
+        (".tif", PIXELS),
+        (".tif", PIXELS.astype(np.float32) / 7),
+        (".mha", PIXELS),
+        (".mha", PIXELS.astype(np.float32) / 7),
+        (".mhd", PIXELS),
+        (".nrrd", PIXELS),
+        (".nii", PIXELS),
+        (".nii.gz", PIXELS),
+    ],
+)
+def test_pixels_come_back_as_they_were(tmp_path, suffix, pixels):
+    image = read_image(write_itk(tmp_path / f"image{suffix}", pixels))
+    np.testing.assert_array_equal(image.pixels, pixels.astype(np.float32))
+    assert image.pixels.dtype == np.float32
+    assert image.geometry.image_shape_yx == (ROWS, COLUMNS)
+    assert image.name == f"image{suffix}"
+    assert image.path == tmp_path / f"image{suffix}"
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_jpeg(tmp_path, suffix, options):
+    smooth = np.add.outer(np.arange(ROWS) * 5, np.arange(COLUMNS) * 3).astype(np.uint8)
+    path = tmp_path / f"image{suffix}"
+    Image.fromarray(smooth).save(path, quality=95, **options)
+    image = read_image(path)
+    np.testing.assert_allclose(image.pixels, smooth, atol=4)
+    assert image.geometry.spacing_mm_yx is None
+
+
+def test_the_contents_count_and_not_the_name(tmp_path):
+    write_itk(tmp_path / "image.png", GREY8).rename(tmp_path / "image.jpg")
+    image = read_image(tmp_path / "image.jpg")
+    np.testing.assert_array_equal(image.pixels, GREY8)
+
+
+@pytest.mark.parametrize("name", ["Schädel größer.png", "頭部 X線.nii.gz", "cœur.dcm"])
+def test_names_that_are_not_ascii(tmp_path, name):
+    folder = tmp_path / "Röntgen"
+    folder.mkdir()
+    image = read_image(write_itk(folder / name, GREY8))
+    np.testing.assert_array_equal(image.pixels, GREY8)
+    assert image.name == name
+
+
+# -- colour ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_grey_saved_as_colour_stays_the_same_grey(tmp_path, suffix, mode):
+    path = tmp_path / f"image{suffix}"
+    Image.fromarray(GREY8).convert(mode).save(path)
+    np.testing.assert_array_equal(read_image(path).pixels, GREY8)
+
+
+def test_colour_is_weighted_as_the_eye_does(tmp_path):
+    colours = np.zeros((10, 10, 3), np.uint8)
+    colours[:3, :, 0], colours[3:6, :, 1], colours[6:, :, 2] = 200, 200, 200
+    Image.fromarray(colours).save(tmp_path / "image.png")
+    pixels = read_image(tmp_path / "image.png").pixels
+    np.testing.assert_allclose(
+        pixels[[0, 4, 8], 0], [0.299 * 200, 0.587 * 200, 0.114 * 200], rtol=1e-6
+    )
+
+
+def test_alpha_is_left_out(tmp_path):
+    alpha = np.full_like(GREY8, 100)
+    alpha[5:9] = 0
+    path = tmp_path / "image.png"
+    Image.fromarray(np.dstack([GREY8, alpha]), "LA").save(path)
+    np.testing.assert_array_equal(read_image(path).pixels, GREY8)
+    Image.fromarray(np.dstack([GREY8] * 3 + [alpha]), "RGBA").save(path)
+    np.testing.assert_array_equal(read_image(path).pixels, GREY8)
+
+
+def test_sixteen_bit_grey_with_alpha(tmp_path):
+    # No common library writes this kind, so it is made of its parts.
+    def chunk(name: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+    values = PIXELS * 80 + 3
+    samples = np.dstack([values, np.full_like(values, 0x1234)]).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in samples)
+    header = struct.pack(">IIBBBBB", COLUMNS, ROWS, 16, 4, 0, 0, 0)
+    (tmp_path / "image.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png").pixels, values)
+
+
+def test_a_palette(tmp_path):
+    Image.fromarray(GREY8).convert("P").save(tmp_path / "image.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png").pixels, GREY8)
+
+
+# -- kinds of TIFF --------------------------------------------------------------
+
+
+def test_a_tiff_where_white_is_zero_is_inverted(tmp_path):
+    for pixels, largest in ((GREY8, 255), (PIXELS, 65535)):
+        tifffile.imwrite(tmp_path / "image.tif", pixels, photometric="miniswhite")
+        image = read_image(tmp_path / "image.tif")
+        np.testing.assert_array_equal(image.pixels, largest - pixels.astype(np.float32))
+
+
+def test_a_tiff_in_tiles(tmp_path):
+    tifffile.imwrite(tmp_path / "image.tif", GREY8, tile=(16, 16))
+    image = read_image(tmp_path / "image.tif")
+    np.testing.assert_array_equal(image.pixels, GREY8)
+    tifffile.imwrite(tmp_path / "image.tif", PIXELS * 80, tile=(16, 16))
+    image = read_image(tmp_path / "image.tif")
+    np.testing.assert_array_equal(image.pixels, PIXELS * 80)
+
+
+# -- costs ----------------------------------------------------------------------
+
+
+def test_help_does_not_load_what_reads_images():
+    code = """
+import sys
+import napari_oneshot_lmk.imaging.reader
+import napari_oneshot_lmk.imaging.find
+import napari_oneshot_lmk.landmarks.files
+import napari_oneshot_lmk.landmarks.lists
+import napari_oneshot_lmk.landmarks.template
+slow = "torch monai SimpleITK pandas pydicom tifffile imagecodecs nibabel nrrd PIL"
+print([m for m in slow.split() if m in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_png_is_read_where_other_libraries_are_missing(tmp_path):
+    """A server that only gets PNG files may have neither ITK nor pydicom."""
+    path = write_itk(tmp_path / "image.png", GREY8)
+    code = (
+        "import sys\n"
+        "for name in ('SimpleITK', 'pydicom', 'tifffile', 'nrrd', 'imagecodecs'):\n"
+        "    sys.modules[name] = None\n"
+        "from napari_oneshot_lmk.imaging.reader import read_image\n"
+        "from napari_oneshot_lmk.errors import ImageError\n"
+        f"print(read_image({str(path)!r}).pixels.shape)\n"
+        f"try: read_image({str(tmp_path / 'image.tif')!r})\n"
+        "except ImageError as error: print(error)"
+    )
+    tifffile.imwrite(tmp_path / "image.tif", GREY8)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    shape, sentence = done.stdout.splitlines()
+    assert shape == f"({ROWS}, {COLUMNS})", done.stderr
+    assert sentence.endswith("TIFF files needs the package tifffile; install tifffile")
+
+
+def test_what_libraries_say_is_switched_back_on(tmp_path):
+    before = list(warnings.filters)
+    levels = [logging.getLogger(name).level for name in LOGGERS]
+    with pytest.raises(ImageError):
+        read_image(tmp_path)
+    read_image(write_itk(tmp_path / "image.tif", GREY8))
+    assert warnings.filters == before
+    assert [logging.getLogger(name).level for name in LOGGERS] == levels

@@ -1,0 +1,174 @@
+"""The developers' measurements, small: speed of a detection, and very many images."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cli_scene import POINTS, make_world, one_sentence, run
+from typer.testing import CliRunner, Result
+
+from benchmarks import speed as speed_module
+from benchmarks.__main__ import app
+from benchmarks.images import template_of, write_images
+from benchmarks.killed_runs import images_once
+from benchmarks.peak_memory import peak_memory_mb
+from benchmarks.speed import WARM_UP, measure_times
+from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.landmarks.template import Template
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    # Processes start and are killed: that takes its time on a busy machine.
+    pytest.mark.timeout(900),
+]
+
+
+def measure(*arguments: object) -> Result:
+    """Run ``python scripts/benchmarks`` in this process."""
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+class SlowEncoder:
+    """The shipped encoder, slowed down so that it outweighs everything else."""
+
+    def __init__(self, seconds: float) -> None:
+        self.encoder = shipped_encoder("cpu")
+        self.seconds = seconds
+        self.calls = 0
+
+    @property
+    def card(self) -> object:
+        return self.encoder.card
+
+    @property
+    def device(self) -> torch.device:
+        return self.encoder.device
+
+    def __call__(self, images: torch.Tensor) -> object:
+        self.calls += 1
+        time.sleep(self.seconds)
+        return self.encoder(images)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory):
+    world = make_world(tmp_path_factory.mktemp("w") / "w")
+    result = run(
+        *("template", "--image", world.template_image, "--out", world.template),
+        *("--landmarks", world.landmarks, "--spacing", 0.5),
+    )
+    assert result.exit_code == 0, result.output
+    return world
+
+
+def test_each_part_is_measured(world) -> None:
+    encoder = SlowEncoder(0.5)
+    rounds = []
+    speed = measure_times(
+        Template.load(world.template),
+        world.images / "one.png",
+        encoder,
+        repeats=2,
+        on_repeat=lambda done, total: rounds.append((done, total)),
+    )
+    assert encoder.calls == 1 + 3 * (2 + WARM_UP)  # once for the template
+    assert rounds[-1] == (2 + WARM_UP, 2 + WARM_UP)
+    assert speed.encoder_s > 0.5
+    assert speed.detection_s > 0.5
+    assert speed.everything_s > 0.5
+    assert speed.detection_ratio == speed.detection_s / speed.encoder_s
+    assert speed.landmarks == len(POINTS)
+    assert speed.file_shape_yx == (120, 100)
+
+
+def test_command_writes_both_files(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed_module, "LARGE_SHAPE_YX", (300, 240))
+    out = tmp_path / "speed"
+    result = measure(
+        *("speed", "--template", world.template, "--out", out),
+        *("--shipped", "--repeats", 1, "--device", "cpu", "--json"),
+    )
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert content == json.loads((out / "speed.json").read_text(encoding="utf-8"))
+    assert content["detection_ratio"] > 0
+    assert content["file_shape_yx"] == [300, 240]
+    assert 100 < content["peak_mb"] < 4000  # PyTorch alone is more than 100
+    assert content["encoder"] == shipped_encoder("cpu").card.identity
+    assert content["machine"]["versions"]["torch"]
+    page = (out / "speed.md").read_text(encoding="utf-8")
+    for words in ("detection / encoder", "peak memory", "Command: `", "torch"):
+        assert words in page
+
+
+def test_one_source_is_needed(world, tmp_path: Path) -> None:
+    out = tmp_path / "speed"
+    for more in ([], ["--template", world.template, "--data", tmp_path]):
+        result = measure("speed", "--out", out, *more)
+        assert result.exit_code == 2
+        assert "one of the two" in one_sentence(result)
+
+
+def test_failure_of_the_child_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OneshotError, match="measures memory failed"):
+        peak_memory_mb(tmp_path / "no", tmp_path / "no.png", encoder_weights=None, shipped=True)
+
+
+def test_images_are_the_same_for_a_seed_and_differ_among_themselves(tmp_path: Path) -> None:
+    for folder, seed in [("a", 0), ("b", 0), ("c", 1)]:
+        write_images(tmp_path / folder, 10, seed)
+    contents = {
+        folder: [path.read_bytes() for path in sorted((tmp_path / folder).iterdir())]
+        for folder in "abc"
+    }
+    assert contents["a"] == contents["b"] != contents["c"]
+    assert len(set(contents["a"])) == 10
+
+
+def test_template_has_as_many_landmarks_as_asked_for() -> None:
+    few, many = template_of(1), template_of(38)
+    assert len(few.landmarks) == 1
+    assert len(many.landmarks) == 38
+    assert np.isfinite(many.landmarks.positions_yx).all()
+
+
+def test_an_image_counts_with_each_landmark_exactly_once(tmp_path: Path) -> None:
+    table = tmp_path / "found.csv"
+    rows = ["image,landmark", "a,x", "a,y", "b,x", "c,x", "c,y", "c,y"]
+    table.write_text("\n".join(rows) + "\n")
+    assert images_once(table) == 1
+
+
+def test_whole_benchmark_small(tmp_path: Path) -> None:
+    result = measure(
+        *("many", "--images", 10, "--few", 2, "--kills", 1),
+        *("--rounds", 1, "--workers", "0", "--out", tmp_path / "out"),
+    )
+    assert result.exit_code == 0, result.output
+    content = json.loads((tmp_path / "out" / "many.json").read_text())
+    assert content["many"]["images_once"] == content["many"]["images"] == 10
+    assert content["many"]["processes"] == 2
+    assert content["few"]["images_once"] == 2
+    assert 100 < content["few"]["peak_mb"] < 5000
+    assert content["costs"]["moved_px"] < 1e-3
+    assert set(content["costs"]["by_landmarks"]) == {"1", "10", "19", "38"}
+    page = (tmp_path / "out" / "many.md").read_text()
+    assert "| images that stand in the table exactly once | 10 of 10 |" in page
+    assert "Command: `" in page
+
+
+def test_the_folder_runs_by_its_name() -> None:
+    for folder in ("benchmarks", "phantoms"):
+        path = Path(__file__).resolve().parents[2] / "scripts" / folder
+        done = subprocess.run(
+            [sys.executable, str(path), "--help"], capture_output=True, text=True, check=True
+        )
+        assert f"scripts/{folder}" in done.stdout or "speed" in done.stdout

@@ -1,0 +1,362 @@
+"""Phantoms: exact truth, determinism, difficulty, and the files they ship as."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import fft
+from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
+
+from napari_oneshot_lmk import samples
+from napari_oneshot_lmk.errors import OutputError, UsageError
+from napari_oneshot_lmk.imaging.reader import read_image
+from napari_oneshot_lmk.landmarks.dataset import Dataset
+from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, numbered
+from napari_oneshot_lmk.samples import sample_folder
+from phantoms import ANATOMIES, generate, write_samples
+from phantoms.__main__ import main
+from phantoms.outline import drawn
+from phantoms.raster import Strokes, fill
+
+SAMPLES = range(5)
+
+
+@pytest.fixture(scope="module")
+def phantoms():
+    return {anatomy: [generate(anatomy, index) for index in SAMPLES] for anatomy in ANATOMIES}
+
+
+# -- drawing ------------------------------------------------------------------
+
+
+def circle(centre_yx, radius_px):
+    turn = np.linspace(0, 2 * np.pi, int(radius_px * 30))
+    around = np.stack([np.sin(turn), np.cos(turn)], axis=1)
+    return np.array(centre_yx) + radius_px * around
+
+
+@pytest.mark.parametrize("centre", [(40.0, 50.0), (40.3, 50.8), (-7.25, 12.5)])
+def test_a_filled_circle_has_its_area_its_centre_and_its_depth(centre):
+    region = fill(circle(centre, 23.4))
+    rows, columns = np.indices(region.coverage.shape)
+    total = region.coverage.sum()
+    assert total == pytest.approx(np.pi * 23.4**2, rel=1e-3)
+    rows = rows + region.corner_yx[0]
+    columns = columns + region.corner_yx[1]
+    assert (rows * region.coverage).sum() / total == pytest.approx(centre[0], abs=2e-3)
+    middle = (columns * region.coverage).sum() / total
+    assert middle == pytest.approx(centre[1], abs=2e-3)
+    depth = 23.4 - np.hypot(rows - centre[0], columns - centre[1])
+    error = np.abs(region.depth_px - depth)
+    near = (np.abs(depth) > 1.5) & (np.abs(depth) < 5.0)
+    assert error[near].max() < 0.05
+    assert error[~near].max() < 1.0
+
+
+def test_coverage_leaves_no_streaks_beside_a_contour():
+    region = fill(circle((30.123, 30.456), 20))
+    outside = region.depth_px < -1.0
+    assert np.abs(region.coverage[outside]).max() < 1e-6
+
+
+def test_a_stroke_peaks_on_its_line_at_its_height():
+    strokes = Strokes((60, 60), sigma_px=1.5)
+    strokes.add(np.linspace([-10, 20.3], [70, 20.3], 400), 2.0)
+    row = strokes.picture()[30]
+    assert row.max() == pytest.approx(2.0, rel=0.05)
+    assert (row * np.arange(60)).sum() / row.sum() == pytest.approx(20.3, abs=0.01)
+
+
+def test_an_outline_passes_through_its_named_points_and_keeps_its_corners():
+    square = [(0, 0, "a!"), (10, 0, "!"), (10, 10, "c!"), (0, 10, "!"), (-2, 5, "w")]
+    outline = drawn(square)
+    dense = outline.dense()
+    assert np.allclose(dense[0], dense[-1])
+    for point in outline.landmarks().values():
+        assert np.linalg.norm(dense - point, axis=1).min() < 1e-9
+    assert set(outline.landmarks()) == {"a", "c", "w"}
+    # A side between two corners is straight.
+    top = dense[(dense[:, 0] > 0.5) & (dense[:, 0] < 9.5) & (dense[:, 1] < 5)]
+    assert np.abs(top[:, 1]).max() < 1e-9
+
+
+# -- truth --------------------------------------------------------------------
+
+
+def test_names_are_those_of_the_shipped_lists(phantoms):
+    assert phantoms["skull"][0][1].names == ISBI19_CEPHALOGRAM.names
+    assert phantoms["hand"][0][1].names == numbered(37).names
+
+
+@pytest.mark.parametrize("anatomy", ANATOMIES)
+def test_the_same_numbers_give_the_same_phantom_and_others_another(anatomy, phantoms):
+    image, landmarks = phantoms[anatomy][1]
+    again, landmarks_again = generate(anatomy, 1)
+    assert np.array_equal(image.pixels, again.pixels)
+    assert landmarks == landmarks_again
+    other, landmarks_other = generate(anatomy, 1, seed=1)
+    assert landmarks_other.positions_yx.shape == landmarks.positions_yx.shape
+    assert np.abs(landmarks_other.positions_yx - landmarks.positions_yx).max() > 5
+    assert image.pixels.shape != other.pixels.shape or not np.array_equal(
+        image.pixels, other.pixels
+    )
+
+
+# Weighted sums of all coordinates: they change when any landmark moves. Shipped
+# images and everybody's numbers depend on them; change them on purpose only.
+CHECKSUMS = {
+    "skull": (-580.81852, -681.7378, -897.46675),
+    "hand": (-423.29555, -451.63437, -372.20026),
+}
+
+
+@pytest.mark.parametrize("anatomy", ANATOMIES)
+def test_landmarks_do_not_drift_between_versions(anatomy, phantoms):
+    for (_, landmarks), expected in zip(phantoms[anatomy], CHECKSUMS[anatomy], strict=False):
+        assert checksum(landmarks) == pytest.approx(expected, abs=1e-3)
+
+
+def checksum(landmarks):
+    positions = landmarks.positions_yx
+    return float((positions * np.cos(np.arange(positions.size)).reshape(-1, 2)).sum())
+
+
+@pytest.mark.parametrize("anatomy", ANATOMIES)
+def test_landmarks_keep_off_the_border(anatomy, phantoms):
+    for image, landmarks in phantoms[anatomy]:
+        spacing = np.array(image.geometry.spacing_mm_yx)
+        far_corner = np.array(image.pixels.shape) - 1
+        room = np.minimum(landmarks.positions_yx, far_corner - landmarks.positions_yx)
+        assert (room * spacing).min() > 4.0
+        assert landmarks.geometry == image.geometry
+
+
+@pytest.mark.parametrize("anatomy", ANATOMIES)
+def test_another_grid_images_the_same_field_of_view(anatomy, phantoms):
+    image, landmarks = phantoms[anatomy][2]
+    shape = tuple(n // 2 for n in image.pixels.shape)
+    small, small_landmarks = generate(anatomy, 2, shape_yx=shape)
+    assert small.pixels.shape == shape
+    apart = [
+        a.geometry.distances_mm(a.positions_yx[:1], a.positions_yx[1:])
+        for a in (landmarks, small_landmarks)
+    ]
+    # Scale, pose and shape are the same person's, spacing has doubled.
+    assert np.allclose(apart[0], apart[1], rtol=0.01, atol=0.05)
+
+
+# (landmark, direction (row, column) out of the structure that it lies on)
+OUT_OF_SKIN = [("upper_lip", (0, 1)), ("lower_lip", (0, 1)), ("soft_tissue_pogonion", (0, 1))]
+OUT_OF_BONE = [("menton", (1, 0)), ("pogonion", (0, 1))]
+
+
+@pytest.mark.parametrize(("name", "out"), OUT_OF_SKIN + OUT_OF_BONE)
+def test_contour_landmarks_lie_on_an_edge_of_the_picture(name, out, phantoms):
+    """Averaged over subjects, grey falls fastest across the landmark itself."""
+    reach = np.arange(-12, 13)
+    profiles = []
+    for image, landmarks in phantoms["skull"]:
+        start = np.array(landmarks[name].position_yx)
+        path = start[:, None] + np.outer(out, reach)
+        smooth = gaussian_filter(image.pixels, 1.0)
+        profiles.append(map_coordinates(smooth, path, order=1, mode="nearest"))
+    profile = np.mean(profiles, axis=0)
+    fall = -np.gradient(profile)
+    assert abs(reach[fall.argmax()]) <= 2, profile
+    assert profile[:8].mean() > profile[-8:].mean() + 5
+
+
+@pytest.mark.parametrize("tip", ["01", "05", "10", "15", "20"])
+def test_fingertips_lie_on_the_end_of_bone(tip, phantoms):
+    for image, landmarks in phantoms["hand"]:
+        ray = {"01": "02", "05": "06", "10": "11", "15": "16", "20": "21"}[tip]
+        end = np.array(landmarks[tip].position_yx)
+        along = end - np.array(landmarks[ray].position_yx)
+        along /= np.linalg.norm(along)
+        smooth = gaussian_filter(image.pixels, 1.0)
+        steps = end[:, None] + np.outer(along, [-4.0, 3.0])
+        inside, outside = map_coordinates(smooth, steps, order=1)
+        assert inside > outside + 3
+
+
+# -- variety and difficulty ----------------------------------------------------
+
+
+@pytest.mark.parametrize("anatomy", ANATOMIES)
+def test_subjects_differ_in_shape_beyond_pose(anatomy, phantoms):
+    sets = [
+        landmarks.geometry.points_to_mm(landmarks.positions_yx)
+        for _, landmarks in phantoms[anatomy]
+    ]
+    reference = sets[0] - sets[0].mean(axis=0)
+    residuals = []
+    for points in sets[1:]:
+        centred = points - points.mean(axis=0)
+        u, singular, vt = np.linalg.svd(centred.T @ reference)
+        fitted = centred @ (u @ vt) * singular.sum() / (centred**2).sum()
+        residuals.append(np.linalg.norm(fitted - reference, axis=1).mean())
+    assert 1.5 < np.mean(residuals) < 8.0
+
+
+def best_match(image, patches):
+    """Whole-image normalised cross-correlation: (N, 2) best (row, column)."""
+    size = patches[0].shape[0]
+    pixels = image.astype(np.float64)
+    shape = [fft.next_fast_len(n + size, real=True) for n in pixels.shape]
+    spectrum = fft.rfft2(pixels, shape)
+    mean = uniform_filter(pixels, size)
+    spread = np.sqrt(np.maximum(uniform_filter(pixels**2, size) - mean**2, 1e-3))
+    half = size // 2
+    found = []
+    for patch in patches:
+        zero_mean = patch - patch.mean()
+        match = fft.irfft2(spectrum * np.conj(fft.rfft2(zero_mean, shape)), shape)
+        valid = match[: pixels.shape[0] - size + 1, : pixels.shape[1] - size + 1]
+        valid = valid / spread[half : half + len(valid), half : half + valid.shape[1]]
+        row, column = np.unravel_index(valid.argmax(), valid.shape)
+        found.append((row + half, column + half))
+    return np.array(found, dtype=float)
+
+
+def patches_around(image, landmarks, size):
+    padded = np.pad(image.pixels.astype(np.float64), size // 2, mode="edge")
+    corners = np.rint(landmarks.positions_yx).astype(int)
+    return [padded[y : y + size, x : x + size] for y, x in corners]
+
+
+@pytest.mark.parametrize("anatomy", ANATOMIES)
+@pytest.mark.parametrize("size", [31, 49])
+def test_matching_raw_grey_patches_fails(anatomy, size, phantoms):
+    (image, landmarks), *others = phantoms[anatomy]
+    patches = patches_around(image, landmarks, size)
+    # The search itself works: it finds the patches where they come from.
+    at_home = best_match(image.pixels, patches)
+    inside = image.geometry.distances_mm(at_home, landmarks.positions_yx) < 0.5
+    assert inside.mean() > 0.9
+    within = []
+    for other, truth in others[:3]:
+        found = best_match(other.pixels, patches)
+        within.append(truth.geometry.distances_mm(found, truth.positions_yx) < 4.0)
+    assert np.mean(within) < 0.5
+
+
+def test_a_phantom_takes_little_time():
+    def cost(anatomy):
+        start = time.process_time()
+        generate(anatomy, 7)
+        return time.process_time() - start
+
+    # About one second; the bound allows for a slow and busy machine.
+    for anatomy in ANATOMIES:
+        assert min(cost(anatomy) for _ in range(2)) < 4.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [(("foot", 0), "foot"), (("hand", -1), "negative"), (("hand", 0, -1), "negative")],
+)
+def test_wrong_numbers_are_refused(arguments, word):
+    with pytest.raises(UsageError, match=word):
+        generate(*arguments)
+
+
+# -- files --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("anatomy", ANATOMIES)
+def test_shipped_samples_are_a_data_folder_with_their_truth(anatomy, phantoms):
+    dataset = Dataset.load(sample_folder(anatomy))
+    assert len(dataset.images) == 12
+    assert dataset.template_image in dataset.train
+    assert {*dataset.train, *dataset.test} == {file.name for file in dataset.images}
+    assert not {*dataset.train} & {*dataset.test}
+    described = json.loads((dataset.folder / "dataset.json").read_text())
+    assert described["license"] == "Apache-2.0"
+    assert "synthetic" in described["about"]
+    # The generator still makes what is shipped.
+    image, landmarks = phantoms[anatomy][0]
+    truth = dataset.truth[dataset.template_image]
+    assert np.abs(truth.positions_yx - landmarks.positions_yx).max() < 1e-3
+    shipped = read_image(dataset.file_of(dataset.template_image).path)
+    assert np.abs(shipped.pixels - image.pixels).max() < 2.0
+    assert shipped.geometry.spacing_mm_yx is None
+
+
+@pytest.mark.parametrize("anatomy", ANATOMIES)
+def test_shipped_dicom_files_say_what_they_should(anatomy):
+    pydicom = pytest.importorskip("pydicom")
+    dataset = Dataset.load(sample_folder(anatomy))
+    kinds = set()
+    for file in dataset.images:
+        if file.path.suffix != ".dcm":
+            continue
+        header = pydicom.dcmread(file.path)
+        kinds.add((header.PhotometricInterpretation, "PixelSpacing" in header))
+        assert header.Modality == "CR"
+        assert header.BitsAllocated == 16
+        assert header.pixel_array.max() < 2**header.BitsStored
+        spacing = [float(mm) for mm in header.ImagerPixelSpacing]
+        assert spacing == pytest.approx(dataset.spacing_mm_yx(file.name))
+        radiograph = read_image(file.path)
+        assert radiograph.geometry.spacing_mm_yx == pytest.approx(spacing)
+        # Air above the face is dark, whatever the file's convention.
+        nose = dataset.truth[file.name].positions_yx.mean(axis=0).astype(int)
+        bone = np.percentile(radiograph.pixels[nose[0] - 40 : nose[0]], 90)
+        assert np.median(radiograph.pixels) < bone
+    assert kinds == {("MONOCHROME2", True), ("MONOCHROME1", True), ("MONOCHROME2", False)}
+
+
+def test_samples_are_small():
+    files = [f for a in ANATOMIES for f in sample_folder(a).rglob("*") if f.is_file()]
+    assert sum(file.stat().st_size for file in files) < 9e6
+
+
+def test_files_do_not_depend_on_the_number_of_workers(tmp_path):
+    reports = []
+    write_samples(tmp_path / "a", 4, 5, ["hand"], on_image=lambda *n: reports.append(n))
+    write_samples(tmp_path / "b", 4, 5, ["hand"], workers=2)
+    assert reports == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    names = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.*"))
+    assert len(names) == 6
+    assert any(name.suffix == ".dcm" for name in names)
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_the_command_refuses_what_is_there_until_told_otherwise(tmp_path, capsys):
+    arguments = ["--out", str(tmp_path), "--count", "1", "--anatomy", "hand"]
+    assert main(arguments) == 0
+    before = (tmp_path / "hand" / "landmarks.csv").read_bytes()
+    assert main([*arguments, "--seed", "3"]) == 2
+    assert "hand" in capsys.readouterr().err
+    assert (tmp_path / "hand" / "landmarks.csv").read_bytes() == before
+    assert main([*arguments, "--seed", "3", "--overwrite"]) == 0
+    assert (tmp_path / "hand" / "landmarks.csv").read_bytes() != before
+
+
+def test_senseless_orders_write_nothing(tmp_path):
+    for count, seed, anatomies in ((0, 0, ["hand"]), (1, -1, ["hand"]), (1, 0, ["x"])):
+        with pytest.raises(UsageError):
+            write_samples(tmp_path / "out", count, seed, anatomies)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        write_samples(tmp_path / "file", 1, 0, ["hand"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]
+
+
+def test_samples_are_found_in_a_wheel_and_in_a_checkout(tmp_path, monkeypatch):
+    package = tmp_path / "napari_oneshot_lmk"
+    module = package / "samples.py"
+    monkeypatch.setattr(samples, "__file__", str(module))
+    with pytest.raises(UsageError, match="install"):
+        sample_folder("hand")
+    for home in (tmp_path / "sample_data", package / "sample_data"):
+        (home / "hand").mkdir(parents=True)
+        (home / "hand" / "dataset.json").write_text("{}")
+        assert sample_folder("hand") == Path(home / "hand").resolve()
+    with pytest.raises(UsageError, match="choose one of hand"):
+        sample_folder("foot")

@@ -1,0 +1,109 @@
+"""The estimate before a training: it counts what the network does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
+from napari_oneshot_lmk.network.config import NetworkLayout
+from napari_oneshot_lmk.network.network import LandmarkNetwork
+from napari_oneshot_lmk.training.config import Duration, TrainingConfig
+from napari_oneshot_lmk.training.estimate import (
+    START_S,
+    MachineSpeed,
+    decoder_macs,
+    estimate,
+    measure,
+)
+from napari_oneshot_lmk.training.preset import Preset
+
+PIXELS = 96 * 96
+CHANNELS = (8, 12, 16, 24, 24)
+
+
+def counted(layout: NetworkLayout) -> int:
+    """Multiplications of all convolutions in one pass, as they happen."""
+    network = LandmarkNetwork(layout).eval()
+    macs = 0
+
+    def count(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
+        nonlocal macs
+        if isinstance(module, torch.nn.Conv2d):
+            macs += output.numel() * module.weight[0].numel()
+
+    for module in network.modules():
+        module.register_forward_hook(count)
+    side = 96
+    maps = [
+        torch.rand(1, channels, side >> level, side >> level)
+        for level, channels in enumerate(layout.encoder_channels, start=1)
+    ]
+    with torch.inference_mode():
+        network(maps, 0)
+    return macs
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        NetworkLayout(CHANNELS, 1, width=0.25),
+        NetworkLayout(CHANNELS, 1, adapter_channels=0, width=0.5),
+        NetworkLayout(CHANNELS, 1, width=0.25, lateral_channels=8, rfb=False),
+    ],
+)
+def test_multiplications_are_those_of_the_network(layout: NetworkLayout) -> None:
+    assert decoder_macs(layout, PIXELS) == pytest.approx(counted(layout), rel=1e-6)
+
+
+def test_windows_and_few_landmarks_are_less_work() -> None:
+    layout = NetworkLayout((64, 128, 256, 512, 512), 19)
+    one = NetworkLayout((64, 128, 256, 512, 512), 1)
+    rows, columns = NETWORK_SHAPE_YX
+    everywhere = decoder_macs(layout, rows * columns)
+    assert decoder_macs(layout, rows * columns, 26) < 0.7 * everywhere
+    assert decoder_macs(one, rows * columns) < everywhere / 10
+
+
+def test_the_estimate_follows_the_preset() -> None:
+    machine = MachineSpeed(1.0, 50.0, (64, 128, 256, 512, 512), "cpu")
+    laptop = Preset.load("laptop")
+    once = estimate(TrainingConfig(preset=laptop), machine, 100, 19)
+    longer = laptop.changed({"training.epochs": 2 * laptop.training.epochs})
+    twice = estimate(TrainingConfig(preset=longer), machine, 100, 19)
+    encoding = 100 + laptop.template_copies.count + 1
+    begin = START_S + encoding
+    assert twice.seconds - begin == pytest.approx(2 * (once.seconds - begin))
+    # Half precision, five maps: 9 MB an image of VGG19's.
+    assert once.feature_bytes == pytest.approx(encoding * 9.03e6, rel=0.01)
+    faster = MachineSpeed(0.5, 100.0, machine.encoder_channels, "cpu")
+    halved = estimate(TrainingConfig(preset=laptop), faster, 100, 19).seconds - START_S
+    assert halved == pytest.approx((once.seconds - START_S) / 2)
+    # A patch has to go through the encoder each time; the template has not.
+    patches = laptop.changed({"training.anchor": "patch"})
+    assert estimate(TrainingConfig(preset=patches), machine, 100, 19).seconds > 2 * once.seconds
+
+
+def test_a_machine_is_measured_in_a_moment() -> None:
+    encoder = shipped_encoder(torch.device("cpu"))
+    speed = measure(encoder)
+    assert 0 < speed.encoder_pass_s < 30
+    assert 0.01 < speed.gigamacs_per_s < 1e5
+    assert len(speed.encoder_channels) == 5
+    assert not speed.on_gpu
+
+
+def test_a_longer_training_is_estimated_to_take_longer() -> None:
+    speed = MachineSpeed(0.5, 40.0, (64, 128, 256, 512, 512), "cpu")
+
+    def seconds(**values: Any) -> float:
+        return estimate(TrainingConfig(**values), speed, 150, 19).seconds
+
+    normal = seconds()
+    assert seconds(time=Duration.QUICK) < normal < seconds(time=Duration.THOROUGH)
+    one = seconds(method="single", landmarks=("menton",))
+    assert one < normal < seconds(method="single")
+    assert seconds(template_stage=False) < normal

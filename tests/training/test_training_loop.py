@@ -1,0 +1,197 @@
+"""The loop itself: every method learns, memory that runs out, what never moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cli_scene import POINTS, SHIFTS
+from learning_scene import Kept, small_task
+from torch import Tensor
+
+from benchmarks.training_step import measure_step
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
+from napari_oneshot_lmk.errors import TrainingError
+from napari_oneshot_lmk.training.events import EpochEnded, Event, Finished, Noted, Stepped
+from napari_oneshot_lmk.training.objective import Stages
+from napari_oneshot_lmk.training.trainer import fit
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def of_kind(events: list[Event], kind: type) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+@pytest.mark.parametrize(
+    ("method", "template_stage", "anchor", "stages"),
+    [
+        ("joint", False, "patch", {"self-supervised"}),
+        ("single", False, "template", {"pseudo-labels"}),
+        ("single", True, "patch", {"template", "pseudo-labels"}),
+        ("fused", True, "template", {"template", "pseudo-labels"}),
+        ("fused", True, "patch", {"template", "pseudo-labels"}),
+    ],
+    ids=["joint", "sla", "atd", "fused", "fused with patches"],
+)
+def test_every_rung_of_the_ladder_learns_and_detects(
+    tmp_path: Path, method: str, template_stage: bool, anchor: str, stages: set[str]
+) -> None:
+    together = anchor == "template"
+    task = small_task(
+        tmp_path,
+        method,
+        template_stage,
+        training__anchor=anchor,
+        training__together=together,
+        training__epochs=3,
+    )
+    kept = Kept()
+    events = list(fit(task, kept))
+    ended = of_kind(events, EpochEnded)
+    units = len(POINTS) if method == "single" else 1
+    assert len(ended) == 3 * units
+    assert all(set(event.losses) == stages for event in ended)
+    for unit in range(units):
+        own = ended[3 * unit : 3 * unit + 3]
+        assert sum(own[-1].losses.values()) < sum(own[0].losses.values())
+    assert isinstance(events[-1], Finished)
+    assert kept.model is not None
+    assert len(kept.model.parts) == units
+    detector = TrainedDetector.from_model(kept.model, encoder=task.encoder)
+    for image in task.images.usable:
+        detector.set_image(task.images.read(image))
+        found = detector.detect()
+        for name, yx in POINTS.items():
+            off = np.subtract(found[name].position_yx, np.add(yx, SHIFTS[image.name]))
+            assert np.hypot(*off) < 4, (image.name, name)
+
+
+def test_random_first_labels_and_the_published_settings(tmp_path: Path) -> None:
+    """Nothing of instant detection, the whole image searched, RFBs, hard targets."""
+    published = {
+        "labels__initial": "random",
+        "labels__weigh": False,
+        "detection__instant_share": 0.0,
+        "detection__search_cells": 0,
+        "loss__soft_sigma_cells": 0.0,
+        "training__anchor": "patch",
+        "training__together": False,
+        "training__selection": "last",
+        "training__schedule": "step",
+        "patch__placement": "centred",
+        "network__rfb": True,
+        "network__lateral_channels": 0,
+    }
+    events = list(fit(small_task(tmp_path, **published), Kept()))
+    first, last = of_kind(events, EpochEnded)
+    assert sum(last.losses.values()) < sum(first.losses.values())
+    # From anywhere to somewhere: the labels of the first epoch were random.
+    assert first.shift > last.shift
+    assert events[-1].epoch == 2
+
+
+def test_only_the_network_moves_and_idle_adapters_stay(tmp_path: Path) -> None:
+    """Trained is one landmark of three, so two adapters get no step of Adam."""
+    task = small_task(tmp_path, training__together=False, training__epochs=1)
+    seen: list[dict[str, Tensor]] = []
+    whole = Stages.losses
+
+    def watched(self: Stages, plan: Any, labels: Any, generator: Any) -> Any:
+        state = self._network.state_dict()
+        seen.append({key: value.clone() for key, value in state.items()})
+        owners.append(plan.landmarks[0])
+        return whole(self, plan, labels, generator)
+
+    owners: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stages, "losses", watched)
+        list(fit(task, Kept()))
+    assert set(owners) == {0, 1, 2}
+    for owner, before, after in zip(owners, seen, seen[1:], strict=False):
+        moved = {key for key in before if not torch.equal(before[key], after[key])}
+        adapters = {key.split(".")[1] for key in moved if key.startswith("adapters.")}
+        assert adapters == {str(owner)}
+        assert any(key.startswith("decoder.") for key in moved)
+        assert not any("encoder" in key for key in before)
+
+
+class Scarce:
+    """Memory for steps of a few images only."""
+
+    def __init__(self, images: int) -> None:
+        self.images = images
+        self.held: list[int] = []
+
+    def patch(self, patch: pytest.MonkeyPatch) -> None:
+        whole = Stages.losses
+
+        def losses(stages: Stages, plan: Any, labels: Any, generator: Any) -> Any:
+            if len(plan.images) > self.images:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            self.held.append(len(plan.images))
+            return whole(stages, plan, labels, generator)
+
+        patch.setattr(Stages, "losses", losses)
+
+
+def test_where_memory_runs_out_steps_go_on_in_halves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scarce = Scarce(1)
+    scarce.patch(monkeypatch)
+    events = list(fit(small_task(tmp_path, training__batch=3), Kept()))
+    notes = [event.text for event in of_kind(events, Noted) if event.serious]
+    assert notes == ["Out of memory: steps go on in pieces of 1 image."]
+    assert max(scarce.held) == 1
+    assert isinstance(events[-1], Finished)
+    assert len(of_kind(events, Stepped)) == 2
+
+
+def test_not_enough_memory_for_one_image_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Scarce(0).patch(monkeypatch)
+    with pytest.raises(TrainingError, match="not enough memory for a step with one"):
+        list(fit(small_task(tmp_path), Kept()))
+
+
+def test_pieces_of_a_step_have_the_gradients_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without batch norm, and all labels believed alike, the order is rounding."""
+    exact = {
+        "network__normalisation": "none",
+        "labels__weigh": False,
+        "training__epochs": 1,
+        "training__batch": 2,
+    }
+    task = small_task(tmp_path, template_stage=False, **exact)
+    (whole,) = of_kind(list(fit(task, Kept())), EpochEnded)
+    Scarce(1).patch(monkeypatch)
+    (halves,) = of_kind(list(fit(task, Kept())), EpochEnded)
+    assert halves.losses == pytest.approx(whole.losses, rel=1e-4)
+    assert halves.agreement == pytest.approx(whole.agreement, rel=1e-3)
+
+
+def test_asked_to_stop_it_ends_at_once_with_what_it_has(tmp_path: Path) -> None:
+    task, kept = small_task(tmp_path, training__epochs=50), Kept()
+    events: list[Event] = []
+    for event in fit(task, kept, lambda: len(of_kind(events, Stepped)) >= 3):
+        events.append(event)
+    assert len(of_kind(events, Stepped)) == 3
+    assert events[-1].stopped
+    assert events[-1].epoch == 1
+    assert kept.model is not None
+
+
+@pytest.mark.parametrize("rfb", [False, True], ids=["light", "with RFBs"])
+def test_a_step_has_the_loss_of_the_plain_one(tmp_path: Path, rfb: bool) -> None:
+    """No cache, one landmark at a time, whole maps, the loss spelled out: the same."""
+    task = small_task(tmp_path, template_stage=False, labels__weigh=False, network__rfb=rfb)
+    times = measure_step(task, repeats=1)
+    assert times.ours_loss == pytest.approx(times.plain_loss, rel=1e-3)
+    assert times.samples == len(SHIFTS) * len(POINTS)

@@ -1,0 +1,140 @@
+"""The contrastive loss against its definition, spelled out cell by cell."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from napari_oneshot_lmk.network.windows import Window
+from napari_oneshot_lmk.training.losses import level_losses, total_loss
+from napari_oneshot_lmk.training.preset import LossSettings
+
+STRIDE = 8
+PUBLISHED = LossSettings()
+SOFT = LossSettings(soft_sigma_cells=0.8)
+
+
+def window(seed: int = 0, *, rows: int = 6, columns: int = 5) -> Window:
+    """Two images, three landmarks, windows that begin somewhere."""
+    generator = torch.Generator().manual_seed(seed)
+    embeddings = torch.randn(2, 3, 4, rows, columns, generator=generator)
+    origin = torch.tensor([[[2, 1], [0, 0], [3, 4]], [[1, 1], [5, 2], [2, 0]]])
+    return Window(embeddings, origin, (12, 12))
+
+
+def points_in(one: Window) -> Tensor:
+    """A point of each landmark, off the centres of its window's middle cell."""
+    middle = one.origin_yx + torch.tensor([3, 2])
+    return (middle + 0.5) * STRIDE - 0.5 + torch.tensor([1.5, -2.25])
+
+
+def anchors() -> Tensor:
+    return torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(9))
+
+
+def plain(b: int, k: int, one: Window, settings: LossSettings) -> float:
+    """Cross-entropy of one landmark on one image, from the formula alone."""
+    anchor, point = anchors()[b, k], points_in(one)[b, k].tolist()
+    top, left = one.origin_yx[b, k].tolist()
+    soft = settings.soft_sigma_cells > 0
+    exact = [(value + 0.5) / STRIDE - 0.5 for value in point]
+    right = exact if soft else [math.floor((value + 0.5) / STRIDE) for value in point]
+    logits, targets = [], []
+    for row in range(one.embeddings.shape[3]):
+        for column in range(one.embeddings.shape[4]):
+            cell = one.embeddings[b, k, :, row, column]
+            cosine = float(anchor @ cell / (anchor.norm() * cell.norm()))
+            away = math.hypot(top + row - right[0], left + column - right[1])
+            logits.append(10 * cosine + min(0.7 * away, 8.0))
+            width = 2 * settings.soft_sigma_cells**2
+            targets.append(math.exp(-(away**2) / width) if soft else float(away == 0))
+    total = math.log(sum(math.exp(logit) for logit in logits))
+    share = sum(targets)
+    return sum(t / share * (total - x) for t, x in zip(targets, logits, strict=True))
+
+
+@pytest.mark.parametrize("settings", [PUBLISHED, SOFT], ids=["published", "soft"])
+def test_the_loss_is_its_definition(settings: LossSettings) -> None:
+    one = window()
+    losses = level_losses(anchors(), one, points_in(one), STRIDE, settings)
+    for b in range(2):
+        for k in range(3):
+            assert float(losses[b, k]) == pytest.approx(plain(b, k, one, settings), 1e-5)
+
+
+def test_the_right_cell_alone_lowers_the_loss() -> None:
+    one = window()
+    embeddings = one.embeddings.clone()
+    embeddings[:, :, :, 3, 2] = anchors()
+    before = level_losses(anchors(), one, points_in(one), STRIDE, PUBLISHED)
+    sharp = Window(embeddings, one.origin_yx, one.full_shape_yx)
+    after = level_losses(anchors(), sharp, points_in(one), STRIDE, PUBLISHED)
+    assert (after < before).all()
+
+
+def test_far_cells_have_to_be_less_similar_than_near_ones() -> None:
+    """The distance bias: the same wrong similarity costs more far away."""
+    losses = []
+    for column in (3, 4):
+        embeddings = torch.zeros(1, 1, 4, 1, 5)
+        embeddings[..., 0, :, :] = -1.0
+        embeddings[0, 0, :, 0, 2] = embeddings[0, 0, :, 0, column] = 1.0
+        one = Window(embeddings, torch.zeros(1, 1, 2, dtype=torch.long), (1, 5))
+        point = torch.tensor([[[3.5, 2.5 * STRIDE - 0.5]]])
+        losses.append(level_losses(torch.ones(1, 1, 4), one, point, STRIDE, PUBLISHED))
+    assert losses[1] > losses[0]
+
+
+@pytest.mark.parametrize("settings", [PUBLISHED, SOFT], ids=["published", "soft"])
+def test_a_point_outside_of_its_window_teaches_nothing(settings: LossSettings) -> None:
+    one = window()
+    one.embeddings.requires_grad_()
+    away = points_in(one)
+    away[0, 1] += 20 * STRIDE
+    losses = level_losses(anchors(), one, away, STRIDE, settings)
+    assert losses[0, 1] == 0
+    losses.sum().backward()
+    assert one.embeddings.grad is not None
+    assert (one.embeddings.grad[0, 1] == 0).all()
+    assert (one.embeddings.grad[0, 0] != 0).any()
+
+
+def test_doubtful_points_count_less_and_the_mean_does_not_shrink() -> None:
+    one = window()
+    levels = ((anchors(),), (one,), points_in(one))
+    each = level_losses(anchors(), one, points_in(one), STRIDE, PUBLISHED)
+    weights = torch.tensor([[1.0, 0.5, 0.0], [0.25, 1.0, 1.0]])
+    total = total_loss(*levels, weights, (STRIDE,), PUBLISHED)
+    torch.testing.assert_close(total, (each * weights).sum() / weights.sum())
+    halved = total_loss(*levels, weights / 2, (STRIDE,), PUBLISHED)
+    torch.testing.assert_close(halved, total)
+
+
+def test_all_doubted_is_zero_and_not_nan() -> None:
+    one = window()
+    levels = ((anchors(),), (one,), points_in(one))
+    assert total_loss(*levels, torch.zeros(2, 3), (STRIDE,), PUBLISHED) == 0
+
+
+@pytest.mark.parametrize("settings", [PUBLISHED, SOFT], ids=["published", "soft"])
+def test_gradients(settings: LossSettings) -> None:
+    one = window(rows=4, columns=4)
+    points = (one.origin_yx + torch.tensor([2, 1]) + 0.6) * STRIDE
+
+    def loss(anchor: Tensor, embeddings: Tensor) -> Tensor:
+        moved = Window(embeddings, one.origin_yx, one.full_shape_yx)
+        return level_losses(anchor, moved, points, STRIDE, settings).sum()
+
+    # The loss is float32 by design: a derivative along one direction, not gradcheck.
+    given = [anchors().requires_grad_(), one.embeddings.clone().requires_grad_()]
+    loss(*given).backward()
+    generator = torch.Generator().manual_seed(2)
+    steps = [1e-3 * torch.randn(x.shape, generator=generator) for x in given]
+    with torch.no_grad():
+        ahead = loss(*(x + step for x, step in zip(given, steps, strict=True)))
+        back = loss(*(x - step for x, step in zip(given, steps, strict=True)))
+    expected = sum((x.grad * step).sum() for x, step in zip(given, steps, strict=True))
+    assert float((ahead - back) / 2) == pytest.approx(float(expected), rel=0.02)

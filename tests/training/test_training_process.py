@@ -1,0 +1,256 @@
+"""Trainings in processes of their own: followed, stopped, killed and gone on with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cli_scene import POINTS, SHAPE_YX, SHIFTS, save_image, scene, view
+
+from napari_oneshot_lmk.errors import OutputError
+from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.imaging.image import GrayImage
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.events import (
+    EpochEnded,
+    Event,
+    Failed,
+    Finished,
+    Stepped,
+    read_events,
+)
+from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.run_folder import RunFolder
+from napari_oneshot_lmk.training.subprocess import TrainingProcess
+
+HERE = Path(__file__).parent.parent
+PATIENCE_S = 60.0
+QUICK = """
+import plain_loop
+plain_loop.install(pause_s=0.05)
+"""
+SMALL = """
+[network]
+width = 0.05
+adapter_channels = 2
+embedding_channels = 8
+lateral_channels = 8
+rfb = false
+[template_copies]
+count = 2
+[labels]
+initial = "instant"
+[training]
+anchor = "template"
+together = true
+epochs = 3
+batch = 2
+schedule = "cosine"
+selection = "agreement"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Images, template and preset; children of this process have the quick loop."""
+    (tmp_path / "images").mkdir()
+    for name, shift in SHIFTS.items():
+        save_image(tmp_path / "images" / name, view(scene(), shift))
+    pixels = view(scene(), (0, 0)).astype("float32")
+    image = GrayImage(pixels, Geometry(SHAPE_YX), "template.png")
+    points = tuple(Landmark(name, yx) for name, yx in POINTS.items())
+    Template.create(image, Landmarks(points, image.name)).save(tmp_path / "template")
+    preset = Preset.load("laptop").changed({"training.epochs": 20})
+    (tmp_path / "preset.toml").write_text(preset.to_toml())
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(QUICK)
+    paths = [str(tmp_path / "site"), str(HERE), str(HERE.parent)]
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    monkeypatch.setenv("ONESHOT_LMK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    # A proxy that refuses at once: the shipped encoder, without asking the network.
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    return tmp_path
+
+
+def arguments(folder: Path, *more: str) -> list[str]:
+    return [
+        *("--template", str(folder / "template"), "--images", str(folder / "images")),
+        *("--preset", str(folder / "preset.toml"), "--device", "cpu"),
+        *("--out", str(folder / "run"), *more),
+    ]
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Callable[..., TrainingProcess]]:
+    begun: list[TrainingProcess] = []
+
+    def started(*more: str) -> TrainingProcess:
+        begun.append(TrainingProcess.start(arguments(folder, *more), folder / "run"))
+        return begun[-1]
+
+    yield started
+    for process in begun:
+        process.kill()
+        wait(lambda process=process: not process.alive)
+
+
+def wait(condition: Callable[[], bool]) -> float:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < PATIENCE_S, "nothing happened"
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def followed(process: TrainingProcess, enough: Callable[[Event], bool]) -> list[Event]:
+    """Poll until an event, or the end."""
+    seen: list[Event] = []
+    began = time.monotonic()
+    while not any(enough(event) for event in seen):
+        assert time.monotonic() - began < PATIENCE_S, process.report()
+        alive = process.alive
+        new = process.poll()
+        seen += new
+        if not alive and not new:
+            return seen
+        time.sleep(0.02)
+    return seen
+
+
+def stepped(event: Event) -> bool:
+    return isinstance(event, Stepped) and event.epoch == 3
+
+
+def never(event: Event) -> bool:
+    return False
+
+
+def test_followed_stopped_and_found_again(
+    folder: Path, start: Callable[..., TrainingProcess]
+) -> None:
+    assert TrainingProcess.find(folder / "run") is None
+    process = start()
+    assert process.alive
+    assert process.exit_code is None
+    assert any(map(stepped, followed(process, stepped)))
+
+    # A window that opens now finds it, and hears the whole story.
+    found = TrainingProcess.find(folder / "run")
+    assert found is not None
+    assert found.alive
+    assert any(map(stepped, followed(found, stepped)))
+    found.stop()
+    began = time.monotonic()
+    end = followed(found, lambda event: isinstance(event, Finished))[-1]
+    assert isinstance(end, Finished)
+    assert end.stopped
+    assert time.monotonic() - began < 2
+    wait(lambda: not process.alive)
+    assert not found.alive
+    assert process.exit_code == 0
+    assert (folder / "run" / "model").is_dir()
+    assert found.exit_code is None
+    assert TrainingProcess.find(folder / "run").poll()  # still there to be read
+
+
+def test_killed_and_gone_on_with(folder: Path, start: Callable[..., TrainingProcess]) -> None:
+    process = start()
+    followed(process, stepped)
+    found = TrainingProcess.find(folder / "run")
+    found.kill()
+    assert wait(lambda: not process.alive) < 2
+    seen = followed(found, never)
+    assert not any(isinstance(event, Finished | Failed) for event in seen)
+    assert not found.alive
+
+    process = start()
+    process.stop()  # before it has begun: its own wish, not the killed one's
+    seen = followed(process, never)
+    assert process.exit_code == 1
+    assert isinstance(seen[-1], Failed)
+    assert "trained before is kept" in seen[-1].sentence
+
+    process = start()
+    seen = followed(process, lambda event: isinstance(event, Finished))
+    # The end of the attempt before is not the end of this one.
+    assert [event for event in seen if isinstance(event, Failed)] == []
+    assert isinstance(seen[-1], Finished)
+    wait(lambda: not process.alive)
+    assert process.exit_code == 0
+    epochs = [event.epoch for event in seen if isinstance(event, EpochEnded)]
+    assert epochs == list(range(1, 21))
+
+
+def test_wrong_use_is_in_the_report(folder: Path, start: Callable[..., TrainingProcess]) -> None:
+    process = start("--method", "alone")
+    assert followed(process, never) == []
+    assert process.exit_code == 2
+    report = process.report()
+    assert "there is no method 'alone'" in report
+    assert "torch" in report
+    assert "exit code 2" in report
+    assert TrainingProcess.find(folder / "run") is None
+
+
+def test_failure_is_told_before_the_end(
+    folder: Path, start: Callable[..., TrainingProcess]
+) -> None:
+    for path in (folder / "images").iterdir():
+        path.write_bytes(b"")
+    process = start()
+    (end,) = [e for e in followed(process, never) if isinstance(e, Failed)]
+    assert "no image to train on" in end.sentence
+    assert process.exit_code == 2
+    process.kill()  # nothing there any more: nothing happens
+
+
+def test_place_that_cannot_be(folder: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be started"):
+        TrainingProcess.start([], folder / "preset.toml" / "run")
+
+
+def test_a_damaged_run_is_no_training(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.run_path.write_text("{")
+    assert TrainingProcess.find(tmp_path) is None
+    run.run_path.write_text('{"schema_version": 1}')
+    assert TrainingProcess.find(tmp_path) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_killed_at_random_points_it_ends_as_if_it_had_not(folder: Path) -> None:
+    (folder / "preset.toml").write_text(SMALL)
+    # The loop itself, not the quick one.
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
+    ended = subprocess.run(
+        [sys.executable, str(HERE / "killed_training.py"), str(folder), "10"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert ended.returncode == 0, ended.stderr
+    lines = [line.split() for line in ended.stdout.splitlines()]
+    killed_after = [line[2] for line in lines if line[0] == "killed"]
+    assert len(killed_after) >= 10
+    # Not all of them before there was anything to lose.
+    assert {"Stepped", "EpochEnded"} & set(killed_after)
+    whole = lines[0][1]
+    runs = [line[2] for line in lines if line[0] == "run"]
+    assert runs
+    assert set(runs) == {whole}
+    for run in folder.glob("run*"):
+        epochs = [
+            event.epoch
+            for event in read_events(run / "events.jsonl")
+            if isinstance(event, EpochEnded)
+        ]
+        assert set(epochs) == {1, 2, 3}

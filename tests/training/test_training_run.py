@@ -1,0 +1,385 @@
+"""A run's folder: who may take it up, what it remembers, what a kill leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_oneshot_lmk.errors import OutputError, UsageError
+from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.imaging.image import GrayImage
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.config import TrainingConfig
+from napari_oneshot_lmk.training.events import (
+    EventLog,
+    Failed,
+    Finished,
+    Noted,
+    Previewed,
+    read_events,
+    read_some,
+)
+from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.run_folder import RunFolder, Worker
+from napari_oneshot_lmk.training.run_lifecycle import taken_up
+
+END = Finished(model="", epoch=3, stopped=False, seconds=12.5)
+
+
+def template(name: str = "t", seed: int = 0) -> Template:
+    pixels = np.random.default_rng(seed).random((40, 30), dtype=np.float32)
+    image = GrayImage(pixels, Geometry((40, 30)), f"{name}.png")
+    points = (Landmark("apex", (10.0, 12.0)), Landmark("tip", (25.0, 8.5)))
+    return Template.create(image, Landmarks(points, image.name))
+
+
+def settings(**changes: object) -> TrainingConfig:
+    plain = TrainingConfig(
+        method="fused",
+        landmarks=("apex", "tip"),
+        template_stage=True,
+        seed=0,
+        spacing_mm_yx=None,
+        template_sha256=template().content_sha256,
+        preset=Preset().changed({"training.epochs": 3}),
+    )
+    return plain.model_copy(update=changes)
+
+
+@contextmanager
+def taken(path: Path, overwrite: bool = False, **changes: object) -> Iterator[RunFolder]:
+    with taken_up(path, settings(**changes), template(), overwrite=overwrite) as run:
+        yield run
+
+
+def finish(path: Path, content: str = "first") -> None:
+    with taken(path) as run:
+        with run.new_model() as folder:
+            folder.mkdir()
+            (folder / "model.json").write_text(content)
+        run.finish(END)
+
+
+# -- what it remembers ------------------------------------------------------------
+
+
+def test_new_run(tmp_path: Path) -> None:
+    with taken(tmp_path / "a" / "run") as run:
+        record = run.record()
+        assert record["versions"].keys() >= {"napari-oneshot-lmk", "torch", "python"}
+        assert record["process"]["pid"] == os.getpid()
+        assert run.worker is not None
+        assert run.worker.alive
+        assert run.settings == settings()
+        assert run.finished is None
+        saved = Template.load(run.template_path)
+        assert saved.content_sha256 == template().content_sha256
+    assert RunFolder.open(run.path).settings == settings()
+
+
+def test_same_settings_go_on(tmp_path: Path) -> None:
+    changed = Preset.load("laptop").changed({"training.learning_rate": 1 / 3})
+    for _ in range(2):
+        with taken(tmp_path, preset=changed, spacing_mm_yx=(0.1, 1 / 3)) as run:
+            (run.checkpoint_path / "00000001").mkdir(parents=True, exist_ok=True)
+    assert (run.checkpoint_path / "00000001").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"seed": 4}, "seed is 4, was 0 before"),
+        ({"method": "joint"}, "method is joint, was fused before"),
+        ({"landmarks": ("tip",)}, "landmarks is tip, was apex, tip before"),
+        ({"template_stage": False}, "template stage is off, was on before"),
+        ({"template_sha256": "0"}, "the template is another one"),
+        ({"spacing_mm_yx": (0.5, 0.1)}, "spacing is 0.5 x 0.1 mm, was as in the files"),
+        ({"preset": Preset()}, "training.epochs is 300, was 3 before"),
+    ],
+)
+def test_other_settings_are_named(tmp_path: Path, changes: dict[str, object], says: str) -> None:
+    with taken(tmp_path) as run:
+        (run.checkpoint_path / "00000001").mkdir(parents=True)
+    with pytest.raises(UsageError, match="--overwrite") as raised, taken(tmp_path, **changes):
+        pass
+    assert says in str(raised.value)
+    assert run.checkpoint_path.exists()
+    with taken(tmp_path, overwrite=True, **changes):
+        assert run.settings == settings(**changes)
+        assert not run.checkpoint_path.exists()
+
+
+def test_overwrite_of_an_unfinished_run_goes_on(tmp_path: Path) -> None:
+    with taken(tmp_path, overwrite=True) as run:
+        (run.checkpoint_path / "00000001").mkdir(parents=True)
+    with taken(tmp_path, overwrite=True):
+        assert run.checkpoint_path.exists()
+
+
+# -- the model ---------------------------------------------------------------------
+
+
+def test_finished_until_begun_anew(tmp_path: Path) -> None:
+    finish(tmp_path)
+    with taken(tmp_path) as run:
+        assert run.finished == replace(END, model=str(run.model_path))
+    with taken(tmp_path, overwrite=True) as run:
+        assert run.finished is None
+        # The previous model stays until the new one has succeeded.
+        assert (run.model_path / "model.json").read_text() == "first"
+    finish(tmp_path, "second")
+    assert (run.model_path / "model.json").read_text() == "second"
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_nothing_of_the_earlier_model_stays_in_the_new_one(tmp_path: Path) -> None:
+    finish(tmp_path)
+    run = RunFolder(tmp_path)
+    (run.model_path / "network-007.safetensors").touch()
+    with taken(tmp_path, overwrite=True):
+        pass
+    finish(tmp_path, "second")
+    assert [path.name for path in run.model_path.iterdir()] == ["model.json"]
+
+
+@pytest.mark.parametrize("killed", ["before", "between", "after"])
+def test_kill_during_the_exchange_of_models(tmp_path: Path, killed: str) -> None:
+    finish(tmp_path)
+    with taken(tmp_path, overwrite=True) as run:
+        pass
+    (run.path / ".model-new").mkdir()
+    (run.path / ".model-new" / "model.json").write_text("second")
+    if killed != "before":
+        run.model_path.rename(run.path / ".model-old")
+    if killed == "after":
+        (run.path / ".model-new").rename(run.model_path)
+    with taken(tmp_path):
+        expected = "second" if killed == "after" else "first"
+        assert (run.model_path / "model.json").read_text() == expected
+    assert not (run.path / ".model-new").exists()
+    assert not (run.path / ".model-old").exists()
+
+
+def test_failed_model_leaves_the_earlier_one(tmp_path: Path) -> None:
+    finish(tmp_path)
+    with taken(tmp_path, overwrite=True) as run:
+        with pytest.raises(ZeroDivisionError), run.new_model() as folder:
+            folder.mkdir(int(1 / 0))
+        assert (run.model_path / "model.json").read_text() == "first"
+
+
+# -- strange places ----------------------------------------------------------------
+
+
+def test_folder_of_somebody_else(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(UsageError, match=r"something else.*photo\.jpg"), taken(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+    with pytest.raises(UsageError, match="not the folder of a training"):
+        RunFolder.open(tmp_path)
+
+
+def test_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    with pytest.raises(OutputError, match="is a file"), taken(tmp_path / "run"):
+        pass
+
+
+def test_killed_before_it_was_a_run(tmp_path: Path) -> None:
+    (tmp_path / "run.lock").touch()
+    template().save(tmp_path / "template")
+    (tmp_path / "preset.toml").write_text("half")
+    with taken(tmp_path) as run:
+        assert run.settings == settings()
+
+
+def test_what_a_window_leaves_before_is_no_hindrance(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.set_preview_images([tmp_path / "ä b.png"])
+    run.output_path.touch()
+    run.request_stop()
+    with taken(run.path):
+        assert run.preview_images == [tmp_path / "ä b.png"]
+        assert run.stop_requested
+    assert not run.stop_requested
+
+
+def test_damaged_and_newer_records(tmp_path: Path) -> None:
+    with taken(tmp_path) as run:
+        content = run.record()
+    run.run_path.write_text(json.dumps({**content, "schema_version": 99}))
+    with pytest.raises(UsageError, match="newer version"):
+        RunFolder.open(tmp_path)
+    run.run_path.write_text(json.dumps({**content, "settings": {}}))
+    with pytest.raises(UsageError, match="damaged"), taken(tmp_path):
+        pass
+    run.run_path.write_text("{")
+    with pytest.raises(UsageError, match=r"no readable run\.json"):
+        RunFolder.open(tmp_path)
+
+
+def test_leftovers_of_a_kill_are_removed(tmp_path: Path) -> None:
+    with taken(tmp_path) as run:
+        pass
+    (run.path / ".0123456789abcdef.json").touch()
+    (run.checkpoint_path / ".fedcba9876543210").mkdir(parents=True)
+    (run.path / ".mine").touch()
+    with taken(tmp_path):
+        pass
+    hidden = [p.name for p in run.path.rglob("*") if p.name.startswith(".")]
+    assert hidden == [".mine"]
+
+
+def test_old_wish_to_stop_is_not_for_a_new_process(tmp_path: Path) -> None:
+    with taken(tmp_path) as run:
+        pass
+    run.request_stop()
+    past = time.time() - 1e6
+    os.utime(run.stop_path, (past, past))
+    with taken(tmp_path):
+        assert not run.stop_requested
+
+
+# -- one process at a time -----------------------------------------------------------
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_training_run import taken
+with taken(Path({run!r})):
+    print("holding", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    code = HOLDING.format(tests=str(Path(__file__).parent), run=str(tmp_path / "run"))
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "holding\n"
+    yield child
+    child.kill()
+    child.communicate()
+
+
+def test_one_process_at_a_time(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    worker = RunFolder.open(tmp_path / "run").worker
+    assert worker is not None
+    assert (worker.pid, worker.alive) == (holder.pid, True)
+    with (
+        pytest.raises(UsageError, match=f"another process.*{holder.pid}"),
+        taken(tmp_path / "run", overwrite=True),
+    ):
+        pass
+    # Where the file system knows no locks, the number of the process says it.
+    (tmp_path / "run" / "run.lock").unlink()
+    with pytest.raises(UsageError, match=f"another process.*{holder.pid}"), taken(tmp_path / "run"):
+        pass
+    holder.kill()
+    holder.wait()
+    assert not worker.alive
+    with taken(tmp_path / "run") as run:
+        assert run.worker == Worker.myself(0)
+
+
+def test_ended_child_that_nobody_waited_for_is_not_alive() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    worker = Worker.of(child.pid, 0)
+    assert worker.alive
+    # Another process that got the same number later.
+    assert not replace(worker, started=worker.started - 60).alive
+    assert not replace(worker, host="elsewhere").alive
+    child.kill()
+    for _ in range(200):
+        if not worker.alive:
+            break
+        time.sleep(0.05)
+    assert not worker.alive
+    child.communicate()
+
+
+# -- the log ---------------------------------------------------------------------------
+
+
+def test_log_survives_half_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    assert read_events(path) == []
+    log = EventLog(path)
+    log.append(Noted("eins — zwei"))
+    log.append(Previewed("a.png", {"apex": (1.5, 2.0)}))
+    log.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole + '{"event": "Noted", "text": "hä'.encode()[:-1])
+    assert len(read_events(path)) == 2
+    log = EventLog(path)
+    log.append(Failed("end"))
+    log.close()
+    assert path.read_bytes().startswith(whole)
+    assert read_events(path) == [
+        Noted("eins — zwei"),
+        Previewed("a.png", {"apex": (1.5, 2.0)}),
+        Failed("end"),
+    ]
+    for line in whole.splitlines():
+        assert "T" in json.loads(line)["time"]
+
+
+def test_log_is_read_in_pieces(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
+    for index in range(2500):
+        log.append(Noted(f"{index} {'x' * 50}"))
+    log.append(Noted("y" * 200_000))
+    path_lines = path.read_text().splitlines()
+    with path.open("a") as file:
+        file.write('{"event": "of a later version"}\n[1]\nnonsense\n')
+    log.append(Noted("last"))
+    found, offset = [], 0
+    for _ in range(20):
+        some, offset = read_some(path, offset, limit=500)
+        assert len(some) <= 500
+        found += [event.text for _, event in some]
+    assert len(found) == len(path_lines) + 1
+    assert found[2499].startswith("2499")
+    assert found[-1] == "last"
+    with path.open("a") as file:
+        file.write('{"event": "Noted", "te')
+    assert read_some(path, offset, limit=500) == ([], offset)
+    log.close()
+
+
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no such device here")
+    log = EventLog(Path("/dev/full"))
+    with pytest.raises(OutputError, match="free some space"):
+        log.append(Noted("a"))
+    log.close()
+
+
+def test_folder_of_the_log_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        EventLog(tmp_path / "missing" / "events.jsonl")
+
+
+def test_reading_a_run_loads_nothing_slow() -> None:
+    code = (
+        "import sys, napari_oneshot_lmk.training.subprocess as p\n"
+        "slow = {'torch', 'monai', 'SimpleITK', 'torchvision'} & set(sys.modules)\n"
+        "assert not slow, slow"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,302 @@
+"""Several processes train one network: as one with all their images, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+import torch.distributed as dist
+from cli_scene import POINTS, make_world, run
+from test_cli_train import PRESET
+
+from napari_oneshot_lmk.detection.model import TrainedModel
+from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.network.sync_batch_norm import BatchNorm, shared_statistics
+from napari_oneshot_lmk.training.distributed.group import VARIABLES, World
+from napari_oneshot_lmk.training.events import EpochEnded, Event, Failed, Finished, read_events
+from napari_oneshot_lmk.training.run_folder import RunFolder
+
+# All processes share the cores with whatever else runs.
+pytestmark = pytest.mark.timeout(900)
+
+ROOT = Path(__file__).resolve().parents[2]
+TORCHRUN = dict.fromkeys(VARIABLES, "0") | {"WORLD_SIZE": "2"}
+
+
+def environment() -> dict[str, str]:
+    """Ours, one thread a process, and nothing of a torchrun around the tests."""
+    kept = {key: value for key, value in os.environ.items() if key not in VARIABLES}
+    paths = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+    return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+
+
+# -- batch statistics ----------------------------------------------------------
+
+
+@pytest.fixture
+def group_of_one() -> Iterator[None]:
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def normed(norm: BatchNorm, maps: torch.Tensor, weights: list[float] | None) -> list[torch.Tensor]:
+    """Output, gradients and running statistics of one pass."""
+    maps = maps.clone().requires_grad_()
+    if weights is None:
+        made = norm(maps)
+    else:
+        with shared_statistics(norm, torch.tensor(weights)):
+            made = norm(maps)
+    (made * torch.linspace(-1, 2, made[0].numel()).view(made[0].shape)).sin().sum().backward()
+    gradients = [maps.grad, norm.weight.grad, norm.bias.grad]
+    running = [norm.running_mean, norm.running_var]
+    return [tensor.detach().clone() for tensor in (made, *gradients, *running)]
+
+
+def seeded_norm() -> BatchNorm:
+    norm = BatchNorm(4).double()
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([0.5, 1.0, -2.0, 3.0]))
+        norm.bias.copy_(torch.tensor([0.0, 1.0, -1.0, 0.5]))
+    return norm
+
+
+def test_shared_statistics_are_those_of_torch(group_of_one: None) -> None:
+    torch.manual_seed(0)
+    maps = 3 + 2 * torch.randn(3, 4, 5, 6, dtype=torch.float64)
+    plain = normed(seeded_norm(), maps, None)
+    shared = normed(seeded_norm(), maps, [1.0, 1.0, 1.0])
+    for one, other in zip(plain, shared, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_what_counts_nothing_changes_nothing(group_of_one: None) -> None:
+    """And several landmarks of an image count as it does."""
+    torch.manual_seed(0)
+    maps = torch.randn(2, 4, 5, 6, dtype=torch.float64)
+    filler = torch.full_like(maps[:1], 100.0)
+    plain, shared = seeded_norm(), seeded_norm()
+    expected = plain(maps)
+    with shared_statistics(shared, torch.tensor([1.0, 0.0])):
+        made = shared(torch.cat([maps, filler, filler]))
+    torch.testing.assert_close(made[:2], expected)
+    torch.testing.assert_close(shared.running_var, plain.running_var)
+
+
+def test_two_halves_are_one_sample(group_of_one: None) -> None:
+    """As the template, which each of two processes holds."""
+    torch.manual_seed(0)
+    maps = torch.randn(3, 4, 5, 6, dtype=torch.float64)
+    plain, shared = seeded_norm(), seeded_norm()
+    twice = torch.cat([maps[:1], maps])
+    one, two = maps.clone().requires_grad_(), twice.requires_grad_()
+    plain(one)[1:].square().sum().backward()
+    with shared_statistics(shared, torch.tensor([0.5, 0.5, 1.0, 1.0])):
+        made = shared(two)
+    made[2:].square().sum().backward()
+    torch.testing.assert_close(two.grad[:2].sum(0), one.grad[0])
+    torch.testing.assert_close(two.grad[2:], one.grad[1:])
+    torch.testing.assert_close(shared.running_var, plain.running_var)
+
+
+# -- who is there --------------------------------------------------------------
+
+
+def test_without_torchrun_there_is_one_process() -> None:
+    world = World.from_environment({"RANK": "1", "WORLD_SIZE": "4"})
+    assert (world.rank, world.size, world.several) == (0, 1, False)
+    assert world.device("cuda:3") == "cuda:3"
+    assert world.gather(5) == [5]
+    assert list(world.all_of(3, iter("abc"))) == list("abc")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8])
+def test_parts_and_turns_are_whole(count: int) -> None:
+    worlds = [World(rank, 3) for rank in range(3)]
+    items = list(range(count))
+    assert [i for world in worlds for i in items[world.part(count)]] == items
+    assert sorted(i for world in worlds for i in world.turns(items)) == items
+
+
+def test_a_gpu_for_each_process_or_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(3, 4, local_rank=1, local_size=2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert world.device("auto") == "cuda:1"
+    assert world.device("cpu") == "cpu"
+    with pytest.raises(UsageError, match="process N of a computer gets GPU N"):
+        world.device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UsageError, match=r"2 processes on .*, but 1 GPU; give torchrun"):
+        world.device("auto")
+
+
+def test_damaged_environment() -> None:
+    with pytest.raises(UsageError, match="environment variables are damaged"):
+        World.from_environment(TORCHRUN | {"RANK": "first"})
+
+
+# -- real processes that know one another ----------------------------------------
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("together")
+    script = ROOT / "tests" / "trained_together.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder)],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return dict(json.loads((folder / "result.json").read_text()))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the script forks")
+@pytest.mark.parametrize("name", ["template", "patches", "own norms", "joint"])
+def test_two_learn_as_one_with_twice_the_batch(played: dict[str, Any], name: str) -> None:
+    (one,), (leader, other) = played[name]["1"], played[name]["2"]
+    assert len(one["steps"]) == len(leader["steps"]) >= 2
+    assert leader["steps"] == pytest.approx(one["steps"], rel=1e-4)
+    for alone, together in zip(one["epochs"], leader["epochs"], strict=True):
+        assert together["losses"] == pytest.approx(alone["losses"], rel=1e-4)
+        assert together["agreement"] == pytest.approx(alone["agreement"], rel=1e-3)
+    # All hold the same network and saw the same losses.
+    assert leader["model"] == other["model"]
+    assert leader["steps"] == other["steps"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the script forks")
+def test_a_killed_process_ends_the_run_and_it_goes_on(played: dict[str, Any]) -> None:
+    killed = played["lost"]["killed"]
+    assert killed["code"] == 1
+    assert killed["seconds"] < 30
+    assert "has ended, was killed or does not answer; give the same" in killed["says"]
+    assert killed["model"] == played["lost"]["whole"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the script forks")
+def test_a_silent_process_ends_the_run_and_one_alone_goes_on(played: dict[str, Any]) -> None:
+    held = played["lost"]["held"]
+    assert held["code"] == 1
+    assert held["seconds"] < 60
+    assert "does not answer" in held["says"]
+    assert held["alone"] == [0]
+    assert held["model"]
+    (note,) = [note for note in held["notes"] if note.startswith("Begun with")]
+    assert "a step of 2 images (2 x 1), goes on with 1 (1 x 1); epoch 2" in note
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the script forks")
+def test_why_another_process_failed_is_in_the_log(played: dict[str, Any]) -> None:
+    failing = played["failing"]
+    assert failing["codes"] == [1, 1]
+    assert "another process could not go on (process 1 on " in failing["says"]
+    assert "not enough memory for a step; use a preset with" in failing["says"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the script forks")
+def test_asked_to_stop_all_end_with_the_best_model(played: dict[str, Any]) -> None:
+    assert played["stopped"]["codes"] == [0, 0]
+    assert played["stopped"]["end"]["stopped"]
+    assert Path(played["stopped"]["end"]["model"]).is_absolute()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the script forks")
+def test_processes_with_other_settings_are_refused(played: dict[str, Any]) -> None:
+    leader, other = played["differing"]["says"]
+    assert leader.startswith("UsageError: process 1 was started with other settings")
+    assert "seed is 1, was 0;" in leader
+    assert other.startswith("LostProcessError")
+    assert not played["differing"]["begun"]
+
+
+# -- torchrun itself -----------------------------------------------------------
+
+
+def torchrun(world: Any, *more: object) -> subprocess.Popen[str]:
+    """Start the real thing; one thread, no weights, no network."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = ["-m", "napari_oneshot_lmk", "train", "--device", "cpu"]
+    files = ["--template", world.template, "--images", world.images]
+    preset = ["--preset", world.folder / "preset.toml", "--out", world.folder / "run"]
+    return subprocess.Popen(
+        [sys.executable, *launcher, *command, *map(str, (*files, *preset, *more))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment()
+        | {
+            "ONESHOT_LMK_CACHE": str(world.folder / "cache"),
+            "TORCH_HOME": str(world.folder / "torch"),
+            "https_proxy": "http://127.0.0.1:9",
+        },
+    )
+
+
+def events(run_folder: Path) -> list[Event]:
+    path = RunFolder(run_folder).events_path
+    return list(read_events(path)) if path.exists() else []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="torch has no torchrun store there")
+def test_torchrun_killed_and_gone_on_with(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "w")
+    template = ("--image", world.template_image, "--landmarks", world.landmarks)
+    assert run("template", *template, "--out", world.template).exit_code == 0
+    preset = PRESET.replace("batch = 3", "batch = 1").replace("epochs = 3", "epochs = 2")
+    (world.folder / "preset.toml").write_text(preset)
+    place = world.folder / "run"
+    launcher = torchrun(world)
+    begun = time.monotonic()
+    while not any(isinstance(event, EpochEnded) for event in events(place)):
+        assert launcher.poll() is None, launcher.communicate()
+        assert time.monotonic() - begun < 300
+        time.sleep(0.02)
+    (second,) = [
+        child
+        for child in psutil.Process(launcher.pid).children()
+        if child.environ().get("RANK") == "1"
+    ]
+    os.kill(second.pid, signal.SIGKILL)
+    out, err = launcher.communicate(timeout=120)
+    assert launcher.returncode != 0
+    assert out == ""
+    assert err.count("another process of this training has ended, was killed") == 1, err
+    assert isinstance(events(place)[-1], Failed)
+    # The same command again.
+    launcher = torchrun(world)
+    out, err = launcher.communicate(timeout=300)
+    assert launcher.returncode == 0, err
+    # Both told the same; one of them spoke.
+    assert out.count("3 landmarks, epoch") == 1
+    assert err.count("2 processes train together: a step has 2 x 1 images") == 1
+    assert isinstance(events(place)[-1], Finished)
+    ended = [e.epoch for e in events(place) if isinstance(e, EpochEnded)]
+    assert ended == [1, 2]
+    model = TrainedModel.load(place)
+    assert model.landmarks == tuple(POINTS)
+
+
+def test_single_is_refused_under_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_oneshot_lmk.training.config import TrainingConfig
+    from napari_oneshot_lmk.training.distributed.shared import check_together
+    from napari_oneshot_lmk.training.preset import Preset
+
+    world = World.from_environment(TORCHRUN)
+    settings = TrainingConfig(method="single", preset=Preset())
+    with pytest.raises(UsageError, match="train one network together, but the method"):
+        check_together(world, settings)
