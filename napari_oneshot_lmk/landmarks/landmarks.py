@@ -50,6 +50,17 @@ def check_name(name: str) -> None:
         raise LandmarkError(f"{name!r} is not a landmark name")
 
 
+def check_unique(names: Iterable[str], where: str = "") -> None:
+    """Raise a LandmarkError if a name stands twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise LandmarkError(
+                f"landmark {name!r} stands twice{where}", remedy="rename or remove one of the two"
+            )
+        seen.add(name)
+
+
 @dataclass(frozen=True)
 class Landmark:
     """One named control point.
@@ -143,13 +154,7 @@ class Landmark:
         return self.source is not None and self.source.is_manual
 
     def edited_at(self, position_yx: tuple[float, float] | None) -> Landmark:
-        """Return the landmark as a person has left it in another program.
-
-        Parameters
-        ----------
-        position_yx : tuple of float, optional
-            Where it lies now; None where its position was taken away.
-        """
+        """Return the landmark as a person has left it in another program, None unplaced."""
         return Landmark(
             self.name,
             position_yx,
@@ -178,18 +183,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Landmarks:
-    """The ordered landmarks of one image.
-
-    Parameters
-    ----------
-    points : tuple of Landmark
-        In the order of the list that they follow.
-    image : str
-        Name of the image file, as it stands in the tables.
-    geometry : Geometry, optional
-        Grid and spacing of that image, where known.
-    provenance : Provenance
-        Where the points come from.
+    """The landmarks of one image, in the order of the list that they follow.
 
     Raises
     ------
@@ -199,20 +193,15 @@ class Landmarks:
 
     points: tuple[Landmark, ...] = ()
     image: str = ""
+    """Name of the image file, as it stands in the tables."""
     geometry: Geometry | None = None
+    """Grid and spacing of that image, where known."""
     provenance: Provenance = field(default_factory=Provenance)
 
     def __post_init__(self) -> None:
         """Check that names are unique."""
         points = tuple(self.points)
-        seen: set[str] = set()
-        for point in points:
-            if point.name in seen:
-                raise LandmarkError(
-                    f"landmark {point.name!r} stands twice",
-                    remedy="rename or remove one of the two",
-                )
-            seen.add(point.name)
+        check_unique(point.name for point in points)
         author = self.provenance.author
         if author and any(point.author == author for point in points):
             # Of two ways to say the same thing one is kept.
@@ -367,7 +356,7 @@ def geometry_to_json(geometry: Geometry) -> dict[str, Any]:
 
 
 def geometry_from_json(values: Mapping[str, Any]) -> Geometry:
-    """Undo `geometry_to_json`; a GeometryError says what makes no sense."""
+    """Undo `geometry_to_json`."""
     rows, columns = values["image_shape_yx"]
     if isinstance(rows, bool) or rows != int(rows) or columns != int(columns):
         raise ValueError(f"{rows!r} x {columns!r} are not whole numbers of pixels")

@@ -12,7 +12,7 @@ from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.landmarks.files import holds_landmarks, is_landmark_file, read_landmarks
 from napari_oneshot_lmk.landmarks.files.isbi_txt import DESCRIPTIONS
 from napari_oneshot_lmk.landmarks.files.text_file import read_text
-from napari_oneshot_lmk.landmarks.landmarks import Landmarks, check_name
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, check_name, check_unique
 from napari_oneshot_lmk.landmarks.template import Template, is_template
 
 
@@ -30,14 +30,7 @@ class ListedLandmark:
 
 @dataclass(frozen=True)
 class LandmarkList:
-    """Landmarks in the order in which they are placed.
-
-    Parameters
-    ----------
-    title : str
-        What the list is called where a user picks one.
-    landmarks : tuple of ListedLandmark
-        At least one.
+    """Landmarks in the order in which they are placed, under a title that a user picks.
 
     Raises
     ------
@@ -53,14 +46,7 @@ class LandmarkList:
         object.__setattr__(self, "landmarks", tuple(self.landmarks))
         if not self.landmarks:
             raise LandmarkError("the list names no landmark", remedy="write one name on each line")
-        seen: set[str] = set()
-        for landmark in self.landmarks:
-            if landmark.name in seen:
-                raise LandmarkError(
-                    f"landmark {landmark.name!r} stands twice in the list",
-                    remedy="rename or remove one of the two",
-                )
-            seen.add(landmark.name)
+        check_unique(self.names, " in the list")
 
     def __len__(self) -> int:
         return len(self.landmarks)

@@ -13,21 +13,7 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenan
 
 @dataclass(frozen=True)
 class ReadContext:
-    """What the caller of a reader knows that a file may lack.
-
-    Parameters
-    ----------
-    geometry_of : callable
-        ``geometry_of(image)`` -> geometry of the image of that name, or None.
-    names : tuple of str
-        Names of the landmarks, in order, for files that only number them.
-    tell : callable
-        Is given one sentence about what a file holds and is passed over, or about
-        what had to be supposed.
-    source_of : callable
-        ``source_of(image)`` -> the file of that image, or None. Programs that read
-        images with ITK may count its millimetres otherwise than we do.
-    """
+    """What the caller of a reader knows that a file may lack; see `read_landmarks`."""
 
     geometry_of: Callable[[str], Geometry | None] = lambda image: None
     names: tuple[str, ...] = ()
@@ -91,13 +77,7 @@ class LandmarkFormat:
 
 
 def only_image(images: Collection[Landmarks], file: str) -> Landmarks:
-    """Return the landmarks of the one image that a kind of file holds.
-
-    Raises
-    ------
-    OutputError
-        If there is more than one image, or none.
-    """
+    """Return the landmarks of the one image that a kind of file holds, or raise."""
     if len(images) != 1:
         raise OutputError(
             f"{file} holds one image, not {len(images)}",
@@ -159,14 +139,7 @@ def without_zeros(points: Sequence[Landmark]) -> tuple[tuple[Landmark, ...], int
     """Take several landmarks at exactly (0, 0) for ones that nobody has placed.
 
     A single one there may be meant; two at the same position, and that a corner, are
-    not.
-
-    Returns
-    -------
-    tuple of Landmark
-        In the same order.
-    int
-        How many have lost their position.
+    not. The number is how many have lost their position.
     """
     zeros = sum(point.position_yx == (0.0, 0.0) for point in points)
     if zeros < 2:
@@ -185,16 +158,8 @@ def unless_moved(
 ) -> Landmark:
     """Return what we noted of a landmark, edited where its position was changed since.
 
-    What a detector thought of the old position is void then.
-
-    Parameters
-    ----------
-    noted : Landmark
-        As this package wrote it.
-    position_yx : tuple of float, optional
-        As it stands in the file now.
-    tolerance_px : float
-        What the rounding of positions in the file may change.
+    What a detector thought of the old position is void then. ``tolerance_px`` is what the
+    rounding of positions in the file may change.
     """
     if noted.position_yx is None or position_yx is None:
         is_same = noted.position_yx == position_yx
