@@ -27,7 +27,7 @@ def attempts(tmp_path, monkeypatch) -> Iterator[list[str]]:
 
     monkeypatch.setenv("ONESHOT_LMK_CACHE", str(tmp_path / "ours"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(weights, "_opened", fail)
+    monkeypatch.setattr(weights, "_open", fail)
     weights.forget_failed_download()
     yield tried
     weights.forget_failed_download()

@@ -1,10 +1,10 @@
-"""What computer and which versions a result was made on."""
+"""The computer and the versions that a result was made on, and its peak memory."""
 
 from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Device:
-    """A processor or GPU that can run the encoder.
+    """A CPU or GPU that torch can use.
 
     Parameters
     ----------
@@ -46,24 +46,15 @@ class Device:
     title : str
         For people.
     memory_gb : float, optional
-        Memory in GB (10^9 bytes), where it can be told.
+        In 10^9 bytes, where it is known.
     bf16 : bool
-        Whether bfloat16 is fast there and therefore used.
+        Whether bfloat16 is fast on it and therefore used.
     """
 
     name: str
     title: str
     memory_gb: float | None
     bf16: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the members by name."""
-        return {
-            "name": self.name,
-            "title": self.title,
-            "memory_gb": self.memory_gb,
-            "bf16": self.bf16,
-        }
 
 
 def versions() -> dict[str, str]:
@@ -120,7 +111,7 @@ def describe() -> dict[str, Any]:
     """Return system, devices and versions, for a result that is kept."""
     return {
         "system": platform.platform(),
-        "devices": [device.as_dict() for device in devices()],
+        "devices": [asdict(device) for device in devices()],
         "versions": versions(),
     }
 

@@ -39,7 +39,7 @@ from napari_oneshot_lmk.detection.model import Part, TrainedModel, build_network
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid
-from napari_oneshot_lmk.encoders.vgg19 import Normalisation, checked_parameters, content_sha256
+from napari_oneshot_lmk.encoders.vgg19 import InputNormalisation, checked_parameters, content_sha256
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
 from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
 from napari_oneshot_lmk.landmarks.template import Template
@@ -120,7 +120,7 @@ def _encoder_weights(
     parameters = checked_parameters(below(state, ENCODER_KEY))
     return EncoderWeights(
         parameters,
-        Normalisation(card.encoder.mean, card.encoder.std),
+        InputNormalisation(card.encoder.mean, card.encoder.std),
         content_sha256(parameters),
         source=card.encoder.source or str(folder),
         licence=card.encoder.licence,

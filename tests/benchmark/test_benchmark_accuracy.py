@@ -13,7 +13,7 @@ from random_vgg19 import saved_weights
 
 from napari_oneshot_lmk.benchmark.methods import METHODS, Options, checked_methods
 from napari_oneshot_lmk.benchmark.references import GreyPatches, TemplateCopy
-from napari_oneshot_lmk.benchmark.trained import RUNGS
+from napari_oneshot_lmk.benchmark.trained import TRAINED_METHODS
 from napari_oneshot_lmk.errors import UsageError, WeightsError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.image import GrayImage
@@ -197,12 +197,12 @@ def test_grey_patches_ignore_brightness_and_contrast() -> None:
 
 def test_every_method_starts_without_a_network() -> None:
     template = template_of(view(scene(), (0, 0)), a=(50.0, 40.0))
-    for name in set(METHODS) - {"instant", "vgg19", *RUNGS}:
+    for name in set(METHODS) - {"instant", "vgg19", *TRAINED_METHODS}:
         found = METHODS[name](template, Options(device="cpu"))(template.image)
         assert found.names == ("a",)
 
 
-@pytest.mark.parametrize("name", RUNGS)
+@pytest.mark.parametrize("name", TRAINED_METHODS)
 def test_methods_that_train_say_that_they_need_a_data_set(name: str) -> None:
     template = template_of(view(scene(), (0, 0)), a=(50.0, 40.0))
     with pytest.raises(UsageError, match=f"the method {name} has to be trained"):
