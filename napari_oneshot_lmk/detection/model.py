@@ -32,7 +32,7 @@ from napari_oneshot_lmk.encoders.weights_file import (
 )
 from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.network.config import NetworkLayout
+from napari_oneshot_lmk.network.config import NetworkConfig
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
@@ -286,7 +286,7 @@ def build_network(
     UsageError
         If they and the number of landmarks do not fit together.
     """
-    sizes = NetworkLayout.from_json(layout)
+    sizes = NetworkConfig.from_json(layout)
     if sizes.landmarks not in (1, len(landmarks)):
         raise UsageError("adapters and landmarks do not match")
     # On the meta device: a layout that claims terabytes costs nothing to refuse.

@@ -37,7 +37,7 @@ class SpacingSource(StrEnum):
     HEADER = "header of the file"
 
     @property
-    def said(self) -> str:
+    def explained(self) -> str:
         """The source in words, with what its millimetres are measured in."""
         return f"{self}{_MEANING.get(self, '')}"
 

@@ -147,7 +147,7 @@ def preprocessing_config(
     They are written as in a MONAI bundle: the key is ``image``, the configuration around
     them imports torch and holds ``network_shape_yx``. The image is resampled bilinearly,
     with a low-pass filter where the grid gets coarser. Grey values are scaled to 0..1 from
-    the 0.1th to the 99.9th percentile, so that 8-bit films, 12-bit detectors and Hounsfield
+    the 0.1th to the 99.9th percentile, so that 8-bit scans, 12-bit detectors and Hounsfield
     units arrive alike, and a burnt-in marker or a dead pixel does not decide. The percentiles
     of the small image are those of the large one up to noise, at a fraction of the time.
 

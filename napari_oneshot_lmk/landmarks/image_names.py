@@ -39,7 +39,7 @@ def stem(name: str) -> str:
 
     Examples
     --------
-    >>> stem("films/001.nii.gz"), stem("1.2.826.0.1")
+    >>> stem("scans/001.nii.gz"), stem("1.2.826.0.1")
     ('001', '1.2.826.0.1')
     """
     base = _base(name)

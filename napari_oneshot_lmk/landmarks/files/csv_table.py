@@ -251,7 +251,7 @@ def read_csv(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
 
 @dataclass
 class _TableImage:
-    """What the rows of one image have said so far."""
+    """What the rows read so far state of one image."""
 
     name: str
     points: list[Landmark] = field(default_factory=list)
