@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from napari_oneshot_lmk._version import package_versions
 from napari_oneshot_lmk.errors import OneshotError
 
 PACKAGES = (
-    "napari-oneshot-lmk",
     "torch",
     "torchvision",
     "monai",
@@ -57,21 +56,6 @@ class Device:
     bf16: bool
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of what is installed of `PACKAGES`."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    if "napari-oneshot-lmk" not in found:
-        from napari_oneshot_lmk._version import __version__
-
-        found["napari-oneshot-lmk"] = __version__
-    return found
-
-
 def devices() -> tuple[Device, ...]:
     """Return the processor and every GPU that torch can use."""
     import torch
@@ -112,7 +96,7 @@ def describe() -> dict[str, Any]:
     return {
         "system": platform.platform(),
         "devices": [asdict(device) for device in devices()],
-        "versions": versions(),
+        "versions": package_versions(PACKAGES),
     }
 
 

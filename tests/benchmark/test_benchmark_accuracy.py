@@ -69,7 +69,7 @@ def test_table_of_references(data: Path, tmp_path: Path) -> None:
     assert copy["native"]["n"] == "9"
     assert float(copy["native_without_duplicates"]["mre_mm"]) == pytest.approx(3.5)
     assert copy["native_without_duplicates"]["images"] == "2"
-    # The same pixels stand elsewhere: patches find them to the grid's cell.
+    # The same pixels are at another place: patches find them to the grid's cell.
     assert float(rows[4]["mre_mm"]) < 0.5
     assert rows[0]["encoder"] == ""
 
