@@ -31,10 +31,10 @@ from napari_oneshot_lmk.encoders.orientation import (
     CELL_BLUR,
     GRADIENTS_PER_CELL,
     STRIDES,
-    blurred,
     direction_bins,
+    gaussian_blur,
     shipped_encoder,
-    stacked,
+    stack_neighbours,
 )
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
@@ -80,14 +80,14 @@ class JoinedEncoder:
 
 def grey_patches(images: Tensor, stride: int) -> Tensor:
     """7 x 7 grey cells, normalised: what raw correlation sees."""
-    return stacked(F.avg_pool2d(images, stride))
+    return stack_neighbours(F.avg_pool2d(images, stride))
 
 
 def plain_histograms(images: Tensor, stride: int) -> Tensor:
     """Direction histograms as in HOG and SIFT: no root, no centring."""
     side = min(GRADIENTS_PER_CELL, stride)
     directions = direction_bins(F.avg_pool2d(images, stride // side))
-    cells = F.avg_pool2d(blurred(directions, CELL_BLUR * side), side)
+    cells = F.avg_pool2d(gaussian_blur(directions, CELL_BLUR * side), side)
     height, width = cells.shape[-2:]
     padded = F.pad(cells, (3, 3, 3, 3), mode="replicate")
     parts = [padded[..., y : y + height, x : x + width] for y in range(7) for x in range(7)]
@@ -113,14 +113,14 @@ def daisy(images: Tensor, stride: int) -> Tensor:
 
 
 def mind(images: Tensor, stride: int) -> Tensor:
-    """MIND (Heinrich et al., MedIA 2012), eight neighbours, not stacked."""
+    """MIND (Heinrich et al., MedIA 2012), eight neighbours, not stack_neighbours."""
     similarity = self_similarity(images, stride)
     return similarity - similarity.mean(1, keepdim=True)
 
 
 def stacked_mind(images: Tensor, stride: int) -> Tensor:
     """MIND over a neighbourhood of 7 x 7 cells."""
-    return stacked(self_similarity(images, stride))
+    return stack_neighbours(self_similarity(images, stride))
 
 
 def self_similarity(images: Tensor, stride: int) -> Tensor:
@@ -130,7 +130,8 @@ def self_similarity(images: Tensor, stride: int) -> Tensor:
     padded = F.pad(half, (1, 1, 1, 1), mode="replicate")
     steps = [(y, x) for y in range(3) for x in range(3) if (y, x) != (1, 1)]
     differences = [
-        blurred((half - padded[..., y : y + height, x : x + width]) ** 2, 1.0) for y, x in steps
+        gaussian_blur((half - padded[..., y : y + height, x : x + width]) ** 2, 1.0)
+        for y, x in steps
     ]
     distance = torch.cat(differences, 1)
     variance = distance.mean(1, keepdim=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from dicom_files import dataset, saved
 from pydicom.uid import generate_uid
-from test_imaging_dicom import dataset, saved
 
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.reader import read_image

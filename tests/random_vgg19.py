@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from napari_oneshot_lmk.encoders.vgg19 import IMAGENET, PARAMETER_SHAPES, content_sha256
+from napari_oneshot_lmk.encoders.vgg19 import IMAGENET, content_sha256, parameter_shapes
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights, write_weights
 
 
@@ -20,7 +20,7 @@ def random_parameters(seed: int = 0) -> dict[str, torch.Tensor]:
         name: torch.randn(shape) * (2 / prod(shape[1:])) ** 0.5
         if len(shape) == 4
         else torch.randn(shape) * 0.05
-        for name, shape in PARAMETER_SHAPES.items()
+        for name, shape in parameter_shapes().items()
     }
 
 

@@ -11,7 +11,7 @@ from random_vgg19 import random_parameters, random_weights, saved_weights
 from napari_oneshot_lmk.encoders import weights
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
-from napari_oneshot_lmk.encoders.select import choose_encoder
+from napari_oneshot_lmk.encoders.select import build_encoder
 from napari_oneshot_lmk.encoders.vgg19 import VGG19Encoder
 from napari_oneshot_lmk.errors import UsageError, WeightsError
 
@@ -27,7 +27,7 @@ def attempts(tmp_path, monkeypatch) -> Iterator[list[str]]:
 
     monkeypatch.setenv("ONESHOT_LMK_CACHE", str(tmp_path / "ours"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(weights, "_opened", fail)
+    monkeypatch.setattr(weights, "_open", fail)
     weights.forget_failed_download()
     yield tried
     weights.forget_failed_download()
@@ -37,7 +37,7 @@ GREY = torch.rand((1, 1, 64, 64), generator=torch.Generator().manual_seed(3))
 
 
 def test_without_weights_the_shipped_encoder_is_used_and_says_so(attempts) -> None:
-    chosen = choose_encoder(device="cpu")
+    chosen = build_encoder(device="cpu")
     shipped = shipped_encoder("cpu")
     assert isinstance(chosen, Encoder)
     assert chosen.device == torch.device("cpu")
@@ -55,19 +55,19 @@ def test_without_weights_the_shipped_encoder_is_used_and_says_so(attempts) -> No
 
 
 def test_the_network_is_not_asked_for_each_image(attempts) -> None:
-    notes = {choose_encoder(device="cpu").card.note for _ in range(3)}
+    notes = {build_encoder(device="cpu").card.note for _ in range(3)}
     assert len(notes) == 1
     assert len(attempts) == 1
 
 
 def test_the_network_is_not_asked_without_permission(attempts) -> None:
-    assert "not allowed" in choose_encoder(allow_download=False).card.note
+    assert "not allowed" in build_encoder(allow_download=False).card.note
     assert attempts == []
 
 
 def test_a_named_file_is_used_or_refused_but_never_replaced(tmp_path, attempts) -> None:
     path = saved_weights(tmp_path / "mine.safetensors")
-    chosen = choose_encoder(path, "cpu", precision="float32")
+    chosen = build_encoder(path, "cpu", precision="float32")
     path.unlink()
     assert isinstance(chosen, VGG19Encoder)
     assert chosen.card.title == "VGG19 (mine.safetensors)"
@@ -77,13 +77,13 @@ def test_a_named_file_is_used_or_refused_but_never_replaced(tmp_path, attempts) 
     for found, wanted in zip(chosen(GREY).maps, expected.maps, strict=True):
         assert torch.equal(found, wanted)
     with pytest.raises(WeightsError, match="no such file"):
-        choose_encoder(path, "cpu")
+        build_encoder(path, "cpu")
     assert attempts == []
 
 
 def test_cached_weights_are_used(attempts) -> None:
     kept = saved_weights(weights.cache_folder() / weights.CACHED_FILE)
-    chosen = choose_encoder(device="cpu")
+    chosen = build_encoder(device="cpu")
     kept.unlink()
     assert chosen.card.title == "VGG19 (ImageNet)"
     assert chosen.card.identity == f"vgg19-{random_weights().sha256[:8]}"
@@ -92,5 +92,5 @@ def test_cached_weights_are_used(attempts) -> None:
 
 def test_a_wrong_device_is_refused_before_anything_is_fetched(attempts) -> None:
     with pytest.raises(UsageError):
-        choose_encoder(device="quantum")
+        build_encoder(device="quantum")
     assert attempts == []

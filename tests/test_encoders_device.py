@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from napari_oneshot_lmk.encoders.device import (
-    describe_device,
     fast_bf16,
     resolve_device,
     resolve_precision,
@@ -110,19 +109,3 @@ def test_precision_is_taken_at_its_word() -> None:
     assert resolve_precision(CPU, "bfloat16") == torch.bfloat16
     with pytest.raises(UsageError, match="use auto, float32 or bfloat16"):
         resolve_precision(CPU, "float16")  # type: ignore[arg-type]
-
-
-def test_a_device_is_described_for_people(monkeypatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    assert describe_device(CPU, "float32") == "CPU (x86_64), 2 threads, float32"
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    assert describe_device(CPU, "bfloat16") == "CPU (x86_64), 1 thread, bfloat16"
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
-def test_a_real_gpu_is_found_and_described() -> None:
-    device = resolve_device("auto")
-    assert device.type == "cuda"
-    assert torch.cuda.get_device_name(device) in describe_device(device)
-    assert isinstance(fast_bf16(device), bool)

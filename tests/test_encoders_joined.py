@@ -4,14 +4,14 @@ import torch
 from random_vgg19 import saved_weights
 
 from napari_oneshot_lmk.encoders.encoder import Encoder
-from napari_oneshot_lmk.encoders.ensemble import JoinedEncoder
+from napari_oneshot_lmk.encoders.ensemble import ConcatEncoder
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.encoders.select import instant_encoder
 
 
 def test_maps_and_levels_of_both_parts_in_order(tmp_path):
     joined = instant_encoder(saved_weights(tmp_path / "w.safetensors"), "cpu")
-    assert isinstance(joined, JoinedEncoder)
+    assert isinstance(joined, ConcatEncoder)
     assert isinstance(joined, Encoder)
     vgg19, shipped = joined.parts
     image = torch.rand(1, 1, 64, 96, generator=torch.Generator().manual_seed(0))

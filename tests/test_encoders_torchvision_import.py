@@ -19,7 +19,7 @@ v2 = load_torchvision("transforms.v2")
 small = v2.Resize(8)(torch.zeros(1, 16, 16, dtype=torch.uint8))
 assert small.shape == (1, 8, 8)
 import torchvision
-assert load_torchvision() is torchvision
+assert load_torchvision("models") is torchvision.models
 print("used", torchvision.__version__)
 """
 

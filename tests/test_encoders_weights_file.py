@@ -8,6 +8,7 @@ import json
 import pickle
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,8 @@ from random_vgg19 import random_parameters, random_weights, saved_weights
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from napari_oneshot_lmk.encoders.vgg19 import IMAGENET, Normalisation, content_sha256
-from napari_oneshot_lmk.encoders.weights_file import read_weights
+from napari_oneshot_lmk.encoders.vgg19 import IMAGENET, InputNormalisation, content_sha256
+from napari_oneshot_lmk.encoders.weights_file import read_normalisation, read_weights, write_weights
 from napari_oneshot_lmk.errors import WeightsError
 
 
@@ -111,11 +112,11 @@ def test_plain_tensors_are_read_from_pytorch_files(tmp_path, archive, nested) ->
         ({"format": "pt"}, IMAGENET),
         (
             {"mean": "[0, 0.25, 0.5]", "std": "[1, 1, 0.5]"},
-            Normalisation((0, 0.25, 0.5), (1, 1, 0.5)),
+            InputNormalisation((0, 0.25, 0.5), (1, 1, 0.5)),
         ),
         (
             {"input": "RGB in 0..1, minus mean 0.1 0.2 .3, divided by std 1 2.5 1e-3"},
-            Normalisation((0.1, 0.2, 0.3), (1, 2.5, 0.001)),
+            InputNormalisation((0.1, 0.2, 0.3), (1, 2.5, 0.001)),
         ),
     ],
 )
@@ -139,12 +140,13 @@ def test_the_file_says_which_input_it_wants(tmp_path, metadata, expected) -> Non
 )
 def test_a_normalisation_that_is_not_understood_is_refused(metadata) -> None:
     with pytest.raises(WeightsError, match=r"normalisation|metadata"):
-        Normalisation.from_metadata(metadata)
+        read_normalisation(metadata)
 
 
-def test_a_normalisation_survives_the_file() -> None:
-    odd = Normalisation((0.1, 1 / 3, 0.7), (0.2, 1e-9, 3.0))
-    assert Normalisation.from_metadata(odd.to_metadata()) == odd
+def test_a_normalisation_survives_the_file(tmp_path) -> None:
+    odd = InputNormalisation((0.1, 1 / 3, 0.7), (0.2, 1e-9, 3.0))
+    write_weights(tmp_path / "odd.safetensors", replace(random_weights(), normalisation=odd))
+    assert read_weights(tmp_path / "odd.safetensors").normalisation == odd
 
 
 # -- refused -----------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.network.config import LEVELS, NetworkLayout
+from napari_oneshot_lmk.network.config import LEVELS, NetworkConfig
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 
 VGG19 = (64, 128, 256, 512, 512)
@@ -31,7 +31,7 @@ def count(module):
     ],
 )
 def test_parameters_are_as_many_as_published(landmarks, adapter_channels, shared, adapter, total):
-    layout = NetworkLayout(VGG19, landmarks, adapter_channels)
+    layout = NetworkConfig(VGG19, landmarks, adapter_channels)
     network, counts = built(layout), layout.parameter_counts
     own = count(network.adapters[0]) if adapter_channels else 0
     assert (counts.total, counts.one_adapter) == (count(network), own)
@@ -44,21 +44,21 @@ def test_parameters_are_as_many_as_published(landmarks, adapter_channels, shared
 @pytest.mark.parametrize("width", [1.0, 0.25, 0.01])
 @pytest.mark.parametrize(("lateral", "rfb"), [(0, True), (6, True), (6, False)])
 def test_counts_are_those_of_the_network(normalisation, width, lateral, rfb):
-    layout = NetworkLayout((3, 50, 7, 20, 11), 3, 5, width, 10, normalisation, lateral, rfb)
+    layout = NetworkConfig((3, 50, 7, 20, 11), 3, 5, width, 10, normalisation, lateral, rfb)
     network = built(layout)
     assert layout.parameter_counts.total == count(network)
     assert layout.parameter_counts.one_adapter == count(network.adapters[0])
 
 
 def test_channels_are_those_of_the_paper():
-    layout = NetworkLayout(VGG19, 19, 16)
+    layout = NetworkConfig(VGG19, 19, 16)
     assert [layout.joined_channels(level) for level in LEVELS[:-1]] == [*(144, 272, 528, 1024)]
     assert [layout.decoded_channels(level) for level in LEVELS] == [*(144, 80, 144, 272, 512)]
     assert [layout.head_channels(level) for level in LEVELS] == [*(144, 80, 144, 272, 528)]
 
 
 def test_no_width_is_below_eight_channels():
-    layout = NetworkLayout(VGG19, 2, 16, 0.001)
+    layout = NetworkConfig(VGG19, 2, 16, 0.001)
     assert {layout.shared_channels(level) for level in LEVELS[:-1]} == {8}
     assert {layout.rfb_channels(level) for level in (3, 4, 5)} == {8}
     assert layout.shared_channels(5) == 512, "the encoder's own map keeps its width"
@@ -66,9 +66,9 @@ def test_no_width_is_below_eight_channels():
 
 @pytest.mark.parametrize("normalisation", ["batch", "landmark", "none"])
 def test_a_layout_survives_json(normalisation):
-    layout = NetworkLayout((294,) * 5, 7, 4, 0.25, 32, normalisation)
+    layout = NetworkConfig((294,) * 5, 7, 4, 0.25, 32, normalisation)
     text = json.dumps(layout.to_json())
-    assert NetworkLayout.from_json(json.loads(text)) == layout
+    assert NetworkConfig.from_json(json.loads(text)) == layout
 
 
 @pytest.mark.parametrize(
@@ -85,20 +85,20 @@ def test_a_layout_survives_json(normalisation):
     ],
 )
 def test_what_makes_no_network_is_refused_in_words(changed, word):
-    content = {**NetworkLayout(VGG19, 2).to_json(), **changed}
+    content = {**NetworkConfig(VGG19, 2).to_json(), **changed}
     with pytest.raises(UsageError, match=word):
-        NetworkLayout.from_json(content)
+        NetworkConfig.from_json(content)
 
 
 def test_a_missing_entry_is_named():
-    content = NetworkLayout(VGG19, 2).to_json()
+    content = NetworkConfig(VGG19, 2).to_json()
     del content["landmarks"]
     with pytest.raises(UsageError, match="landmarks"):
-        NetworkLayout.from_json(content)
+        NetworkConfig.from_json(content)
 
 
 def test_parameters_are_named_after_landmark_part_and_level():
-    names = set(built(NetworkLayout(VGG19, 3)).state_dict())
+    names = set(built(NetworkConfig(VGG19, 3)).state_dict())
     assert {
         "decoder.level4.convs.first.conv.weight",
         "rfbs.level5.dilated7.norm.norms.0.running_mean",

@@ -8,7 +8,7 @@ from random_network import CHANNELS, random_maps, random_network
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.network.blocks import RFB
-from napari_oneshot_lmk.network.config import NetworkLayout
+from napari_oneshot_lmk.network.config import NetworkConfig
 from napari_oneshot_lmk.network.network import DoubleConv, LandmarkNetwork
 from napari_oneshot_lmk.network.windows import upsampled
 
@@ -267,7 +267,7 @@ def test_doubled_maps_end_at_the_corners():
 def test_signals_keep_their_size_from_the_start(normalisation):
     """Without batch norm nothing else would keep them."""
     torch.manual_seed(0)
-    network = LandmarkNetwork(NetworkLayout((32,) * 5, 2, 16, 0.1, 16, normalisation)).train()
+    network = LandmarkNetwork(NetworkConfig((32,) * 5, 2, 16, 0.1, 16, normalisation)).train()
     maps = [torch.randn(2, 32, 64 >> i, 64 >> i) for i in range(5)]
     for level in network.everywhere(maps, [0, 1]):
         assert 0.1 < float(level.detach().std()) < 10
@@ -276,7 +276,7 @@ def test_signals_keep_their_size_from_the_start(normalisation):
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 def test_a_small_network_learns_to_tell_cells_apart(normalisation):
     torch.manual_seed(0)
-    network = LandmarkNetwork(NetworkLayout((16,) * 5, 2, 4, 0.05, 8, normalisation)).train()
+    network = LandmarkNetwork(NetworkConfig((16,) * 5, 2, 4, 0.05, 8, normalisation)).train()
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
     maps = [torch.randn(2, 16, 32 >> i, 32 >> i).relu() for i in range(5)]
     noisy = [m + 0.1 * torch.randn_like(m) for m in maps]

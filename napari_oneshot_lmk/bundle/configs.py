@@ -1,4 +1,4 @@
-"""configs/inference.json and configs/train.json: the bundle's two programs."""
+"""The files of configs/: metadata.json, inference.json, train.json, logging.conf."""
 
 from __future__ import annotations
 
@@ -45,22 +45,11 @@ PACKAGES = ("SimpleITK", "pytorch-ignite", "fire")
 
 @dataclass(frozen=True)
 class About:
-    """What only the person who exports knows.
+    """What only the person who exports a model knows of it.
 
-    Parameters
-    ----------
-    name : str
-        Of the model; by default the run's folder name.
-    version : str
-        Of the model.
-    authors : str
-        Who trained it.
-    intended_use : str
-        One sentence.
-    data_terms : str
-        Under which terms the training images and the template may be used.
-    modality : str
-        Of the images: ``"CR"``, ``"photograph"``, ...
+    ``name`` is the bundle's folder name by default, ``data_terms`` are those under which
+    training images and template may be used, ``modality`` is that of the images
+    (``"CR"``, ``"photograph"``, ...).
     """
 
     name: str = ""
@@ -74,27 +63,15 @@ class About:
     modality: str = "n/a"
 
 
-def make_about(**words: str) -> About:
-    """Return what a person says; empty words leave the usual ones."""
-    return About(**{key: text for key, text in words.items() if text})
+def make_about(**texts: str) -> About:
+    """Return an `About` in which empty texts leave the defaults."""
+    return About(**{key: text for key, text in texts.items() if text})
 
 
-def metadata(
-    model: TrainedModel, card: BundleCard, about: About, figures: dict[str, Any]
+def make_metadata(
+    model: TrainedModel, card: BundleCard, about: About, metrics: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the content of the file.
-
-    Parameters
-    ----------
-    model : TrainedModel
-        What is exported.
-    card : BundleCard
-        How this program makes it again.
-    about : About
-        What a person says of it.
-    figures : dict
-        Measured ones; empty where nothing was measured.
-    """
+    """Return the content of metadata.json: for MONAI, for people, and for `load_model`."""
     geometry = model.template.image.geometry
     rows, columns = geometry.network_shape_yx
     placed = [p.name for p in model.template.landmarks.placed]
@@ -165,8 +142,8 @@ def metadata(
         },
         SECTION: card.model_dump(mode="json"),
     }
-    if figures:
-        content["eval_metrics"] = figures
+    if metrics:
+        content["eval_metrics"] = metrics
     return content
 
 
@@ -194,8 +171,8 @@ format=%(levelname)s %(message)s
 """
 
 
-def inference(model: TrainedModel) -> dict[str, Any]:
-    """Return the program that finds landmarks with MONAI alone."""
+def make_inference(model: TrainedModel) -> dict[str, Any]:
+    """Return the content of inference.json, which detects with MONAI alone."""
     rows, columns = model.template.image.geometry.network_shape_yx
     return {
         "imports": ["$import torch", "$import scripts", "$from scripts import images"],
@@ -258,10 +235,10 @@ def inference(model: TrainedModel) -> dict[str, Any]:
     }
 
 
-def training(model: TrainedModel) -> dict[str, Any]:
-    """Return the program that trains the same kind of model on other images.
+def make_training(model: TrainedModel) -> dict[str, Any]:
+    """Return the content of train.json, which trains the same kind of model on other images.
 
-    It needs this package, as the network does that it defines for ``ckpt_export``.
+    It needs this package, and so does the network that it defines for ``ckpt_export``.
     """
     card = model.card
     return {

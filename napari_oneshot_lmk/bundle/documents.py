@@ -1,4 +1,4 @@
-"""docs/README.md of a bundle: for whoever is handed it."""
+"""The documents of a bundle, and what they are written from."""
 
 from __future__ import annotations
 
@@ -20,18 +20,8 @@ METHODS = {
 }
 
 
-def readme(model: TrainedModel, about: About, figures: dict[str, Any]) -> str:
-    """Return the page.
-
-    Parameters
-    ----------
-    model : TrainedModel
-        What is exported.
-    about : About
-        What a person says of it.
-    figures : dict
-        Measured ones; empty where nothing was measured.
-    """
+def make_readme(model: TrainedModel, about: About, metrics: dict[str, Any]) -> str:
+    """Return docs/README.md; metrics are empty where nothing was measured."""
     card, template = model.card, model.template
     training, geometry = card.training, template.image.geometry
     rows, columns = geometry.image_shape_yx
@@ -41,7 +31,7 @@ def readme(model: TrainedModel, about: About, figures: dict[str, Any]) -> str:
         f"| {i} | {point.name} | {point.description or point.state} |"
         for i, point in enumerate(template.landmarks)
     ]
-    measured = [f"- {name}: {value}" for name, value in figures.items()]
+    measured = [f"- {name}: {value}" for name, value in metrics.items()]
     trained_on = (
         f"{training.images} images without annotation, preset {training.preset}, "
         f"epoch {training.epoch} of {training.epochs}, seed {training.seed}"
@@ -125,18 +115,8 @@ def readme(model: TrainedModel, about: About, figures: dict[str, Any]) -> str:
     )
 
 
-def data_terms(model: TrainedModel, about: About, weights: str) -> str:
-    """Return docs/data_license.txt.
-
-    Parameters
-    ----------
-    model : TrainedModel
-        What is exported.
-    about : About
-        What a person says of the data.
-    weights : str
-        What is known of the encoder's weights; empty where there are none.
-    """
+def make_data_terms(model: TrainedModel, about: About, weights: str) -> str:
+    """Return docs/data_license.txt; `weights` are the terms of the encoder's, or empty."""
     lines = [f"Template ({model.template.name}) and training images:", f"  {about.data_terms}"]
     if weights:
         lines += ["Encoder's weights (VGG19, trained on ImageNet):", f"  {weights}"]
@@ -147,34 +127,24 @@ SUMMARY = "summary.json"
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """Return the main figures of a report.
-
-    Parameters
-    ----------
-    folder : Path
-        What ``oneshot-lmk evaluate --out`` wrote.
-
-    Returns
-    -------
-    dict
-        Name and unit → number, of the scoring in native pixels.
+    """Return the main native metrics of a report that ``evaluate --out`` wrote, by name.
 
     Raises
     ------
     UsageError
-        If there is no readable report in it.
+        If there is no readable report in the folder.
     """
     try:
         content = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         overall = content["native"]
-        figures = {
+        metrics = {
             "images": content["images"],
             "errors": overall["n"],
             "MRE mm": overall["mre_mm"],
             "median mm": overall["median_mm"],
         }
         for limit, share in overall["sdr_percent"].items():
-            figures[f"SDR {limit} mm %"] = share
+            metrics[f"SDR {limit} mm %"] = share
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"holds no report, there is no readable {SUMMARY} in it",
@@ -183,17 +153,14 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         ) from error
     return {
         name: round(value, 3) if isinstance(value, float) else value
-        for name, value in figures.items()
+        for name, value in metrics.items()
     }
 
 
 def training_images(model: Path) -> list[Path]:
-    """Return the images of a run; none where there is no record of them.
+    """Return the images that a model was trained on, if its run still lists them.
 
-    Parameters
-    ----------
-    model : Path
-        A run, its model's folder, or any other model.
+    ``model`` is a run, a model's folder inside one, or any other model.
     """
     for folder in (model, model.absolute().parent):
         path = RunFolder(folder).images_path

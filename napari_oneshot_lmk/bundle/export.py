@@ -1,4 +1,4 @@
-"""Writes a trained model as a MONAI bundle, and tries it before saying so."""
+"""Exports a trained model as a MONAI bundle, and verifies it before the folder appears."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from napari_oneshot_lmk.bundle import configs
-from napari_oneshot_lmk.bundle.configs import About, metadata
-from napari_oneshot_lmk.bundle.documents import data_terms, readme
+from napari_oneshot_lmk.bundle.configs import About, make_metadata
+from napari_oneshot_lmk.bundle.documents import make_data_terms, make_readme
 from napari_oneshot_lmk.bundle.layout import (
     DATA_TERMS,
     INFERENCE,
@@ -32,18 +32,18 @@ from napari_oneshot_lmk.bundle.layout import (
     NetworkEntry,
 )
 from napari_oneshot_lmk.bundle.network import PointNetwork
-from napari_oneshot_lmk.bundle.verify import Comparison, agreement
+from napari_oneshot_lmk.bundle.verify import Comparison, verify_bundle
 from napari_oneshot_lmk.detection import model_encoder
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import VGG19, encoder_for
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
-from napari_oneshot_lmk.encoders.model_weights import identity_with
+from napari_oneshot_lmk.encoders.model_weights import encoder_identity
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights, read_weights
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 
 TOLERANCE_PX = 0.05
-"""Largest distance between the bundle's point and ours, in pixels of the image."""
+"""Largest distance of a bundle's points from this program's, in pixels of the image."""
 STEPS = ("Writing the bundle", "Recording the network", "Running the bundle")
 
 
@@ -54,16 +54,16 @@ class Export:
     Parameters
     ----------
     model : TrainedModel
-        On the processor.
+        On the CPU.
     out : Path
         The bundle's folder.
     about : About
-        What a person says of it.
+        For its documents.
     weights : EncoderWeights, optional
         Of the encoder; needed where the model was trained on VGG19.
     images : sequence of Path
-        On which, beside the template, the bundle is tried.
-    figures : dict
+        To verify the bundle on, beside the template.
+    metrics : dict
         Measured ones, for the documents.
     """
 
@@ -72,7 +72,7 @@ class Export:
     about: About
     weights: EncoderWeights | None
     images: Sequence[Path] = ()
-    figures: dict[str, Any] | None = None
+    metrics: dict[str, Any] | None = None
 
 
 def export_bundle(export: Export, *, overwrite: bool = False) -> Iterator[Comparison | str]:
@@ -81,19 +81,12 @@ def export_bundle(export: Export, *, overwrite: bool = False) -> Iterator[Compar
     The folder appears only after the bundle has found the same points as this
     program.
 
-    Parameters
-    ----------
-    export : Export
-        What, where and with which words.
-    overwrite : bool
-        Replace a folder that exists.
-
     Yields
     ------
     str
         One of `STEPS`, before it begins.
     Comparison
-        At last: how far the bundle's points lie from this program's.
+        At the end: of the bundle's points with this program's.
 
     Raises
     ------
@@ -115,7 +108,7 @@ def export_bundle(export: Export, *, overwrite: bool = False) -> Iterator[Compar
         torch.save(network.state_dict(), partial / STATE)
         network.scripted().save(str(partial / SCRIPTED))
         yield STEPS[2]
-        found = agreement(partial, detector, export.images)
+        found = verify_bundle(partial, detector, export.images)
         if found.largest_px > TOLERANCE_PX:
             raise ModelError(
                 f"the bundle finds other points, up to {found.largest_px:.2f} px away "
@@ -131,7 +124,7 @@ def _with_weights(model: TrainedModel, weights: EncoderWeights | None) -> Traine
     card = model.card
     if weights is not None and model.packed:
         # Of the two encoders that a packed model can read, the one in the bundle.
-        identity = identity_with(weights.sha256)
+        identity = encoder_identity(weights.sha256)
         if identity in model.encoders:
             card = card.model_copy(update={"encoder": identity})
     return replace(model, card=card, encoder_weights=weights, precision="float32", origin=None)
@@ -142,16 +135,16 @@ def _write(folder: Path, model: TrainedModel, export: Export) -> None:
     about = export.about
     if not about.name:
         about = replace(about, name=export.out.absolute().name)
-    figures = export.figures or {}
+    metrics = export.metrics or {}
     for path in (METADATA, STATE, README):
         (folder / path.parent).mkdir()
     texts = {
-        METADATA: _json(metadata(model, _card(model), about, figures)),
-        INFERENCE: _json(configs.inference(model)),
-        TRAINING: _json(configs.training(model)),
+        METADATA: _json(make_metadata(model, _card(model), about, metrics)),
+        INFERENCE: _json(configs.make_inference(model)),
+        TRAINING: _json(configs.make_training(model)),
         LOGGING: configs.LOGGING_CONF,
-        README: readme(model, about, figures),
-        DATA_TERMS: data_terms(model, about, _terms_of(export.weights)),
+        README: make_readme(model, about, metrics),
+        DATA_TERMS: make_data_terms(model, about, _terms_of(export.weights)),
         LICENCE: _licence(),
     }
     for path, text in texts.items():
@@ -218,23 +211,20 @@ def weights_for(
     *,
     allow_download: bool = True,
 ) -> EncoderWeights | None:
-    """Return the weights of the encoder that a model reads.
+    """Return the weights of a model's encoder; None where it needs none.
 
     Parameters
     ----------
     model : TrainedModel
-        What is exported.
     named : Path, optional
-        A file that the user named; it goes before the model's own.
-    usual : Path, optional
-        The file that the user's settings name; see `encoder_for`.
-    allow_download : bool
-        Whether the network may be asked.
+        A file that the user named, to use instead of the model's own.
+    usual, allow_download
+        As for `encoder_for`.
 
     Raises
     ------
     WeightsError
-        If they cannot be had.
+        If they cannot be found.
     """
     if not model.card.encoder.startswith(VGG19):
         return None

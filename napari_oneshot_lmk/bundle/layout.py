@@ -1,4 +1,4 @@
-"""Where what lies in a bundle; loads no torch."""
+"""The files of a bundle and the card in its metadata; imports no torch."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ LICENCE = Path("LICENSE")
 SCRIPTS = Path("scripts")
 TEMPLATE = Path("template")
 
+SECTION = "oneshot_lmk"
+"""Key of the card in metadata.json."""
+SCHEMA_VERSION = 1
+
 
 def is_bundle(path: str | Path) -> bool:
     """Say whether a folder looks like a MONAI bundle, ours or not."""
     return (Path(path) / METADATA).is_file()
-
-
-SECTION = "oneshot_lmk"
-"""Key of the card in metadata.json."""
-SCHEMA_VERSION = 1
 
 
 class NetworkEntry(BaseModel):
@@ -43,7 +42,7 @@ class NetworkEntry(BaseModel):
 
 
 class EncoderEntry(BaseModel):
-    """How the encoder's parameters in the state are to be used."""
+    """How the encoder's parameters in the state_dict are used."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

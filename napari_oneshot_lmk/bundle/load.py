@@ -1,8 +1,9 @@
-"""Opens a bundle as a model. Nothing in it is run.
+"""Loads a bundle as a model, without running anything in it.
 
-The card in metadata.json is parsed as data, weights are loaded as tensors and
-nothing else, the configurations are not read at all. So a bundle of a stranger can
-be opened without a thought; TorchScript, which is a program, is not touched.
+The card in metadata.json is parsed as data, weights are loaded as tensors and nothing
+else, the configurations are not read. So a bundle from a stranger can be opened safely.
+Its TorchScript, which is a program, is run by `ScriptedDetector` alone, where the user
+says that it may be.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from napari_oneshot_lmk.detection.model import Part, TrainedModel, build_network
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid
-from napari_oneshot_lmk.encoders.vgg19 import Normalisation, checked_parameters, content_sha256
+from napari_oneshot_lmk.encoders.vgg19 import InputNormalisation, checked_parameters, content_sha256
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
 from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
 from napari_oneshot_lmk.landmarks.template import Template
@@ -50,14 +51,14 @@ _AGAIN = "fetch it again, or ask whoever made it"
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedModel:
-    """Open a bundle, a model's folder or the run that made it.
+    """Load a model from a bundle, a model's folder or the run that contains it.
 
     Parameters
     ----------
     path : str or Path
         The folder.
     device : str or torch.device
-        Where the networks go.
+        To load the networks to.
 
     Raises
     ------
@@ -70,23 +71,17 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedM
     content = read_metadata(path)
     if SECTION not in content:
         raise _foreign(path)
-    return _opened(path, content, device)
+    return _load_bundle(path, content, device)
 
 
 def point_network(folder: str) -> PointNetwork:
-    """Make the network of one of our bundles, for ``ckpt_export`` and training.
-
-    Parameters
-    ----------
-    folder : str
-        The bundle's.
-    """
+    """Make the network of a bundle of this program, for ``ckpt_export`` and training."""
     model = load_model(folder)
     encoder = encoder_for(model, None, "cpu")
     return PointNetwork(TrainedDetector(model, model.template, encoder, model.precision))
 
 
-def _opened(folder: Path, content: dict[str, Any], device: str | torch.device) -> TrainedModel:
+def _load_bundle(folder: Path, content: dict[str, Any], device: str | torch.device) -> TrainedModel:
     schema = content[SECTION]
     known = schema.get("schema_version") if isinstance(schema, dict) else None
     if isinstance(known, int) and known > SCHEMA_VERSION:
@@ -125,7 +120,7 @@ def _encoder_weights(
     parameters = checked_parameters(below(state, ENCODER_KEY))
     return EncoderWeights(
         parameters,
-        Normalisation(card.encoder.mean, card.encoder.std),
+        InputNormalisation(card.encoder.mean, card.encoder.std),
         content_sha256(parameters),
         source=card.encoder.source or str(folder),
         licence=card.encoder.licence,
@@ -133,12 +128,12 @@ def _encoder_weights(
 
 
 def inside(folder: Path, name: Path) -> Path:
-    """Return a place in the bundle; links do not lead out of it.
+    """Return the path of a file in the bundle; links do not lead out of it.
 
     Raises
     ------
     ModelError
-        If it is missing or leads elsewhere.
+        If it is missing or is a link out of the bundle.
     """
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
@@ -173,10 +168,10 @@ def read_metadata(folder: Path) -> dict[str, Any]:
 
 
 def read_state(path: Path, folder: Path) -> dict[str, Tensor]:
-    """Read a file of tensors as ``torch.save`` writes it, and nothing else.
+    """Read a file of tensors that ``torch.save`` has written, and nothing else.
 
-    Sizes are checked against the file's before anything is made: a header may claim
-    what it likes.
+    Sizes are checked against the file's before anything is allocated: a header may claim
+    anything.
 
     Raises
     ------
@@ -211,13 +206,13 @@ def read_state(path: Path, folder: Path) -> dict[str, Tensor]:
 
 
 def _check_archive(path: Path, folder: Path) -> None:
-    """Refuse archives that are packed, or larger inside than outside."""
+    """Refuse archives that are compressed, or whose content is larger than the file."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     claimed = sum(entry.file_size for entry in entries)
     pickles = [e.file_size for e in entries if e.filename.endswith(".pkl")]
-    if packed or claimed > path.stat().st_size or max(pickles, default=0) > (LARGEST_PICKLE):
+    if packed or claimed > path.stat().st_size or max(pickles, default=0) > LARGEST_PICKLE:
         raise _damaged(folder, STATE)
 
 
@@ -244,31 +239,32 @@ def _damaged(folder: Path, name: Path) -> ModelError:
     )
 
 
-class _Picture:
-    """Hands the picture on: the recorded network has its own encoder."""
+class _Identity:
+    """In place of an encoder: the recorded network contains its own."""
 
     def __init__(self, card: EncoderCard) -> None:
         self.card = card
         self.device = torch.device("cpu")
 
     def __call__(self, images: Tensor) -> FeaturePyramid:
-        """Return the images themselves."""
         return FeaturePyramid((images,), ())
 
 
 class ScriptedDetector(Detector):
-    """Runs the network that a bundle brings as TorchScript.
+    """Detects with the TorchScript of a bundle, a program of whoever made that.
+
+    Only ``--trust`` leads here, and only for bundles that `load_model` cannot open.
 
     Parameters
     ----------
     folder : Path
-        A MONAI bundle that says of its input and its output what docs/bundle.md
-        does, and has a template in ``template/``.
+        A MONAI bundle whose metadata describe input and output as docs/bundle.md does,
+        with a template in ``template/``.
 
     Raises
     ------
     ModelError
-        If it says anything else, or the TorchScript cannot be loaded.
+        If they describe anything else, or the TorchScript cannot be loaded.
     """
 
     method = "torchscript"
@@ -292,16 +288,16 @@ class ScriptedDetector(Detector):
                 remedy="ask whoever made the bundle",
             ) from error
         self._network.eval()
-        self._encoder = _Picture(EncoderCard("torchscript", folder.name, digest, ()))
+        self._encoder = _Identity(EncoderCard("torchscript", folder.name, digest, ()))
         self._current = None
 
     def points(self, pyramid: FeaturePyramid) -> Tensor:
-        """Points of the placed landmarks on the network's grid; see `Detector.points`.
+        """Run the network; see `Detector.points`.
 
         Raises
         ------
         ModelError
-            If the network does not give what the bundle says.
+            If it does not return what the bundle's metadata describe.
         """
         try:
             found = self._network(pyramid.maps[0])
@@ -349,7 +345,7 @@ class ScriptedDetector(Detector):
 
 
 def needs_trust(path: Path) -> bool:
-    """Say whether a folder is a bundle that only its own TorchScript can run.
+    """Return whether a folder is a bundle that only its own TorchScript can run.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A trained detector as one network: a picture in, points out."""
+"""A trained detector as one network: an image in, points out."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ from torch import Tensor, nn
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 
 COLUMNS = ("y", "x", "score", "expected_y", "expected_x")
-"""What stands in each row of the output; see `Detector.points`."""
+"""Of each row of the output; see `Detector.points`."""
 
 
 class PointNetwork(nn.Module):
     """Encoder, trained networks, template's embeddings and shape step together.
 
-    Its state is everything that the points depend on, and nothing else: no pixel of
-    the template.
+    Its state_dict is all that the points depend on, without any pixel of the template.
 
     Parameters
     ----------
     detector : TrainedDetector
-        On the processor. Whatever is loaded into this module's state, the detector
-        computes with.
+        On the CPU. It computes with whatever is loaded into this module's state_dict.
     """
 
     def __init__(self, detector: TrainedDetector) -> None:
@@ -39,12 +37,12 @@ class PointNetwork(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Find the landmarks of one image.
+        """Detect on one image.
 
         Parameters
         ----------
         images : Tensor, (1, 1, H, W), float32
-            Grey values in 0..1 on the network's grid; see `prepare_image`.
+            From `prepare_image`.
 
         Returns
         -------

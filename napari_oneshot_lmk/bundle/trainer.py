@@ -1,4 +1,4 @@
-"""What configs/train.json runs: a training of this package on other images."""
+"""The training that configs/train.json runs on other images, with this package."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class BundleTrainer:
         preset = Preset.load(self.preset)
         if self.max_epochs is not None:
             preset = preset.changed({"training.epochs": self.max_epochs})
-        # What a bundle computes in is for agreement; training takes what is fast.
+        # A bundle computes in float32; training takes what is fast.
         source = replace(load_model(self.bundle_root), precision="auto")
         events = train(
             Template.load(self.template_dir),

@@ -1,4 +1,4 @@
-"""Runs a bundle as a stranger would, and compares its points with this program's."""
+"""Runs a bundle with MONAI alone and compares its points with this program's."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 
-TRIED = 3
-"""Images beside the template."""
+MAX_IMAGES = 3
+"""Beside the template."""
 TEMPLATE_NAME = "template.mha"
 _MOVES_YX = ((0.03, -0.02), (-0.04, 0.03), (0.02, 0.05))
 """Shifts of the template, as parts of its size, where no other images are at hand."""
@@ -36,11 +36,11 @@ class Comparison:
     Parameters
     ----------
     images : tuple of str
-        What was compared, for people.
+        Their names.
     largest_px : float
-        Largest distance, in pixels of the images.
+        Largest distance, in pixels of the image.
     worst : str
-        Where that is.
+        The landmark and image that it is on.
     """
 
     images: tuple[str, ...]
@@ -48,8 +48,8 @@ class Comparison:
     worst: str
 
     @property
-    def sentence(self) -> str:
-        """What was found out."""
+    def summary(self) -> str:
+        """For the user."""
         word = "identical" if self.largest_px < 0.005 else "the same"
         return (
             f"{word}, max {self.largest_px:.2f} px on the template and "
@@ -57,18 +57,18 @@ class Comparison:
         )
 
 
-def agreement(bundle: Path, detector: Detector, images: Sequence[Path]) -> Comparison:
-    """Run a bundle with MONAI's command and compare.
+def verify_bundle(bundle: Path, detector: Detector, images: Sequence[Path]) -> Comparison:
+    """Run a bundle with MONAI's command and compare its points with a detector's.
 
     Parameters
     ----------
     bundle : Path
         The folder.
     detector : Detector
-        This program's, in the bundle's precision.
+        In the bundle's precision.
     images : sequence of Path
-        Those that can be read are used, `TRIED` of them; where there are fewer,
-        moved copies of the template stand in.
+        The first `MAX_IMAGES` that can be read are used; where there are fewer, moved
+        copies of the template.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def agreement(bundle: Path, detector: Detector, images: Sequence[Path]) -> Compa
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         (folder / "images").mkdir()
-        pairs = _laid_out(folder / "images", detector.template, images)
+        pairs = _prepare_images(folder / "images", detector.template, images)
         table = run_bundle(bundle, folder / "images", folder / "out")
         found = {each.image: each for each in read_landmarks(table)}
         distances = []
@@ -90,12 +90,7 @@ def agreement(bundle: Path, detector: Detector, images: Sequence[Path]) -> Compa
 
 
 def run_bundle(bundle: Path, images: Path, out: Path) -> Path:
-    """Run ``configs/inference.json`` in a process of its own.
-
-    Returns
-    -------
-    Path
-        The table that it wrote.
+    """Run ``configs/inference.json`` in a process of its own; return the table it wrote.
 
     Raises
     ------
@@ -129,42 +124,43 @@ def run_bundle(bundle: Path, images: Path, out: Path) -> Path:
     return table
 
 
-def _laid_out(folder: Path, template: Template, images: Sequence[Path]) -> dict[str, GrayImage]:
+def _prepare_images(
+    folder: Path, template: Template, images: Sequence[Path]
+) -> dict[str, GrayImage]:
     """Put images into a folder; return what this program reads, by their names there.
 
-    Files are linked or copied as they are, so that both readers meet the same file.
+    Files are linked, so that both readers read the same file.
     """
-    laid: dict[str, GrayImage] = {}
-    laid[TEMPLATE_NAME] = _stored(folder / TEMPLATE_NAME, template.image)
+    stored = {TEMPLATE_NAME: _save_and_read(folder / TEMPLATE_NAME, template.image)}
     for path in images:
-        if len(laid) > TRIED:
+        if len(stored) > MAX_IMAGES:
             break
-        name = f"{len(laid)}-{path.name}"
+        name = f"{len(stored)}-{path.name}"
         try:
             read = read_image(path)
             (folder / name).symlink_to(path.absolute())
         except (OneshotError, OSError):
-            # A file that training has left out as well, or that is gone.
+            # Training has left this file out as well, or it is gone.
             continue
-        laid[name] = read
+        stored[name] = read
     for index, move_yx in enumerate(_MOVES_YX):
-        if len(laid) > TRIED:
+        if len(stored) > MAX_IMAGES:
             break
         shape_yx = template.image.pixels.shape
         shift = [round(part * size) for part, size in zip(move_yx, shape_yx, strict=True)]
         moved = replace(template.image, pixels=np.roll(template.image.pixels, shift, (0, 1)))
         name = f"moved-{index}.mha"
-        laid[name] = _stored(folder / name, moved)
-    return laid
+        stored[name] = _save_and_read(folder / name, moved)
+    return stored
 
 
-def _stored(path: Path, image: GrayImage) -> GrayImage:
+def _save_and_read(path: Path, image: GrayImage) -> GrayImage:
     """Write pixels and spacing as MetaImage, and read them again."""
-    stored = SimpleITK.GetImageFromArray(image.pixels)
+    saved = SimpleITK.GetImageFromArray(image.pixels)
     spacing = image.geometry.spacing_mm_yx
     if spacing is not None:
-        stored.SetSpacing(spacing[::-1])
-    SimpleITK.WriteImage(stored, str(path))
+        saved.SetSpacing(spacing[::-1])
+    SimpleITK.WriteImage(saved, str(path))
     return read_image(path)
 
 
@@ -180,6 +176,6 @@ def _distances(image: str, ours: Landmarks, theirs: Landmarks) -> list[tuple[flo
             )
         if one.position_yx is None or other.position_yx is None:
             continue
-        away = np.hypot(*np.subtract(one.position_yx, other.position_yx))
-        distances.append((float(away), f"{one.name} on {image}"))
+        distance = np.hypot(*np.subtract(one.position_yx, other.position_yx))
+        distances.append((float(distance), f"{one.name} on {image}"))
     return distances

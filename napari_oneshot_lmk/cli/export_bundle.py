@@ -72,7 +72,7 @@ def export_model(
     from napari_oneshot_lmk.bundle.verify import Comparison
     from napari_oneshot_lmk.imaging.find import find_images
 
-    figures = read_metrics(measured) if measured else {}
+    metrics = read_metrics(measured) if measured else {}
     opened = load_model(model)
     export = Export(
         model=opened,
@@ -87,7 +87,7 @@ def export_model(
         ),
         weights=weights_for(opened, encoder_weights),
         images=[each.path for each in find_images(try_on)] if try_on else training_images(model),
-        figures=figures,
+        metrics=metrics,
     )
     for step in export_bundle(export, overwrite=overwrite):
         if isinstance(step, Comparison):
@@ -104,7 +104,7 @@ def export_model(
             }
         )
         return
-    print_line(f"{out}: a MONAI bundle; {found.sentence}")
+    print_line(f"{out}: a MONAI bundle; {found.summary}")
     _print_size(export)
 
 

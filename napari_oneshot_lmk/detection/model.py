@@ -23,7 +23,7 @@ from torch import Tensor
 from napari_oneshot_lmk.detection.model_card import SCHEMA_VERSION, ModelCard
 from napari_oneshot_lmk.encoders.device import Precision
 from napari_oneshot_lmk.encoders.encoder import WeightsOrigin
-from napari_oneshot_lmk.encoders.model_weights import identity_with
+from napari_oneshot_lmk.encoders.model_weights import encoder_identity
 from napari_oneshot_lmk.encoders.weights_file import (
     EncoderWeights,
     half_precision,
@@ -32,7 +32,7 @@ from napari_oneshot_lmk.encoders.weights_file import (
 )
 from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.network.config import NetworkLayout
+from napari_oneshot_lmk.network.config import NetworkConfig
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
@@ -111,7 +111,7 @@ class TrainedModel:
         """
         if self.origin is None or not self.origin.packed_sha256:
             return (self.card.encoder,)
-        return tuple({self.card.encoder, identity_with(self.origin.packed_sha256)})
+        return tuple({self.card.encoder, encoder_identity(self.origin.packed_sha256)})
 
     def with_packed(self, weights: EncoderWeights) -> TrainedModel:
         """Return the model with its encoder's weights, in half precision.
@@ -286,7 +286,7 @@ def build_network(
     UsageError
         If they and the number of landmarks do not fit together.
     """
-    sizes = NetworkLayout.from_json(layout)
+    sizes = NetworkConfig.from_json(layout)
     if sizes.landmarks not in (1, len(landmarks)):
         raise UsageError("adapters and landmarks do not match")
     # On the meta device: a layout that claims terabytes costs nothing to refuse.

@@ -56,7 +56,7 @@ def encoder_for(
         If the device is unknown or missing.
     """
     from napari_oneshot_lmk.encoders.orientation import shipped_encoder
-    from napari_oneshot_lmk.encoders.select import instant_encoder, joined_encoder
+    from napari_oneshot_lmk.encoders.select import encoder_from_weights, instant_encoder
 
     precision = model.precision
     if weights is not None:
@@ -72,7 +72,7 @@ def encoder_for(
         )
     found = weights_for(model, usual, allow_download=allow_download, progress=progress)
     given = model.origin.given if model.origin is not None else ""
-    return joined_encoder(found, device, precision, Path(given) if given else None)
+    return encoder_from_weights(found, device, precision, Path(given) if given else None)
 
 
 def weights_for(
@@ -91,10 +91,10 @@ def weights_for(
     """
     if model.encoder_weights is not None:
         return model.encoder_weights
-    from napari_oneshot_lmk.encoders.model_weights import weights_again
+    from napari_oneshot_lmk.encoders.model_weights import find_model_weights
 
     try:
-        return weights_again(
+        return find_model_weights(
             model.card.encoder,
             model.origin,
             usual,

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import platform
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 
 from napari_oneshot_lmk.errors import UsageError
-
-if TYPE_CHECKING:
-    import torch
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -21,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def resolve_device(name: str | torch.device = "auto") -> torch.device:
-    """Return the device that a user's word means.
+    """Return the device that a user named.
 
     Parameters
     ----------
@@ -32,13 +28,11 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
     Raises
     ------
     UsageError
-        If the word is unknown, or names a GPU that is not there.
+        If the name is unknown, or that of a GPU that is not there.
     """
-    import torch
-
     wanted = str(name).strip().lower()
     if wanted == "auto":
-        return _first_that_works()
+        return _best_device()
     kind, _, number = wanted.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
         raise UsageError(f"device {str(name)!r} is unknown", remedy="use auto, cpu or cuda")
@@ -58,13 +52,11 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
     return torch.device(wanted)
 
 
-def _first_that_works() -> torch.device:
-    import torch
-
+def _best_device() -> torch.device:
     if torch.cuda.is_available():
         try:
             # A GPU can be listed and yet too old for this build's kernels, or
-            # full: only a computation tells.
+            # full: only a computation shows it.
             (torch.ones(8, device="cuda") + 1).sum().item()
         except RuntimeError as error:
             logger.warning("The GPU cannot be used, computing on the CPU: %s", error)
@@ -78,8 +70,6 @@ def fast_bf16(device: torch.device) -> bool:
 
     Without such units it is emulated, which is slower than float32.
     """
-    import torch
-
     if device.type == "cuda":
         with torch.cuda.device(device):
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -96,22 +86,19 @@ def fast_bf16(device: torch.device) -> bool:
 
 
 def resolve_precision(device: torch.device, precision: Precision) -> torch.dtype:
-    """Return the floating type to compute with.
+    """Return the floating type to compute with on a device.
 
     Parameters
     ----------
     device : torch.device
-        Where it will run.
     precision : {"auto", "float32", "bfloat16"}
         ``"auto"`` takes bfloat16 where `fast_bf16` says so.
 
     Raises
     ------
     UsageError
-        If the word is unknown.
+        If the name is unknown.
     """
-    import torch
-
     if precision == "auto":
         return torch.bfloat16 if fast_bf16(device) else torch.float32
     if precision not in ("float32", "bfloat16"):
@@ -121,27 +108,10 @@ def resolve_precision(device: torch.device, precision: Precision) -> torch.dtype
     return torch.float32 if precision == "float32" else torch.bfloat16
 
 
-def describe_device(device: torch.device, precision: Precision = "auto") -> str:
-    """Name a device for people: ``"CPU (x86_64), 2 threads, float32"``."""
-    import torch
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Compute in ``dtype`` inside a ``with`` block; parameters stay float32.
 
-    floats = str(resolve_precision(device, precision)).removeprefix("torch.")
-    if device.type == "cuda":
-        return f"{torch.cuda.get_device_name(device)}, {floats}"
-    threads = torch.get_num_threads()
-    plural = "" if threads == 1 else "s"
-    return f"CPU ({platform.machine()}), {threads} thread{plural}, {floats}"
-
-
-def computing_in(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    """Compute in a narrower type inside a ``with`` block; parameters stay float32.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where.
-    dtype : torch.dtype
-        ``torch.float32`` changes nothing.
+    ``torch.float32`` changes nothing.
     """
     narrow = dtype != torch.float32
     return torch.autocast(device.type, dtype if narrow else None, enabled=narrow)

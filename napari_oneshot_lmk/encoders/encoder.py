@@ -20,7 +20,7 @@ class WeightsOrigin(BaseModel):
     Parameters
     ----------
     sha256 : str
-        Hash of the parameters' content; see `parameters.content_sha256`.
+        Hash of the parameters' content; see `vgg19.content_sha256`.
     path : str
         Absolute path of the file; empty where they came from no file.
     given : str
@@ -104,7 +104,7 @@ class FeaturePyramid:
     Parameters
     ----------
     maps : tuple of Tensor
-        One (B, C, H / stride, W / stride) map a level, any float type.
+        One (B, C, H / stride, W / stride) map per level, any float type.
     levels : tuple of Level
         What the maps are, in the same order.
     """

@@ -1,4 +1,4 @@
-"""Two encoders seen as one: the levels of both, one after the other."""
+"""Two encoders read as one: the levels of both, one after the other."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import nn
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
 
 
-class JoinedEncoder(nn.Module):
-    """Runs two encoders on the same image.
+class ConcatEncoder(nn.Module):
+    """Runs two encoders on the same image and concatenates their pyramids.
 
     Matching adds the logarithms of all levels' similarities, so encoders that err
     in different places correct each other.
@@ -30,7 +30,7 @@ class JoinedEncoder(nn.Module):
         for part in self.parts:
             if isinstance(part, nn.Module):
                 self.add_module(part.card.name, part)
-        self._card = joined_card([part.card for part in self.parts])
+        self._card = concat_cards([part.card for part in self.parts])
 
     @property
     def card(self) -> EncoderCard:
@@ -48,14 +48,8 @@ class JoinedEncoder(nn.Module):
         return FeaturePyramid(maps, self._card.levels)
 
 
-def joined_card(cards: Sequence[EncoderCard]) -> EncoderCard:
-    """Return the card of several encoders that are read as one.
-
-    Parameters
-    ----------
-    cards : sequence of EncoderCard
-        Of the encoders, in their order.
-    """
+def concat_cards(cards: Sequence[EncoderCard]) -> EncoderCard:
+    """Return the card of several encoders, in their order, that are read as one."""
     hashes = "".join(card.weights_sha256 for card in cards)
     return EncoderCard(
         name="+".join(card.name for card in cards),

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, WeightsOrigin
-from napari_oneshot_lmk.encoders.ensemble import joined_card
+from napari_oneshot_lmk.encoders.ensemble import concat_cards
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.encoders.weights import (
     WEIGHTS_URL,
     Progress,
     cache_folder,
+    cached_files,
     find_weights,
-    usual_files,
 )
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights, read_weights
 from napari_oneshot_lmk.errors import WeightsError
@@ -21,19 +21,13 @@ from napari_oneshot_lmk.errors import WeightsError
 _SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
-def identity_with(weights_sha256: str) -> str:
-    """Return the identity of the encoder that VGG19's weights make here.
-
-    Parameters
-    ----------
-    weights_sha256 : str
-        Hash of their content.
-    """
+def encoder_identity(weights_sha256: str) -> str:
+    """Return the identity of the encoder that VGG19's weights of a content hash make here."""
     vgg19 = EncoderCard("vgg19", "", weights_sha256, ())
-    return joined_card([vgg19, shipped_encoder().card]).identity
+    return concat_cards([vgg19, shipped_encoder().card]).identity
 
 
-def weights_again(
+def find_model_weights(
     identity: str,
     origin: WeightsOrigin | None = None,
     usual: Path | None = None,
@@ -72,18 +66,17 @@ def weights_again(
         except WeightsError as error:
             changed = changed or (f"{path}: {error.what}" if remembered else "")
             continue
-        if _same(weights, identity, origin):
+        if _is_same(weights, identity, origin):
             return weights
-        if remembered and not changed:
-            wanted, found = _digits(identity, origin), weights.sha256[:8]
+        if origin is not None and remembered and not changed:
             changed = (
-                f"the file {path} is no longer what the model was trained on (its "
-                f"content's SHA-256 begins with {found}, not with {wanted})"
+                f"the file {path} is no longer what the model was trained on (its content's "
+                f"SHA-256 begins with {weights.sha256[:8]}, not with {origin.sha256[:8]})"
             )
     fetchable = origin is None or "://" in origin.source
-    if fetchable and not any(path.is_file() for path in usual_files()):
+    if fetchable and not any(path.is_file() for path in cached_files()):
         weights = find_weights(allow_download=allow_download, progress=progress)
-        if _same(weights, identity, origin):
+        if _is_same(weights, identity, origin):
             return weights
     raise _missing(identity, origin, changed)
 
@@ -99,7 +92,7 @@ def _places(origin: WeightsOrigin | None, usual: Path | None) -> Iterator[tuple[
     places = [
         *([] if usual is None else [(Path(usual).expanduser(), False)]),
         *((path, True) for path in remembered),
-        *((path, False) for path in usual_files()),
+        *((path, False) for path in cached_files()),
         *((path, False) for path in inside if path.suffix.lower() in _SUFFIXES),
     ]
     seen: set[Path] = set()
@@ -109,14 +102,10 @@ def _places(origin: WeightsOrigin | None, usual: Path | None) -> Iterator[tuple[
             yield path, known
 
 
-def _same(weights: EncoderWeights, identity: str, origin: WeightsOrigin | None) -> bool:
+def _is_same(weights: EncoderWeights, identity: str, origin: WeightsOrigin | None) -> bool:
     if origin is not None:
         return weights.sha256 == origin.sha256
-    return identity_with(weights.sha256) == identity
-
-
-def _digits(identity: str, origin: WeightsOrigin | None) -> str:
-    return identity if origin is None else origin.sha256[:8]
+    return encoder_identity(weights.sha256) == identity
 
 
 def _missing(identity: str, origin: WeightsOrigin | None, changed: str) -> WeightsError:

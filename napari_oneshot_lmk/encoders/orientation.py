@@ -11,18 +11,12 @@ descriptors is their correlation: unrelated places score about 0 and not 0.7.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid, Level
-
-if TYPE_CHECKING:
-    import torch
-
-    from napari_oneshot_lmk.encoders.encoder import Encoder
 
 STRIDES = (2, 4, 8, 16, 32)
 DIRECTIONS = 6
@@ -46,9 +40,11 @@ class OrientationEncoder(nn.Module):
     ----------
     device : torch.device
         Where it computes.
+    note : str
+        Of its card.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, note: str = "") -> None:
         super().__init__()
         self._device = device
         channels = DIRECTIONS * (2 * REACH_CELLS + 1) ** 2
@@ -57,6 +53,7 @@ class OrientationEncoder(nn.Module):
             title="Gradient orientations (no weights)",
             weights_sha256="",
             levels=tuple(Level(f"orientation{s}", s, channels) for s in STRIDES),
+            note=note,
         )
 
     @property
@@ -73,7 +70,7 @@ class OrientationEncoder(nn.Module):
     def forward(self, images: Tensor) -> FeaturePyramid:
         """Encode (B, 1, H, W) grey images in 0..1; H, W multiples of 32."""
         images = images.to(self._device, torch.float32)
-        maps = tuple(stacked(root_histograms(images, stride)) for stride in STRIDES)
+        maps = tuple(stack_neighbours(root_histograms(images, stride)) for stride in STRIDES)
         return FeaturePyramid(maps, self._card.levels)
 
 
@@ -93,12 +90,12 @@ def root_histograms(images: Tensor, stride: int) -> Tensor:
     """
     side = min(GRADIENTS_PER_CELL, stride)
     coarse = F.avg_pool2d(images, stride // side)
-    directions = blurred(direction_bins(coarse), CELL_BLUR * side)
+    directions = gaussian_blur(direction_bins(coarse), CELL_BLUR * side)
     return F.avg_pool2d(directions, side).sqrt()
 
 
-def stacked(cells: Tensor) -> Tensor:
-    """Join each cell with its neighbours into one normalised descriptor.
+def stack_neighbours(cells: Tensor) -> Tensor:
+    """Stack each cell with its neighbours into one normalised descriptor.
 
     Parameters
     ----------
@@ -143,7 +140,7 @@ def direction_bins(images: Tensor) -> Tensor:
     return (along / magnitude) ** DIRECTION_SHARPNESS * magnitude
 
 
-def blurred(images: Tensor, sigma: float) -> Tensor:
+def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     """Smooth each channel of (B, C, H, W) with a Gaussian of ``sigma`` pixels."""
     reach = math.ceil(3 * sigma)
     steps = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
@@ -155,14 +152,14 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
     return F.conv2d(rows, kernel.transpose(-1, -2), groups=groups)
 
 
-def shipped_encoder(device: torch.device | str = "cpu") -> Encoder:
+def shipped_encoder(device: torch.device | str = "cpu", note: str = "") -> OrientationEncoder:
     """Return the best encoder that is usable without any download.
 
     Parameters
     ----------
     device : torch.device or str
         Where it computes.
+    note : str
+        What its card says to the user about the choice.
     """
-    import torch
-
-    return OrientationEncoder(torch.device(device))
+    return OrientationEncoder(torch.device(device), note)

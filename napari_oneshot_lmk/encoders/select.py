@@ -7,21 +7,20 @@ Instant detection reads the shipped encoder's maps beside those of VGG19
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
 
 from napari_oneshot_lmk.encoders.device import Precision, resolve_device
-from napari_oneshot_lmk.encoders.encoder import WeightsOrigin
+from napari_oneshot_lmk.encoders.encoder import Encoder, WeightsOrigin
+from napari_oneshot_lmk.encoders.ensemble import ConcatEncoder
+from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+from napari_oneshot_lmk.encoders.vgg19 import VGG19Encoder
+from napari_oneshot_lmk.encoders.weights import Progress, find_weights
+from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
 from napari_oneshot_lmk.errors import WeightsError
 
-if TYPE_CHECKING:
-    import torch
 
-    from napari_oneshot_lmk.encoders.encoder import Encoder
-    from napari_oneshot_lmk.encoders.weights import Progress
-    from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
-
-
-def choose_encoder(
+def build_encoder(
     weights: Path | None = None,
     device: str = "auto",
     allow_download: bool = True,
@@ -29,7 +28,7 @@ def choose_encoder(
     *,
     precision: Precision = "auto",
 ) -> Encoder:
-    """Return VGG19 with the best weights at hand, or else the shipped encoder.
+    """Build VGG19 with the best weights at hand, or else the shipped encoder.
 
     Parameters
     ----------
@@ -59,21 +58,15 @@ def choose_encoder(
     UsageError
         If the device is unknown or missing.
     """
-    from napari_oneshot_lmk.encoders.weights import find_weights
-
     where = resolve_device(device)
     try:
         found = find_weights(weights, allow_download=allow_download, progress=progress)
     except WeightsError as error:
         if weights is not None:
             raise
-        from napari_oneshot_lmk.encoders.noted import EncoderWithNote
-        from napari_oneshot_lmk.encoders.orientation import shipped_encoder
-
-        shipped = shipped_encoder(where)
-        note = f"The shipped encoder ({shipped.card.title}) is used alone: {error}."
-        return EncoderWithNote(shipped, note)
-    return _vgg19(found, where, precision, weights)
+        title = shipped_encoder().card.title
+        return shipped_encoder(where, f"The shipped encoder ({title}) is used alone: {error}.")
+    return _build_vgg19(found, where, precision, weights)
 
 
 def instant_encoder(
@@ -84,60 +77,41 @@ def instant_encoder(
     *,
     precision: Precision = "auto",
 ) -> Encoder:
-    """Return what instant detection reads: VGG19 and the shipped encoder together.
+    """Build what instant detection reads: VGG19 and the shipped encoder together.
 
-    Without VGG19's weights it is the shipped encoder alone.
-
-    Parameters
-    ----------
-    weights, device, allow_download, progress, precision
-        As for `choose_encoder`.
-
-    Raises
-    ------
-    WeightsError, UsageError
-        As `choose_encoder`.
+    Without VGG19's weights it is the shipped encoder alone. Parameters and errors are
+    those of `build_encoder`.
     """
-    from napari_oneshot_lmk.encoders.ensemble import JoinedEncoder
-    from napari_oneshot_lmk.encoders.noted import EncoderWithNote
-    from napari_oneshot_lmk.encoders.orientation import shipped_encoder
-
-    chosen = choose_encoder(weights, device, allow_download, progress, precision=precision)
-    if isinstance(chosen, EncoderWithNote):
-        return chosen
-    return JoinedEncoder(chosen, shipped_encoder(chosen.device))
+    encoder = build_encoder(weights, device, allow_download, progress, precision=precision)
+    if not isinstance(encoder, VGG19Encoder):
+        return encoder
+    return ConcatEncoder(encoder, shipped_encoder(encoder.device))
 
 
-def joined_encoder(
+def encoder_from_weights(
     weights: EncoderWeights,
     device: str = "auto",
     precision: Precision = "auto",
     given: Path | None = None,
 ) -> Encoder:
-    """Return what instant detection reads, made of weights that are at hand.
+    """Build what instant detection reads, from weights of VGG19 that are at hand.
 
     Parameters
     ----------
     weights : EncoderWeights
         VGG19's.
     device, precision
-        As for `choose_encoder`.
+        As for `build_encoder`.
     given : Path, optional
         How the user named them when the model was trained; stands in the title.
     """
-    from napari_oneshot_lmk.encoders.ensemble import JoinedEncoder
-    from napari_oneshot_lmk.encoders.orientation import shipped_encoder
-
     where = resolve_device(device)
-    vgg19 = _vgg19(weights, where, precision, given)
-    return JoinedEncoder(vgg19, shipped_encoder(where))
+    return ConcatEncoder(_build_vgg19(weights, where, precision, given), shipped_encoder(where))
 
 
-def _vgg19(
+def _build_vgg19(
     weights: EncoderWeights, device: torch.device, precision: Precision, given: Path | None
-) -> Encoder:
-    from napari_oneshot_lmk.encoders.vgg19 import VGG19Encoder
-
+) -> VGG19Encoder:
     return VGG19Encoder(
         weights.parameters,
         weights.normalisation,

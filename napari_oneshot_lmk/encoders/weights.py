@@ -1,4 +1,4 @@
-"""Where VGG19's weights come from, in the order in which they are looked for."""
+"""Where VGG19's weights come from: the caches, then torchvision's download."""
 
 from __future__ import annotations
 
@@ -9,39 +9,199 @@ import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+
+import torch
+from platformdirs import user_cache_path
 
 from napari_oneshot_lmk.encoders.vgg19 import vgg19_weights_url
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights, read_weights, write_weights
 from napari_oneshot_lmk.errors import OutputError, WeightsError
 
-if TYPE_CHECKING:
-    from http.client import HTTPResponse
-
-
-logger = logging.getLogger(__name__)
-
-
-TORCHVISION_FILE = "vgg19-dcbb9e9d.pth"
-"""torchvision's name of the weights; the digits begin their SHA-256."""
+Progress = Callable[[int, int], None]
+"""Called with bytes done and bytes in all (0 where the server does not say)."""
 
 CACHED_FILE = "vgg19-features.safetensors"
-"""Our name of the convolution part that is kept of them."""
-
-Progress = Callable[[int, int], None]
-
+"""Our name of the convolution part that is kept."""
+TORCHVISION_FILE = "vgg19-dcbb9e9d.pth"
+"""torchvision's name of the weights; the digits begin their SHA-256."""
 WEIGHTS_URL = f"https://download.pytorch.org/models/{TORCHVISION_FILE}"
 """For messages. The download itself asks torchvision for the address."""
-
 LICENCE = "trained on ImageNet; see https://github.com/pytorch/vision#pre-trained-model-license"
 
 CONNECT_SECONDS = 5.0
 STALL_SECONDS = 20.0
 _CHUNK = 1 << 18
+
+logger = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path:
+    """Return this package's cache: ``ONESHOT_LMK_CACHE``, or the system's place."""
+    chosen = os.environ.get("ONESHOT_LMK_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return user_cache_path("napari-oneshot-lmk", appauthor=False)
+
+
+def torchvision_cache_folder() -> Path:
+    """Return where torchvision keeps downloads."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def cached_files() -> dict[Path, str]:
+    """Return the files that are looked for in the caches, in order, and whose each is."""
+    ours = cache_folder()
+    return {
+        ours / CACHED_FILE: "our cache",
+        # Where our message asks people to put it.
+        ours / TORCHVISION_FILE: "our cache",
+        torchvision_cache_folder() / TORCHVISION_FILE: "torchvision's cache",
+    }
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place where weights are looked for.
+
+    Parameters
+    ----------
+    what : str
+        For people: ``"torchvision's cache"``.
+    where : str
+        Path or address.
+    found : bool
+        A file lies there. Whether it is whole shows when it is read.
+    detail : str
+        More to know, for example why the last download failed.
+    """
+
+    what: str
+    where: str
+    found: bool
+    detail: str = ""
+
+
+class _FailedDownload:
+    """Remembers for the process why a download failed: once is wait enough."""
+
+    lock = threading.Lock()
+    reason: str | None = None
+
+
+def forget_failed_download() -> None:
+    """Let the next search try the download again."""
+    _FailedDownload.reason = None
+
+
+def describe_search(explicit: Path | None = None) -> list[Place]:
+    """List the places in their order and whether a file lies there, without opening any.
+
+    Parameters
+    ----------
+    explicit : Path, optional
+        The file that the user named, if any.
+    """
+    files = cached_files()
+    if explicit is not None:
+        files = {Path(explicit).expanduser(): "the file you named", **files}
+    places = [Place(what, str(path), path.is_file()) for path, what in files.items()]
+    reason = _FailedDownload.reason
+    detail = "tried when no file is found"
+    if reason is not None:
+        detail = f"failed, not tried again until restart: {reason}"
+    return [*places, Place("torchvision's download", WEIGHTS_URL, False, detail)]
+
+
+def find_weights(
+    explicit: Path | None = None, *, allow_download: bool = True, progress: Progress | None = None
+) -> EncoderWeights:
+    """Return VGG19's weights from the first place that has them.
+
+    What is found outside our cache is kept there for the next time, as the
+    convolution part only.
+
+    Parameters
+    ----------
+    explicit : Path, optional
+        A file that the user named. It is the only place then.
+    allow_download : bool
+        Whether the network may be asked at last.
+    progress : callable, optional
+        Called with bytes done and bytes in all during a download.
+
+    Raises
+    ------
+    WeightsError
+        If none can be had: where it was looked, why each failed, and how to bring
+        the file from another computer. For a file that the user named: what is
+        wrong with it.
+    """
+    if explicit is not None:
+        return read_weights(Path(explicit))
+    files = cached_files()
+    folders = " or ".join(dict.fromkeys(str(path.parent) for path in files))
+    failures = [f"no usable file in {folders}"]
+    for path in files:
+        if not path.is_file():
+            continue
+        try:
+            weights = read_weights(path)
+        except WeightsError as error:
+            logger.warning("Weights passed over: %s", error)
+            failures.append(f"{path}: {error.what}")
+            continue
+        if path.name != CACHED_FILE:
+            _keep(weights)
+        return weights
+    if not allow_download:
+        failures.append("download not allowed")
+    else:
+        try:
+            return _download_once(progress)
+        except WeightsError as error:
+            failures.append(error.what)
+    raise WeightsError(
+        f"VGG19's weights were not found ({', '.join(failures)})",
+        remedy=f"fetch {WEIGHTS_URL} on a computer with internet and put that file into "
+        f"{cache_folder()}, or name it with --encoder-weights or in the settings",
+    )
+
+
+def _download_once(progress: Progress | None) -> EncoderWeights:
+    with _FailedDownload.lock:
+        if _FailedDownload.reason is not None:
+            raise WeightsError(_FailedDownload.reason)
+        cached = cache_folder() / CACHED_FILE
+        if cached.is_file():
+            try:
+                # Another thread kept it while this one waited.
+                return read_weights(cached)
+            except WeightsError:
+                pass  # damaged, as the search has found: about to be replaced
+        try:
+            weights = download_weights(progress)
+        except WeightsError as error:
+            _FailedDownload.reason = error.what
+            raise
+        # Where it was downloaded to is gone by now.
+        return replace(weights, path=_keep(weights))
+
+
+def _keep(weights: EncoderWeights) -> Path | None:
+    """Keep them for the next time; return where, or None where that cannot be."""
+    path = cache_folder() / CACHED_FILE
+    try:
+        write_weights(path, weights)
+    except (OutputError, OSError) as error:
+        # The weights are good all the same; the next start looks again.
+        logger.warning("Weights could not be kept for the next time: %s", error)
+        return None
+    return path.absolute()
 
 
 def download_weights(progress: Progress | None = None) -> EncoderWeights:
@@ -50,7 +210,6 @@ def download_weights(progress: Progress | None = None) -> EncoderWeights:
     Parameters
     ----------
     progress : callable, optional
-        Called with bytes done and bytes in all (0 where the server does not say).
         What it raises ends the download and is passed on.
 
     Raises
@@ -80,7 +239,7 @@ def download_weights(progress: Progress | None = None) -> EncoderWeights:
 
 
 def _fetch(url: str, path: Path, progress: Progress | None) -> None:
-    with _opened(url) as response, path.open("wb") as file:
+    with _open(url) as response, path.open("wb") as file:
         length = response.headers.get("Content-Length", "")
         total = int(length) if length.isdecimal() else 0
         done = 0
@@ -91,7 +250,7 @@ def _fetch(url: str, path: Path, progress: Progress | None) -> None:
                 progress(done, total)
 
 
-def _opened(url: str) -> HTTPResponse:
+def _open(url: str) -> HTTPResponse:
     """Open an address, or give up after `CONNECT_SECONDS` whatever happens.
 
     A socket's own timeout counts anew for each address of a host and not at all
@@ -129,200 +288,3 @@ def _opened(url: str) -> HTTPResponse:
 def _reason(error: Exception) -> str:
     inner = getattr(error, "reason", None) or error
     return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
-
-
-def cache_folder() -> Path:
-    """Return this package's cache: ``ONESHOT_LMK_CACHE``, or the system's place."""
-    from platformdirs import user_cache_path
-
-    chosen = os.environ.get("ONESHOT_LMK_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    return user_cache_path("napari-oneshot-lmk", appauthor=False)
-
-
-def torchvision_cache_folder() -> Path:
-    """Return where torchvision keeps downloads, without importing PyTorch.
-
-    The rule of ``torch.hub.get_dir``.
-    """
-    home = os.environ.get("TORCH_HOME")
-    if home is None:
-        home = str(Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "torch")
-    return Path(home).expanduser() / "hub" / "checkpoints"
-
-
-@dataclass(frozen=True)
-class Place:
-    """A place where weights are looked for.
-
-    Parameters
-    ----------
-    what : str
-        For people: ``"torchvision's cache"``.
-    where : str
-        Path or address.
-    found : bool
-        A file lies there. Whether it is whole shows when it is read.
-    detail : str
-        More to know, for example why the last download failed.
-    """
-
-    what: str
-    where: str
-    found: bool
-    detail: str = ""
-
-
-class _Downloads:
-    """Remembers for the process that a download failed: once is wait enough."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.failure: str | None = None
-
-
-_downloads = _Downloads()
-
-
-def describe_search(explicit: Path | None = None) -> list[Place]:
-    """List the places in their order and whether a file lies there.
-
-    Opens no file, no connection, and imports no PyTorch.
-
-    Parameters
-    ----------
-    explicit : Path, optional
-        The file that the user named, if any.
-    """
-    places = []
-    if explicit is not None:
-        places.append(_place("the file you named", Path(explicit).expanduser()))
-    places += [_place(what, path) for what, path in _candidates()]
-    failure = _downloads.failure
-    detail = "tried when no file is found"
-    if failure is not None:
-        detail = f"failed, not tried again until restart: {failure}"
-    return [*places, Place("torchvision's download", WEIGHTS_URL, False, detail)]
-
-
-def find_weights(
-    explicit: Path | None = None, *, allow_download: bool = True, progress: Progress | None = None
-) -> EncoderWeights:
-    """Return VGG19's weights from the first place that has them.
-
-    What is found outside our cache is kept there for the next time, as the
-    convolution part only.
-
-    Parameters
-    ----------
-    explicit : Path, optional
-        A file that the user named. It is the only place then.
-    allow_download : bool
-        Whether the network may be asked at last.
-    progress : callable, optional
-        Called with bytes done and bytes in all during a download.
-
-    Raises
-    ------
-    WeightsError
-        If none can be had: where it was looked, why each failed, and how to bring
-        the file from another computer. For a file that the user named: what is
-        wrong with it.
-    """
-    if explicit is not None:
-        return read_weights(Path(explicit))
-    folders = " or ".join(dict.fromkeys(str(p.parent) for _, p in _candidates()))
-    failures = [f"no usable file in {folders}"]
-    for _, path in _candidates():
-        if not path.is_file():
-            continue
-        try:
-            weights = read_weights(path)
-        except WeightsError as error:
-            logger.warning("Weights passed over: %s", error)
-            failures.append(f"{path}: {error.what}")
-            continue
-        if path.name != CACHED_FILE:
-            _keep(weights)
-        return weights
-    if not allow_download:
-        failures.append("download not allowed")
-    else:
-        try:
-            return _downloaded(progress)
-        except WeightsError as error:
-            failures.append(error.what)
-    raise WeightsError(
-        f"VGG19's weights were not found ({', '.join(failures)})", remedy=how_to_get_weights()
-    )
-
-
-def how_to_get_weights() -> str:
-    """Say how to bring the weights from another computer and where to put them."""
-    return (
-        f"fetch {WEIGHTS_URL} on a computer with internet and put that file into "
-        f"{cache_folder()}, or name it with --encoder-weights or in the settings"
-    )
-
-
-def forget_failed_download() -> None:
-    """Let the next search try the download again."""
-    _downloads.failure = None
-
-
-def usual_files() -> list[Path]:
-    """Return where weights lie that nobody named, whether they do or not."""
-    return [path for _, path in _candidates()]
-
-
-def _candidates() -> list[tuple[str, Path]]:
-    ours = cache_folder()
-    return [
-        ("our cache", ours / CACHED_FILE),
-        # Where our message asks people to put it.
-        ("our cache", ours / TORCHVISION_FILE),
-        ("torchvision's cache", torchvision_cache_folder() / TORCHVISION_FILE),
-    ]
-
-
-def _place(what: str, path: Path) -> Place:
-    return Place(what, str(path), path.is_file())
-
-
-def _downloaded(progress: Progress | None) -> EncoderWeights:
-    with _downloads.lock:
-        if _downloads.failure is not None:
-            raise WeightsError(_downloads.failure)
-        if another_kept_it := _kept_meanwhile():
-            return another_kept_it
-        try:
-            weights = download_weights(progress)
-        except WeightsError as error:
-            _downloads.failure = error.what
-            raise
-        # Where it was downloaded to is gone by now.
-        return replace(weights, path=_keep(weights))
-
-
-def _kept_meanwhile() -> EncoderWeights | None:
-    """Return what another thread downloaded while this one waited for it."""
-    path = cache_folder() / CACHED_FILE
-    if not path.is_file():
-        return None
-    try:
-        return read_weights(path)
-    except WeightsError:
-        return None  # damaged, as the search has found: about to be replaced
-
-
-def _keep(weights: EncoderWeights) -> Path | None:
-    """Keep them for the next time; return where, or None where that cannot be."""
-    path = cache_folder() / CACHED_FILE
-    try:
-        write_weights(path, weights)
-    except (OutputError, OSError) as error:
-        # The weights are good all the same; the next start looks again.
-        logger.warning("Weights could not be kept for the next time: %s", error)
-        return None
-    return path.absolute()

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from napari_oneshot_lmk.encoders.vgg19 import (
-    ARCHITECTURE,
     IMAGENET,
-    PARAMETER_SHAPES,
-    Normalisation,
+    InputNormalisation,
     check_shapes,
     checked_parameters,
     content_sha256,
+    parameter_shapes,
 )
 from napari_oneshot_lmk.errors import WeightsError
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
-if TYPE_CHECKING:
-    import torch
-
+_ARCHITECTURE = "torchvision.models.vgg19.features"
 # A safetensors header of VGG19 has about 3 kB; one that claims more than this
 # describes another model, or is no header.
 _LARGEST_HEADER = 10_000_000
@@ -39,7 +42,7 @@ class EncoderWeights:
     ----------
     parameters : dict of str to Tensor
         In float32, under torchvision's names.
-    normalisation : Normalisation
+    normalisation : InputNormalisation
         What they expect of their input.
     sha256 : str
         Hash of their content, the same for every file format.
@@ -52,7 +55,7 @@ class EncoderWeights:
     """
 
     parameters: dict[str, torch.Tensor]
-    normalisation: Normalisation
+    normalisation: InputNormalisation
     sha256: str
     source: str
     licence: str = ""
@@ -77,7 +80,7 @@ def read_weights(path: Path) -> EncoderWeights:
         if not path.is_file():
             raise WeightsError("not a file", remedy="give the weights file itself")
         if path.suffix.lower() in (".pth", ".pt"):
-            check_hash_in_name(path)
+            _check_hash_in_name(path)
             return replace(_from_torch_file(path), path=path.absolute())
         return replace(_from_safetensors(path), path=path.absolute())
     except WeightsError as error:
@@ -103,11 +106,10 @@ def write_weights(path: Path, weights: EncoderWeights, *, half: bool = False) ->
     OutputError
         If the place cannot be written to.
     """
-    from safetensors.torch import save_file
-
     metadata = {
-        "architecture": ARCHITECTURE,
-        **weights.normalisation.to_metadata(),
+        "architecture": _ARCHITECTURE,
+        "mean": json.dumps(weights.normalisation.mean),
+        "std": json.dumps(weights.normalisation.std),
         "source": weights.source,
         "licence": weights.licence,
         "sha256": weights.sha256,
@@ -130,8 +132,6 @@ def half_precision(weights: EncoderWeights) -> EncoderWeights:
     WeightsError
         If a value is too large for half precision.
     """
-    import torch
-
     rounded = {name: p.half().float() for name, p in weights.parameters.items()}
     if not all(bool(torch.isfinite(p).all()) for p in rounded.values()):
         raise WeightsError(
@@ -142,14 +142,8 @@ def half_precision(weights: EncoderWeights) -> EncoderWeights:
     return replace(weights, parameters=rounded, sha256=content_sha256(rounded))
 
 
-def check_hash_in_name(path: Path) -> None:
-    """Compare a file with the start of its SHA-256 that its name may end in.
-
-    Raises
-    ------
-    WeightsError
-        If they differ.
-    """
+def _check_hash_in_name(path: Path) -> None:
+    """Compare a file with the start of its SHA-256 that its name may end in."""
     expected = re.search(r"-([0-9a-f]{8,64})\.[^.]+$", path.name)
     if expected is None:
         return
@@ -165,15 +159,13 @@ def check_hash_in_name(path: Path) -> None:
 
 
 def _from_safetensors(path: Path) -> EncoderWeights:
-    from safetensors import SafetensorError, safe_open
-
     _check_header(path)
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
             shapes = {k: tuple(file.get_slice(k).get_shape()) for k in names}
             check_shapes(shapes)
-            tensors = {name: file.get_tensor(name) for name in PARAMETER_SHAPES}
+            tensors = {name: file.get_tensor(name) for name in parameter_shapes()}
             metadata = file.metadata() or {}
     except SafetensorError as error:
         raise WeightsError(
@@ -207,10 +199,6 @@ def _check_header(path: Path) -> None:
 
 
 def _from_torch_file(path: Path) -> EncoderWeights:
-    import pickle
-
-    import torch
-
     with path.open("rb") as file:
         archive = file.read(4) == b"PK\x03\x04"
     try:
@@ -248,14 +236,14 @@ def _weights(
 ) -> EncoderWeights:
     parameters = checked_parameters(tensors)
     sha256 = content_sha256(parameters)
-    ours = metadata.get("architecture") == ARCHITECTURE
+    ours = metadata.get("architecture") == _ARCHITECTURE
     if ours and metadata.get("sha256", sha256) != sha256:
         raise WeightsError(
             "damaged: its content is not what its own hash says", remedy=_FETCH_AGAIN
         )
     return EncoderWeights(
         parameters,
-        Normalisation.from_metadata(metadata) if metadata else IMAGENET,
+        read_normalisation(metadata),
         sha256,
         source=metadata.get("source", str(path)),
         licence=metadata.get("licence", ""),
@@ -265,3 +253,46 @@ def _weights(
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def read_normalisation(metadata: Mapping[str, str]) -> InputNormalisation:
+    """Read what the metadata of a safetensors file say about its input.
+
+    Understands the keys ``mean`` and ``std`` (a JSON list each), or one sentence under
+    ``input`` that names a mean and a std of three numbers. A file that says nothing has
+    torchvision's weights, hence ImageNet's normalisation.
+
+    Raises
+    ------
+    WeightsError
+        If the file says something that cannot be understood.
+    """
+    if "mean" in metadata or "std" in metadata:
+        read = _read_list
+    elif "input" in metadata:
+        read = _read_sentence
+    else:
+        return IMAGENET
+    return InputNormalisation(read(metadata, "mean"), read(metadata, "std"))
+
+
+def _read_list(metadata: Mapping[str, str], key: str) -> tuple[float, float, float]:
+    try:
+        red, green, blue = (float(value) for value in json.loads(metadata[key]))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise WeightsError(
+            f"the entry {key!r} of its metadata is not a list of three numbers"
+        ) from error
+    return red, green, blue
+
+
+_NUMBER = r"(\d*\.?\d+(?:e-?\d+)?)"
+
+
+def _read_sentence(metadata: Mapping[str, str], key: str) -> tuple[float, float, float]:
+    pattern = rf"\b{key}\b\D*?{_NUMBER}[\s,;]+{_NUMBER}[\s,;]+{_NUMBER}"
+    found = re.search(pattern, metadata["input"][:1000], flags=re.IGNORECASE)
+    if found is None:
+        raise WeightsError(f"the entry 'input' of its metadata names no {key}")
+    red, green, blue = (float(value) for value in found.groups())
+    return red, green, blue

@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 class Outcome(StrEnum):
-    """What became of one landmark of the truth."""
+    """How the prediction of one landmark compares with the truth."""
 
     SCORED = "scored"
     """Placed by both; it has an error."""
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
 
 
 class SpacingSource(StrEnum):
-    """Where the pixel spacing of an image was found."""
+    """Where the pixel spacing of an image is from."""
 
     GIVEN = "given"
     TRUTH = "truth file"
@@ -48,14 +48,13 @@ class PointError:
     outcome : Outcome
         Only SCORED points have errors.
     native_mm, grid384_mm : float, optional
-        Error in millimetres; ``grid384_mm`` is None where the image's size is
-        unknown.
+        The latter is None where the image's size is unknown.
     found_yx, true_yx : tuple of float, optional
         (row, column) in image pixels.
     score : float, optional
         Confidence of the found point.
     unsure : bool
-        Whether the detector asked for a second look.
+        Whether the detector marked it as unsure.
     """
 
     image: str
@@ -80,7 +79,7 @@ class ErrorTable:
     images, landmarks : tuple of str
         Names, in order.
     spacing_sources : frozenset of SpacingSource
-        Where the pixel spacings came from.
+        Where the pixel spacings are from.
     sizes_unknown : tuple of str
         Images whose size in pixels no file says.
     """

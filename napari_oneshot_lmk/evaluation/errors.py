@@ -1,4 +1,8 @@
-"""How far found landmarks lie from the true ones, in millimetres."""
+"""Errors of found landmarks in millimetres: images are paired, then points measured.
+
+``native`` errors are distances at the image's own resolution, ``grid384`` those of the
+published CC2D evaluation, see `grid384_distances_mm`.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +30,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Pairs in the order of the truth, and what found no partner.
-
-    Parameters
-    ----------
-    pairs : tuple of Pair
-        One for each image that stands on both sides.
-    unmatched_predicted, unmatched_truth : tuple of str
-        Image names that stand on one side only.
-    """
+    """Pairs in the order of the truth, and the names of images on one side only."""
 
     pairs: tuple[Pair, ...]
     unmatched_predicted: tuple[str, ...] = ()
@@ -42,21 +38,16 @@ class Pairing:
 
 
 def pair_images(predicted: Sequence[Landmarks], truth: Sequence[Landmarks]) -> Pairing:
-    """Pair images by name, and those without the same name by stem.
+    """Pair images by name (``Landmarks.image``), those that remain by stem.
 
-    Names are the same whatever the form of their accents, the kind of their slashes
-    and the case of their ending. A stem is a name without the ending of an image.
-
-    Parameters
-    ----------
-    predicted, truth : sequence of Landmarks
-        One entry an image; ``Landmarks.image`` is the name.
+    The form of accents, the kind of slashes and the case of the suffix do not matter. A
+    stem is a name without the suffix of an image.
 
     Raises
     ------
     UsageError
-        If a name stands twice on one side, if a stem that is needed could mean
-        several images, or if no image stands on both sides.
+        If a name occurs twice on one side, if a stem that is needed is ambiguous, or if
+        no image is on both sides.
     """
     predicted_by_name = _by_name(predicted, "predicted")
     truth_by_name = _by_name(truth, "true")
@@ -73,8 +64,8 @@ def pair_images(predicted: Sequence[Landmarks], truth: Sequence[Landmarks]) -> P
         # stem ambiguous: "001.jpg" may be the copy of "a/001.jpg" or "b/001.jpg".
         if len(candidates) > 1 or len(truth_stems[stem(name)]) > 1:
             raise UsageError(
-                f"{_listed(truth_stems[stem(name)])} of the truth and "
-                f"{_listed(candidates)} of the predictions share the name "
+                f"{_first_names(truth_stems[stem(name)])} of the truth and "
+                f"{_first_names(candidates)} of the predictions share the name "
                 f"{stem(name)!r}, so it is not clear which belong together",
                 remedy="write the same file names, with their folders, in both files",
             )
@@ -88,7 +79,7 @@ def pair_images(predicted: Sequence[Landmarks], truth: Sequence[Landmarks]) -> P
     if not pairs:
         raise UsageError(
             f"no image stands in both files (predicted: "
-            f"{_listed(predicted_by_name)}; truth: {_listed(truth_by_name)})",
+            f"{_first_names(predicted_by_name)}; truth: {_first_names(truth_by_name)})",
             remedy="check that the image columns hold the same file names",
         )
     used = set(partner.values())
@@ -100,7 +91,7 @@ def pair_images(predicted: Sequence[Landmarks], truth: Sequence[Landmarks]) -> P
 
 
 def _same_names(predicted: Iterable[str], truth: Iterable[str]) -> dict[str, str]:
-    """Pair names that are the same, however they are written."""
+    """Pair names that are the same path, in whatever spelling."""
     partner: dict[str, str] = {}
     # The same path, then the same path whatever the case of its ending.
     for key in spellings()[:2]:
@@ -119,14 +110,9 @@ def _same_names(predicted: Iterable[str], truth: Iterable[str]) -> dict[str, str
 
 
 def find_image(images: Sequence[Landmarks], name: str) -> Landmarks | None:
-    """Return the landmarks of the image called ``name``, None where there are none.
+    """Return the landmarks of the image called ``name``, by the rules of `pair_images`.
 
-    Parameters
-    ----------
-    images : sequence of Landmarks
-        One entry an image.
-    name : str
-        A file name; the same rules as in `pair_images` hold.
+    None where there are none.
 
     Raises
     ------
@@ -138,7 +124,7 @@ def find_image(images: Sequence[Landmarks], name: str) -> Landmarks | None:
         candidates = [each for each in by_name if key(each) == key(name)]
         if len(candidates) > 1:
             raise UsageError(
-                f"{_listed(candidates)} all could be the image {name!r}",
+                f"{_first_names(candidates)} all could be the image {name!r}",
                 remedy="write its full file name in the image column",
             )
         if candidates:
@@ -167,7 +153,7 @@ def _by_stem(names: Iterable[str]) -> dict[str, list[str]]:
     return stems
 
 
-def _listed(names: Iterable[str], most: int = 3) -> str:
+def _first_names(names: Iterable[str], most: int = 3) -> str:
     names = list(names)
     shown = ", ".join(repr(name) for name in names[:most]) or "none"
     return f"{shown}, …" if len(names) > most else shown
@@ -186,29 +172,21 @@ def native_distances_mm(found_yx: ArrayLike, true_yx: ArrayLike, geometry: Geome
 
 
 def grid384_distances_mm(found_yx: ArrayLike, true_yx: ArrayLike, geometry: Geometry) -> Floats:
-    """Return the (N,) errors in mm of the published CC2D evaluation.
+    """Return the (N,) errors in mm of (N, 2) points as the published CC2D evaluation has them.
 
-    CC2D scores integer cells of a 384 x 384 grid that covers the image: its
-    prediction is the index of a cell, its truth is scaled to the grid and
-    truncated, a cell measures ``spacing * size / 384`` mm along each axis, and
-    thresholds compare strictly. Errors therefore lie on a lattice; on
-    cephalograms of 1935 x 2400 pixels at 0.1 mm a cell is 0.504 x 0.625 mm and
-    SDR at 2.5 mm reads two to three points lower than at native resolution.
+    CC2D compares integer cells of a 384 x 384 grid that covers the image: its prediction
+    is the index of a cell, its truth is scaled to the grid and truncated, a cell measures
+    ``spacing * size / 384`` mm along each axis, and thresholds compare strictly. Errors
+    therefore lie on a lattice; on cephalograms of 1935 x 2400 pixels at 0.1 mm a cell is
+    0.504 x 0.625 mm, and SDR at 2.5 mm is two to three points lower than at native
+    resolution.
 
-    Here both points go to the cell that they lie in,
-    ``floor((p + 0.5) * 384 / size)`` for pixel centres at integers. That is the
-    published truncation apart from half an original pixel (0.1 cell), which the
-    published code drops on the side of the truth only; this form does not depend
-    on the resolution at which an image is stored, and gives a perfect detector
-    an error of zero. On 150 cephalograms the two differ by 0.002 mm in MRE and by
-    less than 0.4 points in SDR. Cells outside the grid are moved to its border.
-
-    Parameters
-    ----------
-    found_yx, true_yx : array_like, (N, 2)
-        (row, column) in image pixels.
-    geometry : Geometry
-        Size and spacing of the image.
+    Here both points go to the cell that contains them, ``floor((p + 0.5) * 384 / size)``
+    for pixel centres at integers. The published code drops the half pixel (0.1 cell), for
+    the truth only; this form does not depend on the resolution at which an image is
+    stored, and gives a perfect detector an error of zero. On 150 cephalograms the two
+    differ by 0.002 mm in MRE and by less than 0.4 points in SDR. Cells outside the grid
+    are moved to its border.
 
     References
     ----------
@@ -234,7 +212,7 @@ def measure_errors(
     Parameters
     ----------
     pairing : Pairing
-        See `pairing.pair_images`.
+        From `pair_images`.
     spacing_mm_yx : float or pair of float, optional
         Millimetres per pixel, (row, column), for all images. Otherwise each
         image's own spacing: the truth's, else the predictions'.
@@ -242,10 +220,10 @@ def measure_errors(
     Raises
     ------
     GeometryError
-        If an image's spacing is unknown or senseless, or the two files describe
-        images of different size.
+        If an image's spacing is unknown or makes no sense, or the two sides describe
+        images of different sizes.
     UsageError
-        If no landmark name stands in both files.
+        If no landmark name is on both sides.
     """
     given = checked_spacing(spacing_mm_yx)
     names = tuple(dict.fromkeys(n for pair in pairing.pairs for n in pair.truth.names))
@@ -284,38 +262,23 @@ def _point_errors(pair: Pair, geometry: Geometry, size_known: bool) -> list[Poin
         if size_known:
             distances_mm = grid384_distances_mm(*points_yx, geometry)
             grid384 = dict(zip(scored, distances_mm.tolist(), strict=True))
-    return [
-        _point_error(
-            pair.truth.image,
-            true,
-            found_points.get(true.name),
-            outcomes[true.name],
-            native.get(true.name),
-            grid384.get(true.name),
+    errors = []
+    for true in pair.truth:
+        found = found_points.get(true.name)
+        errors.append(
+            PointError(
+                pair.truth.image,
+                true.name,
+                outcomes[true.name],
+                native.get(true.name),
+                grid384.get(true.name),
+                found.position_yx if found else None,
+                true.position_yx,
+                found.score if found else None,
+                found.unsure if found else False,
+            )
         )
-        for true in pair.truth
-    ]
-
-
-def _point_error(
-    image: str,
-    true: Landmark,
-    found: Landmark | None,
-    outcome: Outcome,
-    native_mm: float | None,
-    grid384_mm: float | None,
-) -> PointError:
-    return PointError(
-        image,
-        true.name,
-        outcome,
-        native_mm,
-        grid384_mm,
-        found.position_yx if found else None,
-        true.position_yx,
-        found.score if found else None,
-        found.unsure if found else False,
-    )
+    return errors
 
 
 def _outcome(found: Landmark | None, true: Landmark) -> Outcome:
@@ -353,7 +316,7 @@ def _require_spacing(pairing: Pairing, given: tuple[float, float] | None) -> Non
 def _geometry(
     pair: Pair, given: tuple[float, float] | None
 ) -> tuple[Geometry, SpacingSource, bool]:
-    """Join what the two files know of an image: geometry, source, size known."""
+    """Return an image's geometry, where its spacing is from, and whether its size is known."""
     sides = {
         SpacingSource.TRUTH: pair.truth.geometry,
         SpacingSource.PREDICTED: pair.predicted.geometry,
@@ -371,7 +334,6 @@ def _geometry(
     for side, geometry in sides.items():
         if spacing is None and geometry is not None:
             source, spacing = side, geometry.spacing_mm_yx
-    # Native distances need no image size; without one there is no 384 grid, and
-    # the caller is told so.
+    # Native distances need no image size; the 384 grid does.
     geometry = known[0] if known else Geometry((1, 1))
     return geometry.with_spacing(spacing), source, bool(known)

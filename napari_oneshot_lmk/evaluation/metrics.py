@@ -1,4 +1,4 @@
-"""The numbers of the published tables, with bootstrap intervals."""
+"""Mean radial error and success detection rates, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Accuracy:
     mre_mm : float
         Mean radial error, over all points.
     sd_mm : float
-        Standard deviation of the radial errors, over all points (divisor n).
+        Their standard deviation (divisor n).
     median_mm : float
-        Median radial error.
+        Their median.
     sdr_percent : tuple of float
         Share of errors *strictly* below each of `THRESHOLDS_MM`, in percent.
     n : int
-        Number of errors. Where it is 0, everything else is NaN.
+        Their number. Where it is 0, everything else is NaN.
     """
 
     mre_mm: float
@@ -46,16 +46,8 @@ class Accuracy:
     n: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fixed names of ``summary.json``; NaN becomes None."""
-        return {
-            "mre_mm": _number(self.mre_mm),
-            "sd_mm": _number(self.sd_mm),
-            "median_mm": _number(self.median_mm),
-            "sdr_percent": {
-                key: _number(value) for key, value in zip(sdr_keys(), self.sdr_percent, strict=True)
-            },
-            "n": self.n,
-        }
+        """Return the members as ``summary.json`` has them; NaN becomes None."""
+        return _json_of(self) | {"n": self.n}
 
 
 @dataclass(frozen=True)
@@ -71,15 +63,8 @@ class Intervals:
     sdr_percent: tuple[tuple[float, float], ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return pairs under the names of ``summary.json``; NaN becomes None."""
-        return {
-            "mre_mm": _pair(self.mre_mm),
-            "sd_mm": _pair(self.sd_mm),
-            "median_mm": _pair(self.median_mm),
-            "sdr_percent": {
-                key: _pair(value) for key, value in zip(sdr_keys(), self.sdr_percent, strict=True)
-            },
-        }
+        """Return the members as ``summary.json`` has them; NaN becomes None."""
+        return _json_of(self)
 
 
 def sdr_keys() -> tuple[str, ...]:
@@ -88,13 +73,7 @@ def sdr_keys() -> tuple[str, ...]:
 
 
 def accuracy(errors_mm: Floats) -> Accuracy:
-    """Summarise errors.
-
-    Parameters
-    ----------
-    errors_mm : ndarray, any shape
-        Radial errors in mm; NaN is "no error was measured" and is left out.
-    """
+    """Summarise radial errors in mm, an array of any shape in which NaN is ignored."""
     values = errors_mm[np.isfinite(errors_mm)]
     if values.size == 0:
         nan = float("nan")
@@ -113,8 +92,8 @@ def bootstrap_intervals(
 ) -> Intervals:
     """Return percentile bootstrap intervals, resampling whole images.
 
-    The points of one image are not independent (one bad pose spoils many), so
-    images are drawn with replacement and bring all their errors along.
+    The points of one image are not independent (one bad pose spoils many), so images
+    are drawn with replacement, each with all its errors.
 
     Parameters
     ----------
@@ -123,8 +102,7 @@ def bootstrap_intervals(
     replicates : int
         Number of resamples.
     seed : int
-        Seed of the random numbers; the same seed draws the same images for
-        every method, landmark and scoring over the same images.
+        The same one draws the same images for every method, landmark and scoring.
 
     Raises
     ------
@@ -159,7 +137,7 @@ def bootstrap_intervals(
 def _resampled_medians(
     errors_mm: Floats, known: NDArray[np.bool_], drawn: NDArray[np.int64]
 ) -> Floats:
-    """Return the median of each resample, without writing the resamples out."""
+    """Return the median of each resample without building the resamples."""
     of_image = np.nonzero(known)[0]
     values = errors_mm[known]
     order = np.argsort(values, kind="stable")
@@ -167,7 +145,7 @@ def _resampled_medians(
     medians = np.full(len(drawn), np.nan)
     step = max(1, MOST_ELEMENTS // len(values))
     for start in range(0, len(drawn), step):
-        # Each sorted error stands as often as its image was drawn.
+        # Each of the sorted errors counts as often as its image was drawn.
         places = np.cumsum(drawn[start : start + step, of_image], axis=1)
         n = places[:, -1]
         low = (places > ((n - 1) // 2)[:, None]).argmax(axis=1)
@@ -185,12 +163,21 @@ def _interval(resampled: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _json_of(metrics: Accuracy | Intervals) -> dict[str, Any]:
+    rates: tuple[float | tuple[float, float], ...] = metrics.sdr_percent
+    return {
+        "mre_mm": _finite(metrics.mre_mm),
+        "sd_mm": _finite(metrics.sd_mm),
+        "median_mm": _finite(metrics.median_mm),
+        "sdr_percent": {key: _finite(value) for key, value in zip(sdr_keys(), rates, strict=True)},
+    }
 
 
-def _pair(pair: tuple[float, float]) -> list[float] | None:
-    return None if not np.all(np.isfinite(pair)) else [float(v) for v in pair]
+def _finite(value: float | tuple[float, float]) -> float | list[float] | None:
+    """Return a number or an interval for JSON, None where it is NaN."""
+    if not np.all(np.isfinite(value)):
+        return None
+    return [float(end) for end in value] if isinstance(value, tuple) else float(value)
 
 
 FAR_MM = 4.0
@@ -198,17 +185,17 @@ FAR_MM = 4.0
 
 
 def confidence_quality(table: ErrorTable) -> dict[str, Any] | None:
-    """Say how well scores order errors.
+    """Return how well confidence predicts errors.
 
     Returns
     -------
     dict or None
-        ``auc_4mm``: the chance that a point within 4 mm has a higher score than
-        one farther off (1 is perfect order, 0.5 is none; None where all points
-        are on one side); ``unsure_percent``: share of points marked unsure;
-        ``unsure_of_far_percent``: share of the points farther off than 4 mm
-        that are marked; ``far_of_unsure_percent``: share of the marked points
-        that are farther off. None where no scored point has a score.
+        ``auc_4mm``: the probability that a point within 4 mm has a higher confidence
+        than one farther off (None where all points are on one side);
+        ``unsure_percent``: share of points marked unsure; ``unsure_of_far_percent``:
+        share of the points farther off than 4 mm that are marked;
+        ``far_of_unsure_percent``: share of the marked points that are farther off.
+        None where no point has a confidence.
     """
     scored = [
         (point.score, point.native_mm >= FAR_MM, point.unsure)
@@ -221,14 +208,14 @@ def confidence_quality(table: ErrorTable) -> dict[str, Any] | None:
         return None
     scores, far, unsure = (np.array(column) for column in zip(*scored, strict=True))
     return {
-        "auc_4mm": _chance_higher(scores[~far], scores[far]),
+        "auc_4mm": _auc(scores[~far], scores[far]),
         "unsure_percent": 100 * float(unsure.mean()),
         "unsure_of_far_percent": _percent(unsure[far]),
         "far_of_unsure_percent": _percent(far[unsure]),
     }
 
 
-def _chance_higher(good: np.ndarray[Any, Any], bad: np.ndarray[Any, Any]) -> float | None:
+def _auc(good: np.ndarray[Any, Any], bad: np.ndarray[Any, Any]) -> float | None:
     """Return P(good > bad) + P(good = bad) / 2, from ranks."""
     if good.size == 0 or bad.size == 0:
         return None

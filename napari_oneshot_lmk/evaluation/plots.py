@@ -1,9 +1,10 @@
-"""Pictures of an evaluation, drawn without a display."""
+"""Plots of an evaluation, drawn without a display."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,17 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK = "#333333"
 FAINT = "#BBBBBB"
-FEWEST_FOR_A_BOX = 5
+MIN_ERRORS_PER_BOX = 5
+
+GROUND = "#15181C"
+TEXT = "#E8E8E8"
+TRUE = "#FFFFFF"
+# Okabe and Ito's blue-green, orange and vermilion, light enough for dark bone.
+NEAR, MIDDLE, FAR = "#2FD6A0", "#F5B335", "#FF6A4D"
+NEAR_MM, FAR_MM = 2.0, 4.0
+PANEL_INCHES = 2.15
+PANEL, HEADER, HEADING, FOOTING = 0.97, 0.11, 0.16, 0.18
+"""Width of an image, height of its title, of the figure's title and legend, in panel widths."""
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -37,23 +48,16 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def draw_cumulative_error(reports: Mapping[str, Report], path: Path, *, title: str = "") -> None:
-    """Draw the share of landmarks below each error, and write it as PNG.
+    """Plot the share of landmarks below each error as a PNG file.
 
-    Parameters
-    ----------
-    reports : mapping of str to Report
-        Name of the method to its report. With one report both scorings are
-        drawn, with several only the native one.
-    path : Path
-        The picture.
-    title : str
-        Above the picture.
+    ``reports`` are by the name of the method. Of a single report both the native errors
+    and those on the 384 grid are drawn, of several only the native ones.
     """
     figure = new_figure(6.4, 4.4)
     axes = figure.add_subplot()
     alone = len(reports) == 1
     highest = 0.0
-    for (name, report), colour in zip(reports.items(), _colours(len(reports)), strict=True):
+    for (name, report), colour in zip(reports.items(), cycle(COLOURS), strict=False):
         errors_mm = _known(report.table.native_mm())
         if errors_mm.size == 0:
             continue
@@ -77,20 +81,10 @@ def draw_cumulative_error(reports: Mapping[str, Report], path: Path, *, title: s
 
 
 def draw_per_landmark(report: Report, path: Path, *, title: str = "") -> None:
-    """Draw a box of native errors for each landmark, and write it as PNG.
+    """Plot a box of native errors for each landmark as a PNG file.
 
-    Boxes hold the middle half, whiskers 5 to 95 %, dots what lies beyond; fewer
-    than five errors are drawn one by one. Errors off the right-hand side are
-    counted in the margin, not dropped in silence.
-
-    Parameters
-    ----------
-    report : Report
-        What to draw; landmarks keep their order.
-    path : Path
-        The picture.
-    title : str
-        Above the picture.
+    Boxes hold the middle half, whiskers 5 to 95 %; what is beyond, and fewer than five
+    errors, are single dots. Errors beyond the right-hand edge are counted in the margin.
     """
     names = list(report.table.landmarks)
     columns = [_known(column) for column in report.table.native_mm().T]
@@ -99,10 +93,10 @@ def draw_per_landmark(report: Report, path: Path, *, title: str = "") -> None:
     axes = figure.add_subplot()
     limit = float(np.clip(np.percentile(everything, 99), 5, 20)) if everything.size else 5.0
     for place, column in enumerate(columns, start=1):
-        if column.size < FEWEST_FOR_A_BOX:
+        if column.size < MIN_ERRORS_PER_BOX:
             axes.plot(column, [place] * column.size, "o", color=COLOURS[0], markersize=4)
     drawn = axes.boxplot(
-        [c if c.size >= FEWEST_FOR_A_BOX else [] for c in columns],
+        [c if c.size >= MIN_ERRORS_PER_BOX else [] for c in columns],
         orientation="horizontal",
         whis=(5, 95),
         widths=0.62,
@@ -167,39 +161,15 @@ def _tidy(axes: Axes) -> None:
         label.set_color(INK)
 
 
-def _colours(count: int) -> list[str]:
-    return [COLOURS[index % len(COLOURS)] for index in range(count)]
-
-
 def _known(errors_mm: Floats) -> Floats:
     return errors_mm[np.isfinite(errors_mm)]
 
 
-GROUND = "#15181C"
-WORDS = "#E8E8E8"
-TRUE = "#FFFFFF"
-# Okabe and Ito's blue-green, orange and vermilion, light enough for dark bone.
-NEAR, MIDDLE, FAR = "#2FD6A0", "#F5B335", "#FF6A4D"
-NEAR_MM, FAR_MM = 2.0, 4.0
-PANEL_INCHES = 2.15
-PANEL, HEADER, HEADING, FOOTING = 0.97, 0.11, 0.16, 0.18
-"""Width of an image, its title, the picture's title and key, in panel widths."""
-
-
 @dataclass(frozen=True)
 class Panel:
-    """One image of the picture.
+    """One image of an overview: true points are rings, found ones dots coloured by error.
 
-    Parameters
-    ----------
-    image : GrayImage
-        With known pixel spacing, so that errors have a colour.
-    truth : Landmarks
-        Drawn as rings.
-    found : Landmarks, optional
-        Drawn as dots, coloured by error; None for the template.
-    title : str
-        Above the image.
+    ``image`` has known pixel spacing; ``found`` is None for the template.
     """
 
     image: GrayImage
@@ -211,19 +181,7 @@ class Panel:
 def draw_overview(
     panels: Sequence[Panel], path: Path, *, columns: int = 6, title: str = ""
 ) -> None:
-    """Draw panels row by row and write them as PNG.
-
-    Parameters
-    ----------
-    panels : sequence of Panel
-        At least one.
-    path : Path
-        The picture.
-    columns : int
-        Panels in a row.
-    title : str
-        Above the picture.
-    """
+    """Draw one or more panels, so many columns to a row, as a PNG file."""
     rows = -(-len(panels) // columns)
     heights = [
         max(_aspect(p) for p in panels[r * columns : (r + 1) * columns]) + HEADER
@@ -243,7 +201,7 @@ def draw_overview(
         box = (left / columns, (top - height) / total, PANEL / columns, height / total)
         _draw_panel(figure.add_axes(box), panel)
     figure.text(
-        0.02 / columns, 1 - 0.5 * HEADING / total, title, color=WORDS, fontsize=13, va="center"
+        0.02 / columns, 1 - 0.5 * HEADING / total, title, color=TEXT, fontsize=13, va="center"
     )
     figure.legend(
         handles=_key(),
@@ -251,7 +209,7 @@ def draw_overview(
         bbox_to_anchor=(0.5, 0.5 * FOOTING / total),
         ncols=4,
         frameon=False,
-        labelcolor=WORDS,
+        labelcolor=TEXT,
         fontsize=9,
     )
     figure.savefig(path, facecolor=GROUND)
@@ -281,7 +239,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     )
     if panel.found is not None:
         _draw_found(axes, panel, true, _placed(panel.found))
-    axes.set_title(panel.title, color=WORDS, fontsize=8, pad=3)
+    axes.set_title(panel.title, color=TEXT, fontsize=8, pad=3)
     axes.set_xlim(-0.5, pixels.shape[1] - 0.5)
     axes.set_ylim(pixels.shape[0] - 0.5, -0.5)
     axes.set_axis_off()

@@ -1,4 +1,4 @@
-"""The result of an evaluation."""
+"""Evaluates found against true landmarks: the report."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that an evaluation says.
+    """The result of an evaluation.
 
     Parameters
     ----------
     table : ErrorTable
-        The errors themselves.
+        All errors.
     native : Scoring
         At the images' own resolution.
     grid384 : Scoring, optional
@@ -65,7 +65,7 @@ class Report:
 
     @property
     def grid384_reason(self) -> str | None:
-        """Say why there is no score on the 384 grid; None where there is one."""
+        """Why there is no accuracy on the 384 grid; None where there is."""
         unknown = self.table.sizes_unknown
         if not unknown:
             return None
@@ -77,9 +77,8 @@ class Report:
     def summary(self) -> dict[str, Any]:
         """Return the content of ``summary.json``.
 
-        ``native``, ``grid384`` and ``per_landmark`` (native) have fixed names;
-        ``grid384`` is None where image sizes are unknown, ``grid384_reason``
-        then says so. The other keys say how the numbers came about.
+        ``per_landmark`` is native. ``grid384`` is None where image sizes are unknown;
+        ``grid384_reason`` then says so.
         """
         grid = self.grid384
         return {
@@ -92,7 +91,7 @@ class Report:
                 "native": self.native.overall_ci95.as_dict(),
                 "grid384": grid.overall_ci95.as_dict() if grid else None,
                 "per_landmark": _dicts(self.native.per_landmark_ci95),
-                "per_landmark_grid384": (_dicts(grid.per_landmark_ci95) if grid else None),
+                "per_landmark_grid384": _dicts(grid.per_landmark_ci95) if grid else None,
             },
             "bootstrap": {
                 "resampled": "images",
@@ -132,18 +131,18 @@ def evaluate(
     Parameters
     ----------
     predicted, truth : sequence of Landmarks
-        One entry an image, paired by name, then by stem.
+        One entry per image; see `pair_images`.
     spacing_mm_yx : float or pair of float, optional
-        Millimetres per pixel of all images; otherwise the files say it.
+        Of all images; see `measure_errors`.
     seed, replicates : int
         Of the bootstrap.
 
     Raises
     ------
     UsageError
-        If images cannot be paired without doubt, or nothing can be compared.
+        If pairing is ambiguous, or there is nothing to compare.
     GeometryError
-        If a pixel spacing is unknown or senseless, or sizes contradict.
+        If a pixel spacing is unknown or makes no sense, or sizes contradict each other.
     """
     pairing = pair_images(predicted, truth)
     return make_report(

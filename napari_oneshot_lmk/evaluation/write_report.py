@@ -1,4 +1,4 @@
-"""A report on disk: summary, tables, pictures."""
+"""Writes a report as a folder: summary, tables, plots."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ It holds ``images/``, ``landmarks.csv`` (``image,landmark,x_px,y_px``) and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.template import Template
 
 Spacing = float | tuple[float, float]
+_PARTS = "a data folder holds images/, landmarks.csv, dataset.json"
 
 
 class Description(BaseModel):
@@ -57,19 +58,7 @@ class Description(BaseModel):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images, their true landmarks, a template and test images.
-
-    Parameters
-    ----------
-    folder : Path
-        Where it lies.
-    description : Description
-        What ``dataset.json`` says.
-    images : tuple of ImageFile
-        All images, in natural order.
-    truth : dict of str to Landmarks
-        True landmarks by image name.
-    """
+    """Images in natural order, their true landmarks by image name, and `Description`."""
 
     folder: Path
     description: Description
@@ -90,11 +79,7 @@ class Dataset:
         description = _described(folder)
         for part in ("images", "landmarks.csv"):
             if not (folder / part).exists():
-                raise UsageError(
-                    f"there is no {part} in it",
-                    file=folder,
-                    remedy="a data folder holds images/, landmarks.csv, dataset.json",
-                )
+                raise UsageError(f"there is no {part} in it", file=folder, remedy=_PARTS)
         truth = {
             landmarks.image: _ordered(landmarks, description.landmarks)
             for landmarks in read_landmarks(folder / "landmarks.csv")
@@ -127,23 +112,20 @@ class Dataset:
     @cached_property
     def test(self) -> tuple[str, ...]:
         """Images with true landmarks that are scored; never the template."""
-        names = self._split("test") or tuple(image.name for image in self.images)
-        return tuple(n for n in names if n in self.truth and n != self.template_image)
+        return self._with_truth(self._split("test") or [image.name for image in self.images])
 
     @cached_property
     def duplicates(self) -> tuple[str, ...]:
         """Test images that show the same radiograph as a training image."""
         seen = {*self.train, self.template_image}
         pairs = self.description.same_radiograph
-        twins_of_seen = {b for a, b in pairs if a in seen}
-        twins_of_seen |= {a for a, b in pairs if b in seen}
-        return tuple(name for name in self.test if name in twins_of_seen)
+        twins = {b for a, b in pairs if a in seen} | {a for a, b in pairs if b in seen}
+        return tuple(name for name in self.test if name in twins)
 
     @cached_property
     def others(self) -> tuple[str, ...]:
         """All images with true landmarks but the template, whatever the splits."""
-        names = (image.name for image in self.images)
-        return tuple(n for n in names if n in self.truth and n != self.template_image)
+        return self._with_truth(image.name for image in self.images)
 
     @property
     def test_truth(self) -> tuple[Landmarks, ...]:
@@ -151,13 +133,7 @@ class Dataset:
         return tuple(self.truth[name] for name in self.test)
 
     def file_of(self, name: str) -> ImageFile:
-        """Return the file of an image.
-
-        Raises
-        ------
-        UsageError
-            If ``images/`` does not hold it.
-        """
+        """Return the file of an image; raise a UsageError if ``images/`` does not hold it."""
         for image in self.images:
             if image.name == name:
                 return image
@@ -179,6 +155,9 @@ class Dataset:
         image = read_image(self.file_of(name).path, spacing_mm_yx=self.spacing_mm_yx(name))
         return Template.create(image, self.truth[name], name=Path(name).stem)
 
+    def _with_truth(self, names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(n for n in names if n in self.truth and n != self.template_image)
+
     def _split(self, name: str) -> tuple[str, ...]:
         listed = self.description.splits.get(name, ())
         files = [self.file_of(image).name for image in listed]
@@ -194,11 +173,7 @@ def _described(folder: Path) -> Description:
     try:
         return Description.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise UsageError(
-            f"cannot be read ({error.strerror})",
-            file=path,
-            remedy="a data folder holds images/, landmarks.csv, dataset.json",
-        ) from error
+        raise UsageError(f"cannot be read ({error.strerror})", file=path, remedy=_PARTS) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"

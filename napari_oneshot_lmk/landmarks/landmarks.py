@@ -50,35 +50,21 @@ def check_name(name: str) -> None:
         raise LandmarkError(f"{name!r} is not a landmark name")
 
 
+def check_unique(names: Iterable[str], where: str = "") -> None:
+    """Raise a LandmarkError if a name stands twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise LandmarkError(
+                f"landmark {name!r} stands twice{where}", remedy="rename or remove one of the two"
+            )
+        seen.add(name)
+
+
 @dataclass(frozen=True)
 class Landmark:
     """One named control point.
 
-    Parameters
-    ----------
-    name : str
-        Unique within an image.
-    position_yx : tuple of float, optional
-        Sub-pixel (row, column) on the image's own grid, pixel centres at
-        integers. Given exactly when the state is PLACED.
-    state : State
-        Placed, skipped or absent.
-    score : float, optional
-        Confidence in 0..1 of a detected point; None for a point set by hand.
-    unsure : bool
-        True where score or shape say that a person should look.
-    shape_residual_mm : float, optional
-        How far the point lies from where the other landmarks expect it.
-    description : str
-        What the landmark is, for whoever places it.
-    source : Source, optional
-        Detected, corrected or placed; None where a file does not say. A landmark
-        without a position has one where a detector or a person decided so.
-    author : str
-        Who placed or corrected it, where that is not the author of the whole set.
-
-    Notes
-    -----
     What a person has the last word on carries nothing of a detector's opinion:
     ``score`` and ``unsure`` are dropped from a corrected or placed landmark. An
     ``author`` belongs to such a landmark only, and is dropped from any other.
@@ -90,14 +76,24 @@ class Landmark:
     """
 
     name: str
+    """Unique within an image."""
     position_yx: tuple[float, float] | None = None
+    """Sub-pixel (row, column) on the image's own grid, pixel centres at integers; given
+    exactly when the state is PLACED."""
     state: State = State.PLACED
     score: float | None = None
+    """Confidence in 0..1 of a detected point; None for a point set by hand."""
     unsure: bool = False
+    """Whether score or shape say that a person should look."""
     shape_residual_mm: float | None = None
+    """How far the point lies from where the other landmarks expect it."""
     description: str = ""
+    """What the landmark is, for whoever places it."""
     source: Source | None = None
+    """None where a file does not say. A landmark without a position has one where a detector
+    or a person decided so."""
     author: str = ""
+    """Who placed or corrected it, where that is not the author of the whole set."""
 
     def __post_init__(self) -> None:
         """Check that position and state agree."""
@@ -143,13 +139,7 @@ class Landmark:
         return self.source is not None and self.source.is_manual
 
     def edited_at(self, position_yx: tuple[float, float] | None) -> Landmark:
-        """Return the landmark as a person has left it in another program.
-
-        Parameters
-        ----------
-        position_yx : tuple of float, optional
-            Where it lies now; None where its position was taken away.
-        """
+        """Return the landmark as a person has left it in another program, None unplaced."""
         return Landmark(
             self.name,
             position_yx,
@@ -178,18 +168,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Landmarks:
-    """The ordered landmarks of one image.
-
-    Parameters
-    ----------
-    points : tuple of Landmark
-        In the order of the list that they follow.
-    image : str
-        Name of the image file, as it stands in the tables.
-    geometry : Geometry, optional
-        Grid and spacing of that image, where known.
-    provenance : Provenance
-        Where the points come from.
+    """The landmarks of one image, in the order of the list that they follow.
 
     Raises
     ------
@@ -199,20 +178,15 @@ class Landmarks:
 
     points: tuple[Landmark, ...] = ()
     image: str = ""
+    """Name of the image file, as it stands in the tables."""
     geometry: Geometry | None = None
+    """Grid and spacing of that image, where known."""
     provenance: Provenance = field(default_factory=Provenance)
 
     def __post_init__(self) -> None:
         """Check that names are unique."""
         points = tuple(self.points)
-        seen: set[str] = set()
-        for point in points:
-            if point.name in seen:
-                raise LandmarkError(
-                    f"landmark {point.name!r} stands twice",
-                    remedy="rename or remove one of the two",
-                )
-            seen.add(point.name)
+        check_unique(point.name for point in points)
         author = self.provenance.author
         if author and any(point.author == author for point in points):
             # Of two ways to say the same thing one is kept.
@@ -367,7 +341,7 @@ def geometry_to_json(geometry: Geometry) -> dict[str, Any]:
 
 
 def geometry_from_json(values: Mapping[str, Any]) -> Geometry:
-    """Undo `geometry_to_json`; a GeometryError says what makes no sense."""
+    """Undo `geometry_to_json`."""
     rows, columns = values["image_shape_yx"]
     if isinstance(rows, bool) or rows != int(rows) or columns != int(columns):
         raise ValueError(f"{rows!r} x {columns!r} are not whole numbers of pixels")

@@ -12,7 +12,7 @@ from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.landmarks.files import holds_landmarks, is_landmark_file, read_landmarks
 from napari_oneshot_lmk.landmarks.files.isbi_txt import DESCRIPTIONS
 from napari_oneshot_lmk.landmarks.files.text_file import read_text
-from napari_oneshot_lmk.landmarks.landmarks import Landmarks, check_name
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, check_name, check_unique
 from napari_oneshot_lmk.landmarks.template import Template, is_template
 
 
@@ -30,14 +30,7 @@ class ListedLandmark:
 
 @dataclass(frozen=True)
 class LandmarkList:
-    """Landmarks in the order in which they are placed.
-
-    Parameters
-    ----------
-    title : str
-        What the list is called where a user picks one.
-    landmarks : tuple of ListedLandmark
-        At least one.
+    """Landmarks in the order in which they are placed, under a title that a user picks.
 
     Raises
     ------
@@ -53,14 +46,7 @@ class LandmarkList:
         object.__setattr__(self, "landmarks", tuple(self.landmarks))
         if not self.landmarks:
             raise LandmarkError("the list names no landmark", remedy="write one name on each line")
-        seen: set[str] = set()
-        for landmark in self.landmarks:
-            if landmark.name in seen:
-                raise LandmarkError(
-                    f"landmark {landmark.name!r} stands twice in the list",
-                    remedy="rename or remove one of the two",
-                )
-            seen.add(landmark.name)
+        check_unique(self.names, " in the list")
 
     def __len__(self) -> int:
         return len(self.landmarks)
@@ -93,19 +79,10 @@ def shipped_lists() -> tuple[LandmarkList, ...]:
 def parse_landmark_list(text: str, title: str = "own list") -> LandmarkList:
     """Read a list that somebody typed or pasted.
 
-    Parameters
-    ----------
-    text : str
-        One name on each line, with a description after a tab or ``": "`` where
-        wanted; or a single line of names separated by commas or semicolons.
-        Empty lines and lines that start with ``#`` are passed over.
-    title : str
-        What to call the list.
-
-    Raises
-    ------
-    LandmarkError
-        If there is no name, or one stands twice.
+    One name on each line, with a description after a tab or ``": "`` where wanted; or a
+    single line of names separated by commas or semicolons. Empty lines and lines that
+    start with ``#`` are passed over. A LandmarkError says if there is no name, or one
+    stands twice.
     """
     lines = [line.strip() for line in text.removeprefix("\ufeff").splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
@@ -119,14 +96,10 @@ def parse_landmark_list(text: str, title: str = "own list") -> LandmarkList:
 
 
 def read_landmark_list(path: str | Path) -> LandmarkList:
-    """Read a list of names from a text file, a landmark file or a template.
+    """Read a list of names from a text file, a landmark file or a template's folder.
 
-    Parameters
-    ----------
-    path : str or Path
-        ``.txt`` as in :func:`parse_landmark_list`; ``.csv`` with a ``landmark`` column,
-        or with names in the first column and descriptions in the second; any
-        landmark file; a template folder.
+    A text is read as by `parse_landmark_list`, a ``.csv`` by its ``landmark`` column, or
+    with names in the first column and descriptions in the second.
 
     Raises
     ------

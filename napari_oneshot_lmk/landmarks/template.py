@@ -6,6 +6,8 @@ import hashlib
 import json
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, TemplateError
+from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmarks import (
@@ -47,18 +50,8 @@ def is_template(path: str | Path) -> bool:
 class Template:
     """An image with its landmarks, on the disk a folder that can be moved.
 
-    Parameters
-    ----------
-    image : GrayImage
-        Pixels and geometry.
-    landmarks : Landmarks
-        At least one of them placed, all placed ones inside the image.
-    name : str
-        Stands in the provenance of what is detected with it.
-
-    See Also
-    --------
-    Template.create : checks what a user gives.
+    Made by `create`, which checks what a user gives, or by `load`. The name stands in the
+    provenance of what is detected with it.
     """
 
     image: GrayImage
@@ -85,20 +78,17 @@ class Template:
         LandmarkError
             If a landmark lies outside the image.
         """
-        placed = landmarks.placed
+        placed, file, size = landmarks.placed, image.name or None, _size(image.geometry)
         if not placed:
             raise TemplateError(
-                "a template needs at least one placed landmark",
-                file=image.name or None,
-                remedy="place one",
+                "a template needs at least one placed landmark", file=file, remedy="place one"
             )
         geometry = landmarks.geometry
         if geometry and geometry.image_shape_yx != image.geometry.image_shape_yx:
             raise TemplateError(
-                f"the landmarks were placed on an image of "
-                f"{_size(geometry.image_shape_yx)} pixels, this one has "
-                f"{_size(image.geometry.image_shape_yx)}",
-                file=image.name or None,
+                f"the landmarks were placed on an image of {_size(geometry)} pixels, "
+                f"this one has {size}",
+                file=file,
                 remedy="use the image that they belong to",
             )
         inside = image.geometry.contains(landmarks.with_points(placed).positions_yx)
@@ -110,9 +100,8 @@ class Template:
                 if p.position_yx is not None
             )
             raise LandmarkError(
-                f"outside the image of {_size(image.geometry.image_shape_yx)} pixels "
-                f"(width x height): {where}",
-                file=image.name or None,
+                f"outside the image of {size} pixels (width x height): {where}",
+                file=file,
                 remedy="correct the positions, or use the image that they belong to",
             )
         landmarks = replace(landmarks, geometry=image.geometry, image=image.name or landmarks.image)
@@ -121,16 +110,13 @@ class Template:
     @cached_property
     def content_sha256(self) -> str:
         """Hash of pixels, geometry, landmarks and name; the same everywhere."""
-        return _content_sha256(self._description(), self.image.pixels)
+        text = json.dumps(self._description(), sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(text.encode("ascii"))
+        digest.update(np.ascontiguousarray(self.image.pixels, dtype="<f4").tobytes())
+        return digest.hexdigest()
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write the template as a folder.
-
-        Raises
-        ------
-        OutputError
-            If the folder exists or cannot be written.
-        """
+        """Write the template as a folder; an OutputError says why it cannot be."""
         description = {**self._description(), "content_sha256": self.content_sha256}
         with atomic_write(Path(folder), overwrite=overwrite, folder=True) as partial:
             text = json.dumps(description, indent=1, ensure_ascii=False)
@@ -152,18 +138,13 @@ class Template:
         if folder.name == DESCRIPTION_FILE:
             folder = folder.parent
         description = _read_description(folder)
-        try:
+        with _sense_checked(folder):
             geometry = geometry_from_json(description["geometry"])
-        except (OneshotError, KeyError, TypeError, ValueError) as error:
-            raise _senseless(folder, error) from error
         pixels = _read_pixels(folder, geometry.image_shape_yx)
-        try:
-            name = str(description["name"])
+        with _sense_checked(folder):
             image = GrayImage(pixels, geometry, description["landmarks"]["image"])
             landmarks = landmarks_from_json(description["landmarks"], geometry)
-            template = cls.create(image, landmarks, name)
-        except (OneshotError, KeyError, TypeError, ValueError) as error:
-            raise _senseless(folder, error) from error
+            template = cls.create(image, landmarks, str(description["name"]))
         if description.get("content_sha256") != template.content_sha256:
             raise TemplateError(
                 "the template was changed or damaged since it was saved",
@@ -205,10 +186,16 @@ def _read_description(folder: Path) -> dict[str, Any]:
     return dict(description)
 
 
-def _senseless(folder: Path, error: Exception) -> TemplateError:
-    return TemplateError(
-        f"the template makes no sense ({error})", file=folder, remedy="save it again from its image"
-    )
+@contextmanager
+def _sense_checked(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OneshotError, KeyError, TypeError, ValueError) as error:
+        raise TemplateError(
+            f"the template makes no sense ({error})",
+            file=folder,
+            remedy="save it again from its image",
+        ) from error
 
 
 def _read_pixels(folder: Path, shape_yx: tuple[int, int]) -> NDArray[np.float32]:
@@ -229,13 +216,6 @@ def _read_pixels(folder: Path, shape_yx: tuple[int, int]) -> NDArray[np.float32]
         ) from error
 
 
-def _content_sha256(description: dict[str, Any], pixels: NDArray[np.float32]) -> str:
-    text = json.dumps(description, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(text.encode("ascii"))
-    digest.update(np.ascontiguousarray(pixels, dtype="<f4").tobytes())
-    return digest.hexdigest()
-
-
 def _without_loss(pixels: NDArray[np.float32]) -> NDArray[Any]:
     """Return whole grey values as small integers: a fourth of the file."""
     for dtype in (np.uint8, np.uint16, np.int16):
@@ -247,5 +227,6 @@ def _without_loss(pixels: NDArray[np.float32]) -> NDArray[Any]:
     return pixels
 
 
-def _size(shape_yx: tuple[int, int]) -> str:
-    return f"{shape_yx[1]} x {shape_yx[0]}"
+def _size(geometry: Geometry) -> str:
+    rows, columns = geometry.image_shape_yx
+    return f"{columns} x {rows}"

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_oneshot_lmk.encoders.device import computing_in
+from napari_oneshot_lmk.encoders.device import autocast
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.matching.similarity import SMALLEST_COSINE, own_cosine_maps, summed_logs
 from napari_oneshot_lmk.network.network import LandmarkNetwork
@@ -217,7 +217,7 @@ def searched_log_maps(
         Beyond a landmark's window its smallest value within: nothing was seen there
         that would speak for it.
     """
-    with computing_in(points_yx.device, dtype):
+    with autocast(points_yx.device, dtype):
         windows = network.near(maps, adapters, points_yx[None].float(), cells)
     fine = windows[0]
     count, _, height, width = fine.embeddings.shape[1:]

@@ -47,7 +47,7 @@ class ParameterCounts:
 
 
 @dataclass(frozen=True)
-class NetworkLayout:
+class NetworkConfig:
     """Sizes of a `LandmarkNetwork`.
 
     Parameters
@@ -173,7 +173,7 @@ class NetworkLayout:
         return {**asdict(self), "encoder_channels": list(self.encoder_channels)}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> NetworkLayout:
+    def from_json(cls, content: Mapping[str, Any]) -> NetworkConfig:
         """Read what `to_json` returned.
 
         Raises

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.network.blocks import RFB, Block, ConvNorm, Layers, activated, each_block
-from napari_oneshot_lmk.network.config import LEVELS, NetworkLayout, Normalisation
+from napari_oneshot_lmk.network.config import LEVELS, NetworkConfig, Normalisation
 from napari_oneshot_lmk.network.multi_landmark import Kernel, Parts, convolved
 from napari_oneshot_lmk.network.windows import Decoded, Region, Window, interpolated, upsampled
 
@@ -135,11 +135,11 @@ class Adapter(nn.Module):
 
     Parameters
     ----------
-    layout : NetworkLayout
+    layout : NetworkConfig
         Of the network that it belongs to; C_A is above 0.
     """
 
-    def __init__(self, layout: NetworkLayout) -> None:
+    def __init__(self, layout: NetworkConfig) -> None:
         super().__init__()
         own: Normalisation = "none" if layout.normalisation == "none" else "batch"
         made = layout.adapter_channels
@@ -187,11 +187,11 @@ class LandmarkNetwork(nn.Module):
 
     Parameters
     ----------
-    layout : NetworkLayout
+    layout : NetworkConfig
         Its sizes.
     """
 
-    def __init__(self, layout: NetworkLayout) -> None:
+    def __init__(self, layout: NetworkConfig) -> None:
         super().__init__()
         self.layout = layout
         norm = (layout.normalisation, layout.landmarks)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
-from napari_oneshot_lmk.network.config import LEVELS, NetworkLayout
+from napari_oneshot_lmk.network.config import LEVELS, NetworkConfig
 from napari_oneshot_lmk.training.config import Stream, TrainingConfig, random_stream
 
 if TYPE_CHECKING:
@@ -141,12 +141,12 @@ def estimate(
     return Estimate(seconds, encoded * _feature_bytes(machine.encoder_channels))
 
 
-def decoder_macs(layout: NetworkLayout, pixels: int, window: int | None = None) -> float:
+def decoder_macs(layout: NetworkConfig, pixels: int, window: int | None = None) -> float:
     """Multiplications of one image's way through the network, for all landmarks.
 
     Parameters
     ----------
-    layout : NetworkLayout
+    layout : NetworkConfig
         Its sizes.
     pixels : int
         Of the image.

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_oneshot_lmk.encoders.device import computing_in
+from napari_oneshot_lmk.encoders.device import autocast
 from napari_oneshot_lmk.matching.embeddings import STRIDES, anchors_in_windows
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.network.sync_batch_norm import shared_statistics
@@ -309,7 +309,7 @@ class Objective:
             if self._task.group.is_distributed
             else nullcontext()
         )
-        with statistics, computing_in(points_yx.device, self._dtype):
+        with statistics, autocast(points_yx.device, self._dtype):
             return self._network.near(maps, adapters, points_yx, window)
 
     def _loss(

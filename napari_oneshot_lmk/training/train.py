@@ -111,14 +111,14 @@ def pack_finished(run: RunFolder, weights: Path | None) -> None:
     """
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.detection.model_encoder import VGG19, weights_for
-    from napari_oneshot_lmk.encoders.model_weights import identity_with
+    from napari_oneshot_lmk.encoders.model_weights import encoder_identity
     from napari_oneshot_lmk.encoders.weights_file import read_weights
 
     model = TrainedModel.load(run.model_path)
     if model.packed or not model.card.encoder.startswith(VGG19):
         return
     found = weights_for(model) if weights is None else read_weights(weights)
-    if identity_with(found.sha256) != model.card.encoder:
+    if encoder_identity(found.sha256) != model.card.encoder:
         raise UsageError(
             "the model was not trained on these weights",
             file=weights,

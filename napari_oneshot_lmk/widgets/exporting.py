@@ -63,6 +63,6 @@ def exporting(model: Path, out: Path, preferences: Preferences) -> Iterator[Goin
     export = Export(opened, out, about, weights, training_images(model))
     for step in export_bundle(export, overwrite=is_bundle(out)):
         if isinstance(step, Comparison):
-            yield Exported(words.EXPORTED.format(path=out, agreement=step.sentence))
+            yield Exported(words.EXPORTED.format(path=out, agreement=step.summary))
         else:
             yield Going(step, STEPS.index(step), len(STEPS))

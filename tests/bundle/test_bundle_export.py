@@ -287,7 +287,7 @@ def test_export_from_the_command_line_says_that_points_are_identical(model, scen
 def test_a_bundle_that_finds_other_points_is_not_exported(model, tmp_path, monkeypatch):
     monkeypatch.setattr(PointNetwork, "scripted", lambda self: Unrecorded)
     monkeypatch.setattr(
-        exporting, "agreement", lambda *_: Comparison(("a", "b"), 0.06, "apex on b")
+        exporting, "verify_bundle", lambda *_: Comparison(("a", "b"), 0.06, "apex on b")
     )
     with pytest.raises(ModelError, match=r"up to 0\.06 px away \(apex on b\)"):
         exported(model, tmp_path / "bundle", tmp_path)
@@ -296,7 +296,7 @@ def test_a_bundle_that_finds_other_points_is_not_exported(model, tmp_path, monke
 
 def test_a_bundle_that_does_not_run_is_not_exported(model, tmp_path, monkeypatch):
     monkeypatch.setattr(PointNetwork, "scripted", lambda self: Unrecorded)
-    monkeypatch.setattr(exporting.configs, "inference", lambda model: {"run": ["$1/0"]})
+    monkeypatch.setattr(exporting.configs, "make_inference", lambda model: {"run": ["$1/0"]})
     with pytest.raises(ModelError, match="the bundle does not run, MONAI said"):
         exported(model, tmp_path / "bundle", tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -311,7 +311,7 @@ def test_a_killed_export_leaves_nothing_that_looks_complete(model, tmp_path):
         "from napari_oneshot_lmk.bundle import export\n"
         "from napari_oneshot_lmk.bundle.configs import About\n"
         "from napari_oneshot_lmk.bundle.load import load_model\n"
-        "export.agreement = lambda *_: os.kill(os.getpid(), 9)\n"
+        "export.verify_bundle = lambda *_: os.kill(os.getpid(), 9)\n"
         "class Nothing:\n"
         "    def save(self, path): Path(path).write_bytes(b'')\n"
         "export.PointNetwork.scripted = lambda self: Nothing()\n"
@@ -328,13 +328,13 @@ def test_a_killed_export_leaves_nothing_that_looks_complete(model, tmp_path):
 
 
 def test_measured_figures_stand_in_the_documents(tmp_path, model):
-    from napari_oneshot_lmk.bundle.documents import read_metrics, readme
+    from napari_oneshot_lmk.bundle.documents import make_readme, read_metrics
 
     overall = {"mre_mm": 1.685196, "median_mm": 1.2, "n": 57, "sdr_percent": {"2.0": 73.4}}
     (tmp_path / "summary.json").write_text(json.dumps({"native": overall, "images": 3}))
     figures = read_metrics(tmp_path)
     assert figures["MRE mm"] == 1.685
-    page = readme(model, exporting.About(name="Blobs"), figures)
+    page = make_readme(model, exporting.About(name="Blobs"), figures)
     assert "- SDR 2.0 mm %: 73.4" in page
     missing = command(
         "export-bundle",

@@ -1,23 +1,24 @@
-"""DICOM, through pydicom, with the codecs of imagecodecs."""
+"""DICOM, through pydicom, with the codecs of imagecodecs.
+
+pydicom has plugins for several libraries: one is under the GPL, one reads 8 bits
+only, one prints on the terminal. imagecodecs reads all of JPEG, lossless and of 12
+bits included, JPEG-LS and JPEG 2000, and is here for TIFF anyway.
+"""
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    RLELossless,
-)
+from pydicom.pixels.common import PhotometricInterpretation
+from pydicom.uid import UID
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.formats.base import (
@@ -32,7 +33,21 @@ from napari_oneshot_lmk.imaging.formats.dicom_attributes import (
     brighter_is_larger,
     stated_geometry,
 )
-from napari_oneshot_lmk.imaging.formats.dicom_codecs import plugin_for
+from napari_oneshot_lmk.imaging.formats.jpeg import check_jpeg
+
+_adding = threading.Lock()
+_LABEL = "imagecodecs"
+_END_OF_JPEG = b"\xff\xd9"
+_NOISE = bytes(range(1, 255)) * 8
+_JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
+_JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
+_JPEG_2000 = (
+    *(uid.JPEG2000Lossless, uid.JPEG2000),
+    *(uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K),
+)
+_JPEG_2000_COLOURS = (PhotometricInterpretation.YBR_ICT, PhotometricInterpretation.YBR_RCT)
+DECODER_DEPENDENCIES = dict.fromkeys((*_JPEG, *_JPEG_LS, *_JPEG_2000), ("imagecodecs>=2024.1.1",))
+
 
 _FRAME_BY_FRAME_FROM = 1 << 28
 """Bytes from which a file is not taken into memory for one of its frames."""
@@ -128,8 +143,8 @@ def _transfer_syntax(header: Dataset) -> UID:
         return UID(stated)
     implicit, little = header.original_encoding
     if implicit:
-        return ImplicitVRLittleEndian
-    return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        return uid.ImplicitVRLittleEndian
+    return uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
 
 
 def _decode(path: Path, header: Dataset, index: int) -> NDArray[Any]:
@@ -143,7 +158,7 @@ def _decode(path: Path, header: Dataset, index: int) -> NDArray[Any]:
     }
     is_large = path.stat().st_size > _FRAME_BY_FRAME_FROM
     try:
-        if _frames(header) > 1 and is_large and syntax != DeflatedExplicitVRLittleEndian:
+        if _frames(header) > 1 and is_large and syntax != uid.DeflatedExplicitVRLittleEndian:
             return np.asarray(pixel_array(path, index=index, **options))
         image = pydicom.dcmread(path, force=True)
         _complete(image)
@@ -188,5 +203,84 @@ def _is_shifted(header: Dataset) -> bool:
     Codecs give values without what lies beside them; RLE packs the words.
     """
     syntax = _transfer_syntax(header)
-    in_words = not syntax.is_encapsulated or syntax == RLELossless
+    in_words = not syntax.is_encapsulated or syntax == uid.RLELossless
     return in_words and int(header.HighBit) + 1 > int(header.BitsStored)
+
+
+# -- codecs ---------------------------------------------------------------------
+
+
+def plugin_for(syntax: str) -> str:
+    """Return the plugin that decodes a transfer syntax, made known to pydicom.
+
+    Empty where pydicom needs none, or has only its own.
+    """
+    if not is_available(syntax):
+        return ""
+    decoder = get_decoder(UID(syntax))
+    # Adding is not safe from several threads, and images are read in several.
+    with _adding:
+        if _LABEL not in decoder.available_plugins:
+            decoder.add_plugin(_LABEL, (__name__, "decode_frame"))
+    return _LABEL
+
+
+def is_available(syntax: str) -> bool:
+    """Say whether imagecodecs is there; asked by pydicom."""
+    try:
+        import imagecodecs  # noqa: F401
+    except ImportError:
+        return False
+    return syntax in DECODER_DEPENDENCIES
+
+
+def decode_frame(source: bytes, runner: Any) -> bytes:
+    """Decode the stream of one frame; called by pydicom.
+
+    The runner, a DecodeRunner, knows the header, and is told what the returned bytes are.
+    """
+    import imagecodecs
+
+    syntax = runner.transfer_syntax
+    if syntax in _JPEG:
+        values = _decode_jpeg(source, runner)
+    elif syntax in _JPEG_LS:
+        values = np.asarray(imagecodecs.jpegls_decode(source))
+    else:
+        values = np.asarray(imagecodecs.jpeg2k_decode(source))
+        if runner.photometric_interpretation in _JPEG_2000_COLOURS:
+            runner.set_option("photometric_interpretation", PhotometricInterpretation.RGB)
+    expected = (runner.rows, runner.columns)
+    if values.shape[:2] != expected:
+        raise ValueError(f"a frame of {values.shape[:2]} pixels instead of {expected}")
+    runner.set_option("bits_allocated", values.dtype.itemsize * 8)
+    runner.set_option("planar_configuration", 0)
+    return values.tobytes()
+
+
+def _decode_jpeg(source: bytes, runner: Any) -> NDArray[Any]:
+    import imagecodecs
+
+    def decode(stream: bytes) -> NDArray[Any]:
+        if runner.samples_per_pixel == 1:
+            return np.asarray(imagecodecs.jpeg8_decode(stream))
+        # As they are stored: pydicom turns them to red, green and blue.
+        return np.asarray(
+            imagecodecs.jpeg8_decode(stream, colorspace="YCBCR", outcolorspace="YCBCR")
+        )
+
+    if runner.transfer_syntax == uid.JPEGBaseline8Bit:
+        check_jpeg(source)
+        return decode(source)
+    values = decode(source)
+    # Of other kinds nothing tells whether libjpeg has filled in what is missing. But
+    # it would take it from what stands in front of the end, if there were something.
+    start = source.rfind(_END_OF_JPEG)
+    start = len(source) if start < 0 else start
+    if not np.array_equal(values, decode(source[:start] + _NOISE + _END_OF_JPEG)):
+        raise ValueError("the stream ends before its image does")
+    # Nor whether a flipped bit has made it read an image of less than there is.
+    needed = source[:start].rstrip(b"\0\xff")[:-2]
+    if np.array_equal(values, decode(needed + _NOISE + _END_OF_JPEG)):
+        raise ValueError("the image ends before its stream does")
+    return values

@@ -65,10 +65,7 @@ def holds_landmarks(path: str | Path) -> bool:
 def format_to_read(path: str | Path) -> LandmarkFormat:
     """Return the format of a file, by its name and where that is shared its content.
 
-    Raises
-    ------
-    UsageError
-        If no format has this name ending.
+    Raises a UsageError if no format has this name ending.
     """
     path = Path(path)
     forms = _named_like(path)
@@ -80,14 +77,7 @@ def format_to_read(path: str | Path) -> LandmarkFormat:
 
 
 def format_to_write(path: str | Path, images: int = 1) -> LandmarkFormat:
-    """Return the format that a file of this name is written in.
-
-    Parameters
-    ----------
-    path : str or Path
-        The format goes by the end of the name.
-    images : int
-        How many images the file has to hold.
+    """Return the format that a file of this name, about so many images, is written in.
 
     Raises
     ------
@@ -146,34 +136,25 @@ def read_landmarks(
     source: Path | None = None,
     source_of: Callable[[str], Path | None] | None = None,
 ) -> tuple[Landmarks, ...]:
-    """Read the landmarks of one or more images.
+    """Read the landmarks of one or more images, in the order of the file.
 
     Parameters
     ----------
     path : str or Path
         The format goes by the end of the name, and where several have the same by
         the content; see ``FORMATS``.
-    geometry : Geometry, optional
-        Geometry of the image, used where the file does not hold one. Files
-        that hold millimetres only (Slicer's own), or count rows from the bottom
-        (TPS), cannot be read without.
-    geometry_of : callable, optional
-        The same for files about several images: name -> geometry or None.
+    geometry, geometry_of : Geometry, or callable, optional
+        Geometry of the image, or for files about several images name -> geometry or
+        None; used where the file does not hold one. Files that hold millimetres only
+        (Slicer's own), or count rows from the bottom (TPS), cannot be read without.
     names : sequence of str
         Names of the landmarks, for files that only number them.
     tell : callable, optional
         Is given one sentence for what a file holds and is passed over, or what had
         to be supposed; without it, it is a ``LandmarkWarning``.
-    source : Path, optional
-        The image file. 3D Slicer may count its millimetres otherwise than this
-        program does; it is asked where points of Slicer are read.
-    source_of : callable, optional
-        The same for files about several images: name -> file or None.
-
-    Returns
-    -------
-    tuple of Landmarks
-        One per image, in the order of the file. Names are in Unicode form NFC.
+    source, source_of : Path, or callable, optional
+        The image file, or name -> file or None. 3D Slicer may count its millimetres
+        otherwise than this program does; it is asked where points of Slicer are read.
 
     Raises
     ------

@@ -13,21 +13,7 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenan
 
 @dataclass(frozen=True)
 class ReadContext:
-    """What the caller of a reader knows that a file may lack.
-
-    Parameters
-    ----------
-    geometry_of : callable
-        ``geometry_of(image)`` -> geometry of the image of that name, or None.
-    names : tuple of str
-        Names of the landmarks, in order, for files that only number them.
-    tell : callable
-        Is given one sentence about what a file holds and is passed over, or about
-        what had to be supposed.
-    source_of : callable
-        ``source_of(image)`` -> the file of that image, or None. Programs that read
-        images with ITK may count its millimetres otherwise than we do.
-    """
+    """What the caller of a reader knows that a file may lack; see `read_landmarks`."""
 
     geometry_of: Callable[[str], Geometry | None] = lambda image: None
     names: tuple[str, ...] = ()
@@ -37,52 +23,31 @@ class ReadContext:
 
 @dataclass(frozen=True)
 class LandmarkFormat:
-    """A file format for landmarks.
-
-    Parameters
-    ----------
-    name : str
-        What file dialogs and messages call it.
-    suffix : str
-        End of the file name, lower case; it may hold several dots.
-    recognise : callable
-        ``recognise(path)`` -> whether the content looks like this format. It never
-        raises for a file that can be opened.
-    read : callable
-        ``read(path, context)`` -> one set of Landmarks for each image. Raises a
-        LandmarkError where the file is damaged or of another kind.
-    write : callable, optional
-        ``write(path, images, source)`` writes to a path that is free; ``source``
-        is the image file where the caller knows it. The images may be gone through
-        more than once. Raises an OutputError for landmarks that the format does not
-        hold. None where the format is only read.
-    instead : str
-        For a format that is only read: what to write instead.
-    one_image : bool
-        A file holds one image only.
-    shared : bool
-        Files of other kinds commonly have this suffix too; one of those is never
-        replaced.
-    patient_mm : bool
-        Positions are millimetres in the patient as other programs read them from the
-        image, so the image file should be known.
-    check_installed : callable
-        Raises a LandmarkError where a library that it needs is missing.
-    unsupported : callable
-        ``unsupported(images)`` -> what of these landmarks a file would not hold.
-    """
+    """A file format for landmarks."""
 
     name: str
     suffix: str
+    """End of the file name, lower case; it may hold several dots."""
     recognise: Callable[[Path], bool]
+    """Whether the content looks like this format; never raises for a file that opens."""
     read: Callable[[Path, ReadContext], tuple[Landmarks, ...]]
+    """Raises a LandmarkError where the file is damaged or of another kind."""
     write: Callable[[Path, Collection[Landmarks], Path | None], None] | None
+    """``write(path, images, source)`` writes to a path that is free; ``source`` is the image
+    file where the caller knows it. The images may be gone through more than once. Raises an
+    OutputError for landmarks that the format does not hold. None where it is only read."""
     instead: str = ""
+    """For a format that is only read: what to write instead."""
     one_image: bool = False
     shared: bool = False
+    """Files of other kinds commonly have this suffix too; one of those is never replaced."""
     patient_mm: bool = False
+    """Positions are millimetres in the patient as other programs read them from the image,
+    so the image file should be known."""
     check_installed: Callable[[], None] = lambda: None
+    """Raises a LandmarkError where a library that it needs is missing."""
     unsupported: Callable[[Collection[Landmarks]], tuple[str, ...]] = lambda images: ()
+    """What of these landmarks a file would not hold."""
 
     @property
     def title(self) -> str:
@@ -91,13 +56,7 @@ class LandmarkFormat:
 
 
 def only_image(images: Collection[Landmarks], file: str) -> Landmarks:
-    """Return the landmarks of the one image that a kind of file holds.
-
-    Raises
-    ------
-    OutputError
-        If there is more than one image, or none.
-    """
+    """Return the landmarks of the one image that a kind of file holds, or raise."""
     if len(images) != 1:
         raise OutputError(
             f"{file} holds one image, not {len(images)}",
@@ -159,14 +118,7 @@ def without_zeros(points: Sequence[Landmark]) -> tuple[tuple[Landmark, ...], int
     """Take several landmarks at exactly (0, 0) for ones that nobody has placed.
 
     A single one there may be meant; two at the same position, and that a corner, are
-    not.
-
-    Returns
-    -------
-    tuple of Landmark
-        In the same order.
-    int
-        How many have lost their position.
+    not. The number is how many have lost their position.
     """
     zeros = sum(point.position_yx == (0.0, 0.0) for point in points)
     if zeros < 2:
@@ -185,16 +137,8 @@ def unless_moved(
 ) -> Landmark:
     """Return what we noted of a landmark, edited where its position was changed since.
 
-    What a detector thought of the old position is void then.
-
-    Parameters
-    ----------
-    noted : Landmark
-        As this package wrote it.
-    position_yx : tuple of float, optional
-        As it stands in the file now.
-    tolerance_px : float
-        What the rounding of positions in the file may change.
+    What a detector thought of the old position is void then. ``tolerance_px`` is what the
+    rounding of positions in the file may change.
     """
     if noted.position_yx is None or position_yx is None:
         is_same = noted.position_yx == position_yx

@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from napari_oneshot_lmk.errors import LandmarkError, OneshotError
+from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat, ReadContext
 from napari_oneshot_lmk.landmarks.files.mrk_json import plane_in_slicer, project_to_image
-from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_text
+from napari_oneshot_lmk.landmarks.files.text_file import at_line, head_of, read_text
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 
 SUFFIX = ".fcsv"
@@ -55,7 +54,7 @@ def read_fcsv(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     system, columns = "RAS", list(_COLUMNS)
     rows: list[_Row] = []
     for number, line in enumerate(read_text(path, tell=context.tell).splitlines(), 1):
-        with _about_line(path, number):
+        with at_line(path, number):
             if line.startswith("#"):
                 key, _, value = line.lstrip("# ").partition("=")
                 if key.strip().lower() == "coordinatesystem":
@@ -73,17 +72,9 @@ def read_fcsv(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
         plane = plane_in_slicer(path, image, np.array(placed) * signs, context)
     points = []
     for row in rows:
-        with _about_line(path, row.line):
+        with at_line(path, row.line):
             points.append(_point(row, signs, plane))
     return (Landmarks(tuple(points), image, context.geometry_of(image)),)
-
-
-@contextmanager
-def _about_line(path: Path, number: int) -> Iterator[None]:
-    try:
-        yield
-    except OneshotError as error:
-        raise type(error)(f"line {number}: {error.what}", file=path, remedy=error.remedy) from error
 
 
 def _system(text: str) -> str:

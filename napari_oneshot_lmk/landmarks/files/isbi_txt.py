@@ -27,7 +27,7 @@ from napari_oneshot_lmk.landmarks.files.base import (
     only_image,
     without_zeros,
 )
-from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_text
+from napari_oneshot_lmk.landmarks.files.text_file import at_line, head_of, read_text
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 
 SUFFIX = ".txt"
@@ -113,21 +113,8 @@ def read_isbi(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     ]
     points = []
     for name, (number, line) in zip(NAMES, lines, strict=False):
-        if _NOTHING.fullmatch(line):
-            points.append(Landmark(name, None, State.SKIPPED))
-            continue
-        match = _POSITION.fullmatch(line)
-        if match is None or not all(math.isfinite(float(n)) for n in match.groups()):
-            raise LandmarkError(
-                f"line {number}: is not x,y",
-                file=path,
-                remedy="a file of the ISBI 2015 challenge begins with 19 such lines",
-            )
-        position_yx = float(match[2]), float(match[1])
-        if position_yx in PLACEHOLDERS:
-            points.append(Landmark(name, None, State.SKIPPED))
-        else:
-            points.append(Landmark(name, position_yx))
+        with at_line(path, number):
+            points.append(_landmark(name, line))
     if len(points) < len(NAMES):
         raise LandmarkError(
             f"line {lines[-1][0]}: is the last, but only {len(points)} of {len(NAMES)} "
@@ -150,6 +137,20 @@ def read_isbi(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
         context.tell(f"{path}: {zeros} landmarks at 0,0 are taken for not placed")
     image = path.name[: -len(SUFFIX)]
     return (Landmarks(placed, image, context.geometry_of(image)),)
+
+
+def _landmark(name: str, line: str) -> Landmark:
+    if _NOTHING.fullmatch(line):
+        return Landmark(name, None, State.SKIPPED)
+    match = _POSITION.fullmatch(line)
+    if match is None or not all(math.isfinite(float(n)) for n in match.groups()):
+        raise LandmarkError(
+            "is not x,y", remedy="a file of the ISBI 2015 challenge begins with 19 such lines"
+        )
+    position_yx = float(match[2]), float(match[1])
+    if position_yx in PLACEHOLDERS:
+        return Landmark(name, None, State.SKIPPED)
+    return Landmark(name, position_yx)
 
 
 def _recognise(path: Path) -> bool:

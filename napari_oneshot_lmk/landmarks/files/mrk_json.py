@@ -260,25 +260,13 @@ def plane_in_slicer(path: Path, image: str, lps_mm: Points, context: ReadContext
 
     Slicer reads images with ITK, which takes another spacing than we do of many DICOM
     radiographs, and 1 mm where a file states none. Where the image file is known ITK
-    is asked.
-
-    Parameters
-    ----------
-    path : Path
-        The landmark file.
-    image : str
-        What it calls its image.
-    lps_mm : ndarray, (N, 3)
-        Its points.
-    context : ReadContext
-        Is told what had to be supposed.
+    is asked. ``image`` is what the landmark file ``path`` calls its image, ``lps_mm``
+    (N, 3) are its points.
 
     Raises
     ------
-    LandmarkError
-        If neither geometry nor file of the image are known.
-    SpacingUnknownError
-        If its spacing is unknown.
+    LandmarkError, SpacingUnknownError
+        If neither geometry nor file of the image are known, or its spacing is unknown.
     """
     own = context.geometry_of(image)
     source = context.source_of(image)
@@ -286,7 +274,7 @@ def plane_in_slicer(path: Path, image: str, lps_mm: Points, context: ReadContext
         own = _with_spacing(own)
         context.tell(
             f"{path}: its millimetres are taken in the image's pixel spacing here "
-            f"({_spacing_text(own)}); 3D Slicer may count a DICOM film in another one, which "
+            f"({_spacing_text(own)}); 3D Slicer may count a DICOM image in another one, which "
             "is not checked because the image file is not named"
         )
         return own
@@ -332,13 +320,7 @@ def plane_for_slicer(geometry: Geometry, source: Path | None) -> Geometry:
 
 
 def project_to_image(name: str, lps_mm: Sequence[float], plane: Geometry) -> tuple[float, float]:
-    """Return the (row, column) of one patient position, (3,) LPS mm.
-
-    Raises
-    ------
-    LandmarkError
-        If it lies off the plane of the image.
-    """
+    """Return the (row, column) of one patient position, (3,) LPS mm, on the plane."""
     # Positions that no patient has overflow, and lie off the plane then.
     with np.errstate(over="ignore", invalid="ignore"):
         off_mm = float(plane.off_plane_mm([lps_mm])[0])

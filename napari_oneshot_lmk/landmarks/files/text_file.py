@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,17 +63,10 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path, *, save_as: str = "", tell: Callable[[str], None] | None = None) -> str:
-    """Return the text of a file.
+    """Return the text of a file: UTF-8, -16 or -32, with or without a byte-order mark.
 
-    Parameters
-    ----------
-    path : Path
-        UTF-8, UTF-16 or UTF-32, with or without a byte-order mark, else
-        Western European (Windows-1252).
-    save_as : str
-        What to save it as where it is no text, for the remedy.
-    tell : callable, optional
-        Is told where the text is Western European only by supposition.
+    Else it is taken for Western European (Windows-1252), and ``tell`` is told that it was.
+    ``save_as`` is what to save it as where it is no text.
     """
     data = read_bytes(path)
     encoding = _encoding(data)
@@ -106,6 +100,15 @@ def _decode(path: Path, data: bytes, encoding: str, tell: Callable[[str], None] 
                 "(Windows-1252), so letters with accents may be others"
             )
         return text
+
+
+@contextmanager
+def at_line(path: Path, number: int) -> Iterator[None]:
+    """Have errors name the file and the line, from 1, that they are about."""
+    try:
+        yield
+    except OneshotError as error:
+        raise type(error)(f"line {number}: {error.what}", file=path, remedy=error.remedy) from error
 
 
 def head_of(path: Path) -> str:
@@ -180,24 +183,15 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row of a table, with what is needed to complain about it.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    line : int
-        Number of the row's first line in it, from 1.
-    cells : dict
-        Column title, in lower case -> text.
-    decimal_comma : bool
-        Commas do not separate columns, so one in a number is a decimal comma.
-    """
+    """One row of a table, with what is needed to complain about it."""
 
     path: Path
     line: int
+    """Number of the row's first line in the file, from 1."""
     cells: dict[str, str]
+    """Column title, in lower case -> text."""
     decimal_comma: bool
+    """Commas do not separate columns, so one in a number is a decimal comma."""
 
     def text(self, column: str) -> str:
         """Return a cell without surrounding blanks; "" where there is none."""
@@ -245,16 +239,8 @@ def table_rows(
 ) -> Iterator[TableRow]:
     """Read a table separated by commas, semicolons or tabs; empty lines are passed over.
 
-    Parameters
-    ----------
-    path : Path
-        A text as spreadsheet programs write it.
-    required : sequence of str
-        Columns that the first line must name, in any order and case.
-    once : sequence of str
-        Columns that it may name once only.
-    tell : callable, optional
-        Is given one sentence about what had to be supposed.
+    The first line must name the ``required`` columns, in any order and case, and may name
+    those of ``once`` once only.
     """
     text = read_text(path, save_as="CSV UTF-8", tell=tell)
     separator = _separator(path, text, required)

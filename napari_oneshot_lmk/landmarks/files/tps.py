@@ -18,10 +18,11 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError
+from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files.base import (
     DETECTION_FIELDS,
@@ -31,7 +32,7 @@ from napari_oneshot_lmk.landmarks.files.base import (
     ReadContext,
     filled_fields,
 )
-from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_text
+from napari_oneshot_lmk.landmarks.files.text_file import at_line, head_of, read_text
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 
 Position = tuple[float, float]
@@ -134,23 +135,14 @@ def _is_square(spacing_mm_yx: tuple[float, float]) -> bool:
 
 @dataclass
 class _Specimen:
-    """One specimen as it stands in the file.
-
-    Parameters
-    ----------
-    line : int
-        Line of its LM=, from 1.
-    positions : list of tuple of float, or None
-        (x, y) as written, y upwards; None where the landmark is missing.
-    fields : dict
-        Key in capitals -> text.
-    passed_over : set of str
-        What else it holds.
-    """
+    """One specimen as it stands in the file."""
 
     line: int
-    positions: list[Position | None] = field(default_factory=list)
+    """Of its LM=, from 1."""
+    positions: list[Position | None]
+    """(x, y) as written, y upwards; None where the landmark is missing."""
     fields: dict[str, str] = field(default_factory=dict)
+    """Key in capitals -> text."""
     passed_over: set[str] = field(default_factory=set)
 
     @property
@@ -181,17 +173,13 @@ def read_tps(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     found: dict[str, Landmarks] = {}
     zeros: list[str] = []
     for specimen in specimens:
-        try:
+        with at_line(path, specimen.line):
             landmarks = _landmarks(path, specimen, context, alone=len(specimens) == 1)
             if landmarks.image in found:
                 raise LandmarkError(
                     f"image {landmarks.image!r} stands twice",
                     remedy="keep one specimen for each image",
                 )
-        except OneshotError as error:
-            raise type(error)(
-                f"line {specimen.line}: {error.what}", file=path, remedy=error.remedy
-            ) from error
         found[landmarks.image] = landmarks
         if (0.0, 0.0) in specimen.positions and specimen.comment[0] != MARK:
             zeros.append(landmarks.image)
@@ -285,26 +273,24 @@ def _noted(mark: str, content: str) -> _Noted:
 
 def _specimens(path: Path, text: str) -> list[_Specimen]:
     specimens: list[_Specimen] = []
-    lines = [pair for pair in enumerate(text.splitlines(), start=1) if pair[1].strip()]
-    rows = iter(lines)
+    rows = iter([pair for pair in enumerate(text.splitlines(), start=1) if pair[1].strip()])
     passing = False
     for number, line in rows:
-        match = _FIELD.fullmatch(line)
-        if match is None:
-            if passing:
-                continue
-            raise _wrong(path, number, "is not KEY=VALUE", "check the count in LM=")
-        key, value = match[1].upper(), match[2].strip()
-        passing = key in _PASSED_OVER
-        if key == "LM3":
-            raise _wrong(path, number, "holds 3-D landmarks", "only LM= (2-D) can be read")
+        with at_line(path, number):
+            match = _FIELD.fullmatch(line)
+            if match is None:
+                if passing:
+                    continue
+                raise LandmarkError("is not KEY=VALUE", remedy="check the count in LM=")
+            key, value = match[1].upper(), match[2].strip()
+            passing = key in _PASSED_OVER
+            if key == "LM3":
+                raise LandmarkError("holds 3-D landmarks", remedy="only LM= (2-D) can be read")
+            if key != "LM" and not specimens:
+                raise LandmarkError("stands before any LM=", remedy="begin with LM=")
+            block = _block(rows, line.strip(), value) if key == "LM" else []
         if key == "LM":
-            specimen = _Specimen(number)
-            for place, row in _block(path, rows, number, line, value):
-                specimen.positions.append(_position(path, place, row))
-            specimens.append(specimen)
-        elif not specimens:
-            raise _wrong(path, number, "stands before any LM=", "begin with LM=")
+            specimens.append(_Specimen(number, [_position(path, *row) for row in block]))
         elif not passing:
             specimens[-1].fields.setdefault(key, value)
         elif value != "0":
@@ -316,22 +302,17 @@ def _specimens(path: Path, text: str) -> list[_Specimen]:
     return specimens
 
 
-def _block(
-    path: Path, rows: Iterator[tuple[int, str]], number: int, line: str, value: str
-) -> Iterator[tuple[int, str]]:
-    """Yield the lines of coordinates that a count announces."""
-    if not re.fullmatch(r"\d{1,9}", value, re.ASCII):
-        raise _wrong(path, number, f"{line.strip()!r} counts nothing", "correct it")
-    for done in range(int(value)):
-        row = next(rows, None)
-        if row is None:
-            raise _wrong(
-                path,
-                number,
-                f"{line.strip()} announces {value} lines, but {done} have come",
-                "the file may be cut short: copy it again",
-            )
-        yield row
+def _block(rows: Iterator[tuple[int, str]], line: str, count: str) -> list[tuple[int, str]]:
+    """Return the numbered lines of coordinates that a line LM= announces."""
+    if not re.fullmatch(r"\d{1,9}", count, re.ASCII):
+        raise LandmarkError(f"{line!r} counts nothing", remedy="correct it")
+    block = list(islice(rows, int(count)))
+    if len(block) < int(count):
+        raise LandmarkError(
+            f"{line} announces {count} lines, but {len(block)} have come",
+            remedy="the file may be cut short: copy it again",
+        )
+    return block
 
 
 def _position(path: Path, number: int, row: str) -> Position | None:
@@ -344,11 +325,10 @@ def _position(path: Path, number: int, row: str) -> Position | None:
     except ValueError:
         x = y = math.nan
     if not math.isfinite(x) or not math.isfinite(y):
-        raise _wrong(
-            path,
-            number,
-            "is not two numbers",
-            "the file may be cut short, or the count in LM= wrong",
+        raise LandmarkError(
+            f"line {number}: is not two numbers",
+            file=path,
+            remedy="the file may be cut short, or the count in LM= wrong",
         )
     return None if x < 0 or y < 0 else (x, y)
 
@@ -357,10 +337,6 @@ def _number(text: str) -> float:
     """Read a number; on some computers the tps programs write a decimal comma."""
     whole = text.count(",") == 1 and "." not in text
     return float(text.replace(",", ".") if whole else text)
-
-
-def _wrong(path: Path, number: int, what: str, remedy: str) -> LandmarkError:
-    return LandmarkError(f"line {number}: {what}", file=path, remedy=remedy)
 
 
 def _recognise(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 More of them, of another seed:
 
-    ONESHOT_LMK_FUZZ=2000 ONESHOT_LMK_FUZZ_SEED=7 pytest tests/test_fuzz_images.py
+    ONESHOT_LMK_FUZZ=2000 ONESHOT_LMK_FUZZ_SEED=7 pytest tests/imaging/test_fuzz_images.py
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK
 from cli_scene import one_sentence, run
+from dicom_files import dataset, saved
 from PIL import Image
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
@@ -16,7 +17,6 @@ from pydicom.uid import (
     DigitalXRayImageStorageForPresentation,
     SecondaryCaptureImageStorage,
 )
-from test_imaging_dicom import dataset, saved
 
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.formats.itk import itk_geometry
