@@ -52,7 +52,7 @@ def test_counts_are_those_of_the_network(normalisation, width, lateral, rfb):
 
 def test_channels_are_those_of_the_paper():
     layout = NetworkConfig(VGG19, 19, 16)
-    assert [layout.joined_channels(level) for level in LEVELS[:-1]] == [*(144, 272, 528, 1024)]
+    assert [layout.concat_channels(level) for level in LEVELS[:-1]] == [*(144, 272, 528, 1024)]
     assert [layout.decoded_channels(level) for level in LEVELS] == [*(144, 80, 144, 272, 512)]
     assert [layout.head_channels(level) for level in LEVELS] == [*(144, 80, 144, 272, 528)]
 

@@ -129,7 +129,7 @@ class NetworkConfig:
         adapter = 0 if level == LEVELS[-1] else self.adapter_channels
         return self.shared_channels(level) + adapter
 
-    def joined_channels(self, level: int) -> int:
+    def concat_channels(self, level: int) -> int:
         """Channels of F_concat at a level (equation 2)."""
         return self.skip_channels(level) + self.decoded_channels(level + 1)
 
@@ -159,7 +159,7 @@ class NetworkConfig:
                 read = self.encoder_channels[level - 1]
                 shared += (read + 1) * self.lateral_channels
             if level < deepest:
-                given = self.joined_channels(level)
+                given = self.concat_channels(level)
                 shared += _double_conv(given, self.shared_channels(level), norms)
                 own += _double_conv(given, self.adapter_channels, own_norm)
             if level in self.rfb_levels:

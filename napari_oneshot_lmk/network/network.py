@@ -145,7 +145,7 @@ class Adapter(nn.Module):
         made = layout.adapter_channels
         self.convs = nn.ModuleDict(
             {
-                f"level{level}": AdapterConv(layout.joined_channels(level), made, own)
+                f"level{level}": AdapterConv(layout.concat_channels(level), made, own)
                 for level in LEVELS[:-1]
             }
         )
@@ -198,7 +198,7 @@ class LandmarkNetwork(nn.Module):
         self.decoder = nn.ModuleDict()
         for level in DECODER_LEVELS:
             self.decoder[f"level{level}"] = UpBlock(
-                layout.joined_channels(level), layout.shared_channels(level), *norm
+                layout.concat_channels(level), layout.shared_channels(level), *norm
             )
         self.laterals = nn.ModuleDict()
         for level in LEVELS if layout.lateral_channels else ():

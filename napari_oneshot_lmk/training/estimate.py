@@ -172,7 +172,7 @@ def decoder_macs(layout: NetworkConfig, pixels: int, window: int | None = None) 
         once += cells * 9 * layout.skip_channels(level) * shared
         if window is not None and level in WINDOWED:
             cells = min(cells, window**2)
-        joined = layout.joined_channels(level)
+        joined = layout.concat_channels(level)
         below = layout.decoded_channels(level + 1)
         each += cells * 9 * (below * shared + shared**2 + joined * adapter + adapter**2)
         each += cells * head
