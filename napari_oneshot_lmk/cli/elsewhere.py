@@ -74,14 +74,14 @@ class Elsewhere:
         images = journal.missing
         if not images:
             return
-        from napari_oneshot_lmk.cluster.client import connected
-        from napari_oneshot_lmk.cluster.detect import Reading, Recipe, detect_across
+        from napari_oneshot_lmk.cluster.client import connect
+        from napari_oneshot_lmk.cluster.detect import DetectorSpec, Reading, detect_across
 
-        recipe = Recipe.of(detector, encoder_weights, device)
+        spec = DetectorSpec.of(detector, encoder_weights, device)
         about = journal.settings
         reading = Reading(about.spacing_mm_yx, about.slice_index, batch)
-        with connected(self.scheduler, self.workers) as connection:
-            yield from detect_across(connection, recipe, images, reading, warn)
+        with connect(self.scheduler, self.workers) as connection:
+            yield from detect_across(connection, spec, images, reading, warn)
 
     def strategy(self, encoder_weights: Path | None, device: str) -> Strategy:
         """Return who trains; see `training.job.train`."""

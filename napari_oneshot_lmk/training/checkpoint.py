@@ -142,13 +142,13 @@ def load_part(path: Path) -> dict[str, Tensor]:
 
 
 def pack(value: Any, name: str = "value") -> tuple[dict[str, Tensor], Any]:
-    """Split nested values into tensors and what JSON holds.
+    """Split nested values, such as an optimiser's ``state_dict()``, into tensors and JSON.
 
     Parameters
     ----------
     value : Any
         Dicts (also with whole numbers as keys), lists, tuples, tensors, arrays,
-        numbers, strings, None: for example an optimiser's ``state_dict()``.
+        numbers, strings, None.
     name : str
         The tensors' names begin with it.
 
@@ -221,15 +221,7 @@ def _numbered(folder: Path) -> dict[int, Path]:
 
 
 class RunCheckpoints:
-    """The `CheckpointSink` in a run's folder.
-
-    Parameters
-    ----------
-    run : RunFolder
-        Opened by this process, or by one that this process works for.
-    network : NetworkFolder, optional
-        The checkpoints' place where each network has its own.
-    """
+    """The `CheckpointSink` in a run's folder, or of one network where each has its own."""
 
     def __init__(self, run: RunFolder, network: NetworkFolder | None = None) -> None:
         self._run = run
