@@ -15,7 +15,7 @@ from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.model_card import ModelCard, Training
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.network.config import NetworkLayout
+from napari_oneshot_lmk.network.config import NetworkConfig
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.trainer import fit
 
@@ -44,7 +44,7 @@ def random_model(folder: Path, **card: object) -> TrainedModel:
     task = small_task(folder)
     torch.manual_seed(1)
     channels = tuple(level.channels for level in task.encoder.card.levels if level.after_pooling)
-    layout = NetworkLayout(channels, len(task.landmarks), 2, 0.05, 8, lateral_channels=8, rfb=False)
+    layout = NetworkConfig(channels, len(task.landmarks), 2, 0.05, 8, lateral_channels=8, rfb=False)
     network = LandmarkNetwork(layout).eval().requires_grad_(False)
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from napari_oneshot_lmk.network.config import NetworkLayout
+from napari_oneshot_lmk.network.config import NetworkConfig
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 
 CHANNELS = (3, 4, 5, 6, 7)
@@ -16,7 +16,7 @@ def random_network(normalisation="batch", adapter_channels=ADAPTER_CHANNELS, **l
     """Four landmarks, double precision, no batch norm left at its first values."""
     torch.manual_seed(3)
     network = LandmarkNetwork(
-        NetworkLayout(CHANNELS, 4, adapter_channels, 0.01, 5, normalisation, **layout)
+        NetworkConfig(CHANNELS, 4, adapter_channels, 0.01, 5, normalisation, **layout)
     ).double()
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):

@@ -32,7 +32,7 @@ from napari_oneshot_lmk.encoders.weights_file import (
 )
 from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.network.config import NetworkLayout
+from napari_oneshot_lmk.network.config import NetworkConfig
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
@@ -55,7 +55,7 @@ class Part:
 
     def adapters(self, landmarks: tuple[str, ...]) -> list[int]:
         """Return the adapter of each landmark."""
-        if self.network.layout.landmarks == 1:
+        if self.network.config.num_landmarks == 1:
             return [0] * len(landmarks)
         return [self.landmarks.index(name) for name in landmarks]
 
@@ -156,7 +156,7 @@ class TrainedModel:
                     {
                         "file": name,
                         "landmarks": list(part.landmarks),
-                        "layout": part.network.layout.to_json(),
+                        "layout": part.network.config.to_json(),
                     }
                 )
                 state = part.network.state_dict().items()
@@ -286,8 +286,8 @@ def build_network(
     UsageError
         If they and the number of landmarks do not fit together.
     """
-    sizes = NetworkLayout.from_json(layout)
-    if sizes.landmarks not in (1, len(landmarks)):
+    sizes = NetworkConfig.from_json(layout)
+    if sizes.num_landmarks not in (1, len(landmarks)):
         raise UsageError("adapters and landmarks do not match")
     # On the meta device: a layout that claims terabytes costs nothing to refuse.
     with torch.device("meta"):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
-from napari_oneshot_lmk.network.config import LEVELS, NetworkLayout
+from napari_oneshot_lmk.network.config import LEVELS, NetworkConfig
 from napari_oneshot_lmk.training.config import Stream, TrainingConfig, random_stream
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def estimate(
 
     def sample_s(at_once: int) -> float:
         """Time of an image in a step that holds so many landmarks."""
-        of_step = replace(layout, landmarks=at_once)
+        of_step = replace(layout, num_landmarks=at_once)
         near = decoder_macs(of_step, rows * columns, preset.loss.window + HALO)
         if preset.training.anchor == "template":
             return FORWARD_AND_BACKWARD * seconds_of(near)
@@ -141,12 +141,12 @@ def estimate(
     return Estimate(seconds, encoded * _feature_bytes(machine.encoder_channels))
 
 
-def decoder_macs(layout: NetworkLayout, pixels: int, window: int | None = None) -> float:
+def decoder_macs(layout: NetworkConfig, pixels: int, window: int | None = None) -> float:
     """Multiplications of one image's way through the network, for all landmarks.
 
     Parameters
     ----------
-    layout : NetworkLayout
+    layout : NetworkConfig
         Its sizes.
     pixels : int
         Of the image.
@@ -172,11 +172,11 @@ def decoder_macs(layout: NetworkLayout, pixels: int, window: int | None = None) 
         once += cells * 9 * layout.skip_channels(level) * shared
         if window is not None and level in WINDOWED:
             cells = min(cells, window**2)
-        joined = layout.joined_channels(level)
+        joined = layout.concat_channels(level)
         below = layout.decoded_channels(level + 1)
         each += cells * 9 * (below * shared + shared**2 + joined * adapter + adapter**2)
         each += cells * head
-    return once + layout.landmarks * each
+    return once + layout.num_landmarks * each
 
 
 def measure(encoder: Encoder, passes: int = 2) -> MachineSpeed:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.network.config import NetworkLayout
+from napari_oneshot_lmk.network.config import NetworkConfig
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.training.preset import NetworkSettings, TrainingSettings
@@ -73,11 +73,11 @@ class TrainingMethod:
 
     def network_config(
         self, settings: NetworkSettings, encoder_channels: tuple[int, ...], landmarks: int
-    ) -> NetworkLayout:
+    ) -> NetworkConfig:
         """Return the network for so many landmarks on an encoder's five maps."""
-        return NetworkLayout(
+        return NetworkConfig(
             encoder_channels=encoder_channels,
-            landmarks=landmarks if self.has_adapters else 1,
+            num_landmarks=landmarks if self.has_adapters else 1,
             # A network for one landmark is its own adapter.
             adapter_channels=settings.adapter_channels if self.has_adapters else 0,
             width=settings.width,

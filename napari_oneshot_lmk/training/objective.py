@@ -342,7 +342,7 @@ class Stages:
             else nullcontext()
         )
         with statistics, autocast(points_yx.device, self._dtype):
-            return self._network.near(maps, adapters, points_yx, window)
+            return self._network.embed_windows(maps, adapters, points_yx, window)
 
     def _total(self, weights: Tensor) -> Tensor | None:
         """Return each process's part of all weights, where there are several.

@@ -116,7 +116,7 @@ def anchors_of(
 
 def adapters_of(network: LandmarkNetwork, count: int) -> list[int]:
     """Adapters of a network's landmarks in order: their own, or the only one."""
-    if network.layout.landmarks == 1:
+    if network.config.num_landmarks == 1:
         return [0] * count
     return list(range(count))
 

@@ -9,7 +9,7 @@ import torch
 
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
-from napari_oneshot_lmk.network.config import NetworkLayout
+from napari_oneshot_lmk.network.config import NetworkConfig
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.config import Duration, TrainingConfig
 from napari_oneshot_lmk.training.estimate import (
@@ -25,7 +25,7 @@ PIXELS = 96 * 96
 CHANNELS = (8, 12, 16, 24, 24)
 
 
-def counted(layout: NetworkLayout) -> int:
+def counted(layout: NetworkConfig) -> int:
     """Multiplications of all convolutions in one pass, as they happen."""
     network = LandmarkNetwork(layout).eval()
     macs = 0
@@ -50,18 +50,18 @@ def counted(layout: NetworkLayout) -> int:
 @pytest.mark.parametrize(
     "layout",
     [
-        NetworkLayout(CHANNELS, 1, width=0.25),
-        NetworkLayout(CHANNELS, 1, adapter_channels=0, width=0.5),
-        NetworkLayout(CHANNELS, 1, width=0.25, lateral_channels=8, rfb=False),
+        NetworkConfig(CHANNELS, 1, width=0.25),
+        NetworkConfig(CHANNELS, 1, adapter_channels=0, width=0.5),
+        NetworkConfig(CHANNELS, 1, width=0.25, lateral_channels=8, rfb=False),
     ],
 )
-def test_multiplications_are_those_of_the_network(layout: NetworkLayout) -> None:
+def test_multiplications_are_those_of_the_network(layout: NetworkConfig) -> None:
     assert decoder_macs(layout, PIXELS) == pytest.approx(counted(layout), rel=1e-6)
 
 
 def test_windows_and_few_landmarks_are_less_work() -> None:
-    layout = NetworkLayout((64, 128, 256, 512, 512), 19)
-    one = NetworkLayout((64, 128, 256, 512, 512), 1)
+    layout = NetworkConfig((64, 128, 256, 512, 512), 19)
+    one = NetworkConfig((64, 128, 256, 512, 512), 1)
     rows, columns = NETWORK_SHAPE_YX
     everywhere = decoder_macs(layout, rows * columns)
     assert decoder_macs(layout, rows * columns, 26) < 0.7 * everywhere
