@@ -23,7 +23,7 @@ from pathlib import Path
 import pandas as pd
 
 from napari_oneshot_lmk.benchmark.machine import describe, markdown_machine
-from napari_oneshot_lmk.benchmark.trained import RUNGS
+from napari_oneshot_lmk.benchmark.trained import TRAINED_METHODS
 from napari_oneshot_lmk.evaluation.metrics import Accuracy, sdr_keys
 from napari_oneshot_lmk.evaluation.report import evaluate
 from napari_oneshot_lmk.geometry import Geometry
@@ -106,15 +106,15 @@ def _events(chosen: argparse.Namespace, dataset: Dataset) -> Iterator[Event]:
     preset = Preset.load(chosen.preset)
     if chosen.epochs:
         preset = preset.changed({"training.epochs": chosen.epochs})
-    rung = RUNGS[chosen.method]
+    spec = TRAINED_METHODS[chosen.method]
     yield from train(
         dataset.template(),
         [dataset.file_of(name) for name in dataset.train],
         chosen.out / "run",
         TrainingConfig(
-            method=rung.method,
+            method=spec.method,
             preset=preset,
-            template_stage=rung.template_stage,
+            template_stage=spec.template_stage,
             spacing_mm_yx=dataset.spacing_mm_yx(dataset.template_image),
             seed=chosen.seed,
             encoder_weights=chosen.encoder_weights,

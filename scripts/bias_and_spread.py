@@ -22,7 +22,7 @@ WITHIN_MM = 2.0
 
 
 def kinds(errors: pd.DataFrame, spacing_mm: float, gross_mm: float) -> pd.DataFrame:
-    """Return one row a landmark, in the table's order, and one for all.
+    """Return one row per landmark, in the table's order, and one for all.
 
     Parameters
     ----------

@@ -1,18 +1,17 @@
-"""What computer and which versions a result was made on."""
+"""The computer and the versions that a result was made on, and its peak memory."""
 
 from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_oneshot_lmk._version import package_versions
 from napari_oneshot_lmk.errors import OneshotError
 
 PACKAGES = (
-    "napari-oneshot-lmk",
     "torch",
     "torchvision",
     "monai",
@@ -37,7 +36,7 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Device:
-    """A processor or GPU that can run the encoder.
+    """A CPU or GPU that torch can use.
 
     Parameters
     ----------
@@ -46,39 +45,15 @@ class Device:
     title : str
         For people.
     memory_gb : float, optional
-        Memory in GB (10^9 bytes), where it can be told.
+        In 10^9 bytes, where it is known.
     bf16 : bool
-        Whether bfloat16 is fast there and therefore used.
+        Whether bfloat16 is fast on it and therefore used.
     """
 
     name: str
     title: str
     memory_gb: float | None
     bf16: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the members by name."""
-        return {
-            "name": self.name,
-            "title": self.title,
-            "memory_gb": self.memory_gb,
-            "bf16": self.bf16,
-        }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of what is installed of `PACKAGES`."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    if "napari-oneshot-lmk" not in found:
-        from napari_oneshot_lmk._version import __version__
-
-        found["napari-oneshot-lmk"] = __version__
-    return found
 
 
 def devices() -> tuple[Device, ...]:
@@ -120,8 +95,8 @@ def describe() -> dict[str, Any]:
     """Return system, devices and versions, for a result that is kept."""
     return {
         "system": platform.platform(),
-        "devices": [device.as_dict() for device in devices()],
-        "versions": versions(),
+        "devices": [asdict(device) for device in devices()],
+        "versions": package_versions(PACKAGES),
     }
 
 

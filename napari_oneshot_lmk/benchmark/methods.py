@@ -1,4 +1,4 @@
-"""The methods that a benchmark can run, one line each."""
+"""The registry of methods that a benchmark can run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_oneshot_lmk.benchmark.trained import RUNGS, TrainingOptions, trained_method
+from napari_oneshot_lmk.benchmark.trained import TRAINED_METHODS, TrainingOptions, trained_method
 from napari_oneshot_lmk.errors import UsageError, WeightsError
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.landmarks.template import Template
 
-Locate = Callable[[GrayImage], Landmarks]
-"""Finds the landmarks on an image."""
+Locator = Callable[[GrayImage], Landmarks]
+"""Returns the landmarks of an image."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What methods may be told.
+    """What methods need beside the template.
 
     Parameters
     ----------
     encoder_weights : Path, optional
-        Weights of the encoder; otherwise they are looked for.
+        By default they are searched.
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     progress : callable, optional
-        Called with (bytes done, bytes in all) while weights are fetched.
+        Called with (bytes done, bytes in all) during a download of weights.
     training : TrainingOptions, optional
-        For the methods that train first.
+        For the methods that are trained first.
     """
 
     encoder_weights: Path | None = None
@@ -42,7 +42,7 @@ class Options:
     training: TrainingOptions | None = None
 
 
-def method_called(name: str) -> Callable[[Template, Options], Locate]:
+def find_method(name: str) -> Callable[[Template, Options], Locator]:
     """Return a method of `METHODS`.
 
     Raises
@@ -60,13 +60,13 @@ def checked_methods(names: Sequence[str]) -> tuple[str, ...]:
     split = (part.strip() for name in names for part in name.split(","))
     chosen = tuple(dict.fromkeys(part for part in split if part))
     for name in chosen:
-        method_called(name)
+        find_method(name)
     if not chosen:
         raise UsageError("no method is named", remedy=f"choose from {', '.join(METHODS)}")
     return chosen
 
 
-def _with_encoder(template: Template, encoder: Encoder) -> Locate:
+def _with_encoder(template: Template, encoder: Encoder) -> Locator:
     from napari_oneshot_lmk.detection.detector import Detector
 
     detector = Detector.instant(template, encoder=encoder)
@@ -78,14 +78,14 @@ def _with_encoder(template: Template, encoder: Encoder) -> Locate:
     return locate
 
 
-def _instant(template: Template, options: Options) -> Locate:
+def _instant(template: Template, options: Options) -> Locator:
     from napari_oneshot_lmk.encoders.select import instant_encoder
 
     encoder = instant_encoder(options.encoder_weights, options.device, progress=options.progress)
     return _with_encoder(template, encoder)
 
 
-def _vgg19(template: Template, options: Options) -> Locate:
+def _vgg19(template: Template, options: Options) -> Locator:
     from napari_oneshot_lmk.encoders.select import build_encoder
 
     encoder = build_encoder(options.encoder_weights, options.device, progress=options.progress)
@@ -97,36 +97,36 @@ def _vgg19(template: Template, options: Options) -> Locate:
     return _with_encoder(template, encoder)
 
 
-def _shipped(template: Template, options: Options) -> Locate:
+def _shipped(template: Template, options: Options) -> Locator:
     from napari_oneshot_lmk.encoders.device import resolve_device
     from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 
     return _with_encoder(template, shipped_encoder(resolve_device(options.device)))
 
 
-def _template_copy(template: Template, options: Options) -> Locate:
+def _template_copy(template: Template, options: Options) -> Locator:
     from napari_oneshot_lmk.benchmark.references import TemplateCopy
 
     return TemplateCopy(template)
 
 
-def _grey_patches(template: Template, options: Options) -> Locate:
+def _grey_patches(template: Template, options: Options) -> Locator:
     from napari_oneshot_lmk.benchmark.references import GreyPatches
 
     return GreyPatches(template)
 
 
-def _trained(name: str) -> Callable[[Template, Options], Locate]:
-    def method(template: Template, options: Options) -> Locate:
+def _trained(name: str) -> Callable[[Template, Options], Locator]:
+    def method(template: Template, options: Options) -> Locator:
         weights, device = options.encoder_weights, options.device
         return trained_method(name, template, options.training, weights, device)
 
     return method
 
 
-METHODS: dict[str, Callable[[Template, Options], Locate]] = {
+METHODS: dict[str, Callable[[Template, Options], Locator]] = {
     "instant": _instant,  # the best encoder that can be had
-    **{name: _trained(name) for name in RUNGS},  # trained first
+    **{name: _trained(name) for name in TRAINED_METHODS},  # trained first
     "vgg19": _vgg19,  # its maps alone
     "shipped": _shipped,  # the encoder that needs no download
     "template-copy": _template_copy,  # no image is looked at

@@ -1,4 +1,4 @@
-"""Plain methods that any learned features have to beat."""
+"""Baselines that any learned features have to beat."""
 
 from __future__ import annotations
 
@@ -21,32 +21,21 @@ cephalogram."""
 
 
 class TemplateCopy:
-    """The template's points at the same place of the frame: a floor.
-
-    Parameters
-    ----------
-    template : Template
-        Whose points are copied.
-    """
+    """The template's points at the same place of the image: a lower bound."""
 
     def __init__(self, template: Template) -> None:
         self.template = template
 
     def __call__(self, image: GrayImage) -> Landmarks:
-        """Return the template's landmarks on the grid of ``image``."""
+        """Return the template's landmarks scaled to an image."""
         on_network = _placed_on_network(self.template)
         return _landmarks(self.template, image, on_network, None, "template-copy")
 
 
 class GreyPatches:
-    """Normalised cross-correlation of raw grey patches, without a shape step.
+    """Normalised cross-correlation of the template's grey patches, without a shape step.
 
     Each landmark goes to the best of all positions on the network's grid.
-
-    Parameters
-    ----------
-    template : Template
-        Whose patches are searched.
     """
 
     def __init__(self, template: Template) -> None:
@@ -64,7 +53,7 @@ class GreyPatches:
         )
 
     def __call__(self, image: GrayImage) -> Landmarks:
-        """Return the best match of each patch on ``image``."""
+        """Return the best match of each patch on an image."""
         import torch
         import torch.nn.functional as F
 
@@ -106,7 +95,7 @@ def _landmarks(
     scores: list[float] | None,
     method: str,
 ) -> Landmarks:
-    """Put points on the image's grid, under the template's names and states."""
+    """Return (N, 2) points of the network's grid as landmarks like the template's."""
     positions = iter(image.geometry.points_from_network(on_network).tolist())
     confidences = iter(scores or ())
     points = []

@@ -1,15 +1,15 @@
-"""Runs methods over a data set and scores them."""
+"""Runs methods over the test images of a data folder and measures their errors."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from napari_oneshot_lmk.benchmark.methods import Locate, Options, method_called
-from napari_oneshot_lmk.benchmark.trained import TrainedMethod, TrainingFacts
+from napari_oneshot_lmk.benchmark.methods import Locator, Options, find_method
+from napari_oneshot_lmk.benchmark.trained import TrainedMethod, TrainingStats
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.evaluation.report import Report, evaluate
 from napari_oneshot_lmk.evaluation.write_report import accuracy_row
@@ -25,24 +25,24 @@ WITHOUT = "_without_duplicates"
 
 @dataclass(frozen=True)
 class MethodResult:
-    """What one method found, and how far off it was.
+    """What one method found, and its errors.
 
     Parameters
     ----------
     method : str
-        Name in the registry.
+        Its name.
     found : tuple of Landmarks
-        One entry a test image that could be read.
+        One entry per test image that could be read.
     failed : tuple of OneshotError
-        One for each image that could not.
+        One per image that could not.
     report : Report
-        Over all test images that could be read.
+        On all test images that could be read.
     report_without_duplicates : Report, optional
-        Without the test images that show the same radiograph as a training
-        image; None where there are none.
+        Without test images that show the same radiograph as a training image; None
+        where there are none.
     seconds : float
-        Median time for one image, reading included.
-    training : TrainingFacts, optional
+        Median per image, reading included.
+    training : TrainingStats, optional
         Of a method that was trained first.
     """
 
@@ -52,11 +52,11 @@ class MethodResult:
     report: Report
     report_without_duplicates: Report | None
     seconds: float
-    training: TrainingFacts | None = None
+    training: TrainingStats | None = None
 
     @property
     def encoder(self) -> str:
-        """Identity of the encoder, empty where the method has none."""
+        """Identities of the encoders, empty where the method has none."""
         return ", ".join(self.report.provenance.get("encoders", []))
 
     def summary(self) -> dict[str, Any]:
@@ -107,18 +107,16 @@ def run_method(
     seed: int = 0,
     on_image: Callable[[int, int], None] = lambda done, total: None,
 ) -> MethodResult:
-    """Run one method over the test images and score what it found.
+    """Run one method over the test images and evaluate what it finds.
 
     Parameters
     ----------
     dataset : Dataset
-        Images and truth.
     template : Template
-        See `Dataset.template`.
+        From `Dataset.template`.
     method : str
-        Name in the registry.
+        A name in `METHODS`.
     options : Options
-        What the method may be told.
     seed : int
         Of the bootstrap.
     on_image : callable
@@ -129,7 +127,7 @@ def run_method(
     OneshotError
         If the method cannot start, or no image could be read.
     """
-    locate = method_called(method)(template, options)
+    locate = find_method(method)(template, options)
     found: list[Landmarks] = []
     failed: list[OneshotError] = []
     seconds: list[float] = []
@@ -137,7 +135,7 @@ def run_method(
     for done, name in enumerate(dataset.test, start=1):
         started = time.perf_counter()
         try:
-            found.append(_found(dataset, name, locate))
+            found.append(_locate(dataset, name, locate))
         except OneshotError as error:
             failed.append(error.about(name))
         else:
@@ -149,9 +147,9 @@ def run_method(
     scored = set(report.table.images)
     twins = [name for name in dataset.duplicates if name in scored]
     without = report.without(twins) if twins and len(twins) < len(scored) else None
-    facts = locate.facts if isinstance(locate, TrainedMethod) else None
+    stats = locate.stats if isinstance(locate, TrainedMethod) else None
     return MethodResult(
-        method, tuple(found), tuple(failed), report, without, median(seconds), facts
+        method, tuple(found), tuple(failed), report, without, median(seconds), stats
     )
 
 
@@ -160,11 +158,9 @@ def table_rows(results: Sequence[MethodResult]) -> list[dict[str, Any]]:
     return [row for result in results for row in result.rows()]
 
 
-def _found(dataset: Dataset, name: str, locate: Locate) -> Landmarks:
-    from dataclasses import replace
-
+def _locate(dataset: Dataset, name: str, locate: Locator) -> Landmarks:
     from napari_oneshot_lmk.imaging.reader import read_image
 
     image = read_image(dataset.file_of(name).path, spacing_mm_yx=dataset.spacing_mm_yx(name))
-    # The table's name of the image, which holds its folder where names repeat.
+    # In the table an image is named with its folder where names repeat.
     return replace(locate(replace(image, name=name)), image=name)

@@ -1,4 +1,4 @@
-"""Methods that train first: the paper's ladder on a data set's training images."""
+"""Methods that are trained first, on the training images of a data folder."""
 
 from __future__ import annotations
 
@@ -21,44 +21,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Rung:
-    """One rung of the ladder.
-
-    Parameters
-    ----------
-    method : str
-        Of `oneshot-lmk train`.
-    template_stage : bool
-        Whether copies of the template are trained on.
-    """
+class MethodSpec:
+    """A training method, and whether it trains on augmentations of the template, too."""
 
     method: str
     template_stage: bool
 
 
-RUNGS = {
-    "joint": Rung("joint", False),  # CC2D: random points, no landmark
-    "sla": Rung("single", False),  # CC2D-SLA
-    "atd": Rung("single", True),  # C-ATD
-    "fused": Rung("fused", True),  # C-Adapter
+TRAINED_METHODS = {
+    "joint": MethodSpec("joint", False),  # CC2D: random points, no landmark
+    "sla": MethodSpec("single", False),  # CC2D-SLA
+    "atd": MethodSpec("single", True),  # C-ATD
+    "fused": MethodSpec("fused", True),  # C-Adapter
 }
-"""By the name of the benchmark's method."""
+"""The paper's methods by their names in a benchmark."""
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How methods that train do it.
+    """What methods that are trained need beside the template.
 
     Parameters
     ----------
     dataset : Dataset
-        Its training images are seen, and of their landmarks none but the template's.
+        Its training images are used without their landmarks.
     folder : Path
-        Holds runs/METHOD; a finished run is used as it is.
+        Of the runs, runs/METHOD; a finished run is used as it is.
     preset : Preset
-        All numbers.
     seed : int
-        Of the training.
     listen : callable
         Called with every event.
     """
@@ -71,20 +61,20 @@ class TrainingOptions:
 
 
 @dataclass(frozen=True)
-class TrainingFacts:
-    """What a table says of a training beside its errors.
+class TrainingStats:
+    """Cost of a training.
 
     Parameters
     ----------
     seconds : float
-        Working time, the first look at all images included.
+        Working time, encoding of all images included.
     parameters : int
         That were trained.
     peak_memory_mb : float
-        Of this process until its training ended; of a run that was finished before,
-        of the process that only loaded it.
+        Of this process until the end of training; meaningless where the run was
+        finished before.
     epoch : int
-        That was kept.
+        That was selected.
     """
 
     seconds: float
@@ -95,13 +85,13 @@ class TrainingFacts:
 
 @dataclass(frozen=True)
 class TrainedMethod:
-    """Finds landmarks with a trained model."""
+    """Detects with a trained model."""
 
     detector: TrainedDetector
-    facts: TrainingFacts
+    stats: TrainingStats
 
     def __call__(self, image: GrayImage) -> Landmarks:
-        """Find the landmarks on an image."""
+        """Detect on an image."""
         self.detector.set_image(image)
         return self.detector.detect()
 
@@ -113,25 +103,12 @@ def trained_method(
     encoder_weights: Path | None,
     device: str,
 ) -> TrainedMethod:
-    """Train one rung, or take its finished run, and make its detector.
-
-    Parameters
-    ----------
-    name : str
-        In `RUNGS`.
-    template : Template
-        Of the data set.
-    options : TrainingOptions, optional
-        Needed; None says that the caller cannot train.
-    encoder_weights : Path, optional
-        File of VGG19 weights.
-    device : str
-        Where to compute.
+    """Train one of `TRAINED_METHODS`, or load its finished run.
 
     Raises
     ------
     UsageError
-        If nothing can be trained.
+        If there are no training options.
     """
     from napari_oneshot_lmk.benchmark.machine import own_peak_mb
     from napari_oneshot_lmk.detection.model import TrainedModel
@@ -141,14 +118,14 @@ def trained_method(
 
     if options is None:
         raise UsageError(f"the method {name} has to be trained, which cannot be here")
-    dataset, rung = options.dataset, RUNGS[name]
+    dataset, spec = options.dataset, TRAINED_METHODS[name]
     images = [dataset.file_of(image) for image in dataset.train]
     run = options.folder / "runs" / name
     encoder = encoder_of_run(run, encoder_weights, device)
     config = TrainingConfig(
-        method=rung.method,
+        method=spec.method,
         preset=options.preset,
-        template_stage=rung.template_stage,
+        template_stage=spec.template_stage,
         seed=options.seed,
         spacing_mm_yx=dataset.spacing_mm_yx(dataset.template_image),
     )
@@ -157,26 +134,25 @@ def trained_method(
     peak = own_peak_mb()
     model = TrainedModel.load(run)
     training = model.card.training
-    facts = TrainingFacts(training.seconds, model.parameters, peak, training.epoch)
-    return TrainedMethod(TrainedDetector.from_model(model, encoder=encoder), facts)
+    stats = TrainingStats(training.seconds, model.parameters, peak, training.epoch)
+    return TrainedMethod(TrainedDetector.from_model(model, encoder=encoder), stats)
 
 
 def encoder_of_run(run: Path, weights: Path | None, device: str) -> Encoder:
-    """Return the encoder for a run: a finished one remembers where its weights lie.
+    """Return the encoder of a finished run, or the one for a run that is still to come.
 
     Parameters
     ----------
     run : Path
-        Its folder; it need not exist.
+        Its folder, which may not exist.
     weights : Path, optional
-        A file that the user named; only this one is used then.
+        A file that the user named, to use instead of what the run remembers.
     device : str
-        Where to compute.
 
     Raises
     ------
     WeightsError
-        If the weights cannot be had.
+        If the weights cannot be found.
     """
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.detection.model_encoder import encoder_for

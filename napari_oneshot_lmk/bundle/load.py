@@ -133,7 +133,7 @@ def inside(folder: Path, name: Path) -> Path:
     Raises
     ------
     ModelError
-        If it is missing or leads elsewhere.
+        If it is missing or is a link out of the bundle.
     """
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):

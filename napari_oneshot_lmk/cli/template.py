@@ -70,7 +70,7 @@ def make_template(
         )
         return
     shown = (
-        f"{known[0]:g} x {known[1]:g} mm a pixel{f' ({source.said})' if source else ''}"
+        f"{known[0]:g} x {known[1]:g} mm a pixel{f' ({source.explained})' if source else ''}"
         if known
         else "pixel spacing unknown (give --spacing for millimetres)"
     )

@@ -30,16 +30,11 @@ def image_key(name: str) -> str:
 
 
 def stem(name: str) -> str:
-    """Return a file name without folders and without the ending of an image.
-
-    Parameters
-    ----------
-    name : str
-        As it stands in an ``image`` column; both kinds of slash are folders.
+    """Return a file name without folders, of both kinds of slash, and image ending.
 
     Examples
     --------
-    >>> stem("films/001.nii.gz"), stem("1.2.826.0.1")
+    >>> stem("scans/001.nii.gz"), stem("1.2.826.0.1")
     ('001', '1.2.826.0.1')
     """
     base = _base(name)

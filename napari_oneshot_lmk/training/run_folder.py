@@ -26,10 +26,10 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from napari_oneshot_lmk._version import package_versions
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.storage.atomic import atomic_write
 from napari_oneshot_lmk.training.config import TrainingConfig
@@ -92,7 +92,7 @@ class Worker:
 
 
 SCHEMA_VERSION = 1
-VERSIONS_OF = ("napari-oneshot-lmk", "torch", "monai", "numpy")
+VERSIONS_OF = ("torch", "monai", "numpy")
 RUN_FILE = "run.json"
 NEW_MODEL, OLD_MODEL = ".model-new", ".model-old"
 
@@ -300,10 +300,4 @@ class RunFolder:
 
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
-    found = {"python": platform.python_version()}
-    for package in VERSIONS_OF:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return package_versions(VERSIONS_OF)

@@ -167,7 +167,7 @@ class ImageHeader(QWidget):
             return "", "", ""
         if not np.allclose(facts.spacing_mm_yx, spacing.mm_yx or 0.0, rtol=1e-4):
             return "", "", ""
-        tip = words.SPACING_FROM_TIP.format(source=facts.source.said)
+        tip = words.SPACING_FROM_TIP.format(source=facts.source.explained)
         return words.SPACING_FROM.format(source=facts.source), tip, DIM
 
     def _show_facts(self) -> None:
@@ -181,7 +181,7 @@ class ImageHeader(QWidget):
                 if not np.allclose(facts.spacing_mm_yx, mine or 0.0, rtol=1e-4):
                     rows, columns = facts.spacing_mm_yx
                     text = words.SPACING_IN_FILE.format(
-                        rows=rows, columns=columns, source=facts.source.said, link=LINK
+                        rows=rows, columns=columns, source=facts.source.explained, link=LINK
                     )
                     sentences.append(text)
         self.of_file.say("<br>".join(sentences), NOTE)

@@ -13,7 +13,7 @@ from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance
 from phantoms.absorption import Absorption
-from phantoms.film import Collimation, Exposure, printed
+from phantoms.exposure import Collimation, Exposure, expose
 from phantoms.hand import HandScene
 from phantoms.hand_subject import HandSubject
 from phantoms.marks import scratch
@@ -97,7 +97,7 @@ def generate(
     scratch(absorption, film_rng)
     exposure = Exposure.sampled(film_rng, hazy=0.22 if anatomy == "hand" else 0.0)
     points_yx = pose.to_image(points_xy)
-    level = printed(absorption.total(), exposure, film_rng)
+    level = expose(absorption.total(), exposure, film_rng)
     level = Collimation.sampled(film_rng, _free(points_yx, grid_yx)).applied(level)
 
     name = f"{anatomy}_{index + 1:03d}"

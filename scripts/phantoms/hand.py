@@ -9,10 +9,10 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from phantoms import hand_drawing as draw
 from phantoms.absorption import METAL, SOFT, Absorption, path
 from phantoms.hand_subject import Bone, HandSubject
-from phantoms.marks import densified, write_lead
-from phantoms.outline import drawn
+from phantoms.marks import resample_polyline, write_lead
+from phantoms.outline import make_outline
 from phantoms.raster import fill
-from phantoms.shape_model import Pose, bounded
+from phantoms.shape_model import Pose, clipped_normal
 
 Points = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ class HandScene:
                 # The thumb has one phalanx fewer: its first joint is the second's.
                 raise AssertionError(f"ray {ray.names} has {len(points)} landmarks")
             raw.update(zip(ray.names, points, strict=True))
-        outlines = [drawn(draw.RADIUS), drawn(draw.ULNA)]
+        outlines = [make_outline(draw.RADIUS), make_outline(draw.ULNA)]
         outlines += [self.subject.carpal(i) for i in range(len(draw.CARPALS))]
         for outline in outlines:
             raw.update(outline.landmarks())
@@ -66,7 +66,7 @@ class _HandPainter:
         self.to = absorption
         self.pose = pose
         self.rng = rng
-        self.density = bounded(rng, 0.12, 1.0)
+        self.density = clipped_normal(rng, 0.12, 1.0)
 
     def place(self, points_xy: Points) -> Points:
         """Return drawn points in pixels."""
@@ -77,7 +77,7 @@ class _HandPainter:
         shape_yx = self.to.shape_yx
         covered = np.zeros(shape_yx, dtype=np.float32)
         contours = [self._finger(bones) for bones in self.subject.rays]
-        contours += [drawn(draw.FOREARM_SKIN).dense(), self._palm()]
+        contours += [make_outline(draw.FOREARM_SKIN).dense(), self._palm()]
         for contour in contours:
             region = fill(self.place(contour))
             on_image, on_window = region.overlap(shape_yx)
@@ -124,7 +124,7 @@ class _HandPainter:
             )
         )
         control = [*right, *cap, *reversed(left)]
-        return drawn([(p[0], p[1]) for p in control]).dense()
+        return make_outline([(p[0], p[1]) for p in control]).dense()
 
     def _palm(self) -> Points:
         """Return the hull of the palm, from the wrist to the knuckles."""
@@ -145,12 +145,12 @@ class _HandPainter:
             np.array([0.0, 20.0]),
             np.array([30.0, 8.0]),
         ]
-        return drawn([(p[0], p[1]) for p in control]).dense()
+        return make_outline([(p[0], p[1]) for p in control]).dense()
 
     def wrist(self) -> None:
         """Add forearm bones and carpals."""
         for drawing in (draw.RADIUS, draw.ULNA):
-            dense = drawn(drawing).dense()
+            dense = make_outline(drawing).dense()
             shaft = np.clip((dense[:, 1] - 34) / 30, 0, 1)
             cortex = (0.7 + 1.9 * shaft) * np.sqrt(self.density)
             self.to.bone(self.place(dense), 7.5, cortex, strength=self.density)
@@ -179,7 +179,7 @@ class _HandPainter:
             turn = np.linspace(0, 2 * np.pi, 60)
             circle = np.stack([1.9 * np.cos(turn), 1.5 * np.sin(turn)], axis=1)
             seed = circle + np.array([across, knuckle.form.length - 3.0])
-            curve = self.place(densified(knuckle.placed(seed), 0.12))
+            curve = self.place(resample_polyline(knuckle.placed(seed), 0.12))
             self.to.solid(curve, 2.0, 0.05 * self.density)
 
     def _bone_physis(self, bone: Bone, thumb: bool) -> None:
@@ -193,13 +193,13 @@ class _HandPainter:
         self._physis(bone.placed(local))
 
     def _physis(self, line_xy: Points) -> None:
-        curve = self.place(densified(line_xy, 0.12))
+        curve = self.place(resample_polyline(line_xy, 0.12))
         openness = self.subject.open_physis
         self.to.stroke(curve, 0.8 + 0.8 * round(openness, 1), -0.20 * self.density)
         chord = line_xy[-1] - line_xy[0]
         normal = np.array([-chord[1], chord[0]]) / np.linalg.norm(chord)
         for side in (-1.1, 1.1):
-            edge = self.place(densified(line_xy + side * normal, 0.12))
+            edge = self.place(resample_polyline(line_xy + side * normal, 0.12))
             self.to.stroke(edge, 0.6, 0.07 * self.density)
 
     def worn(self) -> None:
@@ -210,7 +210,7 @@ class _HandPainter:
             half = bone.form.base / 2 + 3.0
             along = bone.form.length * rng.uniform(0.3, 0.55)
             band = np.array([[-half, along], [0, along + 0.8], [half, along]])
-            curve = self.place(densified(bone.placed(band), 0.12))
+            curve = self.place(resample_polyline(bone.placed(band), 0.12))
             self.to.stroke(curve, 2.0, 1.5 * METAL)
         height_px, width_px = self.to.shape_yx
         mm = self.to.mm_per_px

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phantoms.hand_drawing import CARPALS, RAYS, BoneForm
-from phantoms.outline import Outline, drawn
-from phantoms.shape_model import SmoothModes, bounded
+from phantoms.outline import Outline, make_outline
+from phantoms.shape_model import SmoothModes, clipped_normal
 
 Points = NDArray[np.float64]
 
@@ -116,33 +116,33 @@ class HandSubject:
     @classmethod
     def sampled(cls, rng: np.random.Generator) -> HandSubject:
         """Draw a subject: proportions, spread of the fingers, age."""
-        slender = bounded(rng, 0.06, 1.0)
-        spread = bounded(rng, 0.32, 1.0)
-        thumb = bounded(rng, 7.0)
+        slender = clipped_normal(rng, 0.06, 1.0)
+        spread = clipped_normal(rng, 0.32, 1.0)
+        thumb = clipped_normal(rng, 7.0)
         rays = []
         for place, ray in enumerate(RAYS):
-            long = bounded(rng, 0.025, 1.0)
+            long = clipped_normal(rng, 0.025, 1.0)
             base = np.array(ray.base_xy)
             angle, bones = 0.0, []
             for step, mean in enumerate(ray.bones):
                 turn = mean.turn_deg
                 if place == 0:
-                    turn += thumb * (1.0, 0.6, 0.3)[step] + bounded(rng, 2.5)
+                    turn += thumb * (1.0, 0.6, 0.3)[step] + clipped_normal(rng, 2.5)
                 elif step < 2:
                     # Spreading acts at the knuckles, hardly in the palm.
                     fan = (0.0, 12.0, 2.0, -8.0, -16.0)[place]
                     turn += (0.12, 0.5)[step] * (spread - 1) * fan
-                    turn += bounded(rng, (0.8, 2.5)[step])
+                    turn += clipped_normal(rng, (0.8, 2.5)[step])
                 else:
-                    turn += bounded(rng, 2.2)
+                    turn += clipped_normal(rng, 2.2)
                 angle += np.deg2rad(turn)
                 # Flexion out of the plane of the film shortens the picture.
                 flexed = 1 - 0.06 * rng.random() ** 2 * (step > 0)
                 form = BoneForm(
-                    mean.length * long * bounded(rng, 0.02, 1.0) * flexed,
-                    mean.base * slender * bounded(rng, 0.03, 1.0),
-                    mean.waist * slender * bounded(rng, 0.03, 1.0),
-                    mean.head * slender * bounded(rng, 0.03, 1.0),
+                    mean.length * long * clipped_normal(rng, 0.02, 1.0) * flexed,
+                    mean.base * slender * clipped_normal(rng, 0.03, 1.0),
+                    mean.waist * slender * clipped_normal(rng, 0.03, 1.0),
+                    mean.head * slender * clipped_normal(rng, 0.03, 1.0),
                     turn,
                 )
                 last = step == len(ray.bones) - 1
@@ -156,17 +156,22 @@ class HandSubject:
         return cls(
             rays=tuple(rays),
             carpals=tuple(
-                (bounded(rng, 0.05, 1.06), bounded(rng, 0.7), bounded(rng, 0.7)) for _ in CARPALS
+                (
+                    clipped_normal(rng, 0.05, 1.06),
+                    clipped_normal(rng, 0.7),
+                    clipped_normal(rng, 0.7),
+                )
+                for _ in CARPALS
             ),
             wide=WIDE.sample(rng),
             local=LOCAL.sample(rng),
             open_physis=rng.uniform(0.25, 1.0) if young else 0.0,
-            fullness=bounded(rng, 0.08, 1.0),
+            fullness=clipped_normal(rng, 0.08, 1.0),
         )
 
     def carpal(self, number: int) -> Outline:
         """Return the contour of a carpal bone, before the smooth modes."""
-        outline = drawn(CARPALS[number])
+        outline = make_outline(CARPALS[number])
         size, *shift_xy = self.carpals[number]
         middle = outline.points_xy.mean(axis=0)
         points = middle + size * (outline.points_xy - middle) + np.array(shift_xy)

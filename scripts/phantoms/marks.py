@@ -46,11 +46,11 @@ def write_lead(
         for stroke in GLYPHS[character]:
             points = np.array(stroke, dtype=float) + np.array([place * 5.6, 0.0])
             points = points @ np.array([[cos, sin], [-sin, cos]]) * unit_px
-            curve = densified(points[:, ::-1] + np.array(corner_yx_px))
+            curve = resample_polyline(points[:, ::-1] + np.array(corner_yx_px))
             absorption.stroke(curve, max(height_mm * 0.15, 0.5), depth)
 
 
-def densified(points: Points, step: float = 0.4) -> Points:
+def resample_polyline(points: Points, step: float = 0.4) -> Points:
     """Return points along a polyline, at most ``step`` apart."""
     pieces = []
     for a, b in pairwise(points):
@@ -68,5 +68,5 @@ def scratch(absorption: Absorption, rng: np.random.Generator) -> None:
         length = rng.uniform(0.05, 0.4) * height
         end = start + length * np.array([np.sin(angle), np.cos(angle)])
         bend = (start + end) / 2 + rng.normal(0, 0.02 * length, 2)
-        curve = densified(np.array([start, bend, end]))
+        curve = resample_polyline(np.array([start, bend, end]))
         absorption.stroke(curve, 0.4, rng.choice([-1, 1]) * rng.uniform(0.03, 0.12))

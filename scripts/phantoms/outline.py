@@ -72,7 +72,7 @@ class Outline:
         return {name: self.points_xy[i] for name, i in self.names.items()}
 
 
-def drawn(drawing: Drawing, closed: bool = True) -> Outline:
+def make_outline(drawing: Drawing, closed: bool = True) -> Outline:
     """Make an outline from a drawing."""
     names: dict[str, int] = {}
     corners: list[int] = []

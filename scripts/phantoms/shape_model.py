@@ -19,7 +19,9 @@ MODE_SEED = 19
 """Fixes the modes themselves; subjects differ in how much of each they have."""
 
 
-def bounded(rng: np.random.Generator, sd: float, mean: float = 0.0, limit: float = 2.2) -> float:
+def clipped_normal(
+    rng: np.random.Generator, sd: float, mean: float = 0.0, limit: float = 2.2
+) -> float:
     """Draw from a normal distribution, clipped at ``limit`` standard deviations."""
     return mean + sd * float(np.clip(rng.standard_normal(), -limit, limit))
 
@@ -168,11 +170,11 @@ def sampled_pose(
     ``centre_share_yx`` says where in the image the central point falls on
     average, as a share of its height and width.
     """
-    shift = [bounded(rng, shift_sd_mm) / mm for mm in spacing_mm_yx]
+    shift = [clipped_normal(rng, shift_sd_mm) / mm for mm in spacing_mm_yx]
     return Pose(
-        rotation=np.deg2rad(bounded(rng, rotation_sd_deg)),
-        scale=bounded(rng, scale[1], scale[0]),
-        tilt_per_mm=(bounded(rng, 1.5e-4), bounded(rng, 1.5e-4)),
+        rotation=np.deg2rad(clipped_normal(rng, rotation_sd_deg)),
+        scale=clipped_normal(rng, scale[1], scale[0]),
+        tilt_per_mm=(clipped_normal(rng, 1.5e-4), clipped_normal(rng, 1.5e-4)),
         centre_xy_mm=centre_xy_mm,
         centre_yx_px=(
             centre_share_yx[0] * (shape_yx[0] - 1) + shift[0],

@@ -9,7 +9,7 @@ from phantoms import neck_drawing as neck
 from phantoms import plate_drawing as plate
 from phantoms import skull_drawing as draw
 from phantoms.absorption import Absorption
-from phantoms.outline import Drawing, drawn
+from phantoms.outline import Drawing, make_outline
 from phantoms.shape_model import Pose
 from phantoms.skull_painter import SkullPainter
 from phantoms.skull_subject import SkullSubject
@@ -69,7 +69,7 @@ class SkullScene:
     def landmarks_xy(self) -> dict[str, Points]:
         """Return the subject's landmarks in mm, in the order of ``NAMES``."""
         subject = self.subject
-        outlines = [(drawn(drawing), region) for drawing, region in CARRIERS]
+        outlines = [(make_outline(drawing), region) for drawing, region in CARRIERS]
         for tooth, angle, region in (
             (UPPER[0], subject.upper_incisor, "maxilla"),
             (LOWER[0], subject.lower_incisor, "jaw"),

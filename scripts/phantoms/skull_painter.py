@@ -9,9 +9,9 @@ from phantoms import neck_drawing as neck
 from phantoms import plate_drawing as plate
 from phantoms import skull_drawing as draw
 from phantoms.absorption import CORTEX, ENAMEL, METAL, SOFT, Absorption
-from phantoms.marks import densified, write_lead
-from phantoms.outline import STEP_MM, Drawing, Outline, drawn
-from phantoms.shape_model import Pose, bounded
+from phantoms.marks import resample_polyline, write_lead
+from phantoms.outline import STEP_MM, Drawing, Outline, make_outline
+from phantoms.shape_model import Pose, clipped_normal
 from phantoms.skull_subject import Bump, SkullSubject
 from phantoms.teeth import LOWER, UPPER, Tooth
 
@@ -59,9 +59,9 @@ class SkullPainter:
         self.to = absorption
         self.pose = pose
         self.rng = rng
-        self.density = bounded(rng, 0.14, 1.0)
-        self.far_size = 1 + abs(bounded(rng, 0.012, 0.018))
-        self.far_shift_xy = np.array([bounded(rng, 1.2), bounded(rng, 1.2)])
+        self.density = clipped_normal(rng, 0.14, 1.0)
+        self.far_size = 1 + abs(clipped_normal(rng, 0.012, 0.018))
+        self.far_shift_xy = np.array([clipped_normal(rng, 1.2), clipped_normal(rng, 1.2)])
 
     def paint(self, nasion_xy: Points) -> None:
         """Draw everything; the suture at the nasion begins at ``nasion_xy``."""
@@ -79,12 +79,12 @@ class SkullPainter:
 
     def curve(self, drawing: Drawing | Outline, region: str, closed: bool = True) -> Points:
         """Return a dense curve in pixels."""
-        outline = drawing if isinstance(drawing, Outline) else drawn(drawing, closed)
+        outline = drawing if isinstance(drawing, Outline) else make_outline(drawing, closed)
         return self.pose.to_image(self.subject.shaped(outline.dense(), region))
 
     def far_curve(self, drawing: Drawing | Outline, region: str, closed: bool = True) -> Points:
         """Return the same structure of the side that is nearer to the tube."""
-        outline = drawing if isinstance(drawing, Outline) else drawn(drawing, closed)
+        outline = drawing if isinstance(drawing, Outline) else make_outline(drawing, closed)
         points = self.subject.shaped(outline.dense(), region) + self.far_shift_xy
         return self.pose.to_image(points, self.far_size)
 
@@ -141,10 +141,10 @@ class SkullPainter:
         to.slab(canal, -0.42, soften_mm=1.2)
         to.stroke(canal, 1.0, 0.55 * self.density)
         # The base's lower border crosses the jaw's hind border at articulare.
-        mean = np.array([drawn(neck.MANDIBLE).landmarks()["articulare"]])
+        mean = np.array([make_outline(neck.MANDIBLE).landmarks()["articulare"]])
         apart = self.subject.shaped(mean, "jaw") - self.subject.shaped(mean, "base")
         pull = Bump((mean[0, 0], mean[0, 1]), 7.0, (apart[0, 0], apart[0, 1]))
-        line = drawn(plate.SKULL_BASE, closed=False).dense()
+        line = make_outline(plate.SKULL_BASE, closed=False).dense()
         shaped = self.subject.shaped(line, "base") + pull.displacement(line)
         to.stroke(self.pose.to_image(shaped), 1.3, 0.40 * self.density)
 
@@ -174,7 +174,7 @@ class SkullPainter:
         to.bone(self.curve(draw.ZYGOMA, "orbit"), 5.0, 1.2, strength=0.5 * density)
         to.bone(self.far_curve(draw.ZYGOMA, "orbit"), 5.0, 1.2, strength=0.35)
         seam = np.stack([nasion_xy, nasion_xy + np.array([-5.5, 3.0])])
-        to.stroke(self.pose.to_image(densified(seam, STEP_MM)), 0.9, -0.30)
+        to.stroke(self.pose.to_image(resample_polyline(seam, STEP_MM)), 0.9, -0.30)
 
     def _jaw(self) -> None:
         density = self.density
@@ -226,7 +226,7 @@ class SkullPainter:
         rng = self.rng
         turn = np.linspace(0, 2 * np.pi, 400)
         circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)
-        centre = np.array([-24.0 + bounded(rng, 1.5), 29.5 + bounded(rng, 1.5)])
+        centre = np.array([-24.0 + clipped_normal(rng, 1.5), 29.5 + clipped_normal(rng, 1.5)])
         for radius, height in ((6.5, 0.45), (2.6, 0.30)):
             points = self.subject.shaped(centre + radius * circle, "base")
             ring = self.pose.to_image(points)
@@ -238,10 +238,10 @@ class SkullPainter:
             bottom = rng.uniform(0.2, 0.35) * height_px
             for offset in (0.0, 5.0 / mm):
                 bar = np.array([[-5.0, left + offset], [bottom, left + offset]])
-                self.to.stroke(densified(bar), 1.25, 0.5)
+                self.to.stroke(resample_polyline(bar), 1.25, 0.5)
             for tick in np.arange(bottom - 30 / mm, bottom, 10 / mm):
                 mark = np.array([[tick, left], [tick, left + 3 / mm]])
-                self.to.stroke(densified(mark), 0.75, 1.2)
+                self.to.stroke(resample_polyline(mark), 0.75, 1.2)
         digits = "".join(str(d) for d in rng.integers(0, 10, int(rng.integers(3, 7))))
         # Above the face there is air; below the chin there may be none.
         corner = (rng.uniform(5, 16) / mm, rng.uniform(3, 12) / mm)

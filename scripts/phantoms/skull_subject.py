@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from phantoms.shape_model import SmoothModes, bounded
+from phantoms.shape_model import SmoothModes, clipped_normal
 
 Points = NDArray[np.float64]
 
@@ -80,9 +80,9 @@ class RegionShape:
         centre_xy, turn_sd, size_sd, shift_sd = REGIONS[region]
         return cls(
             centre_xy,
-            np.deg2rad(bounded(rng, turn_sd)),
-            bounded(rng, size_sd, 1.0),
-            (bounded(rng, shift_sd), bounded(rng, shift_sd)),
+            np.deg2rad(clipped_normal(rng, turn_sd)),
+            clipped_normal(rng, size_sd, 1.0),
+            (clipped_normal(rng, shift_sd), clipped_normal(rng, shift_sd)),
             FINE.sample(rng),
         )
 
@@ -118,27 +118,27 @@ class SkullSubject:
     def sampled(cls, rng: np.random.Generator) -> SkullSubject:
         """Draw a subject."""
         skin = (
-            Bump((96, 36), 10, (bounded(rng, 2.4), bounded(rng, 2.2))),
-            Bump((85, 55), 7, (bounded(rng, 0.8), bounded(rng, 0.8))),
-            Bump((88, 67), 4.5, (bounded(rng, 1.2), bounded(rng, 0.8))),
-            Bump((86, 80), 4.5, (bounded(rng, 1.2), bounded(rng, 0.9))),
-            Bump((80, 104), 8, (bounded(rng, 1.4), bounded(rng, 1.0))),
-            Bump((50, 122), 16, (0.0, bounded(rng, 4.0, 2.0))),
-            Bump((80, -25), 14, (bounded(rng, 1.2), 0.0)),
+            Bump((96, 36), 10, (clipped_normal(rng, 2.4), clipped_normal(rng, 2.2))),
+            Bump((85, 55), 7, (clipped_normal(rng, 0.8), clipped_normal(rng, 0.8))),
+            Bump((88, 67), 4.5, (clipped_normal(rng, 1.2), clipped_normal(rng, 0.8))),
+            Bump((86, 80), 4.5, (clipped_normal(rng, 1.2), clipped_normal(rng, 0.9))),
+            Bump((80, 104), 8, (clipped_normal(rng, 1.4), clipped_normal(rng, 1.0))),
+            Bump((50, 122), 16, (0.0, clipped_normal(rng, 4.0, 2.0))),
+            Bump((80, -25), 14, (clipped_normal(rng, 1.2), 0.0)),
         )
-        opening = abs(bounded(rng, 0.5)) if rng.random() < 0.85 else rng.uniform(1.5, 5)
+        opening = abs(clipped_normal(rng, 0.5)) if rng.random() < 0.85 else rng.uniform(1.5, 5)
         return cls(
             regions={name: RegionShape.sampled(rng, name) for name in REGIONS},
             wide=WIDE.sample(rng),
             local=LOCAL.sample(rng),
             jaw_open=np.deg2rad(opening),
-            jaw_forward=bounded(rng, 1.8),
-            neck_bend=np.deg2rad(bounded(rng, 7.0)),
-            stretch_xy=(bounded(rng, 0.035), bounded(rng, 0.05)),
-            vault=bounded(rng, 0.04),
-            upper_incisor=np.deg2rad(bounded(rng, 5.0)),
-            lower_incisor=np.deg2rad(bounded(rng, 5.0)),
-            maxilla=Bump((72, 55), 22, (bounded(rng, 1.3), bounded(rng, 1.0))),
+            jaw_forward=clipped_normal(rng, 1.8),
+            neck_bend=np.deg2rad(clipped_normal(rng, 7.0)),
+            stretch_xy=(clipped_normal(rng, 0.035), clipped_normal(rng, 0.05)),
+            vault=clipped_normal(rng, 0.04),
+            upper_incisor=np.deg2rad(clipped_normal(rng, 5.0)),
+            lower_incisor=np.deg2rad(clipped_normal(rng, 5.0)),
+            maxilla=Bump((72, 55), 22, (clipped_normal(rng, 1.3), clipped_normal(rng, 1.0))),
             skin=skin,
         )
 

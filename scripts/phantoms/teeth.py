@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from phantoms.outline import Drawing, Outline, drawn
+from phantoms.outline import Drawing, Outline, make_outline
 
 Points = NDArray[np.float64]
 
@@ -110,7 +110,7 @@ class Tooth:
         return self._placed(ends, closed=False)
 
     def _placed(self, shape: Drawing, closed: bool = True) -> Outline:
-        outline = drawn(shape, closed)
+        outline = make_outline(shape, closed)
         points = self.frame(outline.points_xy)
         return Outline(points, outline.names, outline.corners, closed)
 

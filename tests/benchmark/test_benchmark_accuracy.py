@@ -13,7 +13,7 @@ from random_vgg19 import saved_weights
 
 from napari_oneshot_lmk.benchmark.methods import METHODS, Options, checked_methods
 from napari_oneshot_lmk.benchmark.references import GreyPatches, TemplateCopy
-from napari_oneshot_lmk.benchmark.trained import RUNGS
+from napari_oneshot_lmk.benchmark.trained import TRAINED_METHODS
 from napari_oneshot_lmk.errors import UsageError, WeightsError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.image import GrayImage
@@ -69,7 +69,7 @@ def test_table_of_references(data: Path, tmp_path: Path) -> None:
     assert copy["native"]["n"] == "9"
     assert float(copy["native_without_duplicates"]["mre_mm"]) == pytest.approx(3.5)
     assert copy["native_without_duplicates"]["images"] == "2"
-    # The same pixels stand elsewhere: patches find them to the grid's cell.
+    # The same pixels are at another place: patches find them to the grid's cell.
     assert float(rows[4]["mre_mm"]) < 0.5
     assert rows[0]["encoder"] == ""
 
@@ -197,12 +197,12 @@ def test_grey_patches_ignore_brightness_and_contrast() -> None:
 
 def test_every_method_starts_without_a_network() -> None:
     template = template_of(view(scene(), (0, 0)), a=(50.0, 40.0))
-    for name in set(METHODS) - {"instant", "vgg19", *RUNGS}:
+    for name in set(METHODS) - {"instant", "vgg19", *TRAINED_METHODS}:
         found = METHODS[name](template, Options(device="cpu"))(template.image)
         assert found.names == ("a",)
 
 
-@pytest.mark.parametrize("name", RUNGS)
+@pytest.mark.parametrize("name", TRAINED_METHODS)
 def test_methods_that_train_say_that_they_need_a_data_set(name: str) -> None:
     template = template_of(view(scene(), (0, 0)), a=(50.0, 40.0))
     with pytest.raises(UsageError, match=f"the method {name} has to be trained"):

@@ -155,7 +155,7 @@ def test_a_layout_that_claims_terabytes_costs_nothing(bundle, made):
 
 @pytest.mark.parametrize("what", ["models/model.pt", "configs/metadata.json", "template"])
 def test_links_do_not_lead_out_of_the_bundle(bundle, made, what, tmp_path):
-    secret = tmp_path / "elsewhere"
+    secret = tmp_path / "outside"
     shutil.move(bundle / what, secret)
     (bundle / what).symlink_to(secret)
     assert "a link that leads out of the bundle" in refusal(bundle, made)

@@ -9,27 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_files import COLUMNS, GREY8, PIXELS, ROWS
+from image_files import COLUMNS, GREY8, LUMA, PIXELS, ROWS, SMOOTH, check, refused
 from PIL import Image
 
-from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.reader import read_image
-
-LUMA = np.array([0.299, 0.587, 0.114])
-SMOOTH = np.add.outer(np.arange(64) * 2, np.arange(48)).astype(np.uint8)
 COLOURS = np.random.default_rng(0).integers(0, 256, (ROWS, COLUMNS, 3), dtype=np.uint8)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "film.png"
-
-
-def check(path: Path, expected: np.ndarray, atol: float = 0) -> tuple[str, ...]:
-    """Compare with what is right; return the notes."""
-    image = read_image(path)
-    np.testing.assert_allclose(image.pixels, expected, rtol=1e-5, atol=atol)
-    return image.notes
 
 
 # -- PNG -------------------------------------------------------------------------
@@ -204,9 +192,7 @@ def test_jpeg_of_twelve_bits_is_named(path, encode):
 
     values = SMOOTH.astype(np.uint16) * 16
     path.write_bytes(getattr(imagecodecs, encode)(values, bitspersample=12))
-    with pytest.raises(ImageError, match=r"12 bits a pixel.* cannot be read") as caught:
-        read_image(path)
-    assert "damaged" not in str(caught.value)
+    assert "damaged" not in refused(path, r"12 bits a pixel.* cannot be read")
 
 
 def test_jpeg_without_loss(path):
@@ -223,8 +209,7 @@ def test_jpeg_whose_scan_ends_early(path, part, progressive, ends):
     noise = np.random.default_rng(0).integers(0, 255, (120, 96), dtype=np.uint8)
     data = jpeg(noise, progressive=progressive)
     path.write_bytes(data[: int(len(data) * part)] + ends)
-    with pytest.raises(ImageError, match="cut short or damaged"):
-        read_image(path)
+    refused(path, "cut short or damaged")
 
 
 def test_jpeg_with_something_behind_its_end(path):
@@ -343,9 +328,7 @@ def test_bmp_of_sixteen_bits_is_named(path, compression):
     masks = (0x7C00, 0x3E0, 0x1F) if compression else ()
     header = 108 if compression else 40
     write_bmp(path, rows, 16, header=header, compression=compression, masks=masks)
-    with pytest.raises(ImageError, match=r"16 bits a pixel.* cannot be read") as caught:
-        read_image(path)
-    assert "damaged" not in str(caught.value)
+    assert "damaged" not in refused(path, r"16 bits a pixel.* cannot be read")
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -367,5 +350,4 @@ def test_bmp_in_runs(path, bits):
 
 def test_bmp_of_unknown_kinds_is_named(path):
     write_bmp(path, [row.tobytes() for row in GREY8], 8, bytes(1024), compression=5)
-    with pytest.raises(ImageError, match="BMP files of this kind cannot be read"):
-        read_image(path)
+    refused(path, "BMP files of this kind cannot be read")

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from image_files import COLUMNS, GREY8, PIXELS, ROWS
+from image_files import COLUMNS, GREY8, LUMA, PIXELS, ROWS, SMOOTH, check, refused
 from PIL import Image
 
-from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.reader import read_image
 
 ALPHA8 = np.full_like(GREY8, 100)
@@ -20,13 +19,6 @@ ALPHA8 = np.full_like(GREY8, 100)
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "film.tif"
-
-
-def check(path: Path, expected: np.ndarray, **options: object) -> tuple[str, ...]:
-    """Compare with what is right; return the notes."""
-    image = read_image(path, **options)
-    np.testing.assert_array_equal(image.pixels, expected.astype(np.float32))
-    return image.notes
 
 
 def tag(path: Path, code: int, value: int) -> None:
@@ -103,15 +95,15 @@ def test_grey_saved_as_colour(path, planar, pixels, channels):
 def test_colours_of_sixteen_bits_are_weighted(path):
     rgb = np.dstack([PIXELS * 80, PIXELS * 40, PIXELS * 20])
     tifffile.imwrite(path, rgb, photometric="rgb")
-    luma = rgb @ np.array([0.299, 0.587, 0.114])
-    np.testing.assert_allclose(read_image(path).pixels, luma, rtol=1e-6)
+    luma = rgb @ LUMA
+    check(path, luma)
 
 
 def test_inks(path):
     cmyk = np.zeros((ROWS, COLUMNS, 4), np.uint8)
     cmyk[..., 3] = GREY8
     tifffile.imwrite(path, cmyk, photometric="separated")
-    np.testing.assert_allclose(read_image(path).pixels, 255.0 - GREY8, atol=1e-4)
+    check(path, 255.0 - GREY8, atol=1e-4)
 
 
 # -- what a number means -------------------------------------------------------
@@ -201,8 +193,7 @@ def test_a_palette(path, bits):
 
 def test_complex_numbers_are_refused(path):
     tifffile.imwrite(path, PIXELS.astype(np.complex64))
-    with pytest.raises(ImageError, match="complex numbers"):
-        read_image(path)
+    refused(path, "complex numbers")
 
 
 # -- how it is packed ----------------------------------------------------------
@@ -224,17 +215,15 @@ def test_compressions(path, compression, predictor, pixels):
 
 @pytest.mark.parametrize("compression", ["webp", "jpeg", "jpeg2000", "jpegxl"])
 def test_compressions_of_pictures(path, compression):
-    smooth = np.add.outer(np.arange(64) * 2, np.arange(48)).astype(np.uint8)
-    values = np.dstack([smooth] * 3) if compression == "webp" else smooth
+    values = np.dstack([SMOOTH] * 3) if compression == "webp" else SMOOTH
     tifffile.imwrite(path, values, compression=compression)
-    np.testing.assert_allclose(read_image(path).pixels, smooth, atol=4)
+    check(path, SMOOTH, atol=4)
 
 
 def test_colour_packed_as_jpeg(path):
     """YCbCr with chroma of half the size, as most programs write it."""
-    smooth = np.add.outer(np.arange(64) * 2, np.arange(48)).astype(np.uint8)
-    Image.fromarray(np.dstack([smooth] * 3)).save(path, compression="jpeg")
-    np.testing.assert_allclose(read_image(path).pixels, smooth, atol=4)
+    Image.fromarray(np.dstack([SMOOTH] * 3)).save(path, compression="jpeg")
+    check(path, SMOOTH, atol=4)
 
 
 def test_floats_with_their_predictor(path):
@@ -246,9 +235,7 @@ def test_floats_with_their_predictor(path):
 def test_a_compression_that_nobody_reads_is_named(path):
     tifffile.imwrite(path, GREY8)
     tag(path, 259, 32766)
-    with pytest.raises(ImageError, match=r"with the compression .*cannot be read") as e:
-        read_image(path)
-    assert "damaged" not in str(e.value)
+    assert "damaged" not in refused(path, r"with the compression .*cannot be read")
 
 
 def test_without_imagecodecs_the_package_is_named(path, monkeypatch):
@@ -258,14 +245,12 @@ def test_without_imagecodecs_the_package_is_named(path, monkeypatch):
         raise KeyError(f"{key!r} requires the 'imagecodecs' package")
 
     monkeypatch.setattr(type(tifffile.TIFF.DECOMPRESSORS), "__getitem__", missing)
-    with pytest.raises(ImageError, match=r"LZW.*needs the package imagecodecs"):
-        read_image(path)
+    refused(path, r"LZW.*needs the package imagecodecs")
 
 
 def test_strange_colours_are_named(path):
     tifffile.imwrite(path, np.dstack([GREY8] * 3), photometric="cielab")
-    with pytest.raises(ImageError, match="colours of the kind CIELAB cannot be read"):
-        read_image(path)
+    refused(path, "colours of the kind CIELAB cannot be read")
 
 
 # -- pages ---------------------------------------------------------------------
@@ -294,8 +279,7 @@ def test_pages_of_other_sizes(path):
     with tifffile.TiffWriter(path) as file:
         file.write(PIXELS)
         file.write(GREY8[:20, :16])
-    with pytest.raises(ImageError, match="holds 2 slices or frames"):
-        read_image(path)
+    refused(path, "holds 2 slices or frames")
     [note] = check(path, PIXELS, slice_index=0)
     assert "different sizes (20 x 16, 30 x 24)" in note
     check(path, GREY8[:20, :16], slice_index=1)
@@ -337,8 +321,7 @@ def test_strips_that_are_not_there(path, options, compression):
         counts = file.pages[0].tags[name]
         value = counts.value if isinstance(counts.value, tuple) else (counts.value,)
         counts.overwrite((*value[:-1], 0))
-    with pytest.raises(ImageError, match="cut short"):
-        read_image(path)
+    refused(path, "cut short")
 
 
 def test_a_page_that_follows_on_itself(path):
@@ -348,5 +331,4 @@ def test_a_page_that_follows_on_itself(path):
     count = int.from_bytes(data[at : at + 2], "little")
     data[at + 2 + 12 * count : at + 6 + 12 * count] = data[4:8]
     path.write_bytes(data)
-    with pytest.raises(ImageError, match="cut short or damaged"):
-        read_image(path)
+    refused(path, "cut short or damaged")

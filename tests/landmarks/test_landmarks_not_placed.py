@@ -12,7 +12,7 @@ from oblique_image import cephalogram
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import holds_landmarks, read_landmarks, write_landmarks
-from napari_oneshot_lmk.landmarks.landmarks import Landmarks, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.lists import read_landmark_list
 
 GRID = Geometry((90, 70), (0.5, 0.5))
@@ -218,147 +218,6 @@ def test_points_without_a_position_need_no_image(tmp_path):
     assert told == []
 
 
-# -- COCO ----------------------------------------------------------------------------
-
-
-def coco(path: Path, *annotations: dict[str, Any], **parts: Any) -> Path:
-    document = {
-        "images": [{"id": 1, "file_name": "a.png", "width": 60, "height": 40}],
-        "annotations": [
-            {"id": n, "image_id": 1, "category_id": 1, **annotation}
-            for n, annotation in enumerate(annotations, 1)
-        ],
-        "categories": [{"id": 1, "name": "c", "keypoints": ["p", "q"]}],
-    } | parts
-    path.write_text(json.dumps(document))
-    return path
-
-
-NAN = float("nan")
-
-
-@pytest.mark.parametrize(
-    "second",
-    [
-        [0, 0, 0],
-        [7, 8, 0],
-        [None, None, 0],
-        [None, None, None],
-        [NAN, NAN, 0],
-        ["NA", "NA", None],
-        [-1, -1, 2],
-        [-1, -1, 0],
-        [None, None, "0"],
-    ],
-)
-def test_keypoints_that_are_not_labelled(tmp_path, second):
-    path = coco(tmp_path / "a.json", {"keypoints": [10.5, "20.25", 2, *second]})
-    (landmarks,) = read_landmarks(path)
-    assert landmarks["p"].position_yx == (20.25, 10.5)
-    assert landmarks["q"].state is State.SKIPPED
-
-
-def test_a_labelled_keypoint_needs_a_place(tmp_path):
-    path = coco(tmp_path / "a.json", {"keypoints": [10.5, 20.25, 2, None, None, 2]})
-    with pytest.raises(
-        LandmarkError, match="annotation 1: keypoint 2: y is null, not a finite number"
-    ):
-        read_landmarks(path)
-
-
-@pytest.mark.parametrize("order", [1, -1])
-def test_empty_annotations_are_no_second_set(tmp_path, order):
-    real, box, outline = [1, 2, 2, 3, 4, 2], [0] * 6, None
-    keypoints = [{"keypoints": k} for k in (box, real, outline, box)][::order]
-    (landmarks,) = read_landmarks(coco(tmp_path / "a.json", *keypoints))
-    assert states(landmarks) == "pp"
-    with pytest.raises(LandmarkError, match=r"image 'a\.png' has several annotations"):
-        read_landmarks(coco(tmp_path / "a.json", *keypoints, {"keypoints": real}))
-    (landmarks,) = read_landmarks(coco(tmp_path / "a.json", {"keypoints": box}))
-    assert states(landmarks) == "ss"
-
-
-@pytest.mark.parametrize(("width", "height"), [(None, None), (0, 0), (60, None)])
-def test_images_of_unknown_size(tmp_path, width, height):
-    image = {"id": 1, "file_name": "a.png", "width": width, "height": height}
-    path = coco(tmp_path / "a.json", {"keypoints": [1, 2, 2] * 2}, images=[image])
-    assert read_landmarks(path)[0].geometry is None
-    assert read_landmarks(path, geometry=GRID)[0].geometry == GRID
-
-
-@pytest.mark.parametrize("size", ["60", 60.0, "60.0"])
-def test_sizes_as_text(tmp_path, size):
-    image = {"id": 1, "file_name": "a.png", "width": size, "height": 40}
-    path = coco(tmp_path / "a.json", {"keypoints": [1, 2, 2] * 2}, images=[image])
-    assert read_landmarks(path)[0].geometry == Geometry((40, 60))
-    image["width"] = 60.5
-    coco(path, {"keypoints": [1, 2, 2] * 2}, images=[image])
-    with pytest.raises(LandmarkError, match=r"image 1: width is 60\.5, not a whole"):
-        read_landmarks(path)
-
-
-@pytest.mark.parametrize("one", ["1", 1, 1.0, " 1", "1.0"])
-@pytest.mark.parametrize("other", ["1", 1])
-def test_ids_are_the_same_as_text_and_as_numbers(tmp_path, one, other):
-    path = coco(
-        tmp_path / "a.json",
-        {"keypoints": [1, 2, 2] * 2, "category_id": one, "image_id": one},
-        categories=[{"id": other, "keypoints": ["p", "q"]}],
-        images=[{"id": other, "file_name": "a.png"}],
-    )
-    assert read_landmarks(path)[0].names == ("p", "q")
-
-
-@pytest.mark.parametrize(
-    ("annotation", "match"),
-    [
-        ({"category_id": 7}, "annotation 1: category 7 is not among its categories"),
-        ({"category_id": "x"}, "annotation 1: category x is not among"),
-        ({"category_id": [1]}, "annotation 1: category_id is a list, not a text"),
-        ({"image_id": None}, "annotation 1: image_id is null, not a text"),
-        ({"image_id": 9}, "annotation 1: image 9 is not among its images"),
-        ({"keypoints": {"p": 1}}, "annotation 1: keypoints is an object, not a list"),
-        ({"keypoints": [[1, 2, 2]] * 2}, "annotation 1 has 2 numbers"),
-    ],
-)
-def test_ids_that_are_not_there(tmp_path, annotation, match):
-    path = coco(tmp_path / "a.json", {"keypoints": [1, 2, 2] * 2, **annotation})
-    with pytest.raises(LandmarkError, match=match) as caught:
-        read_landmarks(path)
-    assert "Error" not in str(caught.value)
-
-
-def test_a_missing_category_is_the_only_one_there_is(tmp_path):
-    annotation = {"keypoints": [1, 2, 2] * 2, "category_id": None}
-    assert read_landmarks(coco(tmp_path / "a.json", annotation))[0].names == ("p", "q")
-
-
-def test_two_images_of_one_name_or_id(tmp_path):
-    images = [{"id": 1, "file_name": "a\\b.png"}, {"id": 2, "file_name": "a/b.png"}]
-    both = [{"keypoints": [1, 2, 2] * 2, "image_id": n} for n in (1, 2)]
-    with pytest.raises(LandmarkError, match=r"image 'a/b\.png' stands twice"):
-        read_landmarks(coco(tmp_path / "a.json", *both, images=images))
-    images[1]["id"] = "1"
-    with pytest.raises(LandmarkError, match="image 2: the id 1 stands twice"):
-        read_landmarks(coco(tmp_path / "a.json", both[0], images=images))
-
-
-def test_json_that_says_one_thing_twice(tmp_path):
-    path = coco(tmp_path / "a.json", {"keypoints": [1, 2, 2] * 2})
-    path.write_text(path.read_text().replace('"id": 1,', '"id": 1, "id": 2,', 1))
-    with pytest.raises(LandmarkError, match="names 'id' twice in one object"):
-        read_landmarks(path)
-
-
-@pytest.mark.parametrize("status", ["undefined", "missing", "preview"])
-def test_control_points_of_slicer(tmp_path, status):
-    control = {"label": "S", "position": [0.0, 0.0, 0.0], "positionStatus": status}
-    markup = {"type": "Fiducial", "controlPoints": [control]}
-    text = json.dumps({"@schema": "markups-schema", "markups": [markup]})
-    landmarks, _ = read(tmp_path / "a.mrk.json", text)
-    assert states(landmarks) == "s"
-
-
 # -- letters -------------------------------------------------------------------------
 
 TEXTS = {
@@ -417,10 +276,3 @@ def test_names_with_apart_accents_are_the_same(tmp_path):
     assert landmarks.names == (composed, "b")
     with pytest.raises(LandmarkError, match="stands"):
         read(tmp_path / "a.csv", rows + f"{apart}.png,{composed},1,2\n")
-
-
-def test_half_a_letter_is_refused(tmp_path):
-    path = coco(tmp_path / "a.json", {"keypoints": [1, 2, 2] * 2})
-    path.write_text(path.read_text().replace('"p"', '"\\ud800"'))
-    with pytest.raises(LandmarkError, match="holds half a letter"):
-        read_landmarks(path)

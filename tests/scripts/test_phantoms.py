@@ -19,7 +19,7 @@ from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, numbered
 from napari_oneshot_lmk.samples import sample_folder
 from phantoms import ANATOMIES, generate, write_samples
 from phantoms.__main__ import main
-from phantoms.outline import drawn
+from phantoms.outline import make_outline
 from phantoms.raster import Strokes, fill
 
 SAMPLES = range(5)
@@ -73,7 +73,7 @@ def test_a_stroke_peaks_on_its_line_at_its_height():
 
 def test_an_outline_passes_through_its_named_points_and_keeps_its_corners():
     square = [(0, 0, "a!"), (10, 0, "!"), (10, 10, "c!"), (0, 10, "!"), (-2, 5, "w")]
-    outline = drawn(square)
+    outline = make_outline(square)
     dense = outline.dense()
     assert np.allclose(dense[0], dense[-1])
     for point in outline.landmarks().values():

@@ -235,14 +235,9 @@ def is_available(syntax: str) -> bool:
 
 
 def decode_frame(source: bytes, runner: Any) -> bytes:
-    """Decode one frame; called by pydicom.
+    """Decode the stream of one frame; called by pydicom.
 
-    Parameters
-    ----------
-    source : bytes
-        The frame's stream.
-    runner : pydicom.pixels.decoders.base.DecodeRunner
-        Knows the header, and is told what the returned bytes are.
+    The runner, a DecodeRunner, knows the header, and is told what the returned bytes are.
     """
     import imagecodecs
 
@@ -283,9 +278,9 @@ def _decode_jpeg(source: bytes, runner: Any) -> NDArray[Any]:
     start = source.rfind(_END_OF_JPEG)
     start = len(source) if start < 0 else start
     if not np.array_equal(values, decode(source[:start] + _NOISE + _END_OF_JPEG)):
-        raise ValueError("the stream ends before its picture does")
-    # Nor whether a flipped bit has made it read a picture of less than there is.
+        raise ValueError("the stream ends before its image does")
+    # Nor whether a flipped bit has made it read an image of less than there is.
     needed = source[:start].rstrip(b"\0\xff")[:-2]
     if np.array_equal(values, decode(needed + _NOISE + _END_OF_JPEG)):
-        raise ValueError("the picture ends before its stream does")
+        raise ValueError("the image ends before its stream does")
     return values

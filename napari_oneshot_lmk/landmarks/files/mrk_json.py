@@ -274,7 +274,7 @@ def plane_in_slicer(path: Path, image: str, lps_mm: Points, context: ReadContext
         own = _with_spacing(own)
         context.tell(
             f"{path}: its millimetres are taken in the image's pixel spacing here "
-            f"({_spacing_text(own)}); 3D Slicer may count a DICOM film in another one, which "
+            f"({_spacing_text(own)}); 3D Slicer may count a DICOM image in another one, which "
             "is not checked because the image file is not named"
         )
         return own

@@ -65,7 +65,7 @@ class Exposure:
         )
 
 
-def printed(depth: Field, exposure: Exposure, rng: np.random.Generator) -> Field:
+def expose(depth: Field, exposure: Exposure, rng: np.random.Generator) -> Field:
     """Return grey levels 0..1, bone bright, of an optical depth (H, W)."""
     height, width = depth.shape
     sharp = gaussian_filter(depth, exposure.blur_px, truncate=3.0)
