@@ -43,19 +43,11 @@ def on_disk(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image file and the name that it carries in tables.
-
-    Parameters
-    ----------
-    path : Path
-        Where it lies.
-    name : str
-        Its file name, or the path below the given folder where file names
-        repeat; always with forward slashes.
-    """
+    """An image file and the name that it carries in tables."""
 
     path: Path
     name: str
+    """The file's name, or its path below the given folder where names repeat, with ``/``."""
 
 
 def find_images(sources: Sequence[str | Path]) -> tuple[ImageFile, ...]:

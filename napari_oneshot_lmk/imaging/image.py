@@ -133,19 +133,10 @@ def _two_dimensional(pixels: ArrayLike, name: str) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, eq=False)
 class PreparedImage:
-    """An image on the network's grid: all that detection needs of a file.
-
-    Parameters
-    ----------
-    pixels : Tensor, (1, 1, H, W), float32
-        In 0..1, in main memory.
-    geometry : Geometry
-        From that grid to the image's own.
-    name, spacing_source, notes
-        As of the `GrayImage`.
-    """
+    """An image on the network's grid: all that detection needs of a file."""
 
     pixels: torch.Tensor
+    """(1, 1, H, W), float32 in 0..1, in main memory."""
     geometry: Geometry
     name: str
     spacing_source: SpacingSource | None = None

@@ -33,12 +33,8 @@ def prefetch(
     Yields
     ------
     item, result
-        In order; the result is the error where reading raised a `OneshotError`.
-
-    Raises
-    ------
-    Exception
-        Whatever else reading an item raised, when its turn comes.
+        In order; the result is the error where reading raised a `OneshotError`. Whatever
+        else it raised is raised when its turn comes.
     """
     upcoming = iter(items)
     queue: deque[tuple[Item, Future[Result]]] = deque()

@@ -51,11 +51,7 @@ class GrayPlaneReader(ImageReader):
     transpositions of every image on the way to a (row, column) world.
     Metadata beside MONAI's own: the fields of `StatedGeometry` (``spacing_mm_yx`` is
     None where the file does not state it) and ``notes`` (sentences for the user).
-
-    Parameters
-    ----------
-    slice_index : int, optional
-        Which slice or frame of a volume to read, from 0.
+    ``slice_index`` is the slice or frame of a volume to read, from 0.
     """
 
     def __init__(self, slice_index: int | None = None) -> None:
@@ -150,11 +146,6 @@ def preprocessing_config(
     the 0.1th to the 99.9th percentile, so that 8-bit scans, 12-bit detectors and Hounsfield
     units arrive alike, and a burnt-in marker or a dead pixel does not decide. The percentiles
     of the small image are those of the large one up to noise, at a fraction of the time.
-
-    Parameters
-    ----------
-    scaling : str
-        The transform that scales.
     """
     return [
         {
@@ -217,13 +208,6 @@ def _preprocessing(network_shape_yx: tuple[int, int]) -> Compose:
 
 def prepare_image(image: GrayImage, device: str | torch.device = "cpu") -> torch.Tensor:
     """Bring an image to the network's grid and its grey values to 0..1.
-
-    Parameters
-    ----------
-    image : GrayImage
-        Any size and grey range.
-    device : str or torch.device
-        Where the result lies.
 
     Returns
     -------

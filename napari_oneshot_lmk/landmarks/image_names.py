@@ -30,12 +30,7 @@ def image_key(name: str) -> str:
 
 
 def stem(name: str) -> str:
-    """Return a file name without folders and without the ending of an image.
-
-    Parameters
-    ----------
-    name : str
-        As it stands in an ``image`` column; both kinds of slash are folders.
+    """Return a file name without folders, of both kinds of slash, and image ending.
 
     Examples
     --------

@@ -65,31 +65,6 @@ def check_unique(names: Iterable[str], where: str = "") -> None:
 class Landmark:
     """One named control point.
 
-    Parameters
-    ----------
-    name : str
-        Unique within an image.
-    position_yx : tuple of float, optional
-        Sub-pixel (row, column) on the image's own grid, pixel centres at
-        integers. Given exactly when the state is PLACED.
-    state : State
-        Placed, skipped or absent.
-    score : float, optional
-        Confidence in 0..1 of a detected point; None for a point set by hand.
-    unsure : bool
-        True where score or shape say that a person should look.
-    shape_residual_mm : float, optional
-        How far the point lies from where the other landmarks expect it.
-    description : str
-        What the landmark is, for whoever places it.
-    source : Source, optional
-        Detected, corrected or placed; None where a file does not say. A landmark
-        without a position has one where a detector or a person decided so.
-    author : str
-        Who placed or corrected it, where that is not the author of the whole set.
-
-    Notes
-    -----
     What a person has the last word on carries nothing of a detector's opinion:
     ``score`` and ``unsure`` are dropped from a corrected or placed landmark. An
     ``author`` belongs to such a landmark only, and is dropped from any other.
@@ -101,14 +76,24 @@ class Landmark:
     """
 
     name: str
+    """Unique within an image."""
     position_yx: tuple[float, float] | None = None
+    """Sub-pixel (row, column) on the image's own grid, pixel centres at integers; given
+    exactly when the state is PLACED."""
     state: State = State.PLACED
     score: float | None = None
+    """Confidence in 0..1 of a detected point; None for a point set by hand."""
     unsure: bool = False
+    """Whether score or shape say that a person should look."""
     shape_residual_mm: float | None = None
+    """How far the point lies from where the other landmarks expect it."""
     description: str = ""
+    """What the landmark is, for whoever places it."""
     source: Source | None = None
+    """None where a file does not say. A landmark without a position has one where a detector
+    or a person decided so."""
     author: str = ""
+    """Who placed or corrected it, where that is not the author of the whole set."""
 
     def __post_init__(self) -> None:
         """Check that position and state agree."""

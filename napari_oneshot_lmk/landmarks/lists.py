@@ -79,19 +79,10 @@ def shipped_lists() -> tuple[LandmarkList, ...]:
 def parse_landmark_list(text: str, title: str = "own list") -> LandmarkList:
     """Read a list that somebody typed or pasted.
 
-    Parameters
-    ----------
-    text : str
-        One name on each line, with a description after a tab or ``": "`` where
-        wanted; or a single line of names separated by commas or semicolons.
-        Empty lines and lines that start with ``#`` are passed over.
-    title : str
-        What to call the list.
-
-    Raises
-    ------
-    LandmarkError
-        If there is no name, or one stands twice.
+    One name on each line, with a description after a tab or ``": "`` where wanted; or a
+    single line of names separated by commas or semicolons. Empty lines and lines that
+    start with ``#`` are passed over. A LandmarkError says if there is no name, or one
+    stands twice.
     """
     lines = [line.strip() for line in text.removeprefix("\ufeff").splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
@@ -105,14 +96,10 @@ def parse_landmark_list(text: str, title: str = "own list") -> LandmarkList:
 
 
 def read_landmark_list(path: str | Path) -> LandmarkList:
-    """Read a list of names from a text file, a landmark file or a template.
+    """Read a list of names from a text file, a landmark file or a template's folder.
 
-    Parameters
-    ----------
-    path : str or Path
-        ``.txt`` as in :func:`parse_landmark_list`; ``.csv`` with a ``landmark`` column,
-        or with names in the first column and descriptions in the second; any
-        landmark file; a template folder.
+    A text is read as by `parse_landmark_list`, a ``.csv`` by its ``landmark`` column, or
+    with names in the first column and descriptions in the second.
 
     Raises
     ------

@@ -12,7 +12,7 @@ import pytest
 from fuzz_landmarks import CHANGES, fault_of, spoilt_files, whole_files
 from oblique_image import write_dicom
 
-COUNT = int(os.environ.get("ONESHOT_LMK_FUZZ", "25"))
+COUNT = int(os.environ.get("ONESHOT_LMK_FUZZ", "60"))
 NAMES = (
     *("ours.csv", "ours.mrk.json", "ours.json", "ours.tps", "ours.sr.dcm", "ours.txt"),
     *("excel.csv", "points.csv", "slicer.mrk.json", "slicer.fcsv", "foreign.json"),

@@ -211,61 +211,6 @@ def test_without_a_listener_what_is_passed_over_is_a_warning(tmp_path):
 # -- damaged files --------------------------------------------------------------------
 
 
-def written(folder: Path, film: Path) -> list[Path]:
-    paths = [folder / f"film{suffix}" for suffix in (*WRITTEN[:4], ".sr.dcm", ".txt")]
-    for path in paths:
-        landmarks = cephalogram() if path.suffix == ".txt" else on(film)
-        write_landmarks(path, [landmarks], source=film)
-    fcsv, points = folder / "film.fcsv", folder / "points.csv"
-    fcsv.write_text(
-        "# Markups fiducial file version = 4.10\n# CoordinateSystem = 2\n"
-        "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID\n"
-        "1,2,3,0,0,0,0,1,1,1,0,A,,\n"
-    )
-    points.write_text("index,axis-0,axis-1\n0,1.5,2\n1,3,4\n")
-    return [*paths, fcsv, points]
-
-
-def complaints(path: Path, content: bytes) -> list[str]:
-    """Return what is said of a damaged file, if anything; no other error may come."""
-    path.write_bytes(content)
-    holds_landmarks(path)
-    try:
-        read_landmarks(path, geometry=geometry(), tell=lambda _: None)
-    except OneshotError as error:
-        return [str(error) if error.remedy else "there is no remedy"]
-    return []
-
-
-def are_sentences(said: list[str], path: Path) -> bool:
-    """Say whether complaints name the file and stand on one line each."""
-    return all(text.startswith(f"{path}: ") and len(text.splitlines()) == 1 for text in said)
-
-
-def test_files_cut_anywhere_are_read_or_refused_in_one_sentence(tmp_path, film):
-    for path in written(tmp_path, film):
-        whole = path.read_bytes()
-        said = [
-            text
-            for length in range(0, len(whole), max(1, len(whole) // 60))
-            for text in complaints(path, whole[:length])
-        ]
-        assert said
-        assert are_sentences(said, path), said
-
-
-def test_files_with_wrong_bytes_are_read_or_refused_in_one_sentence(tmp_path, film):
-    generator = np.random.default_rng(0)
-    for path in written(tmp_path, film):
-        whole = np.frombuffer(path.read_bytes(), np.uint8)
-        for _ in range(60):
-            spoilt = whole.copy()
-            places = generator.integers(0, len(whole), 3)
-            spoilt[places] = generator.integers(0, 256, 3)
-            said = complaints(path, spoilt.tobytes())
-            assert are_sentences(said, path), said
-
-
 @pytest.mark.parametrize("name", ["film.json", "film.mrk.json", "film.sr.dcm"])
 def test_files_cut_short_are_never_read_as_fewer_landmarks(tmp_path, film, name):
     path = tmp_path / name
@@ -273,4 +218,6 @@ def test_files_cut_short_are_never_read_as_fewer_landmarks(tmp_path, film, name)
     whole = path.read_bytes()
     # The last bytes may be a line end or the padding of DICOM.
     for length in range(len(whole) // 2, len(whole) - 2, 37):
-        assert complaints(path, whole[:length]), length
+        path.write_bytes(whole[:length])
+        with pytest.raises(OneshotError):
+            read_landmarks(path)

@@ -58,47 +58,28 @@ class StatedGeometry:
 
 @dataclass(frozen=True, eq=False)
 class ImagePlane:
-    """One plane of an image file as its format's module reads it.
-
-    Parameters
-    ----------
-    values : ndarray, (H, W) or (H, W, C)
-        Larger is brighter. Of C channels the first three are red, green and blue;
-        of fewer than three the first is meant.
-    stated : StatedGeometry
-        Where the file says that the pixels lie.
-    notes : tuple of str
-        Sentences that a user should read, without the file's name.
-    """
+    """One plane of an image file as its format's module reads it."""
 
     values: NDArray[Any]
+    """(H, W) or (H, W, C), larger is brighter. Of C channels the first three are red,
+    green and blue; of fewer than three the first is meant."""
     stated: StatedGeometry = StatedGeometry()
     notes: tuple[str, ...] = ()
+    """Sentences that a user should read, without the file's name."""
 
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """A file format for images.
-
-    Parameters
-    ----------
-    name : str
-        What messages call it.
-    suffixes : tuple of str
-        Ends of file names that are looked for in folders, lower case.
-    recognise : callable
-        ``recognise(head)`` -> whether a file that begins with these bytes has this
-        format, whatever its name says.
-    read : callable
-        ``read(path, slice_index)`` -> ImagePlane; ``slice_index`` chooses a slice or
-        frame, from 0, or is None. Raises an `ImageError` that names what is wrong, or of
-        a damaged file whatever the library raises.
-    """
+    """A file format for images."""
 
     name: str
     suffixes: tuple[str, ...]
+    """Ends of file names that are looked for in folders, lower case."""
     recognise: Callable[[bytes], bool]
+    """Whether a file that begins with these bytes has this format, whatever its name says."""
     read: Callable[[Path, int | None], ImagePlane]
+    """Reads one plane of a file; the number is a slice or frame, from 0. It raises an
+    ImageError that names what is wrong, or of a damaged file whatever the library raises."""
 
 
 # -- planes of volumes ----------------------------------------------------------
@@ -106,19 +87,12 @@ class ImageFormat:
 
 @dataclass(frozen=True)
 class GridPlane:
-    """Which plane of a file's grid is read.
-
-    Parameters
-    ----------
-    column_axis, row_axis : int
-        Axes of the file's grid, x first, along which columns and rows count.
-    index : tuple of int
-        Grid index, x first, of the plane's first pixel.
-    """
+    """Which plane of a file's grid is read; axes are numbered x first."""
 
     column_axis: int
     row_axis: int
     index: tuple[int, ...]
+    """Grid index of the plane's first pixel."""
 
     def cut_from(self, values: NDArray[Any], components: int = 1) -> NDArray[Any]:
         """Cut the plane out of (…, z, y, x) values, or (…, z, y, x, components)."""
@@ -131,13 +105,7 @@ class GridPlane:
 
 
 def choose_slice(count: int, slice_index: int | None) -> int:
-    """Return which of ``count`` slices or frames is meant.
-
-    Raises
-    ------
-    ImageError
-        If there are several and none is chosen, or the chosen one is not there.
-    """
+    """Return which of ``count`` slices is meant; an ImageError asks for one, or another one."""
     if count > 1 and slice_index is None:
         raise ImageError(
             f"the file holds {count} slices or frames",
@@ -154,13 +122,7 @@ def choose_slice(count: int, slice_index: int | None) -> int:
 
 
 def choose_plane(size_xyz: Sequence[int], slice_index: int | None) -> GridPlane:
-    """Choose the plane of a grid whose sizes are given x first.
-
-    Raises
-    ------
-    ImageError
-        If the grid has more than three axes longer than 1, or as `choose_slice`.
-    """
+    """Choose the plane of a grid with at most three axes longer than 1, as `choose_slice`."""
     long_axes = [axis for axis, length in enumerate(size_xyz) if length > 1]
     if len(long_axes) > 3:
         raise ImageError(
@@ -203,15 +165,9 @@ def plane_geometry(
 ) -> StatedGeometry:
     """Return the geometry of one plane of a grid.
 
-    Parameters
-    ----------
-    affine_lps : ndarray, (3, n + 1)
-        Columns: the step along each axis of the grid, x first, and the position of its
-        first pixel; LPS mm.
-    plane : GridPlane
-        Which plane.
-    source : SpacingSource, optional
-        What states the spacing; None means that nothing does.
+    The columns of ``affine_lps``, (3, n + 1), are the step along each axis of the grid,
+    x first, and the position of its first pixel; LPS mm. ``source`` is None where nothing
+    states the spacing.
     """
     columns = affine_lps[:, plane.column_axis]
     rows = affine_lps[:, plane.row_axis]
@@ -269,15 +225,7 @@ _PLAIN_MODES = {"L", "LA", "I", "F", "RGB", "RGBA", "RGBX"}
 
 
 def pillow_values(image: Image.Image) -> NDArray[Any]:
-    """Return the pixels of an image opened by Pillow, (H, W) or (H, W, C).
-
-    Raises
-    ------
-    ImageError
-        If it has a kind of colour that is not read.
-    OSError
-        If the file ends before its pixels do.
-    """
+    """Return the pixels of an image opened by Pillow, (H, W) or (H, W, C)."""
     check_size(*image.size)
     mode = image.mode
     if mode == "1":

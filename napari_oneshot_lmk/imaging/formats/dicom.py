@@ -235,14 +235,9 @@ def is_available(syntax: str) -> bool:
 
 
 def decode_frame(source: bytes, runner: Any) -> bytes:
-    """Decode one frame; called by pydicom.
+    """Decode the stream of one frame; called by pydicom.
 
-    Parameters
-    ----------
-    source : bytes
-        The frame's stream.
-    runner : pydicom.pixels.decoders.base.DecodeRunner
-        Knows the header, and is told what the returned bytes are.
+    The runner, a DecodeRunner, knows the header, and is told what the returned bytes are.
     """
     import imagecodecs
 

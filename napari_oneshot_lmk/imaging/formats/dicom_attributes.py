@@ -34,15 +34,7 @@ _MAGNIFICATION = "EstimatedRadiographicMagnificationFactor"
 
 
 def attributes_of_frame(header: Dataset, index: int) -> Dataset:
-    """Return a data set in which a frame's own attributes go before those of all frames.
-
-    Parameters
-    ----------
-    header : Dataset
-        Of the file, without its pixels.
-    index : int
-        The frame, from 0.
-    """
+    """Return a data set in which a frame's own attributes go before those of all frames."""
     frame = Dataset()
     frame.update(header)
     # Tables in binary are read by the file's order of bytes.
@@ -135,18 +127,7 @@ def brighter_is_larger(
     applied where it turns dark and bright round; else it changes the contrast only,
     which is scaled later anyway. MONOCHROME1, or the Presentation LUT Shape
     INVERSE, then inverts over the whole range; files of DX have both, and mean it
-    once.
-
-    Parameters
-    ----------
-    stored : ndarray, (H, W)
-        As decoded.
-    frame : Dataset
-        From `attributes_of_frame`.
-    white_is_zero : bool
-        The photometric interpretation is MONOCHROME1.
-    shifted : bool
-        Values do not begin at the lowest bit of their words.
+    once. ``shifted``: values do not begin at the lowest bit of their words.
     """
     bits, signed = int(frame.BitsStored), int(frame.PixelRepresentation) != 0
     values = stored

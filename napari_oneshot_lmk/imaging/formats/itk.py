@@ -77,25 +77,9 @@ def read(path: Path, slice_index: int | None) -> ImagePlane:
 def read_with(
     path: Path, image_io: str, slice_index: int | None, source: SpacingSource | None
 ) -> ImagePlane:
-    """Read one plane with one of ITK's readers, whatever the file's name.
+    """Read one plane with the reader that ITK calls ``image_io``, whatever the file's name.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    image_io : str
-        ITK's name of the reader.
-    slice_index : int, optional
-        From 0.
-    source : SpacingSource, optional
-        What states the spacing; None where the file does not.
-
-    Raises
-    ------
-    ImageError
-        If it is a volume and no slice is chosen.
-    RuntimeError
-        If ITK cannot read it.
+    ``source`` is None where the file states no spacing.
     """
     reader, plane = _open(path, image_io, slice_index)
     size = reader.GetSize()
@@ -155,12 +139,7 @@ def itk_geometry(path: str | Path) -> Geometry | None:
     They may differ from what `read_image` says: of a projection radiograph (CR, DX, MG,
     …) ITK takes ImagerPixelSpacing and never PixelSpacing, and it has 1 mm where it knows
     of no spacing. ITK itself is asked, so that the rule is that of the installed version.
-
-    Returns
-    -------
-    Geometry or None
-        None for a volume, for formats that both read alike, and where ITK cannot
-        read the file.
+    None for a volume, for formats that both read alike, and where ITK cannot read the file.
     """
     reader = SimpleITK.ImageFileReader()
     with silence_itk_warnings:

@@ -27,6 +27,11 @@ _TYPES = {
     **{"INT": "i4", "UINT": "u4", "LONG": "i4", "ULONG": "u4"},
     **{"LONG_LONG": "i8", "ULONG_LONG": "u8", "FLOAT": "f4", "DOUBLE": "f8"},
 }
+_SINGLE = ("CompressedDataSize", "HeaderSize", "ElementNumberOfChannels")
+_PER_AXIS = (
+    *("ElementSpacing", "ElementSize", "Offset", "Position", "Origin", "CenterOfRotation"),
+)
+_MATRICES = ("TransformMatrix", "Rotation", "Orientation")
 _LARGEST_HEADER = 1 << 16
 _LINE = re.compile(rb"[^\n]*\n")
 
@@ -124,25 +129,15 @@ def _check_fields(header: _Header) -> None:
     check_size(*size, header.channels)
     if header.element.itemsize == 0:
         raise ValueError("the type has no size")
-    for name, count in (
-        ("CompressedDataSize", 1),
-        ("HeaderSize", 1),
-        ("ElementNumberOfChannels", 1),
-        ("CenterOfRotation", dimensions),
-        ("ElementSpacing", dimensions),
-        ("ElementSize", dimensions),
-        ("Offset", dimensions),
-        ("Position", dimensions),
-        ("Origin", dimensions),
-        ("TransformMatrix", dimensions**2),
-        ("Rotation", dimensions**2),
-        ("Orientation", dimensions**2),
-    ):
-        if name not in fields:
-            continue
+    counts = {
+        **dict.fromkeys(_SINGLE, 1),
+        **dict.fromkeys(_PER_AXIS, dimensions),
+        **dict.fromkeys(_MATRICES, dimensions**2),
+    }
+    for name in counts.keys() & fields.keys():
         numbers = np.array([float(n) for n in fields[name].split()])
-        if numbers.size != count or not np.isfinite(numbers).all():
-            raise ValueError(f"{name} is not {count} numbers")
+        if numbers.size != counts[name] or not np.isfinite(numbers).all():
+            raise ValueError(f"{name} is not {counts[name]} numbers")
 
 
 def _check_length(path: Path, at: int, header: _Header) -> None:

@@ -24,6 +24,12 @@ from napari_oneshot_lmk.imaging.image import SpacingSource
 
 _MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001}
 _HEADER_BYTES = 352
+_KINDS = {
+    b"n+2": nibabel.Nifti2Image,
+    b"ni2": nibabel.Nifti2Pair,
+    b"n+1": nibabel.Nifti1Image,
+    b"ni1": nibabel.Nifti1Pair,
+}
 _CHUNK = 1 << 20
 
 
@@ -39,16 +45,11 @@ def read(path: Path, slice_index: int | None) -> ImagePlane:
             files = {"header": FileHolder(fileobj=header_file), "image": FileHolder(fileobj=pixels)}
         image = kind.from_file_map(files, mmap=False)
         plane = _plane(image, slice_index)
-        for file in files.values():
-            _read_to_the_end(file.fileobj)
+        for holder in files.values():
+            # The checksum of a packed file stands behind its last byte.
+            while isinstance(holder.fileobj, gzip.GzipFile) and holder.fileobj.read(_CHUNK):
+                pass
         return plane
-
-
-def _read_to_the_end(file: Any) -> None:
-    """Have gzip check the checksum of a packed file, which stands behind its last byte."""
-    if isinstance(file, gzip.GzipFile):
-        while file.read(_CHUNK):
-            pass
 
 
 def _plane(image: Any, slice_index: int | None) -> ImagePlane:
@@ -109,15 +110,7 @@ def _affine_lps(image: Any, grid: int) -> tuple[SpacingSource, NDArray[np.float6
 def _kind(head: bytes) -> Any:
     """Return nibabel's class for a header; its own choice goes by the name."""
     magic = {head[344:348].rstrip(b"\0"), head[4:8].rstrip(b"\0")}
-    if b"n+2" in magic:
-        return nibabel.Nifti2Image
-    if b"ni2" in magic:
-        return nibabel.Nifti2Pair
-    if b"n+1" in magic:
-        return nibabel.Nifti1Image
-    if b"ni1" in magic:
-        return nibabel.Nifti1Pair
-    return nibabel.AnalyzeImage
+    return next((kind for word, kind in _KINDS.items() if word in magic), nibabel.AnalyzeImage)
 
 
 def _partner(path: Path) -> Path:

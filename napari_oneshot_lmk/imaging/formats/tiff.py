@@ -52,7 +52,9 @@ def read(path: Path, slice_index: int | None) -> ImagePlane:
         else:
             values, axes = _decode(page), page.axes
         values, colour_notes = _gray_or_colours(_channels_last(values, axes), page)
-        notes = (*colour_notes, *_orientation(page), *_sizes(pages, stack))
+        orientation = page.tags.get("Orientation")
+        turned = () if orientation is None else orientation_notes(orientation.value)
+        notes = (*colour_notes, *turned, *_sizes(pages, stack))
         return ImagePlane(values, _stated_spacing(file), notes)
 
 
@@ -195,12 +197,6 @@ def _channels_last(values: NDArray[Any], axes: str) -> NDArray[Any]:
             remedy="save one plane of it",
         )
     return values
-
-
-def _orientation(page: Any) -> tuple[str, ...]:
-    tag = page.tags.get("Orientation")
-    value = None if tag is None else tag.value
-    return orientation_notes(int(value) if isinstance(value, int) else None)
 
 
 def _sizes(pages: list[Any], stack: int) -> tuple[str, ...]:

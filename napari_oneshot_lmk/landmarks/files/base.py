@@ -23,52 +23,31 @@ class ReadContext:
 
 @dataclass(frozen=True)
 class LandmarkFormat:
-    """A file format for landmarks.
-
-    Parameters
-    ----------
-    name : str
-        What file dialogs and messages call it.
-    suffix : str
-        End of the file name, lower case; it may hold several dots.
-    recognise : callable
-        ``recognise(path)`` -> whether the content looks like this format. It never
-        raises for a file that can be opened.
-    read : callable
-        ``read(path, context)`` -> one set of Landmarks for each image. Raises a
-        LandmarkError where the file is damaged or of another kind.
-    write : callable, optional
-        ``write(path, images, source)`` writes to a path that is free; ``source``
-        is the image file where the caller knows it. The images may be gone through
-        more than once. Raises an OutputError for landmarks that the format does not
-        hold. None where the format is only read.
-    instead : str
-        For a format that is only read: what to write instead.
-    one_image : bool
-        A file holds one image only.
-    shared : bool
-        Files of other kinds commonly have this suffix too; one of those is never
-        replaced.
-    patient_mm : bool
-        Positions are millimetres in the patient as other programs read them from the
-        image, so the image file should be known.
-    check_installed : callable
-        Raises a LandmarkError where a library that it needs is missing.
-    unsupported : callable
-        ``unsupported(images)`` -> what of these landmarks a file would not hold.
-    """
+    """A file format for landmarks."""
 
     name: str
     suffix: str
+    """End of the file name, lower case; it may hold several dots."""
     recognise: Callable[[Path], bool]
+    """Whether the content looks like this format; never raises for a file that opens."""
     read: Callable[[Path, ReadContext], tuple[Landmarks, ...]]
+    """Raises a LandmarkError where the file is damaged or of another kind."""
     write: Callable[[Path, Collection[Landmarks], Path | None], None] | None
+    """``write(path, images, source)`` writes to a path that is free; ``source`` is the image
+    file where the caller knows it. The images may be gone through more than once. Raises an
+    OutputError for landmarks that the format does not hold. None where it is only read."""
     instead: str = ""
+    """For a format that is only read: what to write instead."""
     one_image: bool = False
     shared: bool = False
+    """Files of other kinds commonly have this suffix too; one of those is never replaced."""
     patient_mm: bool = False
+    """Positions are millimetres in the patient as other programs read them from the image,
+    so the image file should be known."""
     check_installed: Callable[[], None] = lambda: None
+    """Raises a LandmarkError where a library that it needs is missing."""
     unsupported: Callable[[Collection[Landmarks]], tuple[str, ...]] = lambda images: ()
+    """What of these landmarks a file would not hold."""
 
     @property
     def title(self) -> str:

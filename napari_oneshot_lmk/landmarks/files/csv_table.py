@@ -145,17 +145,8 @@ def geometry_from_cells(
 ) -> Geometry | None:
     """Undo `geometry_to_cells`; None where the size is not stated.
 
-    Parameters
-    ----------
-    cells : mapping
-        Those of ``GEOMETRY_COLUMNS`` that are filled.
-    points_yx, points_mm_yx : ndarray, (N, 2)
-        Positions in pixels and in mm, NaN where missing.
-
-    Raises
-    ------
-    GeometryError, ValueError
-        If the values make no sense, or a cell does not hold numbers.
+    Points are (N, 2) in pixels and in mm, NaN where missing. Raises a GeometryError or
+    ValueError for cells that make no sense.
     """
     if not all(column in cells for column in SIZE_COLUMNS):
         return None

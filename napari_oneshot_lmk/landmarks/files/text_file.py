@@ -239,16 +239,8 @@ def table_rows(
 ) -> Iterator[TableRow]:
     """Read a table separated by commas, semicolons or tabs; empty lines are passed over.
 
-    Parameters
-    ----------
-    path : Path
-        A text as spreadsheet programs write it.
-    required : sequence of str
-        Columns that the first line must name, in any order and case.
-    once : sequence of str
-        Columns that it may name once only.
-    tell : callable, optional
-        Is given one sentence about what had to be supposed.
+    The first line must name the ``required`` columns, in any order and case, and may name
+    those of ``once`` once only.
     """
     text = read_text(path, save_as="CSV UTF-8", tell=tell)
     separator = _separator(path, text, required)

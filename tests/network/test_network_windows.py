@@ -4,9 +4,8 @@ import pytest
 import torch
 from random_network import random_maps, random_network
 
-from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.network.network import SMALLEST_REGION
-from napari_oneshot_lmk.network.windows import Region, interpolated, upsampled
+from napari_oneshot_lmk.network.windows import Region, upsample, upsample_region
 
 LANDMARKS = [2, 0, 3]
 SIZES = [
@@ -48,19 +47,22 @@ def slices(levels, windows):
         )
 
 
+def assert_slices(network, maps, points, side):
+    with torch.no_grad():
+        levels = network.embed_images(maps, LANDMARKS)
+        windows = network.embed_windows(maps, LANDMARKS, points, side)
+    for found, expected in zip(windows, slices(levels, windows), strict=True):
+        assert found.embeddings.shape == expected.shape
+        torch.testing.assert_close(found.embeddings, expected, rtol=1e-8, atol=1e-8)
+
+
 @pytest.mark.parametrize("kind", ["anywhere", "first corner", "last corner", "edges"])
 @pytest.mark.parametrize("window", [1, 5, 22, 200])
 @pytest.mark.parametrize(("height", "width", "ceil"), SIZES)
 def test_windows_are_slices_of_whole_maps(height, width, ceil, window, kind):
     network = random_network()
     maps = random_maps(height, width, ceil=ceil)
-    with torch.no_grad():
-        levels = network.everywhere(maps, LANDMARKS)
-        points = points_of(kind, height, width)
-        windows = network.near(maps, LANDMARKS, points, window)
-    for found, expected in zip(windows, slices(levels, windows), strict=True):
-        assert found.embeddings.shape == expected.shape
-        torch.testing.assert_close(found.embeddings, expected, rtol=1e-8, atol=1e-8)
+    assert_slices(network, maps, points_of(kind, height, width), window)
 
 
 @pytest.mark.parametrize(
@@ -77,11 +79,7 @@ def test_windows_are_slices_of_whole_maps(height, width, ceil, window, kind):
 def test_so_they_are_for_every_kind_of_network(layout):
     network = random_network(**layout)
     maps = random_maps(160, 192)
-    with torch.no_grad():
-        levels = network.everywhere(maps, LANDMARKS)
-        windows = network.near(maps, LANDMARKS, points_of("edges", 160, 192), 7)
-    for found, expected in zip(windows, slices(levels, windows), strict=True):
-        torch.testing.assert_close(found.embeddings, expected, rtol=1e-8, atol=1e-8)
+    assert_slices(network, maps, points_of("edges", 160, 192), 7)
 
 
 @pytest.mark.parametrize("side", [1, 4, 7])
@@ -90,7 +88,7 @@ def test_a_window_lies_around_its_point(side):
     points = torch.tensor([[[63.9, 64.0], [0.0, 255.9], [-5.0, 300.0]]])
     maps = random_maps(256, 256, batch=1)
     with torch.no_grad():
-        windows = network.near(maps, LANDMARKS, points, side)
+        windows = network.embed_windows(maps, LANDMARKS, points, side)
     for level, window in enumerate(windows[:-1], start=1):
         cells, size = 256 // 2**level, 2**level
         assert window.full_shape_yx == (cells, cells)
@@ -112,7 +110,7 @@ def test_a_map_that_is_not_larger_than_the_window_is_whole():
     network = random_network()
     maps = random_maps(64, 192)
     with torch.no_grad():
-        windows = network.near(maps, [1], torch.full((2, 1, 2), 60.0), 20)
+        windows = network.embed_windows(maps, [1], torch.full((2, 1, 2), 60.0), 20)
     shapes = [tuple(window.embeddings.shape[-2:]) for window in windows]
     assert shapes == [(20, 20), (16, 20), (8, 20), (4, 12), (2, 6)]
 
@@ -131,7 +129,7 @@ def test_gradients_near_points_are_those_of_the_whole_maps(layout):
     maps = random_maps(128, 160)
     points = points_of("edges", 128, 160)
     torch.manual_seed(1)
-    near = [w.embeddings for w in network.near(maps, LANDMARKS, points, 9)]
+    near = [w.embeddings for w in network.embed_windows(maps, LANDMARKS, points, 9)]
     weights = [torch.randn_like(m) for m in near]
 
     def gradients_of(parts):
@@ -140,8 +138,8 @@ def test_gradients_near_points_are_those_of_the_whole_maps(layout):
         return {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
 
     found = gradients_of(near)
-    windows = network.near(maps, LANDMARKS, points, 9)
-    expected = gradients_of(slices(network.everywhere(maps, LANDMARKS), windows))
+    windows = network.embed_windows(maps, LANDMARKS, points, 9)
+    expected = gradients_of(slices(network.embed_images(maps, LANDMARKS), windows))
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         scale = float(gradient.abs().max()) + 1
@@ -153,7 +151,7 @@ def test_in_training_every_batch_norm_that_works_keeps_statistics(normalisation)
     network = random_network(normalisation).train()
     maps = random_maps(192, 192)
     points = points_of("anywhere", 192, 192)
-    for window in network.near(maps, LANDMARKS, points, 1):
+    for window in network.embed_windows(maps, LANDMARKS, points, 1):
         assert window.embeddings.isfinite().all()
     tracked = {
         name: int(value)
@@ -169,7 +167,7 @@ def test_one_image_and_a_window_of_one_cell_can_be_trained():
     """A batch norm refuses a batch of one value: the region is larger than that."""
     network = random_network().train()
     maps = random_maps(192, 192, batch=1)
-    windows = network.near(maps, [1], torch.full((1, 1, 2), 95.0), 1)
+    windows = network.embed_windows(maps, [1], torch.full((1, 1, 2), 95.0), 1)
     sum(w.embeddings.sum() for w in windows).backward()
     assert [tuple(w.embeddings.shape[-2:]) for w in windows[:3]] == [(1, 1)] * 3
 
@@ -179,15 +177,10 @@ def test_where_none_has_an_adapter_one_landmark_may_be_asked_at_many_points():
     maps = random_maps(96, 96)
     points = points_of("edges", 96, 96)
     with torch.no_grad():
-        found = network.near(maps, [1, 1, 1], points, 7)
-        expected = network.near(maps, LANDMARKS, points, 7)
+        found = network.embed_windows(maps, [1, 1, 1], points, 7)
+        expected = network.embed_windows(maps, LANDMARKS, points, 7)
     for one, other in zip(found, expected, strict=True):
         assert torch.equal(one.embeddings, other.embeddings)
-
-
-def test_landmarks_that_the_network_has_not_are_refused():
-    with pytest.raises(UsageError, match="from 0 to 3"):
-        random_network().near(random_maps(32, 32), [7], torch.zeros(2, 1, 2), 5)
 
 
 @pytest.mark.parametrize("side", [SMALLEST_REGION, 17, 22, 40])
@@ -200,11 +193,11 @@ def test_the_coarser_region_holds_all_that_the_finer_one_reads(side, full):
         points = torch.arange(0, 2 * finer).float()
         points_yx = torch.stack([points, points], dim=-1)[None]
         coarse = Region.around(points_yx, 4, side, (full, full))
-        fine = Region.around(points_yx, 2, side, (finer, finer)).grown(2)
+        fine = Region.around(points_yx, 2, side, (finer, finer)).grow(2)
         ones = torch.ones(1, len(points), 1, *coarse.size_yx, dtype=torch.float64)
-        found = interpolated(ones, coarse, fine)
-        whole = upsampled(torch.ones(1, 1, full, full).double(), (finer, finer))
-        expected = fine.cut(whole[:, None].expand(-1, len(points), -1, -1, -1))
+        found = upsample_region(ones, coarse, fine)
+        whole = upsample(torch.ones(1, 1, full, full).double(), (finer, finer))
+        expected = fine.crop(whole[:, None].expand(-1, len(points), -1, -1, -1))
         torch.testing.assert_close(found, expected)
 
 
@@ -212,8 +205,8 @@ def test_interpolating_and_cutting_have_the_right_gradients():
     torch.manual_seed(0)
     points = torch.tensor([[[3.0, 9.0], [11.0, 0.0]]])
     held = Region.around(points, 4, 4, (5, 6))
-    wanted = Region.around(points, 2, 3, (11, 12)).grown(1)
+    wanted = Region.around(points, 2, 3, (11, 12)).grow(1)
     maps = torch.randn(1, 2, 2, *held.size_yx).double().requires_grad_()
     whole = torch.randn(1, 1, 2, 11, 12).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda m: interpolated(m, held, wanted), maps)
-    assert torch.autograd.gradcheck(wanted.cut, whole)
+    assert torch.autograd.gradcheck(lambda m: upsample_region(m, held, wanted), maps)
+    assert torch.autograd.gradcheck(wanted.crop, whole)

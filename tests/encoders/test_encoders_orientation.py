@@ -144,7 +144,7 @@ def test_a_point_is_found_again_in_a_shifted_noisy_copy(encoder):
 def train_compact_encoder():
     """The training script's main; it sets torch up, so torch is put back."""
     threads = torch.get_num_threads()
-    path = Path(__file__).parents[1] / "scripts" / "train_compact_encoder.py"
+    path = Path(__file__).parents[2] / "scripts" / "train_compact_encoder.py"
     yield runpy.run_path(str(path))["main"]
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(False)

@@ -7,10 +7,10 @@ import torch
 from random_network import CHANNELS, random_maps, random_network
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.network.blocks import RFB
+from napari_oneshot_lmk.network.blocks import RFB, DoubleConv
 from napari_oneshot_lmk.network.config import NetworkConfig
-from napari_oneshot_lmk.network.network import DoubleConv, LandmarkNetwork
-from napari_oneshot_lmk.network.windows import upsampled
+from napari_oneshot_lmk.network.network import LandmarkNetwork
+from napari_oneshot_lmk.network.windows import upsample
 
 NORMALISATIONS = ["batch", "landmark", "none"]
 LANDMARKS = [2, 0, 3]
@@ -47,33 +47,29 @@ def norms_of(block):
     return [part for part in block.modules() if isinstance(part, torch.nn.BatchNorm2d)]
 
 
-@pytest.mark.parametrize("normalisation", NORMALISATIONS)
-@pytest.mark.parametrize("adapter_channels", [3, 0])
+KINDS = [
+    *({"normalisation": norm, "adapter_channels": c} for norm in NORMALISATIONS for c in (3, 0)),
+    *({"lateral_channels": 2}, {"rfb": False}),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("height", "width", "ceil"), [(64, 96, False), (100, 68, False), (99, 71, True)]
 )
-def test_together_is_one_at_a_time(normalisation, adapter_channels, height, width, ceil):
-    network = random_network(normalisation, adapter_channels)
+def test_together_is_one_at_a_time(kind, height, width, ceil):
+    network = random_network(**kind)
     maps = random_maps(height, width, ceil=ceil)
     with torch.no_grad():
-        found = network.everywhere(maps, LANDMARKS)
+        found = network.embed_images(maps, LANDMARKS)
         assert_close(found, one_at_a_time(network, maps, LANDMARKS))
     for level, embeddings in enumerate(found):
         assert embeddings.shape == (2, 3, 5, *maps[level].shape[-2:])
 
 
-@pytest.mark.parametrize("layout", [{"lateral_channels": 2}, {"rfb": False}])
-def test_so_it_is_for_a_lighter_network(layout):
-    network = random_network(**layout)
-    maps = random_maps(64, 96)
-    with torch.no_grad():
-        found = network.everywhere(maps, LANDMARKS)
-        assert_close(found, one_at_a_time(network, maps, LANDMARKS))
-
-
 def test_different_landmarks_see_differently_on_every_level():
     with torch.no_grad():
-        for level in random_network().everywhere(random_maps(64, 64), [0, 1]):
+        for level in random_network().embed_images(random_maps(64, 64), [0, 1]):
             assert (level[:, 0] - level[:, 1]).abs().max() > 1e-3
 
 
@@ -82,14 +78,14 @@ def test_gradients_together_are_the_sum_of_those_one_at_a_time(normalisation):
     network = random_network(normalisation)
     maps = random_maps(64, 32)
     torch.manual_seed(1)
-    weights = [torch.randn_like(m) for m in network.everywhere(maps, LANDMARKS)]
+    weights = [torch.randn_like(m) for m in network.embed_images(maps, LANDMARKS)]
 
     def gradients_of(levels):
         network.zero_grad()
         sum((w * m).sum() for w, m in zip(weights, levels, strict=True)).backward()
         return gradients(network)
 
-    found = gradients_of(network.everywhere(maps, LANDMARKS))
+    found = gradients_of(network.embed_images(maps, LANDMARKS))
     expected = gradients_of(one_at_a_time(network, maps, LANDMARKS))
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
@@ -102,7 +98,7 @@ def test_in_training_norms_of_their_own_see_their_landmark_alone():
     together = random_network("landmark").train()
     alone = copy.deepcopy(together)
     maps = random_maps(64, 64)
-    assert_close(together.everywhere(maps, LANDMARKS), one_at_a_time(alone, maps, LANDMARKS))
+    assert_close(together.embed_images(maps, LANDMARKS), one_at_a_time(alone, maps, LANDMARKS))
     expected = statistics(alone)
     # The decoder's coarsest block reads the same for every landmark.
     for name, value in statistics(together).items():
@@ -113,7 +109,7 @@ def test_in_training_a_shared_norm_sees_all_landmarks_as_one_batch():
     network = random_network("batch").train()
     block = network.rfb(3)
     maps = torch.randn(2, 3, block.layer("point").conv.in_channels, 6, 5).double()
-    found = copy.deepcopy(block).together([maps], LANDMARKS)
+    found = copy.deepcopy(block).forward_landmarks([maps], LANDMARKS)
     expected = block(maps.flatten(0, 1)).reshape(found.shape)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
@@ -126,8 +122,8 @@ def test_a_landmark_touches_no_other_adapter(normalisation):
     points = torch.full((2, 2, 2), 31.0)
     for passed in (
         lambda: network(maps, 2)[0].sum(),
-        lambda: sum(level.sum() for level in network.everywhere(maps, [2, 1])),
-        lambda: sum(w.embeddings.sum() for w in network.near(maps, [2, 1], points, 5)),
+        lambda: sum(level.sum() for level in network.embed_images(maps, [2, 1])),
+        lambda: sum(w.embeddings.sum() for w in network.embed_windows(maps, [2, 1], points, 5)),
     ):
         network.zero_grad(set_to_none=True)
         passed().backward()
@@ -147,7 +143,7 @@ def test_feature_maps_stay_as_they_are_and_take_no_gradient():
     maps = random_maps(64, 64)
     kept = [one_map.clone() for one_map in maps]
     points = torch.full((2, 3, 2), 20.0)
-    windows = network.near(maps, LANDMARKS, points, 5)
+    windows = network.embed_windows(maps, LANDMARKS, points, 5)
     sum(window.embeddings.sum() for window in windows).backward()
     assert all(m.grad is None and not m.requires_grad for m in maps)
     assert all(torch.equal(one, other) for one, other in zip(maps, kept, strict=True))
@@ -157,7 +153,7 @@ def test_maps_kept_in_half_precision_are_read():
     network = random_network().float()
     maps = [one_map.half() for one_map in random_maps(64, 64)]
     with torch.no_grad():
-        found = network.everywhere(maps, [1])
+        found = network.embed_images(maps, [1])
         expected = network([one_map.float() for one_map in maps], 1)
     for one, other in zip(found, expected, strict=True):
         assert one.dtype == torch.float32
@@ -170,9 +166,9 @@ def test_networks_work_under_autocast():
     maps = [one_map.float() for one_map in random_maps(64, 64)]
     points = torch.full((2, 3, 2), 20.0)
     with torch.no_grad():
-        expected = copy.deepcopy(network).near(maps, LANDMARKS, points, 5)
+        expected = copy.deepcopy(network).embed_windows(maps, LANDMARKS, points, 5)
     with torch.autocast("cpu", torch.bfloat16):
-        found = network.near(maps, LANDMARKS, points, 5)
+        found = network.embed_windows(maps, LANDMARKS, points, 5)
     sum(window.embeddings.float().sum() for window in found).backward()
     for one, other in zip(found, expected, strict=True):
         a, b = one.embeddings.detach().float(), other.embeddings
@@ -191,8 +187,8 @@ def test_without_adapters_the_shared_maps_are_computed_once(monkeypatch):
 
     monkeypatch.setattr(torch.nn.functional, "conv2d", watched)
     with torch.no_grad():
-        levels = network.everywhere(random_maps(64, 64), LANDMARKS)
-        network.near(random_maps(64, 64), LANDMARKS, torch.zeros(2, 3, 2), 40)
+        levels = network.embed_images(random_maps(64, 64), LANDMARKS)
+        network.embed_windows(random_maps(64, 64), LANDMARKS, torch.zeros(2, 3, 2), 40)
     assert set(sizes) == {2}
     for level in levels:
         assert level.shape[1] == 3
@@ -208,7 +204,7 @@ def test_what_no_landmark_owns_is_computed_once():
         for norm in norms_of(block):
             seen = batches.setdefault(id(norm), [])
             norm.register_forward_hook(lambda _, given, __, s=seen: s.append(given[0]))
-    network.everywhere(random_maps(64, 64), LANDMARKS)
+    network.embed_images(random_maps(64, 64), LANDMARKS)
     for block, images in ((shared[0], 2), (shared[1], 2), (network.rfb(4), 6)):
         for norm in norms_of(block):
             assert [len(maps) for maps in batches[id(norm)]] == [images]
@@ -216,8 +212,11 @@ def test_what_no_landmark_owns_is_computed_once():
 
 @pytest.mark.parametrize("landmarks", [[], [4], [-1], [1, 1]])
 def test_landmarks_that_the_network_has_not_are_refused(landmarks):
+    network, maps = random_network(), random_maps(32, 32)
     with pytest.raises(UsageError, match="from 0 to 3"):
-        random_network().everywhere(random_maps(32, 32), landmarks)
+        network.embed_images(maps, landmarks)
+    with pytest.raises(UsageError, match="from 0 to 3"):
+        network.embed_windows(maps, landmarks, torch.zeros(2, len(landmarks), 2), 5)
 
 
 def test_another_number_of_maps_is_refused():
@@ -254,13 +253,13 @@ def test_without_a_relu_before_the_last_the_rfb_is_affine():
 def test_doubled_maps_end_at_the_corners():
     torch.manual_seed(0)
     maps = torch.randn(1, 2, 3, 4)
-    doubled = upsampled(maps, (6, 8))
+    doubled = upsample(maps, (6, 8))
     assert_close([doubled[..., ::5, ::7]], [maps[..., ::2, ::3]])
-    padded = upsampled(maps, (7, 8))
+    padded = upsample(maps, (7, 8))
     assert torch.equal(padded[..., :6, :], doubled)
     assert not padded[..., 6, :].any()
-    assert torch.equal(upsampled(maps, (9, 8))[..., 1:7, :], doubled)
-    assert torch.equal(upsampled(maps, (5, 8)), doubled[..., 1:, :])
+    assert torch.equal(upsample(maps, (9, 8))[..., 1:7, :], doubled)
+    assert torch.equal(upsample(maps, (5, 8)), doubled[..., 1:, :])
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
@@ -269,7 +268,7 @@ def test_signals_keep_their_size_from_the_start(normalisation):
     torch.manual_seed(0)
     network = LandmarkNetwork(NetworkConfig((32,) * 5, 2, 16, 0.1, 16, normalisation)).train()
     maps = [torch.randn(2, 32, 64 >> i, 64 >> i) for i in range(5)]
-    for level in network.everywhere(maps, [0, 1]):
+    for level in network.embed_images(maps, [0, 1]):
         assert 0.1 < float(level.detach().std()) < 10
 
 
@@ -284,7 +283,9 @@ def test_a_small_network_learns_to_tell_cells_apart(normalisation):
     for _ in range(25):
         loss = torch.zeros(())
         pairs = zip(
-            network.everywhere(maps, [0, 1])[2:], network.everywhere(noisy, [0, 1])[2:], strict=True
+            network.embed_images(maps, [0, 1])[2:],
+            network.embed_images(noisy, [0, 1])[2:],
+            strict=True,
         )
         for one, other in pairs:
             cells = [torch.nn.functional.normalize(m, dim=2) for m in (one, other)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from random_vgg19 import random_parameters
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid, Level
 from napari_oneshot_lmk.encoders.orientation import OrientationEncoder
 from napari_oneshot_lmk.encoders.vgg19 import VGG19Encoder
-from napari_oneshot_lmk.errors import ImageError, OutputError, UsageError
+from napari_oneshot_lmk.errors import OutputError, UsageError
 from napari_oneshot_lmk.training import feature_cache
-from napari_oneshot_lmk.training.feature_cache import IMAGES_AT_ONCE, FeatureStore, Source
+from napari_oneshot_lmk.training.feature_cache import FeatureCache
 
 SHAPE = (96, 64)
 LEVELS = tuple(
@@ -51,18 +50,20 @@ class CountingEncoder:
         return FeaturePyramid(tuple(maps), LEVELS)
 
 
-def picture(seed: int) -> torch.Tensor:
+def image(seed: int) -> torch.Tensor:
     return torch.rand(1, 1, *SHAPE, generator=torch.Generator().manual_seed(seed))
 
 
-def sources(*seeds: int) -> list[Source]:
-    return [Source(f"image {n}", lambda n=n: picture(n)) for n in seeds]
+def fill(features: FeatureCache, *seeds: int) -> FeatureCache:
+    for n in seeds:
+        features.get(f"image {n}", lambda n=n: image(n))  # type: ignore[misc]
+    return features
 
 
-def store(encoder: CountingEncoder, folder: Path | None = None) -> FeatureStore:
+def store(encoder: CountingEncoder, folder: Path | None = None) -> FeatureCache:
     """Return one in memory, or one on the disk where there is a folder."""
     budget = None if folder is None else 0
-    return FeatureStore(encoder, 8, folder, SHAPE, budget_bytes=budget)
+    return FeatureCache(encoder, 8, folder, SHAPE, budget_bytes=budget)
 
 
 @pytest.fixture(params=["memory", "disk"])
@@ -74,9 +75,9 @@ def test_batch_is_what_the_encoder_says(folder: Path | None) -> None:
     encoder = CountingEncoder()
     features = store(encoder, folder)
     assert features.in_memory == (folder is None)
-    assert list(features.encode_all(sources(1, 2, 3))) == [1, 2, 3]
+    fill(features, 1, 2, 3)
     batch = features.batch(["image 3", "image 1", "image 3"])
-    images = torch.cat([picture(3), picture(1), picture(3)])
+    images = torch.cat([image(3), image(1), image(3)])
     with torch.no_grad():
         expected = encoder(images).after_pooling.maps
     assert len(batch) == 5
@@ -90,7 +91,7 @@ def test_batch_is_what_the_encoder_says(folder: Path | None) -> None:
 
 def test_maps_can_be_trained_on(folder: Path | None) -> None:
     features = store(CountingEncoder(), folder)
-    (finest, *_) = features.get("image 1", lambda: picture(1))
+    (finest, *_) = features.get("image 1", lambda: image(1))
     weight = torch.ones(2, requires_grad=True)
     (finest * weight.view(1, 2, 1, 1)).sum().backward()
     assert weight.grad is not None
@@ -99,7 +100,7 @@ def test_maps_can_be_trained_on(folder: Path | None) -> None:
 
 def test_batch_has_the_floats_that_are_asked_for(folder: Path | None) -> None:
     features = store(CountingEncoder(), folder)
-    features.get("image 1", lambda: picture(1))
+    features.get("image 1", lambda: image(1))
     for dtype in (torch.float16, torch.bfloat16):
         maps = features.batch(["image 1"], torch.device("cpu"), dtype)
         assert {one.dtype for one in maps} == {dtype}
@@ -107,16 +108,13 @@ def test_batch_has_the_floats_that_are_asked_for(folder: Path | None) -> None:
 
 def test_nothing_is_encoded_or_read_twice(folder: Path | None) -> None:
     encoder = CountingEncoder()
-    features = store(encoder, folder)
-    list(features.encode_all(sources(1, 2)))
+    features = fill(store(encoder, folder), 1, 2)
 
     def never() -> torch.Tensor:
         raise AssertionError("this image is in the store")
 
-    known = [Source("image 1", never), Source("image 2", never)]
-    assert list(features.encode_all(known)) == [2]
-    assert list(features.encode_all([*known, *sources(3)])) == [2, 3]
     features.get("image 1", never)
+    fill(features, 2, 3)
     assert encoder.images == 3
 
 
@@ -129,7 +127,7 @@ def test_image_that_is_not_there_is_no_batch(folder: Path | None) -> None:
 
 def test_what_is_taken_cannot_spoil_the_store(folder: Path | None) -> None:
     features = store(CountingEncoder(), folder)
-    before = features.get("image 1", lambda: picture(1))[0].clone()
+    before = features.get("image 1", lambda: image(1))[0].clone()
     features.batch(["image 1"], dtype=torch.float16)[0].zero_()
     features.batch(["image 1"])[0].zero_()
     torch.testing.assert_close(features.batch(["image 1"])[0], before)
@@ -137,7 +135,7 @@ def test_what_is_taken_cannot_spoil_the_store(folder: Path | None) -> None:
 
 def test_largest_values_stay_finite(folder: Path | None) -> None:
     features = store(CountingEncoder(gain=1e6), folder)
-    maps = features.get("image 1", lambda: picture(1))
+    maps = features.get("image 1", lambda: image(1))
     assert all(one.isfinite().all() for one in maps)
 
 
@@ -145,16 +143,16 @@ def test_files_are_found_again_by_the_same_encoder_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = CountingEncoder("a")
-    list(store(first, tmp_path).encode_all(sources(1, 2)))
+    fill(store(first, tmp_path), 1, 2)
     again = CountingEncoder("a")
-    assert list(store(again, tmp_path).encode_all(sources(1, 2))) == [2]
+    fill(store(again, tmp_path), 1, 2)
     assert again.images == 0
     other_weights = CountingEncoder("b", gain=2)
     assert "image 1" not in store(other_weights, tmp_path)
     other_floats = CountingEncoder("a")
     other_floats.dtype = torch.bfloat16  # type: ignore[attr-defined]
     assert "image 1" not in store(other_floats, tmp_path)
-    taller = FeatureStore(first, 8, tmp_path, (128, 64), budget_bytes=0)
+    taller = FeatureCache(first, 8, tmp_path, (128, 64), budget_bytes=0)
     assert "image 1" not in taller
     assert "image 3" not in store(first, tmp_path)
     # Another version may prepare images in another way.
@@ -165,29 +163,29 @@ def test_files_are_found_again_by_the_same_encoder_only(
 def test_file_cut_short_is_made_anew(tmp_path: Path) -> None:
     encoder = CountingEncoder()
     features = store(encoder, tmp_path)
-    maps = features.get("image 1", lambda: picture(1))
+    maps = features.get("image 1", lambda: image(1))
     (file,) = tmp_path.glob("*.f16")
     assert file.stat().st_size == features.bytes_needed(1)
     whole = file.read_bytes()
     del maps, features
     file.write_bytes(whole[:-2])
     repaired = store(encoder, tmp_path)
-    assert list(repaired.encode_all(sources(1))) == [1]
+    fill(repaired, 1)
     assert encoder.images == 2
     assert file.read_bytes() == whole
 
 
 def test_nothing_half_written_is_left(tmp_path: Path) -> None:
     features = store(CountingEncoder(), tmp_path)
-    bad = Source("bad", lambda: torch.full((1, 1, 7, 7), 1.0))
+    fill(features, 1)
     with pytest.raises(RuntimeError):
-        list(features.encode_all([*sources(1), bad]))
+        features.get("bad", lambda: torch.full((1, 1, 7, 7), 1.0))
     assert "image 1" in features
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_need_is_known_before(tmp_path: Path) -> None:
-    features = FeatureStore(VGG19Encoder(random_parameters()), 1)
+    features = FeatureCache(VGG19Encoder(random_parameters()), 1)
     # docs/method.md: nine megabytes an image.
     assert features.bytes_needed(1) == 2 * 4_497_408
     assert features.bytes_needed(150) == 150 * features.bytes_needed(1)
@@ -202,13 +200,13 @@ def test_memory_is_taken_where_a_quarter_of_it_suffices(
         available = 4 * needed
 
     monkeypatch.setattr(psutil, "virtual_memory", lambda: Free)
-    assert FeatureStore(CountingEncoder(), 8, tmp_path, SHAPE).in_memory
-    assert not FeatureStore(CountingEncoder(), 9, tmp_path, SHAPE).in_memory
+    assert FeatureCache(CountingEncoder(), 8, tmp_path, SHAPE).in_memory
+    assert not FeatureCache(CountingEncoder(), 9, tmp_path, SHAPE).in_memory
 
 
 def test_no_room_and_no_folder_is_told() -> None:
     with pytest.raises(UsageError, match="features of 8 images take"):
-        FeatureStore(CountingEncoder(), 8, None, SHAPE, budget_bytes=0)
+        FeatureCache(CountingEncoder(), 8, None, SHAPE, budget_bytes=0)
 
 
 def test_full_disk_is_told_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -232,84 +230,8 @@ def test_other_levels_are_refused(lacking: int) -> None:
 
 def test_shipped_encoder_fits() -> None:
     encoder = OrientationEncoder(torch.device("cpu"))
-    features = FeatureStore(encoder, 1, network_shape_yx=SHAPE)
-    maps = features.get("image 1", lambda: picture(1))
+    features = FeatureCache(encoder, 1, network_shape_yx=SHAPE)
+    maps = features.get("image 1", lambda: image(1))
     assert [tuple(one.shape[-2:]) for one in maps] == [
         (SHAPE[0] // s, SHAPE[1] // s) for s in (2, 4, 8, 16, 32)
     ]
-
-
-def test_stop_keeps_what_is_done(folder: Path | None) -> None:
-    features = store(CountingEncoder(), folder)
-    stop = threading.Event()
-    for done in features.encode_all(sources(1, 2, 3), stop.is_set):
-        assert done == 1
-        stop.set()
-    assert "image 1" in features
-    assert "image 2" not in features
-
-
-def test_error_of_a_source_reaches_the_caller(folder: Path | None) -> None:
-    def unreadable() -> torch.Tensor:
-        raise ImageError("cannot be read", file="x.png")
-
-    features = store(CountingEncoder(), folder)
-    steps = features.encode_all([*sources(1), Source("bad", unreadable), *sources(2)])
-    assert next(steps) == 1
-    with pytest.raises(ImageError, match=r"x\.png: cannot be read"):
-        next(steps)
-
-
-def test_several_images_at_once_are_the_same(
-    monkeypatch: pytest.MonkeyPatch, folder: Path | None
-) -> None:
-    monkeypatch.setitem(IMAGES_AT_ONCE, "cpu", 2)
-    features = store(CountingEncoder(), folder)
-    assert list(features.encode_all(sources(1, 2, 3))) == [2, 3]
-    alone = store(CountingEncoder())
-    for seed in (1, 2, 3):
-        expected = alone.get(f"image {seed}", lambda seed=seed: picture(seed))
-        for found, true in zip(features.batch([f"image {seed}"]), expected, strict=True):
-            assert torch.equal(found, true)
-
-
-@pytest.mark.parametrize("fits", [0, 1, 2])
-def test_fewer_images_at_once_where_memory_is_short(
-    monkeypatch: pytest.MonkeyPatch, fits: int
-) -> None:
-    class SmallEncoder(CountingEncoder):
-        def __call__(self, images: torch.Tensor) -> FeaturePyramid:
-            if len(images) > fits:
-                raise torch.OutOfMemoryError("CUDA out of memory")
-            return super().__call__(images)
-
-    monkeypatch.setitem(IMAGES_AT_ONCE, "cpu", 5)
-    encoder = SmallEncoder()
-    features = store(encoder)
-    if fits == 0:
-        with pytest.raises(torch.OutOfMemoryError):
-            list(features.encode_all(sources(1, 2, 3, 4, 5)))
-        return
-    assert list(features.encode_all(sources(1, 2, 3, 4, 5))) == [5]
-    assert encoder.images == 5
-    assert all(f"image {seed}" in features for seed in range(1, 6))
-
-
-def test_random_numbers_of_the_training_are_left_alone(folder: Path | None) -> None:
-    # Otherwise a resumed training, which finds its features, would draw others.
-    torch.manual_seed(7)
-    torch.rand(3)
-    before = torch.get_rng_state()
-    list(store(CountingEncoder(), folder).encode_all(sources(1, 2)))
-    assert torch.equal(before, torch.get_rng_state())
-
-
-def test_cleared_store_is_empty_and_leaves_other_files(tmp_path: Path) -> None:
-    mine, other = CountingEncoder("a"), CountingEncoder("b")
-    features = store(mine, tmp_path)
-    list(features.encode_all(sources(1, 2)))
-    list(store(other, tmp_path).encode_all(sources(1)))
-    features.clear()
-    assert "image 1" not in features
-    assert "image 1" in store(other, tmp_path)
-    assert len(list(tmp_path.iterdir())) == 1
