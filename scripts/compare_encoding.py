@@ -22,10 +22,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from napari_oneshot_lmk.encoders.select import instant_encoder
+from napari_oneshot_lmk.imaging.prefetch import prefetch
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
-from napari_oneshot_lmk.training.feature_cache import Source, read_ahead
 
 ROUNDS = 3
 
@@ -46,13 +46,12 @@ class Reader:
 
 def ways(reader: Reader) -> dict[str, Callable[[], Iterable[Tensor]]]:
     """Return the ways to read, by what they are called."""
-    sources = [
-        Source(str(path), lambda i=i: reader[i])  # type: ignore[misc]
-        for i, path in enumerate(reader.paths)
-    ]
     return {
         "one after the other": lambda: (reader[i] for i in range(len(reader))),
-        "ThreadDataLoader (as shipped)": lambda: (images for _, images in read_ahead(sources, 1)),
+        "a thread (as shipped)": lambda: (
+            image
+            for _, image in prefetch(range(len(reader)), reader.__getitem__, threads=1, waiting=3)
+        ),
         "DataLoader, one worker process": lambda: DataLoader(
             reader, batch_size=None, num_workers=1
         ),

@@ -19,8 +19,8 @@ import torch
 
 from napari_oneshot_lmk.training.checkpoint import (
     Checkpoint,
-    packed,
-    unpacked,
+    pack,
+    unpack,
 )
 from napari_oneshot_lmk.training.events import (
     EpochEnded,
@@ -58,7 +58,7 @@ def fit(
     optimiser = torch.optim.Adam([numbers], lr=task.preset.training.learning_rate)
     begun, began = checkpoints.load(), 0
     if begun is not None:
-        state = unpacked(begun.tensors, begun.state["all"])
+        state = unpack(begun.tensors, begun.state["all"])
         numbers.data = state["numbers"]
         optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["random"])
@@ -87,7 +87,7 @@ def fit(
             "optimiser": optimiser.state_dict(),
             "random": torch.get_rng_state(),
         }
-        tensors, rest = packed(value)
+        tensors, rest = pack(value)
         checkpoints.save(Checkpoint(epoch, epoch * STEPS, tensors, {"all": rest}))
         mean = {"template": sum(losses) / STEPS}
         yield EpochEnded("", epoch, epochs, mean, 1.5, "mm", 0.25, epoch == 1, 0.1)

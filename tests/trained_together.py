@@ -26,9 +26,10 @@ from killed_training import SLOW, model_hash, started
 from learning_scene import Job, Kept, small_task, train
 
 from napari_oneshot_lmk.training.config import TrainingConfig
-from napari_oneshot_lmk.training.distributed.group import World, joined
+from napari_oneshot_lmk.training.distributed.group import ProcessGroup
+from napari_oneshot_lmk.training.distributed.torchrun import group_from_environment
 from napari_oneshot_lmk.training.events import EpochEnded, Failed, Noted, Stepped, read_events
-from napari_oneshot_lmk.training.objective import Stages
+from napari_oneshot_lmk.training.objective import Objective
 from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.training.trainer import fit
 
@@ -45,7 +46,9 @@ CURVES: dict[str, dict[str, Any]] = {
 """Three images: of two processes, one is left without in the last step of an epoch."""
 
 
-def at_once(size: int, work: Callable[[World], None], patience_s: float = PATIENCE_S) -> list[int]:
+def at_once(
+    size: int, work: Callable[[ProcessGroup], None], patience_s: float = PATIENCE_S
+) -> list[int]:
     """Fork processes that find one another; return their numbers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -60,8 +63,8 @@ def at_once(size: int, work: Callable[[World], None], patience_s: float = PATIEN
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": str(port),
             }
-            world = World.from_environment()
-            with joined(world, "cpu", patience_s):
+            world = group_from_environment()
+            with world.connected("cpu", patience_s):
                 work(world)
 
         return child
@@ -83,9 +86,9 @@ def curve(folder: Path, name: str, changes: dict[str, Any]) -> dict[str, Any]:
         place.mkdir()
         task = small_task(place, **{**changes, "training__batch": 2 // size})
 
-        def work(world: World, task: Any = task, place: Path = place) -> None:
+        def work(world: ProcessGroup, task: Any = task, place: Path = place) -> None:
             kept = Kept()
-            events = list(fit(replace(task, world=world), kept, lambda: False))
+            events = list(fit(replace(task, group=world), kept, lambda: False))
             assert kept.model is not None
             numbers: dict[str, Any] = {}
             for part in kept.model.parts:
@@ -121,8 +124,8 @@ class Runs:
         images = find_images([self.folder / "images"])
         job = self.job.but(images=images, out=self.folder / name, **changes)
 
-        def work(world: World) -> None:
-            for _ in train(job, world=world):
+        def work(world: ProcessGroup) -> None:
+            for _ in train(job, group=world):
                 pass
 
         return at_once(size, work, patience_s)
@@ -175,19 +178,19 @@ def lost(runs: Runs) -> dict[str, Any]:
 
 def failing(runs: Runs) -> dict[str, Any]:
     """The second process runs out of memory in the second step."""
-    whole, calls = Stages.losses, [0]
+    whole, calls = Objective.losses, [0]
 
-    def losses(self: Stages, *given: Any) -> Any:
+    def losses(self: Objective, *given: Any) -> Any:
         calls[0] += 1
-        if self._task.world.rank == 1 and calls[0] == 2:
+        if self._task.group.rank == 1 and calls[0] == 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(self, *given)
 
-    Stages.losses = losses  # type: ignore[method-assign]
+    Objective.losses = losses  # type: ignore[method-assign]
     try:
         codes = ended(runs.start("failing"))
     finally:
-        Stages.losses = whole  # type: ignore[method-assign]
+        Objective.losses = whole  # type: ignore[method-assign]
     return {"codes": codes, "says": runs.last_failure("failing")}
 
 
@@ -205,10 +208,10 @@ def differing(runs: Runs) -> dict[str, Any]:
     """Two processes were started with other seeds."""
     pids = []
 
-    def work(world: World) -> None:
+    def work(world: ProcessGroup) -> None:
         job = runs.job.but(out=runs.folder / "differing", seed=world.rank)
         try:
-            list(train(job, world=world))
+            list(train(job, group=world))
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             (runs.folder / f"differing{world.rank}.txt").write_text(text)

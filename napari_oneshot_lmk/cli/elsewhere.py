@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.batch import DetectionResult
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.journal import Journal
-    from napari_oneshot_lmk.training.per_landmark import Fitting
+    from napari_oneshot_lmk.training.per_landmark import Strategy
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ class Elsewhere:
         with connected(self.scheduler, self.workers) as connection:
             yield from detect_across(connection, recipe, images, reading, warn)
 
-    def fitting(self, encoder_weights: Path | None, device: str) -> Fitting:
+    def strategy(self, encoder_weights: Path | None, device: str) -> Strategy:
         """Return who trains; see `training.job.train`."""
-        from napari_oneshot_lmk.cluster.train import ClusterFitting
+        from napari_oneshot_lmk.cluster.train import ClusterStrategy
 
         weights = None if encoder_weights is None else encoder_weights.absolute()
-        return ClusterFitting(self.scheduler, self.workers, weights, device)
+        return ClusterStrategy(self.scheduler, self.workers, weights, device)

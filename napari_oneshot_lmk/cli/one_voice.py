@@ -12,16 +12,16 @@ from napari_oneshot_lmk.cli.endings import ExitCode, code_of, debugging
 from napari_oneshot_lmk.errors import OneshotError
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.training.distributed.group import World
+    from napari_oneshot_lmk.training.distributed.group import ProcessGroup
 
 
 @contextmanager
-def one_voice(world: World) -> Iterator[None]:
+def one_voice(group: ProcessGroup) -> Iterator[None]:
     """Let a process end without a word where another tells the user why.
 
     Parameters
     ----------
-    world : World
+    group : ProcessGroup
         The leader always tells; where it is one process, nothing changes.
     """
     try:
@@ -29,11 +29,11 @@ def one_voice(world: World) -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except KeyboardInterrupt:
-        if world.leads:
+        if group.is_main:
             raise
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except Exception as error:
-        if debugging() or world.has_to_tell(error):
+        if debugging() or group.reports(error):
             raise
         code = code_of(error) if isinstance(error, OneshotError) else ExitCode.FAILED
         raise typer.Exit(code) from error

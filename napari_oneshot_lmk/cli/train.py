@@ -31,7 +31,7 @@ from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.training.config import TrainingConfig
-    from napari_oneshot_lmk.training.distributed.group import World
+    from napari_oneshot_lmk.training.distributed.group import ProcessGroup
     from napari_oneshot_lmk.training.events import Event, Finished
 
 
@@ -134,14 +134,14 @@ def train_model(
     from napari_oneshot_lmk.imaging.find import find_images
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.training.config import TrainingConfig
-    from napari_oneshot_lmk.training.distributed.group import World, joined
+    from napari_oneshot_lmk.training.distributed.torchrun import group_from_environment
 
-    world = World.from_environment()
-    with one_voice(world):
+    group = group_from_environment()
+    with one_voice(group):
         elsewhere = Elsewhere.asked(workers, scheduler)
-        _check_shared(elsewhere, world, method)
+        _check_shared(elsewhere, group, method)
         spacing_mm_yx = spacing_from(spacing)
-        own_device = world.device(device)
+        own_device = group.device(device)
         config = TrainingConfig(
             method=method,
             landmarks=tuple(landmark or ()),
@@ -166,19 +166,19 @@ def train_model(
                 *(annotated, files, out, config),
                 previews=shown,
                 overwrite=overwrite,
-                world=world,
+                group=group,
                 **more,
             )
 
         with two_step_interrupts() as interrupts:
             try:
-                with joined(world, own_device, lost_after):
-                    events = _followed(start, config, interrupts, world, elsewhere)
+                with group.connected(own_device, lost_after):
+                    events = _followed(start, config, interrupts, group, elsewhere)
             except KeyboardInterrupt:
-                if world.leads:
+                if group.is_main:
                     complain("Stopped at once; the same command goes on from where it was saved.")
                 raise typer.Exit(ExitCode.INTERRUPTED) from None
-    _conclude(out, config, events, interrupts, world, as_json)
+    _conclude(out, config, events, interrupts, group, as_json)
 
 
 def _is_gpu(device: str) -> bool:
@@ -188,7 +188,7 @@ def _is_gpu(device: str) -> bool:
     return resolve_device(device).type == "cuda"
 
 
-def _check_shared(elsewhere: Elsewhere | None, world: World, method: str) -> None:
+def _check_shared(elsewhere: Elsewhere | None, group: ProcessGroup, method: str) -> None:
     from napari_oneshot_lmk.training.methods import find_method
 
     if elsewhere is None:
@@ -198,7 +198,7 @@ def _check_shared(elsewhere: Elsewhere | None, world: World, method: str) -> Non
             f"the method {method} trains one network, which workers cannot share",
             remedy="use --method single, or train without --workers and --scheduler",
         )
-    if world.size > 1:
+    if group.size > 1:
         raise UsageError(
             "--workers and --scheduler were given under torchrun",
             remedy="start the command without torchrun",
@@ -209,22 +209,22 @@ def _followed(
     start: Callable[..., Iterator[Event]],
     config: TrainingConfig,
     interrupts: Interrupts,
-    world: World,
+    group: ProcessGroup,
     elsewhere: Elsewhere | None,
 ) -> list[Event]:
     """Train, show how far it is, and return what a summary needs."""
     from napari_oneshot_lmk.training.events import Previewed, Stepped
 
-    if not world.leads:
+    if not group.is_main:
         return list(_heeding(start(should_stop=lambda: interrupts.asked), interrupts))
     models = config.landmarks if config.training_method.per_landmark else ("",)
     kept: list[Event] = []
     told = False
     with training_bar(models) as (show, fetching):
-        fitting = None
+        strategy = None
         if elsewhere is not None:
-            fitting = elsewhere.fitting(config.encoder_weights, config.device)
-        events = start(should_stop=lambda: interrupts.asked, fetching=fetching, fitting=fitting)
+            strategy = elsewhere.strategy(config.encoder_weights, config.device)
+        events = start(should_stop=lambda: interrupts.asked, fetching=fetching, strategy=strategy)
         for event in _heeding(events, interrupts):
             if interrupts.asked and not told:
                 told = True
@@ -247,13 +247,13 @@ def _conclude(
     config: TrainingConfig,
     events: list[Event],
     interrupts: Interrupts,
-    world: World,
+    group: ProcessGroup,
     as_json: bool,
 ) -> None:
     from napari_oneshot_lmk.training.events import EpochEnded, Failed, Finished, Noted
 
     end = events[-1] if events else Failed("The training ended without a word.")
-    if as_json and world.leads:
+    if as_json and group.is_main:
         content: dict[str, Any] = {
             "run": str(out),
             "method": config.method,
@@ -264,9 +264,9 @@ def _conclude(
             "notes": [e.text for e in events if isinstance(e, Noted)],
         }
         print_json(content)
-    elif isinstance(end, Finished) and world.leads:
+    elif isinstance(end, Finished) and group.is_main:
         _print_end(out, config, end, again=len(events) == 1)
-    if isinstance(end, Failed) and world.leads:
+    if isinstance(end, Failed) and group.is_main:
         complain(end.sentence)
     if interrupts.asked:
         raise typer.Exit(ExitCode.INTERRUPTED)

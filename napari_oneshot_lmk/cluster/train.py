@@ -21,7 +21,7 @@ from napari_oneshot_lmk.cluster.client import Losses, Presence, connected
 from napari_oneshot_lmk.cluster.detect import EncoderRecipe
 from napari_oneshot_lmk.errors import ClusterError, TrainingError
 from napari_oneshot_lmk.training.events import Event, Finished, Noted, read_some
-from napari_oneshot_lmk.training.per_landmark import fit_side_by_side
+from napari_oneshot_lmk.training.per_landmark import fit_per_landmark
 from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.training.task import TrainingTask
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.cluster.client import Connection
     from napari_oneshot_lmk.cluster.detect import EncoderRecipe
     from napari_oneshot_lmk.training.events import Finished
-    from napari_oneshot_lmk.training.per_landmark import UnitTrainer
+    from napari_oneshot_lmk.training.per_landmark import NetworkTrainer
     from napari_oneshot_lmk.training.task import TrainingTask
 
 _one_at_a_time = threading.Lock()
@@ -62,13 +62,13 @@ class School(WorkerPlugin):
     ) -> None:
         self.lesson, self.run, self.recipe = lesson, run, recipe
         self.presence = Presence(threads, local)
-        self._trainer: UnitTrainer | None = None
+        self._trainer: NetworkTrainer | None = None
 
     def setup(self, worker: Worker) -> None:
         """Get ready; images are looked at when there is something to train."""
         self.presence.begin(worker)
 
-    def trainer(self) -> UnitTrainer:
+    def trainer(self) -> NetworkTrainer:
         """Return the trainer, made at the first time.
 
         Raises
@@ -76,7 +76,7 @@ class School(WorkerPlugin):
         ClusterError
             If this worker does not see the run, or has another encoder.
         """
-        from napari_oneshot_lmk.training.per_landmark import UnitTrainer
+        from napari_oneshot_lmk.training.per_landmark import NetworkTrainer
         from napari_oneshot_lmk.training.run_folder import RunFolder
 
         self.presence.use_threads()
@@ -93,11 +93,11 @@ class School(WorkerPlugin):
                 encoder=self.recipe.encoder_of(self.presence.name),
                 preview_images=lambda: run.preview_images,
             )
-            self._trainer = UnitTrainer(task, run, lambda: run.stop_requested)
+            self._trainer = NetworkTrainer(task, run, lambda: run.stop_requested)
         return self._trainer
 
 
-def train_unit(school: str, index: int) -> Finished | None:
+def train_network(school: str, index: int) -> Finished | None:
     """Train one network, in a worker.
 
     Parameters
@@ -123,7 +123,7 @@ def train_unit(school: str, index: int) -> Finished | None:
     at_work: School = get_worker().plugins[school]
     with _one_at_a_time:
         trainer = at_work.trainer()
-        unit = RunFolder(at_work.run).unit(index)
+        unit = RunFolder(at_work.run).network(index)
         unit.path.mkdir(parents=True, exist_ok=True)
         log = EventLog(unit.events_path)
         end = None
@@ -142,7 +142,7 @@ MOST_EVENTS = 1000
 
 
 @dataclass(frozen=True)
-class ClusterFitting:
+class ClusterStrategy:
     """Trains side by side; to be given to `training.job.train`.
 
     Parameters
@@ -163,7 +163,7 @@ class ClusterFitting:
     def __call__(
         self, task: TrainingTask, run: RunFolder, should_stop: Callable[[], bool]
     ) -> Iterator[Event]:
-        """Train; see `fit_side_by_side`.
+        """Train; see `fit_per_landmark`.
 
         Raises
         ------
@@ -181,7 +181,7 @@ class ClusterFitting:
                 work = _Work(connection, recipe, task, run, should_stop)
                 yield from work.events(units)
 
-        yield from fit_side_by_side(task, run, should_stop, train)
+        yield from fit_per_landmark(task, run, should_stop, train)
 
 
 class _Work:
@@ -236,17 +236,19 @@ class _Work:
 
     def _give(self, index: int) -> None:
 
-        path = self._run.unit(index).events_path
+        path = self._run.network(index).events_path
         # What an earlier session was told stands in the run's log already.
         self._read[index] = path.stat().st_size if path.exists() else 0
-        self._out[index] = self._connection.client.submit(train_unit, self._name, index, pure=False)
+        self._out[index] = self._connection.client.submit(
+            train_network, self._name, index, pure=False
+        )
 
     def _told(self) -> Iterator[Event]:
         for index in self._out:
             yield from self._told_of(index)
 
     def _told_of(self, index: int) -> Iterator[Event]:
-        path = self._run.unit(index).events_path
+        path = self._run.network(index).events_path
         while True:
             before = self._read[index]
             told, self._read[index] = read_some(path, before, MOST_EVENTS)
@@ -274,7 +276,7 @@ class _Work:
             else:
                 error = future.exception()
                 if isinstance(error, KilledWorker):
-                    name = self._task.unit_name(index)
+                    name = self._task.network_name(index)
                     raise TrainingError(
                         f"workers died again and again while they trained {name}",
                         file=self._run.path,

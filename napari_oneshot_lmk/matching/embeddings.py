@@ -87,7 +87,7 @@ def template_anchors(
         Fine to coarse.
     """
     # Four cells: the two on either side of a sub-pixel point, wherever it lies.
-    windows = network.near(maps, adapters, points_yx, 4)
+    windows = network.embed_windows(maps, adapters, points_yx, 4)
     return anchors_in_windows(windows, points_yx, sub_pixel=sub_pixel)
 
 
@@ -170,7 +170,7 @@ def network_log_maps(
         return summed_logs(cosines, STRIDES)
     for first in range(0, len(adapters), AT_ONCE):
         chosen = slice(first, first + AT_ONCE)
-        levels = network.everywhere(maps, adapters[chosen])
+        levels = network.embed_images(maps, adapters[chosen])
         cosines = [
             own_cosine_maps(level[0], vectors[chosen])
             for level, vectors in zip(levels, unit, strict=True)
@@ -218,7 +218,7 @@ def searched_log_maps(
         that would speak for it.
     """
     with autocast(points_yx.device, dtype):
-        windows = network.near(maps, adapters, points_yx[None].float(), cells)
+        windows = network.embed_windows(maps, adapters, points_yx[None].float(), cells)
     fine = windows[0]
     count, _, height, width = fine.embeddings.shape[1:]
     rows = torch.arange(height, device=points_yx.device)

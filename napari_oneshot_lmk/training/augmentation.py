@@ -33,11 +33,11 @@ from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.config import Stream, random_stream
 from napari_oneshot_lmk.training.preset import STRIDE, PatchSettings, TemplateCopySettings
 
-RECIPE = 1
+VERSION = 1
 """Grows when the same numbers make other copies, so that no cache serves old ones."""
 
 
-class TemplateCopy(NamedTuple):
+class AugmentedTemplate(NamedTuple):
     """One copy, on the network's grid."""
 
     image: Tensor
@@ -49,7 +49,7 @@ class TemplateCopy(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Draw:
+class AugmentationParams:
     """The numbers that one copy was made with.
 
     Parameters
@@ -76,7 +76,7 @@ class Draw:
     noise_seed: int = 0
 
 
-class TemplateCopies:
+class TemplateAugmentation:
     """Makes the copies, each from its own random numbers.
 
     Parameters
@@ -103,16 +103,16 @@ class TemplateCopies:
     def key(self, index: int) -> str:
         """Return a hash of all that copy ``index`` depends on, for caches."""
         ranges = self.settings.model_dump(exclude={"count"})
-        parts = (RECIPE, self.template.content_sha256, ranges, self.seed, index)
+        parts = (VERSION, self.template.content_sha256, ranges, self.seed, index)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
-    def draw(self, index: int) -> Draw:
+    def params(self, index: int) -> AugmentationParams:
         """Return the random numbers of copy ``index``."""
         ranges, rng = self.settings, random_stream(self.seed, Stream.COPIES, index)
         rotation, zoom, shift_y, shift_x = rng.uniform(-1, 1, 4)
         # Logarithmic, so that 1 / 2 is as likely as 2.
         low, high = np.log(ranges.gamma)
-        return Draw(
+        return AugmentationParams(
             rotation_deg=float(ranges.rotation_deg * rotation),
             zoom=float(1 + ranges.scale * zoom),
             shift_yx=(float(ranges.shift * shift_y), float(ranges.shift * shift_x)),
@@ -122,18 +122,18 @@ class TemplateCopies:
             noise_seed=int(rng.integers(2**31)),
         )
 
-    def copy(self, index: int) -> TemplateCopy:
+    def copy(self, index: int) -> AugmentedTemplate:
         """Make copy ``index``, from 0."""
-        return self.drawn(self.draw(index))
+        return self.augment(self.params(index))
 
-    def drawn(self, draw: Draw) -> TemplateCopy:
+    def augment(self, params: AugmentationParams) -> AugmentedTemplate:
         """Make the copy that belongs to given numbers."""
         geometry = self.template.image.geometry
         spatial = Compose(
             [
                 Affined(
                     ("image", "frame"),
-                    affine=self._sampling(draw),
+                    affine=self._sampling(params),
                     spatial_size=geometry.network_shape_yx,
                     mode=("bilinear", "nearest"),
                     # Beyond the middle of the last pixel there is still half a
@@ -151,14 +151,14 @@ class TemplateCopies:
                 "points": self._points_yx[None],
             }
         )
-        image = _recoloured(moved["image"].as_tensor().clamp(0, 1), draw)
+        image = _recoloured(moved["image"].as_tensor().clamp(0, 1), params)
         image = image.clamp(0, 1) * moved["frame"].as_tensor()
         points_yx = convert_to_tensor(moved["points"][0], torch.float32, track_meta=False)
         limits = torch.tensor(geometry.network_shape_yx) - 0.5
         inside = ((points_yx >= -0.5) & (points_yx <= limits)).all(-1)
-        return TemplateCopy(image[None], points_yx, inside)
+        return AugmentedTemplate(image[None], points_yx, inside)
 
-    def _sampling(self, draw: Draw) -> Tensor:
+    def _sampling(self, params: AugmentationParams) -> Tensor:
         """Return where a copy's pixels come from.
 
         A point p of the template, in its own pixels from its middle, lies on the
@@ -169,13 +169,13 @@ class TemplateCopies:
         geometry = self.template.image.geometry
         # Radiographs with unknown spacing are taken to have square pixels.
         pixel = np.diag(geometry.spacing_mm_yx or (1.0, 1.0))
-        angle = math.radians(draw.rotation_deg)
+        angle = math.radians(params.rotation_deg)
         cosine, sine = math.cos(angle), math.sin(angle)
         turn = np.array([[cosine, -sine], [sine, cosine]])
         to_network = np.diag(geometry.network_pixels_per_image_pixel_yx)
         forward = np.eye(3)
-        forward[:2, :2] = to_network @ np.linalg.inv(pixel) @ (draw.zoom * turn) @ pixel
-        shift = np.multiply(draw.shift_yx, geometry.image_shape_yx)
+        forward[:2, :2] = to_network @ np.linalg.inv(pixel) @ (params.zoom * turn) @ pixel
+        shift = np.multiply(params.shift_yx, geometry.image_shape_yx)
         forward[:2, 2] = to_network @ shift
         return torch.from_numpy(np.linalg.inv(forward))
 
@@ -198,15 +198,15 @@ class TemplateCopies:
         return columns[0].contiguous()
 
 
-def _recoloured(image: Tensor, draw: Draw) -> Tensor:
-    if draw.gamma != 1:
-        image = AdjustContrast(draw.gamma)(image)
-    if draw.contrast != 1:
-        image = ScaleIntensityFixedMean(draw.contrast - 1)(image)
-    if draw.noise:
-        rng = np.random.default_rng(draw.noise_seed)
+def _recoloured(image: Tensor, params: AugmentationParams) -> Tensor:
+    if params.gamma != 1:
+        image = AdjustContrast(params.gamma)(image)
+    if params.contrast != 1:
+        image = ScaleIntensityFixedMean(params.contrast - 1)(image)
+    if params.noise:
+        rng = np.random.default_rng(params.noise_seed)
         noise = rng.standard_normal(tuple(image.shape), dtype=np.float32)
-        image = image + draw.noise * torch.from_numpy(noise)
+        image = image + params.noise * torch.from_numpy(noise)
     # MONAI's own kind of tensor carries a history along.
     plain: Tensor = convert_to_tensor(image, track_meta=False)
     return plain
@@ -316,7 +316,7 @@ def cut_patches(
 
 
 def random_spread(count: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw all that is random in so many patches, (B, 5) in -1..1."""
+    """AugmentationParams all that is random in so many patches, (B, 5) in -1..1."""
     return 2 * torch.rand(count, 5, generator=generator) - 1
 
 

@@ -8,7 +8,6 @@ process dies, the newest whole one is there.
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.storage.atomic import atomic_write
-from napari_oneshot_lmk.training.run_folder import RunFolder, UnitFolder
+from napari_oneshot_lmk.training.run_folder import NetworkFolder, RunFolder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +48,7 @@ class Checkpoint:
     tensors : dict of str to Tensor
         Networks, optimisers, generators.
     state : dict
-        The rest, as JSON holds it. See `packed` for anything nested.
+        The rest, as JSON holds it. See `pack` for anything nested.
     """
 
     epoch: int
@@ -74,7 +73,7 @@ class Checkpoint:
             "state": self.state,
         }
         with atomic_write(place, folder=True) as partial:
-            save_file(_unshared(self.tensors), partial / TENSORS_FILE)
+            save_file(_plain(self.tensors), partial / TENSORS_FILE)
             text = json.dumps(content, indent=1)
             (partial / STATE_FILE).write_text(text + "\n", encoding="utf-8")
         for path in older.values():
@@ -113,16 +112,7 @@ class Checkpoint:
 
 
 def save_part(path: Path, tensors: Mapping[str, Tensor], epoch: int) -> None:
-    """Write a network that is done.
-
-    Parameters
-    ----------
-    path : Path
-        A safetensors file; replaced where it exists.
-    tensors : mapping
-        Its parameters.
-    epoch : int
-        The epoch that was kept; stands in the file for its readers.
+    """Write the parameters of a network that is done, and the epoch that was kept.
 
     Raises
     ------
@@ -130,7 +120,7 @@ def save_part(path: Path, tensors: Mapping[str, Tensor], epoch: int) -> None:
         If there is no room, or the place cannot be written to.
     """
     with atomic_write(path, overwrite=True) as partial:
-        save_file(_unshared(tensors), partial, {"epoch": str(epoch)})
+        save_file(_plain(tensors), partial, {"epoch": str(epoch)})
 
 
 def load_part(path: Path) -> dict[str, Tensor]:
@@ -151,14 +141,14 @@ def load_part(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def packed(value: Any, name: str = "value") -> tuple[dict[str, Tensor], Any]:
-    """Take nested values apart into tensors and what JSON holds.
+def pack(value: Any, name: str = "value") -> tuple[dict[str, Tensor], Any]:
+    """Split nested values into tensors and what JSON holds.
 
     Parameters
     ----------
     value : Any
         Dicts (also with whole numbers as keys), lists, tuples, tensors, arrays,
-        numbers, words, None: for example an optimiser's ``state_dict()``.
+        numbers, strings, None: for example an optimiser's ``state_dict()``.
     name : str
         The tensors' names begin with it.
 
@@ -167,16 +157,16 @@ def packed(value: Any, name: str = "value") -> tuple[dict[str, Tensor], Any]:
     dict of str to Tensor
         All tensors and arrays in it.
     Any
-        The rest; `unpacked` puts both together again.
+        The rest; `unpack` joins both again.
     """
     tensors: dict[str, Tensor] = {}
-    return tensors, _take_apart(value, name, tensors)
+    return tensors, _split(value, name, tensors)
 
 
-def unpacked(tensors: Mapping[str, Tensor], rest: Any) -> Any:
-    """Put together again what `packed` took apart."""
+def unpack(tensors: Mapping[str, Tensor], rest: Any) -> Any:
+    """Join what `pack` has split."""
     if isinstance(rest, list):
-        return [unpacked(tensors, item) for item in rest]
+        return [unpack(tensors, item) for item in rest]
     if not isinstance(rest, dict):
         return rest
     kind = rest[_KIND]
@@ -184,36 +174,13 @@ def unpacked(tensors: Mapping[str, Tensor], rest: Any) -> Any:
         return tensors[rest["name"]]
     if kind == "array":
         return tensors[rest["name"]].numpy()
-    items = [unpacked(tensors, item) for item in rest["items"]]
+    items = [unpack(tensors, item) for item in rest["items"]]
     if kind == "tuple":
         return tuple(items)
     return dict(zip(rest["keys"], items, strict=True))
 
 
-def random_state() -> dict[str, Any]:
-    """Return the state of all global random generators, for `packed`."""
-    state = {
-        "python": random.getstate(),
-        "numpy": np.random.get_state(),
-        "torch": torch.get_rng_state(),
-    }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
-
-
-def set_random_state(state: Mapping[str, Any]) -> None:
-    """Let all global random generators go on from a state of `random_state`."""
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
-    torch.set_rng_state(state["torch"])
-    # A run may go on with more or fewer graphics cards.
-    for index, one in enumerate(state.get("cuda", ())):
-        if torch.cuda.is_available() and index < torch.cuda.device_count():
-            torch.cuda.set_rng_state(one, index)
-
-
-def _take_apart(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+def _split(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         tensors[name] = value
         return {_KIND: "tensor", "name": name}
@@ -223,17 +190,17 @@ def _take_apart(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):
-        items = [_take_apart(v, f"{name}.{k}", tensors) for k, v in value.items()]
+        items = [_split(v, f"{name}.{k}", tensors) for k, v in value.items()]
         return {_KIND: "dict", "keys": list(value), "items": items}
     if isinstance(value, list | tuple):
-        items = [_take_apart(v, f"{name}.{i}", tensors) for i, v in enumerate(value)]
+        items = [_split(v, f"{name}.{i}", tensors) for i, v in enumerate(value)]
         return items if isinstance(value, list) else {_KIND: "tuple", "items": items}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"{name} is a {type(value).__name__}, which a checkpoint refuses")
 
 
-def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors as safetensors wants them: in main memory, none twice."""
     seen: set[int] = set()
     prepared: dict[str, Tensor] = {}
@@ -254,19 +221,19 @@ def _numbered(folder: Path) -> dict[int, Path]:
 
 
 class RunCheckpoints:
-    """Keeps what the loop hands over, in the run's folder.
+    """The `CheckpointSink` in a run's folder.
 
     Parameters
     ----------
     run : RunFolder
-        Taken up by this process, or by one that this process works for.
-    unit : UnitFolder, optional
-        The checkpoints' place where networks are trained side by side.
+        Opened by this process, or by one that this process works for.
+    network : NetworkFolder, optional
+        The checkpoints' place where each network has its own.
     """
 
-    def __init__(self, run: RunFolder, unit: UnitFolder | None = None) -> None:
+    def __init__(self, run: RunFolder, network: NetworkFolder | None = None) -> None:
         self._run = run
-        self._place = (unit or run).checkpoint_path
+        self._place = (network or run).checkpoint_path
 
     def load(self) -> Checkpoint | None:
         """Return the newest checkpoint; None at the beginning."""

@@ -113,7 +113,7 @@ def estimate(
 
     def sample_s(at_once: int) -> float:
         """Time of an image in a step that holds so many landmarks."""
-        of_step = replace(layout, landmarks=at_once)
+        of_step = replace(layout, num_landmarks=at_once)
         near = decoder_macs(of_step, rows * columns, preset.loss.window + HALO)
         if preset.training.anchor == "template":
             return FORWARD_AND_BACKWARD * seconds_of(near)
@@ -172,11 +172,11 @@ def decoder_macs(layout: NetworkConfig, pixels: int, window: int | None = None) 
         once += cells * 9 * layout.skip_channels(level) * shared
         if window is not None and level in WINDOWED:
             cells = min(cells, window**2)
-        joined = layout.joined_channels(level)
+        joined = layout.concat_channels(level)
         below = layout.decoded_channels(level + 1)
         each += cells * 9 * (below * shared + shared**2 + joined * adapter + adapter**2)
         each += cells * head
-    return once + layout.landmarks * each
+    return once + layout.num_landmarks * each
 
 
 def measure(encoder: Encoder, passes: int = 2) -> MachineSpeed:

@@ -203,6 +203,9 @@ MOST_BYTES = 64_000
 class EventLog:
     """Adds events to a log, each on the disk before the next one.
 
+    Lines are only ever added. A process that is killed may leave half a line; whoever
+    writes next begins a new one, and readers skip what is none.
+
     Parameters
     ----------
     path : Path
@@ -216,6 +219,7 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._ended = [event for event in read_events(path) if isinstance(event, EpochEnded)]
         try:
             torn = path.exists() and not _ends_with_line(path)
             # Unbuffered: what a full disk refuses must not be tried again at the end.
@@ -225,17 +229,28 @@ class EventLog:
         if torn:
             self._write(b"\n")
 
-    def append(self, event: Event) -> None:
-        """Add an event.
+    def append(self, event: Event) -> bool:
+        """Add an event, but for an epoch's end that is there already.
+
+        A training that was killed tells once more how the epoch of its checkpoint has
+        ended: the line may have been lost.
+
+        Returns
+        -------
+        bool
+            Whether it is new.
 
         Raises
         ------
         OutputError
             If there is no room.
         """
+        if event in self._ended:
+            return False
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": now, **event_to_json(event)}, ensure_ascii=False)
         self._write(line.encode() + b"\n")
+        return True
 
     def close(self) -> None:
         """Let go of the file."""
@@ -326,7 +341,7 @@ def _ends_with_line(path: Path) -> bool:
         return file.read(1) == b"\n"
 
 
-class Board:
+class TensorBoardLogger:
     """Writes one folder of curves a model: losses, shift and agreement by epoch.
 
     Parameters
@@ -343,7 +358,7 @@ class Board:
         self._folder = folder
         self._writers: dict[str, SummaryWriter] = {}
 
-    def take(self, event: Event) -> None:
+    def log(self, event: Event) -> None:
         """Draw what is to be drawn of an event."""
         if not isinstance(event, EpochEnded):
             return

@@ -1,8 +1,9 @@
-"""A training whose networks do not need one another: each by whoever has time.
+"""A training with one network per landmark: each by whoever has time.
 
-Networks that are done lie in the run's folder as parts, those under way have a
-checkpoint each. Workers come and go; the model is put together when all parts are
-there, or when it is stopped, of those that are.
+Networks that are done lie in the run's folder as parts, those under way have a checkpoint
+each. Workers come and go; the model is put together when all parts are there, or when it
+is stopped, of those that are. Seeds, steps and checkpoints are those of `trainer.fit`:
+what comes out is the same to the last bit, on one kind of processor and as many threads.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 from napari_oneshot_lmk.encoders.device import keep_freed_memory
@@ -18,15 +20,20 @@ from napari_oneshot_lmk.storage.lock import LockedError, file_lock
 from napari_oneshot_lmk.training.checkpoint import RunCheckpoints
 from napari_oneshot_lmk.training.events import Event, Failed, Finished, Noted, Stepped
 from napari_oneshot_lmk.training.feature_cache import pooled_levels
-from napari_oneshot_lmk.training.first_pass import first_look
+from napari_oneshot_lmk.training.first_pass import encode_images
 from napari_oneshot_lmk.training.run_folder import RunFolder
-from napari_oneshot_lmk.training.state import trained_model
+from napari_oneshot_lmk.training.state import Clock, trained_model
 from napari_oneshot_lmk.training.task import TrainingTask
-from napari_oneshot_lmk.training.trainer import Clock, Trainer
+from napari_oneshot_lmk.training.trainer import Trainer
+
+SECONDS_BETWEEN_TRIES = 0.5
+
+TrainNetworks = Callable[[Sequence[int]], Iterator[Event]]
+"""Trains networks, in any order; yields their events, a `Finished` for each."""
 
 
-class Fitting(Protocol):
-    """Trains the networks of a task, as `loop.fit` does, and leaves the model."""
+class Strategy(Protocol):
+    """Who trains the networks of a task and leaves the model: this process, or others."""
 
     def __call__(
         self, task: TrainingTask, run: RunFolder, should_stop: Callable[[], bool]
@@ -34,18 +41,15 @@ class Fitting(Protocol):
         """Yield what happens; the last event is `Finished` or `Failed`."""
 
 
-SECONDS_BETWEEN_TRIES = 0.5
-
-
-class UnitTrainer(Trainer):
-    """Looks at the images once, then trains one network after another.
+class NetworkTrainer(Trainer):
+    """Encodes the images once, then trains one network of a run after another.
 
     Parameters
     ----------
     task : TrainingTask
         All networks of the run.
     run : RunFolder
-        Where their checkpoints and parts go. Another process may have taken it up.
+        Where their checkpoints and parts go. Another process may have opened it.
     should_stop : callable
         As for `fit`.
     """
@@ -54,7 +58,7 @@ class UnitTrainer(Trainer):
         keep_freed_memory()
         super().__init__(task, RunCheckpoints(run), should_stop)
         self._run = run
-        self._has_looked = False
+        self._has_encoded = False
 
     def train(self, index: int) -> Iterator[Event]:
         """Train a network, from the beginning or from its checkpoint.
@@ -65,7 +69,7 @@ class UnitTrainer(Trainer):
         Parameters
         ----------
         index : int
-            Of the task's units.
+            Among the task's networks.
 
         Yields
         ------
@@ -73,12 +77,12 @@ class UnitTrainer(Trainer):
             The last is `Finished`; there is none where it was stopped before the
             first step, or was done before.
         """
-        unit_folder = self._run.unit(index)
-        unit_folder.path.mkdir(parents=True, exist_ok=True)
+        folder = self._run.network(index)
+        folder.path.mkdir(parents=True, exist_ok=True)
         while True:
             try:
-                with file_lock(unit_folder.lock_path):
-                    yield from self._claimed(index)
+                with file_lock(folder.lock_path):
+                    yield from self._train_locked(index)
                     return
             except LockedError:
                 # Somebody who is believed lost still works on it.
@@ -86,72 +90,50 @@ class UnitTrainer(Trainer):
                     return
                 time.sleep(SECONDS_BETWEEN_TRIES)
 
-    def _claimed(self, index: int) -> Iterator[Event]:
+    def _train_locked(self, index: int) -> Iterator[Event]:
         if self._run.part_path(index).exists():
             return
-        if not self._has_looked:
-            for event in first_look(self.task, self.look, self.copies):
+        if not self._has_encoded:
+            for event in encode_images(self.task, self.encoded, self.copies):
                 yield event
                 if self.should_stop():
                     return
-            self._has_looked = True
-        self.sink = RunCheckpoints(self._run, self._run.unit(index))
-        self.clock = Clock(len(self.task.units), self.settings.epochs)
-        unit = self._begun(index)
-        checkpoint = self.sink.load()
-        if checkpoint is None:
-            self._save(unit)
-        else:
-            unit.restore(checkpoint.tensors, checkpoint.state)
-            self.clock.restore(checkpoint.state["clock"])
-        if unit.processes != self.task.world.size:
-            yield self._regrouped(unit)
-        yield from self._trained(unit)
-        self.sink.save_part(index, unit.best, unit.best_epoch)
-        name = self.task.unit_name(index)
-        yield Finished(name, unit.best_epoch, self.should_stop(), self.clock.seconds)
+            self._has_encoded = True
+        self.sink = RunCheckpoints(self._run, self._run.network(index))
+        self.clock = Clock(len(self.task.landmark_groups), self.settings.epochs)
+        state = self.new_state(index)
+        yield from self.train_network(state, self.sink.load())
+        self.sink.save_part(index, state.best, state.best_epoch)
+        name = self.task.network_name(index)
+        yield Finished(name, state.best_epoch, self.should_stop(), self.clock.seconds)
 
 
-Training = Callable[[Sequence[int]], Iterator[Event]]
-"""Trains networks, in any order; yields their events, a `Finished` for each."""
-
-
-def fit_here(
+def fit_in_this_process(
     task: TrainingTask, run: RunFolder, should_stop: Callable[[], bool]
 ) -> Iterator[Event]:
-    """Go on, in this process, with a run that was begun side by side.
+    """Go on, in this process, with a run that workers have begun: a `Strategy`."""
+    trainer = NetworkTrainer(task, run, should_stop)
 
-    Parameters
-    ----------
-    task : TrainingTask
-        Of the method ``"single"``.
-    run : RunFolder
-        Taken up by this process.
-    should_stop : callable
-        As for `fit`.
-    """
-    trainer = UnitTrainer(task, run, should_stop)
-
-    def train(units: Sequence[int]) -> Iterator[Event]:
-        for index in units:
+    def train(indices: Sequence[int]) -> Iterator[Event]:
+        for index in indices:
             if should_stop():
                 return
             yield from trainer.train(index)
 
-    yield from fit_side_by_side(task, run, should_stop, train)
+    yield from fit_per_landmark(task, run, should_stop, train)
 
 
-def fit_side_by_side(
-    task: TrainingTask, run: RunFolder, should_stop: Callable[[], bool], train: Training
+def fit_per_landmark(
+    task: TrainingTask, run: RunFolder, should_stop: Callable[[], bool], train: TrainNetworks
 ) -> Iterator[Event]:
     """Train what is missing, and put the model together.
 
     Parameters
     ----------
     task : TrainingTask
-        Of the method ``"single"``.
+        Of a method with one network per landmark.
     run : RunFolder
-        Taken up by this process.
+        Opened by this process.
     should_stop : callable
         As for `fit`.
     train : callable
@@ -165,18 +147,18 @@ def fit_side_by_side(
     Raises
     ------
     UsageError
-        If the networks of the method need one another.
+        If the method trains one network for all.
     """
     if not task.method.per_landmark:
         raise UsageError(
             f"the method {task.method.name} trains one network, which workers cannot share",
             remedy="use --method single, or train without workers",
         )
-    _take_over_checkpoint(run)
-    missing = [i for i in range(len(task.units)) if not run.part_path(i).exists()]
-    before = len(task.units) - len(missing)
-    if before:
-        yield Noted(f"{before} of {len(task.units)} networks were trained before.")
+    count = len(task.landmark_groups)
+    _move_checkpoint(run)
+    missing = [index for index in range(count) if not run.part_path(index).exists()]
+    if before := count - len(missing):
+        yield Noted(f"{before} of {count} networks were trained before.")
     progress = _Progress(task, missing)
     ended: list[Finished] = []
     for event in train(missing):
@@ -186,7 +168,7 @@ def fit_side_by_side(
             yield progress.timed(event)
     states = {
         index: RunCheckpoints(run).load_part(index)
-        for index in range(len(task.units))
+        for index in range(count)
         if run.part_path(index).exists()
     }
     if not states:
@@ -200,25 +182,25 @@ def fit_side_by_side(
     yield Finished("", epoch, should_stop(), seconds)
 
 
-def _take_over_checkpoint(run: RunFolder) -> None:
+def _move_checkpoint(run: RunFolder) -> None:
     """Let a network that one process has begun alone go on as one of several."""
-    run.units_path.mkdir(parents=True, exist_ok=True)
+    run.networks_path.mkdir(parents=True, exist_ok=True)
     checkpoint = RunCheckpoints(run).load()
     if checkpoint is None:
         return
-    unit = run.unit(int(checkpoint.state["index"]))
-    if unit.checkpoint_path.exists():
+    folder = run.network(int(checkpoint.state["index"]))
+    if folder.checkpoint_path.exists():
         return
-    unit.path.mkdir(parents=True, exist_ok=True)
+    folder.path.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
-        run.checkpoint_path.rename(unit.checkpoint_path)
+        run.checkpoint_path.rename(folder.checkpoint_path)
 
 
 class _Progress:
-    """How long it will take, from what all of them have done together."""
+    """How long it will take, from what all workers have done together."""
 
-    def __init__(self, task: TrainingTask, units: Sequence[int]) -> None:
-        self._done = {task.unit_name(index): 0.0 for index in units}
+    def __init__(self, task: TrainingTask, indices: Sequence[int]) -> None:
+        self._done = {task.network_name(index): 0.0 for index in indices}
         self._first: tuple[float, float] | None = None
 
     def timed(self, event: Event) -> Event:
@@ -231,6 +213,4 @@ class _Progress:
         self._first = self._first or now
         seconds, part = now[0] - self._first[0], now[1] - self._first[1]
         left = None if part <= 0 else seconds * (len(self._done) - now[1]) / part
-        return Stepped(
-            event.model, event.epoch, event.epochs, event.step, event.steps, event.loss, left
-        )
+        return replace(event, seconds_left=left)

@@ -18,7 +18,7 @@ from napari_oneshot_lmk.matching.embeddings import (
 )
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.config import Stream, random_stream
-from napari_oneshot_lmk.training.first_pass import FINEST, TEMPLATE, FirstLook
+from napari_oneshot_lmk.training.first_pass import FINEST, TEMPLATE, EncodedImages
 from napari_oneshot_lmk.training.task import TrainingTask
 
 DOUBT = 0.045
@@ -74,15 +74,15 @@ class PseudoLabels:
         return PseudoLabels(points, residuals)
 
 
-def initial_labels(task: TrainingTask, look: FirstLook) -> PseudoLabels:
+def initial_labels(task: TrainingTask, encoded: EncodedImages) -> PseudoLabels:
     """Labels before the first epoch: found by instant detection, or anywhere.
 
     Random ones lie anywhere in the frame, as published (ambiguity 17 of
     docs/method.md).
     """
     instant = PseudoLabels(
-        np.stack(look.found_yx),
-        _residuals(look, np.stack(look.found_yx), np.stack(look.expected_yx)),
+        np.stack(encoded.found_yx),
+        _residuals(encoded, np.stack(encoded.found_yx), np.stack(encoded.expected_yx)),
     )
     if task.preset.labels.initial == "instant":
         return instant
@@ -93,8 +93,8 @@ def initial_labels(task: TrainingTask, look: FirstLook) -> PseudoLabels:
     return instant.with_rows(task.rows, anywhere)
 
 
-def anchors_of(
-    task: TrainingTask, look: FirstLook, network: LandmarkNetwork, rows: Sequence[int]
+def template_embeddings(
+    task: TrainingTask, encoded: EncodedImages, network: LandmarkNetwork, rows: Sequence[int]
 ) -> tuple[Tensor, ...]:
     """Return what detection compares with: the template seen by a network.
 
@@ -104,26 +104,26 @@ def anchors_of(
         Fine to coarse; of a network in evaluation mode.
     """
     points = torch.from_numpy(task.template_points_yx[list(rows)]).float()
-    points = points.to(look.store.device)
+    points = points.to(encoded.cache.device)
     adapters = adapters_of(network, len(rows))
     if task.method.detection_anchor(task.preset.training) == "patch":
-        picture = look.picture(TEMPLATE).to(look.store.device)
+        image = encoded.image(TEMPLATE).to(encoded.cache.device)
         size = task.preset.patch.size
-        return patch_anchors(network, task.encoder, picture, adapters, points, size)
-    maps = look.store.batch([TEMPLATE])
+        return patch_anchors(network, task.encoder, image, adapters, points, size)
+    maps = encoded.cache.batch([TEMPLATE])
     return template_anchors(network, maps, adapters, points[None])
 
 
 def adapters_of(network: LandmarkNetwork, count: int) -> list[int]:
     """Adapters of a network's landmarks in order: their own, or the only one."""
-    if network.layout.landmarks == 1:
+    if network.config.num_landmarks == 1:
         return [0] * count
     return list(range(count))
 
 
-def renewed(
+def infer_pseudo_labels(
     task: TrainingTask,
-    look: FirstLook,
+    encoded: EncodedImages,
     network: LandmarkNetwork,
     rows: Sequence[int],
     labels: PseudoLabels,
@@ -135,18 +135,18 @@ def renewed(
 
     Parameters
     ----------
-    task, look
+    task, encoded
         What is trained on.
     network : LandmarkNetwork
         In evaluation mode.
     rows : sequence of int
         Landmarks that it sees; the others stay as instant detection sees them.
     labels : PseudoLabels
-        Those of before: where to look.
+        Those of before: where to encoded.
     index : int
         Of the image.
     anchors : tuple of Tensor
-        From `anchors_of`.
+        From `template_embeddings`.
     dtype : torch.dtype
         That the network computes in.
 
@@ -160,7 +160,7 @@ def renewed(
     settings = task.preset.detection
     adapters = adapters_of(network, len(rows))
     with torch.inference_mode():
-        maps = look.store.batch([look.images[index].sha256])
+        maps = encoded.cache.batch([encoded.images[index].sha256])
         if settings.search_cells:
             places = torch.from_numpy(labels.points_yx[index, list(rows)])
             seen = searched_log_maps(
@@ -168,22 +168,22 @@ def renewed(
                 maps,
                 adapters,
                 anchors,
-                places.float().to(look.store.device),
+                places.float().to(encoded.cache.device),
                 settings.search_cells,
                 dtype,
             )
         else:
             seen = network_log_maps(network, maps, adapters, anchors)
-        mixed = look.instant_map(index).to(seen.device)
+        mixed = encoded.instant_map(index).to(seen.device)
         mixed[list(rows)] = seen + settings.instant_share * mixed[list(rows)]
         # The first time all may be anywhere; later they move little.
         known = torch.from_numpy(labels.points_yx[index])
         start = known if settings.search_cells else None
-        found, expectation, _ = look.shape.settle(mixed, FINEST, start_yx=start)
+        found, expectation, _ = encoded.shape.settle(mixed, FINEST, start_yx=start)
     found_yx, expected_yx = found.numpy(), expectation.points_yx.numpy()
-    return found_yx, _residuals(look, found_yx, expected_yx)
+    return found_yx, _residuals(encoded, found_yx, expected_yx)
 
 
-def _residuals(look: FirstLook, found_yx: Array, expected_yx: Array) -> Array:
-    away = (found_yx - expected_yx) * look.shape.pixel_size_yx.numpy()
-    return np.asarray(np.hypot(away[..., 0], away[..., 1]) / float(look.shape.size))
+def _residuals(encoded: EncodedImages, found_yx: Array, expected_yx: Array) -> Array:
+    away = (found_yx - expected_yx) * encoded.shape.pixel_size_yx.numpy()
+    return np.asarray(np.hypot(away[..., 0], away[..., 1]) / float(encoded.shape.size))

@@ -41,7 +41,7 @@ CLOCK_S = 2.0
 
 
 @dataclass(frozen=True)
-class Worker:
+class ProcessInfo:
     """The process at work on a run, or the last one that was.
 
     Parameters
@@ -62,12 +62,12 @@ class Worker:
     log_bytes: int
 
     @classmethod
-    def myself(cls, log_bytes: int) -> Worker:
+    def myself(cls, log_bytes: int) -> ProcessInfo:
         """Return this process."""
         return cls.of(os.getpid(), log_bytes)
 
     @classmethod
-    def of(cls, pid: int, log_bytes: int) -> Worker:
+    def of(cls, pid: int, log_bytes: int) -> ProcessInfo:
         """Return a process of this computer that is alive or not yet waited for."""
         import psutil
 
@@ -97,14 +97,8 @@ RUN_FILE = "run.json"
 NEW_MODEL, OLD_MODEL = ".model-new", ".model-old"
 
 
-class UnitFolder:
-    """One network's part of a run whose networks are trained side by side.
-
-    Parameters
-    ----------
-    path : Path
-        Its folder.
-    """
+class NetworkFolder:
+    """One network's part of a run whose networks are trained side by side."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -116,15 +110,7 @@ class UnitFolder:
 class RunFolder:
     """A run on disk.
 
-    Parameters
-    ----------
-    path : Path
-        Its folder.
-
-    See Also
-    --------
-    RunFolder.open : reads one.
-    napari_oneshot_lmk.training.run_lifecycle.taken_up : makes one, or goes on with it.
+    `open` reads one, `run_lifecycle.open_run` makes one or goes on with it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -137,7 +123,7 @@ class RunFolder:
         self.tensorboard_path = self.path / "tensorboard"
         self.checkpoint_path = self.path / "checkpoint"
         self.parts_path = self.path / "parts"
-        self.units_path = self.path / "units"
+        self.networks_path = self.path / "units"
         self.features_path = self.path / "features"
         self.encoder_path = self.path / "encoder.safetensors"
         self.model_path = self.path / "model"
@@ -150,9 +136,9 @@ class RunFolder:
         """Where the network of one landmark is kept once it is done."""
         return self.parts_path / f"{index:03d}.safetensors"
 
-    def unit(self, index: int) -> UnitFolder:
+    def network(self, index: int) -> NetworkFolder:
         """Where the training of one network of several has its checkpoint and log."""
-        return UnitFolder(self.units_path / f"{index:03d}")
+        return NetworkFolder(self.networks_path / f"{index:03d}")
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -234,17 +220,17 @@ class RunFolder:
         return Finished(**{**content, "model": str(self.model_path.absolute())})
 
     @property
-    def worker(self) -> Worker | None:
+    def worker(self) -> ProcessInfo | None:
         """The process at work, or the last one."""
         content = self.record().get("process")
-        return None if content is None else Worker(**content)
+        return None if content is None else ProcessInfo(**content)
 
     def finish(self, end: Finished) -> None:
         """Remember that the training has succeeded; drop what only a run needs."""
         self.note(finished=asdict(end))
         for path in (
             *(self.checkpoint_path, self.parts_path),
-            *(self.units_path, self.features_path),
+            *(self.networks_path, self.features_path),
         ):
             shutil.rmtree(path, ignore_errors=True)
         self.encoder_path.unlink(missing_ok=True)
@@ -289,7 +275,7 @@ class RunFolder:
         new.rename(self.model_path)
         shutil.rmtree(old, ignore_errors=True)
 
-    def mend_model(self) -> None:
+    def recover_interrupted_swap(self) -> None:
         """Undo an exchange of models in which the process was killed."""
         new, old = self.path / NEW_MODEL, self.path / OLD_MODEL
         if old.exists() and not self.model_path.exists():

@@ -22,8 +22,8 @@ from napari_oneshot_lmk.training.events import Event, Noted, Preparing
 from napari_oneshot_lmk.training.run_folder import (
     CLOCK_S,
     SCHEMA_VERSION,
+    ProcessInfo,
     RunFolder,
-    Worker,
     versions,
 )
 
@@ -35,7 +35,7 @@ _UNFINISHED = re.compile(r"\.[0-9a-f]{16}(\..*)?")
 
 
 @contextmanager
-def taken_up(
+def open_run(
     path: Path, settings: TrainingConfig, template: Template, *, overwrite: bool = False
 ) -> Iterator[RunFolder]:
     """Make a run or go on with it, as the only process that may.
@@ -74,7 +74,7 @@ def taken_up(
         except LockedError as error:
             raise _busy(run) from error
         log_bytes = _prepare(run, settings, template, overwrite=overwrite)
-        me = Worker.myself(log_bytes)
+        me = ProcessInfo.myself(log_bytes)
         _clear_up(run, me)
         run.note(process=asdict(me))
         try:
@@ -162,7 +162,7 @@ def _prepare(
 def _begin(run: RunFolder, settings: TrainingConfig, template: Template) -> None:
     """Write a new run; ``run.json`` comes last and makes it one."""
     for folder in (
-        *(run.checkpoint_path, run.parts_path, run.units_path),
+        *(run.checkpoint_path, run.parts_path, run.networks_path),
         *(run.features_path, run.tensorboard_path, run.template_path),
     ):
         if folder.exists():
@@ -184,9 +184,9 @@ def _begin(run: RunFolder, settings: TrainingConfig, template: Template) -> None
     )
 
 
-def _clear_up(run: RunFolder, me: Worker) -> None:
+def _clear_up(run: RunFolder, me: ProcessInfo) -> None:
     """Remove what a process that was killed has left behind."""
-    run.mend_model()
+    run.recover_interrupted_swap()
     for folder in (run.path, run.checkpoint_path, run.parts_path):
         for entry in folder.iterdir() if folder.is_dir() else ():
             if not _UNFINISHED.fullmatch(entry.name):
@@ -200,8 +200,8 @@ def _clear_up(run: RunFolder, me: Worker) -> None:
         run.stop_path.unlink()
 
 
-def _is_me(worker: Worker) -> bool:
-    return worker == Worker.myself(worker.log_bytes)
+def _is_me(worker: ProcessInfo) -> bool:
+    return worker == ProcessInfo.myself(worker.log_bytes)
 
 
 def _busy(run: RunFolder) -> UsageError:
@@ -217,7 +217,7 @@ def _busy(run: RunFolder) -> UsageError:
 NAMED_AT_MOST = 5
 
 
-def inspected(
+def inspect_images(
     run: RunFolder,
     files: Sequence[ImageFile],
     template: Template,

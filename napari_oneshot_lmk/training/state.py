@@ -1,8 +1,9 @@
-"""One network in training: parameters, optimiser, labels, and how far it is."""
+"""How far a training is: each network with its optimiser, the time, and what comes of it."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,24 +22,33 @@ from napari_oneshot_lmk.encoders.weights_file import read_weights
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.network.network import LandmarkNetwork
-from napari_oneshot_lmk.training.checkpoint import packed, unpacked
-from napari_oneshot_lmk.training.events import Event, Noted, Previewed
+from napari_oneshot_lmk.training.checkpoint import pack, unpack
+from napari_oneshot_lmk.training.events import (
+    EpochEnded,
+    Event,
+    Noted,
+    Previewed,
+    event_from_json,
+    event_to_json,
+)
 from napari_oneshot_lmk.training.preset import TrainingSettings
 from napari_oneshot_lmk.training.pseudo_labels import PseudoLabels
 from napari_oneshot_lmk.training.task import TrainingTask
 
 LEAST_RATE = 0.02
 """Of the learning rate, where a cosine ends."""
+NEW_STEP_WEIGHT = 0.1
+"""Of the newest step in the running mean of their times."""
 
 
 @dataclass(eq=False)
-class Unit:
-    """Everything about one network that a checkpoint has to hold.
+class NetworkState:
+    """Everything about one network in training that a checkpoint has to hold.
 
     Parameters
     ----------
     index : int
-        Among the task's units.
+        Among the task's networks.
     rows : tuple of int
         The landmarks it is for, among the template's.
     network : LandmarkNetwork
@@ -59,6 +69,8 @@ class Unit:
         Each image's criterion at the epoch with the lowest mean; None before the first.
     processes : int
         That train it together.
+    ended : EpochEnded, optional
+        What was reported of the epoch before.
     """
 
     index: int
@@ -74,11 +86,12 @@ class Unit:
     best_epoch: int = 0
     lowest: NDArray[np.float64] | None = None
     processes: int = 1
+    ended: EpochEnded | None = None
 
     @classmethod
     def begin(
         cls, task: TrainingTask, index: int, channels: tuple[int, ...], labels: PseudoLabels
-    ) -> Unit:
+    ) -> NetworkState:
         """Make a new network; its first numbers depend on the seed and index alone."""
         network = new_network(task, index, channels)
         network.to(task.encoder.device)
@@ -86,10 +99,11 @@ class Unit:
         optimiser = torch.optim.Adam(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        return cls(index, task.units[index], network, optimiser, labels, processes=task.world.size)
+        rows = task.landmark_groups[index]
+        return cls(index, rows, network, optimiser, labels, processes=task.group.size)
 
     def set_rate(self, settings: TrainingSettings, steps: int) -> None:
-        """Set the learning rate of the next step, of ``steps`` an epoch."""
+        """Set the learning rate of the next step, of ``steps`` in an epoch."""
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(settings, self.epoch, self.step, steps)
 
@@ -116,11 +130,11 @@ class Unit:
         agreements : ndarray, (I,)
             This epoch's criterion on each image; smaller is better.
         selection : {"last", "agreement"}
-            Keep this model anyway, or unless it is distinctly worse than the best.
+            Keep this model anyway, or unless it is significantly worse than the best.
         """
         self.epoch, self.step = self.epoch + 1, 0
         self.sums, self.counts, self.labels = {}, {}, labels
-        kept = selection == "last" or not distinctly_worse(agreements, self.lowest)
+        kept = selection == "last" or not significantly_worse(agreements, self.lowest)
         if self.lowest is None or agreements.mean() < self.lowest.mean():
             self.lowest = agreements
         if kept:
@@ -157,12 +171,13 @@ class Unit:
                 "processes": self.processes,
             },
         }
-        tensors, rest = packed(content, "unit")
-        return tensors, {"unit": rest}
+        tensors, rest = pack(content, "unit")
+        ended = None if self.ended is None else event_to_json(self.ended)
+        return tensors, {"unit": rest, "ended": ended}
 
     def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Go back to where a checkpoint was made."""
-        content = unpacked(tensors, state["unit"])
+        content = unpack(tensors, state["unit"])
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.labels = PseudoLabels(
@@ -176,9 +191,13 @@ class Unit:
         self.lowest = progress["lowest"]
         # Checkpoints of before there could be several know but one.
         self.processes = int(progress.get("processes", 1))
+        ended = event_from_json(state.get("ended") or {})
+        self.ended = ended if isinstance(ended, EpochEnded) else None
 
 
-def distinctly_worse(agreements: NDArray[np.float64], lowest: NDArray[np.float64] | None) -> bool:
+def significantly_worse(
+    agreements: NDArray[np.float64], lowest: NDArray[np.float64] | None
+) -> bool:
     """Say whether an epoch's criterion is worse by more than chance explains.
 
     Later epochs have seen more, so what is no worse is better. Worse is a mean
@@ -190,27 +209,37 @@ def distinctly_worse(agreements: NDArray[np.float64], lowest: NDArray[np.float64
         Of the epoch, smaller is better.
     lowest : ndarray, (I,), optional
         Of the best epoch so far; None where there is none.
+
+    Examples
+    --------
+    >>> significantly_worse(np.array([1.1, 2.1, 2.9]), np.array([1.0, 2.0, 3.0]))
+    False
+    >>> significantly_worse(np.array([1.1, 2.1, 3.1]), np.array([1.0, 2.0, 3.0]))
+    True
     """
     if lowest is None:
         return False
-    apart = agreements - lowest
-    chance = apart.std(ddof=1) / math.sqrt(len(apart)) if len(apart) > 1 else 0.0
-    return bool(apart.mean() > chance)
+    difference = agreements - lowest
+    chance = 0.0
+    if len(difference) > 1:
+        chance = difference.std(ddof=1) / math.sqrt(len(difference))
+    return bool(difference.mean() > chance)
 
 
 def new_network(task: TrainingTask, index: int, channels: tuple[int, ...]) -> LandmarkNetwork:
-    """Make the network of a unit, with its first random numbers.
+    """Make a network of a task, with its first random numbers.
 
     Parameters
     ----------
     task : TrainingTask
         Method and preset.
     index : int
-        Of the unit.
+        Among the task's networks.
     channels : tuple of int
         Of the encoder's five maps, fine to coarse.
     """
-    config = task.method.network_config(task.preset.network, channels, len(task.units[index]))
+    landmarks = len(task.landmark_groups[index])
+    config = task.method.network_config(task.preset.network, channels, landmarks)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed * 1009 + index)
         return LandmarkNetwork(config)
@@ -238,6 +267,82 @@ def learning_rate(settings: TrainingSettings, epoch: int, step: int, steps: int)
     return rate
 
 
+class Clock:
+    """Working time over all sessions of a run, and how long it will go on.
+
+    Parameters
+    ----------
+    networks : int
+        That are trained one after the other.
+    epochs : int
+        Of each.
+    """
+
+    def __init__(self, networks: int, epochs: int) -> None:
+        self._networks, self._epochs = networks, epochs
+        self._before = 0.0
+        self._begun = self._saved = self._epoch_begun = time.monotonic()
+        self._step_s: float | None = None
+        self._infer_s: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Working time so far."""
+        return self._before + time.monotonic() - self._begun
+
+    @property
+    def since_saved(self) -> float:
+        """Seconds since the newest checkpoint."""
+        return time.monotonic() - self._saved
+
+    def saved(self) -> None:
+        """Note that there is a checkpoint."""
+        self._saved = time.monotonic()
+
+    def stepped(self, seconds: float, steps: int) -> None:
+        """Note a step's time. The first ones of a process are not like the rest."""
+        known = self._step_s
+        mean = seconds if known is None else known + NEW_STEP_WEIGHT * (seconds - known)
+        self._step_s = min(mean, seconds) if known is None or steps < 3 else mean
+
+    def inferred(self, seconds: float) -> None:
+        """Note how long new pseudo-labels took."""
+        self._infer_s = seconds
+
+    def epoch_seconds(self) -> float:
+        """Return the time since the last epoch's end."""
+        now = time.monotonic()
+        taken, self._epoch_begun = now - self._epoch_begun, now
+        return taken
+
+    def left(self, network: int, epoch: int, step: int, steps: int) -> float | None:
+        """Return the seconds until all is trained, as far as one can know.
+
+        Parameters
+        ----------
+        network, epoch : int
+            Those that run, from 0.
+        step, steps : int
+            Done of how many in the epoch.
+        """
+        if self._step_s is None:
+            return None
+        # Until it was seen once: new labels take about half as long as the steps.
+        infer = self._infer_s if self._infer_s is not None else steps * self._step_s / 2
+        epoch_s = steps * self._step_s + infer
+        epochs = self._epochs - epoch + (self._networks - network - 1) * self._epochs
+        return epochs * epoch_s - step * self._step_s
+
+    def state(self) -> dict[str, float]:
+        """Return what a checkpoint holds."""
+        return {"seconds": self.seconds}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """Go on counting from a checkpoint."""
+        self._before = float(state["seconds"])
+        self._begun = time.monotonic()
+
+
 def trained_model(
     task: TrainingTask,
     channels: tuple[int, ...],
@@ -254,9 +359,9 @@ def trained_model(
     channels : tuple of int
         Of the encoder's five maps, fine to coarse.
     states : mapping
-        Parameters of each unit that was trained.
+        Parameters of each network that was trained, by its index.
     epoch : int
-        That was kept; of the last unit where there are several.
+        That was kept; of the last network where there are several.
     seconds : float
         Working time.
     """
@@ -265,24 +370,23 @@ def trained_model(
         network = new_network(task, index, channels)
         network.load_state_dict(dict(state))
         network.to(task.encoder.device).requires_grad_(False).eval()
-        names = tuple(task.placed[row] for row in task.units[index])
+        names = tuple(task.placed[row] for row in task.landmark_groups[index])
         parts.append(Part(names, network))
-    model = TrainedModel(
-        _card(task, epoch, seconds), tuple(parts), task.template, origin=task.encoder.card.origin
-    )
+    card = _model_card(task, epoch, seconds)
+    model = TrainedModel(card, tuple(parts), task.template, origin=task.encoder.card.origin)
     if task.packed_weights is None:
         return model
     return model.with_packed(read_weights(task.packed_weights))
 
 
-def previews(task: TrainingTask, channels: tuple[int, ...], unit: Unit) -> Iterator[Event]:
+def preview(task: TrainingTask, state: NetworkState) -> Iterator[Event]:
     """Show the model of this moment on the images that are being looked at."""
     paths = task.preview_images()
     if not paths:
         return
-    was_training = unit.network.training
-    part = Part(tuple(task.placed[row] for row in unit.rows), unit.network.eval())
-    model = TrainedModel(_card(task, unit.epoch, 0.0), (part,), task.template)
+    was_training = state.network.training
+    part = Part(tuple(task.placed[row] for row in state.rows), state.network.eval())
+    model = TrainedModel(_model_card(task, state.epoch, 0.0), (part,), task.template)
     detector = TrainedDetector(model, task.template, task.encoder)
     for path in paths:
         try:
@@ -293,10 +397,10 @@ def previews(task: TrainingTask, channels: tuple[int, ...], unit: Unit) -> Itera
             continue
         points = {point.name: point.position_yx for point in found if point.position_yx is not None}
         yield Previewed(str(path), points)
-    unit.network.train(was_training)
+    state.network.train(was_training)
 
 
-def _card(task: TrainingTask, epoch: int, seconds: float) -> ModelCard:
+def _model_card(task: TrainingTask, epoch: int, seconds: float) -> ModelCard:
     preset = task.preset
     return ModelCard(
         method=task.method.name,

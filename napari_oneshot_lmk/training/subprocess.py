@@ -15,7 +15,7 @@ from pathlib import Path
 
 from napari_oneshot_lmk.errors import OutputError, UsageError
 from napari_oneshot_lmk.training.events import Event, Failed, Finished, read_some
-from napari_oneshot_lmk.training.run_folder import RunFolder, Worker, versions
+from napari_oneshot_lmk.training.run_folder import ProcessInfo, RunFolder, versions
 
 LAST_BYTES = 8_000
 """Of what the process said, in a report."""
@@ -33,7 +33,7 @@ class TrainingProcess:
     """
 
     def __init__(
-        self, run: RunFolder, worker: Worker, child: subprocess.Popen[bytes] | None = None
+        self, run: RunFolder, worker: ProcessInfo, child: subprocess.Popen[bytes] | None = None
     ) -> None:
         self._run = run
         self._worker = worker
@@ -81,7 +81,7 @@ class TrainingProcess:
                 remedy="choose a folder that you may write to",
             ) from error
         _started[:] = [one for one in _started if one.poll() is None] + [child]
-        return cls(run, Worker.of(child.pid, log_bytes), child)
+        return cls(run, ProcessInfo.of(child.pid, log_bytes), child)
 
     @classmethod
     def find(cls, run_folder: Path) -> TrainingProcess | None:

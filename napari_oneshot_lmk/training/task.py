@@ -18,7 +18,7 @@ from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.checkpoint import Checkpoint
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.dataset import TrainingSet
-from napari_oneshot_lmk.training.distributed.group import ALONE, World
+from napari_oneshot_lmk.training.distributed.group import ALONE, ProcessGroup
 from napari_oneshot_lmk.training.methods import TrainingMethod
 from napari_oneshot_lmk.training.preset import Preset
 
@@ -45,7 +45,7 @@ class TrainingTask:
         For features that do not fit into memory.
     preview_images : callable
         Images on which each epoch's model is shown; asked anew each time.
-    world : World
+    group : ProcessGroup
         The processes that train it together.
     packed_weights : Path, optional
         File of the encoder's weights in half precision, for the model to bring.
@@ -57,7 +57,7 @@ class TrainingTask:
     encoder: Encoder
     features_folder: Path | None = None
     preview_images: Callable[[], Sequence[Path]] = _nothing
-    world: World = ALONE
+    group: ProcessGroup = ALONE
     packed_weights: Path | None = None
 
     @property
@@ -92,13 +92,13 @@ class TrainingTask:
         return tuple(self.placed.index(name) for name in self.config.landmarks)
 
     @property
-    def units(self) -> tuple[tuple[int, ...], ...]:
-        """Rows that are trained together, one network each."""
+    def landmark_groups(self) -> tuple[tuple[int, ...], ...]:
+        """Rows of the landmarks that are trained together, one network per group."""
         return self.method.groups(self.rows)
 
-    def unit_name(self, unit: int) -> str:
+    def network_name(self, index: int) -> str:
         """Return the landmark of a network of its own, empty where all share one."""
-        return self.placed[self.units[unit][0]] if self.method.per_landmark else ""
+        return self.placed[self.landmark_groups[index][0]] if self.method.per_landmark else ""
 
 
 class CheckpointSink(Protocol):

@@ -18,22 +18,29 @@ from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.checkpoint import RunCheckpoints
 from napari_oneshot_lmk.training.config import TrainingConfig
-from napari_oneshot_lmk.training.distributed.group import ALONE, World
-from napari_oneshot_lmk.training.distributed.shared import (
+from napari_oneshot_lmk.training.distributed.group import (
+    ALONE,
+    ProcessGroup,
     SharedCheckpoints,
-    check_same_encoder,
-    check_together,
-    introduced,
-    same_encoder,
-    same_images,
+    check_group,
+    describe_group,
+    load_encoder,
+    share_images,
 )
-from napari_oneshot_lmk.training.events import Board, Event, EventLog, Failed, Finished, Noted
+from napari_oneshot_lmk.training.events import (
+    Event,
+    EventLog,
+    Failed,
+    Finished,
+    Noted,
+    TensorBoardLogger,
+)
 from napari_oneshot_lmk.training.run_folder import RunFolder, versions
-from napari_oneshot_lmk.training.run_lifecycle import check_encoder, taken_up
+from napari_oneshot_lmk.training.run_lifecycle import check_encoder, open_run
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder
-    from napari_oneshot_lmk.training.per_landmark import Fitting
+    from napari_oneshot_lmk.training.per_landmark import Strategy
     from napari_oneshot_lmk.training.run_folder import RunFolder
 
 
@@ -91,7 +98,7 @@ def pack_finished(run: RunFolder, weights: Path | None) -> None:
     Parameters
     ----------
     run : RunFolder
-        Finished, and taken up by this process.
+        Finished, and opened by this process.
     weights : Path, optional
         Their file; otherwise they are looked for where they lay.
 
@@ -152,8 +159,8 @@ def train(
     overwrite: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
     fetching: Callable[[int, int], None] | None = None,
-    fitting: Fitting | None = None,
-    world: World = ALONE,
+    strategy: Strategy | None = None,
+    group: ProcessGroup = ALONE,
 ) -> Iterator[Event]:
     """Train, or go on with a training that was interrupted.
 
@@ -178,9 +185,9 @@ def train(
         training ends with the best model so far.
     fetching : callable, optional
         Called with bytes done and bytes in all while weights are fetched.
-    fitting : Fitting, optional
+    strategy : Strategy, optional
         Who trains; by default this process, one network after the other.
-    world : World
+    group : ProcessGroup
         Processes that do the same at the same time, inside `joined`: their leader
         alone keeps the run, the others only yield what it yields.
 
@@ -194,48 +201,49 @@ def train(
     Raises
     ------
     OneshotError
-        If the training cannot begin or go on. Once the run is taken up, its log
+        If the training cannot begin or go on. Once the run is opened, its log
         ends with the same as a `Failed`.
     """
-    config = config.resolved(template, lambda: _on_gpu(config, world))
-    check_together(world, config)
+    config = config.resolved(template, lambda: _on_gpu(config, group))
+    check_group(group, config)
 
     def events(run: RunFolder) -> Iterator[Event]:
-        given = encoder or same_encoder(world, config, fetching)
-        yield from _events(run, template, images, config, given, should_stop, fitting, world)
+        given = encoder or load_encoder(group, config, fetching)
+        yield from _events(run, template, images, config, given, should_stop, strategy, group)
 
-    if not world.leads:
-        if world.from_leader(None) is None:
+    if not group.is_main:
+        if group.from_main(None) is None:
             yield from events(RunFolder(out))
         return
-    with taken_up(out, config, template, overwrite=overwrite) as run:
-        if (end := world.from_leader(run.finished)) is not None:
+    with open_run(out, config, template, overwrite=overwrite) as run:
+        if (end := group.from_main(run.finished)) is not None:
             if config.pack:
                 pack_finished(run, config.encoder_weights)
             yield end
             return
         if previews:
             run.set_preview_images(previews)
-        log, board = EventLog(run.events_path), Board(run.tensorboard_path)
+        log, board = EventLog(run.events_path), TensorBoardLogger(run.tensorboard_path)
         try:
             for event in events(run):
-                log.append(event)
-                board.take(event)
+                if not log.append(event):
+                    continue
+                board.log(event)
                 if isinstance(event, Finished):
                     run.finish(event)
                 yield event
         except Exception as error:
-            log.append(failed(world.messages.explained(error)))
+            log.append(failed(group.explain(error)))
             raise
         finally:
             board.close()
             log.close()
 
 
-def _on_gpu(config: TrainingConfig, world: World) -> bool:
+def _on_gpu(config: TrainingConfig, group: ProcessGroup) -> bool:
     from napari_oneshot_lmk.encoders.device import resolve_device
 
-    return resolve_device(world.device(config.device)).type == "cuda"
+    return resolve_device(group.device(config.device)).type == "cuda"
 
 
 def _events(
@@ -245,37 +253,38 @@ def _events(
     config: TrainingConfig,
     encoder: Encoder,
     should_stop: Callable[[], bool],
-    fitting: Fitting | None,
-    world: World,
+    strategy: Strategy | None,
+    group: ProcessGroup,
 ) -> Iterator[Event]:
     """Prepare what the loop needs, then loop."""
     # Slow to import; the window and --help do without.
-    from napari_oneshot_lmk.training.run_lifecycle import inspected
+    from napari_oneshot_lmk.training.run_lifecycle import inspect_images
     from napari_oneshot_lmk.training.task import TrainingTask
     from napari_oneshot_lmk.training.trainer import fit
 
-    if fitting is None and run.units_path.is_dir() and not world.several:
+    if strategy is None and run.networks_path.is_dir() and not group.is_distributed:
         # Others have begun it network by network; what they have done is kept.
-        from napari_oneshot_lmk.training.per_landmark import fit_here
+        from napari_oneshot_lmk.training.per_landmark import fit_in_this_process
 
-        fitting = fit_here
-    check_same_encoder(world, encoder)
+        strategy = fit_in_this_process
+    group.check_same("the encoder", encoder.card.identity)
+    group.check_same("the kind of device", encoder.device.type)
     if encoder.card.note:
         yield Noted(encoder.card.note)
-    yield from introduced(world, config)
+    yield from describe_group(group, config)
     packed_weights = None
-    if world.leads:
+    if group.is_main:
         check_encoder(run, encoder)
         packed_weights = keep_weights(run, encoder) if config.pack else None
 
     def asked() -> bool:
-        return should_stop() or (world.leads and run.stop_requested)
+        return should_stop() or (group.is_main and run.stop_requested)
 
     def stopped() -> bool:
-        return world.any(asked())
+        return group.any(asked())
 
-    found = inspected(run, images, template, config.spacing_mm_yx, asked)
-    usable = yield from same_images(world, found)
+    found = inspect_images(run, images, template, config.spacing_mm_yx, asked)
+    usable = yield from share_images(group, found)
     if usable is None:
         begun = run.checkpoint_path.is_dir()
         kept = "What was trained before is kept" if begun else "Nothing was trained"
@@ -287,14 +296,14 @@ def _events(
         images=usable,
         encoder=encoder,
         features_folder=run.features_path,
-        preview_images=lambda: run.preview_images if world.leads else (),
-        world=world,
+        preview_images=lambda: run.preview_images if group.is_main else (),
+        group=group,
         packed_weights=packed_weights,
     )
     events = (
-        fit(task, SharedCheckpoints(world, RunCheckpoints(run)), stopped)
-        if fitting is None
-        else fitting(task, run, stopped)
+        fit(task, SharedCheckpoints(group, RunCheckpoints(run)), stopped)
+        if strategy is None
+        else strategy(task, run, stopped)
     )
     for event in events:
         if isinstance(event, Finished):

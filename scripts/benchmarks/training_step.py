@@ -16,13 +16,13 @@ from napari_oneshot_lmk.encoders.device import keep_freed_memory
 from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.dataset import TrainingSet
-from napari_oneshot_lmk.training.feature_cache import FeatureStore, pooled_levels
-from napari_oneshot_lmk.training.first_pass import FirstLook, first_look
+from napari_oneshot_lmk.training.feature_cache import FeatureCache, pooled_levels
+from napari_oneshot_lmk.training.first_pass import EncodedImages, encode_images
 from napari_oneshot_lmk.training.methods import LABEL_STAGE, Batch
-from napari_oneshot_lmk.training.objective import Stages
+from napari_oneshot_lmk.training.objective import Objective
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.pseudo_labels import initial_labels
-from napari_oneshot_lmk.training.state import Unit
+from napari_oneshot_lmk.training.state import NetworkState
 from napari_oneshot_lmk.training.task import TrainingTask
 
 if TYPE_CHECKING:
@@ -96,24 +96,24 @@ def measure_step(task: TrainingTask, *, plain_landmarks: int = 2, repeats: int =
         Of our step; the median counts.
     """
     keep_freed_memory()
-    store = FeatureStore(task.encoder, len(task.images) + 1)
-    look = FirstLook(store, task.images.usable, Detector(task.template, task.encoder))
-    for _ in first_look(task, look, None):
+    cache = FeatureCache(task.encoder, len(task.images) + 1)
+    encoded = EncodedImages(cache, task.images.usable, Detector(task.template, task.encoder))
+    for _ in encode_images(task, encoded, None):
         pass
-    labels = initial_labels(task, look)
+    labels = initial_labels(task, encoded)
     channels = tuple(level.channels for level in pooled_levels(task.encoder))
-    unit = Unit.begin(task, 0, channels, labels)
+    state = NetworkState.begin(task, 0, channels, labels)
     # Batch statistics depend on what is computed together, so both steps take the
     # running ones; gradients flow as in training.
-    unit.network.eval()
-    stages = Stages(task, look, None, unit.network, unit.rows)
-    every = tuple(range(len(unit.rows)))
-    images = tuple(range(len(look.images)))
+    state.network.eval()
+    objective = Objective(task, encoded, None, state.network, state.rows)
+    every = tuple(range(len(state.rows)))
+    images = tuple(range(len(encoded.images)))
 
     def ours(plan: Batch) -> tuple[float, float]:
-        unit.optimiser.zero_grad(set_to_none=True)
+        state.optimiser.zero_grad(set_to_none=True)
         started = time.perf_counter()
-        loss = stages.losses(plan, labels, torch.Generator())[LABEL_STAGE]
+        loss = objective.losses(plan, labels, torch.Generator())[LABEL_STAGE]
         loss.backward()  # type: ignore[no-untyped-call]
         return time.perf_counter() - started, float(loss.detach())
 
@@ -123,16 +123,16 @@ def measure_step(task: TrainingTask, *, plain_landmarks: int = 2, repeats: int =
     few = every[:plain_landmarks]
     _, ours_loss = ours(Batch(LABEL_STAGE, images[:1], (), few))
 
-    pictures = [prepare_image(task.images.read(look.images[0]), task.encoder.device)]
-    unit.optimiser.zero_grad(set_to_none=True)
+    pictures = [prepare_image(task.images.read(encoded.images[0]), task.encoder.device)]
+    state.optimiser.zero_grad(set_to_none=True)
     started = time.perf_counter()
     loss = plain_loss(
-        unit.network,
+        state.network,
         task.encoder,
         prepare_image(task.template.image, task.encoder.device),
-        _pairs(task.template_points_yx[[unit.rows[k] for k in few]]),
+        _pairs(task.template_points_yx[[state.rows[k] for k in few]]),
         pictures,
-        [_pairs(labels.points_yx[0, [unit.rows[k] for k in few]])],
+        [_pairs(labels.points_yx[0, [state.rows[k] for k in few]])],
         task.preset.loss,
     )
     loss.backward()  # type: ignore[no-untyped-call]

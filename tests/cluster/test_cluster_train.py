@@ -16,7 +16,7 @@ from learning_scene import SMALL, SPACING_YX, Job, small_task, train
 
 from napari_oneshot_lmk.cluster import train as cluster_training
 from napari_oneshot_lmk.cluster.client import Connection, connected
-from napari_oneshot_lmk.cluster.train import ClusterFitting
+from napari_oneshot_lmk.cluster.train import ClusterStrategy
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.landmarks.template import Template
@@ -40,13 +40,13 @@ def cluster() -> Iterator[Connection]:
 
 
 @pytest.fixture
-def on_cluster(cluster: Connection, monkeypatch: pytest.MonkeyPatch) -> ClusterFitting:
+def on_cluster(cluster: Connection, monkeypatch: pytest.MonkeyPatch) -> ClusterStrategy:
     @contextmanager
     def same(scheduler: object, workers: object) -> Iterator[Connection]:
         yield cluster
 
     monkeypatch.setattr(cluster_training, "connected", same)
-    return ClusterFitting(None, 2, device="cpu")
+    return ClusterStrategy(None, 2, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +79,13 @@ def whole(job: Job, one_thread: None, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_worker_is_killed_and_the_model_is_the_same(
-    job: Job, whole: str, cluster: Connection, on_cluster: ClusterFitting, tmp_path: Path
+    job: Job, whole: str, cluster: Connection, on_cluster: ClusterStrategy, tmp_path: Path
 ) -> None:
     job = job.but(out=tmp_path / "run")
     pids = cluster.client.run(os.getpid)
     events: list[Event] = []
     killed = ""
-    for event in train(job, fitting=on_cluster):
+    for event in train(job, strategy=on_cluster):
         events.append(event)
         if isinstance(event, EpochEnded) and not killed:
             killed, pid = pids.popitem()
@@ -97,27 +97,27 @@ def test_worker_is_killed_and_the_model_is_the_same(
     assert len(lost) <= 1  # between two networks it had nothing in hand
     trained = {e.model for e in events if isinstance(e, EpochEnded)}
     assert trained == set(POINTS)
-    assert not RunFolder(job.out).units_path.exists()
+    assert not RunFolder(job.out).networks_path.exists()
 
 
 def test_driver_vanishes_and_one_process_goes_on(
-    job: Job, whole: str, on_cluster: ClusterFitting, tmp_path: Path
+    job: Job, whole: str, on_cluster: ClusterStrategy, tmp_path: Path
 ) -> None:
     job = job.but(out=tmp_path / "run")
-    events = train(job, fitting=on_cluster)
+    events = train(job, strategy=on_cluster)
     for event in events:
         if isinstance(event, EpochEnded):
             break
     events.close()
     run_folder = RunFolder(job.out)
     assert run_folder.finished is None
-    assert run_folder.units_path.is_dir()
+    assert run_folder.networks_path.is_dir()
     assert isinstance(list(train(job))[-1], Finished)
     assert model_hash(job.out) == whole
 
 
 def test_workers_go_on_where_one_process_was_killed(
-    job: Job, whole: str, on_cluster: ClusterFitting, tmp_path: Path
+    job: Job, whole: str, on_cluster: ClusterStrategy, tmp_path: Path
 ) -> None:
     job = job.but(out=tmp_path / "run")
     events = train(job)
@@ -128,7 +128,7 @@ def test_workers_go_on_where_one_process_was_killed(
             break
     events.close()
     assert [p.name for p in RunFolder(job.out).parts_path.iterdir()] == ["000.safetensors"]
-    told = list(train(job, fitting=on_cluster))
+    told = list(train(job, strategy=on_cluster))
     assert any(
         isinstance(e, Noted) and "1 of 3 networks were trained before" in e.text for e in told
     )
@@ -137,14 +137,14 @@ def test_workers_go_on_where_one_process_was_killed(
     assert model_hash(job.out) == whole
 
 
-def test_stop_keeps_what_there_is(job: Job, on_cluster: ClusterFitting, tmp_path: Path) -> None:
+def test_stop_keeps_what_there_is(job: Job, on_cluster: ClusterStrategy, tmp_path: Path) -> None:
     job = job.but(out=tmp_path / "run")
     seen: list[Event] = []
 
     def stop() -> bool:
         return any(isinstance(event, EpochEnded) for event in seen)
 
-    for event in train(job, stop, fitting=on_cluster):
+    for event in train(job, stop, strategy=on_cluster):
         seen.append(event)
     end = seen[-1]
     assert isinstance(end, Finished)

@@ -16,7 +16,7 @@ from benchmarks.training_step import measure_step
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.errors import TrainingError
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Finished, Noted, Stepped
-from napari_oneshot_lmk.training.objective import Stages
+from napari_oneshot_lmk.training.objective import Objective
 from napari_oneshot_lmk.training.trainer import fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -98,9 +98,9 @@ def test_only_the_network_moves_and_idle_adapters_stay(tmp_path: Path) -> None:
     """Trained is one landmark of three, so two adapters get no step of Adam."""
     task = small_task(tmp_path, training__together=False, training__epochs=1)
     seen: list[dict[str, Tensor]] = []
-    whole = Stages.losses
+    whole = Objective.losses
 
-    def watched(self: Stages, plan: Any, labels: Any, generator: Any) -> Any:
+    def watched(self: Objective, plan: Any, labels: Any, generator: Any) -> Any:
         state = self._network.state_dict()
         seen.append({key: value.clone() for key, value in state.items()})
         owners.append(plan.landmarks[0])
@@ -108,7 +108,7 @@ def test_only_the_network_moves_and_idle_adapters_stay(tmp_path: Path) -> None:
 
     owners: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Stages, "losses", watched)
+        patch.setattr(Objective, "losses", watched)
         list(fit(task, Kept()))
     assert set(owners) == {0, 1, 2}
     for owner, before, after in zip(owners, seen, seen[1:], strict=False):
@@ -127,15 +127,15 @@ class Scarce:
         self.held: list[int] = []
 
     def patch(self, patch: pytest.MonkeyPatch) -> None:
-        whole = Stages.losses
+        whole = Objective.losses
 
-        def losses(stages: Stages, plan: Any, labels: Any, generator: Any) -> Any:
+        def losses(stages: Objective, plan: Any, labels: Any, generator: Any) -> Any:
             if len(plan.images) > self.images:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             self.held.append(len(plan.images))
             return whole(stages, plan, labels, generator)
 
-        patch.setattr(Stages, "losses", losses)
+        patch.setattr(Objective, "losses", losses)
 
 
 def test_where_memory_runs_out_steps_go_on_in_halves(

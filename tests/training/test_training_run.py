@@ -31,8 +31,8 @@ from napari_oneshot_lmk.training.events import (
     read_some,
 )
 from napari_oneshot_lmk.training.preset import Preset
-from napari_oneshot_lmk.training.run_folder import RunFolder, Worker
-from napari_oneshot_lmk.training.run_lifecycle import taken_up
+from napari_oneshot_lmk.training.run_folder import ProcessInfo, RunFolder
+from napari_oneshot_lmk.training.run_lifecycle import open_run
 
 END = Finished(model="", epoch=3, stopped=False, seconds=12.5)
 
@@ -59,7 +59,7 @@ def settings(**changes: object) -> TrainingConfig:
 
 @contextmanager
 def taken(path: Path, overwrite: bool = False, **changes: object) -> Iterator[RunFolder]:
-    with taken_up(path, settings(**changes), template(), overwrite=overwrite) as run:
+    with open_run(path, settings(**changes), template(), overwrite=overwrite) as run:
         yield run
 
 
@@ -293,12 +293,12 @@ def test_one_process_at_a_time(tmp_path: Path, holder: subprocess.Popen[str]) ->
     holder.wait()
     assert not worker.alive
     with taken(tmp_path / "run") as run:
-        assert run.worker == Worker.myself(0)
+        assert run.worker == ProcessInfo.myself(0)
 
 
 def test_ended_child_that_nobody_waited_for_is_not_alive() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    worker = Worker.of(child.pid, 0)
+    worker = ProcessInfo.of(child.pid, 0)
     assert worker.alive
     # Another process that got the same number later.
     assert not replace(worker, started=worker.started - 60).alive

@@ -11,7 +11,7 @@ from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.training.augmentation import Draw, TemplateCopies
+from napari_oneshot_lmk.training.augmentation import AugmentationParams, TemplateAugmentation
 from napari_oneshot_lmk.training.preset import TemplateCopySettings
 from phantoms import generate
 
@@ -55,7 +55,7 @@ def centroid(image: torch.Tensor, point_yx: torch.Tensor) -> NDArray[np.float64]
 def test_points_follow_the_pixels_to_a_twentieth_of_one(
     shape_yx: tuple[int, int], spacing: tuple[float, float] | None
 ) -> None:
-    copies = TemplateCopies(
+    copies = TemplateAugmentation(
         blobs(shape_yx, spacing), WIDE.model_copy(update={"gamma": (1.0, 1.0)}), 5
     )
     for index in range(3):
@@ -68,15 +68,15 @@ def test_points_follow_the_pixels_to_a_twentieth_of_one(
 
 def test_points_move_as_the_numbers_say() -> None:
     template = blobs((800, 400))
-    copies = TemplateCopies(template, WIDE)
-    at_rest = copies.drawn(Draw()).points_yx
-    shifted = copies.drawn(Draw(shift_yx=(0.05, -0.1))).points_yx
+    copies = TemplateAugmentation(template, WIDE)
+    at_rest = copies.augment(AugmentationParams()).points_yx
+    shifted = copies.augment(AugmentationParams(shift_yx=(0.05, -0.1))).points_yx
     torch.testing.assert_close(shifted - at_rest, torch.tensor([19.2, -38.4]).expand_as(at_rest))
-    zoomed = copies.drawn(Draw(zoom=1.5)).points_yx
+    zoomed = copies.augment(AugmentationParams(zoom=1.5)).points_yx
     torch.testing.assert_close(zoomed - 191.5, 1.5 * (at_rest - 191.5))
     # A quarter turn of the patient, whose pixels are square: what lies above the
     # middle by a tenth of 800 lies to its left by a fifth of 400.
-    turned = copies.drawn(Draw(rotation_deg=90)).points_yx
+    turned = copies.augment(AugmentationParams(rotation_deg=90)).points_yx
     up, left = 191.5 - at_rest[:, 0], 191.5 - turned[:, 1]
     torch.testing.assert_close(left, 2 * up)
 
@@ -84,9 +84,9 @@ def test_points_move_as_the_numbers_say() -> None:
 def test_pixels_are_turned_as_they_lie_in_the_patient() -> None:
     # The same picture with pixels half as high: 90 degrees map rows to columns in
     # millimetres, not in pixels.
-    copies = TemplateCopies(blobs((800, 400), (0.1, 0.2)), WIDE)
-    at_rest = copies.drawn(Draw()).points_yx
-    turned = copies.drawn(Draw(rotation_deg=90)).points_yx
+    copies = TemplateAugmentation(blobs((800, 400), (0.1, 0.2)), WIDE)
+    at_rest = copies.augment(AugmentationParams()).points_yx
+    turned = copies.augment(AugmentationParams(rotation_deg=90)).points_yx
     torch.testing.assert_close(191.5 - turned[:, 1], 191.5 - at_rest[:, 0])
 
 
@@ -95,7 +95,7 @@ def test_copy_without_ranges_is_the_template(shape_yx: tuple[int, int]) -> None:
     image, landmarks = generate("skull", 0, shape_yx=shape_yx)
     template = Template.create(image, landmarks)
     still = TemplateCopySettings(count=1, shift=0, scale=0, rotation_deg=0)
-    copy = TemplateCopies(template, still).copy(0)
+    copy = TemplateAugmentation(template, still).copy(0)
     expected = prepare_image(image)
     assert copy.image.shape == expected.shape
     assert copy.image.dtype == torch.float32
@@ -109,7 +109,9 @@ def test_copy_is_as_sharp_as_the_template() -> None:
     # Resampling a resampled image would blur it.
     image, landmarks = generate("hand", 1, shape_yx=(1600, 1200))
     template = Template.create(image, landmarks)
-    moved = TemplateCopies(template, WIDE).drawn(Draw(shift_yx=(0.0113, 0.0071)))
+    moved = TemplateAugmentation(template, WIDE).augment(
+        AugmentationParams(shift_yx=(0.0113, 0.0071))
+    )
 
     def energy(picture: torch.Tensor) -> float:
         middle = picture[..., 40:-40, 40:-40]
@@ -120,32 +122,32 @@ def test_copy_is_as_sharp_as_the_template() -> None:
 
 def test_each_copy_has_its_own_numbers() -> None:
     template = blobs((400, 300))
-    copies = TemplateCopies(template, WIDE, seed=4)
+    copies = TemplateAugmentation(template, WIDE, seed=4)
     third = copies.copy(3)
-    again = TemplateCopies(template, WIDE.model_copy(update={"count": 500}), seed=4).copy(3)
+    again = TemplateAugmentation(template, WIDE.model_copy(update={"count": 500}), seed=4).copy(3)
     assert torch.equal(third.image, again.image)
     assert torch.equal(third.points_yx, again.points_yx)
-    other_seed = TemplateCopies(template, WIDE, seed=5)
+    other_seed = TemplateAugmentation(template, WIDE, seed=5)
     assert not torch.equal(third.points_yx, other_seed.copy(3).points_yx)
     assert not torch.equal(third.points_yx, copies.copy(2).points_yx)
     keys = {copies.key(2), copies.key(3), other_seed.key(3)}
     assert len(keys) == 3
-    assert copies.key(3) == TemplateCopies(template, WIDE, seed=4).key(3)
+    assert copies.key(3) == TemplateAugmentation(template, WIDE, seed=4).key(3)
 
 
 def test_key_knows_ranges_and_template() -> None:
-    copies = TemplateCopies(blobs((400, 300)), WIDE)
+    copies = TemplateAugmentation(blobs((400, 300)), WIDE)
     wider = WIDE.model_copy(update={"shift": 0.07})
-    assert copies.key(0) != TemplateCopies(blobs((400, 300)), wider).key(0)
-    assert copies.key(0) != TemplateCopies(blobs((400, 301)), WIDE).key(0)
+    assert copies.key(0) != TemplateAugmentation(blobs((400, 300)), wider).key(0)
+    assert copies.key(0) != TemplateAugmentation(blobs((400, 301)), WIDE).key(0)
     more = WIDE.model_copy(update={"count": 7})
-    assert copies.key(0) == TemplateCopies(blobs((400, 300)), more).key(0)
+    assert copies.key(0) == TemplateAugmentation(blobs((400, 300)), more).key(0)
 
 
 def test_numbers_stay_in_their_ranges_and_fill_them() -> None:
     settings = WIDE.model_copy(update={"noise": 0.1})
-    copies = TemplateCopies(blobs((100, 100)), settings)
-    draws = [copies.draw(index) for index in range(400)]
+    copies = TemplateAugmentation(blobs((100, 100)), settings)
+    draws = [copies.params(index) for index in range(400)]
     for values, low, high in (
         ([d.rotation_deg for d in draws], -12, 12),
         ([d.zoom for d in draws], 0.88, 1.12),
@@ -161,15 +163,17 @@ def test_numbers_stay_in_their_ranges_and_fill_them() -> None:
 
 def test_grey_values_change_as_drawn_and_stay_in_range() -> None:
     image, landmarks = generate("skull", 2, shape_yx=(400, 320))
-    copies = TemplateCopies(Template.create(image, landmarks), WIDE)
-    plain = copies.drawn(Draw()).image
-    torch.testing.assert_close(copies.drawn(Draw(gamma=1.5)).image, plain**1.5, atol=1e-3, rtol=0)
-    flat = copies.drawn(Draw(contrast=0.75)).image
+    copies = TemplateAugmentation(Template.create(image, landmarks), WIDE)
+    plain = copies.augment(AugmentationParams()).image
+    torch.testing.assert_close(
+        copies.augment(AugmentationParams(gamma=1.5)).image, plain**1.5, atol=1e-3, rtol=0
+    )
+    flat = copies.augment(AugmentationParams(contrast=0.75)).image
     assert float(flat.mean()) == pytest.approx(float(plain.mean()), abs=1e-3)
     assert float(flat.std()) == pytest.approx(0.75 * float(plain.std()), rel=1e-3)
-    noisy = copies.drawn(Draw(noise=0.05, noise_seed=1)).image
+    noisy = copies.augment(AugmentationParams(noise=0.05, noise_seed=1)).image
     assert float((noisy - plain).std()) == pytest.approx(0.05, rel=0.3)
-    for picture in (noisy, copies.drawn(Draw(contrast=1.25)).image):
+    for picture in (noisy, copies.augment(AugmentationParams(contrast=1.25)).image):
         assert picture.min() >= 0
         assert picture.max() <= 1
         assert type(picture) is torch.Tensor
@@ -178,16 +182,16 @@ def test_grey_values_change_as_drawn_and_stay_in_range() -> None:
 def test_outside_of_the_template_is_black() -> None:
     image, landmarks = generate("skull", 2, shape_yx=(400, 320))
     bright = GrayImage.from_array(image.pixels.max() - image.pixels, name="inverted")
-    copies = TemplateCopies(Template.create(bright, landmarks.with_geometry(None)), WIDE)
-    moved = copies.drawn(Draw(shift_yx=(0.25, 0.0), gamma=1.6, contrast=0.75))
+    copies = TemplateAugmentation(Template.create(bright, landmarks.with_geometry(None)), WIDE)
+    moved = copies.augment(AugmentationParams(shift_yx=(0.25, 0.0), gamma=1.6, contrast=0.75))
     # A quarter of 384 rows is empty, and the next row is the image's first.
     assert (moved.image[..., :96, :] == 0).all()
     assert (moved.image[..., 96, :] > 0).any()
 
 
 def test_point_that_leaves_the_frame_is_said() -> None:
-    copies = TemplateCopies(blobs((400, 400)), WIDE)
-    moved = copies.drawn(Draw(shift_yx=(0.35, 0.0)))
+    copies = TemplateAugmentation(blobs((400, 400)), WIDE)
+    moved = copies.augment(AugmentationParams(shift_yx=(0.35, 0.0)))
     expected = (moved.points_yx[:, 0] <= 383.5).tolist()
     assert moved.inside.tolist() == expected
     assert sorted(set(expected)) == [False, True]
@@ -197,7 +201,7 @@ def test_only_placed_landmarks_are_followed() -> None:
     template = blobs((400, 400))
     absent = Landmark("not there", state=State.ABSENT)
     landmarks = Landmarks((absent, *template.landmarks.points))
-    copies = TemplateCopies(Template.create(template.image, landmarks), WIDE)
+    copies = TemplateAugmentation(Template.create(template.image, landmarks), WIDE)
     assert copies.names == template.landmarks.names
     assert copies.copy(0).points_yx.shape == (5, 2)
     assert len(copies) == WIDE.count

@@ -22,7 +22,11 @@ from test_cli_train import PRESET
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.network.sync_batch_norm import BatchNorm, shared_statistics
-from napari_oneshot_lmk.training.distributed.group import VARIABLES, World
+from napari_oneshot_lmk.training.distributed.torchrun import (
+    VARIABLES,
+    TorchrunGroup,
+    group_from_environment,
+)
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Failed, Finished, read_events
 from napari_oneshot_lmk.training.run_folder import RunFolder
 
@@ -114,23 +118,23 @@ def test_two_halves_are_one_sample(group_of_one: None) -> None:
 
 
 def test_without_torchrun_there_is_one_process() -> None:
-    world = World.from_environment({"RANK": "1", "WORLD_SIZE": "4"})
-    assert (world.rank, world.size, world.several) == (0, 1, False)
+    world = group_from_environment({"RANK": "1", "WORLD_SIZE": "4"})
+    assert (world.rank, world.size, world.is_distributed) == (0, 1, False)
     assert world.device("cuda:3") == "cuda:3"
     assert world.gather(5) == [5]
-    assert list(world.all_of(3, iter("abc"))) == list("abc")
+    assert list(world.gather_in_order(3, iter("abc"))) == list("abc")
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8])
 def test_parts_and_turns_are_whole(count: int) -> None:
-    worlds = [World(rank, 3) for rank in range(3)]
+    worlds = [TorchrunGroup(rank, 3) for rank in range(3)]
     items = list(range(count))
-    assert [i for world in worlds for i in items[world.part(count)]] == items
-    assert sorted(i for world in worlds for i in world.turns(items)) == items
+    assert [i for world in worlds for i in items[world.portion(count)]] == items
+    assert sorted(i for world in worlds for i in world.shard(items)) == items
 
 
 def test_a_gpu_for_each_process_or_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(3, 4, local_rank=1, local_size=2)
+    world = TorchrunGroup(3, 4, local_rank=1, local_size=2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert world.device("auto") == "cuda:1"
@@ -144,7 +148,7 @@ def test_a_gpu_for_each_process_or_a_sentence(monkeypatch: pytest.MonkeyPatch) -
 
 def test_damaged_environment() -> None:
     with pytest.raises(UsageError, match="environment variables are damaged"):
-        World.from_environment(TORCHRUN | {"RANK": "first"})
+        group_from_environment(TORCHRUN | {"RANK": "first"})
 
 
 # -- real processes that know one another ----------------------------------------
@@ -293,10 +297,10 @@ def test_torchrun_killed_and_gone_on_with(tmp_path: Path) -> None:
 
 def test_single_is_refused_under_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from napari_oneshot_lmk.training.config import TrainingConfig
-    from napari_oneshot_lmk.training.distributed.shared import check_together
+    from napari_oneshot_lmk.training.distributed.group import check_group
     from napari_oneshot_lmk.training.preset import Preset
 
-    world = World.from_environment(TORCHRUN)
+    world = group_from_environment(TORCHRUN)
     settings = TrainingConfig(method="single", preset=Preset())
     with pytest.raises(UsageError, match="train one network together, but the method"):
-        check_together(world, settings)
+        check_group(world, settings)

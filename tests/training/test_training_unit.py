@@ -10,7 +10,7 @@ import pytest
 
 from napari_oneshot_lmk.training.preset import TrainingSettings
 from napari_oneshot_lmk.training.pseudo_labels import DOUBT, FARTHEST, PseudoLabels
-from napari_oneshot_lmk.training.state import distinctly_worse, learning_rate
+from napari_oneshot_lmk.training.state import learning_rate, significantly_worse
 
 
 def test_published_rate_halves_every_fifty_epochs() -> None:
@@ -39,15 +39,15 @@ def test_an_epoch_is_worse_only_where_chance_does_not_explain_it() -> None:
     noise = random.normal(0, 0.01, 150)
     noise -= noise.mean()
     chance = noise.std(ddof=1) / math.sqrt(150)
-    assert not distinctly_worse(lowest, None)
-    assert not distinctly_worse(lowest, lowest)
-    assert not distinctly_worse(lowest - 0.001, lowest)
-    assert not distinctly_worse(lowest + noise + 0.9 * chance, lowest)
-    assert distinctly_worse(lowest + noise + 1.1 * chance, lowest)
+    assert not significantly_worse(lowest, None)
+    assert not significantly_worse(lowest, lowest)
+    assert not significantly_worse(lowest - 0.001, lowest)
+    assert not significantly_worse(lowest + noise + 0.9 * chance, lowest)
+    assert significantly_worse(lowest + noise + 1.1 * chance, lowest)
     # The same step on every image is no chance, however small.
-    assert distinctly_worse(lowest + 1e-6, lowest)
-    assert distinctly_worse(np.array([0.2]), np.array([0.1]))
-    assert not distinctly_worse(np.array([0.1]), np.array([0.1]))
+    assert significantly_worse(lowest + 1e-6, lowest)
+    assert significantly_worse(np.array([0.2]), np.array([0.1]))
+    assert not significantly_worse(np.array([0.1]), np.array([0.1]))
 
 
 def labels() -> PseudoLabels:

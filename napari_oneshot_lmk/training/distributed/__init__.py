@@ -1,1 +1,1 @@
-"""TODO: say what distributed is."""
+"""Several processes that train one network together, started by ``torchrun``."""
