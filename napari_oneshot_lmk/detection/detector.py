@@ -24,7 +24,7 @@ from napari_oneshot_lmk.imaging.transforms import prepare_for_network, prepare_i
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW, scores
-from napari_oneshot_lmk.matching.shape import ShapeStep, ShapeVariation
+from napari_oneshot_lmk.matching.shape import ShapeModel, ShapeVariation
 from napari_oneshot_lmk.matching.similarity import described, log_similarity
 
 Floats = NDArray[np.float64]
@@ -75,7 +75,7 @@ class Detector:
         self._descriptors = described(
             encoder(prepare_image(template.image, encoder.device)), torch.from_numpy(points)
         )
-        self.shape = ShapeStep(points, _pixel_size(geometry), geometry.network_shape_yx, variation)
+        self.shape = ShapeModel(points, _pixel_size(geometry), geometry.network_shape_yx, variation)
         self._current: _EncodedImage | None = None
 
     @classmethod

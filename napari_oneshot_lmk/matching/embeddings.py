@@ -20,7 +20,7 @@ AT_ONCE = 4
 """Landmarks whose full-size maps exist at the same time."""
 
 
-def anchors_in_windows(
+def sample_windows(
     windows: Sequence[Window], points_yx: Tensor, *, sub_pixel: bool = True
 ) -> tuple[Tensor, ...]:
     """Read the embeddings at points out of the windows around them.
@@ -58,7 +58,7 @@ def anchors_in_windows(
     return tuple(read)
 
 
-def template_anchors(
+def embed_points(
     network: LandmarkNetwork,
     maps: Sequence[Tensor],
     adapters: Sequence[int],
@@ -79,7 +79,7 @@ def template_anchors(
     points_yx : Tensor, (B, K, 2)
         Pixels of the network's grid.
     sub_pixel : bool
-        See `anchors_in_windows`.
+        See `sample_windows`.
 
     Returns
     -------
@@ -88,10 +88,10 @@ def template_anchors(
     """
     # Four cells: the two on either side of a sub-pixel point, wherever it lies.
     windows = network.embed_windows(maps, adapters, points_yx, 4)
-    return anchors_in_windows(windows, points_yx, sub_pixel=sub_pixel)
+    return sample_windows(windows, points_yx, sub_pixel=sub_pixel)
 
 
-def patch_anchors(
+def embed_points_in_patches(
     network: LandmarkNetwork,
     encoder: Encoder,
     image: Tensor,
@@ -131,11 +131,11 @@ def patch_anchors(
         patch = image[..., top : top + size, left : left + size]
         maps = encoder(patch).after_pooling.maps
         inside = (point_yx - corner)[None, None].to(patch.device)
-        each.append(template_anchors(network, _floats(maps), [adapter], inside, sub_pixel=False))
+        each.append(embed_points(network, _floats(maps), [adapter], inside, sub_pixel=False))
     return tuple(torch.cat(level, dim=1) for level in zip(*each, strict=True))
 
 
-def network_log_maps(
+def network_log_similarity(
     network: LandmarkNetwork,
     maps: Sequence[Tensor],
     adapters: Sequence[int],
@@ -183,7 +183,7 @@ def _floats(maps: Sequence[Tensor]) -> list[Tensor]:
     return [level.float() for level in maps]
 
 
-def searched_log_maps(
+def local_log_similarity(
     network: LandmarkNetwork,
     maps: Sequence[Tensor],
     adapters: Sequence[int],

@@ -91,7 +91,7 @@ class Expectation:
     weights: Tensor
 
 
-class ShapeStep(nn.Module):
+class ShapeModel(nn.Module):
     """Predicts landmarks from one another and settles maps and shape together.
 
     Its numbers are buffers in float64 on the processor, wherever the maps lie.

@@ -21,7 +21,7 @@ from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.prefetch import prefetch
 from napari_oneshot_lmk.imaging.transforms import prepare_image
-from napari_oneshot_lmk.matching.shape import ShapeStep
+from napari_oneshot_lmk.matching.shape import ShapeModel
 from napari_oneshot_lmk.training.augmentation import TemplateAugmentation
 from napari_oneshot_lmk.training.dataset import TrainingImage
 from napari_oneshot_lmk.training.events import Event, Preparing
@@ -68,7 +68,7 @@ class EncodedImages:
     bytes_by_content: dict[str, Tensor] = field(default_factory=dict)
 
     @property
-    def shape(self) -> ShapeStep:
+    def shape(self) -> ShapeModel:
         """The template's shape step."""
         return self.detector.shape
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from napari_oneshot_lmk.matching.poses import PoseTrials
-from napari_oneshot_lmk.matching.shape import ShapeStep
+from napari_oneshot_lmk.matching.shape import ShapeModel
 
 SHAPE = (128, 128)
 PIXEL_SIZE = np.array([1.0, 1.0])
@@ -72,5 +72,5 @@ def test_a_whole_finger_does_not_settle_on_its_neighbour():
         places.append([place, twin] if is_finger else [place])
         heights.append([-0.6, 0.0] if is_finger else [0.0])
     maps = bumps(places, heights)
-    found, _, _ = ShapeStep(points, PIXEL_SIZE, SHAPE).settle(maps, 2)
+    found, _, _ = ShapeModel(points, PIXEL_SIZE, SHAPE).settle(maps, 2)
     assert np.abs(found.numpy() - true).max() < 2

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_oneshot_lmk.matching.confidence import scores
-from napari_oneshot_lmk.matching.shape import ShapeStep, ShapeVariation
+from napari_oneshot_lmk.matching.shape import ShapeModel, ShapeVariation
 
 SHAPE = (128, 128)
 
@@ -15,7 +15,7 @@ def template_points(count, seed=3):
 
 
 def step(points, **variation):
-    return ShapeStep(points, np.array([0.6, 0.5]), SHAPE, ShapeVariation(**variation))
+    return ShapeModel(points, np.array([0.6, 0.5]), SHAPE, ShapeVariation(**variation))
 
 
 def expected(shape, points):
@@ -105,8 +105,8 @@ def test_fewer_landmarks_leave_more_room():
 def test_result_does_not_depend_on_the_unit_of_length():
     points = template_points(9)
     maps = log_maps(points + np.random.default_rng(1).normal(0, 3, points.shape))
-    small = settled(ShapeStep(points, np.array([0.6, 0.5]), SHAPE), maps)
-    large = settled(ShapeStep(points, np.array([600.0, 500.0]), SHAPE), maps)
+    small = settled(ShapeModel(points, np.array([0.6, 0.5]), SHAPE), maps)
+    large = settled(ShapeModel(points, np.array([600.0, 500.0]), SHAPE), maps)
     np.testing.assert_allclose(small, large, atol=1e-9)
 
 
