@@ -18,12 +18,12 @@ from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.matching.embeddings import (
-    STRIDES,
     embed_points,
     embed_points_in_patches,
     local_log_similarity,
     network_log_similarity,
 )
+from napari_oneshot_lmk.network.config import STRIDES
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class TrainedDetector(Detector):
         base = super().log_maps(pyramid)
         centres = None
         if card.search_cells:
-            centres = self.shape.settle(base, STRIDES[0])[0].to(base.device)
+            centres = self.shape.fit(base, STRIDES[0])[0].to(base.device)
         mixed = base.clone()
         for part in self._parts:
             trained = self._network_maps(part, pyramid, centres)

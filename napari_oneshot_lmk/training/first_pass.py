@@ -144,7 +144,7 @@ def _encode_images(task: TrainingTask, encoded: EncodedImages) -> Iterator[_Enco
         encoded.cache.keep([image.sha256], pyramid.after_pooling.maps)
         with torch.inference_mode():
             seen = encoded.detector.log_maps(pyramid)
-            found, expectation, _ = encoded.shape.settle(seen, FINEST)
+            found, expectation, _ = encoded.shape.fit(seen, FINEST)
             smaller = F.avg_pool2d(seen[None], KEPT // FINEST)[0]
         coarse = smaller.half().cpu().clone()
         yield _Encoded(

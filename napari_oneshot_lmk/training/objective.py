@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_oneshot_lmk.encoders.device import autocast
-from napari_oneshot_lmk.matching.embeddings import STRIDES, sample_windows
+from napari_oneshot_lmk.matching.embeddings import sample_windows
+from napari_oneshot_lmk.network.config import STRIDES
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.network.sync_batch_norm import shared_statistics
 from napari_oneshot_lmk.network.windows import Window

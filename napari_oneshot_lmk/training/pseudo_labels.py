@@ -179,7 +179,7 @@ def infer_pseudo_labels(
         # The first time all may be anywhere; later they move little.
         known = torch.from_numpy(labels.points_yx[index])
         start = known if settings.search_cells else None
-        found, expectation, _ = encoded.shape.settle(mixed, FINEST, start_yx=start)
+        found, expectation, _ = encoded.shape.fit(mixed, FINEST, start_yx=start)
     found_yx, expected_yx = found.numpy(), expectation.points_yx.numpy()
     return found_yx, _residuals(encoded, found_yx, expected_yx)
 
