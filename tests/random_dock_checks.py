@@ -12,9 +12,9 @@ from random_dock import Key, Points, is_manual, is_open, nothing_decided
 from random_dock_files import as_read, rows_of_file
 from random_dock_window import FILMS, Window, pixels_of
 
-from napari_oneshot_lmk.widgets import points as layer_points
-from napari_oneshot_lmk.widgets import words
-from napari_oneshot_lmk.widgets.settings import autosave_folder
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.contributions.settings import autosave_folder
+from napari_oneshot_lmk.widgets.layers import points as layer_points
 
 
 def compare(world: Window) -> None:
@@ -185,15 +185,15 @@ def _compare_tables(world: Window) -> None:
 def _word(now: dict[str, Any], name: str) -> str:
     p = now["points"][name]
     if p["state"] == "absent":
-        return words.STATE_ABSENT
+        return texts.STATE_ABSENT
     if p["state"] == "skipped":
         if p["source"] == "corrected":
-            return words.STATE_TAKEN_OFF
-        return words.STATE_OPEN if is_open(now, name) else words.STATE_SKIPPED
+            return texts.STATE_TAKEN_OFF
+        return texts.STATE_OPEN if is_open(now, name) else texts.STATE_SKIPPED
     return {
-        "corrected": words.STATE_CORRECTED,
-        "detected": words.STATE_DETECTED,
-        "placed": words.STATE_PLACED,
+        "corrected": texts.STATE_CORRECTED,
+        "detected": texts.STATE_DETECTED,
+        "placed": texts.STATE_PLACED,
     }[p["source"]]
 
 
@@ -215,7 +215,7 @@ def _compare_buttons(world: Window) -> None:
     assert form.reset_image.isEnabled() == any_manual, f"reset image: not {any_manual}"
     count = len(oracle.results())
     text = form.save.text()
-    assert text == words.SAVE_ALL.format(count=count), f"{text!r} of {count} results"
+    assert text == texts.SAVE_ALL.format(count=count), f"{text!r} of {count} results"
     assert form.save.isEnabled() == bool(count)
     assert form.save_this.isEnabled() == (not nothing_decided(points))
 

@@ -12,7 +12,7 @@ from random_dock import Key, Oracle, Points
 from widget_scene import FakeDetectors, textured
 
 from napari_oneshot_lmk.widgets.dock import OneshotDock
-from napari_oneshot_lmk.widgets.layers import ImageTarget
+from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
 
 Action = tuple[str, int, int, int]
 FACTS = "name", "seed", "shape", "mm", "folder", "kind"

@@ -16,8 +16,8 @@ import napari_oneshot_lmk
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source
 from napari_oneshot_lmk.landmarks.lists import parse_landmark_list
-from napari_oneshot_lmk.widgets import looks, points
 from napari_oneshot_lmk.widgets.dock import OneshotDock
+from napari_oneshot_lmk.widgets.layers import points, style
 
 PLUGIN = "napari-oneshot-lmk"
 MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
@@ -70,7 +70,7 @@ def found(path: Path, image: str) -> Path:
 
 def test_a_layer_without_points_is_a_set_without_positions() -> None:
     empty = Landmarks((Landmark("a", None, "skipped"),), "film")
-    look = looks.landmark_look(empty, points.placed_yx(empty))
+    look = style.landmark_look(empty, points.placed_yx(empty))
     attributes = {"features": look["features"], "metadata": look["metadata"]}
     assert points.from_layer(look["data"], attributes).points == empty.points
 

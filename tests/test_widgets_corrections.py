@@ -19,9 +19,9 @@ from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 from napari_oneshot_lmk.landmarks.lists import parse_landmark_list
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.widgets import unsaved
-from napari_oneshot_lmk.widgets.detect import DetectWidget
-from napari_oneshot_lmk.widgets.points import METADATA
+from napari_oneshot_lmk.widgets.annotate import close_question
+from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
+from napari_oneshot_lmk.widgets.layers.points import METADATA
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 
@@ -461,21 +461,21 @@ def test_the_window_asks_before_results_are_lost(
     for number in range(2):
         viewer.add_image(textured(seed=number), name=f"film {number}")
     clinic.run(clinic.detect.form.everywhere)
-    question = unsaved.UnsavedQuestion(clinic.dock.window(), clinic.session)
+    question = close_question.UnsavedQuestion(clinic.dock.window(), clinic.session)
     asked = []
 
-    def answers(answer: unsaved.Answer) -> None:
-        def ask(window: Any, names: list[str]) -> unsaved.Answer:
+    def answers(answer: close_question.Answer) -> None:
+        def ask(window: Any, names: list[str]) -> close_question.Answer:
             asked.append(names)
             return answer
 
-        monkeypatch.setattr(unsaved, "ask_what_becomes_of", ask)
+        monkeypatch.setattr(close_question, "ask_what_becomes_of", ask)
 
-    answers(unsaved.Answer.STAY)
+    answers(close_question.Answer.STAY)
     assert not question.may_close(clinic.dock)
-    answers(unsaved.Answer.CLOSE)
+    answers(close_question.Answer.CLOSE)
     assert question.may_close(clinic.dock)
-    answers(unsaved.Answer.SAVE)
+    answers(close_question.Answer.SAVE)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("", ""))
     assert not question.may_close(clinic.dock)
     saves_to(monkeypatch, tmp_path / "all.csv")

@@ -15,8 +15,8 @@ from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.widgets.detect import DetectWidget
-from napari_oneshot_lmk.widgets.points import METADATA
+from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
+from napari_oneshot_lmk.widgets.layers.points import METADATA
 
 POINTS = {"a": (30.0, 40.0), "b": (60.0, 120.0), "c": (150.5, 90.25)}
 

@@ -16,7 +16,7 @@ from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.lists import LandmarkList, ListedLandmark
 from napari_oneshot_lmk.samples import sample_folder
-from napari_oneshot_lmk.widgets.points import METADATA, from_layer
+from napari_oneshot_lmk.widgets.layers.points import METADATA, from_layer
 
 PLUGIN = "napari-oneshot-lmk"
 MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")

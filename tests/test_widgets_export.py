@@ -12,11 +12,10 @@ from bundle_scene import random_model
 
 from napari_oneshot_lmk.bundle.layout import is_bundle
 from napari_oneshot_lmk.errors import ModelError
-from napari_oneshot_lmk.widgets import model_chooser
-from napari_oneshot_lmk.widgets.detect import DetectWidget
-from napari_oneshot_lmk.widgets.export_run import ExportRun
-from napari_oneshot_lmk.widgets.exporting import Exported, Going
-from napari_oneshot_lmk.widgets.models import model_in
+from napari_oneshot_lmk.widgets.detect import form
+from napari_oneshot_lmk.widgets.detect.export import Exported, ExportRun, Going
+from napari_oneshot_lmk.widgets.detect.models import model_in
+from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -26,7 +25,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def no_trainings(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(model_chooser, "training_folder", lambda: tmp_path / "none")
+    monkeypatch.setattr(form, "training_folder", lambda: tmp_path / "none")
 
 
 def dock_in(viewer: Any, **parts: Any) -> DetectWidget:

@@ -27,11 +27,12 @@ from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.samples import sample_folder
-from napari_oneshot_lmk.widgets import looks, points, samples
-from napari_oneshot_lmk.widgets.layers import ImageTarget
-from napari_oneshot_lmk.widgets.off_window import off_window
-from napari_oneshot_lmk.widgets.readers import get_reader
-from napari_oneshot_lmk.widgets.sidecar import Sidecar
+from napari_oneshot_lmk.widgets.annotate.autosave import Sidecar
+from napari_oneshot_lmk.widgets.contributions import samples
+from napari_oneshot_lmk.widgets.contributions.readers import get_reader
+from napari_oneshot_lmk.widgets.layers import points, style
+from napari_oneshot_lmk.widgets.layers.image_of_file import off_window
+from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
 
 PLUGIN = "napari-oneshot-lmk"
 MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
@@ -162,7 +163,7 @@ def test_a_layer_is_saved_and_opened_again_without_loss(
 ) -> None:
     viewer = make_napari_viewer_proxy()
     whole = landmarks()
-    look = looks.landmark_look(whole, points.placed_yx(whole))
+    look = style.landmark_look(whole, points.placed_yx(whole))
     layer = viewer.add_points(**look, name="marks", scale=(0.5, 0.5), units="mm")
     path = tmp_path / f"saved{suffix}"
     assert layer.save(str(path), plugin=PLUGIN) == [str(path)]
@@ -178,7 +179,7 @@ def test_several_layers_go_into_one_table(
     viewer = make_napari_viewer_proxy()
     for name in ("one.png", "two.png"):
         whole = landmarks(name)
-        look = looks.landmark_look(whole, points.placed_yx(whole))
+        look = style.landmark_look(whole, points.placed_yx(whole))
         viewer.add_points(**look, name=name)
     path = tmp_path / "both.csv"
     assert viewer.layers.save(str(path), plugin=PLUGIN) == [str(path)]
@@ -277,7 +278,9 @@ import sys
 from pathlib import Path
 from unittest.mock import Mock
 import napari
-from napari_oneshot_lmk.widgets import dock, readers, samples
+from napari_oneshot_lmk.widgets import dock
+from napari_oneshot_lmk.widgets.contributions import samples
+from napari_oneshot_lmk.widgets.contributions import readers
 folder = Path(sys.argv[1])
 for anatomy in ("skull", "hand"):
     samples.sample(anatomy)

@@ -18,8 +18,10 @@ from qtpy.QtWidgets import QWidget
 import napari_oneshot_lmk
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark
-from napari_oneshot_lmk.widgets import points, saving, words
-from napari_oneshot_lmk.widgets.readers import get_reader
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.contributions.readers import get_reader
+from napari_oneshot_lmk.widgets.layers import points
+from napari_oneshot_lmk.widgets.qt import save_dialogs
 
 PLUGIN = "napari-oneshot-lmk"
 MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
@@ -170,16 +172,18 @@ def test_images_and_reports_are_told_apart(tmp_path: Path) -> None:
 def test_the_chosen_filter_gives_the_ending(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qtbot: Any, ending: str
 ) -> None:
-    filters = [f for f in words.LANDMARKS_FILTER.split(";;") if f"(*{ending})" in f]
+    filters = [f for f in texts.LANDMARKS_FILTER.split(";;") if f"(*{ending})" in f]
     if ending == ".sr.dcm":
         # A report needs the image file, which a layer may not have.
         assert not filters
         return
     monkeypatch.setattr(
-        saving.QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "found"), filters[0])
+        save_dialogs.QFileDialog,
+        "getSaveFileName",
+        lambda *_: (str(tmp_path / "found"), filters[0]),
     )
     parent = QWidget()
     qtbot.addWidget(parent)
-    said = saving.ask_save_landmarks(parent, [cephalogram("film.png")])
+    said = save_dialogs.ask_save_landmarks(parent, [cephalogram("film.png")])
     assert ("found.txt does not hold pixel spacing" in said) == (ending == ".txt")
     assert [p.name for p in tmp_path.iterdir()] == [f"found{ending}"]

@@ -13,11 +13,16 @@ from widget_scene import textured
 from napari_oneshot_lmk.errors import GeometryError, ImageError, LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, State
-from napari_oneshot_lmk.widgets import looks, points
-from napari_oneshot_lmk.widgets.adopt import landmarks_on
-from napari_oneshot_lmk.widgets.colours import landmark_colours, score_colours
 from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
-from napari_oneshot_lmk.widgets.layers import ImageTarget, spacing_of, target_of, transform_of
+from napari_oneshot_lmk.widgets.layers import points, style
+from napari_oneshot_lmk.widgets.layers.image_view import (
+    ImageTarget,
+    spacing_of,
+    target_of,
+    transform_of,
+)
+from napari_oneshot_lmk.widgets.layers.open_layers import landmarks_on
+from napari_oneshot_lmk.widgets.layers.style import landmark_colours, score_colours
 
 GREY = textured((60, 50))
 
@@ -169,7 +174,7 @@ WHOLE = Landmarks(
 def test_a_points_layer_loses_nothing() -> None:
     import json
 
-    look = looks.landmark_look(WHOLE, points.placed_yx(WHOLE))
+    look = style.landmark_look(WHOLE, points.placed_yx(WHOLE))
     layer = Points(**look, name="layer")
     # What other programs keep of metadata is JSON.
     metadata = json.loads(json.dumps(layer.metadata))
@@ -178,7 +183,7 @@ def test_a_points_layer_loses_nothing() -> None:
 
 
 def test_the_layer_has_the_last_word() -> None:
-    layer = Points(**looks.landmark_look(WHOLE, points.placed_yx(WHOLE)))
+    layer = Points(**style.landmark_look(WHOLE, points.placed_yx(WHOLE)))
     layer.data = np.array([[5.0, 6.0], [30.0, 40.0]])
     layer.selected_data = {1}
     layer.remove_selected()

@@ -13,10 +13,9 @@ from widget_scene import drag
 
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
-from napari_oneshot_lmk.widgets import backdrop, label_texts, looks, mark_size, points
-from napari_oneshot_lmk.widgets.label_places import FIRST, choose_labels
-from napari_oneshot_lmk.widgets.labels import LabelDeclutter, text_size
-from napari_oneshot_lmk.widgets.settings import preferences
+from napari_oneshot_lmk.widgets.contributions.settings import preferences
+from napari_oneshot_lmk.widgets.layers import label_text, labels, marks, points, style
+from napari_oneshot_lmk.widgets.layers.labels import FIRST, LabelDeclutter, choose_labels, text_size
 
 SHAPE = (400, 300)
 COLUMNS = [*("label", "number", "score", "unsure", "shape_residual_mm", "source", "author")]
@@ -43,7 +42,7 @@ def random_landmarks(rng: np.random.Generator, count: int) -> Landmarks:
 
 def shows(layer: Any, landmarks: Landmarks) -> None:
     """Assert that a layer shows exactly these landmarks."""
-    fresh = looks.landmark_look(landmarks, points.placed_yx(landmarks))
+    fresh = style.landmark_look(landmarks, points.placed_yx(landmarks))
     count = len(landmarks.placed)
     assert np.array_equal(np.asarray(layer.data).reshape(-1, 2), fresh["data"])
     assert list(layer.features.columns) == COLUMNS
@@ -74,7 +73,7 @@ def test_any_sequence_of_landmark_sets_is_shown_as_it_is(seed: int) -> None:
 
     rng = np.random.default_rng(seed)
     first = random_landmarks(rng, int(rng.integers(0, 4)))
-    layer = Points(**looks.landmark_look(first, points.placed_yx(first)), ndim=2)
+    layer = Points(**style.landmark_look(first, points.placed_yx(first)), ndim=2)
     shows(layer, first)
     for _ in range(25):
         landmarks = random_landmarks(rng, int(rng.integers(0, 7)))
@@ -83,7 +82,7 @@ def test_any_sequence_of_landmark_sets_is_shown_as_it_is(seed: int) -> None:
             picked = {int(rng.integers(len(layer.data)))}
             layer.selected_data = picked
         names = {str(layer.features["label"].iloc[row]) for row in picked}
-        looks.apply_look(layer, landmarks, points.placed_yx(landmarks))
+        style.apply_look(layer, landmarks, points.placed_yx(landmarks))
         shows(layer, landmarks)
         # What was selected stays selected, under its name.
         kept = {str(layer.features["label"].iloc[r]) for r in layer.selected_data}
@@ -106,20 +105,20 @@ def test_a_layer_coloured_by_a_cycle_takes_new_names() -> None:
         border_width_is_relative=False,
     )
     landmarks = Landmarks(tuple(Landmark(n, (1.0, 2.0)) for n in "abcd"))
-    looks.apply_look(layer, landmarks, points.placed_yx(landmarks))
+    style.apply_look(layer, landmarks, points.placed_yx(landmarks))
     shows(layer, landmarks)
     # None yet of a list, and no list at all.
     waiting = Landmarks(tuple(Landmark(n, None, State.SKIPPED) for n in "xy"))
     for few in (waiting, Landmarks()):
-        empty = Points(**looks.landmark_look(few, np.empty((0, 2))), ndim=2)
+        empty = Points(**style.landmark_look(few, np.empty((0, 2))), ndim=2)
         shows(empty, few)
-        looks.apply_look(empty, landmarks, points.placed_yx(landmarks))
+        style.apply_look(empty, landmarks, points.placed_yx(landmarks))
         shows(empty, landmarks)
-    looks.apply_look(layer, waiting, np.empty((0, 2)))
+    style.apply_look(layer, waiting, np.empty((0, 2)))
     shows(layer, waiting)
-    looks.apply_look(layer, Landmarks(), np.empty((0, 2)))
+    style.apply_look(layer, Landmarks(), np.empty((0, 2)))
     shows(layer, Landmarks())
-    looks.apply_look(layer, landmarks, points.placed_yx(landmarks))
+    style.apply_look(layer, landmarks, points.placed_yx(landmarks))
     shows(layer, landmarks)
 
 
@@ -128,17 +127,17 @@ def test_what_is_shown_already_tells_nobody() -> None:
 
     landmarks = random_landmarks(np.random.default_rng(3), 9)
     data = points.placed_yx(landmarks)
-    layer = Points(**looks.landmark_look(landmarks, data), ndim=2)
-    looks.apply_look(layer, landmarks, data)
+    layer = Points(**style.landmark_look(landmarks, data), ndim=2)
+    style.apply_look(layer, landmarks, data)
     told: list[str] = []
     layer.events.connect(lambda event: told.append(event.type))
     layer.text.events.connect(lambda event: told.append(event.type))
-    looks.apply_look(layer, landmarks, data)
+    style.apply_look(layer, landmarks, data)
     assert told == []
     # Another source is another colour, no change of the data.
     name = landmarks.placed[0].name
     point = replace(landmarks[name], source=Source.CORRECTED, author="she", unsure=False)
-    looks.apply_look(layer, landmarks.with_landmark(point), data)
+    style.apply_look(layer, landmarks.with_landmark(point), data)
     assert "features" in told
     assert "data" not in told
     shows(layer, landmarks.with_landmark(point))
@@ -153,7 +152,7 @@ def test_each_source_has_a_look_of_its_own_and_all_are_open() -> None:
             Landmark("placed", (4.0, 4.0), source=Source.PLACED),
         )
     )
-    look = looks.landmark_look(kinds, points.placed_yx(kinds))
+    look = style.landmark_look(kinds, points.placed_yx(kinds))
     seen = [
         (symbol, tuple(face), tuple(border))
         for symbol, face, border in zip(
@@ -166,7 +165,7 @@ def test_each_source_has_a_look_of_its_own_and_all_are_open() -> None:
     assert all(symbol == "ring" or face[3] == 0 for symbol, face, _ in seen)
     assert look["text"]["string"]["array"].tolist() == [*("sure", "doubt?", "moved", "placed")]
     alone = Landmarks(tuple(replace(p, source=Source.PLACED, score=None) for p in kinds))
-    look = looks.landmark_look(alone, points.placed_yx(alone))
+    look = style.landmark_look(alone, points.placed_yx(alone))
     assert len({tuple(colour) for colour in look["face_color"]}) == 4
 
 
@@ -209,7 +208,7 @@ def test_a_mark_has_the_same_size_at_every_zoom_and_can_be_taken_hold_of(
             Landmark("x", None, State.ABSENT, score=0.5, source=Source.DETECTED),
         )
     )
-    look = looks.landmark_look(one, points.placed_yx(one))
+    look = style.landmark_look(one, points.placed_yx(one))
     layer = viewer.add_points(**look, **where)
     layer.mode = "select"
     viewer.fit_to_view()
@@ -240,10 +239,10 @@ def test_a_mark_has_the_same_size_at_every_zoom_and_can_be_taken_hold_of(
         step = np.array([0, 1]) / zoom
         assert layer.get_value(world + 0.5 * px * step, world=True) == 0
         assert layer.get_value(world + 1.2 * px * step, world=True) is None
-        scale = mark_size.px_per_data(layer, zoom)
+        scale = marks.px_per_data(layer, zoom)
         for far, hit in ((0, 0), (9, 0), (11, None)):
             at = layer.world_to_data(world + far * step)
-            assert looks.marker_hit(layer, scale, at) == hit
+            assert style.marker_hit(layer, scale, at) == hit
     del declutter
 
 
@@ -257,7 +256,7 @@ def test_a_mark_is_dragged_in_the_select_mode_of_napari(
     kwargs = {"scale": (0.2, 0.1)}
     viewer.add_image(np.zeros((500, 900)), contrast_limits=(0, 1), **kwargs)
     one = Landmarks.from_positions({"a": (200, 400), "b": (100, 100)})
-    layer = viewer.add_points(**looks.landmark_look(one, points.placed_yx(one)), **kwargs)
+    layer = viewer.add_points(**style.landmark_look(one, points.placed_yx(one)), **kwargs)
     layer.mode = "select"
     viewer.fit_to_view()
     centred(viewer, layer, (200, 400), viewer.scene.camera.zoom * factor)
@@ -276,14 +275,14 @@ def test_the_nearest_mark_is_hit_in_its_own_slice() -> None:
     from napari.layers import Points
 
     layer = Points([[0, 10, 10], [0, 10, 14], [3, 10, 11]], ndim=3)
-    assert looks.marker_hit(layer, 2.0, (0, 10, 11)) == 0
-    assert looks.marker_hit(layer, 2.0, (0, 10, 12.5)) == 1
-    assert looks.marker_hit(layer, 2.0, (3, 10, 14)) == 2
-    assert looks.marker_hit(layer, 2.0, (2, 10, 10)) is None
+    assert style.marker_hit(layer, 2.0, (0, 10, 11)) == 0
+    assert style.marker_hit(layer, 2.0, (0, 10, 12.5)) == 1
+    assert style.marker_hit(layer, 2.0, (3, 10, 14)) == 2
+    assert style.marker_hit(layer, 2.0, (2, 10, 10)) is None
     # Columns twice as long as rows: 6 pixels down are nearer than 8 across.
-    assert looks.marker_hit(layer, (1.0, 2.0), (0, 16, 14), 6.5) == 1
-    assert looks.marker_hit(layer, (1.0, 2.0), (0, 16, 14), 5.5) is None
-    assert looks.marker_hit(Points(ndim=2), 1.0, (0, 0)) is None
+    assert style.marker_hit(layer, (1.0, 2.0), (0, 16, 14), 6.5) == 1
+    assert style.marker_hit(layer, (1.0, 2.0), (0, 16, 14), 5.5) is None
+    assert style.marker_hit(Points(ndim=2), 1.0, (0, 0)) is None
 
 
 def test_points_of_other_slices_are_neither_drawn_nor_in_the_way_of_labels(
@@ -294,7 +293,7 @@ def test_points_of_other_slices_are_neither_drawn_nor_in_the_way_of_labels(
     viewer.add_image(np.zeros((5, 200, 200)), contrast_limits=(0, 1))
     two = Landmarks.from_positions({"a": (100, 100), "b": (100, 101)})
     data = [[0, 100, 100], [3, 100, 101]]
-    layer = viewer.add_points(**looks.landmark_look(two, data), ndim=3)
+    layer = viewer.add_points(**style.landmark_look(two, data), ndim=3)
     viewer.dims.set_current_step(0, 1)
     viewer.fit_to_view()
     assert canvas_of(viewer).max() < 40
@@ -354,7 +353,7 @@ def test_labels_follow_the_zoom_the_selection_and_what_is_unsure(
     close[1] = replace(close[1], unsure=True)
     landmarks = Landmarks((*close, Landmark("far", (50.0, 50.0))))
     data = points.placed_yx(landmarks)
-    layer = viewer.add_points(**looks.landmark_look(landmarks, data))
+    layer = viewer.add_points(**style.landmark_look(landmarks, data))
 
     def shown() -> list[str]:
         QTest.qWait(100)
@@ -371,10 +370,10 @@ def test_labels_follow_the_zoom_the_selection_and_what_is_unsure(
     # Back again, and what is shown is kept when the landmarks change.
     viewer.scene.camera.zoom = 1.0
     assert shown() == ["c", "far"]
-    looks.apply_look(layer, landmarks, data + 1.0)
+    style.apply_look(layer, landmarks, data + 1.0)
     assert [str(text) for text in layer.text.values if text] == ["c", "far"]
     # Two layers share the room; one that is hidden takes none.
-    other = viewer.add_points(**looks.landmark_look(landmarks, data + 1.0))
+    other = viewer.add_points(**style.landmark_look(landmarks, data + 1.0))
     assert shown() == ["c", "far"]
     assert "far" not in list(other.text.values)
     layer.visible = False
@@ -390,11 +389,11 @@ def test_no_label_at_all_can_be_drawn(make_napari_viewer_proxy: Any) -> None:
     viewer = make_napari_viewer_proxy(show=True)
     viewer.add_image(np.zeros(SHAPE), contrast_limits=(0, 1))
     two = Landmarks.from_positions({"a": (200, 150), "b": (100, 100)})
-    layer = viewer.add_points(**looks.landmark_look(two, points.placed_yx(two)))
+    layer = viewer.add_points(**style.landmark_look(two, points.placed_yx(two)))
     with_text = (canvas_of(viewer) > 60).sum()
-    label_texts.show_texts(layer, ["", ""])
+    label_text.show_texts(layer, ["", ""])
     assert 0 < (canvas_of(viewer) > 60).sum() < with_text
-    label_texts.show_texts(layer, ["a", "b"])
+    label_text.show_texts(layer, ["a", "b"])
     assert (canvas_of(viewer) > 60).sum() == pytest.approx(with_text, rel=0.1)
 
 
@@ -405,7 +404,7 @@ def test_200_labels_are_decided_at_once(make_napari_viewer_proxy: Any) -> None:
     many = Landmarks.from_positions(
         {f"landmark {i}": tuple(rng.uniform(0, 2000, 2)) for i in range(200)}
     )
-    layer = viewer.add_points(**looks.landmark_look(many, points.placed_yx(many), "names"))
+    layer = viewer.add_points(**style.landmark_look(many, points.placed_yx(many), "names"))
     declutter = LabelDeclutter(viewer)
     declutter.refresh()
     assert 0 < sum(bool(text) for text in layer.text.values) < 200
@@ -420,7 +419,7 @@ def test_a_closed_viewer_is_left_alone(make_napari_viewer_proxy: Any) -> None:
     viewer = make_napari_viewer_proxy(show=True)
     declutter = LabelDeclutter(viewer)
     one = Landmarks.from_positions({"a": (10, 10)})
-    viewer.add_points(**looks.landmark_look(one, points.placed_yx(one)))
+    viewer.add_points(**style.landmark_look(one, points.placed_yx(one)))
     viewer.scene.camera.zoom *= 2
     viewer.close()
     QTest.qWait(100)
@@ -432,8 +431,8 @@ def test_a_closed_viewer_is_left_alone(make_napari_viewer_proxy: Any) -> None:
 
 def test_labels_read_on_every_grey() -> None:
     greys = np.repeat(np.linspace(0, 1, 256)[:, None], 3, axis=1)
-    behind = backdrop.luminance_of(greys)
-    text = backdrop.luminance_of(backdrop.text_colours(behind))
+    behind = labels.luminance_of(greys)
+    text = labels.luminance_of(labels.text_colours(behind))
     high, low = np.maximum(behind, text), np.minimum(behind, text)
     # Large text asks for 3 : 1 (WCAG); these letters differ in hue besides.
     assert ((high + 0.05) / (low + 0.05)).min() > 3.4
@@ -452,14 +451,14 @@ def test_a_label_takes_its_colour_from_what_lies_under_it(
     where = {"dark": (50, 20), "bone": (100, 200), "outside": (50, 600)}
     landmarks = Landmarks.from_positions(where)
     layer = viewer.add_points(
-        **looks.landmark_look(landmarks, points.placed_yx(landmarks)), scale=(0.5, 0.5)
+        **style.landmark_look(landmarks, points.placed_yx(landmarks)), scale=(0.5, 0.5)
     )
     viewer.scene.camera.zoom = 4.0
 
     def light() -> list[bool]:
         declutter.refresh()
         colours = np.asarray(layer.text.color.array)
-        return [bool(np.allclose(c, backdrop.ON_DARK, atol=0.01)) for c in colours]
+        return [bool(np.allclose(c, labels.ON_DARK, atol=0.01)) for c in colours]
 
     assert light() == [True, False, theme == "dark"]
     image.colormap = "gray_r"

@@ -13,9 +13,9 @@ from weights_scene import Trained, copied, isolate, trained
 
 from napari_oneshot_lmk.bundle.layout import is_bundle
 from napari_oneshot_lmk.imaging.reader import read_image
-from napari_oneshot_lmk.widgets import detection_run, exporting
-from napari_oneshot_lmk.widgets.detect import DetectWidget
-from napari_oneshot_lmk.widgets.settings import Preferences
+from napari_oneshot_lmk.widgets.contributions.settings import Preferences
+from napari_oneshot_lmk.widgets.detect import export, run
+from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -36,7 +36,7 @@ def wanted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, object]
         "device": "cpu",
         "encoder_weights": saved_weights(tmp_path / "others.safetensors", seed=9),
     }
-    monkeypatch.setattr(detection_run, "preferences", lambda: Preferences(**kept))
+    monkeypatch.setattr(run, "preferences", lambda: Preferences(**kept))
     return kept
 
 
@@ -100,6 +100,6 @@ def test_the_dock_exports_with_the_remembered_weights(
     made: Trained, wanted: dict[str, object], tmp_path: Path
 ) -> None:
     out = tmp_path / "bundle"
-    steps = list(exporting.exporting(made.run, out, Preferences(**wanted)))  # type: ignore[arg-type]
-    assert isinstance(steps[-1], exporting.Exported)
+    steps = list(export.exporting(made.run, out, Preferences(**wanted)))  # type: ignore[arg-type]
+    assert isinstance(steps[-1], export.Exported)
     assert is_bundle(out)

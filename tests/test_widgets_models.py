@@ -14,15 +14,15 @@ from widget_scene import FakeDetectors, textured
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.events import Finished, event_to_json
 from napari_oneshot_lmk.training.run_folder import RunFolder
-from napari_oneshot_lmk.widgets import model_chooser, train
-from napari_oneshot_lmk.widgets.detect import DetectWidget
+from napari_oneshot_lmk.widgets.contributions.settings import Preferences
+from napari_oneshot_lmk.widgets.detect import form
+from napari_oneshot_lmk.widgets.detect.models import KnownModel, known_models
+from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
 from napari_oneshot_lmk.widgets.dock import OneshotDock
-from napari_oneshot_lmk.widgets.models import KnownModel, known_models
-from napari_oneshot_lmk.widgets.settings import Preferences
-from napari_oneshot_lmk.widgets.train import TrainWidget
-from napari_oneshot_lmk.widgets.training_child import Phase
-from napari_oneshot_lmk.widgets.training_order import place_order
-from napari_oneshot_lmk.widgets.training_run import TrainingRun
+from napari_oneshot_lmk.widgets.train import widget
+from napari_oneshot_lmk.widgets.train.request import Phase, place_order
+from napari_oneshot_lmk.widgets.train.run import TrainingRun
+from napari_oneshot_lmk.widgets.train.widget import TrainWidget
 
 
 @dataclass
@@ -41,7 +41,7 @@ class ModelDetectors(FakeDetectors):
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: Any) -> Path:
     folder = tmp_path / "trainings"
-    monkeypatch.setattr(model_chooser, "training_folder", lambda: folder)
+    monkeypatch.setattr(form, "training_folder", lambda: folder)
     return folder
 
 
@@ -61,7 +61,7 @@ def texts(chooser: Any) -> list[str]:
 
 def test_only_trainings_that_have_succeeded_are_offered(qtbot: Any, base: Path) -> None:
     trained(base, made=False)
-    chooser = model_chooser.ModelChooser()
+    chooser = form.ModelChooser()
     qtbot.addWidget(chooser)
     assert texts(chooser) == ["Instant, without training", "Open a model…"]
     trained(base)
@@ -121,7 +121,7 @@ def test_a_model_that_an_earlier_window_trained_brings_its_template(
     log = RunFolder(model.path.parent).events_path
     end = Finished(str(model.path), 3, False, 60.0)
     log.write_text(json.dumps(event_to_json(end)) + "\n")
-    monkeypatch.setattr(train, "training_folder", lambda: base)
+    monkeypatch.setattr(widget, "training_folder", lambda: base)
     # A new window: nothing but what lies on the disk is known.
     viewer = make_napari_viewer_proxy()
     film = viewer.add_image(textured(seed=2), name="film")

@@ -13,7 +13,7 @@ from widget_scene import canvas, click, drag, press_key, spot, textured
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import State
 from napari_oneshot_lmk.landmarks.lists import parse_landmark_list
-from napari_oneshot_lmk.widgets.annotate import AnnotateWidget
+from napari_oneshot_lmk.widgets.annotate.widget import AnnotateWidget
 
 SPOTS = {"a": (30.0, 40.0), "b": (60.0, 120.0), "c": (150.0, 90.0), "d": (200.0, 30.0)}
 

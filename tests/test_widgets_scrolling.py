@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from widget_scene import textured
 
 import napari_oneshot_lmk
-from napari_oneshot_lmk.widgets.scrolling import LEAST_HEIGHT, Scrolling, scrolling_layout
+from napari_oneshot_lmk.widgets.qt.scrolling import LEAST_HEIGHT, Scrolling, scrolling_layout
 
 PLUGIN = "napari-oneshot-lmk"
 MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")

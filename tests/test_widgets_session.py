@@ -15,12 +15,12 @@ from widget_scene import FakeDetectors, textured
 from napari_oneshot_lmk.errors import GeometryError, TemplateError, UsageError
 from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, parse_landmark_list
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.widgets.annotate import AnnotateWidget
-from napari_oneshot_lmk.widgets.detect import DetectWidget
+from napari_oneshot_lmk.widgets.annotate.list_menu import NamesDialog
+from napari_oneshot_lmk.widgets.annotate.widget import AnnotateWidget
+from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
 from napari_oneshot_lmk.widgets.dock import STEPS, OneshotDock
-from napari_oneshot_lmk.widgets.layers import ImageTarget
-from napari_oneshot_lmk.widgets.lists import NamesDialog
-from napari_oneshot_lmk.widgets.points import METADATA
+from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+from napari_oneshot_lmk.widgets.layers.points import METADATA
 from napari_oneshot_lmk.widgets.session import Session, session_of
 
 

@@ -29,16 +29,15 @@ from napari_oneshot_lmk.errors import ImageError, UsageError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.config import Duration
 from napari_oneshot_lmk.training.preset import Preset
-from napari_oneshot_lmk.widgets import closing
-from napari_oneshot_lmk.widgets import train as train_module
 from napari_oneshot_lmk.widgets.session import session_of
-from napari_oneshot_lmk.widgets.train import TrainWidget
-from napari_oneshot_lmk.widgets.training_child import Phase
-from napari_oneshot_lmk.widgets.training_order import orders_in
-from napari_oneshot_lmk.widgets.training_run import TrainingRun
+from napari_oneshot_lmk.widgets.train import close_question
+from napari_oneshot_lmk.widgets.train import widget as train_module
+from napari_oneshot_lmk.widgets.train.request import Phase, orders_in
+from napari_oneshot_lmk.widgets.train.run import TrainingRun
+from napari_oneshot_lmk.widgets.train.widget import TrainWidget
 
 MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
-ASK = closing.ask_whether_to_discard
+ASK = close_question.ask_whether_to_discard
 
 
 @pytest.fixture(autouse=True)
@@ -265,7 +264,7 @@ def test_stop_keeps_the_best_within_two_seconds(
 @pytest.fixture(autouse=True)
 def _discarding_is_answered_with_yes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The question itself has tests of its own."""
-    monkeypatch.setattr(closing, "ask_whether_to_discard", lambda window, run: True)
+    monkeypatch.setattr(close_question, "ask_whether_to_discard", lambda window, run: True)
 
 
 def pressing(text: str, then: Callable[[], None] = lambda: None) -> None:
@@ -287,7 +286,7 @@ def test_cancel_and_discard_asks_first(
     children: FakeChildren,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(closing, "ask_whether_to_discard", ASK)
+    monkeypatch.setattr(close_question, "ask_whether_to_discard", ASK)
     children.epochs, children.pause_s = 1000, 0.05
     dock = ready
     dock.form.train.click()
@@ -310,7 +309,7 @@ def test_a_training_that_ends_well_under_the_question_is_kept(
     children: FakeChildren,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(closing, "ask_whether_to_discard", ASK)
+    monkeypatch.setattr(close_question, "ask_whether_to_discard", ASK)
     dock = ready
     children.epochs, children.pause_s = 1000, 0.05
     dock.form.train.click()
@@ -448,7 +447,7 @@ def test_closing_the_window_asks_what_becomes_of_the_training(
     monkeypatch: Any,
     answer: str,
 ) -> None:
-    from napari_oneshot_lmk.widgets import closing
+    from napari_oneshot_lmk.widgets.train import close_question
 
     children.epochs, children.pause_s = 1000, 0.02
     dock = ready
@@ -456,19 +455,19 @@ def test_closing_the_window_asks_what_becomes_of_the_training(
     qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
     asked: list[Any] = []
 
-    def ask(window: Any, run: Any) -> closing.Answer:
+    def ask(window: Any, run: Any) -> close_question.Answer:
         asked.append(run)
-        return closing.Answer(answer)
+        return close_question.Answer(answer)
 
-    monkeypatch.setattr(closing, "ask_what_becomes_of", ask)
-    window = closing.main_window_of(dock)
+    monkeypatch.setattr(close_question, "ask_what_becomes_of", ask)
+    window = close_question.main_window_of(dock)
     assert window is not None
     if answer == "not close":
         assert not window.close()
         assert window.isVisible()
     else:
         # The test's own viewer must stay: the question alone hears of the end.
-        (question,) = window.findChildren(closing.CloseQuestion)
+        (question,) = window.findChildren(close_question.CloseQuestion)
         assert not question.eventFilter(window, QCloseEvent())
     assert asked == [dock.run]
     child = children.children[-1]
@@ -488,7 +487,7 @@ def test_the_dialog_of_the_close_question_knows_all_answers(ready: TrainWidget, 
     from qtpy.QtCore import QTimer
     from qtpy.QtWidgets import QMessageBox
 
-    from napari_oneshot_lmk.widgets import closing
+    from napari_oneshot_lmk.widgets.train import close_question
 
     def press(text: str) -> None:
         (box,) = (w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox))
@@ -497,12 +496,12 @@ def test_the_dialog_of_the_close_question_knows_all_answers(ready: TrainWidget, 
                 button.click()
 
     for text, answer in (
-        ("Let it go on", closing.Answer.KEEP),
-        ("Cancel and discard", closing.Answer.DISCARD),
-        ("Do not close", closing.Answer.NOT_CLOSE),
+        ("Let it go on", close_question.Answer.KEEP),
+        ("Cancel and discard", close_question.Answer.DISCARD),
+        ("Do not close", close_question.Answer.NOT_CLOSE),
     ):
         QTimer.singleShot(200, lambda text=text: press(text))
-        assert closing.ask_what_becomes_of(ready, ready.run) is answer
+        assert close_question.ask_what_becomes_of(ready, ready.run) is answer
 
 
 def test_settings_are_remembered(

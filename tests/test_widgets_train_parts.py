@@ -17,11 +17,11 @@ from napari_oneshot_lmk.training.events import (
     Preparing,
     Stepped,
 )
-from napari_oneshot_lmk.widgets.loss_curve import epoch_ticks, loss_range
-from napari_oneshot_lmk.widgets.settings import Preferences
-from napari_oneshot_lmk.widgets.training_order import TrainingOrder, orders_in, place_order
-from napari_oneshot_lmk.widgets.training_progress import KEPT_POINTS, LossTrace, TrainingProgress
-from napari_oneshot_lmk.widgets.words_train import duration, room
+from napari_oneshot_lmk.widgets.contributions.settings import Preferences
+from napari_oneshot_lmk.widgets.train.progress import KEPT_POINTS, LossTrace, TrainingProgress
+from napari_oneshot_lmk.widgets.train.request import TrainingOrder, orders_in, place_order
+from napari_oneshot_lmk.widgets.train.training_texts import duration, room
+from napari_oneshot_lmk.widgets.train.view import epoch_ticks, loss_range
 
 
 @pytest.mark.parametrize(

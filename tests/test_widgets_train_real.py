@@ -24,11 +24,12 @@ from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.samples import sample_folder
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.subprocess import TrainingProcess
-from napari_oneshot_lmk.widgets import closing, model_chooser
-from napari_oneshot_lmk.widgets import train as train_module
+from napari_oneshot_lmk.widgets.detect import form
 from napari_oneshot_lmk.widgets.dock import OneshotDock
-from napari_oneshot_lmk.widgets.training_child import Phase
-from napari_oneshot_lmk.widgets.training_run import TrainingRun
+from napari_oneshot_lmk.widgets.train import close_question
+from napari_oneshot_lmk.widgets.train import widget as train_module
+from napari_oneshot_lmk.widgets.train.request import Phase
+from napari_oneshot_lmk.widgets.train.run import TrainingRun
 
 PLUGIN = "napari-oneshot-lmk"
 MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
@@ -59,7 +60,7 @@ def base(
     """Where trainings are kept; children use the shipped encoder and one thread."""
     npe2pm.register(PluginManifest.from_file(MANIFEST))
     folder = tmp_path / "trainings"
-    for module in (train_module, model_chooser):
+    for module in (train_module, form):
         monkeypatch.setattr(module, "training_folder", lambda: folder)
     monkeypatch.setenv("ONESHOT_LMK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -187,7 +188,7 @@ def test_cancel_ends_a_real_training_and_leaves_nothing(
     assert second.order == train.run.order
     qtbot.waitUntil(lambda: second.progress.step is not None, timeout=PATIENCE_MS)
     began = time.monotonic()
-    monkeypatch.setattr(closing, "ask_whether_to_discard", lambda window, run: True)
+    monkeypatch.setattr(close_question, "ask_whether_to_discard", lambda window, run: True)
     train.view.cancel.click()
     until(qtbot, lambda: train.run.phase is Phase.NONE, train)
     assert time.monotonic() - began < 2.0

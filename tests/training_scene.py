@@ -23,7 +23,7 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.estimate import MachineSpeed
 from napari_oneshot_lmk.training.events import Event, event_from_json
-from napari_oneshot_lmk.widgets.image_check import Checked, LookedAt
+from napari_oneshot_lmk.widgets.train.image_check import Checked, LookedAt
 from phantoms.png_file import png_bytes
 
 POINTS = {"nasion": (30.0, 40.0), "menton": (150.5, 90.25), "gonion": (60.0, 120.0)}

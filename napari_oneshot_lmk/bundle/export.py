@@ -171,7 +171,7 @@ def _card(model: TrainedModel) -> BundleCard:
     return BundleCard(
         model=model.card,
         networks=tuple(
-            NetworkEntry(landmarks=p.landmarks, layout=p.network.layout.to_json())
+            NetworkEntry(landmarks=p.landmarks, layout=p.network.config.to_json())
             for p in model.parts
         ),
         encoder=encoder,

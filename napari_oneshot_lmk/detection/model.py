@@ -55,7 +55,7 @@ class Part:
 
     def adapters(self, landmarks: tuple[str, ...]) -> list[int]:
         """Return the adapter of each landmark."""
-        if self.network.layout.landmarks == 1:
+        if self.network.config.num_landmarks == 1:
             return [0] * len(landmarks)
         return [self.landmarks.index(name) for name in landmarks]
 
@@ -156,7 +156,7 @@ class TrainedModel:
                     {
                         "file": name,
                         "landmarks": list(part.landmarks),
-                        "layout": part.network.layout.to_json(),
+                        "layout": part.network.config.to_json(),
                     }
                 )
                 state = part.network.state_dict().items()
@@ -287,7 +287,7 @@ def build_network(
         If they and the number of landmarks do not fit together.
     """
     sizes = NetworkConfig.from_json(layout)
-    if sizes.landmarks not in (1, len(landmarks)):
+    if sizes.num_landmarks not in (1, len(landmarks)):
         raise UsageError("adapters and landmarks do not match")
     # On the meta device: a layout that claims terabytes costs nothing to refuse.
     with torch.device("meta"):

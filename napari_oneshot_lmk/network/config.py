@@ -9,9 +9,11 @@ from typing import Any, Literal, get_args
 from napari_oneshot_lmk.errors import UsageError
 
 Normalisation = Literal["batch", "landmark", "none"]
+"""Of the shared layers: one batch norm for all landmarks, one for each, or none."""
 
 LEVELS = (1, 2, 3, 4, 5)
 """Fine to coarse: level i has stride 2**i."""
+STRIDES = tuple(2**level for level in LEVELS)
 RFB_LEVELS = (3, 4, 5)
 """Levels whose embedding is read behind a receptive field block."""
 DECODER_WIDTHS = (128, 64, 128, 256)
@@ -23,30 +25,6 @@ SMALLEST_WIDTH = 8
 
 
 @dataclass(frozen=True)
-class ParameterCounts:
-    """How many parameters are trained.
-
-    Parameters
-    ----------
-    shared : int
-        Of the decoder, the receptive field blocks and the heads.
-    one_adapter : int
-        Of one landmark, 0 without adapters.
-    landmarks : int
-        How many adapters there are.
-    """
-
-    shared: int
-    one_adapter: int
-    landmarks: int
-
-    @property
-    def total(self) -> int:
-        """Of the whole network."""
-        return self.shared + self.one_adapter * self.landmarks
-
-
-@dataclass(frozen=True)
 class NetworkConfig:
     """Sizes of a `LandmarkNetwork`.
 
@@ -54,7 +32,7 @@ class NetworkConfig:
     ----------
     encoder_channels : tuple of int
         Of the five encoder maps, fine to coarse (strides 2, 4, 8, 16, 32).
-    landmarks : int
+    num_landmarks : int
         How many adapters there are.
     adapter_channels : int
         C_A of the paper, 0 for a network without adapters.
@@ -64,8 +42,7 @@ class NetworkConfig:
     embedding_channels : int
         Length of an embedding, the same on all levels.
     normalisation : {"batch", "landmark", "none"}
-        Of the shared parts: one batch norm for all landmarks, one for each, or none.
-        Adapters always have batch norms of their own, or none.
+        Of the shared parts. Adapters always have batch norms of their own, or none.
     lateral_channels : int
         A 1 x 1 convolution first brings each encoder map to so many channels: most
         of a narrow network's work is reading VGG19's 512. 0, as in CC2D: none.
@@ -79,7 +56,7 @@ class NetworkConfig:
     """
 
     encoder_channels: tuple[int, ...]
-    landmarks: int
+    num_landmarks: int
     adapter_channels: int = 16
     width: float = 1.0
     embedding_channels: int = 64
@@ -95,7 +72,7 @@ class NetworkConfig:
                 f"a network needs channels of {len(LEVELS)} encoder maps, fine to "
                 f"coarse, not {self.encoder_channels}"
             )
-        if self.landmarks < 1 or self.embedding_channels < 1:
+        if self.num_landmarks < 1 or self.embedding_channels < 1:
             raise UsageError("a network needs at least one landmark and one channel")
         least = min(self.adapter_channels, self.lateral_channels)
         if least < 0 or not self.width > 0:
@@ -122,7 +99,7 @@ class NetworkConfig:
         """Channels of the shared part of F_c at a level (equation 3)."""
         if level == LEVELS[-1]:
             return self.skip_channels(level)
-        return self._scaled(DECODER_WIDTHS[level - 1])
+        return self._scale(DECODER_WIDTHS[level - 1])
 
     def decoded_channels(self, level: int) -> int:
         """Channels of F_c at a level, adapter included; F_v at level 5."""
@@ -135,7 +112,7 @@ class NetworkConfig:
 
     def rfb_channels(self, level: int) -> int:
         """Channels of the shared receptive field block at a level (equation 4)."""
-        return self._scaled(RFB_WIDTHS[level - RFB_LEVELS[0]])
+        return self._scale(RFB_WIDTHS[level - RFB_LEVELS[0]])
 
     def head_channels(self, level: int) -> int:
         """Channels that the 1 x 1 convolution to the embedding reads (equation 5)."""
@@ -143,34 +120,15 @@ class NetworkConfig:
             return self.rfb_channels(level) + self.adapter_channels
         return self.decoded_channels(level)
 
-    def _scaled(self, channels: int) -> int:
+    def _scale(self, channels: int) -> int:
         return max(SMALLEST_WIDTH, round(channels * self.width))
-
-    @property
-    def parameter_counts(self) -> ParameterCounts:
-        """Trained parameters; where every landmark has norms, shared counts all."""
-        deepest = LEVELS[-1]
-        norms = {"batch": 1, "landmark": self.landmarks, "none": 0}[self.normalisation]
-        own_norm = min(norms, 1)
-        shared = own = 0
-        for level in LEVELS:
-            shared += (self.head_channels(level) + 1) * self.embedding_channels
-            if self.lateral_channels:
-                read = self.encoder_channels[level - 1]
-                shared += (read + 1) * self.lateral_channels
-            if level < deepest:
-                given = self.concat_channels(level)
-                shared += _double_conv(given, self.shared_channels(level), norms)
-                own += _double_conv(given, self.adapter_channels, own_norm)
-            if level in self.rfb_levels:
-                given = self.decoded_channels(level)
-                shared += _rfb(given, self.rfb_channels(level), norms)
-                own += _rfb(given, self.adapter_channels, own_norm)
-        return ParameterCounts(shared, own, self.landmarks)
 
     def to_json(self) -> dict[str, Any]:
         """Return what a JSON file holds."""
-        return {**asdict(self), "encoder_channels": list(self.encoder_channels)}
+        content = asdict(self)
+        content["encoder_channels"] = list(self.encoder_channels)
+        # The key of every model that was saved before the field had its name.
+        return {"landmarks" if key == "num_landmarks" else key: content[key] for key in content}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> NetworkConfig:
@@ -181,25 +139,14 @@ class NetworkConfig:
         UsageError
             If an entry is missing, unknown or of the wrong kind.
         """
-        known = {part.name for part in fields(cls)}
+        known = {part.name for part in fields(cls)} - {"num_landmarks"} | {"landmarks"}
         unknown = sorted(set(content) - known)
         if unknown:
             raise UsageError(f"a network's layout has no {', '.join(unknown)}")
         try:
-            values = {
-                **content,
-                "encoder_channels": tuple(int(c) for c in content["encoder_channels"]),
-            }
+            values = dict(content)
+            values["num_landmarks"] = values.pop("landmarks")
+            values["encoder_channels"] = tuple(int(c) for c in content["encoder_channels"])
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"a network's layout cannot be read: {error}") from error
-
-
-def _double_conv(given: int, made: int, norms: int) -> int:
-    return made * (9 * given + 9 * made + 2 + 4 * norms)
-
-
-def _rfb(given: int, made: int, norms: int) -> int:
-    kernels = 5 * given + made * (2 * (3 + 5 + 7) + 3 * 9 + 4 * 9)
-    biases = 15 if norms == 0 else 0
-    return made * (kernels + biases + 30 * norms)

@@ -1,4 +1,14 @@
-"""The landmark network: CC2D's decoder with one adapter a landmark."""
+"""The landmark network, Figure 2 of the paper: CC2D's decoder with one adapter per landmark.
+
+A frozen encoder gives the maps F_v of five levels, fine to coarse. For landmark k, with
+``C-A_k`` the adapter-based convolution of equation 1 and ``R-A_k`` that of equation 4:
+
+    F_concat^i = Concat(Up(F_c^{i+1}), F_v^i)           i = 1 … 4   (equation 2)
+    F_c^i      = C-A_k(F_concat^i),  F_c^5 = F_v^5      i = 1 … 4   (equation 3)
+    F_RFB^i    = R-A_k(F_c^i)                           i = 3 … 5   (equation 4)
+    F_e^i      = Conv1x1(F_c^i)                         i = 1, 2    (equation 5)
+               = Conv1x1(F_RFB^i)                       i = 3 … 5
+"""
 
 from __future__ import annotations
 
@@ -8,73 +18,65 @@ import torch
 from torch import Tensor, nn
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.network.blocks import RFB, Block, ConvNorm, Layers, activated, each_block
+from napari_oneshot_lmk.network.blocks import RFB, Block, DoubleConv, forward_each
 from napari_oneshot_lmk.network.config import LEVELS, NetworkConfig, Normalisation
-from napari_oneshot_lmk.network.multi_landmark import Kernel, Parts, convolved
-from napari_oneshot_lmk.network.windows import Decoded, Region, Window, interpolated, upsampled
+from napari_oneshot_lmk.network.multi_landmark import ChannelParts, ConvWeights, shared_conv
+from napari_oneshot_lmk.network.windows import LevelMaps, Region, Window, upsample, upsample_region
+
+COARSEST = LEVELS[-1]
+DECODER_LEVELS = LEVELS[:-1]
+WINDOWED_LEVELS = (1, 2)
+"""Levels that `LandmarkNetwork.embed_windows` decodes only around the points."""
+SMALLEST_REGION = 16
+"""Cells along a side that it decodes there at least. Batch statistics of fewer cells
+are poor ones; and from 12 on, the region of level 2 holds all that the region of
+level 1 is interpolated from."""
 
 
-class DoubleConv(Block):
-    """Twice a 3 x 3 convolution, batch norm, ReLU: the Conv of equation 1.
+def concat_adapter(shared: Block, own: Block | None, features: Tensor, landmark: int = 0) -> Tensor:
+    """Concatenate what all landmarks share with what belongs to landmark k (equations 1 and 4).
+
+    ``F'_{i+1} = Concat(Conv(F_i), Conv-A_k(F_i))``, and so with RFB and RFB-A_k.
 
     Parameters
     ----------
-    given, made : int
-        Channels.
-    normalisation, landmarks
-        As in `Normed`.
+    shared : Block
+        Conv or RFB.
+    own : Block, optional
+        Conv-A_k or RFB-A_k, of C_A channels; None for a network without adapters.
+    features : Tensor, (B, C, h, w)
+        F_i, which both read.
+    landmark : int
+        k, for a batch norm of its own.
+
+    Returns
+    -------
+    Tensor, (B, C' + C_A, h, w)
     """
-
-    REACH = 2
-    """Cells beyond a cell, on each side, that it is computed from."""
-
-    def __init__(
-        self, given: int, made: int, normalisation: Normalisation = "batch", landmarks: int = 1
-    ) -> None:
-        super().__init__()
-        for name, channels in (("first", given), ("second", made)):
-            layer = ConvNorm(
-                channels,
-                made,
-                (3, 3),
-                bias=True,
-                gain=2.0,
-                normalisation=normalisation,
-                landmarks=landmarks,
-            )
-            self.add_module(name, layer)
-
-    @staticmethod
-    def flow(layers: Layers, maps: Tensor | Parts, region: Region | None = None) -> Tensor:
-        """Pass maps through the layers, whoever applies them.
-
-        Where a region is wanted, the maps hold that region and ``REACH`` cells
-        around it, zero beyond the map's border.
-        """
-        if region is None:
-            return activated(layers("second", activated(layers("first", maps))))
-        between = activated(layers("first", maps, padded=False))
-        # To the second convolution, cells beyond the map's border are padding.
-        between = between * region.grown(1).inside(between)
-        return activated(layers("second", between, padded=False))
+    common: Tensor = shared(features, landmark)
+    return common if own is None else torch.cat([common, own(features)], dim=1)
 
 
 class UpBlock(nn.Module):
-    """Equations 2 and 3: joins a coarser map with the encoder's and convolves.
+    """Equations 2 and 3 of one level: concatenates two maps and convolves.
 
     Parameters
     ----------
-    given, made : int
+    in_channels, out_channels : int
         Channels of the concatenation and of the shared convolutions.
-    normalisation, landmarks
-        As in `Normed`.
+    normalisation, num_landmarks
+        As in `NetworkConfig`.
     """
 
     def __init__(
-        self, given: int, made: int, normalisation: Normalisation = "batch", landmarks: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        normalisation: Normalisation = "batch",
+        num_landmarks: int = 1,
     ) -> None:
         super().__init__()
-        self.convs = DoubleConv(given, made, normalisation, landmarks)
+        self.convs = DoubleConv(in_channels, out_channels, normalisation, num_landmarks)
 
     def forward(
         self, skip: Tensor, coarser: Tensor, adapter: Block | None = None, landmark: int = 0
@@ -84,99 +86,53 @@ class UpBlock(nn.Module):
         Parameters
         ----------
         skip : Tensor, (B, C, h, w)
-            The encoder's map of this level.
+            F_v, the encoder's map of this level.
         coarser : Tensor, (B, C', h', w')
             F_c of the next coarser level.
-        adapter : AdapterConv, optional
-            The landmark's own convolutions, beside the shared ones.
+        adapter : DoubleConv, optional
+            Conv-A_k.
         landmark : int
-            For a normalisation of its own.
+            k.
         """
-        joined = torch.cat([skip, upsampled(coarser, skip.shape[-2:])], dim=1)
-        shared: Tensor = self.convs(joined, landmark)
-        return shared if adapter is None else torch.cat([shared, adapter(joined)], 1)
-
-
-class AdapterConv(DoubleConv):
-    """Conv-A_k: a landmark's own narrow `DoubleConv` beside the shared one.
-
-    It reads what the shared one reads, and its C_A channels are concatenated to the
-    shared ones (paper, equations 1 and 3).
-
-    Parameters
-    ----------
-    given, made : int
-        Channels; ``made`` is C_A.
-    normalisation : {"batch", "none"}
-        It is its own landmark's anyway.
-    """
-
-    def __init__(self, given: int, made: int, normalisation: Normalisation = "batch") -> None:
-        super().__init__(given, made, normalisation)
-
-
-class AdapterRFB(RFB):
-    """RFB-A_k: a landmark's own narrow `RFB` beside the shared one (equation 4).
-
-    Parameters
-    ----------
-    given, made : int
-        Channels; ``made`` is C_A.
-    normalisation : {"batch", "none"}
-        It is its own landmark's anyway.
-    """
-
-    def __init__(self, given: int, made: int, normalisation: Normalisation = "batch") -> None:
-        super().__init__(given, made, normalisation)
+        concat = torch.cat([skip, upsample(coarser, skip.shape[-2:])], dim=1)
+        return concat_adapter(self.convs, adapter, concat, landmark)
 
 
 class Adapter(nn.Module):
-    """All adapters of one landmark.
+    """What belongs to landmark k alone: Conv-A_k and RFB-A_k of every level.
+
+    They read what the shared blocks read; their C_A channels are concatenated to the
+    shared ones, by `concat_adapter`.
 
     Parameters
     ----------
-    layout : NetworkConfig
+    config : NetworkConfig
         Of the network that it belongs to; C_A is above 0.
     """
 
-    def __init__(self, layout: NetworkConfig) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        own: Normalisation = "none" if layout.normalisation == "none" else "batch"
-        made = layout.adapter_channels
-        self.convs = nn.ModuleDict(
-            {
-                f"level{level}": AdapterConv(layout.concat_channels(level), made, own)
-                for level in LEVELS[:-1]
-            }
-        )
-        self.rfbs = nn.ModuleDict(
-            {
-                f"level{level}": AdapterRFB(layout.decoded_channels(level), made, own)
-                for level in layout.rfb_levels
-            }
-        )
+        # Its batch norms see one landmark anyway.
+        norm: Normalisation = "none" if config.normalisation == "none" else "batch"
+        channels = config.adapter_channels
+        self.convs = nn.ModuleDict()
+        for level in DECODER_LEVELS:
+            self.convs[f"level{level}"] = DoubleConv(config.concat_channels(level), channels, norm)
+        self.rfbs = nn.ModuleDict()
+        for level in config.rfb_levels:
+            self.rfbs[f"level{level}"] = RFB(config.decoded_channels(level), channels, norm)
 
     def conv(self, level: int) -> Block:
         """Return Conv-A_k of a level from 1 to 4."""
         conv = self.convs[f"level{level}"]
-        assert isinstance(conv, AdapterConv)
+        assert isinstance(conv, Block)
         return conv
 
     def rfb(self, level: int) -> Block:
         """Return RFB-A_k of a level from 3 to 5."""
         rfb = self.rfbs[f"level{level}"]
-        assert isinstance(rfb, AdapterRFB)
+        assert isinstance(rfb, Block)
         return rfb
-
-
-COARSEST = LEVELS[-1]
-DECODER_LEVELS = LEVELS[:-1]
-WINDOWED_LEVELS = (1, 2)
-"""Levels that `LandmarkNetwork.near` decodes only around the points."""
-SMALLEST_REGION = 16
-"""Cells along a side that it decodes there at least. Batch statistics of fewer cells
-are poor ones; and from 12 on, the region of level 2 holds all that the region of
-level 1 is interpolated from."""
 
 
 class LandmarkNetwork(nn.Module):
@@ -187,41 +143,41 @@ class LandmarkNetwork(nn.Module):
 
     Parameters
     ----------
-    layout : NetworkConfig
+    config : NetworkConfig
         Its sizes.
     """
 
-    def __init__(self, layout: NetworkConfig) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.layout = layout
-        norm = (layout.normalisation, layout.landmarks)
+        self.config = config
+        norm = (config.normalisation, config.num_landmarks)
         self.decoder = nn.ModuleDict()
         for level in DECODER_LEVELS:
             self.decoder[f"level{level}"] = UpBlock(
-                layout.concat_channels(level), layout.shared_channels(level), *norm
+                config.concat_channels(level), config.shared_channels(level), *norm
             )
         self.laterals = nn.ModuleDict()
-        for level in LEVELS if layout.lateral_channels else ():
+        for level in LEVELS if config.lateral_channels else ():
             self.laterals[f"level{level}"] = nn.Conv2d(
-                layout.encoder_channels[level - 1], layout.lateral_channels, 1
+                config.encoder_channels[level - 1], config.lateral_channels, 1
             )
         self.rfbs = nn.ModuleDict()
-        for level in layout.rfb_levels:
+        for level in config.rfb_levels:
             self.rfbs[f"level{level}"] = RFB(
-                layout.decoded_channels(level), layout.rfb_channels(level), *norm
+                config.decoded_channels(level), config.rfb_channels(level), *norm
             )
         self.heads = nn.ModuleDict()
         for level in LEVELS:
             self.heads[f"level{level}"] = nn.Conv2d(
-                layout.head_channels(level), layout.embedding_channels, 1
+                config.head_channels(level), config.embedding_channels, 1
             )
-        count = layout.landmarks if layout.adapter_channels else 0
-        self.adapters = nn.ModuleList(Adapter(layout) for _ in range(count))
+        count = config.num_landmarks if config.adapter_channels else 0
+        self.adapters = nn.ModuleList(Adapter(config) for _ in range(count))
 
     @property
     def depends_on_landmark(self) -> bool:
         """Whether any part belongs to one landmark."""
-        return len(self.adapters) > 0 or self.layout.normalisation == "landmark"
+        return len(self.adapters) > 0 or self.config.normalisation == "landmark"
 
     def forward(self, maps: Sequence[Tensor], landmark: int = 0) -> tuple[Tensor, ...]:
         """Embed images for one landmark: the paper's network, step by step.
@@ -229,17 +185,17 @@ class LandmarkNetwork(nn.Module):
         Parameters
         ----------
         maps : sequence of Tensor, (B, C, h, w)
-            The encoder's five, fine to coarse: F_v of the paper.
+            F_v, the encoder's five, fine to coarse.
         landmark : int
-            Whose adapter is active.
+            k, whose adapter is active.
 
         Returns
         -------
         tuple of Tensor, (B, E, h, w)
-            F_e of the paper, fine to coarse.
+            F_e, fine to coarse.
         """
         self._check([landmark])
-        maps = self._converted(maps)
+        maps = self._read(maps)
         adapter = self.adapter(landmark) if len(self.adapters) else None
         decoded = {COARSEST: maps[COARSEST - 1]}
         for level in reversed(DECODER_LEVELS):
@@ -252,17 +208,16 @@ class LandmarkNetwork(nn.Module):
         embeddings = []
         for level in LEVELS:
             features = decoded[level]
-            if level in self.layout.rfb_levels:
-                wide = [self.rfb(level)(features, landmark)]
-                own = [adapter.rfb(level)(features)] if adapter else []
-                features = torch.cat(wide + own, dim=1)
+            if level in self.config.rfb_levels:
+                own = adapter.rfb(level) if adapter else None
+                features = concat_adapter(self.rfb(level), own, features, landmark)
             embeddings.append(self.head(level)(features))
         return tuple(embeddings)
 
-    def everywhere(self, maps: Sequence[Tensor], landmarks: Sequence[int]) -> tuple[Tensor, ...]:
+    def embed_images(self, maps: Sequence[Tensor], landmarks: Sequence[int]) -> tuple[Tensor, ...]:
         """Embed images for several landmarks; what they share is computed once.
 
-        In evaluation the same as one `forward` a landmark. In training a shared
+        In evaluation the same as one `forward` per landmark. In training a shared
         batch norm sees the maps of all landmarks as one batch.
 
         Parameters
@@ -278,22 +233,22 @@ class LandmarkNetwork(nn.Module):
             Fine to coarse.
         """
         self._check(landmarks)
-        decoded = self._decoded(self._converted(maps), landmarks, {})
+        decoded = self._decode(self._read(maps), landmarks, {})
         embeddings = []
         for level in LEVELS:
             features = self._features(level, decoded[level], landmarks)
-            embeddings.append(self._embedded(level, features.parts, landmarks))
+            embeddings.append(self._embed(level, features.parts, landmarks))
         return tuple(embeddings)
 
-    def near(
+    def embed_windows(
         self, maps: Sequence[Tensor], landmarks: Sequence[int], points_yx: Tensor, window: int
     ) -> tuple[Window, ...]:
-        """Embed what lies around one point a landmark and image.
+        """Embed what lies around one point per landmark and image.
 
         Each window begins ``window // 2`` cells before the point's cell and is moved
         inwards at borders; an axis of the map that is not longer than the window,
         and level 5 always, is whole. In evaluation the windows are those of
-        `everywhere`.
+        `embed_images`.
 
         In training, batch statistics come from what is computed: at levels 1 and 2
         from the windows of all landmarks, at least ``SMALLEST_REGION`` cells a side,
@@ -319,7 +274,7 @@ class LandmarkNetwork(nn.Module):
             Fine to coarse.
         """
         self._check(landmarks)
-        maps = self._converted(maps)
+        maps = self._read(maps)
         points_yx = points_yx.to(maps[0].device)
 
         def around(level: int, side: int) -> Region:
@@ -330,15 +285,15 @@ class LandmarkNetwork(nn.Module):
         if self.depends_on_landmark or len(landmarks) == 1:
             side = max(window, SMALLEST_REGION)
             regions = {level: around(level, side) for level in DECODER_LEVELS}
-        decoded = self._decoded(maps, landmarks, regions)
-        found = []
+        decoded = self._decode(maps, landmarks, regions)
+        windows = []
         for level in LEVELS:
-            read = self._features(level, decoded[level], landmarks, regions.get(level))
+            features = self._features(level, decoded[level], landmarks, regions.get(level))
             side = max(maps[-1].shape) if level == COARSEST else window
             wanted = around(level, side)
-            embeddings = self._embedded(level, read.within(wanted), landmarks)
-            found.append(Window(embeddings, wanted.origin_yx, wanted.full_yx))
-        return tuple(found)
+            embeddings = self._embed(level, features.within(wanted), landmarks)
+            windows.append(Window(embeddings, wanted.origin_yx, wanted.full_yx))
+        return tuple(windows)
 
     def adapter(self, landmark: int) -> Adapter:
         """Return the adapter of a landmark."""
@@ -359,7 +314,7 @@ class LandmarkNetwork(nn.Module):
         return head
 
     def _check(self, landmarks: Sequence[int]) -> None:
-        count = self.layout.landmarks
+        count = self.config.num_landmarks
         wrong = [k for k in landmarks if not 0 <= k < count]
         twice = self.depends_on_landmark and len(set(landmarks)) != len(landmarks)
         if wrong or not landmarks or twice:
@@ -368,7 +323,8 @@ class LandmarkNetwork(nn.Module):
                 remedy=f"name each once, from 0 to {count - 1}",
             )
 
-    def _converted(self, maps: Sequence[Tensor]) -> list[Tensor]:
+    def _read(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Convert the encoder's maps, and bring them to the lateral channels."""
         if len(maps) != len(LEVELS):
             raise UsageError(f"a network reads {len(LEVELS)} maps, not {len(maps)}")
         dtype = self.head(COARSEST).weight.dtype
@@ -378,49 +334,50 @@ class LandmarkNetwork(nn.Module):
         laterals = self.laterals.values()
         return [conv(one_map) for conv, one_map in zip(laterals, read, strict=True)]
 
-    def _decoded(
+    def _decode(
         self, maps: Sequence[Tensor], landmarks: Sequence[int], regions: Mapping[int, Region]
-    ) -> dict[int, Decoded]:
-        """Return F_c of every level, in regions where they are given."""
+    ) -> dict[int, LevelMaps]:
+        """Return F_c of every level (equations 2 and 3), in regions where they are given."""
         coarsest = maps[COARSEST - 1]
-        decoded = {COARSEST: Decoded((coarsest[:, None],), Region.all_of(coarsest, len(landmarks)))}
+        whole = Region.whole_map(coarsest, len(landmarks))
+        decoded = {COARSEST: LevelMaps((coarsest[:, None],), whole)}
         for level in reversed(DECODER_LEVELS):
             skip, coarser = maps[level - 1], decoded[level + 1]
             region = regions.get(level) if level in WINDOWED_LEVELS else None
-            if region is None or region.whole:
-                held, region = Region.all_of(skip, len(landmarks)), None
-                ups = [upsampled(part, held.full_yx) for part in coarser.parts]
-                joined = [skip[:, None], *ups]
+            if region is None or region.is_whole:
+                held, region = Region.whole_map(skip, len(landmarks)), None
+                ups = [upsample(part, held.full_yx) for part in coarser.parts]
+                concat = [skip[:, None], *ups]
             else:
-                held, given = region, region.grown(DoubleConv.REACH)
-                ups = [interpolated(part, coarser.region, given) for part in coarser.parts]
-                joined = [given.cut(skip[:, None]), *ups]
+                held, needed = region, region.grow(DoubleConv.REACH)
+                ups = [upsample_region(part, coarser.region, needed) for part in coarser.parts]
+                concat = [needed.crop(skip[:, None]), *ups]
             up_block = self.decoder[f"level{level}"]
             assert isinstance(up_block, UpBlock)
-            made = [up_block.convs.together(joined, landmarks, region)]
+            parts = [up_block.convs.forward_landmarks(concat, landmarks, region)]
             if len(self.adapters):
                 own = [self.adapter(k).conv(level) for k in landmarks]
-                made.append(each_block(own, joined, region))
-            decoded[level] = Decoded(tuple(made), held)
+                parts.append(forward_each(own, concat, region))
+            decoded[level] = LevelMaps(tuple(parts), held)
         return decoded
 
     def _features(
-        self, level: int, decoded: Decoded, landmarks: Sequence[int], region: Region | None = None
-    ) -> Decoded:
-        """Return what the head of a level reads.
+        self, level: int, decoded: LevelMaps, landmarks: Sequence[int], region: Region | None = None
+    ) -> LevelMaps:
+        """Return what the head of a level reads: F_c or F_RFB (equation 4).
 
         A receptive field block passes no more than the region where that pays.
         """
-        if level not in self.layout.rfb_levels:
+        if level not in self.config.rfb_levels:
             return decoded
-        region = region if region is not None and region.few else None
-        made = [self.rfb(level).together(decoded.parts, landmarks, region)]
+        region = region if region is not None and region.is_small else None
+        parts = [self.rfb(level).forward_landmarks(decoded.parts, landmarks, region)]
         if len(self.adapters):
             own = [self.adapter(k).rfb(level) for k in landmarks]
-            made.append(each_block(own, decoded.parts, region))
-        return Decoded(tuple(made), region or decoded.region)
+            parts.append(forward_each(own, decoded.parts, region))
+        return LevelMaps(tuple(parts), region or decoded.region)
 
-    def _embedded(self, level: int, features: Parts, landmarks: Sequence[int]) -> Tensor:
-        """Return F_e of a level, (B, K, E, rows, columns)."""
-        embedded = convolved(Kernel.of([self.head(level)]), features)
+    def _embed(self, level: int, features: ChannelParts, landmarks: Sequence[int]) -> Tensor:
+        """Return F_e of a level (equation 5), (B, K, E, rows, columns)."""
+        embedded = shared_conv(ConvWeights.of([self.head(level)]), features)
         return embedded.expand(-1, len(landmarks), -1, -1, -1)

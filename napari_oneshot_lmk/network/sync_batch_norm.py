@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True, eq=False)
-class Shares:
+class SampleWeights:
     """How much the samples of a batch count.
 
     Parameters
@@ -34,28 +34,28 @@ class Shares:
     total: float
 
     @classmethod
-    def among_processes(cls, weights: Tensor) -> Shares:
+    def among_processes(cls, weights: Tensor) -> SampleWeights:
         """Ask all processes of the group; each has to call it."""
         total = weights.double().sum()
         dist.all_reduce(total)
         return cls(weights, float(total))
 
-    def repeated(self, times: int) -> Shares:
-        """Return the shares of maps of which ``times`` in a row are one sample's."""
-        return Shares(self.weights.repeat_interleave(times), times * self.total)
+    def repeated(self, times: int) -> SampleWeights:
+        """Return the weights of maps of which ``times`` in a row are one sample's."""
+        return SampleWeights(self.weights.repeat_interleave(times), times * self.total)
 
 
 class BatchNorm(nn.BatchNorm2d):
     """Batch norm of this process alone, or inside `shared_statistics` of several."""
 
-    shares: Shares | None = None
+    sample_weights: SampleWeights | None = None
 
     def forward(self, maps: Tensor) -> Tensor:
         """Normalise (B or B * K, C, h, w) maps."""
-        if self.shares is None or not self.training:
+        if self.sample_weights is None or not self.training:
             return super().forward(maps)
-        shares = self.shares.repeated(len(maps) // len(self.shares.weights))
-        return normalised_together([self], maps, shares)
+        samples = self.sample_weights.repeated(len(maps) // len(self.sample_weights.weights))
+        return sync_batch_norm([self], maps, samples)
 
 
 @contextmanager
@@ -72,18 +72,20 @@ def shared_statistics(network: nn.Module, weights: Tensor) -> Iterator[None]:
     weights : Tensor, (B,)
         How much each of the samples counts that it is going to see.
     """
-    shares = Shares.among_processes(weights)
+    samples = SampleWeights.among_processes(weights)
     norms = [norm for norm in network.modules() if isinstance(norm, BatchNorm)]
     for norm in norms:
-        norm.shares = shares
+        norm.sample_weights = samples
     try:
         yield
     finally:
         for norm in norms:
-            norm.shares = None
+            norm.sample_weights = None
 
 
-def normalised_together(norms: Sequence[nn.BatchNorm2d], maps: Tensor, shares: Shares) -> Tensor:
+def sync_batch_norm(
+    norms: Sequence[nn.BatchNorm2d], maps: Tensor, samples: SampleWeights
+) -> Tensor:
     """Normalise maps by statistics of all processes; running statistics move.
 
     Parameters
@@ -91,16 +93,16 @@ def normalised_together(norms: Sequence[nn.BatchNorm2d], maps: Tensor, shares: S
     norms : sequence of BatchNorm2d
         One after the other along the channels.
     maps : Tensor, (B, C of all norms, h, w)
-    shares : Shares
+    samples : SampleWeights
         Of the B samples.
     """
     first = norms[0]
-    count = shares.total * maps[0, 0].numel()
-    made: tuple[Tensor, Tensor, Tensor] = _Normalised.apply(  # type: ignore[no-untyped-call]
+    count = samples.total * maps[0, 0].numel()
+    made: tuple[Tensor, Tensor, Tensor] = _SyncBatchNorm.apply(  # type: ignore[no-untyped-call]
         maps,
         torch.cat([norm.weight for norm in norms]),
         torch.cat([norm.bias for norm in norms]),
-        shares.weights,
+        samples.weights,
         count,
         first.eps,
     )
@@ -118,7 +120,7 @@ def normalised_together(norms: Sequence[nn.BatchNorm2d], maps: Tensor, shares: S
     return normed
 
 
-class _Normalised(torch.autograd.Function):
+class _SyncBatchNorm(torch.autograd.Function):
     """Keeps the maps alone for its gradient, as torch's batch norm does.
 
     With weights w, their sum N over samples and cells, and y = gain * z + offset,

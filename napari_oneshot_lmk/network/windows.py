@@ -1,4 +1,4 @@
-"""Windows around points: parts of maps that the loss reads, and what they need."""
+"""Windows of maps around points, and CC2D's upsampling, whole or in windows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Region:
-    """Rectangles of one size in maps of one size, one an image and landmark.
+    """Rectangles of one size in maps of one size, one per image and landmark.
 
     Parameters
     ----------
@@ -74,24 +74,24 @@ class Region:
         return cls(torch.stack(origins, dim=-1), size_yx, full_yx)
 
     @classmethod
-    def all_of(cls, maps: Tensor, landmarks: int) -> Region:
+    def whole_map(cls, maps: Tensor, num_landmarks: int) -> Region:
         """Return whole (B, ..., h, w) maps as a region."""
         full_yx = (int(maps.shape[-2]), int(maps.shape[-1]))
-        origin_yx = torch.zeros(len(maps), landmarks, 2, dtype=torch.long, device=maps.device)
+        origin_yx = torch.zeros(len(maps), num_landmarks, 2, dtype=torch.long, device=maps.device)
         return cls(origin_yx, full_yx, full_yx)
 
     @property
-    def whole(self) -> bool:
+    def is_whole(self) -> bool:
         """Whether the rectangles are the map."""
         return self.size_yx == self.full_yx
 
     @property
-    def few(self) -> bool:
+    def is_small(self) -> bool:
         """Whether a rectangle holds at most half of the map's cells."""
         rows, columns = self.size_yx
         return 2 * rows * columns <= self.full_yx[0] * self.full_yx[1]
 
-    def grown(self, cells: int) -> Region:
+    def grow(self, cells: int) -> Region:
         """Return the region with a border of ``cells`` more on each side."""
         rows, columns = self.size_yx
         size_yx = (rows + 2 * cells, columns + 2 * cells)
@@ -102,7 +102,7 @@ class Region:
         steps = torch.arange(self.size_yx[axis], device=self.origin_yx.device)
         return self.origin_yx[..., axis, None] + steps
 
-    def inside(self, like: Tensor) -> Tensor:
+    def mask(self, like: Tensor) -> Tensor:
         """Return 1 at cells of the map, 0 beyond, (B, K, 1, rows, columns)."""
         rows, columns = (
             (self.cells(axis) >= 0) & (self.cells(axis) < self.full_yx[axis]) for axis in (0, 1)
@@ -110,7 +110,7 @@ class Region:
         mask = rows[..., :, None] & columns[..., None, :]
         return mask[:, :, None].to(like.device, like.dtype)
 
-    def cut(self, maps: Tensor, held: Region | None = None) -> Tensor:
+    def crop(self, maps: Tensor, held: Region | None = None) -> Tensor:
         """Return the maps' cells in the region, 0 beyond the map.
 
         Parameters
@@ -124,24 +124,24 @@ class Region:
         -------
         Tensor, (B, K, C, rows, columns)
         """
-        batch, landmarks, channels, height, width = maps.shape
-        moved = self.origin_yx if held is None else self.origin_yx - held.origin_yx
-        local = Region(moved.to(maps.device), self.size_yx, (height, width))
+        batch, num_landmarks, channels, height, width = maps.shape
+        origin_yx = self.origin_yx if held is None else self.origin_yx - held.origin_yx
+        local = Region(origin_yx.to(maps.device), self.size_yx, (height, width))
         rows = local.cells(0).clamp(0, height - 1)
         columns = local.cells(1).clamp(0, width - 1)
-        images = torch.arange(batch, device=maps.device)[:, None] * landmarks
-        layers = torch.arange(landmarks, device=maps.device)
+        images = torch.arange(batch, device=maps.device)[:, None] * num_landmarks
+        layers = torch.arange(num_landmarks, device=maps.device)
         first = (images + layers)[..., None, None] * height
         index = (first + rows[..., :, None]) * width + columns[..., None, :]
         # Whole feature vectors are copied, which channels last keeps in one place.
         vectors = maps.permute(0, 1, 3, 4, 2).reshape(-1, channels)
         found = vectors.index_select(0, index.flatten())
         found = found.reshape(*index.shape, channels).permute(0, 1, 4, 2, 3)
-        return found * local.inside(found) if held is None else found
+        return found * local.mask(found) if held is None else found
 
 
 @dataclass(frozen=True)
-class Decoded:
+class LevelMaps:
     """Maps of one level for several landmarks: F_c, or what follows it.
 
     Parameters
@@ -157,13 +157,13 @@ class Decoded:
 
     def within(self, wanted: Region) -> tuple[Tensor, ...]:
         """Return the parts' cells in a region, which they hold."""
-        if wanted.whole:
+        if wanted.is_whole:
             return self.parts
-        held = None if self.region.whole else self.region
-        return tuple(wanted.cut(part, held) for part in self.parts)
+        held = None if self.region.is_whole else self.region
+        return tuple(wanted.crop(part, held) for part in self.parts)
 
 
-def upsampled(maps: Tensor, size_yx: Sequence[int]) -> Tensor:
+def upsample(maps: Tensor, size_yx: Sequence[int]) -> Tensor:
     """Double (B, C, h, w) or (B, K, C, h, w) maps.
 
     Where twice the map is not the size that is asked for (the finer map has an odd
@@ -180,10 +180,10 @@ def upsampled(maps: Tensor, size_yx: Sequence[int]) -> Tensor:
     return doubled.reshape(*maps.shape[:-2], *doubled.shape[-2:])
 
 
-def interpolated(maps: Tensor, held: Region, wanted: Region) -> Tensor:
+def upsample_region(maps: Tensor, held: Region, wanted: Region) -> Tensor:
     """Cells of the doubled map that lie in a region of the next finer level.
 
-    The same as `upsampled`, cut afterwards.
+    The same as `upsample`, cut afterwards.
 
     Parameters
     ----------
@@ -199,7 +199,8 @@ def interpolated(maps: Tensor, held: Region, wanted: Region) -> Tensor:
     """
     exact = torch.promote_types(maps.dtype, torch.float32)
     rows, columns = (
-        _interpolation(held, wanted, axis, exact).to(maps.device, maps.dtype) for axis in (0, 1)
+        _upsampling_weights(held, wanted, axis, exact).to(maps.device, maps.dtype)
+        for axis in (0, 1)
     )
     # Rows first: each of them is one run of memory, and so are then the columns.
     cells = maps.permute(0, 1, 3, 4, 2)
@@ -208,7 +209,7 @@ def interpolated(maps: Tensor, held: Region, wanted: Region) -> Tensor:
     return across.permute(0, 1, 4, 2, 3)
 
 
-def _interpolation(held: Region, wanted: Region, axis: int, dtype: torch.dtype) -> Tensor:
+def _upsampling_weights(held: Region, wanted: Region, axis: int, dtype: torch.dtype) -> Tensor:
     """Weights of the held cells for each wanted cell, (B, K, wanted, held)."""
     coarse, fine = held.full_yx[axis], wanted.full_yx[axis]
     before, _ = _padding(2 * coarse, fine)
@@ -219,8 +220,8 @@ def _interpolation(held: Region, wanted: Region, axis: int, dtype: torch.dtype) 
     # whole numbers up to the division, so that no coordinate is rounded.
     steps = 2 * coarse - 1
     places = doubled[..., :, None] * (coarse - 1)
-    apart = places - held.cells(axis)[..., None, :] * steps
-    weights = (1 - apart.abs().to(dtype) / steps).clamp_min(0)
+    offset = places - held.cells(axis)[..., None, :] * steps
+    weights = (1 - offset.abs().to(dtype) / steps).clamp_min(0)
     return weights * known[..., None]
 
 

@@ -97,7 +97,7 @@ def estimate(
 
     def sample_s(at_once: int) -> float:
         """Time of an image in a step that holds so many landmarks."""
-        of_step = replace(layout, landmarks=at_once)
+        of_step = replace(layout, num_landmarks=at_once)
         near = decoder_macs(of_step, rows * columns, preset.loss.window + HALO)
         if preset.training.anchor == "template":
             return FORWARD_AND_BACKWARD * seconds_of(near)
@@ -160,7 +160,7 @@ def decoder_macs(layout: NetworkConfig, pixels: int, window: int | None = None) 
         below = layout.decoded_channels(level + 1)
         each += cells * 9 * (below * shared + shared**2 + joined * adapter + adapter**2)
         each += cells * head
-    return once + layout.landmarks * each
+    return once + layout.num_landmarks * each
 
 
 def measure(encoder: Encoder, passes: int = 2) -> MachineSpeed:

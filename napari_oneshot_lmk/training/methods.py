@@ -77,7 +77,7 @@ class TrainingMethod:
         """Return the network for so many landmarks on an encoder's five maps."""
         return NetworkConfig(
             encoder_channels=encoder_channels,
-            landmarks=landmarks if self.has_adapters else 1,
+            num_landmarks=landmarks if self.has_adapters else 1,
             # A network for one landmark is its own adapter.
             adapter_channels=settings.adapter_channels if self.has_adapters else 0,
             width=settings.width,

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
-from napari_oneshot_lmk.widgets import words, words_train
-from napari_oneshot_lmk.widgets.annotate import AnnotateWidget
-from napari_oneshot_lmk.widgets.detect import DetectWidget
-from napari_oneshot_lmk.widgets.follow import Following
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.annotate.widget import AnnotateWidget
+from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
 from napari_oneshot_lmk.widgets.header import ImageHeader
+from napari_oneshot_lmk.widgets.qt.connections import Following
 from napari_oneshot_lmk.widgets.session import Session, session_of
-from napari_oneshot_lmk.widgets.train import TrainWidget
+from napari_oneshot_lmk.widgets.train import training_texts
+from napari_oneshot_lmk.widgets.train.widget import TrainWidget
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.models import KnownModel
+    from napari_oneshot_lmk.widgets.detect.models import KnownModel
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class Step:
 
 
 STEPS = (
-    Step(words.STEP_ANNOTATE, AnnotateWidget),
-    Step(words_train.STEP_TRAIN, TrainWidget),
-    Step(words.STEP_DETECT, DetectWidget),
+    Step(texts.STEP_ANNOTATE, AnnotateWidget),
+    Step(training_texts.STEP_TRAIN, TrainWidget),
+    Step(texts.STEP_DETECT, DetectWidget),
 )
 """A new step is one more line here."""
 
@@ -71,4 +72,4 @@ class OneshotDock(QWidget):
     def _on_model(self, model: KnownModel | None) -> None:
         """Turn to detection with a model that somebody wants to use."""
         if model is not None:
-            self.tabs.setCurrentWidget(self.steps[words.STEP_DETECT])
+            self.tabs.setCurrentWidget(self.steps[texts.STEP_DETECT])

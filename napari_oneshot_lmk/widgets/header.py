@@ -18,14 +18,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_oneshot_lmk.errors import GeometryError
-from napari_oneshot_lmk.widgets import words
-from napari_oneshot_lmk.widgets.follow import Following
-from napari_oneshot_lmk.widgets.parts import DIM, LINK, NOTE, WARN, Line
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.qt.connections import Following
+from napari_oneshot_lmk.widgets.qt.parts import DIM, LINK, NOTE, WARN, Line
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.file_facts import Facts
-    from napari_oneshot_lmk.widgets.layers import Spacing
+    from napari_oneshot_lmk.widgets.layers.file_facts import Facts
+    from napari_oneshot_lmk.widgets.layers.image_view import Spacing
     from napari_oneshot_lmk.widgets.session import Session
 
 
@@ -60,21 +60,21 @@ class ImageHeader(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setColumnStretch(1, 1)
         self.chooser = QComboBox()
-        self.chooser.setToolTip(words.IMAGE_TIP)
+        self.chooser.setToolTip(texts.IMAGE_TIP)
         # A long file name must not make the dock wide.
         self.chooser.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.chooser.activated.connect(self._on_chosen)
         self.size = Line("", DIM)
-        self.only_this = QCheckBox(words.ONLY_THIS)
-        self.only_this.setToolTip(words.ONLY_THIS_TIP)
+        self.only_this = QCheckBox(texts.ONLY_THIS)
+        self.only_this.setToolTip(texts.ONLY_THIS_TIP)
         self.only_this.setChecked(self._session.only_this)
         self.only_this.toggled.connect(self._on_only_this)
         self.spacing = QLineEdit()
-        self.spacing.setToolTip(words.SPACING_TIP)
+        self.spacing.setToolTip(texts.SPACING_TIP)
         self.spacing.setMaximumWidth(140)
         self.spacing.editingFinished.connect(self._on_spacing)
         self.spacing_note = QLabel()
-        grid.addWidget(QLabel(words.IMAGE), 0, 0)
+        grid.addWidget(QLabel(texts.IMAGE), 0, 0)
         grid.addWidget(self.chooser, 0, 1)
         grid.addWidget(self.size, 1, 1)
         grid.addWidget(self.only_this, 2, 1)
@@ -84,10 +84,10 @@ class ImageHeader(QWidget):
         grid.addWidget(self.of_file, 5, 0, 1, 2)
         self.obstacle = Line("", WARN)
         grid.addWidget(self.obstacle, 3, 0, 1, 2)
-        grid.addWidget(QLabel(words.SPACING), 4, 0)
+        grid.addWidget(QLabel(texts.SPACING), 4, 0)
         row = QHBoxLayout()
         row.addWidget(self.spacing)
-        row.addWidget(QLabel(words.SPACING_UNIT))
+        row.addWidget(QLabel(texts.SPACING_UNIT))
         row.addStretch()
         row.addWidget(self.spacing_note)
         grid.addLayout(row, 4, 1)
@@ -126,12 +126,12 @@ class ImageHeader(QWidget):
         if target is None and self._choice.refusal:
             self.size.say(self._choice.refusal, WARN)
         elif target is None:
-            self.size.say("" if self._choice.images else words.NO_IMAGE_OPEN, DIM)
+            self.size.say("" if self._choice.images else texts.NO_IMAGE_OPEN, DIM)
         else:
             rows, columns = target.shape_yx
-            parts = [words.SIZE.format(rows=rows, columns=columns)]
+            parts = [texts.SIZE.format(rows=rows, columns=columns)]
             if target.slices > 1:
-                slice_text = words.SLICE.format(number=target.slice_number, count=target.slices)
+                slice_text = texts.SLICE.format(number=target.slice_number, count=target.slices)
                 parts.append(slice_text)
             self.size.say(" · ".join(parts), DIM)
         self._show_spacing(self._session.spacing)
@@ -141,11 +141,11 @@ class ImageHeader(QWidget):
         if self._session.target is None:
             self._note("")
         elif spacing.problem:
-            self._note(words.SPACING_UNKNOWN, spacing.problem, WARN)
+            self._note(texts.SPACING_UNKNOWN, spacing.problem, WARN)
         elif spacing.mm_yx is None:
-            self._note(words.SPACING_UNKNOWN, words.SPACING_UNKNOWN_TIP, WARN)
+            self._note(texts.SPACING_UNKNOWN, texts.SPACING_UNKNOWN_TIP, WARN)
         elif spacing.assumed:
-            self._note(words.SPACING_ASSUMED, words.SPACING_ASSUMED_TIP, NOTE)
+            self._note(texts.SPACING_ASSUMED, texts.SPACING_ASSUMED_TIP, NOTE)
         else:
             self._note(*self._source_of(spacing))
         self._show_facts()
@@ -167,20 +167,20 @@ class ImageHeader(QWidget):
             return "", "", ""
         if not np.allclose(facts.spacing_mm_yx, spacing.mm_yx or 0.0, rtol=1e-4):
             return "", "", ""
-        tip = words.SPACING_FROM_TIP.format(source=facts.source.explained)
-        return words.SPACING_FROM.format(source=facts.source), tip, DIM
+        tip = texts.SPACING_FROM_TIP.format(source=facts.source.explained)
+        return texts.SPACING_FROM.format(source=facts.source), tip, DIM
 
     def _show_facts(self) -> None:
         target, facts = self._session.target, self._facts_here()
         sentences = []
         if target is not None and facts is not None:
             image = target.image_name
-            sentences = [words.FILE_NOTE.format(image=image, note=n) for n in facts.notes]
+            sentences = [texts.FILE_NOTE.format(image=image, note=n) for n in facts.notes]
             if facts.spacing_mm_yx is not None and facts.source is not None:
                 mine = self._session.spacing.mm_yx
                 if not np.allclose(facts.spacing_mm_yx, mine or 0.0, rtol=1e-4):
                     rows, columns = facts.spacing_mm_yx
-                    text = words.SPACING_IN_FILE.format(
+                    text = texts.SPACING_IN_FILE.format(
                         rows=rows, columns=columns, source=facts.source.explained, link=LINK
                     )
                     sentences.append(text)
@@ -208,7 +208,7 @@ class ImageHeader(QWidget):
         try:
             self._session.set_spacing(parse_spacing(text))
         except GeometryError as error:
-            self._note(words.SPACING_BAD, str(error), WARN)
+            self._note(texts.SPACING_BAD, str(error), WARN)
         else:
             self._show_spacing(self._session.spacing)
 
@@ -239,7 +239,7 @@ def parse_spacing(text: str) -> tuple[float, float] | None:
     try:
         values = [float(part) for part in parts]
     except ValueError as error:
-        raise GeometryError(words.SPACING_BAD, remedy=words.SPACING_BAD_REMEDY) from error
+        raise GeometryError(texts.SPACING_BAD, remedy=texts.SPACING_BAD_REMEDY) from error
     if len(values) > 2:
-        raise GeometryError(words.SPACING_BAD, remedy=words.SPACING_BAD_REMEDY)
+        raise GeometryError(texts.SPACING_BAD, remedy=texts.SPACING_BAD_REMEDY)
     return values[0], values[-1]

@@ -17,13 +17,14 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.widgets import points, words
-from napari_oneshot_lmk.widgets.layers import target_of
-from napari_oneshot_lmk.widgets.view import camera_of, grid_of
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.layers import points
+from napari_oneshot_lmk.widgets.layers.image_view import target_of
+from napari_oneshot_lmk.widgets.layers.napari_versions import camera_of, grid_of
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.landmark_layers import LandmarkLayers
-    from napari_oneshot_lmk.widgets.layers import ImageTarget
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+    from napari_oneshot_lmk.widgets.layers.landmark_layers import LandmarkLayers
     from napari_oneshot_lmk.widgets.session import Session
 
 OPAQUE_FROM = 0.9
@@ -230,12 +231,12 @@ class ImageChoice:
         if target.layer not in layers:
             return ""
         if not target.layer.visible:
-            return words.IMAGE_HIDDEN.format(image=target.layer.name)
+            return texts.IMAGE_HIDDEN.format(image=target.layer.name)
         if grid_of(self._viewer).enabled:
             return ""
         for above in layers[layers.index(target.layer) + 1 :]:
             if isinstance(above, Image) and _hides(above, target.layer):
-                return words.IMAGE_COVERED.format(image=target.layer.name, other=above.name)
+                return texts.IMAGE_COVERED.format(image=target.layer.name, other=above.name)
         return ""
 
     @contextmanager

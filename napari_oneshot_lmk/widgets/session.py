@@ -20,18 +20,16 @@ from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.widgets import words
-from napari_oneshot_lmk.widgets.annotation import Annotation
-from napari_oneshot_lmk.widgets.history import History
-from napari_oneshot_lmk.widgets.layers import ImageTarget, Key, Spacing
-from napari_oneshot_lmk.widgets.removed_images import RemovedImages, is_made_from
-from napari_oneshot_lmk.widgets.spacings import Spacings
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.annotate.annotation import Annotation, History
+from napari_oneshot_lmk.widgets.layers.image_identity import RemovedImages, is_made_from
+from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, Key, Spacing, Spacings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari_oneshot_lmk.landmarks.lists import LandmarkList
-    from napari_oneshot_lmk.widgets.models import KnownModel
+    from napari_oneshot_lmk.widgets.detect.models import KnownModel
 
 
 @dataclass(eq=False)
@@ -124,7 +122,7 @@ class Session:
             If it is zero, negative or absurd.
         """
         if self.target is None:
-            raise UsageError(words.NO_IMAGE)
+            raise UsageError(texts.NO_IMAGE)
         self._spacings.give(self.target.layer, mm_yx)
         self.spacing = self.spacing_for(self.target)
 
@@ -179,7 +177,7 @@ class Session:
         """Return the image that is meant, and remember that it has a history."""
         target = target or self.target
         if target is None:
-            raise UsageError(words.NO_IMAGE)
+            raise UsageError(texts.NO_IMAGE)
         return self._targets.setdefault(target.key, target)
 
     def target_of(self, key: Key) -> ImageTarget | None:
@@ -267,7 +265,7 @@ class Session:
         """
         target = target or self.target
         if target is None:
-            raise UsageError(words.NO_IMAGE)
+            raise UsageError(texts.NO_IMAGE)
         return self._landmarks(target, self.annotation_of(target), author)
 
     def _landmarks(self, target: ImageTarget, annotation: Annotation, author: str) -> Landmarks:
@@ -321,9 +319,9 @@ class Session:
     def why_no_template(self) -> str:
         """What keeps the landmarks from becoming a template; empty if nothing."""
         if self.target is None:
-            return words.NO_IMAGE
+            return texts.NO_IMAGE
         if not self.annotation.landmarks.placed:
-            return words.NOTHING_PLACED
+            return texts.NOTHING_PLACED
         return ""
 
     @property
@@ -351,7 +349,7 @@ class Session:
             If nothing is placed, a point is outside, or the image has no content.
         """
         if self.target is None:
-            raise UsageError(words.NO_IMAGE)
+            raise UsageError(texts.NO_IMAGE)
         image = self.target.picture(self.spacing.mm_yx).radiograph()
         return Template.create(image, self.landmarks(), stem(self.target.image_name))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_oneshot_lmk.widgets import words
+from napari_oneshot_lmk.widgets import texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,21 +38,21 @@ class Shortcut:
 
 
 SHORTCUTS = (
-    Shortcut("next", ("N",), "N", words.KEY_NEXT),
-    Shortcut("previous", ("B",), "B", words.KEY_PREVIOUS),
-    Shortcut("skip", ("K",), "K", words.KEY_SKIP),
-    Shortcut("absent", ("X",), "X", words.KEY_ABSENT),
-    Shortcut("undo", ("Control-Z",), "Ctrl+Z", words.KEY_UNDO),
-    Shortcut("redo", ("Control-Shift-Z", "Control-Y"), "Ctrl+Shift+Z", words.KEY_REDO),
-    Shortcut("help", ("Shift-?", "?"), "?", words.KEY_HELP),
+    Shortcut("next", ("N",), "N", texts.KEY_NEXT),
+    Shortcut("previous", ("B",), "B", texts.KEY_PREVIOUS),
+    Shortcut("skip", ("K",), "K", texts.KEY_SKIP),
+    Shortcut("absent", ("X",), "X", texts.KEY_ABSENT),
+    Shortcut("undo", ("Control-Z",), "Ctrl+Z", texts.KEY_UNDO),
+    Shortcut("redo", ("Control-Shift-Z", "Control-Y"), "Ctrl+Shift+Z", texts.KEY_REDO),
+    Shortcut("help", ("Shift-?", "?"), "?", texts.KEY_HELP),
 )
 
 MOUSE = (
-    (words.MOUSE_CLICK, words.MOUSE_CLICK_HELP),
-    (words.MOUSE_DRAG_POINT, words.MOUSE_DRAG_POINT_HELP),
-    (words.MOUSE_DRAG, words.MOUSE_DRAG_HELP),
-    (words.MOUSE_WHEEL, words.MOUSE_WHEEL_HELP),
-    (words.KEY_DELETE, words.KEY_DELETE_HELP),
+    (texts.MOUSE_CLICK, texts.MOUSE_CLICK_HELP),
+    (texts.MOUSE_DRAG_POINT, texts.MOUSE_DRAG_POINT_HELP),
+    (texts.MOUSE_DRAG, texts.MOUSE_DRAG_HELP),
+    (texts.MOUSE_WHEEL, texts.MOUSE_WHEEL_HELP),
+    (texts.KEY_DELETE, texts.KEY_DELETE_HELP),
 )
 
 

@@ -14,28 +14,29 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_oneshot_lmk.errors import OneshotError
-from napari_oneshot_lmk.widgets import points, shortcuts, words
-from napari_oneshot_lmk.widgets.adopt import (
+from napari_oneshot_lmk.widgets import shortcuts, texts
+from napari_oneshot_lmk.widgets.annotate.annotation import Annotation
+from napari_oneshot_lmk.widgets.annotate.autosave import Autosave
+from napari_oneshot_lmk.widgets.contributions.settings import preferences
+from napari_oneshot_lmk.widgets.image_choice import ImageChoice
+from napari_oneshot_lmk.widgets.layers import points
+from napari_oneshot_lmk.widgets.layers.file_facts import FileFacts
+from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+from napari_oneshot_lmk.widgets.layers.labels import LabelDeclutter
+from napari_oneshot_lmk.widgets.layers.landmark_layers import LandmarkLayers, is_same
+from napari_oneshot_lmk.widgets.layers.napari_versions import KeptVisuals
+from napari_oneshot_lmk.widgets.layers.open_layers import (
     can_be_taken,
     is_about,
     is_result,
     landmarks_of_file,
     landmarks_on,
 )
-from napari_oneshot_lmk.widgets.annotation import Annotation
-from napari_oneshot_lmk.widgets.autosave import Autosave
-from napari_oneshot_lmk.widgets.file_facts import FileFacts
-from napari_oneshot_lmk.widgets.image_choice import ImageChoice
-from napari_oneshot_lmk.widgets.kept_visuals import KeptVisuals
-from napari_oneshot_lmk.widgets.labels import LabelDeclutter
-from napari_oneshot_lmk.widgets.landmark_layers import LandmarkLayers, is_same
-from napari_oneshot_lmk.widgets.layers import ImageTarget
-from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.geometry import Geometry
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
-    from napari_oneshot_lmk.widgets.landmark_layer import LandmarkLayer
+    from napari_oneshot_lmk.widgets.layers.landmark_layer import LandmarkLayer
     from napari_oneshot_lmk.widgets.session import Session
 
 
@@ -112,11 +113,11 @@ class Workbench:
             selected = self._viewer.layers.selection
             several = len(selected) > 1 and shown.layer in selected
             if several:
-                return words.PAUSED_SEVERAL
-            return words.PAUSED_OTHER if selected else words.PAUSED_NONE
+                return texts.PAUSED_SEVERAL
+            return texts.PAUSED_OTHER if selected else texts.PAUSED_NONE
         if not shown.layer.visible:
-            return words.PAUSED_HIDDEN
-        return "" if str(shown.layer.mode) == "add" else words.PAUSED_MODE
+            return texts.PAUSED_HIDDEN
+        return "" if str(shown.layer.mode) == "add" else texts.PAUSED_MODE
 
     def place(self) -> None:
         """Let clicks on the canvas place landmarks."""
@@ -193,7 +194,7 @@ class Workbench:
         session.set_spacing(theirs)
         if mine is None:
             return ""
-        return words.SPACING_TAKEN.format(
+        return texts.SPACING_TAKEN.format(
             rows=theirs[0], columns=theirs[1], own_rows=mine[0], own_columns=mine[1]
         )
 
@@ -228,7 +229,7 @@ class Workbench:
         self.session.take_back(target)
         self.layers.show_missing(target)
         if not self.session.annotation_of(target).is_empty:
-            self.told.emit(words.OPENED_BESIDE.format(image=target.image_name))
+            self.told.emit(texts.OPENED_BESIDE.format(image=target.image_name))
             return
         try:
             landmarks = landmarks_of_file(target, layer)

@@ -1,0 +1,1 @@
+"""The dock "Annotate template" and the landmarks that people place."""

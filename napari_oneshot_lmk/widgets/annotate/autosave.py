@@ -1,0 +1,288 @@
+"""Saves landmarks after every edit of a person and offers what was saved before."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_oneshot_lmk.errors import OneshotError, OutputError
+from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
+from napari_oneshot_lmk.landmarks.landmarks import State
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.annotate.image_lock import ImageLocks
+from napari_oneshot_lmk.widgets.contributions.settings import autosave_folder, preferences
+from napari_oneshot_lmk.widgets.layers.image_identity import identity_of
+from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, Key
+    from napari_oneshot_lmk.widgets.session import Session
+
+SUFFIX = ".landmarks.csv"
+PREVIOUS = ".previous.csv"
+LONGEST_NAME = 255
+"""Bytes that file systems allow a name to have."""
+
+
+class Sidecar:
+    """The autosave file of one picture.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is, or would be.
+    image : str
+        Name of the image that it is about; "" where any will do.
+    earlier : Path, optional
+        Where versions before 0.2 wrote it: two images whose names differ in a blank
+        only shared that place.
+    """
+
+    def __init__(self, path: Path, image: str = "", earlier: Path | None = None) -> None:
+        self.path = path
+        self._image = image
+        self._earlier = earlier
+        self._ours = False
+
+    @classmethod
+    def of(cls, target: ImageTarget, beside_image: bool, fallback: Path) -> Sidecar:
+        """Find the place for a picture's sidecar.
+
+        Parameters
+        ----------
+        target : ImageTarget
+            The picture.
+        beside_image : bool
+            Put it beside the image file where that folder can be written.
+        fallback : Path
+            Folder for pictures without a file, or in a read-only folder.
+        """
+        name = target.image_name
+        stem = re.sub(r"[^\w.\-]+", "_", name).strip("_") or "image"
+        path = target.path
+        if len(f"{stem}{SUFFIX}".encode()) > LONGEST_NAME:
+            stem = stem[:40]
+            path = None
+        if path is None or not beside_image or not os.access(path.parent, os.W_OK):
+            # Two patients' "img.png" must not share a file: the picture tells.
+            stem = f"{stem}-{_fingerprint(target)}"
+            return cls(fallback / f"{stem}{SUFFIX}")
+        beside = path.parent / f"{name}{SUFFIX}"
+        earlier = path.parent / f"{stem}{SUFFIX}"
+        return cls(beside, name, None if earlier == beside else earlier)
+
+    def offer(self) -> Landmarks | None:
+        """Read what an earlier session left here; None if there is nothing.
+
+        Raises
+        ------
+        OneshotError
+            If the file is there but cannot be read.
+        """
+        path = self._found()
+        if self._ours or path is None:
+            return None
+        images = read_landmarks(path)
+        if len(images) != 1 or all(p.state is State.SKIPPED for p in images[0]):
+            return None
+        of_another = self._image and images[0].image not in (self._image, "")
+        return None if of_another else images[0]
+
+    def _found(self) -> Path | None:
+        """Return the file that is there."""
+        for path in (self.path, self._earlier):
+            if path is not None and path.is_file():
+                return path
+        return None
+
+    def accept(self) -> None:
+        """Go on with what is here: from now on it may be overwritten."""
+        self._ours = True
+
+    def save(self, landmarks: Landmarks) -> datetime:
+        """Write the landmarks; returns when.
+
+        Raises
+        ------
+        OutputError
+            If the folder cannot be written.
+        """
+        try:
+            if not self._ours and self.path.exists():
+                self.path.replace(self._free_previous())
+            write_landmarks(self.path, [landmarks], overwrite=True)
+        except OneshotError:
+            raise
+        except OSError as error:
+            raise OutputError(
+                texts.NOT_SAVED.format(reason=error.strerror or error), file=self.path
+            ) from error
+        self._ours = True
+        return datetime.now().astimezone()
+
+    @property
+    def saved_at(self) -> datetime:
+        """When the file was last written."""
+        path = self._found() or self.path
+        return datetime.fromtimestamp(path.stat().st_mtime).astimezone()
+
+    def _free_previous(self) -> Path:
+        stem = self.path.name.removesuffix(SUFFIX)
+        path = self.path.with_name(f"{stem}{PREVIOUS}")
+        number = 2
+        while path.exists():
+            path = self.path.with_name(f"{stem}.previous-{number}.csv")
+            number += 1
+        return path
+
+
+def _fingerprint(target: ImageTarget) -> str:
+    import numpy as np
+
+    pixels = np.ascontiguousarray(target.picture(None).pixels)
+    return hashlib.sha256(pixels.tobytes()).hexdigest()[:10]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Work of an earlier session.
+
+    Parameters
+    ----------
+    landmarks : Landmarks
+        What was saved.
+    saved_at : datetime
+        When.
+    """
+
+    landmarks: Landmarks
+    saved_at: datetime
+
+
+class Autosave:
+    """Follows a session and writes what a person did.
+
+    ``saved`` carries the image, its sidecar and the time; ``failed`` says why not.
+    What a detector alone has found is not written: it can be found again.
+
+    Parameters
+    ----------
+    session : Session
+        Whose landmarks to save.
+    """
+
+    saved = Signal(ImageTarget, Sidecar, datetime)
+    failed = Signal(OneshotError)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._sidecars: dict[Hashable, Sidecar] = {}
+        self._on_disk: dict[Key, Landmarks] = {}
+        self._written: dict[str, tuple[Sidecar, Landmarks]] = {}
+        self.locks = ImageLocks()
+        session.edited.connect(self.save)
+        session.events.spacing.connect(self._on_spacing)
+
+    def end(self) -> None:
+        """Stop following the session."""
+        self._session.edited.disconnect(self.save, missing_ok=True)
+        self._session.events.spacing.disconnect(self._on_spacing, missing_ok=True)
+
+    @property
+    def sidecar(self) -> Sidecar | None:
+        """The sidecar of the session's image; None without an image."""
+        target = self._session.target
+        return None if target is None else self._sidecar_of(target)
+
+    def _sidecar_of(self, target: ImageTarget) -> Sidecar:
+        if target.key not in self._sidecars:
+            beside = preferences().autosave_beside_image
+            place = Sidecar.of(target, beside, autosave_folder())
+            self._sidecars[target.key] = place
+        return self._sidecars[target.key]
+
+    def offer(self) -> Offer | None:
+        """Look for work of an earlier session on this image.
+
+        Raises
+        ------
+        OneshotError
+            If there is some that cannot be read.
+        """
+        sidecar = self.sidecar
+        if sidecar is None or len(self._session.annotation.landmarks):
+            return None
+        landmarks = sidecar.offer()
+        return None if landmarks is None else Offer(landmarks, sidecar.saved_at)
+
+    def other_window(self) -> str:
+        """Say that another window works on this image; empty where none does."""
+        sidecar = self.sidecar
+        holder = None if sidecar is None else self.locks.holder_of(sidecar.path)
+        return "" if holder is None else holder.sentence
+
+    def accept(self) -> None:
+        """Go on with what was offered: it may be overwritten."""
+        target = self._session.target
+        if target is not None:
+            self._sidecar_of(target).accept()
+
+    def save(self, key: Key) -> None:
+        """Write the landmarks of an image, unless they are on disk already."""
+        target = self._session.target_of(key)
+        if target is None:
+            return
+        annotation = self._session.annotation_of(target)
+        # Landmarks that were taken off with their layer stay in their file.
+        if not len(annotation.landmarks):
+            return
+        self._take_up(target)
+        wanted = annotation.has_manual and not self._session.is_saved(target)
+        if not wanted and key not in self._on_disk:
+            return
+        landmarks = self._session.landmarks(preferences().author, target)
+        if self._on_disk.get(key) != landmarks:
+            self._write(target, landmarks)
+
+    def _take_up(self, target: ImageTarget) -> None:
+        """Go on in the file of an image that was removed and opened again."""
+        if target.key in self._on_disk or not self._session.came_back(target):
+            return
+        written = self._written.get(identity_of(target))
+        if written is not None:
+            self._sidecars[target.key], self._on_disk[target.key] = written
+
+    def _write(self, target: ImageTarget, landmarks: Landmarks) -> None:
+        try:
+            sidecar = self._sidecar_of(target)
+            holder = self.locks.taken_by(sidecar.path)
+            if holder is not None:
+                raise OutputError(holder.sentence.rstrip("."), file=sidecar.path)
+            when = sidecar.save(landmarks)
+        except OneshotError as error:
+            self.failed.emit(error)
+            return
+        self._on_disk[target.key] = landmarks
+        self._written[identity_of(target)] = sidecar, landmarks
+        self._session.note_saved(target, landmarks)
+        self.saved.emit(target, sidecar, when)
+
+    def _on_spacing(self) -> None:
+        target = self._session.target
+        if target is None:
+            return
+        self.save(target.key)
+        # All slices of a stack have one spacing.
+        for key in list(self._on_disk):
+            if key[0] == target.key[0] and key != target.key:
+                self.save(key)

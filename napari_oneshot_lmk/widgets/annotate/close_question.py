@@ -1,0 +1,110 @@
+"""Asks what becomes of landmarks that stand in no file when the window closes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from qtpy.QtCore import QEvent, QObject, QThread
+from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
+
+from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.contributions.settings import preferences
+from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks
+from napari_oneshot_lmk.widgets.train.close_question import ask_one_of, main_window_of
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.widgets.session import Session
+
+NAMES_SHOWN = 5
+
+
+class Answer(StrEnum):
+    """What to do with landmarks that are not saved."""
+
+    SAVE = "save"
+    CLOSE = "close"
+    STAY = "stay"
+
+
+class UnsavedQuestion(QObject):
+    """Watches a window for being closed while landmarks stand in no file.
+
+    A script that closes its viewer is not asked: nobody may be there to answer.
+
+    Parameters
+    ----------
+    window : QMainWindow
+        It owns this object.
+    session : Session
+        The landmarks of this window.
+    """
+
+    def __init__(self, window: QMainWindow, session: Session) -> None:
+        super().__init__(window)
+        self._session = session
+        window.installEventFilter(self)
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802  Qt's name
+        """Ask before the window closes; keep it open where the answer says so."""
+        if event.type() != QEvent.Type.Close:
+            return False
+        thread = QThread.currentThread()
+        by_a_person = event.spontaneous() or (thread and thread.loopLevel() > 0)
+        asks = by_a_person and self._session.unsaved()
+        if asks and not self.may_close(watched):
+            event.ignore()
+            return True
+        if self._session.workbench is not None:
+            # Should napari keep the window open, its next edit takes them again.
+            self._session.workbench.autosave.locks.release_all()
+        return False
+
+    def may_close(self, window: QWidget) -> bool:
+        """Ask, and save where that is the answer; returns whether to close."""
+        names = [landmarks.image for landmarks in self._session.unsaved()]
+        answer = ask_what_becomes_of(window, names)
+        if answer is not Answer.SAVE:
+            return answer is Answer.CLOSE
+        try:
+            return self._save(window)
+        except OneshotError as error:
+            QMessageBox.warning(window, texts.UNSAVED_TITLE, f"{error}.")
+            return False
+
+    def _save(self, window: QWidget) -> bool:
+        """Save all results, and what else would be lost."""
+        session, author = self._session, preferences().author
+        images = {la.image: la for la in session.unsaved(author)}
+        images.update({la.image: la for la in session.results(author).values()})
+        return bool(ask_save_landmarks(window, list(images.values())))
+
+
+def ask_what_becomes_of(window: QWidget, names: list[str]) -> Answer:
+    """Ask in a dialog."""
+    shown = ", ".join(names[:NAMES_SHOWN])
+    shown += ", …" if len(names) > NAMES_SHOWN else ""
+    images = texts.counted(len(names), "image")
+    role = QMessageBox.ButtonRole
+    choices = (
+        (texts.UNSAVED_SAVE, role.AcceptRole, Answer.SAVE),
+        (texts.UNSAVED_CLOSE, role.DestructiveRole, Answer.CLOSE),
+        (texts.UNSAVED_STAY, role.RejectRole, Answer.STAY),
+    )
+    text = texts.UNSAVED_TEXT.format(images=images, names=shown)
+    # Rather too much kept than too little.
+    return Answer(ask_one_of(window, texts.UNSAVED_TITLE, text, choices, Answer.STAY))
+
+
+_WATCHED: WeakSet[Session] = WeakSet()
+
+
+def ask_before_unsaved_close(widget: QWidget, session: Session) -> None:
+    """Watch the main window that a widget lies in, once for each session."""
+    window = main_window_of(widget)
+    if window is not None and session not in _WATCHED:
+        _WATCHED.add(session)
+        session.workbench.autosave.locks.in_window = True
+        UnsavedQuestion(window, session)

@@ -1,0 +1,253 @@
+"""The dock "Annotate template": guides through a list of landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QMessageBox, QWidget
+
+from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.widgets import shortcuts, texts
+from napari_oneshot_lmk.widgets.annotate.close_question import ask_before_unsaved_close
+from napari_oneshot_lmk.widgets.annotate.form import AnnotateForm
+from napari_oneshot_lmk.widgets.annotate.list_menu import ListButton
+from napari_oneshot_lmk.widgets.contributions.settings import preferences
+from napari_oneshot_lmk.widgets.header import ImageHeader
+from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
+from napari_oneshot_lmk.widgets.layers.open_layers import annotation_layer_of, points_layers
+from napari_oneshot_lmk.widgets.qt.connections import Following
+from napari_oneshot_lmk.widgets.qt.parts import NOTE
+from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks, ask_save_template
+from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
+from napari_oneshot_lmk.widgets.session import session_of
+from napari_oneshot_lmk.widgets.workbench import workbench_of
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.landmarks.lists import LandmarkList
+    from napari_oneshot_lmk.widgets.annotate.autosave import Sidecar
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+    from napari_oneshot_lmk.widgets.session import Session
+
+
+class AnnotateWidget(QWidget):
+    """Places the landmarks of a list on one image, one click after another.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+        Where to annotate.
+    session : Session, optional
+        Shared with other docks; the viewer's own when not given.
+    with_header : bool
+        Show which image is meant; not needed inside the composed dock.
+    """
+
+    def __init__(
+        self, napari_viewer: Any, session: Session | None = None, with_header: bool = True
+    ) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self.session = session_of(napari_viewer) if session is None else session
+        self.bench = workbench_of(napari_viewer, self.session)
+        self._declined: set[Hashable] = set()
+        layout = scrolling_layout(self)
+        if with_header:
+            self.header = ImageHeader(self._viewer, self.session)
+            layout.addWidget(self.header)
+        self.lists = ListButton(self.follow_list, self._complain)
+        self.lists.offer_layers(lambda: points_layers(napari_viewer), self.adopt)
+        self.form = AnnotateForm(self.lists)
+        layout.addWidget(self.form)
+        self._connect()
+        self._on_target()
+
+    def _connect(self) -> None:
+        following = Following(self)
+        bench, form = self.bench, self.form
+        events, layers = self.session.events, self._viewer.layers
+        following.follow(events.target, self._on_target)
+        following.follow(events.annotation, self._on_annotation)
+        # A step back may leave the landmarks as they are, and only the history not.
+        following.follow(self.session.edited, self._refresh)
+        following.follow(events.template, self._refresh)
+        following.follow(bench.autosave.saved, self._on_saved)
+        following.follow(bench.autosave.failed, self._on_save_failed)
+        following.follow(bench.told, form.message.say)
+        following.follow(bench.help_wanted, self.show_keys)
+        following.follow(bench.paused, self._refresh)
+        following.follow(layers.events.removed, self._refresh)
+        following.follow(layers.events.inserted, self._on_inserted)
+        shortcuts.bind_dock(self, bench.actions)
+        for action, button in form.buttons.items():
+            button.clicked.connect(_without_argument(bench.actions[action]))
+        form.table.picked.connect(self._on_picked)
+        form.start.clicked.connect(self.place)
+        form.offer.declined.connect(self._on_declined)
+        form.use_template.clicked.connect(self._on_use_template)
+        form.save_template.clicked.connect(self._on_save_template)
+        form.save_landmarks.clicked.connect(self._on_save_landmarks)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
+        """Watch the window that the dock is now part of."""
+        super().showEvent(event)
+        ask_before_unsaved_close(self, self.session)
+
+    # -- what the user does ---------------------------------------------------------
+
+    def place(self) -> None:
+        """Let clicks on the canvas place landmarks."""
+        self.bench.place()
+        self._refresh()
+
+    def follow_list(self, names: LandmarkList) -> None:
+        """Go through another list; points of the same name stay."""
+        if self.session.target is None:
+            self._complain(texts.PROMPT_NO_IMAGE)
+            return
+        lost = self.session.choose_list(names)
+        text = texts.NAME_LOST if len(lost) == 1 else texts.NAMES_LOST
+        shown = ", ".join(lost[:3]) + ("…" if len(lost) > 3 else "")
+        self._complain(text.format(count=len(lost), names=shown) if lost else "")
+
+    def adopt(self, layer: Any) -> None:
+        """Go on with the landmarks of a points layer."""
+        if self.session.target is None:
+            self._complain(texts.PROMPT_NO_IMAGE)
+            return
+        try:
+            self.bench.adopt(layer)
+        except OneshotError as error:
+            self._complain(f"{error}.")
+        self._refresh()
+
+    def show_keys(self) -> None:
+        """Show the keys and what the mouse does."""
+        self.keys = QMessageBox(self)
+        self.keys.setWindowTitle(texts.KEYS_TITLE)
+        self.keys.setText(shortcuts.help_table())
+        self.keys.setInformativeText(texts.KEYS_NOTE)
+        self.keys.setModal(False)
+        self.keys.show()
+
+    def _on_picked(self, name: str) -> None:
+        self.bench.pick(name)
+        position = self.session.annotation.landmarks[name].position_yx
+        if position is not None and self.session.target is not None:
+            look_at(self._viewer, self.session.target, position)
+
+    def _on_use_template(self) -> None:
+        try:
+            template = self.session.use_as_template()
+        except OneshotError as error:
+            self._complain(f"{error}.")
+            return
+        placed = texts.counted(len(template.landmarks.placed), "landmark")
+        self.form.message.say(texts.TEMPLATE_TAKEN.format(landmarks=placed))
+
+    def _on_save_template(self) -> None:
+        self._save(lambda: ask_save_template(self, self.session.make_template()))
+
+    def _on_save_landmarks(self) -> None:
+        self._save(self._save_this)
+
+    def _save_this(self) -> str:
+        landmarks = self.session.landmarks(preferences().author)
+        target = self.session.target
+        file = None if target is None else target.path
+        said = ask_save_landmarks(self, [landmarks], files=[file])
+        if said and target is not None:
+            self.session.note_saved(target, landmarks)
+        return said
+
+    def _save(self, ask: Callable[[], str]) -> None:
+        try:
+            said = ask()
+        except OneshotError as error:
+            self._complain(f"{error}.")
+        else:
+            if said:
+                self.form.message.say(said)
+
+    def _complain(self, text: str) -> None:
+        self.form.complain(text)
+
+    # -- what happens ---------------------------------------------------------------
+
+    def _on_target(self) -> None:
+        self.form.message.say(self.bench.autosave.other_window(), NOTE)
+        self.form.show_saved(None, None)
+        self._look_for_earlier_work()
+        self._refresh()
+
+    def _on_inserted(self, event: Any = None) -> None:
+        # A sample brings its landmarks after its image.
+        self._look_for_earlier_work()
+        self._refresh()
+
+    def _look_for_earlier_work(self) -> None:
+        target, form = self.session.target, self.form
+        form.offer.clear()
+        if target is None or target.key in self._declined:
+            return
+        if len(self.session.annotation.landmarks):
+            return
+        try:
+            saved = self.bench.autosave.offer()
+        except OneshotError as error:
+            self._complain(texts.SIDECAR_BROKEN.format(error=error))
+            saved = None
+        layer = annotation_layer_of(self._viewer, target)
+        if saved is not None:
+            landmarks = saved.landmarks
+            text = texts.OFFER_SIDECAR.format(
+                when=f"{saved.saved_at:%d %B, %H:%M}",
+                placed=len(landmarks.placed),
+                count=len(landmarks),
+            )
+            form.offer.ask(text, lambda: self._restore(landmarks))
+        elif layer is not None:
+            held = texts.counted(len(layer.data), "landmark")
+            text = texts.OFFER_LAYER.format(layer=layer.name, landmarks=held)
+            form.offer.ask(text, lambda: self.adopt(layer))
+
+    def _restore(self, landmarks: Landmarks) -> None:
+        self.bench.autosave.accept()
+        target = self.session.target
+        layer = None if target is None else annotation_layer_of(self._viewer, target)
+        self.bench.go_on(landmarks, layer)
+        self._refresh()
+
+    def _on_declined(self) -> None:
+        if self.session.target is not None:
+            self._declined.add(self.session.target.key)
+
+    def _on_saved(self, target: ImageTarget, sidecar: Sidecar, when: datetime) -> None:
+        if target == self.session.target:
+            self.form.show_saved(sidecar.path, when)
+
+    def _on_annotation(self) -> None:
+        # What was said of the landmarks before need not be true of these.
+        self.form.message.say("")
+        self._refresh()
+
+    def _on_save_failed(self, error: OneshotError) -> None:
+        self._complain(texts.AUTOSAVE_FAILED.format(error=error))
+
+    def _refresh(self, event: Any = None) -> None:
+        if len(self.session.annotation.landmarks):
+            # The user has begun: an offer of earlier work would undo that.
+            self.form.offer.clear()
+        self.lists.offer_template(self.session.template)
+        self.form.show_session(
+            self.session, paused=self.bench.why_paused, started=self.bench.placing is not None
+        )
+
+
+def _without_argument(action: Callable[[], None]) -> Callable[..., None]:
+    """Drop the "checked" that Qt's buttons send."""
+    return lambda *_: action()

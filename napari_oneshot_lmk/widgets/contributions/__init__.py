@@ -1,0 +1,1 @@
+"""What napari.yaml offers beside the docks: readers, writers, samples, settings."""

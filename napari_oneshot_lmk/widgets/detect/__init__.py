@@ -1,0 +1,1 @@
+"""The dock "Detect landmarks", models, and their export."""

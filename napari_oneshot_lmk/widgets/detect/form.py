@@ -1,0 +1,334 @@
+"""What the dock "Detect landmarks" looks like; it shows a session, no more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QImage, QLinearGradient, QPainter, QPixmap
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_oneshot_lmk.errors import ModelError
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.annotate.landmark_rows import rows_of
+from napari_oneshot_lmk.widgets.detect.models import KnownModel, known_models, model_in
+from napari_oneshot_lmk.widgets.layers.style import UNSURE_COLOUR, css, score_colours
+from napari_oneshot_lmk.widgets.qt.parts import (
+    DIM,
+    LINK,
+    NOTE,
+    WARN,
+    Button,
+    LandmarkTable,
+    Line,
+    Note,
+)
+from napari_oneshot_lmk.widgets.train import training_texts
+from napari_oneshot_lmk.widgets.train.remembered import training_folder
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.encoders.encoder import EncoderCard
+    from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.widgets.annotate.annotation import Annotation
+    from napari_oneshot_lmk.widgets.session import Session
+
+OPEN = "open"
+
+
+class ModelChooser(QComboBox):
+    """Emits ``chosen`` with a `KnownModel`, or None for instant detection."""
+
+    chosen = Signal(object)
+    refused = Signal(str)
+    """Why a folder cannot be used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setToolTip(training_texts.MODEL_TIP)
+        # A long title must not make the dock wide.
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._current: KnownModel | None = None
+        self.activated.connect(self._on_activated)
+        self.show_model(None)
+
+    def show_model(self, model: KnownModel | None) -> None:
+        """Show which model detects."""
+        self._current = model
+        models = known_models(training_folder())
+        if model is not None and model.path not in [m.path for m in models]:
+            models.append(model)
+        self.clear()
+        self.addItem(training_texts.MODEL_INSTANT, None)
+        for known in models:
+            self.addItem(known.title, known)
+            tip = str(known.path)
+            self.setItemData(self.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.addItem(training_texts.MODEL_OPEN, OPEN)
+        paths = [None, *(m.path for m in models)]
+        self.setCurrentIndex(paths.index(None if model is None else model.path))
+
+    def showPopup(self) -> None:  # noqa: N802  Qt's name
+        """Offer what has been trained since."""
+        self.show_model(self._current)
+        super().showPopup()
+
+    def open(self, folder: Path) -> None:
+        """Choose the model of a folder, or say why not."""
+        try:
+            model = model_in(folder)
+        except ModelError as error:
+            self.refused.emit(f"{error}.")
+        else:
+            self.chosen.emit(model)
+
+    def _on_activated(self, index: int) -> None:
+        data: Any = self.itemData(index)
+        if data != OPEN:
+            self.chosen.emit(data)
+            return
+        self.show_model(self._current)
+        path = QFileDialog.getExistingDirectory(self, training_texts.MODEL_OPEN_TITLE)
+        if path:
+            self.open(Path(path))
+
+
+THUMBNAIL = 88
+
+
+class DetectForm(QWidget):
+    """The controls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout()
+        self.thumbnail = QLabel()
+        row.addWidget(self.thumbnail)
+        self.template = Line()
+        row.addWidget(self.template, 1)
+        layout.addLayout(row)
+        self.open_template = Button(texts.OPEN_TEMPLATE, texts.OPEN_TEMPLATE_TIP)
+        layout.addWidget(self.open_template)
+        row = QHBoxLayout()
+        row.addWidget(QLabel(training_texts.MODEL))
+        self.model = ModelChooser()
+        row.addWidget(self.model, 1)
+        layout.addLayout(row)
+        row = QHBoxLayout()
+        row.addWidget(QLabel(texts.ENCODER))
+        self.encoder = Line(texts.ENCODER_LATER, DIM)
+        row.addWidget(self.encoder, 1)
+        layout.addLayout(row)
+        self.note = Note()
+        layout.addWidget(self.note)
+        self.here = Button(texts.DETECT_HERE, texts.DETECT_TIP)
+        self.everywhere = Button(texts.DETECT_ALL.format(count=0), texts.DETECT_ALL_TIP)
+        layout.addWidget(self.here)
+        layout.addWidget(self.everywhere)
+        self.why = Line("", DIM)
+        layout.addWidget(self.why)
+        row = QHBoxLayout()
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.cancel = Button(texts.CANCEL)
+        row.addWidget(self.progress, 1)
+        row.addWidget(self.cancel)
+        layout.addLayout(row)
+        self.message = Line()
+        layout.addWidget(self.message)
+        self.report = Button(texts.COPY_REPORT, texts.COPY_REPORT_TIP)
+        self.report.hide()
+        layout.addWidget(self.report)
+        columns = (
+            texts.COLUMN_NUMBER,
+            texts.COLUMN_LANDMARK,
+            texts.COLUMN_SCORE,
+            texts.COLUMN_STATE,
+        )
+        self.table = LandmarkTable(columns)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(ScoreLegend())
+        self.removed = Line("", NOTE)
+        self.removed.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        layout.addWidget(self.removed)
+        grid = QGridLayout()
+        grid.setSpacing(4)
+        self.undo = Button(texts.UNDO, texts.KEY_UNDO)
+        self.redo = Button(texts.REDO, texts.KEY_REDO)
+        self.reset_point = Button(texts.RESET_POINT, texts.RESET_POINT_TIP)
+        self.reset_image = Button(texts.RESET_IMAGE, texts.RESET_IMAGE_TIP)
+        self.save_this = Button(texts.SAVE_THIS, texts.SAVE_THIS_TIP)
+        self.save = Button(texts.SAVE_ALL.format(count=0), texts.SAVE_ALL_TIP)
+        self.export = Button(training_texts.EXPORT, training_texts.EXPORT_TIP)
+        for number, button in enumerate((self.undo, self.redo, self.reset_point, self.reset_image)):
+            grid.addWidget(button, 0, number)
+        grid.addWidget(self.save_this, 1, 0, 1, 2)
+        grid.addWidget(self.save, 1, 2, 1, 2)
+        grid.addWidget(self.export, 2, 0, 1, 4)
+        layout.addLayout(grid)
+        self.progress.hide()
+        self.cancel.hide()
+
+    def show_template(self, template: Template | None) -> None:
+        """Show the template's picture, name, number of landmarks and spacing."""
+        self.thumbnail.setVisible(template is not None)
+        if template is None:
+            self.template.say(texts.NO_TEMPLATE, DIM)
+            return
+        self.thumbnail.setPixmap(thumbnail(template.image.pixels))
+        mm = template.image.geometry.spacing_mm_yx
+        spacing = texts.SPACING_UNKNOWN
+        if mm is not None:
+            spacing = texts.TEMPLATE_SPACING.format(rows=mm[0], columns=mm[1])
+        text = texts.TEMPLATE_LINES.format(
+            name=template.name,
+            landmarks=texts.counted(len(template.landmarks.placed), "landmark"),
+            spacing=spacing,
+        )
+        self.template.say(text)
+
+    def show_encoder(self, card: EncoderCard | None, device: str) -> None:
+        """Show what makes the features, and where."""
+        if card is None:
+            self.encoder.say(texts.ENCODER_LATER, DIM)
+            self.note.warn("")
+            return
+        device = {"cpu": "CPU", "cuda": "GPU", "cuda:0": "GPU"}.get(device, device)
+        text = texts.ENCODER_LOADED.format(title=card.title, device=device)
+        # A long file name may break at its underscores.
+        self.encoder.say(text.replace("_", "_\u200b"))
+        self.encoder.setToolTip(card.identity)
+        self.note.warn(card.note)
+
+    def show_landmarks(self, annotation: Annotation) -> None:
+        """List the landmarks of the image: detected, corrected and placed."""
+        rows = rows_of(annotation, with_score=True)
+        self.table.show_rows(rows, annotation.current)
+
+    def show_results(self, session: Session) -> None:
+        """Enable what can be done with the landmarks, and say why the rest cannot."""
+        annotation, history = session.annotation, session.history
+        none = "" if annotation.landmarks else texts.WHY_NO_LANDMARKS
+        self.undo.set_reason("" if history.can_undo else texts.WHY_NOTHING_TO_UNDO)
+        self.redo.set_reason("" if history.can_redo else texts.WHY_NOTHING_TO_REDO)
+        picked = annotation.current
+        manual = bool(picked) and annotation.is_manual(picked)
+        self.reset_point.set_reason("" if manual else texts.WHY_NOT_MANUAL)
+        any_manual = annotation.has_manual
+        self.reset_image.set_reason("" if any_manual else texts.WHY_NO_MANUAL)
+        self.save_this.set_reason(none or (texts.WHY_NO_LANDMARKS if annotation.is_empty else ""))
+        removed = session.removed.results()
+        count = len(session.results()) + len(removed)
+        self.save.setText(texts.SAVE_ALL.format(count=count))
+        self.save.set_reason("" if count else texts.WHY_NO_FOUND)
+        images = texts.counted(len(removed), "image")
+        text = texts.REMOVED_KEPT.format(images=images, link=LINK) if removed else ""
+        self.removed.say(text, NOTE if removed else "")
+
+    def show_reasons(self, session: Session, others: int) -> None:
+        """Enable what can be done, and say why the rest cannot."""
+        target = session.target
+        why = ""
+        if session.busy:
+            why = texts.WHY_BUSY.format(what=session.busy)
+        elif session.template is None:
+            why = texts.WHY_NO_TEMPLATE
+        no_image = texts.NO_IMAGE if target is None else ""
+        self.here.set_reason(why or no_image)
+        self.everywhere.set_reason(why or ("" if others else texts.WHY_NO_OTHERS))
+        self.open_template.set_reason(why if session.busy else "")
+        self.model.setEnabled(not session.busy)
+        busy = why if session.busy else ""
+        no_model = training_texts.WHY_NO_MODEL if session.model is None else ""
+        self.export.set_reason(busy or no_model)
+        if target is not None and target.slices > 1:
+            text = texts.DETECT_SLICE.format(number=target.slice_number, count=target.slices)
+            self.here.setText(text)
+        else:
+            self.here.setText(texts.DETECT_HERE)
+        self.everywhere.setText(texts.DETECT_ALL.format(count=others))
+        # One visible reason is enough; the rest stands in the tooltips.
+        shown = "" if session.busy else self.here.reason
+        self.why.say(f"{shown[:1].upper()}{shown[1:]}." if shown else "", DIM)
+
+    def show_busy(self, text: str, done: int = 0, total: int = 0) -> None:
+        """Show what runs and how far it is; an empty text ends it.
+
+        Without a total there is no bar: an animated one makes the whole window,
+        canvas included, be drawn again and again, which costs the detection its
+        processor where there is no graphics card.
+        """
+        self.progress.setVisible(bool(text) and total > 0)
+        self.cancel.setVisible(bool(text))
+        if text:
+            self.progress.setMaximum(total)
+            self.progress.setValue(done)
+            self.message.say(f"{text}…")
+
+    def show_cancelling(self, cancelling: bool) -> None:
+        """Show that a cancelled run still has to finish its image."""
+        self.cancel.setText(texts.CANCELLING if cancelling else texts.CANCEL)
+        self.cancel.setEnabled(not cancelling)
+
+    def complain(self, text: str) -> None:
+        """Show what went wrong."""
+        self.message.say(text, WARN)
+
+
+class ScoreLegend(QWidget):
+    """A strip with the colours of the scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        strip = QLabel()
+        strip.setPixmap(_gradient(90, 10))
+        unsure = QLabel(texts.LEGEND_UNSURE)
+        unsure.setStyleSheet(f"color: {css(UNSURE_COLOUR)};")
+        for column, part in enumerate((QLabel(texts.LEGEND_LOW), strip, QLabel(texts.LEGEND_HIGH))):
+            grid.addWidget(part, 0, column)
+        grid.addWidget(QLabel(texts.LEGEND_MANUAL), 0, 3)
+        grid.addWidget(unsure, 1, 0, 1, 4)
+        grid.setColumnStretch(4, 1)
+
+
+def thumbnail(pixels: np.ndarray) -> QPixmap:
+    """Draw grey (H, W) pixels small, stretched from the 1st to the 99th percentile."""
+    step = max(1, max(pixels.shape) // (2 * THUMBNAIL))
+    small = pixels[::step, ::step]
+    low, high = np.percentile(small, (1, 99))
+    grey = np.clip((small - low) / max(high - low, 1e-6), 0, 1)
+    grey = np.ascontiguousarray((255 * grey).astype(np.uint8))
+    rows, columns = grey.shape
+    image = QImage(grey.tobytes(), columns, rows, columns, QImage.Format.Format_Grayscale8)
+    return QPixmap.fromImage(image).scaled(
+        THUMBNAIL,
+        THUMBNAIL,
+        Qt.AspectRatioMode.KeepAspectRatio,
+        Qt.TransformationMode.SmoothTransformation,
+    )
+
+
+def _gradient(width: int, height: int) -> QPixmap:
+    picture = QPixmap(width, height)
+    gradient = QLinearGradient(0, 0, width, 0)
+    for score in np.linspace(0, 1, 11):
+        gradient.setColorAt(float(score), css(score_colours([score])[0]))
+    painter = QPainter(picture)
+    painter.fillRect(0, 0, width, height, gradient)
+    painter.end()
+    return picture

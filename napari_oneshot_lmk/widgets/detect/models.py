@@ -1,0 +1,69 @@
+"""Trained models that the docks know of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from napari_oneshot_lmk.bundle.layout import is_bundle
+from napari_oneshot_lmk.errors import ModelError
+from napari_oneshot_lmk.training.run_folder import RunFolder
+from napari_oneshot_lmk.widgets.train import training_texts
+from napari_oneshot_lmk.widgets.train.request import MODEL_FILE, TEMPLATE, TrainingOrder, orders_in
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A model that can be chosen.
+
+    Parameters
+    ----------
+    title : str
+        For people.
+    path : Path
+        Its folder.
+    """
+
+    title: str
+    path: Path
+
+    @property
+    def template_path(self) -> Path:
+        """Folder of the template that it was trained from."""
+        return self.path / TEMPLATE
+
+
+def model_of(order: TrainingOrder) -> KnownModel:
+    """Return the model that a training has made."""
+    title = training_texts.MODEL_TITLE.format(title=order.title, when=_when(order.created))
+    return KnownModel(title, order.model_folder)
+
+
+def known_models(base: Path) -> list[KnownModel]:
+    """Return the models among a folder's trainings, the latest first."""
+    return [model_of(order) for order in orders_in(base) if order.has_model]
+
+
+def model_in(folder: Path) -> KnownModel:
+    """Return the model of a folder that a user chose: a model's, or a run's.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
+    # detection.model would tell as well, but loads torch into the window's thread.
+    if is_bundle(folder):
+        return KnownModel(folder.name, folder)
+    for path in (folder, RunFolder(folder).model_path):
+        if (path / MODEL_FILE).is_file():
+            return KnownModel(folder.name, path)
+    raise ModelError(training_texts.NO_MODEL, file=folder, remedy=training_texts.NO_MODEL_REMEDY)
+
+
+def _when(created: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(created):%d %b %H:%M}"
+    except ValueError:
+        return created

@@ -1,0 +1,325 @@
+"""One run of detection: follows the worker and says in words how it goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.contributions.settings import preferences
+from napari_oneshot_lmk.widgets.qt import worker
+from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, explained
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from pathlib import Path
+
+    from napari_oneshot_lmk.encoders.encoder import EncoderCard
+    from napari_oneshot_lmk.errors import OneshotError
+    from napari_oneshot_lmk.imaging.image import GrayImage
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.widgets.contributions.settings import Preferences
+    from napari_oneshot_lmk.widgets.layers.image_view import Key, Picture
+
+Progress = Callable[[int, int], None]
+"""Bytes done, bytes in all."""
+
+
+class Detecting(Protocol):
+    """What the docks need of a detector."""
+
+    @property
+    def encoder_card(self) -> EncoderCard:
+        """Identity of the encoder."""
+
+    @property
+    def device(self) -> object:
+        """Where it computes."""
+
+    def set_image(self, image: GrayImage) -> None:
+        """Take an image."""
+
+    def detect(self) -> Landmarks:
+        """Find the template's landmarks on it."""
+
+
+class MakesDetectors(Protocol):
+    """What turns a template into a detector; tests bring their own."""
+
+    def __call__(
+        self,
+        template: Template,
+        preferences: Preferences,
+        progress: Progress,
+        model: Path | None = None,
+    ) -> Detecting:
+        """Return a detector, with a trained model or without; in a worker's thread."""
+
+
+class WarmDetectors:
+    """Makes detectors, and keeps the encoders and the last detector."""
+
+    def __init__(self) -> None:
+        self._settings: tuple[object, ...] = ()
+        self._encoders: dict[Path | None, Any] = {}
+        """That of instant detection (None) and that of the last model."""
+        self._detector: Detecting | None = None
+        self._detector_for: tuple[str, Path | None] = ("", None)
+
+    def __call__(
+        self,
+        template: Template,
+        preferences: Preferences,
+        progress: Progress,
+        model: Path | None = None,
+    ) -> Detecting:
+        """Return a detector for a template, loading encoder and model when needed."""
+        settings = (preferences.encoder_weights, preferences.device, preferences.allow_download)
+        if self._settings != settings:
+            self._encoders.clear()
+            self._detector, self._settings = None, settings
+        detector, detector_for = self._detector, (template.content_sha256, model)
+        if detector is None or self._detector_for != detector_for:
+            if model is None:
+                detector = self._instant(template, preferences, progress)
+            else:
+                detector = self._trained(template, preferences, progress, model)
+            self._detector, self._detector_for = detector, detector_for
+        return detector
+
+    def _instant(
+        self, template: Template, preferences: Preferences, progress: Progress
+    ) -> Detecting:
+        from napari_oneshot_lmk.detection.detector import Detector
+        from napari_oneshot_lmk.encoders.select import instant_encoder
+
+        if None not in self._encoders:
+            self._encoders[None] = instant_encoder(
+                preferences.encoder_weights,
+                device=preferences.device,
+                allow_download=preferences.allow_download,
+                progress=progress,
+            )
+        return Detector.instant(template, encoder=self._encoders[None])
+
+    def _trained(
+        self, template: Template, preferences: Preferences, progress: Progress, model: Path
+    ) -> Detecting:
+        from napari_oneshot_lmk.bundle.load import load_model
+        from napari_oneshot_lmk.detection.model_encoder import encoder_for
+        from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
+
+        opened = load_model(model)
+        if model not in self._encoders:
+            instant = self._encoders.get(None)
+            self._encoders = {} if instant is None else {None: instant}
+            known = None if instant is None else instant.card.identity
+            # What a bundle or a packed model brings it reads in its own precision:
+            # the same points as anywhere else.
+            if known == opened.card.encoder and opened.encoder_weights is None:
+                self._encoders[model] = instant
+            else:
+                self._encoders[model] = encoder_for(
+                    opened,
+                    None,
+                    preferences.device,
+                    progress,
+                    usual=preferences.encoder_weights,
+                    allow_download=preferences.allow_download,
+                )
+        return TrainedDetector.from_model(opened, template, self._encoders[model])
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The encoder is loaded."""
+
+    card: EncoderCard
+    device: str
+
+
+@dataclass(frozen=True)
+class Looking:
+    """An image is being worked on: its name, its number from 1, and how many."""
+
+    image: str
+    number: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image is done."""
+
+    key: Hashable
+    landmarks: Landmarks
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CouldNot:
+    """An image cannot be worked on; the others go on."""
+
+    key: Hashable
+    error: OneshotError
+
+
+Event = Ready | Looking | Found | CouldNot
+
+
+def detect_on(
+    pictures: Sequence[tuple[Hashable, Picture]],
+    template: Template,
+    preferences: Preferences,
+    make: MakesDetectors,
+    progress: Progress,
+) -> Iterator[Event]:
+    """Detect a template's landmarks on pictures.
+
+    Parameters
+    ----------
+    pictures : sequence of (key, Picture)
+        Each is loaded only when its turn comes.
+    template : Template
+        Where the landmarks come from.
+    preferences : Preferences
+        Read in the window's thread.
+    make : MakesDetectors
+        Keeps the encoder warm between calls.
+    progress : callable
+        Told how a download goes, in this thread.
+    """
+    detector = make(template, preferences, progress)
+    yield Ready(detector.encoder_card, str(detector.device))
+    for number, (key, picture) in enumerate(pictures, start=1):
+        yield Looking(picture.name, number, len(pictures))
+        began = time.perf_counter()
+        try:
+            detector.set_image(picture.radiograph())
+            landmarks = detector.detect()
+        except OneshotError as error:
+            yield CouldNot(key, error.about(picture.name))
+            continue
+        yield Found(key, landmarks, time.perf_counter() - began)
+
+
+MEGABYTE = 1e6
+
+
+class DetectionRun(QObject):
+    """Runs detection in another thread; all signals arrive in the window's.
+
+    Parameters
+    ----------
+    make_detector : MakesDetectors
+        Turns a template into a detector.
+    """
+
+    ready = Signal(object)
+    """The encoder is loaded: a :class:`Ready`."""
+    found = Signal(object)
+    """An image is done: a :class:`Found`."""
+    going = Signal(str, int, int)
+    """What runs, in words; steps done and in all, or 0 where nobody knows."""
+    ended = Signal(str, bool, str)
+    """What to tell, whether something failed, and a report to copy or ""."""
+    _downloading = Signal(object, object)
+
+    def __init__(self, make_detector: MakesDetectors) -> None:
+        super().__init__()
+        self._make = make_detector
+        self._worker: Any = None
+        self._found: list[Found] = []
+        self._errors: list[OneshotError] = []
+        self._total = 0
+        # Emitted in the worker's thread; Qt brings it into the window's.
+        self._downloading.connect(self._on_download)
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way."""
+        return self._worker is not None
+
+    def start(
+        self, pictures: Sequence[tuple[Key, Picture]], template: Template, model: Path | None = None
+    ) -> None:
+        """Begin, unless a run is under way; with a trained model where one is given."""
+        if self.running:
+            return
+        self._found, self._errors, self._total = [], [], len(pictures)
+        # Settings belong to the window's thread.
+        wanted, tell = preferences(), self._downloading.emit
+        make = self._make if model is None else partial(self._make, model=model)
+        self.going.emit(texts.BUSY_LOADING, 0, 0)
+        self._worker = worker.start(
+            lambda: detect_on(pictures, template, wanted, make, tell),
+            self._on_step,
+            self._on_cancelled,
+        )
+
+    def cancel(self) -> None:
+        """Stop after the image that is being worked on."""
+        if self._worker is not None:
+            self._worker.quit()
+
+    def _on_step(self, step: Any) -> None:
+        if isinstance(step, Ready):
+            self.ready.emit(step)
+        elif isinstance(step, Looking):
+            self._on_looking(step)
+        elif isinstance(step, Found):
+            self._found.append(step)
+            self.found.emit(step)
+        elif isinstance(step, CouldNot):
+            self._errors.append(step.error)
+        elif isinstance(step, Failure):
+            text, report = explained(step)
+            self._end(texts.FAILED.format(error=text), True, report)
+        elif isinstance(step, Done):
+            self._end(self._summary(), bool(self._errors))
+
+    def _on_looking(self, step: Looking) -> None:
+        if step.total == 1:
+            # Of one image there is no telling how far it is.
+            self.going.emit(texts.BUSY_DETECTING.format(image=step.image), 0, 0)
+            return
+        text = texts.BUSY_DETECTING_MANY.format(
+            image=step.image, number=step.number, count=step.total
+        )
+        self.going.emit(text, step.number - 1, step.total)
+
+    def _on_download(self, done: int, total: int) -> None:
+        text = texts.BUSY_DOWNLOADING.format(done=done / MEGABYTE, total=total / MEGABYTE)
+        permille = round(1000 * done / total) if total else 0
+        self.going.emit(text, permille, 1000 if total else 0)
+
+    def _on_cancelled(self) -> None:
+        self._end(texts.CANCELLED, False)
+
+    def _end(self, text: str, failed: bool, report: str = "") -> None:
+        self._worker = None
+        self.ended.emit(text, failed, report)
+
+    def _summary(self) -> str:
+        images = texts.counted(len(self._found), "image")
+        seconds = sum(found.seconds for found in self._found)
+        if self._errors and self._total == 1:
+            return f"{self._errors[0]}."
+        if self._errors:
+            return texts.FOUND_SOME.format(
+                images=images, failed=len(self._errors), error=self._errors[0]
+            )
+        if self._total > 1:
+            return texts.FOUND_MANY.format(images=images, seconds=seconds)
+        placed = self._found[0].landmarks.placed
+        unsure = sum(p.unsure for p in placed)
+        text = texts.FOUND_UNSURE if unsure else texts.FOUND_ONE
+        landmarks = texts.counted(len(placed), "landmark")
+        return text.format(landmarks=landmarks, seconds=seconds, unsure=unsure)

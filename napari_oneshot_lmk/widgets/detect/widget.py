@@ -1,0 +1,310 @@
+"""The dock "Detect landmarks": one click on any open image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
+
+from napari_oneshot_lmk.errors import ImageError, OneshotError
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.widgets import shortcuts, texts
+from napari_oneshot_lmk.widgets.annotate.close_question import ask_before_unsaved_close
+from napari_oneshot_lmk.widgets.contributions.settings import preferences
+from napari_oneshot_lmk.widgets.detect.export import ExportRun
+from napari_oneshot_lmk.widgets.detect.form import DetectForm
+from napari_oneshot_lmk.widgets.detect.run import DetectionRun, WarmDetectors
+from napari_oneshot_lmk.widgets.header import ImageHeader
+from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, target_of
+from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
+from napari_oneshot_lmk.widgets.qt.connections import Following
+from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks
+from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
+from napari_oneshot_lmk.widgets.session import session_of
+from napari_oneshot_lmk.widgets.train import training_texts
+from napari_oneshot_lmk.widgets.workbench import workbench_of
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.widgets.detect.models import KnownModel
+    from napari_oneshot_lmk.widgets.detect.run import Found, MakesDetectors, Ready
+    from napari_oneshot_lmk.widgets.session import Session
+
+
+class DetectWidget(QWidget):
+    """Finds a template's landmarks on open images.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+        Whose images to work on.
+    session : Session, optional
+        Shared with other docks; the viewer's own when not given.
+    with_header : bool
+        Show which image is meant; not needed inside the composed dock.
+    make_detector : MakesDetectors, optional
+        Turns a template into a detector; the instant method when not given.
+    export : ExportRun, optional
+        Writes bundles.
+    """
+
+    finished = Signal()
+    """A run has ended, in whatever way."""
+
+    def __init__(
+        self,
+        napari_viewer: Any,
+        session: Session | None = None,
+        with_header: bool = True,
+        make_detector: MakesDetectors | None = None,
+        export: ExportRun | None = None,
+    ) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self.session = session_of(napari_viewer) if session is None else session
+        self.run = DetectionRun(make_detector or WarmDetectors())
+        self.export = export or ExportRun()
+        self.bench = workbench_of(napari_viewer, self.session)
+        self._targets: dict[Any, ImageTarget] = {}
+        self._report = ""
+        layout = scrolling_layout(self)
+        if with_header:
+            self.header = ImageHeader(napari_viewer, self.session)
+            layout.addWidget(self.header)
+        self.form = DetectForm()
+        layout.addWidget(self.form)
+        self._connect()
+        self.form.show_encoder(None, "")
+        self.form.model.show_model(self.session.model)
+        self._bring_template(self.session.model)
+        self._refresh()
+
+    def _connect(self) -> None:
+        following = Following(self)
+        events, layers = self.session.events, self._viewer.layers
+        for event in (events.target, events.template, events.busy):
+            following.follow(event, self._refresh)
+        following.follow(events.annotation, self._show_results)
+        following.follow(self.session.edited, self._show_results)
+        following.follow(self.bench.told, self.form.message.say)
+        following.follow(events.model, self._on_model)
+        for event in (layers.events.inserted, layers.events.removed):
+            following.follow(event, self._refresh)
+        self.run.ready.connect(self._on_ready)
+        self.run.found.connect(self._on_found)
+        self.run.going.connect(self._on_going)
+        self.run.ended.connect(self._on_ended)
+        self.export.going.connect(self._on_going)
+        self.export.ended.connect(self._on_ended)
+        form = self.form
+        form.open_template.clicked.connect(self._on_open_template)
+        form.model.chosen.connect(self.choose_model)
+        form.model.refused.connect(form.complain)
+        form.export.clicked.connect(self._on_export)
+        form.here.clicked.connect(self.detect_here)
+        form.everywhere.clicked.connect(self.detect_everywhere)
+        form.cancel.clicked.connect(self.cancel)
+        form.report.clicked.connect(self._on_copy_report)
+        form.table.picked.connect(self._on_picked)
+        form.undo.clicked.connect(lambda *_: self.bench.undo())
+        form.redo.clicked.connect(lambda *_: self.bench.redo())
+        form.reset_point.clicked.connect(self._on_reset_point)
+        form.reset_image.clicked.connect(self._on_reset_image)
+        form.save.clicked.connect(self._on_save)
+        form.save_this.clicked.connect(self._on_save_this)
+        form.removed.linkActivated.connect(self._on_drop_removed)
+        shortcuts.bind_dock(self, self.bench.actions)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
+        """Watch the window that the dock is now part of."""
+        super().showEvent(event)
+        ask_before_unsaved_close(self, self.session)
+
+    # -- what the user does ---------------------------------------------------------
+
+    def detect_here(self) -> None:
+        """Detect on the picture that the dock shows."""
+        if self.session.target is not None:
+            self._start([self.session.target])
+
+    def detect_everywhere(self) -> None:
+        """Detect on every open image but the template's own."""
+        self._start(self._others())
+
+    def cancel(self) -> None:
+        """Stop after the image that is being worked on."""
+        self.run.cancel()
+        self.export.cancel()
+        self.form.show_cancelling(True)
+
+    def load_template(self, path: Path) -> None:
+        """Open a template folder, or say why not."""
+        try:
+            self.session.load_template(Template.load(path))
+        except OneshotError as error:
+            self.form.complain(f"{error}.")
+        else:
+            self.form.message.say("")
+
+    def choose_model(self, model: KnownModel | None) -> None:
+        """Detect with a trained model from now on; None for instant detection."""
+        self.session.model = model
+        self._bring_template(model)
+
+    def _bring_template(self, model: KnownModel | None) -> None:
+        """Take a model's own template where there is none, whoever chose the model."""
+        if model is not None and self.session.template is None:
+            self.load_template(model.template_path)
+
+    def export_model(self, out: Path) -> None:
+        """Write the chosen model as a MONAI bundle, in another thread."""
+        model = self.session.model
+        if model is None or self.run.running or self.export.running:
+            return
+        self._report = ""
+        self.form.report.hide()
+        self.form.show_cancelling(False)
+        self.export.start(model.path, out)
+
+    def _on_export(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, training_texts.EXPORT_TITLE)
+        if path:
+            self.export_model(Path(path))
+
+    def _on_open_template(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, texts.OPEN_TEMPLATE_TITLE)
+        if path:
+            self.load_template(Path(path))
+
+    def _on_picked(self, name: str) -> None:
+        target = self.session.target
+        if target is None:
+            return
+        self.bench.look_for(name)
+        position = self.session.annotation.landmarks[name].position_yx
+        if position is not None:
+            look_at(self._viewer, target, position)
+
+    def _on_reset_point(self) -> None:
+        name = self.session.annotation.current
+        self.bench.reset([name])
+        if self.session.annotation.landmarks[name].position_yx is None:
+            self.form.message.say(texts.RESET_LATER.format(name=name))
+
+    def _on_reset_image(self) -> None:
+        annotation = self.session.annotation
+        names = annotation.landmarks.names
+        self.bench.reset([name for name in names if annotation.is_manual(name)])
+
+    def _on_drop_removed(self, link: str) -> None:
+        self.session.removed.drop()
+        self._show_results()
+
+    def _on_save(self) -> None:
+        results = self.session.results(preferences().author)
+        removed = self.session.removed.results()
+        files = [path_of(self.session.target_of(key)) for key in results]
+        files += [None] * len(removed)
+        if self._save([*results.values(), *removed], files, len(removed)):
+            self.session.note_results_saved()
+
+    def _on_save_this(self) -> None:
+        target = self.session.target
+        if target is None:
+            return
+        landmarks = self.session.landmarks(preferences().author)
+        if self._save([landmarks], [target.path]):
+            self.session.note_saved(target, landmarks)
+
+    def _save(
+        self, images: Sequence[Landmarks], files: Sequence[Path | None], removed: int = 0
+    ) -> bool:
+        """Save landmarks where the user says; returns whether they were saved."""
+        try:
+            said = ask_save_landmarks(self, images, removed, files)
+        except OneshotError as error:
+            self.form.complain(f"{error}.")
+            return False
+        if said:
+            self.form.message.say(said)
+        return bool(said)
+
+    def _on_copy_report(self) -> None:
+        QApplication.clipboard().setText(self._report)
+
+    # -- the run --------------------------------------------------------------------
+
+    def _others(self) -> list[ImageTarget]:
+        """Every picture shown, without the template's own."""
+        targets = []
+        for layer in self._viewer.layers:
+            if isinstance(layer, Image):
+                try:
+                    target = target_of(layer, self._viewer)
+                except ImageError:
+                    continue
+                if not self.session.is_template(target):
+                    targets.append(target)
+        return targets
+
+    def _start(self, targets: Sequence[ImageTarget]) -> None:
+        template = self.session.template
+        busy = self.run.running or self.export.running
+        if template is None or not targets or busy:
+            return
+        self._targets = {target.key: target for target in targets}
+        pictures = [(t.key, t.picture(self.session.spacing_for(t).mm_yx)) for t in targets]
+        self._report = ""
+        self.form.report.hide()
+        self.form.show_cancelling(False)
+        model = self.session.model
+        self.run.start(pictures, template, None if model is None else model.path)
+
+    def _on_ready(self, step: Ready) -> None:
+        self.form.show_encoder(step.card, step.device)
+
+    def _on_going(self, text: str, done: int, total: int) -> None:
+        self.form.show_busy(text, done, total)
+        self.session.busy = text
+
+    def _on_found(self, step: Found) -> None:
+        target = self._targets[step.key]
+        # The user may have closed the image meanwhile.
+        if target.layer in self._viewer.layers:
+            self.bench.take_detection(target, step.landmarks)
+
+    def _on_ended(self, text: str, failed: bool, report: str) -> None:
+        self._report = report
+        self._on_going("", 0, 0)
+        self.form.report.setVisible(bool(report))
+        if failed:
+            self.form.complain(text)
+        else:
+            self.form.message.say(text)
+        self.finished.emit()
+
+    # -- what happens ---------------------------------------------------------------
+
+    def _on_model(self, model: KnownModel | None) -> None:
+        self.form.model.show_model(model)
+        self._bring_template(model)
+        self._refresh()
+        self.form.show_encoder(None, "")
+
+    def _refresh(self, event: Any = None) -> None:
+        self.form.show_template(self.session.template)
+        self.form.show_reasons(self.session, len(self._others()))
+        self._show_results()
+
+    def _show_results(self, event: Any = None) -> None:
+        self.form.show_landmarks(self.session.annotation)
+        self.form.show_results(self.session)
+
+
+def path_of(target: ImageTarget | None) -> Path | None:
+    """Return the file of an image, if it is known."""
+    return None if target is None else target.path

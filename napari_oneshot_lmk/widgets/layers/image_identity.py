@@ -1,0 +1,133 @@
+"""Which image is which: those that were removed come back, a template knows its own."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from napari_oneshot_lmk.landmarks.image_names import stem
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.widgets.annotate.annotation import Annotation, History
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+
+
+@dataclass(frozen=True)
+class RemovedImage:
+    """What a removed image leaves behind.
+
+    Parameters
+    ----------
+    history : History of Annotation
+        Its landmarks, with all that can be undone.
+    landmarks : Landmarks
+        The same as they would be saved.
+    found : Landmarks, optional
+        What the last detection had found.
+    in_file : Landmarks, optional
+        What of it a file holds.
+    """
+
+    history: History[Annotation]
+    landmarks: Landmarks
+    found: Landmarks | None
+    in_file: Landmarks | None
+
+    @property
+    def is_result(self) -> bool:
+        """Whether a detection took part in it."""
+        return self.found is not None or self.history.value.is_result
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether a file holds the landmarks as they are."""
+        return self.in_file is not None and self.in_file.points == self.landmarks.points
+
+
+class RemovedImages:
+    """Removed images by what they are, not by what they were called."""
+
+    def __init__(self) -> None:
+        self._images: list[tuple[str, RemovedImage]] = []
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def put(
+        self,
+        target: ImageTarget,
+        history: History[Annotation],
+        landmarks: Landmarks,
+        found: Landmarks | None,
+        in_file: Landmarks | None,
+    ) -> None:
+        """Keep what a removed image leaves behind."""
+        removed = RemovedImage(history, landmarks, found, in_file)
+        self._images.append((identity_of(target), removed))
+
+    def take(self, target: ImageTarget) -> RemovedImage | None:
+        """Give an image back what it left behind; None if that is nothing.
+
+        Its name may have changed; among images that are alike to the pixel, the name
+        decides.
+        """
+        what = identity_of(target)
+        alike = [n for n, (identity, _) in enumerate(self._images) if identity == what]
+        named = [n for n in alike if self._images[n][1].landmarks.image == target.image_name]
+        return self._images.pop((named or alike)[-1])[1] if alike else None
+
+    def results(self) -> list[Landmarks]:
+        """Landmarks of removed images that a detection took part in."""
+        return [kept.landmarks for _, kept in self._images if kept.is_result]
+
+    def unsaved(self) -> list[Landmarks]:
+        """Landmarks of removed images that stand in no file."""
+        return [kept.landmarks for _, kept in self._images if not kept.is_saved]
+
+    def note_saved(self) -> None:
+        """Remember that a file holds the results."""
+        self._images = [
+            (what, replace(kept, in_file=kept.landmarks) if kept.is_result else kept)
+            for what, kept in self._images
+        ]
+
+    def drop(self) -> None:
+        """Let go of all of them."""
+        self._images.clear()
+
+
+def identity_of(target: ImageTarget) -> str:
+    """Return what tells an image from every other, also after it is opened again.
+
+    That is its file and slice, or its pixels where it has no file: two patients'
+    "img.png" must not share landmarks.
+    """
+    if target.path is not None:
+        return f"{target.path.absolute()} {target.slice_index} {target.shape_yx}"
+    return f"{pixel_hash(target)} {target.slice_index}"
+
+
+def is_made_from(template: Template, target: ImageTarget) -> bool:
+    """Say whether a template was made from an image: by name, size and pixels."""
+    import numpy as np
+
+    image = template.image
+    if image.geometry.image_shape_yx != target.shape_yx or target.layer.rgb:
+        return False
+    if stem(image.name) != stem(target.image_name):
+        return False
+    # A few rows tell two films of one name and size apart at once.
+    rows = slice(None, None, max(1, target.shape_yx[0] // 16))
+    shown = np.asarray(target.picture(None).pixels[rows], dtype=np.float32)
+    return bool(np.allclose(shown, image.pixels[rows]))
+
+
+def pixel_hash(target: ImageTarget) -> str:
+    """Return a hash of an image's pixels."""
+    import numpy as np
+
+    pixels = np.ascontiguousarray(target.picture(None).pixels)
+    return hashlib.sha256(pixels.tobytes()).hexdigest()

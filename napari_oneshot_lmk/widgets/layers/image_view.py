@@ -1,0 +1,312 @@
+"""From a napari image layer to a radiograph, and points back onto the layer.
+
+The layer may come from anywhere: it may carry a scale, or an affine matrix with
+negative diagonals, be RGB, multiscale, or a stack of which one slice is shown.
+Only the public interface of napari is used.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_oneshot_lmk.errors import GeometryError, ImageError
+from napari_oneshot_lmk.geometry import Geometry, checked_spacing
+from napari_oneshot_lmk.imaging.image import GrayImage
+from napari_oneshot_lmk.widgets import texts
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from napari.layers import Image, Layer
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_oneshot_lmk.geometry import Geometry
+
+# ITU-R BT.601, what image libraries mean by "convert to grey".
+LUMA_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Pixels on their way from a layer to a radiograph.
+
+    Parameters
+    ----------
+    pixels : array_like, (H, W) or (H, W, 3 or 4)
+        As the layer holds them, perhaps not loaded yet.
+    rgb : bool
+        Whether the last axis holds colours.
+    geometry : Geometry
+        Where the pixels lie.
+    name : str
+        Name of the image for tables.
+    path : Path, optional
+        The file that it came from.
+    """
+
+    pixels: Any
+    rgb: bool
+    geometry: Geometry
+    name: str
+    path: Path | None = None
+
+    def radiograph(self) -> GrayImage:
+        """Load the pixels and turn them into grey ones; for any thread.
+
+        Raises
+        ------
+        ImageError
+            If the picture is empty, without contrast, or not made of numbers.
+        """
+        pixels = np.asarray(self.pixels)
+        if self.rgb:
+            # An alpha channel says nothing about the anatomy.
+            pixels = pixels[..., :3].astype(np.float32) @ LUMA_RGB
+        # A copy: the user may paint on the layer while the image is worked on.
+        grey = np.array(pixels, dtype=np.float32)
+        return GrayImage(grey, self.geometry, self.name, self.path)
+
+
+Key = tuple["Hashable", tuple[int, ...]]
+"""A layer's identity, and the position of a slice in it."""
+
+
+TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+"""What a points layer must share with its image to lie on it."""
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """A pixel spacing and how it is known.
+
+    Parameters
+    ----------
+    mm_yx : tuple of float, optional
+        Millimetres a pixel, (row, column); None where unknown.
+    assumed : bool
+        True where the layer gives a scale without a unit and millimetres are
+        only likely.
+    problem : str
+        Why a spacing that the layer gives cannot be used.
+    """
+
+    mm_yx: tuple[float, float] | None = None
+    assumed: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTarget:
+    """One two-dimensional picture in the viewer: a layer, or a slice of one.
+
+    Parameters
+    ----------
+    layer : Image
+        The napari layer.
+    slice_index : tuple of int
+        Position along the axes before the last two; empty for a plain image.
+    """
+
+    layer: Image
+    slice_index: tuple[int, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """Identity that survives a renamed layer."""
+        return self.layer.unique_id, self.slice_index
+
+    def __eq__(self, other: object) -> bool:
+        """Compare layer and slice."""
+        return isinstance(other, ImageTarget) and self.key == other.key
+
+    def __hash__(self) -> int:
+        """Hash of the key."""
+        return hash(self.key)
+
+    @property
+    def path(self) -> Path | None:
+        """The file that the layer was opened from, if any."""
+        source = self.layer.source.path
+        return Path(source) if source else None
+
+    @property
+    def image_name(self) -> str:
+        """Name for tables: the file's name, else the layer's, with the slice."""
+        name = self.path.name if self.path is not None else self.layer.name
+        if not any(n > 1 for n in self._stack_shape):
+            return str(name)
+        return f"{name} [{' '.join(str(i) for i in self.slice_index)}]"
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Rows and columns."""
+        shape = _full_resolution(self.layer).shape
+        if self.layer.rgb:
+            shape = shape[:-1]
+        return int(shape[-2]), int(shape[-1])
+
+    @property
+    def _stack_shape(self) -> tuple[int, ...]:
+        shape = _full_resolution(self.layer).shape
+        return tuple(shape[: self.layer.ndim - 2])
+
+    @property
+    def slices(self) -> int:
+        """How many pictures the layer holds."""
+        return int(np.prod(self._stack_shape, dtype=int))
+
+    @property
+    def slice_number(self) -> int:
+        """Which of them this is, from 1."""
+        if not self.slice_index:
+            return 1
+        return int(np.ravel_multi_index(self.slice_index, self._stack_shape)) + 1
+
+    def contains(self, position_yx: ArrayLike) -> bool:
+        """Say whether a (row, column) lies on the picture."""
+        return bool(np.all(Geometry(self.shape_yx).contains(position_yx)))
+
+    def picture(self, spacing_mm_yx: tuple[float, float] | None) -> Picture:
+        """Take what a worker needs, so that it never touches the layer.
+
+        Parameters
+        ----------
+        spacing_mm_yx : tuple of float, optional
+            Millimetres a pixel, (row, column); None where unknown.
+        """
+        return Picture(
+            _full_resolution(self.layer)[self.slice_index],
+            bool(self.layer.rgb),
+            Geometry(self.shape_yx, spacing_mm_yx),
+            self.image_name,
+            self.path,
+        )
+
+    def to_layer(self, points_yx: ArrayLike) -> NDArray[np.float64]:
+        """Map (N, 2) points of the picture to (N, ndim) data coordinates."""
+        points = np.asarray(points_yx, dtype=float).reshape(-1, 2)
+        stack = np.broadcast_to(
+            np.array(self.slice_index, dtype=float), (len(points), len(self.slice_index))
+        )
+        return np.hstack([stack, points])
+
+    def from_layer(self, data: ArrayLike) -> NDArray[np.float64]:
+        """Map (N, ndim) data coordinates to (N, 2) points of the picture."""
+        return np.atleast_2d(np.asarray(data, dtype=float))[:, -2:]
+
+
+def target_of(layer: Image, viewer: Any) -> ImageTarget:
+    """Say which picture of a layer the viewer shows.
+
+    Raises
+    ------
+    ImageError
+        If the viewer shows it in 3-D or along other axes than rows and columns.
+    """
+    if layer.ndim < 2:
+        raise ImageError(texts.NOT_A_PICTURE, file=layer.name)
+    if layer.ndim == 2:
+        return ImageTarget(layer)
+    dims = viewer.dims
+    if dims.ndisplay != 2:
+        raise ImageError(texts.SHOWN_IN_3D, file=layer.name, remedy=texts.SHOW_IN_2D)
+    if tuple(dims.displayed) != (dims.ndim - 2, dims.ndim - 1):
+        raise ImageError(texts.OTHER_AXES, file=layer.name, remedy=texts.SHOW_LAST_AXES)
+    shape = _full_resolution(layer).shape[: layer.ndim - 2]
+    here = np.asarray(layer.world_to_data(dims.point))[: layer.ndim - 2]
+    index = np.clip(np.round(here).astype(int), 0, np.array(shape) - 1)
+    return ImageTarget(layer, tuple(int(i) for i in index))
+
+
+def slice_of_name(image_name: str) -> tuple[str, tuple[int, ...]]:
+    """Split a picture's name into that of its image and the slice, if any."""
+    match = re.fullmatch(r"(.*) \[(\d+(?: \d+)*)\]", image_name)
+    if match is None:
+        return image_name, ()
+    return match[1], tuple(int(number) for number in match[2].split())
+
+
+def spacing_of(layer: Layer) -> Spacing:
+    """Read the in-plane pixel spacing of a layer in millimetres.
+
+    It is the length of the columns of the linear part of data -> world, which
+    holds for a scale and for an affine matrix, flipped axes included. A layer
+    in pixel units with a step of 1 says nothing: unknown, never 1 mm.
+    """
+    steps = column_norms(layer)[-2:]
+    factors = [_to_mm(unit) for unit in layer.units[-2:]]
+    if any(factor is None for factor in factors):
+        if np.allclose(steps, 1.0):
+            return Spacing()
+        factors, assumed = [1.0, 1.0], True
+    else:
+        assumed = False
+    try:
+        return Spacing(checked_spacing(steps * np.array(factors)), assumed)
+    except GeometryError as error:
+        return Spacing(problem=str(error))
+
+
+def column_norms(layer: Layer) -> NDArray[np.float64]:
+    """Length in world units of one step along each data axis, (ndim,)."""
+    origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)))
+    ends = [np.asarray(layer.data_to_world(axis)) for axis in np.eye(layer.ndim)]
+    return np.array([np.linalg.norm(end - origin) for end in ends])
+
+
+def transform_of(layer: Layer) -> dict[str, Any]:
+    """Keyword arguments that put another layer onto this one."""
+    return {name: getattr(layer, name) for name in TRANSFORM if hasattr(layer, name)}
+
+
+def _to_mm(unit: Any) -> float | None:
+    """Millimetres in a pint unit; None where it is no length."""
+    from pint import DimensionalityError
+
+    try:
+        return float((1.0 * unit).to("mm").magnitude)
+    except DimensionalityError:
+        return None
+
+
+def _full_resolution(layer: Image) -> Any:
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+class Spacings:
+    """Spacings by image layer; those of all slices of a stack are one."""
+
+    def __init__(self) -> None:
+        self._given: dict[Hashable, Spacing] = {}
+
+    def of(self, layer: Any) -> Spacing:
+        """Return what the user gave for a layer, else what the layer says."""
+        return self._given.get(layer.unique_id) or spacing_of(layer)
+
+    def give(self, layer: Any, mm_yx: tuple[float, float] | float | None) -> None:
+        """Set a layer's spacing; None goes back to its own.
+
+        Raises
+        ------
+        GeometryError
+            If it is zero, negative or absurd.
+        """
+        if mm_yx is None:
+            self._given.pop(layer.unique_id, None)
+        else:
+            self._given[layer.unique_id] = Spacing(checked_spacing(mm_yx))
+
+    def give_that_of(self, layer: Any, geometry: Geometry | None) -> None:
+        """Set the spacing that landmarks were made with, where it is known."""
+        mm_yx = None if geometry is None else geometry.spacing_mm_yx
+        if mm_yx is not None and mm_yx != self.of(layer).mm_yx:
+            self.give(layer, mm_yx)
+
+    def forget(self, layer: Any) -> None:
+        """Drop what was given for a layer that was removed."""
+        self._given.pop(layer.unique_id, None)

@@ -1,0 +1,292 @@
+"""The points layer that shows an image's landmarks, kept equal to the session.
+
+The session holds the truth. What napari does to the layer (a click in its add
+mode, a drag in its select mode, the delete key, a paste) becomes an edit of the
+session; every change of the session is drawn back onto the layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_oneshot_lmk.landmarks.landmarks import State
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.contributions.settings import preferences
+from napari_oneshot_lmk.widgets.layers import points, style
+from napari_oneshot_lmk.widgets.layers.image_view import transform_of
+from napari_oneshot_lmk.widgets.layers.marks import PointDrag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.layers import Points
+
+    from napari_oneshot_lmk.widgets.annotate.annotation import Annotation
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, Key
+    from napari_oneshot_lmk.widgets.session import Session
+
+
+class LandmarkLayer:
+    """Connects one points layer with the landmarks of one image.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where the layer is shown.
+    session : Session
+        Holds the landmarks.
+    target : ImageTarget
+        The image.
+    tell : callable
+        Shows the user one sentence.
+    layer : Points, optional
+        Go on in this layer, which lies on the image; a new one when not given.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        session: Session,
+        target: ImageTarget,
+        tell: Callable[[str], None],
+        layer: Points | None = None,
+    ) -> None:
+        self._viewer = viewer
+        self._session = session
+        self.target = target
+        self._tell = tell
+        self._drawing = False
+        self._drag = PointDrag(viewer, self._may_drag, self._on_dragged)
+        self._names: list[str] = []
+        self._copied: np.ndarray = np.empty((0, 2))
+        self.layer: Points = self._new() if layer is None else layer
+        self._title = ""
+        self.layer.events.data.connect(self._on_data)
+        self.layer.events.features.connect(self._on_features)
+        self.layer.mouse_drag_callbacks.append(self._drag)
+        self.layer.bind_key("Control-C", self._copy, overwrite=True)
+        self.layer.bind_key("Control-V", self._paste, overwrite=True)
+        session.edited.connect(self._on_edited)
+        session.events.spacing.connect(self._on_spacing)
+        self.draw()
+
+    def _new(self) -> Points:
+        landmarks = self._session.landmarks(target=self.target)
+        data = self.target.to_layer(points.placed_yx(landmarks))
+        layer: Points = self._viewer.add_points(
+            **style.landmark_look(landmarks, data, preferences().point_text),
+            name=title_of(self._annotation, self.target),
+            ndim=self.target.layer.ndim,
+            **transform_of(self.target.layer),
+        )
+        return layer
+
+    @property
+    def alive(self) -> bool:
+        """Whether the layer is still in the viewer."""
+        return self.layer in self._viewer.layers
+
+    @property
+    def active(self) -> bool:
+        """Whether what the mouse does on the canvas goes to this layer."""
+        return self.alive and self._viewer.layers.selection.active == self.layer
+
+    def activate(self) -> None:
+        """Let the mouse correct points, or place those that are still open."""
+        current = self._annotation.current
+        opened = current and self._annotation.landmarks[current].state is State.SKIPPED
+        self._turn_to("add" if opened else "select")
+
+    def resume(self) -> None:
+        """Let clicks on the canvas place landmarks."""
+        self._turn_to("add")
+
+    def _turn_to(self, mode: str) -> None:
+        self.layer.visible = True
+        self._viewer.layers.selection.active = self.layer
+        if self.layer.mode != mode:
+            self.layer.mode = mode
+
+    def highlight(self, name: str) -> None:
+        """Select the point of a landmark, if it has one."""
+        rows = {self._names.index(name)} if name in self._names else set()
+        if set(self.layer.selected_data) != rows:
+            with self._quietly():
+                self.layer.selected_data = rows
+
+    def release(self) -> None:
+        """Stop following the session."""
+        self._session.edited.disconnect(self._on_edited, missing_ok=True)
+        self._session.events.spacing.disconnect(self._on_spacing, missing_ok=True)
+        self.layer.events.data.disconnect(self._on_data)
+        self.layer.events.features.disconnect(self._on_features)
+        if self._drag in self.layer.mouse_drag_callbacks:
+            self.layer.mouse_drag_callbacks.remove(self._drag)
+
+    # -- session -> layer ----------------------------------------------------------
+
+    @property
+    def _annotation(self) -> Annotation:
+        return self._session.annotation_of(self.target)
+
+    def _on_edited(self, key: Key) -> None:
+        if key == self.target.key:
+            self.draw()
+
+    def _on_spacing(self) -> None:
+        # The layer's own record of its landmarks holds the spacing, too.
+        target = self._session.target
+        if target is not None and target.layer == self.target.layer:
+            self.draw()
+
+    def draw(self) -> None:
+        """Make the layer show the session's landmarks."""
+        if self._drawing or not self.alive:
+            return
+        landmarks = self._session.landmarks(target=self.target)
+        data = self.target.to_layer(points.placed_yx(landmarks))
+        with self._quietly():
+            self._names = [p.name for p in landmarks.placed]
+            style.apply_look(self.layer, landmarks, data, preferences().point_text)
+            title = title_of(self._annotation, self.target)
+            # A name that the user gave stays.
+            if title != self._title and self.layer.name.startswith(self._title):
+                self.layer.name = title
+            self._title = title
+
+    # -- layer -> session ----------------------------------------------------------
+
+    def _on_data(self, event: Any) -> None:
+        if self._drawing:
+            return
+        action = str(getattr(event.action, "value", event.action))
+        if action not in ("added", "changed", "removed"):
+            return
+        if action == "added" and self._drag.was_false_click():
+            self.draw()
+        else:
+            self._on_change(action)
+
+    def _on_change(self, action: str) -> None:
+        """Take a change of the layer over, where its image can be worked on."""
+        if not self._turn_to_my_image():
+            return
+        if self._session.obstacle:
+            self._tell(self._session.obstacle)
+            self.draw()
+        else:
+            self._take_over(action)
+
+    def _copy(self, layer: Points) -> None:
+        rows = sorted(layer.selected_data)
+        self._copied = np.array(layer.data, dtype=float)[rows]
+
+    def _paste(self, layer: Points) -> None:
+        # napari's own paste tells nobody of the new points, and fails with texts like
+        # ours and in stacks.
+        if len(self._copied):
+            layer.add(self._copied)
+
+    def _on_features(self, event: Any) -> None:
+        # Names come from the list: typing over one in a table of features would
+        # give a position to another landmark. A point that napari has just added
+        # has no name yet; that it was added is said in another event.
+        if self._drawing or len(self.layer.data) != len(self._names):
+            return
+        if [str(label) for label in self.layer.features["label"]] != self._names:
+            self.draw()
+
+    def _take_over(self, action: str) -> None:
+        """Bring added, moved and deleted points of the layer into the session."""
+        before = self._annotation
+        data = np.asarray(self.layer.data, dtype=float)
+        rows = data.reshape(len(data), self.layer.ndim)[:, -2:]
+        author = preferences().author
+        if action == "removed":
+            labels = [str(label) for label in self.layer.features["label"]]
+            gone = [name for name in self._names if name not in labels]
+            after = before.clear(gone, author) if gone else before
+        else:
+            after = self._moved(before, rows, author)
+            after = self._added(after, rows[len(self._names) :], author)
+            gone = self._names[len(rows) :]
+            after = after.clear(gone, author) if gone else after
+        if after == before:
+            self.draw()
+        else:
+            self._session.edit(after, self.target)
+
+    def _moved(self, annotation: Annotation, rows: Any, author: str) -> Annotation:
+        for name, row in zip(self._names, rows, strict=False):
+            position = float(row[0]), float(row[1])
+            if annotation.landmarks[name].position_yx == position:
+                continue
+            if self.target.contains(position):
+                annotation = annotation.place(name, position, author)
+            else:
+                self._tell(texts.OUTSIDE.format(name=name))
+        return annotation
+
+    def _added(self, annotation: Annotation, rows: Any, author: str) -> Annotation:
+        for row in rows:
+            if not annotation.current:
+                skipped = annotation.passed_over
+                self._tell(texts.NONE_PICKED if skipped else texts.ALL_DECIDED)
+                break
+            position = float(row[0]), float(row[1])
+            if not self.target.contains(position):
+                self._tell(texts.OUTSIDE.format(name=annotation.current))
+                break
+            annotation = annotation.place_current(position, author)
+        return annotation
+
+    def _may_drag(self) -> bool:
+        here = self.layer.mode == "add" and self._is_mine()
+        return here and not self._session.obstacle
+
+    def _on_dragged(self, name: str, data: np.ndarray, ended: bool) -> None:
+        with self._quietly():
+            self.layer.data = data
+        if ended:
+            self._take_over("changed")
+            self._tell(texts.MOVED.format(name=name))
+
+    # -- inside --------------------------------------------------------------------
+
+    def _turn_to_my_image(self) -> bool:
+        """Make the session's image this layer's; say whether that can be."""
+        if self._is_mine():
+            return True
+        if self.target.layer not in self._viewer.layers:
+            # The image is gone: what is left is a points layer like any other.
+            return False
+        if not self.target.slice_index:
+            with self._quietly():
+                self._session.open(self.target)
+            return True
+        # Another slice is shown, which this layer has no place for.
+        self.draw()
+        self._tell(texts.OTHER_SLICE.format(image=self.target.image_name))
+        return False
+
+    def _is_mine(self) -> bool:
+        return self._session.target == self.target
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Change the layer without hearing of it."""
+        before, self._drawing = self._drawing, True
+        try:
+            yield
+        finally:
+            self._drawing = before
+
+
+def title_of(annotation: Annotation, target: ImageTarget) -> str:
+    """Name a layer by what its landmarks are, and by its image."""
+    title = texts.FOUND_LAYER if annotation.is_result else texts.ANNOTATION_LAYER
+    return title.format(image=target.image_name)

@@ -1,0 +1,177 @@
+"""Which points layer shows the landmarks of which image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.layers.image_identity import identity_of
+from napari_oneshot_lmk.widgets.layers.landmark_layer import LandmarkLayer
+from napari_oneshot_lmk.widgets.layers.napari_versions import camera_of
+from napari_oneshot_lmk.widgets.layers.open_layers import lies_on
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, Key
+    from napari_oneshot_lmk.widgets.session import Session
+
+
+class LandmarkLayers:
+    """The landmark layers of one viewer, one for each image that has landmarks.
+
+    ``changed`` says that a layer has another mode, is shown or is hidden.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where they are.
+    session : Session
+        Whose landmarks they show.
+    tell : callable
+        Shows the user one sentence.
+    bind : callable
+        Binds the keys of a layer.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self,
+        viewer: Any,
+        session: Session,
+        tell: Callable[[str], None],
+        bind: Callable[[Any], None],
+    ) -> None:
+        self._viewer = viewer
+        self._session = session
+        self._tell = tell
+        self._bind = bind
+        self._layers: dict[Key, LandmarkLayer] = {}
+        self._left: dict[str, Any] = {}
+        self.adding = False
+        viewer.layers.events.removed.connect(self._on_removed)
+        session.edited.connect(self._on_edited)
+
+    def layer_of(self, target: ImageTarget | None) -> LandmarkLayer | None:
+        """Return the layer that shows an image's landmarks, while there is one."""
+        shown = None if target is None else self._layers.get(target.key)
+        return shown if shown is not None and shown.alive else None
+
+    def target_of(self, layer: Any) -> ImageTarget | None:
+        """Return the image whose landmarks a layer shows; None for other layers."""
+        for shown in self._layers.values():
+            if is_same(shown.layer, layer):
+                return shown.target
+        return None
+
+    def is_left(self, layer: Any) -> bool:
+        """Say whether an image has left a layer behind when it was removed."""
+        return any(is_same(layer, other) for other in self._left.values())
+
+    def show(self, target: ImageTarget, layer: Any = None) -> LandmarkLayer:
+        """Show the landmarks of an image, in a layer that is there or in a new one."""
+        shown = self.layer_of(target)
+        if shown is not None:
+            return shown
+        if layer is None:
+            layer = self._left_by(target)
+        here = self._session.target
+        with self._keeping_selection():
+            shown = LandmarkLayer(self._viewer, self._session, target, self._tell, layer)
+            shown.layer.visible = here is None or here.layer == target.layer
+            # Whoever selects it can drag its points at once.
+            shown.layer.mode = "select"
+        shown.layer.events.mode.connect(self._on_changed)
+        shown.layer.events.visible.connect(self._on_changed)
+        self._bind(shown.layer)
+        self._layers[target.key] = shown
+        return shown
+
+    def show_missing(self, target: ImageTarget) -> None:
+        """Show the landmarks of an image that are placed and have no layer."""
+        placed = self._session.annotation_of(target).landmarks.placed
+        if not placed or self.layer_of(target) is not None:
+            return
+        shown = self.show(target)
+        if self._session.target == target:
+            shown.activate()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make no layer for what is edited meanwhile."""
+        before, self.adding = self.adding, True
+        try:
+            yield
+        finally:
+            self.adding = before
+
+    @contextmanager
+    def _keeping_selection(self) -> Iterator[None]:
+        """Add a layer without turning to it."""
+        selection = self._viewer.layers.selection
+        selected, active = set(selection), selection.active
+        with self.held(), selection.events.active.blocker():
+            yield
+            self._viewer.layers.selection = selected
+            self._viewer.layers.selection.active = active
+        if active is not None:
+            # napari goes by the mode that any layer was given last.
+            camera_of(self._viewer).mouse_pan = active.mouse_pan
+
+    def _left_by(self, target: ImageTarget) -> Any:
+        """Return the layer that an image has left behind when it was removed."""
+        if not self._left:
+            return None
+        layer = self._left.pop(identity_of(target), None)
+        kept = layer is not None and layer in self._viewer.layers
+        return layer if kept and lies_on(layer, target) else None
+
+    # -- what happens --------------------------------------------------------------
+
+    def _on_edited(self, key: Key) -> None:
+        """Show landmarks that have no layer, as after an undo."""
+        target = self._session.target_of(key)
+        if not self.adding and target is not None:
+            self.show_missing(target)
+
+    def _on_removed(self, event: Any) -> None:
+        layer = event.value
+        for key, shown in list(self._layers.items()):
+            if is_same(shown.layer, layer):
+                self._let_go(key)
+                if shown.target.layer in self._viewer.layers:
+                    self._take_off(shown.target)
+            elif is_same(shown.target.layer, layer):
+                # Its landmarks are kept; without their image they are in the way.
+                # The layer is not taken away: napari may be about to.
+                self._let_go(key)
+                self._left[identity_of(shown.target)] = shown.layer
+                shown.layer.visible = False
+        self.changed.emit()
+
+    def _let_go(self, key: Key) -> None:
+        shown = self._layers.pop(key)
+        shown.release()
+        for event in (shown.layer.events.mode, shown.layer.events.visible):
+            event.disconnect(self._on_changed)
+
+    def _take_off(self, target: ImageTarget) -> None:
+        """Take landmarks off an image with the layer that showed them."""
+        if self._session.annotation_of(target).is_empty:
+            return
+        self._session.take_off(target)
+        self._tell(texts.TAKEN_OFF.format(image=target.image_name))
+        # Images that are removed in the same go take their landmarks along.
+        QTimer.singleShot(0, self._session.note_taken_off)
+
+    def _on_changed(self, event: Any = None) -> None:
+        self.changed.emit()
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Say whether two layers are one; napari hands out proxies of them."""
+    return bool(one.unique_id == getattr(other, "unique_id", None))

@@ -1,0 +1,115 @@
+"""Landmarks that are already in the viewer, as a points layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Points
+
+from napari_oneshot_lmk.errors import LandmarkError
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.layers import points
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+
+
+def points_layers(viewer: Any) -> list[Any]:
+    """Return the points layers that hold anything."""
+    layers = viewer.layers
+    return [la for la in layers if isinstance(la, Points) and len(la.data)]
+
+
+def landmarks_on(target: ImageTarget, layer: Any) -> Landmarks:
+    """Read a points layer as landmarks of a picture.
+
+    The layer may have another transform than the picture: what lies on a spot
+    of the picture on the screen belongs to that spot.
+
+    Raises
+    ------
+    LandmarkError
+        If it holds no points, or a name stands twice.
+    """
+    world = [layer.data_to_world(point) for point in layer.data]
+    data = [target.layer.world_to_data(np.asarray(point)) for point in world]
+    return _read(target, layer, data)
+
+
+def landmarks_of_file(target: ImageTarget, layer: Any) -> Landmarks:
+    """Read a points layer that a landmark file about a picture has brought.
+
+    Its points are pixels of that picture, wherever the layer lies: it may have been
+    opened before the picture.
+
+    Raises
+    ------
+    LandmarkError
+        If it holds no points, or a name stands twice.
+    """
+    return _read(target, layer, layer.data)
+
+
+def _read(target: ImageTarget, layer: Any, data: Any) -> Landmarks:
+    if not len(layer.data):
+        raise LandmarkError(texts.NO_POINTS, file=layer.name)
+    read = points.from_layer(
+        target.from_layer(data),
+        {"features": layer.features, "metadata": layer.metadata, "name": layer.name},
+    )
+    geometry = read.geometry
+    if geometry is not None and geometry.image_shape_yx != target.shape_yx:
+        geometry = None
+    return Landmarks(read.points, target.image_name, geometry, read.provenance)
+
+
+def is_about(layer: Any, target: ImageTarget) -> bool:
+    """Say whether a points layer says of itself that it is about an image."""
+    known = layer.metadata.get(points.METADATA)
+    if not known or points.is_preview(layer.metadata):
+        return False
+    put_on = known.get(points.IMAGE_LAYER)
+    if put_on is not None:
+        return bool(put_on == str(target.layer.unique_id))
+    return bool(known.get("image") == target.image_name)
+
+
+def annotation_layer_of(viewer: Any, target: ImageTarget) -> Any | None:
+    """Find a layer with hand-made landmarks of an image, as a sample brings one."""
+    for layer in reversed(points_layers(viewer)):
+        if is_about(layer, target) and not is_result(layer):
+            return layer
+    return None
+
+
+def is_result(layer: Any) -> bool:
+    """Say whether a detection took part in what a points layer of ours shows."""
+    if not points.is_ours(layer.metadata) or points.is_preview(layer.metadata):
+        return False
+    attributes = {"features": layer.features, "metadata": layer.metadata}
+    try:
+        read = points.from_layer(layer.data, attributes)
+    except LandmarkError:
+        return False
+    return any(p.score is not None or p.source in (Source.DETECTED, Source.CORRECTED) for p in read)
+
+
+def can_be_taken(layer: Any, target: ImageTarget) -> bool:
+    """Say whether a points layer can show the landmarks of an image from now on.
+
+    It must say of itself that it is about this image, and lie on it; a stack's image
+    gets a layer of its own.
+    """
+    flat = layer.ndim == 2 and target.layer.ndim == 2
+    return flat and is_about(layer, target) and lies_on(layer, target)
+
+
+def lies_on(layer: Any, target: ImageTarget) -> bool:
+    """Say whether a layer has the same transform as an image."""
+    image = target.layer
+    if layer.ndim != image.ndim:
+        return False
+    corners = target.to_layer(np.vstack([np.zeros(2), np.diag(target.shape_yx)]))
+    return all(np.allclose(layer.data_to_world(c), image.data_to_world(c)) for c in corners)

@@ -1,0 +1,1 @@
+"""Qt parts and threads that know nothing of landmarks."""

@@ -1,0 +1,229 @@
+"""Small Qt parts that the docks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QBrush, QColor, QIcon, QPainter, QPen, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+)
+
+from napari_oneshot_lmk.widgets import texts
+
+WARN = "#ff7a70"
+NOTE = "#e8b34b"
+DIM = "#9aa0a8"
+LINK = "#8ab4f8"
+
+
+class Button(QPushButton):
+    """A button that says why it cannot be pressed.
+
+    Parameters
+    ----------
+    text : str
+        What it does.
+    tip : str
+        More about it.
+    """
+
+    def __init__(self, text: str, tip: str = "") -> None:
+        super().__init__(text)
+        self._tip = tip
+        self.reason = ""
+        self.setToolTip(tip)
+
+    def set_reason(self, reason: str) -> None:
+        """Disable the button for a reason, or enable it where there is none."""
+        self.reason = reason
+        self.setEnabled(not reason)
+        self.setToolTip(f"{reason[:1].upper()}{reason[1:]}." if reason else self._tip)
+
+    def set_tip(self, tip: str) -> None:
+        """Change the tooltip of the enabled button."""
+        self._tip = tip
+        self.set_reason(self.reason)
+
+
+class Line(QLabel):
+    """A wrapped line of text that takes no room while it is empty."""
+
+    def __init__(self, text: str = "", colour: str = "") -> None:
+        super().__init__()
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._colour = ""
+        self.say(text, colour)
+
+    def say(self, text: str, colour: str = "") -> None:
+        """Show a text, in a colour where it matters."""
+        if colour != self._colour:
+            self._colour = colour
+            self.setStyleSheet(f"color: {colour};" if colour else "")
+        self.setText(text)
+        # Without a parent, showing it would open a window.
+        if not text or self.parentWidget() is not None:
+            self.setVisible(bool(text))
+
+
+class Note(Line):
+    """A warning of which only the first part shows until it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        self.linkActivated.connect(self._unfold)
+        self._whole = ""
+
+    def warn(self, text: str) -> None:
+        """Show a warning; up to its first colon it must make sense alone."""
+        if text == self._whole:
+            return
+        self._whole = text
+        short, colon, _ = text.partition(": ")
+        self.say(texts.NOTE_MORE.format(short=short, link=LINK) if colon else text, NOTE)
+
+    def _unfold(self, _: str) -> None:
+        self.say(self._whole, NOTE)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One landmark in a table.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    cells : tuple of str
+        Texts right of the name.
+    colour : str
+        CSS colour of its dot.
+    hollow : bool
+        Draw the dot as a ring.
+    dim : bool
+        Nothing is known of it yet.
+    tip : str
+        Description.
+    """
+
+    name: str
+    cells: tuple[str, ...]
+    colour: str
+    hollow: bool = False
+    dim: bool = False
+    tip: str = ""
+
+
+class LandmarkTable(QTableWidget):
+    """Number, coloured dot with name, and more.
+
+    Emits ``picked`` on a click, when a key has moved to another row, and on Enter;
+    never for what `show_rows` highlights.
+    """
+
+    picked = Signal(str)
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        super().__init__(0, len(columns))
+        self.setHorizontalHeaderLabels(list(columns))
+        self.verticalHeader().hide()
+        self.setShowGrid(False)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        # Tab goes on to the next control instead of through the cells.
+        self.setTabKeyNavigation(False)
+        self.setIconSize(QSize(12, 12))
+        self.verticalHeader().setDefaultSectionSize(22)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        header.setHighlightSections(False)
+        for column in range(len(columns)):
+            left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+            self.horizontalHeaderItem(column).setTextAlignment(left)
+        self.setMinimumHeight(150)
+        self._rows: list[Row] = []
+        self.cellClicked.connect(self._on_click)
+
+    def show_rows(self, rows: Sequence[Row], current: str = "") -> None:
+        """Show landmarks and highlight one of them."""
+        if len(rows) != len(self._rows):
+            self.setRowCount(len(rows))
+            self._rows = []
+        for number, row in enumerate(rows):
+            if number < len(self._rows) and self._rows[number] == row:
+                continue
+            self._show(number, row)
+        self._rows = list(rows)
+        names = [row.name for row in rows]
+        if current in names:
+            self.selectRow(names.index(current))
+            self.scrollToItem(self.item(names.index(current), 0))
+        else:
+            self.clearSelection()
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """What is shown."""
+        return tuple(self._rows)
+
+    def keyPressEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
+        """Pick the row that a key moves to, or the current one on Enter."""
+        before = self.currentRow()
+        chosen = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        # In a table of cells Qt takes Home and End for those of the row.
+        ends = {Qt.Key.Key_Home: 0, Qt.Key.Key_End: self.rowCount() - 1}
+        if chosen:
+            event.accept()
+        elif event.key() in ends:
+            self.setCurrentCell(ends[event.key()], max(0, self.currentColumn()))
+        else:
+            super().keyPressEvent(event)
+        row = self.currentRow()
+        if (chosen or row != before) and 0 <= row < len(self._rows):
+            self.picked.emit(self._rows[row].name)
+
+    def _show(self, number: int, row: Row) -> None:
+        for column, text in enumerate((str(number + 1), row.name, *row.cells)):
+            item = QTableWidgetItem(text)
+            item.setToolTip(row.tip)
+            if row.dim or column == 0:
+                item.setForeground(QBrush(QColor(DIM)))
+            if column == 1:
+                item.setIcon(dot(row.colour, row.hollow))
+            self.setItem(number, column, item)
+
+    def _on_click(self, row: int, column: int) -> None:
+        self.picked.emit(self._rows[row].name)
+
+
+def dot(colour: str, hollow: bool = False) -> Any:
+    """Draw a small disc or ring as an icon."""
+    size = 24
+    picture = QPixmap(size, size)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(QColor(colour), 4))
+    painter.setBrush(Qt.BrushStyle.NoBrush if hollow else QBrush(QColor(colour)))
+    painter.drawEllipse(4, 4, size - 8, size - 8)
+    painter.end()
+    icon = QIcon()
+    # The same look in a selected row: Qt would tint it.
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
+        icon.addPixmap(picture, mode)
+    return icon

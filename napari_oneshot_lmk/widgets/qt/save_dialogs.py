@@ -1,0 +1,128 @@
+"""Asking where to save, and saving."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.landmarks.files import (
+    FORMATS,
+    format_to_write,
+    unsupported_fields,
+    write_landmarks,
+)
+from napari_oneshot_lmk.landmarks.image_names import stem
+from napari_oneshot_lmk.landmarks.landmarks import Source
+from napari_oneshot_lmk.landmarks.template import is_template
+from napari_oneshot_lmk.widgets import texts
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.landmarks.template import Template
+
+
+def ask_save_template(parent: QWidget, template: Template) -> str:
+    """Save a template where the user says; returns what to tell, empty if not saved.
+
+    Raises
+    ------
+    OneshotError
+        If it cannot be written there.
+    """
+    path, _ = QFileDialog.getSaveFileName(
+        parent, texts.SAVE_TEMPLATE_TITLE, f"{template.name or 'template'}.template"
+    )
+    if not path:
+        return ""
+    # The dialog has asked before it lets anybody replace a template; a folder
+    # of anything else is never replaced.
+    template.save(Path(path), overwrite=is_template(path))
+    return texts.TEMPLATE_SAVED.format(path=path)
+
+
+def ask_save_landmarks(
+    parent: QWidget,
+    images: Sequence[Landmarks],
+    removed: int = 0,
+    files: Sequence[Path | None] = (),
+) -> str:
+    """Save landmarks where the user says; returns what to tell, empty if not saved.
+
+    A format that holds one image only gets a file for each, named after it.
+
+    Parameters
+    ----------
+    parent : QWidget
+        Below the dialog.
+    images : sequence of Landmarks
+        One for each image.
+    removed : int
+        How many of them are about images that are not open any more.
+    files : sequence of Path, optional
+        The file of each image, where it has one: some formats say more with it.
+
+    Raises
+    ------
+    OneshotError
+        If they cannot be written there.
+    """
+    files = files or [None] * len(images)
+    first = stem(images[0].image) if len(images) == 1 else "found"
+    path, chosen = QFileDialog.getSaveFileName(
+        parent, texts.SAVE_LANDMARKS_TITLE, f"{first}.csv", texts.LANDMARKS_FILTER
+    )
+    if not path:
+        return ""
+    if not any(path.lower().endswith(form.suffix) for form in FORMATS):
+        # The filter reads "Title (*.ending)".
+        path += chosen.partition("*")[2].rstrip(")") or ".csv"
+        if Path(path).exists():
+            # The dialog asked about the name without the ending.
+            raise OneshotError(texts.EXISTS, file=path, remedy=texts.EXISTS_REMEDY)
+    if len(images) > 1 and format_to_write(path).one_image:
+        where = _save_each(Path(path), images, files)
+    else:
+        source = files[0] if len(files) == 1 else None
+        write_landmarks(Path(path), images, overwrite=True, source=source)
+        where = path
+    saved = texts.LANDMARKS_SAVED.format(contents=contents_of(images), path=where)
+    if removed:
+        saved += texts.SAVED_REMOVED.format(images=texts.counted(removed, "image"))
+    lost = ", ".join(unsupported_fields(path, images))
+    if not lost:
+        return saved
+    return f"{saved}. {texts.LEFT_OUT.format(path=Path(path).name, things=lost)}"
+
+
+def contents_of(images: Sequence[Landmarks]) -> str:
+    """Say what is in a file: how many landmarks, and where they come from."""
+    points = [point for landmarks in images for point in landmarks.placed]
+    counts = Counter(str(point.source or Source.PLACED) for point in points)
+    sources = ", ".join(f"{counts[s]} {s}" for s in map(str, Source) if counts[s])
+    return texts.SAVED_CONTENTS.format(
+        landmarks=texts.counted(len(points), "landmark"),
+        images=texts.counted(len(images), "image"),
+        sources=sources or "0",
+    )
+
+
+def _save_each(path: Path, images: Sequence[Landmarks], files: Sequence[Path | None]) -> str:
+    """Write one file for each image beside the name that the user gave."""
+    form = format_to_write(path)
+    folder = path.with_name(path.name[: -len(form.suffix)])
+    names = [stem(landmarks.image) or "image" for landmarks in images]
+    if len(set(names)) < len(names):
+        # Two folders may each have an "img.png".
+        names = [f"{name}-{number}" for number, name in enumerate(names, start=1)]
+    places = [folder / f"{name}{form.suffix}" for name in names]
+    taken = next((place for place in places if place.exists()), None)
+    if taken is not None:
+        raise OneshotError(texts.EXISTS, file=taken, remedy=texts.EXISTS_REMEDY)
+    for place, landmarks, file in zip(places, images, files, strict=True):
+        write_landmarks(place, [landmarks], source=file)
+    return texts.SAVED_EACH.format(images=texts.counted(len(places), "file"), folder=folder)

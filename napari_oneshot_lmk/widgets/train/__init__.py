@@ -1,0 +1,1 @@
+"""The dock "Train model" and the trainings that it starts and follows."""

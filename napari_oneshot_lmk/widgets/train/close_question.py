@@ -1,0 +1,136 @@
+"""Asks what becomes of a training when the window closes, or it is to be deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+from weakref import WeakSet
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
+
+from napari_oneshot_lmk.widgets.train import training_texts
+from napari_oneshot_lmk.widgets.train.run import TrainingRun
+from napari_oneshot_lmk.widgets.train.view import state_of
+
+Choice = tuple[str, QMessageBox.ButtonRole, str]
+
+
+class Answer(StrEnum):
+    """What to do with a training."""
+
+    KEEP = "keep"
+    STOP = "stop"
+    DISCARD = "discard"
+    NOT_CLOSE = "not close"
+
+
+class CloseQuestion(QObject):
+    """Watches a window for being closed while a training runs.
+
+    Parameters
+    ----------
+    window : QMainWindow
+        It owns this object.
+    run : TrainingRun
+        The training of this window.
+    """
+
+    def __init__(self, window: QMainWindow, run: TrainingRun) -> None:
+        super().__init__(window)
+        # The window owns this object; holding it would keep both for ever.
+        self._run = run
+        window.installEventFilter(self)
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802  Qt's name
+        """Ask before the window closes; keep it open where the answer says so."""
+        if event.type() != QEvent.Type.Close or not self._run.running:
+            return False
+        answer = ask_what_becomes_of(watched, self._run)
+        if answer is Answer.NOT_CLOSE:
+            event.ignore()
+            return True
+        if answer is Answer.STOP:
+            self._run.stop()
+        elif answer is Answer.DISCARD:
+            self._run.discard_now()
+        return False
+
+
+def ask_one_of(
+    window: QWidget, title: str, text: str, choices: Sequence[Choice], otherwise: str
+) -> str:
+    """Ask in a dialog with a button for each answer.
+
+    Parameters
+    ----------
+    window : QWidget
+        Below the dialog.
+    title, text : str
+        What it says.
+    choices : sequence of (str, QMessageBox.ButtonRole, str)
+        A button's text, what it does to the dialog, and the answer that it gives.
+    otherwise : str
+        The answer of Escape and of the dialog's own cross.
+    """
+    box = QMessageBox(window)
+    box.setWindowTitle(title)
+    box.setText(text)
+    buttons = {box.addButton(label, role): answer for label, role, answer in choices}
+    box.exec()
+    return buttons.get(box.clickedButton(), otherwise)
+
+
+def ask_what_becomes_of(window: QWidget, run: TrainingRun) -> Answer:
+    """Ask in a dialog."""
+    title = "" if run.order is None else run.order.title
+    state = state_of(run.phase, run.progress)
+    role = QMessageBox.ButtonRole
+    choices = (
+        (training_texts.CLOSE_KEEP, role.AcceptRole, Answer.KEEP),
+        (training_texts.CLOSE_STOP, role.ActionRole, Answer.STOP),
+        (training_texts.CLOSE_DISCARD, role.DestructiveRole, Answer.DISCARD),
+        (training_texts.CLOSE_NOT, role.RejectRole, Answer.NOT_CLOSE),
+    )
+    text = training_texts.CLOSE_TEXT.format(title=title, state=state)
+    # Rather too much kept than too little.
+    return Answer(ask_one_of(window, training_texts.CLOSE_TITLE, text, choices, Answer.NOT_CLOSE))
+
+
+def ask_whether_to_discard(window: QWidget, run: TrainingRun) -> bool:
+    """Ask in a dialog whether what a training has made may be deleted."""
+    box = QMessageBox(window)
+    box.setIcon(QMessageBox.Icon.Warning)
+    box.setWindowTitle(training_texts.DISCARD_TITLE)
+    title = "" if run.order is None else run.order.title
+    text = training_texts.DISCARD_TEXT.format(title=title)
+    if state := state_of(run.phase, run.progress):
+        text += training_texts.DISCARD_STATE.format(state=state)
+    box.setText(text)
+    yes = box.addButton(training_texts.DISCARD_YES, QMessageBox.ButtonRole.DestructiveRole)
+    no = box.addButton(training_texts.DISCARD_NO, QMessageBox.ButtonRole.RejectRole)
+    # Enter and Escape keep it.
+    box.setDefaultButton(no)
+    box.setEscapeButton(no)
+    box.exec()
+    return box.clickedButton() is yes
+
+
+_ASKING: WeakSet[TrainingRun] = WeakSet()
+
+
+def ask_when_closing(widget: QWidget, run: TrainingRun) -> None:
+    """Watch the main window that a widget lies in, once for each training."""
+    window = main_window_of(widget)
+    if window is not None and run not in _ASKING:
+        _ASKING.add(run)
+        CloseQuestion(window, run)
+
+
+def main_window_of(widget: QWidget) -> QMainWindow | None:
+    """Return the main window above a widget; a floating dock is below it, too."""
+    above: Any = widget
+    while above is not None and not isinstance(above, QMainWindow):
+        above = above.parentWidget()
+    return above

@@ -1,0 +1,282 @@
+"""Looks at a folder of images before a training: a generator for another thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_oneshot_lmk.imaging.find import ImageFile, find_images
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.contributions.settings import preferences
+from napari_oneshot_lmk.widgets.qt import worker
+from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, explained
+from napari_oneshot_lmk.widgets.train import training_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_oneshot_lmk.errors import OneshotError
+    from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.training.estimate import MachineSpeed
+    from napari_oneshot_lmk.widgets.contributions.settings import Preferences
+
+Size = tuple[int, int]
+"""Rows, columns."""
+SpacingMm = tuple[float, float] | None
+"""Along (row, column); None where unknown."""
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """So many images have been read."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The images are known; the machine's speed is measured now."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What is in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Which one.
+    paths : dict of str to Path
+        Images that can be used, by name.
+    sizes_yx : tuple of (rows, columns)
+        Of these.
+    spacings_mm_yx : tuple of (row, column) or None
+        Of these.
+    failed : tuple of OneshotError
+        Why others cannot be used.
+    warnings : tuple of str
+        What a user should know before training.
+    machine : MachineSpeed, optional
+        How fast this computer is.
+    """
+
+    folder: Path
+    paths: dict[str, Path]
+    sizes_yx: tuple[Size, ...] = ()
+    spacings_mm_yx: tuple[SpacingMm, ...] = ()
+    failed: tuple[OneshotError, ...] = ()
+    warnings: tuple[str, ...] = ()
+    machine: MachineSpeed | None = field(default=None, compare=False)
+
+    @property
+    def summary(self) -> str:
+        """How many there are, their sizes and spacings, in one line."""
+        count = texts.counted(len(self.paths), "image")
+        parts = [training_texts.CHECKED.format(images=count), _sizes(self.sizes_yx)]
+        parts.append(_spacings(self.spacings_mm_yx))
+        return ", ".join(part for part in parts if part)
+
+
+class Inspects(Protocol):
+    """Reads images one by one, yields how far it is, then what was found."""
+
+    def __call__(
+        self, folder: Path, files: Sequence[ImageFile], template: Template, spacing_mm_yx: SpacingMm
+    ) -> Iterator[LookedAt | Checked]:
+        """Look at image files; raises where none can be used."""
+
+
+class Measures(Protocol):
+    """Measures the machine with the encoder that training will use."""
+
+    def __call__(self, preferences: Preferences) -> MachineSpeed:
+        """Return how fast it is."""
+
+
+def check_folder(
+    folder: Path,
+    template: Template,
+    preferences: Preferences,
+    spacing_mm_yx: SpacingMm = None,
+    inspects: Inspects | None = None,
+    measures: Measures | None = None,
+) -> Iterator[LookedAt | Timing | Checked]:
+    """Look at a folder of images, then measure the machine.
+
+    Parameters
+    ----------
+    folder : Path
+        Searched with its subfolders.
+    template : Template
+        Whose duplicates are left out.
+    preferences : Preferences
+        Device and encoder weights.
+    spacing_mm_yx : pair of float, optional
+        Overrides what the files say.
+    inspects, measures : callable, optional
+        Tests bring their own.
+
+    Yields
+    ------
+    LookedAt, Timing, Checked
+        The last `Checked` has the machine's speed.
+
+    Raises
+    ------
+    UsageError
+        If there is no image that can be used.
+    """
+    files = find_images([folder])
+    yield LookedAt(0, len(files))
+    checked = None
+    inspecting = (inspects or inspect_files)(folder, files, template, spacing_mm_yx)
+    for step in inspecting:
+        if isinstance(step, Checked):
+            checked = step
+        yield step
+    if checked is None:
+        return
+    yield Timing()
+    machine = (measures or measure_machine)(preferences)
+    yield Checked(
+        checked.folder,
+        checked.paths,
+        checked.sizes_yx,
+        checked.spacings_mm_yx,
+        checked.failed,
+        checked.warnings,
+        machine,
+    )
+
+
+def inspect_files(
+    folder: Path, files: Sequence[ImageFile], template: Template, spacing_mm_yx: SpacingMm
+) -> Iterator[LookedAt | Checked]:
+    """Look at images just as the training will, one at a time."""
+    from napari_oneshot_lmk.training.dataset import Inspection
+
+    inspection = Inspection(template, spacing_mm_yx)
+    for done, file in enumerate(files, start=1):
+        inspection.look_at(file)
+        yield LookedAt(done, len(files))
+    found = inspection.result()
+    yield Checked(
+        folder,
+        {image.name: image.path for image in found.usable},
+        tuple(image.shape_yx for image in found.usable),
+        tuple(image.spacing_mm_yx for image in found.usable),
+        found.failed,
+        found.warnings,
+    )
+
+
+def measure_machine(preferences: Preferences) -> MachineSpeed:
+    """Measure with the encoder of the preferences; nothing is downloaded for it."""
+    from napari_oneshot_lmk.encoders.select import instant_encoder
+    from napari_oneshot_lmk.training.estimate import measure
+
+    encoder = instant_encoder(preferences.encoder_weights, preferences.device, allow_download=False)
+    return measure(encoder)
+
+
+def _sizes(sizes_yx: Sequence[Size]) -> str:
+    if not sizes_yx:
+        return ""
+    rows, columns = zip(*sizes_yx, strict=True)
+    if len(set(sizes_yx)) == 1:
+        return training_texts.CHECKED_SIZE.format(rows=rows[0], columns=columns[0])
+    return training_texts.CHECKED_SIZES.format(
+        low_rows=min(rows), high_rows=max(rows), low_columns=min(columns), high_columns=max(columns)
+    )
+
+
+def _spacings(spacings: Sequence[SpacingMm]) -> str:
+    known = [mm for spacing in spacings if spacing is not None for mm in spacing]
+    unknown = sum(spacing is None for spacing in spacings)
+    if not known:
+        return training_texts.CHECKED_NO_SPACING if unknown else ""
+    low, high = min(known), max(known)
+    same = f"{low:.3g}" == f"{high:.3g}"
+    text = training_texts.CHECKED_SPACING if same else training_texts.CHECKED_SPACINGS
+    said = text.format(low=low, high=high)
+    if unknown:
+        return training_texts.CHECKED_SOME_SPACING.format(known=said, unknown=unknown)
+    return said
+
+
+class FolderCheck(QObject):
+    """Checks the folder that was asked for last.
+
+    Parameters
+    ----------
+    inspects, measures : callable, optional
+        As for `check_folder`.
+    """
+
+    going = Signal(str)
+    """What runs, as a text."""
+    checked = Signal(object)
+    """What is known of the folder so far: a :class:`Checked`."""
+    ended = Signal(str, str)
+    """Why it failed, or "", and a report to copy, or ""."""
+
+    def __init__(self, inspects: Inspects | None = None, measures: Measures | None = None) -> None:
+        super().__init__()
+        self._inspects, self._measures = inspects, measures
+        self._worker: Any = None
+        self._next: tuple[Path, Template, SpacingMm] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a check is under way."""
+        return self._worker is not None
+
+    def start(self, folder: Path, template: Template, spacing_mm_yx: SpacingMm = None) -> None:
+        """Check a folder, instead of one that is being checked."""
+        self._next = (folder, template, spacing_mm_yx)
+        if self._worker is not None:
+            self._worker.quit()
+            return
+        self._begin()
+
+    def _begin(self) -> None:
+        if self._next is None:
+            return
+        folder, template, spacing = self._next
+        self._next = None
+        # Settings belong to the window's thread.
+        wanted, inspects, measures = preferences(), self._inspects, self._measures
+        self.going.emit(training_texts.CHECKING_FOLDER)
+        self._worker = worker.start(
+            lambda: check_folder(folder, template, wanted, spacing, inspects, measures),
+            self._on_step,
+            self._on_cancelled,
+        )
+
+    def _on_step(self, step: Any) -> None:
+        if isinstance(step, Done | Failure):
+            failed = explained(step) if isinstance(step, Failure) else ("", "")
+            self._worker = None
+            if self._next is not None:
+                self._begin()
+            else:
+                self.ended.emit(*failed)
+        elif self._next is not None:
+            # Of a folder that nobody wants any more.
+            return
+        elif isinstance(step, LookedAt):
+            text = training_texts.CHECKING.format(done=step.done, total=step.total)
+            self.going.emit(text)
+        elif isinstance(step, Timing):
+            self.going.emit(training_texts.TIMING)
+        elif isinstance(step, Checked):
+            self.checked.emit(step)
+
+    def _on_cancelled(self) -> None:
+        self._worker = None
+        self._begin()

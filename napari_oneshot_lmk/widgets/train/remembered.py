@@ -1,0 +1,120 @@
+"""What the tab "Train" remembers, in napari's settings of this plugin."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_oneshot_lmk.errors import GeometryError
+from napari_oneshot_lmk.geometry import checked_spacing
+from napari_oneshot_lmk.training.config import Duration, TrainingConfig
+from napari_oneshot_lmk.widgets.contributions.settings import PLUGIN
+from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
+
+
+@dataclass(frozen=True)
+class TrainMemory:
+    """What was set the last time.
+
+    Parameters
+    ----------
+    choice : TrainingConfig
+        Method, time and the settings that are folded away.
+    images : str
+        Folder of images; empty where none was chosen yet.
+    preview : bool
+        Whether predicted points are shown.
+    """
+
+    choice: TrainingConfig = field(default_factory=TrainingConfig)
+    images: str = ""
+    preview: bool = True
+
+
+def remembered() -> TrainMemory:
+    """Read what was set the last time; the defaults where nothing can be kept."""
+    kept = _section()
+    if kept is None:
+        return TrainMemory()
+    single = str(kept.method) == "single"
+    labels = None if kept.initial_labels == AS_PRESET else str(kept.initial_labels)
+    return TrainMemory(
+        TrainingConfig(
+            method=str(kept.method),
+            landmarks=(str(kept.landmark),) if single and kept.landmark else (),
+            time=Duration(kept.time),
+            preset=str(kept.preset).strip(),
+            epochs=int(kept.epochs) or None,
+            adapter_channels=None if kept.adapter_channels < 0 else int(kept.adapter_channels),
+            template_stage=bool(kept.template_stage),
+            initial_labels=labels,
+            spacing_mm_yx=_spacing(str(kept.spacing)),
+            seed=int(kept.seed),
+            pack=bool(kept.pack),
+        ),
+        images=str(kept.images).strip(),
+        preview=bool(kept.preview),
+    )
+
+
+def remember(memory: TrainMemory) -> None:
+    """Keep what is set now for the next time."""
+    kept = _section()
+    if kept is None:
+        return
+    choice = memory.choice
+    mm_yx, adapters = choice.spacing_mm_yx, choice.adapter_channels
+    values: dict[str, Any] = {
+        "method": choice.method,
+        "landmark": "".join(choice.landmarks),
+        "time": str(choice.time),
+        "preset": str(choice.preset),
+        "epochs": choice.epochs or 0,
+        "adapter_channels": -1 if adapters is None else adapters,
+        "template_stage": choice.template_stage,
+        "initial_labels": choice.initial_labels or AS_PRESET,
+        "spacing": "" if mm_yx is None else spacing_text(mm_yx),
+        "seed": choice.seed,
+        "pack": choice.pack,
+        "images": memory.images,
+        "preview": memory.preview,
+    }
+    for name, plain in values.items():
+        # Each change is written to disk: only what is new.
+        if getattr(kept, name) != plain:
+            # A landmark's name may be one that the page refuses to hold.
+            with suppress(ValueError):
+                setattr(kept, name, plain)
+
+
+AS_PRESET = "preset"
+"""How the settings page spells "as the preset says"."""
+
+
+def training_folder() -> Path:
+    """Folder in which trainings and their models are kept."""
+    from platformdirs import user_data_path
+
+    return user_data_path(PLUGIN) / "training"
+
+
+def _spacing(kept: str) -> tuple[float, float] | None:
+    try:
+        return checked_spacing(parse_spacing(kept))
+    except GeometryError:
+        # Typed on the settings page, which checks no text.
+        return None
+
+
+def _section() -> Any | None:
+    """Return the section "training"; None where napari keeps no settings."""
+    try:
+        from napari.settings import get_plugin_settings
+    except ImportError:  # napari before 0.9
+        return None
+    try:
+        return get_plugin_settings(PLUGIN).training
+    except KeyError:  # used as a library, without the manifest
+        return None

@@ -1,0 +1,321 @@
+"""One training on disk: what was ordered, beside the run that carries it out.
+
+Each lies in a folder of its own, so that a new training never touches an earlier
+model, and two windows never write the same file::
+
+    NAME/order.json   what to run, and what to call it
+    NAME/template/    the template as it was
+    NAME/preset.toml  all numbers
+    NAME/run/         the run: events, checkpoints, and at the end the model
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from napari_oneshot_lmk.errors import OutputError
+from napari_oneshot_lmk.storage.atomic import atomic_write
+from napari_oneshot_lmk.training.config import TrainingConfig
+from napari_oneshot_lmk.training.run_folder import RunFolder
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.train import training_texts
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.training.events import Event
+    from napari_oneshot_lmk.widgets.contributions.settings import Preferences
+
+SCHEMA_VERSION = 1
+ORDER_FILE, TEMPLATE, PRESET_FILE, RUN, SEEN = (
+    "order.json",
+    "template",
+    "preset.toml",
+    "run",
+    "seen",
+)
+MODEL_FILE = "model.json"
+
+
+@dataclass(frozen=True)
+class TrainingOrder:
+    """What was ordered.
+
+    Parameters
+    ----------
+    folder : Path
+        Where all of it lies.
+    title : str
+        For people.
+    models : int
+        How many networks are trained.
+    arguments : tuple of str
+        What follows ``oneshot-lmk train``; the same again resumes the run.
+    created : str
+        ISO 8601, with time zone.
+    """
+
+    folder: Path
+    title: str
+    models: int
+    arguments: tuple[str, ...]
+    created: str = ""
+
+    @property
+    def run_folder(self) -> Path:
+        """Where the run lies."""
+        return self.folder / RUN
+
+    @property
+    def model_folder(self) -> Path:
+        """Where the model lies once the training has succeeded."""
+        return RunFolder(self.run_folder).model_path
+
+    @property
+    def has_model(self) -> bool:
+        """Whether the training has succeeded."""
+        return (self.model_folder / MODEL_FILE).is_file()
+
+    @property
+    def seen(self) -> bool:
+        """Whether the user has seen how it ended."""
+        return (self.folder / SEEN).exists()
+
+    def mark_seen(self) -> None:
+        """Remember that the user has seen how it ended."""
+        if self.folder.is_dir():
+            (self.folder / SEEN).touch()
+
+    def forget_seen(self) -> None:
+        """Let the next window show this training: it goes on."""
+        (self.folder / SEEN).unlink(missing_ok=True)
+
+    def save(self) -> None:
+        """Write ``order.json``."""
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "title": self.title,
+            "models": self.models,
+            "arguments": list(self.arguments),
+            "created": self.created,
+        }
+        with atomic_write(self.folder / ORDER_FILE, overwrite=True) as partial:
+            text = json.dumps(content, indent=1, ensure_ascii=False)
+            partial.write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> TrainingOrder | None:
+        """Read an order; None where there is none that this version knows."""
+        try:
+            content = json.loads((folder / ORDER_FILE).read_text(encoding="utf-8"))
+            if content["schema_version"] != SCHEMA_VERSION:
+                return None
+            return cls(
+                folder,
+                str(content["title"]),
+                int(content["models"]),
+                tuple(str(argument) for argument in content["arguments"]),
+                str(content["created"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            # A folder of somebody else, or one that is being deleted.
+            return None
+
+
+def place_order(
+    base: Path,
+    template: Template,
+    images: Sequence[Path],
+    choice: TrainingConfig,
+    preferences: Preferences,
+    on_gpu: bool,
+) -> TrainingOrder:
+    """Write everything that a training needs into a new folder; for any thread.
+
+    Parameters
+    ----------
+    base : Path
+        Folder of all trainings.
+    template : Template
+        What to train on.
+    images : sequence of Path
+        Folders or files of images without landmarks.
+    choice : TrainingConfig
+        What the user chose.
+    preferences : Preferences
+        Device and encoder weights.
+    on_gpu : bool
+        Whether the automatic preset is the one for a graphics card.
+
+    Raises
+    ------
+    OneshotError
+        If the preset cannot be used, or the folder cannot be written.
+    """
+    preset = choice.resolve_preset(lambda: on_gpu)
+    now = datetime.now(UTC).astimezone()
+    folder = _new_folder(base, f"{now:%Y-%m-%d %H.%M.%S} {template.name}")
+    template.save(folder / TEMPLATE)
+    with atomic_write(folder / PRESET_FILE) as partial:
+        partial.write_text(preset.to_toml(), encoding="utf-8")
+    arguments = ["--template", str(folder / TEMPLATE)]
+    for source in images:
+        arguments += ["--images", str(source)]
+    chosen = choice.with_preset(str(folder / PRESET_FILE)).model_copy(
+        update={
+            "device": preferences.device,
+            "encoder_weights": preferences.encoder_weights,
+        }
+    )
+    arguments += [*chosen.to_arguments(), "--out", str(folder / RUN)]
+    landmarks = len(template.landmarks.placed)
+    order = TrainingOrder(
+        folder,
+        title_of(choice, template.name, landmarks),
+        len(choice.networks(landmarks)),
+        tuple(arguments),
+        now.isoformat(timespec="seconds"),
+    )
+    order.save()
+    return order
+
+
+def title_of(choice: TrainingConfig, template: str, landmarks: int) -> str:
+    """Name a training after what it learns."""
+    count = texts.counted(landmarks, "landmark")
+    if not choice.training_method.per_landmark:
+        what = training_texts.TITLE_FUSED.format(landmarks=count)
+    elif choice.landmarks:
+        what = training_texts.TITLE_SINGLE.format(landmark=choice.landmarks[0])
+    else:
+        what = training_texts.TITLE_EACH.format(landmarks=count)
+    return f"{template}: {what}"
+
+
+def orders_in(base: Path) -> Iterator[TrainingOrder]:
+    """Yield all trainings of a folder, the latest first."""
+    if not base.is_dir():
+        return
+    found = (TrainingOrder.load(path) for path in base.iterdir() if path.is_dir())
+    orders = [order for order in found if order is not None]
+    yield from sorted(orders, key=lambda o: (o.created, o.folder.name), reverse=True)
+
+
+def _new_folder(base: Path, name: str) -> Path:
+    """Make a folder that nobody else has made, named as near as can be."""
+    plain = re.sub(r"[^\w.\- ]+", "_", name).strip(" .") or "training"
+    for number in range(1, 1000):
+        folder = base / (plain if number == 1 else f"{plain} {number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise OutputError(
+                training_texts.CANNOT_WRITE.format(reason=error.strerror or error),
+                file=base,
+                remedy=training_texts.CANNOT_WRITE_REMEDY,
+            ) from error
+        return folder
+    raise OutputError(training_texts.TOO_MANY, file=base)
+
+
+class Child(Protocol):
+    """What the dock needs of a training's process."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+
+    def poll(self) -> list[Event]:
+        """Return new events, a few at most; never wait."""
+
+    def stop(self) -> None:
+        """Ask it to end with the best model so far."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+    def report(self) -> str:
+        """Return its last words, for a bug report."""
+
+
+class Children(Protocol):
+    """Starts trainings and finds them again; tests bring their own."""
+
+    def start(self, arguments: Sequence[str], run_folder: Path) -> Child:
+        """Start a training."""
+
+    def find(self, run_folder: Path) -> Child | None:
+        """Return the training of a run, ended or not; None where there is none."""
+
+
+class Phase(StrEnum):
+    """Where a training stands."""
+
+    NONE = "none"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    DISCARDING = "discarding"
+    DONE = "done"
+    FAILED = "failed"
+
+
+PATIENCE_S = 10.0
+PAUSE_S = 0.05
+
+
+def delete_order(order: TrainingOrder, alive: Callable[[], bool]) -> Iterator[None]:
+    """Delete a training; a generator for a worker's thread.
+
+    Parameters
+    ----------
+    order : TrainingOrder
+        Whose folder to delete.
+    alive : callable
+        Whether its process, which was killed, still lives.
+
+    Raises
+    ------
+    OutputError
+        If something cannot be deleted.
+    """
+    # A window that opens meanwhile must not take it up again.
+    order.mark_seen()
+    until = time.monotonic() + PATIENCE_S
+    while alive() and time.monotonic() < until:
+        time.sleep(PAUSE_S)
+        yield
+    while order.folder.exists():
+        try:
+            shutil.rmtree(order.folder)
+        except OSError as error:
+            # Windows lets go of a killed process's files a moment later.
+            if time.monotonic() >= until:
+                raise OutputError(
+                    training_texts.CANNOT_DELETE.format(reason=error.strerror or error),
+                    file=order.folder,
+                    remedy=training_texts.CANNOT_DELETE_REMEDY,
+                ) from error
+            time.sleep(PAUSE_S)
+            yield
+
+
+def delete_now(order: TrainingOrder, child: Child) -> None:
+    """Delete a training whose process was killed; waits for it a moment.
+
+    What cannot be deleted then is marked, so that no window takes it up again.
+    """
+    with suppress(OutputError):
+        for _ in delete_order(order, lambda: child.alive):
+            pass

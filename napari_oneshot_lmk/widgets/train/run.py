@@ -1,0 +1,276 @@
+"""Follows one training: a child process that outlives this window.
+
+The window only ever reads a few lines at a time, by a timer, from the run's
+event log; a crash of the training cannot take napari along, and a window that is
+opened later finds the same training again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.training.events import Failed, Previewed
+from napari_oneshot_lmk.training.run_folder import RunFolder
+from napari_oneshot_lmk.training.subprocess import TrainingProcess
+from napari_oneshot_lmk.widgets.qt import worker
+from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, explained
+from napari_oneshot_lmk.widgets.train import training_texts
+from napari_oneshot_lmk.widgets.train.progress import TrainingProgress
+from napari_oneshot_lmk.widgets.train.request import (
+    Child,
+    Children,
+    Phase,
+    TrainingOrder,
+    delete_now,
+    delete_order,
+    orders_in,
+)
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.widgets.session import Session
+
+TICK_MS = 200
+CATCHING_UP_MS = 20
+"""Between two reads of a log that is longer than one read."""
+
+
+class TrainingRun(QObject):
+    """The training of one viewer; all signals arrive in the window's thread.
+
+    Parameters
+    ----------
+    children : Children
+        Starts and finds the processes.
+    """
+
+    changed = Signal()
+    """Phase or progress have changed."""
+    previewed = Signal(object)
+    """A model's view of an image: a :class:`Previewed`."""
+    discarded = Signal(str)
+    """What to tell after all of it was deleted."""
+    refused = Signal(str, str)
+    """Why it could not be started, and a report to copy or ""."""
+
+    def __init__(self, children: Children) -> None:
+        super().__init__()
+        self._children = children
+        self._child: Child | None = None
+        self._worker: Any = None
+        self.order: TrainingOrder | None = None
+        self.progress = TrainingProgress()
+        self.phase = Phase.NONE
+        self.report = ""
+        self._previews: tuple[Path, ...] = ()
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._tick)
+
+    @property
+    def running(self) -> bool:
+        """Whether a process of this window's training is at work."""
+        return self.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
+
+    # -- beginning -------------------------------------------------------------------
+
+    def start(self, place: Callable[[], TrainingOrder]) -> None:
+        """Write an order and start its training, unless one is under way.
+
+        Parameters
+        ----------
+        place : callable
+            Writes the order; called in another thread.
+        """
+        if self.running or self.phase is Phase.DISCARDING:
+            return
+        self._begin(None, Phase.STARTING)
+        children = self._children
+
+        def work() -> Iterator[tuple[TrainingOrder, Child]]:
+            order = place()
+            yield order, children.start(order.arguments, order.run_folder)
+
+        self._worker = worker.start(work, self._on_started, self._on_not_started)
+
+    def resume(self) -> None:
+        """Start the same training again; it goes on where it was saved last."""
+        order = self.order
+        if order is not None and self.phase is Phase.FAILED:
+            order.forget_seen()
+            self.start(lambda: order)
+
+    def find(self, bases: Sequence[Path]) -> bool:
+        """Go on with a training that an earlier window has left.
+
+        Parameters
+        ----------
+        bases : sequence of Path
+            Folders of trainings.
+
+        Returns
+        -------
+        bool
+            Whether there was one.
+        """
+        if self.phase is not Phase.NONE:
+            return False
+        for order in (order for base in bases for order in orders_in(base)):
+            child = None if order.seen else self._children.find(order.run_folder)
+            if child is not None:
+                self._begin(order, Phase.RUNNING)
+                self._attach(child)
+                return True
+        return False
+
+    # -- ending ----------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """End the training and keep its best model."""
+        if self.phase is Phase.RUNNING and self._child is not None:
+            self._child.stop()
+            self._turn(Phase.STOPPING)
+
+    def discard(self) -> None:
+        """End the training at once and delete what it has made."""
+        if self.phase in (Phase.NONE, Phase.STARTING, Phase.DISCARDING):
+            return
+        if self._child is not None:
+            self._child.kill()
+        self._timer.stop()
+        self._turn(Phase.DISCARDING)
+        order, child = self.order, self._child
+        if order is None:
+            self._on_discarded(Done())
+            return
+        alive = (lambda: False) if child is None else (lambda: child.alive)
+        self._worker = worker.start(
+            lambda: delete_order(order, alive), self._on_discarded, self._on_not_started
+        )
+
+    def discard_now(self) -> None:
+        """End the training and delete it before this returns: the window closes."""
+        order, child = self.order, self._child
+        self._begin(None, Phase.NONE)
+        if child is not None:
+            child.kill()
+            if order is not None:
+                delete_now(order, child)
+
+    def put_away(self) -> None:
+        """Turn to the next training; the model of this one stays."""
+        if self.phase in (Phase.DONE, Phase.FAILED):
+            if self.order is not None:
+                self.order.mark_seen()
+            self._begin(None, Phase.NONE)
+
+    def ask_preview(self, images: Sequence[Path]) -> None:
+        """Say of which images the training should tell its points.
+
+        Parameters
+        ----------
+        images : sequence of Path
+            Files; none to be told of none.
+        """
+        if self.order is None or not self.running:
+            return
+        wanted = tuple(images)
+        # The run makes its own folder, some seconds after its start.
+        if wanted != self._previews and self.order.run_folder.is_dir():
+            self._previews = wanted
+            # The run may just be deleted, or its disk be full: then nothing is shown.
+            with suppress(OneshotError, OSError):
+                RunFolder(self.order.run_folder).set_preview_images(wanted)
+
+    # -- following -------------------------------------------------------------------
+
+    def _begin(self, order: TrainingOrder | None, phase: Phase) -> None:
+        self._timer.stop()
+        self._child = None
+        self.order = order
+        self.report = ""
+        self._previews = ()
+        self.progress = TrainingProgress(1 if order is None else order.models)
+        self._turn(phase)
+
+    def _turn(self, phase: Phase) -> None:
+        self.phase = phase
+        self.changed.emit()
+
+    def _attach(self, child: Child) -> None:
+        self._child = child
+        self._turn(Phase.RUNNING)
+        self._timer.start(CATCHING_UP_MS)
+
+    def _on_started(self, step: Any) -> None:
+        if isinstance(step, Failure):
+            text, report = explained(step)
+            self._begin(None, Phase.NONE)
+            self.refused.emit(training_texts.CANNOT_START.format(error=text), report)
+        elif not isinstance(step, Done):
+            order, child = step
+            self._begin(order, Phase.RUNNING)
+            self._attach(child)
+
+    def _on_not_started(self) -> None:
+        # napari ends workers when its window closes; there is nobody left to tell.
+        self._worker = None
+
+    def _tick(self) -> None:
+        child = self._child
+        if child is None:
+            return
+        # Asked before reading: what it wrote before it ended is then read, too.
+        alive = child.alive
+        events = child.poll()
+        for event in events:
+            self.progress.take(event)
+            if isinstance(event, Previewed):
+                self.previewed.emit(event)
+        self._timer.setInterval(CATCHING_UP_MS if events else TICK_MS)
+        # The model is there; the process only has to let go of its libraries.
+        done = self.progress.finished is not None
+        if not events and (done or not alive):
+            self._end(child)
+        elif events:
+            self.changed.emit()
+
+    def _end(self, child: Child) -> None:
+        self._timer.stop()
+        progress = self.progress
+        if progress.finished is None and progress.failed is None:
+            report = child.report()
+            progress.failed = Failed(training_texts.KILLED, report)
+        if progress.failed is not None:
+            self.report = progress.failed.report or child.report()
+        self._child = None
+        self._turn(Phase.DONE if progress.finished is not None else Phase.FAILED)
+
+    def _on_discarded(self, step: Any) -> None:
+        told = training_texts.DISCARDED
+        if isinstance(step, Failure):
+            reason = step.error
+            told = training_texts.DISCARD_FAILED.format(
+                error=reason if isinstance(reason, OneshotError) else explained(step)[0]
+            )
+        elif not isinstance(step, Done):
+            return
+        self._worker = None
+        self._begin(None, Phase.NONE)
+        self.discarded.emit(told)
+
+
+_RUNS: WeakKeyDictionary[Session, TrainingRun] = WeakKeyDictionary()
+
+
+def training_run_of(session: Session) -> TrainingRun:
+    """Return the one training of a session, whichever of its docks are open."""
+    run = _RUNS.get(session)
+    if run is None:
+        run = _RUNS[session] = TrainingRun(TrainingProcess)
+    return run

@@ -1,0 +1,162 @@
+"""The encoder that needs no download: shapes, equivariance, invariance."""
+
+from __future__ import annotations
+
+import math
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from napari_oneshot_lmk.encoders.encoder import Encoder
+from napari_oneshot_lmk.encoders.orientation import (
+    DIRECTIONS,
+    OrientationEncoder,
+    root_histograms,
+    shipped_encoder,
+)
+
+
+def scene(height: int = 256, width: int = 256, seed: int = 0) -> torch.Tensor:
+    """Smooth blobs of every size: (1, 1, H, W) in 0..1."""
+    source = torch.Generator().manual_seed(seed)
+    total = torch.zeros(1, 1, height, width)
+    for cell in (4, 8, 16, 32, 64):
+        coarse = torch.rand(1, 1, height // cell + 2, width // cell + 2, generator=source)
+        total += cell**0.5 * F.interpolate(coarse, (height, width), mode="bicubic")
+    return (total - total.min()) / (total.max() - total.min())
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    return shipped_encoder("cpu")
+
+
+@pytest.mark.parametrize("shape_yx", [(32, 32), (96, 160), (384, 384), (224, 32)])
+def test_one_map_a_level_with_the_announced_shape(encoder, shape_yx):
+    height, width = shape_yx
+    pyramid = encoder(scene(height, width))
+    assert pyramid.levels == encoder.card.levels
+    assert [level.stride for level in pyramid.levels] == [2, 4, 8, 16, 32]
+    for one_map, level in zip(pyramid.maps, pyramid.levels, strict=True):
+        expected = (1, level.channels, height // level.stride, width // level.stride)
+        assert tuple(one_map.shape) == expected
+        assert torch.isfinite(one_map).all()
+        assert not one_map.requires_grad
+
+
+def test_it_is_an_encoder_that_names_itself(encoder):
+    assert isinstance(encoder, Encoder)
+    assert encoder.device == torch.device("cpu")
+    assert encoder.card.identity == "orientation"
+    assert encoder.card.weights_sha256 == ""
+    assert len({level.name for level in encoder.card.levels}) == 5
+    assert len(encoder(scene(64, 64)).after_pooling.maps) == 5
+
+
+def test_images_of_a_batch_do_not_influence_each_other(encoder):
+    first, second = scene(96, 96, seed=1), scene(96, 96, seed=2)
+    together = encoder(torch.cat([first, second])).maps
+    for joint, alone in zip(together, encoder(second).maps, strict=True):
+        torch.testing.assert_close(joint[1:], alone, atol=1e-5, rtol=0)
+
+
+def test_the_same_image_gives_the_same_bits(encoder):
+    image = scene(128, 128)
+    again = OrientationEncoder(torch.device("cpu"))(image.clone())
+    for one_map, other in zip(encoder(image).maps, again.maps, strict=True):
+        assert torch.equal(one_map, other)
+
+
+def test_a_shift_by_whole_cells_shifts_the_maps(encoder):
+    wide = scene(384, 416)
+    left, right = encoder(wide[..., :384]), encoder(wide[..., 32:])
+    for one_map, moved, level in zip(left.maps, right.maps, left.levels, strict=True):
+        cells = 32 // level.stride
+        # A descriptor reaches 3.5 cells; 4 more at each side see no border.
+        border = 4
+        expected = one_map[..., border:-border, border + cells :]
+        found = moved[..., border:-border, border : moved.shape[-1] - cells]
+        columns = expected.shape[-1] - border
+        # Square roots of almost nothing enlarge rounding.
+        assert columns >= 1
+        torch.testing.assert_close(found[..., :columns], expected[..., :columns], atol=5e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(0.3, 0.0), (0.5, 0.4), (2.0, -0.5)])
+def test_gain_and_offset_of_the_grey_values_change_nothing(encoder, gain, offset):
+    image = scene(128, 128)
+    for one_map, other in zip(
+        encoder(image).maps, encoder(gain * image + offset).maps, strict=True
+    ):
+        torch.testing.assert_close(one_map, other, atol=2e-3, rtol=0)
+
+
+def test_gamma_and_a_shading_change_little(encoder):
+    image = scene(192, 192)
+    slope = torch.linspace(0.7, 1.0, 192)
+    changed = image.clamp(0.02, 1) ** 1.5 * slope
+    for one_map, other in zip(encoder(image).maps, encoder(changed).maps, strict=True):
+        assert F.cosine_similarity(one_map, other).median() > 0.9
+
+
+def test_descriptors_are_centred_and_of_unit_length(encoder):
+    for one_map in encoder(scene(96, 96)).maps:
+        torch.testing.assert_close(
+            one_map.norm(dim=1), torch.ones_like(one_map[:, 0]), atol=1e-3, rtol=0
+        )
+        assert one_map.mean(dim=1).abs().max() < 1e-4
+
+
+def test_a_flat_image_gives_zeros_and_no_nan(encoder):
+    for one_map in encoder(torch.full((1, 1, 64, 64), 0.25)).maps:
+        assert torch.equal(one_map, torch.zeros_like(one_map))
+
+
+def test_the_bin_of_an_edge_is_the_direction_of_its_gradient():
+    rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    for bin_index in range(DIRECTIONS):
+        angle = math.tau * bin_index / DIRECTIONS
+        ramp = (columns * math.cos(angle) + rows * math.sin(angle)) / 200 + 0.5
+        centre = root_histograms(ramp[None, None], 8)[0, :, 4, 4]
+        assert int(centre.argmax()) == bin_index
+        if DIRECTIONS % 2 == 0:
+            assert centre[(bin_index + DIRECTIONS // 2) % DIRECTIONS] == 0
+
+
+def test_a_point_is_found_again_in_a_shifted_noisy_copy(encoder):
+    """The cosine of the finest map peaks where the content went."""
+    source = torch.Generator().manual_seed(3)
+    wide = scene(256, 288, seed=4)
+    noise = 0.01 * torch.randn(1, 1, 256, 256, generator=source)
+    template = encoder(wide[..., 8:264]).maps[0]
+    query = encoder((0.6 * wide[..., :256] + 0.2 + noise).clamp(0, 1)).maps[0]
+    for y, x in [(40, 50), (64, 64), (90, 30), (77, 101)]:
+        cosine = torch.einsum("chw,c->hw", query[0], template[0, :, y, x])
+        found = divmod(int(cosine.argmax()), cosine.shape[1])
+        assert found == (y, x + 4)
+
+
+@pytest.fixture
+def train_compact_encoder():
+    """The training script's main; it sets torch up, so torch is put back."""
+    threads = torch.get_num_threads()
+    path = Path(__file__).parents[2] / "scripts" / "train_compact_encoder.py"
+    yield runpy.run_path(str(path))["main"]
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+def test_the_measured_cnn_is_trained_reproducibly(train_compact_encoder, tmp_path):
+    """Same seed, same weights, another seed, others; small, and not a pickle."""
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        options = ["--steps", "2", "--side", "64", "--seed", str(seed)]
+        train_compact_encoder([*options, "--out", str(tmp_path / name)])
+    first, again, other = (load_file(tmp_path / name) for name in "abc")
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first)
+    assert all(torch.isfinite(value).all() for value in first.values())
+    assert (tmp_path / "a").stat().st_size < 10 * 2**20

@@ -1,0 +1,95 @@
+"""Similarity maps against a plain reference, point by point."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from napari_oneshot_lmk.encoders.encoder import FeaturePyramid, Level
+from napari_oneshot_lmk.matching.similarity import (
+    SMALLEST_COSINE,
+    describe_points,
+    log_similarity,
+    sample_features,
+)
+
+
+def pyramid(strides=(2, 2, 4, 8), size=32, channels=5, seed=0, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    levels = tuple(Level(f"level{i}", stride, channels + i) for i, stride in enumerate(strides))
+    maps = tuple(
+        torch.rand(
+            1, level.channels, size // level.stride, size // level.stride, generator=generator
+        ).to(dtype)
+        for level in levels
+    )
+    return FeaturePyramid(maps, levels)
+
+
+def bilinear_reference(feature_map, y, x, stride):
+    """Interpolate by hand between the four cell centres around a pixel."""
+    height, width = feature_map.shape[-2:]
+    row = np.clip((y + 0.5) / stride - 0.5, 0, height - 1)
+    column = np.clip((x + 0.5) / stride - 0.5, 0, width - 1)
+    top, left = min(int(row), height - 2), min(int(column), width - 2)
+    down, right = row - top, column - left
+    corners = feature_map[:, top : top + 2, left : left + 2].numpy()
+    return (
+        corners[:, 0, 0] * (1 - down) * (1 - right)
+        + corners[:, 0, 1] * (1 - down) * right
+        + corners[:, 1, 0] * down * (1 - right)
+        + corners[:, 1, 1] * down * right
+    )
+
+
+@pytest.mark.parametrize("stride", [2, 4, 8])
+def test_sampling_is_bilinear_between_cell_centres(stride):
+    feature_map = torch.rand(
+        3, 32 // stride, 24 // stride, generator=torch.Generator().manual_seed(1)
+    )
+    points = torch.tensor([[0.0, 0.0], [3.7, 11.2], [15.5, 8.5], [31.0, 23.0]])
+    found = sample_features(feature_map, points, stride)
+    for (y, x), vector in zip(points.tolist(), found.numpy(), strict=True):
+        expected = bilinear_reference(feature_map, y, x, stride)
+        np.testing.assert_allclose(vector, expected, atol=1e-5)
+
+
+def test_log_similarity_is_the_sum_of_upsampled_logs():
+    features = pyramid()
+    points = torch.tensor([[4.0, 9.0], [20.3, 11.8], [30.0, 2.0]])
+    descriptors = describe_points(features, points)
+    total = 0
+    # Coarse to fine, one landmark and one level at a time.
+    for index in (3, 2, 1, 0):
+        stride = features.levels[index].stride
+        maps = []
+        for n in range(len(points)):
+            vector = sample_features(features.maps[index][0], points[n : n + 1], stride)[0]
+            cosine = F.cosine_similarity(features.maps[index][0], vector[:, None, None], dim=0)
+            maps.append(cosine.clamp_min(SMALLEST_COSINE).log())
+        term = torch.stack(maps)
+        if not isinstance(total, int) and total.shape != term.shape:
+            total = F.interpolate(total[None], term.shape[-2:], mode="bilinear")[0]
+        total = total + term
+    found = log_similarity(features, descriptors)
+    assert found.shape == (3, 16, 16)
+    torch.testing.assert_close(found, total, atol=1e-4, rtol=1e-4)
+    assert float(found.max()) <= 1e-5
+
+
+def test_similarity_is_highest_where_the_descriptor_comes_from():
+    features = pyramid(strides=(2, 4), channels=32)
+    points = torch.tensor([[6.5, 12.5], [22.5, 4.5]])
+    maps = log_similarity(features, describe_points(features, points))
+    for n, (y, x) in enumerate(points.tolist()):
+        best = int(maps[n].argmax())
+        assert (best // 16, best % 16) == (int(y) // 2, int(x) // 2)
+
+
+def test_half_precision_maps_agree_with_single_precision():
+    points = torch.tensor([[4.0, 9.0], [20.3, 11.8]])
+    single = pyramid(channels=40)
+    half = FeaturePyramid(tuple(m.bfloat16() for m in single.maps), single.levels)
+    one = log_similarity(single, describe_points(single, points))
+    other = log_similarity(half, describe_points(half, points))
+    torch.testing.assert_close(one, other, atol=0.05, rtol=0)
