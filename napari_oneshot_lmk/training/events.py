@@ -184,7 +184,8 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._ended = [event for event in read_events(path) if isinstance(event, EpochEnded)]
+            before = read_events(path) if path.is_file() else []
+            self._ended = [event for event in before if isinstance(event, EpochEnded)]
             torn = path.exists() and not _ends_with_line(path)
             # Unbuffered: what a full disk refuses must not be tried again at the end.
             self._file: FileIO = path.open("ab", buffering=0)
