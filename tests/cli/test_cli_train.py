@@ -273,7 +273,7 @@ def test_control_c(world: World) -> None:
             capture_output=True,
             text=True,
             check=False,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"},
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
         )
 
     log = world.folder / "run" / "events.jsonl"
