@@ -79,7 +79,7 @@ def benchmark_folder(
     settings = Preset.load(preset)
     if adapter_channels is not None:
         settings = settings.changed({"network.adapter_channels": adapter_channels})
-    from napari_oneshot_lmk.benchmark.table import write_method, write_table
+    from napari_oneshot_lmk.benchmark.run import write_method, write_table
 
     template = dataset.template()
     results = []

@@ -23,9 +23,9 @@ from napari_oneshot_lmk.imaging.image import GrayImage, PreparedImage
 from napari_oneshot_lmk.imaging.transforms import prepare_for_network, prepare_image
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW, scores
-from napari_oneshot_lmk.matching.shape import ShapeStep, ShapeVariation
-from napari_oneshot_lmk.matching.similarity import described, log_similarity
+from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW, estimate_confidence
+from napari_oneshot_lmk.matching.shape import ShapeModel, ShapeVariation
+from napari_oneshot_lmk.matching.similarity import describe_points, log_similarity
 
 Floats = NDArray[np.float64]
 
@@ -72,10 +72,10 @@ class Detector:
         self._names = placed
         wanted = np.isfinite(template.landmarks.positions_yx).all(1)
         points = geometry.points_to_network(template.landmarks.positions_yx[wanted])
-        self._descriptors = described(
+        self._descriptors = describe_points(
             encoder(prepare_image(template.image, encoder.device)), torch.from_numpy(points)
         )
-        self.shape = ShapeStep(points, _pixel_size(geometry), geometry.network_shape_yx, variation)
+        self.shape = ShapeModel(points, _pixel_size(geometry), geometry.network_shape_yx, variation)
         self._current: _EncodedImage | None = None
 
     @classmethod
@@ -224,8 +224,8 @@ class Detector:
         """
         stride = min(level.stride for level in pyramid.levels)
         maps = self.log_maps(pyramid)
-        found, expectation, posterior = self.shape.settle(maps, stride)
-        confidence = scores(
+        found, expectation, posterior = self.shape.fit(maps, stride)
+        confidence = estimate_confidence(
             posterior, found, expectation, self.shape.pixel_size_yx, stride, self.shape.size
         )
         return torch.cat([found, confidence[:, None], expectation.points_yx], 1)

@@ -18,12 +18,12 @@ from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.matching.embeddings import (
-    STRIDES,
-    network_log_maps,
-    patch_anchors,
-    searched_log_maps,
-    template_anchors,
+    embed_points,
+    embed_points_in_patches,
+    local_log_similarity,
+    network_log_similarity,
 )
+from napari_oneshot_lmk.network.config import STRIDES
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class TrainedDetector(Detector):
         base = super().log_maps(pyramid)
         centres = None
         if card.search_cells:
-            centres = self.shape.settle(base, STRIDES[0])[0].to(base.device)
+            centres = self.shape.fit(base, STRIDES[0])[0].to(base.device)
         mixed = base.clone()
         for part in self._parts:
             trained = self._network_maps(part, pyramid, centres)
@@ -160,10 +160,10 @@ class TrainedDetector(Detector):
         maps = [level.float() for level in pyramid.after_pooling.maps]
         known = (part.part.network, maps, part.adapters, part.anchors)
         if centres is None:
-            return network_log_maps(*known)
+            return network_log_similarity(*known)
         cells = self.model.card.search_cells
         dtype = resolve_precision(self.device, self.precision)
-        return searched_log_maps(*known, centres[part.rows], cells, dtype)
+        return local_log_similarity(*known, centres[part.rows], cells, dtype)
 
     def _anchor(self, part: Part) -> _AnchoredPart | None:
         rows = [i for i, name in enumerate(self._names) if name in part.landmarks]
@@ -181,8 +181,10 @@ class TrainedDetector(Detector):
         with torch.no_grad():
             if self.model.card.anchor == "patch":
                 size = self.model.card.patch_px
-                anchors = patch_anchors(part.network, self._encoder, image, adapters, points, size)
+                anchors = embed_points_in_patches(
+                    part.network, self._encoder, image, adapters, points, size
+                )
             else:
                 maps = [m.float() for m in self._encoder(image).after_pooling.maps]
-                anchors = template_anchors(part.network, maps, adapters, points[None])
+                anchors = embed_points(part.network, maps, adapters, points[None])
         return _AnchoredPart(part, rows, adapters, anchors)

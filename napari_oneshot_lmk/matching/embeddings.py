@@ -1,4 +1,11 @@
-"""What a trained network compares a query with: the template's own embeddings."""
+"""What a trained network compares images with: the template's embeddings.
+
+Similarity is computed over whole images (`network_log_similarity`), or in windows around
+places that are known already (`local_log_similarity`): the finest level of a network
+with adapters is most of its work, once for each landmark, so where detection without
+training has found about the right place, only a window there is computed; everything
+coarser still sees the whole image.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +17,20 @@ from torch import Tensor
 
 from napari_oneshot_lmk.encoders.device import autocast
 from napari_oneshot_lmk.encoders.encoder import Encoder
-from napari_oneshot_lmk.matching.similarity import SMALLEST_COSINE, own_cosine_maps, summed_logs
+from napari_oneshot_lmk.matching.similarity import (
+    SMALLEST_COSINE,
+    per_landmark_cosine,
+    sum_log_similarities,
+)
+from napari_oneshot_lmk.network.config import STRIDES
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.network.windows import Window
 
-STRIDES = (2, 4, 8, 16, 32)
-"""Of the five levels, fine to coarse."""
 AT_ONCE = 4
 """Landmarks whose full-size maps exist at the same time."""
 
 
-def anchors_in_windows(
+def sample_windows(
     windows: Sequence[Window], points_yx: Tensor, *, sub_pixel: bool = True
 ) -> tuple[Tensor, ...]:
     """Read the embeddings at points out of the windows around them.
@@ -58,7 +68,7 @@ def anchors_in_windows(
     return tuple(read)
 
 
-def template_anchors(
+def embed_points(
     network: LandmarkNetwork,
     maps: Sequence[Tensor],
     adapters: Sequence[int],
@@ -75,11 +85,11 @@ def template_anchors(
     maps : sequence of Tensor, (B, C, h, w)
         The encoder's five of the image, fine to coarse.
     adapters : sequence of int
-        K adapters, one a point; or one for all points.
+        K adapters, one per point; or one for all points.
     points_yx : Tensor, (B, K, 2)
         Pixels of the network's grid.
     sub_pixel : bool
-        See `anchors_in_windows`.
+        See `sample_windows`.
 
     Returns
     -------
@@ -88,10 +98,10 @@ def template_anchors(
     """
     # Four cells: the two on either side of a sub-pixel point, wherever it lies.
     windows = network.embed_windows(maps, adapters, points_yx, 4)
-    return anchors_in_windows(windows, points_yx, sub_pixel=sub_pixel)
+    return sample_windows(windows, points_yx, sub_pixel=sub_pixel)
 
 
-def patch_anchors(
+def embed_points_in_patches(
     network: LandmarkNetwork,
     encoder: Encoder,
     image: Tensor,
@@ -110,7 +120,7 @@ def patch_anchors(
     image : Tensor, (1, 1, H, W)
         Grey values in 0..1.
     adapters : sequence of int
-        K adapters, one a point.
+        K adapters, one per point.
     points_yx : Tensor, (K, 2)
         Pixels of the network's grid.
     size : int
@@ -129,13 +139,13 @@ def patch_anchors(
         corner = torch.minimum(corner, limit.clamp(min=0))
         top, left = int(corner[0]), int(corner[1])
         patch = image[..., top : top + size, left : left + size]
-        maps = encoder(patch).after_pooling.maps
+        maps = [level.float() for level in encoder(patch).after_pooling.maps]
         inside = (point_yx - corner)[None, None].to(patch.device)
-        each.append(template_anchors(network, _floats(maps), [adapter], inside, sub_pixel=False))
+        each.append(embed_points(network, maps, [adapter], inside, sub_pixel=False))
     return tuple(torch.cat(level, dim=1) for level in zip(*each, strict=True))
 
 
-def network_log_maps(
+def network_log_similarity(
     network: LandmarkNetwork,
     maps: Sequence[Tensor],
     adapters: Sequence[int],
@@ -150,40 +160,36 @@ def network_log_maps(
     maps : sequence of Tensor, (1, C, h, w)
         The encoder's five of the image, fine to coarse.
     adapters : sequence of int
-        K adapters, one a landmark.
+        K adapters, one per landmark.
     anchors : sequence of Tensor, (1, K, E)
-        From the template.
+        The template's embeddings.
 
     Returns
     -------
     Tensor, (K, H / 2, W / 2), float32
     """
-    maps = _floats(maps)
+    maps = [level.float() for level in maps]
     unit = [F.normalize(level[0].float(), dim=-1) for level in anchors]
-    found: list[Tensor] = []
     if not network.depends_on_landmark:
         shared = network(maps, adapters[0])
         cosines = [
-            own_cosine_maps(level.expand(len(adapters), -1, -1, -1), vectors)
+            per_landmark_cosine(level.expand(len(adapters), -1, -1, -1), vectors)
             for level, vectors in zip(shared, unit, strict=True)
         ]
-        return summed_logs(cosines, STRIDES)
+        return sum_log_similarities(cosines, STRIDES)
+    found: list[Tensor] = []
     for first in range(0, len(adapters), AT_ONCE):
         chosen = slice(first, first + AT_ONCE)
         levels = network.embed_images(maps, adapters[chosen])
         cosines = [
-            own_cosine_maps(level[0], vectors[chosen])
+            per_landmark_cosine(level[0], vectors[chosen])
             for level, vectors in zip(levels, unit, strict=True)
         ]
-        found.append(summed_logs(cosines, STRIDES))
+        found.append(sum_log_similarities(cosines, STRIDES))
     return torch.cat(found)
 
 
-def _floats(maps: Sequence[Tensor]) -> list[Tensor]:
-    return [level.float() for level in maps]
-
-
-def searched_log_maps(
+def local_log_similarity(
     network: LandmarkNetwork,
     maps: Sequence[Tensor],
     adapters: Sequence[int],
@@ -196,14 +202,8 @@ def searched_log_maps(
 
     Parameters
     ----------
-    network : LandmarkNetwork
-        In evaluation mode.
-    maps : sequence of Tensor, (1, C, h, w)
-        The encoder's five of one image, fine to coarse.
-    adapters : sequence of int
-        K adapters, one a landmark.
-    anchors : sequence of Tensor, (1, K, E)
-        From the template.
+    network, maps, adapters, anchors
+        As for `network_log_similarity`.
     points_yx : Tensor, (K, 2)
         Where to look, pixels of the network's grid.
     cells : int
@@ -227,9 +227,10 @@ def searched_log_maps(
     total = torch.zeros(count, height, width, device=points_yx.device)
     for window, stride, anchor in zip(windows, STRIDES, anchors, strict=True):
         vectors = F.normalize(anchor[0].float(), dim=-1)
-        cosine = own_cosine_maps(window.embeddings[0], vectors)
+        cosine = per_landmark_cosine(window.embeddings[0], vectors)
         term = cosine.clamp_min(SMALLEST_COSINE).log()
         if stride > STRIDES[0]:
+            # Where the finest window's cells lie in this level's window, -1..1.
             unit = []
             for axis, cells_of_axis in ((1, columns), (0, rows)):
                 centres = (origin_yx[:, axis, None] + cells_of_axis).float() + 0.5

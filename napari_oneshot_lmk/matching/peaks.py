@@ -1,13 +1,14 @@
-"""From a log-similarity map to one sub-pixel point."""
+"""Peaks of log-similarity maps: the highest one as a sub-pixel point, and candidates."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
-def peaks(log_maps: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """Highest point of each map, refined between cells.
+def find_peaks(log_maps: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """Find the highest point of each map, refined between cells.
 
     A parabola through the peak and its two neighbours along each axis gives
     the offset, at most half a cell.
@@ -25,6 +26,15 @@ def peaks(log_maps: Tensor, stride: int) -> tuple[Tensor, Tensor]:
         Pixels of the network's grid.
     heights : Tensor, (N,)
         Map values at the peaks' cells.
+
+    Examples
+    --------
+    >>> log_map = torch.tensor([[-9.0, -9, -9, -9], [-9, -3, -1, -2], [-9, -9, -9, -9]])
+    >>> points_yx, heights = find_peaks(log_map[None], stride=2)
+    >>> points_yx  # the peak lies a sixth of a cell to the right of cell (1, 2)
+    tensor([[2.5000, 4.8333]], dtype=torch.float64)
+    >>> heights
+    tensor([-1.])
     """
     count, height, width = log_maps.shape
     best = log_maps.flatten(1).argmax(1)
@@ -39,14 +49,14 @@ def peaks(log_maps: Tensor, stride: int) -> tuple[Tensor, Tensor]:
 
     centre = value(0, 0)
     offsets = [
-        _vertex(value(-step_y, -step_x), centre, value(step_y, step_x))
+        _parabola_vertex(value(-step_y, -step_x), centre, value(step_y, step_x))
         for step_y, step_x in ((1, 0), (0, 1))
     ]
     cells_yx = torch.stack([rows, columns], 1).double() + torch.stack(offsets, 1)
     return stride * (cells_yx + 0.5) - 0.5, centre
 
 
-def _vertex(before: Tensor, centre: Tensor, after: Tensor) -> Tensor:
+def _parabola_vertex(before: Tensor, centre: Tensor, after: Tensor) -> Tensor:
     """Offset in cells of the vertex of the parabola through three values."""
     bend = before + after - 2 * centre
     # At the image's border the replicated neighbour equals the centre; a flat
@@ -54,3 +64,23 @@ def _vertex(before: Tensor, centre: Tensor, after: Tensor) -> Tensor:
     curved = bend < -1e-6
     offset = 0.5 * (before - after) / torch.where(curved, bend, -torch.ones_like(bend))
     return torch.where(curved, offset, torch.zeros_like(offset)).clamp(-0.5, 0.5).double()
+
+
+def find_candidates(log_maps: Tensor, stride: int, count: int) -> Tensor:
+    """Find the highest local maxima of each (h, w) map, at least four cells apart.
+
+    Returns
+    -------
+    Tensor, (N, count, 2), float64
+        Highest first, cell centres in pixels of the network's grid, on the processor.
+    """
+    # A square maximum is two maxima along lines, at a fourth of the cost.
+    in_columns = F.max_pool2d(log_maps[None], (9, 1), stride=1, padding=(4, 0))
+    highest_around = F.max_pool2d(in_columns, (1, 9), stride=1, padding=(0, 4))[0]
+    lowest = log_maps.amin((1, 2), keepdim=True) - 1
+    maxima = torch.where(log_maps == highest_around, log_maps, lowest)
+    cells = maxima.flatten(1).topk(count).indices.cpu()
+    width = log_maps.shape[-1]
+    rows = torch.div(cells, width, rounding_mode="floor")
+    cells_yx = torch.stack([rows, cells - rows * width], -1).double()
+    return stride * (cells_yx + 0.5) - 0.5

@@ -1,9 +1,9 @@
 """Where the whole body may lie: poses that many landmarks vote for.
 
-Fingers look alike, and so do teeth and vertebrae. When most landmarks of a
-finger settle on its neighbour they confirm one another, and a robust fit that
-starts from the single best peaks never leaves. So a few whole-body poses,
-each fixed by two landmarks' candidate peaks, are scored with all maps at once.
+Fingers look alike, and so do teeth and vertebrae. When most landmarks of a finger are
+found on its neighbour they confirm one another, and a robust fit that starts from the
+single best peaks never leaves. So a few whole-body poses, each fixed by two landmarks'
+candidate peaks, are rated with all maps at once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from napari_oneshot_lmk.matching.peaks import find_candidates
 
 CANDIDATES = 5
 """Peaks of each map that may fix a pose."""
@@ -62,7 +64,7 @@ class PoseTrials(nn.Module):
         self.register_buffer("picks", torch.from_numpy(np.stack(picks)))
         self._size = size
 
-    def room(self, size: Tensor) -> Tensor:
+    def pose_sd(self, size: Tensor) -> Tensor:
         """Return the standard deviation around each place in a pose, (N,)."""
         return (TOLERANCE * size).expand(len(self.plane_yx))
 
@@ -87,20 +89,20 @@ class PoseTrials(nn.Module):
         poses : Tensor, (P, N, 2), float64
             Landmarks of each pose in network pixels, best first. Empty where no two
             landmarks are far enough apart to fix one.
-        likely : Tensor, (P,), bool
+        plausible : Tensor, (P,), bool
             False for poses that no body takes; they come last.
         """
-        candidates = _candidates(log_maps, stride) * pixel_size_yx
-        planes, likely = self._through_pairs(candidates)
+        candidates = find_candidates(log_maps, stride, CANDIDATES) * pixel_size_yx
+        planes, plausible = self._through_pairs(candidates)
         poses = planes / pixel_size_yx
         if self.pairs.shape[1] == 0:
-            return poses, likely
+            return poses, plausible
         spread_yx = TOLERANCE * self._size / pixel_size_yx
         blurred = _best_nearby(log_maps, stride, spread_yx)
         votes = _votes(poses, blurred, stride * POOLED_CELLS)
-        votes = torch.where(likely, votes, -math.inf)
+        votes = torch.where(plausible, votes, -math.inf)
         best = torch.argsort(votes, descending=True, stable=True)[:count]
-        return poses[best], likely[best]
+        return poses[best], plausible[best]
 
     def _through_pairs(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """(P, N, 2) template landmarks under transforms fixed by two candidates.
@@ -111,27 +113,13 @@ class PoseTrials(nn.Module):
         first, second = self.pairs
         template = torch.complex(self.plane_yx[:, 0], self.plane_yx[:, 1])
         found = torch.complex(candidates[..., 0], candidates[..., 1])
-        from_here = found[first, self.picks[0]]
-        to_there = found[second, self.picks[1]]
-        factor = (to_there - from_here) / (template[second] - template[first])
+        source = found[first, self.picks[0]]
+        target = found[second, self.picks[1]]
+        factor = (target - source) / (template[second] - template[first])
         scale = factor.abs().clamp_min(1e-9).log().abs()
-        likely = (scale < math.log(LARGEST_SCALE)) & (factor.angle().abs() < LARGEST_TURN)
-        placed = from_here[:, None] + factor[:, None] * (template[None] - template[first][:, None])
-        return torch.stack([placed.real, placed.imag], -1), likely
-
-
-def _candidates(log_maps: Tensor, stride: int) -> Tensor:
-    """(N, K, 2) local maxima of each map, highest first, in network pixels."""
-    # A square maximum is two maxima along lines, at a fourth of the cost.
-    in_columns = F.max_pool2d(log_maps[None], (9, 1), stride=1, padding=(4, 0))
-    highest_around = F.max_pool2d(in_columns, (1, 9), stride=1, padding=(0, 4))[0]
-    lowest = log_maps.amin((1, 2), keepdim=True) - 1
-    tops = torch.where(log_maps == highest_around, log_maps, lowest)
-    cells = tops.flatten(1).topk(CANDIDATES).indices.cpu()
-    width = log_maps.shape[-1]
-    rows = torch.div(cells, width, rounding_mode="floor")
-    cells_yx = torch.stack([rows, cells - rows * width], -1).double()
-    return stride * (cells_yx + 0.5) - 0.5
+        plausible = (scale < math.log(LARGEST_SCALE)) & (factor.angle().abs() < LARGEST_TURN)
+        placed = source[:, None] + factor[:, None] * (template[None] - template[first][:, None])
+        return torch.stack([placed.real, placed.imag], -1), plausible
 
 
 def _best_nearby(log_maps: Tensor, stride: int, spread_yx: Tensor) -> Tensor:
@@ -143,9 +131,9 @@ def _best_nearby(log_maps: Tensor, stride: int, spread_yx: Tensor) -> Tensor:
     for axis in (0, 1):
         cells = torch.arange(pooled.shape[axis + 1], device=pooled.device)
         step = (stride * POOLED_CELLS / spread_yx[axis]).float().to(pooled.device)
-        away = (cells[:, None] - cells[None]) * step
+        offset = (cells[:, None] - cells[None]) * step
         rows = pooled.movedim(axis + 1, -1)
-        best = (rows[..., None, :] - 0.5 * away**2).amax(-1)
+        best = (rows[..., None, :] - 0.5 * offset**2).amax(-1)
         pooled = best.movedim(-1, axis + 1)
     return pooled
 

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from napari_oneshot_lmk.matching.peaks import peaks
+from napari_oneshot_lmk.matching.peaks import find_peaks
 from napari_oneshot_lmk.matching.poses import PoseTrials
 
 
@@ -66,9 +66,9 @@ class ShapeVariation:
 
 POSES = 3
 """Whole-body poses to start from beside the single best peaks."""
-RENEWALS = 20
-"""Times that the robust weights are renewed at most."""
-SETTLED = 1e-3
+ITERATIONS = 20
+"""Updates of the robust weights at most."""
+CONVERGED = 1e-3
 """Change of a weight that counts as none."""
 
 
@@ -91,8 +91,8 @@ class Expectation:
     weights: Tensor
 
 
-class ShapeStep(nn.Module):
-    """Predicts landmarks from one another and settles maps and shape together.
+class ShapeModel(nn.Module):
+    """Predicts landmarks from one another and fits points to maps and shape.
 
     Its numbers are buffers in float64 on the processor, wherever the maps lie.
 
@@ -130,8 +130,8 @@ class ShapeStep(nn.Module):
         # Two points close together, or one, say little about the body's size.
         size = max(float(np.sqrt((centred**2).sum(1).mean())), frame / 8)
         places = centred / size
-        apart = ((places[:, None] - places[None]) ** 2).sum(-1)
-        bend = v.bend_sd**2 * np.exp(-apart / (2 * v.bend_length**2))
+        distance2 = ((places[:, None] - places[None]) ** 2).sum(-1)
+        bend = v.bend_sd**2 * np.exp(-distance2 / (2 * v.bend_length**2))
         shift = (v.shift_sd * frame / size) ** 2
         covariance = shift + v.affine_sd**2 * (places @ places.T) + bend
         self.register_buffer("pixel_size_yx", torch.from_numpy(pixel_yx))
@@ -140,12 +140,12 @@ class ShapeStep(nn.Module):
         self.register_buffer("covariance", torch.from_numpy(covariance))
         self.trials = PoseTrials(plane_yx, size)
 
-    def expected(self, points_yx: Tensor) -> Expectation:
+    def expect(self, points_yx: Tensor) -> Expectation:
         """Predict each landmark from all the others.
 
         Leave-one-out means and variances of a Gaussian process come from one
         inverse (Rasmussen & Williams 2006, equations 5.12); weights follow
-        Student's t, renewed until they settle.
+        Student's t, updated until they converge.
 
         Parameters
         ----------
@@ -153,38 +153,38 @@ class ShapeStep(nn.Module):
             Found points, pixels of the network's grid.
         """
         v = self.variation
-        moved = (points_yx * self.pixel_size_yx - self.plane_yx) / self.size
-        weights = torch.ones_like(moved[:, 0])
-        predicted, variance = moved, weights
+        displacement = (points_yx * self.pixel_size_yx - self.plane_yx) / self.size
+        weights = torch.ones_like(displacement[:, 0])
+        predicted, variance = displacement, weights
         running = torch.ones((), dtype=torch.bool)
-        for _ in range(RENEWALS):
+        for _ in range(ITERATIONS):
             noise = v.own_sd**2 / weights
             inverse = torch.linalg.inv(self.covariance + torch.diag(noise))
             own = torch.diagonal(inverse)
-            predicts = moved - inverse @ moved / own[:, None]
+            predicts = displacement - inverse @ displacement / own[:, None]
             # Variance of the place itself plus an ordinary landmark's own noise,
             # whatever this one's observation was believed.
             varies = 1 / own - noise + v.own_sd**2
-            distance2 = ((moved - predicts) ** 2).sum(1) / varies
-            renewed = (1 / (1 + distance2 / v.tail)).clamp_min(1e-3)
-            moving = (renewed - weights).abs().amax() >= SETTLED
-            # Once settled, nothing changes any more.
+            distance2 = ((displacement - predicts) ** 2).sum(1) / varies
+            updated = (1 / (1 + distance2 / v.tail)).clamp_min(1e-3)
+            moving = (updated - weights).abs().amax() >= CONVERGED
+            # Once converged, nothing changes any more.
             predicted = torch.where(running, predicts, predicted)
             variance = torch.where(running, varies, variance)
-            weights = torch.where(running, renewed, weights)
+            weights = torch.where(running, updated, weights)
             running = running & moving
             if not tracing() and not running:
                 break
         plane = self.plane_yx + predicted * self.size
         return Expectation(plane / self.pixel_size_yx, variance.sqrt() * self.size, weights)
 
-    def penalty(self, expectation: Expectation, shape: torch.Size, stride: int) -> Tensor:
+    def log_prior(self, expectation: Expectation, shape: torch.Size, stride: int) -> Tensor:
         """Log of the Gaussian around each expected place, up to a constant.
 
         Parameters
         ----------
         expectation : Expectation
-            From `expected`.
+            From `expect`.
         shape : torch.Size
             (N, h, w) of the maps it is added to.
         stride : int
@@ -198,18 +198,18 @@ class ShapeStep(nn.Module):
         halved = []
         for axis, cells in enumerate(shape[-2:]):
             centres = stride * (torch.arange(cells, dtype=torch.float64) + 0.5) - 0.5
-            away = centres[None] - expectation.points_yx[:, axis, None]
-            away = away * self.pixel_size_yx[axis] / spread[:, None]
-            halved.append((-0.5 * away**2).float())
+            offset = centres[None] - expectation.points_yx[:, axis, None]
+            offset = offset * self.pixel_size_yx[axis] / spread[:, None]
+            halved.append((-0.5 * offset**2).float())
         return halved[0][:, :, None] + halved[1][:, None, :]
 
-    def settle(
+    def fit(
         self, log_maps: Tensor, stride: int, rounds: int = 3, start_yx: Tensor | None = None
     ) -> tuple[Tensor, Expectation, Tensor]:
         """Find the points that maps and shape agree on.
 
         Starts from the best peaks and from a few whole-body poses, and keeps the
-        end with the best agreement.
+        result with the best consistency.
 
         Parameters
         ----------
@@ -233,14 +233,14 @@ class ShapeStep(nn.Module):
         """
         starts = self._starts(log_maps, stride) if start_yx is None else [start_yx]
         ends: list[tuple[Tensor, Expectation]] = []
-        agreements = []
+        consistencies = []
         for points in starts if tracing() else _distinct(starts):
             for _ in range(rounds):
-                expectation = self.expected(points)
-                points = tops(self._weighed(log_maps, expectation, stride), stride)
+                expectation = self.expect(points)
+                points = peak_points(self._add_prior(log_maps, expectation, stride), stride)
             ends.append((points, expectation))
-            agreements.append(self._agreement(log_maps, stride, points, expectation))
-        best = torch.stack(agreements).argmax()[None]
+            consistencies.append(self._consistency(log_maps, stride, points, expectation))
+        best = torch.stack(consistencies).argmax()[None]
 
         def chosen(each: list[Tensor]) -> Tensor:
             return torch.stack(each).index_select(0, best)[0]
@@ -250,29 +250,29 @@ class ShapeStep(nn.Module):
             chosen([end.sd for _, end in ends]),
             chosen([end.weights for _, end in ends]),
         )
-        posterior = self._weighed(log_maps, expectation, stride)
+        posterior = self._add_prior(log_maps, expectation, stride)
         return chosen([points for points, _ in ends]), expectation, posterior
 
     def _starts(self, log_maps: Tensor, stride: int) -> list[Tensor]:
-        """Points to settle from: the best peaks, and a few whole-body poses."""
-        highest = tops(log_maps, stride)
+        """Points to start from: the best peaks, and a few whole-body poses."""
+        highest = peak_points(log_maps, stride)
         starts = [highest]
-        poses, likely = self.trials.best(log_maps, stride, self.pixel_size_yx, POSES)
-        room = self.trials.room(self.size) / self.variation.slack
-        for pose, fits in zip(poses, likely, strict=True):
-            if not tracing() and not fits:
+        poses, plausible = self.trials.best(log_maps, stride, self.pixel_size_yx, POSES)
+        sd = self.trials.pose_sd(self.size) / self.variation.slack
+        for pose, is_plausible in zip(poses, plausible, strict=True):
+            if not tracing() and not is_plausible:
                 continue
-            around = Expectation(pose, room, torch.ones_like(room))
-            start = tops(self._weighed(log_maps, around, stride), stride)
-            starts.append(torch.where(fits, start, highest))
+            around = Expectation(pose, sd, torch.ones_like(sd))
+            start = peak_points(self._add_prior(log_maps, around, stride), stride)
+            starts.append(torch.where(is_plausible, start, highest))
         return starts
 
-    def _weighed(self, log_maps: Tensor, expectation: Expectation, stride: int) -> Tensor:
+    def _add_prior(self, log_maps: Tensor, expectation: Expectation, stride: int) -> Tensor:
         """Add to the maps the penalty of lying away from the expected places."""
-        prior = self.penalty(expectation, log_maps.shape, stride)
+        prior = self.log_prior(expectation, log_maps.shape, stride)
         return log_maps + prior.to(log_maps.device)
 
-    def _agreement(
+    def _consistency(
         self, log_maps: Tensor, stride: int, points_yx: Tensor, expectation: Expectation
     ) -> Tensor:
         """Sum of the maps at the points and of the log of Student's t of the shape."""
@@ -283,8 +283,8 @@ class ShapeStep(nn.Module):
         )
         each = torch.arange(len(cells), device=log_maps.device)
         similar = log_maps[each, rows, columns].sum()
-        away = (points_yx - expectation.points_yx) * self.pixel_size_yx
-        surprise = (away**2).sum(1) / expectation.sd**2
+        offset = (points_yx - expectation.points_yx) * self.pixel_size_yx
+        surprise = (offset**2).sum(1) / expectation.sd**2
         tail = self.variation.tail
         fits = -tail * (surprise / tail).log1p() - 2 * (expectation.sd / self.size).log()
         return similar.cpu().double() + fits.sum()
@@ -295,9 +295,9 @@ def tracing() -> bool:
     return torch._C._get_tracing_state() is not None
 
 
-def tops(maps: Tensor, stride: int) -> Tensor:
+def peak_points(maps: Tensor, stride: int) -> Tensor:
     """Sub-pixel peaks on the processor, (N, 2), float64, in network pixels."""
-    return peaks(maps, stride)[0].cpu()
+    return find_peaks(maps, stride)[0].cpu()
 
 
 def _distinct(starts: list[Tensor]) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""From feature maps to one log-similarity map a landmark.
+"""From feature maps to one log-similarity map per landmark.
 
 The cascade of CC2D (method: product of the cosine maps of all levels) written
 as a sum of logarithms: a landmark's map is the sum over levels of the log of
@@ -28,7 +28,7 @@ class Descriptors:
     Parameters
     ----------
     vectors : tuple of Tensor
-        One (N, C) float32 tensor a level, rows of unit length.
+        One (N, C) float32 tensor per level, rows of unit length.
     strides : tuple of int
         The levels' strides, in the same order.
     """
@@ -41,8 +41,8 @@ class Descriptors:
         return int(self.vectors[0].shape[0])
 
 
-def sampled(feature_map: Tensor, points_yx: Tensor, stride: int) -> Tensor:
-    """Features at sub-pixel points, bilinear between cell centres.
+def sample_features(feature_map: Tensor, points_yx: Tensor, stride: int) -> Tensor:
+    """Read features at sub-pixel points, bilinear between cell centres.
 
     Parameters
     ----------
@@ -56,6 +56,13 @@ def sampled(feature_map: Tensor, points_yx: Tensor, stride: int) -> Tensor:
     Returns
     -------
     Tensor, (N, C), float32
+
+    Examples
+    --------
+    >>> feature_map = torch.arange(6.0).reshape(1, 2, 3)
+    >>> sample_features(feature_map, torch.tensor([[0.5, 2.5], [0.5, 3.5]]), stride=2)
+    tensor([[1.0000],
+            [1.5000]])
     """
     height, width = feature_map.shape[-2:]
     extent_yx = points_yx.new_tensor([height, width]) * stride
@@ -71,7 +78,7 @@ def sampled(feature_map: Tensor, points_yx: Tensor, stride: int) -> Tensor:
     return found[0, :, :, 0].T
 
 
-def described(pyramid: FeaturePyramid, points_yx: Tensor) -> Descriptors:
+def describe_points(pyramid: FeaturePyramid, points_yx: Tensor) -> Descriptors:
     """Describe the points of one image.
 
     Parameters
@@ -83,22 +90,13 @@ def described(pyramid: FeaturePyramid, points_yx: Tensor) -> Descriptors:
     """
     strides = tuple(level.stride for level in pyramid.levels)
     vectors = tuple(
-        F.normalize(sampled(one_map[0], points_yx, stride), dim=1)
+        F.normalize(sample_features(one_map[0], points_yx, stride), dim=1)
         for one_map, stride in zip(pyramid.maps, strides, strict=True)
     )
     return Descriptors(vectors, strides)
 
 
-def averaged(descriptors: list[Descriptors]) -> Descriptors:
-    """Mean direction of several descriptions of the same landmarks."""
-    vectors = tuple(
-        F.normalize(torch.stack(level).mean(0), dim=1)
-        for level in zip(*(d.vectors for d in descriptors), strict=True)
-    )
-    return Descriptors(vectors, descriptors[0].strides)
-
-
-def cosine_maps(feature_map: Tensor, vectors: Tensor) -> Tensor:
+def shared_map_cosine(feature_map: Tensor, vectors: Tensor) -> Tensor:
     """Cosine between each landmark and each cell.
 
     Parameters
@@ -111,6 +109,12 @@ def cosine_maps(feature_map: Tensor, vectors: Tensor) -> Tensor:
     Returns
     -------
     Tensor, (N, h, w), float32
+
+    Examples
+    --------
+    >>> feature_map = torch.tensor([[[1.0, 0.0]], [[0.0, 2.0]]])  # two channels, one row
+    >>> shared_map_cosine(feature_map, torch.tensor([[1.0, 0.0]]))
+    tensor([[[1., 0.]]])
     """
     height, width = feature_map.shape[-2:]
     cells = feature_map.permute(1, 2, 0).reshape(height * width, -1).float()
@@ -138,19 +142,19 @@ def log_similarity(pyramid: FeaturePyramid, descriptors: Descriptors) -> Tensor:
         s is the finest stride. Values are <= 0.
     """
     cosines = [
-        cosine_maps(feature_map[0], vectors)
+        shared_map_cosine(feature_map[0], vectors)
         for feature_map, vectors in zip(pyramid.maps, descriptors.vectors, strict=True)
     ]
-    return summed_logs(cosines, descriptors.strides)
+    return sum_log_similarities(cosines, descriptors.strides)
 
 
-def own_cosine_maps(embeddings: Tensor, vectors: Tensor) -> Tensor:
+def per_landmark_cosine(embeddings: Tensor, vectors: Tensor) -> Tensor:
     """Cosine between each landmark and each cell of its own map.
 
     Parameters
     ----------
     embeddings : Tensor, (N, C, h, w)
-        One map a landmark, as adapters make them.
+        One map per landmark, as adapters make them.
     vectors : Tensor, (N, C)
         Unit length.
 
@@ -165,13 +169,13 @@ def own_cosine_maps(embeddings: Tensor, vectors: Tensor) -> Tensor:
     return cosine
 
 
-def summed_logs(cosines: Sequence[Tensor], strides: Sequence[int]) -> Tensor:
+def sum_log_similarities(cosines: Sequence[Tensor], strides: Sequence[int]) -> Tensor:
     """Sum over levels of the log cosine, on the finest level's grid.
 
     Parameters
     ----------
     cosines : sequence of Tensor, (N, h, w)
-        One a level, any order.
+        One per level, any order.
     strides : sequence of int
         Of the levels, in the same order.
 

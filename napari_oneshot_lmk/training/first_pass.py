@@ -21,7 +21,7 @@ from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.prefetch import prefetch
 from napari_oneshot_lmk.imaging.transforms import prepare_image
-from napari_oneshot_lmk.matching.shape import ShapeStep
+from napari_oneshot_lmk.matching.shape import ShapeModel
 from napari_oneshot_lmk.training.augmentation import TemplateAugmentation
 from napari_oneshot_lmk.training.dataset import TrainingImage
 from napari_oneshot_lmk.training.events import Event, Preparing
@@ -68,7 +68,7 @@ class EncodedImages:
     bytes_by_content: dict[str, Tensor] = field(default_factory=dict)
 
     @property
-    def shape(self) -> ShapeStep:
+    def shape(self) -> ShapeModel:
         """The template's shape step."""
         return self.detector.shape
 
@@ -144,7 +144,7 @@ def _encode_images(task: TrainingTask, encoded: EncodedImages) -> Iterator[_Enco
         encoded.cache.keep([image.sha256], pyramid.after_pooling.maps)
         with torch.inference_mode():
             seen = encoded.detector.log_maps(pyramid)
-            found, expectation, _ = encoded.shape.settle(seen, FINEST)
+            found, expectation, _ = encoded.shape.fit(seen, FINEST)
             smaller = F.avg_pool2d(seen[None], KEPT // FINEST)[0]
         coarse = smaller.half().cpu().clone()
         yield _Encoded(

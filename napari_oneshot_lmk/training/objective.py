@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_oneshot_lmk.encoders.device import autocast
-from napari_oneshot_lmk.matching.embeddings import STRIDES, anchors_in_windows
+from napari_oneshot_lmk.matching.embeddings import sample_windows
+from napari_oneshot_lmk.network.config import STRIDES
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.network.sync_batch_norm import shared_statistics
 from napari_oneshot_lmk.network.windows import Window
@@ -220,7 +221,7 @@ class Objective:
             [1 / self._task.group.size]
             + [c for shown in examples.values() for c in shown.shard.counted],
         )
-        anchors = anchors_in_windows(_slice(windows, slice(0, 1)), points[:1])
+        anchors = sample_windows(_slice(windows, slice(0, 1)), points[:1])
         losses, first = {}, 1
         for stage, shown in examples.items():
             part = slice(first, first + len(shown.contents))
@@ -293,7 +294,7 @@ class Objective:
         maps = [level.float() for level in self._encoded.cache.encode(patches)]
         windows = self._embed(maps, adapters, points_yx, READ_CELLS, counted)
         sub_pixel = self._settings.soft_sigma_cells > 0
-        return anchors_in_windows(windows, points_yx, sub_pixel=sub_pixel)
+        return sample_windows(windows, points_yx, sub_pixel=sub_pixel)
 
     def _embed(
         self,

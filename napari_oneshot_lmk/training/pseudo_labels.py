@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_oneshot_lmk.matching.embeddings import (
-    network_log_maps,
-    patch_anchors,
-    searched_log_maps,
-    template_anchors,
+    embed_points,
+    embed_points_in_patches,
+    local_log_similarity,
+    network_log_similarity,
 )
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.config import Stream, random_stream
@@ -109,9 +109,9 @@ def template_embeddings(
     if task.method.detection_anchor(task.preset.training) == "patch":
         image = encoded.image(TEMPLATE).to(encoded.cache.device)
         size = task.preset.patch.size
-        return patch_anchors(network, task.encoder, image, adapters, points, size)
+        return embed_points_in_patches(network, task.encoder, image, adapters, points, size)
     maps = encoded.cache.batch([TEMPLATE])
-    return template_anchors(network, maps, adapters, points[None])
+    return embed_points(network, maps, adapters, points[None])
 
 
 def adapters_of(network: LandmarkNetwork, count: int) -> list[int]:
@@ -163,7 +163,7 @@ def infer_pseudo_labels(
         maps = encoded.cache.batch([encoded.images[index].sha256])
         if settings.search_cells:
             places = torch.from_numpy(labels.points_yx[index, list(rows)])
-            seen = searched_log_maps(
+            seen = local_log_similarity(
                 network,
                 maps,
                 adapters,
@@ -173,13 +173,13 @@ def infer_pseudo_labels(
                 dtype,
             )
         else:
-            seen = network_log_maps(network, maps, adapters, anchors)
+            seen = network_log_similarity(network, maps, adapters, anchors)
         mixed = encoded.instant_map(index).to(seen.device)
         mixed[list(rows)] = seen + settings.instant_share * mixed[list(rows)]
         # The first time all may be anywhere; later they move little.
         known = torch.from_numpy(labels.points_yx[index])
         start = known if settings.search_cells else None
-        found, expectation, _ = encoded.shape.settle(mixed, FINEST, start_yx=start)
+        found, expectation, _ = encoded.shape.fit(mixed, FINEST, start_yx=start)
     found_yx, expected_yx = found.numpy(), expectation.points_yx.numpy()
     return found_yx, _residuals(encoded, found_yx, expected_yx)
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_oneshot_lmk.matching.peaks import peaks
+from napari_oneshot_lmk.matching.peaks import find_peaks
 
 
 def paraboloid(row, column, size=12):
@@ -17,7 +17,7 @@ def paraboloid(row, column, size=12):
 @given(row=st.floats(1, 10), column=st.floats(1, 10), stride=st.sampled_from([1, 2, 4]))
 def test_peak_of_a_parabola_is_exact(row, column, stride):
     maps = paraboloid(row, column)[None]
-    points, heights = peaks(maps, stride)
+    points, heights = find_peaks(maps, stride)
     expected = [stride * (row + 0.5) - 0.5, stride * (column + 0.5) - 0.5]
     assert points[0].tolist() == pytest.approx(expected, abs=1e-4 * stride)
     assert float(heights[0]) == float(maps.max())
@@ -27,11 +27,11 @@ def test_peak_of_a_parabola_is_exact(row, column, stride):
 def test_peak_in_a_corner_stays_within_half_a_cell(corner):
     maps = torch.zeros(1, 12, 12)
     maps[0, corner[0], corner[1]] = 5.0
-    points, _ = peaks(maps, 2)
+    points, _ = find_peaks(maps, 2)
     expected = [2 * (c + 0.5) - 0.5 for c in corner]
     assert points[0].tolist() == pytest.approx(expected, abs=1.0)
 
 
 def test_flat_map_gives_a_finite_point():
-    points, _ = peaks(torch.zeros(2, 6, 6), 2)
+    points, _ = find_peaks(torch.zeros(2, 6, 6), 2)
     assert torch.isfinite(points).all()

@@ -4,17 +4,17 @@ import numpy as np
 import torch
 
 from napari_oneshot_lmk.matching.poses import PoseTrials
-from napari_oneshot_lmk.matching.shape import ShapeStep
+from napari_oneshot_lmk.matching.shape import ShapeModel
 
 SHAPE = (128, 128)
 PIXEL_SIZE = np.array([1.0, 1.0])
 
 
-def likely_poses(maps, points, count=3):
+def plausible_poses(maps, points, count=3):
     """Poses as an array, those that no body takes left out."""
     trials = PoseTrials(points, 30.0)
-    poses, likely = trials.best(maps, 2, torch.from_numpy(PIXEL_SIZE), count)
-    return poses[likely].numpy()
+    poses, plausible = trials.best(maps, 2, torch.from_numpy(PIXEL_SIZE), count)
+    return poses[plausible].numpy()
 
 
 def bumps(places, heights, stride=2, width=3.0, floor=-6.0):
@@ -41,7 +41,7 @@ def test_the_best_pose_is_the_one_that_was_drawn():
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     drawn = (points - 64) @ turn.T + 66
     maps = bumps(drawn[:, None], np.zeros((len(points), 1)))
-    poses = likely_poses(maps, points)
+    poses = plausible_poses(maps, points)
     assert poses.shape == (3, len(points), 2)
     assert np.abs(poses[0] - drawn).max() < 3
 
@@ -50,7 +50,7 @@ def test_poses_stay_within_the_allowed_turn():
     points = hand()
     upside_down = 128 - points
     maps = bumps(upside_down[:, None], np.zeros((len(points), 1)))
-    for pose in likely_poses(maps, points):
+    for pose in plausible_poses(maps, points):
         base, tip = pose[3], pose[8]
         # The tip stays above the palm as on the template.
         assert tip[0] < base[0]
@@ -58,7 +58,7 @@ def test_poses_stay_within_the_allowed_turn():
 
 def test_one_landmark_fixes_no_pose():
     maps = bumps([[(40.0, 40.0)]], [[0.0]])
-    assert likely_poses(maps, np.array([[30.0, 30.0]])).size == 0
+    assert plausible_poses(maps, np.array([[30.0, 30.0]])).size == 0
 
 
 def test_a_whole_finger_does_not_settle_on_its_neighbour():
@@ -72,5 +72,5 @@ def test_a_whole_finger_does_not_settle_on_its_neighbour():
         places.append([place, twin] if is_finger else [place])
         heights.append([-0.6, 0.0] if is_finger else [0.0])
     maps = bumps(places, heights)
-    found, _, _ = ShapeStep(points, PIXEL_SIZE, SHAPE).settle(maps, 2)
+    found, _, _ = ShapeModel(points, PIXEL_SIZE, SHAPE).fit(maps, 2)
     assert np.abs(found.numpy() - true).max() < 2

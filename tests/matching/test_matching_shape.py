@@ -1,11 +1,11 @@
-"""The shape step: leave-one-out prediction, robustness, few landmarks."""
+"""The shape model: leave-one-out prediction, robustness, few landmarks."""
 
 import numpy as np
 import pytest
 import torch
 
-from napari_oneshot_lmk.matching.confidence import scores
-from napari_oneshot_lmk.matching.shape import ShapeStep, ShapeVariation
+from napari_oneshot_lmk.matching.confidence import estimate_confidence
+from napari_oneshot_lmk.matching.shape import ShapeModel, ShapeVariation
 
 SHAPE = (128, 128)
 
@@ -15,18 +15,18 @@ def template_points(count, seed=3):
 
 
 def step(points, **variation):
-    return ShapeStep(points, np.array([0.6, 0.5]), SHAPE, ShapeVariation(**variation))
+    return ShapeModel(points, np.array([0.6, 0.5]), SHAPE, ShapeVariation(**variation))
 
 
 def expected(shape, points):
     """Places, standard deviations and weights as arrays."""
-    expectation = shape.expected(torch.from_numpy(points))
+    expectation = shape.expect(torch.from_numpy(points))
     return (expectation.points_yx.numpy(), expectation.sd.numpy(), expectation.weights.numpy())
 
 
-def settled(shape, maps):
+def fitted(shape, maps):
     """Found points as an array."""
-    return shape.settle(maps, 2)[0].numpy()
+    return shape.fit(maps, 2)[0].numpy()
 
 
 def log_maps(points, stride=2, width=4.0, floor=-4.0):
@@ -80,7 +80,7 @@ def test_a_false_twin_is_rejected_with_the_help_of_the_others():
     # Landmark 4 looks a little more like a place far away.
     twin = log_maps([(110.0, 20.0)])[0] + 0.5
     maps[4] = torch.maximum(maps[4], twin)
-    found = settled(step(points), maps)
+    found = fitted(step(points), maps)
     np.testing.assert_allclose(found, true, atol=0.7)
 
 
@@ -88,7 +88,7 @@ def test_a_false_twin_is_rejected_with_the_help_of_the_others():
 def test_few_landmarks_follow_their_maps(count):
     points = template_points(count)
     true = points + np.array([6.0, -5.0])
-    found, expectation, _ = step(points).settle(log_maps(true, floor=-30.0), 2)
+    found, expectation, _ = step(points).fit(log_maps(true, floor=-30.0), 2)
     np.testing.assert_allclose(found, true, atol=1.0)
     assert torch.isfinite(expectation.sd).all()
 
@@ -105,18 +105,18 @@ def test_fewer_landmarks_leave_more_room():
 def test_result_does_not_depend_on_the_unit_of_length():
     points = template_points(9)
     maps = log_maps(points + np.random.default_rng(1).normal(0, 3, points.shape))
-    small = settled(ShapeStep(points, np.array([0.6, 0.5]), SHAPE), maps)
-    large = settled(ShapeStep(points, np.array([600.0, 500.0]), SHAPE), maps)
+    small = fitted(ShapeModel(points, np.array([0.6, 0.5]), SHAPE), maps)
+    large = fitted(ShapeModel(points, np.array([600.0, 500.0]), SHAPE), maps)
     np.testing.assert_allclose(small, large, atol=1e-9)
 
 
 def test_coincident_landmarks_are_no_error():
     points = np.repeat([[60.0, 60.0]], 3, axis=0)
-    found = settled(step(points), log_maps(points + 2.0))
+    found = fitted(step(points), log_maps(points + 2.0))
     np.testing.assert_allclose(found, points + 2.0, atol=0.7)
 
 
-def test_scores_are_shares_and_prefer_the_sharp_lone_peak():
+def test_confidences_are_shares_and_prefer_the_sharp_lone_peak():
     points = template_points(10)
     maps = 3 * log_maps(points, floor=-4.0)
     blurred = maps.clone()
@@ -124,8 +124,10 @@ def test_scores_are_shares_and_prefer_the_sharp_lone_peak():
     shape = step(points)
     results = []
     for each in (maps, blurred):
-        found, expectation, posterior = shape.settle(each, 2)
-        results.append(scores(posterior, found, expectation, shape.pixel_size_yx, 2, shape.size))
+        found, expectation, posterior = shape.fit(each, 2)
+        results.append(
+            estimate_confidence(posterior, found, expectation, shape.pixel_size_yx, 2, shape.size)
+        )
     sharp, soft = results
     assert torch.all((sharp >= 0) & (sharp <= 1))
     assert sharp[2] > 2 * soft[2]

@@ -8,10 +8,9 @@ import torch.nn.functional as F
 from napari_oneshot_lmk.encoders.encoder import FeaturePyramid, Level
 from napari_oneshot_lmk.matching.similarity import (
     SMALLEST_COSINE,
-    averaged,
-    described,
+    describe_points,
     log_similarity,
-    sampled,
+    sample_features,
 )
 
 
@@ -49,7 +48,7 @@ def test_sampling_is_bilinear_between_cell_centres(stride):
         3, 32 // stride, 24 // stride, generator=torch.Generator().manual_seed(1)
     )
     points = torch.tensor([[0.0, 0.0], [3.7, 11.2], [15.5, 8.5], [31.0, 23.0]])
-    found = sampled(feature_map, points, stride)
+    found = sample_features(feature_map, points, stride)
     for (y, x), vector in zip(points.tolist(), found.numpy(), strict=True):
         expected = bilinear_reference(feature_map, y, x, stride)
         np.testing.assert_allclose(vector, expected, atol=1e-5)
@@ -58,14 +57,14 @@ def test_sampling_is_bilinear_between_cell_centres(stride):
 def test_log_similarity_is_the_sum_of_upsampled_logs():
     features = pyramid()
     points = torch.tensor([[4.0, 9.0], [20.3, 11.8], [30.0, 2.0]])
-    descriptors = described(features, points)
+    descriptors = describe_points(features, points)
     total = 0
     # Coarse to fine, one landmark and one level at a time.
     for index in (3, 2, 1, 0):
         stride = features.levels[index].stride
         maps = []
         for n in range(len(points)):
-            vector = sampled(features.maps[index][0], points[n : n + 1], stride)[0]
+            vector = sample_features(features.maps[index][0], points[n : n + 1], stride)[0]
             cosine = F.cosine_similarity(features.maps[index][0], vector[:, None, None], dim=0)
             maps.append(cosine.clamp_min(SMALLEST_COSINE).log())
         term = torch.stack(maps)
@@ -81,7 +80,7 @@ def test_log_similarity_is_the_sum_of_upsampled_logs():
 def test_similarity_is_highest_where_the_descriptor_comes_from():
     features = pyramid(strides=(2, 4), channels=32)
     points = torch.tensor([[6.5, 12.5], [22.5, 4.5]])
-    maps = log_similarity(features, described(features, points))
+    maps = log_similarity(features, describe_points(features, points))
     for n, (y, x) in enumerate(points.tolist()):
         best = int(maps[n].argmax())
         assert (best // 16, best % 16) == (int(y) // 2, int(x) // 2)
@@ -91,15 +90,6 @@ def test_half_precision_maps_agree_with_single_precision():
     points = torch.tensor([[4.0, 9.0], [20.3, 11.8]])
     single = pyramid(channels=40)
     half = FeaturePyramid(tuple(m.bfloat16() for m in single.maps), single.levels)
-    one = log_similarity(single, described(single, points))
-    other = log_similarity(half, described(half, points))
+    one = log_similarity(single, describe_points(single, points))
+    other = log_similarity(half, describe_points(half, points))
     torch.testing.assert_close(one, other, atol=0.05, rtol=0)
-
-
-def test_average_of_a_description_with_itself_is_itself():
-    features = pyramid()
-    one = described(features, torch.tensor([[4.0, 9.0]]))
-    both = averaged([one, one])
-    for a, b in zip(one.vectors, both.vectors, strict=True):
-        torch.testing.assert_close(a, b)
-    assert len(both) == 1

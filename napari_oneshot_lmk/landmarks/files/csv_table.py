@@ -65,10 +65,10 @@ def write_csv(path: Path, images: Collection[Landmarks], source: Path | None = N
     The images are gone through twice, the first time to see which columns are
     filled: they may come from a file and need not be in memory together.
     """
-    empty = set(WHERE_FILLED)
+    empty = list(WHERE_FILLED)
     for landmarks in images:
         for cells in _optional_cells(landmarks):
-            empty -= {column for column, cell in cells.items() if cell}
+            empty = [column for column in empty if not cells.get(column)]
     filled = [column for column in WHERE_FILLED if column not in empty]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(
