@@ -44,7 +44,9 @@ def random_model(folder: Path, **card: object) -> TrainedModel:
     task = small_task(folder)
     torch.manual_seed(1)
     channels = tuple(level.channels for level in task.encoder.card.levels if level.after_pooling)
-    layout = NetworkConfig(channels, len(task.landmarks), 2, 0.05, 8, lateral_channels=8, rfb=False)
+    layout = NetworkConfig(
+        channels, len(task.config.landmarks), 2, 0.05, 8, lateral_channels=8, rfb=False
+    )
     network = LandmarkNetwork(layout).eval().requires_grad_(False)
     for part in network.modules():
         if isinstance(part, nn.BatchNorm2d):
@@ -54,7 +56,7 @@ def random_model(folder: Path, **card: object) -> TrainedModel:
     return with_absent(
         TrainedModel(
             ModelCard(encoder=task.encoder.card.identity, training=training, **said),
-            (Part(task.landmarks, network),),
+            (Part(task.config.landmarks, network),),
             task.template,
         )
     )

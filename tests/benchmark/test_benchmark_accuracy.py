@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cli_scene import one_sentence, point_rows, run, save_image, save_table, scene, view
 from random_vgg19 import saved_weights
+from typer.testing import Result
 
 from napari_oneshot_lmk.benchmark.methods import METHODS, Options, checked_methods
 from napari_oneshot_lmk.benchmark.references import GreyPatches, TemplateCopy
@@ -51,12 +52,15 @@ def table(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def benchmark(data: Path, out: Path, methods: str, *more: str) -> Result:
+    return run(
+        *("benchmark", "accuracy", "--data", data, "--out", out, "--methods", methods, *more)
+    )
+
+
 def test_table_of_references(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = run(
-        *("benchmark", "accuracy", "--data", data, "--out", out),
-        *("--methods", "template-copy,grey-patches"),
-    )
+    result = benchmark(data, out, "template-copy,grey-patches")
     assert result.exit_code == 0, result.output
     rows = table(out)
     assert [(r["method"], r["scoring"]) for r in rows] == [
@@ -88,10 +92,7 @@ def test_table_of_references(data: Path, tmp_path: Path) -> None:
 
 def test_detector_and_its_encoder(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = run(
-        *("benchmark", "accuracy", "--data", data, "--out", out),
-        *("--methods", "shipped", "--json"),
-    )
+    result = benchmark(data, out, "shipped", "--json")
     assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout)
     assert rows[0]["method"] == "shipped"
@@ -113,9 +114,7 @@ def test_detector_and_its_encoder(data: Path, tmp_path: Path) -> None:
 def test_unreadable_image_is_listed(data: Path, tmp_path: Path) -> None:
     (data / "images" / "b.png").write_bytes(b"")
     out = tmp_path / "out"
-    result = run(
-        *("benchmark", "accuracy", "--data", data, "--out", out), *("--methods", "template-copy")
-    )
+    result = benchmark(data, out, "template-copy")
     assert result.exit_code == 1
     assert "1 image could not be used:" in result.stderr
     assert "b.png" in result.stderr
@@ -126,22 +125,18 @@ def test_unreadable_image_is_listed(data: Path, tmp_path: Path) -> None:
 
 def test_wrong_use(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    unknown = run(
-        *("benchmark", "accuracy", "--data", data, "--out", out), *("--methods", "instant,magic")
-    )
+    unknown = benchmark(data, out, "instant,magic")
     assert unknown.exit_code == 2
     assert "'magic'" in one_sentence(unknown)
-    no_data = run("benchmark", "accuracy", "--data", tmp_path / "no", "--out", out)
+    # The command's name of before is still understood.
+    no_data = run("benchmark", "cephalogram", "--data", tmp_path / "no", "--out", out)
     assert no_data.exit_code == 2
     assert "dataset.json" in one_sentence(no_data)
     out.mkdir()
     (out / "old.txt").write_text("")
-    exists = run("benchmark", "accuracy", "--data", data, "--out", out)
+    exists = benchmark(data, out, "instant")
     assert exists.exit_code == 2
     assert "--overwrite" in one_sentence(exists)
-
-
-def test_method_names() -> None:
     assert checked_methods(["instant, shipped", "instant"]) == ("instant", "shipped")
     with pytest.raises(UsageError, match="no method"):
         checked_methods([" , "])

@@ -67,7 +67,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def monai(python: Path | str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess:
-    done = subprocess.run(
+    return subprocess.run(
         [str(python), "-m", "monai.bundle", *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1"},
@@ -75,7 +75,6 @@ def monai(python: Path | str, *arguments: object, cwd: Path) -> subprocess.Compl
         text=True,
         check=False,
     )
-    return done
 
 
 def metadata(bundle: Path) -> dict:
@@ -180,11 +179,9 @@ def test_bundle_runs_where_nothing_of_ours_is_installed(bundle, stranger, scene_
                 assert one.shape_residual_mm == pytest.approx(other.shape_residual_mm, abs=0.05)
 
 
-def test_the_module_that_bundles_of_before_name_is_found():
-    assert pydoc.locate("napari_oneshot_lmk.bundle.load.point_network") is point_network
-
-
 def test_ckpt_export_reproduces_the_recorded_network(bundle, tmp_path):
+    # The name in the configurations of bundles of before is another.
+    assert pydoc.locate(f"{load_model.__module__[:-4]}opening.point_network") is point_network
     out = tmp_path / "again.ts"
     shape = "[1,1,384,384]"
     done = monai(
@@ -244,6 +241,9 @@ def test_opened_bundle_is_the_model_that_was_exported(bundle, model):
     assert again.card == model.card
     assert again.landmarks == model.landmarks
     assert again.template.content_sha256 == model.template.content_sha256
+    detector = TrainedDetector.from_model(again, device="cpu")
+    detector.set_image(model.template.image)
+    assert detector.detect().names == model.template.landmarks.names
     for one, other in zip(again.parts, model.parts, strict=True):
         for name, value in other.network.state_dict().items():
             assert torch.equal(value, one.network.state_dict()[name]), name
@@ -284,20 +284,22 @@ def test_export_from_the_command_line_says_that_points_are_identical(model, scen
     assert again.exit_code == 2
 
 
-def test_a_bundle_that_finds_other_points_is_not_exported(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(PointNetwork, "scripted", lambda self: Unrecorded)
-    monkeypatch.setattr(
-        exporting, "verify_bundle", lambda *_: Comparison(("a", "b"), 0.06, "apex on b")
-    )
-    with pytest.raises(ModelError, match=r"up to 0\.06 px away \(apex on b\)"):
-        exported(model, tmp_path / "bundle", tmp_path)
-    assert list(tmp_path.iterdir()) == []
+OTHER_POINTS = Comparison(("a", "b"), 0.06, "apex on b")
 
 
-def test_a_bundle_that_does_not_run_is_not_exported(model, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("what", "replacement", "message"),
+    [
+        ("verify_bundle", lambda *_: OTHER_POINTS, r"up to 0\.06 px away \(apex on b\)"),
+        ("configs.make_inference", lambda _: {"run": ["$1/0"]}, "the bundle does not run, MONAI"),
+    ],
+)
+def test_a_bundle_that_fails_is_not_exported(
+    model, tmp_path, monkeypatch, what, replacement, message
+):
     monkeypatch.setattr(PointNetwork, "scripted", lambda self: Unrecorded)
-    monkeypatch.setattr(exporting.configs, "make_inference", lambda model: {"run": ["$1/0"]})
-    with pytest.raises(ModelError, match="the bundle does not run, MONAI said"):
+    monkeypatch.setattr(f"napari_oneshot_lmk.bundle.export.{what}", replacement)
+    with pytest.raises(ModelError, match=message):
         exported(model, tmp_path / "bundle", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -337,20 +339,7 @@ def test_measured_figures_stand_in_the_documents(tmp_path, model):
     page = make_readme(model, exporting.About(name="Blobs"), figures)
     assert "- SDR 2.0 mm %: 73.4" in page
     missing = command(
-        "export-bundle",
-        "--model",
-        tmp_path,
-        "--out",
-        tmp_path / "b",
-        "--measured",
-        tmp_path / "nowhere",
+        *("export-bundle", "--model", tmp_path, "--out", tmp_path / "b"),
+        *("--measured", tmp_path / "nowhere"),
     )
     assert missing.exit_code == 2
-
-
-def test_template_reads_back_as_itself_in_the_bundle(bundle, model):
-    detector = TrainedDetector.from_model(load_model(bundle), device="cpu")
-    image = model.template.image
-    detector.set_image(image)
-    found = detector.detect()
-    assert found.names == model.template.landmarks.names

@@ -43,10 +43,14 @@ def template():
     return Template.create(*scene(), name="scene")
 
 
-def test_template_finds_itself(encoder, template):
+def detected(encoder, template, image):
     detector = Detector.instant(template, encoder=encoder)
-    detector.set_image(template.image)
-    found = detector.detect()
+    detector.set_image(image)
+    return detector.detect()
+
+
+def test_template_finds_itself(encoder, template):
+    found = detected(encoder, template, template.image)
     error = found.positions_yx - template.landmarks.positions_yx
     assert np.abs(error).max() < 0.5
     assert found.names == template.landmarks.names
@@ -58,9 +62,7 @@ def test_template_finds_itself(encoder, template):
 
 def test_shifted_scene_is_found_in_its_own_pixels(encoder, template):
     query, truth = scene(shift_yx=(9.3, -6.7))
-    detector = Detector.instant(template, encoder=encoder)
-    detector.set_image(query)
-    found = detector.detect()
+    found = detected(encoder, template, query)
     assert np.median(np.abs(found.positions_yx - truth.positions_yx)) < 1.0
     assert found.geometry.image_shape_yx == query.geometry.image_shape_yx
     assert np.median([p.shape_residual_mm for p in found]) < 3
@@ -70,9 +72,7 @@ def test_grey_range_and_size_do_not_matter(encoder, template):
     query, truth = scene(shift_yx=(5.0, 4.0))
     doubled = np.kron(query.pixels, np.ones((2, 2))) * 3 - 5000
     other = GrayImage.from_array(doubled, 0.25, "doubled")
-    detector = Detector.instant(template, encoder=encoder)
-    detector.set_image(other)
-    found = detector.detect().positions_yx
+    found = detected(encoder, template, other).positions_yx
     # Pixel (r, c) became the block around (2 r + 0.5, 2 c + 0.5).
     error = found - (2 * truth.positions_yx + 0.5)
     assert np.median(np.abs(error)) < 2.0
@@ -105,9 +105,7 @@ def test_landmarks_missing_on_the_template_are_not_invented(encoder):
     partial = points.with_points(
         Landmark(p.name, None, states[p.name]) if p.name in states else p for p in points
     )
-    detector = Detector.instant(Template.create(image, partial), encoder=encoder)
-    detector.set_image(image)
-    found = detector.detect()
+    found = detected(encoder, Template.create(image, partial), image)
     assert found.names == points.names
     assert found["p1"].state is State.ABSENT
     assert found["p3"].state is State.SKIPPED
@@ -118,30 +116,26 @@ def test_landmarks_missing_on_the_template_are_not_invented(encoder):
 def test_few_landmarks_work(encoder, count):
     image, points = scene()
     few = points.with_points(points.points[:count])
-    detector = Detector.instant(Template.create(image, few), encoder=encoder)
     query, truth = scene(shift_yx=(4.0, -3.0))
-    detector.set_image(query)
-    found = detector.detect()
+    found = detected(encoder, Template.create(image, few), query)
     error = found.positions_yx - truth.positions_yx[:count]
     assert np.abs(error).max() < 2.0
 
 
 def test_unknown_spacing_gives_no_millimetres(encoder):
     image, points = scene(spacing=None)
-    detector = Detector.instant(Template.create(image, points), encoder=encoder)
-    detector.set_image(image)
-    assert all(p.shape_residual_mm is None for p in detector.detect())
+    found = detected(encoder, Template.create(image, points), image)
+    assert all(p.shape_residual_mm is None for p in found)
 
 
 def test_image_with_one_hot_pixel_only_is_refused(encoder, template):
     pixels = np.zeros((2000, 2000), np.float32)
     pixels[5, 5] = 1
-    detector = Detector.instant(template, encoder=encoder)
     with pytest.raises(ImageError, match="dead: all but a few pixels"):
-        detector.set_image(GrayImage.from_array(pixels, 0.1, "dead"))
+        detected(encoder, template, GrayImage.from_array(pixels, 0.1, "dead"))
 
 
-def test_a_bad_file_does_not_stop_the_batch(encoder, template, tmp_path: Path):
+def test_a_bad_file_does_not_stop_the_batch_but_the_caller_can(encoder, template, tmp_path: Path):
     import SimpleITK
 
     good, bad = tmp_path / "good.mha", tmp_path / "bad.mha"
@@ -149,17 +143,12 @@ def test_a_bad_file_does_not_stop_the_batch(encoder, template, tmp_path: Path):
     bad.write_bytes(b"nothing")
     files = [ImageFile(p, p.name) for p in (bad, good, tmp_path / "gone.mha")]
     detector = Detector.instant(template, encoder=encoder)
-    outcomes = list(detect_many(detector, files))
-    assert [o.landmarks is not None for o in outcomes] == [False, True, False]
-    assert "bad.mha" in str(outcomes[0].error)
-    assert "gone.mha" in str(outcomes[2].error)
-    assert outcomes[1].landmarks.image == "good.mha"
-    assert [(o.index, o.total) for o in outcomes] == [(0, 3), (1, 3), (2, 3)]
-
-
-def test_a_batch_can_be_stopped(encoder, template):
-    files = [ImageFile(Path("never.png"), "never.png")]
-    detector = Detector.instant(template, encoder=encoder)
+    results = list(detect_many(detector, files))
+    assert [r.landmarks is not None for r in results] == [False, True, False]
+    assert "bad.mha" in str(results[0].error)
+    assert "gone.mha" in str(results[2].error)
+    assert results[1].landmarks.image == "good.mha"
+    assert [(r.index, r.total) for r in results] == [(0, 3), (1, 3), (2, 3)]
     assert list(detect_many(detector, files, should_stop=lambda: True)) == []
 
 

@@ -49,17 +49,14 @@ def report_of(
     return evaluate(found, truth)
 
 
-def test_names_of_encoder_and_method() -> None:
-    summary = report_of(np.ones((3, 2))).summary()
+def test_summary_and_the_same_without_an_image() -> None:
+    whole = report_of(np.array([[1.0, 1.0], [3.0, 3.0], [8.0, 8.0]]))
+    summary = whole.summary()
     assert summary["methods"] == ["instant"]
     assert summary["encoders"] == ["vgg19-12345678"]
     assert summary["templates"] == ["adult"]
     assert summary["bootstrap"]["seed"] == 0
     assert summary["images"] == 3
-
-
-def test_without_images() -> None:
-    whole = report_of(np.array([[1.0, 1.0], [3.0, 3.0], [8.0, 8.0]]))
     part = whole.without(["2.png"])
     assert whole.native.overall.mre_mm == 4
     assert part.native.overall.mre_mm == 2
@@ -76,36 +73,30 @@ def test_landmark_without_any_error_is_null() -> None:
     assert summary["unmatched"]["truth_landmarks"] == ["b"]
 
 
-# -- scores -------------------------------------------------------------------
+# -- confidence ---------------------------------------------------------------
 
 
-def test_scores_that_order_errors() -> None:
+def quality(errors: np.ndarray, *more: np.ndarray) -> dict[str, float] | None:
+    return confidence_quality(report_of(errors, *more).table)
+
+
+def test_how_well_confidence_predicts_errors() -> None:
     errors = np.array([[1.0, 2.0, 5.0], [1.5, 6.0, 7.0]])
-    unsure = errors >= 6
-    quality = confidence_quality(report_of(errors, 1 / (1 + errors), unsure).table)
-    assert quality["auc_4mm"] == 1
-    assert quality["unsure_percent"] == pytest.approx(100 / 3)
-    assert quality["unsure_of_far_percent"] == pytest.approx(200 / 3)
-    assert quality["far_of_unsure_percent"] == 100
-
-
-def test_scores_that_say_nothing() -> None:
-    errors = np.array([[1.0, 2.0, 5.0], [1.5, 6.0, 7.0]])
-    same = np.full_like(errors, 0.5)
-    assert confidence_quality(report_of(errors, same).table)["auc_4mm"] == 0.5
-    near = np.ones((2, 2))
-    assert confidence_quality(report_of(near, near).table)["auc_4mm"] is None
-    assert confidence_quality(report_of(errors).table) is None
-
-
-def test_auc_equals_counting_pairs() -> None:
+    assert quality(errors, 1 / (1 + errors), errors >= 6) == {
+        "auc_4mm": 1,
+        "unsure_percent": pytest.approx(100 / 3),
+        "unsure_of_far_percent": pytest.approx(200 / 3),
+        "far_of_unsure_percent": 100,
+    }
+    assert quality(np.ones((2, 2)), np.ones((2, 2)))["auc_4mm"] is None
+    assert quality(errors) is None
+    # In general it is the share of pairs in the right order.
     generator = np.random.default_rng(0)
     errors = generator.rayleigh(3, (10, 6))
     scores = np.round(generator.uniform(size=errors.shape), 1)
     good, bad = scores[errors < 4], scores[errors >= 4]
     pairs = (good[:, None] > bad).mean() + (good[:, None] == bad).mean() / 2
-    measured = confidence_quality(report_of(errors, scores).table)["auc_4mm"]
-    assert measured == pytest.approx(pairs)
+    assert quality(errors, scores)["auc_4mm"] == pytest.approx(pairs)
 
 
 # -- files ----------------------------------------------------------------------
@@ -139,6 +130,9 @@ def test_plots_of_any_size(shape: tuple[int, int], tmp_path: Path) -> None:
     assert "#0072B2" in colours_in(tmp_path / "c.png")  # native
     assert "#D55E00" in colours_in(tmp_path / "c.png")  # 384 grid
     assert "#0072B2" in colours_in(tmp_path / "l.png")
+    reports = {str(k): report for k in range(3)}
+    draw_cumulative_error(reports, tmp_path / "three.png", title="Three")
+    assert {"#0072B2", "#D55E00", "#009E73"} <= colours_in(tmp_path / "three.png")
 
 
 def test_plots_of_nothing_found(tmp_path: Path) -> None:
@@ -147,12 +141,6 @@ def test_plots_of_nothing_found(tmp_path: Path) -> None:
     report = evaluate(found, truth)
     write_report(report, tmp_path / "r")
     assert (tmp_path / "r" / "cumulative_error.png").exists()
-
-
-def test_several_methods_in_one_plot(tmp_path: Path) -> None:
-    reports = {str(k): report_of(np.full((3, 2), float(k))) for k in (1, 2, 3)}
-    draw_cumulative_error(reports, tmp_path / "c.png", title="Three")
-    assert {"#0072B2", "#D55E00", "#009E73"} <= colours_in(tmp_path / "c.png")
 
 
 def test_overview_colours_by_error(tmp_path: Path) -> None:

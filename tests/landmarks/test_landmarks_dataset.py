@@ -42,37 +42,33 @@ def test_without_splits_all_but_the_template_are_tested(tmp_path: Path) -> None:
     assert dataset.spacing_mm_yx("01.png") is None
 
 
-def test_two_names_are_a_range(tmp_path: Path) -> None:
-    splits = {"train": names(1, 3), "test": names(4, 6)}
+@pytest.mark.parametrize(
+    ("train", "test", "trained", "tested"),
+    [
+        # Two names are a range, others are taken as they are; the template is never tested.
+        (names(1, 3), names(4, 6), names(1, 2, 3), names(4, 5)),
+        (names(2), names(5, 1, 3), names(2), names(5, 1, 3)),
+        (names(2), names(1, 6), names(2), names(1, 3, 4, 5)),
+    ],
+)
+def test_splits(tmp_path: Path, train: list, test: list, trained: list, tested: list) -> None:
+    splits = {"train": train, "test": test}
     dataset = Dataset.load(make_folder(tmp_path / "d", splits=splits))
-    assert list(dataset.train) == names(1, 2, 3)
-    assert list(dataset.test) == names(4, 5)
+    assert (list(dataset.train), list(dataset.test)) == (trained, tested)
 
 
-def test_other_lists_are_taken_as_they_are(tmp_path: Path) -> None:
-    splits = {"train": names(2), "test": names(5, 1, 3)}
-    dataset = Dataset.load(make_folder(tmp_path / "d", splits=splits))
-    assert list(dataset.test) == names(5, 1, 3)
-
-
-def test_template_is_never_tested(tmp_path: Path) -> None:
-    dataset = Dataset.load(make_folder(tmp_path / "d", splits={"test": names(1, 6)}))
-    assert "02.png" not in dataset.test
-
-
-def test_duplicates_of_training_images(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("pairs", "duplicates"),
+    [
+        # 04 twins a training image; 05 twins a test image only; 06 has no truth.
+        ([names(1, 4), names(4, 5), names(6, 2)], names(4)),
+        ([names(5, 1), names(5, 4)], names(5)),
+    ],
+)
+def test_duplicates_of_training_images(tmp_path: Path, pairs: list, duplicates: list) -> None:
     splits = {"train": names(1, 3), "test": names(4, 6)}
-    pairs = [names(1, 4), names(4, 5), names(6, 2)]
     folder = make_folder(tmp_path / "d", splits=splits, same_radiograph=pairs)
-    # 04 twins a training image; 05 twins a test image only; 06 has no truth
-    assert list(Dataset.load(folder).duplicates) == names(4)
-
-
-def test_one_image_in_two_pairs(tmp_path: Path) -> None:
-    splits = {"train": names(1, 3), "test": names(4, 6)}
-    pairs = [names(5, 1), names(5, 4)]
-    folder = make_folder(tmp_path / "d", splits=splits, same_radiograph=pairs)
-    assert list(Dataset.load(folder).duplicates) == names(5)
+    assert list(Dataset.load(folder).duplicates) == duplicates
 
 
 @pytest.mark.parametrize(

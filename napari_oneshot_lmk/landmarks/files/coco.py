@@ -33,12 +33,10 @@ from napari_oneshot_lmk.landmarks.files.text_file import decode_anyway, read_jso
 from napari_oneshot_lmk.landmarks.landmarks import (
     Landmark,
     Landmarks,
+    Provenance,
     State,
     geometry_from_json,
     geometry_to_json,
-    landmark_from_json,
-    landmark_to_json,
-    provenance_from_json,
 )
 
 NOT_LABELLED, VISIBLE = 0, 2
@@ -119,7 +117,7 @@ def _annotation(number: int, landmarks: Landmarks, names: Sequence[str]) -> dict
         "area": width * height,
         "iscrowd": 0,
         "segmentation": [],
-        OURS: {"points": [landmark_to_json(point) for point in landmarks]},
+        OURS: {"points": [point.to_json() for point in landmarks]},
     }
 
 
@@ -210,7 +208,7 @@ def _landmarks(
             )
     geometry = _geometry(key, image, ours, context.geometry_of(name))
     with values.noted_by_us():
-        provenance = provenance_from_json(ours.get("provenance") or {})
+        provenance = Provenance.from_json(ours.get("provenance") or {})
     return Landmarks(points, name, geometry, provenance)
 
 
@@ -263,7 +261,7 @@ def _points(
         state = State.SKIPPED if position_yx is None else State.PLACED
         read[name] = Landmark(name, position_yx, state)
     with values.noted_by_us():
-        ours = [landmark_from_json(each) for each in noted]
+        ours = [Landmark.from_json(each) for each in noted]
     # The annotation has the last word; the category may name landmarks that were
     # not on this image's list.
     kept = [

@@ -30,10 +30,6 @@ from napari_oneshot_lmk.landmarks.files.text_file import read_bytes
 from napari_oneshot_lmk.landmarks.landmarks import (
     Landmark,
     Landmarks,
-    geometry_from_json,
-    geometry_to_json,
-    landmarks_from_json,
-    landmarks_to_json,
 )
 
 if TYPE_CHECKING:
@@ -87,9 +83,7 @@ def write_sr(path: Path, images: Collection[Landmarks], source: Path | None) -> 
             "no landmark has a position, and a report is about positions",
             remedy="write a .csv file",
         )
-    noted = landmarks_to_json(landmarks) | {
-        "geometry": None if geometry is None else geometry_to_json(geometry)
-    }
+    noted = landmarks.to_json(with_geometry=True)
     try:
         with dicom_sr_report.silence():
             report = dicom_sr_report.report_on(image, landmarks)
@@ -200,10 +194,7 @@ def _noted(dataset: pydicom.Dataset) -> Landmarks | None:
         if dataset.get("Manufacturer") == dicom_sr_report.PROGRAM:
             raise ValueError("its end is missing") from error
         return None
-    noted = json.loads(text)
-    stated = noted.pop("geometry")
-    geometry = None if stated is None else geometry_from_json(stated)
-    return landmarks_from_json(noted, geometry)
+    return Landmarks.from_json(json.loads(text))
 
 
 def _merge(noted: Landmarks, points: Sequence[Landmark]) -> Landmarks:

@@ -38,12 +38,10 @@ from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmarks import (
     Landmark,
     Landmarks,
+    Provenance,
     State,
     geometry_from_json,
     geometry_to_json,
-    landmark_from_json,
-    landmark_to_json,
-    provenance_from_json,
 )
 
 SUFFIX = ".mrk.json"
@@ -109,7 +107,7 @@ def write_mrk_json(path: Path, images: Collection[Landmarks], source: Path | Non
 
 
 def _control_point(number: int, point: Landmark, plane: Geometry) -> dict[str, Any]:
-    noted = landmark_to_json(point)
+    noted = point.to_json()
     control: dict[str, Any] = {
         "id": str(number),
         "label": noted.pop("name"),
@@ -172,7 +170,7 @@ def _landmarks(path: Path, markup: Object, context: ReadContext, several: bool) 
         for number, each in enumerate(listed, start=1)
     ]
     with noted_by_us():
-        provenance = provenance_from_json(ours.get("provenance") or {})
+        provenance = Provenance.from_json(ours.get("provenance") or {})
         stated = ours.get("geometry")
         geometry = None if stated is None else geometry_from_json(stated)
         written_in = ours.get(_WRITTEN_IN)
@@ -226,7 +224,7 @@ def _landmark(control: _Control, plane: Geometry | None) -> Landmark:
     with noted_by_us():
         # What is noted of a point without a position, but says placed, is not ours.
         is_ours = fields["state"] != State.PLACED or "position_yx" in fields
-        noted = landmark_from_json(fields if is_ours else {**fields, "state": State.SKIPPED})
+        noted = Landmark.from_json(fields if is_ours else {**fields, "state": State.SKIPPED})
     if control.lps_mm is None or plane is None:
         return noted if noted.position_yx is None else noted.edited_at(None)
     if noted.position_yx is not None:
