@@ -323,7 +323,7 @@ _importing = threading.Lock()
 
 
 def load_torchvision(submodule: str) -> ModuleType:
-    """Import a submodule of torchvision, such as ``"models"``: the only way in which this package does.
+    """Import a submodule of torchvision (``"models"``); nothing else here imports it.
 
     torchvision's compiled part may not load: beside a CPU build of PyTorch when it was
     built for CUDA (pip installs that pair readily), or beside another version of
