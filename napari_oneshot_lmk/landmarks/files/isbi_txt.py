@@ -14,13 +14,7 @@ from pathlib import Path
 
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.landmarks.files.base import (
-    DETECTION_FIELDS,
-    FRAME,
     PLACEHOLDERS,
-    SIZE,
-    SOURCES,
-    SPACING,
-    TEXT_FIELDS,
     LandmarkFormat,
     ReadContext,
     filled_fields,
@@ -160,10 +154,6 @@ def _recognise(path: Path) -> bool:
     )
 
 
-def _unsupported(images: Collection[Landmarks]) -> tuple[str, ...]:
-    return filled_fields(images, (*DETECTION_FIELDS, SOURCES, *TEXT_FIELDS, SPACING, FRAME, SIZE))
-
-
 ISBI_TXT = LandmarkFormat(
     "ISBI 2015 cephalogram",
     SUFFIX,
@@ -172,5 +162,5 @@ ISBI_TXT = LandmarkFormat(
     write_isbi,
     one_image=True,
     shared=True,
-    unsupported=_unsupported,
+    unsupported=filled_fields,
 )

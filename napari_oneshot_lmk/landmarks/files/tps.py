@@ -24,14 +24,7 @@ from typing import Any
 
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.files.base import (
-    DETECTION_FIELDS,
-    FRAME,
-    TEXT_FIELDS,
-    LandmarkFormat,
-    ReadContext,
-    filled_fields,
-)
+from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat, ReadContext, filled_fields
 from napari_oneshot_lmk.landmarks.files.text_file import at_line, head_of, read_text
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 
@@ -345,7 +338,8 @@ def _recognise(path: Path) -> bool:
 
 
 def _unsupported(images: Collection[Landmarks]) -> tuple[str, ...]:
-    fields = filled_fields(images, (*DETECTION_FIELDS, *TEXT_FIELDS, FRAME))
+    held = ("sources", "pixel spacing", "size of the image")
+    fields = tuple(name for name in filled_fields(images) if name not in held)
     spacings = [la.geometry.spacing_mm_yx for la in images if la.geometry is not None]
     if any(mm is not None and not _is_square(mm) for mm in spacings):
         # Only our own comment holds it: other programs take pixels for square.
