@@ -13,7 +13,10 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenan
 
 @dataclass(frozen=True)
 class ReadContext:
-    """What the caller of a reader knows that a file may lack; see `read_landmarks`."""
+    """What the caller of a reader knows that a file may lack; see `read_landmarks`.
+
+    Sentences that are told, and errors that are raised, get the file's name there.
+    """
 
     geometry_of: Callable[[str], Geometry | None] = lambda image: None
     names: tuple[str, ...] = ()
