@@ -254,7 +254,7 @@ class LandmarkNetwork(nn.Module):
         from the windows of all landmarks, at least ``SMALLEST_REGION`` cells a side,
         and the cells around them that the convolutions need; so too in the last
         convolutions of the receptive field blocks where the window is less than
-        half of the map; elsewhere from whole maps. Several landmarks on which nothing
+        half of the map; otherwise from whole maps. Several landmarks on which nothing
         depends share whole maps, computed once.
 
         Parameters
