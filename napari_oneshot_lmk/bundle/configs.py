@@ -1,9 +1,11 @@
-"""The files of configs/: metadata.json, inference.json, train.json, logging.conf."""
+"""The files of configs/: metadata.json, inference.json, train.json."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from napari_oneshot_lmk._version import __version__
@@ -13,6 +15,8 @@ from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.imaging.transforms import preprocessing_config
 from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW
 
+FILES = Path(__file__).parent / "files"
+"""What is the same in each bundle."""
 SCHEMA_URL = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/"
     "0.8.1/meta_schema_20240725.json"
@@ -147,92 +151,17 @@ def make_metadata(
     return content
 
 
-LOGGING_CONF = """[loggers]
-keys=root
-
-[handlers]
-keys=console
-
-[formatters]
-keys=line
-
-[logger_root]
-level=INFO
-handlers=console
-
-[handler_console]
-class=StreamHandler
-level=INFO
-formatter=line
-args=(sys.stderr,)
-
-[formatter_line]
-format=%(levelname)s %(message)s
-"""
-
-
 def make_inference(model: TrainedModel) -> dict[str, Any]:
     """Return the content of inference.json, which detects with MONAI alone."""
-    rows, columns = model.template.image.geometry.network_shape_yx
-    return {
-        "imports": ["$import torch", "$import scripts", "$from scripts import images"],
-        "bundle_root": ".",
-        "dataset_dir": "$@bundle_root + '/images'",
-        "output_dir": "$@bundle_root + '/eval'",
-        "slice_index": None,
-        "spacing_mm": None,
-        # What was recorded on the processor computes there.
-        "device": "$torch.device('cpu')",
-        "network_shape_yx": [rows, columns],
-        "network_def": "$torch.jit.load(@bundle_root + '/models/model.ts', map_location=@device)",
-        "network": "$@network_def.to(@device).eval()",
-        "datalist": "$images.find_images(@dataset_dir)",
-        "preprocessing": {
-            "_target_": "Compose",
-            "transforms": [
-                {
-                    "_target_": "LoadImaged",
-                    "keys": "image",
-                    "image_only": True,
-                    "reader": "$images.PlaneReader(@slice_index, @spacing_mm)",
-                },
-                {"_target_": "EnsureChannelFirstd", "keys": "image"},
-                *preprocessing_config(),
-                {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float32"},
-            ],
-        },
-        "dataset": {
-            "_target_": "scripts.images.ReadableDataset",
-            "data": "@datalist",
-            "transform": "@preprocessing",
-            "shape_yx": "@network_shape_yx",
-        },
-        "dataloader": {
-            "_target_": "DataLoader",
-            "dataset": "@dataset",
-            "batch_size": 1,
-            "shuffle": False,
-            "num_workers": 0,
-        },
-        "inferer": {"_target_": "SimpleInferer"},
-        "table": {
-            "_target_": "scripts.points_table.PointsTable",
-            "bundle_root": "@bundle_root",
-            "output_dir": "@output_dir",
-        },
-        "handlers": ["@table"],
-        "evaluator": {
-            "_target_": "SupervisedEvaluator",
-            "device": "@device",
-            "val_data_loader": "@dataloader",
-            "network": "@network",
-            "inferer": "@inferer",
-            "val_handlers": "@handlers",
-            "decollate": True,
-        },
-        "initialize": ["$torch.set_grad_enabled(False)"],
-        "run": ["$scripts.points_table.run(@evaluator, len(@datalist))", "$@table.finish()"],
-    }
+    content = _read_json("inference.json")
+    content["network_shape_yx"] = list(model.template.image.geometry.network_shape_yx)
+    load, channel_first, as_tensor = content["preprocessing"]["transforms"]
+    content["preprocessing"]["transforms"] = [
+        *(load, channel_first),
+        *preprocessing_config(),
+        as_tensor,
+    ]
+    return content
 
 
 def make_training(model: TrainedModel) -> dict[str, Any]:
@@ -240,34 +169,14 @@ def make_training(model: TrainedModel) -> dict[str, Any]:
 
     It needs this package, and so does the network that it defines for ``ckpt_export``.
     """
-    card = model.card
-    return {
-        "imports": ["$import torch"],
-        "bundle_root": ".",
-        "dataset_dir": "$@bundle_root + '/images'",
-        "output_dir": "$@bundle_root + '/run'",
-        "device": "$'cuda' if torch.cuda.is_available() else 'cpu'",
-        "template_dir": "$@bundle_root + '/template'",
-        "method": card.method,
-        "preset": card.training.preset or "laptop",
-        "max_epochs": None,
-        "seed": card.training.seed,
-        "encoder_weights": "$@bundle_root + '/models/model.pt'",
-        "network_def": {
-            "_target_": "napari_oneshot_lmk.bundle.load.point_network",
-            "folder": "@bundle_root",
-        },
-        "trainer": {
-            "_target_": "napari_oneshot_lmk.bundle.trainer.BundleTrainer",
-            "bundle_root": "@bundle_root",
-            "template_dir": "@template_dir",
-            "dataset_dir": "@dataset_dir",
-            "output_dir": "@output_dir",
-            "method": "@method",
-            "preset": "@preset",
-            "max_epochs": "@max_epochs",
-            "seed": "@seed",
-            "device": "@device",
-        },
-        "run": ["$@trainer.run()"],
+    training = model.card.training
+    return _read_json("train.json") | {
+        "method": model.card.method,
+        "preset": training.preset or "laptop",
+        "seed": training.seed,
     }
+
+
+def _read_json(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((FILES / name).read_text(encoding="utf-8"))
+    return content

@@ -142,7 +142,7 @@ def _write(folder: Path, model: TrainedModel, export: Export) -> None:
         METADATA: _json(make_metadata(model, _card(model), about, metrics)),
         INFERENCE: _json(configs.make_inference(model)),
         TRAINING: _json(configs.make_training(model)),
-        LOGGING: configs.LOGGING_CONF,
+        LOGGING: (configs.FILES / "logging.conf").read_text(encoding="utf-8"),
         README: make_readme(model, about, metrics),
         DATA_TERMS: make_data_terms(model, about, _terms_of(export.weights)),
         LICENCE: _licence(),

@@ -22,7 +22,7 @@ from napari_oneshot_lmk.cli import (
     train,
 )
 from napari_oneshot_lmk.cli.console import print_line
-from napari_oneshot_lmk.cli.endings import DEBUG_VARIABLE
+from napari_oneshot_lmk.cli.errors import DEBUG_VARIABLE
 
 EPILOG = (
     "Exit codes: 0 done, 1 a file could not be used, 2 wrong use, 130 stopped with "

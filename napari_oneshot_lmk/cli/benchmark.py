@@ -9,13 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_oneshot_lmk.cli.console import print_json, print_line, print_table, say
-from napari_oneshot_lmk.cli.endings import ExitCode, ending_well, list_failures
+from napari_oneshot_lmk.cli.console import (
+    counting_bar,
+    download_bar,
+    print_info,
+    print_json,
+    print_line,
+    print_table,
+)
+from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors, list_failures
 from napari_oneshot_lmk.cli.options import AsJson, DeviceName, Overwrite, Seed, Weights
-from napari_oneshot_lmk.cli.progress import counting_bar, download_bar
 
 
-@ending_well
+@handle_errors
 def benchmark_folder(
     data: Annotated[
         Path,
@@ -94,7 +100,7 @@ def benchmark_folder(
         print_json([{k: None if v == "" else v for k, v in row.items()} for row in rows])
     else:
         print_rows(dataset.name, rows)
-        say(f"Written to {out}")
+        print_info(f"Written to {out}")
     failed = [error for result in results for error in result.failed]
     list_failures(failed)
     if failed:
@@ -106,11 +112,11 @@ def _told(event: object) -> None:
     from napari_oneshot_lmk.training.events import EpochEnded, Noted
 
     if isinstance(event, Noted):
-        say(event.text)
+        print_info(event.text)
     elif isinstance(event, EpochEnded):
         model = f"{event.model}: " if event.model else ""
         losses = ", ".join(f"{k} {v:.2f}" for k, v in event.losses.items())
-        say(
+        print_info(
             f"{model}epoch {event.epoch} of {event.epochs}, loss {losses}, agreement "
             f"{event.agreement:.3f} {event.unit}, {event.seconds:.0f} s"
         )

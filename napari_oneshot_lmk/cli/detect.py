@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import textwrap
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_oneshot_lmk.cli.console import say
-from napari_oneshot_lmk.cli.detection_report import DetectionReport
-from napari_oneshot_lmk.cli.elsewhere import Elsewhere
-from napari_oneshot_lmk.cli.encoder import encoder_with_bar
-from napari_oneshot_lmk.cli.endings import ending_well
-from napari_oneshot_lmk.cli.lost import warn_of_losses
+from napari_oneshot_lmk.cli.console import (
+    print_info,
+    print_line,
+    print_text,
+    print_warning,
+    rate_bar,
+)
+from napari_oneshot_lmk.cli.convert import warn_of_losses
+from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors, list_failures
 from napari_oneshot_lmk.cli.options import (
     AsJson,
+    Backend,
     DeviceName,
     Overwrite,
     Scheduler,
@@ -24,23 +32,137 @@ from napari_oneshot_lmk.cli.options import (
     SpacingText,
     Weights,
     Workers,
+    encoder_with_bar,
     spacing_from,
 )
-from napari_oneshot_lmk.cli.progress import rate_bar
 from napari_oneshot_lmk.errors import OneshotError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
-    from napari_oneshot_lmk.detection.batch import DetectionResult
+    from napari_oneshot_lmk.detection.batch import BatchSettings, DetectionResult
     from napari_oneshot_lmk.detection.detector import Detector
-    from napari_oneshot_lmk.detection.journal import BatchSettings, Journal, PartialResults
+    from napari_oneshot_lmk.detection.journal import Journal, PartialResults
+    from napari_oneshot_lmk.errors import OneshotError
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+
+
+@dataclass(frozen=True)
+class DetectionReport:
+    """What became of the images.
+
+    Parameters
+    ----------
+    journal : Journal
+        What was found.
+    failed : sequence of OneshotError
+        What could not be used.
+    out : Path
+        The file that was written.
+    detector : Detector
+        What has found it.
+    stopped : bool
+        Whether Ctrl-C ended it.
+    """
+
+    journal: Journal
+    failed: Sequence[OneshotError]
+    out: Path
+    detector: Detector
+    stopped: bool
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the command ends with."""
+        if self.stopped:
+            return ExitCode.INTERRUPTED
+        return ExitCode.FAILED if self.failed else ExitCode.DONE
+
+    def print(self, seconds: float) -> None:
+        """Say what was found, in one line, and what is to be known of it."""
+        counts = self.journal.counts
+        if not counts.images:
+            return
+        images = f"{counts.images} image{'s' if counts.images != 1 else ''}"
+        looked = f", {counts.unsure} of them unsure" if counts.unsure else ""
+        method = self.detector.method
+        trained = "" if method == "instant" else f"{method} model, "
+        print_line(
+            f"{self.out}: {counts.points} landmarks on {images}{looked} "
+            f"({trained}{self.detector.encoder_card.title}, {seconds:.1f} s)"
+        )
+        if counts.without_spacing:
+            more = counts.without_spacing - 1
+            others = f" and {more} more" if more else ""
+            print_warning(
+                f"The pixel spacing of {counts.first_without_spacing}{others} is "
+                "unknown, so there are no millimetres; give it with --spacing."
+            )
+        for note, noted in counts.notes.items():
+            others = f" and {noted.images - 1} more" if noted.images > 1 else ""
+            print_warning(f"{noted.first}{others}: {note}.")
+
+    def print_json(self) -> None:
+        """Print everything for machines, image by image: there may be very many."""
+        for piece in self._json():
+            print_text(piece)
+
+    def print_failures(self) -> None:
+        """Name the files that could not be used, and how to go on."""
+        list_failures(self.failed)
+        if not self.stopped:
+            return
+        found, total = len(self.journal), len(self.journal.images)
+        kept = ""
+        if found:
+            kept = f"; what was found is in {self.out}, and the same command goes on from here"
+        print_warning(f"Stopped after {found + len(self.failed)} of {total} images{kept}.")
+
+    def _json(self) -> Iterator[str]:
+        out = str(self.out) if self.journal else None
+        yield f'{{\n "out": {json.dumps(out)},\n "images": ['
+        for number, (landmarks, reading) in enumerate(self.journal.with_reading()):
+            content = _content(landmarks, reading)
+            text = json.dumps(content, indent=1, allow_nan=False)
+            yield ("," if number else "") + "\n" + textwrap.indent(text, "  ")
+        failed = [{"file": e.file, "error": str(e)} for e in self.failed]
+        last = {
+            "failed": failed,
+            "method": self.detector.method,
+            "encoder": self.detector.encoder_card.identity,
+            "interrupted": self.stopped,
+        }
+        yield "\n ],\n" + json.dumps(last, indent=1).removeprefix("{\n") + "\n"
+
+
+def _content(landmarks: Landmarks, reading: dict[str, Any]) -> dict[str, Any]:
+    geometry = landmarks.geometry
+    return {
+        "image": landmarks.image,
+        "spacing_mm_yx": geometry.spacing_mm_yx if geometry else None,
+        **reading,
+        "landmarks": [
+            {
+                "name": point.name,
+                "state": str(point.state),
+                "x_px": point.position_yx[1] if point.position_yx else None,
+                "y_px": point.position_yx[0] if point.position_yx else None,
+                "score": point.score,
+                "unsure": point.unsure,
+                "source": None if point.source is None else str(point.source),
+                "shape_residual_mm": point.shape_residual_mm,
+            }
+            for point in landmarks
+        ],
+    }
+
 
 WORTH_A_WORD = 10_000
 """Images whose table takes more than some seconds to write."""
 
 
-@ending_well
+@handle_errors
 def detect(
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGE|FOLDER|GLOB...", help="What to look at.")
@@ -111,8 +233,8 @@ def detect(
     spacing_mm_yx = spacing_from(spacing)
     files = find_images(images)
     format_to_write(out, len(files))
-    elsewhere = Elsewhere.asked(workers, scheduler)
-    if elsewhere and trust:
+    backend = Backend.asked(workers, scheduler)
+    if backend and trust:
         raise UsageError(
             "--trust was given with --workers or --scheduler",
             remedy="leave one out: a stranger's TorchScript runs in this process",
@@ -124,12 +246,12 @@ def detect(
         # Giving it back and asking again costs time at each image.
         keep_freed_memory()
         started, detector = _made(
-            template, model, encoder_weights, "cpu" if elsewhere else device, trust
+            template, model, encoder_weights, "cpu" if backend else device, trust
         )
         settings = _settings(detector, spacing_mm_yx, slice_index)
         journal = opened.enter_context(results.journal(settings, files))
         _tell_what_is_there(journal, results)
-        if elsewhere is None:
+        if backend is None:
             from napari_oneshot_lmk.detection.batch import detect_many
 
             outcomes = detect_many(
@@ -140,11 +262,11 @@ def detect(
                 batch=batch,
             )
         else:
-            outcomes = elsewhere.detect(detector, journal, encoder_weights, device, batch)
+            outcomes = backend.detect(detector, journal, encoder_weights, device, batch)
         failed, end = _collect(outcomes, journal)
         seconds = time.perf_counter() - started
         if len(journal) >= WORTH_A_WORD:
-            say(f"Writing {out} …")
+            print_info(f"Writing {out} …")
         results.write(journal)
         if journal:
             warn_of_losses(out, journal)
@@ -192,7 +314,7 @@ def _made(
 def _settings(
     detector: Detector, spacing_mm_yx: tuple[float, float] | None, slice_index: int | None
 ) -> BatchSettings:
-    from napari_oneshot_lmk.detection.journal import BatchSettings
+    from napari_oneshot_lmk.detection.batch import BatchSettings
     from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 
     model = detector.model if isinstance(detector, TrainedDetector) else None
@@ -208,12 +330,12 @@ def _settings(
 
 def _tell_what_is_there(journal: Journal, results: PartialResults) -> None:
     if journal:
-        say(
+        print_info(
             f"{len(journal)} of {len(journal.images)} images were done before "
             f"({results.folder}); the others follow."
         )
     if journal.others:
-        say(
+        print_info(
             f"{journal.others} more were done before that are not among these images, "
             "or have changed since."
         )

@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_oneshot_lmk.cli.console import print_json, print_line, print_table, say, warn
-from napari_oneshot_lmk.cli.endings import ending_well
+from napari_oneshot_lmk.cli.console import (
+    print_info,
+    print_json,
+    print_line,
+    print_table,
+    print_warning,
+)
+from napari_oneshot_lmk.cli.errors import handle_errors
 from napari_oneshot_lmk.cli.options import AsJson, Overwrite, Seed, SpacingText, spacing_from
 
 if TYPE_CHECKING:
@@ -21,7 +27,7 @@ MOST_NAMES_SHOWN = 5
 SCORING_TITLES = {"native": "native resolution", "grid384": "384 grid (published)"}
 
 
-@ending_well
+@handle_errors
 def evaluate_files(
     predicted: Annotated[
         Path, typer.Option("--predicted", metavar="FILE", help="Found landmarks.")
@@ -47,9 +53,9 @@ def evaluate_files(
     spacing_mm_yx = spacing_from(spacing)
     if out is not None:
         check_writable(out, overwrite=overwrite)
-    found = read_landmarks(predicted, tell=warn)
+    found = read_landmarks(predicted, tell=print_warning)
     report = evaluate(
-        found, read_landmarks(truth, tell=warn), spacing_mm_yx=spacing_mm_yx, seed=seed
+        found, read_landmarks(truth, tell=print_warning), spacing_mm_yx=spacing_mm_yx, seed=seed
     )
     if out is not None:
         from napari_oneshot_lmk.evaluation.write_report import write_report
@@ -64,7 +70,7 @@ def evaluate_files(
         if manual:
             print_line(f"Predicted landmarks of a person, not of a detector: {manual}")
     if out is not None:
-        say(f"Written to {out}")
+        print_info(f"Written to {out}")
 
 
 def print_report(report: Report, *, title: str = "Errors", each: bool = True) -> None:
@@ -98,7 +104,7 @@ def print_report(report: Report, *, title: str = "Errors", each: bool = True) ->
     for line in remarks(report):
         print_line(line)
     if report.grid384_reason:
-        warn(f"No score on the 384 grid: {report.grid384_reason}.")
+        print_warning(f"No score on the 384 grid: {report.grid384_reason}.")
 
 
 def remarks(report: Report) -> list[str]:

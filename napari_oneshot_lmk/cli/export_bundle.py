@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_oneshot_lmk.cli.console import print_json, print_line, say
-from napari_oneshot_lmk.cli.endings import ending_well
+from napari_oneshot_lmk.cli.console import print_info, print_json, print_line
+from napari_oneshot_lmk.cli.errors import handle_errors
 from napari_oneshot_lmk.cli.options import AsJson, Overwrite, Weights
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.bundle.export import Export
 
 
-@ending_well
+@handle_errors
 def export_model(
     model: Annotated[
         Path, typer.Option("--model", metavar="RUN", help="What oneshot-lmk train wrote.")
@@ -93,7 +93,7 @@ def export_model(
         if isinstance(step, Comparison):
             found = step
         else:
-            say(f"{step}…")
+            print_info(f"{step}…")
     if as_json:
         print_json(
             {

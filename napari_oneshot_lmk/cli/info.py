@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_oneshot_lmk.cli.console import print_json, print_line, print_table
-from napari_oneshot_lmk.cli.endings import ending_well
+from napari_oneshot_lmk.cli.errors import handle_errors
 from napari_oneshot_lmk.cli.options import AsJson, Weights
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.weights import Place
 
 
-@ending_well
+@handle_errors
 def info(encoder_weights: Weights = None, as_json: AsJson = False) -> None:
     """Print versions, devices and where encoder weights were found.
 

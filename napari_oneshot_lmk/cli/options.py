@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_oneshot_lmk.errors import GeometryError
+from napari_oneshot_lmk.cli.console import download_bar, print_warning
+from napari_oneshot_lmk.errors import GeometryError, UsageError
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.detection.batch import DetectionResult
+    from napari_oneshot_lmk.detection.detector import Detector
+    from napari_oneshot_lmk.detection.journal import Journal
+    from napari_oneshot_lmk.detection.model import TrainedModel
+    from napari_oneshot_lmk.encoders.encoder import Encoder
+    from napari_oneshot_lmk.training.per_landmark import Strategy
 
 SpacingText = Annotated[
     str | None,
@@ -84,3 +95,102 @@ def spacing_from(text: str | None) -> tuple[float, float] | None:
             remedy="write for example --spacing 0.1, or 0.3x0.25 for row x column",
         )
     return checked_spacing(values if len(values) == 2 else values[0])
+
+
+def encoder_with_bar(
+    weights: Path | None,
+    device: str,
+    *,
+    allow_download: bool = True,
+    say_note: bool = True,
+    model: TrainedModel | None = None,
+) -> Encoder:
+    """Return the encoder to use and say what the user should know about it.
+
+    A model gets the one that it was trained on, unless weights are named.
+    """
+    from napari_oneshot_lmk.encoders.select import instant_encoder
+
+    with download_bar("Fetching the encoder's weights") as advance:
+        if model is not None and weights is None:
+            from napari_oneshot_lmk.detection.model_encoder import encoder_for
+
+            return encoder_for(model, None, device, advance)
+        encoder = instant_encoder(weights, device, allow_download=allow_download, progress=advance)
+    if encoder.card.note and say_note:
+        print_warning(encoder.card.note)
+    return encoder
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Who is to do it.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Processes on this computer.
+    scheduler : str, optional
+        Or a dask scheduler's address or file.
+    """
+
+    workers: int | None
+    scheduler: str | None
+
+    @classmethod
+    def asked(cls, workers: int | None, scheduler: str | None) -> Backend | None:
+        """Return what the options say; None where this process is to do it.
+
+        Raises
+        ------
+        UsageError
+            If both are given, or dask.distributed is not installed.
+        """
+        if workers is None and scheduler is None:
+            return None
+        if workers is not None and scheduler is not None:
+            raise UsageError("--workers and --scheduler were both given", remedy="give one of them")
+        from napari_oneshot_lmk.cluster.client import check_installed
+
+        check_installed()
+        return cls(workers, scheduler)
+
+    def detect(
+        self,
+        detector: Detector,
+        journal: Journal,
+        encoder_weights: Path | None,
+        device: str,
+        batch: int | None,
+    ) -> Generator[DetectionResult, None, None]:
+        """Detect on what is missing in a journal.
+
+        Parameters
+        ----------
+        detector : Detector
+            What the workers are to make again, on the processor.
+        journal : Journal
+            Says which images, and how they are read.
+        encoder_weights, device
+            For the workers.
+        batch : int, optional
+            As for `detect_many`.
+        """
+        images = journal.missing
+        if not images:
+            return
+        from napari_oneshot_lmk.cluster.client import connect
+        from napari_oneshot_lmk.cluster.detect import DetectorSpec, Reading, detect_across
+
+        spec = DetectorSpec.of(detector, encoder_weights, device)
+        about = journal.settings
+        reading = Reading(about.spacing_mm_yx, about.slice_index, batch)
+        with connect(self.scheduler, self.workers) as connection:
+            yield from detect_across(connection, spec, images, reading, print_warning)
+
+    def strategy(self, encoder_weights: Path | None, device: str) -> Strategy:
+        """Return who trains; see `training.job.train`."""
+        from napari_oneshot_lmk.cluster.train import ClusterStrategy
+
+        weights = None if encoder_weights is None else encoder_weights.absolute()
+        return ClusterStrategy(self.scheduler, self.workers, weights, device)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_oneshot_lmk.cli.console import print_json, print_line, warn
-from napari_oneshot_lmk.cli.endings import ending_well
+from napari_oneshot_lmk.cli.console import print_json, print_line, print_warning
+from napari_oneshot_lmk.cli.errors import handle_errors
 from napari_oneshot_lmk.cli.options import AsJson, Overwrite, Slice, SpacingText, spacing_from
 from napari_oneshot_lmk.errors import UsageError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 
-@ending_well
+@handle_errors
 def make_template(
     image: Annotated[Path, typer.Option("--image", metavar="FILE", help="The annotated image.")],
     landmarks: Annotated[
@@ -52,7 +52,7 @@ def make_template(
     known = template.image.geometry.spacing_mm_yx
     source = radiograph.spacing_source
     for note in radiograph.notes:
-        warn(f"{image}: {note}.")
+        print_warning(f"{image}: {note}.")
     placed = len(template.landmarks.placed)
     if as_json:
         print_json(
@@ -82,7 +82,9 @@ def _landmarks_of(radiograph: GrayImage, path: Path) -> Landmarks:
     from napari_oneshot_lmk.evaluation.errors import find_image
     from napari_oneshot_lmk.landmarks.files import read_landmarks
 
-    images = read_landmarks(path, geometry=radiograph.geometry, tell=warn, source=radiograph.path)
+    images = read_landmarks(
+        path, geometry=radiograph.geometry, tell=print_warning, source=radiograph.path
+    )
     found = find_image(images, radiograph.name)
     # A markups file often does not say which image it belongs to.
     if found is None and len(images) == 1 and not images[0].image:

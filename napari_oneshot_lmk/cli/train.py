@@ -10,13 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_oneshot_lmk.cli.console import complain, print_json, print_line, warn
-from napari_oneshot_lmk.cli.elsewhere import Elsewhere
-from napari_oneshot_lmk.cli.endings import ExitCode, ending_well
-from napari_oneshot_lmk.cli.interrupts import Interrupts, two_step_interrupts
-from napari_oneshot_lmk.cli.one_voice import one_voice
+from napari_oneshot_lmk.cli.console import (
+    clock,
+    print_error,
+    print_json,
+    print_line,
+    print_warning,
+    training_bar,
+)
+from napari_oneshot_lmk.cli.errors import (
+    ExitCode,
+    Interrupts,
+    handle_errors,
+    main_process_reports,
+    two_step_interrupts,
+)
 from napari_oneshot_lmk.cli.options import (
     AsJson,
+    Backend,
     DeviceName,
     Overwrite,
     Pack,
@@ -26,7 +37,6 @@ from napari_oneshot_lmk.cli.options import (
     Workers,
     spacing_from,
 )
-from napari_oneshot_lmk.cli.training_bar import clock, training_bar
 from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +45,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.training.events import Event, Finished
 
 
-@ending_well
+@handle_errors
 def train_model(
     template: Annotated[Path, typer.Option("--template", metavar="FOLDER", help="The template.")],
     images: Annotated[
@@ -137,9 +147,9 @@ def train_model(
     from napari_oneshot_lmk.training.distributed.torchrun import group_from_environment
 
     group = group_from_environment()
-    with one_voice(group):
-        elsewhere = Elsewhere.asked(workers, scheduler)
-        _check_shared(elsewhere, group, method)
+    with main_process_reports(group):
+        backend = Backend.asked(workers, scheduler)
+        _check_shared(backend, group, method)
         spacing_mm_yx = spacing_from(spacing)
         own_device = group.device(device)
         config = TrainingConfig(
@@ -173,10 +183,12 @@ def train_model(
         with two_step_interrupts() as interrupts:
             try:
                 with group.connected(own_device, lost_after):
-                    events = _followed(start, config, interrupts, group, elsewhere)
+                    events = _followed(start, config, interrupts, group, backend)
             except KeyboardInterrupt:
                 if group.is_main:
-                    complain("Stopped at once; the same command goes on from where it was saved.")
+                    print_error(
+                        "Stopped at once; the same command goes on from where it was saved."
+                    )
                 raise typer.Exit(ExitCode.INTERRUPTED) from None
     _conclude(out, config, events, interrupts, group, as_json)
 
@@ -188,10 +200,10 @@ def _is_gpu(device: str) -> bool:
     return resolve_device(device).type == "cuda"
 
 
-def _check_shared(elsewhere: Elsewhere | None, group: ProcessGroup, method: str) -> None:
+def _check_shared(backend: Backend | None, group: ProcessGroup, method: str) -> None:
     from napari_oneshot_lmk.training.methods import find_method
 
-    if elsewhere is None:
+    if backend is None:
         return
     if not find_method(method).per_landmark:
         raise UsageError(
@@ -210,7 +222,7 @@ def _followed(
     config: TrainingConfig,
     interrupts: Interrupts,
     group: ProcessGroup,
-    elsewhere: Elsewhere | None,
+    backend: Backend | None,
 ) -> list[Event]:
     """Train, show how far it is, and return what a summary needs."""
     from napari_oneshot_lmk.training.events import Previewed, Stepped
@@ -222,13 +234,13 @@ def _followed(
     told = False
     with training_bar(models) as (show, fetching):
         strategy = None
-        if elsewhere is not None:
-            strategy = elsewhere.strategy(config.encoder_weights, config.device)
+        if backend is not None:
+            strategy = backend.strategy(config.encoder_weights, config.device)
         events = start(should_stop=lambda: interrupts.asked, fetching=fetching, strategy=strategy)
         for event in _heeding(events, interrupts):
             if interrupts.asked and not told:
                 told = True
-                warn("Stopping, the best model is kept; Ctrl-C again quits at once.")
+                print_warning("Stopping, the best model is kept; Ctrl-C again quits at once.")
             show(event)
             if not isinstance(event, Stepped | Previewed):
                 kept.append(event)
@@ -267,7 +279,7 @@ def _conclude(
     elif isinstance(end, Finished) and group.is_main:
         _print_end(out, config, end, again=len(events) == 1)
     if isinstance(end, Failed) and group.is_main:
-        complain(end.sentence)
+        print_error(end.sentence)
     if interrupts.asked:
         raise typer.Exit(ExitCode.INTERRUPTED)
     if isinstance(end, Failed):

@@ -122,7 +122,7 @@ class Counts:
     notes: dict[str, NoteCount] = field(default_factory=dict)
 
     def add(self, image: str, found: Mapping[str, Any], notes: Sequence[str] = ()) -> None:
-        """Count the landmarks of an image, as `landmarks_to_json` gives them."""
+        """Count the landmarks of an image, as `Landmarks.to_json` gives them."""
         for note in notes:
             self.notes.setdefault(note, NoteCount(image)).images += 1
         self.images += 1

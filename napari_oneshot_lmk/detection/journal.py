@@ -29,10 +29,6 @@ from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.landmarks.files import check_replaceable, format_to_write
 from napari_oneshot_lmk.landmarks.landmarks import (
     Landmarks,
-    geometry_from_json,
-    geometry_to_json,
-    landmarks_from_json,
-    landmarks_to_json,
 )
 from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 from napari_oneshot_lmk.storage.lock import LockedError, file_lock
@@ -112,12 +108,8 @@ class Journal(Collection[Landmarks]):
                 file.seek(start)
                 line = json.loads(file.readline())
                 found = line["found"]
-                geometry = found["geometry"]
-                landmarks = landmarks_from_json(
-                    # The name that the image has in this run's table.
-                    {**found, "image": image.name},
-                    None if geometry is None else geometry_from_json(geometry),
-                )
+                # The name that the image has in this run's table.
+                landmarks = Landmarks.from_json({**found, "image": image.name})
                 yield landmarks, line.get("reading", _UNKNOWN_READING)
 
     @property
@@ -143,9 +135,7 @@ class Journal(Collection[Landmarks]):
             line["failed"] = str(result.error)
             self._append(line)
             return
-        found = landmarks_to_json(result.landmarks)
-        geometry = result.landmarks.geometry
-        found["geometry"] = None if geometry is None else geometry_to_json(geometry)
+        found = result.landmarks.to_json(with_geometry=True)
         source, notes = result.spacing_source, result.notes
         reading = {"spacing_source": source and str(source), "notes": list(notes)}
         start = self._append(line | {"found": found, "reading": reading})

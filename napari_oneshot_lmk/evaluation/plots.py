@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmarks, State
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 # Okabe and Ito's colours: told apart with any kind of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -204,7 +205,7 @@ def draw_overview(
         0.02 / columns, 1 - 0.5 * HEADING / total, title, color=TEXT, fontsize=13, va="center"
     )
     figure.legend(
-        handles=_key(),
+        handles=_legend_handles(),
         loc="center",
         bbox_to_anchor=(0.5, 0.5 * FOOTING / total),
         ncols=4,
@@ -291,25 +292,16 @@ def _aspect(panel: Panel) -> float:
     return float(height / width * _pixel_aspect(panel.image))
 
 
-def _key() -> list[object]:
+def _legend_handles() -> list[Line2D]:
     from matplotlib.lines import Line2D
 
-    def dot(colour: str, label: str) -> Line2D:
-        return Line2D([], [], color=colour, marker="o", markersize=5, lw=0, label=label)
+    def marker(label: str, colour: str, **style: Any) -> Line2D:
+        style = {"marker": "o", "markersize": 5, "linewidth": 0, **style}
+        return Line2D([], [], color=colour, label=label, **style)
 
-    ring = Line2D(
-        [],
-        [],
-        marker="o",
-        markersize=6,
-        lw=0,
-        markerfacecolor="none",
-        markeredgecolor=TRUE,
-        label="true position",
-    )
     return [
-        ring,
-        dot(NEAR, f"found, less than {NEAR_MM:g} mm off"),
-        dot(MIDDLE, f"less than {FAR_MM:g} mm off"),
-        dot(FAR, "farther off"),
+        marker("true position", TRUE, markersize=6, markerfacecolor="none"),
+        marker(f"found, less than {NEAR_MM:g} mm off", NEAR),
+        marker(f"less than {FAR_MM:g} mm off", MIDDLE),
+        marker("farther off", FAR),
     ]

@@ -149,6 +149,45 @@ class Landmark:
             author=self.author,
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain values; those at their default are left out."""
+        values: dict[str, Any] = {"name": self.name, "state": str(self.state)}
+        if self.position_yx is not None:
+            values["position_yx"] = list(self.position_yx)
+        for key in ("score", "unsure", "shape_residual_mm", "description", "author"):
+            # All of them are None, False or empty by default; a score may be 0.
+            if getattr(self, key) not in (None, "") and getattr(self, key) is not False:
+                values[key] = getattr(self, key)
+        if self.source is not None:
+            values["source"] = str(self.source)
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Landmark:
+        """Undo `to_json`; unknown keys are passed over.
+
+        Raises
+        ------
+        LandmarkError, KeyError, TypeError, ValueError
+            If a value is missing or of the wrong kind.
+        """
+        known = {f.name for f in fields(cls)}
+        values = {key: value for key, value in values.items() if key in known}
+        if "position_yx" in values:
+            row, column = values["position_yx"]
+            values["position_yx"] = (float(row), float(column))
+        for key in ("score", "shape_residual_mm"):
+            if values.get(key) is not None:
+                values[key] = float(values[key])
+        if values.get("score") is not None and not 0 <= values["score"] <= 1:
+            raise ValueError(f"the score {values['score']:g} is not between 0 and 1")
+        for key in ("name", "description", "author"):
+            if not isinstance(values.get(key, ""), str):
+                raise TypeError(f"{key} is no text")
+        if not isinstance(values.get("unsure", False), bool):
+            raise TypeError("unsure is neither true nor false")
+        return cls(**values)
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -164,6 +203,11 @@ class Provenance:
     """The person, where there is one."""
     created: str = ""
     """ISO 8601 time."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Provenance:
+        """Read plain values; missing keys are empty, unknown ones passed over."""
+        return cls(**{f.name: str(values.get(f.name, "")) for f in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -256,76 +300,34 @@ class Landmarks:
         """Return the same landmarks on another description of the same grid."""
         return replace(self, geometry=geometry)
 
+    def to_json(self, *, with_geometry: bool = False) -> dict[str, Any]:
+        """Return plain values; numbers keep their full precision."""
+        values: dict[str, Any] = {
+            "image": self.image,
+            "provenance": asdict(self.provenance),
+            "points": [point.to_json() for point in self.points],
+        }
+        if with_geometry:
+            values["geometry"] = None if self.geometry is None else geometry_to_json(self.geometry)
+        return values
 
-# -- JSON -----------------------------------------------------------------------
-# Reading passes over unknown keys, and raises a KeyError, TypeError or ValueError for a
-# value that is missing or of the wrong kind.
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], geometry: Geometry | None = None) -> Landmarks:
+        """Undo `to_json`; ``geometry`` is for values without one.
 
-_DEFAULTS = {f.name: f.default for f in fields(Landmark)}
-_WRITTEN_WHERE_SET = (
-    *("position_yx", "score", "unsure", "shape_residual_mm", "description", "author", "source"),
-)
-
-
-def landmarks_to_json(landmarks: Landmarks) -> dict[str, Any]:
-    """Return everything but the geometry; numbers keep their full precision."""
-    return {
-        "image": landmarks.image,
-        "provenance": asdict(landmarks.provenance),
-        "points": [landmark_to_json(point) for point in landmarks],
-    }
-
-
-def landmarks_from_json(values: Mapping[str, Any], geometry: Geometry | None) -> Landmarks:
-    """Undo `landmarks_to_json`; raise a LandmarkError where a value makes no sense."""
-    try:
-        return Landmarks(
-            tuple(landmark_from_json(point) for point in values["points"]),
-            str(values["image"]),
-            geometry,
-            provenance_from_json(values["provenance"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise LandmarkError(f"holds landmarks that make no sense ({error})") from error
-
-
-def landmark_to_json(point: Landmark) -> dict[str, Any]:
-    """Return the fields of one landmark; those at their default are left out."""
-    values: dict[str, Any] = {"name": point.name, "state": str(point.state)}
-    for name in _WRITTEN_WHERE_SET:
-        value = getattr(point, name)
-        if value != _DEFAULTS[name]:
-            values[name] = value
-    if point.position_yx is not None:
-        values["position_yx"] = list(point.position_yx)
-    if point.source is not None:
-        values["source"] = str(point.source)
-    return values
-
-
-def landmark_from_json(values: Mapping[str, Any]) -> Landmark:
-    """Undo `landmark_to_json`."""
-    known = {f.name for f in fields(Landmark)}
-    values = {key: value for key, value in values.items() if key in known}
-    if "position_yx" in values:
-        row, column = values["position_yx"]
-        values["position_yx"] = (float(row), float(column))
-    for key in ("score", "shape_residual_mm"):
-        if values.get(key) is not None:
-            values[key] = float(values[key])
-    if values.get("score") is not None and not 0 <= values["score"] <= 1:
-        raise ValueError(f"the score {values['score']:g} is not between 0 and 1")
-    for key in ("name", "description", "author"):
-        if not isinstance(values.get(key, ""), str):
-            raise TypeError(f"{key} is no text")
-    if not isinstance(values.get("unsure", False), bool):
-        raise TypeError("unsure is neither true nor false")
-    return Landmark(**values)
-
-
-def provenance_from_json(values: Mapping[str, Any]) -> Provenance:
-    """Read provenance; missing keys are empty."""
-    return Provenance(**{f.name: str(values.get(f.name, "")) for f in fields(Provenance)})
+        Raises
+        ------
+        LandmarkError
+            If a value is missing or makes no sense.
+        """
+        try:
+            if values.get("geometry") is not None:
+                geometry = geometry_from_json(values["geometry"])
+            points = tuple(Landmark.from_json(point) for point in values["points"])
+            provenance = Provenance.from_json(values["provenance"])
+            return cls(points, str(values["image"]), geometry, provenance)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise LandmarkError(f"holds landmarks that make no sense ({error})") from error
 
 
 def geometry_to_json(geometry: Geometry) -> dict[str, Any]:

@@ -20,13 +20,7 @@ from napari_oneshot_lmk.errors import LandmarkError, OneshotError, TemplateError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.image_names import stem
-from napari_oneshot_lmk.landmarks.landmarks import (
-    Landmarks,
-    geometry_from_json,
-    geometry_to_json,
-    landmarks_from_json,
-    landmarks_to_json,
-)
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, geometry_from_json, geometry_to_json
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
 SCHEMA_VERSION = 1
@@ -143,7 +137,7 @@ class Template:
         pixels = _read_pixels(folder, geometry.image_shape_yx)
         with _sense_checked(folder):
             image = GrayImage(pixels, geometry, description["landmarks"]["image"])
-            landmarks = landmarks_from_json(description["landmarks"], geometry)
+            landmarks = Landmarks.from_json(description["landmarks"], geometry)
             template = cls.create(image, landmarks, str(description["name"]))
         if description.get("content_sha256") != template.content_sha256:
             raise TemplateError(
@@ -158,7 +152,7 @@ class Template:
             "schema_version": SCHEMA_VERSION,
             "name": self.name,
             "geometry": geometry_to_json(self.image.geometry),
-            "landmarks": landmarks_to_json(self.landmarks),
+            "landmarks": self.landmarks.to_json(),
         }
 
 

@@ -141,7 +141,7 @@ class TemplateAugmentation:
         pixels to the template's own, both counted from the middle.
         """
         geometry = self.template.image.geometry
-        # Radiographs with unknown spacing are taken to have square pixels.
+        # Images with unknown spacing are taken to have square pixels.
         pixel = np.diag(geometry.spacing_mm_yx or (1.0, 1.0))
         angle = math.radians(params.rotation_deg)
         cosine, sine = math.cos(angle), math.sin(angle)

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -218,6 +218,25 @@ def _numbered(folder: Path) -> dict[int, Path]:
     return {
         int(path.name): path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()
     }
+
+
+class CheckpointSink(Protocol):
+    """Keeps what the loop hands over."""
+
+    def load(self) -> Checkpoint | None:
+        """Return the newest checkpoint."""
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint."""
+
+    def save_part(self, index: int, state: dict[str, Tensor], epoch: int) -> None:
+        """Keep the network of a landmark that is done."""
+
+    def load_part(self, index: int) -> dict[str, Tensor]:
+        """Return the network of a landmark that was done before."""
+
+    def save_model(self, model: TrainedModel) -> None:
+        """Keep the finished model."""
 
 
 class RunCheckpoints:

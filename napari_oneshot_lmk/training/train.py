@@ -181,8 +181,8 @@ def train(
     strategy : Strategy, optional
         Who trains; by default this process, one network after the other.
     group : ProcessGroup
-        Processes that do the same at the same time, inside `joined`: their leader
-        alone keeps the run, the others only yield what it yields.
+        Processes that do the same at the same time, inside `ProcessGroup.connected`: the
+        main one alone keeps the run, the others only yield what it yields.
 
     Yields
     ------

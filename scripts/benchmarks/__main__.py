@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_oneshot_lmk.cli.console import print_json, print_line, print_table, say
-from napari_oneshot_lmk.cli.encoder import encoder_with_bar
-from napari_oneshot_lmk.cli.endings import ending_well
-from napari_oneshot_lmk.cli.options import AsJson, DeviceName, Overwrite, Weights
-from napari_oneshot_lmk.cli.progress import counting_bar
+from napari_oneshot_lmk.cli.console import (
+    counting_bar,
+    print_info,
+    print_json,
+    print_line,
+    print_table,
+)
+from napari_oneshot_lmk.cli.errors import handle_errors
+from napari_oneshot_lmk.cli.options import AsJson, DeviceName, Overwrite, Weights, encoder_with_bar
 from napari_oneshot_lmk.encoders.device import resolve_device
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.errors import UsageError
@@ -40,7 +44,7 @@ Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results g
 
 
 @app.command("speed")
-@ending_well
+@handle_errors
 def benchmark_speed(
     out: Out,
     template: Annotated[
@@ -94,7 +98,7 @@ def benchmark_speed(
             timed = Path(folder, "large.png")
             speed.write_large_image(timed)
         measured = speed.measure_times(loaded, timed, encoder, repeats=repeats, on_repeat=advance)
-    say("Measuring peak memory in a process of its own …")
+    print_info("Measuring peak memory in a process of its own …")
     peak = speed.measure_peak_mb(
         loaded,
         encoder_weights=encoder_weights,
@@ -107,11 +111,11 @@ def benchmark_speed(
         print_json(content)
     else:
         print_table("Speed", ["", "value"], speed.speed_rows(measured, encoder.card.title))
-        say(f"Written to {out}")
+        print_info(f"Written to {out}")
 
 
 @app.command("many")
-@ending_well
+@handle_errors
 def benchmark_many(
     out: Out,
     images: Annotated[int, typer.Option("--images", min=10, help="How many are generated.")] = 5000,
@@ -183,11 +187,11 @@ def benchmark_many(
         print_json(content)
     else:
         print_table("Many images", ["", "value"], costs.many_rows(content))
-        say(f"Written to {out}")
+        print_info(f"Written to {out}")
 
 
 @app.command("step")
-@ending_well
+@handle_errors
 def benchmark_step(
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="A data folder.")],
     out: Out,
@@ -207,7 +211,7 @@ def benchmark_step(
     check_writable(out, overwrite=overwrite)
     encoder = encoder_with_bar(encoder_weights, device)
     task = training_step.fused_task(Dataset.load(data), preset, encoder)
-    say("Timing …")
+    print_info("Timing …")
     times = training_step.measure_step(task, repeats=repeats)
     content = page.stamped(times.as_dict(), command_line())
     page.write_page("step", training_step.step_lines(times), content, out, overwrite)

@@ -27,14 +27,7 @@ from napari_oneshot_lmk.landmarks.files.base import (
     unless_moved,
 )
 from napari_oneshot_lmk.landmarks.files.text_file import read_bytes
-from napari_oneshot_lmk.landmarks.landmarks import (
-    Landmark,
-    Landmarks,
-    geometry_from_json,
-    geometry_to_json,
-    landmarks_from_json,
-    landmarks_to_json,
-)
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 
 if TYPE_CHECKING:
     import pydicom
@@ -87,9 +80,7 @@ def write_sr(path: Path, images: Collection[Landmarks], source: Path | None) -> 
             "no landmark has a position, and a report is about positions",
             remedy="write a .csv file",
         )
-    noted = landmarks_to_json(landmarks) | {
-        "geometry": None if geometry is None else geometry_to_json(geometry)
-    }
+    noted = landmarks.to_json(with_geometry=True)
     try:
         with dicom_sr_report.silence():
             report = dicom_sr_report.report_on(image, landmarks)
@@ -151,7 +142,7 @@ def read_sr(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     read_bytes(path)
     if not _recognise(path):
         raise LandmarkError(
-            "is no DICOM structured report", file=path, remedy="an image is named with --image"
+            "is no DICOM structured report", remedy="an image is named with --image"
         )
     check_installed()
     import pydicom
@@ -165,21 +156,18 @@ def read_sr(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
             dicom_sr_report.check_whole(dataset)
             found = dicom_sr_report.points_by_image(dataset)
             noted = _noted(dataset)
-    except OneshotError as error:
-        raise error.about(path) from error
+    except OneshotError:
+        raise
     except Exception as error:
         # What a damaged tree makes the libraries raise is not told anywhere.
         # They print the damaged part too, below the first line.
         what = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
         raise LandmarkError(
             f"is damaged, or no measurement report after TID 1500 ({what})",
-            file=path,
             remedy="export it again",
         ) from error
     if not found:
-        raise LandmarkError(
-            "holds no points on an image", file=path, remedy="choose another report"
-        )
+        raise LandmarkError("holds no points on an image", remedy="choose another report")
     if noted is not None and len(found) == 1:
         (points,) = found.values()
         return (_merge(noted, points),)
@@ -200,10 +188,7 @@ def _noted(dataset: pydicom.Dataset) -> Landmarks | None:
         if dataset.get("Manufacturer") == dicom_sr_report.PROGRAM:
             raise ValueError("its end is missing") from error
         return None
-    noted = json.loads(text)
-    stated = noted.pop("geometry")
-    geometry = None if stated is None else geometry_from_json(stated)
-    return landmarks_from_json(noted, geometry)
+    return Landmarks.from_json(json.loads(text))
 
 
 def _merge(noted: Landmarks, points: Sequence[Landmark]) -> Landmarks:

@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.encoders.encoder import Encoder
-    from napari_oneshot_lmk.training.checkpoint import Checkpoint
+    from napari_oneshot_lmk.training.checkpoint import Checkpoint, CheckpointSink
     from napari_oneshot_lmk.training.config import TrainingConfig
     from napari_oneshot_lmk.training.dataset import TrainingSet
-    from napari_oneshot_lmk.training.task import CheckpointSink
 
 PATIENCE_S = 600.0
 """After so long without an answer a process counts as lost."""

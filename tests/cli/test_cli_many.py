@@ -98,7 +98,7 @@ def test_killed_three_times_each_image_stands_once(made: World, tmp_path: Path) 
         dy, dx = rng.integers(-9, 10, 2)
         save_image(many / f"{number}.png", view(canvas, (int(dy), int(dx))))
     killed, whole = Table(made, tmp_path / "killed"), Table(made, tmp_path / "whole")
-    script = str(Path(__file__).with_name("killed_detection.py"))
+    script = str(Path(__file__).parents[1].joinpath("killed_detection.py"))
     for one, kills in ((killed, 3), (whole, 0)):
         arguments = [str(one.journal), str(kills), *one.arguments(many)]
         done = subprocess.run(

@@ -13,7 +13,7 @@ from cli_scene import run
 from typer.testing import CliRunner
 
 from napari_oneshot_lmk import __version__
-from napari_oneshot_lmk.cli.endings import DEBUG_VARIABLE, code_of, ending_well
+from napari_oneshot_lmk.cli.errors import DEBUG_VARIABLE, code_of, handle_errors
 from napari_oneshot_lmk.errors import (
     GeometryError,
     ImageError,
@@ -99,7 +99,7 @@ def failing_app(error: BaseException) -> typer.Typer:
     app = typer.Typer(pretty_exceptions_enable=False)
 
     @app.command()
-    @ending_well
+    @handle_errors
     def fail() -> None:
         raise error
 
@@ -161,11 +161,11 @@ def test_info_names_weights_that_were_found(tmp_path, monkeypatch: pytest.Monkey
 def test_progress_in_a_log(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_oneshot_lmk.cli import progress
+    from napari_oneshot_lmk.cli import console
 
     clock = iter([0.0, 0.0, 10.0, 30.0, 31.0, 40.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    with progress.counting_bar("Detecting") as advance:
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    with console.counting_bar("Detecting") as advance:
         for done in (0, 1, 2, 3, 4):
             advance(done, 4)
     lines = capsys.readouterr().err.splitlines()
@@ -175,12 +175,12 @@ def test_progress_in_a_log(
 def test_progress_in_a_log_leaves_out_what_went_before(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_oneshot_lmk.cli import progress
+    from napari_oneshot_lmk.cli import console
 
     # A method that trains for ten minutes before it looks at its first image.
     clock = iter([0.0, 600.0, 640.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    with progress.counting_bar("fused") as advance:
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    with console.counting_bar("fused") as advance:
         advance(0, 4)
         advance(2, 4)
     assert "fused: 2 of 4, 0:40 left" in capsys.readouterr().err.splitlines()
@@ -191,15 +191,15 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from rich.console import Console
 
-    from napari_oneshot_lmk.cli import progress
+    from napari_oneshot_lmk.cli import console
 
     screen = StringIO()
     terminal = Console(file=screen, force_terminal=True, width=100)
-    monkeypatch.setattr(progress, "messages", terminal)
-    with progress.download_bar("Fetching"):
+    monkeypatch.setattr(console, "messages", terminal)
+    with console.download_bar("Fetching"):
         pass
     assert "Fetching" not in screen.getvalue()
-    with progress.counting_bar("Detecting") as advance:
+    with console.counting_bar("Detecting") as advance:
         advance(3, 4)
     assert "3/4" in screen.getvalue()
     assert "left" in screen.getvalue()

@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from napari_oneshot_lmk.cli import console, progress
+from napari_oneshot_lmk.cli import console
 
 
 class Clock:
@@ -21,7 +21,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(progress, "time", clock)
+    monkeypatch.setattr(console, "time", clock)
     return clock
 
 
@@ -30,19 +30,19 @@ def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     text = StringIO()
     messages = Console(file=text, width=200)
     monkeypatch.setattr(console, "messages", messages)
-    monkeypatch.setattr(progress, "messages", messages)
+    monkeypatch.setattr(console, "messages", messages)
     return text
 
 
 def test_rate_is_that_of_the_last_minute(clock: Clock) -> None:
-    rate = progress.Rate()
+    rate = console.Rate()
     rate.add(5000)  # done before: it does not count
     clock.now += 40
     for done in range(5000, 5013):
         rate.add(done)  # the first chunk of a worker that took its time to start
     assert rate.latest is None
     clock.now -= 40
-    rate = progress.Rate()
+    rate = console.Rate()
     rate.add(5000)
     for second in range(1, 301):
         clock.now += 1
@@ -53,7 +53,7 @@ def test_rate_is_that_of_the_last_minute(clock: Clock) -> None:
 
 
 def test_log_says_images_a_second_and_the_time_left(clock: Clock, log: StringIO) -> None:
-    with progress.rate_bar("Detecting", "images") as advance:
+    with console.rate_bar("Detecting", "images") as advance:
         advance(3000, 5000)
         for done in range(3001, 5001):
             clock.now += 0.5
@@ -65,7 +65,7 @@ def test_log_says_images_a_second_and_the_time_left(clock: Clock, log: StringIO)
 
 
 def test_nothing_to_do_is_no_division_by_zero(clock: Clock, log: StringIO) -> None:
-    with progress.rate_bar("Detecting", "images") as advance:
+    with console.rate_bar("Detecting", "images") as advance:
         advance(7, 7)
     assert log.getvalue() == "Detecting: 7 of 7\n"
 
@@ -73,8 +73,8 @@ def test_nothing_to_do_is_no_division_by_zero(clock: Clock, log: StringIO) -> No
 def test_bar_on_a_terminal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     text = StringIO()
     terminal = Console(file=text, width=100, force_terminal=True)
-    monkeypatch.setattr(progress, "messages", terminal)
-    with progress.rate_bar("Detecting", "images") as advance:
+    monkeypatch.setattr(console, "messages", terminal)
+    with console.rate_bar("Detecting", "images") as advance:
         advance(0, 100)
         clock.now += 7
         advance(10, 100)

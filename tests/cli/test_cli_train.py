@@ -33,7 +33,7 @@ from rich.console import Console
 from typer.testing import Result
 from weights_scene import isolate
 
-from napari_oneshot_lmk.cli import console, training_bar
+from napari_oneshot_lmk.cli import console
 from napari_oneshot_lmk.cli import train as command
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.training.events import (
@@ -233,10 +233,9 @@ def test_preset_goes_by_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, event: Event, shows: str) -> None:
     screen = StringIO()
     terminal = Console(file=screen, force_terminal=True, width=120, color_system=None)
-    for module in (console, training_bar):
-        monkeypatch.setattr(module, "messages", terminal)
+    monkeypatch.setattr(console, "messages", terminal)
     models = ("apex", "tip") if isinstance(event, Stepped) and event.model else ("",)
-    with training_bar.training_bar(models) as (show, fetch):
+    with console.training_bar(models) as (show, fetch):
         fetch(10, 20)
         show(event)
     last = screen.getvalue().rsplit("\r", 1)[-1]
@@ -274,7 +273,7 @@ def test_control_c(world: World) -> None:
             capture_output=True,
             text=True,
             check=False,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"},
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
         )
 
     log = world.folder / "run" / "events.jsonl"

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
-from typing import ParamSpec, TypeVar
+from types import FrameType
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import typer
 
-from napari_oneshot_lmk.cli.console import complain
+from napari_oneshot_lmk.cli.console import print_error
 from napari_oneshot_lmk.errors import GeometryError, OneshotError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.training.distributed.group import ProcessGroup
 
 DEBUG_VARIABLE = "ONESHOT_LMK_DEBUG"
 
@@ -40,7 +46,7 @@ def code_of(error: OneshotError) -> ExitCode:
     return ExitCode.FAILED
 
 
-def ending_well(command: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+def handle_errors(command: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Decorate a command so that errors end it with one sentence.
 
     With ``--debug``, or the environment variable ``ONESHOT_LMK_DEBUG`` set,
@@ -54,18 +60,18 @@ def ending_well(command: Callable[Arguments, Result]) -> Callable[Arguments, Res
         except OneshotError as error:
             if debugging():
                 raise
-            complain(str(error))
+            print_error(str(error))
             raise typer.Exit(code_of(error)) from error
         except (typer.Exit, typer.Abort):
             raise
         except KeyboardInterrupt as error:
-            complain("Stopped.")
+            print_error("Stopped.")
             raise typer.Exit(ExitCode.INTERRUPTED) from error
         except Exception as error:
             if debugging():
                 raise
             what = " ".join(str(error).split()) or type(error).__name__
-            complain(
+            print_error(
                 f"This should not have happened ({type(error).__name__}: {what}); "
                 "run it again as “oneshot-lmk --debug …” and report what it prints, "
                 "together with “oneshot-lmk info”."
@@ -85,6 +91,58 @@ def list_failures(errors: Sequence[OneshotError], what: str = "image") -> None:
     if not errors:
         return
     count = len(errors)
-    complain(f"{count} {what}{'s' if count > 1 else ''} could not be used:")
+    print_error(f"{count} {what}{'s' if count > 1 else ''} could not be used:")
     for error in errors:
-        complain(f"  {error}")
+        print_error(f"  {error}")
+
+
+class Interrupts:
+    """What the user has asked for with Ctrl-C."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        """Whether Ctrl-C was pressed since there is something to end well."""
+        self.worth_ending = False
+        """Whether there is: before that, once is enough to quit."""
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.asked or not self.worth_ending:
+            # A third one ends even what does not listen.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+@contextmanager
+def two_step_interrupts() -> Iterator[Interrupts]:
+    """Count Ctrl-C instead of ending at the first."""
+    interrupts = Interrupts()
+    before = signal.signal(signal.SIGINT, interrupts._on_signal)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def main_process_reports(group: ProcessGroup) -> Iterator[None]:
+    """Let a process end without a word where another tells the user why.
+
+    Parameters
+    ----------
+    group : ProcessGroup
+        The leader always tells; where it is one process, nothing changes.
+    """
+    try:
+        yield
+    except (typer.Exit, typer.Abort):
+        raise
+    except KeyboardInterrupt:
+        if group.is_main:
+            raise
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except Exception as error:
+        if debugging() or group.reports(error):
+            raise
+        code = code_of(error) if isinstance(error, OneshotError) else ExitCode.FAILED
+        raise typer.Exit(code) from error

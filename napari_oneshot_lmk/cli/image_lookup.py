@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from napari_oneshot_lmk.cli.console import warn
+from napari_oneshot_lmk.cli.console import print_warning
 from napari_oneshot_lmk.errors import GeometryError, UsageError
 from napari_oneshot_lmk.landmarks.image_names import is_uid, spellings
 
@@ -124,7 +124,7 @@ class NamedImages:
             for note in set(radiograph.notes) - self._said:
                 # Once, however many photographs of a folder are turned.
                 self._said.add(note)
-                warn(f"{file.path}: {note}.")
+                print_warning(f"{file.path}: {note}.")
             if len(self._files) > 1:
                 self.advance(len(self._opened), len(self._files))
         return self._opened[file.name]
