@@ -238,11 +238,7 @@ def parameter_shapes() -> dict[str, tuple[int, ...]]:
 def check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Check names and shapes before anything is read into memory.
 
-    Parameters
-    ----------
-    shapes : mapping of str to tuple of int
-        Of everything that the file holds; what is outside ``features.`` (the
-        classifier) is of no interest.
+    What is outside ``features.`` (the classifier) is of no interest.
 
     Raises
     ------
@@ -327,7 +323,7 @@ _importing = threading.Lock()
 
 
 def load_torchvision(submodule: str) -> ModuleType:
-    """Import a submodule of torchvision, the only way in which this package does.
+    """Import a submodule of torchvision (``"models"``); nothing else here imports it.
 
     torchvision's compiled part may not load: beside a CPU build of PyTorch when it was
     built for CUDA (pip installs that pair readily), or beside another version of
@@ -336,11 +332,6 @@ def load_torchvision(submodule: str) -> ModuleType:
     although models, weights and transforms need none of them. Declaring the operators
     lets the import succeed; those that compute with them (``torchvision.ops.nms``,
     image codecs) still raise.
-
-    Parameters
-    ----------
-    submodule : str
-        For example ``"models"`` or ``"transforms.v2"``.
 
     Raises
     ------

@@ -85,25 +85,19 @@ class GrayImage:
     def __post_init__(self) -> None:
         """Check the pixels: shape, finite, contrast."""
         pixels = _two_dimensional(self.pixels, self.name)
-        if pixels.shape != self.geometry.image_shape_yx:
-            raise ImageError(
-                f"pixels of shape {pixels.shape} do not lie on the grid "
-                f"{self.geometry.image_shape_yx}",
-                file=self.name or None,
-            )
         low, high = float(pixels.min()), float(pixels.max())
-        if not np.isfinite(low) or not np.isfinite(high):
-            raise ImageError(
-                "the image holds values that are not numbers (NaN or infinite)",
-                file=self.name or None,
-                remedy="export it again from the program that wrote it",
-            )
-        if low == high:
-            raise ImageError(
-                f"every pixel has the same value ({low:g}), there is nothing to match",
-                file=self.name or None,
-                remedy="check the exposure or the export",
-            )
+        what, remedy = "", ""
+        if pixels.shape != self.geometry.image_shape_yx:
+            grid = self.geometry.image_shape_yx
+            what = f"pixels of shape {pixels.shape} do not lie on the grid {grid}"
+        elif not np.isfinite(low) or not np.isfinite(high):
+            what = "the image holds values that are not numbers (NaN or infinite)"
+            remedy = "export it again from the program that wrote it"
+        elif low == high:
+            what = f"every pixel has the same value ({low:g}), there is nothing to match"
+            remedy = "check the exposure or the export"
+        if what:
+            raise ImageError(what, file=self.name or None, remedy=remedy or None)
         object.__setattr__(self, "pixels", pixels)
 
     @classmethod

@@ -113,9 +113,9 @@ def read_landmark_list(path: str | Path) -> LandmarkList:
     # A text file is a list of names, unless it holds landmarks of the challenge.
     if kind != ".csv" and (holds_landmarks if kind == ".txt" else is_landmark_file)(path):
         return _names_of(path, *read_landmarks(path, tell=lambda _: None))
-    # As the readers of landmark files have names.
-    text = unicodedata.normalize("NFC", read_text(path))
     try:
+        # As the readers of landmark files have names.
+        text = unicodedata.normalize("NFC", read_text(path))
         if path.suffix.lower() != ".csv":
             return parse_landmark_list(text, path.stem)
         return LandmarkList(path.stem, _names_in_table(text))

@@ -15,7 +15,6 @@ from napari_oneshot_lmk.evaluation.errors import (
     measure_errors,
     native_distances_mm,
     pair_images,
-    stem,
 )
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
@@ -28,21 +27,6 @@ def marks(image: str, geometry: Geometry | None = None, **positions) -> Landmark
 
 
 # -- pairing ------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("image", "expected"),
-    [
-        ("a/b/001.jpg", "001"),
-        ("a\\b\\001.jpg", "001"),
-        ("001.nii.gz", "001"),
-        ("IM0001", "IM0001"),
-        ("case.1.png", "case.1"),
-        ("x.mrk.json", "x"),
-    ],
-)
-def test_stem(image: str, expected: str) -> None:
-    assert stem(image) == expected
 
 
 def test_same_name_wins_then_stem() -> None:

@@ -11,7 +11,7 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
 
 from napari_oneshot_lmk import samples
-from napari_oneshot_lmk.errors import OutputError, UsageError
+from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, numbered
@@ -123,22 +123,6 @@ def test_fingertips_lie_on_the_end_of_bone(tip, phantoms):
 # -- variety and difficulty ----------------------------------------------------
 
 
-@pytest.mark.parametrize("anatomy", ANATOMIES)
-def test_subjects_differ_in_shape_beyond_pose(anatomy, phantoms):
-    sets = [
-        landmarks.geometry.points_to_mm(landmarks.positions_yx)
-        for _, landmarks in phantoms[anatomy]
-    ]
-    reference = sets[0] - sets[0].mean(axis=0)
-    residuals = []
-    for points in sets[1:]:
-        centred = points - points.mean(axis=0)
-        u, singular, vt = np.linalg.svd(centred.T @ reference)
-        fitted = centred @ (u @ vt) * singular.sum() / (centred**2).sum()
-        residuals.append(np.linalg.norm(fitted - reference, axis=1).mean())
-    assert 1.5 < np.mean(residuals) < 8.0
-
-
 def best_match(image, patches):
     """Whole-image normalised cross-correlation: (N, 2) best (row, column)."""
     size = patches[0].shape[0]
@@ -179,15 +163,6 @@ def test_matching_raw_grey_patches_fails(anatomy, size, phantoms):
         found = best_match(other.pixels, patches)
         within.append(truth.geometry.distances_mm(found, truth.positions_yx) < 4.0)
     assert np.mean(within) < 0.5
-
-
-@pytest.mark.parametrize(
-    ("arguments", "word"),
-    [(("foot", 0), "foot"), (("hand", -1), "negative"), (("hand", 0, -1), "negative")],
-)
-def test_wrong_numbers_are_refused(arguments, word):
-    with pytest.raises(UsageError, match=word):
-        generate(*arguments)
 
 
 # -- files --------------------------------------------------------------------
@@ -236,11 +211,6 @@ def test_shipped_dicom_files_say_what_they_should(anatomy):
     assert kinds == {("MONOCHROME2", True), ("MONOCHROME1", True), ("MONOCHROME2", False)}
 
 
-def test_samples_are_small():
-    files = [f for a in ANATOMIES for f in sample_folder(a).rglob("*") if f.is_file()]
-    assert sum(file.stat().st_size for file in files) < 9e6
-
-
 def test_files_do_not_depend_on_the_number_of_workers(tmp_path):
     reports = []
     write_samples(tmp_path / "a", 4, 5, ["hand"], on_image=lambda *n: reports.append(n))
@@ -264,14 +234,16 @@ def test_the_command_refuses_what_is_there_until_told_otherwise(tmp_path, capsys
     assert (tmp_path / "hand" / "landmarks.csv").read_bytes() != before
 
 
-def test_senseless_orders_write_nothing(tmp_path):
-    for count, seed, anatomies in ((0, 0, ["hand"]), (1, -1, ["hand"]), (1, 0, ["x"])):
+@pytest.mark.parametrize(
+    ("count", "seed", "anatomy"), [(0, 0, "hand"), (1, -1, "hand"), (1, 0, "foot")]
+)
+def test_what_cannot_be_drawn_writes_nothing(tmp_path, count, seed, anatomy):
+    with pytest.raises(UsageError):
+        write_samples(tmp_path / "out", count, seed, [anatomy])
+    if count:
         with pytest.raises(UsageError):
-            write_samples(tmp_path / "out", count, seed, anatomies)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError):
-        write_samples(tmp_path / "file", 1, 0, ["hand"])
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]
+            generate(anatomy, 0, seed)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_samples_are_found_in_a_wheel_and_in_a_checkout(tmp_path, monkeypatch):

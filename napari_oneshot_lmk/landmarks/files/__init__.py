@@ -167,7 +167,7 @@ def read_landmarks(
     context = ReadContext(
         geometry_of or (lambda _: geometry),
         tuple(names),
-        lambda sentence: (tell or _warn)(_shortened(sentence)),
+        lambda sentence: (tell or _warn)(_shortened(f"{path}: {sentence}")),
         source_of or (lambda _: source),
     )
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,10 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenan
 
 @dataclass(frozen=True)
 class ReadContext:
-    """What the caller of a reader knows that a file may lack; see `read_landmarks`."""
+    """What the caller of a reader knows that a file may lack; see `read_landmarks`.
+
+    Sentences that are told, and errors that are raised, get the file's name there.
+    """
 
     geometry_of: Callable[[str], Geometry | None] = lambda image: None
     names: tuple[str, ...] = ()
@@ -81,31 +84,22 @@ def _has_frame(landmarks: Landmarks) -> bool:
     return geometry.with_network_shape(usual.network_shape_yx) != usual
 
 
-DETECTION_FIELDS = ("scores", "marks of unsure points", "shape residuals")
-SOURCES = "sources"
-TEXT_FIELDS = ("descriptions", "who made the points")
-SPACING, FRAME, SIZE = "pixel spacing", "where the image lies in the patient", "size of the image"
 _IS_FILLED: dict[str, Callable[[Landmarks], bool]] = {
-    DETECTION_FIELDS[0]: lambda la: any(p.score is not None for p in la),
-    DETECTION_FIELDS[1]: lambda la: any(p.unsure for p in la),
-    DETECTION_FIELDS[2]: lambda la: any(p.shape_residual_mm is not None for p in la),
-    SOURCES: lambda la: any(p.source is not None for p in la),
-    TEXT_FIELDS[0]: lambda la: any(p.description for p in la),
-    TEXT_FIELDS[1]: lambda la: la.provenance != Provenance(),
-    SPACING: _has_spacing,
-    FRAME: _has_frame,
-    SIZE: lambda la: la.geometry is not None,
+    "scores": lambda la: any(p.score is not None for p in la),
+    "marks of unsure points": lambda la: any(p.unsure for p in la),
+    "shape residuals": lambda la: any(p.shape_residual_mm is not None for p in la),
+    "sources": lambda la: any(p.source is not None for p in la),
+    "descriptions": lambda la: any(p.description for p in la),
+    "who made the points": lambda la: la.provenance != Provenance(),
+    "pixel spacing": _has_spacing,
+    "where the image lies in the patient": _has_frame,
+    "size of the image": lambda la: la.geometry is not None,
 }
 
 
-def filled_fields(images: Collection[Landmarks], fields: Iterable[str]) -> tuple[str, ...]:
-    """Return those of ``fields`` that at least one set of landmarks fills."""
-    wanted = set(fields)
-    return tuple(
-        name
-        for name, is_filled in _IS_FILLED.items()
-        if name in wanted and any(is_filled(landmarks) for landmarks in images)
-    )
+def filled_fields(images: Collection[Landmarks]) -> tuple[str, ...]:
+    """Return what at least one set of landmarks holds beside names and positions."""
+    return tuple(name for name, is_filled in _IS_FILLED.items() if any(map(is_filled, images)))
 
 
 # -- positions of other programs --------------------------------------------------

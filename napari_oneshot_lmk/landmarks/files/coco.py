@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError
+from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import json_values as values
 from napari_oneshot_lmk.landmarks.files.base import (
@@ -90,10 +90,7 @@ def _image(number: int, landmarks: Landmarks) -> dict[str, Any]:
         "file_name": landmarks.image,
         "width": width,
         "height": height,
-        OURS: {
-            "geometry": geometry_to_json(geometry),
-            "provenance": asdict(landmarks.provenance),
-        },
+        OURS: {"geometry": geometry_to_json(geometry), "provenance": asdict(landmarks.provenance)},
     }
 
 
@@ -128,25 +125,14 @@ def read_coco(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     """Read every image that has an annotation with keypoints."""
     document = read_json(path, context.tell)
     if isinstance(document, dict) and isinstance(document.get("markups"), list):
-        raise LandmarkError(
-            "is a Slicer markups file", file=path, remedy="let its name end in .mrk.json"
-        )
+        raise LandmarkError("is a Slicer markups file", remedy="let its name end in .mrk.json")
     parts = ("images", "annotations", "categories")
     if not isinstance(document, dict) or not all(
         isinstance(document.get(part), list) for part in parts
     ):
         raise LandmarkError(
-            f"is no COCO keypoints file: it needs the lists {', '.join(parts)}",
-            file=path,
-            remedy=_REMEDY,
+            f"is no COCO keypoints file: it needs the lists {', '.join(parts)}", remedy=_REMEDY
         )
-    try:
-        return _read_images(path, document, context)
-    except OneshotError as error:
-        raise error.about(path) from error
-
-
-def _read_images(path: Path, document: Object, context: ReadContext) -> tuple[Landmarks, ...]:
     images = values.by_identifier(document["images"], "image")
     categories = values.by_identifier(document["categories"], "category")
     annotations: dict[str, tuple[str, Object]] = {}
@@ -179,14 +165,13 @@ def _read_images(path: Path, document: Object, context: ReadContext) -> tuple[La
             remedy="save it as COCO keypoints, not as boxes or outlines",
         )
     return tuple(
-        _landmarks(path, key, image, *annotations[key], categories, context)
+        _landmarks(key, image, *annotations[key], categories, context)
         for key, image in images.items()
         if key in annotations
     )
 
 
 def _landmarks(
-    path: Path,
     key: str,
     image: Object,
     where: str,
@@ -203,9 +188,7 @@ def _landmarks(
     if not noted:
         points, zeros = without_zeros(points)
         if zeros:
-            context.tell(
-                f"{path}: {zeros} keypoints of image {name!r} at 0, 0 are taken for not placed"
-            )
+            context.tell(f"{zeros} keypoints of image {name!r} at 0, 0 are taken for not placed")
     geometry = _geometry(key, image, ours, context.geometry_of(name))
     with values.noted_by_us():
         provenance = Provenance.from_json(ours.get("provenance") or {})

@@ -219,12 +219,10 @@ def read_csv(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
         if source and source not in SOURCES and strange is None:
             strange = row
     if not images:
-        raise LandmarkError("holds no landmarks", file=path, remedy="add a row for each landmark")
+        raise LandmarkError("holds no landmarks", remedy="add a row for each landmark")
     if "" in images and len(images) > 1:
         raise LandmarkError(
-            f"line {min(images[''].lines.values())} names no image",
-            file=path,
-            remedy="fill the image column",
+            f"line {min(images[''].lines.values())} names no image", remedy="fill the image column"
         )
     # A column of the user's own may have the same title, with other words in it.
     if has_sources and strange is not None:
@@ -234,7 +232,7 @@ def read_csv(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
         )
     if placeholders:
         context.tell(
-            f"{path}: {placeholders} landmark{'s' if placeholders > 1 else ''} at -1 "
+            f"{placeholders} landmark{'s' if placeholders > 1 else ''} at -1 "
             "or -9999 in both directions are taken for not placed"
         )
     return tuple(image.landmarks(context) for image in images.values())

@@ -27,10 +27,7 @@ from napari_oneshot_lmk.landmarks.files.base import (
     unless_moved,
 )
 from napari_oneshot_lmk.landmarks.files.text_file import read_bytes
-from napari_oneshot_lmk.landmarks.landmarks import (
-    Landmark,
-    Landmarks,
-)
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 
 if TYPE_CHECKING:
     import pydicom
@@ -145,7 +142,7 @@ def read_sr(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     read_bytes(path)
     if not _recognise(path):
         raise LandmarkError(
-            "is no DICOM structured report", file=path, remedy="an image is named with --image"
+            "is no DICOM structured report", remedy="an image is named with --image"
         )
     check_installed()
     import pydicom
@@ -159,21 +156,18 @@ def read_sr(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
             dicom_sr_report.check_whole(dataset)
             found = dicom_sr_report.points_by_image(dataset)
             noted = _noted(dataset)
-    except OneshotError as error:
-        raise error.about(path) from error
+    except OneshotError:
+        raise
     except Exception as error:
         # What a damaged tree makes the libraries raise is not told anywhere.
         # They print the damaged part too, below the first line.
         what = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
         raise LandmarkError(
             f"is damaged, or no measurement report after TID 1500 ({what})",
-            file=path,
             remedy="export it again",
         ) from error
     if not found:
-        raise LandmarkError(
-            "holds no points on an image", file=path, remedy="choose another report"
-        )
+        raise LandmarkError("holds no points on an image", remedy="choose another report")
     if noted is not None and len(found) == 1:
         (points,) = found.values()
         return (_merge(noted, points),)

@@ -54,7 +54,7 @@ def read_fcsv(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     system, columns = "RAS", list(_COLUMNS)
     rows: list[_Row] = []
     for number, line in enumerate(read_text(path, tell=context.tell).splitlines(), 1):
-        with at_line(path, number):
+        with at_line(number):
             if line.startswith("#"):
                 key, _, value = line.lstrip("# ").partition("=")
                 if key.strip().lower() == "coordinatesystem":
@@ -64,15 +64,15 @@ def read_fcsv(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
             elif line.strip():
                 rows.append(_row(number, line, columns))
     if not rows:
-        raise LandmarkError("holds no points", file=path, remedy="save it again")
+        raise LandmarkError("holds no points", remedy="save it again")
     plane = None
     placed = [row.position for row in rows if row.position is not None]
     signs = (1, 1, 1) if system == "LPS" else (-1, -1, 1)
     if system != "IJK" and placed:
-        plane = plane_in_slicer(path, image, np.array(placed) * signs, context)
+        plane = plane_in_slicer(image, np.array(placed) * signs, context)
     points = []
     for row in rows:
-        with at_line(path, row.line):
+        with at_line(row.line):
             points.append(_point(row, signs, plane))
     return (Landmarks(tuple(points), image, context.geometry_of(image)),)
 

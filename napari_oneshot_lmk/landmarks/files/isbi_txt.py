@@ -14,13 +14,7 @@ from pathlib import Path
 
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.landmarks.files.base import (
-    DETECTION_FIELDS,
-    FRAME,
     PLACEHOLDERS,
-    SIZE,
-    SOURCES,
-    SPACING,
-    TEXT_FIELDS,
     LandmarkFormat,
     ReadContext,
     filled_fields,
@@ -113,13 +107,12 @@ def read_isbi(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     ]
     points = []
     for name, (number, line) in zip(NAMES, lines, strict=False):
-        with at_line(path, number):
+        with at_line(number):
             points.append(_landmark(name, line))
     if len(points) < len(NAMES):
         raise LandmarkError(
             f"line {lines[-1][0]}: is the last, but only {len(points)} of {len(NAMES)} "
             "landmarks have come",
-            file=path,
             remedy="it may be cut short: copy it again",
         )
     rest = lines[len(NAMES) :]
@@ -127,14 +120,13 @@ def read_isbi(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
         if not _CLASS.fullmatch(line):
             raise LandmarkError(
                 f"line {number}: is none of the classes that follow the 19 landmarks",
-                file=path,
                 remedy="write other lists of landmarks as a .csv file",
             )
     if rest:
-        context.tell(f"{path}: the classes below the landmarks are passed over")
+        context.tell("the classes below the landmarks are passed over")
     placed, zeros = without_zeros(points)
     if zeros:
-        context.tell(f"{path}: {zeros} landmarks at 0,0 are taken for not placed")
+        context.tell(f"{zeros} landmarks at 0,0 are taken for not placed")
     image = path.name[: -len(SUFFIX)]
     return (Landmarks(placed, image, context.geometry_of(image)),)
 
@@ -160,10 +152,6 @@ def _recognise(path: Path) -> bool:
     )
 
 
-def _unsupported(images: Collection[Landmarks]) -> tuple[str, ...]:
-    return filled_fields(images, (*DETECTION_FIELDS, SOURCES, *TEXT_FIELDS, SPACING, FRAME, SIZE))
-
-
 ISBI_TXT = LandmarkFormat(
     "ISBI 2015 cephalogram",
     SUFFIX,
@@ -172,5 +160,5 @@ ISBI_TXT = LandmarkFormat(
     write_isbi,
     one_image=True,
     shared=True,
-    unsupported=_unsupported,
+    unsupported=filled_fields,
 )

@@ -132,18 +132,13 @@ def read_mrk_json(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     document = read_json(path, context.tell)
     markups = document.get("markups") if isinstance(document, dict) else None
     if not isinstance(markups, list):
-        raise LandmarkError(
-            "is not a Slicer markups file", file=path, remedy="save points from Slicer"
-        )
+        raise LandmarkError("is not a Slicer markups file", remedy="save points from Slicer")
     lists = [m for m in markups if isinstance(m, dict) and m.get("type") == "Fiducial"]
     if not lists:
         raise LandmarkError(
-            "holds no point list", file=path, remedy="save a markups node of the type Point List"
+            "holds no point list", remedy="save a markups node of the type Point List"
         )
-    try:
-        return tuple(_landmarks(path, m, context, len(lists) > 1) for m in lists)
-    except OneshotError as error:
-        raise error.about(path) from error
+    return tuple(_landmarks(path, m, context, len(lists) > 1) for m in lists)
 
 
 @dataclass(frozen=True)
@@ -177,7 +172,7 @@ def _landmarks(path: Path, markup: Object, context: ReadContext, several: bool) 
         plane = geometry if written_in is None else geometry_from_json(written_in)
     lps_mm = [control.lps_mm for control in controls if control.lps_mm is not None]
     if plane is None and lps_mm:
-        plane = plane_in_slicer(path, name, np.array(lps_mm), context)
+        plane = plane_in_slicer(name, np.array(lps_mm), context)
     points = tuple(_landmark(control, plane) for control in controls)
     return Landmarks(points, name, geometry or context.geometry_of(name), provenance)
 
@@ -253,13 +248,13 @@ MRK_JSON = LandmarkFormat(
 # -- patient positions on the plane of an image -----------------------------------
 
 
-def plane_in_slicer(path: Path, image: str, lps_mm: Points, context: ReadContext) -> Geometry:
+def plane_in_slicer(image: str, lps_mm: Points, context: ReadContext) -> Geometry:
     """Return the geometry in which 3D Slicer has counted the points of a file.
 
     Slicer reads images with ITK, which takes another spacing than we do of many DICOM
     radiographs, and 1 mm where a file states none. Where the image file is known ITK
-    is asked. ``image`` is what the landmark file ``path`` calls its image, ``lps_mm``
-    (N, 3) are its points.
+    is asked. ``image`` is what the landmark file calls its image, ``lps_mm`` (N, 3) are
+    its points.
 
     Raises
     ------
@@ -271,17 +266,13 @@ def plane_in_slicer(path: Path, image: str, lps_mm: Points, context: ReadContext
     if source is None:
         own = _with_spacing(own)
         context.tell(
-            f"{path}: its millimetres are taken in the image's pixel spacing here "
+            f"its millimetres are taken in the image's pixel spacing here "
             f"({_spacing_text(own)}); 3D Slicer may count a DICOM image in another one, which "
             "is not checked because the image file is not named"
         )
         return own
     # SimpleITK takes a second to load, which tables do not need.
-    from napari_oneshot_lmk.imaging.formats.itk import (
-        is_default_spacing,
-        itk_geometry,
-        same_places,
-    )
+    from napari_oneshot_lmk.imaging.formats.itk import is_default_spacing, itk_geometry, same_places
 
     seen = itk_geometry(source)
     if seen is None or (own and own.image_shape_yx != seen.image_shape_yx):
@@ -293,13 +284,13 @@ def plane_in_slicer(path: Path, image: str, lps_mm: Points, context: ReadContext
         fits = given.contains(given.points_from_lps(lps_mm)).all()
         if fits or not seen.contains(seen.points_from_lps(lps_mm)).all():
             context.tell(
-                f"{path}: its millimetres are taken in the pixel spacing that was "
+                f"its millimetres are taken in the pixel spacing that was "
                 f"given ({_spacing_text(given)}); 3D Slicer has 1 mm a pixel of "
                 f"{source.name} unless it was told, too"
             )
             return given
     context.tell(
-        f"{path}: its millimetres are taken in the pixel spacing that 3D Slicer has of "
+        f"its millimetres are taken in the pixel spacing that 3D Slicer has of "
         f"{source.name} ({_spacing_text(seen)})"
     )
     return seen

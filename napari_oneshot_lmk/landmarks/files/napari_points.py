@@ -50,7 +50,7 @@ def read_napari_points(path: Path, context: ReadContext) -> tuple[Landmarks, ...
             )
         )
     if not slices:
-        raise LandmarkError("holds no points", file=path, remedy="save the layer again")
+        raise LandmarkError("holds no points", remedy="save the layer again")
     images = []
     for index, points in slices.items():
         image = path.name.removesuffix(path.suffix)

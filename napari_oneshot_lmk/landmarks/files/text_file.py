@@ -1,6 +1,6 @@
 """Text, tables and JSON of other programs, or one sentence why they cannot be read.
 
-Every reader raises a LandmarkError with that sentence.
+Every reader raises a LandmarkError with that sentence, without the file's name.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ def read_bytes(path: Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise LandmarkError(
-            f"cannot be read ({error.strerror})", file=path, remedy="check the path"
+            f"cannot be read ({error.strerror})", remedy="check the path"
         ) from error
     if not data.strip():
-        raise LandmarkError("is empty", file=path, remedy="save it again")
+        raise LandmarkError("is empty", remedy="save it again")
     return data
 
 
@@ -71,21 +71,19 @@ def read_text(path: Path, *, save_as: str = "", tell: Callable[[str], None] | No
     data = read_bytes(path)
     encoding = _encoding(data)
     try:
-        text = _decode(path, data, encoding, tell)
+        text = _decode(data, encoding, tell)
     except UnicodeDecodeError as error:
         raise LandmarkError(
-            "is not UTF-8 text", file=path, remedy=f"save it as {save_as or 'UTF-8'}"
+            "is not UTF-8 text", remedy=f"save it as {save_as or 'UTF-8'}"
         ) from error
     if not text.strip():
-        raise LandmarkError("is empty", file=path, remedy="save it again")
+        raise LandmarkError("is empty", remedy="save it again")
     if "\0" in text:
-        raise LandmarkError(
-            "is not a text file", file=path, remedy=f"save it as {save_as or 'text'}"
-        )
+        raise LandmarkError("is not a text file", remedy=f"save it as {save_as or 'text'}")
     return text
 
 
-def _decode(path: Path, data: bytes, encoding: str, tell: Callable[[str], None] | None) -> str:
+def _decode(data: bytes, encoding: str, tell: Callable[[str], None] | None) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError:
@@ -96,19 +94,19 @@ def _decode(path: Path, data: bytes, encoding: str, tell: Callable[[str], None] 
             raise
         if tell is not None:
             tell(
-                f"{path}: is not UTF-8 text and was read as Western European "
+                "is not UTF-8 text and was read as Western European "
                 "(Windows-1252), so letters with accents may be others"
             )
         return text
 
 
 @contextmanager
-def at_line(path: Path, number: int) -> Iterator[None]:
-    """Have errors name the file and the line, from 1, that they are about."""
+def at_line(number: int) -> Iterator[None]:
+    """Have errors name the line, from 1, that they are about."""
     try:
         yield
     except OneshotError as error:
-        raise type(error)(f"line {number}: {error.what}", file=path, remedy=error.remedy) from error
+        raise type(error)(f"line {number}: {error.what}", remedy=error.remedy) from error
 
 
 def head_of(path: Path) -> str:
@@ -150,21 +148,15 @@ def read_json(path: Path, tell: Callable[[str], None] | None = None) -> Any:
     text = read_text(path, tell=tell)
     try:
         return json.loads(text, object_pairs_hook=_each_once)
-    except OneshotError as error:
-        raise error.about(path) from error
     except json.JSONDecodeError as error:
-        raise LandmarkError(
-            "is not JSON, it may be cut short", file=path, remedy="save it again"
-        ) from error
+        raise LandmarkError("is not JSON, it may be cut short", remedy="save it again") from error
     except RecursionError as error:
         raise LandmarkError(
-            "is JSON of more levels than any landmark file has",
-            file=path,
-            remedy="choose another file",
+            "is JSON of more levels than any landmark file has", remedy="choose another file"
         ) from error
     except ValueError as error:
         raise LandmarkError(
-            "holds a number of thousands of digits", file=path, remedy="save it again"
+            "holds a number of thousands of digits", remedy="save it again"
         ) from error
 
 
@@ -185,7 +177,6 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 class TableRow:
     """One row of a table, with what is needed to complain about it."""
 
-    path: Path
     line: int
     """Number of the row's first line in the file, from 1."""
     cells: dict[str, str]
@@ -218,8 +209,8 @@ class TableRow:
         )
 
     def wrong(self, what: str, remedy: str) -> LandmarkError:
-        """Return an error that names file and line."""
-        return LandmarkError(f"line {self.line}: {what}", file=self.path, remedy=remedy)
+        """Return an error that names the line."""
+        return LandmarkError(f"line {self.line}: {what}", remedy=remedy)
 
 
 def titles_of(text: str) -> set[str]:
@@ -243,7 +234,7 @@ def table_rows(
     those of ``once`` once only.
     """
     text = read_text(path, save_as="CSV UTF-8", tell=tell)
-    separator = _separator(path, text, required)
+    separator = _separator(text, required)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     columns: list[str] = []
     line = 1
@@ -254,23 +245,19 @@ def table_rows(
             if is_separator_line or not joined.strip(separator + " \t\n\r"):
                 pass
             elif not columns:
-                columns = _columns(path, fields, required, once)
+                columns = _columns(fields, required, once)
             else:
-                yield _row(path, line, columns, fields, separator)
+                yield _row(line, columns, fields, separator)
             line = reader.line_num + 1
     except csv.Error as error:
         raise LandmarkError(
-            f"line {line} is not a line of a table ({error})",
-            file=path,
-            remedy="save it again as CSV",
+            f"line {line} is not a line of a table ({error})", remedy="save it again as CSV"
         ) from error
 
 
-def _row(
-    path: Path, line: int, columns: Sequence[str], fields: Sequence[str], separator: str
-) -> TableRow:
+def _row(line: int, columns: Sequence[str], fields: Sequence[str], separator: str) -> TableRow:
     cells = dict(zip(columns, fields, strict=False))
-    row = TableRow(path, line, cells, separator != ",")
+    row = TableRow(line, cells, separator != ",")
     if len(fields) < len(columns) or any(fields[len(columns) :]):
         raise row.wrong(
             f"{len(fields)} fields where the first line has {len(columns)}",
@@ -281,7 +268,7 @@ def _row(
     return row
 
 
-def _separator(path: Path, text: str, required: Sequence[str]) -> str:
+def _separator(text: str, required: Sequence[str]) -> str:
     """Find the separator by which the first line names most required columns."""
     lines = [line for line in text.splitlines() if line.strip()]
     stated = _SEPARATOR_LINE.fullmatch(lines[0]) if lines[1:] else None
@@ -296,26 +283,20 @@ def _separator(path: Path, text: str, required: Sequence[str]) -> str:
     if not named[best] and all(title in header.lower() for title in required):
         raise LandmarkError(
             "the columns are not separated by commas, semicolons or tabs",
-            file=path,
             remedy="save it again as CSV",
         )
     return best
 
 
-def _columns(
-    path: Path, titles: Sequence[str], required: Sequence[str], once: Sequence[str]
-) -> list[str]:
+def _columns(titles: Sequence[str], required: Sequence[str], once: Sequence[str]) -> list[str]:
     columns = [title.strip().lower() for title in titles]
     missing = [title for title in required if title not in columns]
     if missing:
         raise LandmarkError(
             f"has no column {', '.join(missing)} in its first line",
-            file=path,
             remedy=f"a landmark table needs {','.join(required)}",
         )
     for title in once:
         if columns.count(title) > 1:
-            raise LandmarkError(
-                f"has two columns {title}", file=path, remedy="remove one of the two"
-            )
+            raise LandmarkError(f"has two columns {title}", remedy="remove one of the two")
     return columns

@@ -24,14 +24,7 @@ from typing import Any
 
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.files.base import (
-    DETECTION_FIELDS,
-    FRAME,
-    TEXT_FIELDS,
-    LandmarkFormat,
-    ReadContext,
-    filled_fields,
-)
+from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat, ReadContext, filled_fields
 from napari_oneshot_lmk.landmarks.files.text_file import at_line, head_of, read_text
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 
@@ -166,14 +159,14 @@ class _Noted:
 
 def read_tps(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     """Read every specimen; curves and outlines are passed over."""
-    specimens = _specimens(path, read_text(path, tell=context.tell))
+    specimens = _specimens(read_text(path, tell=context.tell))
     skipped = sorted({what for one in specimens for what in one.passed_over})
     if skipped:
-        context.tell(f"{path}: {', '.join(skipped)} are passed over, only LM= is read")
+        context.tell(f"{', '.join(skipped)} are passed over, only LM= is read")
     found: dict[str, Landmarks] = {}
     zeros: list[str] = []
     for specimen in specimens:
-        with at_line(path, specimen.line):
+        with at_line(specimen.line):
             landmarks = _landmarks(path, specimen, context, alone=len(specimens) == 1)
             if landmarks.image in found:
                 raise LandmarkError(
@@ -186,7 +179,7 @@ def read_tps(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     if zeros:
         more = f" and {len(zeros) - 1} more images" if zeros[1:] else ""
         context.tell(
-            f"{path}: landmarks at 0 0 of {zeros[0]!r}{more} are taken for not "
+            f"landmarks at 0 0 of {zeros[0]!r}{more} are taken for not "
             "digitised, as geomorph writes them"
         )
     unit_unknown = any(
@@ -196,8 +189,7 @@ def read_tps(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     )
     if unit_unknown:
         context.tell(
-            f"{path}: SCALE= names no unit, so the pixel spacing stays unknown (give "
-            "it with --spacing)"
+            "SCALE= names no unit, so the pixel spacing stays unknown (give it with --spacing)"
         )
     return tuple(found.values())
 
@@ -271,12 +263,12 @@ def _noted(mark: str, content: str) -> _Noted:
         ) from error
 
 
-def _specimens(path: Path, text: str) -> list[_Specimen]:
+def _specimens(text: str) -> list[_Specimen]:
     specimens: list[_Specimen] = []
     rows = iter([pair for pair in enumerate(text.splitlines(), start=1) if pair[1].strip()])
     passing = False
     for number, line in rows:
-        with at_line(path, number):
+        with at_line(number):
             match = _FIELD.fullmatch(line)
             if match is None:
                 if passing:
@@ -290,15 +282,13 @@ def _specimens(path: Path, text: str) -> list[_Specimen]:
                 raise LandmarkError("stands before any LM=", remedy="begin with LM=")
             block = _block(rows, line.strip(), value) if key == "LM" else []
         if key == "LM":
-            specimens.append(_Specimen(number, [_position(path, *row) for row in block]))
+            specimens.append(_Specimen(number, [_position(*row) for row in block]))
         elif not passing:
             specimens[-1].fields.setdefault(key, value)
         elif value != "0":
             specimens[-1].passed_over.add(_PASSED_OVER[key])
     if not any(specimen.positions for specimen in specimens):
-        raise LandmarkError(
-            "holds no landmarks", file=path, remedy="digitise them before it is saved"
-        )
+        raise LandmarkError("holds no landmarks", remedy="digitise them before it is saved")
     return specimens
 
 
@@ -315,7 +305,7 @@ def _block(rows: Iterator[tuple[int, str]], line: str, count: str) -> list[tuple
     return block
 
 
-def _position(path: Path, number: int, row: str) -> Position | None:
+def _position(number: int, row: str) -> Position | None:
     parts = row.replace("\t", " ").split()
     # R writes NA where one of the two is missing, too.
     if len(parts) == 2 and any(part.upper() in ("NA", "NAN") for part in parts):
@@ -327,7 +317,6 @@ def _position(path: Path, number: int, row: str) -> Position | None:
     if not math.isfinite(x) or not math.isfinite(y):
         raise LandmarkError(
             f"line {number}: is not two numbers",
-            file=path,
             remedy="the file may be cut short, or the count in LM= wrong",
         )
     return None if x < 0 or y < 0 else (x, y)
@@ -345,7 +334,8 @@ def _recognise(path: Path) -> bool:
 
 
 def _unsupported(images: Collection[Landmarks]) -> tuple[str, ...]:
-    fields = filled_fields(images, (*DETECTION_FIELDS, *TEXT_FIELDS, FRAME))
+    held = ("sources", "pixel spacing", "size of the image")
+    fields = tuple(name for name in filled_fields(images) if name not in held)
     spacings = [la.geometry.spacing_mm_yx for la in images if la.geometry is not None]
     if any(mm is not None and not _is_square(mm) for mm in spacings):
         # Only our own comment holds it: other programs take pixels for square.
