@@ -8,12 +8,13 @@ VENV ?= .venv
 ARGS ?=
 RUN = $(VENV)/bin/python
 
-.PHONY: help demo test lint docs setup setup-window wheel samples pictures clean
+.PHONY: help demo test test-fast lint docs setup setup-window wheel samples pictures clean
 
 help:
 	@echo "make demo    detect landmarks on the sample images, into out/demo"
 	@echo "make test    run all tests (ARGS='-k geometry' for some)"
-	@echo "make lint    ruff, mypy and the plugin's manifest"
+	@echo "make test-fast  those without window, child process and training"
+	@echo "make lint    ruff, mypy, import contracts and the plugin's manifest"
 	@echo "make docs    build the documentation, into site"
 	@echo "make wheel   build the wheel and the source distribution, into dist"
 	@echo "make samples draw sample_data anew"
@@ -32,10 +33,14 @@ demo: setup
 test: setup-window
 	@$(RUN) -m pytest $(ARGS)
 
+test-fast: setup-window
+	@$(RUN) -m pytest -m "not slow and not window and not process" $(ARGS)
+
 lint: setup
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
 	$(VENV)/bin/npe2 validate napari_oneshot_lmk/napari.yaml
 
 docs: setup

@@ -5,9 +5,9 @@ its version or reading its napari manifest costs nothing.
 
 Examples
 --------
->>> from napari_oneshot_lmk import Detector, Template, read_radiograph
+>>> from napari_oneshot_lmk import Detector, Template, read_image
 >>> detector = Detector.instant(Template.load("my-template"))  # doctest: +SKIP
->>> detector.set_image(read_radiograph("patient.dcm"))  # doctest: +SKIP
+>>> detector.set_image(read_image("patient.dcm"))  # doctest: +SKIP
 >>> found = detector.detect()  # doctest: +SKIP
 """
 
@@ -19,28 +19,84 @@ from typing import TYPE_CHECKING
 from napari_oneshot_lmk._version import __version__
 
 if TYPE_CHECKING:
+    from napari_oneshot_lmk.bundle.configs import About
+    from napari_oneshot_lmk.bundle.export import Export, export_bundle
+    from napari_oneshot_lmk.bundle.load import load_model
+    from napari_oneshot_lmk.detection.batch import detect_many
     from napari_oneshot_lmk.detection.detector import Detector
-    from napari_oneshot_lmk.imaging.image import Radiograph
-    from napari_oneshot_lmk.imaging.reader import read_radiograph
-    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.detection.model import TrainedModel
+    from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
+    from napari_oneshot_lmk.errors import OneshotError
+    from napari_oneshot_lmk.evaluation.report import evaluate
+    from napari_oneshot_lmk.geometry import Geometry
+    from napari_oneshot_lmk.imaging.find import find_images
+    from napari_oneshot_lmk.imaging.image import GrayImage
+    from napari_oneshot_lmk.imaging.image import GrayImage as Radiograph
+    from napari_oneshot_lmk.imaging.reader import read_image
+    from napari_oneshot_lmk.imaging.reader import read_image as read_radiograph
+    from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
+    from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.training.config import TrainingConfig
+    from napari_oneshot_lmk.training.train import train
 
-__all__ = ["Detector", "Landmarks", "Radiograph", "Template", "__version__", "read_radiograph"]
+__all__ = [
+    "About",
+    "Detector",
+    "Export",
+    "Geometry",
+    "GrayImage",
+    "Landmark",
+    "Landmarks",
+    "OneshotError",
+    "Radiograph",
+    "Template",
+    "TrainedDetector",
+    "TrainedModel",
+    "TrainingConfig",
+    "__version__",
+    "detect_many",
+    "evaluate",
+    "export_bundle",
+    "find_images",
+    "load_model",
+    "read_image",
+    "read_landmarks",
+    "read_radiograph",
+    "train",
+    "write_landmarks",
+]
 
-_HOME = {
-    "Detector": "napari_oneshot_lmk.detection.detector",
-    "Landmarks": "napari_oneshot_lmk.landmarks.landmarks",
-    "Radiograph": "napari_oneshot_lmk.imaging.image",
-    "Template": "napari_oneshot_lmk.landmarks.template",
-    "read_radiograph": "napari_oneshot_lmk.imaging.reader",
+_MODULES = {
+    "bundle.configs": ("About",),
+    "bundle.export": ("Export", "export_bundle"),
+    "bundle.load": ("load_model",),
+    "detection.batch": ("detect_many",),
+    "detection.detector": ("Detector",),
+    "detection.model": ("TrainedModel",),
+    "detection.trained_detector": ("TrainedDetector",),
+    "errors": ("OneshotError",),
+    "evaluation.report": ("evaluate",),
+    "geometry": ("Geometry",),
+    "imaging.find": ("find_images",),
+    "imaging.image": ("GrayImage",),
+    "imaging.reader": ("read_image",),
+    "landmarks.files": ("read_landmarks", "write_landmarks"),
+    "landmarks.landmarks": ("Landmark", "Landmarks"),
+    "landmarks.template": ("Template",),
+    "training.config": ("TrainingConfig",),
+    "training.train": ("train",),
 }
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+_EARLIER_NAMES = {"Radiograph": "GrayImage", "read_radiograph": "read_image"}
 
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first asked for."""
-    if name not in _HOME:
+    current = _EARLIER_NAMES.get(name, name)
+    if current not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
+    value = getattr(import_module(f"{__name__}.{_HOME[current]}"), current)
     globals()[name] = value
     return value
 

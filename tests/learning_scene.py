@@ -21,7 +21,7 @@ from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training import train as training
 from napari_oneshot_lmk.training.checkpoint import Checkpoint
 from napari_oneshot_lmk.training.config import TrainingConfig
-from napari_oneshot_lmk.training.dataset import TrainingSet
+from napari_oneshot_lmk.training.dataset import Inspection, TrainingSet
 from napari_oneshot_lmk.training.events import Event
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.task import TrainingTask
@@ -60,9 +60,19 @@ def small_task(
     return TrainingTask(
         config=config.resolved(template, lambda: False),
         template=template,
-        images=TrainingSet.inspect(find_images([images]), template, spacing_mm_yx=SPACING_YX),
+        images=inspect(find_images([images]), template, SPACING_YX),
         encoder=shipped_encoder("cpu"),
     )
+
+
+def inspect(
+    files: Sequence[ImageFile], template: Template, spacing_mm_yx: Any = None
+) -> TrainingSet:
+    """Read all files, as a training does before it begins."""
+    inspection = Inspection(template, spacing_mm_yx)
+    for file in files:
+        inspection.look_at(file)
+    return inspection.result()
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from random_dock_files import as_read, rows_of_file
 from random_dock_window import FILMS, Window, pixels_of
 
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.contributions.settings import autosave_folder
 from napari_oneshot_lmk.widgets.layers import points as layer_points
+from napari_oneshot_lmk.widgets.settings import autosave_folder
 
 
 def compare(world: Window) -> None:

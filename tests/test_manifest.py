@@ -13,7 +13,7 @@ import pytest
 from npe2 import PluginManifest
 
 import napari_oneshot_lmk
-from napari_oneshot_lmk.widgets.contributions.settings import Preferences, preferences
+from napari_oneshot_lmk.widgets.settings import Preferences, preferences
 
 PLUGIN = "napari-oneshot-lmk"
 PATH = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, State
 from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, parse_landmark_list
-from napari_oneshot_lmk.widgets.annotate.annotation import DEPTH, Annotation, History
+from napari_oneshot_lmk.widgets.annotation import DEPTH, Annotation, History
 
 ABCD = parse_landmark_list("a: first\nb\nc\nd")
 

@@ -14,8 +14,8 @@ from napari_oneshot_lmk.bundle.layout import is_bundle
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.widgets.detect import form
 from napari_oneshot_lmk.widgets.detect.export import Exported, ExportRun, Going
-from napari_oneshot_lmk.widgets.detect.models import model_in
 from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
+from napari_oneshot_lmk.widgets.train.models import model_in
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

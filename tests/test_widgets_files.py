@@ -27,7 +27,7 @@ from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.samples import sample_folder
-from napari_oneshot_lmk.widgets.annotate.autosave import Sidecar
+from napari_oneshot_lmk.widgets.autosave import Sidecar
 from napari_oneshot_lmk.widgets.contributions import samples
 from napari_oneshot_lmk.widgets.contributions.readers import get_reader
 from napari_oneshot_lmk.widgets.layers import points, style

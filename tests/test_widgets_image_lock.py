@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from napari_oneshot_lmk.widgets.annotate import image_lock
-from napari_oneshot_lmk.widgets.annotate.image_lock import Holder, ImageLocks
+from napari_oneshot_lmk.widgets import image_lock
+from napari_oneshot_lmk.widgets.image_lock import Holder, ImageLocks
 
 OTHER = """
 import sys
 from pathlib import Path
-from napari_oneshot_lmk.widgets.annotate.image_lock import ImageLocks
+from napari_oneshot_lmk.widgets.image_lock import ImageLocks
 locks = ImageLocks()
 holder = locks.taken_by(Path(sys.argv[1]))
 print("mine" if holder is None else holder.pid, flush=True)

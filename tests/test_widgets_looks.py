@@ -13,9 +13,9 @@ from widget_scene import drag
 
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
-from napari_oneshot_lmk.widgets.contributions.settings import preferences
 from napari_oneshot_lmk.widgets.layers import label_text, labels, marks, points, style
 from napari_oneshot_lmk.widgets.layers.labels import FIRST, LabelDeclutter, choose_labels, text_size
+from napari_oneshot_lmk.widgets.settings import preferences
 
 SHAPE = (400, 300)
 COLUMNS = [*("label", "number", "score", "unsure", "shape_residual_mm", "source", "author")]

@@ -13,9 +13,9 @@ from weights_scene import Trained, copied, isolate, trained
 
 from napari_oneshot_lmk.bundle.layout import is_bundle
 from napari_oneshot_lmk.imaging.reader import read_image
-from napari_oneshot_lmk.widgets.contributions.settings import Preferences
 from napari_oneshot_lmk.widgets.detect import export, run
 from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
+from napari_oneshot_lmk.widgets.settings import Preferences
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,12 +14,12 @@ from widget_scene import FakeDetectors, textured
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.events import Finished, event_to_json
 from napari_oneshot_lmk.training.run_folder import RunFolder
-from napari_oneshot_lmk.widgets.contributions.settings import Preferences
 from napari_oneshot_lmk.widgets.detect import form
-from napari_oneshot_lmk.widgets.detect.models import KnownModel, known_models
 from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
 from napari_oneshot_lmk.widgets.dock import OneshotDock
+from napari_oneshot_lmk.widgets.settings import Preferences
 from napari_oneshot_lmk.widgets.train import widget
+from napari_oneshot_lmk.widgets.train.models import KnownModel, known_models
 from napari_oneshot_lmk.widgets.train.request import Phase, place_order
 from napari_oneshot_lmk.widgets.train.run import TrainingRun
 from napari_oneshot_lmk.widgets.train.widget import TrainWidget

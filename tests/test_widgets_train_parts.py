@@ -17,7 +17,7 @@ from napari_oneshot_lmk.training.events import (
     Preparing,
     Stepped,
 )
-from napari_oneshot_lmk.widgets.contributions.settings import Preferences
+from napari_oneshot_lmk.widgets.settings import Preferences
 from napari_oneshot_lmk.widgets.train.progress import KEPT_POINTS, LossTrace, TrainingProgress
 from napari_oneshot_lmk.widgets.train.request import TrainingOrder, orders_in, place_order
 from napari_oneshot_lmk.widgets.train.training_texts import duration, room

@@ -179,14 +179,14 @@ class Backend:
         images = journal.missing
         if not images:
             return
-        from napari_oneshot_lmk.cluster.client import connected
-        from napari_oneshot_lmk.cluster.detect import Reading, Recipe, detect_across
+        from napari_oneshot_lmk.cluster.client import connect
+        from napari_oneshot_lmk.cluster.detect import DetectorSpec, Reading, detect_across
 
-        recipe = Recipe.of(detector, encoder_weights, device)
+        spec = DetectorSpec.of(detector, encoder_weights, device)
         about = journal.settings
         reading = Reading(about.spacing_mm_yx, about.slice_index, batch)
-        with connected(self.scheduler, self.workers) as connection:
-            yield from detect_across(connection, recipe, images, reading, print_warning)
+        with connect(self.scheduler, self.workers) as connection:
+            yield from detect_across(connection, spec, images, reading, print_warning)
 
     def strategy(self, encoder_weights: Path | None, device: str) -> Strategy:
         """Return who trains; see `training.job.train`."""

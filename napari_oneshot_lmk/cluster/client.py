@@ -1,4 +1,4 @@
-"""A dask cluster to work on: somebody's, or processes of this computer."""
+"""A dask cluster to work on, somebody's or processes of this computer, and its workers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.encoders.device import keep_freed_memory
 from napari_oneshot_lmk.errors import ClusterError, UsageError
 
 if TYPE_CHECKING:
     from distributed import Client, Worker
+
+    from napari_oneshot_lmk.encoders.encoder import Encoder
 
 SECONDS_TO_CONNECT = 20
 DEATHS_ALLOWED = 1
@@ -29,21 +32,13 @@ _TALKATIVE = ("distributed", "tornado", "asyncio")
 
 @dataclass(frozen=True)
 class Connection:
-    """A cluster to give work to.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Connected.
-    threads : int, optional
-        That each worker computes with; None: as many as it was started with.
-    local : bool
-        Whether the workers are children of this process.
-    """
+    """A cluster to give work to."""
 
     client: Client
     threads: int | None
+    """That each worker computes with; None: as many as it was started with."""
     local: bool
+    """Whether the workers are children of this process."""
 
     def slots(self) -> int:
         """Return how many tasks the workers of this moment can run at once."""
@@ -51,7 +46,7 @@ class Connection:
 
 
 @contextmanager
-def connected(scheduler: str | None = None, workers: int | None = None) -> Iterator[Connection]:
+def connect(scheduler: str | None = None, workers: int | None = None) -> Iterator[Connection]:
     """Connect to a scheduler, or start worker processes on this computer.
 
     Parameters
@@ -90,13 +85,7 @@ def connected(scheduler: str | None = None, workers: int | None = None) -> Itera
 
 
 def check_installed() -> None:
-    """Refuse to go on without dask.distributed.
-
-    Raises
-    ------
-    UsageError
-        If it is not installed.
-    """
+    """Raise `UsageError` where dask.distributed is not installed."""
     try:
         import distributed  # noqa: F401
     except ImportError as error:
@@ -183,14 +172,8 @@ def _in_words(error: BaseException) -> str:
 _TOPIC = "all"
 
 
-class Losses:
-    """Listens to a scheduler.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Connected to it.
-    """
+class LostWorkers:
+    """Listens to a scheduler for workers that were lost on the way."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -201,15 +184,10 @@ class Losses:
         """Listen no longer."""
         self._client.unsubscribe_topic(_TOPIC)
 
-    def told(self, at_work: Mapping[str, int], what: str) -> Iterator[str]:
-        """Say in words which workers were lost since the last time.
+    def messages(self, at_work: Mapping[str, int], what: str) -> Iterator[str]:
+        """Say which workers were lost since the last time.
 
-        Parameters
-        ----------
-        at_work : mapping of str to int
-            How many things each task that is not done is about.
-        what : str
-            The things, one of them: ``"image"``.
+        ``at_work`` is how many things, ``what`` one of them, each open task is about.
         """
         while self._events:
             event = self._events.popleft()
@@ -226,16 +204,12 @@ class Losses:
             self._events.append(content)
 
 
-class Presence:
-    """Who the worker is, with how many threads torch computes, who answers Ctrl-C.
+class WorkerSetup:
+    """How this program behaves in a worker: its name, torch's threads, Ctrl-C.
 
-    Parameters
-    ----------
-    threads : int, optional
-        For torch; None: those that the worker was started with.
-    local : bool
-        Whether the worker is a child of the process that asks. Ctrl-C reaches all
-        processes of a terminal, and only that one is to answer it.
+    Without ``threads``, torch has those that the worker was started with. A ``local`` worker
+    is a child of the process that asks: Ctrl-C reaches all processes of a terminal, and only
+    that one is to answer it.
     """
 
     def __init__(self, threads: int | None, local: bool) -> None:
@@ -243,7 +217,7 @@ class Presence:
         self.name = ""
 
     def begin(self, worker: Worker) -> None:
-        """Settle in."""
+        """Set the process up, before its first task."""
         self.name = f"worker {worker.address} on {socket.gethostname()}"
         self.threads = self.threads or worker.state.nthreads
         # Dask tells its workers to give freed memory back at once, which costs time at
@@ -259,3 +233,64 @@ class Presence:
         wanted = self.threads or 1
         if torch.get_num_threads() != wanted:
             torch.set_num_threads(wanted)
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What a worker builds the encoder from.
+
+    Images and the encoder's weights are not sent: the workers read them, from a file
+    system that all share.
+
+    Parameters
+    ----------
+    weights : Path, optional
+        As the workers see them; otherwise each looks for weights as this computer
+        does.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    identity, version : str
+        Of the encoder and of this program that are expected; one worker with others
+        would make results of two kinds.
+    """
+
+    weights: Path | None
+    device: str
+    identity: str
+    version: str = __version__
+
+    def build(self, worker: str) -> Encoder:
+        """Build it, in a worker of this name.
+
+        Raises
+        ------
+        ClusterError
+            If this computer has another encoder or version.
+        OneshotError
+            If the weights cannot be read, or the device is missing.
+        """
+        from napari_oneshot_lmk.encoders.device import resolve_device
+        from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+        from napari_oneshot_lmk.encoders.select import instant_encoder
+
+        self.check_version(worker)
+        encoder: Encoder = shipped_encoder(resolve_device(self.device))
+        # The shipped one, whatever weights this computer has, or would try to fetch.
+        if encoder.card.identity != self.identity:
+            encoder = instant_encoder(self.weights, self.device)
+        if encoder.card.identity != self.identity:
+            raise ClusterError(
+                f"has the encoder {encoder.card.identity}, not {self.identity}",
+                file=worker,
+                remedy="name weights that all workers can read with --encoder-weights",
+            )
+        return encoder
+
+    def check_version(self, worker: str) -> None:
+        """Raise `ClusterError` where a worker has another version of this program."""
+        if self.version != __version__:
+            raise ClusterError(
+                f"has version {__version__} of this program, not {self.version}",
+                file=worker,
+                remedy="install the same version everywhere",
+            )

@@ -1,4 +1,8 @@
-"""Detection over many images on a cluster: what `detect_many` does, elsewhere."""
+"""Detection over many images by the workers of a cluster: what `detect_many` does on one.
+
+Template and model travel to each worker once: they may lie on the disk of whoever asks.
+Images and the encoder's weights are read from a file system that all share.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +19,12 @@ from typing import TYPE_CHECKING
 
 from distributed import Worker, WorkerPlugin, get_worker
 
-from napari_oneshot_lmk._version import __version__
-from napari_oneshot_lmk.cluster.client import Connection, Losses, Presence
-from napari_oneshot_lmk.detection.batch import DetectionResult
+from napari_oneshot_lmk.cluster.client import Connection, EncoderSpec, LostWorkers, WorkerSetup
+from napari_oneshot_lmk.detection.batch import DetectionResult, detect_many
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
-from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.errors import ClusterError, ImageError
 from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.landmarks.template import Template
@@ -30,162 +32,14 @@ from napari_oneshot_lmk.landmarks.template import Template
 if TYPE_CHECKING:
     from distributed import Future, as_completed
 
-    from napari_oneshot_lmk.detection.batch import DetectionResult
-    from napari_oneshot_lmk.detection.detector import Detector
-    from napari_oneshot_lmk.imaging.find import ImageFile
-
-
-@dataclass(frozen=True)
-class EncoderRecipe:
-    """How a worker makes the encoder.
-
-    Parameters
-    ----------
-    weights : Path, optional
-        As the workers see them; otherwise each looks for weights as this computer
-        does.
-    device : str
-        ``"auto"``, ``"cpu"`` or ``"cuda"``.
-    identity : str
-        Of the encoder that is expected; one worker with another would make results
-        of two kinds.
-    version : str
-        Of this program, likewise.
-    """
-
-    weights: Path | None
-    device: str
-    identity: str
-    version: str = __version__
-
-    def encoder_of(self, worker: str) -> Encoder:
-        """Make it.
-
-        Parameters
-        ----------
-        worker : str
-            Who does, for the errors.
-
-        Raises
-        ------
-        ClusterError
-            If this computer has another encoder or version.
-        OneshotError
-            If the weights cannot be read, or the device is missing.
-        """
-        self.check_version(worker)
-        encoder = self._found()
-        if encoder.card.identity != self.identity:
-            raise ClusterError(
-                f"has the encoder {encoder.card.identity}, not {self.identity}",
-                file=worker,
-                remedy="name weights that all workers can read with --encoder-weights",
-            )
-        return encoder
-
-    def check_version(self, worker: str) -> None:
-        """Refuse a worker with another version of this program.
-
-        Raises
-        ------
-        ClusterError
-            If it has one.
-        """
-        if self.version != __version__:
-            raise ClusterError(
-                f"has version {__version__} of this program, not {self.version}",
-                file=worker,
-                remedy="install the same version everywhere",
-            )
-
-    def _found(self) -> Encoder:
-        from napari_oneshot_lmk.encoders.device import resolve_device
-        from napari_oneshot_lmk.encoders.orientation import shipped_encoder
-        from napari_oneshot_lmk.encoders.select import instant_encoder
-
-        shipped = shipped_encoder(resolve_device(self.device))
-        if shipped.card.identity == self.identity:
-            # Whatever weights this computer has, or would try to fetch.
-            return shipped
-        return instant_encoder(self.weights, self.device)
-
-
-@dataclass(frozen=True, eq=False)
-class Recipe:
-    """All that a detector is made of.
-
-    Parameters
-    ----------
-    template : Template
-        The annotated image.
-    model : TrainedModel, optional
-        On the processor; without it detection needs no training.
-    encoder : EncoderRecipe
-        What makes the features.
-    """
-
-    template: Template
-    model: TrainedModel | None
-    encoder: EncoderRecipe
-
-    @classmethod
-    def of(cls, detector: Detector, encoder_weights: Path | None, device: str) -> Recipe:
-        """Return the recipe of a detector that is on the processor.
-
-        Parameters
-        ----------
-        detector : Detector
-            Or `TrainedDetector`.
-        encoder_weights : Path, optional
-            The file it was made with; the workers look for it at the same place.
-        device : str
-            For the workers.
-        """
-        weights = None if encoder_weights is None else encoder_weights.absolute()
-        identity = detector.encoder_card.identity
-        return cls(
-            detector.template,
-            detector.model if isinstance(detector, TrainedDetector) else None,
-            EncoderRecipe(weights, device, identity),
-        )
-
-    @property
-    def key(self) -> str:
-        """The same for recipes that make the same detector."""
-        parts = (
-            self.template.content_sha256,
-            "" if self.model is None else self.model.content_sha256,
-            repr(self.encoder),
-        )
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-    def detector(self, worker: str) -> Detector:
-        """Make it.
-
-        Parameters
-        ----------
-        worker : str
-            Who does, for the errors.
-
-        Raises
-        ------
-        OneshotError
-            As `EncoderRecipe.encoder_of`.
-        """
-        if self.model is not None and self.encoder.weights is None:
-            # What it brings has travelled with it; else this worker looks where the
-            # weights lay, and in its own cache.
-            self.encoder.check_version(worker)
-            encoder = encoder_for(self.model, None, self.encoder.device)
-        else:
-            encoder = self.encoder.encoder_of(worker)
-        if self.model is None:
-            return Detector.instant(self.template, encoder=encoder)
-        return TrainedDetector.from_model(self.model, self.template, encoder)
-
+LARGEST_CHUNK = 16
+"""Images in a task: what a worker that is lost costs at most, twice."""
+CHUNKS_PER_SLOT = 2
+"""Tasks given out for each that can run: one in work, one waiting."""
+SECONDS_BETWEEN_COUNTS = 1.0
 
 _one_at_a_time = threading.Lock()
-_made: dict[str, Detector] = {}
+_built: dict[str, Detector] = {}
 
 
 @dataclass(frozen=True)
@@ -197,68 +51,87 @@ class Reading:
     batch: int | None = None
 
 
-class Kitchen(WorkerPlugin):
-    """Brings a recipe to every worker, those included that come later.
+@dataclass(frozen=True, eq=False)
+class DetectorSpec:
+    """What a worker builds the detector from; without a model it needs no training."""
 
-    Parameters
-    ----------
-    recipe : Recipe
-        Of the detector.
-    threads, local
-        As for `Presence`.
-    """
+    template: Template
+    model: TrainedModel | None
+    encoder: EncoderSpec
 
-    def __init__(self, recipe: Recipe, threads: int | None, local: bool) -> None:
-        self.recipe, self.presence = recipe, Presence(threads, local)
+    @classmethod
+    def of(cls, detector: Detector, encoder_weights: Path | None, device: str) -> DetectorSpec:
+        """Return the specification of a detector that is on the processor.
+
+        The workers look for ``encoder_weights`` at the same place; ``device`` is for them.
+        """
+        weights = None if encoder_weights is None else encoder_weights.absolute()
+        model = detector.model if isinstance(detector, TrainedDetector) else None
+        encoder = EncoderSpec(weights, device, detector.encoder_card.identity)
+        return cls(detector.template, model, encoder)
+
+    @property
+    def key(self) -> str:
+        """The same for specifications of the same detector."""
+        parts = (
+            self.template.content_sha256,
+            "" if self.model is None else self.model.content_sha256,
+            repr(self.encoder),
+        )
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def build(self, worker: str) -> Detector:
+        """Build it, in a worker of this name; raises as `EncoderSpec.build`."""
+        if self.model is not None and self.encoder.weights is None:
+            # What it brings has travelled with it; else this worker looks where the
+            # weights lay, and in its own cache.
+            self.encoder.check_version(worker)
+            encoder = encoder_for(self.model, None, self.encoder.device)
+        else:
+            encoder = self.encoder.build(worker)
+        if self.model is None:
+            return Detector.instant(self.template, encoder=encoder)
+        return TrainedDetector.from_model(self.model, self.template, encoder)
+
+
+class DetectorPlugin(WorkerPlugin):
+    """Brings a detector to every worker, those included that come later."""
+
+    def __init__(self, spec: DetectorSpec, threads: int | None, local: bool) -> None:
+        self.spec, self.worker = spec, WorkerSetup(threads, local)
 
     def setup(self, worker: Worker) -> None:
-        """Get ready; the detector is made when there is work for it."""
-        self.presence.begin(worker)
+        """Set the worker up; the detector is built when there is work for it."""
+        self.worker.begin(worker)
 
     def detector(self) -> Detector:
-        """Return the detector, made at the first time."""
-        self.presence.use_threads()
-        key = self.recipe.key
-        if key not in _made:
-            _made.clear()
-            _made[key] = self.recipe.detector(self.presence.name)
-        return _made[key]
+        """Return the detector, built at the first time."""
+        self.worker.use_threads()
+        key = self.spec.key
+        if key not in _built:
+            _built.clear()
+            _built[key] = self.spec.build(self.worker.name)
+        return _built[key]
 
 
 def detect_chunk(
-    kitchen: str, images: Sequence[ImageFile], reading: Reading
+    plugin: str, images: Sequence[ImageFile], reading: Reading
 ) -> list[DetectionResult]:
-    """Detect on some images, in a worker.
-
-    Parameters
-    ----------
-    kitchen : str
-        Name of the plugin.
-    images : sequence of ImageFile
-        As the workers see them.
-    reading : Reading
-        How.
-
-    Returns
-    -------
-    list of DetectionResult
-        One an image, in order.
+    """Detect on some images, in a worker that has the `DetectorPlugin` of this name.
 
     Raises
     ------
     ClusterError
         If this worker does not see where the images are.
     OneshotError
-        If the detector cannot be made here.
+        If the detector cannot be built here.
     """
-    from napari_oneshot_lmk.detection.batch import detect_many
-
-    at_work: Kitchen = get_worker().plugins[kitchen]
+    detection: DetectorPlugin = get_worker().plugins[plugin]
     for folder in {image.path.parent for image in images}:
         if not folder.is_dir():
             raise ClusterError(
                 f"does not see the folder {folder}",
-                file=at_work.presence.name,
+                file=detection.worker.name,
                 remedy="put the images on a file system that all workers share, under "
                 "the same path",
             )
@@ -266,7 +139,7 @@ def detect_chunk(
     # as fast, torch uses all threads, and needs the memory of one.
     with _one_at_a_time:
         found = detect_many(
-            at_work.detector(),
+            detection.detector(),
             images,
             spacing_mm_yx=reading.spacing_mm_yx,
             slice_index=reading.slice_index,
@@ -275,19 +148,12 @@ def detect_chunk(
         return list(found)
 
 
-LARGEST_CHUNK = 16
-"""Images in a task: what a worker that is lost costs at most, twice."""
-CHUNKS_A_SLOT = 2
-"""Tasks given out for each that can run: one in work, one waiting."""
-SECONDS_BETWEEN_COUNTS = 1.0
-
-
 def detect_across(
     connection: Connection,
-    recipe: Recipe,
+    spec: DetectorSpec,
     images: Sequence[ImageFile],
     reading: Reading | None = None,
-    on_note: Callable[[str], None] = lambda sentence: None,
+    on_note: Callable[[str], None] = lambda message: None,
 ) -> Generator[DetectionResult, None, None]:
     """Detect on many images with all workers of a cluster.
 
@@ -299,19 +165,19 @@ def detect_across(
     ----------
     connection : Connection
         The cluster.
-    recipe : Recipe
+    spec : DetectorSpec
         Of the detector.
     images : sequence of ImageFile
         As the workers see them.
     reading : Reading, optional
         How they are read.
     on_note : callable
-        Told, in a sentence, what a user should know meanwhile.
+        Called with what a user should know meanwhile, a sentence.
 
     Yields
     ------
     DetectionResult
-        One an image, as they come; ``index`` says which.
+        One per image, as they come; ``index`` says which.
 
     Raises
     ------
@@ -320,11 +186,11 @@ def detect_across(
     """
     name = f"oneshot-lmk-{secrets.token_hex(8)}"
     client = connection.client
-    client.register_plugin(Kitchen(recipe, connection.threads, connection.local), name)
+    client.register_plugin(DetectorPlugin(spec, connection.threads, connection.local), name)
     work = _Work(connection, name, images, reading or Reading(), on_note)
     try:
-        with closing(work.losses):
-            yield from work.outcomes()
+        with closing(work.lost):
+            yield from work.results()
     finally:
         work.cancel()
         if client.status == "running":
@@ -337,20 +203,20 @@ class _Work:
     def __init__(
         self,
         connection: Connection,
-        kitchen: str,
+        plugin: str,
         images: Sequence[ImageFile],
         reading: Reading,
         on_note: Callable[[str], None],
     ) -> None:
-        self._connection, self._kitchen = connection, kitchen
+        self._connection, self._plugin = connection, plugin
         self._images, self._reading, self._note = images, reading, on_note
         self._out: dict[str, tuple[Future, list[int]]] = {}
         self._suspects: deque[int] = deque()
         self._slots, self._counted = 0, -SECONDS_BETWEEN_COUNTS
-        self._told_to_wait = self._alone = False
-        self.losses = Losses(connection.client)
+        self._said_wait = self._alone = False
+        self.lost = LostWorkers(connection.client)
 
-    def outcomes(self) -> Iterator[DetectionResult]:
+    def results(self) -> Iterator[DetectionResult]:
         """Give chunks out and yield what comes back."""
         from distributed import as_completed
 
@@ -359,14 +225,14 @@ class _Work:
         chunks = self._chunks()
         self._give(chunks, done)
         for future, result in done:
-            yield from self._back(future, result)
+            yield from self._take_back(future, result)
             self._give(chunks, done)
         # One after the other: who dies now dies of this image.
         self._alone = True
         while self._suspects:
-            done.add(self._submitted([self._suspects.popleft()]))
+            done.add(self._submit([self._suspects.popleft()]))
             for future, result in done:
-                yield from self._back(future, result)
+                yield from self._take_back(future, result)
 
     def cancel(self) -> None:
         """Take back what is not done."""
@@ -380,7 +246,7 @@ class _Work:
         total, start = len(self._images), 0
         batch = self._reading.batch or 1
         while start < total:
-            fair = (total - start) // (CHUNKS_A_SLOT * max(self._slots, 1))
+            fair = (total - start) // (CHUNKS_PER_SLOT * max(self._slots, 1))
             size = max(batch, min(LARGEST_CHUNK, fair), 1)
             yield list(range(start, min(start + size, total)))
             start += size
@@ -390,34 +256,33 @@ class _Work:
             # Workers come and go.
             self._slots = self._connection.slots()
             self._counted = time.monotonic()
-        if self._slots == 0 and not self._told_to_wait:
-            self._told_to_wait = True
+        if self._slots == 0 and not self._said_wait:
+            self._said_wait = True
             self._note("The scheduler has no worker yet; waiting for one.")
-        while len(self._out) < CHUNKS_A_SLOT * max(self._slots, 1):
+        while len(self._out) < CHUNKS_PER_SLOT * max(self._slots, 1):
             chunk = next(chunks, None)
             if chunk is None:
                 return
-            done.add(self._submitted(chunk))
+            done.add(self._submit(chunk))
 
-    def _submitted(self, chunk: list[int]) -> Future:
-
+    def _submit(self, chunk: list[int]) -> Future:
         images = [self._images[index] for index in chunk]
         future = self._connection.client.submit(
-            detect_chunk, self._kitchen, images, self._reading, pure=False
+            detect_chunk, self._plugin, images, self._reading, pure=False
         )
         self._out[future.key] = (future, chunk)
         return future
 
-    def _back(self, future: Future, result: object) -> Iterator[DetectionResult]:
-        """Yield what a task has found, or see to why it has not."""
+    def _take_back(self, future: Future, result: object) -> Iterator[DetectionResult]:
+        """Yield what a task has found, or deal with why it has not."""
         at_work = {key: len(chunk) for key, (_, chunk) in self._out.items()}
-        for sentence in self.losses.told(at_work, "image"):
-            self._note(sentence)
+        for message in self.lost.messages(at_work, "image"):
+            self._note(message)
         _, chunk = self._out.pop(future.key)
         if future.status == "finished":
             assert isinstance(result, list)
-            for index, outcome in zip(chunk, result, strict=True):
-                yield replace(outcome, index=index, total=len(self._images))
+            for index, one in zip(chunk, result, strict=True):
+                yield replace(one, index=index, total=len(self._images))
             return
         yield from self._failed(future, chunk)
 

@@ -1,7 +1,7 @@
-"""Networks of single landmarks, trained by the workers of a cluster.
+"""One network per landmark, trained by the workers of a cluster.
 
 The run's folder lies where all of them see it: a worker reads images, keeps its
-checkpoint and tells what happens there. A worker that is lost costs what it has done
+checkpoint and logs what happens there. A worker that is lost costs what it has done
 since its checkpoint; whoever takes over goes on from it.
 """
 
@@ -11,17 +11,17 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distributed import Worker, WorkerPlugin, get_worker
 
-from napari_oneshot_lmk.cluster.client import Losses, Presence, connected
-from napari_oneshot_lmk.cluster.detect import EncoderRecipe
+from napari_oneshot_lmk.cluster.client import EncoderSpec, LostWorkers, WorkerSetup, connect
 from napari_oneshot_lmk.errors import ClusterError, TrainingError
-from napari_oneshot_lmk.training.events import Event, Finished, Noted, read_some
-from napari_oneshot_lmk.training.per_landmark import fit_per_landmark
+from napari_oneshot_lmk.training.events import Event, EventLog, Finished, Noted, read_some
+from napari_oneshot_lmk.training.per_landmark import NetworkTrainer, fit_per_landmark
 from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.training.task import TrainingTask
 
@@ -29,83 +29,57 @@ if TYPE_CHECKING:
     from distributed import Future
 
     from napari_oneshot_lmk.cluster.client import Connection
-    from napari_oneshot_lmk.cluster.detect import EncoderRecipe
-    from napari_oneshot_lmk.training.events import Finished
-    from napari_oneshot_lmk.training.per_landmark import NetworkTrainer
-    from napari_oneshot_lmk.training.task import TrainingTask
+
+SECONDS_BETWEEN_POLLS = 0.3
+MOST_EVENTS = 1000
 
 _one_at_a_time = threading.Lock()
 
 
-class School(WorkerPlugin):
+class TrainerPlugin(WorkerPlugin):
     """Brings a training to every worker, those included that come later.
 
-    Parameters
-    ----------
-    lesson : TrainingTask
-        Without its encoder.
-    run : Path
-        Folder of the run, as the workers see it.
-    recipe : EncoderRecipe
-        Of the encoder.
-    threads, local
-        As for `Presence`.
+    The task comes without its encoder, which each worker builds.
     """
 
     def __init__(
         self,
-        lesson: TrainingTask,
+        task: TrainingTask,
         run: Path,
-        recipe: EncoderRecipe,
+        encoder: EncoderSpec,
         threads: int | None,
         local: bool,
     ) -> None:
-        self.lesson, self.run, self.recipe = lesson, run, recipe
-        self.presence = Presence(threads, local)
+        self.task, self.run, self.encoder = task, run, encoder
+        self.worker = WorkerSetup(threads, local)
         self._trainer: NetworkTrainer | None = None
 
     def setup(self, worker: Worker) -> None:
-        """Get ready; images are looked at when there is something to train."""
-        self.presence.begin(worker)
+        """Set the worker up; images are encoded when there is something to train."""
+        self.worker.begin(worker)
 
     def trainer(self) -> NetworkTrainer:
-        """Return the trainer, made at the first time.
-
-        Raises
-        ------
-        ClusterError
-            If this worker does not see the run, or has another encoder.
-        """
-        from napari_oneshot_lmk.training.per_landmark import NetworkTrainer
-        from napari_oneshot_lmk.training.run_folder import RunFolder
-
-        self.presence.use_threads()
+        """Return the trainer, made at the first time; raise `ClusterError` if it cannot be."""
+        self.worker.use_threads()
         if self._trainer is None:
             run = RunFolder(self.run)
             if not run.run_path.is_file():
                 raise ClusterError(
                     f"does not see the run {self.run}",
-                    file=self.presence.name,
+                    file=self.worker.name,
                     remedy="put it on a file system that all workers share, under the same path",
                 )
             task = replace(
-                self.lesson,
-                encoder=self.recipe.encoder_of(self.presence.name),
+                self.task,
+                encoder=self.encoder.build(self.worker.name),
                 preview_images=lambda: run.preview_images,
             )
             self._trainer = NetworkTrainer(task, run, lambda: run.stop_requested)
         return self._trainer
 
 
-def train_network(school: str, index: int) -> Finished | None:
-    """Train one network, in a worker.
-
-    Parameters
-    ----------
-    school : str
-        Name of the plugin.
-    index : int
-        Of the network.
+def train_network(plugin: str, index: int) -> Finished | None:
+    """Train one network, in a worker that has the `TrainerPlugin` of this name.
 
     Returns
     -------
@@ -117,38 +91,28 @@ def train_network(school: str, index: int) -> Finished | None:
     OneshotError
         If it cannot be trained here.
     """
-    from napari_oneshot_lmk.training.events import EventLog, Finished
-    from napari_oneshot_lmk.training.run_folder import RunFolder
-
-    at_work: School = get_worker().plugins[school]
+    training: TrainerPlugin = get_worker().plugins[plugin]
     with _one_at_a_time:
-        trainer = at_work.trainer()
-        unit = RunFolder(at_work.run).network(index)
-        unit.path.mkdir(parents=True, exist_ok=True)
-        log = EventLog(unit.events_path)
+        trainer = training.trainer()
+        folder = RunFolder(training.run).network(index)
+        folder.path.mkdir(parents=True, exist_ok=True)
         end = None
-        try:
+        with closing(EventLog(folder.events_path)) as log:
             for event in trainer.train(index):
                 log.append(event)
                 if isinstance(event, Finished):
                     end = event
-        finally:
-            log.close()
     return end
-
-
-SECONDS_BETWEEN_LOOKS = 0.3
-MOST_EVENTS = 1000
 
 
 @dataclass(frozen=True)
 class ClusterStrategy:
-    """Trains side by side; to be given to `training.job.train`.
+    """Trains networks side by side: a `Strategy` for `training.train`.
 
     Parameters
     ----------
     scheduler, workers
-        As for `connected`.
+        As for `connect`.
     encoder_weights : Path, optional
         As the workers see them.
     device : str
@@ -172,14 +136,14 @@ class ClusterStrategy:
         TrainingError
             If workers die again and again at one landmark.
         """
-        recipe = EncoderRecipe(self.encoder_weights, self.device, task.encoder.card.identity)
+        encoder = EncoderSpec(self.encoder_weights, self.device, task.encoder.card.identity)
 
-        def train(units: Sequence[int]) -> Iterator[Event]:
-            if not units:
+        def train(indices: Sequence[int]) -> Iterator[Event]:
+            if not indices:
                 return
-            with connected(self.scheduler, self.workers) as connection:
-                work = _Work(connection, recipe, task, run, should_stop)
-                yield from work.events(units)
+            with connect(self.scheduler, self.workers) as connection:
+                work = _Work(connection, encoder, task, run, should_stop)
+                yield from work.events(indices)
 
         yield from fit_per_landmark(task, run, should_stop, train)
 
@@ -190,69 +154,63 @@ class _Work:
     def __init__(
         self,
         connection: Connection,
-        recipe: EncoderRecipe,
+        encoder: EncoderSpec,
         task: TrainingTask,
         run: RunFolder,
         should_stop: Callable[[], bool],
     ) -> None:
-
         self._connection, self._task = connection, task
         self._run, self._should_stop = run, should_stop
         self._out: dict[int, Future] = {}
         self._read: dict[int, int] = {}
         self._name = f"oneshot-lmk-{secrets.token_hex(8)}"
         # What cannot be sent, or is not to be: each worker has its own.
-        lesson = replace(task, encoder=None, preview_images=None)  # type: ignore[arg-type]
-        self._school = School(
-            lesson, Path(run.path).absolute(), recipe, connection.threads, connection.local
+        sent = replace(task, encoder=None, preview_images=None)  # type: ignore[arg-type]
+        self._plugin = TrainerPlugin(
+            sent, Path(run.path).absolute(), encoder, connection.threads, connection.local
         )
 
-    def events(self, units: Sequence[int]) -> Iterator[Event]:
-        """Give networks out, and yield what is told of them."""
+    def events(self, indices: Sequence[int]) -> Iterator[Event]:
+        """Give networks out, and yield what is logged of them."""
         client = self._connection.client
-        waiting = list(units)
-        losses = Losses(client)
-        client.register_plugin(self._school, self._name)
+        waiting = list(indices)
+        lost = LostWorkers(client)
+        client.register_plugin(self._plugin, self._name)
         try:
             while waiting or self._out:
-                stopping = self._should_stop()
-                if stopping:
+                if self._should_stop():
                     # The workers look for the same file.
                     self._run.request_stop()
                     waiting.clear()
                 while waiting and len(self._out) < max(1, len(client.nthreads())):
                     self._give(waiting.pop(0))
-                yield from self._told()
+                for index in self._out:
+                    yield from self._logged(index)
                 at_work = {future.key: 1 for future in self._out.values()}
-                for sentence in losses.told(at_work, "network"):
-                    yield Noted(sentence, serious=True)
+                for message in lost.messages(at_work, "network"):
+                    yield Noted(message, serious=True)
                 yield from self._ended()
-                time.sleep(SECONDS_BETWEEN_LOOKS)
+                time.sleep(SECONDS_BETWEEN_POLLS)
         finally:
-            losses.close()
+            lost.close()
             if client.status == "running":
                 client.cancel(list(self._out.values()), force=True)
                 client.unregister_worker_plugin(self._name)
 
     def _give(self, index: int) -> None:
-
         path = self._run.network(index).events_path
-        # What an earlier session was told stands in the run's log already.
+        # What an earlier session has read stands in the run's log already.
         self._read[index] = path.stat().st_size if path.exists() else 0
         self._out[index] = self._connection.client.submit(
             train_network, self._name, index, pure=False
         )
 
-    def _told(self) -> Iterator[Event]:
-        for index in self._out:
-            yield from self._told_of(index)
-
-    def _told_of(self, index: int) -> Iterator[Event]:
+    def _logged(self, index: int) -> Iterator[Event]:
         path = self._run.network(index).events_path
         while True:
             before = self._read[index]
-            told, self._read[index] = read_some(path, before, MOST_EVENTS)
-            for _, event in told:
+            events, self._read[index] = read_some(path, before, MOST_EVENTS)
+            for _, event in events:
                 if not isinstance(event, Finished):
                     yield event
             if self._read[index] == before:
@@ -265,7 +223,7 @@ class _Work:
             future = self._out[index]
             if future.status == "finished":
                 end = future.result()
-                yield from self._told_of(index)
+                yield from self._logged(index)
                 if end is not None:
                     yield end
             elif future.status == "cancelled":

@@ -86,13 +86,7 @@ def fast_bf16(device: torch.device) -> bool:
 
 
 def resolve_precision(device: torch.device, precision: Precision) -> torch.dtype:
-    """Return the floating type to compute with on a device.
-
-    Parameters
-    ----------
-    device : torch.device
-    precision : {"auto", "float32", "bfloat16"}
-        ``"auto"`` takes bfloat16 where `fast_bf16` says so.
+    """Return the floating type to compute with; ``"auto"`` is bfloat16 where that is fast.
 
     Raises
     ------

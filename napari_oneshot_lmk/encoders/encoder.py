@@ -70,7 +70,7 @@ class EncoderCard:
     Parameters
     ----------
     name : str
-        Short, stable, machine-readable: ``"vgg19"``.
+        Short and stable: ``"vgg19"``.
     title : str
         For people: ``"VGG19 (ImageNet)"``.
     weights_sha256 : str

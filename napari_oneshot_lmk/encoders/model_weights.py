@@ -43,7 +43,6 @@ def find_model_weights(
     Parameters
     ----------
     identity : str
-        Of the encoder.
     origin : WeightsOrigin, optional
         What the model remembers of its weights; models of earlier versions do not.
     usual : Path, optional

@@ -75,18 +75,9 @@ class OrientationEncoder(nn.Module):
 
 
 def root_histograms(images: Tensor, stride: int) -> Tensor:
-    """Square roots of the direction histograms of cells.
+    """Square roots of the direction histograms of cells of ``stride`` pixels a side.
 
-    Parameters
-    ----------
-    images : Tensor, (B, 1, H, W)
-        Grey.
-    stride : int
-        Side of a cell in pixels.
-
-    Returns
-    -------
-    Tensor, (B, DIRECTIONS, H / stride, W / stride)
+    (B, 1, H, W) grey images give (B, DIRECTIONS, H / stride, W / stride).
     """
     side = min(GRADIENTS_PER_CELL, stride)
     coarse = F.avg_pool2d(images, stride // side)
@@ -95,18 +86,10 @@ def root_histograms(images: Tensor, stride: int) -> Tensor:
 
 
 def stack_neighbours(cells: Tensor) -> Tensor:
-    """Stack each cell with its neighbours into one normalised descriptor.
+    """Stack each cell with its K neighbours into one normalised descriptor.
 
-    Parameters
-    ----------
-    cells : Tensor, (B, C, h, w)
-        Root histograms.
-
-    Returns
-    -------
-    Tensor, (B, K * C, h, w)
-        K neighbours; each vector has mean 0 and length 1, or is 0 where the
-        image is flat.
+    (B, C, h, w) root histograms give (B, K * C, h, w); each vector has mean 0 and
+    length 1, or is 0 where the image is flat.
     """
     batch, channels, height, width = cells.shape
     side = 2 * REACH_CELLS + 1
@@ -155,11 +138,6 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
 def shipped_encoder(device: torch.device | str = "cpu", note: str = "") -> OrientationEncoder:
     """Return the best encoder that is usable without any download.
 
-    Parameters
-    ----------
-    device : torch.device or str
-        Where it computes.
-    note : str
-        What its card says to the user about the choice.
+    ``note`` is what its card says to the user about the choice.
     """
     return OrientationEncoder(torch.device(device), note)

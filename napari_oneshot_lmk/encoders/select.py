@@ -96,14 +96,8 @@ def encoder_from_weights(
 ) -> Encoder:
     """Build what instant detection reads, from weights of VGG19 that are at hand.
 
-    Parameters
-    ----------
-    weights : EncoderWeights
-        VGG19's.
-    device, precision
-        As for `build_encoder`.
-    given : Path, optional
-        How the user named them when the model was trained; stands in the title.
+    ``given`` is how the user named them when the model was trained; it stands in the
+    title. The rest is as for `build_encoder`.
     """
     where = resolve_device(device)
     return ConcatEncoder(_build_vgg19(weights, where, precision, given), shipped_encoder(where))

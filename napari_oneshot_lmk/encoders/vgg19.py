@@ -238,11 +238,7 @@ def parameter_shapes() -> dict[str, tuple[int, ...]]:
 def check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Check names and shapes before anything is read into memory.
 
-    Parameters
-    ----------
-    shapes : mapping of str to tuple of int
-        Of everything that the file holds; what is outside ``features.`` (the
-        classifier) is of no interest.
+    What is outside ``features.`` (the classifier) is of no interest.
 
     Raises
     ------
@@ -327,7 +323,7 @@ _importing = threading.Lock()
 
 
 def load_torchvision(submodule: str) -> ModuleType:
-    """Import a submodule of torchvision, the only way in which this package does.
+    """Import a submodule of torchvision (``"models"``); nothing else here imports it.
 
     torchvision's compiled part may not load: beside a CPU build of PyTorch when it was
     built for CUDA (pip installs that pair readily), or beside another version of
@@ -337,27 +333,21 @@ def load_torchvision(submodule: str) -> ModuleType:
     lets the import succeed; those that compute with them (``torchvision.ops.nms``,
     image codecs) still raise.
 
-    Parameters
-    ----------
-    submodule : str
-        For example ``"models"`` or ``"transforms.v2"``.
-
     Raises
     ------
     ImportError
         If it is not installed or cannot be imported even so.
     """
-    name = f"torchvision.{submodule}"
     with _importing:
         try:
             try:
-                return importlib.import_module(name)
+                import torchvision  # noqa: F401
             except RuntimeError as error:
                 if "operator torchvision::" not in str(error):
                     raise
-            _forget_torchvision()
-            _declare_operators()
-            return importlib.import_module(name)
+                _forget_torchvision()
+                _declare_operators()
+            return importlib.import_module(f"torchvision.{submodule}")
         except RuntimeError as error:
             raise ImportError(f"torchvision cannot be imported: {error}") from error
 

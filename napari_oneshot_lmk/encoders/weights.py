@@ -68,16 +68,8 @@ def cached_files() -> dict[Path, str]:
 class Place:
     """A place where weights are looked for.
 
-    Parameters
-    ----------
-    what : str
-        For people: ``"torchvision's cache"``.
-    where : str
-        Path or address.
-    found : bool
-        A file lies there. Whether it is whole shows when it is read.
-    detail : str
-        More to know, for example why the last download failed.
+    ``found`` says that a file lies at the path or address ``where``; whether it is whole
+    shows when it is read. ``detail`` says, for example, why the last download failed.
     """
 
     what: str
@@ -101,10 +93,7 @@ def forget_failed_download() -> None:
 def describe_search(explicit: Path | None = None) -> list[Place]:
     """List the places in their order and whether a file lies there, without opening any.
 
-    Parameters
-    ----------
-    explicit : Path, optional
-        The file that the user named, if any.
+    ``explicit`` is the file that the user named, if any.
     """
     files = cached_files()
     if explicit is not None:
@@ -207,10 +196,7 @@ def _keep(weights: EncoderWeights) -> Path | None:
 def download_weights(progress: Progress | None = None) -> EncoderWeights:
     """Download, check and read torchvision's weights; keep nothing on the disk.
 
-    Parameters
-    ----------
-    progress : callable, optional
-        What it raises ends the download and is passed on.
+    What ``progress`` raises ends the download and is passed on.
 
     Raises
     ------

@@ -97,7 +97,6 @@ def write_weights(path: Path, weights: EncoderWeights, *, half: bool = False) ->
     path : Path
         Replaced where it exists.
     weights : EncoderWeights
-        What is written.
     half : bool
         In half precision; only for what `half_precision` returned.
 

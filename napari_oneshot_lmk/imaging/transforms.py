@@ -135,9 +135,7 @@ def image_loader() -> LoadImage:
 # -- preparing ------------------------------------------------------------------
 
 
-def preprocessing_config(
-    scaling: str = "ScaleIntensityRangePercentilesd",
-) -> list[dict[str, Any]]:
+def preprocessing_config(scaling: str = "ScaleIntensityRangePercentilesd") -> list[dict[str, Any]]:
     """Return the steps from a (1, rows, columns) image to the network's input.
 
     They are written as in a MONAI bundle: the key is ``image``, the configuration around

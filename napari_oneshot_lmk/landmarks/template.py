@@ -20,11 +20,7 @@ from napari_oneshot_lmk.errors import LandmarkError, OneshotError, TemplateError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.image_names import stem
-from napari_oneshot_lmk.landmarks.landmarks import (
-    Landmarks,
-    geometry_from_json,
-    geometry_to_json,
-)
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, geometry_from_json, geometry_to_json
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
 SCHEMA_VERSION = 1

@@ -81,7 +81,6 @@ def embed_points(
     Parameters
     ----------
     network : LandmarkNetwork
-        In the mode that is wanted.
     maps : sequence of Tensor, (B, C, h, w)
         The encoder's five of the image, fine to coarse.
     adapters : sequence of int
@@ -120,7 +119,7 @@ def embed_points_in_patches(
     image : Tensor, (1, 1, H, W)
         Grey values in 0..1.
     adapters : sequence of int
-        K adapters, one per point.
+        K, one per point.
     points_yx : Tensor, (K, 2)
         Pixels of the network's grid.
     size : int

@@ -39,7 +39,7 @@ class ShapeVariation:
     ----------
     shift_sd : float
         Standard deviation of the common shift, as a fraction of the frame's
-        diagonal: how differently bodies are placed in the picture.
+        diagonal: how differently bodies are placed in the image.
     affine_sd : float
         Of each entry of the affine map's deviation from identity.
     bend_sd : float
@@ -141,16 +141,11 @@ class ShapeModel(nn.Module):
         self.trials = PoseTrials(plane_yx, size)
 
     def expect(self, points_yx: Tensor) -> Expectation:
-        """Predict each landmark from all the others.
+        """Predict each landmark from all the others at (N, 2) points of the network's grid.
 
         Leave-one-out means and variances of a Gaussian process come from one
         inverse (Rasmussen & Williams 2006, equations 5.12); weights follow
         Student's t, updated until they converge.
-
-        Parameters
-        ----------
-        points_yx : Tensor, (N, 2), float64
-            Found points, pixels of the network's grid.
         """
         v = self.variation
         displacement = (points_yx * self.pixel_size_yx - self.plane_yx) / self.size
@@ -181,18 +176,8 @@ class ShapeModel(nn.Module):
     def log_prior(self, expectation: Expectation, shape: torch.Size, stride: int) -> Tensor:
         """Log of the Gaussian around each expected place, up to a constant.
 
-        Parameters
-        ----------
-        expectation : Expectation
-            From `expect`.
-        shape : torch.Size
-            (N, h, w) of the maps it is added to.
-        stride : int
-            Network pixels per cell of those maps.
-
-        Returns
-        -------
-        Tensor, (N, h, w), float32
+        A float32 tensor of ``shape`` (N, h, w), that of the maps it is added to, whose
+        cells have ``stride`` network pixels.
         """
         spread = expectation.sd * self.variation.slack
         halved = []

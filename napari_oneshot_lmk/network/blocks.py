@@ -110,16 +110,10 @@ class Block(nn.Module):
     def apply_layers(
         layers: Layers, maps: Tensor | ChannelParts, region: Region | None = None
     ) -> Tensor:
-        """Pass maps through the layers, whoever applies them.
+        """Pass maps, or the parts of a concatenation, through the layers.
 
-        Parameters
-        ----------
-        layers : callable
-            Applies the layer of a name.
-        maps : Tensor, or parts of a concatenation
-            What the first layer reads.
-        region : Region, optional
-            The only cells that are wanted.
+        ``layers`` applies the layer of a name; ``region`` holds the only cells that
+        are wanted.
         """
         raise NotImplementedError
 
@@ -136,14 +130,13 @@ class Block(nn.Module):
     def forward_landmarks(
         self, parts: ChannelParts, landmarks: Sequence[int], region: Region | None = None
     ) -> Tensor:
-        """Pass maps of several landmarks, this block shared by them.
+        """Pass maps of K landmarks, this block shared by them.
 
         Parameters
         ----------
         parts : sequence of Tensor, (B, K or 1, C, h, w)
             Of the concatenation that the block reads.
         landmarks : sequence of int
-            K of them.
         region : Region, optional
             The only cells that are wanted.
 
@@ -163,18 +156,8 @@ def forward_each(
 ) -> Tensor:
     """Pass each landmark's maps through its own block, all in one call.
 
-    Parameters
-    ----------
-    blocks : sequence of Block
-        One per landmark, alike but for their parameters.
-    parts : sequence of Tensor, (B, K or 1, C, h, w)
-        Of the concatenation that the blocks read.
-    region : Region, optional
-        The only cells that are wanted.
-
-    Returns
-    -------
-    Tensor, (B, K, C', h, w)
+    The K blocks are alike but for their parameters. Arguments and result are those of
+    `Block.forward_landmarks`.
     """
 
     def layers(name: str, maps: Tensor | ChannelParts, *, padded: bool = True) -> Tensor:
@@ -194,11 +177,7 @@ def forward_each(
 class DoubleConv(Block):
     """Twice a 3 x 3 convolution, batch norm, ReLU: Conv and Conv-A of equation 1.
 
-    Parameters
-    ----------
-    in_channels, out_channels : int
-    normalisation, num_landmarks
-        As in `LandmarkNorm`.
+    Its normalisation is a `LandmarkNorm`.
     """
 
     REACH = 2
@@ -248,14 +227,7 @@ class RFB(Block):
     and 3 x 3 with dilation r. Their concatenation goes through a 3 x 3 convolution, a
     1 x 1 convolution of the input is added, and only then comes the one ReLU. Each
     convolution is followed by batch norm (RFB-Net, Liu et al., ECCV 2018, as CC2D
-    uses it). A cell sees 23 x 23 of its neighbours.
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-        Every branch has ``out_channels``.
-    normalisation, num_landmarks
-        As in `LandmarkNorm`.
+    uses it); every branch has ``out_channels``. A cell sees 23 x 23 of its neighbours.
     """
 
     BRANCHES = (3, 5, 7)

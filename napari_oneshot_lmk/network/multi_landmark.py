@@ -90,14 +90,7 @@ class ConvWeights:
 
 
 def shared_conv(conv: ConvWeights, parts: ChannelParts) -> Tensor:
-    """Apply one convolution to the maps of all landmarks.
-
-    Parameters
-    ----------
-    conv : ConvWeights
-        Shared by the landmarks.
-    parts : sequence of Tensor, (B, K or 1, C, h, w)
-        Of the concatenation that it reads.
+    """Apply one convolution to the parts of all landmarks' maps.
 
     Returns
     -------
@@ -117,16 +110,7 @@ def shared_conv(conv: ConvWeights, parts: ChannelParts) -> Tensor:
 
 
 def grouped_conv(conv: ConvWeights, parts: ChannelParts, num_landmarks: int) -> Tensor:
-    """Apply each landmark's own convolution to its maps.
-
-    Parameters
-    ----------
-    conv : ConvWeights
-        Of K landmarks.
-    parts : sequence of Tensor, (B, K or 1, C, h, w)
-        Of the concatenation that they read.
-    num_landmarks : int
-        K.
+    """Apply each landmark's own convolution, of K, to the parts of its maps.
 
     Returns
     -------
@@ -146,17 +130,7 @@ def grouped_conv(conv: ConvWeights, parts: ChannelParts, num_landmarks: int) -> 
 
 
 class LandmarkNorm(nn.Module):
-    """Batch norm that is shared by all landmarks, each landmark's own, or absent.
-
-    Parameters
-    ----------
-    channels : int
-        Of the maps.
-    normalisation : {"batch", "landmark", "none"}
-        Which of the three.
-    num_landmarks : int
-        How many there are.
-    """
+    """Batch norm that is shared by all landmarks, each landmark's own, or absent."""
 
     def __init__(self, channels: int, normalisation: Normalisation, num_landmarks: int) -> None:
         super().__init__()

@@ -60,12 +60,8 @@ def concat_adapter(shared: Block, own: Block | None, features: Tensor, landmark:
 class UpBlock(nn.Module):
     """Equations 2 and 3 of one level: concatenates two maps and convolves.
 
-    Parameters
-    ----------
-    in_channels, out_channels : int
-        Channels of the concatenation and of the shared convolutions.
-    normalisation, num_landmarks
-        As in `NetworkConfig`.
+    ``in_channels`` are those of the concatenation, ``out_channels`` those of the shared
+    convolutions.
     """
 
     def __init__(
@@ -81,18 +77,9 @@ class UpBlock(nn.Module):
     def forward(
         self, skip: Tensor, coarser: Tensor, adapter: Block | None = None, landmark: int = 0
     ) -> Tensor:
-        """Return F_c of this level.
+        """Return F_c of this level, from F_v (``skip``) and F_c of the next coarser level.
 
-        Parameters
-        ----------
-        skip : Tensor, (B, C, h, w)
-            F_v, the encoder's map of this level.
-        coarser : Tensor, (B, C', h', w')
-            F_c of the next coarser level.
-        adapter : DoubleConv, optional
-            Conv-A_k.
-        landmark : int
-            k.
+        ``adapter`` is Conv-A_k of landmark k.
         """
         concat = torch.cat([skip, upsample(coarser, skip.shape[-2:])], dim=1)
         return concat_adapter(self.convs, adapter, concat, landmark)
@@ -103,11 +90,6 @@ class Adapter(nn.Module):
 
     They read what the shared blocks read; their C_A channels are concatenated to the
     shared ones, by `concat_adapter`.
-
-    Parameters
-    ----------
-    config : NetworkConfig
-        Of the network that it belongs to; C_A is above 0.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -140,11 +122,6 @@ class LandmarkNetwork(nn.Module):
 
     The encoder is no part of it: it reads the five maps of a frozen one, of any
     floating type.
-
-    Parameters
-    ----------
-    config : NetworkConfig
-        Its sizes.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -254,7 +231,7 @@ class LandmarkNetwork(nn.Module):
         from the windows of all landmarks, at least ``SMALLEST_REGION`` cells a side,
         and the cells around them that the convolutions need; so too in the last
         convolutions of the receptive field blocks where the window is less than
-        half of the map; elsewhere from whole maps. Several landmarks on which nothing
+        half of the map; otherwise from whole maps. Several landmarks on which nothing
         depends share whole maps, computed once.
 
         Parameters

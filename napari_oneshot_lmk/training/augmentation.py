@@ -1,8 +1,10 @@
-"""Augmented copies of the template: the only images whose landmarks are known.
+"""Augmentation of the template, and of the patches that are compared with images.
 
-The copies of C-ATD (paper, section 2.1), made as FM-OSD makes them: moved, turned
-and scaled about the image's middle, black where the template has no pixels. Wider
-ranges and changes of the grey values are options of ours.
+Augmented templates are the only images whose landmarks are known. They are those of C-ATD
+(paper, section 2.1), made as FM-OSD makes them: moved, turned and scaled about the image's
+middle, black where the template has no pixels. Wider ranges and changes of the grey values
+are options of ours. Patches are those of CC2D, with which the paper goes on: a square of
+the image about a point, brightness and contrast changed, then turned about its middle.
 """
 
 from __future__ import annotations
@@ -40,54 +42,26 @@ VERSION = 1
 class AugmentedTemplate(NamedTuple):
     """One copy, on the network's grid."""
 
-    image: Tensor
-    """(1, 1, H, W) float32, grey values 0..1 as `imaging.transforms.prepare_image`."""
-    points_yx: Tensor
-    """(N, 2) float32, network pixels, the template's placed landmarks in order."""
-    inside: Tensor
-    """(N,) bool: whether the point is still on the copy."""
+    image: Tensor  # (1, 1, H, W) float32, grey values 0..1 as of `prepare_image`
+    points_yx: Tensor  # (N, 2) float32, network pixels, the template's placed landmarks
+    inside: Tensor  # (N,) bool: whether the point is still on the copy
 
 
 @dataclass(frozen=True)
 class AugmentationParams:
-    """The numbers that one copy was made with.
+    """The numbers that one copy was made with."""
 
-    Parameters
-    ----------
-    rotation_deg : float
-        From the row axis towards the column axis: what is above the middle moves
-        to the left.
-    zoom : float
-        Larger than 1: larger on the copy.
-    shift_yx : tuple of float
-        As parts of height and width.
-    gamma, contrast, noise : float
-        Exponent, factor about the mean, and standard deviation.
-    noise_seed : int
-        Of the noise itself.
-    """
-
-    rotation_deg: float = 0.0
-    zoom: float = 1.0
-    shift_yx: tuple[float, float] = (0.0, 0.0)
-    gamma: float = 1.0
-    contrast: float = 1.0
-    noise: float = 0.0
+    rotation_deg: float = 0.0  # row axis to column axis: the top moves to the left
+    zoom: float = 1.0  # larger than 1: larger on the copy
+    shift_yx: tuple[float, float] = (0.0, 0.0)  # as parts of height and width
+    gamma: float = 1.0  # exponent
+    contrast: float = 1.0  # factor about the mean
+    noise: float = 0.0  # standard deviation
     noise_seed: int = 0
 
 
 class TemplateAugmentation:
-    """Makes the copies, each from its own random numbers.
-
-    Parameters
-    ----------
-    template : Template
-        The annotated image.
-    settings : TemplateCopySettings
-        Ranges and count.
-    seed : int
-        Copy ``i`` depends on this and ``i`` alone.
-    """
+    """Makes augmented templates; copy ``i`` depends on the template, the ranges, seed and ``i``."""
 
     def __init__(self, template: Template, settings: TemplateCopySettings, seed: int = 0) -> None:
         self.template = template
@@ -101,13 +75,13 @@ class TemplateAugmentation:
         return self.settings.count
 
     def key(self, index: int) -> str:
-        """Return a hash of all that copy ``index`` depends on, for caches."""
+        """Return a hash of all that a copy depends on, for caches."""
         ranges = self.settings.model_dump(exclude={"count"})
         parts = (VERSION, self.template.content_sha256, ranges, self.seed, index)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def params(self, index: int) -> AugmentationParams:
-        """Return the random numbers of copy ``index``."""
+        """Return the random numbers of a copy."""
         ranges, rng = self.settings, random_stream(self.seed, Stream.COPIES, index)
         rotation, zoom, shift_y, shift_x = rng.uniform(-1, 1, 4)
         # Logarithmic, so that 1 / 2 is as likely as 2.
@@ -123,7 +97,7 @@ class TemplateAugmentation:
         )
 
     def copy(self, index: int) -> AugmentedTemplate:
-        """Make copy ``index``, from 0."""
+        """Make a copy; they are counted from 0."""
         return self.augment(self.params(index))
 
     def augment(self, params: AugmentationParams) -> AugmentedTemplate:
@@ -167,7 +141,7 @@ class TemplateAugmentation:
         pixels to the template's own, both counted from the middle.
         """
         geometry = self.template.image.geometry
-        # Radiographs with unknown spacing are taken to have square pixels.
+        # Images with unknown spacing are taken to have square pixels.
         pixel = np.diag(geometry.spacing_mm_yx or (1.0, 1.0))
         angle = math.radians(params.rotation_deg)
         cosine, sine = math.cos(angle), math.sin(angle)
@@ -228,16 +202,12 @@ def _triangle_smoothed(pixels: Tensor, reach: float) -> Tensor:
 
 
 class Patches(NamedTuple):
-    """One patch an image."""
+    """One patch per image."""
 
-    images: Tensor
-    """(B, 1, S, S) float32, grey values 0..1."""
-    points_yx: Tensor
-    """(B, 2) float32, pixels of the patch; always inside."""
-    corners_yx: Tensor
-    """(B, 2) int64: the image's pixel that was the patch's first, before turning."""
-    angles: Tensor
-    """(B,) float32, radians: how far the patch was turned about its middle."""
+    images: Tensor  # (B, 1, S, S) float32, grey values 0..1
+    points_yx: Tensor  # (B, 2) float32, pixels of the patch; always inside
+    corners_yx: Tensor  # (B, 2) int64: the patch's first pixel in the image, before turning
+    angles: Tensor  # (B,) float32, radians: how far it was turned about its middle
 
     def tracked(self, points_yx: Tensor) -> Tensor:
         """Map other points of the images, (B, M, 2) network pixels, to the patch."""
@@ -269,11 +239,6 @@ def cut_patches(
         Of the processor; by default torch's own.
     spread : Tensor, (B, 5), optional
         From `random_spread`, where it was drawn before.
-
-    Returns
-    -------
-    Patches
-        On the images' device.
 
     Raises
     ------

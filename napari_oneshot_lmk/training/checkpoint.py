@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -142,13 +142,13 @@ def load_part(path: Path) -> dict[str, Tensor]:
 
 
 def pack(value: Any, name: str = "value") -> tuple[dict[str, Tensor], Any]:
-    """Split nested values into tensors and what JSON holds.
+    """Split nested values, such as an optimiser's ``state_dict()``, into tensors and JSON.
 
     Parameters
     ----------
     value : Any
         Dicts (also with whole numbers as keys), lists, tuples, tensors, arrays,
-        numbers, strings, None: for example an optimiser's ``state_dict()``.
+        numbers, strings, None.
     name : str
         The tensors' names begin with it.
 
@@ -220,16 +220,27 @@ def _numbered(folder: Path) -> dict[int, Path]:
     }
 
 
-class RunCheckpoints:
-    """The `CheckpointSink` in a run's folder.
+class CheckpointSink(Protocol):
+    """Keeps what the loop hands over."""
 
-    Parameters
-    ----------
-    run : RunFolder
-        Opened by this process, or by one that this process works for.
-    network : NetworkFolder, optional
-        The checkpoints' place where each network has its own.
-    """
+    def load(self) -> Checkpoint | None:
+        """Return the newest checkpoint."""
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint."""
+
+    def save_part(self, index: int, state: dict[str, Tensor], epoch: int) -> None:
+        """Keep the network of a landmark that is done."""
+
+    def load_part(self, index: int) -> dict[str, Tensor]:
+        """Return the network of a landmark that was done before."""
+
+    def save_model(self, model: TrainedModel) -> None:
+        """Keep the finished model."""
+
+
+class RunCheckpoints:
+    """The `CheckpointSink` in a run's folder, or of one network where each has its own."""
 
     def __init__(self, run: RunFolder, network: NetworkFolder | None = None) -> None:
         self._run = run

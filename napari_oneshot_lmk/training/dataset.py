@@ -1,11 +1,11 @@
-"""The unlabelled images of a training, known by their content."""
+"""The unlabelled images of a training: inspected before it begins, known by their content."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,23 @@ from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
+WILD_SIZE = 2.0
+"""Times as large or as small as the template, along rows or columns."""
+MIXED_SPACING = 1.1
+"""Largest over smallest pixel spacing that needs no warning."""
+THUMBNAIL = 24
+"""Network pixels averaged along a side, to recognise an image."""
+SAME_IMAGE = 0.05
+"""Of the grey range: among 300 cephalograms two scans of one film differ by 0.04 at
+most in such a cell, with two exceptions; those of two patients by 0.24 at least."""
+NAMED_AT_MOST = 5
+COLUMNS = (
+    *("image", "path", "sha256", "rows", "columns"),
+    *("row_spacing_mm", "column_spacing_mm"),
+)
+
 Spacing = float | tuple[float, float]
+Thumbnail = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -32,13 +48,13 @@ class TrainingImage:
     name : str
         In tables.
     path : Path
-        Where it lies.
+        Its file.
     sha256 : str
         Hash of its pixels as they are read, not of the file.
     shape_yx : tuple of int
         Rows and columns of its own grid.
     spacing_mm_yx : tuple of float, optional
-        (row, column), given or stated in the file; None where unknown.
+        Given or stated in the file; None where unknown.
     """
 
     name: str
@@ -46,6 +62,14 @@ class TrainingImage:
     sha256: str
     shape_yx: tuple[int, int]
     spacing_mm_yx: tuple[float, float] | None = None
+
+    def same_as(self, other: TrainingImage | None) -> bool:
+        """Whether both have the same content and spacing."""
+        if other is None or self.sha256 != other.sha256:
+            return False
+        if self.spacing_mm_yx is None or other.spacing_mm_yx is None:
+            return self.spacing_mm_yx is other.spacing_mm_yx
+        return bool(np.allclose(self.spacing_mm_yx, other.spacing_mm_yx, rtol=1e-6, atol=0))
 
 
 @dataclass(frozen=True)
@@ -61,55 +85,16 @@ class TrainingSet:
     failed : tuple of OneshotError
         One for each file that cannot be used.
     warnings : tuple of str
-        Sentences that a user should read before training.
-    slice_index : int, optional
-        Which slice of volumes is meant.
+        What a user should read before training.
     """
 
     usable: tuple[TrainingImage, ...]
     network_shape_yx: tuple[int, int]
     failed: tuple[OneshotError, ...] = ()
     warnings: tuple[str, ...] = ()
-    slice_index: int | None = None
 
     def __len__(self) -> int:
         return len(self.usable)
-
-    @classmethod
-    def inspect(
-        cls,
-        images: Sequence[ImageFile],
-        template: Template,
-        *,
-        spacing_mm_yx: Spacing | None = None,
-        slice_index: int | None = None,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> TrainingSet:
-        """Read all files once; see `Inspection` for doing so step by step.
-
-        Parameters
-        ----------
-        images : sequence of ImageFile
-            From `find_images`.
-        template : Template
-            Images that show it again are left out.
-        spacing_mm_yx : float or pair of float, optional
-            Overrides what the files say.
-        slice_index : int, optional
-            Which slice of volumes and multi-frame files.
-        progress : callable
-            Called with how many of how many are read.
-
-        Raises
-        ------
-        UsageError
-            If no image can be used.
-        """
-        inspection = Inspection(template, spacing_mm_yx, slice_index)
-        for done, image in enumerate(images, start=1):
-            inspection.look_at(image)
-            progress(done, len(images))
-        return inspection.result()
 
     def read(self, image: TrainingImage) -> GrayImage:
         """Read an image again, with the geometry that it was inspected with.
@@ -121,9 +106,7 @@ class TrainingSet:
         ImageError
             If it cannot be read any more.
         """
-        found = read_image(
-            image.path, spacing_mm_yx=image.spacing_mm_yx, slice_index=self.slice_index
-        )
+        found = read_image(image.path, spacing_mm_yx=image.spacing_mm_yx)
         if pixels_sha256(found) != image.sha256:
             raise UsageError(
                 "the image has changed since the training began",
@@ -134,24 +117,14 @@ class TrainingSet:
         return GrayImage(found.pixels, network, image.name, image.path)
 
     def changed_since(self, recorded: Iterable[TrainingImage]) -> list[str]:
-        """Return the names of images that are gone, or are not what they were.
-
-        Parameters
-        ----------
-        recorded : iterable of TrainingImage
-            Those of an earlier inspection. Images that came on top are no change
-            of these: `only` leaves them out.
-        """
+        """Return the names of recorded images that are gone, or are not what they were."""
         now = {image.name: image for image in self.usable}
-        return [old.name for old in recorded if not _same(old, now.get(old.name))]
+        return [old.name for old in recorded if not old.same_as(now.get(old.name))]
 
     def only(self, names: Iterable[str]) -> TrainingSet:
         """Return the set with these images alone, in the order of the names."""
         by_name = {image.name: image for image in self.usable}
-        chosen = tuple(by_name[name] for name in names)
-        return TrainingSet(
-            chosen, self.network_shape_yx, self.failed, self.warnings, self.slice_index
-        )
+        return replace(self, usable=tuple(by_name[name] for name in names))
 
 
 def pixels_sha256(image: GrayImage) -> str:
@@ -161,18 +134,14 @@ def pixels_sha256(image: GrayImage) -> str:
     return digest.hexdigest()
 
 
-def _same(old: TrainingImage, new: TrainingImage | None) -> bool:
-    if new is None or old.sha256 != new.sha256:
-        return False
-    if old.spacing_mm_yx is None or new.spacing_mm_yx is None:
-        return old.spacing_mm_yx is new.spacing_mm_yx
-    return bool(np.allclose(old.spacing_mm_yx, new.spacing_mm_yx, rtol=1e-6, atol=0))
+def list_names(names: Sequence[str], between: str = ", ") -> str:
+    """Name the first few, and how many more there are."""
+    first = between.join(names[:NAMED_AT_MOST])
+    more = len(names) - NAMED_AT_MOST
+    return f"{first} and {more} more" if more > 0 else first
 
 
-COLUMNS = (
-    *("image", "path", "sha256", "rows", "columns"),
-    *("row_spacing_mm", "column_spacing_mm"),
-)
+# -- images.csv --------------------------------------------------------------------------
 
 
 def write_images(path: Path, images: Iterable[TrainingImage]) -> None:
@@ -181,18 +150,15 @@ def write_images(path: Path, images: Iterable[TrainingImage]) -> None:
     Raises
     ------
     OutputError
-        If it exists or cannot be written.
+        If the file exists or cannot be written.
     """
     with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as f:
         table = csv.writer(f)
         table.writerow(COLUMNS)
         for image in images:
             # Written in full: an image is to be found again to the last digit.
-            spacing = map(repr, image.spacing_mm_yx or ())
-            table.writerow(
-                [image.name, image.path, image.sha256, *image.shape_yx, *spacing]
-                + ([""] * 2 if image.spacing_mm_yx is None else [])
-            )
+            spacing = [repr(mm) for mm in image.spacing_mm_yx or ()] or ["", ""]
+            table.writerow([image.name, image.path, image.sha256, *image.shape_yx, *spacing])
 
 
 def read_images(path: Path) -> tuple[TrainingImage, ...]:
@@ -205,7 +171,7 @@ def read_images(path: Path) -> tuple[TrainingImage, ...]:
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return tuple(_image(row) for row in csv.DictReader(file))
+            return tuple(_from_row(row) for row in csv.DictReader(file))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"the list of the run's images is damaged ({error})",
@@ -214,7 +180,7 @@ def read_images(path: Path) -> tuple[TrainingImage, ...]:
         ) from error
 
 
-def _image(row: dict[str, str]) -> TrainingImage:
+def _from_row(row: dict[str, str]) -> TrainingImage:
     rows, columns = row["row_spacing_mm"], row["column_spacing_mm"]
     return TrainingImage(
         name=row["image"],
@@ -225,42 +191,25 @@ def _image(row: dict[str, str]) -> TrainingImage:
     )
 
 
-WILD_SIZE = 2.0
-"""Times as large or as small as the template, along rows or columns."""
-MIXED_SPACING = 1.1
-"""Largest over smallest pixel spacing that goes without a word."""
-THUMBNAIL = 24
-"""Network pixels averaged along a side, to recognise a picture."""
-SAME_PICTURE = 0.05
-"""Of the grey range: among 300 cephalograms two scans of one film differ by 0.04 at
-most in such a cell, with two exceptions; those of two patients by 0.24 at least."""
-NAMED_AT_MOST = 5
-
-Thumbnail = NDArray[np.float32]
+# -- inspection --------------------------------------------------------------------------
 
 
 class Inspection:
-    """Looks at one image after the other and keeps what is needed of each.
+    """Reads one image after the other and keeps what is needed of each.
+
+    So a broken file or a wrong folder is reported now and not after hours.
 
     Parameters
     ----------
     template : Template
-        What the images are compared with.
+        What the images are compared with; those that show it are left out.
     spacing_mm_yx : float or pair of float, optional
         Overrides what the files say.
-    slice_index : int, optional
-        Which slice of volumes and multi-frame files.
     """
 
-    def __init__(
-        self,
-        template: Template,
-        spacing_mm_yx: Spacing | None = None,
-        slice_index: int | None = None,
-    ) -> None:
+    def __init__(self, template: Template, spacing_mm_yx: Spacing | None = None) -> None:
         self._template = template
         self._spacing_mm_yx = spacing_mm_yx
-        self._slice_index = slice_index
         self._template_thumbnail = _thumbnail(template.image)
         self._usable: list[TrainingImage] = []
         self._thumbnails: list[Thumbnail] = []
@@ -272,9 +221,7 @@ class Inspection:
     def look_at(self, file: ImageFile) -> None:
         """Read an image; what is wrong with it stands in the result."""
         try:
-            image = read_image(
-                file.path, spacing_mm_yx=self._spacing_mm_yx, slice_index=self._slice_index
-            )
+            image = read_image(file.path, spacing_mm_yx=self._spacing_mm_yx)
             thumbnail = _thumbnail(image)
         except OneshotError as error:
             self._failed.append(error.about(file.path))
@@ -286,19 +233,11 @@ class Inspection:
             if _alike(thumbnail, seen):
                 self._twins.append((other.name, file.name))
                 break
-        geometry = image.geometry
         for note in image.notes:
             self._notes.setdefault(note, []).append(file.name)
         self._thumbnails.append(thumbnail)
-        self._usable.append(
-            TrainingImage(
-                file.name,
-                file.path,
-                pixels_sha256(image),
-                geometry.image_shape_yx,
-                geometry.spacing_mm_yx,
-            )
-        )
+        size, mm = image.geometry.image_shape_yx, image.geometry.spacing_mm_yx
+        self._usable.append(TrainingImage(file.name, file.path, pixels_sha256(image), size, mm))
 
     def result(self) -> TrainingSet:
         """Return what was found.
@@ -321,26 +260,25 @@ class Inspection:
             self._template.image.geometry.network_shape_yx,
             tuple(self._failed),
             tuple(self._warnings()),
-            self._slice_index,
         )
 
     def _warnings(self) -> Iterator[str]:
         if self._templates:
             shows = "shows" if len(self._templates) == 1 else "show"
             yield (
-                f"{_listed(self._templates)} {shows} the template and "
+                f"{list_names(self._templates)} {shows} the template and "
                 f"{_is(self._templates)} left out of the training"
             )
         if self._twins:
             pairs = [f"{first} and {second}" for first, second in self._twins]
-            yield f"The same picture is there more than once: {_listed(pairs, '; ')}"
+            yield f"The same image is there more than once: {list_names(pairs, '; ')}"
         for note, names in self._notes.items():
-            yield f"{_listed(names)}: {note}"
+            yield f"{list_names(names)}: {note}"
         yield from self._spacing_warnings()
         wild = [image.name for image in self._usable if self._is_wild(image)]
         if wild:
             yield (
-                f"{_listed(wild)} {_is(wild)} more than {WILD_SIZE:g} times as large "
+                f"{list_names(wild)} {_is(wild)} more than {WILD_SIZE:g} times as large "
                 "as the template or as small: do they show the same part of the body?"
             )
 
@@ -350,7 +288,7 @@ class Inspection:
         stated = self._template.image.geometry.spacing_mm_yx
         if unknown and (known or stated):
             of_template = "" if stated is None else ", that of the template is known"
-            yield f"The pixel spacing of {_listed(unknown)} is unknown{of_template}"
+            yield f"The pixel spacing of {list_names(unknown)} is unknown{of_template}"
         if known and stated is None:
             yield "The template's pixel spacing is unknown, that of images is known"
         if known and max(known) > MIXED_SPACING * min(known):
@@ -372,7 +310,7 @@ class Inspection:
 
 
 def _thumbnail(image: GrayImage) -> Thumbnail:
-    """Return the picture in few grey values; fails where training would."""
+    """Return the image in few grey values; fails where training would."""
     from napari_oneshot_lmk.imaging.transforms import prepare_image
 
     geometry = image.geometry.with_network_shape(NETWORK_SHAPE_YX)
@@ -383,14 +321,7 @@ def _thumbnail(image: GrayImage) -> Thumbnail:
 
 
 def _alike(one: Thumbnail, other: Thumbnail) -> bool:
-    return bool(np.abs(one - other).max() < SAME_PICTURE)
-
-
-def _listed(names: Sequence[str], between: str = ", ") -> str:
-    if len(names) <= NAMED_AT_MOST:
-        return between.join(names)
-    first = between.join(names[:NAMED_AT_MOST])
-    return f"{first} and {len(names) - NAMED_AT_MOST} more"
+    return bool(np.abs(one - other).max() < SAME_IMAGE)
 
 
 def _is(names: Sequence[str]) -> str:

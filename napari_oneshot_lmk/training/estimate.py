@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FORWARD_AND_BACKWARD = 3.0
 """A backward pass costs as much as two forward ones."""
 START_S = 8.0
-"""For a new process, its libraries, and a second look at the images."""
+"""For a new process, its libraries, and a second inspection of the images."""
 WINDOWED = (1, 2)
 """Levels that training computes in windows only."""
 HALO = 4
@@ -37,24 +37,14 @@ GIGA = 1e9
 
 @dataclass(frozen=True)
 class MachineSpeed:
-    """What was measured.
-
-    Parameters
-    ----------
-    encoder_pass_s : float
-        Seconds for one image on the network's grid.
-    gigamacs_per_s : float
-        Billions of multiplications with addition a second, in convolutions of
-        the decoder's sizes.
-    encoder_channels : tuple of int
-        Of the encoder's maps after pooling, fine to coarse.
-    device : str
-        Where it was measured.
-    """
+    """What was measured of a machine."""
 
     encoder_pass_s: float
+    """Seconds for one image on the network's grid."""
     gigamacs_per_s: float
+    """Billions of multiplications with addition in convolutions of the decoder's sizes."""
     encoder_channels: tuple[int, ...]
+    """Of the encoder's maps after pooling, fine to coarse."""
     device: str
 
     @property
@@ -65,18 +55,12 @@ class MachineSpeed:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a training is likely to need.
-
-    Parameters
-    ----------
-    seconds : float
-        From the start to the model.
-    feature_bytes : int
-        For the images' features, in memory where they fit, else on disk.
-    """
+    """What a training is likely to need."""
 
     seconds: float
+    """From the start to the model."""
     feature_bytes: int
+    """For the images' features, in memory where they fit, else on disk."""
 
 
 def estimate(

@@ -1,14 +1,14 @@
-"""What a training tells whoever listens: small immutable events.
+"""What a training reports: small immutable events, and their log.
 
-The loop yields them; the run folder appends them to ``events.jsonl``; the
-command line, the dock and the tests read the same ones.
+The loop yields them; `train` appends them to the run's ``events.jsonl``, each named
+after its class; the command line, the dock and the tests read the same ones.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
@@ -22,15 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Noted:
-    """Something a user should know, one sentence.
-
-    Parameters
-    ----------
-    text : str
-        The sentence.
-    serious : bool
-        Whether it is a warning.
-    """
+    """A message that a user should read; ``serious`` for a warning."""
 
     text: str
     serious: bool = False
@@ -38,14 +30,10 @@ class Noted:
 
 @dataclass(frozen=True)
 class Preparing:
-    """Work before the first epoch.
+    """Work before the first epoch: how much of what is done.
 
-    Parameters
-    ----------
-    what : str
-        ``"images"`` (encoded, first pseudo-labels) or ``"copies"`` of the template.
-    done, total : int
-        How far it is.
+    ``what`` is ``"files"`` (read), ``"images"`` (encoded, first pseudo-labels) or
+    ``"copies"`` of the template.
     """
 
     what: str
@@ -60,7 +48,7 @@ class Stepped:
     Parameters
     ----------
     model : str
-        The landmark whose own model is trained, empty where all share one.
+        The landmark whose own network is trained, empty where all share one.
     epoch, epochs : int
         From 1, of how many.
     step, steps : int
@@ -86,10 +74,8 @@ class EpochEnded:
 
     Parameters
     ----------
-    model : str
+    model, epoch, epochs
         As in `Stepped`.
-    epoch, epochs : int
-        From 1, of how many.
     losses : dict of str to float
         Mean loss of each stage: ``"template"``, ``"pseudo-labels"``.
     shift : float
@@ -117,14 +103,9 @@ class EpochEnded:
 
 @dataclass(frozen=True)
 class Previewed:
-    """Where the model of this moment sees the landmarks of an image.
+    """Where the network of this moment sees the landmarks of an image.
 
-    Parameters
-    ----------
-    image : str
-        Its path.
-    points_yx : dict of str to tuple of float
-        By landmark, pixels of the image's own grid.
+    Points are by landmark, (row, column) of the image's own grid.
     """
 
     image: str
@@ -155,18 +136,10 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """The training ended without a model.
-
-    Parameters
-    ----------
-    sentence : str
-        What is wrong and what to do.
-    report : str
-        For a bug report.
-    """
+    """The training ended without a model: what is wrong, and a report for the developers."""
 
     sentence: str
-    report: str = field(default="")
+    report: str = ""
 
 
 Event = Noted | Preparing | Stepped | EpochEnded | Previewed | Finished | Failed
@@ -201,26 +174,18 @@ MOST_BYTES = 64_000
 
 
 class EventLog:
-    """Adds events to a log, each on the disk before the next one.
+    """Adds events to a log, which is made where it is missing, each on the disk at once.
 
     Lines are only ever added. A process that is killed may leave half a line; whoever
-    writes next begins a new one, and readers skip what is none.
-
-    Parameters
-    ----------
-    path : Path
-        Made where it is missing.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
+    writes next begins a new one, and readers skip what is none. Where nothing can be
+    written, `OutputError` is raised.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._ended = [event for event in read_events(path) if isinstance(event, EpochEnded)]
         try:
+            before = read_events(path) if path.is_file() else []
+            self._ended = [event for event in before if isinstance(event, EpochEnded)]
             torn = path.exists() and not _ends_with_line(path)
             # Unbuffered: what a full disk refuses must not be tried again at the end.
             self._file: FileIO = path.open("ab", buffering=0)
@@ -230,20 +195,10 @@ class EventLog:
             self._write(b"\n")
 
     def append(self, event: Event) -> bool:
-        """Add an event, but for an epoch's end that is there already.
+        """Add an event, but for an epoch's end that is there already; return whether it is new.
 
-        A training that was killed tells once more how the epoch of its checkpoint has
+        A training that was killed reports once more how the epoch of its checkpoint has
         ended: the line may have been lost.
-
-        Returns
-        -------
-        bool
-            Whether it is new.
-
-        Raises
-        ------
-        OutputError
-            If there is no room.
         """
         if event in self._ended:
             return False
@@ -284,23 +239,14 @@ def read_events(path: Path) -> list[Event]:
 
 
 def read_some(path: Path, offset: int, limit: int) -> tuple[list[tuple[int, Event]], int]:
-    """Read the next events of a log that is still being written.
-
-    Parameters
-    ----------
-    path : Path
-        The log. It need not exist yet.
-    offset : int
-        Bytes that were read before.
-    limit : int
-        Events at most.
+    """Read the next events, at most ``limit``, of a log that is still being written.
 
     Returns
     -------
     list of (int, Event)
         Each with the byte that its line begins at.
     int
-        Bytes that have been read now; as before where there is nothing new.
+        The offset to go on from; as before where there is nothing new.
     """
     found: list[tuple[int, Event]] = []
     try:
@@ -342,13 +288,7 @@ def _ends_with_line(path: Path) -> bool:
 
 
 class TensorBoardLogger:
-    """Writes one folder of curves a model: losses, shift and agreement by epoch.
-
-    Parameters
-    ----------
-    folder : Path
-        Where TensorBoard is to look (``tensorboard --logdir``).
-    """
+    """Writes a folder of curves per model: losses, shift and agreement by epoch."""
 
     def __init__(self, folder: Path) -> None:
         # It takes seconds to import: now, not when somebody waits for a stop.
@@ -359,7 +299,7 @@ class TensorBoardLogger:
         self._writers: dict[str, SummaryWriter] = {}
 
     def log(self, event: Event) -> None:
-        """Draw what is to be drawn of an event."""
+        """Draw an epoch's end."""
         if not isinstance(event, EpochEnded):
             return
         writer = self._writer(event)

@@ -97,22 +97,7 @@ class _Encoded:
 def encode_images(
     task: TrainingTask, encoded: EncodedImages, copies: TemplateAugmentation | None
 ) -> Iterator[Event]:
-    """Fill an `EncodedImages`.
-
-    Parameters
-    ----------
-    task : TrainingTask
-        What is trained.
-    encoded : EncodedImages
-        Filled here: the cache, the labels, the maps.
-    copies : TemplateAugmentation, optional
-        Where they are trained on.
-
-    Yields
-    ------
-    Event
-        `Preparing`, one per image.
-    """
+    """Fill an `EncodedImages`: cache, labels, maps; yield `Preparing` for each image."""
     template = prepare_image(task.template.image, task.encoder.device)
     encoded.cache.get(TEMPLATE, lambda: template)
     if (pixels := _as_bytes(task, template)) is not None:

@@ -74,7 +74,7 @@ def total_loss(
     Parameters
     ----------
     anchors : tuple of Tensor, (B, K, E)
-        One a level.
+        One per level.
     windows : tuple of Window
         In the same order.
     points_yx : Tensor, (B, K, 2)

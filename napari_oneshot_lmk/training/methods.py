@@ -117,8 +117,7 @@ class TrainingMethod:
         images, copies, landmarks : int
             How many there are; copies are 0 without a template stage.
         processes : int
-            That train together, a batch each: the same as one process with a batch as
-            large as theirs together.
+            That train together: a batch is as large as theirs together.
         """
         size = settings.batch * processes
         order = random.permutation(images).tolist()

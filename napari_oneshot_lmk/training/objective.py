@@ -40,26 +40,15 @@ StepLosses = Callable[[Batch, PseudoLabels, torch.Generator], dict[str, Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """The part of a batch that falls to this process.
+    """The part of a batch that falls to this process."""
 
-    Parameters
-    ----------
-    part : slice
-        Never empty: all processes have to take part in what they compute together.
-    count : int
-        Of the whole batch.
-    counted : ndarray, (B,)
-        1 for each; 0 where the process is left without, and sees the first item for
-        nothing.
-    """
-
-    part: slice
-    count: int
-    counted: NDArray[np.float32]
+    part: slice  # never empty: all processes have to take part in what they share
+    count: int  # of the whole batch
+    counted: NDArray[np.float32]  # (B,), 1 each; 0 for a process that is left without
 
     @classmethod
     def of(cls, group: ProcessGroup, count: int) -> Shard:
-        """Return a process's shard of ``count`` items."""
+        """Return a process's shard; without any item, the first, which counts nothing."""
         part = group.portion(count)
         if part.start == part.stop:
             return cls(slice(0, 1), count, np.zeros(1, np.float32))
@@ -68,23 +57,11 @@ class Shard:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Images with a right place for each landmark.
+    """Images with a right place for each landmark."""
 
-    Parameters
-    ----------
-    contents : tuple of str
-        What the cache knows the images by.
-    points_yx : Tensor, (B, K, 2)
-        Pixels of the network's grid.
-    weights : Tensor, (B, K)
-        Weight of each in the loss.
-    shard : Shard
-        Which of the batch these are.
-    """
-
-    contents: tuple[str, ...]
-    points_yx: Tensor
-    weights: Tensor
+    contents: tuple[str, ...]  # keys of the cache
+    points_yx: Tensor  # (B, K, 2), pixels of the network's grid
+    weights: Tensor  # (B, K), in the loss
     shard: Shard
 
 

@@ -44,14 +44,7 @@ class Strategy(Protocol):
 class NetworkTrainer(Trainer):
     """Encodes the images once, then trains one network of a run after another.
 
-    Parameters
-    ----------
-    task : TrainingTask
-        All networks of the run.
-    run : RunFolder
-        Where their checkpoints and parts go. Another process may have opened it.
-    should_stop : callable
-        As for `fit`.
+    Another process may have opened the run.
     """
 
     def __init__(self, task: TrainingTask, run: RunFolder, should_stop: Callable[[], bool]) -> None:
@@ -63,19 +56,14 @@ class NetworkTrainer(Trainer):
     def train(self, index: int) -> Iterator[Event]:
         """Train a network, from the beginning or from its checkpoint.
 
-        Its best parameters are then the run's part of that number. A part that is
-        there already is left as it is.
-
-        Parameters
-        ----------
-        index : int
-            Among the task's networks.
+        Its best parameters are then the run's part of that number. A part that is there
+        already is left as it is.
 
         Yields
         ------
         Event
-            The last is `Finished`; there is none where it was stopped before the
-            first step, or was done before.
+            The last is `Finished`; there is none where it was stopped before the first step,
+            or was done before.
         """
         folder = self._run.network(index)
         folder.path.mkdir(parents=True, exist_ok=True)
@@ -130,12 +118,8 @@ def fit_per_landmark(
 
     Parameters
     ----------
-    task : TrainingTask
-        Of a method with one network per landmark.
-    run : RunFolder
-        Opened by this process.
-    should_stop : callable
-        As for `fit`.
+    task, run, should_stop
+        As for `Strategy`; the run was opened by this process.
     train : callable
         Trains the networks with these numbers.
 

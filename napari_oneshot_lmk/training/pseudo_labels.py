@@ -142,7 +142,7 @@ def infer_pseudo_labels(
     rows : sequence of int
         Landmarks that it sees; the others stay as instant detection sees them.
     labels : PseudoLabels
-        Those of before: where to encoded.
+        Those of before: where to look.
     index : int
         Of the image.
     anchors : tuple of Tensor

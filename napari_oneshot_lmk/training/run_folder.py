@@ -53,7 +53,7 @@ class ProcessInfo:
     host : str
         The computer it runs on.
     log_bytes : int
-        Length of the event log when it took the run up.
+        Length of the event log when it opened the run.
     """
 
     pid: int

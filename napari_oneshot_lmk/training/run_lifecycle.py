@@ -17,7 +17,13 @@ from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 from napari_oneshot_lmk.storage.lock import LockedError, file_lock
 from napari_oneshot_lmk.training.config import TrainingConfig
-from napari_oneshot_lmk.training.dataset import Inspection, TrainingSet, read_images, write_images
+from napari_oneshot_lmk.training.dataset import (
+    Inspection,
+    TrainingSet,
+    list_names,
+    read_images,
+    write_images,
+)
 from napari_oneshot_lmk.training.events import Event, Noted, Preparing
 from napari_oneshot_lmk.training.run_folder import (
     CLOCK_S,
@@ -31,25 +37,25 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder
 
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}(\..*)?")
-"""Names that `output.written` gives to what is not finished."""
+"""Names that `atomic_write` gives to what is not finished."""
 
 
 @contextmanager
 def open_run(
-    path: Path, settings: TrainingConfig, template: Template, *, overwrite: bool = False
+    path: Path, config: TrainingConfig, template: Template, *, overwrite: bool = False
 ) -> Iterator[RunFolder]:
     """Make a run or go on with it, as the only process that may.
 
     Parameters
     ----------
     path : Path
-        Missing, empty, or a run of the same settings.
-    settings : TrainingConfig
-        What is asked for.
+        Missing, empty, or a run of the same configuration.
+    config : TrainingConfig
+        Resolved.
     template : Template
         Kept in the run.
     overwrite : bool
-        Begin anew where the run has finished or has other settings. The model
+        Begin anew where the run has finished or has another configuration. The model
         in it stays until there is a new one.
 
     Yields
@@ -60,20 +66,19 @@ def open_run(
     Raises
     ------
     UsageError
-        If the folder is another run, no run at all, or another process is at
-        work on it.
+        If the folder is another run, no run at all, or another process is at work on it.
     OutputError
         If it cannot be written to.
     """
     run = RunFolder(path)
     _check_place(run)
     run.path.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
-            held.enter_context(file_lock(run.lock_path))
+            stack.enter_context(file_lock(run.lock_path))
         except LockedError as error:
             raise _busy(run) from error
-        log_bytes = _prepare(run, settings, template, overwrite=overwrite)
+        log_bytes = _prepare(run, config, template, overwrite=overwrite)
         me = ProcessInfo.myself(log_bytes)
         _clear_up(run, me)
         run.note(process=asdict(me))
@@ -136,17 +141,15 @@ def _check_place(run: RunFolder) -> None:
     check_writable(run.run_path, overwrite=True)
 
 
-def _prepare(
-    run: RunFolder, settings: TrainingConfig, template: Template, *, overwrite: bool
-) -> int:
+def _prepare(run: RunFolder, config: TrainingConfig, template: Template, *, overwrite: bool) -> int:
     """Make the run, or check that it may go on; return its log's length."""
     if not run.run_path.exists():
-        _begin(run, settings, template)
+        _begin(run, config, template)
         return 0
     if (worker := run.worker) is not None and worker.alive and not _is_me(worker):
         # Two at once are possible only where the file system knows no locks.
         raise _busy(run)
-    different = settings.differences(run.settings)
+    different = config.differences(run.settings)
     if different and not overwrite:
         raise UsageError(
             f"this run has other settings: {'; '.join(different)}",
@@ -154,12 +157,12 @@ def _prepare(
             remedy="choose another --out, or begin anew with --overwrite",
         )
     if different or (overwrite and run.finished is not None):
-        _begin(run, settings, template)
+        _begin(run, config, template)
         return 0
     return run.events_path.stat().st_size if run.events_path.exists() else 0
 
 
-def _begin(run: RunFolder, settings: TrainingConfig, template: Template) -> None:
+def _begin(run: RunFolder, config: TrainingConfig, template: Template) -> None:
     """Write a new run; ``run.json`` comes last and makes it one."""
     for folder in (
         *(run.checkpoint_path, run.parts_path, run.networks_path),
@@ -171,13 +174,13 @@ def _begin(run: RunFolder, settings: TrainingConfig, template: Template) -> None
         file.unlink(missing_ok=True)
     template.save(run.template_path)
     with atomic_write(run.preset_path) as partial:
-        partial.write_text(settings.numbers.to_toml(), encoding="utf-8")
+        partial.write_text(config.numbers.to_toml(), encoding="utf-8")
     run.write_record(
         {
             "schema_version": SCHEMA_VERSION,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": versions(),
-            "settings": settings.to_json(),
+            "settings": config.to_json(),
             "process": None,
             "finished": None,
         }
@@ -195,7 +198,7 @@ def _clear_up(run: RunFolder, me: ProcessInfo) -> None:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
-    # A wish that is older than this process was for the one before it.
+    # A request that is older than this process was for the one before it.
     if run.stop_requested and run.stop_path.stat().st_mtime < me.started - CLOCK_S:
         run.stop_path.unlink()
 
@@ -214,9 +217,6 @@ def _busy(run: RunFolder) -> UsageError:
     )
 
 
-NAMED_AT_MOST = 5
-
-
 def inspect_images(
     run: RunFolder,
     files: Sequence[ImageFile],
@@ -229,13 +229,9 @@ def inspect_images(
     Parameters
     ----------
     run : RunFolder
-        Taken up by this process.
-    files : sequence of ImageFile
-        What the user named.
-    template : Template
-        Images that show it again are left out.
-    spacing_mm_yx : pair of float, optional
-        Overrides what the files say.
+        Opened by this process.
+    files, template, spacing_mm_yx
+        See `Inspection`.
     should_stop : callable
         Asked before each image.
 
@@ -273,19 +269,14 @@ def inspect_images(
     recorded = read_images(run.images_path)
     if changed := images.changed_since(recorded):
         raise ImageError(
-            f"these images are gone or have changed since the training began: {_listed(changed)}",
+            "these images are gone or have changed since the training began: "
+            f"{list_names(changed)}",
             file=run.path,
             remedy="put the earlier ones back, or begin anew with --overwrite",
         )
     names = [image.name for image in recorded]
     if added := [image.name for image in images.usable if image.name not in names]:
         yield Noted(
-            f"Not part of this training, which began without: {_listed(added)}", serious=True
+            f"Not part of this training, which began without: {list_names(added)}", serious=True
         )
     return images.only(names)
-
-
-def _listed(names: Sequence[str]) -> str:
-    first = ", ".join(names[:NAMED_AT_MOST])
-    more = len(names) - NAMED_AT_MOST
-    return f"{first} and {more} more" if more > 0 else first

@@ -43,50 +43,22 @@ NEW_STEP_WEIGHT = 0.1
 
 @dataclass(eq=False)
 class NetworkState:
-    """Everything about one network in training that a checkpoint has to hold.
-
-    Parameters
-    ----------
-    index : int
-        Among the task's networks.
-    rows : tuple of int
-        The landmarks it is for, among the template's.
-    network : LandmarkNetwork
-        What is trained.
-    optimiser : torch.optim.Adam
-        Of the network's parameters.
-    labels : PseudoLabels
-        Of the epoch that runs.
-    epoch, step : int
-        Epochs that have ended; steps of the running one that are done.
-    sums, counts : dict
-        Loss of each stage so far in the epoch.
-    best : dict of str to Tensor
-        Parameters of the best epoch, on the processor.
-    best_epoch : int
-        Which one; 0 before the first.
-    lowest : ndarray, (I,), optional
-        Each image's criterion at the epoch with the lowest mean; None before the first.
-    processes : int
-        That train it together.
-    ended : EpochEnded, optional
-        What was reported of the epoch before.
-    """
+    """Everything about one network in training that a checkpoint has to hold."""
 
     index: int
-    rows: tuple[int, ...]
+    rows: tuple[int, ...]  # landmarks it is for, among the template's
     network: LandmarkNetwork
     optimiser: torch.optim.Adam
-    labels: PseudoLabels
-    epoch: int = 0
-    step: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
+    labels: PseudoLabels  # of the epoch that runs
+    epoch: int = 0  # epochs that have ended
+    step: int = 0  # steps of the running one that are done
+    sums: dict[str, float] = field(default_factory=dict)  # losses so far, by stage
     counts: dict[str, int] = field(default_factory=dict)
-    best: dict[str, Tensor] = field(default_factory=dict)
-    best_epoch: int = 0
-    lowest: NDArray[np.float64] | None = None
-    processes: int = 1
-    ended: EpochEnded | None = None
+    best: dict[str, Tensor] = field(default_factory=dict)  # parameters, on the processor
+    best_epoch: int = 0  # 0 before the first has ended
+    lowest: NDArray[np.float64] | None = None  # (I,), at the epoch of the lowest mean
+    processes: int = 1  # that train it together
+    ended: EpochEnded | None = None  # what was reported of the epoch before
 
     @classmethod
     def begin(
@@ -198,20 +170,11 @@ class NetworkState:
 def significantly_worse(
     agreements: NDArray[np.float64], lowest: NDArray[np.float64] | None
 ) -> bool:
-    """Say whether an epoch's criterion is worse by more than chance explains.
+    """Say whether an epoch's criterion, (I,), is worse than the lowest, by more than chance.
 
     Later epochs have seen more, so what is no worse is better. Worse is a mean
     difference, image by image, of more than its own standard error.
 
-    Parameters
-    ----------
-    agreements : ndarray, (I,)
-        Of the epoch, smaller is better.
-    lowest : ndarray, (I,), optional
-        Of the best epoch so far; None where there is none.
-
-    Examples
-    --------
     >>> significantly_worse(np.array([1.1, 2.1, 2.9]), np.array([1.0, 2.0, 3.0]))
     False
     >>> significantly_worse(np.array([1.1, 2.1, 3.1]), np.array([1.0, 2.0, 3.0]))
@@ -227,17 +190,7 @@ def significantly_worse(
 
 
 def new_network(task: TrainingTask, index: int, channels: tuple[int, ...]) -> LandmarkNetwork:
-    """Make a network of a task, with its first random numbers.
-
-    Parameters
-    ----------
-    task : TrainingTask
-        Method and preset.
-    index : int
-        Among the task's networks.
-    channels : tuple of int
-        Of the encoder's five maps, fine to coarse.
-    """
+    """Make a network of a task for the encoder's five maps, with its first random numbers."""
     landmarks = len(task.landmark_groups[index])
     config = task.method.network_config(task.preset.network, channels, landmarks)
     with torch.random.fork_rng(devices=[]):
@@ -246,17 +199,7 @@ def new_network(task: TrainingTask, index: int, channels: tuple[int, ...]) -> La
 
 
 def learning_rate(settings: TrainingSettings, epoch: int, step: int, steps: int) -> float:
-    """Rate of one step: a function of where it stands, so nothing need be stored.
-
-    Parameters
-    ----------
-    settings : TrainingSettings
-        Rate and schedule.
-    epoch, step : int
-        From 0.
-    steps : int
-        In an epoch.
-    """
+    """Rate of one of an epoch's steps: a function of its place, so nothing need be stored."""
     rate = settings.learning_rate
     if settings.schedule == "step":
         return float(rate * settings.step_factor ** (epoch // settings.step_epochs))
@@ -268,15 +211,7 @@ def learning_rate(settings: TrainingSettings, epoch: int, step: int, steps: int)
 
 
 class Clock:
-    """Working time over all sessions of a run, and how long it will go on.
-
-    Parameters
-    ----------
-    networks : int
-        That are trained one after the other.
-    epochs : int
-        Of each.
-    """
+    """Working time over all sessions of a run, and how long it will go on."""
 
     def __init__(self, networks: int, epochs: int) -> None:
         self._networks, self._epochs = networks, epochs
@@ -316,15 +251,7 @@ class Clock:
         return taken
 
     def left(self, network: int, epoch: int, step: int, steps: int) -> float | None:
-        """Return the seconds until all is trained, as far as one can know.
-
-        Parameters
-        ----------
-        network, epoch : int
-            Those that run, from 0.
-        step, steps : int
-            Done of how many in the epoch.
-        """
+        """Return the seconds until all is trained, as far as one can know; counted from 0."""
         if self._step_s is None:
             return None
         # Until it was seen once: new labels take about half as long as the steps.

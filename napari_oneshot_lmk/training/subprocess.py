@@ -24,13 +24,7 @@ _started: list[subprocess.Popen[bytes]] = []
 
 
 class TrainingProcess:
-    """The process that trains a run, whoever started it.
-
-    See Also
-    --------
-    TrainingProcess.start : starts one.
-    TrainingProcess.find : finds one that an earlier window has started.
-    """
+    """The process that trains a run, whoever has started it; see `start` and `find`."""
 
     def __init__(
         self, run: RunFolder, worker: ProcessInfo, child: subprocess.Popen[bytes] | None = None

@@ -6,16 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.training.checkpoint import Checkpoint
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.dataset import TrainingSet
 from napari_oneshot_lmk.training.distributed.group import ALONE, ProcessGroup
@@ -99,22 +95,3 @@ class TrainingTask:
     def network_name(self, index: int) -> str:
         """Return the landmark of a network of its own, empty where all share one."""
         return self.placed[self.landmark_groups[index][0]] if self.method.per_landmark else ""
-
-
-class CheckpointSink(Protocol):
-    """Keeps what the loop hands over."""
-
-    def load(self) -> Checkpoint | None:
-        """Return the newest checkpoint."""
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Keep a checkpoint."""
-
-    def save_part(self, index: int, state: dict[str, Tensor], epoch: int) -> None:
-        """Keep the network of a landmark that is done."""
-
-    def load_part(self, index: int) -> dict[str, Tensor]:
-        """Return the network of a landmark that was done before."""
-
-    def save_model(self, model: TrainedModel) -> None:
-        """Keep the finished model."""

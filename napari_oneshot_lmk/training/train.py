@@ -45,16 +45,9 @@ if TYPE_CHECKING:
 
 
 def keep_weights(run: RunFolder, encoder: Encoder) -> Path | None:
-    """Put the weights into the run before it trains, in half precision.
+    """Put the encoder's weights into the run before it trains, in half precision.
 
     Their file may be gone at the end of a long training.
-
-    Parameters
-    ----------
-    run : RunFolder
-        Taken up by this process.
-    encoder : Encoder
-        That is trained on.
 
     Returns
     -------
@@ -98,7 +91,7 @@ def pack_finished(run: RunFolder, weights: Path | None) -> None:
     Parameters
     ----------
     run : RunFolder
-        Finished, and opened by this process.
+        Opened by this process.
     weights : Path, optional
         Their file; otherwise they are looked for where they lay.
 
@@ -188,8 +181,8 @@ def train(
     strategy : Strategy, optional
         Who trains; by default this process, one network after the other.
     group : ProcessGroup
-        Processes that do the same at the same time, inside `joined`: their leader
-        alone keeps the run, the others only yield what it yields.
+        Processes that do the same at the same time, inside `ProcessGroup.connected`: the
+        main one alone keeps the run, the others only yield what it yields.
 
     Yields
     ------

@@ -24,7 +24,7 @@ from napari_oneshot_lmk.encoders.device import (
 )
 from napari_oneshot_lmk.errors import TrainingError
 from napari_oneshot_lmk.training.augmentation import TemplateAugmentation
-from napari_oneshot_lmk.training.checkpoint import Checkpoint
+from napari_oneshot_lmk.training.checkpoint import Checkpoint, CheckpointSink
 from napari_oneshot_lmk.training.config import Stream, random_stream
 from napari_oneshot_lmk.training.events import (
     EpochEnded,
@@ -45,7 +45,7 @@ from napari_oneshot_lmk.training.pseudo_labels import (
     template_embeddings,
 )
 from napari_oneshot_lmk.training.state import Clock, NetworkState, preview, trained_model
-from napari_oneshot_lmk.training.task import CheckpointSink, TrainingTask
+from napari_oneshot_lmk.training.task import TrainingTask
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 

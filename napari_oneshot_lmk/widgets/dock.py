@@ -18,7 +18,7 @@ from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.widget import TrainWidget
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.detect.models import KnownModel
+    from napari_oneshot_lmk.widgets.train.models import KnownModel
 
 
 @dataclass(frozen=True)

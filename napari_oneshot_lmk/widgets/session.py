@@ -21,7 +21,7 @@ from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.annotate.annotation import Annotation, History
+from napari_oneshot_lmk.widgets.annotation import Annotation, History
 from napari_oneshot_lmk.widgets.layers.image_identity import RemovedImages, is_made_from
 from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, Key, Spacing, Spacings
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari_oneshot_lmk.landmarks.lists import LandmarkList
-    from napari_oneshot_lmk.widgets.detect.models import KnownModel
+    from napari_oneshot_lmk.widgets.train.models import KnownModel
 
 
 @dataclass(eq=False)

@@ -15,9 +15,8 @@ from qtpy.QtCore import QTimer
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.widgets import shortcuts, texts
-from napari_oneshot_lmk.widgets.annotate.annotation import Annotation
-from napari_oneshot_lmk.widgets.annotate.autosave import Autosave
-from napari_oneshot_lmk.widgets.contributions.settings import preferences
+from napari_oneshot_lmk.widgets.annotation import Annotation
+from napari_oneshot_lmk.widgets.autosave import Autosave
 from napari_oneshot_lmk.widgets.image_choice import ImageChoice
 from napari_oneshot_lmk.widgets.layers import points
 from napari_oneshot_lmk.widgets.layers.file_facts import FileFacts
@@ -32,6 +31,7 @@ from napari_oneshot_lmk.widgets.layers.open_layers import (
     landmarks_of_file,
     landmarks_on,
 )
+from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.geometry import Geometry

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.images import template_of
 from benchmarks.killed_runs import ManyRun
-from napari_oneshot_lmk.cluster.client import connected
-from napari_oneshot_lmk.cluster.detect import Recipe, detect_across
+from napari_oneshot_lmk.cluster.client import connect
+from napari_oneshot_lmk.cluster.detect import DetectorSpec, detect_across
 from napari_oneshot_lmk.detection.batch import detect_many
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.imaging.find import ImageFile, find_images
@@ -132,14 +132,14 @@ def _with_workers(
 ) -> list[float]:
     """Time rounds after one in which the workers get ready."""
     seconds = []
-    recipe = Recipe.of(detector, encoder_weights, str(detector.device))
-    with connected(workers=workers) if workers else nullcontext() as connection:
+    spec = DetectorSpec.of(detector, encoder_weights, str(detector.device))
+    with connect(workers=workers) if workers else nullcontext() as connection:
         for _ in range(rounds + 1):
             started = time.perf_counter()
             if connection is None:
                 outcomes = detect_many(detector, files)
             else:
-                outcomes = detect_across(connection, recipe, files)
+                outcomes = detect_across(connection, spec, files)
             for _ in outcomes:
                 pass
             seconds.append((time.perf_counter() - started) / len(files))

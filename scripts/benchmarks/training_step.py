@@ -15,7 +15,7 @@ from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.encoders.device import keep_freed_memory
 from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.training.config import TrainingConfig
-from napari_oneshot_lmk.training.dataset import TrainingSet
+from napari_oneshot_lmk.training.dataset import Inspection
 from napari_oneshot_lmk.training.feature_cache import FeatureCache, pooled_levels
 from napari_oneshot_lmk.training.first_pass import EncodedImages, encode_images
 from napari_oneshot_lmk.training.methods import LABEL_STAGE, Batch
@@ -70,14 +70,14 @@ def fused_task(dataset: Dataset, preset: str, encoder: Encoder) -> TrainingTask:
     settings = Preset.load(preset)
     names = [n for n in dataset.train if n != dataset.template_image]
     count = settings.training.batch
-    images = TrainingSet.inspect(
-        [dataset.file_of(name) for name in (names or dataset.test)[:count]], template
-    )
+    inspection = Inspection(template)
+    for name in (names or dataset.test)[:count]:
+        inspection.look_at(dataset.file_of(name))
     config = TrainingConfig(preset=settings.changed({"labels.weigh": False}), template_stage=False)
     return TrainingTask(
         config=config.resolved(template, lambda: False),
         template=template,
-        images=images,
+        images=inspection.result(),
         encoder=encoder,
     )
 

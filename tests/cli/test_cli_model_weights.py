@@ -21,7 +21,7 @@ from weights_scene import Trained, copied, isolate, trained
 
 from napari_oneshot_lmk.benchmark.trained import encoder_of_run
 from napari_oneshot_lmk.bundle.load import load_model
-from napari_oneshot_lmk.cluster.detect import Recipe
+from napari_oneshot_lmk.cluster.detect import DetectorSpec
 from napari_oneshot_lmk.detection.model import ENCODER_FILE, TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
@@ -288,10 +288,10 @@ def test_workers_find_the_weights_as_well(
     source = half if packed else made
     model = TrainedModel.load(source.run)
     detector = TrainedDetector.from_model(model, device="cpu")
-    recipe = pickle.loads(pickle.dumps(Recipe.of(detector, None, "cpu")))
+    spec = pickle.loads(pickle.dumps(DetectorSpec.of(detector, None, "cpu")))
     image = read_image(source.world.images / "one.png")
     points = []
-    for each in (detector, recipe.detector("a worker")):
+    for each in (detector, spec.build("a worker")):
         each.set_image(image)
         points.append(each.detect().positions_yx)
     assert np.array_equal(*points)

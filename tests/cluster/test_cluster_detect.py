@@ -15,8 +15,8 @@ import pytest
 from cli_scene import SPACING_MM, World, make_world, one_sentence, run, scene, view
 from cli_scene import save_image as save
 
-from napari_oneshot_lmk.cluster.client import Connection, connected
-from napari_oneshot_lmk.cluster.detect import Reading, Recipe, detect_across
+from napari_oneshot_lmk.cluster.client import Connection, connect
+from napari_oneshot_lmk.cluster.detect import DetectorSpec, Reading, detect_across
 from napari_oneshot_lmk.detection.batch import DetectionResult, detect_many
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.errors import ClusterError, ImageError, UsageError
@@ -69,13 +69,13 @@ def images(made: World) -> tuple[ImageFile, ...]:
 
 
 @pytest.fixture(scope="module")
-def recipe(detector: Detector) -> Recipe:
-    return Recipe.of(detector, None, "cpu")
+def spec(detector: Detector) -> DetectorSpec:
+    return DetectorSpec.of(detector, None, "cpu")
 
 
 @pytest.fixture(scope="module")
 def cluster(no_weights: None) -> Iterator[Connection]:
-    with connected(workers=2) as connection:
+    with connect(workers=2) as connection:
         # As this process computes here, for the same numbers to the last bit.
         yield replace(connection, threads=1)
 
@@ -91,12 +91,12 @@ def worker_pids(connection: Connection) -> list[int]:
 
 
 def test_a_worker_is_killed_and_every_number_is_the_same(
-    cluster: Connection, detector: Detector, recipe: Recipe, images: tuple[ImageFile, ...]
+    cluster: Connection, detector: Detector, spec: DetectorSpec, images: tuple[ImageFile, ...]
 ) -> None:
     notes: list[str] = []
     victim = worker_pids(cluster)[0]
     found = []
-    for outcome in detect_across(cluster, recipe, images, on_note=notes.append):
+    for outcome in detect_across(cluster, spec, images, on_note=notes.append):
         if not found:
             os.kill(victim, signal.SIGKILL)
         found.append(outcome)
@@ -110,21 +110,21 @@ def test_a_worker_is_killed_and_every_number_is_the_same(
 
 
 def test_files_that_fail_and_spacing_reach_the_workers(
-    cluster: Connection, recipe: Recipe, images: tuple[ImageFile, ...], tmp_path: Path
+    cluster: Connection, spec: DetectorSpec, images: tuple[ImageFile, ...], tmp_path: Path
 ) -> None:
     (tmp_path / "empty.png").write_bytes(b"")
     some = (*find_images([tmp_path]), images[0])
     reading = Reading(spacing_mm_yx=(0.5, 0.25), batch=2)
-    found = {o.index: o for o in detect_across(cluster, recipe, some, reading)}
+    found = {o.index: o for o in detect_across(cluster, spec, some, reading)}
     assert found[0].landmarks is None
     assert "empty.png" in str(found[0].error)
     assert found[1].landmarks.geometry.spacing_mm_yx == (0.5, 0.25)
 
 
 def test_image_that_kills_workers_fails_alone(
-    cluster: Connection, recipe: Recipe, images: tuple[ImageFile, ...]
+    cluster: Connection, spec: DetectorSpec, images: tuple[ImageFile, ...]
 ) -> None:
-    found = list(detect_across(cluster, _Poisoned(recipe), images[:4]))
+    found = list(detect_across(cluster, _Poisoned(spec), images[:4]))
     failed = [outcome for outcome in found if outcome.error is not None]
     assert [outcome.image.name for outcome in failed] == [_Poisoned.name]
     assert isinstance(failed[0].error, ImageError)
@@ -151,34 +151,34 @@ class _Deadly:
 class _Poisoned:
     name = "2.png"
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe, self.key = recipe, "poisoned"
+    def __init__(self, spec: DetectorSpec) -> None:
+        self.spec, self.key = spec, "poisoned"
 
-    def detector(self, worker: str) -> _Deadly:
-        return _Deadly(self.recipe.detector(worker))
+    def build(self, worker: str) -> _Deadly:
+        return _Deadly(self.spec.build(worker))
 
 
 def test_worker_with_another_encoder_or_version_is_refused(
-    cluster: Connection, recipe: Recipe, images: tuple[ImageFile, ...]
+    cluster: Connection, spec: DetectorSpec, images: tuple[ImageFile, ...]
 ) -> None:
-    about = recipe.encoder
+    about = spec.encoder
     for other, says in [
         (replace(about, identity="vgg19-0"), "has the encoder orientation, not vgg19"),
         (replace(about, version="9.9"), "of this program, not 9.9"),
     ]:
         with pytest.raises(ClusterError, match=says):
-            list(detect_across(cluster, replace(recipe, encoder=other), images))
+            list(detect_across(cluster, replace(spec, encoder=other), images))
 
 
-def test_folder_that_workers_do_not_see(cluster: Connection, recipe: Recipe) -> None:
+def test_folder_that_workers_do_not_see(cluster: Connection, spec: DetectorSpec) -> None:
     image = ImageFile(Path("/nowhere/of/ours/a.png"), "a.png")
     with pytest.raises(ClusterError, match="does not see the folder /nowhere/of/ours"):
-        list(detect_across(cluster, recipe, [image]))
+        list(detect_across(cluster, spec, [image]))
 
 
 def test_few_tasks_are_out_at_a_time(
     cluster: Connection,
-    recipe: Recipe,
+    spec: DetectorSpec,
     images: tuple[ImageFile, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -213,7 +213,7 @@ class _Nothing:
 class _Instant:
     key = "instant"
 
-    def detector(self, worker: str) -> _Nothing:
+    def build(self, worker: str) -> _Nothing:
         import torch
 
         nothing = _Nothing()
@@ -288,7 +288,7 @@ def test_without_dask_one_sentence_says_what_to_install(
     result = run(*call, "--workers", "2")
     assert result.exit_code == 2
     assert "napari-oneshot-lmk[cluster]" in one_sentence(result)
-    with pytest.raises(UsageError), connected(workers=1):
+    with pytest.raises(UsageError), connect(workers=1):
         pass
 
 

@@ -15,7 +15,7 @@ from killed_training import model_hash
 from learning_scene import SMALL, SPACING_YX, Job, small_task, train
 
 from napari_oneshot_lmk.cluster import train as cluster_training
-from napari_oneshot_lmk.cluster.client import Connection, connected
+from napari_oneshot_lmk.cluster.client import Connection, connect
 from napari_oneshot_lmk.cluster.train import ClusterStrategy
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.imaging.find import find_images
@@ -35,7 +35,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Connection]:
-    with connected(workers=2) as connection:
+    with connect(workers=2) as connection:
         yield replace(connection, threads=1)
 
 
@@ -45,7 +45,7 @@ def on_cluster(cluster: Connection, monkeypatch: pytest.MonkeyPatch) -> ClusterS
     def same(scheduler: object, workers: object) -> Iterator[Connection]:
         yield cluster
 
-    monkeypatch.setattr(cluster_training, "connected", same)
+    monkeypatch.setattr(cluster_training, "connect", same)
     return ClusterStrategy(None, 2, device="cpu")
 
 

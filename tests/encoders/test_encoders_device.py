@@ -15,45 +15,36 @@ from napari_oneshot_lmk.errors import UsageError
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def no_gpu(monkeypatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+def pretend_gpus(monkeypatch, count: int) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
 
 
-@pytest.fixture
-def one_gpu(monkeypatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-
-
-@pytest.mark.usefixtures("no_gpu")
-def test_auto_is_the_processor_where_there_is_nothing_else() -> None:
+def test_auto_is_the_processor_where_there_is_nothing_else(monkeypatch) -> None:
+    pretend_gpus(monkeypatch, 0)
     assert resolve_device() == resolve_device("auto") == CPU
     assert resolve_device(" CPU ") == resolve_device(CPU) == CPU
 
 
-@pytest.mark.usefixtures("no_gpu")
-@pytest.mark.parametrize("name", ["cuda", "cuda:0", "CUDA"])
-def test_a_missing_gpu_is_told(name) -> None:
-    with pytest.raises(UsageError, match="use --device auto or cpu"):
-        resolve_device(name)
+@pytest.mark.parametrize(
+    ("gpus", "names", "remedy"),
+    [
+        (0, ["cuda", "cuda:0", "CUDA"], "use --device auto or cpu"),
+        (1, ["cuda:1"], "the last one is cuda:0"),
+        (1, ["gpu", "", "cuda:one", "cuda:-1", "tpu:0", "1"], "use auto, cpu or cuda"),
+    ],
+)
+def test_devices_that_are_not_there_are_refused(monkeypatch, gpus, names, remedy) -> None:
+    pretend_gpus(monkeypatch, gpus)
+    for name in names:
+        with pytest.raises(UsageError, match=remedy):
+            resolve_device(name)
 
 
-@pytest.mark.parametrize("name", ["gpu", "", "cuda:one", "cuda:-1", "tpu:0", "1"])
-def test_unknown_words_are_refused(name) -> None:
-    with pytest.raises(UsageError, match="use auto, cpu or cuda"):
-        resolve_device(name)
-
-
-@pytest.mark.usefixtures("one_gpu")
-def test_a_gpu_is_named_by_number() -> None:
-    assert resolve_device("cuda:0") == torch.device("cuda:0")
-    with pytest.raises(UsageError, match="the last one is cuda:0"):
-        resolve_device("cuda:1")
-
-
-@pytest.mark.usefixtures("one_gpu")
 def test_auto_leaves_a_gpu_that_cannot_compute(monkeypatch, caplog) -> None:
+    pretend_gpus(monkeypatch, 1)
+    assert resolve_device("cuda:0") == torch.device("cuda:0")
+
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no kernel image is available")
 

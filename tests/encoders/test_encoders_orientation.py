@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.encoders.orientation import (
     DIRECTIONS,
-    OrientationEncoder,
     root_histograms,
     shipped_encoder,
 )
@@ -39,6 +38,10 @@ def encoder() -> Encoder:
 def test_one_map_a_level_with_the_announced_shape(encoder, shape_yx):
     height, width = shape_yx
     pyramid = encoder(scene(height, width))
+    assert isinstance(encoder, Encoder)
+    assert (encoder.card.identity, encoder.card.weights_sha256) == ("orientation", "")
+    assert encoder.device == torch.device("cpu")
+    assert pyramid.after_pooling == pyramid
     assert pyramid.levels == encoder.card.levels
     assert [level.stride for level in pyramid.levels] == [2, 4, 8, 16, 32]
     for one_map, level in zip(pyramid.maps, pyramid.levels, strict=True):
@@ -48,27 +51,11 @@ def test_one_map_a_level_with_the_announced_shape(encoder, shape_yx):
         assert not one_map.requires_grad
 
 
-def test_it_is_an_encoder_that_names_itself(encoder):
-    assert isinstance(encoder, Encoder)
-    assert encoder.device == torch.device("cpu")
-    assert encoder.card.identity == "orientation"
-    assert encoder.card.weights_sha256 == ""
-    assert len({level.name for level in encoder.card.levels}) == 5
-    assert len(encoder(scene(64, 64)).after_pooling.maps) == 5
-
-
 def test_images_of_a_batch_do_not_influence_each_other(encoder):
     first, second = scene(96, 96, seed=1), scene(96, 96, seed=2)
     together = encoder(torch.cat([first, second])).maps
     for joint, alone in zip(together, encoder(second).maps, strict=True):
         torch.testing.assert_close(joint[1:], alone, atol=1e-5, rtol=0)
-
-
-def test_the_same_image_gives_the_same_bits(encoder):
-    image = scene(128, 128)
-    again = OrientationEncoder(torch.device("cpu"))(image.clone())
-    for one_map, other in zip(encoder(image).maps, again.maps, strict=True):
-        assert torch.equal(one_map, other)
 
 
 def test_a_shift_by_whole_cells_shifts_the_maps(encoder):
@@ -109,11 +96,8 @@ def test_descriptors_are_centred_and_of_unit_length(encoder):
             one_map.norm(dim=1), torch.ones_like(one_map[:, 0]), atol=1e-3, rtol=0
         )
         assert one_map.mean(dim=1).abs().max() < 1e-4
-
-
-def test_a_flat_image_gives_zeros_and_no_nan(encoder):
     for one_map in encoder(torch.full((1, 1, 64, 64), 0.25)).maps:
-        assert torch.equal(one_map, torch.zeros_like(one_map))
+        assert not one_map.any(), "where the image is flat it is 0, not NaN"
 
 
 def test_the_bin_of_an_edge_is_the_direction_of_its_gradient():

@@ -1,4 +1,4 @@
-"""Which encoder a user gets, and what is said about it."""
+"""Which encoder a user gets, what is said about it, and two encoders read as one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from random_vgg19 import random_parameters, random_weights, saved_weights
 
 from napari_oneshot_lmk.encoders import weights
 from napari_oneshot_lmk.encoders.encoder import Encoder
+from napari_oneshot_lmk.encoders.ensemble import ConcatEncoder
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
-from napari_oneshot_lmk.encoders.select import build_encoder
+from napari_oneshot_lmk.encoders.select import build_encoder, instant_encoder
 from napari_oneshot_lmk.encoders.vgg19 import VGG19Encoder
 from napari_oneshot_lmk.errors import UsageError, WeightsError
 
@@ -54,15 +55,11 @@ def test_without_weights_the_shipped_encoder_is_used_and_says_so(attempts) -> No
     assert len(attempts) == 1
 
 
-def test_the_network_is_not_asked_for_each_image(attempts) -> None:
-    notes = {build_encoder(device="cpu").card.note for _ in range(3)}
-    assert len(notes) == 1
-    assert len(attempts) == 1
-
-
-def test_the_network_is_not_asked_without_permission(attempts) -> None:
+def test_the_network_is_asked_once_and_only_with_permission(attempts) -> None:
     assert "not allowed" in build_encoder(allow_download=False).card.note
     assert attempts == []
+    notes = {build_encoder(device="cpu").card.note for _ in range(3)}
+    assert len(notes) == len(attempts) == 1
 
 
 def test_a_named_file_is_used_or_refused_but_never_replaced(tmp_path, attempts) -> None:
@@ -94,3 +91,27 @@ def test_a_wrong_device_is_refused_before_anything_is_fetched(attempts) -> None:
     with pytest.raises(UsageError):
         build_encoder(device="quantum")
     assert attempts == []
+
+
+def test_both_encoders_are_read_as_one(tmp_path) -> None:
+    joined = instant_encoder(saved_weights(tmp_path / "w.safetensors"), "cpu")
+    assert isinstance(joined, ConcatEncoder)
+    assert isinstance(joined, Encoder)
+    vgg19, shipped = joined.parts
+    pyramid = joined(GREY)
+    expected = (*vgg19(GREY).maps, *shipped(GREY).maps)
+    assert len(pyramid.maps) == len(pyramid.levels) == len(expected)
+    for found, wanted, level in zip(pyramid.maps, expected, pyramid.levels, strict=True):
+        torch.testing.assert_close(found, wanted)
+        assert found.shape == (1, level.channels, 64 // level.stride, 64 // level.stride)
+    # Published networks still find one map per stride.
+    assert [level.stride for level in pyramid.after_pooling.levels] == [2, 4, 8, 16, 32]
+    assert joined.card.name == f"vgg19+{shipped_encoder('cpu').card.name}"
+    assert len(joined.card.weights_sha256) == 64
+    assert joined.card.identity.startswith(joined.card.name + "-")
+
+
+def test_without_weights_instant_detection_reads_the_shipped_encoder_alone() -> None:
+    alone = instant_encoder(None, "cpu", allow_download=False)
+    assert alone.card.name == shipped_encoder("cpu").card.name
+    assert "used alone" in alone.card.note

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from random_network import CHANNELS, random_maps, random_network
+from random_network import random_maps, random_network
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.network.blocks import RFB, DoubleConv
@@ -65,12 +65,8 @@ def test_together_is_one_at_a_time(kind, height, width, ceil):
         assert_close(found, one_at_a_time(network, maps, LANDMARKS))
     for level, embeddings in enumerate(found):
         assert embeddings.shape == (2, 3, 5, *maps[level].shape[-2:])
-
-
-def test_different_landmarks_see_differently_on_every_level():
-    with torch.no_grad():
-        for level in random_network().embed_images(random_maps(64, 64), [0, 1]):
-            assert (level[:, 0] - level[:, 1]).abs().max() > 1e-3
+        if network.adapters and (level < 4 or network.config.rfb):
+            assert (embeddings[:, 0] - embeddings[:, 1]).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
@@ -224,19 +220,14 @@ def test_another_number_of_maps_is_refused():
         random_network()(random_maps(32, 32)[:4], 0)
 
 
-def reach(block, channels):
-    """Rows and columns around a cell that its value depends on."""
-    maps = torch.randn(1, channels, 41, 41, requires_grad=True)
-    block(maps)[0, :, 20, 20].sum().backward()
-    seen = maps.grad[0].abs().sum(0) > 0
-    rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
-    return int(rows.max() - rows.min() + 1), int(columns.max() - columns.min() + 1)
-
-
-def test_blocks_see_as_far_as_published():
+@pytest.mark.parametrize(("block", "cells"), [(DoubleConv, 5), (RFB, 23)])
+def test_blocks_see_as_far_as_published(block, cells):
     torch.manual_seed(0)
-    assert reach(DoubleConv(4, 8, "none"), 4) == (5, 5)
-    assert reach(RFB(4, 16, "none"), 4) == (23, 23)
+    maps = torch.randn(1, 4, 41, 41, requires_grad=True)
+    block(4, 16, "none")(maps)[0, :, 20, 20].sum().backward()
+    seen = maps.grad[0].abs().sum(0) > 0
+    for along in (seen.any(1).nonzero(), seen.any(0).nonzero()):
+        assert int(along.max() - along.min() + 1) == cells
 
 
 def test_without_a_relu_before_the_last_the_rfb_is_affine():
@@ -270,38 +261,3 @@ def test_signals_keep_their_size_from_the_start(normalisation):
     maps = [torch.randn(2, 32, 64 >> i, 64 >> i) for i in range(5)]
     for level in network.embed_images(maps, [0, 1]):
         assert 0.1 < float(level.detach().std()) < 10
-
-
-@pytest.mark.parametrize("normalisation", NORMALISATIONS)
-def test_a_small_network_learns_to_tell_cells_apart(normalisation):
-    torch.manual_seed(0)
-    network = LandmarkNetwork(NetworkConfig((16,) * 5, 2, 4, 0.05, 8, normalisation)).train()
-    optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
-    maps = [torch.randn(2, 16, 32 >> i, 32 >> i).relu() for i in range(5)]
-    noisy = [m + 0.1 * torch.randn_like(m) for m in maps]
-    losses = []
-    for _ in range(25):
-        loss = torch.zeros(())
-        pairs = zip(
-            network.embed_images(maps, [0, 1])[2:],
-            network.embed_images(noisy, [0, 1])[2:],
-            strict=True,
-        )
-        for one, other in pairs:
-            cells = [torch.nn.functional.normalize(m, dim=2) for m in (one, other)]
-            if one[0, 0, 0].numel() == 1:
-                continue
-            a, b = (m.flatten(0, 1).flatten(2) for m in cells)
-            logits = 10 * a.transpose(1, 2) @ b
-            target = torch.arange(logits.shape[1]).expand(len(logits), -1)
-            loss = loss + torch.nn.functional.cross_entropy(logits, target)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(float(loss.detach()))
-    assert losses[-1] < 0.5 * losses[0]
-
-
-def test_channels_of_the_scene_differ():
-    """Else a swapped skip would go unseen."""
-    assert len(set(CHANNELS)) == len(CHANNELS)

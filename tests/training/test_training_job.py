@@ -27,6 +27,7 @@ from napari_oneshot_lmk.training.dataset import read_images
 from napari_oneshot_lmk.training.events import (
     EpochEnded,
     Event,
+    EventLog,
     Failed,
     Finished,
     Noted,
@@ -394,3 +395,25 @@ def test_stopped_within_the_first_epoch(small: Job) -> None:
     assert event.stopped
     assert ended - asked[0] < 2
     assert TrainedModel.load(small.out).landmarks == ("apex", "tip")
+
+
+def test_an_epochs_end_is_logged_once_wherever_it_was_killed(
+    small: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = EventLog.append
+
+    def killed(log: EventLog, event: Event) -> bool:
+        if isinstance(event, EpochEnded):
+            raise KeyboardInterrupt
+        return append(log, event)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EventLog, "append", killed)
+        with pytest.raises(KeyboardInterrupt):
+            list(train(small))
+    # The checkpoint knows what the log has not been told.
+    for _ in range(2):
+        until(again(small), lambda e: isinstance(e, Stepped))
+    list(train(again(small)))
+    logged = read_events(small.out / "events.jsonl")
+    assert [e.epoch for e in logged if isinstance(e, EpochEnded)] == [1, 2]

@@ -90,10 +90,7 @@ def _image(number: int, landmarks: Landmarks) -> dict[str, Any]:
         "file_name": landmarks.image,
         "width": width,
         "height": height,
-        OURS: {
-            "geometry": geometry_to_json(geometry),
-            "provenance": asdict(landmarks.provenance),
-        },
+        OURS: {"geometry": geometry_to_json(geometry), "provenance": asdict(landmarks.provenance)},
     }
 
 
@@ -134,8 +131,7 @@ def read_coco(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
         isinstance(document.get(part), list) for part in parts
     ):
         raise LandmarkError(
-            f"is no COCO keypoints file: it needs the lists {', '.join(parts)}",
-            remedy=_REMEDY,
+            f"is no COCO keypoints file: it needs the lists {', '.join(parts)}", remedy=_REMEDY
         )
     images = values.by_identifier(document["images"], "image")
     categories = values.by_identifier(document["categories"], "category")

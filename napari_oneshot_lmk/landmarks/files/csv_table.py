@@ -222,8 +222,7 @@ def read_csv(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
         raise LandmarkError("holds no landmarks", remedy="add a row for each landmark")
     if "" in images and len(images) > 1:
         raise LandmarkError(
-            f"line {min(images[''].lines.values())} names no image",
-            remedy="fill the image column",
+            f"line {min(images[''].lines.values())} names no image", remedy="fill the image column"
         )
     # A column of the user's own may have the same title, with other words in it.
     if has_sources and strange is not None:

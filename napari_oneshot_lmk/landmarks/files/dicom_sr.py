@@ -27,10 +27,7 @@ from napari_oneshot_lmk.landmarks.files.base import (
     unless_moved,
 )
 from napari_oneshot_lmk.landmarks.files.text_file import read_bytes
-from napari_oneshot_lmk.landmarks.landmarks import (
-    Landmark,
-    Landmarks,
-)
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 
 if TYPE_CHECKING:
     import pydicom

@@ -272,11 +272,7 @@ def plane_in_slicer(image: str, lps_mm: Points, context: ReadContext) -> Geometr
         )
         return own
     # SimpleITK takes a second to load, which tables do not need.
-    from napari_oneshot_lmk.imaging.formats.itk import (
-        is_default_spacing,
-        itk_geometry,
-        same_places,
-    )
+    from napari_oneshot_lmk.imaging.formats.itk import is_default_spacing, itk_geometry, same_places
 
     seen = itk_geometry(source)
     if seen is None or (own and own.image_shape_yx != seen.image_shape_yx):

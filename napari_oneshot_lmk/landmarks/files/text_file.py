@@ -152,8 +152,7 @@ def read_json(path: Path, tell: Callable[[str], None] | None = None) -> Any:
         raise LandmarkError("is not JSON, it may be cut short", remedy="save it again") from error
     except RecursionError as error:
         raise LandmarkError(
-            "is JSON of more levels than any landmark file has",
-            remedy="choose another file",
+            "is JSON of more levels than any landmark file has", remedy="choose another file"
         ) from error
     except ValueError as error:
         raise LandmarkError(
@@ -252,8 +251,7 @@ def table_rows(
             line = reader.line_num + 1
     except csv.Error as error:
         raise LandmarkError(
-            f"line {line} is not a line of a table ({error})",
-            remedy="save it again as CSV",
+            f"line {line} is not a line of a table ({error})", remedy="save it again as CSV"
         ) from error
 
 

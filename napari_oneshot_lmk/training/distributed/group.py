@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.encoders.encoder import Encoder
-    from napari_oneshot_lmk.training.checkpoint import Checkpoint
+    from napari_oneshot_lmk.training.checkpoint import Checkpoint, CheckpointSink
     from napari_oneshot_lmk.training.config import TrainingConfig
     from napari_oneshot_lmk.training.dataset import TrainingSet
-    from napari_oneshot_lmk.training.task import CheckpointSink
 
 PATIENCE_S = 600.0
 """After so long without an answer a process counts as lost."""
@@ -70,11 +69,6 @@ class ProcessGroup:
     def device(self, name: str) -> str:
         """Return the device of this process: one GPU each, or the processor.
 
-        Parameters
-        ----------
-        name : str
-            What the user said: ``"auto"``, ``"cpu"``, ``"cuda"``.
-
         Raises
         ------
         UsageError
@@ -117,15 +111,7 @@ class ProcessGroup:
         return value
 
     def gather_in_order(self, count: int, own: Iterator[T]) -> Iterator[T]:
-        """Yield ``count`` values in their order, of which each process makes some.
-
-        Parameters
-        ----------
-        count : int
-            Of all values.
-        own : iterator
-            Makes those of this process's `shard`; asked for one at a time.
-        """
+        """Yield ``count`` values in order, of which each process makes those of its `shard`."""
         for first in range(0, count, self.size):
             made = self.gather(next(own, None))
             yield from made[: count - first]  # type: ignore[misc]
@@ -164,8 +150,7 @@ class ProcessGroup:
         losses : callable
             Returns the loss of each stage.
         find_unused : bool
-            Whether a step may leave parameters out; they make no step then, as in one
-            process.
+            Whether a step may leave parameters out; they are not changed then.
         """
         return losses
 
@@ -248,17 +233,7 @@ def share_images(
     group : ProcessGroup
         Only its main process runs the inspection.
     inspection : generator
-        From `inspect_images`.
-
-    Yields
-    ------
-    Event
-        The main process's.
-
-    Returns
-    -------
-    TrainingSet or None
-        The main process's.
+        From `inspect_images`, whose events and result all processes get.
 
     Raises
     ------

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-"""That ``torchrun`` sets for each process that it starts."""
+"""That ``torchrun`` sets for each process."""
 REASON_WAIT_S = 2.0
 """How long the reason may come after the news that a process is gone."""
 LOST = (
@@ -74,17 +74,7 @@ def group_from_environment(environment: Mapping[str, str] | None = None) -> Proc
 
 
 class TorchrunGroup(ProcessGroup):
-    """One of several processes.
-
-    Parameters
-    ----------
-    rank : int
-        Which one this is, from 0.
-    size : int
-        How many there are.
-    local_rank, local_size : int
-        The same among those of this computer.
-    """
+    """One of several processes, also of those of this computer; counted from 0."""
 
     is_distributed = True
 
@@ -97,8 +87,8 @@ class TorchrunGroup(ProcessGroup):
     def connected(self, device: str, patience_s: float = PATIENCE_S) -> Iterator[None]:
         """Let the processes find one another, for a ``with`` block.
 
-        ``torchrun`` ends the processes that are left when one has ended. Inside the
-        block that is an error of the next collective call, which a log can report.
+        ``torchrun`` ends the processes that are left when one has ended. Inside the block that
+        is an error of the next collective call, which a log can report.
         """
         import torch
         import torch.distributed as dist
@@ -265,16 +255,8 @@ class MessageStore:
     """What the processes leave for one another to read.
 
     Collective calls cannot tell why one of the processes does not come. A small store
-    beside them can: it is torch's, and ``torchrun`` keeps it while processes die.
-
-    Parameters
-    ----------
-    store : torch.distributed.Store, optional
-        None until the processes have found one another.
-    name : str
-        Of this process, for the others.
-    patience_s : float
-        After how long without news a process counts as lost.
+    beside them can: it is torch's, and ``torchrun`` keeps it while processes die. There is
+    none until the processes have found one another.
     """
 
     def __init__(self, store: Any = None, name: str = "", patience_s: float = 0.0) -> None:

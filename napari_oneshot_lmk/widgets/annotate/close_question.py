@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.contributions.settings import preferences
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks
+from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train.close_question import ask_one_of, main_window_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from napari_oneshot_lmk.widgets.layers.style import MARK_LIGHT, css, landmark_co
 from napari_oneshot_lmk.widgets.qt.parts import DIM, Row
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.annotate.annotation import Annotation
+    from napari_oneshot_lmk.widgets.annotation import Annotation
 
 
 def rows_of(annotation: Annotation, with_score: bool = False) -> list[Row]:

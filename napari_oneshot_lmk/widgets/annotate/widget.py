@@ -13,7 +13,6 @@ from napari_oneshot_lmk.widgets import shortcuts, texts
 from napari_oneshot_lmk.widgets.annotate.close_question import ask_before_unsaved_close
 from napari_oneshot_lmk.widgets.annotate.form import AnnotateForm
 from napari_oneshot_lmk.widgets.annotate.list_menu import ListButton
-from napari_oneshot_lmk.widgets.contributions.settings import preferences
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
 from napari_oneshot_lmk.widgets.layers.open_layers import annotation_layer_of, points_layers
@@ -22,6 +21,7 @@ from napari_oneshot_lmk.widgets.qt.parts import NOTE
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks, ask_save_template
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import session_of
+from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.lists import LandmarkList
-    from napari_oneshot_lmk.widgets.annotate.autosave import Sidecar
+    from napari_oneshot_lmk.widgets.autosave import Sidecar
     from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
     from napari_oneshot_lmk.widgets.session import Session
 

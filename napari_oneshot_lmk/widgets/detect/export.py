@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_oneshot_lmk.bundle.layout import is_bundle
-from napari_oneshot_lmk.widgets.contributions.settings import Preferences, preferences
 from napari_oneshot_lmk.widgets.qt import worker
 from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, explained
+from napari_oneshot_lmk.widgets.settings import Preferences, preferences
 from napari_oneshot_lmk.widgets.train import training_texts
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.contributions.settings import Preferences
+    from napari_oneshot_lmk.widgets.settings import Preferences
 
 
 @dataclass(frozen=True)

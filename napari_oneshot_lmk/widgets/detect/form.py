@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QImage, QLinearGradient, QPainter, QPixmap
+from qtpy.QtGui import QLinearGradient, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -23,7 +23,6 @@ from qtpy.QtWidgets import (
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.annotate.landmark_rows import rows_of
-from napari_oneshot_lmk.widgets.detect.models import KnownModel, known_models, model_in
 from napari_oneshot_lmk.widgets.layers.style import UNSURE_COLOUR, css, score_colours
 from napari_oneshot_lmk.widgets.qt.parts import (
     DIM,
@@ -34,14 +33,16 @@ from napari_oneshot_lmk.widgets.qt.parts import (
     LandmarkTable,
     Line,
     Note,
+    thumbnail,
 )
 from napari_oneshot_lmk.widgets.train import training_texts
+from napari_oneshot_lmk.widgets.train.models import KnownModel, known_models, model_in
 from napari_oneshot_lmk.widgets.train.remembered import training_folder
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import EncoderCard
     from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.widgets.annotate.annotation import Annotation
+    from napari_oneshot_lmk.widgets.annotation import Annotation
     from napari_oneshot_lmk.widgets.session import Session
 
 OPEN = "open"
@@ -102,9 +103,6 @@ class ModelChooser(QComboBox):
         path = QFileDialog.getExistingDirectory(self, training_texts.MODEL_OPEN_TITLE)
         if path:
             self.open(Path(path))
-
-
-THUMBNAIL = 88
 
 
 class DetectForm(QWidget):
@@ -304,23 +302,6 @@ class ScoreLegend(QWidget):
         grid.addWidget(QLabel(texts.LEGEND_MANUAL), 0, 3)
         grid.addWidget(unsure, 1, 0, 1, 4)
         grid.setColumnStretch(4, 1)
-
-
-def thumbnail(pixels: np.ndarray) -> QPixmap:
-    """Draw grey (H, W) pixels small, stretched from the 1st to the 99th percentile."""
-    step = max(1, max(pixels.shape) // (2 * THUMBNAIL))
-    small = pixels[::step, ::step]
-    low, high = np.percentile(small, (1, 99))
-    grey = np.clip((small - low) / max(high - low, 1e-6), 0, 1)
-    grey = np.ascontiguousarray((255 * grey).astype(np.uint8))
-    rows, columns = grey.shape
-    image = QImage(grey.tobytes(), columns, rows, columns, QImage.Format.Format_Grayscale8)
-    return QPixmap.fromImage(image).scaled(
-        THUMBNAIL,
-        THUMBNAIL,
-        Qt.AspectRatioMode.KeepAspectRatio,
-        Qt.TransformationMode.SmoothTransformation,
-    )
 
 
 def _gradient(width: int, height: int) -> QPixmap:

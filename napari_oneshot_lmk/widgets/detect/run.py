@@ -12,9 +12,9 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.contributions.settings import preferences
 from napari_oneshot_lmk.widgets.qt import worker
 from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, explained
+from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.imaging.image import GrayImage
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.widgets.contributions.settings import Preferences
     from napari_oneshot_lmk.widgets.layers.image_view import Key, Picture
+    from napari_oneshot_lmk.widgets.settings import Preferences
 
 Progress = Callable[[int, int], None]
 """Bytes done, bytes in all."""

@@ -14,7 +14,6 @@ from napari_oneshot_lmk.errors import ImageError, OneshotError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import shortcuts, texts
 from napari_oneshot_lmk.widgets.annotate.close_question import ask_before_unsaved_close
-from napari_oneshot_lmk.widgets.contributions.settings import preferences
 from napari_oneshot_lmk.widgets.detect.export import ExportRun
 from napari_oneshot_lmk.widgets.detect.form import DetectForm
 from napari_oneshot_lmk.widgets.detect.run import DetectionRun, WarmDetectors
@@ -25,14 +24,15 @@ from napari_oneshot_lmk.widgets.qt.connections import Following
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import session_of
+from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
-    from napari_oneshot_lmk.widgets.detect.models import KnownModel
     from napari_oneshot_lmk.widgets.detect.run import Found, MakesDetectors, Ready
     from napari_oneshot_lmk.widgets.session import Session
+    from napari_oneshot_lmk.widgets.train.models import KnownModel
 
 
 class DetectWidget(QWidget):

@@ -9,10 +9,10 @@ import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QFont, QFontMetricsF, QGuiApplication
 
-from napari_oneshot_lmk.widgets.contributions.settings import preferences
 from napari_oneshot_lmk.widgets.layers import label_text, marks
 from napari_oneshot_lmk.widgets.layers.napari_versions import camera_of
 from napari_oneshot_lmk.widgets.layers.points import is_ours, is_preview
+from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

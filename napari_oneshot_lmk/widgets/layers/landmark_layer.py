@@ -15,17 +15,17 @@ import numpy as np
 
 from napari_oneshot_lmk.landmarks.landmarks import State
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.contributions.settings import preferences
 from napari_oneshot_lmk.widgets.layers import points, style
 from napari_oneshot_lmk.widgets.layers.image_view import transform_of
 from napari_oneshot_lmk.widgets.layers.marks import PointDrag
+from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.layers import Points
 
-    from napari_oneshot_lmk.widgets.annotate.annotation import Annotation
+    from napari_oneshot_lmk.widgets.annotation import Annotation
     from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, Key
     from napari_oneshot_lmk.widgets.session import Session
 

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_oneshot_lmk.landmarks.landmarks import Source
-from napari_oneshot_lmk.widgets.contributions.settings import preferences
 from napari_oneshot_lmk.widgets.layers import label_text, marks
 from napari_oneshot_lmk.widgets.layers.marks import marker_hit as marker_hit
 from napari_oneshot_lmk.widgets.layers.points import METADATA, label_table, to_metadata
+from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QBrush, QColor, QIcon, QPainter, QPen, QPixmap
+from qtpy.QtGui import QBrush, QColor, QIcon, QImage, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -24,6 +25,7 @@ WARN = "#ff7a70"
 NOTE = "#e8b34b"
 DIM = "#9aa0a8"
 LINK = "#8ab4f8"
+THUMBNAIL = 88
 
 
 class Button(QPushButton):
@@ -227,3 +229,20 @@ def dot(colour: str, hollow: bool = False) -> Any:
     for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
         icon.addPixmap(picture, mode)
     return icon
+
+
+def thumbnail(pixels: np.ndarray) -> QPixmap:
+    """Draw grey (H, W) pixels small, stretched from the 1st to the 99th percentile."""
+    step = max(1, max(pixels.shape) // (2 * THUMBNAIL))
+    small = pixels[::step, ::step]
+    low, high = np.percentile(small, (1, 99))
+    grey = np.clip((small - low) / max(high - low, 1e-6), 0, 1)
+    grey = np.ascontiguousarray((255 * grey).astype(np.uint8))
+    rows, columns = grey.shape
+    image = QImage(grey.tobytes(), columns, rows, columns, QImage.Format.Format_Grayscale8)
+    return QPixmap.fromImage(image).scaled(
+        THUMBNAIL,
+        THUMBNAIL,
+        Qt.AspectRatioMode.KeepAspectRatio,
+        Qt.TransformationMode.SmoothTransformation,
+    )

@@ -22,8 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_oneshot_lmk.training.config import Duration, TrainingConfig
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.detect.form import thumbnail
-from napari_oneshot_lmk.widgets.qt.parts import DIM, NOTE, WARN, Button, Line, Note
+from napari_oneshot_lmk.widgets.qt.parts import DIM, NOTE, WARN, Button, Line, Note, thumbnail
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.advanced import MoreSettings
 

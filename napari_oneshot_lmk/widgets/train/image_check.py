@@ -11,9 +11,9 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_oneshot_lmk.imaging.find import ImageFile, find_images
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.contributions.settings import preferences
 from napari_oneshot_lmk.widgets.qt import worker
 from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, explained
+from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train import training_texts
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.errors import OneshotError
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.training.estimate import MachineSpeed
-    from napari_oneshot_lmk.widgets.contributions.settings import Preferences
+    from napari_oneshot_lmk.widgets.settings import Preferences
 
 Size = tuple[int, int]
 """Rows, columns."""

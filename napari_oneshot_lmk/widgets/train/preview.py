@@ -14,11 +14,11 @@ from qtpy.QtWidgets import QCheckBox
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance
-from napari_oneshot_lmk.widgets.contributions.settings import preferences
 from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, Key, target_of, transform_of
 from napari_oneshot_lmk.widgets.layers.marks import canvas_limits, size_before_zoom
 from napari_oneshot_lmk.widgets.layers.points import METADATA, PREVIEW, label_table, to_metadata
 from napari_oneshot_lmk.widgets.layers.style import landmark_colours
+from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train import training_texts
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 from napari_oneshot_lmk.errors import GeometryError
 from napari_oneshot_lmk.geometry import checked_spacing
 from napari_oneshot_lmk.training.config import Duration, TrainingConfig
-from napari_oneshot_lmk.widgets.contributions.settings import PLUGIN
 from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
+from napari_oneshot_lmk.widgets.settings import PLUGIN
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from napari_oneshot_lmk.widgets.train import training_texts
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.training.events import Event
-    from napari_oneshot_lmk.widgets.contributions.settings import Preferences
+    from napari_oneshot_lmk.widgets.settings import Preferences
 
 SCHEMA_VERSION = 1
 ORDER_FILE, TEMPLATE, PRESET_FILE, RUN, SEEN = (

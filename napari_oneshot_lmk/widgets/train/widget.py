@@ -11,16 +11,16 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.contributions.settings import preferences
-from napari_oneshot_lmk.widgets.detect.models import model_of
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.qt.connections import Following
 from napari_oneshot_lmk.widgets.qt.parts import DIM
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import session_of
+from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train import close_question, training_texts
 from napari_oneshot_lmk.widgets.train.form import TrainForm, why_not
 from napari_oneshot_lmk.widgets.train.image_check import FolderCheck
+from napari_oneshot_lmk.widgets.train.models import model_of
 from napari_oneshot_lmk.widgets.train.preview import Previewing
 from napari_oneshot_lmk.widgets.train.remembered import (
     TrainMemory,

@@ -16,10 +16,10 @@ from napari_oneshot_lmk.errors import OneshotError, OutputError
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import State
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.annotate.image_lock import ImageLocks
-from napari_oneshot_lmk.widgets.contributions.settings import autosave_folder, preferences
+from napari_oneshot_lmk.widgets.image_lock import ImageLocks
 from napari_oneshot_lmk.widgets.layers.image_identity import identity_of
 from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+from napari_oneshot_lmk.widgets.settings import autosave_folder, preferences
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
