@@ -38,7 +38,7 @@ def prefetch(
     """
     upcoming = iter(items)
     queue: deque[tuple[Item, Future[Result]]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="read-ahead")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="prefetch")
     try:
         while True:
             while len(queue) < waiting:

@@ -61,4 +61,4 @@ def test_threads_end_with_the_reader() -> None:
     reading = prefetch(range(100), lambda item: item, threads=3, waiting=4)
     next(reading)
     reading.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("read-ahead")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("prefetch")]

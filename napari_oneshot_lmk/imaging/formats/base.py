@@ -157,6 +157,21 @@ def _times(lengths: Sequence[int]) -> str:
     return " x ".join(str(length) for length in lengths)
 
 
+def pixels_missing(file: Path, header: str) -> ImageError:
+    """Return the error for a header whose file of pixels is not there."""
+    return ImageError(
+        "the file that holds the pixels is missing", file=file, remedy=f"keep it beside {header}"
+    )
+
+
+def unknown_colours(format_name: str, kind: object) -> ImageError:
+    """Return the error for colours that are not read."""
+    return ImageError(
+        f"{format_name} files with colours of the kind {kind} cannot be read",
+        remedy="save it as grey or RGB",
+    )
+
+
 # -- geometry -------------------------------------------------------------------
 
 
@@ -236,10 +251,7 @@ def pillow_values(image: Image.Image) -> NDArray[Any]:
             image.info.pop("transparency", None)
         return np.array(image.convert("RGB"))
     if mode not in _PLAIN_MODES and not mode.startswith("I;16"):
-        raise ImageError(
-            f"the image has colours of the kind {mode}, which cannot be read",
-            remedy="save it as grey or RGB",
-        )
+        raise unknown_colours(str(image.format), mode)
     return np.array(image)
 
 

@@ -27,6 +27,7 @@ from napari_oneshot_lmk.imaging.formats.base import (
     ImagePlane,
     check_size,
     choose_slice,
+    unknown_colours,
 )
 from napari_oneshot_lmk.imaging.formats.dicom_attributes import (
     attributes_of_frame,
@@ -68,10 +69,7 @@ def read(path: Path, slice_index: int | None) -> ImagePlane:
     index = choose_slice(_frames(header), slice_index)
     kind = str(header.PhotometricInterpretation).strip().upper()
     if kind not in _COLOURS | _GREYS | {_PALETTE}:
-        raise ImageError(
-            f"DICOM files with colours of the kind {kind} cannot be read",
-            remedy="save it as grey or RGB",
-        )
+        raise unknown_colours("DICOM", kind)
     values = _decode(path, header, index)
     frame = attributes_of_frame(header, index)
     if kind == _PALETTE:

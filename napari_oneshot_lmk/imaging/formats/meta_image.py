@@ -18,7 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.formats.base import COPY_AGAIN, ImagePlane, check_size
+from napari_oneshot_lmk.imaging.formats.base import (
+    COPY_AGAIN,
+    ImagePlane,
+    check_size,
+    pixels_missing,
+)
 from napari_oneshot_lmk.imaging.formats.itk import header_with, read_with, silence_itk_warnings
 from napari_oneshot_lmk.imaging.image import SpacingSource
 
@@ -75,11 +80,7 @@ class _Header:
             return None
         file = path.parent / name
         if not file.is_file():
-            raise ImageError(
-                "the file that holds the pixels is missing",
-                file=file,
-                remedy="keep it beside its .mhd file",
-            )
+            raise pixels_missing(file, "its .mhd file")
         return file, 0
 
 

@@ -13,11 +13,11 @@ import numpy as np
 from nibabel.fileholders import FileHolder
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.formats.base import (
     ImagePlane,
     check_size,
     choose_plane,
+    pixels_missing,
     plane_geometry,
 )
 from napari_oneshot_lmk.imaging.image import SpacingSource
@@ -120,11 +120,7 @@ def _partner(path: Path) -> Path:
         file = path.with_name(stem + partner)
         if file.is_file() and not file.samefile(path):
             return file
-    raise ImageError(
-        "the file that holds the pixels is missing",
-        file=path.with_name(f"{stem}.img"),
-        remedy="keep it beside its .hdr file",
-    )
+    raise pixels_missing(path.with_name(f"{stem}.img"), "its .hdr file")
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from napari_oneshot_lmk.imaging.formats.base import (
     check_size,
     choose_plane,
     mm_per_unit,
+    pixels_missing,
     plane_geometry,
 )
 from napari_oneshot_lmk.imaging.image import SpacingSource
@@ -60,11 +61,7 @@ def _pixels(path: Path, header: Any, file: Any) -> NDArray[Any]:
     where = str(header.get("data file", header.get("datafile", "")))
     several = where.startswith("LIST") or "%" in where
     if where and not several and not path.parent.joinpath(where).is_file():
-        raise ImageError(
-            "the file that holds the pixels is missing",
-            file=path.parent / where,
-            remedy="keep it beside its header",
-        )
+        raise pixels_missing(path.parent / where, "its header")
     encoding = str(header["encoding"]).lower()
     if encoding not in _ENCODINGS | {"hex"}:
         raise ImageError(

@@ -20,6 +20,7 @@ from napari_oneshot_lmk.imaging.formats.base import (
     choose_slice,
     mm_per_unit,
     orientation_notes,
+    unknown_colours,
 )
 from napari_oneshot_lmk.imaging.formats.jpeg import check_jpeg
 from napari_oneshot_lmk.imaging.image import SpacingSource
@@ -272,11 +273,7 @@ def _gray_or_colours(samples: NDArray[Any], page: Any) -> tuple[NDArray[Any], tu
         # The decoder of JPEG has made red, green and blue of them. Of others Y is the
         # very weighting that colour is turned to grey with.
         return samples if int(page.compression) in (6, 7) else first, ()
-    name = getattr(page.photometric, "name", page.photometric)
-    raise ImageError(
-        f"TIFF files with colours of the kind {name} cannot be read",
-        remedy="save it as grey or RGB",
-    )
+    raise unknown_colours("TIFF", getattr(page.photometric, "name", page.photometric))
 
 
 def _photometric(samples: NDArray[Any], page: Any) -> int:
