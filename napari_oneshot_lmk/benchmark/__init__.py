@@ -1,1 +1,1 @@
-"""Methods run over folders of images with known landmarks, and the speed."""
+"""Accuracy of methods on the test images of a data folder."""

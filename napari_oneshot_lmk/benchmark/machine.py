@@ -57,7 +57,7 @@ class Device:
 
 
 def devices() -> tuple[Device, ...]:
-    """Return the processor and every GPU that torch can use."""
+    """Return the CPU and every GPU that torch can use."""
     import torch
 
     from napari_oneshot_lmk.encoders.device import fast_bf16
@@ -75,7 +75,7 @@ def devices() -> tuple[Device, ...]:
 
 
 def processor() -> str:
-    """Return the processor's name."""
+    """Return the name of the CPU."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -92,7 +92,7 @@ def cores_usable() -> int:
 
 
 def describe() -> dict[str, Any]:
-    """Return system, devices and versions, for a result that is kept."""
+    """Return system, devices and versions, for the files of a result."""
     return {
         "system": platform.platform(),
         "devices": [asdict(device) for device in devices()],
@@ -101,7 +101,7 @@ def describe() -> dict[str, Any]:
 
 
 def markdown_machine(machine: dict[str, Any]) -> list[str]:
-    """Return lines that say on what computer a result was made."""
+    """Return lines of Markdown on the computer that a result was made on."""
     lines = [f"- system: {machine['system']}"]
     for device in machine["devices"]:
         bf16 = "bf16 used" if device["bf16"] else "no fast bf16"

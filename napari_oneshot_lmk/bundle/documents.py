@@ -12,18 +12,14 @@ from napari_oneshot_lmk.bundle.configs import FILES, MEANINGS, PACKAGES, REFEREN
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.errors import OneshotError, UsageError
 from napari_oneshot_lmk.training.dataset import read_images
+from napari_oneshot_lmk.training.methods import find_method
 from napari_oneshot_lmk.training.run_folder import RunFolder
-
-METHODS = {
-    "fused": "one network for all landmarks with a small adapter for each (C-Adapter)",
-    "single": "one network a landmark (CC2D-SLA, C-ATD)",
-    "joint": "one network, trained on random points (CC2D)",
-}
 
 
 def make_readme(model: TrainedModel, about: About, metrics: dict[str, Any]) -> str:
     """Return docs/README.md; metrics are empty where nothing was measured."""
     card, template = model.card, model.template
+    method = find_method(card.method)
     training, geometry = card.training, template.image.geometry
     rows, columns = geometry.image_shape_yx
     spacing = geometry.spacing_mm_yx
@@ -41,7 +37,7 @@ def make_readme(model: TrainedModel, about: About, metrics: dict[str, Any]) -> s
     values = {
         "name": about.name,
         "count": len(template.landmarks.placed),
-        "method": METHODS[card.method],
+        "method": f"{method.description} ({method.paper_name})",
         "packages": ", ".join(PACKAGES),
         "grid": "{} x {}".format(*geometry.network_shape_yx),
         "meanings": "\n".join(f"| {name} | {meaning} |" for name, meaning in MEANINGS.items()),

@@ -28,12 +28,12 @@ SCHEMA_VERSION = 1
 
 
 def is_bundle(path: str | Path) -> bool:
-    """Say whether a folder looks like a MONAI bundle, ours or not."""
+    """Return whether a folder looks like a MONAI bundle, of this or another program."""
     return (Path(path) / METADATA).is_file()
 
 
 class NetworkEntry(BaseModel):
-    """One network of the model: where in the state it lies follows from its place."""
+    """One network of the model; its place in the list is the one in the state_dict."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -53,7 +53,7 @@ class EncoderEntry(BaseModel):
 
 
 class BundleCard(BaseModel):
-    """All that makes a model of a bundle's state, apart from its template.
+    """What makes a model of a bundle's state_dict and template.
 
     ``encoder`` is missing where the model was trained on the encoder that needs no
     weights.
@@ -68,14 +68,14 @@ class BundleCard(BaseModel):
 
 
 def network_key(index: int) -> str:
-    """Return what the names of a network's parameters in the state begin with."""
+    """Return the prefix of a network's parameters in the state_dict."""
     return f"networks.{index}."
 
 
 ENCODER_KEY = "encoder.vgg19."
-"""What the names of VGG19's parameters in the state begin with."""
+"""Prefix of VGG19's parameters in the state_dict."""
 
 
 def below(state: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Return the entries whose names begin with a key, without it."""
+    """Return the entries whose names begin with a prefix, without it."""
     return {name.removeprefix(key): value for name, value in state.items() if name.startswith(key)}

@@ -46,7 +46,7 @@ from napari_oneshot_lmk.landmarks.template import Template
 
 LARGEST_JSON = 10_000_000
 LARGEST_PICKLE = 10_000_000
-"""Bytes. The names and shapes of a hundred networks need a tenth of it."""
+"""In bytes. Names and shapes of a hundred networks need a tenth of it."""
 _AGAIN = "fetch it again, or ask whoever made it"
 
 

@@ -88,7 +88,7 @@ def benchmark_folder(
             download_bar("Fetching the encoder's weights") as fetching,
             counting_bar(method) as advance,
         ):
-            training = TrainingOptions(dataset, out, settings, seed, _told)
+            training = TrainingOptions(dataset, out, settings, seed, _show_event)
             options = Options(encoder_weights, device, fetching, training)
             result = run_method(dataset, template, method, options, seed=seed, on_image=advance)
         # At once: an interrupted benchmark keeps the methods that it finished.
@@ -107,8 +107,8 @@ def benchmark_folder(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _told(event: object) -> None:
-    """Say what a training comes to; its steps are in its log."""
+def _show_event(event: object) -> None:
+    """Print notes and ends of epochs; steps are in the run's log."""
     from napari_oneshot_lmk.training.events import EpochEnded, Noted
 
     if isinstance(event, Noted):

@@ -1,1 +1,1 @@
-"""Images to landmarks: one at a time, or many."""
+"""Landmark detection, without training or with a trained model."""

@@ -1,4 +1,4 @@
-"""What a trained model says of itself, apart from its numbers."""
+"""The description of a trained model, as in its ``model.json``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
 
-Method = Literal["joint", "single", "fused"]
-
 
 class Training(BaseModel):
-    """Where a model comes from, for its readers."""
+    """How a model was trained."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -27,7 +25,7 @@ class Training(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """What a model is, apart from its numbers.
+    """The description of a trained model.
 
     ``instant_share`` and ``search_cells`` are those of `DetectionSettings`.
     """
@@ -35,7 +33,7 @@ class ModelCard(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     schema_version: int = SCHEMA_VERSION
-    method: Method
+    method: str = Field(pattern="^[a-z][a-z0-9-]*$", description="name of a training method")
     encoder: str = Field(description="identity of the encoder it was trained on")
     anchor: Literal["patch", "template"] = "template"
     patch_px: int = 192

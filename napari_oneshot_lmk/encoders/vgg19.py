@@ -338,17 +338,16 @@ def load_torchvision(submodule: str) -> ModuleType:
     ImportError
         If it is not installed or cannot be imported even so.
     """
-    name = f"torchvision.{submodule}"
     with _importing:
         try:
             try:
-                return importlib.import_module(name)
+                import torchvision  # noqa: F401
             except RuntimeError as error:
                 if "operator torchvision::" not in str(error):
                     raise
-            _forget_torchvision()
-            _declare_operators()
-            return importlib.import_module(name)
+                _forget_torchvision()
+                _declare_operators()
+            return importlib.import_module(f"torchvision.{submodule}")
         except RuntimeError as error:
             raise ImportError(f"torchvision cannot be imported: {error}") from error
 

@@ -1,1 +1,1 @@
-"""Errors of found landmarks, summarised, tabulated and drawn."""
+"""Errors of found landmarks: measured, summarised, plotted."""

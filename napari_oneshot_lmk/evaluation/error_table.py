@@ -26,7 +26,7 @@ class Outcome(StrEnum):
     RIGHTLY_ABSENT = "rightly_absent"
     """Absent in truth, and no position was found."""
     NOT_ANNOTATED = "not_annotated"
-    """The truth says nothing."""
+    """Not annotated in truth."""
 
 
 class SpacingSource(StrEnum):

@@ -60,6 +60,7 @@ class TrainingMethod:
 
     name: ClassVar[Literal["fused", "single", "joint"]]
     description: ClassVar[str]
+    paper_name: ClassVar[str]
     per_landmark: ClassVar[bool] = False
     """Whether each landmark has a network of its own, which needs no other."""
     has_adapters: ClassVar[bool] = False
@@ -149,7 +150,8 @@ class Fused(TrainingMethod):
     """C-Adapter: one network for all landmarks, with adapters (paper, section 2.2)."""
 
     name = "fused"
-    description = "one network for all landmarks, with adapters"
+    description = "one network for all landmarks with a small adapter for each"
+    paper_name = "C-Adapter"
     has_adapters = True
 
 
@@ -157,7 +159,8 @@ class Single(TrainingMethod):
     """CC2D-SLA, with copies of the template C-ATD: one network per landmark."""
 
     name = "single"
-    description = "a network for each"
+    description = "one network per landmark"
+    paper_name = "CC2D-SLA, C-ATD"
     per_landmark = True
 
     def groups(self, landmarks: Sequence[int]) -> tuple[tuple[int, ...], ...]:
@@ -169,7 +172,8 @@ class Joint(TrainingMethod):
     """CC2D-SSL: one network for all landmarks, trained on random points."""
 
     name = "joint"
-    description = "one for all, without pseudo-labels"
+    description = "one network, trained on random points, without pseudo-labels"
+    paper_name = "CC2D"
     self_supervised = True
 
     def detection_anchor(self, settings: TrainingSettings) -> Literal["patch", "template"]:
