@@ -40,6 +40,10 @@ EPOCH_FACTORS = {Duration.QUICK: 1 / 3, Duration.NORMAL: 1.0, Duration.THOROUGH:
 """By which the epochs of the automatic preset are multiplied."""
 
 
+def _field(default: Any, title: str, description: str, **metadata: Any) -> Any:
+    return Field(default=default, title=title, description=description, json_schema_extra=metadata)
+
+
 def _override(dotted: str, title: str, **more: Any) -> Any:
     """Return a field that replaces one of the preset's settings where it is not None.
 
@@ -50,12 +54,7 @@ def _override(dotted: str, title: str, **more: Any) -> Any:
     field = settings.model_fields[name]
     if get_origin(field.annotation) is Literal:
         more["choices"] = list(get_args(field.annotation))
-    return Field(
-        default=None,
-        title=title,
-        description=field.description,
-        json_schema_extra={"overrides": dotted, **more},
-    )
+    return _field(None, title, field.description, overrides=dotted, **more)
 
 
 class TrainingConfig(Section):
@@ -73,28 +72,23 @@ class TrainingConfig(Section):
         If a value cannot be.
     """
 
-    method: str = Field(
-        default="fused",
-        title="Method",
-        description=" ".join(f"{m.name}: {m.description}." for m in METHODS.values()),
-        json_schema_extra={"choices": list(METHODS)},
+    method: str = _field(
+        "fused",
+        "Method",
+        " ".join(f"{m.name}: {m.description}." for m in METHODS.values()),
+        choices=list(METHODS),
     )
-    landmarks: tuple[str, ...] = Field(
-        default=(),
-        title="Landmark",
-        description="Only this one; may be repeated.",
-        json_schema_extra={"option": "--landmark"},
+    landmarks: tuple[str, ...] = _field(
+        (), "Landmark", "Only this one; may be repeated.", option="--landmark"
     )
-    time: Duration = Field(
-        default=Duration.NORMAL,
-        title="Time",
-        description="How long it may take; counts where no preset is named.",
-        json_schema_extra={"option": None},
+    time: Duration = _field(
+        Duration.NORMAL,
+        "Time",
+        "How long it may take; counts where no preset is named.",
+        option=None,
     )
-    preset: Preset | str = Field(
-        default="",
-        title="Preset",
-        description="All numbers of the training. Default: gpu, or laptop without one.",
+    preset: Preset | str = _field(
+        "", "Preset", "All numbers of the training. Default: gpu, or laptop without one."
     )
     epochs: int | None = _override(
         "training.epochs", "Epochs", option=None, minimum=1, maximum=100_000
@@ -103,39 +97,30 @@ class TrainingConfig(Section):
         "network.adapter_channels", "Adapter channels", minimum=0, maximum=512
     )
     initial_labels: str | None = _override("labels.initial", "First points")
-    template_stage: bool = Field(
-        default=True,
-        title="Copies of the template",
-        description="Whether augmented copies of the template are trained on.",
+    template_stage: bool = _field(
+        True,
+        "Copies of the template",
+        "Whether augmented copies of the template are trained on.",
     )
-    spacing_mm_yx: tuple[float, float] | None = Field(
-        default=None,
-        title="Image spacing",
-        description="Of the images, (row, column) in mm; None for what their files say.",
-        json_schema_extra={"option": "--spacing"},
+    spacing_mm_yx: tuple[float, float] | None = _field(
+        None,
+        "Image spacing",
+        "Of the images, (row, column) in mm; None for what their files say.",
+        option="--spacing",
     )
-    seed: int = Field(
-        default=0,
-        title="Seed",
-        description="Of everything random.",
-        json_schema_extra={"minimum": 0, "maximum": 2**31 - 1},
+    seed: int = _field(0, "Seed", "Of everything random.", minimum=0, maximum=2**31 - 1)
+    pack: bool = _field(
+        False,
+        "Model for other computers",
+        "Put the encoder's weights into the model, in half precision. A run that has finished "
+        "without them gets them.",
     )
-    pack: bool = Field(
-        default=False,
-        title="Model for other computers",
-        description="Put the encoder's weights into the model, in half precision. A run that "
-        "has finished without them gets them.",
+    encoder_weights: Path | None = _field(
+        None, "Encoder weights", "File of VGG19 weights; otherwise they are looked for."
     )
-    encoder_weights: Path | None = Field(
-        default=None,
-        title="Encoder weights",
-        description="File of VGG19 weights; otherwise they are looked for.",
-    )
-    device: str = Field(default="auto", title="Device", description="auto, cpu, cuda or cuda:N.")
-    template_sha256: str = Field(
-        default="",
-        description="Of the template's content; set by `resolved`.",
-        json_schema_extra={"option": None},
+    device: str = _field("auto", "Device", "auto, cpu, cuda or cuda:N.")
+    template_sha256: str = _field(
+        "", "", "Of the template's content; set by `resolved`.", option=None
     )
 
     @model_validator(mode="wrap")

@@ -38,6 +38,16 @@ def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Degrees = Annotated[float, Field(ge=0, le=180)]
+Range = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)]
+
+
+def _setting(default: Any, description: str) -> Any:
+    """Return a field that the file of a preset explains."""
+    return Field(default=default, description=description)
+
+
 class Section(BaseModel):
     """One table of a preset: checked, and never changed."""
 
@@ -48,156 +58,126 @@ class Section(BaseModel):
 class NetworkSettings(Section):
     """How large the network is."""
 
-    width: PositiveFloat = Field(
-        default=1.0, description="multiplies the channels of all shared layers"
+    width: PositiveFloat = _setting(1.0, "multiplies the channels of all shared layers")
+    adapter_channels: NonNegativeInt = _setting(
+        16, "of each landmark's own layers (C_A); 0: no adapters"
     )
-    adapter_channels: NonNegativeInt = Field(
-        default=16, description="of each landmark's own layers (C_A); 0: no adapters"
+    embedding_channels: PositiveInt = _setting(64, "length of the vectors that are compared")
+    normalisation: Literal["batch", "landmark", "none"] = _setting(
+        "batch",
+        "batch norm of the shared layers: one for all landmarks (batch), one each (landmark), "
+        "or none",
     )
-    embedding_channels: PositiveInt = Field(
-        default=64, description="length of the vectors that are compared"
+    lateral_channels: NonNegativeInt = _setting(
+        0,
+        "to which each encoder map is reduced before the decoder reads it; 0: it reads them "
+        "whole, as published",
     )
-    normalisation: Literal["batch", "landmark", "none"] = Field(
-        default="batch",
-        description="batch norm of the shared layers: one for all landmarks "
-        "(batch), one each (landmark), or none",
-    )
-    lateral_channels: NonNegativeInt = Field(
-        default=0,
-        description="to which each encoder map is reduced before the decoder reads "
-        "it; 0: it reads them whole, as published",
-    )
-    rfb: bool = Field(
-        default=True, description="whether levels 3 to 5 have receptive field blocks, as published"
-    )
+    rfb: bool = _setting(True, "whether levels 3 to 5 have receptive field blocks, as published")
 
 
 class TemplateCopySettings(Section):
     """How the augmented copies of the template differ from it."""
 
-    count: PositiveInt = Field(default=500, description="copies, made once")
-    shift: Annotated[float, Field(ge=0, lt=0.5)] = Field(
-        default=0.02, description="at most, as a part of the frame's height and width"
+    count: PositiveInt = _setting(500, "copies, made once")
+    shift: Annotated[float, Field(ge=0, lt=0.5)] = _setting(
+        0.02, "at most, as a part of the frame's height and width"
     )
-    scale: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.01, description="at most, 0.01: between 99 and 101 %"
-    )
-    rotation_deg: Annotated[float, Field(ge=0, le=180)] = Field(
-        default=5.0, description="at most, either way"
-    )
-    gamma: Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)] = Field(
-        default=(1.0, 1.0), description="exponent of the grey values, from to"
-    )
-    contrast: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.0, description="at most, 0.25: factors from 0.75 to 1.25"
-    )
-    noise: NonNegativeFloat = Field(
-        default=0.0, description="standard deviation at most, grey values run from 0 to 1"
+    scale: Fraction = _setting(0.01, "at most, 0.01: between 99 and 101 %")
+    rotation_deg: Degrees = _setting(5.0, "at most, either way")
+    gamma: Range = _setting((1.0, 1.0), "exponent of the grey values, from to")
+    contrast: Fraction = _setting(0.0, "at most, 0.25: factors from 0.75 to 1.25")
+    noise: NonNegativeFloat = _setting(
+        0.0, "standard deviation at most, grey values run from 0 to 1"
     )
 
 
 class PatchSettings(Section):
     """How patches are cut and augmented, where the anchor is one."""
 
-    size: Annotated[int, Field(gt=0, multiple_of=STRIDE)] = Field(
-        default=192, description="side in network pixels, a multiple of 32"
+    size: Annotated[int, Field(gt=0, multiple_of=STRIDE)] = _setting(
+        192, "side in network pixels, a multiple of 32"
     )
-    placement: Literal["centred", "jittered", "aligned"] = Field(
-        default="centred",
-        description="the point lies in the middle (centred), near it (jittered), or "
-        "the patch's cells coincide with the image's (aligned)",
+    placement: Literal["centred", "jittered", "aligned"] = _setting(
+        "centred",
+        "the point lies in the middle (centred), near it (jittered), or the patch's cells "
+        "coincide with the image's (aligned)",
     )
-    jitter_px: NonNegativeInt = Field(
-        default=16, description="at most, along rows and columns, where jittered"
-    )
-    brightness: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.15, description="at most, 0.15: factors from 0.85 to 1.15"
-    )
-    contrast: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.25, description="at most, 0.25: factors from 0.75 to 1.25"
-    )
-    rotation_deg: Annotated[float, Field(ge=0, le=180)] = Field(
-        default=20.0, description="at most, about the patch's middle"
-    )
+    jitter_px: NonNegativeInt = _setting(16, "at most, along rows and columns, where jittered")
+    brightness: Fraction = _setting(0.15, "at most, 0.15: factors from 0.85 to 1.15")
+    contrast: Fraction = _setting(0.25, "at most, 0.25: factors from 0.75 to 1.25")
+    rotation_deg: Degrees = _setting(20.0, "at most, about the patch's middle")
 
 
 class LossSettings(Section):
     """The contrastive loss, the same on all five levels."""
 
-    temperature: PositiveFloat = Field(default=10.0, description="factor of the cosine")
-    bias_per_cell: NonNegativeFloat = Field(
-        default=0.07,
-        description="added to the cosine of a wrong cell for each cell of its distance",
+    temperature: PositiveFloat = _setting(10.0, "factor of the cosine")
+    bias_per_cell: NonNegativeFloat = _setting(
+        0.07, "added to the cosine of a wrong cell for each cell of its distance"
     )
-    bias_cap: NonNegativeFloat = Field(default=0.8, description="largest sum that is added")
-    window: Annotated[int, Field(gt=0, multiple_of=2)] = Field(
-        default=22, description="cells along a side that the right cell competes with"
+    bias_cap: NonNegativeFloat = _setting(0.8, "largest sum that is added")
+    window: Annotated[int, Field(gt=0, multiple_of=2)] = _setting(
+        22, "cells along a side that the right cell competes with"
     )
-    soft_sigma_cells: NonNegativeFloat = Field(
-        default=0.0, description="width of a soft sub-pixel target; 0: one right cell"
+    soft_sigma_cells: NonNegativeFloat = _setting(
+        0.0, "width of a soft sub-pixel target; 0: one right cell"
     )
 
 
 class LabelSettings(Section):
     """Pseudo-labels of the unlabelled images."""
 
-    initial: Literal["instant", "random"] = Field(
-        default="random", description="found by instant detection, or anywhere"
+    initial: Literal["instant", "random"] = _setting(
+        "random", "found by instant detection, or anywhere"
     )
-    weigh: bool = Field(
-        default=False, description="whether doubtful pseudo-labels count less in the loss"
-    )
-    renew_every: PositiveInt = Field(default=1, description="epochs between new pseudo-labels")
+    weigh: bool = _setting(False, "whether doubtful pseudo-labels count less in the loss")
+    renew_every: PositiveInt = _setting(1, "epochs between new pseudo-labels")
 
 
 class DetectionSettings(Section):
     """What the trained network works together with when it detects."""
 
-    instant_share: NonNegativeFloat = Field(
-        default=0.0, description="of the similarity seen without training that is added; 0: none"
+    instant_share: NonNegativeFloat = _setting(
+        0.0, "of the similarity seen without training that is added; 0: none"
     )
-    search_cells: NonNegativeInt = Field(
-        default=0,
-        description="side of the window on each level that is searched around the "
-        "place found without training; 0: everywhere, as published",
+    search_cells: NonNegativeInt = _setting(
+        0,
+        "side of the window on each level that is searched around the place found without "
+        "training; 0: everywhere, as published",
     )
 
 
 class TrainingSettings(Section):
     """The optimiser and its schedule."""
 
-    anchor: Literal["patch", "template"] = Field(
-        default="patch",
-        description="what a point is compared with: an augmented patch of its own "
-        "image (patch, as published), or the template (quicker)",
+    anchor: Literal["patch", "template"] = _setting(
+        "patch",
+        "what a point is compared with: an augmented patch of its own image (patch, as "
+        "published), or the template (quicker)",
     )
-    together: bool = Field(
-        default=False,
-        description="whether a step holds all landmarks, and copies of the template "
-        "beside unlabelled images; otherwise one landmark, and the template first, as "
-        "published",
+    together: bool = _setting(
+        False,
+        "whether a step holds all landmarks, and copies of the template beside unlabelled "
+        "images; otherwise one landmark, and the template first, as published",
     )
-    points: PositiveInt = Field(
-        default=1, description="random points a patch, where the method is joint"
+    points: PositiveInt = _setting(1, "random points a patch, where the method is joint")
+    epochs: PositiveInt = _setting(300, "of three stages each")
+    batch: PositiveInt = _setting(8, "images a step")
+    learning_rate: PositiveFloat = _setting(1e-4, "of Adam")
+    weight_decay: NonNegativeFloat = _setting(1e-4, "of Adam, coupled")
+    schedule: Literal["constant", "step", "cosine"] = _setting("step", "of the learning rate")
+    step_epochs: PositiveInt = _setting(50, "between two steps")
+    step_factor: Annotated[float, Field(gt=0, le=1)] = _setting(
+        0.5, "of the learning rate at each step"
     )
-    epochs: PositiveInt = Field(default=300, description="of three stages each")
-    batch: PositiveInt = Field(default=8, description="images a step")
-    learning_rate: PositiveFloat = Field(default=1e-4, description="of Adam")
-    weight_decay: NonNegativeFloat = Field(default=1e-4, description="of Adam, coupled")
-    schedule: Literal["constant", "step", "cosine"] = Field(
-        default="step", description="of the learning rate"
+    selection: Literal["last", "agreement"] = _setting(
+        "last",
+        "the last epoch's model, or the last one whose points fit the shape of all landmarks "
+        "no worse than the best (no annotation is read)",
     )
-    step_epochs: PositiveInt = Field(default=50, description="between two steps")
-    step_factor: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.5, description="of the learning rate at each step"
-    )
-    selection: Literal["last", "agreement"] = Field(
-        default="last",
-        description="the last epoch's model, or the last one whose points fit the "
-        "shape of all landmarks no worse than the best (no annotation is read)",
-    )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="auto: bfloat16 where the hardware is quick at it"
+    precision: Literal["auto", "float32", "bfloat16"] = _setting(
+        "auto", "auto: bfloat16 where the hardware is quick at it"
     )
 
 
