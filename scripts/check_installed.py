@@ -12,7 +12,7 @@ from importlib.metadata import entry_points, version
 from pathlib import Path
 
 import napari_oneshot_lmk
-from napari_oneshot_lmk import Radiograph, read_radiograph
+from napari_oneshot_lmk import GrayImage, read_image
 
 # The interpreter of the command line itself.
 NOT_IMPORTED = "napari_oneshot_lmk.__main__"
@@ -49,8 +49,8 @@ def main() -> None:
 
     pictures = sorted((home / "sample_data").rglob("images/*"))
     assert pictures, "the wheel lacks the sample images"
-    image = read_radiograph(pictures[0])
-    assert isinstance(image, Radiograph)
+    image = read_image(pictures[0])
+    assert isinstance(image, GrayImage)
     print(
         f"napari-oneshot-lmk {napari_oneshot_lmk.__version__}: "
         f"{len(names) - len(left_out)} modules imported, {len(left_out)} of extras "

@@ -32,6 +32,24 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     _open_for_the_session.close()
 
 
+WINDOW_FIXTURES = {"clinic", "make_napari_viewer", "make_napari_viewer_proxy", "qapp", "qtbot"}
+TRAINING_SCENES = {"bundle_scene", "learning_scene", "training_scene", "trained_together"}
+TRAINING_PLACES = {"benchmark", "cluster", "test_cli_demo", "test_widgets_model_weights"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what opens a window, starts a child process or trains; see ``make test-fast``."""
+    for item in items:
+        module = vars(item.module)  # type: ignore[attr-defined]
+        scenes = {getattr(value, "__module__", None) for value in module.values()}
+        if WINDOW_FIXTURES & set(item.fixturenames):  # type: ignore[attr-defined]
+            item.add_marker("window")
+        if "subprocess" in module or "killed_training" in scenes:
+            item.add_marker("process")
+        if scenes & TRAINING_SCENES or {item.path.parent.name, item.path.stem} & TRAINING_PLACES:
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep caches and settings of the user out of the tests, and theirs out of his.

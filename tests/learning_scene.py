@@ -40,17 +40,21 @@ SMALL = {
 SPACING_YX = (SPACING_MM, SPACING_MM)
 
 
+def scene_template(folder: Path, spacing_mm_yx: tuple[float, float] | None = None) -> Template:
+    """Write three images whose content is moved into ``images``; annotate the unmoved one."""
+    (folder / "images").mkdir()
+    for name, shift in SHIFTS.items():
+        save_image(folder / "images" / name, view(scene(), shift))
+    pixels = view(scene(), (0, 0)).astype("float32")
+    image = GrayImage(pixels, Geometry(SHAPE_YX, spacing_mm_yx), "template.png")
+    return Template.create(image, Landmarks.from_positions(POINTS, image.name))
+
+
 def small_task(
     folder: Path, method: str = "fused", template_stage: bool = True, **changes: object
 ) -> TrainingTask:
-    """Three images whose content is moved, three landmarks; names are dotted by _."""
-    images = folder / "images"
-    images.mkdir()
-    for name, shift in SHIFTS.items():
-        save_image(images / name, view(scene(), shift))
-    pixels = view(scene(), (0, 0)).astype("float32")
-    image = GrayImage(pixels, Geometry(SHAPE_YX, SPACING_YX), "template.png")
-    template = Template.create(image, Landmarks.from_positions(POINTS, image.name))
+    """Three images, three landmarks; settings are named with __ for the dot."""
+    template = scene_template(folder, SPACING_YX)
     dotted = {name.replace("__", "."): value for name, value in changes.items()}
     config = TrainingConfig(
         method=method,
@@ -60,7 +64,7 @@ def small_task(
     return TrainingTask(
         config=config.resolved(template, lambda: False),
         template=template,
-        images=inspect(find_images([images]), template, SPACING_YX),
+        images=inspect(find_images([folder / "images"]), template, SPACING_YX),
         encoder=shipped_encoder("cpu"),
     )
 
@@ -71,7 +75,7 @@ def inspect(
     """Read all files, as a training does before it begins."""
     inspection = Inspection(template, spacing_mm_yx)
     for file in files:
-        inspection.look_at(file)
+        inspection.inspect(file)
     return inspection.result()
 
 

@@ -31,6 +31,7 @@ def test_every_public_name_is_on_the_page_and_can_be_had() -> None:
         napari_oneshot_lmk.nothing  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_page_runs_from_top_to_bottom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None

@@ -152,7 +152,7 @@ def _unchecked(form: LandmarkFormat, images: Sequence[Landmarks], beside: NamedI
     if form.patient_mm and unknown:
         more = f" and {len(unknown) - 1} more" if unknown[1:] else ""
         print_warning(
-            f"{form.title} files hold millimetres, here in the pixel spacing of the "
+            f"{form.name} files hold millimetres, here in the pixel spacing of the "
             f"table; 3D Slicer may count {unknown[0]}{more} in another one, which is "
             "checked where the image is named (--image, --images)."
         )
@@ -178,7 +178,7 @@ def warn_of_losses(path: Path, images: Collection[Landmarks]) -> tuple[str, ...]
     lost = unsupported_fields(path, images)
     if lost:
         print_warning(
-            f"{format_to_write(path).title} files do not hold everything; left out: "
+            f"{format_to_write(path).name} files do not hold everything; left out: "
             f"{', '.join(lost)}."
         )
     return lost

@@ -17,7 +17,7 @@ class WeightsOrigin(BaseModel):
     The hash is that of the content, not of the file: it survives a copy, another
     name and another file format.
 
-    Parameters
+    Attributes
     ----------
     sha256 : str
         Hash of the parameters' content; see `vgg19.content_sha256`.

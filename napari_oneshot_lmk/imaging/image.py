@@ -135,7 +135,3 @@ class PreparedImage:
     name: str
     spacing_source: SpacingSource | None = None
     notes: tuple[str, ...] = ()
-
-
-# The names of the first version.
-Radiograph = GrayImage

@@ -77,7 +77,3 @@ def _stated_spacing(meta: dict[str, Any]) -> tuple[float, float] | None:
             f"the file states a {error.what}",
             remedy="give the right one in millimetres per pixel (--spacing)",
         ) from error
-
-
-# The name of the first version.
-read_radiograph = read_image

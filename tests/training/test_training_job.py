@@ -7,21 +7,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import plain_loop
 import pytest
-from cli_scene import POINTS, SHAPE_YX, SHIFTS, save_image, scene, view
-from learning_scene import Job, train
+from cli_scene import SHAPE_YX, SHIFTS, save_image, scene, view
+from learning_scene import SMALL, Job, scene_template, train
 
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.errors import ImageError, ModelError, OneshotError, UsageError
-from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.find import find_images
-from napari_oneshot_lmk.imaging.image import GrayImage
-from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
-from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.dataset import read_images
 from napari_oneshot_lmk.training.events import (
@@ -50,16 +46,9 @@ def quick_loop(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for name, shift in SHIFTS.items():
-        save_image(folder / name, view(scene(), shift))
-    pixels = view(scene(), (0, 0)).astype("float32")
-    image = GrayImage(pixels, Geometry(SHAPE_YX), "template.png")
-    points = tuple(Landmark(name, yx) for name, yx in POINTS.items())
     return Job(
-        template=Template.create(image, Landmarks(points, image.name)),
-        images=find_images([folder]),
+        template=scene_template(tmp_path),
+        images=find_images([tmp_path / "images"]),
         out=tmp_path / "run",
         config=TrainingConfig(preset=Preset().changed({"training.epochs": 3})),
         encoder=shipped_encoder("cpu"),
@@ -108,28 +97,9 @@ def test_a_whole_training(job: Job) -> None:
     assert list(run.tensorboard_path.glob("events.out.tfevents.*"))
 
 
-def test_curves_are_what_the_events_say(job: Job) -> None:
+def test_interrupted_and_gone_on_with(job: Job) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    until(job, third_epoch)
-    list(train(again(job)))
-    run = RunFolder.open(job.out)
-    curves = EventAccumulator(str(run.tensorboard_path))
-    curves.Reload()
-    ended = [e for e in read_events(run.events_path) if isinstance(e, EpochEnded)]
-    assert [e.epoch for e in ended] == [1, 2, 3]
-    drawn = curves.Scalars("loss/template")
-    assert [(point.step, point.value) for point in drawn] == [
-        (e.epoch, pytest.approx(e.losses["template"])) for e in ended
-    ]
-    assert curves.Tags()["scalars"] == [
-        "loss/template",
-        "shift of pseudo-labels/mm",
-        "agreement/mm",
-    ]
-
-
-def test_interrupted_and_gone_on_with(job: Job) -> None:
     list(train(job.but(out=job.out.with_name("whole"))))
     until(job, third_epoch)
     assert not (job.out / "model").exists()
@@ -137,8 +107,19 @@ def test_interrupted_and_gone_on_with(job: Job) -> None:
     events = list(train(again(job)))
     assert [e.epoch for e in events if isinstance(e, EpochEnded)] == [3]
     assert numbers(job) == numbers(job.but(out=job.out.with_name("whole")))
-    # What was told before the interruption is still told.
-    assert read_events(job.out / "events.jsonl") == seen_before + events
+    # What was logged before the interruption still is.
+    logged = read_events(job.out / "events.jsonl")
+    assert logged == seen_before + events
+    curves = EventAccumulator(str(job.out / "tensorboard"))
+    curves.Reload()
+    ended = [e for e in logged if isinstance(e, EpochEnded)]
+    assert [e.epoch for e in ended] == [1, 2, 3]
+    drawn = curves.Scalars("loss/template")
+    assert [(point.step, point.value) for point in drawn] == [
+        (e.epoch, pytest.approx(e.losses["template"])) for e in ended
+    ]
+    names = ["loss/template", "shift of pseudo-labels/mm", "agreement/mm"]
+    assert curves.Tags()["scalars"] == names
 
 
 def test_finished_is_finished(job: Job) -> None:
@@ -276,23 +257,14 @@ def test_refused_before_anything_is_written(
     with pytest.raises(UsageError, match=says):
         list(train(job.but(**changes)))
     assert not job.out.exists()
+    config = job.but(landmarks=("tip", "apex")).config.resolved(job.template, lambda: False)
+    assert config.landmarks == ("apex", "tip")
 
 
-def test_landmarks_keep_the_templates_order(job: Job) -> None:
-    assert job.but(landmarks=("tip", "apex")).config.resolved(
-        job.template, lambda: False
-    ).landmarks == ("apex", "tip")
-
-
-def test_another_encoder(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_encoder(job: Job) -> None:
     until(job, third_epoch)
     card = replace(job.encoder.card, weights_sha256="0" * 64)
-
-    class Other:
-        device = job.encoder.device
-
-    other = Other()
-    other.card = card
+    other = SimpleNamespace(device=job.encoder.device, card=card)
     with pytest.raises(UsageError, match=f"here is {card.identity}"):
         list(train(again(job, encoder=other)))
 
@@ -334,20 +306,7 @@ def test_failure_is_in_the_log(
 def small(job: Job, monkeypatch: pytest.MonkeyPatch) -> Job:
     """A job for the loop itself, as small as can be."""
     monkeypatch.delitem(sys.modules, plain_loop.LOOP)
-    preset = Preset().changed(
-        {
-            "network.width": 0.05,
-            "network.adapter_channels": 2,
-            "network.embedding_channels": 8,
-            "network.lateral_channels": 8,
-            "network.rfb": False,
-            "labels.initial": "instant",
-            "training.anchor": "template",
-            "training.batch": 3,
-            "training.epochs": 2,
-            "training.selection": "agreement",
-        }
-    )
+    preset = Preset.load("laptop").changed({**SMALL, "training.batch": 3})
     return job.but(preset=preset, landmarks=("apex", "tip"), template_stage=False)
 
 

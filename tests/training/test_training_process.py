@@ -10,13 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cli_scene import POINTS, SHAPE_YX, SHIFTS, save_image, scene, view
+from learning_scene import SMALL, scene_template
 
 from napari_oneshot_lmk.errors import OutputError
-from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.image import GrayImage
-from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
-from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.events import (
     EpochEnded,
     Event,
@@ -35,37 +31,12 @@ QUICK = """
 import plain_loop
 plain_loop.install(pause_s=0.05)
 """
-SMALL = """
-[network]
-width = 0.05
-adapter_channels = 2
-embedding_channels = 8
-lateral_channels = 8
-rfb = false
-[template_copies]
-count = 2
-[labels]
-initial = "instant"
-[training]
-anchor = "template"
-together = true
-epochs = 3
-batch = 2
-schedule = "cosine"
-selection = "agreement"
-"""
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Images, template and preset; children of this process have the quick loop."""
-    (tmp_path / "images").mkdir()
-    for name, shift in SHIFTS.items():
-        save_image(tmp_path / "images" / name, view(scene(), shift))
-    pixels = view(scene(), (0, 0)).astype("float32")
-    image = GrayImage(pixels, Geometry(SHAPE_YX), "template.png")
-    points = tuple(Landmark(name, yx) for name, yx in POINTS.items())
-    Template.create(image, Landmarks(points, image.name)).save(tmp_path / "template")
+    scene_template(tmp_path).save(tmp_path / "template")
     preset = Preset.load("laptop").changed({"training.epochs": 20})
     (tmp_path / "preset.toml").write_text(preset.to_toml())
     (tmp_path / "site").mkdir()
@@ -227,7 +198,10 @@ def test_a_damaged_run_is_no_training(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_killed_at_random_points_it_ends_as_if_it_had_not(folder: Path) -> None:
-    (folder / "preset.toml").write_text(SMALL)
+    preset = Preset.load("laptop").changed(
+        {**SMALL, "training.epochs": 3, "template_copies.count": 2}
+    )
+    (folder / "preset.toml").write_text(preset.to_toml())
     # The loop itself, not the quick one.
     environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
     ended = subprocess.run(

@@ -52,11 +52,6 @@ class LandmarkFormat:
     unsupported: Callable[[Collection[Landmarks]], tuple[str, ...]] = lambda images: ()
     """What of these landmarks a file would not hold."""
 
-    @property
-    def title(self) -> str:
-        """The name; an older word for it."""
-        return self.name
-
 
 def only_image(images: Collection[Landmarks], file: str) -> Landmarks:
     """Return the landmarks of the one image that a kind of file holds, or raise."""
