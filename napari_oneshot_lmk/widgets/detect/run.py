@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.QtCore import QObject, Signal
@@ -217,6 +216,7 @@ def detect_images(
     preferences: Preferences,
     make: DetectorFactory,
     progress: Progress,
+    model: Path | None = None,
 ) -> Iterator[Event]:
     """Detect a template's landmarks on pictures.
 
@@ -232,8 +232,11 @@ def detect_images(
         Keeps the encoder warm between calls.
     progress : callable
         Told how a download goes, in this thread.
+    model : Path, optional
+        A trained one to detect with.
     """
-    detector = make(template, preferences, progress)
+    options = {} if model is None else {"model": model}
+    detector = make(template, preferences, progress, **options)
     yield EncoderReady(detector.encoder_card, str(detector.device))
     for number, (key, picture) in enumerate(pictures, start=1):
         yield Started(picture.name, number, len(pictures))
@@ -293,10 +296,9 @@ class DetectionRun(QObject):
         self._found, self._errors, self._total = [], [], len(pictures)
         # Settings belong to the window's thread.
         wanted, tell = preferences(), self._downloading.emit
-        make = self._make if model is None else partial(self._make, model=model)
         self.going.emit(texts.BUSY_LOADING, 0, 0)
         self._worker = worker.start(
-            lambda: detect_images(pictures, template, wanted, make, tell),
+            lambda: detect_images(pictures, template, wanted, self._make, tell, model),
             self._on_step,
             self._on_cancelled,
         )
