@@ -75,7 +75,7 @@ def inspect(
     """Read all files, as a training does before it begins."""
     inspection = Inspection(template, spacing_mm_yx)
     for file in files:
-        inspection.look_at(file)
+        inspection.inspect(file)
     return inspection.result()
 
 

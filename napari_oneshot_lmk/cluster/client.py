@@ -242,22 +242,13 @@ class EncoderSpec:
     Images and the encoder's weights are not sent: the workers read them, from a file
     system that all share.
 
-    Parameters
-    ----------
-    weights : Path, optional
-        As the workers see them; otherwise each looks for weights as this computer
-        does.
-    device : str
-        ``"auto"``, ``"cpu"`` or ``"cuda"``.
-    identity, version : str
-        Of the encoder and of this program that are expected; one worker with others
-        would make results of two kinds.
+    One worker with another encoder or version would make results of two kinds.
     """
 
-    weights: Path | None
-    device: str
-    identity: str
-    version: str = __version__
+    weights: Path | None  # as the workers see them; None: looked for as on this computer
+    device: str  # "auto", "cpu" or "cuda"
+    identity: str  # of the encoder that is expected
+    version: str = __version__  # of this program, likewise
 
     def build(self, worker: str) -> Encoder:
         """Build it, in a worker of this name.

@@ -125,7 +125,7 @@ class TrainingConfig(Section):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _complain_in_words(
+    def _raise_usage_error(
         cls, values: Any, validate: ModelWrapValidatorHandler[TrainingConfig]
     ) -> TrainingConfig:
         try:
@@ -135,7 +135,7 @@ class TrainingConfig(Section):
 
     @field_validator("method")
     @classmethod
-    def _there_is_the_method(cls, name: str) -> str:
+    def _check_method(cls, name: str) -> str:
         return find_method(name).name
 
     @property

@@ -218,7 +218,7 @@ class Inspection:
         self._twins: list[tuple[str, str]] = []
         self._notes: dict[str, list[str]] = {}
 
-    def look_at(self, file: ImageFile) -> None:
+    def inspect(self, file: ImageFile) -> None:
         """Read an image; what is wrong with it stands in the result."""
         try:
             image = read_image(file.path, spacing_mm_yx=self._spacing_mm_yx)

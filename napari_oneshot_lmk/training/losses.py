@@ -51,9 +51,9 @@ def level_losses(
         to be learnt then.
     """
     cosine = _cosines(anchors.float(), window.embeddings.float())
-    away2 = _squared_distances(window, points_yx, stride, settings.soft_sigma_cells > 0)
-    target, known = _target(away2, settings.soft_sigma_cells)
-    bias = (settings.bias_per_cell * away2.sqrt()).clamp(max=settings.bias_cap)
+    distance2 = _squared_distances(window, points_yx, stride, settings.soft_sigma_cells > 0)
+    target, known = _target(distance2, settings.soft_sigma_cells)
+    bias = (settings.bias_per_cell * distance2.sqrt()).clamp(max=settings.bias_cap)
     logits = settings.temperature * (cosine + bias).flatten(2)
     target = target.flatten(2)
     loss = torch.logsumexp(logits, -1) - (target * logits).sum(-1)
@@ -128,14 +128,14 @@ def _squared_distances(window: Window, points_yx: Tensor, stride: int, sub_pixel
     return squared[0][..., :, None] + squared[1][..., None, :]
 
 
-def _target(away2: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+def _target(distance2: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
     """Probability (B, K, h, w) of each cell, and whether there is one (B, K)."""
     if sigma > 0:
-        target = torch.exp(-away2 / (2 * sigma**2))
+        target = torch.exp(-distance2 / (2 * sigma**2))
         # What a Gaussian of this width sums to on a grid without borders.
         whole = max(2 * torch.pi * sigma**2, 1.0)
     else:
-        target = (away2 == 0).float()
+        target = (distance2 == 0).float()
         whole = 1.0
     total = target.sum((-2, -1), keepdim=True)
     known = (total > LEAST_TARGET * whole)[..., 0, 0]

@@ -197,7 +197,7 @@ class Preset(Section):
     training: TrainingSettings = TrainingSettings()
 
     @model_validator(mode="after")
-    def _jitter_stays_on_the_patch(self) -> Preset:
+    def _check_jitter(self) -> Preset:
         jittered = self.patch.placement == "jittered"
         if jittered and 2 * self.patch.jitter_px >= self.patch.size:
             raise ValueError("patch.jitter_px should be less than half of patch.size")

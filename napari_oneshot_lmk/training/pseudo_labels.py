@@ -63,8 +63,8 @@ class PseudoLabels:
 
     def shift(self, before: PseudoLabels, pixel_size_yx: Array) -> float:
         """Median distance from earlier labels, in the unit of the pixel size."""
-        moved = (self.points_yx - before.points_yx) * pixel_size_yx
-        return float(np.median(np.hypot(moved[..., 0], moved[..., 1])))
+        displacement = (self.points_yx - before.points_yx) * pixel_size_yx
+        return float(np.median(np.hypot(displacement[..., 0], displacement[..., 1])))
 
     def with_rows(self, rows: Sequence[int], other: PseudoLabels) -> PseudoLabels:
         """Take some landmarks from other labels."""
@@ -185,5 +185,5 @@ def infer_pseudo_labels(
 
 
 def _residuals(encoded: EncodedImages, found_yx: Array, expected_yx: Array) -> Array:
-    away = (found_yx - expected_yx) * encoded.shape.pixel_size_yx.numpy()
-    return np.asarray(np.hypot(away[..., 0], away[..., 1]) / float(encoded.shape.size))
+    offset = (found_yx - expected_yx) * encoded.shape.pixel_size_yx.numpy()
+    return np.asarray(np.hypot(offset[..., 0], offset[..., 1]) / float(encoded.shape.size))

@@ -256,7 +256,7 @@ def inspect_images(
     for done, image in enumerate(files, start=1):
         if should_stop():
             return None
-        inspection.look_at(image)
+        inspection.inspect(image)
         yield Preparing("files", done, len(files))
     images = inspection.result()
     for failed in images.failed:

@@ -72,7 +72,7 @@ def fused_task(dataset: Dataset, preset: str, encoder: Encoder) -> TrainingTask:
     count = settings.training.batch
     inspection = Inspection(template)
     for name in (names or dataset.test)[:count]:
-        inspection.look_at(dataset.file_of(name))
+        inspection.inspect(dataset.file_of(name))
     config = TrainingConfig(preset=settings.changed({"labels.weigh": False}), template_stage=False)
     return TrainingTask(
         config=config.resolved(template, lambda: False),

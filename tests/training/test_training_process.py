@@ -198,7 +198,9 @@ def test_a_damaged_run_is_no_training(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_killed_at_random_points_it_ends_as_if_it_had_not(folder: Path) -> None:
-    preset = Preset.load("laptop").changed({**SMALL, "training.epochs": 3})
+    preset = Preset.load("laptop").changed(
+        {**SMALL, "training.epochs": 3, "template_copies.count": 2}
+    )
     (folder / "preset.toml").write_text(preset.to_toml())
     # The loop itself, not the quick one.
     environment = os.environ | {"PYTHONPATH": str(HERE.parent)}

@@ -162,7 +162,7 @@ def inspect_files(
 
     inspection = Inspection(template, spacing_mm_yx)
     for done, file in enumerate(files, start=1):
-        inspection.look_at(file)
+        inspection.inspect(file)
         yield LookedAt(done, len(files))
     found = inspection.result()
     yield Checked(
