@@ -13,7 +13,7 @@ from bundle_scene import random_model
 from napari_oneshot_lmk.bundle.layout import is_bundle
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.widgets.detect import form
-from napari_oneshot_lmk.widgets.detect.export import Exported, ExportRun, Going
+from napari_oneshot_lmk.widgets.detect.export import Exported, ExportRun, Step
 from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
 from napari_oneshot_lmk.widgets.train.models import model_in
 
@@ -65,9 +65,9 @@ def test_a_model_is_exported_and_its_bundle_detects_the_same(
     assert "holds no trained model" in dock.form.message.text()
 
 
-def slow_steps(model: Path, out: Path, wanted: Any) -> Iterator[Going | Exported]:
+def slow_steps(model: Path, out: Path, wanted: Any) -> Iterator[Step | Exported]:
     for step in range(200):
-        yield Going(f"Step {step}", step, 200)
+        yield Step(f"Step {step}", step, 200)
         time.sleep(0.02)
     yield Exported("There")
 
@@ -89,8 +89,8 @@ def test_an_export_is_cancelled(make_napari_viewer_proxy: Any, qtbot: Any, tmp_p
     assert not (tmp_path / "bundle").exists()
 
 
-def refused(model: Path, out: Path, wanted: Any) -> Iterator[Going | Exported]:
-    yield Going("Writing", 0, 1)
+def refused(model: Path, out: Path, wanted: Any) -> Iterator[Step | Exported]:
+    yield Step("Writing", 0, 1)
     raise ModelError("the bundle finds other points", file=out, remedy="report this")
 
 

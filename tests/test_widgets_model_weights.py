@@ -12,6 +12,8 @@ from random_vgg19 import saved_weights
 from weights_scene import Trained, copied, isolate, trained
 
 from napari_oneshot_lmk.bundle.layout import is_bundle
+from napari_oneshot_lmk.encoders import weights
+from napari_oneshot_lmk.encoders.weights_file import read_weights
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.widgets.detect import export, run
 from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
@@ -95,11 +97,36 @@ def test_a_model_whose_weights_are_gone_says_so_in_the_dock(
     assert len(found.placed) == 3
 
 
+def test_a_failed_download_is_tried_again_without_a_restart(
+    make_napari_viewer_proxy: Any,
+    qtbot: Any,
+    made: Trained,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    isolate(monkeypatch, tmp_path)
+    monkeypatch.setattr(run, "preferences", lambda: Preferences(device="cpu"))
+    dock = opened(make_napari_viewer_proxy, made)
+    dock.load_template(made.run / "template")
+    assert dock.form.retry.isHidden()
+    detected(qtbot, dock)
+    assert "is used alone" in dock.form.note.text()
+    assert not dock.form.retry.isHidden()
+    # The network is back.
+    again = read_weights(saved_weights(tmp_path / "downloaded.safetensors", seed=9))
+    monkeypatch.setattr(weights, "download_weights", lambda progress: again)
+    with qtbot.waitSignal(dock.finished, timeout=120_000):
+        dock.form.retry.click()
+    assert dock.form.encoder.text().startswith("VGG19 (ImageNet)")
+    assert dock.form.note.text() == ""
+    assert dock.form.retry.isHidden()
+
+
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 def test_the_dock_exports_with_the_remembered_weights(
     made: Trained, wanted: dict[str, object], tmp_path: Path
 ) -> None:
     out = tmp_path / "bundle"
-    steps = list(export.exporting(made.run, out, Preferences(**wanted)))  # type: ignore[arg-type]
+    steps = list(export.export_steps(made.run, out, Preferences(**wanted)))  # type: ignore[arg-type]
     assert isinstance(steps[-1], export.Exported)
     assert is_bundle(out)

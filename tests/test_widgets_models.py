@@ -20,7 +20,7 @@ from napari_oneshot_lmk.widgets.dock import OneshotDock
 from napari_oneshot_lmk.widgets.settings import Preferences
 from napari_oneshot_lmk.widgets.train import widget
 from napari_oneshot_lmk.widgets.train.models import KnownModel, known_models
-from napari_oneshot_lmk.widgets.train.request import Phase, place_order
+from napari_oneshot_lmk.widgets.train.request import Phase, write_request
 from napari_oneshot_lmk.widgets.train.run import TrainingRun
 from napari_oneshot_lmk.widgets.train.widget import TrainWidget
 
@@ -47,12 +47,12 @@ def base(tmp_path: Path, monkeypatch: Any) -> Path:
 
 def trained(base: Path, made: bool = True) -> KnownModel:
     """A training's folder, as one that has succeeded leaves it."""
-    order = place_order(base, template(), [base], TrainingConfig(), Preferences(), False)
+    request = write_request(base, template(), [base], TrainingConfig(), Preferences(), False)
     if made:
-        order.model_folder.mkdir(parents=True)
-        (order.model_folder / "model.json").write_text("{}")
-        template().save(order.model_folder / "template")
-    return KnownModel(order.title, order.model_folder)
+        request.model_folder.mkdir(parents=True)
+        (request.model_folder / "model.json").write_text("{}")
+        template().save(request.model_folder / "template")
+    return KnownModel(request.title, request.model_folder)
 
 
 def texts(chooser: Any) -> list[str]:

@@ -18,8 +18,8 @@ from training_scene import (
     EventLoopWatch,
     FakeChildren,
     image_folder,
-    inspects,
-    measures,
+    inspector,
+    measurement,
     template,
 )
 from widget_scene import textured
@@ -32,7 +32,7 @@ from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.train import close_question
 from napari_oneshot_lmk.widgets.train import widget as train_module
-from napari_oneshot_lmk.widgets.train.request import Phase, orders_in
+from napari_oneshot_lmk.widgets.train.request import Phase, requests_in
 from napari_oneshot_lmk.widgets.train.run import TrainingRun
 from napari_oneshot_lmk.widgets.train.widget import TrainWidget
 
@@ -61,8 +61,10 @@ def children() -> Iterator[FakeChildren]:
     fake.end_all()
 
 
-def docked(viewer: Any, children: FakeChildren, inspecting: Any = inspects) -> TrainWidget:
-    dock = TrainWidget(viewer, run=TrainingRun(children), inspects=inspecting, measures=measures)
+def docked(viewer: Any, children: FakeChildren, inspecting: Any = inspector) -> TrainWidget:
+    dock = TrainWidget(
+        viewer, run=TrainingRun(children), inspector=inspecting, measurement=measurement
+    )
     viewer.window.add_dock_widget(dock, area="right")
     return dock
 
@@ -123,7 +125,7 @@ def test_unreadable_images_and_warnings_are_told(
     from dataclasses import replace
 
     def inspecting(folder: Path, files: Any, which: Any, spacing: Any) -> Any:
-        *steps, last = inspects(folder, files, which, spacing)
+        *steps, last = inspector(folder, files, which, spacing)
         yield from steps
         yield replace(
             last,
@@ -169,22 +171,22 @@ def test_a_training_from_the_button_to_the_model(
     assert view.stop.isHidden()
 
     # What it was told to do is what the form said, and lies beside the run.
-    (order,) = orders_in(base)
+    (request,) = requests_in(base)
     (arguments,) = children.started
-    assert order.arguments == arguments
+    assert request.arguments == arguments
     told = dict(zip(arguments[::2], arguments[1::2], strict=True))
     assert told["--landmark"] == "menton"
     assert told["--method"] == "single"
     assert Path(told["--images"]) == dock.folder
-    assert Path(told["--out"]) == order.run_folder
+    assert Path(told["--out"]) == request.run_folder
     assert Template.load(Path(told["--template"])).content_sha256 == (template().content_sha256)
     epochs = Preset.load("laptop").training.epochs
     quick = Preset.load(Path(told["--preset"])).training.epochs
     assert quick == max(1, round(epochs / 3))
 
-    assert order.has_model
+    assert request.has_model
     view.use_model.click()
-    assert dock.session.model.path == order.model_folder
+    assert dock.session.model.path == request.model_folder
     assert dock.form.isVisible()
 
 
@@ -257,8 +259,8 @@ def test_stop_keeps_the_best_within_two_seconds(
     wait_for(qtbot, dock, Phase.DONE)
     assert time.monotonic() - began < 2.0
     assert "Stopped after" in dock.view.message.text()
-    assert dock.run.order is not None
-    assert dock.run.order.has_model
+    assert dock.run.request is not None
+    assert dock.run.request.has_model
 
 
 @pytest.fixture(autouse=True)
@@ -298,7 +300,7 @@ def test_cancel_and_discard_asks_first(
     pressing("Discard")
     dock.view.cancel.click()
     wait_for(qtbot, dock, Phase.NONE)
-    assert list(orders_in(base)) == []
+    assert list(requests_in(base)) == []
     assert not children.children[-1].alive
 
 
@@ -322,9 +324,9 @@ def test_a_training_that_ends_well_under_the_question_is_kept(
     pressing("Discard", ends)
     dock.view.cancel.click()
     assert dock.run.phase is Phase.DONE
-    assert "finished meanwhile" in dock.view.told.text()
-    (order,) = orders_in(base)
-    assert order.has_model
+    assert "finished meanwhile" in dock.view.notice.text()
+    (request,) = requests_in(base)
+    assert request.has_model
 
 
 def test_cancel_discards_all_within_two_seconds_and_touches_no_other_model(
@@ -333,7 +335,7 @@ def test_cancel_discards_all_within_two_seconds_and_touches_no_other_model(
     dock = ready
     dock.form.train.click()
     wait_for(qtbot, dock, Phase.DONE)
-    (first,) = orders_in(base)
+    (first,) = requests_in(base)
     dock.view.another.click()
     children.epochs, children.pause_s = 1000, 0.05
     dock.form.train.click()
@@ -343,7 +345,7 @@ def test_cancel_discards_all_within_two_seconds_and_touches_no_other_model(
     wait_for(qtbot, dock, Phase.NONE)
     assert time.monotonic() - began < 2.0
     assert not children.children[-1].alive
-    assert [order.folder for order in orders_in(base)] == [first.folder]
+    assert [request.folder for request in requests_in(base)] == [first.folder]
     assert first.has_model
     assert sorted(path.name for path in base.iterdir()) == [first.folder.name]
     assert "Discarded" in dock.form.message.text()
@@ -381,7 +383,7 @@ def test_running_out_of_memory_is_one_sentence_with_a_report(
     assert QApplication.clipboard().text() == "Traceback: out of memory"
     view.discard.click()
     wait_for(qtbot, dock, Phase.NONE)
-    assert list(orders_in(base)) == []
+    assert list(requests_in(base)) == []
 
 
 def test_a_training_that_cannot_start_leaves_the_form(
@@ -404,9 +406,9 @@ def test_a_new_window_finds_the_training_that_went_on(
     qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
     second = docked(make_napari_viewer_proxy(show=True), children)
     assert second.run.phase is Phase.RUNNING
-    assert "went on while the window was closed" in second.view.told.text()
+    assert "went on while the window was closed" in second.view.notice.text()
     qtbot.waitUntil(lambda: second.run.progress.epoch is not None, timeout=20_000)
-    assert second.run.order == dock.run.order
+    assert second.run.request == dock.run.request
     second.run.stop()
     wait_for(qtbot, second, Phase.DONE)
     wait_for(qtbot, dock, Phase.DONE)
@@ -473,14 +475,14 @@ def test_closing_the_window_asks_what_becomes_of_the_training(
     child = children.children[-1]
     if answer in ("keep", "not close"):
         assert child.alive
-        assert len(list(orders_in(base))) == 1
+        assert len(list(requests_in(base))) == 1
         dock.run.discard_now()
     elif answer == "stop":
         qtbot.waitUntil(lambda: not child.alive, timeout=5_000)
-        assert next(iter(orders_in(base))).has_model
+        assert next(iter(requests_in(base))).has_model
     else:
         assert not child.alive
-        assert list(orders_in(base)) == []
+        assert list(requests_in(base)) == []
 
 
 def test_the_dialog_of_the_close_question_knows_all_answers(ready: TrainWidget, qtbot: Any) -> None:
@@ -528,21 +530,21 @@ def test_settings_are_remembered(
         more.spacing.setText("0.1 x 0.2")
         more.spacing.editingFinished.emit()
     assert "0.1 to 0.2 mm per pixel" in dock.form.checked.text()
-    chosen = dock.form.choice()
+    chosen = dock.form.config()
     assert chosen.spacing_mm_yx == (0.1, 0.2)
     assert chosen.method == "single"
     assert chosen.landmarks == ()
     assert len(chosen.networks(3)) == 3
     assert chosen.initial_labels == "random"
 
-    again = TrainWidget(viewer, run=TrainingRun(children), inspects=inspects)
+    again = TrainWidget(viewer, run=TrainingRun(children), inspector=inspector)
     qtbot.addWidget(again)
-    assert again.form.choice() == chosen
+    assert again.form.config() == chosen
     assert again.folder == films
     more.spacing.setText("wide")
     more.spacing.editingFinished.emit()
     assert "not a spacing" in more.spacing_note.text()
     more.defaults.click()
     assert more.spacing.text() == ""
-    assert dock.form.choice().epochs is None
+    assert dock.form.config().epochs is None
     assert session_of(viewer).model is None

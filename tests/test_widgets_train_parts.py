@@ -19,7 +19,7 @@ from napari_oneshot_lmk.training.events import (
 )
 from napari_oneshot_lmk.widgets.settings import Preferences
 from napari_oneshot_lmk.widgets.train.progress import KEPT_POINTS, LossTrace, TrainingProgress
-from napari_oneshot_lmk.widgets.train.request import TrainingOrder, orders_in, place_order
+from napari_oneshot_lmk.widgets.train.request import TrainingRequest, requests_in, write_request
 from napari_oneshot_lmk.widgets.train.training_texts import duration, room
 from napari_oneshot_lmk.widgets.train.view import epoch_ticks, loss_range
 
@@ -123,31 +123,31 @@ def test_ticks_are_few_and_end_with_the_last_epoch(epochs: int) -> None:
 
 
 def test_an_order_is_read_back_as_it_was_placed(tmp_path: Path) -> None:
-    choice = TrainingConfig(template_stage=False, seed=3, spacing_mm_yx=(0.1, 0.2))
+    config = TrainingConfig(template_stage=False, seed=3, spacing_mm_yx=(0.1, 0.2))
     wanted = Preferences(device="cpu", encoder_weights=Path("weights.safetensors"))
     base = tmp_path / "trainings"
-    order = place_order(base, template(), [tmp_path], choice, wanted, False)
-    assert TrainingOrder.load(order.folder) == order
-    assert "--no-template-stage" in order.arguments
+    request = write_request(base, template(), [tmp_path], config, wanted, False)
+    assert TrainingRequest.load(request.folder) == request
+    assert "--no-template-stage" in request.arguments
     for option, value in (
         ("--seed", "3"),
         ("--spacing", "0.1x0.2"),
         ("--device", "cpu"),
         ("--encoder-weights", "weights.safetensors"),
     ):
-        assert order.arguments[order.arguments.index(option) + 1] == value
-    second = place_order(base, template(), [tmp_path], choice, wanted, False)
-    assert second.folder != order.folder
-    assert {o.folder for o in orders_in(base)} == {order.folder, second.folder}
+        assert request.arguments[request.arguments.index(option) + 1] == value
+    second = write_request(base, template(), [tmp_path], config, wanted, False)
+    assert second.folder != request.folder
+    assert {o.folder for o in requests_in(base)} == {request.folder, second.folder}
     # Whatever else lies there is left alone.
     (base / "something").mkdir()
     (second.folder / "order.json").write_text("{")
-    assert list(orders_in(base)) == [order]
+    assert list(requests_in(base)) == [request]
 
 
 def test_an_order_that_cannot_be_written_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Exception, match="trainings cannot be kept here"):
-        place_order(tmp_path / "file", template(), [], TrainingConfig(), Preferences(), False)
+        write_request(tmp_path / "file", template(), [], TrainingConfig(), Preferences(), False)
     with pytest.raises(UsageError, match="neither a preset nor"):
         TrainingConfig(preset="nonsense").resolve_preset(lambda: False)

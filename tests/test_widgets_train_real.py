@@ -172,7 +172,7 @@ def test_a_whole_training_takes_about_as_long_as_estimated(
     until(qtbot, lambda: train.run.phase is Phase.DONE, train)
     with capsys.disabled():
         print(f"\n{guess} It took {train.run.progress.finished.seconds:.1f} s.")
-    assert train.run.order.has_model
+    assert train.run.request.has_model
     assert train.view.message.text().startswith("Trained in ")
 
 
@@ -185,7 +185,7 @@ def test_cancel_ends_a_real_training_and_leaves_nothing(
     # Another window finds the same training by what lies on the disk.
     second = TrainingRun(TrainingProcess)
     assert second.find([base])
-    assert second.order == train.run.order
+    assert second.request == train.run.request
     qtbot.waitUntil(lambda: second.progress.step is not None, timeout=PATIENCE_MS)
     began = time.monotonic()
     monkeypatch.setattr(close_question, "ask_whether_to_discard", lambda window, run: True)

@@ -23,7 +23,7 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.estimate import MachineSpeed
 from napari_oneshot_lmk.training.events import Event, event_from_json
-from napari_oneshot_lmk.widgets.train.image_check import Checked, LookedAt
+from napari_oneshot_lmk.widgets.train.image_check import CheckedFolder, ImagesRead
 from phantoms.png_file import png_bytes
 
 POINTS = {"nasion": (30.0, 40.0), "menton": (150.5, 90.25), "gonion": (60.0, 120.0)}
@@ -172,7 +172,7 @@ class FakeChildren:
         os.kill(process.pid, signal.SIGKILL)
 
 
-def inspects(
+def inspector(
     folder: Path, files: Sequence[ImageFile], template: Template, spacing_mm_yx: Any
 ) -> Any:
     """Take every file for an image of one size."""
@@ -181,11 +181,11 @@ def inspects(
 
 def _inspected(
     folder: Path, files: Sequence[ImageFile], spacing_mm_yx: tuple[float, float]
-) -> Iterator[LookedAt | Checked]:
+) -> Iterator[ImagesRead | CheckedFolder]:
     for number in range(1, len(files) + 1):
-        yield LookedAt(number, len(files))
+        yield ImagesRead(number, len(files))
     count = len(files)
-    yield Checked(
+    yield CheckedFolder(
         folder,
         {file.name: file.path for file in files},
         ((240, 200),) * count,
@@ -193,7 +193,7 @@ def _inspected(
     )
 
 
-def measures(preferences: Any) -> MachineSpeed:
+def measurement(preferences: Any) -> MachineSpeed:
     return SPEED
 
 

@@ -130,6 +130,10 @@ class FakeDetectors:
     images: list[GrayImage] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
     made: int = 0
+    download_failed: bool = False
+
+    def retry_download(self) -> None:
+        self.download_failed = False
 
     def __call__(self, template: Template, preferences: Any, progress: Any) -> Any:
         self.made += 1

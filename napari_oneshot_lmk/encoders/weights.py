@@ -85,6 +85,11 @@ class _FailedDownload:
     reason: str | None = None
 
 
+def failed_download() -> str | None:
+    """Return why a download failed in this process; None where none did."""
+    return _FailedDownload.reason
+
+
 def forget_failed_download() -> None:
     """Let the next search try the download again."""
     _FailedDownload.reason = None

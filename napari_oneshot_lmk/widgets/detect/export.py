@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Going:
+class Step:
     """What is done now."""
 
     text: str
@@ -35,7 +35,7 @@ class Exported:
     text: str
 
 
-def exporting(model: Path, out: Path, preferences: Preferences) -> Iterator[Going | Exported]:
+def export_steps(model: Path, out: Path, preferences: Preferences) -> Iterator[Step | Exported]:
     """Export a model as a MONAI bundle.
 
     Parameters
@@ -49,7 +49,7 @@ def exporting(model: Path, out: Path, preferences: Preferences) -> Iterator[Goin
 
     Yields
     ------
-    Going
+    Step
         Before each step.
     Exported
         At the end.
@@ -70,10 +70,10 @@ def exporting(model: Path, out: Path, preferences: Preferences) -> Iterator[Goin
         if isinstance(step, Comparison):
             yield Exported(training_texts.EXPORTED.format(path=out, agreement=step.summary))
         else:
-            yield Going(step, STEPS.index(step), len(STEPS))
+            yield Step(step, STEPS.index(step), len(STEPS))
 
 
-Exports = Callable[[Path, Path, Preferences], Iterator[Going | Exported]]
+Exporter = Callable[[Path, Path, Preferences], Iterator[Step | Exported]]
 
 
 class ExportRun(QObject):
@@ -82,7 +82,7 @@ class ExportRun(QObject):
     Parameters
     ----------
     exports : callable
-        As `exporting`; tests bring their own.
+        As `export_steps`; tests bring their own.
     """
 
     going = Signal(str, int, int)
@@ -90,7 +90,7 @@ class ExportRun(QObject):
     ended = Signal(str, bool, str)
     """What to tell, whether it failed, and a report to copy, or ""."""
 
-    def __init__(self, exports: Exports = exporting) -> None:
+    def __init__(self, exports: Exporter = export_steps) -> None:
         super().__init__()
         self._exports = exports
         self._worker: Any = None
@@ -117,7 +117,7 @@ class ExportRun(QObject):
             self._worker.quit()
 
     def _on_step(self, step: Any) -> None:
-        if isinstance(step, Going):
+        if isinstance(step, Step):
             self.going.emit(step.text, step.done, step.total)
         elif isinstance(step, Exported):
             self._told = step.text

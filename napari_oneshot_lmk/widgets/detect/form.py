@@ -132,6 +132,9 @@ class DetectForm(QWidget):
         layout.addLayout(row)
         self.note = Note()
         layout.addWidget(self.note)
+        self.retry = Button(texts.RETRY_DOWNLOAD, texts.RETRY_DOWNLOAD_TIP)
+        self.retry.hide()
+        layout.addWidget(self.retry)
         self.here = Button(texts.DETECT_HERE, texts.DETECT_TIP)
         self.everywhere = Button(texts.DETECT_ALL.format(count=0), texts.DETECT_ALL_TIP)
         layout.addWidget(self.here)
@@ -158,7 +161,7 @@ class DetectForm(QWidget):
         )
         self.table = LandmarkTable(columns)
         layout.addWidget(self.table, 1)
-        layout.addWidget(ScoreLegend())
+        layout.addWidget(ConfidenceLegend())
         self.removed = Line("", NOTE)
         self.removed.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         layout.addWidget(self.removed)
@@ -247,7 +250,8 @@ class DetectForm(QWidget):
         no_image = texts.NO_IMAGE if target is None else ""
         self.here.set_reason(why or no_image)
         self.everywhere.set_reason(why or ("" if others else texts.WHY_NO_OTHERS))
-        self.open_template.set_reason(why if session.busy else "")
+        for button in (self.open_template, self.retry):
+            button.set_reason(why if session.busy else "")
         self.model.setEnabled(not session.busy)
         busy = why if session.busy else ""
         no_model = training_texts.WHY_NO_MODEL if session.model is None else ""
@@ -286,7 +290,7 @@ class DetectForm(QWidget):
         self.message.say(text, WARN)
 
 
-class ScoreLegend(QWidget):
+class ConfidenceLegend(QWidget):
     """A strip with the colours of the scores."""
 
     def __init__(self) -> None:

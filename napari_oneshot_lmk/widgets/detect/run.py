@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]
 """Bytes done, bytes in all."""
 
 
-class Detecting(Protocol):
+class ImageDetector(Protocol):
     """What the docks need of a detector."""
 
     @property
@@ -50,8 +50,15 @@ class Detecting(Protocol):
         """Find the template's landmarks on it."""
 
 
-class MakesDetectors(Protocol):
+class DetectorFactory(Protocol):
     """What turns a template into a detector; tests bring their own."""
+
+    @property
+    def download_failed(self) -> bool:
+        """Whether the last detector lacks weights because their download failed."""
+
+    def retry_download(self) -> None:
+        """Let the next call try the download again."""
 
     def __call__(
         self,
@@ -59,19 +66,31 @@ class MakesDetectors(Protocol):
         preferences: Preferences,
         progress: Progress,
         model: Path | None = None,
-    ) -> Detecting:
+    ) -> ImageDetector:
         """Return a detector, with a trained model or without; in a worker's thread."""
 
 
-class WarmDetectors:
+class DetectorCache:
     """Makes detectors, and keeps the encoders and the last detector."""
 
     def __init__(self) -> None:
         self._settings: tuple[object, ...] = ()
         self._encoders: dict[Path | None, Any] = {}
         """That of instant detection (None) and that of the last model."""
-        self._detector: Detecting | None = None
+        self._detector: ImageDetector | None = None
         self._detector_for: tuple[str, Path | None] = ("", None)
+        self.download_failed = False
+
+    def retry_download(self) -> None:
+        """Forget that a download failed, and what was loaded instead."""
+        from napari_oneshot_lmk.encoders.weights import forget_failed_download
+
+        forget_failed_download()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._encoders.clear()
+        self._detector = None
 
     def __call__(
         self,
@@ -79,12 +98,30 @@ class WarmDetectors:
         preferences: Preferences,
         progress: Progress,
         model: Path | None = None,
-    ) -> Detecting:
+    ) -> ImageDetector:
         """Return a detector for a template, loading encoder and model when needed."""
+        from napari_oneshot_lmk.encoders.weights import failed_download
+
+        replaced = True
+        try:
+            detector = self._cached(template, preferences, progress, model)
+            # The shipped encoder says in its note why it replaces VGG19.
+            replaced = bool(detector.encoder_card.note)
+        finally:
+            self.download_failed = replaced and failed_download() is not None
+        return detector
+
+    def _cached(
+        self,
+        template: Template,
+        preferences: Preferences,
+        progress: Progress,
+        model: Path | None,
+    ) -> ImageDetector:
         settings = (preferences.encoder_weights, preferences.device, preferences.allow_download)
         if self._settings != settings:
-            self._encoders.clear()
-            self._detector, self._settings = None, settings
+            self._forget()
+            self._settings = settings
         detector, detector_for = self._detector, (template.content_sha256, model)
         if detector is None or self._detector_for != detector_for:
             if model is None:
@@ -96,7 +133,7 @@ class WarmDetectors:
 
     def _instant(
         self, template: Template, preferences: Preferences, progress: Progress
-    ) -> Detecting:
+    ) -> ImageDetector:
         from napari_oneshot_lmk.detection.detector import Detector
         from napari_oneshot_lmk.encoders.select import instant_encoder
 
@@ -111,7 +148,7 @@ class WarmDetectors:
 
     def _trained(
         self, template: Template, preferences: Preferences, progress: Progress, model: Path
-    ) -> Detecting:
+    ) -> ImageDetector:
         from napari_oneshot_lmk.bundle.load import load_model
         from napari_oneshot_lmk.detection.model_encoder import encoder_for
         from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
@@ -138,7 +175,7 @@ class WarmDetectors:
 
 
 @dataclass(frozen=True)
-class Ready:
+class EncoderReady:
     """The encoder is loaded."""
 
     card: EncoderCard
@@ -146,7 +183,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Looking:
+class Started:
     """An image is being worked on: its name, its number from 1, and how many."""
 
     image: str
@@ -155,7 +192,7 @@ class Looking:
 
 
 @dataclass(frozen=True)
-class Found:
+class Detected:
     """An image is done."""
 
     key: Hashable
@@ -164,21 +201,21 @@ class Found:
 
 
 @dataclass(frozen=True)
-class CouldNot:
+class Skipped:
     """An image cannot be worked on; the others go on."""
 
     key: Hashable
     error: OneshotError
 
 
-Event = Ready | Looking | Found | CouldNot
+Event = EncoderReady | Started | Detected | Skipped
 
 
-def detect_on(
+def detect_images(
     pictures: Sequence[tuple[Hashable, Picture]],
     template: Template,
     preferences: Preferences,
-    make: MakesDetectors,
+    make: DetectorFactory,
     progress: Progress,
 ) -> Iterator[Event]:
     """Detect a template's landmarks on pictures.
@@ -191,23 +228,23 @@ def detect_on(
         Where the landmarks come from.
     preferences : Preferences
         Read in the window's thread.
-    make : MakesDetectors
+    make : DetectorFactory
         Keeps the encoder warm between calls.
     progress : callable
         Told how a download goes, in this thread.
     """
     detector = make(template, preferences, progress)
-    yield Ready(detector.encoder_card, str(detector.device))
+    yield EncoderReady(detector.encoder_card, str(detector.device))
     for number, (key, picture) in enumerate(pictures, start=1):
-        yield Looking(picture.name, number, len(pictures))
+        yield Started(picture.name, number, len(pictures))
         began = time.perf_counter()
         try:
             detector.set_image(picture.radiograph())
             landmarks = detector.detect()
         except OneshotError as error:
-            yield CouldNot(key, error.about(picture.name))
+            yield Skipped(key, error.about(picture.name))
             continue
-        yield Found(key, landmarks, time.perf_counter() - began)
+        yield Detected(key, landmarks, time.perf_counter() - began)
 
 
 MEGABYTE = 1e6
@@ -218,25 +255,25 @@ class DetectionRun(QObject):
 
     Parameters
     ----------
-    make_detector : MakesDetectors
+    make_detector : DetectorFactory
         Turns a template into a detector.
     """
 
     ready = Signal(object)
-    """The encoder is loaded: a :class:`Ready`."""
+    """The encoder is loaded: a :class:`EncoderReady`."""
     found = Signal(object)
-    """An image is done: a :class:`Found`."""
+    """An image is done: a :class:`Detected`."""
     going = Signal(str, int, int)
     """What runs, in words; steps done and in all, or 0 where nobody knows."""
     ended = Signal(str, bool, str)
     """What to tell, whether something failed, and a report to copy or ""."""
     _downloading = Signal(object, object)
 
-    def __init__(self, make_detector: MakesDetectors) -> None:
+    def __init__(self, make_detector: DetectorFactory) -> None:
         super().__init__()
         self._make = make_detector
         self._worker: Any = None
-        self._found: list[Found] = []
+        self._found: list[Detected] = []
         self._errors: list[OneshotError] = []
         self._total = 0
         # Emitted in the worker's thread; Qt brings it into the window's.
@@ -259,10 +296,20 @@ class DetectionRun(QObject):
         make = self._make if model is None else partial(self._make, model=model)
         self.going.emit(texts.BUSY_LOADING, 0, 0)
         self._worker = worker.start(
-            lambda: detect_on(pictures, template, wanted, make, tell),
+            lambda: detect_images(pictures, template, wanted, make, tell),
             self._on_step,
             self._on_cancelled,
         )
+
+    @property
+    def download_failed(self) -> bool:
+        """Whether the last run lacked weights because their download failed."""
+        return self._make.download_failed
+
+    def retry_download(self) -> None:
+        """Let the next run try the download again."""
+        if not self.running:
+            self._make.retry_download()
 
     def cancel(self) -> None:
         """Stop after the image that is being worked on."""
@@ -270,14 +317,14 @@ class DetectionRun(QObject):
             self._worker.quit()
 
     def _on_step(self, step: Any) -> None:
-        if isinstance(step, Ready):
+        if isinstance(step, EncoderReady):
             self.ready.emit(step)
-        elif isinstance(step, Looking):
-            self._on_looking(step)
-        elif isinstance(step, Found):
+        elif isinstance(step, Started):
+            self._on_started(step)
+        elif isinstance(step, Detected):
             self._found.append(step)
             self.found.emit(step)
-        elif isinstance(step, CouldNot):
+        elif isinstance(step, Skipped):
             self._errors.append(step.error)
         elif isinstance(step, Failure):
             text, report = explained(step)
@@ -285,7 +332,7 @@ class DetectionRun(QObject):
         elif isinstance(step, Done):
             self._end(self._summary(), bool(self._errors))
 
-    def _on_looking(self, step: Looking) -> None:
+    def _on_started(self, step: Started) -> None:
         if step.total == 1:
             # Of one image there is no telling how far it is.
             self.going.emit(texts.BUSY_DETECTING.format(image=step.image), 0, 0)

@@ -16,7 +16,7 @@ from napari_oneshot_lmk.widgets import shortcuts, texts
 from napari_oneshot_lmk.widgets.annotate.close_question import ask_before_unsaved_close
 from napari_oneshot_lmk.widgets.detect.export import ExportRun
 from napari_oneshot_lmk.widgets.detect.form import DetectForm
-from napari_oneshot_lmk.widgets.detect.run import DetectionRun, WarmDetectors
+from napari_oneshot_lmk.widgets.detect.run import DetectionRun, DetectorCache
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, target_of
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
@@ -30,7 +30,7 @@ from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
-    from napari_oneshot_lmk.widgets.detect.run import Found, MakesDetectors, Ready
+    from napari_oneshot_lmk.widgets.detect.run import Detected, DetectorFactory, EncoderReady
     from napari_oneshot_lmk.widgets.session import Session
     from napari_oneshot_lmk.widgets.train.models import KnownModel
 
@@ -46,7 +46,7 @@ class DetectWidget(QWidget):
         Shared with other docks; the viewer's own when not given.
     with_header : bool
         Show which image is meant; not needed inside the composed dock.
-    make_detector : MakesDetectors, optional
+    make_detector : DetectorFactory, optional
         Turns a template into a detector; the instant method when not given.
     export : ExportRun, optional
         Writes bundles.
@@ -60,13 +60,13 @@ class DetectWidget(QWidget):
         napari_viewer: Any,
         session: Session | None = None,
         with_header: bool = True,
-        make_detector: MakesDetectors | None = None,
+        make_detector: DetectorFactory | None = None,
         export: ExportRun | None = None,
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
         self.session = session_of(napari_viewer) if session is None else session
-        self.run = DetectionRun(make_detector or WarmDetectors())
+        self.run = DetectionRun(make_detector or DetectorCache())
         self.export = export or ExportRun()
         self.bench = workbench_of(napari_viewer, self.session)
         self._targets: dict[Any, ImageTarget] = {}
@@ -107,6 +107,7 @@ class DetectWidget(QWidget):
         form.export.clicked.connect(self._on_export)
         form.here.clicked.connect(self.detect_here)
         form.everywhere.clicked.connect(self.detect_everywhere)
+        form.retry.clicked.connect(self.retry_download)
         form.cancel.clicked.connect(self.cancel)
         form.report.clicked.connect(self._on_copy_report)
         form.table.picked.connect(self._on_picked)
@@ -134,6 +135,12 @@ class DetectWidget(QWidget):
     def detect_everywhere(self) -> None:
         """Detect on every open image but the template's own."""
         self._start(self._others())
+
+    def retry_download(self) -> None:
+        """Download the weights that are missing, and detect on the same images again."""
+        self.run.retry_download()
+        layers = self._viewer.layers
+        self._start([target for target in self._targets.values() if target.layer in layers])
 
     def cancel(self) -> None:
         """Stop after the image that is being worked on."""
@@ -260,18 +267,19 @@ class DetectWidget(QWidget):
         pictures = [(t.key, t.picture(self.session.spacing_for(t).mm_yx)) for t in targets]
         self._report = ""
         self.form.report.hide()
+        self.form.retry.hide()
         self.form.show_cancelling(False)
         model = self.session.model
         self.run.start(pictures, template, None if model is None else model.path)
 
-    def _on_ready(self, step: Ready) -> None:
+    def _on_ready(self, step: EncoderReady) -> None:
         self.form.show_encoder(step.card, step.device)
 
     def _on_going(self, text: str, done: int, total: int) -> None:
         self.form.show_busy(text, done, total)
         self.session.busy = text
 
-    def _on_found(self, step: Found) -> None:
+    def _on_found(self, step: Detected) -> None:
         target = self._targets[step.key]
         # The user may have closed the image meanwhile.
         if target.layer in self._viewer.layers:
@@ -281,6 +289,7 @@ class DetectWidget(QWidget):
         self._report = report
         self._on_going("", 0, 0)
         self.form.report.setVisible(bool(report))
+        self.form.retry.setVisible(self.run.download_failed)
         if failed:
             self.form.complain(text)
         else:

@@ -28,7 +28,7 @@ from napari_oneshot_lmk.widgets.train import training_texts
 FROM_FILE = object()
 
 
-class MoreSettings(QWidget):
+class AdvancedSettings(QWidget):
     """Preset, and what is changed in it; emits ``changed``."""
 
     changed = Signal()
@@ -79,7 +79,7 @@ class MoreSettings(QWidget):
         form.addRow(training_texts.SEED, self.seed)
         form.addRow("", self.pack)
         form.addRow("", self.defaults)
-        self.show_choice(TrainingConfig())
+        self.show_config(TrainingConfig())
         for spin in (self.epochs, self.adapters, self.seed):
             spin.valueChanged.connect(self._on_changed)
         self.labels.currentIndexChanged.connect(self._on_changed)
@@ -88,10 +88,10 @@ class MoreSettings(QWidget):
         self.spacing.editingFinished.connect(self._on_changed)
         self.defaults.clicked.connect(self._on_defaults)
 
-    def added_to(self, choice: TrainingConfig) -> TrainingConfig:
-        """Return a choice with these settings."""
+    def with_settings(self, config: TrainingConfig) -> TrainingConfig:
+        """Return a config with these settings."""
         adapters = self.adapters.value()
-        return choice.model_copy(
+        return config.model_copy(
             update={
                 "preset": str(self.preset.currentData()),
                 "epochs": self.epochs.value() or None,
@@ -104,18 +104,18 @@ class MoreSettings(QWidget):
             }
         )
 
-    def show_choice(self, choice: TrainingConfig) -> None:
-        """Show a choice."""
-        self._choose(str(choice.preset))
-        self.epochs.setValue(choice.epochs or 0)
-        adapters = choice.adapter_channels
+    def show_config(self, config: TrainingConfig) -> None:
+        """Show a config."""
+        self._choose(str(config.preset))
+        self.epochs.setValue(config.epochs or 0)
+        adapters = config.adapter_channels
         self.adapters.setValue(-1 if adapters is None else adapters)
-        self.template_stage.setChecked(choice.template_stage)
-        self.labels.setCurrentIndex(self.labels.findData(choice.initial_labels or ""))
-        mm_yx = choice.spacing_mm_yx
+        self.template_stage.setChecked(config.template_stage)
+        self.labels.setCurrentIndex(self.labels.findData(config.initial_labels or ""))
+        mm_yx = config.spacing_mm_yx
         self.spacing.setText("" if mm_yx is None else spacing_text(mm_yx))
-        self.seed.setValue(choice.seed)
-        self.pack.setChecked(choice.pack)
+        self.seed.setValue(config.seed)
+        self.pack.setChecked(config.pack)
 
     def choose_file(self, path: Path) -> None:
         """Take a preset from a file."""
@@ -157,7 +157,7 @@ class MoreSettings(QWidget):
         self.changed.emit()
 
     def _on_defaults(self) -> None:
-        self.show_choice(TrainingConfig())
+        self.show_config(TrainingConfig())
         self._on_changed()
 
 

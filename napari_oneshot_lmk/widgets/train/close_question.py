@@ -84,7 +84,7 @@ def ask_one_of(
 
 def ask_what_becomes_of(window: QWidget, run: TrainingRun) -> Answer:
     """Ask in a dialog."""
-    title = "" if run.order is None else run.order.title
+    title = "" if run.request is None else run.request.title
     state = state_of(run.phase, run.progress)
     role = QMessageBox.ButtonRole
     choices = (
@@ -103,7 +103,7 @@ def ask_whether_to_discard(window: QWidget, run: TrainingRun) -> bool:
     box = QMessageBox(window)
     box.setIcon(QMessageBox.Icon.Warning)
     box.setWindowTitle(training_texts.DISCARD_TITLE)
-    title = "" if run.order is None else run.order.title
+    title = "" if run.request is None else run.request.title
     text = training_texts.DISCARD_TEXT.format(title=title)
     if state := state_of(run.phase, run.progress):
         text += training_texts.DISCARD_STATE.format(state=state)

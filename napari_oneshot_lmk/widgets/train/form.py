@@ -24,7 +24,7 @@ from napari_oneshot_lmk.training.config import Duration, TrainingConfig
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.qt.parts import DIM, NOTE, WARN, Button, Line, Note, thumbnail
 from napari_oneshot_lmk.widgets.train import training_texts
-from napari_oneshot_lmk.widgets.train.advanced import MoreSettings
+from napari_oneshot_lmk.widgets.train.advanced import AdvancedSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.training.estimate import Estimate
     from napari_oneshot_lmk.widgets.session import Session
-    from napari_oneshot_lmk.widgets.train.image_check import Checked
+    from napari_oneshot_lmk.widgets.train.image_check import CheckedFolder
 
 TIMES = {
     Duration.QUICK: (training_texts.QUICK, training_texts.QUICK_TIP),
@@ -67,7 +67,7 @@ class TrainForm(QWidget):
         self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.fold.toggled.connect(self._on_fold)
         layout.addWidget(self.fold)
-        self.more = MoreSettings()
+        self.more = AdvancedSettings()
         layout.addWidget(self.more)
         self.train = Button(training_texts.TRAIN, training_texts.TRAIN_TIP)
         layout.addWidget(self.train)
@@ -151,11 +151,11 @@ class TrainForm(QWidget):
 
     # -- what is chosen --------------------------------------------------------------
 
-    def choice(self) -> TrainingConfig:
+    def config(self) -> TrainingConfig:
         """Return what is chosen."""
         single, landmark = self.single.isChecked(), str(self.landmark.currentData() or "")
         time = next(t for t, b in self.time_buttons.items() if b.isChecked())
-        return self.more.added_to(
+        return self.more.with_settings(
             TrainingConfig(
                 method="single" if single else "fused",
                 landmarks=(landmark,) if single and landmark else (),
@@ -163,16 +163,16 @@ class TrainForm(QWidget):
             )
         )
 
-    def show_choice(self, choice: TrainingConfig) -> None:
-        """Show a choice that was made before."""
-        single = choice.training_method.per_landmark
+    def show_config(self, config: TrainingConfig) -> None:
+        """Show a config that was made before."""
+        single = config.training_method.per_landmark
         self.single.setChecked(single)
         self.fused.setChecked(not single)
-        found = self.landmark.findData("".join(choice.landmarks))
+        found = self.landmark.findData("".join(config.landmarks))
         if found >= 0:
             self.landmark.setCurrentIndex(found)
-        self.time_buttons[choice.time].setChecked(True)
-        self.more.show_choice(choice)
+        self.time_buttons[config.time].setChecked(True)
+        self.more.show_config(config)
 
     # -- showing ---------------------------------------------------------------------
 
@@ -220,7 +220,7 @@ class TrainForm(QWidget):
         self.checked.say(f"{text}…", DIM)
         self.again.hide()
 
-    def show_checked(self, checked: Checked | None, problem: str = "") -> None:
+    def show_checked(self, checked: CheckedFolder | None, problem: str = "") -> None:
         """Show what was found in the folder, or why nothing can be used."""
         self.again.setVisible(checked is not None or bool(problem))
         if checked is None:
@@ -270,7 +270,9 @@ class TrainForm(QWidget):
         return tuple(line.text() for line in (self.failures, self.warnings) if line.text())
 
 
-def why_not(session: Session, folder: Path | None, found: Checked | None, checking: bool) -> str:
+def blocking_reason(
+    session: Session, folder: Path | None, found: CheckedFolder | None, checking: bool
+) -> str:
     """Say what keeps a training from beginning; empty where nothing does."""
     if session.template is None:
         return texts.WHY_NO_TEMPLATE

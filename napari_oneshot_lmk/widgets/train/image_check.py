@@ -31,7 +31,7 @@ SpacingMm = tuple[float, float] | None
 
 
 @dataclass(frozen=True)
-class LookedAt:
+class ImagesRead:
     """So many images have been read."""
 
     done: int
@@ -39,12 +39,12 @@ class LookedAt:
 
 
 @dataclass(frozen=True)
-class Timing:
+class SpeedMeasuring:
     """The images are known; the machine's speed is measured now."""
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedFolder:
     """What is in a folder.
 
     Parameters
@@ -82,16 +82,16 @@ class Checked:
         return ", ".join(part for part in parts if part)
 
 
-class Inspects(Protocol):
+class ImageInspector(Protocol):
     """Reads images one by one, yields how far it is, then what was found."""
 
     def __call__(
         self, folder: Path, files: Sequence[ImageFile], template: Template, spacing_mm_yx: SpacingMm
-    ) -> Iterator[LookedAt | Checked]:
+    ) -> Iterator[ImagesRead | CheckedFolder]:
         """Look at image files; raises where none can be used."""
 
 
-class Measures(Protocol):
+class SpeedMeasurement(Protocol):
     """Measures the machine with the encoder that training will use."""
 
     def __call__(self, preferences: Preferences) -> MachineSpeed:
@@ -103,9 +103,9 @@ def check_folder(
     template: Template,
     preferences: Preferences,
     spacing_mm_yx: SpacingMm = None,
-    inspects: Inspects | None = None,
-    measures: Measures | None = None,
-) -> Iterator[LookedAt | Timing | Checked]:
+    inspector: ImageInspector | None = None,
+    measurement: SpeedMeasurement | None = None,
+) -> Iterator[ImagesRead | SpeedMeasuring | CheckedFolder]:
     """Look at a folder of images, then measure the machine.
 
     Parameters
@@ -118,13 +118,13 @@ def check_folder(
         Device and encoder weights.
     spacing_mm_yx : pair of float, optional
         Overrides what the files say.
-    inspects, measures : callable, optional
+    inspector, measurement : callable, optional
         Tests bring their own.
 
     Yields
     ------
-    LookedAt, Timing, Checked
-        The last `Checked` has the machine's speed.
+    ImagesRead, SpeedMeasuring, CheckedFolder
+        The last `CheckedFolder` has the machine's speed.
 
     Raises
     ------
@@ -132,18 +132,18 @@ def check_folder(
         If there is no image that can be used.
     """
     files = find_images([folder])
-    yield LookedAt(0, len(files))
+    yield ImagesRead(0, len(files))
     checked = None
-    inspecting = (inspects or inspect_files)(folder, files, template, spacing_mm_yx)
+    inspecting = (inspector or inspect_files)(folder, files, template, spacing_mm_yx)
     for step in inspecting:
-        if isinstance(step, Checked):
+        if isinstance(step, CheckedFolder):
             checked = step
         yield step
     if checked is None:
         return
-    yield Timing()
-    machine = (measures or measure_machine)(preferences)
-    yield Checked(
+    yield SpeedMeasuring()
+    machine = (measurement or measure_machine)(preferences)
+    yield CheckedFolder(
         checked.folder,
         checked.paths,
         checked.sizes_yx,
@@ -156,16 +156,16 @@ def check_folder(
 
 def inspect_files(
     folder: Path, files: Sequence[ImageFile], template: Template, spacing_mm_yx: SpacingMm
-) -> Iterator[LookedAt | Checked]:
+) -> Iterator[ImagesRead | CheckedFolder]:
     """Look at images just as the training will, one at a time."""
     from napari_oneshot_lmk.training.dataset import Inspection
 
     inspection = Inspection(template, spacing_mm_yx)
     for done, file in enumerate(files, start=1):
         inspection.inspect(file)
-        yield LookedAt(done, len(files))
+        yield ImagesRead(done, len(files))
     found = inspection.result()
-    yield Checked(
+    yield CheckedFolder(
         folder,
         {image.name: image.path for image in found.usable},
         tuple(image.shape_yx for image in found.usable),
@@ -214,20 +214,22 @@ class FolderCheck(QObject):
 
     Parameters
     ----------
-    inspects, measures : callable, optional
+    inspector, measurement : callable, optional
         As for `check_folder`.
     """
 
     going = Signal(str)
     """What runs, as a text."""
     checked = Signal(object)
-    """What is known of the folder so far: a :class:`Checked`."""
+    """What is known of the folder so far: a :class:`CheckedFolder`."""
     ended = Signal(str, str)
     """Why it failed, or "", and a report to copy, or ""."""
 
-    def __init__(self, inspects: Inspects | None = None, measures: Measures | None = None) -> None:
+    def __init__(
+        self, inspector: ImageInspector | None = None, measurement: SpeedMeasurement | None = None
+    ) -> None:
         super().__init__()
-        self._inspects, self._measures = inspects, measures
+        self._inspector, self._measurement = inspector, measurement
         self._worker: Any = None
         self._next: tuple[Path, Template, SpacingMm] | None = None
 
@@ -250,10 +252,10 @@ class FolderCheck(QObject):
         folder, template, spacing = self._next
         self._next = None
         # Settings belong to the window's thread.
-        wanted, inspects, measures = preferences(), self._inspects, self._measures
+        wanted, inspector, measurement = preferences(), self._inspector, self._measurement
         self.going.emit(training_texts.CHECKING_FOLDER)
         self._worker = worker.start(
-            lambda: check_folder(folder, template, wanted, spacing, inspects, measures),
+            lambda: check_folder(folder, template, wanted, spacing, inspector, measurement),
             self._on_step,
             self._on_cancelled,
         )
@@ -269,12 +271,12 @@ class FolderCheck(QObject):
         elif self._next is not None:
             # Of a folder that nobody wants any more.
             return
-        elif isinstance(step, LookedAt):
+        elif isinstance(step, ImagesRead):
             text = training_texts.CHECKING.format(done=step.done, total=step.total)
             self.going.emit(text)
-        elif isinstance(step, Timing):
+        elif isinstance(step, SpeedMeasuring):
             self.going.emit(training_texts.TIMING)
-        elif isinstance(step, Checked):
+        elif isinstance(step, CheckedFolder):
             self.checked.emit(step)
 
     def _on_cancelled(self) -> None:

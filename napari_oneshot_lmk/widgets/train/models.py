@@ -10,7 +10,12 @@ from napari_oneshot_lmk.bundle.layout import is_bundle
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.widgets.train import training_texts
-from napari_oneshot_lmk.widgets.train.request import MODEL_FILE, TEMPLATE, TrainingOrder, orders_in
+from napari_oneshot_lmk.widgets.train.request import (
+    MODEL_FILE,
+    TEMPLATE,
+    TrainingRequest,
+    requests_in,
+)
 
 
 @dataclass(frozen=True)
@@ -34,15 +39,15 @@ class KnownModel:
         return self.path / TEMPLATE
 
 
-def model_of(order: TrainingOrder) -> KnownModel:
+def model_of(request: TrainingRequest) -> KnownModel:
     """Return the model that a training has made."""
-    title = training_texts.MODEL_TITLE.format(title=order.title, when=_when(order.created))
-    return KnownModel(title, order.model_folder)
+    title = training_texts.MODEL_TITLE.format(title=request.title, when=_when(request.created))
+    return KnownModel(title, request.model_folder)
 
 
 def known_models(base: Path) -> list[KnownModel]:
     """Return the models among a folder's trainings, the latest first."""
-    return [model_of(order) for order in orders_in(base) if order.has_model]
+    return [model_of(request) for request in requests_in(base) if request.has_model]
 
 
 def model_in(folder: Path) -> KnownModel:

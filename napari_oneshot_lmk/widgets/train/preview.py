@@ -125,7 +125,7 @@ def _landmarks(target: ImageTarget, points_yx: Mapping[str, tuple[float, float]]
     return Landmarks(points, target.image_name, Geometry(target.shape_yx), Provenance(PREVIEW))
 
 
-class Previewing(QObject):
+class TrainingPreview(QObject):
     """Shows after each epoch where the model sees the landmarks of the open image.
 
     Parameters

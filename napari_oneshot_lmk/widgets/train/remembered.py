@@ -15,12 +15,12 @@ from napari_oneshot_lmk.widgets.settings import PLUGIN
 
 
 @dataclass(frozen=True)
-class TrainMemory:
+class RememberedSettings:
     """What was set the last time.
 
     Parameters
     ----------
-    choice : TrainingConfig
+    config : TrainingConfig
         Method, time and the settings that are folded away.
     images : str
         Folder of images; empty where none was chosen yet.
@@ -28,19 +28,19 @@ class TrainMemory:
         Whether predicted points are shown.
     """
 
-    choice: TrainingConfig = field(default_factory=TrainingConfig)
+    config: TrainingConfig = field(default_factory=TrainingConfig)
     images: str = ""
     preview: bool = True
 
 
-def remembered() -> TrainMemory:
+def remembered() -> RememberedSettings:
     """Read what was set the last time; the defaults where nothing can be kept."""
     kept = _section()
     if kept is None:
-        return TrainMemory()
+        return RememberedSettings()
     single = str(kept.method) == "single"
     labels = None if kept.initial_labels == AS_PRESET else str(kept.initial_labels)
-    return TrainMemory(
+    return RememberedSettings(
         TrainingConfig(
             method=str(kept.method),
             landmarks=(str(kept.landmark),) if single and kept.landmark else (),
@@ -59,25 +59,25 @@ def remembered() -> TrainMemory:
     )
 
 
-def remember(memory: TrainMemory) -> None:
+def remember(memory: RememberedSettings) -> None:
     """Keep what is set now for the next time."""
     kept = _section()
     if kept is None:
         return
-    choice = memory.choice
-    mm_yx, adapters = choice.spacing_mm_yx, choice.adapter_channels
+    config = memory.config
+    mm_yx, adapters = config.spacing_mm_yx, config.adapter_channels
     values: dict[str, Any] = {
-        "method": choice.method,
-        "landmark": "".join(choice.landmarks),
-        "time": str(choice.time),
-        "preset": str(choice.preset),
-        "epochs": choice.epochs or 0,
+        "method": config.method,
+        "landmark": "".join(config.landmarks),
+        "time": str(config.time),
+        "preset": str(config.preset),
+        "epochs": config.epochs or 0,
         "adapter_channels": -1 if adapters is None else adapters,
-        "template_stage": choice.template_stage,
-        "initial_labels": choice.initial_labels or AS_PRESET,
+        "template_stage": config.template_stage,
+        "initial_labels": config.initial_labels or AS_PRESET,
         "spacing": "" if mm_yx is None else spacing_text(mm_yx),
-        "seed": choice.seed,
-        "pack": choice.pack,
+        "seed": config.seed,
+        "pack": config.pack,
         "images": memory.images,
         "preview": memory.preview,
     }

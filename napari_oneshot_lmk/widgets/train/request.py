@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.settings import Preferences
 
 SCHEMA_VERSION = 1
-ORDER_FILE, TEMPLATE, PRESET_FILE, RUN, SEEN = (
+REQUEST_FILE, TEMPLATE, PRESET_FILE, RUN, SEEN = (
     "order.json",
     "template",
     "preset.toml",
@@ -47,7 +47,7 @@ MODEL_FILE = "model.json"
 
 
 @dataclass(frozen=True)
-class TrainingOrder:
+class TrainingRequest:
     """What was ordered.
 
     Parameters
@@ -108,15 +108,15 @@ class TrainingOrder:
             "arguments": list(self.arguments),
             "created": self.created,
         }
-        with atomic_write(self.folder / ORDER_FILE, overwrite=True) as partial:
+        with atomic_write(self.folder / REQUEST_FILE, overwrite=True) as partial:
             text = json.dumps(content, indent=1, ensure_ascii=False)
             partial.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> TrainingOrder | None:
-        """Read an order; None where there is none that this version knows."""
+    def load(cls, folder: Path) -> TrainingRequest | None:
+        """Read a request; None where there is none that this version knows."""
         try:
-            content = json.loads((folder / ORDER_FILE).read_text(encoding="utf-8"))
+            content = json.loads((folder / REQUEST_FILE).read_text(encoding="utf-8"))
             if content["schema_version"] != SCHEMA_VERSION:
                 return None
             return cls(
@@ -131,14 +131,14 @@ class TrainingOrder:
             return None
 
 
-def place_order(
+def write_request(
     base: Path,
     template: Template,
     images: Sequence[Path],
-    choice: TrainingConfig,
+    config: TrainingConfig,
     preferences: Preferences,
     on_gpu: bool,
-) -> TrainingOrder:
+) -> TrainingRequest:
     """Write everything that a training needs into a new folder; for any thread.
 
     Parameters
@@ -149,7 +149,7 @@ def place_order(
         What to train on.
     images : sequence of Path
         Folders or files of images without landmarks.
-    choice : TrainingConfig
+    config : TrainingConfig
         What the user chose.
     preferences : Preferences
         Device and encoder weights.
@@ -161,7 +161,7 @@ def place_order(
     OneshotError
         If the preset cannot be used, or the folder cannot be written.
     """
-    preset = choice.resolve_preset(lambda: on_gpu)
+    preset = config.resolve_preset(lambda: on_gpu)
     now = datetime.now(UTC).astimezone()
     folder = _new_folder(base, f"{now:%Y-%m-%d %H.%M.%S} {template.name}")
     template.save(folder / TEMPLATE)
@@ -170,7 +170,7 @@ def place_order(
     arguments = ["--template", str(folder / TEMPLATE)]
     for source in images:
         arguments += ["--images", str(source)]
-    chosen = choice.with_preset(str(folder / PRESET_FILE)).model_copy(
+    chosen = config.with_preset(str(folder / PRESET_FILE)).model_copy(
         update={
             "device": preferences.device,
             "encoder_weights": preferences.encoder_weights,
@@ -178,36 +178,36 @@ def place_order(
     )
     arguments += [*chosen.to_arguments(), "--out", str(folder / RUN)]
     landmarks = len(template.landmarks.placed)
-    order = TrainingOrder(
+    request = TrainingRequest(
         folder,
-        title_of(choice, template.name, landmarks),
-        len(choice.networks(landmarks)),
+        request_title(config, template.name, landmarks),
+        len(config.networks(landmarks)),
         tuple(arguments),
         now.isoformat(timespec="seconds"),
     )
-    order.save()
-    return order
+    request.save()
+    return request
 
 
-def title_of(choice: TrainingConfig, template: str, landmarks: int) -> str:
+def request_title(config: TrainingConfig, template: str, landmarks: int) -> str:
     """Name a training after what it learns."""
     count = texts.counted(landmarks, "landmark")
-    if not choice.training_method.per_landmark:
+    if not config.training_method.per_landmark:
         what = training_texts.TITLE_FUSED.format(landmarks=count)
-    elif choice.landmarks:
-        what = training_texts.TITLE_SINGLE.format(landmark=choice.landmarks[0])
+    elif config.landmarks:
+        what = training_texts.TITLE_SINGLE.format(landmark=config.landmarks[0])
     else:
         what = training_texts.TITLE_EACH.format(landmarks=count)
     return f"{template}: {what}"
 
 
-def orders_in(base: Path) -> Iterator[TrainingOrder]:
+def requests_in(base: Path) -> Iterator[TrainingRequest]:
     """Yield all trainings of a folder, the latest first."""
     if not base.is_dir():
         return
-    found = (TrainingOrder.load(path) for path in base.iterdir() if path.is_dir())
-    orders = [order for order in found if order is not None]
-    yield from sorted(orders, key=lambda o: (o.created, o.folder.name), reverse=True)
+    found = (TrainingRequest.load(path) for path in base.iterdir() if path.is_dir())
+    requests = [request for request in found if request is not None]
+    yield from sorted(requests, key=lambda o: (o.created, o.folder.name), reverse=True)
 
 
 def _new_folder(base: Path, name: str) -> Path:
@@ -229,7 +229,7 @@ def _new_folder(base: Path, name: str) -> Path:
     raise OutputError(training_texts.TOO_MANY, file=base)
 
 
-class Child(Protocol):
+class Process(Protocol):
     """What the dock needs of a training's process."""
 
     @property
@@ -249,13 +249,13 @@ class Child(Protocol):
         """Return its last words, for a bug report."""
 
 
-class Children(Protocol):
+class ProcessLauncher(Protocol):
     """Starts trainings and finds them again; tests bring their own."""
 
-    def start(self, arguments: Sequence[str], run_folder: Path) -> Child:
+    def start(self, arguments: Sequence[str], run_folder: Path) -> Process:
         """Start a training."""
 
-    def find(self, run_folder: Path) -> Child | None:
+    def find(self, run_folder: Path) -> Process | None:
         """Return the training of a run, ended or not; None where there is none."""
 
 
@@ -275,12 +275,12 @@ PATIENCE_S = 10.0
 PAUSE_S = 0.05
 
 
-def delete_order(order: TrainingOrder, alive: Callable[[], bool]) -> Iterator[None]:
+def delete_request(request: TrainingRequest, alive: Callable[[], bool]) -> Iterator[None]:
     """Delete a training; a generator for a worker's thread.
 
     Parameters
     ----------
-    order : TrainingOrder
+    request : TrainingRequest
         Whose folder to delete.
     alive : callable
         Whether its process, which was killed, still lives.
@@ -291,31 +291,31 @@ def delete_order(order: TrainingOrder, alive: Callable[[], bool]) -> Iterator[No
         If something cannot be deleted.
     """
     # A window that opens meanwhile must not take it up again.
-    order.mark_seen()
+    request.mark_seen()
     until = time.monotonic() + PATIENCE_S
     while alive() and time.monotonic() < until:
         time.sleep(PAUSE_S)
         yield
-    while order.folder.exists():
+    while request.folder.exists():
         try:
-            shutil.rmtree(order.folder)
+            shutil.rmtree(request.folder)
         except OSError as error:
             # Windows lets go of a killed process's files a moment later.
             if time.monotonic() >= until:
                 raise OutputError(
                     training_texts.CANNOT_DELETE.format(reason=error.strerror or error),
-                    file=order.folder,
+                    file=request.folder,
                     remedy=training_texts.CANNOT_DELETE_REMEDY,
                 ) from error
             time.sleep(PAUSE_S)
             yield
 
 
-def delete_now(order: TrainingOrder, child: Child) -> None:
+def delete_now(request: TrainingRequest, process: Process) -> None:
     """Delete a training whose process was killed; waits for it a moment.
 
     What cannot be deleted then is marked, so that no window takes it up again.
     """
     with suppress(OutputError):
-        for _ in delete_order(order, lambda: child.alive):
+        for _ in delete_request(request, lambda: process.alive):
             pass

@@ -24,13 +24,13 @@ from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, explained
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.progress import TrainingProgress
 from napari_oneshot_lmk.widgets.train.request import (
-    Child,
-    Children,
     Phase,
-    TrainingOrder,
+    Process,
+    ProcessLauncher,
+    TrainingRequest,
     delete_now,
-    delete_order,
-    orders_in,
+    delete_request,
+    requests_in,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class TrainingRun(QObject):
 
     Parameters
     ----------
-    children : Children
+    launcher : ProcessLauncher
         Starts and finds the processes.
     """
 
@@ -59,12 +59,12 @@ class TrainingRun(QObject):
     refused = Signal(str, str)
     """Why it could not be started, and a report to copy or ""."""
 
-    def __init__(self, children: Children) -> None:
+    def __init__(self, launcher: ProcessLauncher) -> None:
         super().__init__()
-        self._children = children
-        self._child: Child | None = None
+        self._launcher = launcher
+        self._process: Process | None = None
         self._worker: Any = None
-        self.order: TrainingOrder | None = None
+        self.request: TrainingRequest | None = None
         self.progress = TrainingProgress()
         self.phase = Phase.NONE
         self.report = ""
@@ -79,31 +79,31 @@ class TrainingRun(QObject):
 
     # -- beginning -------------------------------------------------------------------
 
-    def start(self, place: Callable[[], TrainingOrder]) -> None:
-        """Write an order and start its training, unless one is under way.
+    def start(self, place: Callable[[], TrainingRequest]) -> None:
+        """Write a request and start its training, unless one is under way.
 
         Parameters
         ----------
         place : callable
-            Writes the order; called in another thread.
+            Writes the request; called in another thread.
         """
         if self.running or self.phase is Phase.DISCARDING:
             return
         self._begin(None, Phase.STARTING)
-        children = self._children
+        launcher = self._launcher
 
-        def work() -> Iterator[tuple[TrainingOrder, Child]]:
-            order = place()
-            yield order, children.start(order.arguments, order.run_folder)
+        def work() -> Iterator[tuple[TrainingRequest, Process]]:
+            request = place()
+            yield request, launcher.start(request.arguments, request.run_folder)
 
         self._worker = worker.start(work, self._on_started, self._on_not_started)
 
     def resume(self) -> None:
         """Start the same training again; it goes on where it was saved last."""
-        order = self.order
-        if order is not None and self.phase is Phase.FAILED:
-            order.forget_seen()
-            self.start(lambda: order)
+        request = self.request
+        if request is not None and self.phase is Phase.FAILED:
+            request.forget_seen()
+            self.start(lambda: request)
 
     def find(self, bases: Sequence[Path]) -> bool:
         """Go on with a training that an earlier window has left.
@@ -120,11 +120,11 @@ class TrainingRun(QObject):
         """
         if self.phase is not Phase.NONE:
             return False
-        for order in (order for base in bases for order in orders_in(base)):
-            child = None if order.seen else self._children.find(order.run_folder)
-            if child is not None:
-                self._begin(order, Phase.RUNNING)
-                self._attach(child)
+        for request in (request for base in bases for request in requests_in(base)):
+            process = None if request.seen else self._launcher.find(request.run_folder)
+            if process is not None:
+                self._begin(request, Phase.RUNNING)
+                self._attach(process)
                 return True
         return False
 
@@ -132,41 +132,41 @@ class TrainingRun(QObject):
 
     def stop(self) -> None:
         """End the training and keep its best model."""
-        if self.phase is Phase.RUNNING and self._child is not None:
-            self._child.stop()
+        if self.phase is Phase.RUNNING and self._process is not None:
+            self._process.stop()
             self._turn(Phase.STOPPING)
 
     def discard(self) -> None:
         """End the training at once and delete what it has made."""
         if self.phase in (Phase.NONE, Phase.STARTING, Phase.DISCARDING):
             return
-        if self._child is not None:
-            self._child.kill()
+        if self._process is not None:
+            self._process.kill()
         self._timer.stop()
         self._turn(Phase.DISCARDING)
-        order, child = self.order, self._child
-        if order is None:
+        request, process = self.request, self._process
+        if request is None:
             self._on_discarded(Done())
             return
-        alive = (lambda: False) if child is None else (lambda: child.alive)
+        alive = (lambda: False) if process is None else (lambda: process.alive)
         self._worker = worker.start(
-            lambda: delete_order(order, alive), self._on_discarded, self._on_not_started
+            lambda: delete_request(request, alive), self._on_discarded, self._on_not_started
         )
 
     def discard_now(self) -> None:
         """End the training and delete it before this returns: the window closes."""
-        order, child = self.order, self._child
+        request, process = self.request, self._process
         self._begin(None, Phase.NONE)
-        if child is not None:
-            child.kill()
-            if order is not None:
-                delete_now(order, child)
+        if process is not None:
+            process.kill()
+            if request is not None:
+                delete_now(request, process)
 
     def put_away(self) -> None:
         """Turn to the next training; the model of this one stays."""
         if self.phase in (Phase.DONE, Phase.FAILED):
-            if self.order is not None:
-                self.order.mark_seen()
+            if self.request is not None:
+                self.request.mark_seen()
             self._begin(None, Phase.NONE)
 
     def ask_preview(self, images: Sequence[Path]) -> None:
@@ -177,33 +177,33 @@ class TrainingRun(QObject):
         images : sequence of Path
             Files; none to be told of none.
         """
-        if self.order is None or not self.running:
+        if self.request is None or not self.running:
             return
         wanted = tuple(images)
         # The run makes its own folder, some seconds after its start.
-        if wanted != self._previews and self.order.run_folder.is_dir():
+        if wanted != self._previews and self.request.run_folder.is_dir():
             self._previews = wanted
             # The run may just be deleted, or its disk be full: then nothing is shown.
             with suppress(OneshotError, OSError):
-                RunFolder(self.order.run_folder).set_preview_images(wanted)
+                RunFolder(self.request.run_folder).set_preview_images(wanted)
 
     # -- following -------------------------------------------------------------------
 
-    def _begin(self, order: TrainingOrder | None, phase: Phase) -> None:
+    def _begin(self, request: TrainingRequest | None, phase: Phase) -> None:
         self._timer.stop()
-        self._child = None
-        self.order = order
+        self._process = None
+        self.request = request
         self.report = ""
         self._previews = ()
-        self.progress = TrainingProgress(1 if order is None else order.models)
+        self.progress = TrainingProgress(1 if request is None else request.models)
         self._turn(phase)
 
     def _turn(self, phase: Phase) -> None:
         self.phase = phase
         self.changed.emit()
 
-    def _attach(self, child: Child) -> None:
-        self._child = child
+    def _attach(self, process: Process) -> None:
+        self._process = process
         self._turn(Phase.RUNNING)
         self._timer.start(CATCHING_UP_MS)
 
@@ -213,21 +213,21 @@ class TrainingRun(QObject):
             self._begin(None, Phase.NONE)
             self.refused.emit(training_texts.CANNOT_START.format(error=text), report)
         elif not isinstance(step, Done):
-            order, child = step
-            self._begin(order, Phase.RUNNING)
-            self._attach(child)
+            request, process = step
+            self._begin(request, Phase.RUNNING)
+            self._attach(process)
 
     def _on_not_started(self) -> None:
         # napari ends workers when its window closes; there is nobody left to tell.
         self._worker = None
 
     def _tick(self) -> None:
-        child = self._child
-        if child is None:
+        process = self._process
+        if process is None:
             return
         # Asked before reading: what it wrote before it ended is then read, too.
-        alive = child.alive
-        events = child.poll()
+        alive = process.alive
+        events = process.poll()
         for event in events:
             self.progress.take(event)
             if isinstance(event, Previewed):
@@ -236,19 +236,19 @@ class TrainingRun(QObject):
         # The model is there; the process only has to let go of its libraries.
         done = self.progress.finished is not None
         if not events and (done or not alive):
-            self._end(child)
+            self._end(process)
         elif events:
             self.changed.emit()
 
-    def _end(self, child: Child) -> None:
+    def _end(self, process: Process) -> None:
         self._timer.stop()
         progress = self.progress
         if progress.finished is None and progress.failed is None:
-            report = child.report()
+            report = process.report()
             progress.failed = Failed(training_texts.KILLED, report)
         if progress.failed is not None:
-            self.report = progress.failed.report or child.report()
-        self._child = None
+            self.report = progress.failed.report or process.report()
+        self._process = None
         self._turn(Phase.DONE if progress.finished is not None else Phase.FAILED)
 
     def _on_discarded(self, step: Any) -> None:

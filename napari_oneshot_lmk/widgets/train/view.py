@@ -211,8 +211,8 @@ class TrainingView(QWidget):
         font.setPointSize(font.pointSize() + 2)
         self.title.setFont(font)
         layout.addWidget(self.title)
-        self.told = Line("", DIM)
-        layout.addWidget(self.told)
+        self.notice = Line("", DIM)
+        layout.addWidget(self.notice)
         self.state = Line()
         layout.addWidget(self.state)
         self.bar = QProgressBar()
@@ -251,7 +251,7 @@ class TrainingView(QWidget):
     def show_run(self, run: TrainingRun) -> None:
         """Show where a run stands."""
         phase, progress = run.phase, run.progress
-        self.title.say("" if run.order is None else run.order.title)
+        self.title.say("" if run.request is None else run.request.title)
         going = run.running or phase is Phase.DISCARDING
         self.state.say(state_of(phase, progress))
         self.bar.setVisible(going)

@@ -18,23 +18,27 @@ from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train import close_question, training_texts
-from napari_oneshot_lmk.widgets.train.form import TrainForm, why_not
+from napari_oneshot_lmk.widgets.train.form import TrainForm, blocking_reason
 from napari_oneshot_lmk.widgets.train.image_check import FolderCheck
 from napari_oneshot_lmk.widgets.train.models import model_of
-from napari_oneshot_lmk.widgets.train.preview import Previewing
+from napari_oneshot_lmk.widgets.train.preview import TrainingPreview
 from napari_oneshot_lmk.widgets.train.remembered import (
-    TrainMemory,
+    RememberedSettings,
     remember,
     remembered,
     training_folder,
 )
-from napari_oneshot_lmk.widgets.train.request import Phase, place_order
+from napari_oneshot_lmk.widgets.train.request import Phase, write_request
 from napari_oneshot_lmk.widgets.train.run import training_run_of
 from napari_oneshot_lmk.widgets.train.view import TrainingView
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.session import Session
-    from napari_oneshot_lmk.widgets.train.image_check import Checked, Inspects, Measures
+    from napari_oneshot_lmk.widgets.train.image_check import (
+        CheckedFolder,
+        ImageInspector,
+        SpeedMeasurement,
+    )
     from napari_oneshot_lmk.widgets.train.run import TrainingRun
 
 
@@ -51,7 +55,7 @@ class TrainWidget(QWidget):
         Show which image is meant; not needed inside the composed dock.
     run : TrainingRun, optional
         Follows the training; the session's own when not given.
-    inspects, measures : callable, optional
+    inspector, measurement : callable, optional
         Look at the images and at the machine; see `check_folder`.
     """
 
@@ -64,15 +68,15 @@ class TrainWidget(QWidget):
         session: Session | None = None,
         with_header: bool = True,
         run: TrainingRun | None = None,
-        inspects: Inspects | None = None,
-        measures: Measures | None = None,
+        inspector: ImageInspector | None = None,
+        measurement: SpeedMeasurement | None = None,
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
         self.session = session_of(napari_viewer) if session is None else session
         self.run = training_run_of(self.session) if run is None else run
-        self.check = FolderCheck(inspects, measures)
-        self.found: Checked | None = None
+        self.check = FolderCheck(inspector, measurement)
+        self.found: CheckedFolder | None = None
         self._found_for: tuple[Any, ...] = ()
         self._problem = ""
         self._report = ""
@@ -81,13 +85,13 @@ class TrainWidget(QWidget):
             self.header = ImageHeader(napari_viewer, self.session)
             layout.addWidget(self.header)
         self.form, self.view = TrainForm(), TrainingView()
-        self.previews = Previewing(napari_viewer, self.session, self.run, self.view.preview)
+        self.previews = TrainingPreview(napari_viewer, self.session, self.run, self.view.preview)
         layout.addWidget(self.form, 1)
         layout.addWidget(self.view, 1)
         self._show_memory()
         self._connect()
         if self.run.find([training_folder()]):
-            self.view.told.say(training_texts.FOUND_AGAIN, DIM)
+            self.view.notice.say(training_texts.FOUND_AGAIN, DIM)
         self._refresh()
 
     def _show_memory(self) -> None:
@@ -95,7 +99,7 @@ class TrainWidget(QWidget):
         folder = Path(memory.images) if memory.images else None
         self.folder = folder if folder is not None and folder.is_dir() else None
         self.form.show_template(self.session.template)
-        self.form.show_choice(memory.choice)
+        self.form.show_config(memory.config)
         self.form.show_folder(self.folder)
         self.form.show_checked(None)
         self.view.preview.setChecked(memory.preview)
@@ -157,7 +161,7 @@ class TrainWidget(QWidget):
             self._refresh()
             return
         self._found_for = self._what_is_checked(template)
-        self.check.start(self.folder, template, self.form.choice().spacing_mm_yx)
+        self.check.start(self.folder, template, self.form.config().spacing_mm_yx)
         self._refresh()
 
     def _check_if_new(self) -> None:
@@ -168,9 +172,9 @@ class TrainWidget(QWidget):
             self.check_images()
 
     def _what_is_checked(self, template: Template) -> tuple[Any, ...]:
-        return self.folder, template.content_sha256, self.form.choice().spacing_mm_yx
+        return self.folder, template.content_sha256, self.form.config().spacing_mm_yx
 
-    def _on_checked(self, found: Checked) -> None:
+    def _on_checked(self, found: CheckedFolder) -> None:
         self.found = found
         self.previews.files = found.paths
         self._refresh()
@@ -193,11 +197,11 @@ class TrainWidget(QWidget):
             return
         self._keep()
         self.form.say("")
-        self.view.told.say("")
+        self.view.notice.say("")
         self.previews.clear()
-        choice, wanted, base = self.form.choice(), preferences(), training_folder()
+        config, wanted, base = self.form.config(), preferences(), training_folder()
         on_gpu = found.machine is not None and found.machine.on_gpu
-        self.run.start(lambda: place_order(base, template, [folder], choice, wanted, on_gpu))
+        self.run.start(lambda: write_request(base, template, [folder], config, wanted, on_gpu))
 
     def _on_open_template(self) -> None:
         path = QFileDialog.getExistingDirectory(self, texts.OPEN_TEMPLATE_TITLE)
@@ -230,19 +234,19 @@ class TrainWidget(QWidget):
             if self.run.phase is not Phase.DONE:
                 self.run.discard()
             else:
-                self.view.told.say(training_texts.DISCARD_TOO_LATE, DIM)
+                self.view.notice.say(training_texts.DISCARD_TOO_LATE, DIM)
 
     def _on_use_model(self) -> None:
-        order = self.run.order
+        request = self.run.request
         self.run.put_away()
         self.previews.clear()
-        if order is not None:
-            self.session.model = model_of(order)
+        if request is not None:
+            self.session.model = model_of(request)
 
     def _keep(self, _: Any = None) -> None:
         images = "" if self.folder is None else str(self.folder)
         preview = self.view.preview.isChecked()
-        remember(TrainMemory(self.form.choice(), images, preview))
+        remember(RememberedSettings(self.form.config(), images, preview))
 
     # -- what happens ----------------------------------------------------------------
 
@@ -273,7 +277,9 @@ class TrainWidget(QWidget):
             self.form.show_checked(self.found, self._problem)
         self._show_estimate()
         known = self.found is not None or bool(self._problem)
-        self.form.show_reason(why_not(self.session, self.folder, self.found, checking or not known))
+        self.form.show_reason(
+            blocking_reason(self.session, self.folder, self.found, checking or not known)
+        )
 
     def _show_estimate(self) -> None:
         found, template = self.found, self.session.template
@@ -284,7 +290,7 @@ class TrainWidget(QWidget):
 
         landmarks = len(template.landmarks.placed)
         try:
-            guess = estimate(self.form.choice(), found.machine, len(found.paths), landmarks)
+            guess = estimate(self.form.config(), found.machine, len(found.paths), landmarks)
         except OneshotError as error:
             self.form.show_estimate(None, "", f"{error}.")
         else:
