@@ -132,7 +132,7 @@ def test_api_pages_show_every_room_and_every_public_name(
         )
     for name in set(napari_oneshot_lmk.__all__) - {"__version__"}:
         value = getattr(napari_oneshot_lmk, name)
-        assert f"{value.__module__}.{name}" in shown
+        assert f"{value.__module__}.{value.__name__}" in shown
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])

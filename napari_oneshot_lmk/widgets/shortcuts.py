@@ -1,6 +1,6 @@
 """The keys: one registry that makes the bindings and the help.
 
-The keys live on our points layer only, so they mean nothing elsewhere.
+The keys live on our points layer only, and mean nothing in another.
 """
 
 from __future__ import annotations
