@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_oneshot_lmk.errors import GeometryError
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.qt.connections import Following
+from napari_oneshot_lmk.widgets.qt.connections import Connections
 from napari_oneshot_lmk.widgets.qt.parts import DIM, LINK, NOTE, WARN, Line
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
@@ -46,7 +46,7 @@ class ImageHeader(QWidget):
         self._choice = workbench_of(viewer, session).choice
         self._facts = workbench_of(viewer, session).facts
         self._build()
-        following = Following(self)
+        following = Connections(self)
         following.follow(self._choice.changed, self._show_images)
         following.follow(session.events.target, self._show_target)
         following.follow(session.events.obstacle, self._show_target)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.session import Session
 
 
-class OfferBar(QFrame):
+class RestorePrompt(QFrame):
     """Asks whether to go on with earlier work; hidden while there is none."""
 
     declined = Signal()
@@ -106,7 +106,7 @@ class AnnotateForm(QWidget):
         row.addWidget(self.list_title, 1)
         row.addWidget(list_button)
         layout.addLayout(row)
-        self.offer = OfferBar()
+        self.offer = RestorePrompt()
         layout.addWidget(self.offer)
         self.prompt = Line()
         font = self.prompt.font()

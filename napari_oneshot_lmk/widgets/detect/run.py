@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.imaging.image import GrayImage
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.widgets.layers.image_view import Key, Picture
+    from napari_oneshot_lmk.widgets.layers.image_view import Key, LayerPixels
     from napari_oneshot_lmk.widgets.settings import Preferences
 
 Progress = Callable[[int, int], None]
@@ -211,7 +211,7 @@ Event = EncoderReady | Started | Detected | Skipped
 
 
 def detect_images(
-    pictures: Sequence[tuple[Hashable, Picture]],
+    pictures: Sequence[tuple[Hashable, LayerPixels]],
     template: Template,
     preferences: Preferences,
     make: DetectorFactory,
@@ -222,7 +222,7 @@ def detect_images(
 
     Parameters
     ----------
-    pictures : sequence of (key, Picture)
+    pictures : sequence of (key, LayerPixels)
         Each is loaded only when its turn comes.
     template : Template
         Where the landmarks come from.
@@ -288,7 +288,10 @@ class DetectionRun(QObject):
         return self._worker is not None
 
     def start(
-        self, pictures: Sequence[tuple[Key, Picture]], template: Template, model: Path | None = None
+        self,
+        pictures: Sequence[tuple[Key, LayerPixels]],
+        template: Template,
+        model: Path | None = None,
     ) -> None:
         """Begin, unless a run is under way; with a trained model where one is given."""
         if self.running:

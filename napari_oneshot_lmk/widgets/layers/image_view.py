@@ -32,7 +32,7 @@ LUMA_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class LayerPixels:
     """Pixels on their way from a layer to a radiograph.
 
     Parameters
@@ -101,7 +101,7 @@ class Spacing:
 
 
 @dataclass(frozen=True, eq=False)
-class ImageTarget:
+class ImageView:
     """One two-dimensional picture in the viewer: a layer, or a slice of one.
 
     Parameters
@@ -122,7 +122,7 @@ class ImageTarget:
 
     def __eq__(self, other: object) -> bool:
         """Compare layer and slice."""
-        return isinstance(other, ImageTarget) and self.key == other.key
+        return isinstance(other, ImageView) and self.key == other.key
 
     def __hash__(self) -> int:
         """Hash of the key."""
@@ -171,7 +171,7 @@ class ImageTarget:
         """Say whether a (row, column) lies on the picture."""
         return bool(np.all(Geometry(self.shape_yx).contains(position_yx)))
 
-    def picture(self, spacing_mm_yx: tuple[float, float] | None) -> Picture:
+    def picture(self, spacing_mm_yx: tuple[float, float] | None) -> LayerPixels:
         """Take what a worker needs, so that it never touches the layer.
 
         Parameters
@@ -179,7 +179,7 @@ class ImageTarget:
         spacing_mm_yx : tuple of float, optional
             Millimetres a pixel, (row, column); None where unknown.
         """
-        return Picture(
+        return LayerPixels(
             _full_resolution(self.layer)[self.slice_index],
             bool(self.layer.rgb),
             Geometry(self.shape_yx, spacing_mm_yx),
@@ -200,7 +200,7 @@ class ImageTarget:
         return np.atleast_2d(np.asarray(data, dtype=float))[:, -2:]
 
 
-def target_of(layer: Image, viewer: Any) -> ImageTarget:
+def target_of(layer: Image, viewer: Any) -> ImageView:
     """Say which picture of a layer the viewer shows.
 
     Raises
@@ -211,7 +211,7 @@ def target_of(layer: Image, viewer: Any) -> ImageTarget:
     if layer.ndim < 2:
         raise ImageError(texts.NOT_A_PICTURE, file=layer.name)
     if layer.ndim == 2:
-        return ImageTarget(layer)
+        return ImageView(layer)
     dims = viewer.dims
     if dims.ndisplay != 2:
         raise ImageError(texts.SHOWN_IN_3D, file=layer.name, remedy=texts.SHOW_IN_2D)
@@ -220,7 +220,7 @@ def target_of(layer: Image, viewer: Any) -> ImageTarget:
     shape = _full_resolution(layer).shape[: layer.ndim - 2]
     here = np.asarray(layer.world_to_data(dims.point))[: layer.ndim - 2]
     index = np.clip(np.round(here).astype(int), 0, np.array(shape) - 1)
-    return ImageTarget(layer, tuple(int(i) for i in index))
+    return ImageView(layer, tuple(int(i) for i in index))
 
 
 def slice_of_name(image_name: str) -> tuple[str, tuple[int, ...]]:

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QCheckBox
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance
-from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, Key, target_of, transform_of
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key, target_of, transform_of
 from napari_oneshot_lmk.widgets.layers.marks import canvas_limits, size_before_zoom
 from napari_oneshot_lmk.widgets.layers.points import METADATA, PREVIEW, label_table, to_metadata
 from napari_oneshot_lmk.widgets.layers.style import landmark_colours
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_oneshot_lmk.training.events import Previewed
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageView
     from napari_oneshot_lmk.widgets.layers.style import landmark_colours
     from napari_oneshot_lmk.widgets.session import Session
     from napari_oneshot_lmk.widgets.train.run import TrainingRun
@@ -51,12 +51,12 @@ class PreviewLayers:
         layer = self._layers.get(key)
         return layer if layer is not None and layer in self._viewer.layers else None
 
-    def show(self, target: ImageTarget, points_yx: Mapping[str, tuple[float, float]]) -> None:
+    def show(self, target: ImageView, points_yx: Mapping[str, tuple[float, float]]) -> None:
         """Show points of a picture; what the user has selected stays selected.
 
         Parameters
         ----------
-        target : ImageTarget
+        target : ImageView
             The picture.
         points_yx : mapping of str to (row, column)
             By landmark, in its pixels.
@@ -80,7 +80,7 @@ class PreviewLayers:
 
     def _add(
         self,
-        target: ImageTarget,
+        target: ImageView,
         data: NDArray[np.float64],
         points_yx: Mapping[str, tuple[float, float]],
     ) -> Any:
@@ -120,7 +120,7 @@ class PreviewLayers:
             self.remove(key)
 
 
-def _landmarks(target: ImageTarget, points_yx: Mapping[str, tuple[float, float]]) -> Landmarks:
+def _landmarks(target: ImageView, points_yx: Mapping[str, tuple[float, float]]) -> Landmarks:
     points = tuple(Landmark(name, at_yx) for name, at_yx in points_yx.items())
     return Landmarks(points, target.image_name, Geometry(target.shape_yx), Provenance(PREVIEW))
 
@@ -180,7 +180,7 @@ class TrainingPreview(QObject):
                 if self._path_of(target) == Path(seen.image):
                     self.layers.show(target, seen.points_yx)
 
-    def _path_of(self, target: ImageTarget) -> Path | None:
+    def _path_of(self, target: ImageView) -> Path | None:
         """File of a picture: its own, else the one with its name that is trained on."""
         if target.path is not None:
             return target.path.absolute()
