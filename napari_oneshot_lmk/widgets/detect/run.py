@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_oneshot_lmk.encoders.encoder import EncoderCard
-    from napari_oneshot_lmk.errors import OneshotError
     from napari_oneshot_lmk.imaging.image import GrayImage
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
@@ -211,35 +210,23 @@ Event = EncoderReady | Started | Detected | Skipped
 
 
 def detect_images(
-    pictures: Sequence[tuple[Hashable, LayerPixels]],
+    images: Sequence[tuple[Hashable, LayerPixels]],
     template: Template,
     preferences: Preferences,
     make: DetectorFactory,
     progress: Progress,
     model: Path | None = None,
 ) -> Iterator[Event]:
-    """Detect a template's landmarks on pictures.
+    """Detect a template's landmarks on images, each loaded when its turn comes.
 
-    Parameters
-    ----------
-    pictures : sequence of (key, LayerPixels)
-        Each is loaded only when its turn comes.
-    template : Template
-        Where the landmarks come from.
-    preferences : Preferences
-        Read in the window's thread.
-    make : DetectorFactory
-        Keeps the encoder warm between calls.
-    progress : callable
-        Told how a download goes, in this thread.
-    model : Path, optional
-        A trained one to detect with.
+    ``progress`` is called in this thread while something is downloaded; ``model`` is a
+    trained one to detect with.
     """
     options = {} if model is None else {"model": model}
     detector = make(template, preferences, progress, **options)
     yield EncoderReady(detector.encoder_card, str(detector.device))
-    for number, (key, picture) in enumerate(pictures, start=1):
-        yield Started(picture.name, number, len(pictures))
+    for number, (key, picture) in enumerate(images, start=1):
+        yield Started(picture.name, number, len(images))
         began = time.perf_counter()
         try:
             detector.set_image(picture.radiograph())
@@ -254,13 +241,7 @@ MEGABYTE = 1e6
 
 
 class DetectionRun(QObject):
-    """Runs detection in another thread; all signals arrive in the window's.
-
-    Parameters
-    ----------
-    make_detector : DetectorFactory
-        Turns a template into a detector.
-    """
+    """Runs detection in another thread; all signals arrive in the window's."""
 
     ready = Signal(object)
     """The encoder is loaded: a :class:`EncoderReady`."""
@@ -289,19 +270,19 @@ class DetectionRun(QObject):
 
     def start(
         self,
-        pictures: Sequence[tuple[Key, LayerPixels]],
+        images: Sequence[tuple[Key, LayerPixels]],
         template: Template,
         model: Path | None = None,
     ) -> None:
         """Begin, unless a run is under way; with a trained model where one is given."""
         if self.running:
             return
-        self._found, self._errors, self._total = [], [], len(pictures)
+        self._found, self._errors, self._total = [], [], len(images)
         # Settings belong to the window's thread.
         wanted, tell = preferences(), self._downloading.emit
         self.going.emit(texts.BUSY_LOADING, 0, 0)
         self._worker = worker.start(
-            lambda: detect_images(pictures, template, wanted, self._make, tell, model),
+            lambda: detect_images(images, template, wanted, self._make, tell, model),
             self._on_step,
             self._on_cancelled,
         )

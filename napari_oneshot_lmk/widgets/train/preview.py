@@ -34,32 +34,21 @@ if TYPE_CHECKING:
 
 
 class PreviewLayers:
-    """One layer a picture, renewed in place.
-
-    Parameters
-    ----------
-    viewer : Viewer
-        Where they are shown.
-    """
+    """One layer per image, renewed in place."""
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
         self._layers: dict[Key, Any] = {}
 
     def layer(self, key: Key) -> Any | None:
-        """Return the layer of a picture, while it is in the viewer."""
+        """Return the layer of an image, while it is in the viewer."""
         layer = self._layers.get(key)
         return layer if layer is not None and layer in self._viewer.layers else None
 
     def show(self, target: ImageView, points_yx: Mapping[str, tuple[float, float]]) -> None:
-        """Show points of a picture; what the user has selected stays selected.
+        """Show points of an image, (row, column) in its pixels by landmark.
 
-        Parameters
-        ----------
-        target : ImageView
-            The picture.
-        points_yx : mapping of str to (row, column)
-            By landmark, in its pixels.
+        What the user has selected stays selected.
         """
         data = target.to_layer(list(points_yx.values()))
         layer = self.layer(target.key)
@@ -108,7 +97,7 @@ class PreviewLayers:
         return layer
 
     def remove(self, key: Key) -> None:
-        """Take the layer of a picture away."""
+        """Take the layer of an image away."""
         layer = self.layer(key)
         self._layers.pop(key, None)
         if layer is not None:
@@ -128,16 +117,7 @@ def _landmarks(target: ImageView, points_yx: Mapping[str, tuple[float, float]]) 
 class TrainingPreview(QObject):
     """Shows after each epoch where the model sees the landmarks of the open image.
 
-    Parameters
-    ----------
-    viewer : Viewer
-        Whose images are meant.
-    session : Session
-        Says which one is open.
-    run : TrainingRun
-        The training.
-    wanted : QCheckBox
-        Whether to show anything.
+    Nothing is shown while the checkbox ``wanted`` is not checked.
     """
 
     def __init__(self, viewer: Any, session: Session, run: TrainingRun, wanted: QCheckBox) -> None:
@@ -181,7 +161,7 @@ class TrainingPreview(QObject):
                     self.layers.show(target, seen.points_yx)
 
     def _path_of(self, target: ImageView) -> Path | None:
-        """File of a picture: its own, else the one with its name that is trained on."""
+        """File of an image: its own, else the one with its name that is trained on."""
         if target.path is not None:
             return target.path.absolute()
         return self.files.get(target.image_name)

@@ -22,14 +22,8 @@ FIELDS = TrainingConfig.model_fields
 class RememberedSettings:
     """What was set the last time.
 
-    Parameters
-    ----------
-    config : TrainingConfig
-        Method, time and the settings that are folded away.
-    images : str
-        Folder of images; empty where none was chosen yet.
-    preview : bool
-        Whether predicted points are shown.
+    ``images`` is a folder, or empty where none was chosen yet; ``preview`` says whether
+    predicted points are shown.
     """
 
     config: TrainingConfig = field(default_factory=TrainingConfig)
