@@ -1,0 +1,62 @@
+"""Fixtures of the dock "Train model", with a training that learns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from npe2 import PluginManifest
+from train_dock import checked, docked
+from training_scene import (
+    FakeChildren,
+    image_folder,
+    template,
+)
+
+import napari_oneshot_lmk
+from napari_oneshot_lmk.widgets.train import close_question
+from napari_oneshot_lmk.widgets.train import widget as train_module
+from napari_oneshot_lmk.widgets.train.widget import TrainWidget
+
+MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(npe2pm: Any, plugin_settings: Any) -> None:
+    """Remember nothing from one test to the next."""
+    npe2pm.register(PluginManifest.from_file(MANIFEST))
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: Any) -> Path:
+    """Where trainings are kept."""
+    folder = tmp_path / "trainings"
+    monkeypatch.setattr(train_module, "training_folder", lambda: folder)
+    return folder
+
+
+@pytest.fixture
+def children() -> Iterator[FakeChildren]:
+    fake = FakeChildren()
+    yield fake
+    fake.end_all()
+
+
+@pytest.fixture
+def ready(
+    make_napari_viewer_proxy: Any, qtbot: Any, base: Path, children: FakeChildren
+) -> TrainWidget:
+    """A dock with a template and checked images."""
+    viewer = make_napari_viewer_proxy(show=True)
+    dock = docked(viewer, children)
+    dock.session.load_template(template())
+    checked(qtbot, dock, image_folder(base.parent / "films"))
+    return dock
+
+
+@pytest.fixture(autouse=True)
+def _discarding_is_answered_with_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The question itself has tests of its own."""
+    monkeypatch.setattr(close_question, "ask_whether_to_discard", lambda window, run: True)
