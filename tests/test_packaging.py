@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 HOME = ROOT / "napari_oneshot_lmk"
 CITATION = ROOT / "CITATION.cff"
-# A layer's units are pint's, and it is drawn by vispy; without napari there is none.
-NAPARI_SPEAKS = {"pint", "vispy"}
+# A layer's units are pint's, it is drawn by vispy, and forms are magicgui's: napari brings them.
+NAPARI_SPEAKS = {"magicgui", "pint", "vispy"}
 # What MONAI's own command imports when it runs a bundle.
 RUN_BY_MONAI = {"fire", "pytorch-ignite"}
 QT_BINDINGS = {"pyqt5", "pyqt6", "pyside2", "pyside6", "pyside6-essentials"}

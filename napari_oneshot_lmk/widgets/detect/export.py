@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
 from napari_oneshot_lmk.bundle.layout import is_bundle
 from napari_oneshot_lmk.widgets.qt import worker
-from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, explained
+from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, WorkerRun, explained
 from napari_oneshot_lmk.widgets.settings import Preferences, preferences
 from napari_oneshot_lmk.widgets.train import training_texts
 
@@ -59,7 +59,7 @@ def export_steps(model: Path, out: Path, preferences: Preferences) -> Iterator[S
 Exporter = Callable[[Path, Path, Preferences], Iterator[Step | Exported]]
 
 
-class ExportRun(QObject):
+class ExportRun(WorkerRun):
     """Exports a model beside the window; tests bring their own `export_steps`."""
 
     going = Signal(str, int, int)
@@ -70,13 +70,7 @@ class ExportRun(QObject):
     def __init__(self, exports: Exporter = export_steps) -> None:
         super().__init__()
         self._exports = exports
-        self._worker: Any = None
         self._told = ""
-
-    @property
-    def running(self) -> bool:
-        """Whether an export is under way."""
-        return self._worker is not None
 
     def start(self, model: Path, out: Path) -> None:
         """Begin."""
@@ -87,11 +81,6 @@ class ExportRun(QObject):
         self._worker = worker.start(
             lambda: self._exports(model, out, wanted), self._on_step, self._on_cancelled
         )
-
-    def cancel(self) -> None:
-        """End after the step that is being done; nothing is left behind."""
-        if self._worker is not None:
-            self._worker.quit()
 
     def _on_step(self, step: Any) -> None:
         if isinstance(step, Step):

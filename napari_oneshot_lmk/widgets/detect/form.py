@@ -273,11 +273,11 @@ class ConfidenceLegend(QWidget):
 
 
 def _gradient(width: int, height: int) -> QPixmap:
-    picture = QPixmap(width, height)
+    pixmap = QPixmap(width, height)
     gradient = QLinearGradient(0, 0, width, 0)
     for score in np.linspace(0, 1, 11):
         gradient.setColorAt(float(score), css(score_colours([score])[0]))
-    painter = QPainter(picture)
+    painter = QPainter(pixmap)
     painter.fillRect(0, 0, width, height, gradient)
     painter.end()
-    return picture
+    return pixmap

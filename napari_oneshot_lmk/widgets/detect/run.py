@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.qt import worker
-from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, explained
+from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, WorkerRun, explained
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
@@ -225,14 +225,14 @@ def detect_images(
     options = {} if model is None else {"model": model}
     detector = make(template, preferences, progress, **options)
     yield EncoderReady(detector.encoder_card, str(detector.device))
-    for number, (key, picture) in enumerate(images, start=1):
-        yield Started(picture.name, number, len(images))
+    for number, (key, pixels) in enumerate(images, start=1):
+        yield Started(pixels.name, number, len(images))
         began = time.perf_counter()
         try:
-            detector.set_image(picture.radiograph())
+            detector.set_image(pixels.radiograph())
             landmarks = detector.detect()
         except OneshotError as error:
-            yield Skipped(key, error.about(picture.name))
+            yield Skipped(key, error.about(pixels.name))
             continue
         yield Detected(key, landmarks, time.perf_counter() - began)
 
@@ -240,8 +240,8 @@ def detect_images(
 MEGABYTE = 1e6
 
 
-class DetectionRun(QObject):
-    """Runs detection in another thread; all signals arrive in the window's."""
+class DetectionRun(WorkerRun):
+    """Runs detection on some images."""
 
     ready = Signal(object)
     """The encoder is loaded: a :class:`EncoderReady`."""
@@ -256,17 +256,11 @@ class DetectionRun(QObject):
     def __init__(self, make_detector: DetectorFactory) -> None:
         super().__init__()
         self._make = make_detector
-        self._worker: Any = None
         self._found: list[Detected] = []
         self._errors: list[OneshotError] = []
         self._total = 0
         # Emitted in the worker's thread; Qt brings it into the window's.
         self._downloading.connect(self._on_download)
-
-    @property
-    def running(self) -> bool:
-        """Whether a run is under way."""
-        return self._worker is not None
 
     def start(
         self,
@@ -296,11 +290,6 @@ class DetectionRun(QObject):
         """Let the next run try the download again."""
         if not self.running:
             self._make.retry_download()
-
-    def cancel(self) -> None:
-        """Stop after the image that is being worked on."""
-        if self._worker is not None:
-            self._worker.quit()
 
     def _on_step(self, step: Any) -> None:
         if isinstance(step, EncoderReady):

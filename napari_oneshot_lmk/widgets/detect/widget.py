@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class DetectWidget(QWidget):
-    """Finds a template's landmarks on open images.
+    """Detects a template's landmarks on open images.
 
     Parameters
     ----------
@@ -46,10 +46,8 @@ class DetectWidget(QWidget):
         Shared with other docks; the viewer's own when not given.
     with_header : bool
         Show which image is meant; not needed inside the composed dock.
-    make_detector : DetectorFactory, optional
-        Turns a template into a detector; the instant method when not given.
-    export : ExportRun, optional
-        Writes bundles.
+    make_detector, export : optional
+        Detect and write bundles; tests bring their own.
     """
 
     finished = Signal()
@@ -128,7 +126,7 @@ class DetectWidget(QWidget):
     # -- what the user does ---------------------------------------------------------
 
     def detect_here(self) -> None:
-        """Detect on the picture that the dock shows."""
+        """Detect on the image that the dock shows."""
         if self.session.target is not None:
             self._start([self.session.target])
 
@@ -246,7 +244,7 @@ class DetectWidget(QWidget):
     # -- the run --------------------------------------------------------------------
 
     def _others(self) -> list[ImageView]:
-        """Every picture shown, without the template's own."""
+        """Return every image shown but the template's own."""
         targets = []
         for layer in self._viewer.layers:
             if isinstance(layer, Image):
@@ -264,13 +262,13 @@ class DetectWidget(QWidget):
         if template is None or not targets or busy:
             return
         self._targets = {target.key: target for target in targets}
-        pictures = [(t.key, t.picture(self.session.spacing_for(t).mm_yx)) for t in targets]
+        images = [(t.key, t.picture(self.session.spacing_for(t).mm_yx)) for t in targets]
         self._report = ""
         self.form.report.hide()
         self.form.retry.hide()
         self.form.show_cancelling(False)
         model = self.session.model
-        self.run.start(pictures, template, None if model is None else model.path)
+        self.run.start(images, template, None if model is None else model.path)
 
     def _on_ready(self, step: EncoderReady) -> None:
         self.form.show_encoder(step.card, step.device)

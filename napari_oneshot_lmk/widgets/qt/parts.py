@@ -264,9 +264,9 @@ def row_of(*parts: QWidget | str, stretched: QWidget | None = None) -> QHBoxLayo
 def dot(colour: str, hollow: bool = False) -> Any:
     """Draw a small disc or ring as an icon."""
     size = 24
-    picture = QPixmap(size, size)
-    picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
+    pixmap = QPixmap(size, size)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(QPen(QColor(colour), 4))
     painter.setBrush(Qt.BrushStyle.NoBrush if hollow else QBrush(QColor(colour)))
@@ -275,7 +275,7 @@ def dot(colour: str, hollow: bool = False) -> Any:
     icon = QIcon()
     # The same look in a selected row: Qt would tint it.
     for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
-        icon.addPixmap(picture, mode)
+        icon.addPixmap(pixmap, mode)
     return icon
 
 

@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
+from qtpy.QtCore import QObject
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.widgets import texts
@@ -66,6 +67,24 @@ def start(
     worker.aborted.connect(on_cancelled)
     worker.start()
     return worker
+
+
+class WorkerRun(QObject):
+    """Work in another thread, one piece at a time; signals arrive in the window's thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._worker: Any = None
+
+    @property
+    def running(self) -> bool:
+        """Whether work is under way."""
+        return self._worker is not None
+
+    def cancel(self) -> None:
+        """Stop after the step that is being done."""
+        if self._worker is not None:
+            self._worker.quit()
 
 
 PACKAGES = ("napari-oneshot-lmk", "napari", "torch", "monai", "numpy")

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
 from napari_oneshot_lmk.imaging.find import ImageFile, find_images
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.qt import worker
-from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, explained
+from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, WorkerRun, explained
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train import training_texts
 
@@ -172,7 +172,7 @@ def _spacings(spacings: Sequence[SpacingMm]) -> str:
     return said
 
 
-class FolderCheck(QObject):
+class FolderCheck(WorkerRun):
     """Checks the folder that was asked for last; arguments are those of `check_folder`."""
 
     going = Signal(str)
@@ -187,13 +187,7 @@ class FolderCheck(QObject):
     ) -> None:
         super().__init__()
         self._inspector, self._measurement = inspector, measurement
-        self._worker: Any = None
         self._next: tuple[Path, Template, SpacingMm] | None = None
-
-    @property
-    def running(self) -> bool:
-        """Whether a check is under way."""
-        return self._worker is not None
 
     def start(self, folder: Path, template: Template, spacing_mm_yx: SpacingMm = None) -> None:
         """Check a folder, instead of one that is being checked."""

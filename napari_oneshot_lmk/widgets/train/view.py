@@ -145,7 +145,7 @@ def loss_range(losses: Sequence[float]) -> tuple[float, float]:
     """Return the lowest and the highest loss to show, never the same.
 
     The first steps of a training are many times as high as all others; a few of
-    them may leave the picture.
+    them may leave the plot.
     """
     ordered = sorted(losses)
     low, high = ordered[0], ordered[-1]

@@ -8,8 +8,6 @@ import pytest
 from pydantic import BaseModel, Field
 
 from napari_oneshot_lmk.widgets.qt.config_form import UNSET, ConfigForm
-from napari_oneshot_lmk.widgets.train.advanced import ADVANCED
-from napari_oneshot_lmk.widgets.train.remembered import _section
 
 
 class Settings(BaseModel):
@@ -43,8 +41,3 @@ def test_controls_follow_the_fields(qtbot: Any) -> None:
 def test_a_field_without_a_control_is_refused() -> None:
     with pytest.raises(TypeError, match="no control for name"):
         ConfigForm(Settings, ["name"], "", lambda: None)
-
-
-def test_every_setting_of_a_training_is_kept_by_the_settings_page(npe2pm: Any) -> None:
-    kept = _section()
-    assert kept is None or all(hasattr(kept, name) for name in ADVANCED)

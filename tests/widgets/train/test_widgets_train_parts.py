@@ -17,7 +17,10 @@ from napari_oneshot_lmk.training.events import (
     Preparing,
     Stepped,
 )
+from napari_oneshot_lmk.widgets.qt.config_form import to_plain
 from napari_oneshot_lmk.widgets.settings import Preferences
+from napari_oneshot_lmk.widgets.train import remembered
+from napari_oneshot_lmk.widgets.train.advanced import ADVANCED
 from napari_oneshot_lmk.widgets.train.progress import KEPT_POINTS, LossTrace, TrainingProgress
 from napari_oneshot_lmk.widgets.train.request import TrainingRequest, requests_in, write_request
 from napari_oneshot_lmk.widgets.train.training_texts import duration, room
@@ -151,3 +154,12 @@ def test_an_order_that_cannot_be_written_is_refused_in_words(tmp_path: Path) -> 
         write_request(tmp_path / "file", template(), [], TrainingConfig(), Preferences(), False)
     with pytest.raises(UsageError, match="neither a preset nor"):
         TrainingConfig(preset="nonsense").resolve_preset(lambda: False)
+
+
+def test_the_settings_page_keeps_every_setting_with_its_default() -> None:
+    kept = remembered._section()
+    assert kept is not None
+    assert remembered.remembered().config == TrainingConfig()
+    for name in ADVANCED:
+        field = TrainingConfig.model_fields[name]
+        assert getattr(kept, name) == to_plain(field, field.default)
