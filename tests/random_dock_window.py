@@ -12,7 +12,7 @@ from random_dock import Key, Oracle, Points
 from widget_scene import FakeDetectors, textured
 
 from napari_oneshot_lmk.widgets.dock import OneshotDock
-from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 
 Action = tuple[str, int, int, int]
 FACTS = "name", "seed", "shape", "mm", "folder", "kind"
@@ -90,9 +90,9 @@ class Window:
         shown = () if layer.ndim == 2 else (int(self.viewer.dims.current_step[0]),)
         return number, shown
 
-    def target_of(self, key: Key) -> ImageTarget:
+    def target_of(self, key: Key) -> ImageView:
         """The package's name for an image."""
-        return ImageTarget(self.layers[key[0]], key[1])
+        return ImageView(self.layers[key[0]], key[1])
 
     def key_of(self, target: Any) -> Key | None:
         """The test's name for an image of the package."""

@@ -70,7 +70,7 @@ def found(path: Path, image: str) -> Path:
 
 def test_a_layer_without_points_is_a_set_without_positions() -> None:
     empty = Landmarks((Landmark("a", None, "skipped"),), "film")
-    look = style.landmark_look(empty, points.placed_yx(empty))
+    look = style.landmark_style(empty, points.placed_yx(empty))
     attributes = {"features": look["features"], "metadata": look["metadata"]}
     assert points.from_layer(look["data"], attributes).points == empty.points
 

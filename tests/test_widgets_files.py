@@ -32,7 +32,7 @@ from napari_oneshot_lmk.widgets.contributions import samples
 from napari_oneshot_lmk.widgets.contributions.readers import get_reader
 from napari_oneshot_lmk.widgets.layers import points, style
 from napari_oneshot_lmk.widgets.layers.image_of_file import off_window
-from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 
 PLUGIN = "napari-oneshot-lmk"
 MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
@@ -163,7 +163,7 @@ def test_a_layer_is_saved_and_opened_again_without_loss(
 ) -> None:
     viewer = make_napari_viewer_proxy()
     whole = landmarks()
-    look = style.landmark_look(whole, points.placed_yx(whole))
+    look = style.landmark_style(whole, points.placed_yx(whole))
     layer = viewer.add_points(**look, name="marks", scale=(0.5, 0.5), units="mm")
     path = tmp_path / f"saved{suffix}"
     assert layer.save(str(path), plugin=PLUGIN) == [str(path)]
@@ -179,7 +179,7 @@ def test_several_layers_go_into_one_table(
     viewer = make_napari_viewer_proxy()
     for name in ("one.png", "two.png"):
         whole = landmarks(name)
-        look = style.landmark_look(whole, points.placed_yx(whole))
+        look = style.landmark_style(whole, points.placed_yx(whole))
         viewer.add_points(**look, name=name)
     path = tmp_path / "both.csv"
     assert viewer.layers.save(str(path), plugin=PLUGIN) == [str(path)]
@@ -201,12 +201,12 @@ def test_slicer_needs_millimetres(
 # -- autosave -------------------------------------------------------------------------
 
 
-def opened(path: Path) -> ImageTarget:
+def opened(path: Path) -> ImageView:
     """Open a layer from a file, as napari does."""
     pixels = (50 * textured((60, 50)) + 128).astype(np.uint8)
     imageio.imwrite(path, pixels)
     (layer,) = napari.components.ViewerModel().open(path, plugin="napari")
-    return ImageTarget(layer)
+    return ImageView(layer)
 
 
 def test_the_sidecar_lies_beside_the_image(plugin: Any, tmp_path: Path) -> None:
@@ -221,8 +221,8 @@ def test_the_sidecar_lies_beside_the_image(plugin: Any, tmp_path: Path) -> None:
 
 
 def test_images_without_a_folder_go_by_their_content(plugin: Any, tmp_path: Path) -> None:
-    one = ImageTarget(Image(textured(seed=1), name="img/1"))
-    two = ImageTarget(Image(textured(seed=2), name="img/1"))
+    one = ImageView(Image(textured(seed=1), name="img/1"))
+    two = ImageView(Image(textured(seed=2), name="img/1"))
     paths = [Sidecar.of(t, True, tmp_path / "x").path for t in (one, one, two)]
     assert paths[0] == paths[1] != paths[2]
     assert all(path.parent == tmp_path / "x" for path in paths)

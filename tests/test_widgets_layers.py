@@ -16,7 +16,7 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenan
 from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
 from napari_oneshot_lmk.widgets.layers import points, style
 from napari_oneshot_lmk.widgets.layers.image_view import (
-    ImageTarget,
+    ImageView,
     spacing_of,
     target_of,
     transform_of,
@@ -75,9 +75,9 @@ def test_colours_become_grey_and_transparency_is_ignored() -> None:
     rgba = np.zeros((60, 50, 4), np.uint8)
     rgba[..., :3] = np.random.default_rng(0).integers(0, 255, (60, 50, 3))
     rgba[..., 3] = 7
-    target = ImageTarget(Image(rgba, rgb=True, name="photo"))
+    target = ImageView(Image(rgba, rgb=True, name="photo"))
     assert target.shape_yx == (60, 50)
-    grey = target.picture(None).radiograph().pixels
+    grey = target.read_pixels(None).gray_image().pixels
     assert grey.shape == (60, 50)
     expected = rgba[..., :3].astype(float) @ [0.299, 0.587, 0.114]
     assert np.allclose(grey, expected, atol=1e-3)
@@ -85,14 +85,14 @@ def test_colours_become_grey_and_transparency_is_ignored() -> None:
 
 def test_a_pyramid_gives_its_finest_level() -> None:
     layer = Image([GREY, GREY[::2, ::2]], multiscale=True, name="pyramid")
-    target = ImageTarget(layer)
+    target = ImageView(layer)
     assert target.shape_yx == (60, 50)
-    assert np.array_equal(target.picture(None).radiograph().pixels, GREY)
+    assert np.array_equal(target.read_pixels(None).gray_image().pixels, GREY)
 
 
 def test_the_radiograph_is_a_copy() -> None:
     pixels = GREY.copy()
-    image = ImageTarget(Image(pixels)).picture((0.1, 0.1)).radiograph()
+    image = ImageView(Image(pixels)).read_pixels((0.1, 0.1)).gray_image()
     pixels[:] = 0
     assert np.array_equal(image.pixels, GREY)
     assert image.geometry.spacing_mm_yx == (0.1, 0.1)
@@ -102,9 +102,9 @@ def test_the_radiograph_is_a_copy() -> None:
     ("pixels", "said"), [(np.zeros((5, 5)), "same value"), (np.full((5, 5), np.nan), "not numbers")]
 )
 def test_a_picture_without_content_is_refused(pixels: np.ndarray, said: str) -> None:
-    target = ImageTarget(Image(pixels, name="bad"))
+    target = ImageView(Image(pixels, name="bad"))
     with pytest.raises(ImageError, match=said) as caught:
-        target.picture(None).radiograph()
+        target.read_pixels(None).gray_image()
     assert "bad" in str(caught.value)
 
 
@@ -121,7 +121,7 @@ def test_the_slice_that_is_shown_is_found_through_the_transform() -> None:
     assert target.image_name == "stack [3]"
     assert target.slices == 5
     assert target.slice_number == 4
-    assert np.array_equal(target.picture(None).radiograph().pixels, stack[3])
+    assert np.array_equal(target.read_pixels(None).gray_image().pixels, stack[3])
     data = target.to_layer([(1.5, 2.5)])
     assert data.tolist() == [[3, 1.5, 2.5]]
     assert target.from_layer(data).tolist() == [[1.5, 2.5]]
@@ -174,7 +174,7 @@ WHOLE = Landmarks(
 def test_a_points_layer_loses_nothing() -> None:
     import json
 
-    look = style.landmark_look(WHOLE, points.placed_yx(WHOLE))
+    look = style.landmark_style(WHOLE, points.placed_yx(WHOLE))
     layer = Points(**look, name="layer")
     # What other programs keep of metadata is JSON.
     metadata = json.loads(json.dumps(layer.metadata))
@@ -183,7 +183,7 @@ def test_a_points_layer_loses_nothing() -> None:
 
 
 def test_the_layer_has_the_last_word() -> None:
-    layer = Points(**style.landmark_look(WHOLE, points.placed_yx(WHOLE)))
+    layer = Points(**style.landmark_style(WHOLE, points.placed_yx(WHOLE)))
     layer.data = np.array([[5.0, 6.0], [30.0, 40.0]])
     layer.selected_data = {1}
     layer.remove_selected()
@@ -211,7 +211,7 @@ def test_a_layer_with_another_transform_is_read_where_it_shows() -> None:
     film = Image(GREY, scale=(0.5, 0.5), translate=(10, 20), name="film")
     world = film.data_to_world((12, 34))
     marks = Points([world], features=points.label_table(["a"], ["a"]))
-    read = landmarks_on(ImageTarget(film), marks)
+    read = landmarks_on(ImageView(film), marks)
     assert read["a"].position_yx == pytest.approx((12, 34))
     assert read.image == "film"
 

@@ -42,7 +42,7 @@ def random_landmarks(rng: np.random.Generator, count: int) -> Landmarks:
 
 def shows(layer: Any, landmarks: Landmarks) -> None:
     """Assert that a layer shows exactly these landmarks."""
-    fresh = style.landmark_look(landmarks, points.placed_yx(landmarks))
+    fresh = style.landmark_style(landmarks, points.placed_yx(landmarks))
     count = len(landmarks.placed)
     assert np.array_equal(np.asarray(layer.data).reshape(-1, 2), fresh["data"])
     assert list(layer.features.columns) == COLUMNS
@@ -73,7 +73,7 @@ def test_any_sequence_of_landmark_sets_is_shown_as_it_is(seed: int) -> None:
 
     rng = np.random.default_rng(seed)
     first = random_landmarks(rng, int(rng.integers(0, 4)))
-    layer = Points(**style.landmark_look(first, points.placed_yx(first)), ndim=2)
+    layer = Points(**style.landmark_style(first, points.placed_yx(first)), ndim=2)
     shows(layer, first)
     for _ in range(25):
         landmarks = random_landmarks(rng, int(rng.integers(0, 7)))
@@ -82,7 +82,7 @@ def test_any_sequence_of_landmark_sets_is_shown_as_it_is(seed: int) -> None:
             picked = {int(rng.integers(len(layer.data)))}
             layer.selected_data = picked
         names = {str(layer.features["label"].iloc[row]) for row in picked}
-        style.apply_look(layer, landmarks, points.placed_yx(landmarks))
+        style.apply_style(layer, landmarks, points.placed_yx(landmarks))
         shows(layer, landmarks)
         # What was selected stays selected, under its name.
         kept = {str(layer.features["label"].iloc[r]) for r in layer.selected_data}
@@ -105,20 +105,20 @@ def test_a_layer_coloured_by_a_cycle_takes_new_names() -> None:
         border_width_is_relative=False,
     )
     landmarks = Landmarks(tuple(Landmark(n, (1.0, 2.0)) for n in "abcd"))
-    style.apply_look(layer, landmarks, points.placed_yx(landmarks))
+    style.apply_style(layer, landmarks, points.placed_yx(landmarks))
     shows(layer, landmarks)
     # None yet of a list, and no list at all.
     waiting = Landmarks(tuple(Landmark(n, None, State.SKIPPED) for n in "xy"))
     for few in (waiting, Landmarks()):
-        empty = Points(**style.landmark_look(few, np.empty((0, 2))), ndim=2)
+        empty = Points(**style.landmark_style(few, np.empty((0, 2))), ndim=2)
         shows(empty, few)
-        style.apply_look(empty, landmarks, points.placed_yx(landmarks))
+        style.apply_style(empty, landmarks, points.placed_yx(landmarks))
         shows(empty, landmarks)
-    style.apply_look(layer, waiting, np.empty((0, 2)))
+    style.apply_style(layer, waiting, np.empty((0, 2)))
     shows(layer, waiting)
-    style.apply_look(layer, Landmarks(), np.empty((0, 2)))
+    style.apply_style(layer, Landmarks(), np.empty((0, 2)))
     shows(layer, Landmarks())
-    style.apply_look(layer, landmarks, points.placed_yx(landmarks))
+    style.apply_style(layer, landmarks, points.placed_yx(landmarks))
     shows(layer, landmarks)
 
 
@@ -127,17 +127,17 @@ def test_what_is_shown_already_tells_nobody() -> None:
 
     landmarks = random_landmarks(np.random.default_rng(3), 9)
     data = points.placed_yx(landmarks)
-    layer = Points(**style.landmark_look(landmarks, data), ndim=2)
-    style.apply_look(layer, landmarks, data)
+    layer = Points(**style.landmark_style(landmarks, data), ndim=2)
+    style.apply_style(layer, landmarks, data)
     told: list[str] = []
     layer.events.connect(lambda event: told.append(event.type))
     layer.text.events.connect(lambda event: told.append(event.type))
-    style.apply_look(layer, landmarks, data)
+    style.apply_style(layer, landmarks, data)
     assert told == []
     # Another source is another colour, no change of the data.
     name = landmarks.placed[0].name
     point = replace(landmarks[name], source=Source.CORRECTED, author="she", unsure=False)
-    style.apply_look(layer, landmarks.with_landmark(point), data)
+    style.apply_style(layer, landmarks.with_landmark(point), data)
     assert "features" in told
     assert "data" not in told
     shows(layer, landmarks.with_landmark(point))
@@ -152,7 +152,7 @@ def test_each_source_has_a_look_of_its_own_and_all_are_open() -> None:
             Landmark("placed", (4.0, 4.0), source=Source.PLACED),
         )
     )
-    look = style.landmark_look(kinds, points.placed_yx(kinds))
+    look = style.landmark_style(kinds, points.placed_yx(kinds))
     seen = [
         (symbol, tuple(face), tuple(border))
         for symbol, face, border in zip(
@@ -165,7 +165,7 @@ def test_each_source_has_a_look_of_its_own_and_all_are_open() -> None:
     assert all(symbol == "ring" or face[3] == 0 for symbol, face, _ in seen)
     assert look["text"]["string"]["array"].tolist() == [*("sure", "doubt?", "moved", "placed")]
     alone = Landmarks(tuple(replace(p, source=Source.PLACED, score=None) for p in kinds))
-    look = style.landmark_look(alone, points.placed_yx(alone))
+    look = style.landmark_style(alone, points.placed_yx(alone))
     assert len({tuple(colour) for colour in look["face_color"]}) == 4
 
 
@@ -208,7 +208,7 @@ def test_a_mark_has_the_same_size_at_every_zoom_and_can_be_taken_hold_of(
             Landmark("x", None, State.ABSENT, score=0.5, source=Source.DETECTED),
         )
     )
-    look = style.landmark_look(one, points.placed_yx(one))
+    look = style.landmark_style(one, points.placed_yx(one))
     layer = viewer.add_points(**look, **where)
     layer.mode = "select"
     viewer.fit_to_view()
@@ -256,7 +256,7 @@ def test_a_mark_is_dragged_in_the_select_mode_of_napari(
     kwargs = {"scale": (0.2, 0.1)}
     viewer.add_image(np.zeros((500, 900)), contrast_limits=(0, 1), **kwargs)
     one = Landmarks.from_positions({"a": (200, 400), "b": (100, 100)})
-    layer = viewer.add_points(**style.landmark_look(one, points.placed_yx(one)), **kwargs)
+    layer = viewer.add_points(**style.landmark_style(one, points.placed_yx(one)), **kwargs)
     layer.mode = "select"
     viewer.fit_to_view()
     centred(viewer, layer, (200, 400), viewer.scene.camera.zoom * factor)
@@ -293,7 +293,7 @@ def test_points_of_other_slices_are_neither_drawn_nor_in_the_way_of_labels(
     viewer.add_image(np.zeros((5, 200, 200)), contrast_limits=(0, 1))
     two = Landmarks.from_positions({"a": (100, 100), "b": (100, 101)})
     data = [[0, 100, 100], [3, 100, 101]]
-    layer = viewer.add_points(**style.landmark_look(two, data), ndim=3)
+    layer = viewer.add_points(**style.landmark_style(two, data), ndim=3)
     viewer.dims.set_current_step(0, 1)
     viewer.fit_to_view()
     assert canvas_of(viewer).max() < 40
@@ -353,7 +353,7 @@ def test_labels_follow_the_zoom_the_selection_and_what_is_unsure(
     close[1] = replace(close[1], unsure=True)
     landmarks = Landmarks((*close, Landmark("far", (50.0, 50.0))))
     data = points.placed_yx(landmarks)
-    layer = viewer.add_points(**style.landmark_look(landmarks, data))
+    layer = viewer.add_points(**style.landmark_style(landmarks, data))
 
     def shown() -> list[str]:
         QTest.qWait(100)
@@ -370,10 +370,10 @@ def test_labels_follow_the_zoom_the_selection_and_what_is_unsure(
     # Back again, and what is shown is kept when the landmarks change.
     viewer.scene.camera.zoom = 1.0
     assert shown() == ["c", "far"]
-    style.apply_look(layer, landmarks, data + 1.0)
+    style.apply_style(layer, landmarks, data + 1.0)
     assert [str(text) for text in layer.text.values if text] == ["c", "far"]
     # Two layers share the room; one that is hidden takes none.
-    other = viewer.add_points(**style.landmark_look(landmarks, data + 1.0))
+    other = viewer.add_points(**style.landmark_style(landmarks, data + 1.0))
     assert shown() == ["c", "far"]
     assert "far" not in list(other.text.values)
     layer.visible = False
@@ -389,7 +389,7 @@ def test_no_label_at_all_can_be_drawn(make_napari_viewer_proxy: Any) -> None:
     viewer = make_napari_viewer_proxy(show=True)
     viewer.add_image(np.zeros(SHAPE), contrast_limits=(0, 1))
     two = Landmarks.from_positions({"a": (200, 150), "b": (100, 100)})
-    layer = viewer.add_points(**style.landmark_look(two, points.placed_yx(two)))
+    layer = viewer.add_points(**style.landmark_style(two, points.placed_yx(two)))
     with_text = (canvas_of(viewer) > 60).sum()
     label_text.show_texts(layer, ["", ""])
     assert 0 < (canvas_of(viewer) > 60).sum() < with_text
@@ -404,7 +404,7 @@ def test_200_labels_are_decided_at_once(make_napari_viewer_proxy: Any) -> None:
     many = Landmarks.from_positions(
         {f"landmark {i}": tuple(rng.uniform(0, 2000, 2)) for i in range(200)}
     )
-    layer = viewer.add_points(**style.landmark_look(many, points.placed_yx(many), "names"))
+    layer = viewer.add_points(**style.landmark_style(many, points.placed_yx(many), "names"))
     declutter = LabelDeclutter(viewer)
     declutter.refresh()
     assert 0 < sum(bool(text) for text in layer.text.values) < 200
@@ -419,7 +419,7 @@ def test_a_closed_viewer_is_left_alone(make_napari_viewer_proxy: Any) -> None:
     viewer = make_napari_viewer_proxy(show=True)
     declutter = LabelDeclutter(viewer)
     one = Landmarks.from_positions({"a": (10, 10)})
-    viewer.add_points(**style.landmark_look(one, points.placed_yx(one)))
+    viewer.add_points(**style.landmark_style(one, points.placed_yx(one)))
     viewer.scene.camera.zoom *= 2
     viewer.close()
     QTest.qWait(100)
@@ -451,7 +451,7 @@ def test_a_label_takes_its_colour_from_what_lies_under_it(
     where = {"dark": (50, 20), "bone": (100, 200), "outside": (50, 600)}
     landmarks = Landmarks.from_positions(where)
     layer = viewer.add_points(
-        **style.landmark_look(landmarks, points.placed_yx(landmarks)), scale=(0.5, 0.5)
+        **style.landmark_style(landmarks, points.placed_yx(landmarks)), scale=(0.5, 0.5)
     )
     viewer.scene.camera.zoom = 4.0
 

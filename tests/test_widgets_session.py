@@ -19,7 +19,7 @@ from napari_oneshot_lmk.widgets.annotate.list_menu import NamesDialog
 from napari_oneshot_lmk.widgets.annotate.widget import AnnotateWidget
 from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
 from napari_oneshot_lmk.widgets.dock import STEPS, OneshotDock
-from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 from napari_oneshot_lmk.widgets.layers.points import METADATA
 from napari_oneshot_lmk.widgets.session import Session, session_of
 
@@ -212,7 +212,7 @@ def test_the_header_follows_the_viewer(make_napari_viewer_proxy: Any) -> None:
     assert "3-D" in header.size.text()
     assert dock.session.target is None
     viewer.dims.ndisplay = 2
-    assert dock.session.target == ImageTarget(stack, (4,))
+    assert dock.session.target == ImageView(stack, (4,))
     # Choosing an image here hides the others, and their landmarks.
     header.chooser.activated.emit(0)
     assert dock.session.target.layer == one

@@ -18,14 +18,14 @@ from napari_oneshot_lmk.landmarks.landmarks import State
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.image_lock import ImageLocks
 from napari_oneshot_lmk.widgets.layers.image_identity import identity_of
-from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 from napari_oneshot_lmk.widgets.settings import autosave_folder, preferences
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, Key
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key
     from napari_oneshot_lmk.widgets.session import Session
 
 SUFFIX = ".landmarks.csv"
@@ -35,7 +35,7 @@ LONGEST_NAME = 255
 
 
 class Sidecar:
-    """The autosave file of one picture.
+    """The autosave file of one image.
 
     Parameters
     ----------
@@ -55,17 +55,17 @@ class Sidecar:
         self._ours = False
 
     @classmethod
-    def of(cls, target: ImageTarget, beside_image: bool, fallback: Path) -> Sidecar:
-        """Find the place for a picture's sidecar.
+    def of(cls, target: ImageView, beside_image: bool, fallback: Path) -> Sidecar:
+        """Find the place for an image's sidecar.
 
         Parameters
         ----------
-        target : ImageTarget
-            The picture.
+        target : ImageView
+            The image.
         beside_image : bool
             Put it beside the image file where that folder can be written.
         fallback : Path
-            Folder for pictures without a file, or in a read-only folder.
+            Folder for images without a file, or in a read-only folder.
         """
         name = target.image_name
         stem = re.sub(r"[^\w.\-]+", "_", name).strip("_") or "image"
@@ -74,7 +74,7 @@ class Sidecar:
             stem = stem[:40]
             path = None
         if path is None or not beside_image or not os.access(path.parent, os.W_OK):
-            # Two patients' "img.png" must not share a file: the picture tells.
+            # Two patients' "img.png" must not share a file: the image tells.
             stem = f"{stem}-{_fingerprint(target)}"
             return cls(fallback / f"{stem}{SUFFIX}")
         beside = path.parent / f"{name}{SUFFIX}"
@@ -146,10 +146,10 @@ class Sidecar:
         return path
 
 
-def _fingerprint(target: ImageTarget) -> str:
+def _fingerprint(target: ImageView) -> str:
     import numpy as np
 
-    pixels = np.ascontiguousarray(target.picture(None).pixels)
+    pixels = np.ascontiguousarray(target.read_pixels(None).pixels)
     return hashlib.sha256(pixels.tobytes()).hexdigest()[:10]
 
 
@@ -181,7 +181,7 @@ class Autosave:
         Whose landmarks to save.
     """
 
-    saved = Signal(ImageTarget, Sidecar, datetime)
+    saved = Signal(ImageView, Sidecar, datetime)
     failed = Signal(OneshotError)
 
     def __init__(self, session: Session) -> None:
@@ -204,7 +204,7 @@ class Autosave:
         target = self._session.target
         return None if target is None else self._sidecar_of(target)
 
-    def _sidecar_of(self, target: ImageTarget) -> Sidecar:
+    def _sidecar_of(self, target: ImageView) -> Sidecar:
         if target.key not in self._sidecars:
             beside = preferences().autosave_beside_image
             place = Sidecar.of(target, beside, autosave_folder())
@@ -254,7 +254,7 @@ class Autosave:
         if self._on_disk.get(key) != landmarks:
             self._write(target, landmarks)
 
-    def _take_up(self, target: ImageTarget) -> None:
+    def _take_up(self, target: ImageView) -> None:
         """Go on in the file of an image that was removed and opened again."""
         if target.key in self._on_disk or not self._session.came_back(target):
             return
@@ -262,7 +262,7 @@ class Autosave:
         if written is not None:
             self._sidecars[target.key], self._on_disk[target.key] = written
 
-    def _write(self, target: ImageTarget, landmarks: Landmarks) -> None:
+    def _write(self, target: ImageView, landmarks: Landmarks) -> None:
         try:
             sidecar = self._sidecar_of(target)
             holder = self.locks.taken_by(sidecar.path)

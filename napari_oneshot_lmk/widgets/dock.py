@@ -1,4 +1,4 @@
-"""The dock "One-shot landmarks": the steps, one tab each, on one picture."""
+"""The dock "One-shot landmarks": the steps, one tab each, on one image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.annotate.widget import AnnotateWidget
 from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
 from napari_oneshot_lmk.widgets.header import ImageHeader
-from napari_oneshot_lmk.widgets.qt.connections import Following
+from napari_oneshot_lmk.widgets.qt.connections import Connections
 from napari_oneshot_lmk.widgets.session import Session, session_of
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.widget import TrainWidget
@@ -67,7 +67,7 @@ class OneshotDock(QWidget):
             self.steps[step.title] = widget
             self.tabs.addTab(widget, step.title)
         layout.addWidget(self.tabs, 1)
-        Following(self).follow(self.session.events.model, self._on_model)
+        Connections(self).follow(self.session.events.model, self._on_model)
 
     def _on_model(self, model: KnownModel | None) -> None:
         """Turn to detection with a model that somebody wants to use."""

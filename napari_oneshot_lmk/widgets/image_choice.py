@@ -23,7 +23,7 @@ from napari_oneshot_lmk.widgets.layers.image_view import target_of
 from napari_oneshot_lmk.widgets.layers.napari_versions import camera_of, grid_of
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageView
     from napari_oneshot_lmk.widgets.layers.landmark_layers import LandmarkLayers
     from napari_oneshot_lmk.widgets.session import Session
 
@@ -162,13 +162,13 @@ class ImageChoice:
 
     # -- what follows from it ------------------------------------------------------
 
-    def _on_target(self, target: ImageTarget | None) -> None:
+    def _on_target(self, target: ImageView | None) -> None:
         if target is not None and target.layer in self._viewer.layers:
             self._present(target)
         else:
             self._look_for_obstacle()
 
-    def _present(self, target: ImageTarget) -> None:
+    def _present(self, target: ImageView) -> None:
         """Show the image, and let the mouse work on its landmarks."""
         with self._quietly():
             if self._session.only_this:
@@ -180,14 +180,14 @@ class ImageChoice:
         QTimer.singleShot(0, self._give_mouse)
         self._look_for_obstacle()
 
-    def _show_only(self, target: ImageTarget) -> None:
+    def _show_only(self, target: ImageView) -> None:
         for layer in self._viewer.layers:
             if isinstance(layer, Image):
                 _set_visible(layer, layer == target.layer)
             elif isinstance(layer, Points) and points.is_ours(layer.metadata):
                 self._show_if_about(layer, target)
 
-    def _show_if_about(self, layer: Any, target: ImageTarget) -> None:
+    def _show_if_about(self, layer: Any, target: ImageView) -> None:
         owner = self._shown.target_of(layer)
         if owner is not None:
             _set_visible(layer, owner.layer == target.layer)
@@ -200,7 +200,7 @@ class ImageChoice:
             self._put_out_of_sight.remove(layer)
             layer.visible = True
 
-    def _select(self, target: ImageTarget) -> None:
+    def _select(self, target: ImageView) -> None:
         shown = self._shown.layer_of(target)
         active = self._viewer.layers.selection.active
         if shown is not None:
@@ -226,7 +226,7 @@ class ImageChoice:
         target = self._session.target
         self._session.obstacle = "" if target is None else self._obstacle(target)
 
-    def _obstacle(self, target: ImageTarget) -> str:
+    def _obstacle(self, target: ImageView) -> str:
         layers = list(self._viewer.layers)
         if target.layer not in layers:
             return ""

@@ -23,7 +23,7 @@ from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.annotation import Annotation, History
 from napari_oneshot_lmk.widgets.layers.image_identity import RemovedImages, is_made_from
-from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, Key, Spacing, Spacings
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key, Spacing, Spacings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +42,7 @@ class Session:
 
     Parameters
     ----------
-    target : ImageTarget, optional
+    target : ImageView, optional
         The image that the docks work on.
     obstacle : str
         Why the canvas does not show that image as it is worked on, so that no
@@ -69,7 +69,7 @@ class Session:
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
     edited = Signal(object)
 
-    target: ImageTarget | None = None
+    target: ImageView | None = None
     obstacle: str = ""
     only_this: bool = True
     spacing: Spacing = field(default_factory=Spacing)
@@ -82,7 +82,7 @@ class Session:
 
     def __post_init__(self) -> None:
         """Start with nothing open."""
-        self._targets: dict[Key, ImageTarget] = {}
+        self._targets: dict[Key, ImageView] = {}
         self._histories: dict[Key, History[Annotation]] = {}
         self._spacings = Spacings()
         self._in_file: dict[Key, Landmarks] = {}
@@ -94,7 +94,7 @@ class Session:
 
     # -- the image -----------------------------------------------------------------
 
-    def open(self, target: ImageTarget | None) -> None:
+    def open(self, target: ImageView | None) -> None:
         """Turn to an image, or to none; its landmarks come along."""
         if target == self.target:
             return
@@ -109,7 +109,7 @@ class Session:
             self.annotation = self.annotation_of(target)
             self.spacing = Spacing() if target is None else self.spacing_for(target)
 
-    def spacing_for(self, target: ImageTarget) -> Spacing:
+    def spacing_for(self, target: ImageView) -> Spacing:
         """Spacing that the user gave for a layer, else the layer's own."""
         return self._spacings.of(target.layer)
 
@@ -146,7 +146,7 @@ class Session:
         landmarks = self._landmarks(target, history.value, "")
         self.removed.put(target, history, landmarks, self.found.get(key), in_file)
 
-    def take_back(self, target: ImageTarget) -> None:
+    def take_back(self, target: ImageView) -> None:
         """Give an image that was removed and opened again its landmarks."""
         if target.key in self._histories or not len(self.removed):
             return
@@ -169,28 +169,28 @@ class Session:
         """Past and future of the image's landmarks."""
         return History(self.annotation) if self.target is None else self._history()
 
-    def _history(self, target: ImageTarget | None = None) -> History[Annotation]:
+    def _history(self, target: ImageView | None = None) -> History[Annotation]:
         target = self._known(target)
         return self._histories.setdefault(target.key, History(Annotation()))
 
-    def _known(self, target: ImageTarget | None) -> ImageTarget:
+    def _known(self, target: ImageView | None) -> ImageView:
         """Return the image that is meant, and remember that it has a history."""
         target = target or self.target
         if target is None:
             raise UsageError(texts.NO_IMAGE)
         return self._targets.setdefault(target.key, target)
 
-    def target_of(self, key: Key) -> ImageTarget | None:
+    def target_of(self, key: Key) -> ImageView | None:
         """Return the image of a key, where it is open and has had landmarks."""
         return self._targets.get(key)
 
-    def annotation_of(self, target: ImageTarget | None) -> Annotation:
+    def annotation_of(self, target: ImageView | None) -> Annotation:
         """Return the landmarks of an image as they stand."""
         history = None if target is None else self._histories.get(target.key)
         return Annotation() if history is None else history.value
 
     def begin(
-        self, annotation: Annotation, target: ImageTarget | None = None, in_file: bool = False
+        self, annotation: Annotation, target: ImageView | None = None, in_file: bool = False
     ) -> None:
         """Start from landmarks that were made before.
 
@@ -206,7 +206,7 @@ class Session:
         else:
             self.edit(annotation, target)
 
-    def edit(self, annotation: Annotation, target: ImageTarget | None = None) -> None:
+    def edit(self, annotation: Annotation, target: ImageView | None = None) -> None:
         """Change the landmarks of an image; the step can be undone."""
         target = self._known(target)
         self._history(target).record(annotation)
@@ -227,12 +227,12 @@ class Session:
         self._history().redo()
         self._publish(self._known(None))
 
-    def take_detection(self, target: ImageTarget, found: Landmarks) -> None:
+    def take_detection(self, target: ImageView, found: Landmarks) -> None:
         """Take in what was detected; what a person did on the image stays."""
         self.edit(self.annotation_of(target).take_detection(found), target)
         self.found = {**self.found, target.key: found}
 
-    def take_off(self, target: ImageTarget) -> None:
+    def take_off(self, target: ImageView) -> None:
         """Take all landmarks off an image, list and all; the step can be undone."""
         self._taken_off[target.key] = copy(self._history(target))
         self.edit(Annotation(), target)
@@ -246,7 +246,7 @@ class Session:
         found = self.found.get(self._known(None).key)
         self.edit(self.annotation.reset(names, found))
 
-    def _publish(self, target: ImageTarget) -> None:
+    def _publish(self, target: ImageView) -> None:
         if self.target == target:
             self.annotation = self._histories[target.key].value
         self.edited.emit(target.key)
@@ -257,7 +257,7 @@ class Session:
         self.edit(followed)
         return lost
 
-    def landmarks(self, author: str = "", target: ImageTarget | None = None) -> Landmarks:
+    def landmarks(self, author: str = "", target: ImageView | None = None) -> Landmarks:
         """Return an image's landmarks with its name, geometry and provenance.
 
         ``author`` stands in landmarks of a person that nobody has signed; the image
@@ -268,7 +268,7 @@ class Session:
             raise UsageError(texts.NO_IMAGE)
         return self._landmarks(target, self.annotation_of(target), author)
 
-    def _landmarks(self, target: ImageTarget, annotation: Annotation, author: str) -> Landmarks:
+    def _landmarks(self, target: ImageView, annotation: Annotation, author: str) -> Landmarks:
         made, manual = annotation.landmarks, Provenance("manual", author=author)
         geometry = Geometry(target.shape_yx, self.spacing_for(target).mm_yx)
         provenance = made.provenance if made.provenance.method else manual
@@ -285,7 +285,7 @@ class Session:
                 results[key] = self.landmarks(author, target)
         return results
 
-    def note_saved(self, target: ImageTarget, landmarks: Landmarks) -> None:
+    def note_saved(self, target: ImageView, landmarks: Landmarks) -> None:
         """Remember that a file holds these landmarks of an image."""
         self._in_file[target.key] = landmarks
 
@@ -294,11 +294,11 @@ class Session:
         self._in_file.update(self.results())
         self.removed.note_saved()
 
-    def came_back(self, target: ImageTarget) -> bool:
+    def came_back(self, target: ImageView) -> bool:
         """Say whether an image was removed and has brought its landmarks back."""
         return target.key in self._came_back
 
-    def is_saved(self, target: ImageTarget) -> bool:
+    def is_saved(self, target: ImageView) -> bool:
         """Say whether a file holds the landmarks of an image as they are now."""
         kept = self._in_file.get(target.key)
         points = self.annotation_of(target).landmarks.points
@@ -334,7 +334,7 @@ class Session:
             and self._template_points == self.landmarks()
         )
 
-    def is_template(self, target: ImageTarget) -> bool:
+    def is_template(self, target: ImageView) -> bool:
         """Say whether the template was made from an image, now or earlier."""
         if self.template_key is not None or self.template is None:
             return bool(self.template_key == target.key)
@@ -350,7 +350,7 @@ class Session:
         """
         if self.target is None:
             raise UsageError(texts.NO_IMAGE)
-        image = self.target.picture(self.spacing.mm_yx).radiograph()
+        image = self.target.read_pixels(self.spacing.mm_yx).gray_image()
         return Template.create(image, self.landmarks(), stem(self.target.image_name))
 
     def use_as_template(self) -> Template:

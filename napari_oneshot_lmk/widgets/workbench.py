@@ -20,7 +20,7 @@ from napari_oneshot_lmk.widgets.autosave import Autosave
 from napari_oneshot_lmk.widgets.image_choice import ImageChoice
 from napari_oneshot_lmk.widgets.layers import points
 from napari_oneshot_lmk.widgets.layers.file_facts import FileFacts
-from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 from napari_oneshot_lmk.widgets.layers.labels import LabelDeclutter
 from napari_oneshot_lmk.widgets.layers.landmark_layers import LandmarkLayers, is_same
 from napari_oneshot_lmk.widgets.layers.napari_versions import KeptVisuals
@@ -176,7 +176,7 @@ class Workbench:
             self.told.emit(said)
 
     def _begin(
-        self, target: ImageTarget, landmarks: Landmarks, layer: Any, in_file: bool = False
+        self, target: ImageView, landmarks: Landmarks, layer: Any, in_file: bool = False
     ) -> LandmarkLayer:
         """Start from landmarks, and show them in a layer that is there, if any."""
         with self.layers.held():
@@ -200,7 +200,7 @@ class Workbench:
 
     # -- results -------------------------------------------------------------------
 
-    def take_detection(self, target: ImageTarget, found: Landmarks) -> None:
+    def take_detection(self, target: ImageView, found: Landmarks) -> None:
         """Show what was detected on an image; what a person did there stays."""
         self.session.take_detection(target, found)
         shown = self.layers.show(target)
@@ -248,7 +248,7 @@ class Workbench:
             if said:
                 self.told.emit(said)
 
-    def _turn_from(self, layer: Any, target: ImageTarget) -> None:
+    def _turn_from(self, layer: Any, target: ImageView) -> None:
         """Turn to an image whose results came in a layer that napari selects."""
         layers = self._viewer.layers
         if layers.selection.active == layer and target.layer in layers:
@@ -257,12 +257,12 @@ class Workbench:
             if shown is not None and self.session.target == target:
                 shown.activate()
 
-    def _image_of(self, layer: Any) -> ImageTarget | None:
+    def _image_of(self, layer: Any) -> ImageView | None:
         """Return the open image that a points layer is about, if it is one only."""
         fitting = []
         for image in self.choice.images:
-            if image.ndim == 2 and is_about(layer, ImageTarget(image)):
-                fitting.append(ImageTarget(image))
+            if image.ndim == 2 and is_about(layer, ImageView(image)):
+                fitting.append(ImageView(image))
         return fitting[0] if len(fitting) == 1 else None
 
     # -- the list ------------------------------------------------------------------

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from napari_oneshot_lmk.landmarks.landmarks import State
 from napari_oneshot_lmk.widgets import shortcuts, texts
 from napari_oneshot_lmk.widgets.annotate.landmark_rows import rows_of
-from napari_oneshot_lmk.widgets.qt.parts import DIM, NOTE, WARN, Button, LandmarkTable, Line
+from napari_oneshot_lmk.widgets.qt.parts import DIM, NOTE, WARN, Button, LandmarkTable, MessageLabel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.session import Session
 
 
-class OfferBar(QFrame):
+class RestorePrompt(QFrame):
     """Asks whether to go on with earlier work; hidden while there is none."""
 
     declined = Signal()
@@ -39,7 +39,7 @@ class OfferBar(QFrame):
         self.setStyleSheet(f"#offer {{ border: 1px solid {NOTE}; border-radius: 4px; }}")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 6)
-        self.text = Line()
+        self.text = MessageLabel()
         layout.addWidget(self.text)
         row = QHBoxLayout()
         self.take = Button(texts.OFFER_TAKE)
@@ -106,15 +106,15 @@ class AnnotateForm(QWidget):
         row.addWidget(self.list_title, 1)
         row.addWidget(list_button)
         layout.addLayout(row)
-        self.offer = OfferBar()
+        self.offer = RestorePrompt()
         layout.addWidget(self.offer)
-        self.prompt = Line()
+        self.prompt = MessageLabel()
         font = self.prompt.font()
         font.setPointSize(font.pointSize() + 4)
         font.setBold(True)
         self.prompt.setFont(font)
         layout.addWidget(self.prompt)
-        self.description = Line("", DIM)
+        self.description = MessageLabel("", DIM)
         layout.addWidget(self.description)
         self.start = Button(texts.START, texts.START_TIP)
         layout.addWidget(self.start)
@@ -128,7 +128,7 @@ class AnnotateForm(QWidget):
         self.saved = QLabel()
         row.addWidget(self.saved)
         layout.addLayout(row)
-        self.message = Line()
+        self.message = MessageLabel()
         layout.addWidget(self.message)
         self.use_template = Button(texts.USE_TEMPLATE, texts.USE_TEMPLATE_TIP)
         layout.addWidget(self.use_template)

@@ -16,7 +16,7 @@ from napari_oneshot_lmk.widgets.annotate.list_menu import ListButton
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
 from napari_oneshot_lmk.widgets.layers.open_layers import annotation_layer_of, points_layers
-from napari_oneshot_lmk.widgets.qt.connections import Following
+from napari_oneshot_lmk.widgets.qt.connections import Connections
 from napari_oneshot_lmk.widgets.qt.parts import NOTE
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks, ask_save_template
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.lists import LandmarkList
     from napari_oneshot_lmk.widgets.autosave import Sidecar
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageView
     from napari_oneshot_lmk.widgets.session import Session
 
 
@@ -67,7 +67,7 @@ class AnnotateWidget(QWidget):
         self._on_target()
 
     def _connect(self) -> None:
-        following = Following(self)
+        following = Connections(self)
         bench, form = self.bench, self.form
         events, layers = self.session.events, self._viewer.layers
         following.follow(events.target, self._on_target)
@@ -226,7 +226,7 @@ class AnnotateWidget(QWidget):
         if self.session.target is not None:
             self._declined.add(self.session.target.key)
 
-    def _on_saved(self, target: ImageTarget, sidecar: Sidecar, when: datetime) -> None:
+    def _on_saved(self, target: ImageView, sidecar: Sidecar, when: datetime) -> None:
         if target == self.session.target:
             self.form.show_saved(sidecar.path, when)
 

@@ -1,4 +1,4 @@
-"""Landmark files as points layers, over the picture that they are about."""
+"""Landmark files as points layers, over the image that they are about."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
@@ -47,10 +47,10 @@ def read(path: str) -> list[LayerTuple]:
     from napari_oneshot_lmk.landmarks.files import read_landmarks
     from napari_oneshot_lmk.widgets.layers.image_of_file import (
         file_of,
+        find_open_image,
         geometry_of,
-        open_picture,
-        picture_beside,
-        show_picture,
+        image_beside,
+        show_image,
     )
 
     file = Path(path)
@@ -61,11 +61,11 @@ def read(path: str) -> list[LayerTuple]:
         tell=show_warning,
     )
     alone = len(images) == 1
-    opened = [(la, open_picture(la.image, file, alone)) for la in images]
+    opened = [(la, find_open_image(la.image, file, alone)) for la in images]
     if alone and opened[0][1] is None:
-        picture = picture_beside(images[0].image, file)
-        if picture is not None:
-            opened = [(images[0], show_picture(picture))]
+        beside = image_beside(images[0].image, file)
+        if beside is not None:
+            opened = [(images[0], show_image(beside))]
     shown = [pair for pair in opened if pair[1] is not None] or opened
     return [
         _as_layer(landmarks, target, file, visible=number == 0)
@@ -75,7 +75,7 @@ def read(path: str) -> list[LayerTuple]:
 
 
 def _as_layer(
-    landmarks: Landmarks, target: ImageTarget | None, path: Path, visible: bool
+    landmarks: Landmarks, target: ImageView | None, path: Path, visible: bool
 ) -> LayerTuple:
     from napari_oneshot_lmk.landmarks.landmarks import Source
     from napari_oneshot_lmk.widgets import texts
@@ -90,7 +90,7 @@ def _as_layer(
         data, transform = target.to_layer(data), transform_of(target.layer)
     elif geometry is not None and geometry.spacing_mm_yx is not None:
         transform = {"scale": geometry.spacing_mm_yx, "units": ("mm", "mm")}
-    look = style.landmark_look(landmarks, data)
+    look = style.landmark_style(landmarks, data)
     if target is not None and is_only_one(target, landmarks.image, path):
         # Which of two images of this name it is about, where that can be told.
         about = look["metadata"][points.METADATA]

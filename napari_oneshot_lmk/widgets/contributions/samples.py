@@ -54,7 +54,7 @@ def sample(anatomy: str) -> list[LayerTuple]:
     image = _read(data_set, data_set.template_image)
     landmarks = data_set.truth[data_set.template_image]
     layers.append(_image(image, visible=True))
-    look = style.landmark_look(landmarks, points.placed_yx(landmarks))
+    look = style.landmark_style(landmarks, points.placed_yx(landmarks))
     data = look.pop("data")
     name = texts.SAMPLE_LANDMARKS.format(image=landmarks.image)
     layers.append((data, {**look, **_transform(image), "name": name}, "points"))

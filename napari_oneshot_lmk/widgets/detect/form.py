@@ -31,8 +31,8 @@ from napari_oneshot_lmk.widgets.qt.parts import (
     WARN,
     Button,
     LandmarkTable,
-    Line,
-    Note,
+    MessageLabel,
+    WarningLabel,
     thumbnail,
 )
 from napari_oneshot_lmk.widgets.train import training_texts
@@ -115,7 +115,7 @@ class DetectForm(QWidget):
         row = QHBoxLayout()
         self.thumbnail = QLabel()
         row.addWidget(self.thumbnail)
-        self.template = Line()
+        self.template = MessageLabel()
         row.addWidget(self.template, 1)
         layout.addLayout(row)
         self.open_template = Button(texts.OPEN_TEMPLATE, texts.OPEN_TEMPLATE_TIP)
@@ -127,10 +127,10 @@ class DetectForm(QWidget):
         layout.addLayout(row)
         row = QHBoxLayout()
         row.addWidget(QLabel(texts.ENCODER))
-        self.encoder = Line(texts.ENCODER_LATER, DIM)
+        self.encoder = MessageLabel(texts.ENCODER_LATER, DIM)
         row.addWidget(self.encoder, 1)
         layout.addLayout(row)
-        self.note = Note()
+        self.note = WarningLabel()
         layout.addWidget(self.note)
         self.retry = Button(texts.RETRY_DOWNLOAD, texts.RETRY_DOWNLOAD_TIP)
         self.retry.hide()
@@ -139,7 +139,7 @@ class DetectForm(QWidget):
         self.everywhere = Button(texts.DETECT_ALL.format(count=0), texts.DETECT_ALL_TIP)
         layout.addWidget(self.here)
         layout.addWidget(self.everywhere)
-        self.why = Line("", DIM)
+        self.why = MessageLabel("", DIM)
         layout.addWidget(self.why)
         row = QHBoxLayout()
         self.progress = QProgressBar()
@@ -148,7 +148,7 @@ class DetectForm(QWidget):
         row.addWidget(self.progress, 1)
         row.addWidget(self.cancel)
         layout.addLayout(row)
-        self.message = Line()
+        self.message = MessageLabel()
         layout.addWidget(self.message)
         self.report = Button(texts.COPY_REPORT, texts.COPY_REPORT_TIP)
         self.report.hide()
@@ -162,7 +162,7 @@ class DetectForm(QWidget):
         self.table = LandmarkTable(columns)
         layout.addWidget(self.table, 1)
         layout.addWidget(ConfidenceLegend())
-        self.removed = Line("", NOTE)
+        self.removed = MessageLabel("", NOTE)
         self.removed.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         layout.addWidget(self.removed)
         grid = QGridLayout()
@@ -184,7 +184,7 @@ class DetectForm(QWidget):
         self.cancel.hide()
 
     def show_template(self, template: Template | None) -> None:
-        """Show the template's picture, name, number of landmarks and spacing."""
+        """Show the template's image, name, number of landmarks and spacing."""
         self.thumbnail.setVisible(template is not None)
         if template is None:
             self.template.say(texts.NO_TEMPLATE, DIM)
@@ -309,11 +309,11 @@ class ConfidenceLegend(QWidget):
 
 
 def _gradient(width: int, height: int) -> QPixmap:
-    picture = QPixmap(width, height)
+    pixmap = QPixmap(width, height)
     gradient = QLinearGradient(0, 0, width, 0)
     for score in np.linspace(0, 1, 11):
         gradient.setColorAt(float(score), css(score_colours([score])[0]))
-    painter = QPainter(picture)
+    painter = QPainter(pixmap)
     painter.fillRect(0, 0, width, height, gradient)
     painter.end()
-    return picture
+    return pixmap

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.imaging.image import GrayImage
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.widgets.layers.image_view import Key, Picture
+    from napari_oneshot_lmk.widgets.layers.image_view import Key, LayerPixels
     from napari_oneshot_lmk.widgets.settings import Preferences
 
 Progress = Callable[[int, int], None]
@@ -212,37 +212,37 @@ Event = EncoderReady | Started | Detected | Skipped
 
 
 def detect_images(
-    pictures: Sequence[tuple[Hashable, Picture]],
+    images: Sequence[tuple[Hashable, LayerPixels]],
     template: Template,
     preferences: Preferences,
-    make: DetectorFactory,
+    make: Callable[[Template, Preferences, Callable[[int, int], None]], ImageDetector],
     progress: Progress,
 ) -> Iterator[Event]:
-    """Detect a template's landmarks on pictures.
+    """Detect a template's landmarks on images.
 
     Parameters
     ----------
-    pictures : sequence of (key, Picture)
+    images : sequence of (key, LayerPixels)
         Each is loaded only when its turn comes.
     template : Template
         Where the landmarks come from.
     preferences : Preferences
         Read in the window's thread.
-    make : DetectorFactory
+    make : callable
         Keeps the encoder warm between calls.
     progress : callable
         Told how a download goes, in this thread.
     """
     detector = make(template, preferences, progress)
     yield EncoderReady(detector.encoder_card, str(detector.device))
-    for number, (key, picture) in enumerate(pictures, start=1):
-        yield Started(picture.name, number, len(pictures))
+    for number, (key, image) in enumerate(images, start=1):
+        yield Started(image.name, number, len(images))
         began = time.perf_counter()
         try:
-            detector.set_image(picture.radiograph())
+            detector.set_image(image.gray_image())
             landmarks = detector.detect()
         except OneshotError as error:
-            yield Skipped(key, error.about(picture.name))
+            yield Skipped(key, error.about(image.name))
             continue
         yield Detected(key, landmarks, time.perf_counter() - began)
 
@@ -285,18 +285,21 @@ class DetectionRun(QObject):
         return self._worker is not None
 
     def start(
-        self, pictures: Sequence[tuple[Key, Picture]], template: Template, model: Path | None = None
+        self,
+        images: Sequence[tuple[Key, LayerPixels]],
+        template: Template,
+        model: Path | None = None,
     ) -> None:
         """Begin, unless a run is under way; with a trained model where one is given."""
         if self.running:
             return
-        self._found, self._errors, self._total = [], [], len(pictures)
+        self._found, self._errors, self._total = [], [], len(images)
         # Settings belong to the window's thread.
         wanted, tell = preferences(), self._downloading.emit
         make = self._make if model is None else partial(self._make, model=model)
         self.going.emit(texts.BUSY_LOADING, 0, 0)
         self._worker = worker.start(
-            lambda: detect_images(pictures, template, wanted, make, tell),
+            lambda: detect_images(images, template, wanted, make, tell),
             self._on_step,
             self._on_cancelled,
         )

@@ -18,9 +18,9 @@ from napari_oneshot_lmk.widgets.detect.export import ExportRun
 from napari_oneshot_lmk.widgets.detect.form import DetectForm
 from napari_oneshot_lmk.widgets.detect.run import DetectionRun, DetectorCache
 from napari_oneshot_lmk.widgets.header import ImageHeader
-from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, target_of
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView, target_of
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
-from napari_oneshot_lmk.widgets.qt.connections import Following
+from napari_oneshot_lmk.widgets.qt.connections import Connections
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import session_of
@@ -69,7 +69,7 @@ class DetectWidget(QWidget):
         self.run = DetectionRun(make_detector or DetectorCache())
         self.export = export or ExportRun()
         self.bench = workbench_of(napari_viewer, self.session)
-        self._targets: dict[Any, ImageTarget] = {}
+        self._targets: dict[Any, ImageView] = {}
         self._report = ""
         layout = scrolling_layout(self)
         if with_header:
@@ -84,7 +84,7 @@ class DetectWidget(QWidget):
         self._refresh()
 
     def _connect(self) -> None:
-        following = Following(self)
+        following = Connections(self)
         events, layers = self.session.events, self._viewer.layers
         for event in (events.target, events.template, events.busy):
             following.follow(event, self._refresh)
@@ -128,7 +128,7 @@ class DetectWidget(QWidget):
     # -- what the user does ---------------------------------------------------------
 
     def detect_here(self) -> None:
-        """Detect on the picture that the dock shows."""
+        """Detect on the image that the dock shows."""
         if self.session.target is not None:
             self._start([self.session.target])
 
@@ -245,8 +245,8 @@ class DetectWidget(QWidget):
 
     # -- the run --------------------------------------------------------------------
 
-    def _others(self) -> list[ImageTarget]:
-        """Every picture shown, without the template's own."""
+    def _others(self) -> list[ImageView]:
+        """Every image shown, without the template's own."""
         targets = []
         for layer in self._viewer.layers:
             if isinstance(layer, Image):
@@ -258,13 +258,13 @@ class DetectWidget(QWidget):
                     targets.append(target)
         return targets
 
-    def _start(self, targets: Sequence[ImageTarget]) -> None:
+    def _start(self, targets: Sequence[ImageView]) -> None:
         template = self.session.template
         busy = self.run.running or self.export.running
         if template is None or not targets or busy:
             return
         self._targets = {target.key: target for target in targets}
-        pictures = [(t.key, t.picture(self.session.spacing_for(t).mm_yx)) for t in targets]
+        pictures = [(t.key, t.read_pixels(self.session.spacing_for(t).mm_yx)) for t in targets]
         self._report = ""
         self.form.report.hide()
         self.form.retry.hide()
@@ -314,6 +314,6 @@ class DetectWidget(QWidget):
         self.form.show_results(self.session)
 
 
-def path_of(target: ImageTarget | None) -> Path | None:
+def path_of(target: ImageView | None) -> Path | None:
     """Return the file of an image, if it is known."""
     return None if target is None else target.path

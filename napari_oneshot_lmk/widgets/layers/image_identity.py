@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.widgets.annotation import Annotation, History
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class RemovedImages:
 
     def put(
         self,
-        target: ImageTarget,
+        target: ImageView,
         history: History[Annotation],
         landmarks: Landmarks,
         found: Landmarks | None,
@@ -68,7 +68,7 @@ class RemovedImages:
         removed = RemovedImage(history, landmarks, found, in_file)
         self._images.append((identity_of(target), removed))
 
-    def take(self, target: ImageTarget) -> RemovedImage | None:
+    def take(self, target: ImageView) -> RemovedImage | None:
         """Give an image back what it left behind; None if that is nothing.
 
         Its name may have changed; among images that are alike to the pixel, the name
@@ -99,7 +99,7 @@ class RemovedImages:
         self._images.clear()
 
 
-def identity_of(target: ImageTarget) -> str:
+def identity_of(target: ImageView) -> str:
     """Return what tells an image from every other, also after it is opened again.
 
     That is its file and slice, or its pixels where it has no file: two patients'
@@ -110,7 +110,7 @@ def identity_of(target: ImageTarget) -> str:
     return f"{pixel_hash(target)} {target.slice_index}"
 
 
-def is_made_from(template: Template, target: ImageTarget) -> bool:
+def is_made_from(template: Template, target: ImageView) -> bool:
     """Say whether a template was made from an image: by name, size and pixels."""
     import numpy as np
 
@@ -121,13 +121,13 @@ def is_made_from(template: Template, target: ImageTarget) -> bool:
         return False
     # A few rows tell two films of one name and size apart at once.
     rows = slice(None, None, max(1, target.shape_yx[0] // 16))
-    shown = np.asarray(target.picture(None).pixels[rows], dtype=np.float32)
+    shown = np.asarray(target.read_pixels(None).pixels[rows], dtype=np.float32)
     return bool(np.allclose(shown, image.pixels[rows]))
 
 
-def pixel_hash(target: ImageTarget) -> str:
+def pixel_hash(target: ImageView) -> str:
     """Return a hash of an image's pixels."""
     import numpy as np
 
-    pixels = np.ascontiguousarray(target.picture(None).pixels)
+    pixels = np.ascontiguousarray(target.read_pixels(None).pixels)
     return hashlib.sha256(pixels.tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""The picture that a landmark file is about: open already, or beside the file."""
+"""The image that a landmark file is about: open already, or beside the file."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from napari_oneshot_lmk.errors import OneshotError
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.geometry import Geometry
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 
 PLAIN_PICTURES = (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".tif", ".tiff")
 """Endings of what napari's own reader opens as it is."""
 
 
-def open_picture(image: str, beside: Path, alone: bool) -> ImageTarget | None:
-    """Find the open picture that landmarks belong to.
+def find_open_image(image: str, beside: Path, alone: bool) -> ImageView | None:
+    """Find the open image that landmarks belong to.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def open_picture(image: str, beside: Path, alone: bool) -> ImageTarget | None:
     from napari.layers import Image
 
     from napari_oneshot_lmk.landmarks.image_names import image_key, stem
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, slice_of_name
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageView, slice_of_name
 
     viewer = napari.current_viewer()
     if viewer is None:
@@ -49,27 +49,27 @@ def open_picture(image: str, beside: Path, alone: bool) -> ImageTarget | None:
         # "film [1]" is also what napari calls the second layer that is named "film".
         wanted, index = image, ()
     fitting = [la for la in layers if la.ndim - 2 == len(index) or not index]
-    file = picture_beside(wanted, beside)
+    file = image_beside(wanted, beside)
     for layer in reversed(fitting):
-        # Of pictures with the same name, the one in the same folder.
+        # Of images with the same name, the one in the same folder.
         if file is not None and _same_file(layer.source.path, file):
-            return ImageTarget(layer, index or (0,) * (layer.ndim - 2))
+            return ImageView(layer, index or (0,) * (layer.ndim - 2))
     for key in (image_key, lambda n: PurePosixPath(image_key(n)).name, stem):
         for layer in reversed(fitting):
             if wanted and key(wanted) in {key(name) for name in _names(layer)}:
-                return ImageTarget(layer, index or (0,) * (layer.ndim - 2))
+                return ImageView(layer, index or (0,) * (layer.ndim - 2))
     # Slicer's own files do not say what image they are about.
     if not wanted and alone and len(layers) == 1 and layers[0].ndim == 2:
-        return ImageTarget(layers[0])
+        return ImageView(layers[0])
     return None
 
 
-def is_only_one(target: ImageTarget, image: str, beside: Path) -> bool:
+def is_only_one(target: ImageView, image: str, beside: Path) -> bool:
     """Say whether no other open image of that name could be meant as well.
 
     Parameters
     ----------
-    target : ImageTarget
+    target : ImageView
         What was found.
     image : str
         Name of the image, as the landmark file has it.
@@ -83,14 +83,14 @@ def is_only_one(target: ImageTarget, image: str, beside: Path) -> bool:
 
     viewer = napari.current_viewer()
     wanted, _ = slice_of_name(image)
-    file = picture_beside(wanted, beside)
+    file = image_beside(wanted, beside)
     if viewer is None or (file and _same_file(target.layer.source.path, file)):
         return True
     images = [layer for layer in viewer.layers if isinstance(layer, Image)]
     return sum(bool({image, wanted} & _names(layer)) for layer in images) < 2
 
 
-def picture_beside(image: str, path: Path) -> Path | None:
+def image_beside(image: str, path: Path) -> Path | None:
     """Return the image file of that name in or below the folder of a landmark file.
 
     Without an ending, as Slicer and the ISBI challenge name theirs, it is the only
@@ -117,8 +117,8 @@ def picture_beside(image: str, path: Path) -> Path | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def show_picture(file: Path) -> ImageTarget | None:
-    """Open an image file: a plain picture as napari does, others as we read them.
+def show_image(file: Path) -> ImageView | None:
+    """Open an image file: a plain image as napari does, others as we read them.
 
     Of DICOM files napari's own reader would take all in the folder for a stack, and
     knows neither their spacing nor that MONOCHROME1 is inverted.
@@ -128,7 +128,7 @@ def show_picture(file: Path) -> ImageTarget | None:
     from napari.utils.notifications import show_warning
 
     from napari_oneshot_lmk.imaging.reader import read_image
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 
     viewer = napari.current_viewer()
     if viewer is None:
@@ -140,15 +140,15 @@ def show_picture(file: Path) -> ImageTarget | None:
             layers = viewer.open(file, plugin="napari")
     if not layers:
         try:
-            picture = off_window(read_image, file)
+            image = off_window(read_image, file)
         except OneshotError as error:
             show_warning(str(error))
             return None
-        spacing = picture.geometry.spacing_mm_yx
+        spacing = image.geometry.spacing_mm_yx
         placed = {} if spacing is None else {"scale": spacing, "units": ("mm", "mm")}
-        layers = [viewer.add_image(picture.pixels, name=file.name, colormap="gray", **placed)]
+        layers = [viewer.add_image(image.pixels, name=file.name, colormap="gray", **placed)]
     images = [layer for layer in layers if isinstance(layer, Image) and layer.ndim == 2]
-    return ImageTarget(images[0]) if images else None
+    return ImageView(images[0]) if images else None
 
 
 def geometry_of(image: str, beside: Path) -> Geometry | None:
@@ -161,7 +161,7 @@ def geometry_of(image: str, beside: Path) -> Geometry | None:
     from napari_oneshot_lmk.imaging.reader import read_image
     from napari_oneshot_lmk.widgets.layers.image_view import spacing_of
 
-    target = open_picture(image, beside, alone=True)
+    target = find_open_image(image, beside, alone=True)
     file = file_of(image, beside)
     if file is not None:
         try:
@@ -176,10 +176,10 @@ def geometry_of(image: str, beside: Path) -> Geometry | None:
 
 def file_of(image: str, beside: Path) -> Path | None:
     """Return the file of the image of a landmark file: open, or in its folder."""
-    target = open_picture(image, beside, alone=True)
+    target = find_open_image(image, beside, alone=True)
     if target is not None and target.path is not None:
         return target.path
-    return picture_beside(image, beside)
+    return image_beside(image, beside)
 
 
 def _names(layer: Any) -> set[str]:

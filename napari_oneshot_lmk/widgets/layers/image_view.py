@@ -1,4 +1,4 @@
-"""From a napari image layer to a radiograph, and points back onto the layer.
+"""From a napari image layer to an image, and points back onto the layer.
 
 The layer may come from anywhere: it may carry a scale, or an affine matrix with
 negative diagonals, be RGB, multiscale, or a stack of which one slice is shown.
@@ -32,8 +32,8 @@ LUMA_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """Pixels on their way from a layer to a radiograph.
+class LayerPixels:
+    """Pixels on their way from a layer to an image.
 
     Parameters
     ----------
@@ -55,13 +55,13 @@ class Picture:
     name: str
     path: Path | None = None
 
-    def radiograph(self) -> GrayImage:
+    def gray_image(self) -> GrayImage:
         """Load the pixels and turn them into grey ones; for any thread.
 
         Raises
         ------
         ImageError
-            If the picture is empty, without contrast, or not made of numbers.
+            If the image is empty, without contrast, or not made of numbers.
         """
         pixels = np.asarray(self.pixels)
         if self.rgb:
@@ -101,8 +101,8 @@ class Spacing:
 
 
 @dataclass(frozen=True, eq=False)
-class ImageTarget:
-    """One two-dimensional picture in the viewer: a layer, or a slice of one.
+class ImageView:
+    """One two-dimensional image in the viewer: a layer, or a slice of one.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class ImageTarget:
 
     def __eq__(self, other: object) -> bool:
         """Compare layer and slice."""
-        return isinstance(other, ImageTarget) and self.key == other.key
+        return isinstance(other, ImageView) and self.key == other.key
 
     def __hash__(self) -> int:
         """Hash of the key."""
@@ -157,7 +157,7 @@ class ImageTarget:
 
     @property
     def slices(self) -> int:
-        """How many pictures the layer holds."""
+        """How many images the layer holds."""
         return int(np.prod(self._stack_shape, dtype=int))
 
     @property
@@ -168,10 +168,10 @@ class ImageTarget:
         return int(np.ravel_multi_index(self.slice_index, self._stack_shape)) + 1
 
     def contains(self, position_yx: ArrayLike) -> bool:
-        """Say whether a (row, column) lies on the picture."""
+        """Say whether a (row, column) lies on the image."""
         return bool(np.all(Geometry(self.shape_yx).contains(position_yx)))
 
-    def picture(self, spacing_mm_yx: tuple[float, float] | None) -> Picture:
+    def read_pixels(self, spacing_mm_yx: tuple[float, float] | None) -> LayerPixels:
         """Take what a worker needs, so that it never touches the layer.
 
         Parameters
@@ -179,7 +179,7 @@ class ImageTarget:
         spacing_mm_yx : tuple of float, optional
             Millimetres a pixel, (row, column); None where unknown.
         """
-        return Picture(
+        return LayerPixels(
             _full_resolution(self.layer)[self.slice_index],
             bool(self.layer.rgb),
             Geometry(self.shape_yx, spacing_mm_yx),
@@ -188,7 +188,7 @@ class ImageTarget:
         )
 
     def to_layer(self, points_yx: ArrayLike) -> NDArray[np.float64]:
-        """Map (N, 2) points of the picture to (N, ndim) data coordinates."""
+        """Map (N, 2) points of the image to (N, ndim) data coordinates."""
         points = np.asarray(points_yx, dtype=float).reshape(-1, 2)
         stack = np.broadcast_to(
             np.array(self.slice_index, dtype=float), (len(points), len(self.slice_index))
@@ -196,12 +196,12 @@ class ImageTarget:
         return np.hstack([stack, points])
 
     def from_layer(self, data: ArrayLike) -> NDArray[np.float64]:
-        """Map (N, ndim) data coordinates to (N, 2) points of the picture."""
+        """Map (N, ndim) data coordinates to (N, 2) points of the image."""
         return np.atleast_2d(np.asarray(data, dtype=float))[:, -2:]
 
 
-def target_of(layer: Image, viewer: Any) -> ImageTarget:
-    """Say which picture of a layer the viewer shows.
+def target_of(layer: Image, viewer: Any) -> ImageView:
+    """Say which image of a layer the viewer shows.
 
     Raises
     ------
@@ -211,7 +211,7 @@ def target_of(layer: Image, viewer: Any) -> ImageTarget:
     if layer.ndim < 2:
         raise ImageError(texts.NOT_A_PICTURE, file=layer.name)
     if layer.ndim == 2:
-        return ImageTarget(layer)
+        return ImageView(layer)
     dims = viewer.dims
     if dims.ndisplay != 2:
         raise ImageError(texts.SHOWN_IN_3D, file=layer.name, remedy=texts.SHOW_IN_2D)
@@ -220,11 +220,11 @@ def target_of(layer: Image, viewer: Any) -> ImageTarget:
     shape = _full_resolution(layer).shape[: layer.ndim - 2]
     here = np.asarray(layer.world_to_data(dims.point))[: layer.ndim - 2]
     index = np.clip(np.round(here).astype(int), 0, np.array(shape) - 1)
-    return ImageTarget(layer, tuple(int(i) for i in index))
+    return ImageView(layer, tuple(int(i) for i in index))
 
 
 def slice_of_name(image_name: str) -> tuple[str, tuple[int, ...]]:
-    """Split a picture's name into that of its image and the slice, if any."""
+    """Split an image's name into that of its image and the slice, if any."""
     match = re.fullmatch(r"(.*) \[(\d+(?: \d+)*)\]", image_name)
     if match is None:
         return image_name, ()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari.layers import Points
 
     from napari_oneshot_lmk.widgets.annotation import Annotation
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, Key
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key
     from napari_oneshot_lmk.widgets.session import Session
 
 
@@ -39,7 +39,7 @@ class LandmarkLayer:
         Where the layer is shown.
     session : Session
         Holds the landmarks.
-    target : ImageTarget
+    target : ImageView
         The image.
     tell : callable
         Shows the user one sentence.
@@ -51,7 +51,7 @@ class LandmarkLayer:
         self,
         viewer: Any,
         session: Session,
-        target: ImageTarget,
+        target: ImageView,
         tell: Callable[[str], None],
         layer: Points | None = None,
     ) -> None:
@@ -78,7 +78,7 @@ class LandmarkLayer:
         landmarks = self._session.landmarks(target=self.target)
         data = self.target.to_layer(points.placed_yx(landmarks))
         layer: Points = self._viewer.add_points(
-            **style.landmark_look(landmarks, data, preferences().point_text),
+            **style.landmark_style(landmarks, data, preferences().point_text),
             name=title_of(self._annotation, self.target),
             ndim=self.target.layer.ndim,
             **transform_of(self.target.layer),
@@ -151,7 +151,7 @@ class LandmarkLayer:
         data = self.target.to_layer(points.placed_yx(landmarks))
         with self._quietly():
             self._names = [p.name for p in landmarks.placed]
-            style.apply_look(self.layer, landmarks, data, preferences().point_text)
+            style.apply_style(self.layer, landmarks, data, preferences().point_text)
             title = title_of(self._annotation, self.target)
             # A name that the user gave stays.
             if title != self._title and self.layer.name.startswith(self._title):
@@ -286,7 +286,7 @@ class LandmarkLayer:
             self._drawing = before
 
 
-def title_of(annotation: Annotation, target: ImageTarget) -> str:
+def title_of(annotation: Annotation, target: ImageView) -> str:
     """Name a layer by what its landmarks are, and by its image."""
     title = texts.FOUND_LAYER if annotation.is_result else texts.ANNOTATION_LAYER
     return title.format(image=target.image_name)

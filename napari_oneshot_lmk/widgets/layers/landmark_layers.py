@@ -16,7 +16,7 @@ from napari_oneshot_lmk.widgets.layers.napari_versions import camera_of
 from napari_oneshot_lmk.widgets.layers.open_layers import lies_on
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, Key
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key
     from napari_oneshot_lmk.widgets.session import Session
 
 
@@ -56,12 +56,12 @@ class LandmarkLayers:
         viewer.layers.events.removed.connect(self._on_removed)
         session.edited.connect(self._on_edited)
 
-    def layer_of(self, target: ImageTarget | None) -> LandmarkLayer | None:
+    def layer_of(self, target: ImageView | None) -> LandmarkLayer | None:
         """Return the layer that shows an image's landmarks, while there is one."""
         shown = None if target is None else self._layers.get(target.key)
         return shown if shown is not None and shown.alive else None
 
-    def target_of(self, layer: Any) -> ImageTarget | None:
+    def target_of(self, layer: Any) -> ImageView | None:
         """Return the image whose landmarks a layer shows; None for other layers."""
         for shown in self._layers.values():
             if is_same(shown.layer, layer):
@@ -72,7 +72,7 @@ class LandmarkLayers:
         """Say whether an image has left a layer behind when it was removed."""
         return any(is_same(layer, other) for other in self._left.values())
 
-    def show(self, target: ImageTarget, layer: Any = None) -> LandmarkLayer:
+    def show(self, target: ImageView, layer: Any = None) -> LandmarkLayer:
         """Show the landmarks of an image, in a layer that is there or in a new one."""
         shown = self.layer_of(target)
         if shown is not None:
@@ -91,7 +91,7 @@ class LandmarkLayers:
         self._layers[target.key] = shown
         return shown
 
-    def show_missing(self, target: ImageTarget) -> None:
+    def show_missing(self, target: ImageView) -> None:
         """Show the landmarks of an image that are placed and have no layer."""
         placed = self._session.annotation_of(target).landmarks.placed
         if not placed or self.layer_of(target) is not None:
@@ -122,7 +122,7 @@ class LandmarkLayers:
             # napari goes by the mode that any layer was given last.
             camera_of(self._viewer).mouse_pan = active.mouse_pan
 
-    def _left_by(self, target: ImageTarget) -> Any:
+    def _left_by(self, target: ImageView) -> Any:
         """Return the layer that an image has left behind when it was removed."""
         if not self._left:
             return None
@@ -159,7 +159,7 @@ class LandmarkLayers:
         for event in (shown.layer.events.mode, shown.layer.events.visible):
             event.disconnect(self._on_changed)
 
-    def _take_off(self, target: ImageTarget) -> None:
+    def _take_off(self, target: ImageView) -> None:
         """Take landmarks off an image with the layer that showed them."""
         if self._session.annotation_of(target).is_empty:
             return

@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 
 
 def camera_of(viewer: Any) -> Any:
@@ -21,15 +21,15 @@ def grid_of(viewer: Any) -> Any:
     return viewer.canvas.grid if hasattr(viewer, "canvas") else viewer.grid
 
 
-def look_at(viewer: Any, target: ImageTarget, position_yx: tuple[float, float]) -> None:
-    """Bring a point of a picture to the middle of the canvas.
+def look_at(viewer: Any, target: ImageView, position_yx: tuple[float, float]) -> None:
+    """Bring a point of an image to the middle of the canvas.
 
     Parameters
     ----------
     viewer : Viewer
         Whose camera to move; the zoom stays.
-    target : ImageTarget
-        The picture.
+    target : ImageView
+        The image.
     position_yx : tuple of float
         (row, column) in its pixels.
     """

@@ -13,7 +13,7 @@ from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.layers import points
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 
 
 def points_layers(viewer: Any) -> list[Any]:
@@ -22,11 +22,11 @@ def points_layers(viewer: Any) -> list[Any]:
     return [la for la in layers if isinstance(la, Points) and len(la.data)]
 
 
-def landmarks_on(target: ImageTarget, layer: Any) -> Landmarks:
-    """Read a points layer as landmarks of a picture.
+def landmarks_on(target: ImageView, layer: Any) -> Landmarks:
+    """Read a points layer as landmarks of an image.
 
-    The layer may have another transform than the picture: what lies on a spot
-    of the picture on the screen belongs to that spot.
+    The layer may have another transform than the image: what lies on a spot
+    of the image on the screen belongs to that spot.
 
     Raises
     ------
@@ -38,11 +38,11 @@ def landmarks_on(target: ImageTarget, layer: Any) -> Landmarks:
     return _read(target, layer, data)
 
 
-def landmarks_of_file(target: ImageTarget, layer: Any) -> Landmarks:
-    """Read a points layer that a landmark file about a picture has brought.
+def landmarks_of_file(target: ImageView, layer: Any) -> Landmarks:
+    """Read a points layer that a landmark file about an image has brought.
 
-    Its points are pixels of that picture, wherever the layer lies: it may have been
-    opened before the picture.
+    Its points are pixels of that image, wherever the layer lies: it may have been
+    opened before the image.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def landmarks_of_file(target: ImageTarget, layer: Any) -> Landmarks:
     return _read(target, layer, layer.data)
 
 
-def _read(target: ImageTarget, layer: Any, data: Any) -> Landmarks:
+def _read(target: ImageView, layer: Any, data: Any) -> Landmarks:
     if not len(layer.data):
         raise LandmarkError(texts.NO_POINTS, file=layer.name)
     read = points.from_layer(
@@ -65,7 +65,7 @@ def _read(target: ImageTarget, layer: Any, data: Any) -> Landmarks:
     return Landmarks(read.points, target.image_name, geometry, read.provenance)
 
 
-def is_about(layer: Any, target: ImageTarget) -> bool:
+def is_about(layer: Any, target: ImageView) -> bool:
     """Say whether a points layer says of itself that it is about an image."""
     known = layer.metadata.get(points.METADATA)
     if not known or points.is_preview(layer.metadata):
@@ -76,7 +76,7 @@ def is_about(layer: Any, target: ImageTarget) -> bool:
     return bool(known.get("image") == target.image_name)
 
 
-def annotation_layer_of(viewer: Any, target: ImageTarget) -> Any | None:
+def annotation_layer_of(viewer: Any, target: ImageView) -> Any | None:
     """Find a layer with hand-made landmarks of an image, as a sample brings one."""
     for layer in reversed(points_layers(viewer)):
         if is_about(layer, target) and not is_result(layer):
@@ -96,7 +96,7 @@ def is_result(layer: Any) -> bool:
     return any(p.score is not None or p.source in (Source.DETECTED, Source.CORRECTED) for p in read)
 
 
-def can_be_taken(layer: Any, target: ImageTarget) -> bool:
+def can_be_taken(layer: Any, target: ImageView) -> bool:
     """Say whether a points layer can show the landmarks of an image from now on.
 
     It must say of itself that it is about this image, and lie on it; a stack's image
@@ -106,7 +106,7 @@ def can_be_taken(layer: Any, target: ImageTarget) -> bool:
     return flat and is_about(layer, target) and lies_on(layer, target)
 
 
-def lies_on(layer: Any, target: ImageTarget) -> bool:
+def lies_on(layer: Any, target: ImageView) -> bool:
     """Say whether a layer has the same transform as an image."""
     image = target.layer
     if layer.ndim != image.ndim:

@@ -79,7 +79,9 @@ BORDER = {RING: 0.06, DIAMOND: 0.15}
 """Width of the lines, as a part of the mark's diameter."""
 
 
-def landmark_look(landmarks: Landmarks, data: ArrayLike, text: str = "automatic") -> dict[str, Any]:
+def landmark_style(
+    landmarks: Landmarks, data: ArrayLike, text: str = "automatic"
+) -> dict[str, Any]:
     """Keyword arguments of a points layer that shows landmarks of any source.
 
     Parameters
@@ -131,7 +133,7 @@ def _texts_of_hidden(layer: Any) -> Iterator[None]:
             yield
 
 
-def apply_look(layer: Any, landmarks: Landmarks, data: ArrayLike, text: str = "automatic") -> None:
+def apply_style(layer: Any, landmarks: Landmarks, data: ArrayLike, text: str = "automatic") -> None:
     """Make a points layer show exactly these landmarks.
 
     What is so already is left alone: no event tells of a change that is none. The
@@ -146,7 +148,7 @@ def apply_look(layer: Any, landmarks: Landmarks, data: ArrayLike, text: str = "a
     data : ndarray, (N, ndim)
         Data coordinates of the placed ones, in order.
     text : str
-        As in ``landmark_look``.
+        As in ``landmark_style``.
     """
     features = _features(landmarks)
     data = np.asarray(data, dtype=float).reshape(len(features), layer.ndim)

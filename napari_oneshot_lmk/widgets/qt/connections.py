@@ -14,7 +14,7 @@ from psygnal import SignalInstance
 from qtpy.QtWidgets import QWidget
 
 
-class Following:
+class Connections:
     """Connections that end together.
 
     Parameters

@@ -57,7 +57,7 @@ class Button(QPushButton):
         self.set_reason(self.reason)
 
 
-class Line(QLabel):
+class MessageLabel(QLabel):
     """A wrapped line of text that takes no room while it is empty."""
 
     def __init__(self, text: str = "", colour: str = "") -> None:
@@ -79,7 +79,7 @@ class Line(QLabel):
             self.setVisible(bool(text))
 
 
-class Note(Line):
+class WarningLabel(MessageLabel):
     """A warning of which only the first part shows until it is asked for."""
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class Note(Line):
 
 
 @dataclass(frozen=True)
-class Row:
+class LandmarkRow:
     """One landmark in a table.
 
     Parameters
@@ -158,10 +158,10 @@ class LandmarkTable(QTableWidget):
             left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
             self.horizontalHeaderItem(column).setTextAlignment(left)
         self.setMinimumHeight(150)
-        self._rows: list[Row] = []
+        self._rows: list[LandmarkRow] = []
         self.cellClicked.connect(self._on_click)
 
-    def show_rows(self, rows: Sequence[Row], current: str = "") -> None:
+    def show_rows(self, rows: Sequence[LandmarkRow], current: str = "") -> None:
         """Show landmarks and highlight one of them."""
         if len(rows) != len(self._rows):
             self.setRowCount(len(rows))
@@ -179,7 +179,7 @@ class LandmarkTable(QTableWidget):
             self.clearSelection()
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[LandmarkRow, ...]:
         """What is shown."""
         return tuple(self._rows)
 
@@ -199,7 +199,7 @@ class LandmarkTable(QTableWidget):
         if (chosen or row != before) and 0 <= row < len(self._rows):
             self.picked.emit(self._rows[row].name)
 
-    def _show(self, number: int, row: Row) -> None:
+    def _show(self, number: int, row: LandmarkRow) -> None:
         for column, text in enumerate((str(number + 1), row.name, *row.cells)):
             item = QTableWidgetItem(text)
             item.setToolTip(row.tip)
@@ -216,9 +216,9 @@ class LandmarkTable(QTableWidget):
 def dot(colour: str, hollow: bool = False) -> Any:
     """Draw a small disc or ring as an icon."""
     size = 24
-    picture = QPixmap(size, size)
-    picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
+    pixmap = QPixmap(size, size)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(QPen(QColor(colour), 4))
     painter.setBrush(Qt.BrushStyle.NoBrush if hollow else QBrush(QColor(colour)))
@@ -227,7 +227,7 @@ def dot(colour: str, hollow: bool = False) -> Any:
     icon = QIcon()
     # The same look in a selected row: Qt would tint it.
     for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
-        icon.addPixmap(picture, mode)
+        icon.addPixmap(pixmap, mode)
     return icon
 
 

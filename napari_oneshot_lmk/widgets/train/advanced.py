@@ -22,7 +22,7 @@ from napari_oneshot_lmk.geometry import checked_spacing
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.preset import PRESETS
 from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
-from napari_oneshot_lmk.widgets.qt.parts import WARN, Button, Line
+from napari_oneshot_lmk.widgets.qt.parts import WARN, Button, MessageLabel
 from napari_oneshot_lmk.widgets.train import training_texts
 
 FROM_FILE = object()
@@ -64,7 +64,7 @@ class AdvancedSettings(QWidget):
         self.spacing = QLineEdit()
         self.spacing.setToolTip(training_texts.IMAGE_SPACING_TIP)
         self.spacing.setPlaceholderText(training_texts.AS_FILES)
-        self.spacing_note = Line("", WARN)
+        self.spacing_note = MessageLabel("", WARN)
         self.seed = QSpinBox()
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setToolTip(training_texts.SEED_TIP)

@@ -22,7 +22,15 @@ from qtpy.QtWidgets import (
 
 from napari_oneshot_lmk.training.config import Duration, TrainingConfig
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.qt.parts import DIM, NOTE, WARN, Button, Line, Note, thumbnail
+from napari_oneshot_lmk.widgets.qt.parts import (
+    DIM,
+    NOTE,
+    WARN,
+    Button,
+    MessageLabel,
+    WarningLabel,
+    thumbnail,
+)
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.advanced import AdvancedSettings
 
@@ -52,7 +60,7 @@ class TrainForm(QWidget):
         row = QHBoxLayout()
         self.thumbnail = QLabel()
         row.addWidget(self.thumbnail)
-        self.template = Line()
+        self.template = MessageLabel()
         row.addWidget(self.template, 1)
         layout.addLayout(row)
         self.open_template = Button(texts.OPEN_TEMPLATE, texts.OPEN_TEMPLATE_TIP)
@@ -71,9 +79,9 @@ class TrainForm(QWidget):
         layout.addWidget(self.more)
         self.train = Button(training_texts.TRAIN, training_texts.TRAIN_TIP)
         layout.addWidget(self.train)
-        self.why = Line("", DIM)
+        self.why = MessageLabel("", DIM)
         layout.addWidget(self.why)
-        self.message = Line()
+        self.message = MessageLabel()
         layout.addWidget(self.message)
         self.report = Button(texts.COPY_REPORT, texts.COPY_REPORT_TIP)
         self.report.hide()
@@ -93,14 +101,14 @@ class TrainForm(QWidget):
         row.addWidget(self.choose)
         part.addLayout(row)
         row = QHBoxLayout()
-        self.checked = Line()
+        self.checked = MessageLabel()
         row.addWidget(self.checked, 1)
         self.again = Button(training_texts.CHECK_AGAIN, training_texts.CHECK_AGAIN_TIP)
         row.addWidget(self.again, 0, Qt.AlignmentFlag.AlignTop)
         part.addLayout(row)
-        self.failures = Note()
+        self.failures = WarningLabel()
         part.addWidget(self.failures)
-        self.warnings = Line("", NOTE)
+        self.warnings = MessageLabel("", NOTE)
         part.addWidget(self.warnings)
         return part
 
@@ -140,7 +148,7 @@ class TrainForm(QWidget):
             self.time_buttons[time] = button
             row.addWidget(button, 1)
         part.addLayout(row)
-        self.estimate = Line("", DIM)
+        self.estimate = MessageLabel("", DIM)
         part.addWidget(self.estimate)
         return part
 

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QCheckBox
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance
-from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget, Key, target_of, transform_of
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key, target_of, transform_of
 from napari_oneshot_lmk.widgets.layers.marks import canvas_limits, size_before_zoom
 from napari_oneshot_lmk.widgets.layers.points import METADATA, PREVIEW, label_table, to_metadata
 from napari_oneshot_lmk.widgets.layers.style import landmark_colours
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_oneshot_lmk.training.events import Previewed
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageTarget
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageView
     from napari_oneshot_lmk.widgets.layers.style import landmark_colours
     from napari_oneshot_lmk.widgets.session import Session
     from napari_oneshot_lmk.widgets.train.run import TrainingRun
 
 
 class PreviewLayers:
-    """One layer a picture, renewed in place.
+    """One layer per image, renewed in place.
 
     Parameters
     ----------
@@ -47,17 +47,17 @@ class PreviewLayers:
         self._layers: dict[Key, Any] = {}
 
     def layer(self, key: Key) -> Any | None:
-        """Return the layer of a picture, while it is in the viewer."""
+        """Return the layer of an image, while it is in the viewer."""
         layer = self._layers.get(key)
         return layer if layer is not None and layer in self._viewer.layers else None
 
-    def show(self, target: ImageTarget, points_yx: Mapping[str, tuple[float, float]]) -> None:
-        """Show points of a picture; what the user has selected stays selected.
+    def show(self, target: ImageView, points_yx: Mapping[str, tuple[float, float]]) -> None:
+        """Show points of an image; what the user has selected stays selected.
 
         Parameters
         ----------
-        target : ImageTarget
-            The picture.
+        target : ImageView
+            The image.
         points_yx : mapping of str to (row, column)
             By landmark, in its pixels.
         """
@@ -80,7 +80,7 @@ class PreviewLayers:
 
     def _add(
         self,
-        target: ImageTarget,
+        target: ImageView,
         data: NDArray[np.float64],
         points_yx: Mapping[str, tuple[float, float]],
     ) -> Any:
@@ -108,7 +108,7 @@ class PreviewLayers:
         return layer
 
     def remove(self, key: Key) -> None:
-        """Take the layer of a picture away."""
+        """Take the layer of an image away."""
         layer = self.layer(key)
         self._layers.pop(key, None)
         if layer is not None:
@@ -120,7 +120,7 @@ class PreviewLayers:
             self.remove(key)
 
 
-def _landmarks(target: ImageTarget, points_yx: Mapping[str, tuple[float, float]]) -> Landmarks:
+def _landmarks(target: ImageView, points_yx: Mapping[str, tuple[float, float]]) -> Landmarks:
     points = tuple(Landmark(name, at_yx) for name, at_yx in points_yx.items())
     return Landmarks(points, target.image_name, Geometry(target.shape_yx), Provenance(PREVIEW))
 
@@ -180,8 +180,8 @@ class TrainingPreview(QObject):
                 if self._path_of(target) == Path(seen.image):
                     self.layers.show(target, seen.points_yx)
 
-    def _path_of(self, target: ImageTarget) -> Path | None:
-        """File of a picture: its own, else the one with its name that is trained on."""
+    def _path_of(self, target: ImageView) -> Path | None:
+        """File of an image: its own, else the one with its name that is trained on."""
         if target.path is not None:
             return target.path.absolute()
         return self.files.get(target.image_name)

@@ -13,7 +13,7 @@ from qtpy.QtGui import QColor, QPainter, QPainterPath, QPen
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.qt.parts import DIM, LINK, NOTE, WARN, Button, Line
+from napari_oneshot_lmk.widgets.qt.parts import DIM, LINK, NOTE, WARN, Button, MessageLabel
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.request import Phase
 
@@ -168,7 +168,7 @@ def loss_range(losses: Sequence[float]) -> tuple[float, float]:
     """Return the lowest and the highest loss to show, never the same.
 
     The first steps of a training are many times as high as all others; a few of
-    them may leave the picture.
+    them may leave the image.
     """
     ordered = sorted(losses)
     low, high = ordered[0], ordered[-1]
@@ -205,29 +205,29 @@ class TrainingView(QWidget):
         super().__init__()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        self.title = Line()
+        self.title = MessageLabel()
         font = self.title.font()
         font.setBold(True)
         font.setPointSize(font.pointSize() + 2)
         self.title.setFont(font)
         layout.addWidget(self.title)
-        self.notice = Line("", DIM)
+        self.notice = MessageLabel("", DIM)
         layout.addWidget(self.notice)
-        self.state = Line()
+        self.state = MessageLabel()
         layout.addWidget(self.state)
         self.bar = QProgressBar()
         self.bar.setMaximum(PER_MILLE)
         self.bar.setTextVisible(False)
         layout.addWidget(self.bar)
-        self.left = Line("", DIM)
+        self.left = MessageLabel("", DIM)
         layout.addWidget(self.left)
         self.curve = LossCurve()
         layout.addWidget(self.curve, 1)
-        self.shift = Line("", DIM)
+        self.shift = MessageLabel("", DIM)
         layout.addWidget(self.shift)
-        self.best = Line("", DIM)
+        self.best = MessageLabel("", DIM)
         layout.addWidget(self.best)
-        self.notes = Line("", NOTE)
+        self.notes = MessageLabel("", NOTE)
         layout.addWidget(self.notes)
         self.preview = QCheckBox(training_texts.SHOW_PREVIEW)
         self.preview.setToolTip(training_texts.SHOW_PREVIEW_TIP)
@@ -236,7 +236,7 @@ class TrainingView(QWidget):
         self.stop = Button(training_texts.STOP, training_texts.STOP_TIP)
         self.cancel = Button(training_texts.CANCEL, training_texts.CANCEL_TIP)
         layout.addLayout(_row(self.stop, self.cancel))
-        self.message = Line()
+        self.message = MessageLabel()
         layout.addWidget(self.message)
         self.use_model = Button(training_texts.USE_MODEL, training_texts.USE_MODEL_TIP)
         self.resume = Button(training_texts.RESUME, training_texts.RESUME_TIP)

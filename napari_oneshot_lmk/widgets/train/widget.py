@@ -12,7 +12,7 @@ from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.header import ImageHeader
-from napari_oneshot_lmk.widgets.qt.connections import Following
+from napari_oneshot_lmk.widgets.qt.connections import Connections
 from napari_oneshot_lmk.widgets.qt.parts import DIM
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import session_of
@@ -105,7 +105,7 @@ class TrainWidget(QWidget):
         self.view.preview.setChecked(memory.preview)
 
     def _connect(self) -> None:
-        following = Following(self)
+        following = Connections(self)
         events = self.session.events
         following.follow(events.template, self._on_template)
         following.follow(events.target, self.previews.ask)
