@@ -101,7 +101,7 @@ def test_settings_that_are_unfolded_can_be_reached(
     qtbot.wait(100)
     assert (window.width(), window.height()) == SCREEN
     assert dock.findChild(Scrolling).verticalScrollBar().isVisible()
-    for control in (dock.form.more.preset, dock.form.more.defaults, dock.form.train):
+    for control in (dock.form.more.preset.native, dock.form.more.defaults, dock.form.train):
         assert reachable(window, control)
 
 

@@ -519,16 +519,19 @@ def test_settings_are_remembered(
     dock.form.landmark.activated.emit(len(POINTS))
     dock.form.time_buttons[Duration.THOROUGH].click()
     more = dock.form.more
-    more.epochs.setValue(7)
-    more.adapters.setValue(0)
-    more.seed.setValue(5)
-    more.labels.setCurrentIndex(2)
+    for name, value in {
+        "epochs": 7,
+        "adapter_channels": 0,
+        "seed": 5,
+        "initial_labels": "random",
+    }.items():
+        more.form[name].value = value
     own = base.parent / "own.toml"
     own.write_text(Preset.load("laptop").to_toml())
     more.choose_file(own)
     with qtbot.waitSignal(dock.checked, timeout=20_000):
-        more.spacing.setText("0.1 x 0.2")
-        more.spacing.editingFinished.emit()
+        more.spacing.value = "0.1 x 0.2"
+        more.spacing.native.editingFinished.emit()
     assert "0.1 to 0.2 mm per pixel" in dock.form.checked.text()
     chosen = dock.form.config()
     assert chosen.spacing_mm_yx == (0.1, 0.2)
@@ -541,10 +544,10 @@ def test_settings_are_remembered(
     qtbot.addWidget(again)
     assert again.form.config() == chosen
     assert again.folder == films
-    more.spacing.setText("wide")
-    more.spacing.editingFinished.emit()
+    more.spacing.value = "wide"
+    more.spacing.native.editingFinished.emit()
     assert "not a spacing" in more.spacing_note.text()
     more.defaults.click()
-    assert more.spacing.text() == ""
+    assert more.spacing.value == ""
     assert dock.form.config().epochs is None
     assert session_of(viewer).model is None

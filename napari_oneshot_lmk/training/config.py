@@ -62,9 +62,9 @@ class TrainingConfig(Section):
 
     What differs from a preset stays apart from it (``epochs`` and the like) until
     `resolved`, which gives the configuration that a run remembers: with all numbers, the
-    landmarks' names, and the template's hash. A field's metadata may hold ``choices``,
-    ``minimum`` and ``maximum`` for a form, ``option`` (see `option_of`), and ``overrides``:
-    the preset's setting that it replaces.
+    landmarks' names, and the template's hash. A field's metadata may hold
+    ``option`` (see `option_of`), ``overrides``, the preset's setting that it replaces, and
+    for a form ``choices`` with ``titles``, ``minimum``, ``maximum`` and a ``tip``.
 
     Raises
     ------
@@ -91,12 +91,26 @@ class TrainingConfig(Section):
         "", "Preset", "All numbers of the training. Default: gpu, or laptop without one."
     )
     epochs: int | None = _override(
-        "training.epochs", "Epochs", option=None, minimum=1, maximum=100_000
+        "training.epochs",
+        "Epochs",
+        option=None,
+        minimum=1,
+        maximum=100_000,
+        tip="Passes over the images.",
     )
     adapter_channels: int | None = _override(
-        "network.adapter_channels", "Adapter channels", minimum=0, maximum=512
+        "network.adapter_channels",
+        "Adapter channels",
+        minimum=0,
+        maximum=512,
+        tip="Width of each landmark's adapter; 0 trains without adapters.",
     )
-    initial_labels: str | None = _override("labels.initial", "First points")
+    initial_labels: str | None = _override(
+        "labels.initial",
+        "First points",
+        titles={"instant": "instant detection"},
+        tip="Where training believes the landmarks before it has learned anything.",
+    )
     template_stage: bool = _field(
         True,
         "Copies of the template",

@@ -63,9 +63,9 @@ def read(path: str) -> list[LayerTuple]:
     alone = len(images) == 1
     opened = [(la, find_open_image(la.image, file, alone)) for la in images]
     if alone and opened[0][1] is None:
-        beside = image_beside(images[0].image, file)
-        if beside is not None:
-            opened = [(images[0], show_image(beside))]
+        picture = image_beside(images[0].image, file)
+        if picture is not None:
+            opened = [(images[0], show_image(picture))]
     shown = [pair for pair in opened if pair[1] is not None] or opened
     return [
         _as_layer(landmarks, target, file, visible=number == 0)

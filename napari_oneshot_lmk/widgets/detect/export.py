@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
@@ -14,9 +14,6 @@ from napari_oneshot_lmk.widgets.qt import worker
 from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, explained
 from napari_oneshot_lmk.widgets.settings import Preferences, preferences
 from napari_oneshot_lmk.widgets.train import training_texts
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.settings import Preferences
 
 
 @dataclass(frozen=True)
@@ -36,23 +33,9 @@ class Exported:
 
 
 def export_steps(model: Path, out: Path, preferences: Preferences) -> Iterator[Step | Exported]:
-    """Export a model as a MONAI bundle.
+    """Export a model, a folder or a bundle, as a MONAI bundle.
 
-    Parameters
-    ----------
-    model : Path
-        Its folder, or a bundle.
-    out : Path
-        The bundle to write; an earlier one is replaced, anything else is not.
-    preferences : Preferences
-        Where weights are, who the author is.
-
-    Yields
-    ------
-    Step
-        Before each step.
-    Exported
-        At the end.
+    An earlier bundle at ``out`` is replaced, anything else is not.
     """
     from napari_oneshot_lmk.bundle.configs import make_about
     from napari_oneshot_lmk.bundle.documents import training_images
@@ -77,13 +60,7 @@ Exporter = Callable[[Path, Path, Preferences], Iterator[Step | Exported]]
 
 
 class ExportRun(QObject):
-    """Exports a model beside the window.
-
-    Parameters
-    ----------
-    exports : callable
-        As `export_steps`; tests bring their own.
-    """
+    """Exports a model beside the window; tests bring their own `export_steps`."""
 
     going = Signal(str, int, int)
     """What runs, in words; steps done and in all."""

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QProgressBar,
     QSizePolicy,
@@ -32,8 +31,9 @@ from napari_oneshot_lmk.widgets.qt.parts import (
     Button,
     LandmarkTable,
     MessageLabel,
+    TemplateSummary,
     WarningLabel,
-    thumbnail,
+    row_of,
 )
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.models import KnownModel, known_models, model_in
@@ -41,7 +41,6 @@ from napari_oneshot_lmk.widgets.train.remembered import training_folder
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import EncoderCard
-    from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.widgets.annotation import Annotation
     from napari_oneshot_lmk.widgets.session import Session
 
@@ -112,24 +111,14 @@ class DetectForm(QWidget):
         super().__init__()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        row = QHBoxLayout()
-        self.thumbnail = QLabel()
-        row.addWidget(self.thumbnail)
-        self.template = MessageLabel()
-        row.addWidget(self.template, 1)
-        layout.addLayout(row)
+        self.template = TemplateSummary()
+        layout.addWidget(self.template)
         self.open_template = Button(texts.OPEN_TEMPLATE, texts.OPEN_TEMPLATE_TIP)
         layout.addWidget(self.open_template)
-        row = QHBoxLayout()
-        row.addWidget(QLabel(training_texts.MODEL))
         self.model = ModelChooser()
-        row.addWidget(self.model, 1)
-        layout.addLayout(row)
-        row = QHBoxLayout()
-        row.addWidget(QLabel(texts.ENCODER))
+        layout.addLayout(row_of(training_texts.MODEL, self.model, stretched=self.model))
         self.encoder = MessageLabel(texts.ENCODER_LATER, DIM)
-        row.addWidget(self.encoder, 1)
-        layout.addLayout(row)
+        layout.addLayout(row_of(texts.ENCODER, self.encoder, stretched=self.encoder))
         self.note = WarningLabel()
         layout.addWidget(self.note)
         self.retry = Button(texts.RETRY_DOWNLOAD, texts.RETRY_DOWNLOAD_TIP)
@@ -141,25 +130,18 @@ class DetectForm(QWidget):
         layout.addWidget(self.everywhere)
         self.why = MessageLabel("", DIM)
         layout.addWidget(self.why)
-        row = QHBoxLayout()
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.cancel = Button(texts.CANCEL)
-        row.addWidget(self.progress, 1)
-        row.addWidget(self.cancel)
-        layout.addLayout(row)
+        layout.addLayout(row_of(self.progress, self.cancel, stretched=self.progress))
         self.message = MessageLabel()
         layout.addWidget(self.message)
         self.report = Button(texts.COPY_REPORT, texts.COPY_REPORT_TIP)
         self.report.hide()
         layout.addWidget(self.report)
-        columns = (
-            texts.COLUMN_NUMBER,
-            texts.COLUMN_LANDMARK,
-            texts.COLUMN_SCORE,
-            texts.COLUMN_STATE,
+        self.table = LandmarkTable(
+            (texts.COLUMN_NUMBER, texts.COLUMN_LANDMARK, texts.COLUMN_SCORE, texts.COLUMN_STATE)
         )
-        self.table = LandmarkTable(columns)
         layout.addWidget(self.table, 1)
         layout.addWidget(ConfidenceLegend())
         self.removed = MessageLabel("", NOTE)
@@ -182,24 +164,6 @@ class DetectForm(QWidget):
         layout.addLayout(grid)
         self.progress.hide()
         self.cancel.hide()
-
-    def show_template(self, template: Template | None) -> None:
-        """Show the template's image, name, number of landmarks and spacing."""
-        self.thumbnail.setVisible(template is not None)
-        if template is None:
-            self.template.say(texts.NO_TEMPLATE, DIM)
-            return
-        self.thumbnail.setPixmap(thumbnail(template.image.pixels))
-        mm = template.image.geometry.spacing_mm_yx
-        spacing = texts.SPACING_UNKNOWN
-        if mm is not None:
-            spacing = texts.TEMPLATE_SPACING.format(rows=mm[0], columns=mm[1])
-        text = texts.TEMPLATE_LINES.format(
-            name=template.name,
-            landmarks=texts.counted(len(template.landmarks.placed), "landmark"),
-            spacing=spacing,
-        )
-        self.template.say(text)
 
     def show_encoder(self, card: EncoderCard | None, device: str) -> None:
         """Show what makes the features, and where."""
@@ -309,11 +273,11 @@ class ConfidenceLegend(QWidget):
 
 
 def _gradient(width: int, height: int) -> QPixmap:
-    pixmap = QPixmap(width, height)
+    picture = QPixmap(width, height)
     gradient = QLinearGradient(0, 0, width, 0)
     for score in np.linspace(0, 1, 11):
         gradient.setColorAt(float(score), css(score_colours([score])[0]))
-    painter = QPainter(pixmap)
+    painter = QPainter(picture)
     painter.fillRect(0, 0, width, height, gradient)
     painter.end()
-    return pixmap
+    return picture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.QtCore import QObject, Signal
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_oneshot_lmk.encoders.encoder import EncoderCard
-    from napari_oneshot_lmk.errors import OneshotError
     from napari_oneshot_lmk.imaging.image import GrayImage
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
@@ -215,34 +213,26 @@ def detect_images(
     images: Sequence[tuple[Hashable, LayerPixels]],
     template: Template,
     preferences: Preferences,
-    make: Callable[[Template, Preferences, Callable[[int, int], None]], ImageDetector],
+    make: DetectorFactory,
     progress: Progress,
+    model: Path | None = None,
 ) -> Iterator[Event]:
-    """Detect a template's landmarks on images.
+    """Detect a template's landmarks on images, each loaded when its turn comes.
 
-    Parameters
-    ----------
-    images : sequence of (key, LayerPixels)
-        Each is loaded only when its turn comes.
-    template : Template
-        Where the landmarks come from.
-    preferences : Preferences
-        Read in the window's thread.
-    make : callable
-        Keeps the encoder warm between calls.
-    progress : callable
-        Told how a download goes, in this thread.
+    ``progress`` is called in this thread while something is downloaded; ``model`` is a
+    trained one to detect with.
     """
-    detector = make(template, preferences, progress)
+    options = {} if model is None else {"model": model}
+    detector = make(template, preferences, progress, **options)
     yield EncoderReady(detector.encoder_card, str(detector.device))
-    for number, (key, image) in enumerate(images, start=1):
-        yield Started(image.name, number, len(images))
+    for number, (key, picture) in enumerate(images, start=1):
+        yield Started(picture.name, number, len(images))
         began = time.perf_counter()
         try:
-            detector.set_image(image.gray_image())
+            detector.set_image(picture.gray_image())
             landmarks = detector.detect()
         except OneshotError as error:
-            yield Skipped(key, error.about(image.name))
+            yield Skipped(key, error.about(picture.name))
             continue
         yield Detected(key, landmarks, time.perf_counter() - began)
 
@@ -251,13 +241,7 @@ MEGABYTE = 1e6
 
 
 class DetectionRun(QObject):
-    """Runs detection in another thread; all signals arrive in the window's.
-
-    Parameters
-    ----------
-    make_detector : DetectorFactory
-        Turns a template into a detector.
-    """
+    """Runs detection in another thread; all signals arrive in the window's."""
 
     ready = Signal(object)
     """The encoder is loaded: a :class:`EncoderReady`."""
@@ -296,10 +280,9 @@ class DetectionRun(QObject):
         self._found, self._errors, self._total = [], [], len(images)
         # Settings belong to the window's thread.
         wanted, tell = preferences(), self._downloading.emit
-        make = self._make if model is None else partial(self._make, model=model)
         self.going.emit(texts.BUSY_LOADING, 0, 0)
         self._worker = worker.start(
-            lambda: detect_images(images, template, wanted, make, tell),
+            lambda: detect_images(images, template, wanted, self._make, tell, model),
             self._on_step,
             self._on_cancelled,
         )

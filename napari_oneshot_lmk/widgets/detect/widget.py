@@ -305,7 +305,7 @@ class DetectWidget(QWidget):
         self.form.show_encoder(None, "")
 
     def _refresh(self, event: Any = None) -> None:
-        self.form.show_template(self.session.template)
+        self.form.template.show_template(self.session.template)
         self.form.show_reasons(self.session, len(self._others()))
         self._show_results()
 

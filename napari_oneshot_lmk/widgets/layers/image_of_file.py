@@ -140,13 +140,13 @@ def show_image(file: Path) -> ImageView | None:
             layers = viewer.open(file, plugin="napari")
     if not layers:
         try:
-            image = off_window(read_image, file)
+            picture = off_window(read_image, file)
         except OneshotError as error:
             show_warning(str(error))
             return None
-        spacing = image.geometry.spacing_mm_yx
+        spacing = picture.geometry.spacing_mm_yx
         placed = {} if spacing is None else {"scale": spacing, "units": ("mm", "mm")}
-        layers = [viewer.add_image(image.pixels, name=file.name, colormap="gray", **placed)]
+        layers = [viewer.add_image(picture.pixels, name=file.name, colormap="gray", **placed)]
     images = [layer for layer in layers if isinstance(layer, Image) and layer.ndim == 2]
     return ImageView(images[0]) if images else None
 

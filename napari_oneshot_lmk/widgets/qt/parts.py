@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QIcon, QImage, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QHBoxLayout,
     QHeaderView,
     QLabel,
     QPushButton,
     QSizePolicy,
     QTableWidget,
     QTableWidgetItem,
+    QWidget,
 )
 
 from napari_oneshot_lmk.widgets import texts
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.landmarks.template import Template
 
 WARN = "#ff7a70"
 NOTE = "#e8b34b"
@@ -211,6 +216,49 @@ class LandmarkTable(QTableWidget):
 
     def _on_click(self, row: int, column: int) -> None:
         self.picked.emit(self._rows[row].name)
+
+
+class TemplateSummary(QWidget):
+    """A template's image, name, number of landmarks and spacing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._image = QLabel()
+        self._lines = MessageLabel()
+        layout = row_of(self._image, self._lines, stretched=self._lines)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.setLayout(layout)
+
+    def text(self) -> str:
+        """Return what is said of the template."""
+        return str(self._lines.text())
+
+    def show_template(self, template: Template | None) -> None:
+        """Show a template, or how to get one."""
+        self._image.setVisible(template is not None)
+        if template is None:
+            self._lines.say(texts.NO_TEMPLATE, DIM)
+            return
+        self._image.setPixmap(thumbnail(template.image.pixels))
+        mm = template.image.geometry.spacing_mm_yx
+        spacing = texts.SPACING_UNKNOWN
+        if mm is not None:
+            spacing = texts.TEMPLATE_SPACING.format(rows=mm[0], columns=mm[1])
+        text = texts.TEMPLATE_LINES.format(
+            name=template.name,
+            landmarks=texts.counted(len(template.landmarks.placed), "landmark"),
+            spacing=spacing,
+        )
+        self._lines.say(text)
+
+
+def row_of(*parts: QWidget | str, stretched: QWidget | None = None) -> QHBoxLayout:
+    """Lay parts beside each other, a text as its label; one may take the room left."""
+    row = QHBoxLayout()
+    for part in parts:
+        widget = QLabel(part) if isinstance(part, str) else part
+        row.addWidget(widget, int(widget is stretched))
+    return row
 
 
 def dot(colour: str, hollow: bool = False) -> Any:

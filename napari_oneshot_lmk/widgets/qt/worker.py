@@ -23,15 +23,7 @@ from napari_oneshot_lmk.widgets import texts
 
 @dataclass(frozen=True)
 class Failure:
-    """The work ended with an error.
-
-    Parameters
-    ----------
-    error : Exception
-        What was raised.
-    report : str
-        The traceback, for a bug report.
-    """
+    """The work ended with an error; the report is its traceback."""
 
     error: Exception
     report: str
@@ -59,20 +51,15 @@ def start(
 ) -> GeneratorWorker:
     """Run a generator in another thread.
 
+    The generator must touch no layer, viewer or widget. The worker's ``quit()`` cancels it
+    at the next value.
+
     Parameters
     ----------
-    work : callable
-        Returns the generator; it must touch no layer, viewer or widget.
     on_step : method of a QObject
-        Called in the window's thread with each value, at last with
-        :class:`Done` or :class:`Failure`.
+        Called in the window's thread with each value, at last with `Done` or `Failure`.
     on_cancelled : method of a QObject
-        Called instead of the last value after ``worker.quit()``.
-
-    Returns
-    -------
-    GeneratorWorker
-        Its ``quit()`` cancels at the next value.
+        Called instead of the last value after ``quit()``.
     """
     worker = create_worker(guarded, work, _start_thread=False)
     worker.yielded.connect(on_step)
@@ -86,14 +73,9 @@ WINDOWS_DLL_INIT_FAILED = 1114
 
 
 def explained(failure: Failure) -> tuple[str, str]:
-    """Explain a failure.
+    """Return what is wrong and what to do, and a report to copy.
 
-    Returns
-    -------
-    str
-        What is wrong and what to do.
-    str
-        A report to copy; empty where the sentence says all there is.
+    The report is empty where the sentence says all there is.
     """
     error = failure.error
     if isinstance(error, OneshotError):

@@ -27,15 +27,7 @@ class Answer(StrEnum):
 
 
 class CloseQuestion(QObject):
-    """Watches a window for being closed while a training runs.
-
-    Parameters
-    ----------
-    window : QMainWindow
-        It owns this object.
-    run : TrainingRun
-        The training of this window.
-    """
+    """Watches a window, which owns this object, for being closed while a training runs."""
 
     def __init__(self, window: QMainWindow, run: TrainingRun) -> None:
         super().__init__(window)
@@ -63,16 +55,8 @@ def ask_one_of(
 ) -> str:
     """Ask in a dialog with a button for each answer.
 
-    Parameters
-    ----------
-    window : QWidget
-        Below the dialog.
-    title, text : str
-        What it says.
-    choices : sequence of (str, QMessageBox.ButtonRole, str)
-        A button's text, what it does to the dialog, and the answer that it gives.
-    otherwise : str
-        The answer of Escape and of the dialog's own cross.
+    ``choices`` are each button's text, its role, and the answer that it gives;
+    ``otherwise`` is the answer of Escape and of the dialog's own cross.
     """
     box = QMessageBox(window)
     box.setWindowTitle(title)

@@ -28,15 +28,14 @@ from napari_oneshot_lmk.widgets.qt.parts import (
     WARN,
     Button,
     MessageLabel,
+    TemplateSummary,
     WarningLabel,
-    thumbnail,
+    row_of,
 )
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.advanced import AdvancedSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.training.estimate import Estimate
     from napari_oneshot_lmk.widgets.session import Session
@@ -57,12 +56,8 @@ class TrainForm(QWidget):
         super().__init__()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        row = QHBoxLayout()
-        self.thumbnail = QLabel()
-        row.addWidget(self.thumbnail)
-        self.template = MessageLabel()
-        row.addWidget(self.template, 1)
-        layout.addLayout(row)
+        self.template = TemplateSummary()
+        layout.addWidget(self.template)
         self.open_template = Button(texts.OPEN_TEMPLATE, texts.OPEN_TEMPLATE_TIP)
         layout.addWidget(self.open_template)
         layout.addLayout(self._images())
@@ -91,18 +86,15 @@ class TrainForm(QWidget):
 
     def _images(self) -> QVBoxLayout:
         part = QVBoxLayout()
-        row = QHBoxLayout()
-        row.addWidget(QLabel(training_texts.IMAGES))
         self.folder = QLabel()
         # A long path must not make the dock wide.
         self.folder.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        row.addWidget(self.folder, 1)
         self.choose = Button(training_texts.CHOOSE_FOLDER, training_texts.CHOOSE_FOLDER_TIP)
-        row.addWidget(self.choose)
-        part.addLayout(row)
-        row = QHBoxLayout()
+        part.addLayout(
+            row_of(training_texts.IMAGES, self.folder, self.choose, stretched=self.folder)
+        )
         self.checked = MessageLabel()
-        row.addWidget(self.checked, 1)
+        row = row_of(self.checked, stretched=self.checked)
         self.again = Button(training_texts.CHECK_AGAIN, training_texts.CHECK_AGAIN_TIP)
         row.addWidget(self.again, 0, Qt.AlignmentFlag.AlignTop)
         part.addLayout(row)
@@ -113,8 +105,7 @@ class TrainForm(QWidget):
         return part
 
     def _method(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.addWidget(QLabel(training_texts.METHOD))
+        row = row_of(training_texts.METHOD)
         self.fused = QRadioButton(training_texts.METHOD_FUSED)
         self.fused.setToolTip(training_texts.METHOD_FUSED_TIP)
         self.single = QRadioButton(training_texts.METHOD_SINGLE)
@@ -127,17 +118,13 @@ class TrainForm(QWidget):
         self.landmark.setEnabled(False)
         part = QVBoxLayout()
         part.addWidget(self.fused)
-        below = QHBoxLayout()
-        below.addWidget(self.single)
-        below.addWidget(self.landmark, 1)
-        part.addLayout(below)
+        part.addLayout(row_of(self.single, self.landmark, stretched=self.landmark))
         row.addLayout(part, 1)
         return row
 
     def _time(self) -> QVBoxLayout:
         part = QVBoxLayout()
-        row = QHBoxLayout()
-        row.addWidget(QLabel(training_texts.TIME))
+        row = row_of(training_texts.TIME)
         self.times = QButtonGroup(self)
         self.time_buttons: dict[Duration, QPushButton] = {}
         for time, (text, tip) in TIMES.items():
@@ -186,31 +173,20 @@ class TrainForm(QWidget):
 
     def show_template(self, template: Template | None) -> None:
         """Show the template, and offer its landmarks."""
-        self.thumbnail.setVisible(template is not None)
+        self.template.show_template(template)
         kept = self.landmark.currentData()
         self.landmark.clear()
         if template is None:
-            self.template.say(texts.NO_TEMPLATE, DIM)
             return
-        self.thumbnail.setPixmap(thumbnail(template.image.pixels))
-        mm = template.image.geometry.spacing_mm_yx
-        spacing = texts.SPACING_UNKNOWN
-        if mm is not None:
-            spacing = texts.TEMPLATE_SPACING.format(rows=mm[0], columns=mm[1])
         placed = template.landmarks.placed
-        text = texts.TEMPLATE_LINES.format(
-            name=template.name, landmarks=texts.counted(len(placed), "landmark"), spacing=spacing
-        )
-        self.template.say(text)
         for point in placed:
             self.landmark.addItem(point.name, point.name)
         if len(placed) > 1:
             self.landmark.addItem(training_texts.EACH_IN_TURN, "")
-            last = self.landmark.count() - 1
-            tip = training_texts.EACH_IN_TURN_TIP
-            self.landmark.setItemData(last, tip, Qt.ItemDataRole.ToolTipRole)
-        found = self.landmark.findData(kept)
-        self.landmark.setCurrentIndex(max(0, found))
+            self.landmark.setItemData(
+                len(placed), training_texts.EACH_IN_TURN_TIP, Qt.ItemDataRole.ToolTipRole
+            )
+        self.landmark.setCurrentIndex(max(0, self.landmark.findData(kept)))
 
     def show_folder(self, folder: Path | None) -> None:
         """Show which folder was chosen, its end where it is long."""
@@ -271,11 +247,6 @@ class TrainForm(QWidget):
     def say(self, text: str, warn: bool = False) -> None:
         """Show what happened."""
         self.message.say(text, WARN if warn else "")
-
-    @property
-    def warned(self) -> Sequence[str]:
-        """What is said about the images now."""
-        return tuple(line.text() for line in (self.failures, self.warnings) if line.text())
 
 
 def blocking_reason(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,22 +47,9 @@ class SpeedMeasuring:
 class CheckedFolder:
     """What is in a folder.
 
-    Parameters
-    ----------
-    folder : Path
-        Which one.
-    paths : dict of str to Path
-        Images that can be used, by name.
-    sizes_yx : tuple of (rows, columns)
-        Of these.
-    spacings_mm_yx : tuple of (row, column) or None
-        Of these.
-    failed : tuple of OneshotError
-        Why others cannot be used.
-    warnings : tuple of str
-        What a user should know before training.
-    machine : MachineSpeed, optional
-        How fast this computer is.
+    ``paths`` are the images that can be used, by name, with their ``sizes_yx`` and
+    ``spacings_mm_yx``; ``failed`` says why others cannot be. ``warnings`` are what a user
+    should know before training.
     """
 
     folder: Path
@@ -106,25 +93,10 @@ def check_folder(
     inspector: ImageInspector | None = None,
     measurement: SpeedMeasurement | None = None,
 ) -> Iterator[ImagesRead | SpeedMeasuring | CheckedFolder]:
-    """Look at a folder of images, then measure the machine.
+    """Read a folder of images with its subfolders, then measure the machine.
 
-    Parameters
-    ----------
-    folder : Path
-        Searched with its subfolders.
-    template : Template
-        Whose duplicates are left out.
-    preferences : Preferences
-        Device and encoder weights.
-    spacing_mm_yx : pair of float, optional
-        Overrides what the files say.
-    inspector, measurement : callable, optional
-        Tests bring their own.
-
-    Yields
-    ------
-    ImagesRead, SpeedMeasuring, CheckedFolder
-        The last `CheckedFolder` has the machine's speed.
+    Duplicates of the template are left out; ``spacing_mm_yx`` overrides what the files
+    say. The last `CheckedFolder` has the machine's speed.
 
     Raises
     ------
@@ -134,8 +106,7 @@ def check_folder(
     files = find_images([folder])
     yield ImagesRead(0, len(files))
     checked = None
-    inspecting = (inspector or inspect_files)(folder, files, template, spacing_mm_yx)
-    for step in inspecting:
+    for step in (inspector or inspect_files)(folder, files, template, spacing_mm_yx):
         if isinstance(step, CheckedFolder):
             checked = step
         yield step
@@ -143,15 +114,7 @@ def check_folder(
         return
     yield SpeedMeasuring()
     machine = (measurement or measure_machine)(preferences)
-    yield CheckedFolder(
-        checked.folder,
-        checked.paths,
-        checked.sizes_yx,
-        checked.spacings_mm_yx,
-        checked.failed,
-        checked.warnings,
-        machine,
-    )
+    yield replace(checked, machine=machine)
 
 
 def inspect_files(
@@ -210,13 +173,7 @@ def _spacings(spacings: Sequence[SpacingMm]) -> str:
 
 
 class FolderCheck(QObject):
-    """Checks the folder that was asked for last.
-
-    Parameters
-    ----------
-    inspector, measurement : callable, optional
-        As for `check_folder`.
-    """
+    """Checks the folder that was asked for last; arguments are those of `check_folder`."""
 
     going = Signal(str)
     """What runs, as a text."""

@@ -20,15 +20,7 @@ from napari_oneshot_lmk.widgets.train.request import (
 
 @dataclass(frozen=True)
 class KnownModel:
-    """A model that can be chosen.
-
-    Parameters
-    ----------
-    title : str
-        For people.
-    path : Path
-        Its folder.
-    """
+    """A model that can be chosen: its title for people, and its folder."""
 
     title: str
     path: Path

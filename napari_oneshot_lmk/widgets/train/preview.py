@@ -34,13 +34,7 @@ if TYPE_CHECKING:
 
 
 class PreviewLayers:
-    """One layer per image, renewed in place.
-
-    Parameters
-    ----------
-    viewer : Viewer
-        Where they are shown.
-    """
+    """One layer per image, renewed in place."""
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
@@ -52,14 +46,9 @@ class PreviewLayers:
         return layer if layer is not None and layer in self._viewer.layers else None
 
     def show(self, target: ImageView, points_yx: Mapping[str, tuple[float, float]]) -> None:
-        """Show points of an image; what the user has selected stays selected.
+        """Show points of an image, (row, column) in its pixels by landmark.
 
-        Parameters
-        ----------
-        target : ImageView
-            The image.
-        points_yx : mapping of str to (row, column)
-            By landmark, in its pixels.
+        What the user has selected stays selected.
         """
         data = target.to_layer(list(points_yx.values()))
         layer = self.layer(target.key)
@@ -128,16 +117,7 @@ def _landmarks(target: ImageView, points_yx: Mapping[str, tuple[float, float]]) 
 class TrainingPreview(QObject):
     """Shows after each epoch where the model sees the landmarks of the open image.
 
-    Parameters
-    ----------
-    viewer : Viewer
-        Whose images are meant.
-    session : Session
-        Says which one is open.
-    run : TrainingRun
-        The training.
-    wanted : QCheckBox
-        Whether to show anything.
+    Nothing is shown while the checkbox ``wanted`` is not checked.
     """
 
     def __init__(self, viewer: Any, session: Session, run: TrainingRun, wanted: QCheckBox) -> None:

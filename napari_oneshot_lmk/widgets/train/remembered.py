@@ -11,21 +11,19 @@ from napari_oneshot_lmk.errors import GeometryError
 from napari_oneshot_lmk.geometry import checked_spacing
 from napari_oneshot_lmk.training.config import Duration, TrainingConfig
 from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
+from napari_oneshot_lmk.widgets.qt.config_form import from_plain, to_plain
 from napari_oneshot_lmk.widgets.settings import PLUGIN
+from napari_oneshot_lmk.widgets.train.advanced import ADVANCED
+
+FIELDS = TrainingConfig.model_fields
 
 
 @dataclass(frozen=True)
 class RememberedSettings:
     """What was set the last time.
 
-    Parameters
-    ----------
-    config : TrainingConfig
-        Method, time and the settings that are folded away.
-    images : str
-        Folder of images; empty where none was chosen yet.
-    preview : bool
-        Whether predicted points are shown.
+    ``images`` is a folder, or empty where none was chosen yet; ``preview`` says whether
+    predicted points are shown.
     """
 
     config: TrainingConfig = field(default_factory=TrainingConfig)
@@ -39,24 +37,15 @@ def remembered() -> RememberedSettings:
     if kept is None:
         return RememberedSettings()
     single = str(kept.method) == "single"
-    labels = None if kept.initial_labels == AS_PRESET else str(kept.initial_labels)
-    return RememberedSettings(
-        TrainingConfig(
-            method=str(kept.method),
-            landmarks=(str(kept.landmark),) if single and kept.landmark else (),
-            time=Duration(kept.time),
-            preset=str(kept.preset).strip(),
-            epochs=int(kept.epochs) or None,
-            adapter_channels=None if kept.adapter_channels < 0 else int(kept.adapter_channels),
-            template_stage=bool(kept.template_stage),
-            initial_labels=labels,
-            spacing_mm_yx=_spacing(str(kept.spacing)),
-            seed=int(kept.seed),
-            pack=bool(kept.pack),
-        ),
-        images=str(kept.images).strip(),
-        preview=bool(kept.preview),
+    config = TrainingConfig(
+        method=str(kept.method),
+        landmarks=(str(kept.landmark),) if single and kept.landmark else (),
+        time=Duration(kept.time),
+        preset=str(kept.preset).strip(),
+        spacing_mm_yx=_spacing(str(kept.spacing)),
+        **{name: from_plain(FIELDS[name], getattr(kept, name)) for name in ADVANCED},
     )
+    return RememberedSettings(config, str(kept.images).strip(), bool(kept.preview))
 
 
 def remember(memory: RememberedSettings) -> None:
@@ -65,32 +54,24 @@ def remember(memory: RememberedSettings) -> None:
     if kept is None:
         return
     config = memory.config
-    mm_yx, adapters = config.spacing_mm_yx, config.adapter_channels
+    mm_yx = config.spacing_mm_yx
     values: dict[str, Any] = {
         "method": config.method,
         "landmark": "".join(config.landmarks),
         "time": str(config.time),
         "preset": str(config.preset),
-        "epochs": config.epochs or 0,
-        "adapter_channels": -1 if adapters is None else adapters,
-        "template_stage": config.template_stage,
-        "initial_labels": config.initial_labels or AS_PRESET,
         "spacing": "" if mm_yx is None else spacing_text(mm_yx),
-        "seed": config.seed,
-        "pack": config.pack,
         "images": memory.images,
         "preview": memory.preview,
     }
+    for name in ADVANCED:
+        values[name] = to_plain(FIELDS[name], getattr(config, name))
     for name, plain in values.items():
         # Each change is written to disk: only what is new.
         if getattr(kept, name) != plain:
             # A landmark's name may be one that the page refuses to hold.
             with suppress(ValueError):
                 setattr(kept, name, plain)
-
-
-AS_PRESET = "preset"
-"""How the settings page spells "as the preset says"."""
 
 
 def training_folder() -> Path:

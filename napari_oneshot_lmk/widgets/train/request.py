@@ -1,4 +1,4 @@
-"""One training on disk: what was ordered, beside the run that carries it out.
+"""One training on disk: what was requested, beside the run that carries it out.
 
 Each lies in a folder of its own, so that a new training never touches an earlier
 model, and two windows never write the same file::
@@ -36,32 +36,17 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.settings import Preferences
 
 SCHEMA_VERSION = 1
-REQUEST_FILE, TEMPLATE, PRESET_FILE, RUN, SEEN = (
-    "order.json",
-    "template",
-    "preset.toml",
-    "run",
-    "seen",
-)
+REQUEST_FILE, SEEN = "order.json", "seen"
+TEMPLATE, PRESET_FILE, RUN = "template", "preset.toml", "run"
 MODEL_FILE = "model.json"
 
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What was ordered.
+    """What to train, in a folder with all that it needs.
 
-    Parameters
-    ----------
-    folder : Path
-        Where all of it lies.
-    title : str
-        For people.
-    models : int
-        How many networks are trained.
-    arguments : tuple of str
-        What follows ``oneshot-lmk train``; the same again resumes the run.
-    created : str
-        ISO 8601, with time zone.
+    ``models`` networks are trained; ``arguments`` follow ``oneshot-lmk train``, and the
+    same again resume the run; ``created`` is in ISO 8601, with the time zone.
     """
 
     folder: Path
@@ -139,22 +124,10 @@ def write_request(
     preferences: Preferences,
     on_gpu: bool,
 ) -> TrainingRequest:
-    """Write everything that a training needs into a new folder; for any thread.
+    """Write everything that a training needs into a new folder below ``base``.
 
-    Parameters
-    ----------
-    base : Path
-        Folder of all trainings.
-    template : Template
-        What to train on.
-    images : sequence of Path
-        Folders or files of images without landmarks.
-    config : TrainingConfig
-        What the user chose.
-    preferences : Preferences
-        Device and encoder weights.
-    on_gpu : bool
-        Whether the automatic preset is the one for a graphics card.
+    ``images`` are folders or files; ``on_gpu`` says whether the automatic preset is the
+    one for a graphics card. For any thread.
 
     Raises
     ------
@@ -278,12 +251,7 @@ PAUSE_S = 0.05
 def delete_request(request: TrainingRequest, alive: Callable[[], bool]) -> Iterator[None]:
     """Delete a training; a generator for a worker's thread.
 
-    Parameters
-    ----------
-    request : TrainingRequest
-        Whose folder to delete.
-    alive : callable
-        Whether its process, which was killed, still lives.
+    ``alive`` says whether its process, which was killed, still lives.
 
     Raises
     ------

@@ -42,13 +42,7 @@ CATCHING_UP_MS = 20
 
 
 class TrainingRun(QObject):
-    """The training of one viewer; all signals arrive in the window's thread.
-
-    Parameters
-    ----------
-    launcher : ProcessLauncher
-        Starts and finds the processes.
-    """
+    """The training of one viewer; all signals arrive in the window's thread."""
 
     changed = Signal()
     """Phase or progress have changed."""
@@ -79,13 +73,10 @@ class TrainingRun(QObject):
 
     # -- beginning -------------------------------------------------------------------
 
-    def start(self, place: Callable[[], TrainingRequest]) -> None:
-        """Write a request and start its training, unless one is under way.
+    def start(self, write: Callable[[], TrainingRequest]) -> None:
+        """Start the training of a request, unless one is under way.
 
-        Parameters
-        ----------
-        place : callable
-            Writes the request; called in another thread.
+        ``write`` writes the request, in another thread.
         """
         if self.running or self.phase is Phase.DISCARDING:
             return
@@ -93,7 +84,7 @@ class TrainingRun(QObject):
         launcher = self._launcher
 
         def work() -> Iterator[tuple[TrainingRequest, Process]]:
-            request = place()
+            request = write()
             yield request, launcher.start(request.arguments, request.run_folder)
 
         self._worker = worker.start(work, self._on_started, self._on_not_started)
@@ -106,18 +97,7 @@ class TrainingRun(QObject):
             self.start(lambda: request)
 
     def find(self, bases: Sequence[Path]) -> bool:
-        """Go on with a training that an earlier window has left.
-
-        Parameters
-        ----------
-        bases : sequence of Path
-            Folders of trainings.
-
-        Returns
-        -------
-        bool
-            Whether there was one.
-        """
+        """Go on with a training that an earlier window has left, if there is one."""
         if self.phase is not Phase.NONE:
             return False
         for request in (request for base in bases for request in requests_in(base)):
@@ -170,13 +150,7 @@ class TrainingRun(QObject):
             self._begin(None, Phase.NONE)
 
     def ask_preview(self, images: Sequence[Path]) -> None:
-        """Say of which images the training should tell its points.
-
-        Parameters
-        ----------
-        images : sequence of Path
-            Files; none to be told of none.
-        """
+        """Say of which image files the training should report its points."""
         if self.request is None or not self.running:
             return
         wanted = tuple(images)

@@ -52,32 +52,13 @@ PRESET_TIP = "Where all other numbers come from. A file can be copied from a pre
 PRESET_FILE = "From a file…"
 PRESET_FILE_TITLE = "A preset"
 PRESET_FILE_FILTER = "Presets (*.toml)"
-EPOCHS = "Epochs"
-EPOCHS_TIP = "Passes over the images."
 AS_PRESET = "as the preset says"
-ADAPTERS = "Adapter channels"
-ADAPTERS_TIP = "Width of each landmark's adapter; 0 trains without adapters."
-TEMPLATE_STAGE = "copies of the template"
-TEMPLATE_STAGE_TIP = "The first stage of every epoch trains on copies that are moved and turned."
-LABELS = "First points"
-LABELS_TIP = "Where training believes the landmarks before it has learned anything."
-LABELS_PRESET = "as the preset says"
-LABELS_INSTANT = "instant detection"
-LABELS_RANDOM = "random"
 IMAGE_SPACING = "Image spacing"
 IMAGE_SPACING_TIP = (
     "Millimetres per pixel of all images in the folder, for example 0.1 or "
     "0.10 x 0.12 (rows x columns). Empty: what their files say."
 )
 AS_FILES = "as the files say"
-SEED = "Seed"
-SEED_TIP = "The same seed and settings give the same model on the same computer."
-PACK = "model for other computers"
-PACK_TIP = (
-    "Puts the encoder's weights into the model (40 MB): it then needs nothing else, "
-    "wherever it is copied. In half precision; points may differ by a hundredth of a "
-    "pixel."
-)
 DEFAULTS = "Back to defaults"
 DEFAULTS_TIP = "Forgets what was set here."
 

@@ -9,11 +9,11 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QPainter, QPainterPath, QPen
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
+from qtpy.QtWidgets import QCheckBox, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.qt.parts import DIM, LINK, NOTE, WARN, Button, MessageLabel
+from napari_oneshot_lmk.widgets.qt.parts import DIM, LINK, NOTE, WARN, Button, MessageLabel, row_of
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.request import Phase
 
@@ -51,17 +51,7 @@ class LossCurve(QWidget):
         return QSize(320, 160)
 
     def show_losses(self, steps: Points, stages: Mapping[str, Points], epochs: int) -> None:
-        """Show the losses so far.
-
-        Parameters
-        ----------
-        steps : sequence of (epoch, loss)
-            Of steps, epochs from 0.
-        stages : mapping of str to sequence of (epoch, loss)
-            Mean of each epoch, by stage.
-        epochs : int
-            Until where the curve will go.
-        """
+        """Show the losses of steps, and each epoch's mean by stage; ``epochs`` is the last."""
         new = (steps, {name: tuple(points) for name, points in stages.items()})
         if (new, epochs) == ((self._steps, self._stages), self._epochs):
             return
@@ -77,7 +67,8 @@ class LossCurve(QWidget):
         font.setPointSizeF(max(7.0, font.pointSizeF() - 1))
         painter.setFont(font)
         box = QRectF(LEFT, TOP, self.width() - LEFT - RIGHT, self.height() - TOP - BOTTOM)
-        losses = [loss for _, loss in self._all() if math.isfinite(loss)]
+        curves = [self._steps, *self._stages.values()]
+        losses = [loss for points in curves for _, loss in points if math.isfinite(loss)]
         if not losses or box.width() < 20 or box.height() < 20:
             painter.setPen(QColor(DIM))
             painter.drawText(
@@ -87,17 +78,23 @@ class LossCurve(QWidget):
             return
         low, high = loss_range(losses)
         self._axes(painter, box, low, high)
-        place = _Place(box, float(self._epochs), low, high)
+
+        def placed(points: Points) -> list[QPointF]:
+            found = []
+            for epoch, loss in points:
+                if math.isfinite(loss):
+                    share = (min(max(loss, low), high) - low) / (high - low)
+                    x = box.left() + epoch / self._epochs * box.width()
+                    found.append(QPointF(x, box.bottom() - share * box.height()))
+            return found
+
         painter.setClipRect(box.adjusted(-4, -4, 4, 4))
-        _line(painter, place, self._steps, RAW_COLOUR, 1.0, dots=False)
+        _draw_line(painter, placed(self._steps), RAW_COLOUR, 1.0, dots=False)
         for stage, points in self._stages.items():
             colour = STAGE_COLOURS.get(stage, LINK)
             # Dots that touch say no more than the line.
-            _line(painter, place, points, colour, 2.0, dots=len(points) <= 40)
+            _draw_line(painter, placed(points), colour, 2.0, dots=len(points) <= 40)
         painter.end()
-
-    def _all(self) -> list[tuple[float, float]]:
-        return [*self._steps, *(p for points in self._stages.values() for p in points)]
 
     def _axes(self, painter: QPainter, box: QRectF, low: float, high: float) -> None:
         painter.setPen(QPen(QColor(DIM), 1))
@@ -132,35 +129,15 @@ class LossCurve(QWidget):
             painter.setPen(QPen(QColor(DIM), 1))
 
 
-class _Place:
-    """From (epoch, loss) to a point of the widget."""
-
-    def __init__(self, box: QRectF, epochs: float, low: float, high: float) -> None:
-        self._box, self._epochs, self._low, self._high = box, epochs, low, high
-
-    def __call__(self, epoch: float, loss: float) -> QPointF:
-        box = self._box
-        share = (min(max(loss, self._low), self._high) - self._low) / (self._high - self._low)
-        return QPointF(
-            box.left() + epoch / self._epochs * box.width(), box.bottom() - share * box.height()
-        )
-
-
-def _line(
-    painter: QPainter, place: _Place, points: Points, colour: str, width: float, *, dots: bool
+def _draw_line(
+    painter: QPainter, points: list[QPointF], colour: str, width: float, *, dots: bool
 ) -> None:
-    here = [place(e, loss) for e, loss in points if math.isfinite(loss)]
-    if not here:
-        return
-    path = QPainterPath(here[0])
-    for point in here[1:]:
-        path.lineTo(point)
     painter.setPen(QPen(QColor(colour), width))
     painter.setBrush(Qt.BrushStyle.NoBrush)
-    painter.drawPath(path)
+    painter.drawPolyline(QPolygonF(points))
     if dots:
         painter.setBrush(QColor(colour))
-        for point in here:
+        for point in points:
             painter.drawEllipse(point, 2.0, 2.0)
 
 
@@ -210,32 +187,27 @@ class TrainingView(QWidget):
         font.setBold(True)
         font.setPointSize(font.pointSize() + 2)
         self.title.setFont(font)
-        layout.addWidget(self.title)
         self.notice = MessageLabel("", DIM)
-        layout.addWidget(self.notice)
         self.state = MessageLabel()
-        layout.addWidget(self.state)
         self.bar = QProgressBar()
         self.bar.setMaximum(PER_MILLE)
         self.bar.setTextVisible(False)
-        layout.addWidget(self.bar)
         self.left = MessageLabel("", DIM)
-        layout.addWidget(self.left)
         self.curve = LossCurve()
-        layout.addWidget(self.curve, 1)
         self.shift = MessageLabel("", DIM)
-        layout.addWidget(self.shift)
         self.best = MessageLabel("", DIM)
-        layout.addWidget(self.best)
         self.notes = MessageLabel("", NOTE)
-        layout.addWidget(self.notes)
         self.preview = QCheckBox(training_texts.SHOW_PREVIEW)
         self.preview.setToolTip(training_texts.SHOW_PREVIEW_TIP)
         self.preview.setChecked(True)
-        layout.addWidget(self.preview)
+        for part in (self.title, self.notice, self.state, self.bar, self.left):
+            layout.addWidget(part)
+        layout.addWidget(self.curve, 1)
+        for part in (self.shift, self.best, self.notes, self.preview):
+            layout.addWidget(part)
         self.stop = Button(training_texts.STOP, training_texts.STOP_TIP)
         self.cancel = Button(training_texts.CANCEL, training_texts.CANCEL_TIP)
-        layout.addLayout(_row(self.stop, self.cancel))
+        layout.addLayout(row_of(self.stop, self.cancel))
         self.message = MessageLabel()
         layout.addWidget(self.message)
         self.use_model = Button(training_texts.USE_MODEL, training_texts.USE_MODEL_TIP)
@@ -244,7 +216,7 @@ class TrainingView(QWidget):
         self.another = Button(training_texts.TRAIN_ANOTHER, training_texts.TRAIN_ANOTHER_TIP)
         self.report = Button(texts.COPY_REPORT, texts.COPY_REPORT_TIP)
         layout.addWidget(self.use_model)
-        layout.addLayout(_row(self.resume, self.discard))
+        layout.addLayout(row_of(self.resume, self.discard))
         layout.addWidget(self.another)
         layout.addWidget(self.report)
 
@@ -351,10 +323,3 @@ def _time_left(progress: TrainingProgress) -> str:
     else:
         text = training_texts.TIME_UNKNOWN
     return f"{text[:1].upper()}{text[1:]}"
-
-
-def _row(*buttons: Button) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for button in buttons:
-        row.addWidget(button)
-    return row

@@ -1,0 +1,50 @@
+"""A form of controls that a pydantic model describes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+from napari_oneshot_lmk.widgets.qt.config_form import UNSET, ConfigForm
+from napari_oneshot_lmk.widgets.train.advanced import ADVANCED
+from napari_oneshot_lmk.widgets.train.remembered import _section
+
+
+class Settings(BaseModel):
+    count: int | None = Field(default=None, title="Count", json_schema_extra={"minimum": 1})
+    kind: str | None = Field(default=None, json_schema_extra={"choices": ["a", "b"]})
+    always: str = Field(default="a", json_schema_extra={"choices": ["a", "b"]})
+    on: bool = Field(default=True, title="Switch", description="What it switches.")
+    name: str = ""
+
+
+def test_controls_follow_the_fields(qtbot: Any) -> None:
+    changes: list[None] = []
+    names = ["count", "kind", "always", "on"]
+    form = ConfigForm(Settings, names, "as ever", lambda: changes.append(None))
+    qtbot.addWidget(form.native)
+    form.show_values(Settings())
+    assert form.values() == Settings().model_dump(exclude={"name"})
+    assert changes == []
+    assert (form["count"].label, form["count"].value) == ("Count", 0)
+    assert form["count"].native.text() == "as ever"
+    assert form["kind"].choices == (UNSET, "a", "b")
+    assert form["always"].choices == ("a", "b")
+    assert (form["on"].text, form["on"].tooltip) == ("Switch", "What it switches.")
+    settings = Settings(count=3, kind="b", always="b", on=False)
+    form.show_values(settings)
+    assert form.values() == settings.model_dump(exclude={"name"})
+    form["count"].value = 4
+    assert len(changes) == 1
+
+
+def test_a_field_without_a_control_is_refused() -> None:
+    with pytest.raises(TypeError, match="no control for name"):
+        ConfigForm(Settings, ["name"], "", lambda: None)
+
+
+def test_every_setting_of_a_training_is_kept_by_the_settings_page(npe2pm: Any) -> None:
+    kept = _section()
+    assert kept is None or all(hasattr(kept, name) for name in ADVANCED)
