@@ -77,7 +77,7 @@ def test_colours_become_grey_and_transparency_is_ignored() -> None:
     rgba[..., 3] = 7
     target = ImageView(Image(rgba, rgb=True, name="photo"))
     assert target.shape_yx == (60, 50)
-    grey = target.picture(None).radiograph().pixels
+    grey = target.read_pixels(None).gray_image().pixels
     assert grey.shape == (60, 50)
     expected = rgba[..., :3].astype(float) @ [0.299, 0.587, 0.114]
     assert np.allclose(grey, expected, atol=1e-3)
@@ -87,12 +87,12 @@ def test_a_pyramid_gives_its_finest_level() -> None:
     layer = Image([GREY, GREY[::2, ::2]], multiscale=True, name="pyramid")
     target = ImageView(layer)
     assert target.shape_yx == (60, 50)
-    assert np.array_equal(target.picture(None).radiograph().pixels, GREY)
+    assert np.array_equal(target.read_pixels(None).gray_image().pixels, GREY)
 
 
 def test_the_radiograph_is_a_copy() -> None:
     pixels = GREY.copy()
-    image = ImageView(Image(pixels)).picture((0.1, 0.1)).radiograph()
+    image = ImageView(Image(pixels)).read_pixels((0.1, 0.1)).gray_image()
     pixels[:] = 0
     assert np.array_equal(image.pixels, GREY)
     assert image.geometry.spacing_mm_yx == (0.1, 0.1)
@@ -104,7 +104,7 @@ def test_the_radiograph_is_a_copy() -> None:
 def test_a_picture_without_content_is_refused(pixels: np.ndarray, said: str) -> None:
     target = ImageView(Image(pixels, name="bad"))
     with pytest.raises(ImageError, match=said) as caught:
-        target.picture(None).radiograph()
+        target.read_pixels(None).gray_image()
     assert "bad" in str(caught.value)
 
 
@@ -121,7 +121,7 @@ def test_the_slice_that_is_shown_is_found_through_the_transform() -> None:
     assert target.image_name == "stack [3]"
     assert target.slices == 5
     assert target.slice_number == 4
-    assert np.array_equal(target.picture(None).radiograph().pixels, stack[3])
+    assert np.array_equal(target.read_pixels(None).gray_image().pixels, stack[3])
     data = target.to_layer([(1.5, 2.5)])
     assert data.tolist() == [[3, 1.5, 2.5]]
     assert target.from_layer(data).tolist() == [[1.5, 2.5]]

@@ -10,10 +10,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLineEdit, QVBoxLayout, QWidget
 
-from napari_oneshot_lmk.widgets.qt.parts import LandmarkTable, Row
+from napari_oneshot_lmk.widgets.qt.parts import LandmarkRow, LandmarkTable
 
 NAMES = [f"landmark {number}" for number in range(40)]
-ROWS = [Row(name, ("",), "#ffffff") for name in NAMES]
+ROWS = [LandmarkRow(name, ("",), "#ffffff") for name in NAMES]
 
 
 @pytest.fixture

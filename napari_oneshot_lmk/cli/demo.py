@@ -100,7 +100,7 @@ def print_before_and_after(before: Report, after: Report, title: str) -> None:
 
 
 PANELS = {"skull": 12, "hand": 6}
-"""How many images of each anatomy the picture shows, the template included."""
+"""How many images of each anatomy the image shows, the template included."""
 
 COLUMNS = 6
 TRAINED = "skull"

@@ -35,7 +35,7 @@ LONGEST_NAME = 255
 
 
 class Sidecar:
-    """The autosave file of one picture.
+    """The autosave file of one image.
 
     Parameters
     ----------
@@ -56,16 +56,16 @@ class Sidecar:
 
     @classmethod
     def of(cls, target: ImageView, beside_image: bool, fallback: Path) -> Sidecar:
-        """Find the place for a picture's sidecar.
+        """Find the place for an image's sidecar.
 
         Parameters
         ----------
         target : ImageView
-            The picture.
+            The image.
         beside_image : bool
             Put it beside the image file where that folder can be written.
         fallback : Path
-            Folder for pictures without a file, or in a read-only folder.
+            Folder for images without a file, or in a read-only folder.
         """
         name = target.image_name
         stem = re.sub(r"[^\w.\-]+", "_", name).strip("_") or "image"
@@ -74,7 +74,7 @@ class Sidecar:
             stem = stem[:40]
             path = None
         if path is None or not beside_image or not os.access(path.parent, os.W_OK):
-            # Two patients' "img.png" must not share a file: the picture tells.
+            # Two patients' "img.png" must not share a file: the image tells.
             stem = f"{stem}-{_fingerprint(target)}"
             return cls(fallback / f"{stem}{SUFFIX}")
         beside = path.parent / f"{name}{SUFFIX}"
@@ -149,7 +149,7 @@ class Sidecar:
 def _fingerprint(target: ImageView) -> str:
     import numpy as np
 
-    pixels = np.ascontiguousarray(target.picture(None).pixels)
+    pixels = np.ascontiguousarray(target.read_pixels(None).pixels)
     return hashlib.sha256(pixels.tobytes()).hexdigest()[:10]
 
 

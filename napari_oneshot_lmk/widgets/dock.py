@@ -1,4 +1,4 @@
-"""The dock "One-shot landmarks": the steps, one tab each, on one picture."""
+"""The dock "One-shot landmarks": the steps, one tab each, on one image."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from napari_oneshot_lmk.errors import GeometryError
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.qt.connections import Connections
-from napari_oneshot_lmk.widgets.qt.parts import DIM, LINK, NOTE, WARN, Line
+from napari_oneshot_lmk.widgets.qt.parts import DIM, LINK, NOTE, WARN, MessageLabel
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class ImageHeader(QWidget):
         # A long file name must not make the dock wide.
         self.chooser.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.chooser.activated.connect(self._on_chosen)
-        self.size = Line("", DIM)
+        self.size = MessageLabel("", DIM)
         self.only_this = QCheckBox(texts.ONLY_THIS)
         self.only_this.setToolTip(texts.ONLY_THIS_TIP)
         self.only_this.setChecked(self._session.only_this)
@@ -78,11 +78,11 @@ class ImageHeader(QWidget):
         grid.addWidget(self.chooser, 0, 1)
         grid.addWidget(self.size, 1, 1)
         grid.addWidget(self.only_this, 2, 1)
-        self.of_file = Line("", NOTE)
+        self.of_file = MessageLabel("", NOTE)
         self.of_file.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.of_file.linkActivated.connect(self._on_use_spacing_of_file)
         grid.addWidget(self.of_file, 5, 0, 1, 2)
-        self.obstacle = Line("", WARN)
+        self.obstacle = MessageLabel("", WARN)
         grid.addWidget(self.obstacle, 3, 0, 1, 2)
         grid.addWidget(QLabel(texts.SPACING), 4, 0)
         row = QHBoxLayout()

@@ -350,7 +350,7 @@ class Session:
         """
         if self.target is None:
             raise UsageError(texts.NO_IMAGE)
-        image = self.target.picture(self.spacing.mm_yx).radiograph()
+        image = self.target.read_pixels(self.spacing.mm_yx).gray_image()
         return Template.create(image, self.landmarks(), stem(self.target.image_name))
 
     def use_as_template(self) -> Template:

@@ -13,7 +13,7 @@ DOCK_TITLE = "One-shot landmarks"
 STEP_ANNOTATE = "Annotate"
 STEP_DETECT = "Detect"
 
-# -- the picture -------------------------------------------------------------------
+# -- the image -------------------------------------------------------------------
 IMAGE = "Image"
 IMAGE_TIP = (
     "The image that the docks work on. Selecting it, or its landmarks, in the layer "

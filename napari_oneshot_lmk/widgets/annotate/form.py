@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from napari_oneshot_lmk.landmarks.landmarks import State
 from napari_oneshot_lmk.widgets import shortcuts, texts
 from napari_oneshot_lmk.widgets.annotate.landmark_rows import rows_of
-from napari_oneshot_lmk.widgets.qt.parts import DIM, NOTE, WARN, Button, LandmarkTable, Line
+from napari_oneshot_lmk.widgets.qt.parts import DIM, NOTE, WARN, Button, LandmarkTable, MessageLabel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ class RestorePrompt(QFrame):
         self.setStyleSheet(f"#offer {{ border: 1px solid {NOTE}; border-radius: 4px; }}")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 6)
-        self.text = Line()
+        self.text = MessageLabel()
         layout.addWidget(self.text)
         row = QHBoxLayout()
         self.take = Button(texts.OFFER_TAKE)
@@ -108,13 +108,13 @@ class AnnotateForm(QWidget):
         layout.addLayout(row)
         self.offer = RestorePrompt()
         layout.addWidget(self.offer)
-        self.prompt = Line()
+        self.prompt = MessageLabel()
         font = self.prompt.font()
         font.setPointSize(font.pointSize() + 4)
         font.setBold(True)
         self.prompt.setFont(font)
         layout.addWidget(self.prompt)
-        self.description = Line("", DIM)
+        self.description = MessageLabel("", DIM)
         layout.addWidget(self.description)
         self.start = Button(texts.START, texts.START_TIP)
         layout.addWidget(self.start)
@@ -128,7 +128,7 @@ class AnnotateForm(QWidget):
         self.saved = QLabel()
         row.addWidget(self.saved)
         layout.addLayout(row)
-        self.message = Line()
+        self.message = MessageLabel()
         layout.addWidget(self.message)
         self.use_template = Button(texts.USE_TEMPLATE, texts.USE_TEMPLATE_TIP)
         layout.addWidget(self.use_template)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Source, State
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.layers.style import MARK_LIGHT, css, landmark_colours, score_colours
-from napari_oneshot_lmk.widgets.qt.parts import DIM, Row
+from napari_oneshot_lmk.widgets.qt.parts import DIM, LandmarkRow
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.annotation import Annotation
 
 
-def rows_of(annotation: Annotation, with_score: bool = False) -> list[Row]:
+def rows_of(annotation: Annotation, with_score: bool = False) -> list[LandmarkRow]:
     """Return a row for each landmark of an image.
 
     Parameters
@@ -35,7 +35,7 @@ def rows_of(annotation: Annotation, with_score: bool = False) -> list[Row]:
         elif annotation.is_result:
             colour = css(MARK_LIGHT) if placed else DIM
         rows.append(
-            Row(
+            LandmarkRow(
                 point.name,
                 (score, state) if with_score else (state,),
                 colour,

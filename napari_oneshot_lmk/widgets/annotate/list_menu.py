@@ -30,7 +30,7 @@ from napari_oneshot_lmk.landmarks.lists import (
     read_landmark_list,
 )
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.qt.parts import WARN, Line
+from napari_oneshot_lmk.widgets.qt.parts import WARN, MessageLabel
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.template import Template
@@ -132,7 +132,7 @@ class NamesDialog(QDialog):
         self.text = QPlainTextEdit()
         self.text.setPlaceholderText(texts.TYPE_EXAMPLE)
         layout.addWidget(self.text)
-        self.problem = Line("", WARN)
+        self.problem = MessageLabel("", WARN)
         layout.addWidget(self.problem)
         standard = QDialogButtonBox.StandardButton
         self.buttons: Any = QDialogButtonBox(standard.Ok | standard.Cancel)

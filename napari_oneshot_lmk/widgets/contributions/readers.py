@@ -1,4 +1,4 @@
-"""Landmark files as points layers, over the picture that they are about."""
+"""Landmark files as points layers, over the image that they are about."""
 
 from __future__ import annotations
 

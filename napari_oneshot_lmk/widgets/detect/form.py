@@ -30,9 +30,9 @@ from napari_oneshot_lmk.widgets.qt.parts import (
     WARN,
     Button,
     LandmarkTable,
-    Line,
-    Note,
+    MessageLabel,
     TemplateSummary,
+    WarningLabel,
     row_of,
 )
 from napari_oneshot_lmk.widgets.train import training_texts
@@ -117,9 +117,9 @@ class DetectForm(QWidget):
         layout.addWidget(self.open_template)
         self.model = ModelChooser()
         layout.addLayout(row_of(training_texts.MODEL, self.model, stretched=self.model))
-        self.encoder = Line(texts.ENCODER_LATER, DIM)
+        self.encoder = MessageLabel(texts.ENCODER_LATER, DIM)
         layout.addLayout(row_of(texts.ENCODER, self.encoder, stretched=self.encoder))
-        self.note = Note()
+        self.note = WarningLabel()
         layout.addWidget(self.note)
         self.retry = Button(texts.RETRY_DOWNLOAD, texts.RETRY_DOWNLOAD_TIP)
         self.retry.hide()
@@ -128,13 +128,13 @@ class DetectForm(QWidget):
         self.everywhere = Button(texts.DETECT_ALL.format(count=0), texts.DETECT_ALL_TIP)
         layout.addWidget(self.here)
         layout.addWidget(self.everywhere)
-        self.why = Line("", DIM)
+        self.why = MessageLabel("", DIM)
         layout.addWidget(self.why)
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.cancel = Button(texts.CANCEL)
         layout.addLayout(row_of(self.progress, self.cancel, stretched=self.progress))
-        self.message = Line()
+        self.message = MessageLabel()
         layout.addWidget(self.message)
         self.report = Button(texts.COPY_REPORT, texts.COPY_REPORT_TIP)
         self.report.hide()
@@ -144,7 +144,7 @@ class DetectForm(QWidget):
         )
         layout.addWidget(self.table, 1)
         layout.addWidget(ConfidenceLegend())
-        self.removed = Line("", NOTE)
+        self.removed = MessageLabel("", NOTE)
         self.removed.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         layout.addWidget(self.removed)
         grid = QGridLayout()

@@ -229,7 +229,7 @@ def detect_images(
         yield Started(pixels.name, number, len(images))
         began = time.perf_counter()
         try:
-            detector.set_image(pixels.radiograph())
+            detector.set_image(pixels.gray_image())
             landmarks = detector.detect()
         except OneshotError as error:
             yield Skipped(key, error.about(pixels.name))

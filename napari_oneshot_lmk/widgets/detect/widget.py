@@ -262,7 +262,7 @@ class DetectWidget(QWidget):
         if template is None or not targets or busy:
             return
         self._targets = {target.key: target for target in targets}
-        images = [(t.key, t.picture(self.session.spacing_for(t).mm_yx)) for t in targets]
+        images = [(t.key, t.read_pixels(self.session.spacing_for(t).mm_yx)) for t in targets]
         self._report = ""
         self.form.report.hide()
         self.form.retry.hide()

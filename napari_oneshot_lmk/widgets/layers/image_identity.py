@@ -121,7 +121,7 @@ def is_made_from(template: Template, target: ImageView) -> bool:
         return False
     # A few rows tell two films of one name and size apart at once.
     rows = slice(None, None, max(1, target.shape_yx[0] // 16))
-    shown = np.asarray(target.picture(None).pixels[rows], dtype=np.float32)
+    shown = np.asarray(target.read_pixels(None).pixels[rows], dtype=np.float32)
     return bool(np.allclose(shown, image.pixels[rows]))
 
 
@@ -129,5 +129,5 @@ def pixel_hash(target: ImageView) -> str:
     """Return a hash of an image's pixels."""
     import numpy as np
 
-    pixels = np.ascontiguousarray(target.picture(None).pixels)
+    pixels = np.ascontiguousarray(target.read_pixels(None).pixels)
     return hashlib.sha256(pixels.tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""The picture that a landmark file is about: open already, or beside the file."""
+"""The image that a landmark file is about: open already, or beside the file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLAIN_PICTURES = (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".tif", ".tiff")
 
 
 def find_open_image(image: str, beside: Path, alone: bool) -> ImageView | None:
-    """Find the open picture that landmarks belong to.
+    """Find the open image that landmarks belong to.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def find_open_image(image: str, beside: Path, alone: bool) -> ImageView | None:
     fitting = [la for la in layers if la.ndim - 2 == len(index) or not index]
     file = image_beside(wanted, beside)
     for layer in reversed(fitting):
-        # Of pictures with the same name, the one in the same folder.
+        # Of images with the same name, the one in the same folder.
         if file is not None and _same_file(layer.source.path, file):
             return ImageView(layer, index or (0,) * (layer.ndim - 2))
     for key in (image_key, lambda n: PurePosixPath(image_key(n)).name, stem):
@@ -118,7 +118,7 @@ def image_beside(image: str, path: Path) -> Path | None:
 
 
 def show_image(file: Path) -> ImageView | None:
-    """Open an image file: a plain picture as napari does, others as we read them.
+    """Open an image file: a plain image as napari does, others as we read them.
 
     Of DICOM files napari's own reader would take all in the folder for a stack, and
     knows neither their spacing nor that MONOCHROME1 is inverted.

@@ -1,4 +1,4 @@
-"""From a napari image layer to a radiograph, and points back onto the layer.
+"""From a napari image layer to an image, and points back onto the layer.
 
 The layer may come from anywhere: it may carry a scale, or an affine matrix with
 negative diagonals, be RGB, multiscale, or a stack of which one slice is shown.
@@ -33,7 +33,7 @@ LUMA_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 @dataclass(frozen=True, eq=False)
 class LayerPixels:
-    """Pixels on their way from a layer to a radiograph.
+    """Pixels on their way from a layer to an image.
 
     Parameters
     ----------
@@ -55,13 +55,13 @@ class LayerPixels:
     name: str
     path: Path | None = None
 
-    def radiograph(self) -> GrayImage:
+    def gray_image(self) -> GrayImage:
         """Load the pixels and turn them into grey ones; for any thread.
 
         Raises
         ------
         ImageError
-            If the picture is empty, without contrast, or not made of numbers.
+            If the image is empty, without contrast, or not made of numbers.
         """
         pixels = np.asarray(self.pixels)
         if self.rgb:
@@ -102,7 +102,7 @@ class Spacing:
 
 @dataclass(frozen=True, eq=False)
 class ImageView:
-    """One two-dimensional picture in the viewer: a layer, or a slice of one.
+    """One two-dimensional image in the viewer: a layer, or a slice of one.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ class ImageView:
 
     @property
     def slices(self) -> int:
-        """How many pictures the layer holds."""
+        """How many images the layer holds."""
         return int(np.prod(self._stack_shape, dtype=int))
 
     @property
@@ -168,10 +168,10 @@ class ImageView:
         return int(np.ravel_multi_index(self.slice_index, self._stack_shape)) + 1
 
     def contains(self, position_yx: ArrayLike) -> bool:
-        """Say whether a (row, column) lies on the picture."""
+        """Say whether a (row, column) lies on the image."""
         return bool(np.all(Geometry(self.shape_yx).contains(position_yx)))
 
-    def picture(self, spacing_mm_yx: tuple[float, float] | None) -> LayerPixels:
+    def read_pixels(self, spacing_mm_yx: tuple[float, float] | None) -> LayerPixels:
         """Take what a worker needs, so that it never touches the layer.
 
         Parameters
@@ -188,7 +188,7 @@ class ImageView:
         )
 
     def to_layer(self, points_yx: ArrayLike) -> NDArray[np.float64]:
-        """Map (N, 2) points of the picture to (N, ndim) data coordinates."""
+        """Map (N, 2) points of the image to (N, ndim) data coordinates."""
         points = np.asarray(points_yx, dtype=float).reshape(-1, 2)
         stack = np.broadcast_to(
             np.array(self.slice_index, dtype=float), (len(points), len(self.slice_index))
@@ -196,12 +196,12 @@ class ImageView:
         return np.hstack([stack, points])
 
     def from_layer(self, data: ArrayLike) -> NDArray[np.float64]:
-        """Map (N, ndim) data coordinates to (N, 2) points of the picture."""
+        """Map (N, ndim) data coordinates to (N, 2) points of the image."""
         return np.atleast_2d(np.asarray(data, dtype=float))[:, -2:]
 
 
 def target_of(layer: Image, viewer: Any) -> ImageView:
-    """Say which picture of a layer the viewer shows.
+    """Say which image of a layer the viewer shows.
 
     Raises
     ------
@@ -224,7 +224,7 @@ def target_of(layer: Image, viewer: Any) -> ImageView:
 
 
 def slice_of_name(image_name: str) -> tuple[str, tuple[int, ...]]:
-    """Split a picture's name into that of its image and the slice, if any."""
+    """Split an image's name into that of its image and the slice, if any."""
     match = re.fullmatch(r"(.*) \[(\d+(?: \d+)*)\]", image_name)
     if match is None:
         return image_name, ()

@@ -22,14 +22,14 @@ def grid_of(viewer: Any) -> Any:
 
 
 def look_at(viewer: Any, target: ImageView, position_yx: tuple[float, float]) -> None:
-    """Bring a point of a picture to the middle of the canvas.
+    """Bring a point of an image to the middle of the canvas.
 
     Parameters
     ----------
     viewer : Viewer
         Whose camera to move; the zoom stays.
     target : ImageView
-        The picture.
+        The image.
     position_yx : tuple of float
         (row, column) in its pixels.
     """

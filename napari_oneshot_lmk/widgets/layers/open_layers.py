@@ -23,10 +23,10 @@ def points_layers(viewer: Any) -> list[Any]:
 
 
 def landmarks_on(target: ImageView, layer: Any) -> Landmarks:
-    """Read a points layer as landmarks of a picture.
+    """Read a points layer as landmarks of an image.
 
-    The layer may have another transform than the picture: what lies on a spot
-    of the picture on the screen belongs to that spot.
+    The layer may have another transform than the image: what lies on a spot
+    of the image on the screen belongs to that spot.
 
     Raises
     ------
@@ -39,10 +39,10 @@ def landmarks_on(target: ImageView, layer: Any) -> Landmarks:
 
 
 def landmarks_of_file(target: ImageView, layer: Any) -> Landmarks:
-    """Read a points layer that a landmark file about a picture has brought.
+    """Read a points layer that a landmark file about an image has brought.
 
-    Its points are pixels of that picture, wherever the layer lies: it may have been
-    opened before the picture.
+    Its points are pixels of that image, wherever the layer lies: it may have been
+    opened before the image.
 
     Raises
     ------

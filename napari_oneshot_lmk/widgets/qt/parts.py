@@ -62,7 +62,7 @@ class Button(QPushButton):
         self.set_reason(self.reason)
 
 
-class Line(QLabel):
+class MessageLabel(QLabel):
     """A wrapped line of text that takes no room while it is empty."""
 
     def __init__(self, text: str = "", colour: str = "") -> None:
@@ -84,7 +84,7 @@ class Line(QLabel):
             self.setVisible(bool(text))
 
 
-class Note(Line):
+class WarningLabel(MessageLabel):
     """A warning of which only the first part shows until it is asked for."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Note(Line):
 
 
 @dataclass(frozen=True)
-class Row:
+class LandmarkRow:
     """One landmark in a table.
 
     Parameters
@@ -163,10 +163,10 @@ class LandmarkTable(QTableWidget):
             left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
             self.horizontalHeaderItem(column).setTextAlignment(left)
         self.setMinimumHeight(150)
-        self._rows: list[Row] = []
+        self._rows: list[LandmarkRow] = []
         self.cellClicked.connect(self._on_click)
 
-    def show_rows(self, rows: Sequence[Row], current: str = "") -> None:
+    def show_rows(self, rows: Sequence[LandmarkRow], current: str = "") -> None:
         """Show landmarks and highlight one of them."""
         if len(rows) != len(self._rows):
             self.setRowCount(len(rows))
@@ -184,7 +184,7 @@ class LandmarkTable(QTableWidget):
             self.clearSelection()
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[LandmarkRow, ...]:
         """What is shown."""
         return tuple(self._rows)
 
@@ -204,7 +204,7 @@ class LandmarkTable(QTableWidget):
         if (chosen or row != before) and 0 <= row < len(self._rows):
             self.picked.emit(self._rows[row].name)
 
-    def _show(self, number: int, row: Row) -> None:
+    def _show(self, number: int, row: LandmarkRow) -> None:
         for column, text in enumerate((str(number + 1), row.name, *row.cells)):
             item = QTableWidgetItem(text)
             item.setToolTip(row.tip)
@@ -224,7 +224,7 @@ class TemplateSummary(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._image = QLabel()
-        self._lines = Line()
+        self._lines = MessageLabel()
         layout = row_of(self._image, self._lines, stretched=self._lines)
         layout.setContentsMargins(0, 0, 0, 0)
         self.setLayout(layout)

@@ -15,7 +15,7 @@ from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.preset import PRESETS
 from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
 from napari_oneshot_lmk.widgets.qt.config_form import ConfigForm
-from napari_oneshot_lmk.widgets.qt.parts import WARN, Button, Line
+from napari_oneshot_lmk.widgets.qt.parts import WARN, Button, MessageLabel
 from napari_oneshot_lmk.widgets.train import training_texts
 
 FROM_FILE = "from a file"
@@ -56,7 +56,7 @@ class AdvancedSettings(QWidget):
         )
         self.form.insert(0, self.preset)
         self.form.append(self.spacing)
-        self.spacing_note = Line("", WARN)
+        self.spacing_note = MessageLabel("", WARN)
         self.defaults = Button(training_texts.DEFAULTS, training_texts.DEFAULTS_TIP)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 0, 0, 0)

@@ -27,9 +27,9 @@ from napari_oneshot_lmk.widgets.qt.parts import (
     NOTE,
     WARN,
     Button,
-    Line,
-    Note,
+    MessageLabel,
     TemplateSummary,
+    WarningLabel,
     row_of,
 )
 from napari_oneshot_lmk.widgets.train import training_texts
@@ -74,9 +74,9 @@ class TrainForm(QWidget):
         layout.addWidget(self.more)
         self.train = Button(training_texts.TRAIN, training_texts.TRAIN_TIP)
         layout.addWidget(self.train)
-        self.why = Line("", DIM)
+        self.why = MessageLabel("", DIM)
         layout.addWidget(self.why)
-        self.message = Line()
+        self.message = MessageLabel()
         layout.addWidget(self.message)
         self.report = Button(texts.COPY_REPORT, texts.COPY_REPORT_TIP)
         self.report.hide()
@@ -93,14 +93,14 @@ class TrainForm(QWidget):
         part.addLayout(
             row_of(training_texts.IMAGES, self.folder, self.choose, stretched=self.folder)
         )
-        self.checked = Line()
+        self.checked = MessageLabel()
         row = row_of(self.checked, stretched=self.checked)
         self.again = Button(training_texts.CHECK_AGAIN, training_texts.CHECK_AGAIN_TIP)
         row.addWidget(self.again, 0, Qt.AlignmentFlag.AlignTop)
         part.addLayout(row)
-        self.failures = Note()
+        self.failures = WarningLabel()
         part.addWidget(self.failures)
-        self.warnings = Line("", NOTE)
+        self.warnings = MessageLabel("", NOTE)
         part.addWidget(self.warnings)
         return part
 
@@ -135,7 +135,7 @@ class TrainForm(QWidget):
             self.time_buttons[time] = button
             row.addWidget(button, 1)
         part.addLayout(row)
-        self.estimate = Line("", DIM)
+        self.estimate = MessageLabel("", DIM)
         part.addWidget(self.estimate)
         return part
 

@@ -13,7 +13,7 @@ from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QCheckBox, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.qt.parts import DIM, LINK, NOTE, WARN, Button, Line, row_of
+from napari_oneshot_lmk.widgets.qt.parts import DIM, LINK, NOTE, WARN, Button, MessageLabel, row_of
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.request import Phase
 
@@ -182,21 +182,21 @@ class TrainingView(QWidget):
         super().__init__()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        self.title = Line()
+        self.title = MessageLabel()
         font = self.title.font()
         font.setBold(True)
         font.setPointSize(font.pointSize() + 2)
         self.title.setFont(font)
-        self.notice = Line("", DIM)
-        self.state = Line()
+        self.notice = MessageLabel("", DIM)
+        self.state = MessageLabel()
         self.bar = QProgressBar()
         self.bar.setMaximum(PER_MILLE)
         self.bar.setTextVisible(False)
-        self.left = Line("", DIM)
+        self.left = MessageLabel("", DIM)
         self.curve = LossCurve()
-        self.shift = Line("", DIM)
-        self.best = Line("", DIM)
-        self.notes = Line("", NOTE)
+        self.shift = MessageLabel("", DIM)
+        self.best = MessageLabel("", DIM)
+        self.notes = MessageLabel("", NOTE)
         self.preview = QCheckBox(training_texts.SHOW_PREVIEW)
         self.preview.setToolTip(training_texts.SHOW_PREVIEW_TIP)
         self.preview.setChecked(True)
@@ -208,7 +208,7 @@ class TrainingView(QWidget):
         self.stop = Button(training_texts.STOP, training_texts.STOP_TIP)
         self.cancel = Button(training_texts.CANCEL, training_texts.CANCEL_TIP)
         layout.addLayout(row_of(self.stop, self.cancel))
-        self.message = Line()
+        self.message = MessageLabel()
         layout.addWidget(self.message)
         self.use_model = Button(training_texts.USE_MODEL, training_texts.USE_MODEL_TIP)
         self.resume = Button(training_texts.RESUME, training_texts.RESUME_TIP)
