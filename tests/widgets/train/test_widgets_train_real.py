@@ -12,11 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from npe2 import PluginManifest
 from qtpy.QtWidgets import QApplication
 from training_scene import EventLoopWatch
 
-import napari_oneshot_lmk
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
@@ -32,7 +30,6 @@ from napari_oneshot_lmk.widgets.train.request import Phase
 from napari_oneshot_lmk.widgets.train.run import TrainingRun
 
 PLUGIN = "napari-oneshot-lmk"
-MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
 NAMES = ("sella", "nasion", "gonion")
 FILMS = ("skull_02.png", "skull_03.png", "skull_05.png")
 SMALL = {
@@ -54,11 +51,8 @@ PATIENCE_MS = 120_000
 
 
 @pytest.fixture
-def base(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, npe2pm: Any, plugin_settings: Any
-) -> Path:
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where trainings are kept; children use the shipped encoder and one thread."""
-    npe2pm.register(PluginManifest.from_file(MANIFEST))
     folder = tmp_path / "trainings"
     for module in (train_module, form):
         monkeypatch.setattr(module, "training_folder", lambda: folder)
@@ -104,7 +98,7 @@ def prepared(qtbot: Any, dock: OneshotDock, base: Path, epochs: int) -> Any:
 
 
 def pid_of(train: Any) -> int:
-    worker = train.run._child._worker
+    worker = train.run._process._worker
     return int(worker.pid)
 
 
