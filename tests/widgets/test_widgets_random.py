@@ -2,7 +2,7 @@
 
 A failure prints the seed and the actions that lead to it. To see it again::
 
-    ONESHOT_LMK_REPLAY=actions.txt python -m pytest tests/test_widgets_random.py
+    ONESHOT_LMK_REPLAY=actions.txt python -m pytest tests/widgets/test_widgets_random.py
 
 where the file has the printed lines. Other variables: ``ONESHOT_LMK_ACTIONS=2000``
 sets how many actions are done in all, ``ONESHOT_LMK_FIRST_SEED`` where seeds begin,
