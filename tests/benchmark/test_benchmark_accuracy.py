@@ -12,8 +12,13 @@ from cli_scene import one_sentence, point_rows, run, save_image, save_table, sce
 from random_vgg19 import saved_weights
 from typer.testing import Result
 
-from napari_oneshot_lmk.benchmark.methods import METHODS, Options, checked_methods
-from napari_oneshot_lmk.benchmark.references import GreyPatches, TemplateCopy
+from napari_oneshot_lmk.benchmark.methods import (
+    METHODS,
+    GreyPatches,
+    Options,
+    TemplateCopy,
+    checked_methods,
+)
 from napari_oneshot_lmk.benchmark.trained import TRAINED_METHODS
 from napari_oneshot_lmk.errors import UsageError, WeightsError
 from napari_oneshot_lmk.geometry import Geometry
