@@ -120,15 +120,15 @@ def test_every_internal_link_leads_somewhere(site: Path, pages: dict[Path, Page]
     assert checked > 1000
 
 
-def test_api_pages_show_every_room_and_every_public_name(
+def test_api_pages_show_every_folder_and_every_public_name(
     site: Path, pages: dict[Path, Page]
 ) -> None:
     shown = {name for path, page in pages.items() if "api" in path.parts for name in page.ids}
     home = Path(napari_oneshot_lmk.__file__).parent
-    rooms = {p.parent.name for p in home.glob("*/__init__.py")} - {"widgets", "cli"}
-    for room in rooms:
-        assert any(name.startswith(f"napari_oneshot_lmk.{room}.") for name in shown), (
-            f"no API page shows {room}"
+    folders = {p.parent.name for p in home.glob("*/__init__.py")} - {"widgets", "cli"}
+    for folder in folders:
+        assert any(name.startswith(f"napari_oneshot_lmk.{folder}.") for name in shown), (
+            f"no API page shows {folder}"
         )
     for name in set(napari_oneshot_lmk.__all__) - {"__version__"}:
         value = getattr(napari_oneshot_lmk, name)

@@ -235,7 +235,7 @@ class TrainForm(QWidget):
             text = training_texts.ESTIMATE.format(
                 time=training_texts.ABOUT.format(time=training_texts.duration(guess.seconds)),
                 device="GPU" if device.startswith("cuda") else device.upper(),
-                room=training_texts.room(guess.feature_bytes),
+                memory=training_texts.memory_needed(guess.feature_bytes),
             )
             self.estimate.say(f"{text[:1].upper()}{text[1:]}.")
 

@@ -43,7 +43,7 @@ THOROUGH = "Thorough"
 QUICK_TIP = "For a first look."
 NORMAL_TIP = "What the measurements recommend for this computer."
 THOROUGH_TIP = "More passes over the images; gains less than it costs."
-ESTIMATE = "{time} on this computer ({device}), {room} of memory or disk"
+ESTIMATE = "{time} on this computer ({device}), {memory} of memory or disk"
 ESTIMATE_LATER = "How long it takes is known when the images are checked."
 MORE = "More settings"
 PRESET = "Preset"
@@ -175,7 +175,7 @@ WHY_NO_MODEL = "choose a trained model first"
 NO_MODEL = "holds no trained model"
 NO_MODEL_REMEDY = "choose the folder that a training or an export wrote"
 
-# -- time and room -------------------------------------------------------------------
+# -- time and memory -----------------------------------------------------------------
 SECONDS = "{number} s"
 MINUTES = "{number} min"
 HOURS = "{number} h"
@@ -204,7 +204,7 @@ def duration(seconds: float) -> str:
     return DAYS.format(number=round(hours / 24))
 
 
-def room(size_bytes: float) -> str:
+def memory_needed(size_bytes: float) -> str:
     """Write an amount of memory or disk."""
     if size_bytes < 1e9:
         return MEGABYTES.format(number=max(1.0, size_bytes / 1e6))

@@ -23,7 +23,7 @@ from napari_oneshot_lmk.widgets.train import remembered
 from napari_oneshot_lmk.widgets.train.advanced import ADVANCED
 from napari_oneshot_lmk.widgets.train.progress import KEPT_POINTS, LossTrace, TrainingProgress
 from napari_oneshot_lmk.widgets.train.request import TrainingRequest, requests_in, write_request
-from napari_oneshot_lmk.widgets.train.training_texts import duration, room
+from napari_oneshot_lmk.widgets.train.training_texts import duration, memory_needed
 from napari_oneshot_lmk.widgets.train.view import epoch_ticks, loss_range
 
 
@@ -45,8 +45,8 @@ def test_times_are_said_as_people_say_them(seconds: float, said: str) -> None:
 
 
 def test_room_is_said_in_mega_and_gigabytes() -> None:
-    assert room(3e8) == "300 MB"
-    assert room(1.25e9) == "1.2 GB"
+    assert memory_needed(3e8) == "300 MB"
+    assert memory_needed(1.25e9) == "1.2 GB"
 
 
 def test_a_million_losses_take_little_room_and_keep_their_course() -> None:
