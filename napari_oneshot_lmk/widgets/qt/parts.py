@@ -56,11 +56,6 @@ class Button(QPushButton):
         self.setEnabled(not reason)
         self.setToolTip(f"{reason[:1].upper()}{reason[1:]}." if reason else self._tip)
 
-    def set_tip(self, tip: str) -> None:
-        """Change the tooltip of the enabled button."""
-        self._tip = tip
-        self.set_reason(self.reason)
-
 
 class MessageLabel(QLabel):
     """A wrapped line of text that takes no room while it is empty."""
