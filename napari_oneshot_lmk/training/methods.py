@@ -58,7 +58,7 @@ class Batch:
 class TrainingMethod:
     """One method: what `TrainingConfig.method` names."""
 
-    name: ClassVar[Literal["fused", "single", "joint"]]
+    name: ClassVar[str]
     description: ClassVar[str]
     paper_name: ClassVar[str]
     per_landmark: ClassVar[bool] = False
