@@ -40,14 +40,6 @@ Weights = Annotated[
         help="Weights of the VGG19 encoder; otherwise they are looked for.",
     ),
 ]
-Pack = Annotated[
-    bool,
-    typer.Option(
-        "--pack",
-        help="Put the encoder's weights into the model (40 MB): it then works on any "
-        "computer. A run that has finished gets them, too.",
-    ),
-]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,23 +29,71 @@ from napari_oneshot_lmk.cli.errors import (
 from napari_oneshot_lmk.cli.options import (
     AsJson,
     Backend,
-    DeviceName,
     Overwrite,
-    Pack,
     Scheduler,
-    SpacingText,
-    Weights,
     Workers,
     spacing_from,
 )
 from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.training.config import TrainingConfig, option_of
+from napari_oneshot_lmk.training.preset import Preset
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.training.config import TrainingConfig
     from napari_oneshot_lmk.training.distributed.group import ProcessGroup
     from napari_oneshot_lmk.training.events import Event, Finished
 
 
+_TYPED_AS: dict[Any, Any] = {
+    tuple[str, ...]: list[str] | None,
+    tuple[float, float] | None: str | None,
+    Preset | str: str | None,
+}
+"""What is typed for a field whose own type no option can have."""
+
+
+def _option_parameter(name: str) -> inspect.Parameter:
+    """Return the parameter of a command that is the option of a field."""
+    field, option = TrainingConfig.model_fields[name], option_of(name)
+    extra: Any = field.json_schema_extra
+    typed = _TYPED_AS.get(field.annotation)
+    if field.default is True:
+        option = f"{option}/--no-{str(option)[2:]}"
+    metavar = extra.get("metavar") or "|".join(extra.get("choices", ())) or None
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None if typed else field.default,
+        annotation=Annotated[
+            typed or field.annotation,
+            typer.Option(option, metavar=metavar, help=field.description),
+        ],
+    )
+
+
+def _with_config_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Put the options of `TrainingConfig` in the place of a command's ``**settings``."""
+    signature = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        parameters.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
+        if parameter.name == "out":
+            names = filter(option_of, TrainingConfig.model_fields)
+            parameters += [_option_parameter(name) for name in names]
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def _config_from(settings: Mapping[str, Any]) -> TrainingConfig:
+    given = {name: value for name, value in settings.items() if value is not None}
+    if "spacing_mm_yx" in given:
+        given["spacing_mm_yx"] = spacing_from(given["spacing_mm_yx"])
+    return TrainingConfig(**given)
+
+
+@_with_config_options
 @handle_errors
 def train_model(
     template: Annotated[Path, typer.Option("--template", metavar="FOLDER", help="The template.")],
@@ -64,52 +113,6 @@ def train_model(
             help="Folder of this training. One that was interrupted goes on.",
         ),
     ],
-    method: Annotated[
-        str,
-        typer.Option(
-            "--method",
-            help="fused: one network for all landmarks, with adapters. single: a "
-            "network for each. joint: one for all, without pseudo-labels.",
-        ),
-    ] = "fused",
-    landmark: Annotated[
-        list[str] | None,
-        typer.Option("--landmark", metavar="NAME", help="Only this one; may be repeated."),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset",
-            metavar="laptop|gpu|paper|FILE",
-            help="All numbers of the training. Default: gpu, or laptop without one.",
-        ),
-    ] = None,
-    template_stage: Annotated[
-        bool,
-        typer.Option(
-            "--template-stage/--no-template-stage",
-            help="Whether augmented copies of the template are trained on.",
-        ),
-    ] = True,
-    adapter_channels: Annotated[
-        int | None,
-        typer.Option(
-            "--adapter-channels",
-            metavar="N",
-            help="Channels of each landmark's own layers; 0: none.",
-        ),
-    ] = None,
-    initial_labels: Annotated[
-        str | None,
-        typer.Option(
-            "--initial-labels", metavar="instant|random", help="Where pseudo-labels begin."
-        ),
-    ] = None,
-    encoder_weights: Weights = None,
-    pack: Pack = False,
-    device: DeviceName = "auto",
-    seed: Annotated[int, typer.Option("--seed", help="Of everything random.")] = 0,
-    spacing: SpacingText = None,
     preview: Annotated[
         list[Path] | None,
         typer.Option(
@@ -132,6 +135,7 @@ def train_model(
     ] = 600.0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
+    **settings: Any,
 ) -> None:
     """Train a model for “oneshot-lmk detect --model RUN”.
 
@@ -143,28 +147,14 @@ def train_model(
     """
     from napari_oneshot_lmk.imaging.find import find_images
     from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.training.config import TrainingConfig
     from napari_oneshot_lmk.training.distributed.torchrun import group_from_environment
 
     group = group_from_environment()
     with main_process_reports(group):
         backend = Backend.asked(workers, scheduler)
-        _check_shared(backend, group, method)
-        spacing_mm_yx = spacing_from(spacing)
-        own_device = group.device(device)
-        config = TrainingConfig(
-            method=method,
-            landmarks=tuple(landmark or ()),
-            preset=preset or "",
-            adapter_channels=adapter_channels,
-            initial_labels=initial_labels,
-            template_stage=template_stage,
-            spacing_mm_yx=spacing_mm_yx,
-            seed=seed,
-            pack=pack,
-            encoder_weights=encoder_weights,
-            device=device,
-        )
+        config = _config_from(settings)
+        _check_shared(backend, group, config.method)
+        own_device = group.device(config.device)
         annotated, files = Template.load(template), find_images(images)
         config = config.resolved(annotated, lambda: _is_gpu(own_device))
 

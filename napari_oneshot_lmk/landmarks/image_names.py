@@ -5,12 +5,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 
-IMAGE_ENDINGS = (
-    *(".nii.gz", ".mrk.json"),
-    *(".dcm", ".dicom", ".ima", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".img"),
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff"),
-    *(".gif", ".webp", ".jp2", ".j2k"),
-)
+from napari_oneshot_lmk.imaging.formats import IMAGE_SUFFIXES
+
+_OTHER_ENDINGS = (".mrk.json", ".img", ".dib", ".gif", ".webp", ".jp2", ".j2k")
+IMAGE_ENDINGS = tuple(sorted({*IMAGE_SUFFIXES, *_OTHER_ENDINGS}, key=len, reverse=True))
 """What is an ending of an image, in lower case; the longer of two comes first.
 
 Anything else behind a dot belongs to the name: files named by UID differ in nothing

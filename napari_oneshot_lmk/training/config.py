@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.training.methods import METHODS, TrainingMethod, find_method
-from napari_oneshot_lmk.training.preset import Preset, Section, usage_error
+from napari_oneshot_lmk.training.preset import PRESETS, Preset, Section, usage_error
 
 if TYPE_CHECKING:
     from pydantic import ModelWrapValidatorHandler
@@ -44,17 +44,17 @@ def _field(default: Any, title: str, description: str, **metadata: Any) -> Any:
     return Field(default=default, title=title, description=description, json_schema_extra=metadata)
 
 
-def _override(dotted: str, title: str, **more: Any) -> Any:
+def _override(dotted: str, title: str, description: str, **more: Any) -> Any:
     """Return a field that replaces one of the preset's settings where it is not None.
 
     The preset checks the value, once it is replaced there.
     """
     section, _, name = dotted.partition(".")
     settings: Any = Preset.model_fields[section].annotation
-    field = settings.model_fields[name]
-    if get_origin(field.annotation) is Literal:
-        more["choices"] = list(get_args(field.annotation))
-    return _field(None, title, field.description, overrides=dotted, **more)
+    kind = settings.model_fields[name].annotation
+    if get_origin(kind) is Literal:
+        more["choices"] = list(get_args(kind))
+    return _field(None, title, description, overrides=dotted, **more)
 
 
 class TrainingConfig(Section):
@@ -63,8 +63,11 @@ class TrainingConfig(Section):
     What differs from a preset stays apart from it (``epochs`` and the like) until
     `resolved`, which gives the configuration that a run remembers: with all numbers, the
     landmarks' names, and the template's hash. A field's metadata may hold
-    ``option`` (see `option_of`), ``overrides``, the preset's setting that it replaces, and
-    for a form ``choices`` with ``titles``, ``minimum``, ``maximum`` and a ``tip``.
+
+    - ``option`` (see `option_of`) and its ``metavar``;
+    - ``overrides``, the preset's setting that it replaces;
+    - ``affects_result``, False for what a run need not remember;
+    - for a form ``choices`` with ``titles``, ``minimum``, ``maximum`` and a ``tip``.
 
     Raises
     ------
@@ -79,28 +82,35 @@ class TrainingConfig(Section):
         choices=list(METHODS),
     )
     landmarks: tuple[str, ...] = _field(
-        (), "Landmark", "Only this one; may be repeated.", option="--landmark"
+        (), "Landmark", "Only this one; may be repeated.", option="--landmark", metavar="NAME"
     )
     time: Duration = _field(
         Duration.NORMAL,
         "Time",
         "How long it may take; counts where no preset is named.",
         option=None,
+        affects_result=False,
     )
     preset: Preset | str = _field(
-        "", "Preset", "All numbers of the training. Default: gpu, or laptop without one."
+        "",
+        "Preset",
+        "All numbers of the training. Default: gpu, or laptop without one.",
+        metavar="|".join((*PRESETS, "FILE")),
+        affects_result=False,
     )
     epochs: int | None = _override(
         "training.epochs",
         "Epochs",
+        "Passes over the images.",
         option=None,
         minimum=1,
         maximum=100_000,
-        tip="Passes over the images.",
     )
     adapter_channels: int | None = _override(
         "network.adapter_channels",
         "Adapter channels",
+        "Channels of each landmark's own layers; 0: none.",
+        metavar="N",
         minimum=0,
         maximum=512,
         tip="Width of each landmark's adapter; 0 trains without adapters.",
@@ -108,6 +118,7 @@ class TrainingConfig(Section):
     initial_labels: str | None = _override(
         "labels.initial",
         "First points",
+        "Where pseudo-labels begin.",
         titles={"instant": "instant detection"},
         tip="Where training believes the landmarks before it has learned anything.",
     )
@@ -119,20 +130,27 @@ class TrainingConfig(Section):
     spacing_mm_yx: tuple[float, float] | None = _field(
         None,
         "Image spacing",
-        "Of the images, (row, column) in mm; None for what their files say.",
+        "Millimetres per pixel of the images; ROWxCOLUMN (0.3x0.25) where pixels are not "
+        "square. Overrides what the files say.",
         option="--spacing",
+        metavar="MM",
     )
     seed: int = _field(0, "Seed", "Of everything random.", minimum=0, maximum=2**31 - 1)
     pack: bool = _field(
         False,
         "Model for other computers",
-        "Put the encoder's weights into the model, in half precision. A run that has finished "
-        "without them gets them.",
+        "Put the encoder's weights into the model (40 MB): it then works on any computer. A "
+        "run that has finished gets them, too.",
+        affects_result=False,
     )
     encoder_weights: Path | None = _field(
-        None, "Encoder weights", "File of VGG19 weights; otherwise they are looked for."
+        None,
+        "Encoder weights",
+        "Weights of the VGG19 encoder; otherwise they are looked for.",
+        metavar="FILE",
+        affects_result=False,
     )
-    device: str = _field("auto", "Device", "auto, cpu, cuda or cuda:N.")
+    device: str = _field("auto", "Device", "auto, cpu, cuda or cuda:N.", affects_result=False)
     template_sha256: str = _field(
         "", "", "Of the template's content; set by `resolved`.", option=None
     )
@@ -246,43 +264,40 @@ class TrainingConfig(Section):
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``run.json`` holds: all but the preset, which has a file of its own."""
-        return self.model_dump(mode="json", include=REMEMBERED)
+        return self.model_dump(mode="json", include=remembered_fields())
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], preset: Preset) -> TrainingConfig:
-        """Read what `to_json` returned."""
-        return cls(**{name: content[name] for name in REMEMBERED}, preset=preset)
+        """Read what `to_json` returned; a field that is newer than the file has its default."""
+        return cls(**content, preset=preset)
 
     def differences(self, before: TrainingConfig) -> list[str]:
         """Say what differs in what the result depends on: ``"seed is 1, was 0 before"``."""
         found = []
         if self.template_sha256 != before.template_sha256:
             found.append("the template is another one")
-        for name, now, then in zip(
-            ("method", "landmarks", "template stage", "seed", "spacing"),
-            self._in_words(),
-            before._in_words(),
-            strict=True,
-        ):
+        for name in type(self).model_fields:
+            if name not in remembered_fields() or name == "template_sha256":
+                continue
+            now, then = self._in_words(name), before._in_words(name)
             if now != then:
-                found.append(f"{name} is {now}, was {then} before")
+                title = name.removesuffix("_mm_yx").replace("_", " ")
+                found.append(f"{title} is {now}, was {then} before")
         return found + self.numbers.differences(before.numbers)
 
-    def _in_words(self) -> tuple[str, ...]:
-        mm_yx = self.spacing_mm_yx
-        return (
-            self.method,
-            ", ".join(self.landmarks),
-            "on" if self.template_stage else "off",
-            str(self.seed),
-            f"{mm_yx[0]:g} x {mm_yx[1]:g} mm" if mm_yx else "as in the files",
-        )
+    def _in_words(self, name: str) -> str:
+        value = getattr(self, name)
+        if name == "spacing_mm_yx":
+            return f"{value[0]:g} x {value[1]:g} mm" if value else "as in the files"
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
-REMEMBERED = {
-    *("method", "landmarks", "template_stage", "seed", "spacing_mm_yx", "template_sha256"),
-}
-"""What a result depends on beside the preset and the images."""
+def remembered_fields() -> set[str]:
+    """Return the fields that a result depends on, beside the preset and what it overrides."""
+    left_out = {n for n, affects in _metadata("affects_result").items() if not affects}
+    return set(TrainingConfig.model_fields) - left_out - set(_metadata("overrides"))
 
 
 def option_of(name: str) -> str | None:

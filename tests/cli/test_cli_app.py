@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 import typer
 from cli_scene import run
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from napari_oneshot_lmk import __version__
+from napari_oneshot_lmk.cli.app import app
 from napari_oneshot_lmk.cli.errors import DEBUG_VARIABLE, code_of, handle_errors
+from napari_oneshot_lmk.cli.train import _config_from
 from napari_oneshot_lmk.errors import (
     GeometryError,
     ImageError,
@@ -21,6 +24,7 @@ from napari_oneshot_lmk.errors import (
     UsageError,
     WeightsError,
 )
+from napari_oneshot_lmk.training.config import TrainingConfig, option_of
 
 COMMANDS = ["template", "detect", "evaluate", "benchmark", "info", "demo"]
 
@@ -203,3 +207,36 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         advance(3, 4)
     assert "3/4" in screen.getvalue()
     assert "left" in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {
+            "method": "single",
+            "landmarks": ("apex", "tip"),
+            "preset": "paper",
+            "adapter_channels": 0,
+            "initial_labels": "random",
+            "template_stage": False,
+            "spacing_mm_yx": (0.1, 0.25),
+            "seed": 7,
+            "pack": True,
+            "encoder_weights": Path("w.pth"),
+            "device": "cpu",
+        },
+    ],
+)
+def test_each_field_of_the_configuration_is_an_option_that_means_it(
+    changes: dict[str, object],
+) -> None:
+    fields = {name for name in TrainingConfig.model_fields if option_of(name)}
+    assert not changes or set(changes) == fields
+    config = TrainingConfig(**changes)
+    command = get_command(app).commands["train"]  # type: ignore[attr-defined]
+    words = ["--template", "T", "--images", "I", "--out", "O", *config.to_arguments()]
+    given = command.make_context("train", words).params
+    assert _config_from({name: given[name] for name in fields}) == config
+    titles = {option.name: option.help for option in command.params}
+    assert all(titles[name] == TrainingConfig.model_fields[name].description for name in fields)

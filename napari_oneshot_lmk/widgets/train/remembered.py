@@ -43,7 +43,7 @@ def remembered() -> RememberedSettings:
         time=Duration(kept.time),
         preset=str(kept.preset).strip(),
         spacing_mm_yx=_spacing(str(kept.spacing)),
-        **{name: from_plain(FIELDS[name], getattr(kept, name)) for name in ADVANCED},
+        **{n: from_plain(FIELDS[n], getattr(kept, n)) for n in ADVANCED if hasattr(kept, n)},
     )
     return RememberedSettings(config, str(kept.images).strip(), bool(kept.preview))
 
@@ -67,8 +67,9 @@ def remember(memory: RememberedSettings) -> None:
     for name in ADVANCED:
         values[name] = to_plain(FIELDS[name], getattr(config, name))
     for name, plain in values.items():
-        # Each change is written to disk: only what is new.
-        if getattr(kept, name) != plain:
+        # napari keeps what napari.yaml declares. Each change is written to disk: only what
+        # is new.
+        if hasattr(kept, name) and getattr(kept, name) != plain:
             # A landmark's name may be one that the page refuses to hold.
             with suppress(ValueError):
                 setattr(kept, name, plain)
