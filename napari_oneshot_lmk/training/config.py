@@ -67,7 +67,8 @@ class TrainingConfig(Section):
     - ``option`` (see `option_of`) and its ``metavar``;
     - ``overrides``, the preset's setting that it replaces;
     - ``affects_result``, False for what a run need not remember;
-    - for a form ``choices`` with ``titles``, ``minimum``, ``maximum`` and a ``tip``.
+    - for a form ``choices``, those ``offered`` there and their ``titles``, ``minimum``,
+      ``maximum`` and a ``tip``.
 
     Raises
     ------
@@ -80,6 +81,10 @@ class TrainingConfig(Section):
         "Method",
         " ".join(f"{m.name}: {m.description}." for m in METHODS.values()),
         choices=list(METHODS),
+        offered=[method.name for method in METHODS.values() if method.title],
+        titles={method.name: method.title for method in METHODS.values()},
+        tip="Fused is soonest done: one network with a small adapter for each landmark. "
+        "Single: a network for one landmark alone, or for each in turn.",
     )
     landmarks: tuple[str, ...] = _field(
         (), "Landmark", "Only this one; may be repeated.", option="--landmark", metavar="NAME"
@@ -89,6 +94,9 @@ class TrainingConfig(Section):
         "Time",
         "How long it may take; counts where no preset is named.",
         option=None,
+        titles={time.value: time.name.capitalize() for time in Duration},
+        tip="Quick: for a first look. Normal: what the measurements recommend for this "
+        "computer. Thorough: more passes over the images; gains less than it costs.",
         affects_result=False,
     )
     preset: Preset | str = _field(

@@ -61,6 +61,8 @@ class TrainingMethod:
     name: ClassVar[str]
     description: ClassVar[str]
     paper_name: ClassVar[str]
+    title: ClassVar[str] = ""
+    """In a form, which offers the methods that have one."""
     per_landmark: ClassVar[bool] = False
     """Whether each landmark has a network of its own, which needs no other."""
     has_adapters: ClassVar[bool] = False
@@ -152,6 +154,7 @@ class Fused(TrainingMethod):
     name = "fused"
     description = "one network for all landmarks with a small adapter for each"
     paper_name = "C-Adapter"
+    title = "All landmarks, fused"
     has_adapters = True
 
 
@@ -161,6 +164,7 @@ class Single(TrainingMethod):
     name = "single"
     description = "one network per landmark"
     paper_name = "CC2D-SLA, C-ATD"
+    title = "Single landmark"
     per_landmark = True
 
     def groups(self, landmarks: Sequence[int]) -> tuple[tuple[int, ...], ...]:

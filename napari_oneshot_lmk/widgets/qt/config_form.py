@@ -7,10 +7,11 @@ that it cannot have itself: one below its minimum, or `UNSET` among its choices.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
 from types import NoneType
 from typing import Any, get_args
 
-from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox
+from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, RadioButtons
 from magicgui.widgets.bases import ValueWidget
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -19,13 +20,19 @@ from qtpy.QtWidgets import QSizePolicy
 UNSET = "preset"
 """Among choices: what stands for None."""
 LARGEST = 2**31 - 1
+DECIMALS = 4
+FEW = 3
+"""So many choices stand side by side as buttons."""
+ONE_LINE = 32
+"""So many letters of all their titles fit into a row."""
 
 
 class ConfigForm(Container[ValueWidget[Any]]):
     """One control per field, with its title, description, range and choices.
 
     The metadata of a field (``json_schema_extra``) may hold ``minimum``, ``maximum``,
-    ``choices``, ``titles`` of choices, and a longer ``tip`` instead of its description.
+    ``choices`` (an enumeration has its members), ``offered`` for those of them that a form
+    shows, their ``titles``, and a ``tip`` instead of the description.
 
     Parameters
     ----------
@@ -81,17 +88,21 @@ def make_control(name: str, field: FieldInfo, unset: str) -> ValueWidget[Any]:
     control: ValueWidget[Any]
     if kind is bool:
         return CheckBox(text=common.pop("label"), **common)
-    if "choices" in extra:
+    if offered := _choices(field):
         titles = extra.get("titles", {})
-        choices = [(titles.get(choice, choice), choice) for choice in extra["choices"]]
+        choices = [(titles.get(choice, choice), choice) for choice in offered]
+        if len(choices) <= FEW and not optional:
+            in_a_row = sum(len(title) for title, _ in choices) <= ONE_LINE
+            orientation = "horizontal" if in_a_row else "vertical"
+            return RadioButtons(choices=choices, orientation=orientation, **common)
         control = ComboBox(choices=[(unset, UNSET)] * optional + choices, **common)
-    elif kind is int:
+    elif kind in (int, float):
         lowest = extra.get("minimum", 0) - optional
         # The one of integers shows no text for its minimum.
         control = FloatSpinBox(
             value=lowest, min=lowest, max=extra.get("maximum", LARGEST), **common
         )
-        control.native.setDecimals(0)
+        control.native.setDecimals(0 if kind is int else DECIMALS)
         if optional:
             control.native.setSpecialValueText(unset)
     else:
@@ -104,8 +115,8 @@ def make_control(name: str, field: FieldInfo, unset: str) -> ValueWidget[Any]:
 def to_plain(field: FieldInfo, value: Any) -> Any:
     """Return a field's value as controls and the settings page hold it."""
     if value is not None:
-        return value
-    return UNSET if "choices" in metadata(field) else metadata(field).get("minimum", 0) - 1
+        return value.value if isinstance(value, Enum) else value
+    return UNSET if _choices(field) else metadata(field).get("minimum", 0) - 1
 
 
 def from_plain(field: FieldInfo, plain: Any) -> Any:
@@ -118,6 +129,16 @@ def metadata(field: FieldInfo) -> Mapping[str, Any]:
     """Return what is said of a field beside its type."""
     extra = field.json_schema_extra
     return extra if isinstance(extra, dict) else {}
+
+
+def _choices(field: FieldInfo) -> list[Any]:
+    extra, (kind, _) = metadata(field), _kind(field)
+    members = (
+        [member.value for member in kind]
+        if isinstance(kind, type) and issubclass(kind, Enum)
+        else []
+    )
+    return list(extra.get("offered") or extra.get("choices") or members)
 
 
 def _kind(field: FieldInfo) -> tuple[Any, bool]:

@@ -20,8 +20,8 @@ from napari_oneshot_lmk.widgets.train import training_texts
 
 FROM_FILE = "from a file"
 NOT_HERE = {
-    *("method", "landmarks", "time"),  # always in sight
-    *("preset", "spacing_mm_yx"),  # have controls of their own
+    *("method", "time"),  # always in sight
+    *("landmarks", "preset", "spacing_mm_yx"),  # have controls of their own
     *("device", "encoder_weights"),  # of the preferences
     "template_sha256",
 }

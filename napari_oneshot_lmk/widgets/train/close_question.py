@@ -51,25 +51,34 @@ class CloseQuestion(QObject):
 
 
 def ask_one_of(
-    window: QWidget, title: str, text: str, choices: Sequence[Choice], otherwise: str
+    window: QWidget,
+    title: str,
+    text: str,
+    choices: Sequence[Choice],
+    otherwise: str,
+    *,
+    dangerous: bool = False,
 ) -> str:
     """Ask in a dialog with a button for each answer.
 
     ``choices`` are each button's text, its role, and the answer that it gives;
-    ``otherwise`` is the answer of Escape and of the dialog's own cross.
+    ``otherwise`` is the answer of Escape and of the dialog's own cross, and of Enter where
+    another answer would be ``dangerous``.
     """
     box = QMessageBox(window)
     box.setWindowTitle(title)
     box.setText(text)
     buttons = {box.addButton(label, role): answer for label, role, answer in choices}
+    if dangerous:
+        box.setIcon(QMessageBox.Icon.Warning)
+        box.setDefaultButton(next(b for b, answer in buttons.items() if answer == otherwise))
     box.exec()
     return buttons.get(box.clickedButton(), otherwise)
 
 
 def ask_what_becomes_of(window: QWidget, run: TrainingRun) -> Answer:
-    """Ask in a dialog."""
-    title = "" if run.request is None else run.request.title
-    state = state_of(run.phase, run.progress)
+    """Ask what to do with a training when its window closes."""
+    title, state = _title_and_state(run)
     role = QMessageBox.ButtonRole
     choices = (
         (training_texts.CLOSE_KEEP, role.AcceptRole, Answer.KEEP),
@@ -83,22 +92,25 @@ def ask_what_becomes_of(window: QWidget, run: TrainingRun) -> Answer:
 
 
 def ask_whether_to_discard(window: QWidget, run: TrainingRun) -> bool:
-    """Ask in a dialog whether what a training has made may be deleted."""
-    box = QMessageBox(window)
-    box.setIcon(QMessageBox.Icon.Warning)
-    box.setWindowTitle(training_texts.DISCARD_TITLE)
-    title = "" if run.request is None else run.request.title
+    """Ask whether what a training has made may be deleted."""
+    title, state = _title_and_state(run)
     text = training_texts.DISCARD_TEXT.format(title=title)
-    if state := state_of(run.phase, run.progress):
+    if state:
         text += training_texts.DISCARD_STATE.format(state=state)
-    box.setText(text)
-    yes = box.addButton(training_texts.DISCARD_YES, QMessageBox.ButtonRole.DestructiveRole)
-    no = box.addButton(training_texts.DISCARD_NO, QMessageBox.ButtonRole.RejectRole)
-    # Enter and Escape keep it.
-    box.setDefaultButton(no)
-    box.setEscapeButton(no)
-    box.exec()
-    return box.clickedButton() is yes
+    role = QMessageBox.ButtonRole
+    choices = (
+        (training_texts.DISCARD_YES, role.DestructiveRole, Answer.DISCARD),
+        (training_texts.DISCARD_NO, role.RejectRole, Answer.KEEP),
+    )
+    answer = ask_one_of(
+        window, training_texts.DISCARD_TITLE, text, choices, Answer.KEEP, dangerous=True
+    )
+    return answer == Answer.DISCARD
+
+
+def _title_and_state(run: TrainingRun) -> tuple[str, str]:
+    title = "" if run.request is None else run.request.title
+    return title, state_of(run.phase, run.progress)
 
 
 _ASKING: WeakSet[TrainingRun] = WeakSet()

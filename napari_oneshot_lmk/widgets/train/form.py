@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QButtonGroup,
-    QComboBox,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QRadioButton,
-    QSizePolicy,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from magicgui.widgets import ComboBox
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from superqt import QElidingLabel
 
-from napari_oneshot_lmk.training.config import Duration, TrainingConfig
+from napari_oneshot_lmk.training.config import TrainingConfig
+from napari_oneshot_lmk.training.methods import find_method
 from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.qt.config_form import ConfigForm
 from napari_oneshot_lmk.widgets.qt.parts import (
     DIM,
     NOTE,
@@ -41,103 +34,74 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.session import Session
     from napari_oneshot_lmk.widgets.train.image_check import CheckedFolder
 
-TIMES = {
-    Duration.QUICK: (training_texts.QUICK, training_texts.QUICK_TIP),
-    Duration.NORMAL: (training_texts.NORMAL, training_texts.NORMAL_TIP),
-    Duration.THOROUGH: (training_texts.THOROUGH, training_texts.THOROUGH_TIP),
-}
 SHOWN_FAILURES = 3
+
+
+MAIN = ("method", "time")
+"""Fields of the configuration that are always in sight."""
 
 
 class TrainForm(QWidget):
     """The controls: template, images, method, time, and all else folded away."""
 
+    changed = Signal()
+    """The user has changed a setting."""
+
     def __init__(self) -> None:
         super().__init__()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        self._template: Template | None = None
         self.template = TemplateSummary()
-        layout.addWidget(self.template)
         self.open_template = Button(texts.OPEN_TEMPLATE, texts.OPEN_TEMPLATE_TIP)
-        layout.addWidget(self.open_template)
-        layout.addLayout(self._images())
-        layout.addLayout(self._method())
-        layout.addLayout(self._time())
+        # A long path must not make the dock wide.
+        self.folder = QElidingLabel()
+        self.folder.setElideMode(Qt.TextElideMode.ElideMiddle)
+        self.choose = Button(training_texts.CHOOSE_FOLDER, training_texts.CHOOSE_FOLDER_TIP)
+        self.checked = MessageLabel()
+        self.again = Button(training_texts.CHECK_AGAIN, training_texts.CHECK_AGAIN_TIP)
+        self.failures = WarningLabel()
+        self.warnings = MessageLabel("", NOTE)
+        self.main = ConfigForm(TrainingConfig, MAIN, "", self._on_main)
+        self.landmark = ComboBox(
+            name="landmark",
+            label=training_texts.LANDMARK,
+            tooltip=training_texts.LANDMARK_TIP,
+            choices=self._landmarks,
+        )
+        self.landmark.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.landmark.changed.connect(lambda _: self.changed.emit())
+        self.main.insert(1, self.landmark)
+        self.estimate = MessageLabel("", DIM)
+        # superqt's QCollapsible leaves what it folds away in the order of the Tab key.
         self.fold = QToolButton()
         self.fold.setText(training_texts.MORE)
         self.fold.setCheckable(True)
         self.fold.setAutoRaise(True)
         self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.fold.toggled.connect(self._on_fold)
-        layout.addWidget(self.fold)
         self.more = AdvancedSettings()
-        layout.addWidget(self.more)
+        self.more.changed.connect(self.changed)
+        self._on_fold(False)
         self.train = Button(training_texts.TRAIN, training_texts.TRAIN_TIP)
-        layout.addWidget(self.train)
         self.why = MessageLabel("", DIM)
-        layout.addWidget(self.why)
         self.message = MessageLabel()
-        layout.addWidget(self.message)
         self.report = Button(texts.COPY_REPORT, texts.COPY_REPORT_TIP)
         self.report.hide()
-        layout.addWidget(self.report)
-        layout.addStretch(1)
-        self._on_fold(False)
 
-    def _images(self) -> QVBoxLayout:
-        part = QVBoxLayout()
-        self.folder = QLabel()
-        # A long path must not make the dock wide.
-        self.folder.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.choose = Button(training_texts.CHOOSE_FOLDER, training_texts.CHOOSE_FOLDER_TIP)
-        part.addLayout(
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.template)
+        layout.addWidget(self.open_template)
+        layout.addLayout(
             row_of(training_texts.IMAGES, self.folder, self.choose, stretched=self.folder)
         )
-        self.checked = MessageLabel()
         row = row_of(self.checked, stretched=self.checked)
-        self.again = Button(training_texts.CHECK_AGAIN, training_texts.CHECK_AGAIN_TIP)
         row.addWidget(self.again, 0, Qt.AlignmentFlag.AlignTop)
-        part.addLayout(row)
-        self.failures = WarningLabel()
-        part.addWidget(self.failures)
-        self.warnings = MessageLabel("", NOTE)
-        part.addWidget(self.warnings)
-        return part
-
-    def _method(self) -> QHBoxLayout:
-        row = row_of(training_texts.METHOD)
-        self.fused = QRadioButton(training_texts.METHOD_FUSED)
-        self.fused.setToolTip(training_texts.METHOD_FUSED_TIP)
-        self.single = QRadioButton(training_texts.METHOD_SINGLE)
-        self.single.setToolTip(training_texts.METHOD_SINGLE_TIP)
-        self.landmark = QComboBox()
-        self.landmark.setToolTip(training_texts.METHOD_SINGLE_TIP)
-        self.landmark.setMinimumWidth(90)
-        self.landmark.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.single.toggled.connect(self.landmark.setEnabled)
-        self.landmark.setEnabled(False)
-        part = QVBoxLayout()
-        part.addWidget(self.fused)
-        part.addLayout(row_of(self.single, self.landmark, stretched=self.landmark))
-        row.addLayout(part, 1)
-        return row
-
-    def _time(self) -> QVBoxLayout:
-        part = QVBoxLayout()
-        row = row_of(training_texts.TIME)
-        self.times = QButtonGroup(self)
-        self.time_buttons: dict[Duration, QPushButton] = {}
-        for time, (text, tip) in TIMES.items():
-            button = QPushButton(text)
-            button.setCheckable(True)
-            button.setToolTip(tip)
-            self.times.addButton(button)
-            self.time_buttons[time] = button
-            row.addWidget(button, 1)
-        part.addLayout(row)
-        self.estimate = MessageLabel("", DIM)
-        part.addWidget(self.estimate)
-        return part
+        layout.addLayout(row)
+        for part in (self.failures, self.warnings, self.main.native, self.estimate):
+            layout.addWidget(part)
+        for part in (self.fold, self.more, self.train, self.why, self.message, self.report):
+            layout.addWidget(part)
+        layout.addStretch(1)
 
     def _on_fold(self, unfolded: bool) -> None:
         arrow = Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow
@@ -148,56 +112,51 @@ class TrainForm(QWidget):
 
     def config(self) -> TrainingConfig:
         """Return what is chosen."""
-        single, landmark = self.single.isChecked(), str(self.landmark.currentData() or "")
-        time = next(t for t, b in self.time_buttons.items() if b.isChecked())
-        return self.more.with_settings(
-            TrainingConfig(
-                method="single" if single else "fused",
-                landmarks=(landmark,) if single and landmark else (),
-                time=time,
-            )
-        )
+        config = TrainingConfig(**self.main.values())
+        if config.training_method.per_landmark and self.landmark.value:
+            config = config.model_copy(update={"landmarks": (self.landmark.value,)})
+        return self.more.with_settings(config)
 
     def show_config(self, config: TrainingConfig) -> None:
-        """Show a config that was made before."""
-        single = config.training_method.per_landmark
-        self.single.setChecked(single)
-        self.fused.setChecked(not single)
-        found = self.landmark.findData("".join(config.landmarks))
-        if found >= 0:
-            self.landmark.setCurrentIndex(found)
-        self.time_buttons[config.time].setChecked(True)
+        """Show a configuration that was made before."""
+        self.main.show_values(config)
+        self._choose_landmark("".join(config.landmarks))
+        self._show_landmark()
         self.more.show_config(config)
+
+    def _on_main(self) -> None:
+        self._show_landmark()
+        self.changed.emit()
+
+    def _show_landmark(self) -> None:
+        self.landmark.visible = find_method(self.main["method"].value).per_landmark
+
+    def _choose_landmark(self, name: str) -> None:
+        with self.landmark.changed.blocked():
+            if name in self.landmark.choices:
+                self.landmark.value = name
+
+    def _landmarks(self, _: Any) -> list[tuple[str, str]]:
+        placed = [] if self._template is None else self._template.landmarks.placed
+        each = [(training_texts.EACH_IN_TURN, "")] if len(placed) > 1 else []
+        return [(point.name, point.name) for point in placed] + each
 
     # -- showing ---------------------------------------------------------------------
 
     def show_template(self, template: Template | None) -> None:
         """Show the template, and offer its landmarks."""
+        self._template = template
         self.template.show_template(template)
-        kept = self.landmark.currentData()
-        self.landmark.clear()
-        if template is None:
-            return
-        placed = template.landmarks.placed
-        for point in placed:
-            self.landmark.addItem(point.name, point.name)
-        if len(placed) > 1:
-            self.landmark.addItem(training_texts.EACH_IN_TURN, "")
-            self.landmark.setItemData(
-                len(placed), training_texts.EACH_IN_TURN_TIP, Qt.ItemDataRole.ToolTipRole
-            )
-        self.landmark.setCurrentIndex(max(0, self.landmark.findData(kept)))
+        with self.landmark.changed.blocked():
+            self.landmark.reset_choices()
 
     def show_folder(self, folder: Path | None) -> None:
         """Show which folder was chosen, its end where it is long."""
-        if folder is None:
-            self.folder.setText(training_texts.NO_FOLDER)
-            self.folder.setStyleSheet(f"color: {DIM};")
-            self.folder.setToolTip("")
-            return
-        self.folder.setStyleSheet("")
-        self.folder.setText(folder.name or str(folder))
-        self.folder.setToolTip(str(folder))
+        self.folder.setStyleSheet(f"color: {DIM};" if folder is None else "")
+        self.folder.setText(
+            training_texts.NO_FOLDER if folder is None else folder.name or str(folder)
+        )
+        self.folder.setToolTip("" if folder is None else str(folder))
 
     def show_checking(self, text: str) -> None:
         """Show that the images are being looked at."""

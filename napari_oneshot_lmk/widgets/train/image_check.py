@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 
@@ -69,52 +69,12 @@ class CheckedFolder:
         return ", ".join(part for part in parts if part)
 
 
-class ImageInspector(Protocol):
-    """Reads images one by one, yields how far it is, then what was found."""
-
-    def __call__(
-        self, folder: Path, files: Sequence[ImageFile], template: Template, spacing_mm_yx: SpacingMm
-    ) -> Iterator[ImagesRead | CheckedFolder]:
-        """Look at image files; raises where none can be used."""
-
-
-class SpeedMeasurement(Protocol):
-    """Measures the machine with the encoder that training will use."""
-
-    def __call__(self, preferences: Preferences) -> MachineSpeed:
-        """Return how fast it is."""
-
-
-def check_folder(
-    folder: Path,
-    template: Template,
-    preferences: Preferences,
-    spacing_mm_yx: SpacingMm = None,
-    inspector: ImageInspector | None = None,
-    measurement: SpeedMeasurement | None = None,
-) -> Iterator[ImagesRead | SpeedMeasuring | CheckedFolder]:
-    """Read a folder of images with its subfolders, then measure the machine.
-
-    Duplicates of the template are left out; ``spacing_mm_yx`` overrides what the files
-    say. The last `CheckedFolder` has the machine's speed.
-
-    Raises
-    ------
-    UsageError
-        If there is no image that can be used.
-    """
-    files = find_images([folder])
-    yield ImagesRead(0, len(files))
-    checked = None
-    for step in (inspector or inspect_files)(folder, files, template, spacing_mm_yx):
-        if isinstance(step, CheckedFolder):
-            checked = step
-        yield step
-    if checked is None:
-        return
-    yield SpeedMeasuring()
-    machine = (measurement or measure_machine)(preferences)
-    yield replace(checked, machine=machine)
+ImageInspector = Callable[
+    [Path, "Sequence[ImageFile]", "Template", SpacingMm], Iterator[ImagesRead | CheckedFolder]
+]
+"""Reads images one by one, yields how far it is, then what was found."""
+SpeedMeasurement = Callable[["Preferences"], "MachineSpeed"]
+"""Measures the machine with the encoder that training will use."""
 
 
 def inspect_files(
@@ -147,14 +107,43 @@ def measure_machine(preferences: Preferences) -> MachineSpeed:
     return measure(encoder)
 
 
+def check_folder(
+    folder: Path,
+    template: Template,
+    preferences: Preferences,
+    spacing_mm_yx: SpacingMm = None,
+    inspector: ImageInspector = inspect_files,
+    measurement: SpeedMeasurement = measure_machine,
+) -> Iterator[ImagesRead | SpeedMeasuring | CheckedFolder]:
+    """Read a folder of images with its subfolders, then measure the machine.
+
+    Duplicates of the template are left out; ``spacing_mm_yx`` overrides what the files
+    say. The last `CheckedFolder` has the machine's speed.
+
+    Raises
+    ------
+    UsageError
+        If there is no image that can be used.
+    """
+    files = find_images([folder])
+    yield ImagesRead(0, len(files))
+    checked = None
+    for step in inspector(folder, files, template, spacing_mm_yx):
+        if isinstance(step, CheckedFolder):
+            checked = step
+        yield step
+    if checked is not None:
+        yield SpeedMeasuring()
+        yield replace(checked, machine=measurement(preferences))
+
+
 def _sizes(sizes_yx: Sequence[Size]) -> str:
     if not sizes_yx:
         return ""
     rows, columns = zip(*sizes_yx, strict=True)
-    if len(set(sizes_yx)) == 1:
-        return training_texts.CHECKED_SIZE.format(rows=rows[0], columns=columns[0])
-    return training_texts.CHECKED_SIZES.format(
-        low_rows=min(rows), high_rows=max(rows), low_columns=min(columns), high_columns=max(columns)
+    text = training_texts.CHECKED_SIZE if len(set(sizes_yx)) == 1 else training_texts.CHECKED_SIZES
+    return text.format(
+        rows=min(rows), columns=min(columns), high_rows=max(rows), high_columns=max(columns)
     )
 
 
@@ -183,7 +172,9 @@ class FolderCheck(WorkerRun):
     """Why it failed, or "", and a report to copy, or ""."""
 
     def __init__(
-        self, inspector: ImageInspector | None = None, measurement: SpeedMeasurement | None = None
+        self,
+        inspector: ImageInspector = inspect_files,
+        measurement: SpeedMeasurement = measure_machine,
     ) -> None:
         super().__init__()
         self._inspector, self._measurement = inspector, measurement
@@ -203,12 +194,10 @@ class FolderCheck(WorkerRun):
         folder, template, spacing = self._next
         self._next = None
         # Settings belong to the window's thread.
-        wanted, inspector, measurement = preferences(), self._inspector, self._measurement
+        arguments = (preferences(), spacing, self._inspector, self._measurement)
         self.going.emit(training_texts.CHECKING_FOLDER)
         self._worker = worker.start(
-            lambda: check_folder(folder, template, wanted, spacing, inspector, measurement),
-            self._on_step,
-            self._on_cancelled,
+            lambda: check_folder(folder, template, *arguments), self._on_step, self._on_cancelled
         )
 
     def _on_step(self, step: Any) -> None:
@@ -223,8 +212,7 @@ class FolderCheck(WorkerRun):
             # Of a folder that nobody wants any more.
             return
         elif isinstance(step, ImagesRead):
-            text = training_texts.CHECKING.format(done=step.done, total=step.total)
-            self.going.emit(text)
+            self.going.emit(training_texts.CHECKING.format(done=step.done, total=step.total))
         elif isinstance(step, SpeedMeasuring):
             self.going.emit(training_texts.TIMING)
         elif isinstance(step, CheckedFolder):

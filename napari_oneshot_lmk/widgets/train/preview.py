@@ -22,13 +22,9 @@ from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train import training_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from napari_oneshot_lmk.training.events import Previewed
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageView
-    from napari_oneshot_lmk.widgets.layers.style import landmark_colours
     from napari_oneshot_lmk.widgets.session import Session
     from napari_oneshot_lmk.widgets.train.run import TrainingRun
 

@@ -9,13 +9,14 @@ from typing import Any
 
 from napari_oneshot_lmk.errors import GeometryError
 from napari_oneshot_lmk.geometry import checked_spacing
-from napari_oneshot_lmk.training.config import Duration, TrainingConfig
+from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
 from napari_oneshot_lmk.widgets.qt.config_form import from_plain, to_plain
 from napari_oneshot_lmk.widgets.settings import PLUGIN
 from napari_oneshot_lmk.widgets.train.advanced import ADVANCED
+from napari_oneshot_lmk.widgets.train.form import MAIN
 
-FIELDS = TrainingConfig.model_fields
+FIELDS = {name: TrainingConfig.model_fields[name] for name in (*MAIN, *ADVANCED)}
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,13 @@ def remembered() -> RememberedSettings:
     kept = _section()
     if kept is None:
         return RememberedSettings()
-    single = str(kept.method) == "single"
     config = TrainingConfig(
-        method=str(kept.method),
-        landmarks=(str(kept.landmark),) if single and kept.landmark else (),
-        time=Duration(kept.time),
         preset=str(kept.preset).strip(),
         spacing_mm_yx=_spacing(str(kept.spacing)),
-        **{n: from_plain(FIELDS[n], getattr(kept, n)) for n in ADVANCED if hasattr(kept, n)},
+        **{n: from_plain(f, getattr(kept, n)) for n, f in FIELDS.items() if hasattr(kept, n)},
     )
+    if config.training_method.per_landmark and kept.landmark:
+        config = config.model_copy(update={"landmarks": (str(kept.landmark),)})
     return RememberedSettings(config, str(kept.images).strip(), bool(kept.preview))
 
 
@@ -56,16 +55,13 @@ def remember(memory: RememberedSettings) -> None:
     config = memory.config
     mm_yx = config.spacing_mm_yx
     values: dict[str, Any] = {
-        "method": config.method,
         "landmark": "".join(config.landmarks),
-        "time": str(config.time),
         "preset": str(config.preset),
         "spacing": "" if mm_yx is None else spacing_text(mm_yx),
         "images": memory.images,
         "preview": memory.preview,
+        **{name: to_plain(field, getattr(config, name)) for name, field in FIELDS.items()},
     }
-    for name in ADVANCED:
-        values[name] = to_plain(FIELDS[name], getattr(config, name))
     for name, plain in values.items():
         # napari keeps what napari.yaml declares. Each change is written to disk: only what
         # is new.

@@ -17,11 +17,11 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import OutputError
 from napari_oneshot_lmk.storage.atomic import atomic_write
@@ -32,7 +32,7 @@ from napari_oneshot_lmk.widgets.train import training_texts
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.training.events import Event
+    from napari_oneshot_lmk.training.subprocess import TrainingProcess
     from napari_oneshot_lmk.widgets.settings import Preferences
 
 SCHEMA_VERSION = 1
@@ -86,13 +86,8 @@ class TrainingRequest:
 
     def save(self) -> None:
         """Write ``order.json``."""
-        content = {
-            "schema_version": SCHEMA_VERSION,
-            "title": self.title,
-            "models": self.models,
-            "arguments": list(self.arguments),
-            "created": self.created,
-        }
+        content = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        del content["folder"]
         with atomic_write(self.folder / REQUEST_FILE, overwrite=True) as partial:
             text = json.dumps(content, indent=1, ensure_ascii=False)
             partial.write_text(text + "\n", encoding="utf-8")
@@ -143,17 +138,13 @@ def write_request(
     arguments = ["--template", str(folder / TEMPLATE)]
     for source in images:
         arguments += ["--images", str(source)]
-    chosen = config.with_preset(str(folder / PRESET_FILE)).model_copy(
-        update={
-            "device": preferences.device,
-            "encoder_weights": preferences.encoder_weights,
-        }
-    )
+    update = {"device": preferences.device, "encoder_weights": preferences.encoder_weights}
+    chosen = config.with_preset(str(folder / PRESET_FILE)).model_copy(update=update)
     arguments += [*chosen.to_arguments(), "--out", str(folder / RUN)]
     landmarks = len(template.landmarks.placed)
     request = TrainingRequest(
         folder,
-        request_title(config, template.name, landmarks),
+        f"{template.name}: {_what_is_learned(config, landmarks)}",
         len(config.networks(landmarks)),
         tuple(arguments),
         now.isoformat(timespec="seconds"),
@@ -162,16 +153,13 @@ def write_request(
     return request
 
 
-def request_title(config: TrainingConfig, template: str, landmarks: int) -> str:
-    """Name a training after what it learns."""
+def _what_is_learned(config: TrainingConfig, landmarks: int) -> str:
     count = texts.counted(landmarks, "landmark")
     if not config.training_method.per_landmark:
-        what = training_texts.TITLE_FUSED.format(landmarks=count)
-    elif config.landmarks:
-        what = training_texts.TITLE_SINGLE.format(landmark=config.landmarks[0])
-    else:
-        what = training_texts.TITLE_EACH.format(landmarks=count)
-    return f"{template}: {what}"
+        return training_texts.TITLE_FUSED.format(landmarks=count)
+    if config.landmarks:
+        return training_texts.TITLE_SINGLE.format(landmark=config.landmarks[0])
+    return training_texts.TITLE_EACH.format(landmarks=count)
 
 
 def requests_in(base: Path) -> Iterator[TrainingRequest]:
@@ -200,36 +188,6 @@ def _new_folder(base: Path, name: str) -> Path:
             ) from error
         return folder
     raise OutputError(training_texts.TOO_MANY, file=base)
-
-
-class Process(Protocol):
-    """What the dock needs of a training's process."""
-
-    @property
-    def alive(self) -> bool:
-        """Whether it runs."""
-
-    def poll(self) -> list[Event]:
-        """Return new events, a few at most; never wait."""
-
-    def stop(self) -> None:
-        """Ask it to end with the best model so far."""
-
-    def kill(self) -> None:
-        """End it at once."""
-
-    def report(self) -> str:
-        """Return its last words, for a bug report."""
-
-
-class ProcessLauncher(Protocol):
-    """Starts trainings and finds them again; tests bring their own."""
-
-    def start(self, arguments: Sequence[str], run_folder: Path) -> Process:
-        """Start a training."""
-
-    def find(self, run_folder: Path) -> Process | None:
-        """Return the training of a run, ended or not; None where there is none."""
 
 
 class Phase(StrEnum):
@@ -279,7 +237,7 @@ def delete_request(request: TrainingRequest, alive: Callable[[], bool]) -> Itera
             yield
 
 
-def delete_now(request: TrainingRequest, process: Process) -> None:
+def delete_now(request: TrainingRequest, process: TrainingProcess) -> None:
     """Delete a training whose process was killed; waits for it a moment.
 
     What cannot be deleted then is marked, so that no window takes it up again.

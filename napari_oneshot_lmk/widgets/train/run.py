@@ -25,8 +25,6 @@ from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.progress import TrainingProgress
 from napari_oneshot_lmk.widgets.train.request import (
     Phase,
-    Process,
-    ProcessLauncher,
     TrainingRequest,
     delete_now,
     delete_request,
@@ -53,10 +51,10 @@ class TrainingRun(QObject):
     refused = Signal(str, str)
     """Why it could not be started, and a report to copy or ""."""
 
-    def __init__(self, launcher: ProcessLauncher) -> None:
+    def __init__(self, launcher: type[TrainingProcess]) -> None:
         super().__init__()
         self._launcher = launcher
-        self._process: Process | None = None
+        self._process: TrainingProcess | None = None
         self._worker: Any = None
         self.request: TrainingRequest | None = None
         self.progress = TrainingProgress()
@@ -83,7 +81,7 @@ class TrainingRun(QObject):
         self._begin(None, Phase.STARTING)
         launcher = self._launcher
 
-        def work() -> Iterator[tuple[TrainingRequest, Process]]:
+        def work() -> Iterator[tuple[TrainingRequest, TrainingProcess]]:
             request = write()
             yield request, launcher.start(request.arguments, request.run_folder)
 
@@ -176,7 +174,7 @@ class TrainingRun(QObject):
         self.phase = phase
         self.changed.emit()
 
-    def _attach(self, process: Process) -> None:
+    def _attach(self, process: TrainingProcess) -> None:
         self._process = process
         self._turn(Phase.RUNNING)
         self._timer.start(CATCHING_UP_MS)
@@ -214,7 +212,7 @@ class TrainingRun(QObject):
         elif events:
             self.changed.emit()
 
-    def _end(self, process: Process) -> None:
+    def _end(self, process: TrainingProcess) -> None:
         self._timer.stop()
         progress = self.progress
         if progress.finished is None and progress.failed is None:
@@ -244,7 +242,6 @@ _RUNS: WeakKeyDictionary[Session, TrainingRun] = WeakKeyDictionary()
 
 def training_run_of(session: Session) -> TrainingRun:
     """Return the one training of a session, whichever of its docks are open."""
-    run = _RUNS.get(session)
-    if run is None:
-        run = _RUNS[session] = TrainingRun(TrainingProcess)
-    return run
+    if session not in _RUNS:
+        _RUNS[session] = TrainingRun(TrainingProcess)
+    return _RUNS[session]

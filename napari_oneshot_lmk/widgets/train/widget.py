@@ -19,7 +19,7 @@ from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train import close_question, training_texts
 from napari_oneshot_lmk.widgets.train.form import TrainForm, blocking_reason
-from napari_oneshot_lmk.widgets.train.image_check import FolderCheck
+from napari_oneshot_lmk.widgets.train.image_check import FolderCheck, inspect_files, measure_machine
 from napari_oneshot_lmk.widgets.train.models import model_of
 from napari_oneshot_lmk.widgets.train.preview import TrainingPreview
 from napari_oneshot_lmk.widgets.train.remembered import (
@@ -68,8 +68,8 @@ class TrainWidget(QWidget):
         session: Session | None = None,
         with_header: bool = True,
         run: TrainingRun | None = None,
-        inspector: ImageInspector | None = None,
-        measurement: SpeedMeasurement | None = None,
+        inspector: ImageInspector = inspect_files,
+        measurement: SpeedMeasurement = measure_machine,
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
@@ -119,10 +119,7 @@ class TrainWidget(QWidget):
         form.open_template.clicked.connect(self._on_open_template)
         form.choose.clicked.connect(self._on_choose_folder)
         form.again.clicked.connect(self.check_images)
-        for button in (form.fused, *form.time_buttons.values()):
-            button.toggled.connect(self._on_choice)
-        form.landmark.activated.connect(self._on_choice)
-        form.more.changed.connect(self._on_choice)
+        form.changed.connect(self._on_choice)
         form.train.clicked.connect(self.start)
         form.report.clicked.connect(self._on_copy_report)
         view.stop.clicked.connect(self.run.stop)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from train_dock import checked, docked, wait_for
 from training_scene import (
-    POINTS,
     EventLoopWatch,
     FakeChildren,
     image_folder,
@@ -19,7 +18,6 @@ from widget_scene import textured
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.training.config import Duration
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.train.request import Phase, requests_in
@@ -89,9 +87,10 @@ def test_a_training_from_the_button_to_the_model(
     ready: TrainWidget, qtbot: Any, base: Path, children: FakeChildren
 ) -> None:
     dock, view = ready, ready.view
-    dock.form.single.setChecked(True)
-    dock.form.landmark.setCurrentIndex(1)
-    dock.form.time_buttons[Duration.QUICK].click()
+    assert not dock.form.landmark.visible
+    dock.form.main["method"].value = "single"
+    dock.form.landmark.value = "menton"
+    dock.form.main["time"].value = "quick"
     dock.form.train.click()
     assert view.isVisible()
     assert not dock.form.isVisible()
@@ -232,10 +231,9 @@ def test_settings_are_remembered(
     dock.session.load_template(template())
     films = image_folder(base.parent / "films")
     checked(qtbot, dock, films)
-    dock.form.single.setChecked(True)
-    dock.form.landmark.setCurrentIndex(len(POINTS))
-    dock.form.landmark.activated.emit(len(POINTS))
-    dock.form.time_buttons[Duration.THOROUGH].click()
+    dock.form.main["method"].value = "single"
+    dock.form.landmark.value = ""
+    dock.form.main["time"].value = "thorough"
     more = dock.form.more
     for name, value in {
         "epochs": 7,
