@@ -56,10 +56,10 @@ def _compare_choice(world: Window) -> None:
     assert real == key, f"the dock has image {real}, not {key}"
     assert key is not None or not world.layers, "images are open and none is chosen"
     header = world.dock.header
-    assert bool(session.obstacle) == world.obstacle(), f"obstacle is {session.obstacle!r}"
-    assert header.obstacle.text() == session.obstacle
-    if session.obstacle:
-        assert world.annotate.form.prompt.text() == session.obstacle
+    assert bool(session.blocking_reason) == world.blocked(), session.blocking_reason
+    assert header.blocking_reason.text() == session.blocking_reason
+    if session.blocking_reason:
+        assert world.annotate.form.prompt.text() == session.blocking_reason
         assert not world.bench.is_placing
     if key is None:
         return

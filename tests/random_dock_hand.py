@@ -89,7 +89,7 @@ class HandActions(Window):
             layer.selected_data = {which % len(layer.data)}
         names = self._names(key, layer.selected_data)
         press_key(self.viewer, Qt.Key.Key_Delete)
-        if not self.obstacle():
+        if not self.blocked():
             self.oracle.clear(key, names)
         return None
 
@@ -103,7 +103,7 @@ class HandActions(Window):
         control = Qt.KeyboardModifier.ControlModifier
         press_key(self.viewer, Qt.Key.Key_C, control)
         press_key(self.viewer, Qt.Key.Key_V, control)
-        if not self.obstacle():
+        if not self.blocked():
             points = self.oracle.points(key)
             self.oracle.place(key, [points[name]["yx"] for name in names])
         return None
@@ -174,7 +174,7 @@ class HandActions(Window):
         active, marks = self._mine_is_active()
         adds = active is not None and marks.mode == "add" and marks.visible
         right = button % 12 == 1
-        places = adds and not right and at[0] >= 0 and not self.obstacle()
+        places = adds and not right and at[0] >= 0 and not self.blocked()
         which = Qt.MouseButton.RightButton if right else Qt.MouseButton.LeftButton
         click(self.viewer, layer, at, which)
         if right:
@@ -202,7 +202,7 @@ class HandActions(Window):
             return False
         active, _ = self._mine_is_active()
         moves = active is not None and marks.mode in ("add", "select")
-        moves = moves and marks.visible and not self.obstacle()
+        moves = moves and marks.visible and not self.blocked()
         moved = [name]
         if marks.mode == "select":
             selected = self._names(key, marks.selected_data)

@@ -74,7 +74,7 @@ class ResultActions(HandActions):
     def _blocked(self, key: Key) -> bool:
         """Say whether an image that is turned to would still be covered."""
         if key[0] == (self.key_of(self.session.target) or (None,))[0]:
-            return self.obstacle()
+            return self.blocked()
         if self.oracle.only_this:
             return False
         image, order = self.layers[key[0]], list(self.viewer.layers)

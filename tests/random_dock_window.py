@@ -145,7 +145,7 @@ class Window:
             self.oracle.turn_to(key)
         self.oracle.target = key
 
-    def obstacle(self) -> bool:
+    def blocked(self) -> bool:
         """Say whether the image cannot be worked on: hidden, or another lies on it."""
         if self.oracle.target is None:
             return False

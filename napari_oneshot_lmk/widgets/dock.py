@@ -12,7 +12,7 @@ from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.annotate.widget import AnnotateWidget
 from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
 from napari_oneshot_lmk.widgets.header import ImageHeader
-from napari_oneshot_lmk.widgets.qt.connections import Connections
+from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
 from napari_oneshot_lmk.widgets.session import Session, session_of
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.widget import TrainWidget
@@ -67,7 +67,7 @@ class OneshotDock(QWidget):
             self.steps[step.title] = widget
             self.tabs.addTab(widget, step.title)
         layout.addWidget(self.tabs, 1)
-        Connections(self).follow(self.session.events.model, self._on_model)
+        connect_until_destroyed(self, self._on_model, self.session.events.model)
 
     def _on_model(self, model: KnownModel | None) -> None:
         """Turn to detection with a model that somebody wants to use."""

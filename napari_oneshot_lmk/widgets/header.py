@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_oneshot_lmk.errors import GeometryError
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.qt.connections import Connections
+from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
 from napari_oneshot_lmk.widgets.qt.parts import DIM, LINK, NOTE, WARN, MessageLabel
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
@@ -46,12 +46,11 @@ class ImageHeader(QWidget):
         self._choice = workbench_of(viewer, session).choice
         self._facts = workbench_of(viewer, session).facts
         self._build()
-        following = Connections(self)
-        following.follow(self._choice.changed, self._show_images)
-        following.follow(session.events.target, self._show_target)
-        following.follow(session.events.obstacle, self._show_target)
-        following.follow(session.events.only_this, self._show_only_this)
-        following.follow(session.events.spacing, self._show_spacing)
+        events = session.events
+        connect_until_destroyed(self, self._show_images, self._choice.changed)
+        connect_until_destroyed(self, self._show_target, events.target, events.blocking_reason)
+        connect_until_destroyed(self, self._show_only_this, events.only_this)
+        connect_until_destroyed(self, self._show_spacing, events.spacing)
         self._facts.ready.connect(self._on_facts)
         self._show_images()
 
@@ -82,8 +81,8 @@ class ImageHeader(QWidget):
         self.of_file.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.of_file.linkActivated.connect(self._on_use_spacing_of_file)
         grid.addWidget(self.of_file, 5, 0, 1, 2)
-        self.obstacle = MessageLabel("", WARN)
-        grid.addWidget(self.obstacle, 3, 0, 1, 2)
+        self.blocking_reason = MessageLabel("", WARN)
+        grid.addWidget(self.blocking_reason, 3, 0, 1, 2)
         grid.addWidget(QLabel(texts.SPACING), 4, 0)
         row = QHBoxLayout()
         row.addWidget(self.spacing)
@@ -100,10 +99,10 @@ class ImageHeader(QWidget):
     def _on_only_this(self, checked: bool) -> None:
         self._session.only_this = checked
 
+    # -- the session ---------------------------------------------------------------
+
     def _show_only_this(self, only_this: bool) -> None:
         self.only_this.setChecked(only_this)
-
-    # -- the session ---------------------------------------------------------------
 
     def _show_images(self) -> None:
         images = self._choice.images
@@ -121,7 +120,7 @@ class ImageHeader(QWidget):
     def _show_target(self) -> None:
         target = self._session.target
         self._select()
-        self.obstacle.say(self._session.obstacle, WARN)
+        self.blocking_reason.say(self._session.blocking_reason, WARN)
         self.spacing.setEnabled(target is not None)
         if target is None and self._choice.refusal:
             self.size.say(self._choice.refusal, WARN)

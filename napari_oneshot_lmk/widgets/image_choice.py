@@ -1,7 +1,7 @@
 """The image in the docks, the one on the canvas, and the layer that takes clicks: one.
 
 However the user chooses an image (in a dock, in the layer list, with its eye, with
-keys), the three follow. Where they cannot, the session's ``obstacle`` says why, and
+keys), the three follow. Where they cannot, the session's ``blocking_reason`` says why, and
 no click is taken.
 """
 
@@ -109,7 +109,7 @@ class ImageChoice:
         gone = target is None or target.layer not in images
         if gone and self.refused not in images:
             self.choose(self._next(images))
-        self._look_for_obstacle()
+        self._update_blocking_reason()
         self.changed.emit()
 
     def _next(self, images: list[Any]) -> Any:
@@ -154,7 +154,7 @@ class ImageChoice:
                 self.choose(layer)
             else:
                 self._present(target)
-        self._look_for_obstacle()
+        self._update_blocking_reason()
 
     def _on_only_this(self, only_this: bool) -> None:
         if only_this and self._session.target is not None:
@@ -166,7 +166,7 @@ class ImageChoice:
         if target is not None and target.layer in self._viewer.layers:
             self._present(target)
         else:
-            self._look_for_obstacle()
+            self._update_blocking_reason()
 
     def _present(self, target: ImageView) -> None:
         """Show the image, and let the mouse work on its landmarks."""
@@ -178,7 +178,7 @@ class ImageChoice:
             self._shown.show_missing(target)
             self._select(target)
         QTimer.singleShot(0, self._give_mouse)
-        self._look_for_obstacle()
+        self._update_blocking_reason()
 
     def _show_only(self, target: ImageView) -> None:
         for layer in self._viewer.layers:
@@ -222,11 +222,11 @@ class ImageChoice:
         if active is not None:
             camera_of(self._viewer).mouse_pan = active.mouse_pan
 
-    def _look_for_obstacle(self) -> None:
+    def _update_blocking_reason(self) -> None:
         target = self._session.target
-        self._session.obstacle = "" if target is None else self._obstacle(target)
+        self._session.blocking_reason = "" if target is None else self._why_blocked(target)
 
-    def _obstacle(self, target: ImageView) -> str:
+    def _why_blocked(self, target: ImageView) -> str:
         layers = list(self._viewer.layers)
         if target.layer not in layers:
             return ""

@@ -44,7 +44,7 @@ class Session:
     ----------
     target : ImageView, optional
         The image that the docks work on.
-    obstacle : str
+    blocking_reason : str
         Why the canvas does not show that image as it is worked on, so that no
         click is taken; empty where it does.
     only_this : bool
@@ -70,7 +70,7 @@ class Session:
     edited = Signal(object)
 
     target: ImageView | None = None
-    obstacle: str = ""
+    blocking_reason: str = ""
     only_this: bool = True
     spacing: Spacing = field(default_factory=Spacing)
     annotation: Annotation = field(default_factory=Annotation)

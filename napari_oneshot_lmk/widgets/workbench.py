@@ -84,7 +84,7 @@ class Workbench:
             viewer.layers.selection.events.changed,
         ):
             event.connect(self._on_paused)
-        session.events.obstacle.connect(self._on_paused)
+        session.events.blocking_reason.connect(self._on_paused)
         self.layers.changed.connect(self._on_paused)
         for layer in list(viewer.layers):
             self._take_results(layer)
@@ -104,8 +104,8 @@ class Workbench:
     @property
     def why_paused(self) -> str:
         """What keeps clicks on the canvas from placing landmarks; "" if nothing."""
-        if self.session.obstacle:
-            return self.session.obstacle
+        if self.session.blocking_reason:
+            return self.session.blocking_reason
         shown = self.placing
         if shown is None:
             return ""

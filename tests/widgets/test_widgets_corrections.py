@@ -129,7 +129,7 @@ def test_the_film_in_the_dock_is_the_one_on_the_canvas(clinic: Clinic, way: str)
         assert viewer.layers.selection.active.name == f"found – {chosen.name}"
         marks = [la for la in viewer.layers if la.name.startswith("found")]
         assert [la.name for la in marks if la.visible] == [f"found – {chosen.name}"]
-        assert session.obstacle == ""
+        assert session.blocking_reason == ""
         # What is dragged now is this film's.
         clinic.qtbot.wait(60)
         before = clinic.at("a")
@@ -153,17 +153,17 @@ def test_no_click_is_taken_where_another_film_is_shown(clinic: Clinic) -> None:
     viewer.layers.move(viewer.layers.index(above), len(viewer.layers))
     said = clinic.annotate.form.prompt.text()
     assert "“020” lies over “005”" in said
-    assert said == clinic.dock.header.obstacle.text() == session.obstacle
+    assert said == clinic.dock.header.blocking_reason.text() == session.blocking_reason
     click(viewer, below, (50.0, 60.0))
     assert session.annotation.landmarks.placed == ()
     assert not len(clinic.bench.placing.layer.data)
     # Half transparent, both are seen: what is meant can be seen in the dock.
     above.opacity = 0.5
-    assert session.obstacle == ""
+    assert session.blocking_reason == ""
     above.opacity = 1.0
     below.visible = False
     above.visible = False
-    assert "“005” is hidden" in session.obstacle
+    assert "“005” is hidden" in session.blocking_reason
     click(viewer, below, (50.0, 60.0))
     assert session.annotation.landmarks.placed == ()
     below.visible = True

@@ -177,7 +177,7 @@ class AnnotateForm(QWidget):
         self._show_reasons(session)
         self.start.setText(texts.CONTINUE if started else texts.START)
         self.start.setVisible(not placing)
-        if paused and paused == session.obstacle:
+        if paused and paused == session.blocking_reason:
             self.start.set_reason(paused.rstrip("."))
         self.table.show_rows(rows_of(annotation), annotation.current)
         self.progress.setMaximum(max(1, len(names)))
@@ -191,8 +191,8 @@ class AnnotateForm(QWidget):
         about, colour = "", ""
         if session.target is None:
             text = texts.PROMPT_NO_IMAGE
-        elif session.obstacle:
-            text, colour = session.obstacle, WARN
+        elif session.blocking_reason:
+            text, colour = session.blocking_reason, WARN
         elif not len(landmarks):
             text = texts.PROMPT_NO_LIST
         elif not started:

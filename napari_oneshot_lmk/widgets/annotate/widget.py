@@ -16,7 +16,7 @@ from napari_oneshot_lmk.widgets.annotate.list_menu import ListButton
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
 from napari_oneshot_lmk.widgets.layers.open_layers import annotation_layer_of, points_layers
-from napari_oneshot_lmk.widgets.qt.connections import Connections
+from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
 from napari_oneshot_lmk.widgets.qt.parts import NOTE
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks, ask_save_template
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
@@ -67,21 +67,23 @@ class AnnotateWidget(QWidget):
         self._on_target()
 
     def _connect(self) -> None:
-        following = Connections(self)
         bench, form = self.bench, self.form
         events, layers = self.session.events, self._viewer.layers
-        following.follow(events.target, self._on_target)
-        following.follow(events.annotation, self._on_annotation)
-        # A step back may leave the landmarks as they are, and only the history not.
-        following.follow(self.session.edited, self._refresh)
-        following.follow(events.template, self._refresh)
-        following.follow(bench.autosave.saved, self._on_saved)
-        following.follow(bench.autosave.failed, self._on_save_failed)
-        following.follow(bench.told, form.message.say)
-        following.follow(bench.help_wanted, self.show_keys)
-        following.follow(bench.paused, self._refresh)
-        following.follow(layers.events.removed, self._refresh)
-        following.follow(layers.events.inserted, self._on_inserted)
+        for signal, handler in (
+            (events.target, self._on_target),
+            (events.annotation, self._on_annotation),
+            # An undo may leave the landmarks as they are, and change only the history.
+            (self.session.edited, self._refresh),
+            (events.template, self._refresh),
+            (bench.autosave.saved, self._on_saved),
+            (bench.autosave.failed, self._on_save_failed),
+            (bench.told, form.message.say),
+            (bench.help_wanted, self.show_keys),
+            (bench.paused, self._refresh),
+            (layers.events.removed, self._refresh),
+            (layers.events.inserted, self._on_inserted),
+        ):
+            connect_until_destroyed(self, handler, signal)
         shortcuts.bind_dock(self, bench.actions)
         for action, button in form.buttons.items():
             button.clicked.connect(_without_argument(bench.actions[action]))

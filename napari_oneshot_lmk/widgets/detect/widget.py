@@ -20,7 +20,7 @@ from napari_oneshot_lmk.widgets.detect.run import DetectionRun, DetectorCache
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView, target_of
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
-from napari_oneshot_lmk.widgets.qt.connections import Connections
+from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import session_of
@@ -82,16 +82,12 @@ class DetectWidget(QWidget):
         self._refresh()
 
     def _connect(self) -> None:
-        following = Connections(self)
-        events, layers = self.session.events, self._viewer.layers
-        for event in (events.target, events.template, events.busy):
-            following.follow(event, self._refresh)
-        following.follow(events.annotation, self._show_results)
-        following.follow(self.session.edited, self._show_results)
-        following.follow(self.bench.told, self.form.message.say)
-        following.follow(events.model, self._on_model)
-        for event in (layers.events.inserted, layers.events.removed):
-            following.follow(event, self._refresh)
+        events, layers = self.session.events, self._viewer.layers.events
+        images = (layers.inserted, layers.removed, events.target)
+        connect_until_destroyed(self, self._refresh, *images, events.template, events.busy)
+        connect_until_destroyed(self, self._show_results, events.annotation, self.session.edited)
+        connect_until_destroyed(self, self.form.message.say, self.bench.told)
+        connect_until_destroyed(self, self._on_model, events.model)
         self.run.ready.connect(self._on_ready)
         self.run.found.connect(self._on_found)
         self.run.going.connect(self._on_going)

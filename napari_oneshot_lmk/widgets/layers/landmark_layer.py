@@ -175,8 +175,8 @@ class LandmarkLayer:
         """Take a change of the layer over, where its image can be worked on."""
         if not self._turn_to_my_image():
             return
-        if self._session.obstacle:
-            self._tell(self._session.obstacle)
+        if self._session.blocking_reason:
+            self._tell(self._session.blocking_reason)
             self.draw()
         else:
             self._take_over(action)
@@ -246,7 +246,7 @@ class LandmarkLayer:
 
     def _may_drag(self) -> bool:
         here = self.layer.mode == "add" and self._is_mine()
-        return here and not self._session.obstacle
+        return here and not self._session.blocking_reason
 
     def _on_dragged(self, name: str, data: np.ndarray, ended: bool) -> None:
         with self._quietly():

@@ -1,4 +1,4 @@
-"""Listening to events for as long as a widget lives, and no longer.
+"""Connections that end with a widget.
 
 napari deletes the Qt half of a closed dock at once, but not its Python half:
 an event that arrived there afterwards would raise.
@@ -10,44 +10,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from psygnal import SignalInstance
 from qtpy.QtWidgets import QWidget
 
 
-class Connections:
-    """Connections that end together.
-
-    Parameters
-    ----------
-    widget : QWidget
-        They end, at the latest, when it is destroyed.
-    """
-
-    def __init__(self, widget: QWidget) -> None:
-        self._ends: list[Callable[[], None]] = []
-        ends = self._ends
-
-        def end_all(*_: object) -> None:
-            while ends:
-                ends.pop()()
-
-        self._end_all = end_all
-        widget.destroyed.connect(end_all)
-
-    def follow(self, signal: Any, handler: Callable[..., None]) -> None:
-        """Connect a handler to an event of napari or a signal of psygnal."""
+def connect_until_destroyed(widget: QWidget, handler: Callable[..., None], *signals: Any) -> None:
+    """Connect a handler to events of napari or signals of psygnal while a widget exists."""
+    for signal in signals:
         signal.connect(handler)
 
-        def end() -> None:
-            if isinstance(signal, SignalInstance):
-                signal.disconnect(handler, missing_ok=True)
-            else:
-                # The layer or viewer may have dropped its listeners already.
-                with suppress(ValueError):
-                    signal.disconnect(handler)
+    def disconnect(*_: object) -> None:
+        for signal in signals:
+            # The layer or viewer may have dropped its listeners already.
+            with suppress(ValueError):
+                signal.disconnect(handler)
 
-        self._ends.append(end)
-
-    def end(self) -> None:
-        """Disconnect everything."""
-        self._end_all()
+    widget.destroyed.connect(disconnect)

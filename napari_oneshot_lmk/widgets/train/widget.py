@@ -12,7 +12,7 @@ from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.header import ImageHeader
-from napari_oneshot_lmk.widgets.qt.connections import Connections
+from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
 from napari_oneshot_lmk.widgets.qt.parts import DIM
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import session_of
@@ -105,10 +105,9 @@ class TrainWidget(QWidget):
         self.view.preview.setChecked(memory.preview)
 
     def _connect(self) -> None:
-        following = Connections(self)
         events = self.session.events
-        following.follow(events.template, self._on_template)
-        following.follow(events.target, self.previews.ask)
+        connect_until_destroyed(self, self._on_template, events.template)
+        connect_until_destroyed(self, self.previews.ask, events.target)
         self.check.going.connect(self.form.show_checking)
         self.check.checked.connect(self._on_checked)
         self.check.ended.connect(self._on_check_ended)
