@@ -8,8 +8,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def sentence(reason: str) -> str:
+    """Write a reason as a sentence; empty for none."""
+    return f"{reason[:1].upper()}{reason[1:]}." if reason else ""
+
+
 # -- the dock and its steps --------------------------------------------------------
-DOCK_TITLE = "One-shot landmarks"
 STEP_ANNOTATE = "Annotate"
 STEP_DETECT = "Detect"
 
@@ -197,7 +201,6 @@ SAVED_EACH = "{images} in {folder}"
 LEFT_OUT = "{path} does not hold {things}."
 
 # -- detect ------------------------------------------------------------------------
-TEMPLATE = "Template"
 NO_TEMPLATE = "Annotate an image and press “Use as template”, or open a saved one."
 OPEN_TEMPLATE = "Open template…"
 OPEN_TEMPLATE_TIP = "A folder that “Save template…” or “oneshot-lmk template” made."

@@ -29,9 +29,8 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.samples import sample_folder
 from napari_oneshot_lmk.widgets.autosave import Sidecar
 from napari_oneshot_lmk.widgets.contributions import samples
-from napari_oneshot_lmk.widgets.contributions.readers import get_reader
+from napari_oneshot_lmk.widgets.contributions.readers import get_reader, off_window
 from napari_oneshot_lmk.widgets.layers import points, style
-from napari_oneshot_lmk.widgets.layers.image_of_file import off_window
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 
 PLUGIN = "napari-oneshot-lmk"

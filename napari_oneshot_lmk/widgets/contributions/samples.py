@@ -7,15 +7,15 @@ which they can be detected.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.imaging.image import GrayImage
-    from napari_oneshot_lmk.landmarks.dataset import Dataset
-
-LayerTuple = tuple[Any, dict[str, Any], str]
+from napari_oneshot_lmk.imaging.image import GrayImage
+from napari_oneshot_lmk.landmarks.dataset import Dataset
+from napari_oneshot_lmk.samples import sample_folder
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.contributions.readers import LayerTuple, scale_of
+from napari_oneshot_lmk.widgets.layers import points, style
 
 OTHER_IMAGES = 3
 """Beside the template: enough to try "all images", few enough to look at."""
@@ -32,63 +32,31 @@ def hand() -> list[LayerTuple]:
 
 
 def sample(anatomy: str) -> list[LayerTuple]:
-    """Open one of the shipped samples.
-
-    Parameters
-    ----------
-    anatomy : str
-        "skull" or "hand".
-
-    Returns
-    -------
-    list of layer data tuples
-        Hidden images, then the template's image, then its landmarks.
-    """
-    from napari_oneshot_lmk.landmarks.dataset import Dataset
-    from napari_oneshot_lmk.samples import sample_folder
-    from napari_oneshot_lmk.widgets import texts
-    from napari_oneshot_lmk.widgets.layers import points, style
-
-    data_set = Dataset.load(sample_folder(anatomy))
-    layers = [_image(_read(data_set, name), visible=False) for name in data_set.test[:OTHER_IMAGES]]
-    image = _read(data_set, data_set.template_image)
-    landmarks = data_set.truth[data_set.template_image]
-    layers.append(_image(image, visible=True))
+    """Return hidden images, then the template's image, then its landmarks."""
+    dataset = Dataset.load(sample_folder(anatomy))
+    layers = [_image(_read(dataset, name), False) for name in dataset.test[:OTHER_IMAGES]]
+    image = _read(dataset, dataset.template_image)
+    landmarks = dataset.truth[dataset.template_image]
     look = style.landmark_style(landmarks, points.placed_yx(landmarks))
     data = look.pop("data")
     name = texts.SAMPLE_LANDMARKS.format(image=landmarks.image)
-    layers.append((data, {**look, **_transform(image), "name": name}, "points"))
-    return layers
+    marks = (data, {**look, **scale_of(image.geometry), "name": name}, "points")
+    return [*layers, _image(image, True), marks]
 
 
-def _read(data_set: Dataset, name: str) -> GrayImage:
-    """Read one of the shipped images: grey PNG and DICOM files that we wrote.
+def _read(dataset: Dataset, name: str) -> GrayImage:
+    """Read a shipped image, a grey PNG or DICOM file, without importing PyTorch.
 
-    Not as a user's image is read: that imports PyTorch, and napari waits for a sample
-    in the window's thread. What both read is the same.
+    napari waits for a sample in the window's thread, and the reader of a user's images
+    would import it. The pixels are the same.
     """
     import SimpleITK
 
-    from napari_oneshot_lmk.imaging.image import GrayImage
-
-    path = data_set.file_of(name).path
+    path = dataset.file_of(name).path
     pixels = np.squeeze(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))))
-    return GrayImage.from_array(pixels, data_set.spacing_mm_yx(name), path.name)
+    return GrayImage.from_array(pixels, dataset.spacing_mm_yx(name), path.name)
 
 
 def _image(image: GrayImage, visible: bool) -> LayerTuple:
-    return (
-        image.pixels,
-        {
-            **_transform(image),
-            "name": Path(image.name).name,
-            "colormap": "gray",
-            "visible": visible,
-        },
-        "image",
-    )
-
-
-def _transform(image: GrayImage) -> dict[str, Any]:
-    spacing = image.geometry.spacing_mm_yx
-    return {} if spacing is None else {"scale": spacing, "units": ("mm", "mm")}
+    look = {"name": Path(image.name).name, "colormap": "gray", "visible": visible}
+    return image.pixels, {**scale_of(image.geometry), **look}, "image"

@@ -6,43 +6,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-LayerTuple = tuple[Any, Mapping[str, Any], str]
+from napari.utils.notifications import show_warning
+
+from napari_oneshot_lmk.errors import LandmarkError
+from napari_oneshot_lmk.landmarks.files import unsupported_fields, write_landmarks
+from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.layers import points
 
 
 def write_layer(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
-    """Write one points layer, by the ending of the name.
+    """Write one points layer: its data (N, ndim) and its other attributes."""
+    return write_layers(path, [(data, attributes, "points")])
 
-    Parameters
-    ----------
-    path : str
-        Ends like a landmark file; napari has asked before replacing it.
-    data : ndarray, (N, ndim)
-        Data coordinates.
-    attributes : mapping
-        The layer's other attributes.
 
-    Returns
-    -------
-    list of str
-        The file.
+def write_layers(path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]]) -> list[str]:
+    """Write points layers, one per image, into a file of the format of its extension.
+
+    napari has asked before it replaces a file, and shows the message of an error.
 
     Raises
     ------
     OneshotError
-        If the landmarks cannot be written; napari shows the sentence.
+        If a layer is empty or the landmarks cannot be written.
     """
-    return write_layers(path, [(data, attributes, "points")])
-
-
-def write_layers(path: str, layers: Sequence[LayerTuple]) -> list[str]:
-    """Write several points layers into one file, one image each."""
-    from napari.utils.notifications import show_warning
-
-    from napari_oneshot_lmk.errors import LandmarkError
-    from napari_oneshot_lmk.landmarks.files import unsupported_fields, write_landmarks
-    from napari_oneshot_lmk.widgets import texts
-    from napari_oneshot_lmk.widgets.layers import points
-
     for data, attributes, _ in layers:
         if not len(data) and not points.is_ours(attributes.get("metadata") or {}):
             raise LandmarkError(texts.NO_POINTS, file=attributes.get("name"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,15 +35,7 @@ THUMBNAIL = 88
 
 
 class Button(QPushButton):
-    """A button that says why it cannot be pressed.
-
-    Parameters
-    ----------
-    text : str
-        What it does.
-    tip : str
-        More about it.
-    """
+    """A button whose tooltip says why it is disabled."""
 
     def __init__(self, text: str, tip: str = "") -> None:
         super().__init__(text)
@@ -54,11 +47,11 @@ class Button(QPushButton):
         """Disable the button for a reason, or enable it where there is none."""
         self.reason = reason
         self.setEnabled(not reason)
-        self.setToolTip(f"{reason[:1].upper()}{reason[1:]}." if reason else self._tip)
+        self.setToolTip(texts.sentence(reason) or self._tip)
 
 
 class MessageLabel(QLabel):
-    """A wrapped line of text that takes no room while it is empty."""
+    """A wrapped text that takes no room while it is empty."""
 
     def __init__(self, text: str = "", colour: str = "") -> None:
         super().__init__()
@@ -102,40 +95,23 @@ class WarningLabel(MessageLabel):
 
 @dataclass(frozen=True)
 class LandmarkRow:
-    """One landmark in a table.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    cells : tuple of str
-        Texts right of the name.
-    colour : str
-        CSS colour of its dot.
-    hollow : bool
-        Draw the dot as a ring.
-    dim : bool
-        Nothing is known of it yet.
-    tip : str
-        Description.
-    """
+    """One landmark in a `LandmarkTable`; ``cells`` are the texts right of its name."""
 
     name: str
     cells: tuple[str, ...]
     colour: str
+    """CSS colour of its dot."""
     hollow: bool = False
+    """Whether the dot is drawn as a ring."""
     dim: bool = False
     tip: str = ""
 
 
 class LandmarkTable(QTableWidget):
-    """Number, coloured dot with name, and more.
-
-    Emits ``picked`` on a click, when a key has moved to another row, and on Enter;
-    never for what `show_rows` highlights.
-    """
+    """A row per landmark: number, name with a coloured dot, and further columns."""
 
     picked = Signal(str)
+    """On a click, when a key has moved to another row, and on Enter; never by `show_rows`."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         super().__init__(0, len(columns))
@@ -158,30 +134,24 @@ class LandmarkTable(QTableWidget):
             left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
             self.horizontalHeaderItem(column).setTextAlignment(left)
         self.setMinimumHeight(150)
-        self._rows: list[LandmarkRow] = []
-        self.cellClicked.connect(self._on_click)
+        self.rows: tuple[LandmarkRow, ...] = ()
+        self.cellClicked.connect(lambda row, _: self.picked.emit(self.rows[row].name))
 
     def show_rows(self, rows: Sequence[LandmarkRow], current: str = "") -> None:
         """Show landmarks and highlight one of them."""
-        if len(rows) != len(self._rows):
+        if len(rows) != len(self.rows):
             self.setRowCount(len(rows))
-            self._rows = []
-        for number, row in enumerate(rows):
-            if number < len(self._rows) and self._rows[number] == row:
-                continue
-            self._show(number, row)
-        self._rows = list(rows)
+            self.rows = ()
+        for number, (row, before) in enumerate(zip_longest(rows, self.rows)):
+            if row != before:
+                self._show(number, row)
+        self.rows = tuple(rows)
         names = [row.name for row in rows]
         if current in names:
             self.selectRow(names.index(current))
             self.scrollToItem(self.item(names.index(current), 0))
         else:
             self.clearSelection()
-
-    @property
-    def rows(self) -> tuple[LandmarkRow, ...]:
-        """What is shown."""
-        return tuple(self._rows)
 
     def keyPressEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
         """Pick the row that a key moves to, or the current one on Enter."""
@@ -196,8 +166,8 @@ class LandmarkTable(QTableWidget):
         else:
             super().keyPressEvent(event)
         row = self.currentRow()
-        if (chosen or row != before) and 0 <= row < len(self._rows):
-            self.picked.emit(self._rows[row].name)
+        if (chosen or row != before) and 0 <= row < len(self.rows):
+            self.picked.emit(self.rows[row].name)
 
     def _show(self, number: int, row: LandmarkRow) -> None:
         for column, text in enumerate((str(number + 1), row.name, *row.cells)):
@@ -208,9 +178,6 @@ class LandmarkTable(QTableWidget):
             if column == 1:
                 item.setIcon(dot(row.colour, row.hollow))
             self.setItem(number, column, item)
-
-    def _on_click(self, row: int, column: int) -> None:
-        self.picked.emit(self._rows[row].name)
 
 
 class TemplateSummary(QWidget):
@@ -225,7 +192,7 @@ class TemplateSummary(QWidget):
         self.setLayout(layout)
 
     def text(self) -> str:
-        """Return what is said of the template."""
+        """Return the text beside the image."""
         return str(self._lines.text())
 
     def show_template(self, template: Template | None) -> None:
@@ -239,16 +206,13 @@ class TemplateSummary(QWidget):
         spacing = texts.SPACING_UNKNOWN
         if mm is not None:
             spacing = texts.TEMPLATE_SPACING.format(rows=mm[0], columns=mm[1])
-        text = texts.TEMPLATE_LINES.format(
-            name=template.name,
-            landmarks=texts.counted(len(template.landmarks.placed), "landmark"),
-            spacing=spacing,
-        )
-        self._lines.say(text)
+        placed = texts.counted(len(template.landmarks.placed), "landmark")
+        name = template.name
+        self._lines.say(texts.TEMPLATE_LINES.format(name=name, landmarks=placed, spacing=spacing))
 
 
 def row_of(*parts: QWidget | str, stretched: QWidget | None = None) -> QHBoxLayout:
-    """Lay parts beside each other, a text as its label; one may take the room left."""
+    """Lay widgets and labels of texts side by side; ``stretched`` takes the room left."""
     row = QHBoxLayout()
     for part in parts:
         widget = QLabel(part) if isinstance(part, str) else part
@@ -258,19 +222,18 @@ def row_of(*parts: QWidget | str, stretched: QWidget | None = None) -> QHBoxLayo
 
 def dot(colour: str, hollow: bool = False) -> Any:
     """Draw a small disc or ring as an icon."""
-    size = 24
-    pixmap = QPixmap(size, size)
+    pixmap = QPixmap(24, 24)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(QPen(QColor(colour), 4))
     painter.setBrush(Qt.BrushStyle.NoBrush if hollow else QBrush(QColor(colour)))
-    painter.drawEllipse(4, 4, size - 8, size - 8)
+    painter.drawEllipse(4, 4, 16, 16)
     painter.end()
     icon = QIcon()
-    # The same look in a selected row: Qt would tint it.
-    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
-        icon.addPixmap(pixmap, mode)
+    icon.addPixmap(pixmap)
+    # In a selected row Qt would tint it.
+    icon.addPixmap(pixmap, QIcon.Mode.Selected)
     return icon
 
 
@@ -280,12 +243,8 @@ def thumbnail(pixels: np.ndarray) -> QPixmap:
     small = pixels[::step, ::step]
     low, high = np.percentile(small, (1, 99))
     grey = np.clip((small - low) / max(high - low, 1e-6), 0, 1)
-    grey = np.ascontiguousarray((255 * grey).astype(np.uint8))
     rows, columns = grey.shape
-    image = QImage(grey.tobytes(), columns, rows, columns, QImage.Format.Format_Grayscale8)
-    return QPixmap.fromImage(image).scaled(
-        THUMBNAIL,
-        THUMBNAIL,
-        Qt.AspectRatioMode.KeepAspectRatio,
-        Qt.TransformationMode.SmoothTransformation,
-    )
+    data = (255 * grey).astype(np.uint8).tobytes()
+    image = QImage(data, columns, rows, columns, QImage.Format.Format_Grayscale8)
+    keep, smooth = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+    return QPixmap.fromImage(image).scaled(THUMBNAIL, THUMBNAIL, keep, smooth)

@@ -27,16 +27,15 @@ if TYPE_CHECKING:
 
 
 def ask_save_template(parent: QWidget, template: Template) -> str:
-    """Save a template where the user says; returns what to tell, empty if not saved.
+    """Save a template where the user says; returns the message, empty if not saved.
 
     Raises
     ------
     OneshotError
         If it cannot be written there.
     """
-    path, _ = QFileDialog.getSaveFileName(
-        parent, texts.SAVE_TEMPLATE_TITLE, f"{template.name or 'template'}.template"
-    )
+    name = f"{template.name or 'template'}.template"
+    path, _ = QFileDialog.getSaveFileName(parent, texts.SAVE_TEMPLATE_TITLE, name)
     if not path:
         return ""
     # The dialog has asked before it lets anybody replace a template; a folder
@@ -51,16 +50,14 @@ def ask_save_landmarks(
     removed: int = 0,
     files: Sequence[Path | None] = (),
 ) -> str:
-    """Save landmarks where the user says; returns what to tell, empty if not saved.
+    """Save landmarks where the user says; returns the message, empty if not saved.
 
     A format that holds one image only gets a file for each, named after it.
 
     Parameters
     ----------
-    parent : QWidget
-        Below the dialog.
     images : sequence of Landmarks
-        One for each image.
+        One set per image.
     removed : int
         How many of them are about images that are not open any more.
     files : sequence of Path, optional
@@ -79,18 +76,17 @@ def ask_save_landmarks(
     if not path:
         return ""
     if not any(path.lower().endswith(form.suffix) for form in FORMATS):
-        # The filter reads "Title (*.ending)".
+        # The filter reads "Title (*.extension)".
         path += chosen.partition("*")[2].rstrip(")") or ".csv"
-        if Path(path).exists():
-            # The dialog asked about the name without the ending.
-            raise OneshotError(texts.EXISTS, file=path, remedy=texts.EXISTS_REMEDY)
+        # The dialog asked about the name without the extension.
+        _refuse_existing(Path(path))
+    where = path
     if len(images) > 1 and format_to_write(path).one_image:
         where = _save_each(Path(path), images, files)
     else:
         source = files[0] if len(files) == 1 else None
         write_landmarks(Path(path), images, overwrite=True, source=source)
-        where = path
-    saved = texts.LANDMARKS_SAVED.format(contents=contents_of(images), path=where)
+    saved = texts.LANDMARKS_SAVED.format(contents=_contents_of(images), path=where)
     if removed:
         saved += texts.SAVED_REMOVED.format(images=texts.counted(removed, "image"))
     lost = ", ".join(unsupported_fields(path, images))
@@ -99,30 +95,33 @@ def ask_save_landmarks(
     return f"{saved}. {texts.LEFT_OUT.format(path=Path(path).name, things=lost)}"
 
 
-def contents_of(images: Sequence[Landmarks]) -> str:
-    """Say what is in a file: how many landmarks, and where they come from."""
+def _contents_of(images: Sequence[Landmarks]) -> str:
+    """Say how many landmarks of how many images there are, and how they were made."""
     points = [point for landmarks in images for point in landmarks.placed]
     counts = Counter(str(point.source or Source.PLACED) for point in points)
-    sources = ", ".join(f"{counts[s]} {s}" for s in map(str, Source) if counts[s])
     return texts.SAVED_CONTENTS.format(
         landmarks=texts.counted(len(points), "landmark"),
         images=texts.counted(len(images), "image"),
-        sources=sources or "0",
+        sources=", ".join(f"{counts[s]} {s}" for s in map(str, Source) if counts[s]) or "0",
     )
 
 
 def _save_each(path: Path, images: Sequence[Landmarks], files: Sequence[Path | None]) -> str:
-    """Write one file for each image beside the name that the user gave."""
-    form = format_to_write(path)
-    folder = path.with_name(path.name[: -len(form.suffix)])
+    """Write one file per image into a folder beside the name that the user gave."""
+    suffix = format_to_write(path).suffix
+    folder = path.with_name(path.name[: -len(suffix)])
     names = [stem(landmarks.image) or "image" for landmarks in images]
     if len(set(names)) < len(names):
         # Two folders may each have an "img.png".
         names = [f"{name}-{number}" for number, name in enumerate(names, start=1)]
-    places = [folder / f"{name}{form.suffix}" for name in names]
-    taken = next((place for place in places if place.exists()), None)
-    if taken is not None:
-        raise OneshotError(texts.EXISTS, file=taken, remedy=texts.EXISTS_REMEDY)
+    places = [folder / f"{name}{suffix}" for name in names]
+    for place in places:
+        _refuse_existing(place)
     for place, landmarks, file in zip(places, images, files, strict=True):
         write_landmarks(place, [landmarks], source=file)
     return texts.SAVED_EACH.format(images=texts.counted(len(places), "file"), folder=folder)
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.exists():
+        raise OneshotError(texts.EXISTS, file=path, remedy=texts.EXISTS_REMEDY)

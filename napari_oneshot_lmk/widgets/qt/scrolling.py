@@ -1,4 +1,4 @@
-"""Docks that scroll where the screen is too low for all they hold."""
+"""Docks that scroll where the screen is too low for their content."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QFrame, QScrollArea, QVBoxLayout, QWidget
 
 LEAST_HEIGHT = 140
-"""Pixels of a dock that has to make room for others: some rows, and the bar."""
+"""Pixels of a dock that has to make room for others: some rows, and the scroll bar."""
 
 
 class Content(QWidget):
-    """What scrolls. It is asked for the least height that its wrapped lines need.
+    """The widget that scrolls, at the least height that its wrapped lines need.
 
-    Qt asks for the height that it would like best, and a table that could be lower
-    would make everything scroll.
+    Qt takes the preferred height, and a table that could be lower would make everything
+    scroll.
     """
 
     def __init__(self) -> None:
@@ -28,15 +28,10 @@ class Content(QWidget):
 
 
 class Scrolling(QScrollArea):
-    """Scrolls up and down, and is as wide as what it holds.
+    """A vertical scroll area as wide as its content, which fills it where there is room.
 
-    Where there is room, what it holds takes all of it. The wheel scrolls and changes
-    no combo box or number that it happens to pass: another image would be chosen.
-
-    Parameters
-    ----------
-    content : QWidget
-        What it shows.
+    The wheel scrolls, and changes no combo box or number without the focus: another image
+    would be chosen in passing.
     """
 
     def __init__(self, content: QWidget) -> None:
@@ -59,13 +54,13 @@ class Scrolling(QScrollArea):
         return int(hint.width() + self.verticalScrollBar().sizeHint().width())
 
     def event(self, event: Any) -> bool:
-        """Tell the dock when what is shown needs another size."""
+        """Tell the dock when the content needs another size."""
         if event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
         return bool(super().event(event))
 
     def showEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
-        """Look at the wheel before the controls do."""
+        """Filter the wheel events of all controls."""
         super().showEvent(event)
         for kind in (QComboBox, QAbstractSpinBox):
             for control in self.widget().findChildren(kind):
@@ -75,23 +70,16 @@ class Scrolling(QScrollArea):
                 control.installEventFilter(self)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802  Qt's name
-        """Keep the wheel from controls that nobody has turned to."""
-        if event.type() == QEvent.Type.Wheel and watched is not self.widget():
-            controls = isinstance(watched, QComboBox | QAbstractSpinBox)
-            if controls and not watched.hasFocus():
-                self.wheelEvent(event)
-                return True
+        """Scroll by the wheel over a control that has no focus."""
+        control = isinstance(watched, QComboBox | QAbstractSpinBox) and not watched.hasFocus()
+        if control and event.type() == QEvent.Type.Wheel:
+            self.wheelEvent(event)
+            return True
         return bool(super().eventFilter(watched, event))
 
 
 def scrolling_layout(dock: QWidget) -> QVBoxLayout:
-    """Return the layout of a dock's content, which scrolls inside it.
-
-    Parameters
-    ----------
-    dock : QWidget
-        Without a layout of its own.
-    """
+    """Return the layout of a new scrolling content in a dock without a layout."""
     outer = QVBoxLayout(dock)
     outer.setContentsMargins(0, 0, 0, 0)
     content = Content()

@@ -1,4 +1,4 @@
-"""Work in another thread, with an end that is always told.
+"""Work in another thread that always reports its end.
 
 napari's generator workers lose a ``RuntimeError``, and most errors of torch are
 of that class. So nothing is raised across the threads: a failure is one more
@@ -21,6 +21,9 @@ from qtpy.QtCore import QObject
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.widgets import texts
 
+PACKAGES = ("napari-oneshot-lmk", "napari", "torch", "monai", "numpy")
+WINDOWS_DLL_INIT_FAILED = 1114
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -36,7 +39,7 @@ class Done:
 
 
 def guarded(work: Callable[[], Iterator[Any]]) -> Iterator[Any]:
-    """Yield what the work yields, then one :class:`Done` or :class:`Failure`."""
+    """Yield what the work yields, then one `Done` or `Failure`."""
     try:
         yield from work()
     except Exception as error:
@@ -87,33 +90,25 @@ class WorkerRun(QObject):
             self._worker.quit()
 
 
-PACKAGES = ("napari-oneshot-lmk", "napari", "torch", "monai", "numpy")
-WINDOWS_DLL_INIT_FAILED = 1114
-
-
 def explained(failure: Failure) -> tuple[str, str]:
     """Return what is wrong and what to do, and a report to copy.
 
-    The report is empty where the sentence says all there is.
+    The report is empty where the message says all there is.
     """
     error = failure.error
     if isinstance(error, OneshotError):
         return f"{error}.", ""
     if getattr(error, "winerror", None) == WINDOWS_DLL_INIT_FAILED:
-        return f"{texts.TORCH_DLL}.", report(failure)
-    # torch may not be imported for its class: the name is as good.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return f"{texts.OUT_OF_MEMORY}.", report(failure)
-    text = texts.UNEXPECTED.format(kind=type(error).__name__, error=error)
-    return text, report(failure)
-
-
-def report(failure: Failure) -> str:
-    """Write versions and the traceback, for a bug report."""
+        text = f"{texts.TORCH_DLL}."
+    # By name, because torch may not be imported here.
+    elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        text = f"{texts.OUT_OF_MEMORY}."
+    else:
+        text = texts.UNEXPECTED.format(kind=type(error).__name__, error=error)
     lines = [f"Python {sys.version.split()[0]} on {platform.platform()}"]
     for package in PACKAGES:
         try:
             lines.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             lines.append(f"{package} is not installed")
-    return "\n".join([*lines, "", failure.report])
+    return text, "\n".join([*lines, "", failure.report])
