@@ -1,10 +1,10 @@
-"""Augmentation of the template, and of the patches that are compared with images.
+"""Augmented copies of the template, and augmented patches that images are compared with.
 
-Augmented templates are the only images whose landmarks are known. They are those of C-ATD
-(paper, section 2.1), made as FM-OSD makes them: moved, turned and scaled about the image's
-middle, black where the template has no pixels. Wider ranges and changes of the grey values
-are options of ours. Patches are those of CC2D, with which the paper goes on: a square of
-the image about a point, brightness and contrast changed, then turned about its middle.
+Copies of the template are the only images whose landmarks are known. They are those of
+C-ATD (paper, section 2.1), made as by FM-OSD: shifted, rotated and scaled about the centre,
+black where the template has no pixels; wider ranges and changed grey values are options of
+ours. Patches are those of CC2D: a square of the image about a point, with changed brightness
+and contrast, then rotated about its centre.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from napari_oneshot_lmk.training.config import Stream, random_stream
 from napari_oneshot_lmk.training.preset import STRIDE, PatchSettings, TemplateCopySettings
 
 VERSION = 1
-"""Grows when the same numbers make other copies, so that no cache serves old ones."""
+"""Increased when the same parameters make other copies, so that no cache serves old ones."""
 
 
 class AugmentedTemplate(NamedTuple):
@@ -53,7 +53,7 @@ class AugmentationParams:
 
     rotation_deg: float = 0.0  # row axis to column axis: the top moves to the left
     zoom: float = 1.0  # larger than 1: larger on the copy
-    shift_yx: tuple[float, float] = (0.0, 0.0)  # as parts of height and width
+    shift_yx: tuple[float, float] = (0.0, 0.0)  # as fractions of height and width
     gamma: float = 1.0  # exponent
     contrast: float = 1.0  # factor about the mean
     noise: float = 0.0  # standard deviation
@@ -61,12 +61,10 @@ class AugmentationParams:
 
 
 class TemplateAugmentation:
-    """Makes augmented templates; copy ``i`` depends on the template, the ranges, seed and ``i``."""
+    """Makes augmented templates; copy ``i`` depends on template, ranges, seed and ``i`` alone."""
 
     def __init__(self, template: Template, settings: TemplateCopySettings, seed: int = 0) -> None:
-        self.template = template
-        self.settings = settings
-        self.seed = seed
+        self.template, self.settings, self.seed = template, settings, seed
         placed = template.landmarks.with_points(template.landmarks.placed)
         self.names = placed.names
         self._points_yx = torch.from_numpy(placed.positions_yx)
@@ -81,7 +79,7 @@ class TemplateAugmentation:
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def params(self, index: int) -> AugmentationParams:
-        """Return the random numbers of a copy."""
+        """Draw the random parameters of a copy."""
         ranges, rng = self.settings, random_stream(self.seed, Stream.COPIES, index)
         rotation, zoom, shift_y, shift_x = rng.uniform(-1, 1, 4)
         # Logarithmic, so that 1 / 2 is as likely as 2.
@@ -101,65 +99,56 @@ class TemplateAugmentation:
         return self.augment(self.params(index))
 
     def augment(self, params: AugmentationParams) -> AugmentedTemplate:
-        """Make the copy that belongs to given numbers."""
-        geometry = self.template.image.geometry
-        spatial = Compose(
-            [
-                Affined(
-                    ("image", "frame"),
-                    affine=self._sampling(params),
-                    spatial_size=geometry.network_shape_yx,
-                    mode=("bilinear", "nearest"),
-                    # Beyond the middle of the last pixel there is still half a
-                    # pixel; what is outside the frame is blackened below.
-                    padding_mode=("border", "zeros"),
-                    align_corners=False,
-                ),
-                ApplyTransformToPointsd("points", refer_keys="image"),
-            ]
+        """Make the copy with the given parameters."""
+        shape_yx = self.template.image.geometry.network_shape_yx
+        affine = Affined(
+            ("image", "frame"),
+            affine=self._sampling(params),
+            spatial_size=shape_yx,
+            mode=("bilinear", "nearest"),
+            # Beyond the centre of the last pixel there is still half a pixel; what is
+            # outside the frame is blackened below.
+            padding_mode=("border", "zeros"),
+            align_corners=False,
         )
-        moved = spatial(
+        moved = Compose([affine, ApplyTransformToPointsd("points", refer_keys="image")])(
             {
                 "image": MetaTensor(self._smooth),
                 "frame": MetaTensor(torch.ones_like(self._smooth)),
                 "points": self._points_yx[None],
             }
         )
-        image = _recoloured(moved["image"].as_tensor().clamp(0, 1), params)
+        image = _change_grey_values(moved["image"].as_tensor().clamp(0, 1), params)
         image = image.clamp(0, 1) * moved["frame"].as_tensor()
         points_yx = convert_to_tensor(moved["points"][0], torch.float32, track_meta=False)
-        limits = torch.tensor(geometry.network_shape_yx) - 0.5
-        inside = ((points_yx >= -0.5) & (points_yx <= limits)).all(-1)
+        inside = ((points_yx >= -0.5) & (points_yx <= torch.tensor(shape_yx) - 0.5)).all(-1)
         return AugmentedTemplate(image[None], points_yx, inside)
 
     def _sampling(self, params: AugmentationParams) -> Tensor:
-        """Return where a copy's pixels come from.
+        """Return the matrix (3, 3) from network pixels to the template's own pixels.
 
-        A point p of the template, in its own pixels from its middle, lies on the
-        copy at N (zoom A^-1 R A p + t): A makes pixels square, R turns, t shifts, N
-        goes to the network's grid. The result is the inverse, (3, 3), from network
-        pixels to the template's own, both counted from the middle.
+        It is the inverse of what moves a point p of the template, N (zoom A^-1 R A p + t):
+        A makes pixels square, R rotates, t shifts, N scales to the network's grid. All
+        points are counted from the image's centre.
         """
         geometry = self.template.image.geometry
         # Images with unknown spacing are taken to have square pixels.
         pixel = np.diag(geometry.spacing_mm_yx or (1.0, 1.0))
         angle = math.radians(params.rotation_deg)
         cosine, sine = math.cos(angle), math.sin(angle)
-        turn = np.array([[cosine, -sine], [sine, cosine]])
+        rotation = np.array([[cosine, -sine], [sine, cosine]])
         to_network = np.diag(geometry.network_pixels_per_image_pixel_yx)
         forward = np.eye(3)
-        forward[:2, :2] = to_network @ np.linalg.inv(pixel) @ (params.zoom * turn) @ pixel
-        shift = np.multiply(params.shift_yx, geometry.image_shape_yx)
-        forward[:2, 2] = to_network @ shift
+        forward[:2, :2] = to_network @ np.linalg.inv(pixel) @ (params.zoom * rotation) @ pixel
+        forward[:2, 2] = to_network @ np.multiply(params.shift_yx, geometry.image_shape_yx)
         return torch.from_numpy(np.linalg.inv(forward))
 
     @cached_property
     def _smooth(self) -> Tensor:
-        """The template's own pixels, (1, H, W), ready to be read at any place.
+        """The template's own pixels, (1, H, W), grey values scaled as by `prepare_image`.
 
-        Grey values as `prepare_image` scales them. Smoothed with the triangle that the
-        resampling to the network's grid would use, so that a copy is sampled once,
-        bilinearly, and is as sharp as the images that it stands for.
+        Smoothed with the triangle that resampling to the network's grid would use, so that
+        a copy is sampled once, bilinearly, and is as sharp as the images it is compared with.
         """
         image = self.template.image
         pixels = torch.from_numpy(np.ascontiguousarray(image.pixels))[None, None]
@@ -167,12 +156,11 @@ class TemplateAugmentation:
         low, high = np.percentile(small, [DARKEST_PERCENT, BRIGHTEST_PERCENT])
         grey = (pixels - float(low)) / float(high - low)
         scale_y, scale_x = image.geometry.network_pixels_per_image_pixel_yx
-        rows = _triangle_smoothed(grey, 1 / scale_y)
-        columns = _triangle_smoothed(rows.mT, 1 / scale_x).mT
-        return columns[0].contiguous()
+        rows = _smooth_with_triangle(grey, 1 / scale_y)
+        return _smooth_with_triangle(rows.mT, 1 / scale_x).mT[0].contiguous()
 
 
-def _recoloured(image: Tensor, params: AugmentationParams) -> Tensor:
+def _change_grey_values(image: Tensor, params: AugmentationParams) -> Tensor:
     if params.gamma != 1:
         image = AdjustContrast(params.gamma)(image)
     if params.contrast != 1:
@@ -186,7 +174,7 @@ def _recoloured(image: Tensor, params: AugmentationParams) -> Tensor:
     return plain
 
 
-def _triangle_smoothed(pixels: Tensor, reach: float) -> Tensor:
+def _smooth_with_triangle(pixels: Tensor, reach: float) -> Tensor:
     """Average (1, 1, H, W) along H with weights that fall to 0 at ``reach`` pixels.
 
     Between pixels, linear interpolation continues the triangle, so that reading the
@@ -206,24 +194,24 @@ class Patches(NamedTuple):
 
     images: Tensor  # (B, 1, S, S) float32, grey values 0..1
     points_yx: Tensor  # (B, 2) float32, pixels of the patch; always inside
-    corners_yx: Tensor  # (B, 2) int64: the patch's first pixel in the image, before turning
-    angles: Tensor  # (B,) float32, radians: how far it was turned about its middle
+    corners_yx: Tensor  # (B, 2) int64: the patch's first pixel in the image, before rotation
+    angles: Tensor  # (B,) float32, radians: rotation about the centre
 
     def tracked(self, points_yx: Tensor) -> Tensor:
-        """Map other points of the images, (B, M, 2) network pixels, to the patch."""
-        middle = (self.images.shape[-1] - 1) / 2
-        offsets = points_yx - self.corners_yx[:, None] - middle
-        turned = _turned(offsets.flatten(0, 1), self.angles.repeat_interleave(points_yx.shape[1]))
-        return turned.view_as(points_yx) + middle
+        """Map other points of the images, (B, M, 2) network pixels, to the patches."""
+        centre = (self.images.shape[-1] - 1) / 2
+        offsets = points_yx - self.corners_yx[:, None] - centre
+        angles = self.angles.repeat_interleave(points_yx.shape[1])
+        return _rotate_offsets(offsets.flatten(0, 1), angles).view_as(points_yx) + centre
+
+
+def draw_patch_params(count: int, generator: torch.Generator | None = None) -> Tensor:
+    """Draw what is random in B patches: (B, 5) in -1..1, see `cut_patches`."""
+    return 2 * torch.rand(count, 5, generator=generator) - 1
 
 
 def cut_patches(
-    images: Tensor,
-    points_yx: Tensor,
-    settings: PatchSettings,
-    generator: torch.Generator | None = None,
-    *,
-    spread: Tensor | None = None,
+    images: Tensor, points_yx: Tensor, settings: PatchSettings, params: Tensor
 ) -> Patches:
     """Cut one patch from each image and augment it.
 
@@ -234,11 +222,10 @@ def cut_patches(
     points_yx : Tensor, (B, 2)
         Network pixels, inside the images.
     settings : PatchSettings
-        Size, place and augmentation.
-    generator : torch.Generator, optional
-        Of the processor; by default torch's own.
-    spread : Tensor, (B, 5), optional
-        From `random_spread`, where it was drawn before.
+        Size, placement and augmentation.
+    params : Tensor, (B, 5)
+        From `draw_patch_params`, on the CPU wherever the images are: the jitter of rows and
+        columns, rotation, brightness and contrast, as fractions of the largest.
 
     Raises
     ------
@@ -251,114 +238,73 @@ def cut_patches(
             f"{images.shape[-2]} x {images.shape[-1]}",
             remedy="make patch.size smaller",
         )
-    # Random numbers come from the processor wherever the images lie: the same ones.
     points_yx = points_yx.detach().to("cpu", torch.float32)
-    if spread is None:
-        spread = random_spread(len(images), generator)
-    corners = corners_yx(points_yx, images.shape, settings, spread[:, :2])
+    corners = _corners_yx(points_yx, images.shape[-2:], settings, params[:, :2])
     in_patch = points_yx - corners
-    angles = spread[:, 2] * math.radians(settings.rotation_deg)
-    middle = (settings.size - 1) / 2
-    turned = _turned(in_patch - middle, angles) + middle
-    # Near a corner of the patch a point could be turned out of it: rather not.
-    kept = ((turned >= -0.5) & (turned <= settings.size - 0.5)).all(-1)
+    angles = params[:, 2] * math.radians(settings.rotation_deg)
+    centre = (settings.size - 1) / 2
+    rotated = _rotate_offsets(in_patch - centre, angles) + centre
+    # Near a corner, rotation could move the point out of its patch: no rotation then.
+    kept = ((rotated >= -0.5) & (rotated <= settings.size - 0.5)).all(-1)
     angles = torch.where(kept, angles, 0.0)
-    turned = torch.where(kept[:, None], turned, in_patch)
+    rotated = torch.where(kept[:, None], rotated, in_patch)
     pixels = torch.stack(
         [
             image[:, y : y + settings.size, x : x + settings.size]
             for image, (y, x) in zip(images, corners.tolist(), strict=True)
         ]
     )
-    factors = 1 + spread[:, 3:] * torch.tensor([settings.brightness, settings.contrast])
-    pixels = recoloured(pixels, *factors.to(pixels.device).unbind(1))
-    return Patches(
-        rotated(pixels, angles.to(pixels.device)),
-        turned.to(pixels.device),
-        corners.to(pixels.device),
-        angles.to(pixels.device),
-    )
+    device = pixels.device
+    factors = 1 + params[:, 3:] * torch.tensor([settings.brightness, settings.contrast])
+    pixels = rotate(adjust_grey_values(pixels, *factors.to(device).unbind(1)), angles.to(device))
+    return Patches(pixels, rotated.to(device), corners.to(device), angles.to(device))
 
 
-def random_spread(count: int, generator: torch.Generator | None = None) -> Tensor:
-    """AugmentationParams all that is random in so many patches, (B, 5) in -1..1."""
-    return 2 * torch.rand(count, 5, generator=generator) - 1
-
-
-def corners_yx(
-    points_yx: Tensor, shape: torch.Size | tuple[int, ...], settings: PatchSettings, spread: Tensor
+def _corners_yx(
+    points_yx: Tensor, shape_yx: torch.Size, settings: PatchSettings, jitter: Tensor
 ) -> Tensor:
-    """Choose where patches begin.
+    """Return the first pixel of each patch, (B, 2) int64, inside the image.
 
-    Parameters
-    ----------
-    points_yx : Tensor, (B, 2)
-        Network pixels.
-    shape : sequence of int
-        Of the images, rows and columns last.
-    settings : PatchSettings
-        ``"centred"`` puts the point's pixel right and below of the middle, on a
-        corner of cells at every level; ``"jittered"`` moves that by whole pixels;
-        ``"aligned"`` takes the multiple of 32 nearest to it, so that the cells of
-        patch and image coincide.
-    spread : Tensor, (B, 2)
-        Uniform in -1..1, for the jitter.
-
-    Returns
-    -------
-    Tensor, (B, 2), int64
-        At borders patches are shifted inwards.
+    ``"centred"`` puts the point's pixel right and below of the centre, on a corner of cells
+    at every level; ``"jittered"`` moves that by whole pixels, ``jitter`` (B, 2) in -1..1;
+    ``"aligned"`` takes the nearest multiple of 32: cells of patch and image coincide.
     """
     corners = (points_yx + 0.5).floor() - settings.size // 2
+    last = torch.tensor(shape_yx) - settings.size
     if settings.placement == "jittered":
-        corners = corners + (spread * (settings.jitter_px + 0.5)).round().clamp(
-            -settings.jitter_px, settings.jitter_px
-        )
+        pixels = (jitter * (settings.jitter_px + 0.5)).round()
+        corners = corners + pixels.clamp(-settings.jitter_px, settings.jitter_px)
     elif settings.placement == "aligned":
         corners = (corners / STRIDE).round() * STRIDE
-    last = torch.tensor([shape[-2] - settings.size, shape[-1] - settings.size])
-    if settings.placement == "aligned":
         last = last // STRIDE * STRIDE
     return corners.long().clamp_min(0).minimum(last)
 
 
-def recoloured(images: Tensor, brightness: Tensor, contrast: Tensor) -> Tensor:
-    """Multiply grey values, then their distances from each image's mean.
+def adjust_grey_values(images: Tensor, brightness: Tensor, contrast: Tensor) -> Tensor:
+    """Multiply grey values, then their distances from each image's mean, by factors (B,).
 
-    Parameters
-    ----------
-    images : Tensor, (B, 1, H, W)
-        Grey values 0..1, to which the result is cut as well.
-    brightness, contrast : Tensor, (B,)
-        Factors.
+    Images are (B, 1, H, W) with grey values 0..1, to which the result is clamped as well.
     """
     bright = (images * brightness.view(-1, 1, 1, 1)).clamp(0, 1)
     mean = bright.mean((1, 2, 3), keepdim=True)
     return (mean + (bright - mean) * contrast.view(-1, 1, 1, 1)).clamp(0, 1)
 
 
-def rotated(images: Tensor, angles: Tensor) -> Tensor:
-    """Turn (B, 1, S, S) images about their middles, black where nothing is left.
+def rotate(images: Tensor, angles: Tensor) -> Tensor:
+    """Rotate (B, 1, S, S) images about their centres, black where there are no pixels.
 
-    Parameters
-    ----------
-    images : Tensor, (B, 1, S, S)
-        Squares.
-    angles : Tensor, (B,)
-        Radians; positive turns the row axis towards the column axis.
+    Angles are (B,) radians; positive rotates the row axis towards the column axis.
     """
     cosine, sine, none = angles.cos(), angles.sin(), torch.zeros_like(angles)
-    # Where a pixel of the result comes from, as (column, row) of units that are the
-    # same on both axes: the inverse rotation.
+    # Where a pixel of the result comes from, as (column, row): the inverse rotation.
     rows = [torch.stack(row, 1) for row in ((cosine, -sine, none), (sine, cosine, none))]
     grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
-    # Cubic, as published: linear interpolation would blur every turned patch.
-    turned = F.grid_sample(images, grid, "bicubic", "zeros", align_corners=False)
-    return turned.clamp(0, 1)
+    # Cubic, as published: linear interpolation would blur every rotated patch.
+    return F.grid_sample(images, grid, "bicubic", "zeros", align_corners=False).clamp(0, 1)
 
 
-def _turned(offsets_yx: Tensor, angles: Tensor) -> Tensor:
-    """Turn (B, 2) offsets from the middle as `rotated` turns the pixels."""
+def _rotate_offsets(offsets_yx: Tensor, angles: Tensor) -> Tensor:
+    """Rotate (B, 2) offsets from the centre as `rotate` does the pixels."""
     y, x = offsets_yx.unbind(1)
     cosine, sine = angles.cos(), angles.sin()
     return torch.stack((cosine * y - sine * x, sine * y + cosine * x), 1)

@@ -1,8 +1,7 @@
-"""A training at a moment, on disk: safetensors and JSON, never pickle.
+"""Checkpoints of a training: numbered folders of safetensors and JSON, never pickle.
 
-Checkpoints are numbered folders. A new one is written under a hidden name,
-renamed as a whole, and only then is the one before it deleted: whenever the
-process dies, the newest whole one is there.
+A new one is written under a hidden name, renamed as a whole, and only then is the one before
+it deleted: whenever the process dies, the newest whole one is there.
 """
 
 from __future__ import annotations
@@ -22,33 +21,26 @@ from torch import Tensor
 
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.storage.atomic import atomic_write
+from napari_oneshot_lmk.training.distributed.group import ALONE, ProcessGroup
 from napari_oneshot_lmk.training.run_folder import NetworkFolder, RunFolder
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from napari_oneshot_lmk.detection.model import TrainedModel
 
 SCHEMA_VERSION = 1
 STATE_FILE = "state.json"
 TENSORS_FILE = "tensors.safetensors"
 _KIND = "__kind__"
+_BEGIN_ANEW = "start the training anew with --overwrite"
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """All that a training needs to go on as if it had never been interrupted.
 
-    Parameters
-    ----------
-    epoch : int
-        Epochs that have ended.
-    step : int
-        Steps of the optimiser so far.
-    tensors : dict of str to Tensor
-        Networks, optimisers, generators.
-    state : dict
-        The rest, as JSON holds it. See `pack` for anything nested.
+    ``epoch`` and ``step`` count the epochs that have ended and the optimiser's steps;
+    ``tensors`` holds networks, optimisers and generators, ``state`` the rest as JSON. See
+    `pack` for nested values.
     """
 
     epoch: int
@@ -57,13 +49,7 @@ class Checkpoint:
     state: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
-        """Write it as a new numbered folder in ``folder``, and delete older ones.
-
-        Raises
-        ------
-        OutputError
-            If there is no room, or the place cannot be written to.
-        """
+        """Write a new numbered folder in ``folder``, and delete older ones."""
         older = _numbered(folder)
         place = folder / f"{max(older, default=0) + 1:08d}"
         content = {
@@ -83,10 +69,7 @@ class Checkpoint:
     def load(cls, folder: Path) -> Checkpoint | None:
         """Read the newest checkpoint of a folder, to the CPU; None if there is none.
 
-        Raises
-        ------
-        ModelError
-            If it is damaged, or a newer version of this program wrote it.
+        Raises `ModelError` if it is damaged, or a newer version of this program wrote it.
         """
         found = _numbered(folder)
         if not found:
@@ -104,60 +87,21 @@ class Checkpoint:
             tensors = load_file(place / TENSORS_FILE)
             return cls(int(content["epoch"]), int(content["step"]), tensors, dict(content["state"]))
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise ModelError(
-                f"the checkpoint is damaged ({error})",
-                file=place,
-                remedy="start the training anew with --overwrite",
-            ) from error
+            what = f"the checkpoint is damaged ({error})"
+            raise ModelError(what, file=place, remedy=_BEGIN_ANEW) from error
 
 
-def save_part(path: Path, tensors: Mapping[str, Tensor], epoch: int) -> None:
-    """Write the parameters of a network that is done, and the epoch that was kept.
-
-    Raises
-    ------
-    OutputError
-        If there is no room, or the place cannot be written to.
-    """
-    with atomic_write(path, overwrite=True) as partial:
-        save_file(_plain(tensors), partial, {"epoch": str(epoch)})
-
-
-def load_part(path: Path) -> dict[str, Tensor]:
-    """Read what `save_part` wrote, to the CPU.
-
-    Raises
-    ------
-    ModelError
-        If it is missing or damaged.
-    """
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(
-            f"a network that was done is missing or damaged ({error})",
-            file=path,
-            remedy="start the training anew with --overwrite",
-        ) from error
+def _numbered(folder: Path) -> dict[int, Path]:
+    paths = folder.iterdir() if folder.is_dir() else ()
+    return {int(path.name): path for path in paths if path.name.isdecimal() and path.is_dir()}
 
 
 def pack(value: Any, name: str = "value") -> tuple[dict[str, Tensor], Any]:
     """Split nested values, such as an optimiser's ``state_dict()``, into tensors and JSON.
 
-    Parameters
-    ----------
-    value : Any
-        Dicts (also with whole numbers as keys), lists, tuples, tensors, arrays,
-        numbers, strings, None.
-    name : str
-        The tensors' names begin with it.
-
-    Returns
-    -------
-    dict of str to Tensor
-        All tensors and arrays in it.
-    Any
-        The rest; `unpack` joins both again.
+    Values are dicts (also with integer keys), lists, tuples, tensors, arrays, numbers, strings
+    and None. Returns all tensors and arrays, whose names begin with ``name``, and the rest;
+    `unpack` joins both again.
     """
     tensors: dict[str, Tensor] = {}
     return tensors, _split(value, name, tensors)
@@ -175,18 +119,13 @@ def unpack(tensors: Mapping[str, Tensor], rest: Any) -> Any:
     if kind == "array":
         return tensors[rest["name"]].numpy()
     items = [unpack(tensors, item) for item in rest["items"]]
-    if kind == "tuple":
-        return tuple(items)
-    return dict(zip(rest["keys"], items, strict=True))
+    return tuple(items) if kind == "tuple" else dict(zip(rest["keys"], items, strict=True))
 
 
 def _split(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    if isinstance(value, Tensor):
-        tensors[name] = value
-        return {_KIND: "tensor", "name": name}
-    if isinstance(value, np.ndarray):
-        tensors[name] = torch.from_numpy(value)
-        return {_KIND: "array", "name": name}
+    if isinstance(value, Tensor | np.ndarray):
+        tensors[name] = torch.as_tensor(value)
+        return {_KIND: "tensor" if isinstance(value, Tensor) else "array", "name": name}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):
@@ -201,7 +140,7 @@ def _split(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors as safetensors wants them: in main memory, none twice."""
+    """Return tensors as safetensors wants them: in main memory, no memory shared."""
     seen: set[int] = set()
     prepared: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -212,57 +151,64 @@ def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return prepared
 
 
-def _numbered(folder: Path) -> dict[int, Path]:
-    if not folder.is_dir():
-        return {}
-    return {
-        int(path.name): path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()
-    }
-
-
 class CheckpointSink(Protocol):
-    """Keeps what the loop hands over."""
-
-    def load(self) -> Checkpoint | None:
-        """Return the newest checkpoint."""
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Keep a checkpoint."""
-
-    def save_part(self, index: int, state: dict[str, Tensor], epoch: int) -> None:
-        """Keep the network of a landmark that is done."""
-
-    def load_part(self, index: int) -> dict[str, Tensor]:
-        """Return the network of a landmark that was done before."""
-
-    def save_model(self, model: TrainedModel) -> None:
-        """Keep the finished model."""
-
-
-class RunCheckpoints:
-    """The `CheckpointSink` in a run's folder, or of one network where each has its own."""
-
-    def __init__(self, run: RunFolder, network: NetworkFolder | None = None) -> None:
-        self._run = run
-        self._place = (network or run).checkpoint_path
+    """Keeps what the training loop hands over: checkpoints, finished networks, the model."""
 
     def load(self) -> Checkpoint | None:
         """Return the newest checkpoint; None at the beginning."""
-        return Checkpoint.load(self._place)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint in place of the one before."""
-        checkpoint.save(self._place)
 
     def save_part(self, index: int, state: dict[str, Tensor], epoch: int) -> None:
-        """Keep the network of a landmark that is done."""
-        save_part(self._run.part_path(index), state, epoch)
+        """Keep the finished network of a landmark, and the epoch it is of."""
 
     def load_part(self, index: int) -> dict[str, Tensor]:
-        """Return the network of a landmark that was done before."""
-        return load_part(self._run.part_path(index))
+        """Return the network of a landmark that was finished before."""
 
     def save_model(self, model: TrainedModel) -> None:
-        """Keep a model in place of the one before."""
-        with self._run.new_model() as folder:
-            model.save(folder)
+        """Keep the finished model in place of the one before."""
+
+
+class RunCheckpoints:
+    """The `CheckpointSink` in a run's folder, written by the main process of a group.
+
+    With ``network``, checkpoints are in that network's own folder.
+    """
+
+    def __init__(
+        self, run: RunFolder, network: NetworkFolder | None = None, group: ProcessGroup = ALONE
+    ) -> None:
+        self._run, self._group = run, group
+        self._place = (network or run).checkpoint_path
+
+    def load(self) -> Checkpoint | None:
+        """Read the newest checkpoint in the main process, for all."""
+        is_main = self._group.is_main
+        return self._group.from_main(Checkpoint.load(self._place) if is_main else None)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a numbered folder."""
+        if self._group.is_main:
+            checkpoint.save(self._place)
+
+    def save_part(self, index: int, state: dict[str, Tensor], epoch: int) -> None:
+        """Write a file of safetensors."""
+        if self._group.is_main:
+            with atomic_write(self._run.part_path(index), overwrite=True) as partial:
+                save_file(_plain(state), partial, {"epoch": str(epoch)})
+
+    def load_part(self, index: int) -> dict[str, Tensor]:
+        """Read such a file in the main process, for all; raise `ModelError` if damaged."""
+        path = self._run.part_path(index)
+        try:
+            return self._group.from_main(load_file(path) if self._group.is_main else {})
+        except (OSError, SafetensorError) as error:
+            what = f"a network that was done is missing or damaged ({error})"
+            raise ModelError(what, file=path, remedy=_BEGIN_ANEW) from error
+
+    def save_model(self, model: TrainedModel) -> None:
+        """Exchange the model's folder as a whole."""
+        if self._group.is_main:
+            with self._run.new_model() as folder:
+                model.save(folder)

@@ -1,8 +1,7 @@
-"""What to train and how, declared once.
+"""What to train and how, declared once in `TrainingConfig`.
 
-`TrainingConfig` is what `train` takes. The command's options, the dock's form with what it
-remembers, the arguments of the process that a window starts and the settings in ``run.json``
-are made from its fields: ``title`` is a field's label, ``description`` its help.
+The command's options, the dock's form with what it remembers, the arguments of the process
+that a window starts and the settings in ``run.json`` are made from its fields.
 """
 
 from __future__ import annotations
@@ -24,12 +23,9 @@ if TYPE_CHECKING:
 
     from napari_oneshot_lmk.landmarks.template import Template
 
-GPU_PRESET, CPU_PRESET = "gpu", "laptop"
-"""Where none is named."""
-
 
 class Duration(StrEnum):
-    """How long a training may take."""
+    """How long a training may take, where no preset is named."""
 
     QUICK = "quick"
     NORMAL = "normal"
@@ -37,7 +33,6 @@ class Duration(StrEnum):
 
 
 EPOCH_FACTORS = {Duration.QUICK: 1 / 3, Duration.NORMAL: 1.0, Duration.THOROUGH: 3.0}
-"""By which the epochs of the automatic preset are multiplied."""
 
 
 def _field(default: Any, title: str, description: str, **metadata: Any) -> Any:
@@ -45,10 +40,7 @@ def _field(default: Any, title: str, description: str, **metadata: Any) -> Any:
 
 
 def _override(dotted: str, title: str, description: str, **more: Any) -> Any:
-    """Return a field that replaces one of the preset's settings where it is not None.
-
-    The preset checks the value, once it is replaced there.
-    """
+    """Return a field that replaces one of the preset's settings, which checks it, if not None."""
     section, _, name = dotted.partition(".")
     settings: Any = Preset.model_fields[section].annotation
     kind = settings.model_fields[name].annotation
@@ -60,9 +52,10 @@ def _override(dotted: str, title: str, description: str, **more: Any) -> Any:
 class TrainingConfig(Section):
     """What to train and how.
 
-    What differs from a preset stays apart from it (``epochs`` and the like) until
+    What replaces values of a preset (``epochs`` and the like) is kept apart from it until
     `resolved`, which gives the configuration that a run remembers: with all numbers, the
-    landmarks' names, and the template's hash. A field's metadata may hold
+    landmarks' names, and the template's hash. A field's ``title`` is its label, its
+    ``description`` the help; its metadata may hold
 
     - ``option`` (see `option_of`) and its ``metavar``;
     - ``overrides``, the preset's setting that it replaces;
@@ -73,7 +66,7 @@ class TrainingConfig(Section):
     Raises
     ------
     UsageError
-        If a value cannot be.
+        If a value is not allowed.
     """
 
     method: str = _field(
@@ -81,8 +74,8 @@ class TrainingConfig(Section):
         "Method",
         " ".join(f"{m.name}: {m.description}." for m in METHODS.values()),
         choices=list(METHODS),
-        offered=[method.name for method in METHODS.values() if method.title],
-        titles={method.name: method.title for method in METHODS.values()},
+        offered=[m.name for m in METHODS.values() if m.title],
+        titles={m.name: m.title for m in METHODS.values()},
         tip="Fused is soonest done: one network with a small adapter for each landmark. "
         "Single: a network for one landmark alone, or for each in turn.",
     )
@@ -107,9 +100,7 @@ class TrainingConfig(Section):
         affects_result=False,
     )
     epochs: int | None = _override(
-        "training.epochs",
-        "Epochs",
-        "Passes over the images.",
+        *("training.epochs", "Epochs", "Passes over the images."),
         option=None,
         minimum=1,
         maximum=100_000,
@@ -131,9 +122,7 @@ class TrainingConfig(Section):
         tip="Where training believes the landmarks before it has learned anything.",
     )
     template_stage: bool = _field(
-        True,
-        "Copies of the template",
-        "Whether augmented copies of the template are trained on.",
+        True, "Copies of the template", "Whether augmented copies of the template are trained on."
     )
     spacing_mm_yx: tuple[float, float] | None = _field(
         None,
@@ -198,10 +187,7 @@ class TrainingConfig(Section):
     def resolve_preset(self, on_gpu: Callable[[], bool]) -> Preset:
         """Return all numbers: the preset with what replaces some of them.
 
-        Parameters
-        ----------
-        on_gpu : callable
-            Whether training runs on a graphics card; asked where no preset is named.
+        ``on_gpu`` says whether training runs on a GPU; it is called where no preset is named.
 
         Raises
         ------
@@ -212,7 +198,7 @@ class TrainingConfig(Section):
         if isinstance(self.preset, Preset):
             preset = self.preset
         else:
-            preset = Preset.load(self.preset or (GPU_PRESET if on_gpu() else CPU_PRESET))
+            preset = Preset.load(self.preset or ("gpu" if on_gpu() else "laptop"))
             if not self.preset:
                 epochs = round(preset.training.epochs * EPOCH_FACTORS[self.time])
                 changes["training.epochs"] = max(1, epochs)
@@ -222,7 +208,7 @@ class TrainingConfig(Section):
         return preset.changed(changes)
 
     def resolved(self, template: Template, on_gpu: Callable[[], bool]) -> TrainingConfig:
-        """Return what a run remembers; the same for one that is resolved.
+        """Return the configuration that a run remembers; a resolved one does not change.
 
         Raises
         ------
@@ -238,23 +224,16 @@ class TrainingConfig(Section):
                 remedy=f"it places {', '.join(placed)}",
             )
         chosen = tuple(name for name in placed if not self.landmarks or name in self.landmarks)
-        numbers = self.with_preset(self.resolve_preset(on_gpu))
-        return numbers.model_copy(
-            update={"landmarks": chosen, "template_sha256": template.content_sha256}
-        )
+        known = {"landmarks": chosen, "template_sha256": template.content_sha256}
+        return self.with_preset(self.resolve_preset(on_gpu)).model_copy(update=known)
 
     def with_preset(self, preset: Preset | str) -> TrainingConfig:
         """Return the same with another preset, in which nothing is replaced."""
         plain = {"time": Duration.NORMAL, **dict.fromkeys(_metadata("overrides"))}
         return self.model_copy(update={"preset": preset, **plain})
 
-    # -- what is made from it ----------------------------------------------------------
-
     def to_arguments(self) -> list[str]:
-        """Return the options of ``oneshot-lmk train`` that mean the same.
-
-        The preset has to be a name or file.
-        """
+        """Return the same as options of ``oneshot-lmk train``; the preset is a name or file."""
         arguments: list[str] = []
         for name, field in type(self).model_fields.items():
             value, option = getattr(self, name), option_of(name)
@@ -276,11 +255,11 @@ class TrainingConfig(Section):
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], preset: Preset) -> TrainingConfig:
-        """Read what `to_json` returned; a field that is newer than the file has its default."""
+        """Read what `to_json` returned; fields that are newer than the file have defaults."""
         return cls(**content, preset=preset)
 
     def differences(self, before: TrainingConfig) -> list[str]:
-        """Say what differs in what the result depends on: ``"seed is 1, was 0 before"``."""
+        """Describe differences that affect the result: ``"seed is 1, was 0 before"``."""
         found = []
         if self.template_sha256 != before.template_sha256:
             found.append("the template is another one")
@@ -323,7 +302,7 @@ def _metadata(key: str) -> dict[str, Any]:
 
 
 class Stream(IntEnum):
-    """What random numbers are for: each has a stream that no other one shares."""
+    """What random numbers are for; each use has a stream of its own."""
 
     COPIES = 0
     LABELS = 1
@@ -331,16 +310,6 @@ class Stream(IntEnum):
 
 
 def random_stream(seed: int, stream: Stream, *place: int) -> np.random.Generator:
-    """Return the generator of a stream.
-
-    Parameters
-    ----------
-    seed : int
-        Of the training.
-    stream : Stream
-        What the numbers are for.
-    place : int
-        Up to two numbers: which copy, or which network and epoch.
-    """
+    """Return a stream's generator; ``place`` is the copy, or the network and epoch."""
     first, second = (*place, 0, 0)[:2]
     return np.random.default_rng([seed, first, second, stream])

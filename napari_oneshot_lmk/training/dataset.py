@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,15 +19,15 @@ from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
-WILD_SIZE = 2.0
-"""Times as large or as small as the template, along rows or columns."""
+OUTLIER_RATIO = 2.0
+"""Ratio to the template's size, along rows or columns, above which a warning is due."""
 MIXED_SPACING = 1.1
 """Largest over smallest pixel spacing that needs no warning."""
 THUMBNAIL = 24
 """Network pixels averaged along a side, to recognise an image."""
 SAME_IMAGE = 0.05
-"""Of the grey range: among 300 cephalograms two scans of one film differ by 0.04 at
-most in such a cell, with two exceptions; those of two patients by 0.24 at least."""
+"""Fraction of the grey range: among 300 cephalograms two scans of one film differ by at most
+0.04 in such a cell, with two exceptions; those of two patients by at least 0.24."""
 NAMED_AT_MOST = 5
 COLUMNS = (
     *("image", "path", "sha256", "rows", "columns"),
@@ -41,27 +40,16 @@ Thumbnail = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class TrainingImage:
-    """An unlabelled image that can be used.
-
-    Parameters
-    ----------
-    name : str
-        In tables.
-    path : Path
-        Its file.
-    sha256 : str
-        Hash of its pixels as they are read, not of the file.
-    shape_yx : tuple of int
-        Rows and columns of its own grid.
-    spacing_mm_yx : tuple of float, optional
-        Given or stated in the file; None where unknown.
-    """
+    """An unlabelled image that can be used."""
 
     name: str
     path: Path
     sha256: str
+    """Hash of its pixels as they are read, not of the file."""
     shape_yx: tuple[int, int]
+    """Rows and columns of its own grid."""
     spacing_mm_yx: tuple[float, float] | None = None
+    """Given or stated in the file; None where unknown."""
 
     def same_as(self, other: TrainingImage | None) -> bool:
         """Whether both have the same content and spacing."""
@@ -74,24 +62,16 @@ class TrainingImage:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What was found among the files of a user.
-
-    Parameters
-    ----------
-    usable : tuple of TrainingImage
-        Images to train on, in the order of the files.
-    network_shape_yx : tuple of int
-        The template's, on which all of them are seen.
-    failed : tuple of OneshotError
-        One for each file that cannot be used.
-    warnings : tuple of str
-        What a user should read before training.
-    """
+    """The usable images among a user's files."""
 
     usable: tuple[TrainingImage, ...]
+    """In the order of the files."""
     network_shape_yx: tuple[int, int]
+    """The template's; all images are resampled to it."""
     failed: tuple[OneshotError, ...] = ()
+    """One for each file that cannot be used."""
     warnings: tuple[str, ...] = ()
+    """For the user to read before training."""
 
     def __len__(self) -> int:
         return len(self.usable)
@@ -107,7 +87,7 @@ class TrainingSet:
             If it cannot be read any more.
         """
         found = read_image(image.path, spacing_mm_yx=image.spacing_mm_yx)
-        if pixels_sha256(found) != image.sha256:
+        if _pixels_sha256(found) != image.sha256:
             raise UsageError(
                 "the image has changed since the training began",
                 file=image.path,
@@ -117,7 +97,7 @@ class TrainingSet:
         return GrayImage(found.pixels, network, image.name, image.path)
 
     def changed_since(self, recorded: Iterable[TrainingImage]) -> list[str]:
-        """Return the names of recorded images that are gone, or are not what they were."""
+        """Return the names of recorded images that are missing or have changed."""
         now = {image.name: image for image in self.usable}
         return [old.name for old in recorded if not old.same_as(now.get(old.name))]
 
@@ -127,8 +107,8 @@ class TrainingSet:
         return replace(self, usable=tuple(by_name[name] for name in names))
 
 
-def pixels_sha256(image: GrayImage) -> str:
-    """Hash of an image's size and grey values; the same everywhere."""
+def _pixels_sha256(image: GrayImage) -> str:
+    """Hash of an image's size and grey values, the same on all machines."""
     digest = hashlib.sha256(repr(image.pixels.shape).encode("ascii"))
     digest.update(np.ascontiguousarray(image.pixels, dtype="<f4").tobytes())
     return digest.hexdigest()
@@ -141,37 +121,29 @@ def list_names(names: Sequence[str], between: str = ", ") -> str:
     return f"{first} and {more} more" if more > 0 else first
 
 
-# -- images.csv --------------------------------------------------------------------------
-
-
 def write_images(path: Path, images: Iterable[TrainingImage]) -> None:
-    """Write the images of a run.
-
-    Raises
-    ------
-    OutputError
-        If the file exists or cannot be written.
-    """
+    """Write ``images.csv``; raise `OutputError` if it exists or cannot be written."""
     with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as f:
         table = csv.writer(f)
         table.writerow(COLUMNS)
         for image in images:
-            # Written in full: an image is to be found again to the last digit.
+            # In full precision: an image is to be found again to the last digit.
             spacing = [repr(mm) for mm in image.spacing_mm_yx or ()] or ["", ""]
             table.writerow([image.name, image.path, image.sha256, *image.shape_yx, *spacing])
 
 
 def read_images(path: Path) -> tuple[TrainingImage, ...]:
-    """Read what `write_images` wrote.
+    """Read what `write_images` wrote; raise `UsageError` if it is damaged."""
 
-    Raises
-    ------
-    UsageError
-        If it is damaged.
-    """
+    def from_row(row: dict[str, str]) -> TrainingImage:
+        mm = row["row_spacing_mm"], row["column_spacing_mm"]
+        spacing = (float(mm[0]), float(mm[1])) if mm[0] else None
+        shape = int(row["rows"]), int(row["columns"])
+        return TrainingImage(row["image"], Path(row["path"]), row["sha256"], shape, spacing)
+
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return tuple(_from_row(row) for row in csv.DictReader(file))
+            return tuple(map(from_row, csv.DictReader(file)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"the list of the run's images is damaged ({error})",
@@ -180,24 +152,10 @@ def read_images(path: Path) -> tuple[TrainingImage, ...]:
         ) from error
 
 
-def _from_row(row: dict[str, str]) -> TrainingImage:
-    rows, columns = row["row_spacing_mm"], row["column_spacing_mm"]
-    return TrainingImage(
-        name=row["image"],
-        path=Path(row["path"]),
-        sha256=row["sha256"],
-        shape_yx=(int(row["rows"]), int(row["columns"])),
-        spacing_mm_yx=(float(rows), float(columns)) if rows else None,
-    )
-
-
-# -- inspection --------------------------------------------------------------------------
-
-
 class Inspection:
     """Reads one image after the other and keeps what is needed of each.
 
-    So a broken file or a wrong folder is reported now and not after hours.
+    So a broken file or a wrong folder is reported at once and not after hours.
 
     Parameters
     ----------
@@ -208,18 +166,17 @@ class Inspection:
     """
 
     def __init__(self, template: Template, spacing_mm_yx: Spacing | None = None) -> None:
-        self._template = template
-        self._spacing_mm_yx = spacing_mm_yx
+        self._template, self._spacing_mm_yx = template, spacing_mm_yx
         self._template_thumbnail = _thumbnail(template.image)
         self._usable: list[TrainingImage] = []
         self._thumbnails: list[Thumbnail] = []
         self._failed: list[OneshotError] = []
         self._templates: list[str] = []
-        self._twins: list[tuple[str, str]] = []
+        self._twins: list[str] = []
         self._notes: dict[str, list[str]] = {}
 
     def inspect(self, file: ImageFile) -> None:
-        """Read an image; what is wrong with it stands in the result."""
+        """Read an image; errors and warnings are part of the result."""
         try:
             image = read_image(file.path, spacing_mm_yx=self._spacing_mm_yx)
             thumbnail = _thumbnail(image)
@@ -231,13 +188,13 @@ class Inspection:
             return
         for other, seen in zip(self._usable, self._thumbnails, strict=True):
             if _alike(thumbnail, seen):
-                self._twins.append((other.name, file.name))
+                self._twins.append(f"{other.name} and {file.name}")
                 break
         for note in image.notes:
             self._notes.setdefault(note, []).append(file.name)
         self._thumbnails.append(thumbnail)
         size, mm = image.geometry.image_shape_yx, image.geometry.spacing_mm_yx
-        self._usable.append(TrainingImage(file.name, file.path, pixels_sha256(image), size, mm))
+        self._usable.append(TrainingImage(file.name, file.path, _pixels_sha256(image), size, mm))
 
     def result(self) -> TrainingSet:
         """Return what was found.
@@ -249,8 +206,7 @@ class Inspection:
         """
         if not self._usable:
             reasons = [str(error) for error in self._failed[:1]]
-            if self._templates:
-                reasons.append(f"{self._templates[0]} is the template itself")
+            reasons += [f"{name} is the template itself" for name in self._templates[:1]]
             raise UsageError(
                 "there is no image to train on" + (f" ({'; '.join(reasons)})" if reasons else ""),
                 remedy="name images of other patients, without landmarks",
@@ -270,16 +226,15 @@ class Inspection:
                 f"{_is(self._templates)} left out of the training"
             )
         if self._twins:
-            pairs = [f"{first} and {second}" for first, second in self._twins]
-            yield f"The same image is there more than once: {list_names(pairs, '; ')}"
+            yield f"The same image is there more than once: {list_names(self._twins, '; ')}"
         for note, names in self._notes.items():
             yield f"{list_names(names)}: {note}"
         yield from self._spacing_warnings()
-        wild = [image.name for image in self._usable if self._is_wild(image)]
-        if wild:
+        outliers = [image.name for image in self._usable if self._is_outlier(image)]
+        if outliers:
             yield (
-                f"{list_names(wild)} {_is(wild)} more than {WILD_SIZE:g} times as large "
-                "as the template or as small: do they show the same part of the body?"
+                f"{list_names(outliers)} {_is(outliers)} more than {OUTLIER_RATIO:g} times as "
+                "large as the template or as small: do they show the same part of the body?"
             )
 
     def _spacing_warnings(self) -> Iterator[str]:
@@ -297,20 +252,17 @@ class Inspection:
                 f"{min(known):.3g} to {max(known):.3g} mm"
             )
 
-    def _is_wild(self, image: TrainingImage) -> bool:
-        """Compare what is seen in millimetres, or else the sizes in pixels."""
-        mine: tuple[float, ...] = image.shape_yx
+    def _is_outlier(self, image: TrainingImage) -> bool:
+        """Compare sizes in millimetres where both are known, or else in pixels."""
         geometry = self._template.image.geometry
-        theirs: tuple[float, ...] = geometry.image_shape_yx
+        own, template = np.array(image.shape_yx), np.array(geometry.image_shape_yx)
         if image.spacing_mm_yx and geometry.spacing_mm_yx:
-            mine = tuple(np.multiply(mine, image.spacing_mm_yx))
-            theirs = tuple(np.multiply(theirs, geometry.spacing_mm_yx))
-        ratios = [math.log(a / b) for a, b in zip(mine, theirs, strict=True)]
-        return max(abs(ratio) for ratio in ratios) > math.log(WILD_SIZE)
+            own, template = own * image.spacing_mm_yx, template * geometry.spacing_mm_yx
+        return bool(np.abs(np.log(own / template)).max() > np.log(OUTLIER_RATIO))
 
 
 def _thumbnail(image: GrayImage) -> Thumbnail:
-    """Return the image in few grey values; fails where training would."""
+    """Return the mean grey values of square cells; fails where training would."""
     from napari_oneshot_lmk.imaging.transforms import prepare_image
 
     geometry = image.geometry.with_network_shape(NETWORK_SHAPE_YX)

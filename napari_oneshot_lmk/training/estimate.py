@@ -1,14 +1,14 @@
-"""How long a training will take on this machine, before it begins.
+"""Estimate how long a training will take on this machine, before it begins.
 
-Two speeds are measured, which takes a second or two: one pass of the encoder, and
-convolutions like those of the decoder. The preset says how many of each there
-will be. During training the events carry the true time left.
+Two speeds are measured in a second or two: a pass of the encoder, and convolutions like those
+of the decoder. The preset determines how many of each there will be.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,6 @@ from napari_oneshot_lmk.network.config import LEVELS, NetworkConfig
 from napari_oneshot_lmk.training.config import Stream, TrainingConfig, random_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
 
     from napari_oneshot_lmk.encoders.encoder import Encoder
@@ -26,13 +24,14 @@ if TYPE_CHECKING:
 FORWARD_AND_BACKWARD = 3.0
 """A backward pass costs as much as two forward ones."""
 START_S = 8.0
-"""For a new process, its libraries, and a second inspection of the images."""
+"""For a new process, its imports, and a second inspection of the images."""
 WINDOWED = (1, 2)
 """Levels that training computes in windows only."""
 HALO = 4
 """Cells around a window that two 3 x 3 convolutions need."""
 BYTES_PER_FEATURE = 2
 GIGA = 1e9
+PIXELS = NETWORK_SHAPE_YX[0] * NETWORK_SHAPE_YX[1]
 
 
 @dataclass(frozen=True)
@@ -42,14 +41,14 @@ class MachineSpeed:
     encoder_pass_s: float
     """Seconds for one image on the network's grid."""
     gigamacs_per_s: float
-    """Billions of multiplications with addition in convolutions of the decoder's sizes."""
+    """Billions of multiply-accumulates per second in convolutions of the decoder's sizes."""
     encoder_channels: tuple[int, ...]
     """Of the encoder's maps after pooling, fine to coarse."""
     device: str
 
     @property
     def on_gpu(self) -> bool:
-        """Whether training will run on a graphics card."""
+        """Whether training will run on a GPU."""
         return self.device.startswith("cuda")
 
 
@@ -73,9 +72,9 @@ def estimate(
     config : TrainingConfig
         What to train and how.
     machine : MachineSpeed
-        Of this machine.
+        From `measure`.
     images : int
-        Without landmarks.
+        Unlabelled images.
     landmarks : int
         That the template places.
 
@@ -90,7 +89,6 @@ def estimate(
     copies = preset.template_copies.count if config.template_stage else 0
     encoded = images + copies + 1
     layout = method.network_config(preset.network, machine.encoder_channels, networks[0])
-    rows, columns = NETWORK_SHAPE_YX
 
     def seconds_of(macs: float) -> float:
         return macs / (machine.gigamacs_per_s * GIGA)
@@ -98,13 +96,13 @@ def estimate(
     def sample_s(at_once: int) -> float:
         """Time of an image in a step that holds so many landmarks."""
         of_step = replace(layout, num_landmarks=at_once)
-        near = decoder_macs(of_step, rows * columns, preset.loss.window + HALO)
+        near = decoder_macs(of_step, PIXELS, preset.loss.window + HALO)
         if preset.training.anchor == "template":
             return FORWARD_AND_BACKWARD * seconds_of(near)
         # The patches go through encoder and network as well, one for each landmark.
         patch = preset.patch.size**2
         near += decoder_macs(of_step, patch, 1)
-        encoder_s = at_once * machine.encoder_pass_s * patch / (rows * columns)
+        encoder_s = at_once * machine.encoder_pass_s * patch / PIXELS
         return FORWARD_AND_BACKWARD * seconds_of(near) + encoder_s
 
     batches = method.batches(
@@ -118,32 +116,25 @@ def estimate(
     for batch in batches:
         seen[len(batch.landmarks)] += len(batch.images) + len(batch.copies)
     epoch_s = sum(count * sample_s(at_once) for at_once, count in seen.items())
-    everywhere = decoder_macs(layout, rows * columns)
-    epoch_s += images * seconds_of(everywhere) / preset.labels.renew_every
+    epoch_s += images * seconds_of(decoder_macs(layout, PIXELS)) / preset.labels.renew_every
     seconds = START_S + encoded * machine.encoder_pass_s
     seconds += len(networks) * preset.training.epochs * epoch_s
-    return Estimate(seconds, encoded * _feature_bytes(machine.encoder_channels))
+    channels = enumerate(machine.encoder_channels, start=1)
+    features = sum(count * (PIXELS // 4**level) for level, count in channels)
+    return Estimate(seconds, encoded * BYTES_PER_FEATURE * features)
 
 
 def decoder_macs(layout: NetworkConfig, pixels: int, window: int | None = None) -> float:
-    """Multiplications of one image's way through the network, for all landmarks.
+    """Multiply-accumulates of one image's forward pass, for all landmarks.
 
-    Parameters
-    ----------
-    layout : NetworkConfig
-        Its sizes.
-    pixels : int
-        Of the image.
-    window : int, optional
-        Side of the windows, in cells, in which the two finest levels are computed;
-        everywhere by default.
+    The image has so many pixels. With ``window``, the two finest levels are computed in
+    windows of so many cells a side; otherwise everywhere.
     """
     once, each = 0.0, 0.0
+    adapter = layout.adapter_channels
     for level in LEVELS:
         cells = pixels / 4**level
-        read = layout.encoder_channels[level - 1]
-        adapter = layout.adapter_channels
-        once += cells * read * layout.lateral_channels
+        once += cells * layout.encoder_channels[level - 1] * layout.lateral_channels
         if level in layout.rfb_levels:
             into, out = layout.decoded_channels(level), layout.rfb_channels(level)
             each += cells * (_rfb_weights(into, out) + _rfb_weights(into, adapter))
@@ -163,65 +154,44 @@ def decoder_macs(layout: NetworkConfig, pixels: int, window: int | None = None) 
     return once + layout.num_landmarks * each
 
 
-def measure(encoder: Encoder, passes: int = 2) -> MachineSpeed:
-    """Measure this machine; takes a few encoder passes.
-
-    Parameters
-    ----------
-    encoder : Encoder
-        The one that training will use, on its device.
-    passes : int
-        Of which the quickest counts: a busy moment says nothing about hours.
-    """
-    import torch
-
-    device = encoder.device
-    image = torch.rand(1, 1, *NETWORK_SHAPE_YX, device=device)
-    encoder(image)
-    encoder_s = min(_seconds(lambda: encoder(image), device) for _ in range(passes))
-    levels = encoder.card.levels
-    channels = tuple(level.channels for level in levels if level.after_pooling)
-    return MachineSpeed(encoder_s, _gigamacs_per_s(device), channels, str(device))
-
-
-def _gigamacs_per_s(device: torch.device) -> float:
-    """Measure 3 x 3 convolutions of a middle size."""
-    import torch
-    from torch.nn.functional import conv2d
-
-    side, inner, outer = 48, 96, 64
-    maps = torch.rand(4, inner, side, side, device=device)
-    weight = torch.rand(outer, inner, 3, 3, device=device)
-    macs = 4 * side * side * inner * outer * 9
-
-    def work() -> None:
-        with torch.inference_mode():
-            for _ in range(4):
-                conv2d(maps, weight, padding=1)
-
-    work()
-    seconds = min(_seconds(work, device) for _ in range(3))
-    return 4 * macs / seconds / GIGA
-
-
-def _seconds(work: object, device: torch.device) -> float:
-    import torch
-
-    assert callable(work)
-    began = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return max(time.perf_counter() - began, 1e-6)
-
-
 def _rfb_weights(into: int, out: int) -> int:
     """Weights of a receptive field block: four branches, their union, a shortcut."""
     branches = 4 * into * out + out * out * (2 * (3 + 5 + 7) + 3 * 9)
     return branches + 9 * 4 * out * out + into * out
 
 
-def _feature_bytes(channels: Sequence[int]) -> int:
-    rows, columns = NETWORK_SHAPE_YX
-    cells: list[int] = [rows * columns // 4 ** (i + 1) for i in range(len(channels))]
-    return BYTES_PER_FEATURE * sum(c * n for c, n in zip(channels, cells, strict=True))
+def measure(encoder: Encoder) -> MachineSpeed:
+    """Measure the encoder that training will use, and convolutions, on the encoder's device."""
+    import torch
+    from torch.nn.functional import conv2d
+
+    device = encoder.device
+    image = torch.rand(1, 1, *NETWORK_SHAPE_YX, device=device)
+    side, inner, outer, repeats = 48, 96, 64, 4
+    maps = torch.rand(4, inner, side, side, device=device)
+    weight = torch.rand(outer, inner, 3, 3, device=device)
+    macs = repeats * 4 * side * side * inner * outer * 9
+
+    def convolve() -> None:
+        with torch.inference_mode():
+            for _ in range(repeats):
+                conv2d(maps, weight, padding=1)
+
+    encoder_s = _fastest_s(lambda: encoder(image), device, repeats=2)
+    speed = macs / _fastest_s(convolve, device, repeats=3) / GIGA
+    channels = tuple(level.channels for level in encoder.card.levels if level.after_pooling)
+    return MachineSpeed(encoder_s, speed, channels, str(device))
+
+
+def _fastest_s(work: Callable[[], object], device: torch.device, repeats: int) -> float:
+    """Return the shortest time: a busy moment says nothing about hours. The first is a warm-up."""
+    import torch
+
+    times = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(max(time.perf_counter() - began, 1e-6))
+    return min(times[1:])

@@ -1,18 +1,19 @@
 """What a training reports: small immutable events, and their log.
 
-The loop yields them; `train` appends them to the run's ``events.jsonl``, each named
-after its class; the command line, the dock and the tests read the same ones.
+The training loop yields them; `train` appends them to the run's ``events.jsonl``, each named
+after its class.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from napari_oneshot_lmk.errors import OutputError
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Noted:
-    """A message that a user should read; ``serious`` for a warning."""
+    """A message for the user; ``serious`` for a warning."""
 
     text: str
     serious: bool = False
@@ -30,7 +31,7 @@ class Noted:
 
 @dataclass(frozen=True)
 class Preparing:
-    """Work before the first epoch: how much of what is done.
+    """Progress before the first epoch.
 
     ``what`` is ``"files"`` (read), ``"images"`` (encoded, first pseudo-labels) or
     ``"copies"`` of the template.
@@ -45,18 +46,9 @@ class Preparing:
 class Stepped:
     """One step of the optimiser.
 
-    Parameters
-    ----------
-    model : str
-        The landmark whose own network is trained, empty where all share one.
-    epoch, epochs : int
-        From 1, of how many.
-    step, steps : int
-        In this epoch, from 1, of how many.
-    loss : float
-        Of this step.
-    seconds_left : float, optional
-        Until all is trained; None while unknown.
+    ``model`` is the landmark whose own network is trained, empty where all share one. Epochs,
+    and the steps of an epoch, are counted from 1. ``seconds_left`` is the time until all is
+    trained, None while unknown.
     """
 
     model: str
@@ -70,40 +62,27 @@ class Stepped:
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """An epoch, its new pseudo-labels included.
-
-    Parameters
-    ----------
-    model, epoch, epochs
-        As in `Stepped`.
-    losses : dict of str to float
-        Mean loss of each stage: ``"template"``, ``"pseudo-labels"``.
-    shift : float
-        Median distance that the pseudo-labels moved.
-    unit : str
-        Of the shift: ``"mm"``, or ``"px"`` of the network's grid.
-    agreement : float, optional
-        The criterion that models are chosen by, smaller is better, same unit.
-    best : bool
-        Whether this is the best epoch so far.
-    seconds : float
-        That the epoch took.
-    """
+    """The end of an epoch, after its new pseudo-labels were inferred."""
 
     model: str
     epoch: int
     epochs: int
     losses: dict[str, float]
+    """Mean loss of each stage: ``"template"``, ``"pseudo-labels"``."""
     shift: float
+    """Median distance that the pseudo-labels moved."""
     unit: str
+    """Of shift and agreement: ``"mm"``, or ``"px"`` of the network's grid."""
     agreement: float | None
+    """The criterion that models are chosen by; smaller is better."""
     best: bool
+    """Whether this is the best epoch so far."""
     seconds: float
 
 
 @dataclass(frozen=True)
 class Previewed:
-    """Where the network of this moment sees the landmarks of an image.
+    """Where the network of this epoch finds the landmarks of an image.
 
     Points are by landmark, (row, column) of the image's own grid.
     """
@@ -114,18 +93,10 @@ class Previewed:
 
 @dataclass(frozen=True)
 class Finished:
-    """The model is on disk.
+    """The model is in the folder ``model``; ``epoch`` was kept.
 
-    Parameters
-    ----------
-    model : str
-        Its folder.
-    epoch : int
-        The epoch that was kept.
-    stopped : bool
-        Whether the user ended it early.
-    seconds : float
-        Of training, over all sessions of the run.
+    ``stopped`` says whether the user ended the training early, ``seconds`` how long it took
+    over all sessions of the run.
     """
 
     model: str
@@ -144,10 +115,7 @@ class Failed:
 
 Event = Noted | Preparing | Stepped | EpochEnded | Previewed | Finished | Failed
 
-_KINDS: dict[str, type[Event]] = {
-    kind.__name__: kind
-    for kind in (Noted, Preparing, Stepped, EpochEnded, Previewed, Finished, Failed)
-}
+_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
 
 
 def event_to_json(event: Event) -> dict[str, Any]:
@@ -170,15 +138,14 @@ def event_from_json(content: dict[str, Any]) -> Event | None:
 
 
 MOST_BYTES = 64_000
-"""Of one read, so that a reader in a window never waits."""
+"""Of one read, so that a window that reads never waits."""
 
 
 class EventLog:
-    """Adds events to a log, which is made where it is missing, each on the disk at once.
+    """Appends events to a log, which is made where it is missing, each on the disk at once.
 
-    Lines are only ever added. A process that is killed may leave half a line; whoever
-    writes next begins a new one, and readers skip what is none. Where nothing can be
-    written, `OutputError` is raised.
+    A process that is killed may leave half a line; whoever writes next begins a new one, and
+    readers skip what is no event. Where nothing can be written, `OutputError` is raised.
     """
 
     def __init__(self, path: Path) -> None:
@@ -195,10 +162,10 @@ class EventLog:
             self._write(b"\n")
 
     def append(self, event: Event) -> bool:
-        """Add an event, but for an epoch's end that is there already; return whether it is new.
+        """Append an event, except an epoch's end that is there already; return if it is new.
 
-        A training that was killed reports once more how the epoch of its checkpoint has
-        ended: the line may have been lost.
+        A resumed training reports again how the epoch of its checkpoint ended: the process
+        may have been killed before the line was written.
         """
         if event in self._ended:
             return False
@@ -208,7 +175,7 @@ class EventLog:
         return True
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     def _write(self, line: bytes) -> None:
@@ -241,12 +208,8 @@ def read_events(path: Path) -> list[Event]:
 def read_some(path: Path, offset: int, limit: int) -> tuple[list[tuple[int, Event]], int]:
     """Read the next events, at most ``limit``, of a log that is still being written.
 
-    Returns
-    -------
-    list of (int, Event)
-        Each with the byte that its line begins at.
-    int
-        The offset to go on from; as before where there is nothing new.
+    Returns them, each with the byte that its line begins at, and the offset to go on from,
+    which is unchanged where there is nothing new.
     """
     found: list[tuple[int, Event]] = []
     try:
@@ -259,7 +222,7 @@ def read_some(path: Path, offset: int, limit: int) -> tuple[list[tuple[int, Even
     except FileNotFoundError:
         return found, offset
     for line in chunk.splitlines(keepends=True):
-        # The last line may still be on its way.
+        # The last line may not be complete yet.
         if not line.endswith(b"\n") or len(found) >= limit:
             break
         event = _event(line)
@@ -280,29 +243,32 @@ def _event(line: bytes) -> Event | None:
 
 def _ends_with_line(path: Path) -> bool:
     with path.open("rb") as file:
-        file.seek(0, 2)
-        if file.tell() == 0:
-            return True
-        file.seek(-1, 2)
-        return file.read(1) == b"\n"
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(end - 1, 0))
+        return end == 0 or file.read(1) == b"\n"
 
 
 class TensorBoardLogger:
-    """Writes a folder of curves per model: losses, shift and agreement by epoch."""
+    """Writes curves of losses, shift and agreement by epoch, in a folder per model."""
 
     def __init__(self, folder: Path) -> None:
         # It takes seconds to import: now, not when somebody waits for a stop.
         from torch.utils.tensorboard import SummaryWriter
 
-        self._new_writer = SummaryWriter
-        self._folder = folder
+        self._new_writer, self._folder = SummaryWriter, folder
         self._writers: dict[str, SummaryWriter] = {}
 
     def log(self, event: Event) -> None:
-        """Draw an epoch's end."""
+        """Draw an epoch's end; other events are ignored."""
         if not isinstance(event, EpochEnded):
             return
-        writer = self._writer(event)
+        if event.model not in self._writers:
+            name = re.sub(r"[^\w.\- ]+", "_", event.model).strip(" .")
+            # What an earlier process has drawn from this epoch on is drawn again.
+            self._writers[event.model] = self._new_writer(
+                str(self._folder / name), purge_step=event.epoch
+            )
+        writer = self._writers[event.model]
         for stage, loss in event.losses.items():
             writer.add_scalar(f"loss/{stage}", loss, event.epoch)
         writer.add_scalar(f"shift of pseudo-labels/{event.unit}", event.shift, event.epoch)
@@ -311,15 +277,6 @@ class TensorBoardLogger:
         writer.flush()
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for writer in self._writers.values():
             writer.close()
-
-    def _writer(self, event: EpochEnded) -> SummaryWriter:
-        if event.model not in self._writers:
-            name = re.sub(r"[^\w.\- ]+", "_", event.model).strip(" .")
-            # What an earlier process has drawn from this epoch on is drawn again.
-            self._writers[event.model] = self._new_writer(
-                str(self._folder / name) if name else str(self._folder), purge_step=event.epoch
-            )
-        return self._writers[event.model]

@@ -1,6 +1,6 @@
 """Feature maps of whole images, computed once: the encoder is frozen.
 
-Half precision, and in one run of memory per image, channels last: a batch is then a few
+Half precision, and in one contiguous tensor per image, channels last: a batch is then a few
 copies, and what does not fit into memory is mapped from one file per image.
 """
 
@@ -11,7 +11,6 @@ import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import psutil
 import torch
@@ -21,10 +20,9 @@ from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.encoders.encoder import Encoder, Level
 from napari_oneshot_lmk.errors import OutputError, UsageError
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
+from napari_oneshot_lmk.network.config import STRIDES
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
-STRIDES = (2, 4, 8, 16, 32)
-"""Of the maps that the published networks read, fine to coarse."""
 SUFFIX = ".f16"
 PART_OF_FREE_MEMORY = 0.25
 LARGEST_HALF = torch.finfo(torch.float16).max
@@ -53,7 +51,7 @@ def pooled_levels(encoder: Encoder) -> tuple[Level, ...]:
 
 
 class FeatureCache:
-    """The five after-pooling maps of each image, fine to coarse.
+    """The five after-pooling maps of each image, fine to coarse, in memory or in files.
 
     Parameters
     ----------
@@ -62,8 +60,9 @@ class FeatureCache:
     images : int
         How many it will hold; decides where they are kept.
     folder : Path, optional
-        For what does not fit into memory. Files in it are found again by encoder,
-        size and content, so it may outlive the process and serve several caches.
+        For what does not fit into memory. The files' names are a hash of encoder, size and
+        content, so none is ever stale, and the folder may outlive the process and serve
+        several caches.
     network_shape_yx : tuple of int
         Rows and columns of the images.
     budget_bytes : int, optional
@@ -91,14 +90,37 @@ class FeatureCache:
         sharers: int = 1,
     ) -> None:
         self.levels = pooled_levels(encoder)
-        self._encoder = encoder
-        self._network_shape_yx = network_shape_yx
+        self._encoder, self._folder = encoder, folder
         rows, columns = network_shape_yx
         self._shapes = [
             (rows // level.stride, columns // level.stride, level.channels) for level in self.levels
         ]
         self._sizes = [math.prod(shape) for shape in self._shapes]
-        self._backend = self._choose_backend(images, folder, budget_bytes, sharers)
+        needed = self.bytes_needed(images)
+        self._memory = _device_with_room(needed, self.device, budget_bytes, sharers)
+        self._kept: dict[str, Tensor] = {}
+        if self._memory is not None:
+            return
+        if folder is None:
+            raise UsageError(
+                f"the features of {images} images take {_gigabytes(needed)}, more than "
+                "may be kept in memory",
+                remedy="name a folder for them, or take fewer images",
+            )
+        card, precision = encoder.card, str(getattr(encoder, "dtype", ""))
+        # The version stands for how images are prepared.
+        made_by = (__version__, card.name, card.weights_sha256, precision)
+        self._key = repr((*made_by, self.levels, network_shape_yx))
+        folder.mkdir(parents=True, exist_ok=True)
+        there = sum(file.stat().st_size for file in folder.glob(f"*{SUFFIX}"))
+        free = shutil.disk_usage(folder).free
+        if needed - there > free:
+            raise OutputError(
+                f"the features of {images} images take {_gigabytes(needed)}, "
+                f"{_gigabytes(free)} are free",
+                file=folder,
+                remedy="free some space or choose another place",
+            )
 
     def bytes_needed(self, images: int) -> int:
         """Return how much so many images take, in memory or on the disk."""
@@ -107,7 +129,7 @@ class FeatureCache:
     @property
     def in_memory(self) -> bool:
         """Whether the maps are kept in memory, not in files."""
-        return isinstance(self._backend, MemoryBackend)
+        return self._memory is not None
 
     @property
     def device(self) -> torch.device:
@@ -116,15 +138,12 @@ class FeatureCache:
 
     def __contains__(self, content: object) -> bool:
         """Whether the maps of an image, known by its content, are there."""
-        return isinstance(content, str) and self._backend.find(content) is not None
+        return isinstance(content, str) and self._find(content) is not None
 
     def encode(self, images: Tensor) -> Maps:
-        """Compute the maps of (B, 1, H, W) images without keeping them.
+        """Compute the maps (B, C, h, w) of (B, 1, H, W) images without keeping them.
 
-        Returns
-        -------
-        tuple of Tensor
-            (B, C, h, w) in the encoder's precision, without gradient.
+        They are in the encoder's precision, without gradient.
         """
         with torch.no_grad():
             return self._encoder(images).after_pooling.maps
@@ -141,151 +160,59 @@ class FeatureCache:
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> Maps:
-        """Return the maps of several images.
+        """Return the maps (B, C, h, w) of several images, channels last in memory.
 
-        Parameters
-        ----------
-        contents : sequence of str
-            Images that are in the cache, B of them.
-        device : torch.device, optional
-            By default the encoder's.
-        dtype : torch.dtype
-            Floating type.
-
-        Returns
-        -------
-        tuple of Tensor
-            (B, C, h, w), channels last in memory.
+        By default they are on the encoder's device.
 
         Raises
         ------
         KeyError
             If one is not in the cache.
         """
-        device = self.device if device is None else device
         images = []
         for content in contents:
-            found = self._backend.find(content)
+            found = self._find(content)
             if found is None:
                 raise KeyError(content)
-            images.append(self._views(found))
+            levels = zip(torch.split(found, self._sizes), self._shapes, strict=True)
+            images.append([level.view(shape) for level, shape in levels])
         return tuple(
-            torch.stack(level).to(device, dtype).permute(0, 3, 1, 2)
+            torch.stack(level).to(device or self.device, dtype).permute(0, 3, 1, 2)
             for level in zip(*images, strict=True)
         )
 
     def keep(self, contents: Sequence[str], maps: Maps) -> None:
-        """Keep maps that the same encoder has made, perhaps in another process."""
+        """Keep maps that the same encoder has made, perhaps in another process.
+
+        Raises `OutputError` where a file cannot be written.
+        """
         # Half precision ends at 65504, and infinity would spoil a cosine.
         halves = [
             one.permute(0, 2, 3, 1).clamp(-LARGEST_HALF, LARGEST_HALF).half().flatten(1)
             for one in maps
         ]
         for flat, content in zip(torch.cat(halves, 1), contents, strict=True):
-            self._backend.keep(content, flat)
+            if self._memory is not None:
+                # A copy: a view would keep its whole batch.
+                self._kept[content] = flat.to(self._memory).clone()
+            else:
+                with atomic_write(self._file(content), overwrite=True) as partial:
+                    flat.cpu().numpy().tofile(partial)
 
-    def _views(self, flat: Tensor) -> list[Tensor]:
-        parts = torch.split(flat, self._sizes)
-        return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
-
-    def _choose_backend(
-        self, images: int, folder: Path | None, budget_bytes: int | None, sharers: int
-    ) -> _Backend:
-        needed = self.bytes_needed(images)
-        device = _device_with_room(needed, self.device, budget_bytes, sharers)
-        if device is not None:
-            return MemoryBackend(device)
-        if folder is None:
-            raise UsageError(
-                f"the features of {images} images take {_gigabytes(needed)}, more than "
-                "may be kept in memory",
-                remedy="name a folder for them, or take fewer images",
-            )
-        card = self._encoder.card
-        precision = str(getattr(self._encoder, "dtype", ""))
-        # The version stands for how images are prepared.
-        made_by = (__version__, card.name, card.weights_sha256, precision)
-        key = repr((*made_by, self.levels, self._network_shape_yx))
-        backend = MemmapBackend(folder, key, sum(self._sizes))
-        backend.check_room(images)
-        return backend
-
-
-class _Backend(Protocol):
-    """Keeps one flat half-precision tensor for each image, known by its content."""
-
-    def find(self, content: str) -> Tensor | None: ...
-
-    def keep(self, content: str, flat: Tensor) -> None: ...
-
-
-class MemoryBackend:
-    """Keeps tensors on a device: a GPU's memory is nearest to a training on it."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._kept: dict[str, Tensor] = {}
-
-    def find(self, content: str) -> Tensor | None:
-        """Return what is kept of an image."""
-        return self._kept.get(content)
-
-    def keep(self, content: str, flat: Tensor) -> None:
-        """Keep a copy, for a view would keep its whole batch."""
-        self._kept[content] = flat.to(self._device).clone()
-
-
-class MemmapBackend:
-    """Keeps files, whose names say what they were made of: none is ever stale.
-
-    Parameters
-    ----------
-    folder : Path
-        Made where it is missing. Other caches may use it too.
-    key : str
-        All that features depend on beside the image.
-    elements : int
-        Length of a tensor.
-    """
-
-    def __init__(self, folder: Path, key: str, elements: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._key, self._elements = folder, key, elements
-        self._mapped: dict[str, Tensor] = {}
-
-    def check_room(self, images: int) -> None:
-        """Raise `OutputError` where the disk has no room for so many."""
-        needed = 2 * self._elements * images
-        there = sum(file.stat().st_size for file in self._folder.glob(f"*{SUFFIX}"))
-        free = shutil.disk_usage(self._folder).free
-        if needed - there > free:
-            raise OutputError(
-                f"the features of {images} images take {_gigabytes(needed)}, "
-                f"{_gigabytes(free)} are free",
-                file=self._folder,
-                remedy="free some space or choose another place",
-            )
-
-    def find(self, content: str) -> Tensor | None:
-        """Map the file of an image; None where it is missing or not whole."""
-        found = self._mapped.get(content)
-        if found is not None:
-            return found
-        file = self._file(content)
-        if not file.is_file() or file.stat().st_size != 2 * self._elements:
+    def _find(self, content: str) -> Tensor | None:
+        """Return the flat maps of an image; None where they are missing or not whole."""
+        if content in self._kept or self._memory is not None:
+            return self._kept.get(content)
+        file, size = self._file(content), sum(self._sizes)
+        if not file.is_file() or file.stat().st_size != 2 * size:
             return None
         # Not shared: what is written into the tensor stays out of the file.
-        found = torch.from_file(str(file), shared=False, size=self._elements, dtype=torch.float16)
-        self._mapped[content] = found
+        found = torch.from_file(str(file), shared=False, size=size, dtype=torch.float16)
+        self._kept[content] = found
         return found
 
-    def keep(self, content: str, flat: Tensor) -> None:
-        """Write the file of an image and map it; raise `OutputError` where it cannot be."""
-        with atomic_write(self._file(content), overwrite=True) as partial:
-            flat.cpu().numpy().tofile(partial)
-        self.find(content)
-
     def _file(self, content: str) -> Path:
+        assert self._folder is not None
         name = hashlib.sha256(f"{self._key} {content}".encode()).hexdigest()
         return self._folder / f"{name}{SUFFIX}"
 

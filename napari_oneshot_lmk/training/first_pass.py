@@ -1,9 +1,9 @@
 """One pass over the images before training: features, and first pseudo-labels.
 
-The encoder is frozen and whole images are never augmented, so each is encoded once: its
-maps after the poolings go into the cache, the similarity maps of instant detection are
-kept coarsely, and where it finds the landmarks is the first label. The processes of a
-group take turns and send one another what they have computed.
+The encoder is frozen and whole images are never augmented, so each is encoded once: its maps
+go into the cache, the similarity maps of instant detection are kept coarsely, and where it
+finds the landmarks is the first label. The processes of a group take turns and exchange what
+they have computed.
 """
 
 from __future__ import annotations
@@ -33,39 +33,28 @@ FINEST = 2
 KEPT = 4
 """Stride of the instant maps that are kept: a fourth of the memory."""
 TEMPLATE = "template"
-"""What the cache knows the template by."""
+"""Key of the template in the cache."""
 IMAGES_AHEAD = 3
-"""That are being read or wait while the encoder works."""
+"""Images that are being read or wait while the encoder works."""
 
 
 @dataclass(frozen=True, eq=False)
 class EncodedImages:
-    """All images as training sees them.
-
-    Parameters
-    ----------
-    cache : FeatureCache
-        Maps of the template, its augmented copies and all images.
-    images : tuple of TrainingImage
-        In the order of the labels.
-    detector : Detector
-        Instant detection with the template.
-    found_yx, expected_yx : list of ndarray, (N, 2)
-        Instant detection's points and where the shape expects them, for each image,
-        pixels of the network's grid.
-    instant_maps : list of Tensor, (N, H / 4, W / 4)
-        What it saw in each image, in half precision.
-    bytes_by_content : dict of str to Tensor
-        Images as 8-bit pixels, where patches are cut from them.
-    """
+    """All images as training sees them: the template, its augmented copies, unlabelled images."""
 
     cache: FeatureCache
     images: tuple[TrainingImage, ...]
+    """Unlabelled, in the order of the labels."""
     detector: Detector
+    """Instant detection with the template."""
     found_yx: list[NDArray[np.float64]] = field(default_factory=list)
+    """Points (N, 2) of instant detection in each image, network pixels."""
     expected_yx: list[NDArray[np.float64]] = field(default_factory=list)
+    """Where the shape expects them, (N, 2)."""
     instant_maps: list[Tensor] = field(default_factory=list)
+    """Log-similarity of instant detection, (N, H / 4, W / 4) in half precision."""
     bytes_by_content: dict[str, Tensor] = field(default_factory=dict)
+    """Images as 8-bit pixels, where patches are cut from them."""
 
     @property
     def shape(self) -> ShapeModel:
@@ -73,7 +62,7 @@ class EncodedImages:
         return self.detector.shape
 
     def instant_map(self, index: int) -> Tensor:
-        """Return what instant detection saw in an image, (N, H / 2, W / 2)."""
+        """Return the log-similarity of instant detection in an image, (N, H / 2, W / 2)."""
         kept = self.instant_maps[index]
         return F.interpolate(
             kept[None].float(), scale_factor=KEPT / FINEST, mode="bilinear", align_corners=False
@@ -100,19 +89,14 @@ def encode_images(
     """Fill an `EncodedImages`: cache, labels, maps; yield `Preparing` for each image."""
     template = prepare_image(task.template.image, task.encoder.device)
     encoded.cache.get(TEMPLATE, lambda: template)
-    if (pixels := _as_bytes(task, template)) is not None:
-        encoded.bytes_by_content[TEMPLATE] = pixels
-    count = len(encoded.images)
-    images = task.group.gather_in_order(count, _encode_images(task, encoded))
-    for done, one in enumerate(images, start=1):
-        _keep(encoded, one)
-        yield Preparing("images", done, count)
-    if copies is None:
-        return
-    made = task.group.gather_in_order(len(copies), _encode_copies(task, encoded, copies))
-    for done, one in enumerate(made, start=1):
-        _keep(encoded, one)
-        yield Preparing("copies", done, len(copies))
+    _keep(encoded, _Encoded(TEMPLATE, (), _as_bytes(task, template)))
+    steps = [("images", len(encoded.images), _encode_images(task, encoded))]
+    if copies is not None:
+        steps.append(("copies", len(copies), _encode_copies(task, encoded, copies)))
+    for what, count, own in steps:
+        for done, one in enumerate(task.group.gather_in_order(count, own), start=1):
+            _keep(encoded, one)
+            yield Preparing(what, done, count)
 
 
 def _encode_images(task: TrainingTask, encoded: EncodedImages) -> Iterator[_Encoded]:
@@ -131,13 +115,9 @@ def _encode_images(task: TrainingTask, encoded: EncodedImages) -> Iterator[_Enco
             seen = encoded.detector.log_maps(pyramid)
             found, expectation, _ = encoded.shape.fit(seen, FINEST)
             smaller = F.avg_pool2d(seen[None], KEPT // FINEST)[0]
-        coarse = smaller.half().cpu().clone()
-        yield _Encoded(
-            image.sha256,
-            _maps_for_others(task, encoded, image.sha256),
-            _as_bytes(task, pixels),
-            (coarse, found.numpy(), expectation.points_yx.numpy()),
-        )
+        instant = (smaller.half().cpu().clone(), found.numpy(), expectation.points_yx.numpy())
+        maps = _maps_for_others(task, encoded, image.sha256)
+        yield _Encoded(image.sha256, maps, _as_bytes(task, pixels), instant)
 
 
 def _encode_copies(
@@ -145,10 +125,11 @@ def _encode_copies(
 ) -> Iterator[_Encoded]:
     """Encode the augmented templates of this process's shard."""
     for index in task.group.shard(range(len(copies))):
-        copy, content = copies.copy(index), copies.key(index)
-        encoded.cache.get(content, lambda copy=copy: copy.image)  # type: ignore[misc]
+        image, content = copies.copy(index).image, copies.key(index)
+        if content not in encoded.cache:
+            encoded.cache.keep([content], encoded.cache.encode(image))
         maps = _maps_for_others(task, encoded, content)
-        yield _Encoded(content, maps, _as_bytes(task, copy.image))
+        yield _Encoded(content, maps, _as_bytes(task, image))
 
 
 def _keep(encoded: EncodedImages, one: _Encoded) -> None:

@@ -1,10 +1,9 @@
 """The contrastive loss of CC2D with its relative-distance bias.
 
-For one landmark and level: cross-entropy that tells the right cell of the image
-from the others in a window around it. A cell's logit is its similarity with the
-anchor, plus a bias that grows with the distance from the right cell: far cells
-have to be less similar than near ones (Relative distance matters for one-shot
-landmark detection, arXiv 2203.01687).
+For one landmark and level: cross-entropy that distinguishes the right cell of the image from
+the others in a window around it. A cell's logit is its cosine similarity with the anchor, plus
+a bias that grows with the distance from the right cell: far cells have to be less similar than
+near ones (Relative distance matters for one-shot landmark detection, arXiv 2203.01687).
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ def level_losses(
     Parameters
     ----------
     anchors : Tensor, (B, K, E)
-        What each landmark is compared with.
+        Embedding that each landmark's cells are compared with.
     window : Window
         Embeddings (B, K, E, h, w) of the cells that compete.
     points_yx : Tensor, (B, K, 2)
-        Right places, pixels of the network's grid.
+        True positions, pixels of the network's grid.
     stride : int
         Network pixels per cell.
     settings : LossSettings
@@ -47,16 +46,16 @@ def level_losses(
     Returns
     -------
     Tensor, (B, K), float32
-        Zero where the right place lies outside the window, for there is nothing
-        to be learnt then.
+        Zero where the true position is outside of the window: there is nothing to learn then.
     """
-    cosine = _cosines(anchors.float(), window.embeddings.float())
+    embeddings = window.embeddings.float()
+    product = torch.einsum("bke,bkehw->bkhw", F.normalize(anchors.float(), dim=-1), embeddings)
+    cosine = product / torch.linalg.vector_norm(embeddings, dim=2).clamp_min(SHORTEST)
     distance2 = _squared_distances(window, points_yx, stride, settings.soft_sigma_cells > 0)
     target, known = _target(distance2, settings.soft_sigma_cells)
     bias = (settings.bias_per_cell * distance2.sqrt()).clamp(max=settings.bias_cap)
     logits = settings.temperature * (cosine + bias).flatten(2)
-    target = target.flatten(2)
-    loss = torch.logsumexp(logits, -1) - (target * logits).sum(-1)
+    loss = torch.logsumexp(logits, -1) - (target.flatten(2) * logits).sum(-1)
     return torch.where(known, loss, torch.zeros_like(loss))
 
 
@@ -73,25 +72,13 @@ def total_loss(
 
     Parameters
     ----------
-    anchors : tuple of Tensor, (B, K, E)
-        One per level.
-    windows : tuple of Window
-        In the same order.
-    points_yx : Tensor, (B, K, 2)
-        Right places, pixels of the network's grid.
+    anchors, windows, strides : tuple
+        One per level; see `level_losses` for these, the points and the settings.
     weights : Tensor, (B, K)
-        How much each of them is believed; 0 for none.
-    strides : tuple of int
-        Of the levels.
-    settings : LossSettings
-        See `level_losses`.
+        Of each landmark in each image; 0 leaves it out.
     total_weight : Tensor, (), optional
-        What the weighted sum is divided by; by default the weights' sum.
-
-    Returns
-    -------
-    Tensor, ()
-        The mean runs over the weights' sum, so it does not shrink with doubt.
+        What the weighted sum is divided by; by default the weights' sum, so that smaller
+        weights do not make the loss smaller.
     """
     losses = [
         level_losses(anchor, window, points_yx, stride, settings)
@@ -102,23 +89,13 @@ def total_loss(
     return (each * weights).sum() / total.clamp_min(SHORTEST)
 
 
-def _cosines(anchors: Tensor, embeddings: Tensor) -> Tensor:
-    """Cosine (B, K, h, w) of each cell with its landmark's anchor."""
-    product = torch.einsum("bke,bkehw->bkhw", F.normalize(anchors, dim=-1), embeddings)
-    length = torch.linalg.vector_norm(embeddings, dim=2).clamp_min(SHORTEST)
-    cosine: Tensor = product / length
-    return cosine
-
-
 def _squared_distances(window: Window, points_yx: Tensor, stride: int, sub_pixel: bool) -> Tensor:
-    """Squared distance (B, K, h, w) in cells from the right place.
+    """Squared distance (B, K, h, w) in cells from the true position.
 
     The published target is a cell: the one that holds the point.
     """
-    if sub_pixel:
-        right_yx = (points_yx + 0.5) / stride - 0.5
-    else:
-        right_yx = ((points_yx + 0.5) / stride).floor()
+    right_yx = (points_yx + 0.5) / stride
+    right_yx = right_yx - 0.5 if sub_pixel else right_yx.floor()
     squared = []
     for axis in (0, 1):
         count = window.embeddings.shape[3 + axis]

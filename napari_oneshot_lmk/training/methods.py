@@ -1,4 +1,4 @@
-"""The methods of the paper's ladder: which networks are trained, and what their steps read.
+"""The methods that the paper compares: which networks they train, and what a step reads.
 
 A new method is a subclass of `TrainingMethod` and a line in `METHODS`.
 """
@@ -28,28 +28,19 @@ SELF_STAGE = "self-supervised"
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step of the optimiser reads, as indices.
-
-    Parameters
-    ----------
-    stage : str
-        Train-Template, Train-PL (both, where it holds copies as well), or CC2D's
-        self-supervision.
-    images : tuple of int
-        Unlabelled images.
-    copies : tuple of int
-        Augmented templates.
-    landmarks : tuple of int
-        Of the network: its adapters.
-    """
+    """What one step of the optimiser reads, as indices."""
 
     stage: str
+    """Train-Template, Train-PL (both, if it holds copies as well), or CC2D's self-supervision."""
     images: tuple[int, ...]
+    """Unlabelled images."""
     copies: tuple[int, ...]
+    """Augmented templates."""
     landmarks: tuple[int, ...]
+    """Of the network: its adapters."""
 
     def split(self, count: int) -> list[Batch]:
-        """Split it into up to ``count`` smaller ones, where memory is short."""
+        """Split it into up to ``count`` smaller batches, where memory is short."""
         parts = zip(_split(self.images, count), _split(self.copies, count), strict=True)
         pieces = [replace(self, images=i, copies=c) for i, c in parts]
         return [piece for piece in pieces if piece.images or piece.copies]
@@ -62,36 +53,29 @@ class TrainingMethod:
     description: ClassVar[str]
     paper_name: ClassVar[str]
     title: ClassVar[str] = ""
-    """In a form, which offers the methods that have one."""
+    """In a form, which offers the methods that have a title."""
     per_landmark: ClassVar[bool] = False
     """Whether each landmark has a network of its own, which needs no other."""
     has_adapters: ClassVar[bool] = False
-    """Whether a network has layers of each landmark's own."""
+    """Whether a network has layers for each landmark."""
     self_supervised: ClassVar[bool] = False
     """Whether it learns from random points, without pseudo-labels and template."""
 
     def groups(self, landmarks: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-        """Return which landmarks are trained together, one network per group."""
+        """Return which landmarks are trained together, in one network per group."""
         return (tuple(landmarks),)
 
     def network_config(
         self, settings: NetworkSettings, encoder_channels: tuple[int, ...], landmarks: int
     ) -> NetworkConfig:
         """Return the network for so many landmarks on an encoder's five maps."""
-        return NetworkConfig(
-            encoder_channels=encoder_channels,
-            num_landmarks=landmarks if self.has_adapters else 1,
-            # A network for one landmark is its own adapter.
-            adapter_channels=settings.adapter_channels if self.has_adapters else 0,
-            width=settings.width,
-            embedding_channels=settings.embedding_channels,
-            normalisation=settings.normalisation,
-            lateral_channels=settings.lateral_channels,
-            rfb=settings.rfb,
-        )
+        sizes = settings.model_dump()
+        if not self.has_adapters:
+            landmarks, sizes["adapter_channels"] = 1, 0
+        return NetworkConfig(encoder_channels, landmarks, **sizes)
 
     def detection_anchor(self, settings: TrainingSettings) -> Literal["patch", "template"]:
-        """Return what the trained network compares images with."""
+        """Return what detection compares images with."""
         return settings.anchor
 
     def reads_patches(self, settings: TrainingSettings) -> bool:
@@ -119,28 +103,24 @@ class TrainingMethod:
         images, copies, landmarks : int
             How many there are; copies are 0 without a template stage.
         processes : int
-            That train together: a batch is as large as theirs together.
+            That train together, each with a batch of its own: these hold all of them.
         """
         size = settings.batch * processes
-        order = random.permutation(images).tolist()
+        image_chunks = _shuffled_chunks(images, size, random)
         everything = tuple(range(landmarks))
         if settings.together:
             beside = round(size * COPIES_PER_IMAGE) or 1
             batches = []
-            for chunk in _chunks(order, size):
+            for chunk in image_chunks:
                 chosen = random.integers(copies, size=beside).tolist() if copies else ()
                 batches.append(Batch(LABEL_STAGE, chunk, tuple(chosen), everything))
             return batches
-        shuffled = random.permutation(copies).tolist()
+        copy_chunks = _shuffled_chunks(copies, size, random)
         train_template = [
-            Batch(TEMPLATE_STAGE, (), chunk, (landmark,))
-            for chunk in _chunks(shuffled, size)
-            for landmark in everything
+            Batch(TEMPLATE_STAGE, (), chunk, (k,)) for chunk in copy_chunks for k in everything
         ]
         train_pl = [
-            Batch(LABEL_STAGE, chunk, (), (landmark,))
-            for chunk in _chunks(order, size)
-            for landmark in everything
+            Batch(LABEL_STAGE, chunk, (), (k,)) for chunk in image_chunks for k in everything
         ]
         # Landmarks in random order, one per batch (ambiguity 24 of docs/method.md).
         return [
@@ -181,7 +161,7 @@ class Joint(TrainingMethod):
     self_supervised = True
 
     def detection_anchor(self, settings: TrainingSettings) -> Literal["patch", "template"]:
-        """Return the template: patches are for learning alone."""
+        """Return the template: patches are for training only."""
         return "template"
 
     def reads_patches(self, settings: TrainingSettings) -> bool:
@@ -199,8 +179,8 @@ class Joint(TrainingMethod):
         processes: int = 1,
     ) -> list[Batch]:
         """Return batches of images alone."""
-        order = random.permutation(images).tolist()
-        return [Batch(SELF_STAGE, c, (), ()) for c in _chunks(order, settings.batch * processes)]
+        chunks = _shuffled_chunks(images, settings.batch * processes, random)
+        return [Batch(SELF_STAGE, chunk, (), ()) for chunk in chunks]
 
 
 METHODS: dict[str, TrainingMethod] = {
@@ -216,16 +196,14 @@ def find_method(name: str) -> TrainingMethod:
     UsageError
         If there is none.
     """
-    try:
-        return METHODS[name]
-    except KeyError:
-        raise UsageError(
-            f"there is no method {name!r}", remedy=f"use {', '.join(METHODS)}"
-        ) from None
+    if name not in METHODS:
+        raise UsageError(f"there is no method {name!r}", remedy=f"use {', '.join(METHODS)}")
+    return METHODS[name]
 
 
-def _chunks(order: list[int], size: int) -> list[tuple[int, ...]]:
-    return [tuple(order[i : i + size]) for i in range(0, len(order), size)]
+def _shuffled_chunks(count: int, size: int, random: np.random.Generator) -> list[tuple[int, ...]]:
+    order = random.permutation(count).tolist()
+    return [tuple(order[i : i + size]) for i in range(0, count, size)]
 
 
 def _split(items: tuple[int, ...], count: int) -> list[tuple[int, ...]]:

@@ -18,9 +18,10 @@ from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.network.sync_batch_norm import shared_statistics
 from napari_oneshot_lmk.network.windows import Window
 from napari_oneshot_lmk.training.augmentation import (
+    Patches,
     TemplateAugmentation,
     cut_patches,
-    random_spread,
+    draw_patch_params,
 )
 from napari_oneshot_lmk.training.distributed.group import ProcessGroup
 from napari_oneshot_lmk.training.first_pass import TEMPLATE, EncodedImages
@@ -57,7 +58,7 @@ class Shard:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Images with a right place for each landmark."""
+    """Images with a true position for each landmark."""
 
     contents: tuple[str, ...]  # keys of the cache
     points_yx: Tensor  # (B, K, 2), pixels of the network's grid
@@ -75,7 +76,7 @@ class Objective:
     network : LandmarkNetwork
         In training mode when `losses` is called.
     rows : sequence of int
-        The landmarks it is for, among the template's.
+        Its landmarks, as indices of the template's.
     dtype : torch.dtype
         That the network computes in; losses are always float32.
     """
@@ -90,9 +91,9 @@ class Objective:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self._task, self._encoded, self._copies = task, encoded, copies
-        self._network, self._rows = network, list(rows)
+        self._network, self._rows, self._dtype = network, list(rows), dtype
+        self._cache, self._device = encoded.cache, encoded.cache.device
         self._settings = task.preset.loss
-        self._dtype = dtype
         self._copied: dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
 
     def losses(
@@ -107,12 +108,12 @@ class Objective:
         labels : PseudoLabels
             Of this epoch.
         generator : torch.Generator
-            Of the processor, for patches and points.
+            On the CPU, for patches and points.
 
         Returns
         -------
         dict of str to Tensor
-            Each of them; of several processes their average is the step's loss.
+            The average over all processes is the step's loss.
         """
         if self._task.method.self_supervised:
             return {batch.stage: self._self_supervised(batch.images, generator)}
@@ -136,27 +137,22 @@ class Objective:
         rows = [self._rows[k] for k in batch.landmarks]
         shard = Shard.of(self._task.group, len(batch.copies))
         local = batch.copies[shard.part]
-        found = [self._copy_points(index) for index in local]
-        points = np.stack([points[rows] for points, _ in found])
-        inside = np.stack([inside[rows] for _, inside in found])
+        for index in local:
+            if index not in self._copied:
+                copy = self._copies.copy(index)
+                self._copied[index] = (copy.points_yx.numpy(), copy.inside.numpy())
+        points = np.stack([self._copied[index][0][rows] for index in local])
+        inside = np.stack([self._copied[index][1][rows] for index in local])
         return self._examples([self._copies.key(i) for i in local], points, inside, shard)
-
-    def _copy_points(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        if index not in self._copied:
-            assert self._copies is not None
-            copy = self._copies.copy(index)
-            self._copied[index] = (copy.points_yx.numpy(), copy.inside.numpy())
-        return self._copied[index]
 
     def _label_examples(self, batch: Batch, labels: PseudoLabels) -> Examples:
         """Train-PL: unlabelled images with their pseudo-labels."""
-        rows = [self._rows[k] for k in batch.landmarks]
-        weights = labels.weights(self._task.preset.labels.weigh)
         shard = Shard.of(self._task.group, len(batch.images))
         local = batch.images[shard.part]
-        chosen = np.ix_(local, rows)
+        chosen = np.ix_(local, [self._rows[k] for k in batch.landmarks])
+        weights = labels.weights(self._task.preset.labels.weigh)[chosen]
         contents = [self._encoded.images[index].sha256 for index in local]
-        return self._examples(contents, labels.points_yx[chosen], weights[chosen], shard)
+        return self._examples(contents, labels.points_yx[chosen], weights, shard)
 
     def _examples(
         self,
@@ -165,14 +161,11 @@ class Objective:
         weights: NDArray[np.floating] | NDArray[np.bool_],
         shard: Shard,
     ) -> Examples:
-        device = self._encoded.cache.device
-        weights = weights * shard.counted[:, None]
-        return Examples(
-            tuple(contents),
-            torch.from_numpy(np.asarray(points, np.float32)).to(device),
-            torch.from_numpy(np.asarray(weights, np.float32)).to(device),
-            shard,
+        points_yx, counted = (
+            torch.from_numpy(np.asarray(values, np.float32)).to(self._device)
+            for values in (points, weights * shard.counted[:, None])
         )
+        return Examples(tuple(contents), points_yx, counted, shard)
 
     # -- what it is compared with --------------------------------------------------------
 
@@ -184,30 +177,23 @@ class Objective:
         The template goes through the network together with the images: one pass,
         and batch norms that see what detection will see.
         """
-        cache = self._encoded.cache
         rows = [self._rows[k] for k in landmarks]
-        own = torch.from_numpy(self._task.template_points_yx[rows]).float().to(cache.device)
+        own = torch.from_numpy(self._task.template_points_yx[rows]).float().to(self._device)
         contents = [TEMPLATE, *(c for shown in examples.values() for c in shown.contents)]
-        points = torch.cat([own[None], *(e.points_yx for e in examples.values())])
+        points = torch.cat([own[None], *(shown.points_yx for shown in examples.values())])
+        # One template, of which each process holds a copy.
+        counted = [1 / self._task.group.size]
+        counted += [c for shown in examples.values() for c in shown.shard.counted]
         windows = self._embed(
-            cache.batch(contents),
-            self._adapters(landmarks),
-            points,
-            self._settings.window,
-            # One template, of which each process holds a copy.
-            [1 / self._task.group.size]
-            + [c for shown in examples.values() for c in shown.shard.counted],
+            self._cache.batch(contents), self._adapters(landmarks), points, counted
         )
         anchors = sample_windows(_slice(windows, slice(0, 1)), points[:1])
         losses, first = {}, 1
         for stage, shown in examples.items():
             part = slice(first, first + len(shown.contents))
-            losses[stage] = self._loss(
-                tuple(level.expand(len(shown.contents), -1, -1) for level in anchors),
-                _slice(windows, part),
-                shown.points_yx,
-                shown.weights,
-            )
+            expanded = tuple(level.expand(len(shown.contents), -1, -1) for level in anchors)
+            own_windows = _slice(windows, part)
+            losses[stage] = self._loss(expanded, own_windows, shown.points_yx, shown.weights)
             first = part.stop
         return losses
 
@@ -215,61 +201,56 @@ class Objective:
         self, shown: Examples, landmarks: Sequence[int], generator: torch.Generator
     ) -> Tensor:
         """Anchors are embeddings in augmented patches around the points (paper)."""
-        adapters = self._adapters(landmarks)
+        adapters, counted = self._adapters(landmarks), shown.shard.counted.tolist()
         images = self._images(shown.contents)
-        counted = shown.shard.counted.tolist()
         each = []
         for column, adapter in enumerate(adapters):
-            # Drawn for all processes, so that they are those of one.
-            spread = random_spread(shown.shard.count, generator)
-            patches = cut_patches(
-                images,
-                shown.points_yx[:, column],
-                self._task.preset.patch,
-                spread=spread[shown.shard.part],
-            )
-            each.append(
-                self._patch_anchors(patches.images, [adapter], patches.points_yx[:, None], counted)
-            )
+            patches = self._patches(images, shown.points_yx[:, column], shown.shard, generator)
+            points = patches.points_yx[:, None]
+            each.append(self._patch_anchors(patches.images, [adapter], points, counted))
         anchors = tuple(torch.cat(level, 1) for level in zip(*each, strict=True))
-        maps = self._encoded.cache.batch(shown.contents)
-        windows = self._embed(maps, adapters, shown.points_yx, self._settings.window, counted)
+        maps = self._cache.batch(shown.contents)
+        windows = self._embed(maps, adapters, shown.points_yx, counted)
         return self._loss(anchors, windows, shown.points_yx, shown.weights)
 
     def _self_supervised(self, images: Sequence[int], generator: torch.Generator) -> Tensor:
         """CC2D-SSL: random points of an image and of a patch of it.
 
-        The published code takes one point per patch; several share the patch's pass
+        The published code takes one point per patch; here several share the patch's pass
         through the encoder.
         """
-        preset = self._task.preset
+        count, side = self._task.preset.training.points, self._task.preset.patch.size
         shard = Shard.of(self._task.group, len(images))
         counted = shard.counted.tolist()
         contents = tuple(self._encoded.images[index].sha256 for index in images[shard.part])
         pixels = self._images(contents)
         size = torch.tensor(pixels.shape[-2:], dtype=torch.float32)
-        count, side = preset.training.points, preset.patch.size
-        # Drawn for all processes, so that they are those of one.
-        middle = torch.rand(len(images), 2, generator=generator) * (size - 1)
-        turns = random_spread(len(images), generator)
-        patches = cut_patches(pixels, middle[shard.part], preset.patch, spread=turns[shard.part])
-        spread = torch.rand(len(images), count, 2, generator=generator)
-        within = (MARGIN + (1 - 2 * MARGIN) * spread[shard.part]) * (side - 1)
+        # Drawn for all processes, so that the numbers are those of a single process.
+        centres = torch.rand(len(images), 2, generator=generator) * (size - 1)
+        patches = self._patches(pixels, centres[shard.part], shard, generator)
+        drawn = torch.rand(len(images), count, 2, generator=generator)[shard.part]
+        within = (MARGIN + (1 - 2 * MARGIN) * drawn) * (side - 1)
         points = (patches.corners_yx[:, None].cpu() + within).to(pixels.device)
         inside = patches.tracked(points)
         weights = ((inside >= 0) & (inside <= side - 1)).all(-1).float()
         weights *= torch.from_numpy(shard.counted)[:, None].to(weights.device)
         adapters = [0] * count
         anchors = self._patch_anchors(patches.images, adapters, inside.clamp(0, side - 1), counted)
-        maps = self._encoded.cache.batch(contents)
-        windows = self._embed(maps, adapters, points, self._settings.window, counted)
+        windows = self._embed(self._cache.batch(contents), adapters, points, counted)
         return self._loss(anchors, windows, points, weights)
+
+    def _patches(
+        self, images: Tensor, points_yx: Tensor, shard: Shard, generator: torch.Generator
+    ) -> Patches:
+        # Drawn for all processes, so that the numbers are those of a single process.
+        params = draw_patch_params(shard.count, generator)[shard.part]
+        return cut_patches(images, points_yx, self._task.preset.patch, params)
 
     def _patch_anchors(
         self, patches: Tensor, adapters: list[int], points_yx: Tensor, counted: Sequence[float]
     ) -> tuple[Tensor, ...]:
-        maps = [level.float() for level in self._encoded.cache.encode(patches)]
-        windows = self._embed(maps, adapters, points_yx, READ_CELLS, counted)
+        maps = [level.float() for level in self._cache.encode(patches)]
+        windows = self._embed(maps, adapters, points_yx, counted, READ_CELLS)
         sub_pixel = self._settings.soft_sigma_cells > 0
         return sample_windows(windows, points_yx, sub_pixel=sub_pixel)
 
@@ -278,17 +259,18 @@ class Objective:
         maps: Sequence[Tensor],
         adapters: Sequence[int],
         points_yx: Tensor,
-        window: int,
         counted: Sequence[float],
+        window: int | None = None,
     ) -> tuple[Window, ...]:
-        """Embed images of which each counts so much in batch statistics."""
+        """Embed images in windows; ``counted`` weighs each of them in batch statistics."""
         statistics = (
             shared_statistics(self._network, torch.tensor(counted, device=points_yx.device))
             if self._task.group.is_distributed
             else nullcontext()
         )
+        side = window or self._settings.window
         with statistics, autocast(points_yx.device, self._dtype):
-            return self._network.embed_windows(maps, adapters, points_yx, window)
+            return self._network.embed_windows(maps, adapters, points_yx, side)
 
     def _loss(
         self,
@@ -303,8 +285,7 @@ class Objective:
         return total_loss(anchors, windows, points_yx, weights, STRIDES, self._settings, total)
 
     def _images(self, contents: Sequence[str]) -> Tensor:
-        images = torch.cat([self._encoded.image(content) for content in contents])
-        return images.to(self._encoded.cache.device)
+        return torch.cat([self._encoded.image(key) for key in contents]).to(self._device)
 
     def _adapters(self, landmarks: Sequence[int]) -> list[int]:
         own = adapters_of(self._network, len(self._rows))

@@ -1,9 +1,9 @@
-"""A training with one network per landmark: each by whoever has time.
+"""A training with one network per landmark, shared by workers that come and go.
 
-Networks that are done lie in the run's folder as parts, those under way have a checkpoint
-each. Workers come and go; the model is put together when all parts are there, or when it
-is stopped, of those that are. Seeds, steps and checkpoints are those of `trainer.fit`:
-what comes out is the same to the last bit, on one kind of processor and as many threads.
+Finished networks are parts in the run's folder, each network under way has a checkpoint of its
+own. The model is put together when all parts are there, or when it is stopped, of those that
+are. Seeds, steps and checkpoints are those of `trainer.fit`: the result is the same to the
+last bit, on the same kind of processor and number of threads.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from napari_oneshot_lmk.encoders.device import keep_freed_memory
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.storage.lock import LockedError, file_lock
 from napari_oneshot_lmk.training.checkpoint import RunCheckpoints
-from napari_oneshot_lmk.training.events import Event, Failed, Finished, Noted, Stepped
+from napari_oneshot_lmk.training.events import Event, Finished, Noted, Stepped
 from napari_oneshot_lmk.training.feature_cache import pooled_levels
 from napari_oneshot_lmk.training.first_pass import encode_images
 from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.training.state import Clock, trained_model
 from napari_oneshot_lmk.training.task import TrainingTask
-from napari_oneshot_lmk.training.trainer import Trainer
+from napari_oneshot_lmk.training.trainer import NOTHING_TRAINED, Trainer
 
 SECONDS_BETWEEN_TRIES = 0.5
 
@@ -62,8 +62,8 @@ class NetworkTrainer(Trainer):
         Yields
         ------
         Event
-            The last is `Finished`; there is none where it was stopped before the first step,
-            or was done before.
+            The last is `Finished`; none where the network was finished before, or stopped
+            before the first step.
         """
         folder = self._run.network(index)
         folder.path.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ class NetworkTrainer(Trainer):
                     yield from self._train_locked(index)
                     return
             except LockedError:
-                # Somebody who is believed lost still works on it.
+                # A worker that is believed lost still works on it.
                 if self.should_stop():
                     return
                 time.sleep(SECONDS_BETWEEN_TRIES)
@@ -121,7 +121,7 @@ def fit_per_landmark(
     task, run, should_stop
         As for `Strategy`; the run was opened by this process.
     train : callable
-        Trains the networks with these numbers.
+        Trains the networks with these indices.
 
     Yields
     ------
@@ -138,11 +138,12 @@ def fit_per_landmark(
             f"the method {task.method.name} trains one network, which workers cannot share",
             remedy="use --method single, or train without workers",
         )
-    count = len(task.landmark_groups)
-    _move_checkpoint(run)
-    missing = [index for index in range(count) if not run.part_path(index).exists()]
-    if before := count - len(missing):
-        yield Noted(f"{before} of {count} networks were trained before.")
+    indices = range(len(task.landmark_groups))
+    sink = RunCheckpoints(run)
+    _move_checkpoint(run, sink)
+    missing = [index for index in indices if not run.part_path(index).exists()]
+    if before := len(indices) - len(missing):
+        yield Noted(f"{before} of {len(indices)} networks were trained before.")
     progress = _Progress(task, missing)
     ended: list[Finished] = []
     for event in train(missing):
@@ -150,34 +151,28 @@ def fit_per_landmark(
             ended.append(event)
         else:
             yield progress.timed(event)
-    states = {
-        index: RunCheckpoints(run).load_part(index)
-        for index in range(count)
-        if run.part_path(index).exists()
-    }
+    states = {index: sink.load_part(index) for index in indices if run.part_path(index).exists()}
     if not states:
-        yield Failed("Stopped before the first step: nothing was trained. Start it again to go on.")
+        yield NOTHING_TRAINED
         return
     channels = tuple(level.channels for level in pooled_levels(task.encoder))
     epoch = ended[-1].epoch if ended else task.preset.training.epochs
     seconds = sum(end.seconds for end in ended)
-    model = trained_model(task, channels, states, epoch, seconds)
-    RunCheckpoints(run).save_model(model)
+    sink.save_model(trained_model(task, channels, states, epoch, seconds))
     yield Finished("", epoch, should_stop(), seconds)
 
 
-def _move_checkpoint(run: RunFolder) -> None:
+def _move_checkpoint(run: RunFolder, sink: RunCheckpoints) -> None:
     """Let a network that one process has begun alone go on as one of several."""
     run.networks_path.mkdir(parents=True, exist_ok=True)
-    checkpoint = RunCheckpoints(run).load()
+    checkpoint = sink.load()
     if checkpoint is None:
         return
     folder = run.network(int(checkpoint.state["index"]))
-    if folder.checkpoint_path.exists():
-        return
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with suppress(FileNotFoundError):
-        run.checkpoint_path.rename(folder.checkpoint_path)
+    if not folder.checkpoint_path.exists():
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            run.checkpoint_path.rename(folder.checkpoint_path)
 
 
 class _Progress:

@@ -1,7 +1,6 @@
 """Presets: every number of a training, in a readable file that a user can copy.
 
-The three that come with the package lie in ``presets/``; docs/method.md says
-where each of their values comes from.
+Those of the package are in ``presets/``; docs/method.md gives the source of each value.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from pydantic import (
 from napari_oneshot_lmk.errors import UsageError
 
 STRIDE = 32
-"""The coarsest level's: patches are whole cells of it."""
+"""Of the coarsest level: patches are whole cells of it."""
 
 
 def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
@@ -44,14 +43,13 @@ Range = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending
 
 
 def _setting(default: Any, description: str) -> Any:
-    """Return a field that the file of a preset explains."""
     return Field(default=default, description=description)
 
 
 class Section(BaseModel):
-    """One table of a preset: checked, and never changed."""
+    """One table of a preset: validated and immutable."""
 
-    # Infinity and NaN are numbers to TOML.
+    # TOML has numbers for infinity and NaN.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -205,13 +203,9 @@ class Preset(Section):
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Preset:
-        """Read a preset that comes with the package, or a user's own file.
+        """Read one of ``PRESETS``, or a user's own TOML file.
 
-        Parameters
-        ----------
-        name_or_path : str or Path
-            One of ``PRESETS``, or a TOML file. What a file leaves out has the
-            value of the preset ``paper``.
+        What a file leaves out has the value of the preset ``paper``.
 
         Raises
         ------
@@ -250,23 +244,17 @@ class Preset(Section):
             raise usage_error(error, source) from error
 
     def to_toml(self) -> str:
-        """Return the settings as a file that `load` reads, each with its meaning."""
+        """Return the settings as a file that `load` reads, each with its description."""
         lines: list[str] = []
-        for section, settings in self._sections():
+        for section, settings in self:
             lines += [f"# {type(settings).__doc__}", f"[{section}]"]
             for name, field in type(settings).model_fields.items():
-                value = _toml(getattr(settings, name))
-                lines += [f"# {field.description}", f"{name} = {value}"]
+                lines += [f"# {field.description}", f"{name} = {_toml(getattr(settings, name))}"]
             lines.append("")
         return "\n".join(lines)
 
     def changed(self, values: Mapping[str, Any]) -> Preset:
-        """Return the preset with some values replaced.
-
-        Parameters
-        ----------
-        values : mapping
-            By dotted name: ``{"network.adapter_channels": 0}``.
+        """Return the preset with values replaced: ``{"network.adapter_channels": 0}``.
 
         Raises
         ------
@@ -285,13 +273,7 @@ class Preset(Section):
             raise usage_error(error, None) from error
 
     def differences(self, other: Preset) -> list[str]:
-        """Say what differs: ``"training.epochs is 3, was 5 before"``.
-
-        Parameters
-        ----------
-        other : Preset
-            The earlier one.
-        """
+        """Describe differences from an earlier one: ``"training.epochs is 3, was 5 before"``."""
         before = dict(other.values())
         return [
             f"{name} is {_toml(value)}, was {_toml(before[name])} before"
@@ -301,13 +283,9 @@ class Preset(Section):
 
     def values(self) -> Iterator[tuple[str, Any]]:
         """Yield every setting's dotted name and value."""
-        for section, settings in self._sections():
-            for name in type(settings).model_fields:
-                yield f"{section}.{name}", getattr(settings, name)
-
-    def _sections(self) -> Iterator[tuple[str, Section]]:
-        for name in type(self).model_fields:
-            yield name, getattr(self, name)
+        for section, settings in self:
+            for name, value in settings:
+                yield f"{section}.{name}", value
 
 
 def preset_text(name: str) -> str:
@@ -317,7 +295,7 @@ def preset_text(name: str) -> str:
 
 
 def usage_error(error: ValidationError, source: str | Path | None) -> UsageError:
-    """Return pydantic's first complaint as one of ours."""
+    """Return the first error that pydantic reports as a `UsageError`."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -328,5 +306,5 @@ def usage_error(error: ValidationError, source: str | Path | None) -> UsageError
 
 
 def _toml(value: Any) -> str:
-    """Write a number, word, switch or pair as TOML; JSON writes all of them alike."""
+    """Write a number, string, boolean or pair as TOML, which is the same in JSON."""
     return json.dumps(value)

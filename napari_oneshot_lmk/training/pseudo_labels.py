@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,35 +21,29 @@ from napari_oneshot_lmk.training.config import Stream, random_stream
 from napari_oneshot_lmk.training.first_pass import FINEST, TEMPLATE, EncodedImages
 from napari_oneshot_lmk.training.task import TrainingTask
 
-DOUBT = 0.045
-"""Shape residual, as a part of the template's size, that halves a label's weight: 3 mm
+HALF_WEIGHT_RESIDUAL = 0.045
+"""Shape residual, as a fraction of the template's size, that halves a label's weight: 3 mm
 on a lateral cephalogram (docs/method.md)."""
-FARTHEST = 0.15
-"""Residuals count no more than this in the criterion: a gross miss is one miss."""
+LARGEST_RESIDUAL = 0.15
+"""Residuals count no more than this in the criterion: a gross error counts as one error."""
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class PseudoLabels:
-    """Points of all images.
-
-    Parameters
-    ----------
-    points_yx : ndarray, (I, N, 2)
-        Pixels of the network's grid, all placed landmarks, trained or not.
-    residuals : ndarray, (I, N)
-        Distance from where the other landmarks expect each, as a part of the
-        template's size.
-    """
+    """Points of all images."""
 
     points_yx: Array
+    """(I, N, 2) pixels of the network's grid, all placed landmarks, trained or not."""
     residuals: Array
+    """(I, N) distance from where the other landmarks expect each, as a fraction of the
+    template's size."""
 
     def weights(self, weigh: bool) -> Array:
-        """How much each is believed, (I, N) in 0..1."""
+        """Return the weight of each in the loss, (I, N) in 0..1."""
         if not weigh:
             return np.ones_like(self.residuals)
-        return np.asarray(1 / (1 + (self.residuals / DOUBT) ** 2))
+        return np.asarray(1 / (1 + (self.residuals / HALF_WEIGHT_RESIDUAL) ** 2))
 
     def agreements(self, rows: Sequence[int]) -> Array:
         """Mean residual of some landmarks on each image, (I,).
@@ -58,7 +52,7 @@ class PseudoLabels:
         places fit the shape that the others span. Points that drift together fit it,
         too (docs/benchmarks/training.md).
         """
-        capped = np.minimum(self.residuals[:, list(rows)], FARTHEST)
+        capped = np.minimum(self.residuals[:, list(rows)], LARGEST_RESIDUAL)
         return np.asarray(capped.mean(1))
 
     def shift(self, before: PseudoLabels, pixel_size_yx: Array) -> float:
@@ -75,15 +69,12 @@ class PseudoLabels:
 
 
 def initial_labels(task: TrainingTask, encoded: EncodedImages) -> PseudoLabels:
-    """Labels before the first epoch: found by instant detection, or anywhere.
+    """Labels before the first epoch: found by instant detection, or random.
 
-    Random ones lie anywhere in the frame, as published (ambiguity 17 of
-    docs/method.md).
+    Random ones lie anywhere in the frame, as published (ambiguity 17 of docs/method.md).
     """
-    instant = PseudoLabels(
-        np.stack(encoded.found_yx),
-        _residuals(encoded, np.stack(encoded.found_yx), np.stack(encoded.expected_yx)),
-    )
+    found = np.stack(encoded.found_yx)
+    instant = PseudoLabels(found, _residuals(encoded, found, np.stack(encoded.expected_yx)))
     if task.preset.labels.initial == "instant":
         return instant
     random = random_stream(task.seed, Stream.LABELS)
@@ -93,32 +84,22 @@ def initial_labels(task: TrainingTask, encoded: EncodedImages) -> PseudoLabels:
     return instant.with_rows(task.rows, anywhere)
 
 
-def template_embeddings(
+def adapters_of(network: LandmarkNetwork, count: int) -> list[int]:
+    """Adapters of a network's landmarks in order: one each, or the only one for all."""
+    return [0] * count if network.config.num_landmarks == 1 else list(range(count))
+
+
+def _template_embeddings(
     task: TrainingTask, encoded: EncodedImages, network: LandmarkNetwork, rows: Sequence[int]
 ) -> tuple[Tensor, ...]:
-    """Return what detection compares with: the template seen by a network.
-
-    Returns
-    -------
-    tuple of Tensor, (1, K, E)
-        Fine to coarse; of a network in evaluation mode.
-    """
-    points = torch.from_numpy(task.template_points_yx[list(rows)]).float()
-    points = points.to(encoded.cache.device)
+    """Return what detection compares with, fine to coarse, (1, K, E) each."""
+    device = encoded.cache.device
+    points = torch.from_numpy(task.template_points_yx[list(rows)]).float().to(device)
     adapters = adapters_of(network, len(rows))
     if task.method.detection_anchor(task.preset.training) == "patch":
-        image = encoded.image(TEMPLATE).to(encoded.cache.device)
-        size = task.preset.patch.size
+        image, size = encoded.image(TEMPLATE).to(device), task.preset.patch.size
         return embed_points_in_patches(network, task.encoder, image, adapters, points, size)
-    maps = encoded.cache.batch([TEMPLATE])
-    return embed_points(network, maps, adapters, points[None])
-
-
-def adapters_of(network: LandmarkNetwork, count: int) -> list[int]:
-    """Adapters of a network's landmarks in order: their own, or the only one."""
-    if network.config.num_landmarks == 1:
-        return [0] * count
-    return list(range(count))
+    return embed_points(network, encoded.cache.batch([TEMPLATE]), adapters, points[None])
 
 
 def infer_pseudo_labels(
@@ -127,11 +108,9 @@ def infer_pseudo_labels(
     network: LandmarkNetwork,
     rows: Sequence[int],
     labels: PseudoLabels,
-    index: int,
-    anchors: tuple[Tensor, ...],
     dtype: torch.dtype = torch.float32,
-) -> tuple[Array, Array]:
-    """Infer-PL for one image (paper, section 2.1).
+) -> Iterator[tuple[Array, Array]]:
+    """Infer-PL (paper, section 2.1) for the images of this process's shard.
 
     Parameters
     ----------
@@ -142,46 +121,43 @@ def infer_pseudo_labels(
     rows : sequence of int
         Landmarks that it sees; the others stay as instant detection sees them.
     labels : PseudoLabels
-        Those of before: where to look.
-    index : int
-        Of the image.
-    anchors : tuple of Tensor
-        From `template_embeddings`.
+        The labels before: where to look.
     dtype : torch.dtype
         That the network computes in.
 
-    Returns
-    -------
+    Yields
+    ------
     points_yx : ndarray, (N, 2)
         Pixels of the network's grid.
     residuals : ndarray, (N,)
         See `PseudoLabels`.
     """
-    settings = task.preset.detection
-    adapters = adapters_of(network, len(rows))
+    settings, device = task.preset.detection, encoded.cache.device
+    rows, adapters = list(rows), adapters_of(network, len(rows))
     with torch.inference_mode():
+        anchors = _template_embeddings(task, encoded, network, rows)
+
+    def infer(index: int) -> tuple[Array, Array]:
         maps = encoded.cache.batch([encoded.images[index].sha256])
+        known, start = torch.from_numpy(labels.points_yx[index]), None
         if settings.search_cells:
-            places = torch.from_numpy(labels.points_yx[index, list(rows)])
-            seen = local_log_similarity(
-                network,
-                maps,
-                adapters,
-                anchors,
-                places.float().to(encoded.cache.device),
-                settings.search_cells,
-                dtype,
-            )
+            places = known[rows].float().to(device)
+            cells = settings.search_cells
+            seen = local_log_similarity(network, maps, adapters, anchors, places, cells, dtype)
+            start = known
         else:
+            # The first labels may be anywhere: the whole image is searched.
             seen = network_log_similarity(network, maps, adapters, anchors)
         mixed = encoded.instant_map(index).to(seen.device)
-        mixed[list(rows)] = seen + settings.instant_share * mixed[list(rows)]
-        # The first time all may be anywhere; later they move little.
-        known = torch.from_numpy(labels.points_yx[index])
-        start = known if settings.search_cells else None
+        mixed[rows] = seen + settings.instant_share * mixed[rows]
         found, expectation, _ = encoded.shape.fit(mixed, FINEST, start_yx=start)
-    found_yx, expected_yx = found.numpy(), expectation.points_yx.numpy()
-    return found_yx, _residuals(encoded, found_yx, expected_yx)
+        found_yx, expected_yx = found.numpy(), expectation.points_yx.numpy()
+        return found_yx, _residuals(encoded, found_yx, expected_yx)
+
+    for index in task.group.shard(range(len(encoded.images))):
+        with torch.inference_mode():
+            inferred = infer(index)
+        yield inferred
 
 
 def _residuals(encoded: EncodedImages, found_yx: Array, expected_yx: Array) -> Array:

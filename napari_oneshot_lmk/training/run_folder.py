@@ -1,4 +1,4 @@
-"""The folder of a training: what was asked for, how it went, what came of it.
+"""The folder of a training: its configuration, progress and result.
 
 ::
 
@@ -6,11 +6,11 @@
     RUN/preset.toml   every number
     RUN/template/     the annotated image
     RUN/images.csv    the unlabelled images, with a hash of their content
-    RUN/events.jsonl  what happened, line by line
+    RUN/events.jsonl  events, one per line
     RUN/tensorboard/  the same as curves
     RUN/checkpoint/   from which a run that was killed goes on
-    RUN/parts/        networks of single landmarks that are done, until all are
-    RUN/units/        what several workers have to tell of theirs, until all are done
+    RUN/parts/        networks of single landmarks that are finished, until all are
+    RUN/units/        checkpoints and events of networks trained by workers, until all are
     RUN/encoder.safetensors  the encoder's weights, until the model has them (--pack)
     RUN/model/        what detection loads; there once a training has succeeded
 
@@ -20,7 +20,6 @@ Nothing here imports torch: a window reads it while a training runs.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 from collections.abc import Iterator, Sequence
@@ -42,33 +41,18 @@ CLOCK_S = 2.0
 
 @dataclass(frozen=True)
 class ProcessInfo:
-    """The process at work on a run, or the last one that was.
-
-    Parameters
-    ----------
-    pid : int
-        Its number.
-    started : float
-        When it began, seconds since 1970: numbers are used again.
-    host : str
-        The computer it runs on.
-    log_bytes : int
-        Length of the event log when it opened the run.
-    """
+    """The process at work on a run, or the last one that was."""
 
     pid: int
     started: float
+    """Seconds since 1970: process numbers are used again."""
     host: str
     log_bytes: int
-
-    @classmethod
-    def myself(cls, log_bytes: int) -> ProcessInfo:
-        """Return this process."""
-        return cls.of(os.getpid(), log_bytes)
+    """Length of the event log when it opened the run."""
 
     @classmethod
     def of(cls, pid: int, log_bytes: int) -> ProcessInfo:
-        """Return a process of this computer that is alive or not yet waited for."""
+        """Describe a process of this computer that is alive or not yet waited for."""
         import psutil
 
         started = float(psutil.Process(pid).create_time())
@@ -76,7 +60,7 @@ class ProcessInfo:
 
     @property
     def alive(self) -> bool:
-        """Whether it is still there; of another computer's, nobody can tell."""
+        """Whether it still runs; False for one of another computer, which cannot be known."""
         import psutil
 
         if self.host != platform.node():
@@ -108,10 +92,7 @@ class NetworkFolder:
 
 
 class RunFolder:
-    """A run on disk.
-
-    `open` reads one, `run_lifecycle.open_run` makes one or goes on with it.
-    """
+    """A run on disk: `open` reads one, `run_lifecycle.open_run` makes or resumes one."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -131,29 +112,25 @@ class RunFolder:
         self.stop_path = self.path / "stop"
         self.preview_path = self.path / "preview.txt"
         self.output_path = self.path / "process.log"
+        self.work_paths = (
+            *(self.checkpoint_path, self.parts_path),
+            *(self.networks_path, self.features_path),
+        )
 
     def part_path(self, index: int) -> Path:
-        """Where the network of one landmark is kept once it is done."""
+        """Return the file of one landmark's network once it is finished."""
         return self.parts_path / f"{index:03d}.safetensors"
 
     def network(self, index: int) -> NetworkFolder:
-        """Where the training of one network of several has its checkpoint and log."""
+        """Return the folder of one network's checkpoint and log."""
         return NetworkFolder(self.networks_path / f"{index:03d}")
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """Return a run that exists.
-
-        Raises
-        ------
-        UsageError
-            If the folder is none.
-        """
+        """Return a run that exists; raise `UsageError` if the folder is none."""
         run = cls(path)
         run.record()
         return run
-
-    # -- run.json --------------------------------------------------------------------
 
     def record(self) -> dict[str, Any]:
         """Return the content of ``run.json``.
@@ -161,7 +138,7 @@ class RunFolder:
         Raises
         ------
         UsageError
-            If there is none, or a newer version of this program wrote it.
+            If there is none, or it was written by a newer version of this program.
         """
         try:
             content = json.loads(self.run_path.read_text(encoding="utf-8"))
@@ -187,18 +164,12 @@ class RunFolder:
             partial.write_text(text + "\n", encoding="utf-8")
 
     def note(self, **values: Any) -> None:
-        """Change some of ``run.json``."""
+        """Change some values of ``run.json``."""
         self.write_record({**self.record(), **values})
 
     @property
     def settings(self) -> TrainingConfig:
-        """What was asked for.
-
-        Raises
-        ------
-        UsageError
-            If it is damaged.
-        """
+        """The run's configuration; `UsageError` if it is damaged."""
         content = self.record()
         try:
             text = self.preset_path.read_text(encoding="utf-8")
@@ -213,7 +184,7 @@ class RunFolder:
 
     @property
     def finished(self) -> Finished | None:
-        """How it ended; None while it has not."""
+        """How it ended; None if it has not."""
         content = self.record().get("finished")
         if content is None or not self.model_path.is_dir():
             return None
@@ -225,17 +196,17 @@ class RunFolder:
         content = self.record().get("process")
         return None if content is None else ProcessInfo(**content)
 
+    @property
+    def log_bytes(self) -> int:
+        """Length of the event log."""
+        return self.events_path.stat().st_size if self.events_path.exists() else 0
+
     def finish(self, end: Finished) -> None:
-        """Remember that the training has succeeded; drop what only a run needs."""
+        """Record that the training has succeeded; delete what only going on with it needs."""
         self.note(finished=asdict(end))
-        for path in (
-            *(self.checkpoint_path, self.parts_path),
-            *(self.networks_path, self.features_path),
-        ):
+        for path in self.work_paths:
             shutil.rmtree(path, ignore_errors=True)
         self.encoder_path.unlink(missing_ok=True)
-
-    # -- wishes while it runs --------------------------------------------------------
 
     def request_stop(self) -> None:
         """Ask the training to end with the best model so far."""
@@ -244,12 +215,12 @@ class RunFolder:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether somebody has asked; the loop looks at each step."""
+        """Whether somebody has asked; the training loop looks at each step."""
         return self.stop_path.exists()
 
     @property
     def preview_images(self) -> list[Path]:
-        """Images on which the model of each epoch is to be shown."""
+        """Images in which the model of each epoch is to find the landmarks."""
         try:
             text = self.preview_path.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -257,16 +228,14 @@ class RunFolder:
         return [Path(line) for line in text.splitlines() if line]
 
     def set_preview_images(self, paths: Sequence[Path]) -> None:
-        """Choose the images on which the model of each epoch is to be shown."""
+        """Choose the images in which the model of each epoch is to find the landmarks."""
         with atomic_write(self.preview_path, overwrite=True) as partial:
             lines = "".join(f"{Path(path).absolute()}\n" for path in paths)
             partial.write_text(lines, encoding="utf-8")
 
-    # -- the model -------------------------------------------------------------------
-
     @contextmanager
     def new_model(self) -> Iterator[Path]:
-        """Give a folder to be made; as a whole it takes the earlier model's place."""
+        """Yield a folder to be made, which then replaces the earlier model as a whole."""
         new, old = self.path / NEW_MODEL, self.path / OLD_MODEL
         shutil.rmtree(new, ignore_errors=True)
         yield new
@@ -276,7 +245,7 @@ class RunFolder:
         shutil.rmtree(old, ignore_errors=True)
 
     def recover_interrupted_swap(self) -> None:
-        """Undo an exchange of models in which the process was killed."""
+        """Complete or undo `new_model` of a process that was killed in it."""
         new, old = self.path / NEW_MODEL, self.path / OLD_MODEL
         if old.exists() and not self.model_path.exists():
             old.rename(self.model_path)

@@ -1,7 +1,8 @@
-"""Taking up a run: making it, going on with it or beginning it anew."""
+"""Opens a run: makes it, goes on with it or begins it anew."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder
 
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}(\..*)?")
-"""Names that `atomic_write` gives to what is not finished."""
+"""Names that `atomic_write` gives to unfinished files."""
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def open_run(
     config : TrainingConfig
         Resolved.
     template : Template
-        Kept in the run.
+        Saved in the run.
     overwrite : bool
         Begin anew where the run has finished or has another configuration. The model
         in it stays until there is a new one.
@@ -79,9 +80,9 @@ def open_run(
         except LockedError as error:
             raise _busy(run) from error
         log_bytes = _prepare(run, config, template, overwrite=overwrite)
-        me = ProcessInfo.myself(log_bytes)
-        _clear_up(run, me)
-        run.note(process=asdict(me))
+        this_process = ProcessInfo.of(os.getpid(), log_bytes)
+        _clear_up(run, this_process)
+        run.note(process=asdict(this_process))
         try:
             yield run
         finally:
@@ -89,13 +90,7 @@ def open_run(
 
 
 def check_encoder(run: RunFolder, encoder: Encoder) -> None:
-    """Refuse to go on with features of another kind; note where it computes.
-
-    Raises
-    ------
-    UsageError
-        If the run was begun with another encoder.
-    """
+    """Record encoder and device; raise `UsageError` if the run was begun with another encoder."""
     identity = encoder.card.identity
     before = run.record().get("encoder", identity)
     if before != identity:
@@ -114,19 +109,18 @@ def check_encoder(run: RunFolder, encoder: Encoder) -> None:
 
 
 def _check_place(run: RunFolder) -> None:
-    """Refuse a place that is somebody else's."""
+    """Refuse a folder that holds something else, or a file."""
     if run.path.is_dir():
         # What a window may put there before the training has begun.
-        before = (run.preview_path, run.output_path, run.stop_path)
-        harmless = {path.name for path in before}
+        harmless = (run.preview_path, run.output_path, run.stop_path)
         strange = [
-            entry.name
-            for entry in run.path.iterdir()
-            if entry.name not in harmless and not _UNFINISHED.fullmatch(entry.name)
+            path.name
+            for path in run.path.iterdir()
+            if path not in harmless and not _UNFINISHED.fullmatch(path.name)
         ]
         # The lock is the first that a training makes, run.json comes a moment later.
-        ours = run.run_path.exists() or run.lock_path.exists()
-        if strange and not ours:
+        is_run = run.run_path.exists() or run.lock_path.exists()
+        if strange and not is_run:
             raise UsageError(
                 f"this folder holds something else than a training ({min(strange)})",
                 file=run.path,
@@ -146,7 +140,8 @@ def _prepare(run: RunFolder, config: TrainingConfig, template: Template, *, over
     if not run.run_path.exists():
         _begin(run, config, template)
         return 0
-    if (worker := run.worker) is not None and worker.alive and not _is_me(worker):
+    worker = run.worker
+    if worker and worker.alive and worker != ProcessInfo.of(os.getpid(), worker.log_bytes):
         # Two at once are possible only where the file system knows no locks.
         raise _busy(run)
     different = config.differences(run.settings)
@@ -159,15 +154,12 @@ def _prepare(run: RunFolder, config: TrainingConfig, template: Template, *, over
     if different or (overwrite and run.finished is not None):
         _begin(run, config, template)
         return 0
-    return run.events_path.stat().st_size if run.events_path.exists() else 0
+    return run.log_bytes
 
 
 def _begin(run: RunFolder, config: TrainingConfig, template: Template) -> None:
     """Write a new run; ``run.json`` comes last and makes it one."""
-    for folder in (
-        *(run.checkpoint_path, run.parts_path, run.networks_path),
-        *(run.features_path, run.tensorboard_path, run.template_path),
-    ):
+    for folder in (*run.work_paths, run.tensorboard_path, run.template_path):
         if folder.exists():
             shutil.rmtree(folder)
     for file in (run.events_path, run.images_path, run.preset_path):
@@ -187,24 +179,16 @@ def _begin(run: RunFolder, config: TrainingConfig, template: Template) -> None:
     )
 
 
-def _clear_up(run: RunFolder, me: ProcessInfo) -> None:
+def _clear_up(run: RunFolder, this_process: ProcessInfo) -> None:
     """Remove what a process that was killed has left behind."""
     run.recover_interrupted_swap()
     for folder in (run.path, run.checkpoint_path, run.parts_path):
         for entry in folder.iterdir() if folder.is_dir() else ():
-            if not _UNFINISHED.fullmatch(entry.name):
-                continue
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+            if _UNFINISHED.fullmatch(entry.name):
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     # A request that is older than this process was for the one before it.
-    if run.stop_requested and run.stop_path.stat().st_mtime < me.started - CLOCK_S:
+    if run.stop_requested and run.stop_path.stat().st_mtime < this_process.started - CLOCK_S:
         run.stop_path.unlink()
-
-
-def _is_me(worker: ProcessInfo) -> bool:
-    return worker == ProcessInfo.myself(worker.log_bytes)
 
 
 def _busy(run: RunFolder) -> UsageError:
@@ -226,31 +210,15 @@ def inspect_images(
 ) -> Generator[Event, None, TrainingSet | None]:
     """Read all images once, and record them or compare them with the record.
 
-    Parameters
-    ----------
-    run : RunFolder
-        Opened by this process.
-    files, template, spacing_mm_yx
-        See `Inspection`.
-    should_stop : callable
-        Asked before each image.
-
-    Yields
-    ------
-    Event
-        How far it is, then what a user should know of the images.
-
-    Returns
-    -------
-    TrainingSet or None
-        The images of the run; None if asked to stop.
+    The run was opened by this process; ``should_stop`` is called before each image. Yields
+    progress and warnings; returns the images of the run, None if asked to stop.
 
     Raises
     ------
     UsageError
         If no image can be used.
     ImageError
-        If images of the run are gone or have changed.
+        If images of the run are missing or have changed.
     """
     inspection = Inspection(template, spacing_mm_yx)
     for done, image in enumerate(files, start=1):

@@ -1,4 +1,4 @@
-"""How far a training is: each network with its optimiser, the time, and what comes of it."""
+"""The state of a training: each network with its optimiser, the time, and the model of it."""
 
 from __future__ import annotations
 
@@ -36,9 +36,13 @@ from napari_oneshot_lmk.training.pseudo_labels import PseudoLabels
 from napari_oneshot_lmk.training.task import TrainingTask
 
 LEAST_RATE = 0.02
-"""Of the learning rate, where a cosine ends."""
+"""Fraction of the learning rate at which a cosine schedule ends."""
 NEW_STEP_WEIGHT = 0.1
-"""Of the newest step in the running mean of their times."""
+"""Of the newest step in the running mean of step times."""
+
+
+_PROGRESS = ("epoch", "step", "sums", "counts", "best_epoch", "lowest", "processes")
+"""Attributes of a `NetworkState` that are restored as they are."""
 
 
 @dataclass(eq=False)
@@ -46,15 +50,15 @@ class NetworkState:
     """Everything about one network in training that a checkpoint has to hold."""
 
     index: int
-    rows: tuple[int, ...]  # landmarks it is for, among the template's
+    rows: tuple[int, ...]  # its landmarks, as indices of the template's
     network: LandmarkNetwork
     optimiser: torch.optim.Adam
-    labels: PseudoLabels  # of the epoch that runs
+    labels: PseudoLabels  # of the running epoch
     epoch: int = 0  # epochs that have ended
-    step: int = 0  # steps of the running one that are done
+    step: int = 0  # steps of the running epoch that are done
     sums: dict[str, float] = field(default_factory=dict)  # losses so far, by stage
     counts: dict[str, int] = field(default_factory=dict)
-    best: dict[str, Tensor] = field(default_factory=dict)  # parameters, on the processor
+    best: dict[str, Tensor] = field(default_factory=dict)  # parameters, on the CPU
     best_epoch: int = 0  # 0 before the first has ended
     lowest: NDArray[np.float64] | None = None  # (I,), at the epoch of the lowest mean
     processes: int = 1  # that train it together
@@ -64,9 +68,8 @@ class NetworkState:
     def begin(
         cls, task: TrainingTask, index: int, channels: tuple[int, ...], labels: PseudoLabels
     ) -> NetworkState:
-        """Make a new network; its first numbers depend on the seed and index alone."""
-        network = new_network(task, index, channels)
-        network.to(task.encoder.device)
+        """Make a new network; its initial parameters depend on the seed and index alone."""
+        network = _new_network(task, index, channels).to(task.encoder.device)
         settings = task.preset.training
         optimiser = torch.optim.Adam(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -74,13 +77,8 @@ class NetworkState:
         rows = task.landmark_groups[index]
         return cls(index, rows, network, optimiser, labels, processes=task.group.size)
 
-    def set_rate(self, settings: TrainingSettings, steps: int) -> None:
-        """Set the learning rate of the next step, of ``steps`` in an epoch."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(settings, self.epoch, self.step, steps)
-
     def add(self, losses: dict[str, float]) -> None:
-        """Count a step's losses."""
+        """Add a step's losses to the epoch's."""
         for stage, loss in losses.items():
             self.sums[stage] = self.sums.get(stage, 0.0) + loss
             self.counts[stage] = self.counts.get(stage, 0) + 1
@@ -93,19 +91,14 @@ class NetworkState:
     def end_epoch(
         self, labels: PseudoLabels, agreements: NDArray[np.float64], selection: str
     ) -> bool:
-        """Count an epoch and say whether its model is kept as the best so far.
+        """Count an epoch and return whether its model is kept as the best so far.
 
-        Parameters
-        ----------
-        labels : PseudoLabels
-            Of the next epoch.
-        agreements : ndarray, (I,)
-            This epoch's criterion on each image; smaller is better.
-        selection : {"last", "agreement"}
-            Keep this model anyway, or unless it is significantly worse than the best.
+        ``labels`` are those of the next epoch, ``agreements`` (I,) this epoch's criterion on
+        each image; smaller is better. A model is always kept where the selection is
+        ``"last"``, otherwise unless it is significantly worse than the best.
         """
-        self.epoch, self.step = self.epoch + 1, 0
-        self.sums, self.counts, self.labels = {}, {}, labels
+        self.begin_epoch(self.epoch + 1)
+        self.labels = labels
         kept = selection == "last" or not significantly_worse(agreements, self.lowest)
         if self.lowest is None or agreements.mean() < self.lowest.mean():
             self.lowest = agreements
@@ -113,13 +106,13 @@ class NetworkState:
             self.keep()
         return kept
 
-    def regroup(self, processes: int) -> None:
-        """Begin the running epoch again, by another number of processes."""
-        self.processes, self.step = processes, 0
+    def begin_epoch(self, epoch: int) -> None:
+        """Go to the first step of an epoch, counted from 0."""
+        self.epoch, self.step = epoch, 0
         self.sums, self.counts = {}, {}
 
     def keep(self) -> None:
-        """Keep the parameters of this moment as the best."""
+        """Keep the current parameters as the best."""
         state = self.network.state_dict()
         self.best = {key: value.detach().cpu().clone() for key, value in state.items()}
         self.best_epoch = self.epoch
@@ -132,16 +125,7 @@ class NetworkState:
             "points_yx": torch.from_numpy(self.labels.points_yx),
             "residuals": torch.from_numpy(self.labels.residuals),
             "best": self.best,
-            "progress": {
-                "index": self.index,
-                "epoch": self.epoch,
-                "step": self.step,
-                "sums": self.sums,
-                "counts": self.counts,
-                "best_epoch": self.best_epoch,
-                "lowest": self.lowest,
-                "processes": self.processes,
-            },
+            "progress": {name: getattr(self, name) for name in ("index", *_PROGRESS)},
         }
         tensors, rest = pack(content, "unit")
         ended = None if self.ended is None else event_to_json(self.ended)
@@ -152,17 +136,12 @@ class NetworkState:
         content = unpack(tensors, state["unit"])
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])
-        self.labels = PseudoLabels(
-            np.asarray(content["points_yx"].numpy()), content["residuals"].numpy()
-        )
+        self.labels = PseudoLabels(content["points_yx"].numpy(), content["residuals"].numpy())
         self.best = dict(content["best"])
-        progress = content["progress"]
-        self.epoch, self.step = int(progress["epoch"]), int(progress["step"])
-        self.sums, self.counts = dict(progress["sums"]), dict(progress["counts"])
-        self.best_epoch = int(progress["best_epoch"])
-        self.lowest = progress["lowest"]
-        # Checkpoints of before there could be several know but one.
-        self.processes = int(progress.get("processes", 1))
+        # Checkpoints of earlier versions do not hold the number of processes.
+        progress = {"processes": 1} | content["progress"]
+        for name in _PROGRESS:
+            setattr(self, name, progress[name])
         ended = event_from_json(state.get("ended") or {})
         self.ended = ended if isinstance(ended, EpochEnded) else None
 
@@ -170,10 +149,10 @@ class NetworkState:
 def significantly_worse(
     agreements: NDArray[np.float64], lowest: NDArray[np.float64] | None
 ) -> bool:
-    """Say whether an epoch's criterion, (I,), is worse than the lowest, by more than chance.
+    """Whether an epoch's criterion, (I,), is worse than the lowest, by more than chance.
 
-    Later epochs have seen more, so what is no worse is better. Worse is a mean
-    difference, image by image, of more than its own standard error.
+    That is a mean difference, image by image, of more than its own standard error. Later
+    epochs have seen more, so what is no worse is preferred.
 
     >>> significantly_worse(np.array([1.1, 2.1, 2.9]), np.array([1.0, 2.0, 3.0]))
     False
@@ -189,8 +168,8 @@ def significantly_worse(
     return bool(difference.mean() > chance)
 
 
-def new_network(task: TrainingTask, index: int, channels: tuple[int, ...]) -> LandmarkNetwork:
-    """Make a network of a task for the encoder's five maps, with its first random numbers."""
+def _new_network(task: TrainingTask, index: int, channels: tuple[int, ...]) -> LandmarkNetwork:
+    """Make a network of a task for the encoder's five maps, with random parameters."""
     landmarks = len(task.landmark_groups[index])
     config = task.method.network_config(task.preset.network, channels, landmarks)
     with torch.random.fork_rng(devices=[]):
@@ -199,7 +178,7 @@ def new_network(task: TrainingTask, index: int, channels: tuple[int, ...]) -> La
 
 
 def learning_rate(settings: TrainingSettings, epoch: int, step: int, steps: int) -> float:
-    """Rate of one of an epoch's steps: a function of its place, so nothing need be stored."""
+    """Rate of a step; a function of epoch and step, so that no scheduler has to be stored."""
     rate = settings.learning_rate
     if settings.schedule == "step":
         return float(rate * settings.step_factor ** (epoch // settings.step_epochs))
@@ -211,7 +190,7 @@ def learning_rate(settings: TrainingSettings, epoch: int, step: int, steps: int)
 
 
 class Clock:
-    """Working time over all sessions of a run, and how long it will go on."""
+    """Training time over all sessions of a run, and an estimate of what is left."""
 
     def __init__(self, networks: int, epochs: int) -> None:
         self._networks, self._epochs = networks, epochs
@@ -222,7 +201,7 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Working time so far."""
+        """Training time so far."""
         return self._before + time.monotonic() - self._begun
 
     @property
@@ -235,39 +214,31 @@ class Clock:
         self._saved = time.monotonic()
 
     def stepped(self, seconds: float, steps: int) -> None:
-        """Note a step's time. The first ones of a process are not like the rest."""
+        """Note a step's time. The first ones of a process are slower than the rest."""
         known = self._step_s
         mean = seconds if known is None else known + NEW_STEP_WEIGHT * (seconds - known)
         self._step_s = min(mean, seconds) if known is None or steps < 3 else mean
 
-    def inferred(self, seconds: float) -> None:
-        """Note how long new pseudo-labels took."""
-        self._infer_s = seconds
-
-    def epoch_seconds(self) -> float:
-        """Return the time since the last epoch's end."""
+    def epoch_ended(self, inferring_since: float) -> float:
+        """Note how long new pseudo-labels took; return the time since the last epoch's end."""
         now = time.monotonic()
+        self._infer_s = now - inferring_since
         taken, self._epoch_begun = now - self._epoch_begun, now
         return taken
 
     def left(self, network: int, epoch: int, step: int, steps: int) -> float | None:
-        """Return the seconds until all is trained, as far as one can know; counted from 0."""
+        """Return the seconds until all is trained, None while unknown; all counted from 0."""
         if self._step_s is None:
             return None
-        # Until it was seen once: new labels take about half as long as the steps.
+        # Until it was measured: new labels take about half as long as the steps.
         infer = self._infer_s if self._infer_s is not None else steps * self._step_s / 2
         epoch_s = steps * self._step_s + infer
         epochs = self._epochs - epoch + (self._networks - network - 1) * self._epochs
         return epochs * epoch_s - step * self._step_s
 
-    def state(self) -> dict[str, float]:
-        """Return what a checkpoint holds."""
-        return {"seconds": self.seconds}
-
-    def restore(self, state: dict[str, float]) -> None:
-        """Go on counting from a checkpoint."""
-        self._before = float(state["seconds"])
-        self._begun = time.monotonic()
+    def restore(self, seconds: float) -> None:
+        """Go on counting from a checkpoint's training time."""
+        self._before, self._begun = seconds, time.monotonic()
 
 
 def trained_model(
@@ -279,26 +250,16 @@ def trained_model(
 ) -> TrainedModel:
     """Join the trained networks to one model.
 
-    Parameters
-    ----------
-    task : TrainingTask
-        What was trained.
-    channels : tuple of int
-        Of the encoder's five maps, fine to coarse.
-    states : mapping
-        Parameters of each network that was trained, by its index.
-    epoch : int
-        That was kept; of the last network where there are several.
-    seconds : float
-        Working time.
+    ``channels`` are those of the encoder's five maps, ``states`` the parameters of each
+    network by its index; ``epoch`` was kept, by the last of several networks, and ``seconds``
+    is the training time.
     """
     parts = []
     for index, state in sorted(states.items()):
-        network = new_network(task, index, channels)
+        network = _new_network(task, index, channels)
         network.load_state_dict(dict(state))
         network.to(task.encoder.device).requires_grad_(False).eval()
-        names = tuple(task.placed[row] for row in task.landmark_groups[index])
-        parts.append(Part(names, network))
+        parts.append(Part(_names(task, task.landmark_groups[index]), network))
     card = _model_card(task, epoch, seconds)
     model = TrainedModel(card, tuple(parts), task.template, origin=task.encoder.card.origin)
     if task.packed_weights is None:
@@ -307,12 +268,12 @@ def trained_model(
 
 
 def preview(task: TrainingTask, state: NetworkState) -> Iterator[Event]:
-    """Show the model of this moment on the images that are being looked at."""
+    """Find the landmarks in the preview images with the current network."""
     paths = task.preview_images()
     if not paths:
         return
     was_training = state.network.training
-    part = Part(tuple(task.placed[row] for row in state.rows), state.network.eval())
+    part = Part(_names(task, state.rows), state.network.eval())
     model = TrainedModel(_model_card(task, state.epoch, 0.0), (part,), task.template)
     detector = TrainedDetector(model, task.template, task.encoder)
     for path in paths:
@@ -325,6 +286,10 @@ def preview(task: TrainingTask, state: NetworkState) -> Iterator[Event]:
         points = {point.name: point.position_yx for point in found if point.position_yx is not None}
         yield Previewed(str(path), points)
     state.network.train(was_training)
+
+
+def _names(task: TrainingTask, rows: tuple[int, ...]) -> tuple[str, ...]:
+    return tuple(task.placed[row] for row in rows)
 
 
 def _model_card(task: TrainingTask, epoch: int, seconds: float) -> ModelCard:

@@ -1,4 +1,4 @@
-"""A training in a process of its own, which outlives the one that started it.
+"""A training in a child process, which outlives the one that started it.
 
 Nothing here imports torch: a window starts, follows and ends trainings with it.
 """
@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import OutputError, UsageError
@@ -18,13 +19,13 @@ from napari_oneshot_lmk.training.events import Event, Failed, Finished, read_som
 from napari_oneshot_lmk.training.run_folder import ProcessInfo, RunFolder, versions
 
 LAST_BYTES = 8_000
-"""Of what the process said, in a report."""
+"""Of the process's output, in a report."""
 _started: list[subprocess.Popen[bytes]] = []
-"""Kept, because Python complains of one that it forgets while it is alive."""
+"""Kept, because Python warns of a process that is still alive when its object is deleted."""
 
 
 class TrainingProcess:
-    """The process that trains a run, whoever has started it; see `start` and `find`."""
+    """The process that trains a run: started here, or found where it was started before."""
 
     def __init__(
         self, run: RunFolder, worker: ProcessInfo, child: subprocess.Popen[bytes] | None = None
@@ -51,10 +52,9 @@ class TrainingProcess:
             If the folder cannot be made.
         """
         run = RunFolder(run_folder)
-        log = run.events_path
         try:
             run.path.mkdir(parents=True, exist_ok=True)
-            log_bytes = log.stat().st_size if log.exists() else 0
+            log_bytes = run.log_bytes
             with run.output_path.open("wb") as output:
                 child = subprocess.Popen(
                     [sys.executable, "-m", "napari_oneshot_lmk", "train", *arguments],
@@ -62,8 +62,8 @@ class TrainingProcess:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env=os.environ | {"PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"},
-                    # A group of its own: Ctrl-C in our terminal is not for it, and it
-                    # stays when we end.
+                    # A process group of its own: it gets no Ctrl-C of this terminal, and
+                    # goes on when this process ends.
                     start_new_session=True,
                     creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
                     | getattr(subprocess, "CREATE_NO_WINDOW", 0),
@@ -79,32 +79,28 @@ class TrainingProcess:
 
     @classmethod
     def find(cls, run_folder: Path) -> TrainingProcess | None:
-        """Return the process of a run, at work or ended; None where there is none."""
+        """Return the process of a run, alive or ended; None where there is none."""
         run = RunFolder(run_folder)
         try:
-            worker = run.worker
+            return cls(run, worker) if (worker := run.worker) else None
         except UsageError:
             # Not a run, or not yet.
             return None
-        return None if worker is None else cls(run, worker)
 
     @property
     def alive(self) -> bool:
-        """Whether it is at work."""
-        if self._child is not None:
-            return self._child.poll() is None
-        return self._worker.alive
+        """Whether it still runs."""
+        return self._worker.alive if self._child is None else self._child.poll() is None
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended; None while alive, and where another process started it."""
+        """Its exit code; None while alive, and where another process started it."""
         return None if self._child is None else self._child.poll()
 
     def poll(self, limit: int = 500) -> list[Event]:
         """Return the next events of the run, at most so many; never waits.
 
-        A run that was interrupted tells its whole story, but the ends of earlier
-        attempts are left out.
+        Of a run that was interrupted these are all events but the ends of earlier sessions.
         """
         while True:
             before = self._read
@@ -123,38 +119,28 @@ class TrainingProcess:
         self._run.request_stop()
 
     def kill(self) -> None:
-        """End it at once, and all that it has started; does not wait."""
+        """Kill it and all processes that it has started; does not wait."""
         import psutil
 
+        pid = self._worker.pid
         if not self.alive:
             return
-        if sys.platform != "win32" and _leads_group(self._worker.pid):
-            os.killpg(self._worker.pid, signal.SIGKILL)
-            return
-        try:
-            process = psutil.Process(self._worker.pid)
+        # It may have ended meanwhile.
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if sys.platform != "win32" and os.getpgid(pid) == pid:
+                os.killpg(pid, signal.SIGKILL)
+                return
+            process = psutil.Process(pid)
             for one in (*process.children(recursive=True), process):
                 one.kill()
-        except psutil.NoSuchProcess:
-            # It has ended meanwhile.
-            return
 
     def report(self) -> str:
-        """Return versions and the last that it said, for a bug report."""
+        """Return versions and the end of its output, for a bug report."""
         lines = [f"{name} {number}" for name, number in versions().items()]
         lines.append(platform.platform())
-        code = self.exit_code
-        if code is not None:
+        if (code := self.exit_code) is not None:
             lines.append(f"exit code {code}")
-        try:
-            said = self._run.output_path.read_bytes()[-LAST_BYTES:]
-        except FileNotFoundError:
-            said = b""
-        return "\n".join([*lines, "", said.decode(errors="replace").strip()]).strip()
-
-
-def _leads_group(pid: int) -> bool:
-    try:
-        return os.getpgid(pid) == pid
-    except ProcessLookupError:
-        return False
+        output = b""
+        with suppress(FileNotFoundError):
+            output = self._run.output_path.read_bytes()[-LAST_BYTES:]
+        return "\n".join([*lines, "", output.decode(errors="replace").strip()]).strip()

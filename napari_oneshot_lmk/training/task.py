@@ -1,4 +1,4 @@
-"""What the loop is to train, with everything that it needs."""
+"""What the training loop is to train, with everything that it needs."""
 
 from __future__ import annotations
 
@@ -19,42 +19,22 @@ from napari_oneshot_lmk.training.methods import TrainingMethod
 from napari_oneshot_lmk.training.preset import Preset
 
 
-def _nothing() -> Sequence[Path]:
-    return ()
-
-
 @dataclass(frozen=True)
 class TrainingTask:
-    """One training.
-
-    Parameters
-    ----------
-    config : TrainingConfig
-        Resolved.
-    template : Template
-        The only annotation that is ever read.
-    images : TrainingSet
-        Unlabelled images.
-    encoder : Encoder
-        What instant detection reads; its maps after the poolings are trained on.
-    features_folder : Path, optional
-        For features that do not fit into memory.
-    preview_images : callable
-        Images on which each epoch's model is shown; asked anew each time.
-    group : ProcessGroup
-        The processes that train it together.
-    packed_weights : Path, optional
-        File of the encoder's weights in half precision, for the model to bring.
-    """
+    """One training; its configuration is resolved, the template is the only annotation."""
 
     config: TrainingConfig
     template: Template
     images: TrainingSet
     encoder: Encoder
     features_folder: Path | None = None
-    preview_images: Callable[[], Sequence[Path]] = _nothing
+    """For features that do not fit into memory."""
+    preview_images: Callable[[], Sequence[Path]] = tuple
+    """Images in which each epoch's model finds the landmarks; called anew each time."""
     group: ProcessGroup = ALONE
+    """The processes that train it together."""
     packed_weights: Path | None = None
+    """File of the encoder's weights in half precision, to be put into the model."""
 
     @property
     def preset(self) -> Preset:
@@ -84,7 +64,7 @@ class TrainingTask:
 
     @cached_property
     def rows(self) -> tuple[int, ...]:
-        """Places of the landmarks to train among the placed ones."""
+        """Indices of the landmarks to train among the placed ones."""
         return tuple(self.placed.index(name) for name in self.config.landmarks)
 
     @property

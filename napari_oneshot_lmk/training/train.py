@@ -1,6 +1,6 @@
-"""A training from beginning to end: the one way for command line, dock and tests.
+"""A training from beginning to end, for command line, dock and Python.
 
-``train`` makes the run or goes on with it, keeps its log, curves and checkpoints while
+`train` makes the run or goes on with it, keeps its log, curves and checkpoints while
 `trainer.fit` works, and puts the model in its place at the end.
 """
 
@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING
 from napari_oneshot_lmk.errors import OneshotError, TrainingError, UsageError
 from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.training.checkpoint import RunCheckpoints
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.distributed.group import (
     ALONE,
     ProcessGroup,
-    SharedCheckpoints,
     check_group,
     describe_group,
     load_encoder,
@@ -36,109 +34,11 @@ from napari_oneshot_lmk.training.events import (
     TensorBoardLogger,
 )
 from napari_oneshot_lmk.training.run_folder import RunFolder, versions
-from napari_oneshot_lmk.training.run_lifecycle import check_encoder, open_run
+from napari_oneshot_lmk.training.run_lifecycle import check_encoder, inspect_images, open_run
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.training.per_landmark import Strategy
-    from napari_oneshot_lmk.training.run_folder import RunFolder
-
-
-def keep_weights(run: RunFolder, encoder: Encoder) -> Path | None:
-    """Put the encoder's weights into the run before it trains, in half precision.
-
-    Their file may be gone at the end of a long training.
-
-    Returns
-    -------
-    Path or None
-        Where they lie until the model has them; None where the encoder has none.
-
-    Raises
-    ------
-    WeightsError
-        If they cannot be read again, or half precision cannot hold them.
-    TrainingError
-        If their file was replaced since the encoder was made.
-    UsageError
-        If the encoder was made without a file.
-    """
-    from napari_oneshot_lmk.encoders.weights_file import half_precision, read_weights, write_weights
-
-    if not encoder.card.weights_sha256:
-        return None
-    origin = encoder.card.origin
-    if origin is None or not origin.path:
-        raise UsageError(
-            "the encoder's weights came from no file and cannot be packed",
-            file=run.path,
-            remedy="name their file with --encoder-weights",
-        )
-    weights = read_weights(Path(origin.path))
-    if weights.sha256 != origin.sha256:
-        raise TrainingError(
-            "the file of the encoder's weights was replaced a moment ago",
-            file=origin.path,
-            remedy="give the same command again",
-        )
-    write_weights(run.encoder_path, half_precision(weights), half=True)
-    return run.encoder_path
-
-
-def pack_finished(run: RunFolder, weights: Path | None) -> None:
-    """Put the weights into the model of a run that has finished without them.
-
-    Parameters
-    ----------
-    run : RunFolder
-        Opened by this process.
-    weights : Path, optional
-        Their file; otherwise they are looked for where they lay.
-
-    Raises
-    ------
-    WeightsError
-        If they cannot be had.
-    UsageError
-        If the file holds others than the model was trained on.
-    """
-    from napari_oneshot_lmk.detection.model import TrainedModel
-    from napari_oneshot_lmk.detection.model_encoder import VGG19, weights_for
-    from napari_oneshot_lmk.encoders.model_weights import encoder_identity
-    from napari_oneshot_lmk.encoders.weights_file import read_weights
-
-    model = TrainedModel.load(run.model_path)
-    if model.packed or not model.card.encoder.startswith(VGG19):
-        return
-    found = weights_for(model) if weights is None else read_weights(weights)
-    if encoder_identity(found.sha256) != model.card.encoder:
-        raise UsageError(
-            "the model was not trained on these weights",
-            file=weights,
-            remedy="name those that it was trained on, or none",
-        )
-    with run.new_model() as folder:
-        model.with_packed(found).save(folder)
-
-
-def failed(error: Exception) -> Failed:
-    """Return the event that tells of an error; a user's own needs no report."""
-    if isinstance(error, OneshotError):
-        return Failed(f"{error}.")
-    lines = [f"{name} {number}" for name, number in versions().items()]
-    lines += [platform.platform(), "", *traceback.format_exception(error)]
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        sentence = (
-            "There is not enough memory; close other programs, or use a preset with "
-            "a smaller width or batch."
-        )
-    else:
-        what = " ".join(str(error).split()) or "no reason given"
-        sentence = (
-            f"This should not have happened ({type(error).__name__}: {what}); give "
-            "the same command again to go on, and report it if it happens again."
-        )
-    return Failed(sentence, "\n".join(lines))
 
 
 def train(
@@ -170,19 +70,19 @@ def train(
     encoder : Encoder, optional
         Use this one; the configuration's weights and device are ignored.
     previews : sequence of Path
-        Images on which the model of each epoch is shown; see `Previewed`.
+        Images in which the model of each epoch finds the landmarks; see `Previewed`.
     overwrite : bool
         Begin anew where the run has finished or has other settings.
     should_stop : callable
-        Asked at each step, as is `RunFolder.stop_requested`: once it says yes, the
+        Called at each step, as is `RunFolder.stop_requested`: once one is true, the
         training ends with the best model so far.
     fetching : callable, optional
         Called with bytes done and bytes in all while weights are fetched.
     strategy : Strategy, optional
         Who trains; by default this process, one network after the other.
     group : ProcessGroup
-        Processes that do the same at the same time, inside `ProcessGroup.connected`: the
-        main one alone keeps the run, the others only yield what it yields.
+        Processes that do the same at the same time, inside `ProcessGroup.connected`: only the
+        main one writes the run, the others yield the same events.
 
     Yields
     ------
@@ -211,7 +111,7 @@ def train(
     with open_run(out, config, template, overwrite=overwrite) as run:
         if (end := group.from_main(run.finished)) is not None:
             if config.pack:
-                pack_finished(run, config.encoder_weights)
+                _pack_finished(run, config.encoder_weights)
             yield end
             return
         if previews:
@@ -226,7 +126,7 @@ def train(
                     run.finish(event)
                 yield event
         except Exception as error:
-            log.append(failed(group.explain(error)))
+            log.append(_failed(group.explain(error)))
             raise
         finally:
             board.close()
@@ -249,14 +149,14 @@ def _events(
     strategy: Strategy | None,
     group: ProcessGroup,
 ) -> Iterator[Event]:
-    """Prepare what the loop needs, then loop."""
+    """Prepare what the training loop needs, then run it."""
     # Slow to import; the window and --help do without.
-    from napari_oneshot_lmk.training.run_lifecycle import inspect_images
+    from napari_oneshot_lmk.training.checkpoint import RunCheckpoints
     from napari_oneshot_lmk.training.task import TrainingTask
     from napari_oneshot_lmk.training.trainer import fit
 
     if strategy is None and run.networks_path.is_dir() and not group.is_distributed:
-        # Others have begun it network by network; what they have done is kept.
+        # Workers have begun it network by network; what they have finished is kept.
         from napari_oneshot_lmk.training.per_landmark import fit_in_this_process
 
         strategy = fit_in_this_process
@@ -268,7 +168,7 @@ def _events(
     packed_weights = None
     if group.is_main:
         check_encoder(run, encoder)
-        packed_weights = keep_weights(run, encoder) if config.pack else None
+        packed_weights = _keep_weights(run, encoder) if config.pack else None
 
     def asked() -> bool:
         return should_stop() or (group.is_main and run.stop_requested)
@@ -293,12 +193,82 @@ def _events(
         group=group,
         packed_weights=packed_weights,
     )
-    events = (
-        fit(task, SharedCheckpoints(group, RunCheckpoints(run)), stopped)
-        if strategy is None
-        else strategy(task, run, stopped)
-    )
+    if strategy is None:
+        events = fit(task, RunCheckpoints(run, group=group), stopped)
+    else:
+        events = strategy(task, run, stopped)
     for event in events:
         if isinstance(event, Finished):
             event = replace(event, model=str(run.model_path.absolute()))
         yield event
+
+
+def _keep_weights(run: RunFolder, encoder: Encoder) -> Path | None:
+    """Copy the encoder's weights into the run, in half precision; None if it has none.
+
+    Before it trains: their file may be gone at the end of a long training.
+    """
+    from napari_oneshot_lmk.encoders.weights_file import half_precision, read_weights, write_weights
+
+    if not encoder.card.weights_sha256:
+        return None
+    origin = encoder.card.origin
+    if origin is None or not origin.path:
+        raise UsageError(
+            "the encoder's weights came from no file and cannot be packed",
+            file=run.path,
+            remedy="name their file with --encoder-weights",
+        )
+    weights = read_weights(Path(origin.path))
+    if weights.sha256 != origin.sha256:
+        raise TrainingError(
+            "the file of the encoder's weights was replaced a moment ago",
+            file=origin.path,
+            remedy="give the same command again",
+        )
+    write_weights(run.encoder_path, half_precision(weights), half=True)
+    return run.encoder_path
+
+
+def _pack_finished(run: RunFolder, weights: Path | None) -> None:
+    """Put the encoder's weights into the model of a run that has finished without them.
+
+    Without their file, they are looked for where they were.
+    """
+    from napari_oneshot_lmk.detection.model import TrainedModel
+    from napari_oneshot_lmk.detection.model_encoder import VGG19, weights_for
+    from napari_oneshot_lmk.encoders.model_weights import encoder_identity
+    from napari_oneshot_lmk.encoders.weights_file import read_weights
+
+    model = TrainedModel.load(run.model_path)
+    if model.packed or not model.card.encoder.startswith(VGG19):
+        return
+    found = weights_for(model) if weights is None else read_weights(weights)
+    if encoder_identity(found.sha256) != model.card.encoder:
+        raise UsageError(
+            "the model was not trained on these weights",
+            file=weights,
+            remedy="name those that it was trained on, or none",
+        )
+    with run.new_model() as folder:
+        model.with_packed(found).save(folder)
+
+
+def _failed(error: Exception) -> Failed:
+    """Return the event that describes an error; a user's own needs no report."""
+    if isinstance(error, OneshotError):
+        return Failed(f"{error}.")
+    lines = [f"{name} {number}" for name, number in versions().items()]
+    lines += [platform.platform(), "", *traceback.format_exception(error)]
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        sentence = (
+            "There is not enough memory; close other programs, or use a preset with "
+            "a smaller width or batch."
+        )
+    else:
+        what = " ".join(str(error).split()) or "no reason given"
+        sentence = (
+            f"This should not have happened ({type(error).__name__}: {what}); give "
+            "the same command again to go on, and report it if it happens again."
+        )
+    return Failed(sentence, "\n".join(lines))

@@ -1,9 +1,8 @@
-"""The training loop: one for all methods and for whoever listens.
+"""The training loop, for all methods: a generator of events.
 
-A generator of events. Everything random in a step depends on the seed and on where the
-step stands, and everything else is in the checkpoint: a training that was killed goes on
-as if nothing had happened, to the last bit on one processor. The processes of a group run
-the same loop side by side.
+Everything random in a step depends on the seed and the step's position, and everything else
+is in the checkpoint: a training that was killed goes on as if nothing had happened, to the
+last bit on one processor. The processes of a group run the same loop side by side.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.encoders.device import (
@@ -42,12 +40,20 @@ from napari_oneshot_lmk.training.pseudo_labels import (
     PseudoLabels,
     infer_pseudo_labels,
     initial_labels,
-    template_embeddings,
 )
-from napari_oneshot_lmk.training.state import Clock, NetworkState, preview, trained_model
+from napari_oneshot_lmk.training.state import (
+    Clock,
+    NetworkState,
+    learning_rate,
+    preview,
+    trained_model,
+)
 from napari_oneshot_lmk.training.task import TrainingTask
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
+NOTHING_TRAINED = Failed(
+    "Stopped before the first step: nothing was trained. Start it again to go on."
+)
 
 
 def fit(
@@ -62,8 +68,8 @@ def fit(
     checkpoints : CheckpointSink
         Where it is kept.
     should_stop : callable
-        Asked at each step and image. Training then ends with the best model so far.
-        Of several processes all have to get the same answer.
+        Called at each step and image. If true, training ends with the best model so far.
+        All processes of a group have to get the same answer.
 
     Yields
     ------
@@ -87,16 +93,13 @@ class Trainer:
     ) -> None:
         self.task, self.sink, self.should_stop = task, checkpoints, should_stop
         self.settings = task.preset.training
-        with_copies = task.config.template_stage and not task.method.self_supervised
-        self.copies = (
-            TemplateAugmentation(task.template, task.preset.template_copies, task.seed)
-            if with_copies
-            else None
-        )
-        count = len(task.images) + (len(self.copies) if self.copies else 0) + 1
+        self.copies: TemplateAugmentation | None = None
+        if task.config.template_stage and not task.method.self_supervised:
+            copies = task.preset.template_copies
+            self.copies = TemplateAugmentation(task.template, copies, task.seed)
         cache = FeatureCache(
             task.encoder,
-            count,
+            len(task.images) + len(self.copies or ()) + 1,
             task.features_folder,
             task.template.image.geometry.network_shape_yx,
             sharers=task.group.local_size,
@@ -108,7 +111,7 @@ class Trainer:
         self.dtype = resolve_precision(cache.device, self.settings.precision)
         task.group.check_same("the precision", str(self.dtype))
         self._pieces = 1
-        """In which a step is taken, for want of memory."""
+        """Into which a step is split, for lack of memory."""
 
     def events(self) -> Iterator[Event]:
         """Everything from the first image to the model."""
@@ -119,9 +122,7 @@ class Trainer:
         for event in encode_images(self.task, self.encoded, self.copies):
             yield event
             if self.should_stop():
-                yield Failed(
-                    "Stopped before the first step: nothing was trained. Start it again to go on."
-                )
+                yield NOTHING_TRAINED
                 return
         checkpoint = self.sink.load()
         index = 0 if checkpoint is None else int(checkpoint.state["index"])
@@ -151,8 +152,8 @@ class Trainer:
             self._save(state)
         else:
             state.restore(checkpoint.tensors, checkpoint.state)
-            self.clock.restore(checkpoint.state["clock"])
-            # Killed before it was logged? What is in the log is not added again.
+            self.clock.restore(float(checkpoint.state["clock"]["seconds"]))
+            # The process may have been killed before this was in the log, which takes it once.
             if state.ended is not None:
                 yield state.ended
         if state.processes != self.task.group.size:
@@ -174,7 +175,14 @@ class Trainer:
 
     def _train_epoch(self, state: NetworkState, losses_of: StepLosses) -> Iterator[Event]:
         """Train-Template and Train-PL, Infer-PL (paper, section 2.1), selection."""
-        batches = self._batches(state)
+        batches = self.task.method.batches(
+            self.settings,
+            random_stream(self.task.seed, Stream.BATCHES, state.index, state.epoch),
+            images=len(self.encoded.images),
+            copies=len(self.copies or ()),
+            landmarks=len(state.rows),
+            processes=self.task.group.size,
+        )
         state.network.train()
         for _ in range(state.step, len(batches)):
             if self.should_stop():
@@ -188,31 +196,15 @@ class Trainer:
         yield ended
         yield from preview(self.task, state)
 
-    def _batches(self, state: NetworkState) -> list[Batch]:
-        return self.task.method.batches(
-            self.settings,
-            random_stream(self.task.seed, Stream.BATCHES, state.index, state.epoch),
-            images=len(self.encoded.images),
-            copies=len(self.copies) if self.copies else 0,
-            landmarks=len(state.rows),
-            processes=self.task.group.size,
-        )
-
     def _infer_pseudo_labels(self, state: NetworkState) -> PseudoLabels | None:
         """Infer-PL over all images; None if asked to stop meanwhile."""
-        network = state.network.eval()
-        with torch.inference_mode():
-            anchors = template_embeddings(self.task, self.encoded, network, state.rows)
         group, count = self.task.group, len(self.encoded.images)
-        inferred = (
-            infer_pseudo_labels(
-                *(self.task, self.encoded, network, state.rows, state.labels, index, anchors),
-                self.dtype,
-            )
-            for index in group.shard(range(count))
+        network = state.network.eval()
+        own = infer_pseudo_labels(
+            self.task, self.encoded, network, state.rows, state.labels, self.dtype
         )
         points, residuals = [], []
-        for points_yx, residual in group.gather_in_order(count, inferred):
+        for points_yx, residual in group.gather_in_order(count, own):
             points.append(points_yx)
             residuals.append(residual)
             if len(points) < count and self.should_stop():
@@ -226,7 +218,6 @@ class Trainer:
         shift = labels.shift(state.labels, shape.pixel_size_yx.numpy())
         due = (state.epoch + 1) % self.task.preset.labels.renew_every == 0
         best = state.end_epoch(labels if due else state.labels, agreements, self.settings.selection)
-        self.clock.inferred(time.monotonic() - started)
         known = self.task.template.image.geometry.spacing_mm_yx is not None
         state.ended = EpochEnded(
             self.task.network_name(state.index),
@@ -237,15 +228,16 @@ class Trainer:
             "mm" if known else "px",
             float(agreements.mean()) * float(shape.size),
             best,
-            self.clock.epoch_seconds(),
+            self.clock.epoch_ended(inferring_since=started),
         )
         return state.ended
 
     def _regroup(self, state: NetworkState) -> Noted:
-        """Go on with another number of processes: steps are no longer the same."""
+        """Begin the epoch again with another number of processes: its batches differ."""
         before, now = state.processes, self.task.group.size
         batch = self.settings.batch
-        state.regroup(now)
+        state.begin_epoch(state.epoch)
+        state.processes = now
         return Noted(
             f"Begun with a step of {before * batch} images ({before} x {batch}), goes "
             f"on with {now * batch} ({now} x {batch}); epoch {state.epoch + 1} begins "
@@ -255,26 +247,22 @@ class Trainer:
 
     def _save(self, state: NetworkState) -> None:
         tensors, content = state.tensors_and_state()
-        content |= {"index": state.index, "clock": self.clock.state()}
+        content |= {"index": state.index, "clock": {"seconds": self.clock.seconds}}
         self.sink.save(Checkpoint(state.epoch, state.step, tensors, content))
         self.clock.saved()
-
-    # -- steps -------------------------------------------------------------------------
 
     def _train_step(
         self, state: NetworkState, losses_of: StepLosses, batches: Sequence[Batch]
     ) -> Iterator[Event]:
         """Take the next step, in as many pieces as the memory demands.
 
-        Raises
-        ------
-        TrainingError
-            If there is not enough memory even for one image; with several processes,
-            for a whole step: they would have to halve it together, and one that has
-            failed within a step cannot ask the others, who wait for its gradients.
+        Raises `TrainingError` if there is not enough memory even for one image; with several
+        processes, for a whole step: they would have to halve it together, and one that has
+        failed within a step cannot ask the others, who wait for its gradients.
         """
         started = time.monotonic()
-        state.set_rate(self.settings, len(batches))
+        for group in state.optimiser.param_groups:
+            group["lr"] = learning_rate(self.settings, state.epoch, state.step, len(batches))
         batch, note = batches[state.step], None
         while (losses := self._try_gradients(state, losses_of, batch)) is None:
             note = self._halve(batch)
@@ -337,13 +325,13 @@ class Trainer:
         self, state: NetworkState, losses_of: StepLosses, batch: Batch
     ) -> dict[str, float]:
         state.optimiser.zero_grad(set_to_none=True)
-        # Tuples of whole numbers have the same hash everywhere.
+        # The hash of a tuple of integers is the same on all machines.
         seed = hash((self.task.seed, state.index, state.epoch, state.step)) & 0x7FFFFFFF
         generator = torch.Generator().manual_seed(seed)
         sums: dict[str, float] = {}
         pieces = batch.split(self._pieces) if self._pieces > 1 else [batch]
         for piece in pieces:
-            losses: dict[str, Tensor] = losses_of(piece, state.labels, generator)
+            losses = losses_of(piece, state.labels, generator)
             total = torch.stack(list(losses.values())).sum() / len(pieces)
             total.backward()  # type: ignore[no-untyped-call]
             for stage, loss in losses.items():

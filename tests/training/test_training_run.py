@@ -293,7 +293,7 @@ def test_one_process_at_a_time(tmp_path: Path, holder: subprocess.Popen[str]) ->
     holder.wait()
     assert not worker.alive
     with taken(tmp_path / "run") as run:
-        assert run.worker == ProcessInfo.myself(0)
+        assert run.worker == ProcessInfo.of(os.getpid(), 0)
 
 
 def test_ended_child_that_nobody_waited_for_is_not_alive() -> None:

@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 from napari_oneshot_lmk.training.preset import TrainingSettings
-from napari_oneshot_lmk.training.pseudo_labels import DOUBT, FARTHEST, PseudoLabels
+from napari_oneshot_lmk.training.pseudo_labels import (
+    HALF_WEIGHT_RESIDUAL,
+    LARGEST_RESIDUAL,
+    PseudoLabels,
+)
 from napari_oneshot_lmk.training.state import learning_rate, significantly_worse
 
 
@@ -51,7 +55,7 @@ def test_an_epoch_is_worse_only_where_chance_does_not_explain_it() -> None:
 
 
 def labels() -> PseudoLabels:
-    residuals = np.array([[0.0, DOUBT, 1.0], [2 * DOUBT, 0.0, 0.0]])
+    residuals = np.array([[0.0, HALF_WEIGHT_RESIDUAL, 1.0], [2 * HALF_WEIGHT_RESIDUAL, 0.0, 0.0]])
     return PseudoLabels(np.zeros((2, 3, 2)), residuals)
 
 
@@ -63,8 +67,10 @@ def test_a_label_that_does_not_fit_the_shape_weighs_less() -> None:
 
 
 def test_agreement_counts_chosen_landmarks_and_a_gross_miss_once() -> None:
-    np.testing.assert_allclose(labels().agreements([1, 2]), [(DOUBT + FARTHEST) / 2, 0.0])
-    np.testing.assert_allclose(labels().agreements([0]), [0.0, 2 * DOUBT])
+    np.testing.assert_allclose(
+        labels().agreements([1, 2]), [(HALF_WEIGHT_RESIDUAL + LARGEST_RESIDUAL) / 2, 0.0]
+    )
+    np.testing.assert_allclose(labels().agreements([0]), [0.0, 2 * HALF_WEIGHT_RESIDUAL])
 
 
 def test_labels_of_some_landmarks_replace_theirs_alone() -> None:

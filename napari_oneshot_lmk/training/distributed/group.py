@@ -1,7 +1,7 @@
 """The processes that train one network together, and what they share.
 
-`ProcessGroup` is one process alone; `torchrun.TorchrunGroup` is one of several. The main
-process, of rank 0, alone writes and reports: the others hear of it.
+`ProcessGroup` is a single process; `torchrun.TorchrunGroup` is one of several. Only the main
+process, of rank 0, writes and reports.
 """
 
 from __future__ import annotations
@@ -17,14 +17,12 @@ from napari_oneshot_lmk.training.run_folder import versions
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.encoders.encoder import Encoder
-    from napari_oneshot_lmk.training.checkpoint import Checkpoint, CheckpointSink
     from napari_oneshot_lmk.training.config import TrainingConfig
     from napari_oneshot_lmk.training.dataset import TrainingSet
 
 PATIENCE_S = 600.0
-"""After so long without an answer a process counts as lost."""
+"""Without an answer for so long, a process counts as lost."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,7 +32,7 @@ FetchProgress = Callable[[int, int], None]
 
 
 class ProcessGroup:
-    """One process alone."""
+    """A single process: collective calls return what this process gives."""
 
     rank = local_rank = 0
     size = local_size = 1
@@ -48,26 +46,21 @@ class ProcessGroup:
 
     @contextmanager
     def connected(self, device: str, patience_s: float = PATIENCE_S) -> Iterator[None]:
-        """Let the processes find one another, for a ``with`` block.
+        """Connect the processes for a ``with`` block; ``device`` is from `device`.
 
-        Parameters
-        ----------
-        device : str
-            From `device`.
-        patience_s : float
-            After how long without an answer a process counts as lost.
+        Without an answer for ``patience_s``, a process counts as lost.
 
         Raises
         ------
         LostProcessError
             If the others do not come, or one is lost later.
         UsageError
-            If this PyTorch was built without what it takes.
+            If this PyTorch was built without ``torch.distributed``.
         """
         yield
 
     def device(self, name: str) -> str:
-        """Return the device of this process: one GPU each, or the processor.
+        """Return the device of this process: one GPU each, or the CPU.
 
         Raises
         ------
@@ -77,25 +70,25 @@ class ProcessGroup:
         return name
 
     def explain(self, error: Exception) -> Exception:
-        """Return why a training ends here: the error, or what ended another process."""
+        """Return why the training ends: the error, or the reason that another process gave."""
         return error
 
     def reports(self, error: Exception) -> bool:
-        """Whether the user hears from this process why the training ends."""
+        """Whether this process tells the user why the training ends."""
         return True
 
     def once_per_host(self, get: Callable[[FetchProgress], T]) -> T:
-        """Get what lands on a computer's disk: one of its processes goes first."""
+        """Get what is stored on a computer's disk: one of its processes goes first."""
         return get(lambda done, total: None)
 
     # -- collective: all processes make the same calls ------------------------------
 
     def from_main(self, value: T) -> T:
-        """Return what the main process has given here."""
+        """Return the main process's value."""
         return value
 
     def gather(self, value: T) -> list[T]:
-        """Return what each process has given, by rank."""
+        """Return the values of all processes, by rank."""
         return [value]
 
     def any(self, flag: bool) -> bool:
@@ -111,21 +104,13 @@ class ProcessGroup:
         return value
 
     def gather_in_order(self, count: int, own: Iterator[T]) -> Iterator[T]:
-        """Yield ``count`` values in order, of which each process makes those of its `shard`."""
+        """Yield ``count`` values in order; each process makes those of its `shard`."""
         for first in range(0, count, self.size):
             made = self.gather(next(own, None))
             yield from made[: count - first]  # type: ignore[misc]
 
     def check_same(self, what: str, value: object) -> None:
-        """Refuse processes that were started with different things.
-
-        Raises
-        ------
-        UsageError
-            If they differ, in the main process.
-        LostProcessError
-            If they differ, in the others: for a user it is no news.
-        """
+        """Raise `refusal` in all processes if their values differ."""
         values = self.gather(value)
         for rank, other in enumerate(values):
             if other != values[0]:
@@ -135,33 +120,28 @@ class ProcessGroup:
                 )
 
     def refusal(self, what: str, remedy: str) -> OneshotError:
-        """Return the error that all processes raise at once: news in the main one."""
+        """Return an error that all processes raise, to be reported by the main one.
+
+        In the main process it is a `UsageError`, in the others a `LostProcessError`.
+        """
         return UsageError(what, remedy=remedy)
 
     def average_gradients(
         self, network: nn.Module, losses: Callable[P, Losses], *, find_unused: bool
     ) -> Callable[P, Losses]:
-        """Let the gradients of losses be those of all processes, averaged.
+        """Return ``losses`` with gradients that are averaged over all processes.
 
-        Parameters
-        ----------
-        network : Module
-            That the losses are computed with; its parameters become the main process's.
-        losses : callable
-            Returns the loss of each stage.
-        find_unused : bool
-            Whether a step may leave parameters out; they are not changed then.
+        The parameters of ``network`` become the main process's. ``find_unused`` says whether a
+        step may leave parameters out; they are not changed then.
         """
         return losses
 
-    # -- who does what -----------------------------------------------------------------
-
     def shard(self, items: Sequence[T]) -> Sequence[T]:
-        """Return the items that this process makes the values of; see `gather_in_order`."""
+        """Return this process's items, every `size`-th; see `gather_in_order`."""
         return items[self.rank :: self.size]
 
     def portion(self, count: int) -> slice:
-        """Return this process's part of ``count`` items; it may be empty."""
+        """Return this process's consecutive part of ``count`` items; it may be empty."""
         first, last = (count * r // self.size for r in (self.rank, self.rank + 1))
         return slice(first, last)
 
@@ -170,14 +150,9 @@ ALONE = ProcessGroup()
 
 
 def check_group(group: ProcessGroup, config: TrainingConfig) -> None:
-    """Refuse what several processes cannot train, or were not asked for alike.
+    """Refuse a method that several processes cannot train, and differing configurations.
 
-    Raises
-    ------
-    UsageError
-        If so; in the main process alone where it is they that differ.
-    LostProcessError
-        In the others then.
+    Raises `UsageError`, or in case of differences `ProcessGroup.refusal`.
     """
     if not group.is_distributed:
         return
@@ -199,7 +174,7 @@ def check_group(group: ProcessGroup, config: TrainingConfig) -> None:
 
 
 def describe_group(group: ProcessGroup, config: TrainingConfig) -> Iterator[Noted]:
-    """Say how many processes train, and what that makes of a step."""
+    """Note how many processes train, and how many images a step then has."""
     if group.is_distributed:
         size, batch = group.size, config.numbers.training.batch
         yield Noted(f"{size} processes train together: a step has {size} x {batch} images.")
@@ -208,7 +183,7 @@ def describe_group(group: ProcessGroup, config: TrainingConfig) -> Iterator[Note
 def load_encoder(
     group: ProcessGroup, config: TrainingConfig, fetching: FetchProgress | None
 ) -> Encoder:
-    """Return the encoder of this process; its weights are fetched once on each computer."""
+    """Return the encoder of this process; weights are downloaded once on each computer."""
     from napari_oneshot_lmk.encoders.select import instant_encoder
 
     def fetch(notify: FetchProgress) -> Encoder:
@@ -226,19 +201,9 @@ def load_encoder(
 def share_images(
     group: ProcessGroup, inspection: Generator[Event, None, TrainingSet | None]
 ) -> Generator[Event, None, TrainingSet | None]:
-    """Let all processes train on the images that the main one finds.
+    """Run the inspection, from `inspect_images`, in the main process, for all.
 
-    Parameters
-    ----------
-    group : ProcessGroup
-        Only its main process runs the inspection.
-    inspection : generator
-        From `inspect_images`, whose events and result all processes get.
-
-    Raises
-    ------
-    ImageError
-        If this process does not find one of the images.
+    All processes get its events and result; `ImageError` where one does not find an image.
     """
     if not group.is_distributed:
         return (yield from inspection)
@@ -250,7 +215,7 @@ def share_images(
                 event = next(inspection)
             except StopIteration as end:
                 images = end.value
-        # One image at a time, so that nobody waits for long without news.
+        # One image at a time, so that no process waits for long without an answer.
         event = group.from_main(event)
         if event is None:
             break
@@ -264,34 +229,3 @@ def share_images(
                 remedy="all hosts have to see the images under the same path",
             )
     return images
-
-
-class SharedCheckpoints:
-    """A `CheckpointSink` that the main process writes and all go on from."""
-
-    def __init__(self, group: ProcessGroup, sink: CheckpointSink) -> None:
-        self._group, self._sink = group, sink
-
-    def load(self) -> Checkpoint | None:
-        """Return the newest checkpoint."""
-        return self._group.from_main(self._sink.load() if self._group.is_main else None)
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Keep a checkpoint."""
-        if self._group.is_main:
-            self._sink.save(checkpoint)
-
-    def save_part(self, index: int, state: dict[str, Tensor], epoch: int) -> None:
-        """Keep a network that is done."""
-        if self._group.is_main:
-            self._sink.save_part(index, state, epoch)
-
-    def load_part(self, index: int) -> dict[str, Tensor]:
-        """Return a network that was done before."""
-        part = self._sink.load_part(index) if self._group.is_main else {}
-        return self._group.from_main(part)
-
-    def save_model(self, model: TrainedModel) -> None:
-        """Keep the finished model."""
-        if self._group.is_main:
-            self._sink.save_model(model)

@@ -1,7 +1,7 @@
-"""One of several processes that ``torchrun`` has started, and how each learns of the others.
+"""One of several processes that ``torchrun`` has started, and why others were lost.
 
 This is ``torch.distributed`` itself and not ``ignite.distributed``: ignite makes no group
-that speaks over gloo and NCCL at once, passes no store on, which the reasons of lost
+that uses gloo and NCCL at once, gives no access to the store, which the reasons of lost
 processes need, and broadcasts no objects.
 """
 
@@ -35,24 +35,27 @@ if TYPE_CHECKING:
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 """That ``torchrun`` sets for each process."""
 REASON_WAIT_S = 2.0
-"""How long the reason may come after the news that a process is gone."""
-LOST = (
-    "another process of this training has ended, was killed or does not answer",
-    "give the same command again to go on from the newest checkpoint",
-)
+"""How long after a process was lost its reason may still arrive."""
 
 
 class LostProcessError(TrainingError):
     """The training ends because of another process."""
 
 
+def _lost() -> LostProcessError:
+    return LostProcessError(
+        "another process of this training has ended, was killed or does not answer",
+        remedy="give the same command again to go on from the newest checkpoint",
+    )
+
+
 def group_from_environment(environment: Mapping[str, str] | None = None) -> ProcessGroup:
-    """Return the group that ``torchrun`` describes; without it, one process.
+    """Return the group that ``torchrun`` describes in variables; without them, `ALONE`.
 
     Raises
     ------
     UsageError
-        If its variables are damaged.
+        If a variable is damaged.
     """
     given = os.environ if environment is None else environment
     if any(name not in given for name in VARIABLES):
@@ -74,7 +77,7 @@ def group_from_environment(environment: Mapping[str, str] | None = None) -> Proc
 
 
 class TorchrunGroup(ProcessGroup):
-    """One of several processes, also of those of this computer; counted from 0."""
+    """One of several processes; ranks, also among those of this computer, are from 0."""
 
     is_distributed = True
 
@@ -85,10 +88,10 @@ class TorchrunGroup(ProcessGroup):
 
     @contextmanager
     def connected(self, device: str, patience_s: float = PATIENCE_S) -> Iterator[None]:
-        """Let the processes find one another, for a ``with`` block.
+        """Connect the processes for a ``with`` block.
 
-        ``torchrun`` ends the processes that are left when one has ended. Inside the block that
-        is an error of the next collective call, which a log can report.
+        ``torchrun`` ends the remaining processes when one has ended. Inside the block that is
+        an error of the next collective call, which a log can report.
         """
         import torch
         import torch.distributed as dist
@@ -126,7 +129,7 @@ class TorchrunGroup(ProcessGroup):
             try:
                 yield
             except Exception as error:
-                # The group is not destroyed: that would wait for who is gone.
+                # The group is not destroyed: that would wait for lost processes.
                 found = self.explain(error)
                 if found is error:
                     raise
@@ -134,7 +137,7 @@ class TorchrunGroup(ProcessGroup):
         dist.destroy_process_group()
 
     def device(self, name: str) -> str:
-        """Return the device of this process: one GPU each, or the processor."""
+        """Return the device of this process: one GPU each, or the CPU."""
         if name == "cpu":
             return name
         import torch
@@ -156,11 +159,11 @@ class TorchrunGroup(ProcessGroup):
         return f"cuda:{self.local_rank}"
 
     def explain(self, error: Exception) -> Exception:
-        """Return why a training ends here; where it is this process, tell the others."""
+        """Return why the training ends; if the reason is this process, tell the others."""
         return self._messages.explain(error)
 
     def reports(self, error: Exception) -> bool:
-        """Whether the user hears from this process why the training ends."""
+        """Whether this process tells the user why the training ends."""
         if self.is_main:
             self._messages.claim_report()
             return True
@@ -169,26 +172,24 @@ class TorchrunGroup(ProcessGroup):
         return self._messages.is_unreported(error)
 
     def once_per_host(self, get: Callable[[FetchProgress], T]) -> T:
-        """Get what lands on a computer's disk: one of its processes goes first.
+        """Get what is stored on a computer's disk: one of its processes goes first.
 
-        Raises
-        ------
-        LostProcessError
-            If there was no news of it for too long.
+        Raises `LostProcessError` if that made no progress for too long.
         """
         return self._messages.once_per_host(self.local_rank == 0, get)
 
     def from_main(self, value: T) -> T:
-        """Return what the main process has given here."""
+        """Return the main process's value."""
         import torch.distributed as dist
 
         self._messages.check_ended()
-        box = [value if self.is_main else None]
+        box: list[Any] = [value if self.is_main else None]
         dist.broadcast_object_list(box, src=0)
-        return box[0]  # type: ignore[return-value]
+        found: T = box[0]
+        return found
 
     def gather(self, value: T) -> list[T]:
-        """Return what each process has given, by rank."""
+        """Return the values of all processes, by rank."""
         import torch.distributed as dist
 
         self._messages.check_ended()
@@ -215,21 +216,21 @@ class TorchrunGroup(ProcessGroup):
         return total / self.size
 
     def refusal(self, what: str, remedy: str) -> OneshotError:
-        """Return the error that all processes raise at once, news in the main one."""
+        """Return an error that all processes raise, to be reported by the main one."""
         kind = UsageError if self.is_main else LostProcessError
         return kind(what, remedy=remedy)
 
     def average_gradients(
         self, network: nn.Module, losses: Callable[P, Losses], *, find_unused: bool
     ) -> Callable[P, Losses]:
-        """Let the gradients of losses be those of all processes, averaged."""
+        """Return ``losses`` with gradients that are averaged over all processes."""
         import warnings
 
         from torch import nn
 
         class Step(nn.Module):
-            # DistributedDataParallel follows what is called through `forward`; the losses
-            # of a step call the network more than once.
+            # DistributedDataParallel tracks calls of `forward`; the losses of a step call the
+            # network more than once.
             def __init__(self) -> None:
                 super().__init__()
                 self.network = network
@@ -237,7 +238,7 @@ class TorchrunGroup(ProcessGroup):
             def forward(self, *given: P.args, **named: P.kwargs) -> Losses:
                 return losses(*given, **named)
 
-        # Of 1 x 1 convolutions, whose strides say nothing; it is about speed alone.
+        # Of 1 x 1 convolutions, whose strides do not matter; it concerns only speed.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return nn.parallel.DistributedDataParallel(Step(), find_unused_parameters=find_unused)
 
@@ -252,11 +253,11 @@ class TorchrunGroup(ProcessGroup):
 
 
 class MessageStore:
-    """What the processes leave for one another to read.
+    """Messages between the processes, in a key-value store.
 
-    Collective calls cannot tell why one of the processes does not come. A small store
-    beside them can: it is torch's, and ``torchrun`` keeps it while processes die. There is
-    none until the processes have found one another.
+    A failed collective call does not tell why a process did not take part; the store, which
+    is torch's, does: ``torchrun`` keeps it while processes die. There is none until the
+    processes are connected.
     """
 
     def __init__(self, store: Any = None, name: str = "", patience_s: float = 0.0) -> None:
@@ -274,10 +275,10 @@ class MessageStore:
     def check_ended(self) -> None:
         """Raise `LostProcessError` if this process was told to end."""
         if self.ended:
-            raise LostProcessError(LOST[0], remedy=LOST[1])
+            raise _lost()
 
     def explain(self, error: Exception) -> Exception:
-        """Return why a training ends here: the error, or what ended another process.
+        """Return why the training ends: the error, or the reason that another process gave.
 
         Where the error is this process's own, the others are told.
         """
@@ -294,9 +295,9 @@ class MessageStore:
         return found
 
     def is_unreported(self, error: Exception) -> bool:
-        """Whether nobody else tells the user of an error; not for the main process.
+        """Whether no other process tells the user of an error; not for the main process.
 
-        The main process hears of this process's own, and goes first where another is lost.
+        That one learns of this process's own errors, and goes first where another is lost.
         """
         if not isinstance(error, LostProcessError):
             return not self._others_know
@@ -310,7 +311,7 @@ class MessageStore:
         try:
             return int(self._store.add("told", 1)) == 1
         except RuntimeError:
-            return True  # Who kept the store is gone.
+            return True  # The process that kept the store is gone.
 
     def once_per_host(self, first: bool, get: Callable[[FetchProgress], T]) -> T:
         """Get something; all but the first process of a computer wait until it has it."""
@@ -327,14 +328,14 @@ class MessageStore:
             found = get(notify)
             self._set(key, "all")
             return found
-        news, since = None, time.monotonic()
+        so_far, since = None, time.monotonic()
         while self._get(key) is None:
             time.sleep(0.1)
-            heard = self._get(f"{key} so far")
-            if heard != news:
-                news, since = heard, time.monotonic()
+            read = self._get(f"{key} so far")
+            if read != so_far:
+                so_far, since = read, time.monotonic()
             if time.monotonic() - since > self._patience_s or self._get("why"):
-                raise LostProcessError(LOST[0], remedy=LOST[1])
+                raise _lost()
             self.check_ended()
         return get(lambda done, total: None)
 
@@ -343,7 +344,7 @@ class MessageStore:
         while (why := self._get("why")) is None and time.monotonic() < until:
             time.sleep(0.1)
         if why is None:
-            return LostProcessError(LOST[0], remedy=LOST[1])
+            return _lost()
         return LostProcessError(f"another process could not go on ({why})")
 
     def _set(self, key: str, text: str) -> bool:
@@ -352,7 +353,7 @@ class MessageStore:
         try:
             self._store.set(key, text)
         except RuntimeError:
-            return False  # Who kept the store is gone.
+            return False  # The process that kept the store is gone.
         return True
 
     def _get(self, key: str) -> str | None:
@@ -367,9 +368,10 @@ def _is_loss(error: Exception) -> bool:
     """Whether an error comes from a collective call."""
     import torch.distributed as dist
 
-    # What gloo throws has no class of its own.
-    names = any(word in str(error).lower() for word in ("gloo", "nccl"))
-    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and names)
+    # Errors of gloo have no class of their own, and not all of its messages name it.
+    words = ("gloo", "nccl", "timeout caused pair closure")
+    named = any(word in str(error).lower() for word in words)
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and named)
 
 
 def _in_words(error: Exception) -> str:
@@ -378,12 +380,12 @@ def _in_words(error: Exception) -> str:
 
 @contextmanager
 def _torchrun_ends(messages: MessageStore) -> Iterator[None]:
-    """Note, instead of dying of it, that torchrun ends this process."""
+    """Note, instead of dying of it, that torchrun terminates this process."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        # An error raised here could come while a listener holds the event before.
+        # An error raised here could interrupt whoever handles the last event.
         messages.ended = True
-        # Once: torchrun, or whoever it is, may insist.
+        # Only the first signal: a second one terminates the process.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     if threading.current_thread() is not threading.main_thread():
