@@ -53,7 +53,7 @@ def fit(
     for done, image in enumerate(task.images.usable, start=1):
         images.append(float(task.images.read(image).pixels.mean()))
         yield Preparing("images", done, len(task.images))
-    torch.manual_seed(task.seed)
+    torch.manual_seed(task.config.seed)
     numbers = torch.nn.Parameter(torch.randn(3))
     optimiser = torch.optim.Adam([numbers], lr=task.preset.training.learning_rate)
     begun, began = checkpoints.load(), 0

@@ -27,7 +27,9 @@ from napari_oneshot_lmk.detection.batch import BatchSettings, Counts, DetectionR
 from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.landmarks.files import check_replaceable, format_to_write
-from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+from napari_oneshot_lmk.landmarks.landmarks import (
+    Landmarks,
+)
 from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 from napari_oneshot_lmk.storage.lock import LockedError, file_lock
 
@@ -54,7 +56,7 @@ class Journal(Collection[Landmarks]):
         Of this run.
     images : sequence of ImageFile
         Of this run. Lines about other images, and about files that have changed since,
-        are ignored, and counted in ``others``.
+        are ignored.
 
     Raises
     ------
@@ -68,6 +70,7 @@ class Journal(Collection[Landmarks]):
         self.path, self.settings, self.images = path, settings, images
         self.counts = Counts()
         self.others = 0
+        """Lines about images that are not among these, or have changed."""
         self._index = {str(image.path): i for i, image in enumerate(images)}
         # Where the line of each image begins. Eight bytes per image is all that is in memory.
         self._lines = array("q", [_NOT_YET]) * len(images)
@@ -90,7 +93,8 @@ class Journal(Collection[Landmarks]):
         return any(landmarks == found for found in self)
 
     def __iter__(self) -> Iterator[Landmarks]:
-        return (landmarks for landmarks, _ in self.with_reading())
+        for landmarks, _ in self.with_reading():
+            yield landmarks
 
     def with_reading(self) -> Iterator[tuple[Landmarks, dict[str, Any]]]:
         """Yield the landmarks of each image and how it was read.
@@ -103,15 +107,19 @@ class Journal(Collection[Landmarks]):
                     continue
                 file.seek(start)
                 line = json.loads(file.readline())
+                found = line["found"]
                 # The name that the image has in this run's table.
-                landmarks = Landmarks.from_json({**line["found"], "image": image.name})
+                landmarks = Landmarks.from_json({**found, "image": image.name})
                 yield landmarks, line.get("reading", _UNKNOWN_READING)
 
     @property
     def missing(self) -> list[ImageFile]:
         """Images without a result so far, in their order."""
-        each = zip(self.images, self._lines, strict=True)
-        return [image for image, start in each if start == _NOT_YET]
+        return [
+            image
+            for image, start in zip(self.images, self._lines, strict=True)
+            if start == _NOT_YET
+        ]
 
     def add(self, result: DetectionResult) -> None:
         """Append a result.
@@ -124,7 +132,8 @@ class Journal(Collection[Landmarks]):
         image = result.image
         line: dict[str, Any] = {"path": str(image.path), "file": _size_and_mtime(image.path)}
         if result.landmarks is None:
-            self._append(line | {"failed": str(result.error)})
+            line["failed"] = str(result.error)
+            self._append(line)
             return
         found = result.landmarks.to_json(with_geometry=True)
         source, notes = result.spacing_source, result.notes
@@ -151,7 +160,8 @@ class Journal(Collection[Landmarks]):
         start = self._size
         line = json.dumps(content, separators=(",", ":")).encode() + b"\n"
         try:
-            if self._file.write(line) != len(line):
+            count = self._file.write(line)
+            if count != len(line):
                 raise OSError("no room is left")
             self._size += len(line)
             if time.monotonic() - self._flushed > SECONDS_BETWEEN_FLUSHES:
@@ -179,11 +189,12 @@ class Journal(Collection[Landmarks]):
                 self._size += len(line)
 
     def _check_settings(self, first: bytes) -> None:
-        what = ["format"]
-        with suppress(ValueError, KeyError, TypeError):
+        try:
             header = dict(json.loads(first))
-            if header["schema_version"] == SCHEMA_VERSION:
-                what = self.settings.differences(header)
+            known = header["schema_version"] == SCHEMA_VERSION
+        except (ValueError, KeyError, TypeError):
+            known = False
+        what = ["format"] if not known else self.settings.differences(header)
         if what:
             raise UsageError(
                 f"what is in it was found with another {' and another '.join(what)}",
@@ -210,7 +221,7 @@ class Journal(Collection[Landmarks]):
 
 
 def _size_and_mtime(path: Path) -> list[int]:
-    """Size and time of change, by which a replaced file is noticed; [] if it is gone."""
+    """Return size and time of change, by which a replaced file is noticed; [] if it is gone."""
     try:
         status = path.stat()
     except OSError:
@@ -280,7 +291,7 @@ class PartialResults:
         try:
             with file_lock(self._lock_path):
                 try:
-                    # Another process may have finished meanwhile.
+                    # The process before may have come to its end meanwhile.
                     check_writable(self.out, overwrite=self._may_replace())
                     yield
                 finally:
@@ -330,15 +341,16 @@ class PartialResults:
         journal.flush()
         with atomic_write(self.out, overwrite=self._may_replace()) as partial:
             try:
-                assert self._write is not None  # `format_to_write` says so
+                assert self._write is not None  # as asked for
                 # A format that holds one image may refer to its file.
                 source = journal.images[0].path if len(journal.images) == 1 else None
                 self._write(partial, journal, source)
+            except OutputError as error:
+                raise error.about(self.out) from error
             except OneshotError as error:
-                if not isinstance(error, OutputError):
-                    # For example unknown millimetres: another call is needed, and this
-                    # journal would be in its way.
-                    self.drop(journal)
+                # For example unknown millimetres: another call is needed, and this
+                # journal would be in its way.
+                self.drop(journal)
                 raise error.about(self.out) from error
             # First the hash, then the table: one whose hash is not here is somebody's
             # own and is not replaced.

@@ -66,7 +66,6 @@ class TemplateAugmentation:
     def __init__(self, template: Template, settings: TemplateCopySettings, seed: int = 0) -> None:
         self.template, self.settings, self.seed = template, settings, seed
         placed = template.landmarks.with_points(template.landmarks.placed)
-        self.names = placed.names
         self._points_yx = torch.from_numpy(placed.positions_yx)
 
     def __len__(self) -> int:
@@ -215,22 +214,10 @@ def cut_patches(
 ) -> Patches:
     """Cut one patch from each image and augment it.
 
-    Parameters
-    ----------
-    images : Tensor, (B, 1, H, W)
-        On the network's grid, grey values 0..1.
-    points_yx : Tensor, (B, 2)
-        Network pixels, inside the images.
-    settings : PatchSettings
-        Size, placement and augmentation.
-    params : Tensor, (B, 5)
-        From `draw_patch_params`, on the CPU wherever the images are: the jitter of rows and
-        columns, rotation, brightness and contrast, as fractions of the largest.
-
-    Raises
-    ------
-    UsageError
-        If the images are smaller than a patch.
+    Images are (B, 1, H, W) on the network's grid, grey values 0..1; points (B, 2) are in
+    network pixels, inside the images. ``params`` (B, 5) are from `draw_patch_params`, on the
+    CPU wherever the images are: the jitter of rows and columns, rotation, brightness and
+    contrast, as fractions of the largest. Raises `UsageError` if images are too small.
     """
     if min(images.shape[-2:]) < settings.size:
         raise UsageError(

@@ -140,15 +140,8 @@ def _split(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors as safetensors wants them: in main memory, no memory shared."""
-    seen: set[int] = set()
-    prepared: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        plain = tensor.detach().cpu().contiguous()
-        storage = plain.untyped_storage().data_ptr()
-        prepared[name] = plain.clone() if storage in seen else plain
-        seen.add(storage)
-    return prepared
+    """Return copies in main memory: safetensors refuses tensors that share memory."""
+    return {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
 
 
 class CheckpointSink(Protocol):

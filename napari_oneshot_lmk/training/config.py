@@ -6,7 +6,7 @@ that a window starts and the settings in ``run.json`` are made from its fields.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -59,14 +59,11 @@ class TrainingConfig(Section):
 
     - ``option`` (see `option_of`) and its ``metavar``;
     - ``overrides``, the preset's setting that it replaces;
-    - ``affects_result``, False for what a run need not remember;
+    - ``affects_result=False`` for what a run need not remember;
     - for a form ``choices``, those ``offered`` there and their ``titles``, ``minimum``,
       ``maximum`` and a ``tip``.
 
-    Raises
-    ------
-    UsageError
-        If a value is not allowed.
+    A value that is not allowed raises `UsageError`.
     """
 
     method: str = _field(
@@ -188,11 +185,7 @@ class TrainingConfig(Section):
         """Return all numbers: the preset with what replaces some of them.
 
         ``on_gpu`` says whether training runs on a GPU; it is called where no preset is named.
-
-        Raises
-        ------
-        UsageError
-            If the preset cannot be used.
+        Raises `UsageError` if the preset cannot be used.
         """
         changes: dict[str, Any] = {}
         if isinstance(self.preset, Preset):
@@ -210,10 +203,8 @@ class TrainingConfig(Section):
     def resolved(self, template: Template, on_gpu: Callable[[], bool]) -> TrainingConfig:
         """Return the configuration that a run remembers; a resolved one does not change.
 
-        Raises
-        ------
-        UsageError
-            If the template does not place a landmark, or the preset cannot be used.
+        Raises `UsageError` if the template does not place a landmark, or the preset cannot be
+        used.
         """
         placed = [point.name for point in template.landmarks.placed]
         unknown = [name for name in self.landmarks if name not in placed]
@@ -251,23 +242,16 @@ class TrainingConfig(Section):
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``run.json`` holds: all but the preset, which has a file of its own."""
-        return self.model_dump(mode="json", include=remembered_fields())
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any], preset: Preset) -> TrainingConfig:
-        """Read what `to_json` returned; fields that are newer than the file have defaults."""
-        return cls(**content, preset=preset)
+        return self.model_dump(mode="json", include=set(_remembered_fields()))
 
     def differences(self, before: TrainingConfig) -> list[str]:
         """Describe differences that affect the result: ``"seed is 1, was 0 before"``."""
         found = []
         if self.template_sha256 != before.template_sha256:
             found.append("the template is another one")
-        for name in type(self).model_fields:
-            if name not in remembered_fields() or name == "template_sha256":
-                continue
+        for name in _remembered_fields():
             now, then = self._in_words(name), before._in_words(name)
-            if now != then:
+            if now != then and name != "template_sha256":
                 title = name.removesuffix("_mm_yx").replace("_", " ")
                 found.append(f"{title} is {now}, was {then} before")
         return found + self.numbers.differences(before.numbers)
@@ -281,18 +265,16 @@ class TrainingConfig(Section):
         return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
-def remembered_fields() -> set[str]:
-    """Return the fields that a result depends on, beside the preset and what it overrides."""
-    left_out = {n for n, affects in _metadata("affects_result").items() if not affects}
-    return set(TrainingConfig.model_fields) - left_out - set(_metadata("overrides"))
-
-
 def option_of(name: str) -> str | None:
     """Return the option of ``oneshot-lmk train`` that sets a field; None where none does."""
-    extra = TrainingConfig.model_fields[name].json_schema_extra
-    given: Any = extra if isinstance(extra, dict) else {}
-    option: str | None = given.get("option", f"--{name.replace('_', '-')}")
+    option: str | None = _metadata("option").get(name, f"--{name.replace('_', '-')}")
     return option
+
+
+def _remembered_fields() -> list[str]:
+    """Return the fields that a result depends on, beside the preset and what it overrides."""
+    left_out = {*_metadata("affects_result"), *_metadata("overrides")}
+    return [name for name in TrainingConfig.model_fields if name not in left_out]
 
 
 def _metadata(key: str) -> dict[str, Any]:

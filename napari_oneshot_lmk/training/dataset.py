@@ -29,10 +29,7 @@ SAME_IMAGE = 0.05
 """Fraction of the grey range: among 300 cephalograms two scans of one film differ by at most
 0.04 in such a cell, with two exceptions; those of two patients by at least 0.24."""
 NAMED_AT_MOST = 5
-COLUMNS = (
-    *("image", "path", "sha256", "rows", "columns"),
-    *("row_spacing_mm", "column_spacing_mm"),
-)
+COLUMNS = ["image", "path", "sha256", "rows", "columns", "row_spacing_mm", "column_spacing_mm"]
 
 Spacing = float | tuple[float, float]
 Thumbnail = NDArray[np.float32]
@@ -55,9 +52,8 @@ class TrainingImage:
         """Whether both have the same content and spacing."""
         if other is None or self.sha256 != other.sha256:
             return False
-        if self.spacing_mm_yx is None or other.spacing_mm_yx is None:
-            return self.spacing_mm_yx is other.spacing_mm_yx
-        return bool(np.allclose(self.spacing_mm_yx, other.spacing_mm_yx, rtol=1e-6, atol=0))
+        own, theirs = (image.spacing_mm_yx or (np.nan, np.nan) for image in (self, other))
+        return bool(np.allclose(own, theirs, rtol=1e-6, atol=0, equal_nan=True))
 
 
 @dataclass(frozen=True)
@@ -79,12 +75,7 @@ class TrainingSet:
     def read(self, image: TrainingImage) -> GrayImage:
         """Read an image again, with the geometry that it was inspected with.
 
-        Raises
-        ------
-        UsageError
-            If its pixels have changed since.
-        ImageError
-            If it cannot be read any more.
+        Raises `UsageError` if its pixels have changed, `ImageError` if it cannot be read.
         """
         found = read_image(image.path, spacing_mm_yx=image.spacing_mm_yx)
         if _pixels_sha256(found) != image.sha256:
@@ -197,13 +188,7 @@ class Inspection:
         self._usable.append(TrainingImage(file.name, file.path, _pixels_sha256(image), size, mm))
 
     def result(self) -> TrainingSet:
-        """Return what was found.
-
-        Raises
-        ------
-        UsageError
-            If no image can be used.
-        """
+        """Return what was found; raise `UsageError` if no image can be used."""
         if not self._usable:
             reasons = [str(error) for error in self._failed[:1]]
             reasons += [f"{name} is the template itself" for name in self._templates[:1]]

@@ -65,23 +65,10 @@ class Estimate:
 def estimate(
     config: TrainingConfig, machine: MachineSpeed, images: int, landmarks: int
 ) -> Estimate:
-    """Estimate time and memory of a training.
+    """Estimate time and memory of a training with so many unlabelled images.
 
-    Parameters
-    ----------
-    config : TrainingConfig
-        What to train and how.
-    machine : MachineSpeed
-        From `measure`.
-    images : int
-        Unlabelled images.
-    landmarks : int
-        That the template places.
-
-    Raises
-    ------
-    UsageError
-        If the preset cannot be used.
+    ``landmarks`` is the number that the template places. Raises `UsageError` if the preset
+    cannot be used.
     """
     preset = config.resolve_preset(lambda: machine.on_gpu)
     method = config.training_method

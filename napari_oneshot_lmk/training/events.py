@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from io import FileIO
@@ -225,20 +226,13 @@ def read_some(path: Path, offset: int, limit: int) -> tuple[list[tuple[int, Even
         # The last line may not be complete yet.
         if not line.endswith(b"\n") or len(found) >= limit:
             break
-        event = _event(line)
-        if event is not None:
-            found.append((offset, event))
+        # It may be half a line, or a later version's.
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
+            event = event_from_json(json.loads(line))
+            if event is not None:
+                found.append((offset, event))
         offset += len(line)
     return found, offset
-
-
-def _event(line: bytes) -> Event | None:
-    """Return the event of a line; None for half a line, or a later version's."""
-    try:
-        content: Any = json.loads(line)
-        return event_from_json(content) if isinstance(content, dict) else None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
 
 
 def _ends_with_line(path: Path) -> bool:

@@ -31,13 +31,7 @@ Maps = tuple[Tensor, ...]
 
 
 def pooled_levels(encoder: Encoder) -> tuple[Level, ...]:
-    """Return the five levels that are trained on.
-
-    Raises
-    ------
-    UsageError
-        If the encoder has other levels after its poolings.
-    """
+    """Return the five levels that are trained on; `UsageError` if the encoder has others."""
     levels = tuple(level for level in encoder.card.levels if level.after_pooling)
     strides = tuple(level.stride for level in levels)
     if strides != STRIDES:
@@ -60,14 +54,12 @@ class FeatureCache:
     images : int
         How many it will hold; decides where they are kept.
     folder : Path, optional
-        For what does not fit into memory. The files' names are a hash of encoder, size and
-        content, so none is ever stale, and the folder may outlive the process and serve
-        several caches.
+        For what does not fit into memory. File names are a hash of encoder, size and content,
+        so that the folder may outlive the process and serve several caches.
     network_shape_yx : tuple of int
         Rows and columns of the images.
     budget_bytes : int, optional
-        Memory it may take; by default a quarter of what is free now, on the
-        encoder's GPU or else in the computer.
+        Memory it may take; by default a quarter of what is free on the GPU, or else in RAM.
     sharers : int
         Processes of this computer that each have such a cache.
 
@@ -162,12 +154,7 @@ class FeatureCache:
     ) -> Maps:
         """Return the maps (B, C, h, w) of several images, channels last in memory.
 
-        By default they are on the encoder's device.
-
-        Raises
-        ------
-        KeyError
-            If one is not in the cache.
+        By default they are on the encoder's device. Raises `KeyError` if one is not there.
         """
         images = []
         for content in contents:
@@ -182,10 +169,7 @@ class FeatureCache:
         )
 
     def keep(self, contents: Sequence[str], maps: Maps) -> None:
-        """Keep maps that the same encoder has made, perhaps in another process.
-
-        Raises `OutputError` where a file cannot be written.
-        """
+        """Keep maps of the same encoder; raise `OutputError` if a file cannot be written."""
         # Half precision ends at 65504, and infinity would spoil a cosine.
         halves = [
             one.permute(0, 2, 3, 1).clamp(-LARGEST_HALF, LARGEST_HALF).half().flatten(1)

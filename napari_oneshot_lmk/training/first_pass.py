@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,6 +39,14 @@ IMAGES_AHEAD = 3
 """Images that are being read or wait while the encoder works."""
 
 
+class Instant(NamedTuple):
+    """Instant detection in an image."""
+
+    log_map: Tensor  # log-similarity (N, H / 4, W / 4) in half precision
+    found_yx: NDArray[np.float64]  # (N, 2) network pixels
+    expected_yx: NDArray[np.float64]  # (N, 2), where the shape expects them
+
+
 @dataclass(frozen=True, eq=False)
 class EncodedImages:
     """All images as training sees them: the template, its augmented copies, unlabelled images."""
@@ -47,12 +56,8 @@ class EncodedImages:
     """Unlabelled, in the order of the labels."""
     detector: Detector
     """Instant detection with the template."""
-    found_yx: list[NDArray[np.float64]] = field(default_factory=list)
-    """Points (N, 2) of instant detection in each image, network pixels."""
-    expected_yx: list[NDArray[np.float64]] = field(default_factory=list)
-    """Where the shape expects them, (N, 2)."""
-    instant_maps: list[Tensor] = field(default_factory=list)
-    """Log-similarity of instant detection, (N, H / 4, W / 4) in half precision."""
+    instants: list[Instant] = field(default_factory=list)
+    """Of each image."""
     bytes_by_content: dict[str, Tensor] = field(default_factory=dict)
     """Images as 8-bit pixels, where patches are cut from them."""
 
@@ -63,9 +68,9 @@ class EncodedImages:
 
     def instant_map(self, index: int) -> Tensor:
         """Return the log-similarity of instant detection in an image, (N, H / 2, W / 2)."""
-        kept = self.instant_maps[index]
+        kept = self.instants[index].log_map[None].float()
         return F.interpolate(
-            kept[None].float(), scale_factor=KEPT / FINEST, mode="bilinear", align_corners=False
+            kept, scale_factor=KEPT / FINEST, mode="bilinear", align_corners=False
         )[0]
 
     def image(self, content: str) -> Tensor:
@@ -75,12 +80,12 @@ class EncodedImages:
 
 @dataclass(frozen=True, eq=False)
 class _Encoded:
-    """An image or copy as the other processes need it: no maps where there are none."""
+    """An image or copy as the other processes need it."""
 
     content: str
-    maps: tuple[Tensor, ...]
-    pixels: Tensor | None
-    instant: tuple[Tensor, NDArray[np.float64], NDArray[np.float64]] | None = None
+    maps: tuple[Tensor, ...] = ()  # only where there are other processes
+    pixels: Tensor | None = None  # 8 bits, only where patches of it are trained on
+    instant: Instant | None = None
 
 
 def encode_images(
@@ -89,7 +94,7 @@ def encode_images(
     """Fill an `EncodedImages`: cache, labels, maps; yield `Preparing` for each image."""
     template = prepare_image(task.template.image, task.encoder.device)
     encoded.cache.get(TEMPLATE, lambda: template)
-    _keep(encoded, _Encoded(TEMPLATE, (), _as_bytes(task, template)))
+    _keep(encoded, _for_others(task, encoded, TEMPLATE, template))
     steps = [("images", len(encoded.images), _encode_images(task, encoded))]
     if copies is not None:
         steps.append(("copies", len(copies), _encode_copies(task, encoded, copies)))
@@ -115,9 +120,10 @@ def _encode_images(task: TrainingTask, encoded: EncodedImages) -> Iterator[_Enco
             seen = encoded.detector.log_maps(pyramid)
             found, expectation, _ = encoded.shape.fit(seen, FINEST)
             smaller = F.avg_pool2d(seen[None], KEPT // FINEST)[0]
-        instant = (smaller.half().cpu().clone(), found.numpy(), expectation.points_yx.numpy())
-        maps = _maps_for_others(task, encoded, image.sha256)
-        yield _Encoded(image.sha256, maps, _as_bytes(task, pixels), instant)
+        instant = Instant(
+            smaller.half().cpu().clone(), found.numpy(), expectation.points_yx.numpy()
+        )
+        yield _for_others(task, encoded, image.sha256, pixels, instant)
 
 
 def _encode_copies(
@@ -128,8 +134,7 @@ def _encode_copies(
         image, content = copies.copy(index).image, copies.key(index)
         if content not in encoded.cache:
             encoded.cache.keep([content], encoded.cache.encode(image))
-        maps = _maps_for_others(task, encoded, content)
-        yield _Encoded(content, maps, _as_bytes(task, image))
+        yield _for_others(task, encoded, content, image)
 
 
 def _keep(encoded: EncodedImages, one: _Encoded) -> None:
@@ -140,23 +145,20 @@ def _keep(encoded: EncodedImages, one: _Encoded) -> None:
     if one.pixels is not None:
         encoded.bytes_by_content[one.content] = one.pixels
     if one.instant is not None:
-        coarse, found_yx, expected_yx = one.instant
-        encoded.instant_maps.append(coarse)
-        encoded.found_yx.append(found_yx)
-        encoded.expected_yx.append(expected_yx)
+        encoded.instants.append(one.instant)
 
 
-def _as_bytes(task: TrainingTask, image: Tensor) -> Tensor | None:
-    """Return an image in 8 bits, where patches of it are trained on."""
-    if not task.method.reads_patches(task.preset.training):
-        return None
-    return (image * 255).round().to(torch.uint8).cpu()
-
-
-def _maps_for_others(
-    task: TrainingTask, encoded: EncodedImages, content: str
-) -> tuple[Tensor, ...]:
-    """Return maps as they are kept, where there are other processes."""
-    if not task.group.is_distributed:
-        return ()
-    return encoded.cache.batch([content], torch.device("cpu"), torch.float16)
+def _for_others(
+    task: TrainingTask,
+    encoded: EncodedImages,
+    content: str,
+    image: Tensor,
+    instant: Instant | None = None,
+) -> _Encoded:
+    maps: tuple[Tensor, ...] = ()
+    pixels = None
+    if task.group.is_distributed:
+        maps = encoded.cache.batch([content], torch.device("cpu"), torch.float16)
+    if task.method.reads_patches(task.preset.training):
+        pixels = (image * 255).round().to(torch.uint8).cpu()
+    return _Encoded(content, maps, pixels, instant)

@@ -70,15 +70,9 @@ def total_loss(
 ) -> Tensor:
     """Sum over levels of the weighted mean over landmarks and images.
 
-    Parameters
-    ----------
-    anchors, windows, strides : tuple
-        One per level; see `level_losses` for these, the points and the settings.
-    weights : Tensor, (B, K)
-        Of each landmark in each image; 0 leaves it out.
-    total_weight : Tensor, (), optional
-        What the weighted sum is divided by; by default the weights' sum, so that smaller
-        weights do not make the loss smaller.
+    Anchors, windows and strides are one per level, see `level_losses`. The sum, with weights
+    (B, K) of each landmark in each image, is divided by ``total_weight``; by default by the
+    weights' sum, so that smaller weights do not make the loss smaller.
     """
     losses = [
         level_losses(anchor, window, points_yx, stride, settings)
@@ -107,13 +101,9 @@ def _squared_distances(window: Window, points_yx: Tensor, stride: int, sub_pixel
 
 def _target(distance2: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
     """Probability (B, K, h, w) of each cell, and whether there is one (B, K)."""
-    if sigma > 0:
-        target = torch.exp(-distance2 / (2 * sigma**2))
-        # What a Gaussian of this width sums to on a grid without borders.
-        whole = max(2 * torch.pi * sigma**2, 1.0)
-    else:
-        target = (distance2 == 0).float()
-        whole = 1.0
+    target = torch.exp(-distance2 / (2 * sigma**2)) if sigma > 0 else (distance2 == 0).float()
+    # What a Gaussian of this width sums to on a grid without borders.
+    whole = max(2 * torch.pi * sigma**2, 1.0)
     total = target.sum((-2, -1), keepdim=True)
     known = (total > LEAST_TARGET * whole)[..., 0, 0]
     return target / total.clamp_min(SHORTEST), known

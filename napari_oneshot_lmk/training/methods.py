@@ -59,7 +59,7 @@ class TrainingMethod:
     has_adapters: ClassVar[bool] = False
     """Whether a network has layers for each landmark."""
     self_supervised: ClassVar[bool] = False
-    """Whether it learns from random points, without pseudo-labels and template."""
+    """Whether it learns from random points of patches, without pseudo-labels and template."""
 
     def groups(self, landmarks: Sequence[int]) -> tuple[tuple[int, ...], ...]:
         """Return which landmarks are trained together, in one network per group."""
@@ -76,11 +76,11 @@ class TrainingMethod:
 
     def detection_anchor(self, settings: TrainingSettings) -> Literal["patch", "template"]:
         """Return what detection compares images with."""
-        return settings.anchor
+        return "template" if self.self_supervised else settings.anchor
 
     def reads_patches(self, settings: TrainingSettings) -> bool:
         """Whether its steps cut patches from the images."""
-        return settings.anchor == "patch"
+        return self.self_supervised or settings.anchor == "patch"
 
     def batches(
         self,
@@ -94,16 +94,9 @@ class TrainingMethod:
     ) -> list[Batch]:
         """Return the batches of one epoch: Train-Template and Train-PL (paper, section 2.1).
 
-        Parameters
-        ----------
-        settings : TrainingSettings
-            Batch size, and whether a batch holds all landmarks.
-        random : numpy.random.Generator
-            Of this epoch: the order depends on nothing else.
-        images, copies, landmarks : int
-            How many there are; copies are 0 without a template stage.
-        processes : int
-            That train together, each with a batch of its own: these hold all of them.
+        The order depends only on ``random``, which is this epoch's. There are so many images,
+        copies (0 without a template stage), landmarks and processes, which train together:
+        a batch holds as many images as theirs together.
         """
         size = settings.batch * processes
         image_chunks = _shuffled_chunks(images, size, random)
@@ -160,14 +153,6 @@ class Joint(TrainingMethod):
     paper_name = "CC2D"
     self_supervised = True
 
-    def detection_anchor(self, settings: TrainingSettings) -> Literal["patch", "template"]:
-        """Return the template: patches are for training only."""
-        return "template"
-
-    def reads_patches(self, settings: TrainingSettings) -> bool:
-        """Whether its steps cut patches from the images: always."""
-        return True
-
     def batches(
         self,
         settings: TrainingSettings,
@@ -189,13 +174,7 @@ METHODS: dict[str, TrainingMethod] = {
 
 
 def find_method(name: str) -> TrainingMethod:
-    """Return the method of a name.
-
-    Raises
-    ------
-    UsageError
-        If there is none.
-    """
+    """Return the method of a name; raise `UsageError` if there is none."""
     if name not in METHODS:
         raise UsageError(f"there is no method {name!r}", remedy=f"use {', '.join(METHODS)}")
     return METHODS[name]

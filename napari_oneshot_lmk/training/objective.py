@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,25 +61,17 @@ class Shard:
 class Examples:
     """Images with a true position for each landmark."""
 
-    contents: tuple[str, ...]  # keys of the cache
+    shard: Shard
+    contents: list[str]  # keys of the cache
     points_yx: Tensor  # (B, K, 2), pixels of the network's grid
     weights: Tensor  # (B, K), in the loss
-    shard: Shard
 
 
 class Objective:
     """Losses of the three kinds of steps of one network.
 
-    Parameters
-    ----------
-    task, encoded, copies
-        What is trained on.
-    network : LandmarkNetwork
-        In training mode when `losses` is called.
-    rows : sequence of int
-        Its landmarks, as indices of the template's.
-    dtype : torch.dtype
-        That the network computes in; losses are always float32.
+    The network is in training mode when `losses` is called, ``rows`` are its landmarks as
+    indices of the template's. It computes in ``dtype``; losses are always float32.
     """
 
     def __init__(
@@ -99,29 +92,17 @@ class Objective:
     def losses(
         self, batch: Batch, labels: PseudoLabels, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """Return the loss of each stage that a step belongs to.
+        """Return the loss of each stage that a step belongs to, to be averaged over processes.
 
-        Parameters
-        ----------
-        batch : Batch
-            What it reads, all processes together.
-        labels : PseudoLabels
-            Of this epoch.
-        generator : torch.Generator
-            On the CPU, for patches and points.
-
-        Returns
-        -------
-        dict of str to Tensor
-            The average over all processes is the step's loss.
+        The batch is what all processes read together, the labels are those of this epoch; the
+        generator, on the CPU, is for patches and points.
         """
         if self._task.method.self_supervised:
             return {batch.stage: self._self_supervised(batch.images, generator)}
         examples: dict[str, Examples] = {}
-        if batch.copies:
-            examples[TEMPLATE_STAGE] = self._template_examples(batch)
-        if batch.images:
-            examples[LABEL_STAGE] = self._label_examples(batch, labels)
+        for stage, indices in ((TEMPLATE_STAGE, batch.copies), (LABEL_STAGE, batch.images)):
+            if indices:
+                examples[stage] = self._examples(stage, indices, batch.landmarks, labels)
         if self._task.preset.training.anchor == "patch":
             return {
                 stage: self._against_patches(shown, batch.landmarks, generator)
@@ -129,45 +110,37 @@ class Objective:
             }
         return self._against_template(examples, batch.landmarks)
 
-    # -- what a step reads ---------------------------------------------------------------
-
-    def _template_examples(self, batch: Batch) -> Examples:
-        """Train-Template: augmented templates, whose landmarks are known exactly."""
-        assert self._copies is not None
-        rows = [self._rows[k] for k in batch.landmarks]
-        shard = Shard.of(self._task.group, len(batch.copies))
-        local = batch.copies[shard.part]
-        for index in local:
-            if index not in self._copied:
-                copy = self._copies.copy(index)
-                self._copied[index] = (copy.points_yx.numpy(), copy.inside.numpy())
-        points = np.stack([self._copied[index][0][rows] for index in local])
-        inside = np.stack([self._copied[index][1][rows] for index in local])
-        return self._examples([self._copies.key(i) for i in local], points, inside, shard)
-
-    def _label_examples(self, batch: Batch, labels: PseudoLabels) -> Examples:
-        """Train-PL: unlabelled images with their pseudo-labels."""
-        shard = Shard.of(self._task.group, len(batch.images))
-        local = batch.images[shard.part]
-        chosen = np.ix_(local, [self._rows[k] for k in batch.landmarks])
-        weights = labels.weights(self._task.preset.labels.weigh)[chosen]
-        contents = [self._encoded.images[index].sha256 for index in local]
-        return self._examples(contents, labels.points_yx[chosen], weights, shard)
-
     def _examples(
-        self,
-        contents: Sequence[str],
-        points: NDArray[np.floating],
-        weights: NDArray[np.floating] | NDArray[np.bool_],
-        shard: Shard,
+        self, stage: str, indices: tuple[int, ...], landmarks: Sequence[int], labels: PseudoLabels
     ) -> Examples:
+        """Read augmented templates with their landmarks, or images with pseudo-labels."""
+        rows = [self._rows[k] for k in landmarks]
+        shard = Shard.of(self._task.group, len(indices))
+        local = indices[shard.part]
+        if stage == TEMPLATE_STAGE:
+            contents, points, weights = self._read_copies(local, rows)
+        else:
+            contents = [self._encoded.images[index].sha256 for index in local]
+            chosen = np.ix_(local, rows)
+            points = labels.points_yx[chosen]
+            weights = labels.weights(self._task.preset.labels.weigh)[chosen]
         points_yx, counted = (
             torch.from_numpy(np.asarray(values, np.float32)).to(self._device)
             for values in (points, weights * shard.counted[:, None])
         )
-        return Examples(tuple(contents), points_yx, counted, shard)
+        return Examples(shard, contents, points_yx, counted)
 
-    # -- what it is compared with --------------------------------------------------------
+    def _read_copies(
+        self, indices: Sequence[int], rows: list[int]
+    ) -> tuple[list[str], NDArray[Any], NDArray[Any]]:
+        assert self._copies is not None
+        for index in indices:
+            if index not in self._copied:
+                copy = self._copies.copy(index)
+                self._copied[index] = (copy.points_yx.numpy(), copy.inside.numpy())
+        points, inside = zip(*(self._copied[index] for index in indices), strict=True)
+        keys = [self._copies.key(index) for index in indices]
+        return keys, np.stack(points)[:, rows], np.stack(inside)[:, rows]
 
     def _against_template(
         self, examples: dict[str, Examples], landmarks: Sequence[int]
@@ -179,7 +152,7 @@ class Objective:
         """
         rows = [self._rows[k] for k in landmarks]
         own = torch.from_numpy(self._task.template_points_yx[rows]).float().to(self._device)
-        contents = [TEMPLATE, *(c for shown in examples.values() for c in shown.contents)]
+        contents = [TEMPLATE, *(key for shown in examples.values() for key in shown.contents)]
         points = torch.cat([own[None], *(shown.points_yx for shown in examples.values())])
         # One template, of which each process holds a copy.
         counted = [1 / self._task.group.size]
@@ -222,7 +195,7 @@ class Objective:
         count, side = self._task.preset.training.points, self._task.preset.patch.size
         shard = Shard.of(self._task.group, len(images))
         counted = shard.counted.tolist()
-        contents = tuple(self._encoded.images[index].sha256 for index in images[shard.part])
+        contents = [self._encoded.images[index].sha256 for index in images[shard.part]]
         pixels = self._images(contents)
         size = torch.tensor(pixels.shape[-2:], dtype=torch.float32)
         # Drawn for all processes, so that the numbers are those of a single process.

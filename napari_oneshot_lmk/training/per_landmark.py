@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
 
 from napari_oneshot_lmk.encoders.device import keep_freed_memory
 from napari_oneshot_lmk.errors import UsageError
@@ -32,13 +31,9 @@ TrainNetworks = Callable[[Sequence[int]], Iterator[Event]]
 """Trains networks, in any order; yields their events, a `Finished` for each."""
 
 
-class Strategy(Protocol):
-    """Who trains the networks of a task and leaves the model: this process, or others."""
-
-    def __call__(
-        self, task: TrainingTask, run: RunFolder, should_stop: Callable[[], bool]
-    ) -> Iterator[Event]:
-        """Yield what happens; the last event is `Finished` or `Failed`."""
+Strategy = Callable[[TrainingTask, RunFolder, Callable[[], bool]], Iterator[Event]]
+"""Trains a task in a run and leaves the model, in this process or others, until asked to stop;
+yields events, of which the last is `Finished` or `Failed`."""
 
 
 class NetworkTrainer(Trainer):
@@ -56,14 +51,9 @@ class NetworkTrainer(Trainer):
     def train(self, index: int) -> Iterator[Event]:
         """Train a network, from the beginning or from its checkpoint.
 
-        Its best parameters are then the run's part of that number. A part that is there
-        already is left as it is.
-
-        Yields
-        ------
-        Event
-            The last is `Finished`; none where the network was finished before, or stopped
-            before the first step.
+        Its best parameters are then the run's part of that number. The last event is
+        `Finished`; there is none where the network was finished before, or stopped before the
+        first step.
         """
         folder = self._run.network(index)
         folder.path.mkdir(parents=True, exist_ok=True)
@@ -114,24 +104,10 @@ def fit_in_this_process(
 def fit_per_landmark(
     task: TrainingTask, run: RunFolder, should_stop: Callable[[], bool], train: TrainNetworks
 ) -> Iterator[Event]:
-    """Train what is missing, and put the model together.
+    """Train what is missing with ``train``, and put the model together.
 
-    Parameters
-    ----------
-    task, run, should_stop
-        As for `Strategy`; the run was opened by this process.
-    train : callable
-        Trains the networks with these indices.
-
-    Yields
-    ------
-    Event
-        The last is `Finished`, or `Failed` where nothing was trained.
-
-    Raises
-    ------
-    UsageError
-        If the method trains one network for all.
+    The run was opened by this process. The last event is `Finished`, or `Failed` where nothing
+    was trained. Raises `UsageError` if the method trains one network for all landmarks.
     """
     if not task.method.per_landmark:
         raise UsageError(

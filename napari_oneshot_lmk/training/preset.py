@@ -205,12 +205,8 @@ class Preset(Section):
     def load(cls, name_or_path: str | Path) -> Preset:
         """Read one of ``PRESETS``, or a user's own TOML file.
 
-        What a file leaves out has the value of the preset ``paper``.
-
-        Raises
-        ------
-        UsageError
-            If there is none, or it holds what is no setting.
+        What a file leaves out has the value of the preset ``paper``. Raises `UsageError` if
+        there is none, or it holds what is no setting.
         """
         if name_or_path in PRESETS:
             return cls.from_toml(preset_text(str(name_or_path)), str(name_or_path))
@@ -227,13 +223,7 @@ class Preset(Section):
 
     @classmethod
     def from_toml(cls, text: str, source: str | Path = "preset") -> Preset:
-        """Read settings from TOML; ``source`` is named in errors.
-
-        Raises
-        ------
-        UsageError
-            If it is not TOML, or holds what is no setting.
-        """
+        """Read settings from TOML; `UsageError`, which names ``source``, if they are wrong."""
         try:
             return cls.model_validate(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
@@ -249,17 +239,16 @@ class Preset(Section):
         for section, settings in self:
             lines += [f"# {type(settings).__doc__}", f"[{section}]"]
             for name, field in type(settings).model_fields.items():
-                lines += [f"# {field.description}", f"{name} = {_toml(getattr(settings, name))}"]
+                # TOML and JSON write all values alike: numbers, strings, booleans and pairs.
+                value = json.dumps(getattr(settings, name))
+                lines += [f"# {field.description}", f"{name} = {value}"]
             lines.append("")
         return "\n".join(lines)
 
     def changed(self, values: Mapping[str, Any]) -> Preset:
         """Return the preset with values replaced: ``{"network.adapter_channels": 0}``.
 
-        Raises
-        ------
-        UsageError
-            If there is no such setting, or it cannot have that value.
+        Raises `UsageError` if there is no such setting, or it cannot have that value.
         """
         content = self.model_dump()
         for dotted, value in values.items():
@@ -276,7 +265,7 @@ class Preset(Section):
         """Describe differences from an earlier one: ``"training.epochs is 3, was 5 before"``."""
         before = dict(other.values())
         return [
-            f"{name} is {_toml(value)}, was {_toml(before[name])} before"
+            f"{name} is {json.dumps(value)}, was {json.dumps(before[name])} before"
             for name, value in self.values()
             if value != before[name]
         ]
@@ -303,8 +292,3 @@ def usage_error(error: ValidationError, source: str | Path | None) -> UsageError
     what = first["msg"].removeprefix("Value error, ")
     what = what[:1].lower() + what[1:]
     return UsageError(f"{where}: {what}" if where else what, file=source)
-
-
-def _toml(value: Any) -> str:
-    """Write a number, string, boolean or pair as TOML, which is the same in JSON."""
-    return json.dumps(value)

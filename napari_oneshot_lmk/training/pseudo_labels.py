@@ -73,11 +73,12 @@ def initial_labels(task: TrainingTask, encoded: EncodedImages) -> PseudoLabels:
 
     Random ones lie anywhere in the frame, as published (ambiguity 17 of docs/method.md).
     """
-    found = np.stack(encoded.found_yx)
-    instant = PseudoLabels(found, _residuals(encoded, found, np.stack(encoded.expected_yx)))
+    found = np.stack([instant.found_yx for instant in encoded.instants])
+    expected = np.stack([instant.expected_yx for instant in encoded.instants])
+    instant = PseudoLabels(found, _residuals(encoded, found, expected))
     if task.preset.labels.initial == "instant":
         return instant
-    random = random_stream(task.seed, Stream.LABELS)
+    random = random_stream(task.config.seed, Stream.LABELS)
     shape_yx = task.template.image.geometry.network_shape_yx
     points = random.uniform(0, np.array(shape_yx) - 1.0, instant.points_yx.shape)
     anywhere = PseudoLabels(points, np.zeros_like(instant.residuals))
@@ -110,27 +111,11 @@ def infer_pseudo_labels(
     labels: PseudoLabels,
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[tuple[Array, Array]]:
-    """Infer-PL (paper, section 2.1) for the images of this process's shard.
+    """Infer-PL (paper, section 2.1): points and residuals of each image of this shard.
 
-    Parameters
-    ----------
-    task, encoded
-        What is trained on.
-    network : LandmarkNetwork
-        In evaluation mode.
-    rows : sequence of int
-        Landmarks that it sees; the others stay as instant detection sees them.
-    labels : PseudoLabels
-        The labels before: where to look.
-    dtype : torch.dtype
-        That the network computes in.
-
-    Yields
-    ------
-    points_yx : ndarray, (N, 2)
-        Pixels of the network's grid.
-    residuals : ndarray, (N,)
-        See `PseudoLabels`.
+    The network, in evaluation mode, sees the landmarks ``rows``; the others stay as instant
+    detection sees them. ``labels`` are those before: where to look. Yields points (N, 2) in
+    network pixels and residuals (N,), see `PseudoLabels`.
     """
     settings, device = task.preset.detection, encoded.cache.device
     rows, adapters = list(rows), adapters_of(network, len(rows))

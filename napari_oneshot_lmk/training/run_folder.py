@@ -112,10 +112,8 @@ class RunFolder:
         self.stop_path = self.path / "stop"
         self.preview_path = self.path / "preview.txt"
         self.output_path = self.path / "process.log"
-        self.work_paths = (
-            *(self.checkpoint_path, self.parts_path),
-            *(self.networks_path, self.features_path),
-        )
+        checkpoints = (self.checkpoint_path, self.parts_path, self.networks_path)
+        self.work_paths = (*checkpoints, self.features_path)
 
     def part_path(self, index: int) -> Path:
         """Return the file of one landmark's network once it is finished."""
@@ -133,13 +131,7 @@ class RunFolder:
         return run
 
     def record(self) -> dict[str, Any]:
-        """Return the content of ``run.json``.
-
-        Raises
-        ------
-        UsageError
-            If there is none, or it was written by a newer version of this program.
-        """
+        """Return the content of ``run.json``; `UsageError` if it is missing or too new."""
         try:
             content = json.loads(self.run_path.read_text(encoding="utf-8"))
             schema = int(content["schema_version"])
@@ -174,7 +166,8 @@ class RunFolder:
         try:
             text = self.preset_path.read_text(encoding="utf-8")
             preset = Preset.from_toml(text, self.preset_path)
-            return TrainingConfig.from_json(content["settings"], preset)
+            # A field that is newer than the file has its default.
+            return TrainingConfig(**content["settings"], preset=preset)
         except (OSError, UsageError, ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"the run is damaged ({error})",

@@ -47,22 +47,10 @@ def open_run(
 ) -> Iterator[RunFolder]:
     """Make a run or go on with it, as the only process that may.
 
-    Parameters
-    ----------
-    path : Path
-        Missing, empty, or a run of the same configuration.
-    config : TrainingConfig
-        Resolved.
-    template : Template
-        Saved in the run.
-    overwrite : bool
-        Begin anew where the run has finished or has another configuration. The model
-        in it stays until there is a new one.
-
-    Yields
-    ------
-    RunFolder
-        Its `finished` says whether there is anything left to do.
+    The folder is missing, empty, or a run of the same, resolved configuration; the template is
+    saved in it. With ``overwrite``, a run that has finished or has another configuration is
+    begun anew; the model in it stays until there is a new one. Whether there is anything left
+    to do, the run's `finished` tells.
 
     Raises
     ------
@@ -79,8 +67,8 @@ def open_run(
             stack.enter_context(file_lock(run.lock_path))
         except LockedError as error:
             raise _busy(run) from error
-        log_bytes = _prepare(run, config, template, overwrite=overwrite)
-        this_process = ProcessInfo.of(os.getpid(), log_bytes)
+        _prepare(run, config, template, overwrite=overwrite)
+        this_process = ProcessInfo.of(os.getpid(), run.log_bytes)
         _clear_up(run, this_process)
         run.note(process=asdict(this_process))
         try:
@@ -127,34 +115,30 @@ def _check_place(run: RunFolder) -> None:
                 remedy="choose another name with --out",
             )
     elif run.path.exists():
-        raise OutputError(
-            "is a file, but a training is a folder",
-            file=run.path,
-            remedy="choose another name with --out",
-        )
+        what = "is a file, but a training is a folder"
+        raise OutputError(what, file=run.path, remedy="choose another name with --out")
     check_writable(run.run_path, overwrite=True)
 
 
-def _prepare(run: RunFolder, config: TrainingConfig, template: Template, *, overwrite: bool) -> int:
-    """Make the run, or check that it may go on; return its log's length."""
-    if not run.run_path.exists():
-        _begin(run, config, template)
-        return 0
-    worker = run.worker
-    if worker and worker.alive and worker != ProcessInfo.of(os.getpid(), worker.log_bytes):
-        # Two at once are possible only where the file system knows no locks.
-        raise _busy(run)
-    different = config.differences(run.settings)
-    if different and not overwrite:
-        raise UsageError(
-            f"this run has other settings: {'; '.join(different)}",
-            file=run.path,
-            remedy="choose another --out, or begin anew with --overwrite",
-        )
-    if different or (overwrite and run.finished is not None):
-        _begin(run, config, template)
-        return 0
-    return run.log_bytes
+def _prepare(
+    run: RunFolder, config: TrainingConfig, template: Template, *, overwrite: bool
+) -> None:
+    """Begin the run, or check that it may go on."""
+    if run.run_path.exists():
+        worker = run.worker
+        if worker and worker.alive and worker != ProcessInfo.of(os.getpid(), worker.log_bytes):
+            # Two at once are possible only where the file system knows no locks.
+            raise _busy(run)
+        different = config.differences(run.settings)
+        if different and not overwrite:
+            raise UsageError(
+                f"this run has other settings: {'; '.join(different)}",
+                file=run.path,
+                remedy="choose another --out, or begin anew with --overwrite",
+            )
+        if not different and not (overwrite and run.finished is not None):
+            return
+    _begin(run, config, template)
 
 
 def _begin(run: RunFolder, config: TrainingConfig, template: Template) -> None:
@@ -211,14 +195,8 @@ def inspect_images(
     """Read all images once, and record them or compare them with the record.
 
     The run was opened by this process; ``should_stop`` is called before each image. Yields
-    progress and warnings; returns the images of the run, None if asked to stop.
-
-    Raises
-    ------
-    UsageError
-        If no image can be used.
-    ImageError
-        If images of the run are missing or have changed.
+    progress and warnings; returns the images of the run, None if asked to stop. Raises
+    `UsageError` if no image can be used, `ImageError` if images are missing or have changed.
     """
     inspection = Inspection(template, spacing_mm_yx)
     for done, image in enumerate(files, start=1):
@@ -244,7 +222,6 @@ def inspect_images(
         )
     names = [image.name for image in recorded]
     if added := [image.name for image in images.usable if image.name not in names]:
-        yield Noted(
-            f"Not part of this training, which began without: {list_names(added)}", serious=True
-        )
+        what = f"Not part of this training, which began without: {list_names(added)}"
+        yield Noted(what, serious=True)
     return images.only(names)

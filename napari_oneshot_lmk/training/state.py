@@ -173,7 +173,7 @@ def _new_network(task: TrainingTask, index: int, channels: tuple[int, ...]) -> L
     landmarks = len(task.landmark_groups[index])
     config = task.method.network_config(task.preset.network, channels, landmarks)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(task.seed * 1009 + index)
+        torch.manual_seed(task.config.seed * 1009 + index)
         return LandmarkNetwork(config)
 
 
@@ -305,7 +305,7 @@ def _model_card(task: TrainingTask, epoch: int, seconds: float) -> ModelCard:
             images=len(task.images),
             epoch=epoch,
             epochs=preset.training.epochs,
-            seed=task.seed,
+            seed=task.config.seed,
             seconds=seconds,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             version=__version__,

@@ -39,17 +39,8 @@ class TrainingProcess:
     def start(cls, arguments: Sequence[str], run_folder: Path) -> TrainingProcess:
         """Start a training, or go on with one; returns at once.
 
-        Parameters
-        ----------
-        arguments : sequence of str
-            What follows ``oneshot-lmk train``, ``--out`` included.
-        run_folder : Path
-            The folder that ``--out`` names.
-
-        Raises
-        ------
-        OutputError
-            If the folder cannot be made.
+        The arguments follow ``oneshot-lmk train``; their ``--out`` names the run's folder.
+        Raises `OutputError` if the folder cannot be made.
         """
         run = RunFolder(run_folder)
         try:

@@ -46,11 +46,6 @@ class TrainingTask:
         """Which networks are trained."""
         return self.config.training_method
 
-    @property
-    def seed(self) -> int:
-        """Of everything random."""
-        return self.config.seed
-
     @cached_property
     def placed(self) -> tuple[str, ...]:
         """All landmarks of the template, trained or not, in its order."""

@@ -21,7 +21,6 @@ from napari_oneshot_lmk.training.distributed.group import (
     ALONE,
     ProcessGroup,
     check_group,
-    describe_group,
     load_encoder,
     share_images,
 )
@@ -164,7 +163,9 @@ def _events(
     group.check_same("the kind of device", encoder.device.type)
     if encoder.card.note:
         yield Noted(encoder.card.note)
-    yield from describe_group(group, config)
+    if group.is_distributed:
+        size, batch = group.size, config.numbers.training.batch
+        yield Noted(f"{size} processes train together: a step has {size} x {batch} images.")
     packed_weights = None
     if group.is_main:
         check_encoder(run, encoder)

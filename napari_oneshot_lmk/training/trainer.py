@@ -24,14 +24,7 @@ from napari_oneshot_lmk.errors import TrainingError
 from napari_oneshot_lmk.training.augmentation import TemplateAugmentation
 from napari_oneshot_lmk.training.checkpoint import Checkpoint, CheckpointSink
 from napari_oneshot_lmk.training.config import Stream, random_stream
-from napari_oneshot_lmk.training.events import (
-    EpochEnded,
-    Event,
-    Failed,
-    Finished,
-    Noted,
-    Stepped,
-)
+from napari_oneshot_lmk.training.events import EpochEnded, Event, Failed, Finished, Noted, Stepped
 from napari_oneshot_lmk.training.feature_cache import FeatureCache, pooled_levels
 from napari_oneshot_lmk.training.first_pass import EncodedImages, encode_images
 from napari_oneshot_lmk.training.methods import Batch
@@ -61,25 +54,10 @@ def fit(
 ) -> Iterator[Event]:
     """Train, from the beginning or from the newest checkpoint.
 
-    Parameters
-    ----------
-    task : TrainingTask
-        What to train.
-    checkpoints : CheckpointSink
-        Where it is kept.
-    should_stop : callable
-        Called at each step and image. If true, training ends with the best model so far.
-        All processes of a group have to get the same answer.
-
-    Yields
-    ------
-    Event
-        The last is `Finished`, or `Failed` where nothing was trained yet.
-
-    Raises
-    ------
-    TrainingError
-        If not even one image fits into memory.
+    ``should_stop`` is called at each step and image, with the same answer in all processes of a
+    group; if true, training ends with the best model so far. The last event is `Finished`, or
+    `Failed` where nothing was trained yet. Raises `TrainingError` if not even one image fits
+    into memory.
     """
     keep_freed_memory()
     yield from Trainer(task, checkpoints, should_stop).events()
@@ -96,7 +74,7 @@ class Trainer:
         self.copies: TemplateAugmentation | None = None
         if task.config.template_stage and not task.method.self_supervised:
             copies = task.preset.template_copies
-            self.copies = TemplateAugmentation(task.template, copies, task.seed)
+            self.copies = TemplateAugmentation(task.template, copies, task.config.seed)
         cache = FeatureCache(
             task.encoder,
             len(task.images) + len(self.copies or ()) + 1,
@@ -177,7 +155,7 @@ class Trainer:
         """Train-Template and Train-PL, Infer-PL (paper, section 2.1), selection."""
         batches = self.task.method.batches(
             self.settings,
-            random_stream(self.task.seed, Stream.BATCHES, state.index, state.epoch),
+            random_stream(self.task.config.seed, Stream.BATCHES, state.index, state.epoch),
             images=len(self.encoded.images),
             copies=len(self.copies or ()),
             landmarks=len(state.rows),
@@ -326,7 +304,7 @@ class Trainer:
     ) -> dict[str, float]:
         state.optimiser.zero_grad(set_to_none=True)
         # The hash of a tuple of integers is the same on all machines.
-        seed = hash((self.task.seed, state.index, state.epoch, state.step)) & 0x7FFFFFFF
+        seed = hash((self.task.config.seed, state.index, state.epoch, state.step)) & 0x7FFFFFFF
         generator = torch.Generator().manual_seed(seed)
         sums: dict[str, float] = {}
         pieces = batch.split(self._pieces) if self._pieces > 1 else [batch]

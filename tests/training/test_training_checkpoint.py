@@ -12,11 +12,7 @@ import torch
 
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.training import checkpoint as module
-from napari_oneshot_lmk.training.checkpoint import (
-    Checkpoint,
-    pack,
-    unpack,
-)
+from napari_oneshot_lmk.training.checkpoint import Checkpoint, pack, unpack
 
 
 def steps(network: torch.nn.Module, optimiser: torch.optim.Optimizer, count: int) -> None:
@@ -32,22 +28,24 @@ def made(seed: int = 0) -> tuple[torch.nn.Module, torch.optim.Adam]:
     return network, torch.optim.Adam(network.parameters(), lr=1e-2, weight_decay=1e-4)
 
 
+def newest(folder: Path) -> Checkpoint:
+    loaded = Checkpoint.load(folder)
+    assert loaded is not None
+    return loaded
+
+
 def test_goes_on_bit_by_bit(tmp_path: Path) -> None:
     network, optimiser = made()
     steps(network, optimiser, 3)
+    random = torch.get_rng_state()
     tensors, rest = pack(
-        {
-            "network": network.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "random": torch.get_rng_state(),
-        }
+        {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "random": random}
     )
     Checkpoint(1, 3, tensors, {"all": rest, "seconds": 1 / 3}).save(tmp_path / "c")
     steps(network, optimiser, 4)
     expected = [p.clone() for p in network.parameters()]
 
-    loaded = Checkpoint.load(tmp_path / "c")
-    assert loaded is not None
+    loaded = newest(tmp_path / "c")
     assert (loaded.epoch, loaded.step, loaded.state["seconds"]) == (1, 3, 1 / 3)
     everything = unpack(loaded.tensors, loaded.state["all"])
     network, optimiser = made(seed=7)
@@ -72,8 +70,7 @@ def test_values_come_back_as_they_were(tmp_path: Path) -> None:
     }
     tensors, rest = pack(value)
     Checkpoint(0, 0, tensors, {"v": rest}).save(tmp_path)
-    loaded = Checkpoint.load(tmp_path)
-    assert loaded is not None
+    loaded = newest(tmp_path)
     back = unpack(loaded.tensors, loaded.state["v"])
     assert back.keys() == value.keys()
     for name in ("words", 7, "big", "numpy number", "empty", "__kind__"):
@@ -89,8 +86,7 @@ def test_tensors_that_share_memory(tmp_path: Path) -> None:
     whole = torch.arange(6.0)
     tensors = {"whole": whole, "again": whole, "row": whole.reshape(2, 3)[1]}
     Checkpoint(0, 0, tensors).save(tmp_path)
-    loaded = Checkpoint.load(tmp_path)
-    assert loaded is not None
+    loaded = newest(tmp_path)
     for name, tensor in tensors.items():
         assert torch.equal(loaded.tensors[name], tensor)
 
@@ -105,9 +101,7 @@ def test_only_the_newest_is_kept(tmp_path: Path) -> None:
     assert Checkpoint.load(tmp_path / "missing") is None
     for epoch in range(3):
         Checkpoint(epoch, 0).save(tmp_path)
-    loaded = Checkpoint.load(tmp_path)
-    assert loaded is not None
-    assert loaded.epoch == 2
+    assert newest(tmp_path).epoch == 2
     assert [path.name for path in tmp_path.iterdir()] == ["00000003"]
 
 
@@ -123,9 +117,7 @@ def test_failure_while_writing_leaves_the_one_before(
     monkeypatch.setattr(module, "save_file", full)
     with pytest.raises(Exception, match="No space left"):
         Checkpoint(2, 10).save(tmp_path)
-    loaded = Checkpoint.load(tmp_path)
-    assert loaded is not None
-    assert loaded.step == 5
+    assert newest(tmp_path).step == 5
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -134,12 +126,11 @@ def test_failure_while_writing_leaves_the_one_before(
 def test_damage_is_said(tmp_path: Path, file: str, spoil: str) -> None:
     Checkpoint(1, 5, {"t": torch.ones(200)}).save(tmp_path)
     path = tmp_path / "00000001" / file
-    if spoil == "cut":
-        path.write_bytes(path.read_bytes()[:-10])
-    elif spoil == "pickle":
-        path.write_bytes(pickle.dumps({"t": [1.0]}))
-    else:
+    if spoil == "gone":
         path.unlink()
+    else:
+        pickled = pickle.dumps({"t": [1.0]})
+        path.write_bytes(pickled if spoil == "pickle" else path.read_bytes()[:-10])
     with pytest.raises(ModelError, match=r"checkpoint is damaged.*--overwrite"):
         Checkpoint.load(tmp_path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.training.config import Duration, TrainingConfig
 from napari_oneshot_lmk.training.estimate import (
     START_S,
+    Estimate,
     MachineSpeed,
     decoder_macs,
     estimate,
@@ -23,6 +25,7 @@ from napari_oneshot_lmk.training.preset import Preset
 
 PIXELS = 96 * 96
 CHANNELS = (8, 12, 16, 24, 24)
+VGG19 = (64, 128, 256, 512, 512)
 
 
 def counted(layout: NetworkConfig) -> int:
@@ -60,31 +63,31 @@ def test_multiplications_are_those_of_the_network(layout: NetworkConfig) -> None
 
 
 def test_windows_and_few_landmarks_are_less_work() -> None:
-    layout = NetworkConfig((64, 128, 256, 512, 512), 19)
-    one = NetworkConfig((64, 128, 256, 512, 512), 1)
-    rows, columns = NETWORK_SHAPE_YX
-    everywhere = decoder_macs(layout, rows * columns)
-    assert decoder_macs(layout, rows * columns, 26) < 0.7 * everywhere
-    assert decoder_macs(one, rows * columns) < everywhere / 10
+    layout, one = NetworkConfig(VGG19, 19), NetworkConfig(VGG19, 1)
+    pixels = math.prod(NETWORK_SHAPE_YX)
+    everywhere = decoder_macs(layout, pixels)
+    assert decoder_macs(layout, pixels, 26) < 0.7 * everywhere
+    assert decoder_macs(one, pixels) < everywhere / 10
 
 
 def test_the_estimate_follows_the_preset() -> None:
-    machine = MachineSpeed(1.0, 50.0, (64, 128, 256, 512, 512), "cpu")
+    machine = MachineSpeed(1.0, 50.0, VGG19, "cpu")
     laptop = Preset.load("laptop")
-    once = estimate(TrainingConfig(preset=laptop), machine, 100, 19)
-    longer = laptop.changed({"training.epochs": 2 * laptop.training.epochs})
-    twice = estimate(TrainingConfig(preset=longer), machine, 100, 19)
+
+    def of(machine: MachineSpeed = machine, **changes: Any) -> Estimate:
+        dotted = {f"training.{name}": value for name, value in changes.items()}
+        return estimate(TrainingConfig(preset=laptop.changed(dotted)), machine, 100, 19)
+
+    once, twice = of(), of(epochs=2 * laptop.training.epochs)
     encoding = 100 + laptop.template_copies.count + 1
     begin = START_S + encoding
     assert twice.seconds - begin == pytest.approx(2 * (once.seconds - begin))
     # Half precision, five maps: 9 MB an image of VGG19's.
     assert once.feature_bytes == pytest.approx(encoding * 9.03e6, rel=0.01)
-    faster = MachineSpeed(0.5, 100.0, machine.encoder_channels, "cpu")
-    halved = estimate(TrainingConfig(preset=laptop), faster, 100, 19).seconds - START_S
-    assert halved == pytest.approx((once.seconds - START_S) / 2)
+    halved = of(MachineSpeed(0.5, 100.0, VGG19, "cpu"))
+    assert halved.seconds - START_S == pytest.approx((once.seconds - START_S) / 2)
     # A patch has to go through the encoder each time; the template has not.
-    patches = laptop.changed({"training.anchor": "patch"})
-    assert estimate(TrainingConfig(preset=patches), machine, 100, 19).seconds > 2 * once.seconds
+    assert of(anchor="patch").seconds > 2 * once.seconds
 
 
 def test_a_machine_is_measured_in_a_moment() -> None:
@@ -97,7 +100,7 @@ def test_a_machine_is_measured_in_a_moment() -> None:
 
 
 def test_a_longer_training_is_estimated_to_take_longer() -> None:
-    speed = MachineSpeed(0.5, 40.0, (64, 128, 256, 512, 512), "cpu")
+    speed = MachineSpeed(0.5, 40.0, VGG19, "cpu")
 
     def seconds(**values: Any) -> float:
         return estimate(TrainingConfig(**values), speed, 150, 19).seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -54,14 +55,12 @@ def image(seed: int) -> torch.Tensor:
     return torch.rand(1, 1, *SHAPE, generator=torch.Generator().manual_seed(seed))
 
 
-def fill(features: FeatureCache, *seeds: int) -> FeatureCache:
-    for n in seeds:
-        features.get(f"image {n}", lambda n=n: image(n))  # type: ignore[misc]
-    return features
+def get(features: FeatureCache, seed: int) -> tuple[torch.Tensor, ...]:
+    return features.get(f"image {seed}", lambda: image(seed))
 
 
 def store(encoder: CountingEncoder, folder: Path | None = None) -> FeatureCache:
-    """Return one in memory, or one on the disk where there is a folder."""
+    """Return a cache in memory, or on the disk where there is a folder."""
     budget = None if folder is None else 0
     return FeatureCache(encoder, 8, folder, SHAPE, budget_bytes=budget)
 
@@ -75,7 +74,8 @@ def test_batch_is_what_the_encoder_says(folder: Path | None) -> None:
     encoder = CountingEncoder()
     features = store(encoder, folder)
     assert features.in_memory == (folder is None)
-    fill(features, 1, 2, 3)
+    for seed in (1, 2, 3):
+        get(features, seed)
     batch = features.batch(["image 3", "image 1", "image 3"])
     images = torch.cat([image(3), image(1), image(3)])
     with torch.no_grad():
@@ -89,18 +89,13 @@ def test_batch_is_what_the_encoder_says(folder: Path | None) -> None:
         torch.testing.assert_close(found, true, rtol=2**-11, atol=1e-6)
 
 
-def test_maps_can_be_trained_on(folder: Path | None) -> None:
+def test_maps_can_be_trained_on_in_any_precision(folder: Path | None) -> None:
     features = store(CountingEncoder(), folder)
-    (finest, *_) = features.get("image 1", lambda: image(1))
+    (finest, *_) = get(features, 1)
     weight = torch.ones(2, requires_grad=True)
     (finest * weight.view(1, 2, 1, 1)).sum().backward()
     assert weight.grad is not None
     assert not finest.requires_grad
-
-
-def test_batch_has_the_floats_that_are_asked_for(folder: Path | None) -> None:
-    features = store(CountingEncoder(), folder)
-    features.get("image 1", lambda: image(1))
     for dtype in (torch.float16, torch.bfloat16):
         maps = features.batch(["image 1"], torch.device("cpu"), dtype)
         assert {one.dtype for one in maps} == {dtype}
@@ -108,26 +103,23 @@ def test_batch_has_the_floats_that_are_asked_for(folder: Path | None) -> None:
 
 def test_nothing_is_encoded_or_read_twice(folder: Path | None) -> None:
     encoder = CountingEncoder()
-    features = fill(store(encoder, folder), 1, 2)
-
-    def never() -> torch.Tensor:
-        raise AssertionError("this image is in the store")
-
-    features.get("image 1", never)
-    fill(features, 2, 3)
-    assert encoder.images == 3
-
-
-def test_image_that_is_not_there_is_no_batch(folder: Path | None) -> None:
-    features = store(CountingEncoder(), folder)
+    features = store(encoder, folder)
     assert "image 1" not in features
     with pytest.raises(KeyError, match="image 1"):
         features.batch(["image 1"])
+    get(features, 1)
+
+    def never() -> torch.Tensor:
+        raise AssertionError("this image is in the cache")
+
+    features.get("image 1", never)
+    get(features, 2)
+    assert encoder.images == 2
 
 
 def test_what_is_taken_cannot_spoil_the_store(folder: Path | None) -> None:
     features = store(CountingEncoder(), folder)
-    before = features.get("image 1", lambda: image(1))[0].clone()
+    before = get(features, 1)[0].clone()
     features.batch(["image 1"], dtype=torch.float16)[0].zero_()
     features.batch(["image 1"])[0].zero_()
     torch.testing.assert_close(features.batch(["image 1"])[0], before)
@@ -135,18 +127,16 @@ def test_what_is_taken_cannot_spoil_the_store(folder: Path | None) -> None:
 
 def test_largest_values_stay_finite(folder: Path | None) -> None:
     features = store(CountingEncoder(gain=1e6), folder)
-    maps = features.get("image 1", lambda: image(1))
-    assert all(one.isfinite().all() for one in maps)
+    assert all(one.isfinite().all() for one in get(features, 1))
 
 
 def test_files_are_found_again_by_the_same_encoder_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = CountingEncoder("a")
-    fill(store(first, tmp_path), 1, 2)
-    again = CountingEncoder("a")
-    fill(store(again, tmp_path), 1, 2)
-    assert again.images == 0
+    first, again = CountingEncoder("a"), CountingEncoder("a")
+    get(store(first, tmp_path), 1)
+    get(store(again, tmp_path), 1)
+    assert (first.images, again.images) == (1, 0)
     other_weights = CountingEncoder("b", gain=2)
     assert "image 1" not in store(other_weights, tmp_path)
     other_floats = CountingEncoder("a")
@@ -163,21 +153,20 @@ def test_files_are_found_again_by_the_same_encoder_only(
 def test_file_cut_short_is_made_anew(tmp_path: Path) -> None:
     encoder = CountingEncoder()
     features = store(encoder, tmp_path)
-    maps = features.get("image 1", lambda: image(1))
+    get(features, 1)
     (file,) = tmp_path.glob("*.f16")
     assert file.stat().st_size == features.bytes_needed(1)
     whole = file.read_bytes()
-    del maps, features
+    del features
     file.write_bytes(whole[:-2])
-    repaired = store(encoder, tmp_path)
-    fill(repaired, 1)
+    get(store(encoder, tmp_path), 1)
     assert encoder.images == 2
     assert file.read_bytes() == whole
 
 
 def test_nothing_half_written_is_left(tmp_path: Path) -> None:
     features = store(CountingEncoder(), tmp_path)
-    fill(features, 1)
+    get(features, 1)
     with pytest.raises(RuntimeError):
         features.get("bad", lambda: torch.full((1, 1, 7, 7), 1.0))
     assert "image 1" in features
@@ -194,26 +183,16 @@ def test_need_is_known_before(tmp_path: Path) -> None:
 def test_memory_is_taken_where_a_quarter_of_it_suffices(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    needed = store(CountingEncoder()).bytes_needed(8)
-
-    class Free:
-        available = 4 * needed
-
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: Free)
+    free = SimpleNamespace(available=4 * store(CountingEncoder()).bytes_needed(8))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     assert FeatureCache(CountingEncoder(), 8, tmp_path, SHAPE).in_memory
     assert not FeatureCache(CountingEncoder(), 9, tmp_path, SHAPE).in_memory
 
 
-def test_no_room_and_no_folder_is_told() -> None:
+def test_no_room_is_told_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="features of 8 images take"):
         FeatureCache(CountingEncoder(), 8, None, SHAPE, budget_bytes=0)
-
-
-def test_full_disk_is_told_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    class Usage:
-        free = 10
-
-    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10))
     with pytest.raises(OutputError, match="GB are free; free some space"):
         store(CountingEncoder(), tmp_path)
 
@@ -230,8 +209,7 @@ def test_other_levels_are_refused(lacking: int) -> None:
 
 def test_shipped_encoder_fits() -> None:
     encoder = OrientationEncoder(torch.device("cpu"))
-    features = FeatureCache(encoder, 1, network_shape_yx=SHAPE)
-    maps = features.get("image 1", lambda: image(1))
+    maps = get(FeatureCache(encoder, 1, network_shape_yx=SHAPE), 1)
     assert [tuple(one.shape[-2:]) for one in maps] == [
         (SHAPE[0] // s, SHAPE[1] // s) for s in (2, 4, 8, 16, 32)
     ]

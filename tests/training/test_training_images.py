@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.training.dataset import Inspection
+from napari_oneshot_lmk.training.dataset import Inspection, TrainingSet
 from phantoms import generate
 
 SHAPE = (240, 200)
@@ -46,6 +47,10 @@ def saved(path: Path, values: NDArray[np.uint8], spacing_mm: float | None = None
     return path
 
 
+def inspected(folder: Path, template: Template, **spacing: Any) -> TrainingSet:
+    return inspect(find_images([folder]), template, **spacing)
+
+
 @pytest.fixture
 def template() -> Template:
     image, landmarks = phantom(0)
@@ -62,7 +67,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_good_images_are_all_taken_without_a_word(folder: Path, template: Template) -> None:
-    found = inspect(find_images([folder]), template)
+    found = inspected(folder, template)
     assert [image.name for image in found.usable] == ["1.png", "2.png", "10.png"]
     assert found.usable[0].path == folder / "1.png"
     assert {image.shape_yx for image in found.usable} == {SHAPE}
@@ -76,7 +81,7 @@ def test_broken_and_empty_images_are_named_and_left_out(folder: Path, template: 
     speck = np.zeros(SHAPE, np.uint8)
     speck[0, 0] = 255
     saved(folder / "speck.png", speck)
-    found = inspect(find_images([folder]), template)
+    found = inspected(folder, template)
     assert len(found) == 3
     assert [Path(str(error.file)).name for error in found.failed] == ["broken.png", "speck.png"]
     assert "nothing to match" in str(found.failed[1])
@@ -85,7 +90,7 @@ def test_broken_and_empty_images_are_named_and_left_out(folder: Path, template: 
 def test_template_among_the_images_is_left_out(folder: Path, template: Template) -> None:
     shown = saved(folder / "me.png", pixels(0))
     SimpleITK.WriteImage(SimpleITK.ReadImage(str(shown)), str(folder / "me too.jpg"))
-    found = inspect(find_images([folder]), template)
+    found = inspected(folder, template)
     assert len(found) == 3
     assert found.warnings == (
         "me too.jpg, me.png show the template and are left out of the training",
@@ -94,7 +99,7 @@ def test_template_among_the_images_is_left_out(folder: Path, template: Template)
 
 def test_same_picture_twice_is_said(folder: Path, template: Template) -> None:
     saved(folder / "2 again.bmp", pixels(2))
-    found = inspect(find_images([folder]), template)
+    found = inspected(folder, template)
     assert len(found) == 4
     assert found.warnings == ("The same image is there more than once: 2 again.bmp and 2.png",)
 
@@ -122,23 +127,23 @@ def test_mixed_spacing_is_said(
     for name, index, mm in zip("ab", (1, 2), images_mm, strict=True):
         suffix = "png" if mm is None else "mha"
         saved(tmp_path / f"{name}.{suffix}", pixels(index), mm)
-    found = inspect(find_images([tmp_path]), template)
+    found = inspected(tmp_path, template)
     text = " ".join(found.warnings)
     assert text == "" if said is None else said in text
 
 
 def test_given_spacing_goes_before_the_files(tmp_path: Path, template: Template) -> None:
     saved(tmp_path / "a.mha", pixels(1), 0.3)
-    found = inspect(find_images([tmp_path]), template, spacing_mm_yx=(0.1, 0.2))
+    found = inspected(tmp_path, template, spacing_mm_yx=(0.1, 0.2))
     assert found.usable[0].spacing_mm_yx == (0.1, 0.2)
     geometry = found.read(found.usable[0]).geometry
     assert geometry.spacing_mm_yx == (0.1, 0.2)
 
 
-def test_wildly_different_sizes_are_said(folder: Path, template: Template) -> None:
+def test_very_different_sizes_are_said(folder: Path, template: Template) -> None:
     saved(folder / "tall.png", pixels(3, (500, 200)))
     saved(folder / "tiny.png", pixels(4, (100, 90)))
-    found = inspect(find_images([folder]), template)
+    found = inspected(folder, template)
     assert len(found) == 5
     (said,) = found.warnings
     assert said.startswith("tall.png, tiny.png are more than 2 times as large")
@@ -148,17 +153,17 @@ def test_size_in_the_patient_counts_where_it_is_known(tmp_path: Path, template: 
     image = template.image.with_spacing(0.4)
     known = Template.create(image, template.landmarks.with_geometry(None))
     saved(tmp_path / "finer.mha", pixels(1, (960, 800)), 0.1)
-    found = inspect(find_images([tmp_path]), known)
+    found = inspected(tmp_path, known)
     assert found.warnings == ()
     saved(tmp_path / "wider.mha", pixels(1, (960, 800)), 0.4)
-    found = inspect(find_images([tmp_path]), known)
+    found = inspected(tmp_path, known)
     assert any("wider.mha is more than 2 times" in said for said in found.warnings)
 
 
 def test_long_lists_are_cut_short(tmp_path: Path, template: Template) -> None:
     for index in range(1, 8):
         saved(tmp_path / f"{index}.png", pixels(index, (100, 80)))
-    found = inspect(find_images([tmp_path]), template)
+    found = inspected(tmp_path, template)
     (said,) = found.warnings
     assert said.startswith("1.png, 2.png, 3.png, 4.png, 5.png and 2 more are")
 
@@ -167,7 +172,7 @@ def test_nothing_to_train_on_is_an_error(tmp_path: Path, template: Template) -> 
     saved(tmp_path / "me.png", pixels(0))
     (tmp_path / "broken.png").write_bytes(b"nothing")
     with pytest.raises(UsageError) as caught:
-        inspect(find_images([tmp_path]), template)
+        inspected(tmp_path, template)
     said = str(caught.value)
     assert said.startswith("there is no image to train on")
     assert "broken.png" in said
@@ -177,13 +182,11 @@ def test_nothing_to_train_on_is_an_error(tmp_path: Path, template: Template) -> 
 
 
 def test_changed_lost_and_new_images_are_told_apart(folder: Path, template: Template) -> None:
-    before = inspect(find_images([folder]), template)
-    again = inspect(find_images([folder]), template)
-    assert again.changed_since(before.usable) == []
+    before = inspected(folder, template)
     saved(folder / "1.png", pixels(5))
     (folder / "2.png").unlink()
     saved(folder / "20.png", pixels(6))
-    after = inspect(find_images([folder]), template)
+    after = inspected(folder, template)
     assert after.changed_since(before.usable) == ["1.png", "2.png"]
     assert before.changed_since(after.usable) == ["1.png", "20.png"]
     assert [i.name for i in after.only(["20.png", "10.png"]).usable] == ["20.png", "10.png"]
@@ -192,28 +195,25 @@ def test_changed_lost_and_new_images_are_told_apart(folder: Path, template: Temp
 def test_file_written_anew_with_the_same_pixels_is_no_change(
     folder: Path, template: Template
 ) -> None:
-    before = inspect(find_images([folder]), template)
+    before = inspected(folder, template)
     file = folder / "1.png"
-    image = SimpleITK.ReadImage(str(file))
     content = file.read_bytes()
+    image = SimpleITK.ReadImage(str(file))
     SimpleITK.WriteImage(image, str(file), useCompression=True, compressionLevel=1)
     assert file.read_bytes() != content
-    after = inspect(find_images([folder]), template)
-    assert after.changed_since(before.usable) == []
+    assert inspected(folder, template).changed_since(before.usable) == []
 
 
 def test_other_spacing_is_a_change(folder: Path, template: Template) -> None:
-    files = find_images([folder])
-    before = inspect(files, template, spacing_mm_yx=0.3)
-    after = inspect(files, template, spacing_mm_yx=0.1)
-    unknown = inspect(files, template)
+    before = inspected(folder, template, spacing_mm_yx=0.3)
+    after = inspected(folder, template, spacing_mm_yx=0.1)
+    unknown = inspected(folder, template)
     assert len(after.changed_since(before.usable)) == 3
     assert len(unknown.changed_since(before.usable)) == 3
-    assert unknown.changed_since(unknown.usable) == []
 
 
 def test_image_is_read_again_as_it_was(folder: Path, template: Template) -> None:
-    found = inspect(find_images([folder]), template, spacing_mm_yx=0.3)
+    found = inspected(folder, template, spacing_mm_yx=0.3)
     image = found.read(found.usable[1])
     expected = read_image(folder / "2.png", spacing_mm_yx=0.3)
     np.testing.assert_array_equal(image.pixels, expected.pixels)

@@ -40,16 +40,9 @@ def of_kind(events: list[Event], kind: type) -> list[Any]:
 def test_every_rung_of_the_ladder_learns_and_detects(
     tmp_path: Path, method: str, template_stage: bool, anchor: str, stages: set[str]
 ) -> None:
-    together = anchor == "template"
-    task = small_task(
-        tmp_path,
-        method,
-        template_stage,
-        training__anchor=anchor,
-        training__together=together,
-        training__epochs=3,
-    )
-    kept = Kept()
+    steps = {"training__anchor": anchor, "training__epochs": 3}
+    steps["training__together"] = anchor == "template"
+    task, kept = small_task(tmp_path, method, template_stage, **steps), Kept()
     events = list(fit(task, kept))
     ended = of_kind(events, EpochEnded)
     units = len(POINTS) if method == "single" else 1
@@ -94,22 +87,23 @@ def test_random_first_labels_and_the_published_settings(tmp_path: Path) -> None:
     assert events[-1].epoch == 2
 
 
-def test_only_the_network_moves_and_idle_adapters_stay(tmp_path: Path) -> None:
+def test_only_the_network_moves_and_idle_adapters_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Trained is one landmark of three, so two adapters get no step of Adam."""
     task = small_task(tmp_path, training__together=False, training__epochs=1)
     seen: list[dict[str, Tensor]] = []
+    owners: list[int] = []
     whole = Objective.losses
 
-    def watched(self: Objective, plan: Any, labels: Any, generator: Any) -> Any:
+    def watched(self: Objective, batch: Any, *given: Any) -> Any:
         state = self._network.state_dict()
         seen.append({key: value.clone() for key, value in state.items()})
-        owners.append(plan.landmarks[0])
-        return whole(self, plan, labels, generator)
+        owners.append(batch.landmarks[0])
+        return whole(self, batch, *given)
 
-    owners: list[int] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Objective, "losses", watched)
-        list(fit(task, Kept()))
+    monkeypatch.setattr(Objective, "losses", watched)
+    list(fit(task, Kept()))
     assert set(owners) == {0, 1, 2}
     for owner, before, after in zip(owners, seen, seen[1:], strict=False):
         moved = {key for key in before if not torch.equal(before[key], after[key])}
@@ -119,34 +113,28 @@ def test_only_the_network_moves_and_idle_adapters_stay(tmp_path: Path) -> None:
         assert not any("encoder" in key for key in before)
 
 
-class Scarce:
-    """Memory for steps of a few images only."""
+def limit_memory(patch: pytest.MonkeyPatch, images: int) -> list[int]:
+    """Let steps of more images run out of memory; return the sizes of the others."""
+    whole, held = Objective.losses, []
 
-    def __init__(self, images: int) -> None:
-        self.images = images
-        self.held: list[int] = []
+    def losses(objective: Objective, batch: Any, *given: Any) -> Any:
+        if len(batch.images) > images:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        held.append(len(batch.images))
+        return whole(objective, batch, *given)
 
-    def patch(self, patch: pytest.MonkeyPatch) -> None:
-        whole = Objective.losses
-
-        def losses(stages: Objective, plan: Any, labels: Any, generator: Any) -> Any:
-            if len(plan.images) > self.images:
-                raise torch.OutOfMemoryError("CUDA out of memory")
-            self.held.append(len(plan.images))
-            return whole(stages, plan, labels, generator)
-
-        patch.setattr(Objective, "losses", losses)
+    patch.setattr(Objective, "losses", losses)
+    return held
 
 
 def test_where_memory_runs_out_steps_go_on_in_halves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scarce = Scarce(1)
-    scarce.patch(monkeypatch)
+    held = limit_memory(monkeypatch, 1)
     events = list(fit(small_task(tmp_path, training__batch=3), Kept()))
     notes = [event.text for event in of_kind(events, Noted) if event.serious]
     assert notes == ["Out of memory: steps go on in pieces of 1 image."]
-    assert max(scarce.held) == 1
+    assert max(held) == 1
     assert isinstance(events[-1], Finished)
     assert len(of_kind(events, Stepped)) == 2
 
@@ -154,7 +142,7 @@ def test_where_memory_runs_out_steps_go_on_in_halves(
 def test_not_enough_memory_for_one_image_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Scarce(0).patch(monkeypatch)
+    limit_memory(monkeypatch, 0)
     with pytest.raises(TrainingError, match="not enough memory for a step with one"):
         list(fit(small_task(tmp_path), Kept()))
 
@@ -162,16 +150,11 @@ def test_not_enough_memory_for_one_image_is_an_error(
 def test_pieces_of_a_step_have_the_gradients_of_the_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without batch norm, and all labels believed alike, the order is rounding."""
-    exact = {
-        "network__normalisation": "none",
-        "labels__weigh": False,
-        "training__epochs": 1,
-        "training__batch": 2,
-    }
+    """Without batch norm, and with equal weights, the only difference is rounding."""
+    exact = {"network__normalisation": "none", "labels__weigh": False, "training__epochs": 1}
     task = small_task(tmp_path, template_stage=False, **exact)
     (whole,) = of_kind(list(fit(task, Kept())), EpochEnded)
-    Scarce(1).patch(monkeypatch)
+    limit_memory(monkeypatch, 1)
     (halves,) = of_kind(list(fit(task, Kept())), EpochEnded)
     assert halves.losses == pytest.approx(whole.losses, rel=1e-4)
     assert halves.agreement == pytest.approx(whole.agreement, rel=1e-3)
@@ -183,8 +166,7 @@ def test_asked_to_stop_it_ends_at_once_with_what_it_has(tmp_path: Path) -> None:
     for event in fit(task, kept, lambda: len(of_kind(events, Stepped)) >= 3):
         events.append(event)
     assert len(of_kind(events, Stepped)) == 3
-    assert events[-1].stopped
-    assert events[-1].epoch == 1
+    assert (events[-1].stopped, events[-1].epoch) == (True, 1)
     assert kept.model is not None
 
 

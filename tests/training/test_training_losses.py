@@ -15,6 +15,7 @@ from napari_oneshot_lmk.training.preset import LossSettings
 STRIDE = 8
 PUBLISHED = LossSettings()
 SOFT = LossSettings(soft_sigma_cells=0.8)
+both = pytest.mark.parametrize("settings", [PUBLISHED, SOFT], ids=["published", "soft"])
 
 
 def window(seed: int = 0, *, rows: int = 6, columns: int = 5) -> Window:
@@ -56,13 +57,12 @@ def plain(b: int, k: int, one: Window, settings: LossSettings) -> float:
     return sum(t / share * (total - x) for t, x in zip(targets, logits, strict=True))
 
 
-@pytest.mark.parametrize("settings", [PUBLISHED, SOFT], ids=["published", "soft"])
+@both
 def test_the_loss_is_its_definition(settings: LossSettings) -> None:
     one = window()
     losses = level_losses(anchors(), one, points_in(one), STRIDE, settings)
-    for b in range(2):
-        for k in range(3):
-            assert float(losses[b, k]) == pytest.approx(plain(b, k, one, settings), 1e-5)
+    expected = [[plain(b, k, one, settings) for k in range(3)] for b in range(2)]
+    assert losses.tolist() == [pytest.approx(row, 1e-5) for row in expected]
 
 
 def test_the_right_cell_alone_lowers_the_loss() -> None:
@@ -88,7 +88,7 @@ def test_far_cells_have_to_be_less_similar_than_near_ones() -> None:
     assert losses[1] > losses[0]
 
 
-@pytest.mark.parametrize("settings", [PUBLISHED, SOFT], ids=["published", "soft"])
+@both
 def test_a_point_outside_of_its_window_teaches_nothing(settings: LossSettings) -> None:
     one = window()
     one.embeddings.requires_grad_()
@@ -102,24 +102,20 @@ def test_a_point_outside_of_its_window_teaches_nothing(settings: LossSettings) -
     assert (one.embeddings.grad[0, 0] != 0).any()
 
 
-def test_doubtful_points_count_less_and_the_mean_does_not_shrink() -> None:
+def test_weights_are_relative_and_may_all_be_zero() -> None:
     one = window()
-    levels = ((anchors(),), (one,), points_in(one))
     each = level_losses(anchors(), one, points_in(one), STRIDE, PUBLISHED)
+
+    def total(weights: Tensor) -> Tensor:
+        return total_loss((anchors(),), (one,), points_in(one), weights, (STRIDE,), PUBLISHED)
+
     weights = torch.tensor([[1.0, 0.5, 0.0], [0.25, 1.0, 1.0]])
-    total = total_loss(*levels, weights, (STRIDE,), PUBLISHED)
-    torch.testing.assert_close(total, (each * weights).sum() / weights.sum())
-    halved = total_loss(*levels, weights / 2, (STRIDE,), PUBLISHED)
-    torch.testing.assert_close(halved, total)
+    torch.testing.assert_close(total(weights), (each * weights).sum() / weights.sum())
+    torch.testing.assert_close(total(weights / 2), total(weights))
+    assert total(torch.zeros(2, 3)) == 0
 
 
-def test_all_doubted_is_zero_and_not_nan() -> None:
-    one = window()
-    levels = ((anchors(),), (one,), points_in(one))
-    assert total_loss(*levels, torch.zeros(2, 3), (STRIDE,), PUBLISHED) == 0
-
-
-@pytest.mark.parametrize("settings", [PUBLISHED, SOFT], ids=["published", "soft"])
+@both
 def test_gradients(settings: LossSettings) -> None:
     one = window(rows=4, columns=4)
     points = (one.origin_yx + torch.tensor([2, 1]) + 0.6) * STRIDE

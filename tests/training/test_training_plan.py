@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,14 +19,19 @@ from napari_oneshot_lmk.training.methods import (
 )
 from napari_oneshot_lmk.training.preset import TrainingSettings
 
-KEY = (0, 0, 0)
-
 
 def epoch_plan(
-    settings: TrainingSettings, key: tuple[int, ...], method: str = "fused", **counts: int
+    key: tuple[int, int, int] = (0, 0, 0),
+    *,
+    counts: tuple[int, int, int],
+    method: str = "fused",
+    **settings: Any,
 ) -> list[Batch]:
+    """Return the batches for so many images, copies and landmarks."""
+    images, copies, landmarks = counts
+    random = random_stream(key[0], Stream.BATCHES, *key[1:])
     return METHODS[method].batches(
-        settings, random_stream(key[0], Stream.BATCHES, *key[1:]), **counts
+        TrainingSettings(**settings), random, images=images, copies=copies, landmarks=landmarks
     )
 
 
@@ -37,13 +43,11 @@ counts = st.integers(1, 23)
 def test_published_epoch_shows_each_landmark_everything_once(
     images: int, copies: int, landmarks: int, batch: int
 ) -> None:
-    plans = epoch_plan(
-        TrainingSettings(batch=batch), KEY, images=images, copies=copies, landmarks=landmarks
-    )
+    plans = epoch_plan(counts=(images, copies, landmarks), batch=batch)
     for stage, count in ((TEMPLATE_STAGE, copies), (LABEL_STAGE, images)):
         seen: Counter[tuple[int, int]] = Counter()
         for plan in plans:
-            # "Active only during training of landmark k": one a batch.
+            # "Active only during training of landmark k": one per batch.
             assert len(plan.landmarks) == 1
             if plan.stage == stage:
                 shown = plan.copies if stage == TEMPLATE_STAGE else plan.images
@@ -56,31 +60,24 @@ def test_published_epoch_shows_each_landmark_everything_once(
 
 
 def test_together_a_step_holds_all_landmarks_and_copies_beside_images() -> None:
-    plans = epoch_plan(
-        TrainingSettings(together=True, batch=4), KEY, images=10, copies=7, landmarks=3
-    )
+    plans = epoch_plan(counts=(10, 7, 3), together=True, batch=4)
     assert sorted(i for plan in plans for i in plan.images) == list(range(10))
     assert all(plan.landmarks == (0, 1, 2) for plan in plans)
     assert all(len(plan.copies) == 2 for plan in plans)
-    without = epoch_plan(
-        TrainingSettings(together=True, batch=4), KEY, images=10, copies=0, landmarks=3
-    )
+    without = epoch_plan(counts=(10, 0, 3), together=True, batch=4)
     assert all(not plan.copies for plan in without)
 
 
 def test_self_supervision_reads_images_alone() -> None:
-    plans = epoch_plan(
-        TrainingSettings(batch=4), KEY, images=9, copies=0, landmarks=3, method="joint"
-    )
+    plans = epoch_plan(counts=(9, 0, 3), method="joint", batch=4)
     assert {plan.stage for plan in plans} == {SELF_STAGE}
     assert sorted(i for plan in plans for i in plan.images) == list(range(9))
 
 
 @pytest.mark.parametrize("together", [False, True])
 def test_order_depends_on_seed_network_and_epoch_alone(together: bool) -> None:
-    def made(key: tuple[int, ...]) -> list[Batch]:
-        chosen = TrainingSettings(together=together, batch=2)
-        return epoch_plan(chosen, key, images=12, copies=6, landmarks=2)
+    def made(key: tuple[int, int, int]) -> list[Batch]:
+        return epoch_plan(key, counts=(12, 6, 2), together=together, batch=2)
 
     assert made((4, 1, 7)) == made((4, 1, 7))
     assert len({str(made(key)) for key in ((4, 1, 7), (5, 1, 7), (4, 2, 7), (4, 1, 8))}) == 4

@@ -81,18 +81,20 @@ def wait(condition: Callable[[], bool]) -> float:
     return time.monotonic() - began
 
 
-def followed(process: TrainingProcess, enough: Callable[[Event], bool]) -> list[Event]:
+def never(event: Event) -> bool:
+    return False
+
+
+def followed(process: TrainingProcess, enough: Callable[[Event], bool] = never) -> list[Event]:
     """Poll until an event, or the end."""
     seen: list[Event] = []
-    began = time.monotonic()
-    while not any(enough(event) for event in seen):
-        assert time.monotonic() - began < PATIENCE_S, process.report()
-        alive = process.alive
-        new = process.poll()
-        seen += new
-        if not alive and not new:
-            return seen
-        time.sleep(0.02)
+
+    def ended() -> bool:
+        alive, new = process.alive, process.poll()
+        seen.extend(new)
+        return any(map(enough, new)) or not (alive or new)
+
+    wait(ended)
     return seen
 
 
@@ -100,8 +102,8 @@ def stepped(event: Event) -> bool:
     return isinstance(event, Stepped) and event.epoch == 3
 
 
-def never(event: Event) -> bool:
-    return False
+def finished(event: Event) -> bool:
+    return isinstance(event, Finished)
 
 
 def test_followed_stopped_and_found_again(
@@ -109,18 +111,16 @@ def test_followed_stopped_and_found_again(
 ) -> None:
     assert TrainingProcess.find(folder / "run") is None
     process = start()
-    assert process.alive
-    assert process.exit_code is None
+    assert (process.alive, process.exit_code) == (True, None)
     assert any(map(stepped, followed(process, stepped)))
 
     # A window that opens now finds it, and hears the whole story.
     found = TrainingProcess.find(folder / "run")
-    assert found is not None
     assert found.alive
     assert any(map(stepped, followed(found, stepped)))
     found.stop()
     began = time.monotonic()
-    end = followed(found, lambda event: isinstance(event, Finished))[-1]
+    end = followed(found, finished)[-1]
     assert isinstance(end, Finished)
     assert end.stopped
     assert time.monotonic() - began < 2
@@ -138,19 +138,19 @@ def test_killed_and_gone_on_with(folder: Path, start: Callable[..., TrainingProc
     found = TrainingProcess.find(folder / "run")
     found.kill()
     assert wait(lambda: not process.alive) < 2
-    seen = followed(found, never)
+    seen = followed(found)
     assert not any(isinstance(event, Finished | Failed) for event in seen)
     assert not found.alive
 
     process = start()
     process.stop()  # before it has begun: its own wish, not the killed one's
-    seen = followed(process, never)
+    seen = followed(process)
     assert process.exit_code == 1
     assert isinstance(seen[-1], Failed)
     assert "trained before is kept" in seen[-1].sentence
 
     process = start()
-    seen = followed(process, lambda event: isinstance(event, Finished))
+    seen = followed(process, finished)
     # The end of the attempt before is not the end of this one.
     assert [event for event in seen if isinstance(event, Failed)] == []
     assert isinstance(seen[-1], Finished)
@@ -162,12 +162,10 @@ def test_killed_and_gone_on_with(folder: Path, start: Callable[..., TrainingProc
 
 def test_wrong_use_is_in_the_report(folder: Path, start: Callable[..., TrainingProcess]) -> None:
     process = start("--method", "alone")
-    assert followed(process, never) == []
+    assert followed(process) == []
     assert process.exit_code == 2
-    report = process.report()
-    assert "there is no method 'alone'" in report
-    assert "torch" in report
-    assert "exit code 2" in report
+    for said in ("there is no method 'alone'", "torch", "exit code 2"):
+        assert said in process.report()
     assert TrainingProcess.find(folder / "run") is None
 
 
@@ -177,7 +175,7 @@ def test_failure_is_told_before_the_end(
     for path in (folder / "images").iterdir():
         path.write_bytes(b"")
     process = start()
-    (end,) = [e for e in followed(process, never) if isinstance(e, Failed)]
+    (end,) = [e for e in followed(process) if isinstance(e, Failed)]
     assert "no image to train on" in end.sentence
     assert process.exit_code == 2
     process.kill()  # nothing there any more: nothing happens
@@ -189,11 +187,9 @@ def test_place_that_cannot_be(folder: Path) -> None:
 
 
 def test_a_damaged_run_is_no_training(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path)
-    run.run_path.write_text("{")
-    assert TrainingProcess.find(tmp_path) is None
-    run.run_path.write_text('{"schema_version": 1}')
-    assert TrainingProcess.find(tmp_path) is None
+    for content in ("{", '{"schema_version": 1}'):
+        RunFolder(tmp_path).run_path.write_text(content)
+        assert TrainingProcess.find(tmp_path) is None
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
@@ -217,14 +213,7 @@ def test_killed_at_random_points_it_ends_as_if_it_had_not(folder: Path) -> None:
     assert len(killed_after) >= 10
     # Not all of them before there was anything to lose.
     assert {"Stepped", "EpochEnded"} & set(killed_after)
-    whole = lines[0][1]
-    runs = [line[2] for line in lines if line[0] == "run"]
-    assert runs
-    assert set(runs) == {whole}
+    assert {line[2] for line in lines if line[0] == "run"} == {lines[0][1]}
     for run in folder.glob("run*"):
-        epochs = [
-            event.epoch
-            for event in read_events(run / "events.jsonl")
-            if isinstance(event, EpochEnded)
-        ]
-        assert set(epochs) == {1, 2, 3}
+        events = read_events(run / "events.jsonl")
+        assert [e.epoch for e in events if isinstance(e, EpochEnded)] == [1, 2, 3]

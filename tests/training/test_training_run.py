@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import pytest
 from napari_oneshot_lmk.errors import OutputError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.image import GrayImage
-from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.events import (
@@ -37,30 +38,27 @@ from napari_oneshot_lmk.training.run_lifecycle import open_run
 END = Finished(model="", epoch=3, stopped=False, seconds=12.5)
 
 
-def template(name: str = "t", seed: int = 0) -> Template:
-    pixels = np.random.default_rng(seed).random((40, 30), dtype=np.float32)
-    image = GrayImage(pixels, Geometry((40, 30)), f"{name}.png")
-    points = (Landmark("apex", (10.0, 12.0)), Landmark("tip", (25.0, 8.5)))
-    return Template.create(image, Landmarks(points, image.name))
+@cache
+def template() -> Template:
+    pixels = np.random.default_rng(0).random((40, 30), dtype=np.float32)
+    image = GrayImage(pixels, Geometry((40, 30)), "t.png")
+    return Template.create(image, Landmarks.from_positions({"apex": (10, 12), "tip": (25, 8.5)}))
 
 
 def settings(**changes: object) -> TrainingConfig:
-    plain = TrainingConfig(
-        method="fused",
-        landmarks=("apex", "tip"),
-        template_stage=True,
-        seed=0,
-        spacing_mm_yx=None,
-        template_sha256=template().content_sha256,
-        preset=Preset().changed({"training.epochs": 3}),
-    )
-    return plain.model_copy(update=changes)
+    plain = TrainingConfig(preset=Preset().changed({"training.epochs": 3}))
+    return plain.resolved(template(), lambda: False).model_copy(update=changes)
 
 
 @contextmanager
 def taken(path: Path, overwrite: bool = False, **changes: object) -> Iterator[RunFolder]:
     with open_run(path, settings(**changes), template(), overwrite=overwrite) as run:
         yield run
+
+
+def taken_up(path: Path, overwrite: bool = False, **changes: object) -> RunFolder:
+    with taken(path, overwrite, **changes) as run:
+        return run
 
 
 def finish(path: Path, content: str = "first") -> None:
@@ -83,16 +81,16 @@ def test_new_run(tmp_path: Path) -> None:
         assert run.worker.alive
         assert run.settings == settings()
         assert run.finished is None
-        saved = Template.load(run.template_path)
-        assert saved.content_sha256 == template().content_sha256
+        assert Template.load(run.template_path).content_sha256 == template().content_sha256
     assert RunFolder.open(run.path).settings == settings()
 
 
-def test_same_settings_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_unfinished_run_of_the_same_settings_goes_on(tmp_path: Path, overwrite: bool) -> None:
     changed = Preset.load("laptop").changed({"training.learning_rate": 1 / 3})
-    for _ in range(2):
-        with taken(tmp_path, preset=changed, spacing_mm_yx=(0.1, 1 / 3)) as run:
-            (run.checkpoint_path / "00000001").mkdir(parents=True, exist_ok=True)
+    run = taken_up(tmp_path, overwrite, preset=changed, spacing_mm_yx=(0.1, 1 / 3))
+    (run.checkpoint_path / "00000001").mkdir(parents=True)
+    run = taken_up(tmp_path, overwrite, preset=changed, spacing_mm_yx=(0.1, 1 / 3))
     assert (run.checkpoint_path / "00000001").is_dir()
 
 
@@ -109,22 +107,14 @@ def test_same_settings_go_on(tmp_path: Path) -> None:
     ],
 )
 def test_other_settings_are_named(tmp_path: Path, changes: dict[str, object], says: str) -> None:
-    with taken(tmp_path) as run:
-        (run.checkpoint_path / "00000001").mkdir(parents=True)
-    with pytest.raises(UsageError, match="--overwrite") as raised, taken(tmp_path, **changes):
-        pass
-    assert says in str(raised.value)
+    run = taken_up(tmp_path)
+    (run.checkpoint_path / "00000001").mkdir(parents=True)
+    with pytest.raises(UsageError, match=f"{says}.*--overwrite"):
+        taken_up(tmp_path, **changes)
     assert run.checkpoint_path.exists()
-    with taken(tmp_path, overwrite=True, **changes):
-        assert run.settings == settings(**changes)
-        assert not run.checkpoint_path.exists()
-
-
-def test_overwrite_of_an_unfinished_run_goes_on(tmp_path: Path) -> None:
-    with taken(tmp_path, overwrite=True) as run:
-        (run.checkpoint_path / "00000001").mkdir(parents=True)
-    with taken(tmp_path, overwrite=True):
-        assert run.checkpoint_path.exists()
+    taken_up(tmp_path, overwrite=True, **changes)
+    assert run.settings == settings(**changes)
+    assert not run.checkpoint_path.exists()
 
 
 # -- the model ---------------------------------------------------------------------
@@ -132,43 +122,34 @@ def test_overwrite_of_an_unfinished_run_goes_on(tmp_path: Path) -> None:
 
 def test_finished_until_begun_anew(tmp_path: Path) -> None:
     finish(tmp_path)
-    with taken(tmp_path) as run:
-        assert run.finished == replace(END, model=str(run.model_path))
-    with taken(tmp_path, overwrite=True) as run:
-        assert run.finished is None
-        # The previous model stays until the new one has succeeded.
-        assert (run.model_path / "model.json").read_text() == "first"
+    run = taken_up(tmp_path)
+    assert run.finished == replace(END, model=str(run.model_path))
+    (run.model_path / "network-007.safetensors").touch()
+    assert taken_up(tmp_path, overwrite=True).finished is None
+    # The previous model stays until the new one has succeeded, and then nothing of it.
+    assert (run.model_path / "model.json").read_text() == "first"
     finish(tmp_path, "second")
     assert (run.model_path / "model.json").read_text() == "second"
-    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
-
-
-def test_nothing_of_the_earlier_model_stays_in_the_new_one(tmp_path: Path) -> None:
-    finish(tmp_path)
-    run = RunFolder(tmp_path)
-    (run.model_path / "network-007.safetensors").touch()
-    with taken(tmp_path, overwrite=True):
-        pass
-    finish(tmp_path, "second")
     assert [path.name for path in run.model_path.iterdir()] == ["model.json"]
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
 @pytest.mark.parametrize("killed", ["before", "between", "after"])
 def test_kill_during_the_exchange_of_models(tmp_path: Path, killed: str) -> None:
     finish(tmp_path)
-    with taken(tmp_path, overwrite=True) as run:
-        pass
-    (run.path / ".model-new").mkdir()
-    (run.path / ".model-new" / "model.json").write_text("second")
+    run = taken_up(tmp_path, overwrite=True)
+    new, old = run.path / ".model-new", run.path / ".model-old"
+    new.mkdir()
+    (new / "model.json").write_text("second")
     if killed != "before":
-        run.model_path.rename(run.path / ".model-old")
+        run.model_path.rename(old)
     if killed == "after":
-        (run.path / ".model-new").rename(run.model_path)
-    with taken(tmp_path):
-        expected = "second" if killed == "after" else "first"
-        assert (run.model_path / "model.json").read_text() == expected
-    assert not (run.path / ".model-new").exists()
-    assert not (run.path / ".model-old").exists()
+        new.rename(run.model_path)
+    taken_up(tmp_path)
+    expected = "second" if killed == "after" else "first"
+    assert (run.model_path / "model.json").read_text() == expected
+    assert not new.exists()
+    assert not old.exists()
 
 
 def test_failed_model_leaves_the_earlier_one(tmp_path: Path) -> None:
@@ -184,8 +165,8 @@ def test_failed_model_leaves_the_earlier_one(tmp_path: Path) -> None:
 
 def test_folder_of_somebody_else(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").touch()
-    with pytest.raises(UsageError, match=r"something else.*photo\.jpg"), taken(tmp_path):
-        pass
+    with pytest.raises(UsageError, match=r"something else.*photo\.jpg"):
+        taken_up(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
     with pytest.raises(UsageError, match="not the folder of a training"):
         RunFolder.open(tmp_path)
@@ -193,16 +174,15 @@ def test_folder_of_somebody_else(tmp_path: Path) -> None:
 
 def test_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "run").touch()
-    with pytest.raises(OutputError, match="is a file"), taken(tmp_path / "run"):
-        pass
+    with pytest.raises(OutputError, match="is a file"):
+        taken_up(tmp_path / "run")
 
 
 def test_killed_before_it_was_a_run(tmp_path: Path) -> None:
     (tmp_path / "run.lock").touch()
     template().save(tmp_path / "template")
     (tmp_path / "preset.toml").write_text("half")
-    with taken(tmp_path) as run:
-        assert run.settings == settings()
+    assert taken_up(tmp_path).settings == settings()
 
 
 def test_what_a_window_leaves_before_is_no_hindrance(tmp_path: Path) -> None:
@@ -217,34 +197,31 @@ def test_what_a_window_leaves_before_is_no_hindrance(tmp_path: Path) -> None:
 
 
 def test_damaged_and_newer_records(tmp_path: Path) -> None:
-    with taken(tmp_path) as run:
-        content = run.record()
+    run = taken_up(tmp_path)
+    content = run.record()
     run.run_path.write_text(json.dumps({**content, "schema_version": 99}))
     with pytest.raises(UsageError, match="newer version"):
         RunFolder.open(tmp_path)
     run.run_path.write_text(json.dumps({**content, "settings": {}}))
-    with pytest.raises(UsageError, match="damaged"), taken(tmp_path):
-        pass
+    with pytest.raises(UsageError, match="damaged"):
+        taken_up(tmp_path)
     run.run_path.write_text("{")
     with pytest.raises(UsageError, match=r"no readable run\.json"):
         RunFolder.open(tmp_path)
 
 
 def test_leftovers_of_a_kill_are_removed(tmp_path: Path) -> None:
-    with taken(tmp_path) as run:
-        pass
+    run = taken_up(tmp_path)
     (run.path / ".0123456789abcdef.json").touch()
     (run.checkpoint_path / ".fedcba9876543210").mkdir(parents=True)
     (run.path / ".mine").touch()
-    with taken(tmp_path):
-        pass
+    taken_up(tmp_path)
     hidden = [p.name for p in run.path.rglob("*") if p.name.startswith(".")]
     assert hidden == [".mine"]
 
 
 def test_old_wish_to_stop_is_not_for_a_new_process(tmp_path: Path) -> None:
-    with taken(tmp_path) as run:
-        pass
+    run = taken_up(tmp_path)
     run.request_stop()
     past = time.time() - 1e6
     os.utime(run.stop_path, (past, past))
@@ -280,20 +257,16 @@ def test_one_process_at_a_time(tmp_path: Path, holder: subprocess.Popen[str]) ->
     worker = RunFolder.open(tmp_path / "run").worker
     assert worker is not None
     assert (worker.pid, worker.alive) == (holder.pid, True)
-    with (
-        pytest.raises(UsageError, match=f"another process.*{holder.pid}"),
-        taken(tmp_path / "run", overwrite=True),
-    ):
-        pass
+    with pytest.raises(UsageError, match=f"another process.*{holder.pid}"):
+        taken_up(tmp_path / "run", overwrite=True)
     # Where the file system knows no locks, the number of the process says it.
     (tmp_path / "run" / "run.lock").unlink()
-    with pytest.raises(UsageError, match=f"another process.*{holder.pid}"), taken(tmp_path / "run"):
-        pass
+    with pytest.raises(UsageError, match=f"another process.*{holder.pid}"):
+        taken_up(tmp_path / "run")
     holder.kill()
     holder.wait()
     assert not worker.alive
-    with taken(tmp_path / "run") as run:
-        assert run.worker == ProcessInfo.of(os.getpid(), 0)
+    assert taken_up(tmp_path / "run").worker == ProcessInfo.of(os.getpid(), 0)
 
 
 def test_ended_child_that_nobody_waited_for_is_not_alive() -> None:
@@ -317,23 +290,18 @@ def test_ended_child_that_nobody_waited_for_is_not_alive() -> None:
 
 def test_log_survives_half_a_line(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
+    events = [Noted("eins — zwei"), Previewed("a.png", {"apex": (1.5, 2.0)}), Failed("end")]
     assert read_events(path) == []
-    log = EventLog(path)
-    log.append(Noted("eins — zwei"))
-    log.append(Previewed("a.png", {"apex": (1.5, 2.0)}))
-    log.close()
+    with closing(EventLog(path)) as log:
+        for event in events[:2]:
+            log.append(event)
     whole = path.read_bytes()
     path.write_bytes(whole + '{"event": "Noted", "text": "hä'.encode()[:-1])
-    assert len(read_events(path)) == 2
-    log = EventLog(path)
-    log.append(Failed("end"))
-    log.close()
+    assert read_events(path) == events[:2]
+    with closing(EventLog(path)) as log:
+        log.append(events[2])
     assert path.read_bytes().startswith(whole)
-    assert read_events(path) == [
-        Noted("eins — zwei"),
-        Previewed("a.png", {"apex": (1.5, 2.0)}),
-        Failed("end"),
-    ]
+    assert read_events(path) == events
     for line in whole.splitlines():
         assert "T" in json.loads(line)["time"]
 
@@ -365,10 +333,8 @@ def test_log_is_read_in_pieces(tmp_path: Path) -> None:
 def test_a_full_disk_is_said(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no such device here")
-    log = EventLog(Path("/dev/full"))
-    with pytest.raises(OutputError, match="free some space"):
+    with closing(EventLog(Path("/dev/full"))) as log, pytest.raises(OutputError, match="free some"):
         log.append(Noted("a"))
-    log.close()
 
 
 def test_folder_of_the_log_is_gone(tmp_path: Path) -> None:

@@ -38,13 +38,10 @@ def blobs(shape_yx: tuple[int, int], spacing_mm_yx: tuple[float, float] | None =
 
 def centroid(image: torch.Tensor, point_yx: torch.Tensor) -> NDArray[np.float64]:
     """Centre of mass of the blob around a point, found without knowing it exactly."""
-    grid = torch.stack(
-        torch.meshgrid(*(torch.arange(n) for n in image.shape[-2:]), indexing="ij"), -1
-    )
-    near = point_yx.round()
-    weight = image[0, 0].double() * ((grid - near).square().sum(-1) <= 20**2)
-    found = (grid * weight[..., None]).sum((0, 1)) / weight.sum()
-    return found.numpy()
+    grid = torch.stack(torch.meshgrid(*map(torch.arange, image.shape[-2:]), indexing="ij"), -1)
+    near = (grid - point_yx.round()).square().sum(-1) <= 20**2
+    weight = image[0, 0].double() * near
+    return ((grid * weight[..., None]).sum((0, 1)) / weight.sum()).numpy()
 
 
 @pytest.mark.parametrize(
@@ -55,9 +52,8 @@ def centroid(image: torch.Tensor, point_yx: torch.Tensor) -> NDArray[np.float64]
 def test_points_follow_the_pixels_to_a_twentieth_of_one(
     shape_yx: tuple[int, int], spacing: tuple[float, float] | None
 ) -> None:
-    copies = TemplateAugmentation(
-        blobs(shape_yx, spacing), WIDE.model_copy(update={"gamma": (1.0, 1.0)}), 5
-    )
+    settings = WIDE.model_copy(update={"gamma": (1.0, 1.0)})
+    copies = TemplateAugmentation(blobs(shape_yx, spacing), settings, 5)
     for index in range(3):
         copy = copies.copy(index)
         assert copy.inside.all()
@@ -67,8 +63,7 @@ def test_points_follow_the_pixels_to_a_twentieth_of_one(
 
 
 def test_points_move_as_the_numbers_say() -> None:
-    template = blobs((800, 400))
-    copies = TemplateAugmentation(template, WIDE)
+    copies = TemplateAugmentation(blobs((800, 400)), WIDE)
     at_rest = copies.augment(AugmentationParams()).points_yx
     shifted = copies.augment(AugmentationParams(shift_yx=(0.05, -0.1))).points_yx
     torch.testing.assert_close(shifted - at_rest, torch.tensor([19.2, -38.4]).expand_as(at_rest))
@@ -79,15 +74,10 @@ def test_points_move_as_the_numbers_say() -> None:
     turned = copies.augment(AugmentationParams(rotation_deg=90)).points_yx
     up, left = 191.5 - at_rest[:, 0], 191.5 - turned[:, 1]
     torch.testing.assert_close(left, 2 * up)
-
-
-def test_pixels_are_turned_as_they_lie_in_the_patient() -> None:
-    # The same picture with pixels half as high: 90 degrees map rows to columns in
-    # millimetres, not in pixels.
-    copies = TemplateAugmentation(blobs((800, 400), (0.1, 0.2)), WIDE)
-    at_rest = copies.augment(AugmentationParams()).points_yx
-    turned = copies.augment(AugmentationParams(rotation_deg=90)).points_yx
-    torch.testing.assert_close(191.5 - turned[:, 1], 191.5 - at_rest[:, 0])
+    # With pixels half as high, rows are mapped to columns in millimetres, not in pixels.
+    oblong = TemplateAugmentation(blobs((800, 400), (0.1, 0.2)), WIDE)
+    turned = oblong.augment(AugmentationParams(rotation_deg=90)).points_yx
+    torch.testing.assert_close(191.5 - turned[:, 1], up)
 
 
 @pytest.mark.parametrize("shape_yx", [(800, 645), (250, 300), (384, 384)])
@@ -109,9 +99,8 @@ def test_copy_is_as_sharp_as_the_template() -> None:
     # Resampling a resampled image would blur it.
     image, landmarks = generate("hand", 1, shape_yx=(1600, 1200))
     template = Template.create(image, landmarks)
-    moved = TemplateAugmentation(template, WIDE).augment(
-        AugmentationParams(shift_yx=(0.0113, 0.0071))
-    )
+    params = AugmentationParams(shift_yx=(0.0113, 0.0071))
+    moved = TemplateAugmentation(template, WIDE).augment(params)
 
     def energy(picture: torch.Tensor) -> float:
         middle = picture[..., 40:-40, 40:-40]
@@ -124,24 +113,17 @@ def test_each_copy_has_its_own_numbers() -> None:
     template = blobs((400, 300))
     copies = TemplateAugmentation(template, WIDE, seed=4)
     third = copies.copy(3)
-    again = TemplateAugmentation(template, WIDE.model_copy(update={"count": 500}), seed=4).copy(3)
-    assert torch.equal(third.image, again.image)
-    assert torch.equal(third.points_yx, again.points_yx)
+    more = TemplateAugmentation(template, WIDE.model_copy(update={"count": 500}), seed=4)
+    assert torch.equal(third.image, more.copy(3).image)
+    assert torch.equal(third.points_yx, more.copy(3).points_yx)
+    assert copies.key(3) == more.key(3)
     other_seed = TemplateAugmentation(template, WIDE, seed=5)
     assert not torch.equal(third.points_yx, other_seed.copy(3).points_yx)
     assert not torch.equal(third.points_yx, copies.copy(2).points_yx)
-    keys = {copies.key(2), copies.key(3), other_seed.key(3)}
-    assert len(keys) == 3
-    assert copies.key(3) == TemplateAugmentation(template, WIDE, seed=4).key(3)
-
-
-def test_key_knows_ranges_and_template() -> None:
-    copies = TemplateAugmentation(blobs((400, 300)), WIDE)
-    wider = WIDE.model_copy(update={"shift": 0.07})
-    assert copies.key(0) != TemplateAugmentation(blobs((400, 300)), wider).key(0)
-    assert copies.key(0) != TemplateAugmentation(blobs((400, 301)), WIDE).key(0)
-    more = WIDE.model_copy(update={"count": 7})
-    assert copies.key(0) == TemplateAugmentation(blobs((400, 300)), more).key(0)
+    wider = TemplateAugmentation(template, WIDE.model_copy(update={"shift": 0.07}), seed=4)
+    other_template = TemplateAugmentation(blobs((400, 301)), WIDE, seed=4)
+    keys = {c.key(3) for c in (copies, other_seed, wider, other_template)} | {copies.key(2)}
+    assert len(keys) == 5
 
 
 def test_numbers_stay_in_their_ranges_and_fill_them() -> None:
@@ -189,19 +171,14 @@ def test_outside_of_the_template_is_black() -> None:
     assert (moved.image[..., 96, :] > 0).any()
 
 
-def test_point_that_leaves_the_frame_is_said() -> None:
-    copies = TemplateAugmentation(blobs((400, 400)), WIDE)
-    moved = copies.augment(AugmentationParams(shift_yx=(0.35, 0.0)))
-    expected = (moved.points_yx[:, 0] <= 383.5).tolist()
-    assert moved.inside.tolist() == expected
-    assert sorted(set(expected)) == [False, True]
-
-
-def test_only_placed_landmarks_are_followed() -> None:
+def test_placed_landmarks_are_followed_out_of_the_frame() -> None:
     template = blobs((400, 400))
     absent = Landmark("not there", state=State.ABSENT)
     landmarks = Landmarks((absent, *template.landmarks.points))
     copies = TemplateAugmentation(Template.create(template.image, landmarks), WIDE)
-    assert copies.names == template.landmarks.names
-    assert copies.copy(0).points_yx.shape == (5, 2)
     assert len(copies) == WIDE.count
+    moved = copies.augment(AugmentationParams(shift_yx=(0.35, 0.0)))
+    assert moved.points_yx.shape == (5, 2)
+    expected = (moved.points_yx[:, 0] <= 383.5).tolist()
+    assert moved.inside.tolist() == expected
+    assert sorted(set(expected)) == [False, True]

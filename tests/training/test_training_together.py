@@ -16,29 +16,35 @@ import psutil
 import pytest
 import torch
 import torch.distributed as dist
-from cli_scene import POINTS, make_world, run
-from test_cli_train import PRESET
+from cli_scene import POINTS
+from learning_scene import SMALL, scene_template
 
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.network.sync_batch_norm import BatchNorm, shared_statistics
+from napari_oneshot_lmk.training.config import TrainingConfig
+from napari_oneshot_lmk.training.distributed.group import check_group
 from napari_oneshot_lmk.training.distributed.torchrun import (
     VARIABLES,
     TorchrunGroup,
+    _is_loss,
     group_from_environment,
 )
-from napari_oneshot_lmk.training.events import EpochEnded, Event, Failed, Finished, read_events
+from napari_oneshot_lmk.training.events import EpochEnded, Failed, Finished, read_events
+from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.run_folder import RunFolder
 
 # All processes share the cores with whatever else runs.
 pytestmark = pytest.mark.timeout(900)
+
+forks = pytest.mark.skipif(sys.platform == "win32", reason="the script forks")
 
 ROOT = Path(__file__).resolve().parents[2]
 TORCHRUN = dict.fromkeys(VARIABLES, "0") | {"WORLD_SIZE": "2"}
 
 
 def environment() -> dict[str, str]:
-    """Ours, one thread a process, and nothing of a torchrun around the tests."""
+    """This process's, one thread each, and nothing of a torchrun around the tests."""
     kept = {key: value for key, value in os.environ.items() if key not in VARIABLES}
     paths = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
     return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
@@ -68,6 +74,11 @@ def normed(norm: BatchNorm, maps: torch.Tensor, weights: list[float] | None) -> 
     return [tensor.detach().clone() for tensor in (made, *gradients, *running)]
 
 
+def seeded_maps(count: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(count, 4, 5, 6, dtype=torch.float64, generator=generator)
+
+
 def seeded_norm() -> BatchNorm:
     norm = BatchNorm(4).double()
     with torch.no_grad():
@@ -77,8 +88,7 @@ def seeded_norm() -> BatchNorm:
 
 
 def test_shared_statistics_are_those_of_torch(group_of_one: None) -> None:
-    torch.manual_seed(0)
-    maps = 3 + 2 * torch.randn(3, 4, 5, 6, dtype=torch.float64)
+    maps = 3 + 2 * seeded_maps(3)
     plain = normed(seeded_norm(), maps, None)
     shared = normed(seeded_norm(), maps, [1.0, 1.0, 1.0])
     for one, other in zip(plain, shared, strict=True):
@@ -87,8 +97,7 @@ def test_shared_statistics_are_those_of_torch(group_of_one: None) -> None:
 
 def test_what_counts_nothing_changes_nothing(group_of_one: None) -> None:
     """And several landmarks of an image count as it does."""
-    torch.manual_seed(0)
-    maps = torch.randn(2, 4, 5, 6, dtype=torch.float64)
+    maps = seeded_maps(2)
     filler = torch.full_like(maps[:1], 100.0)
     plain, shared = seeded_norm(), seeded_norm()
     expected = plain(maps)
@@ -100,8 +109,7 @@ def test_what_counts_nothing_changes_nothing(group_of_one: None) -> None:
 
 def test_two_halves_are_one_sample(group_of_one: None) -> None:
     """As the template, which each of two processes holds."""
-    torch.manual_seed(0)
-    maps = torch.randn(3, 4, 5, 6, dtype=torch.float64)
+    maps = seeded_maps(3)
     plain, shared = seeded_norm(), seeded_norm()
     twice = torch.cat([maps[:1], maps])
     one, two = maps.clone().requires_grad_(), twice.requires_grad_()
@@ -169,7 +177,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return dict(json.loads((folder / "result.json").read_text()))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the script forks")
+@forks
 @pytest.mark.parametrize("name", ["template", "patches", "own norms", "joint"])
 def test_two_learn_as_one_with_twice_the_batch(played: dict[str, Any], name: str) -> None:
     (one,), (leader, other) = played[name]["1"], played[name]["2"]
@@ -183,7 +191,7 @@ def test_two_learn_as_one_with_twice_the_batch(played: dict[str, Any], name: str
     assert leader["steps"] == other["steps"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the script forks")
+@forks
 def test_a_killed_process_ends_the_run_and_it_goes_on(played: dict[str, Any]) -> None:
     killed = played["lost"]["killed"]
     assert killed["code"] == 1
@@ -192,7 +200,7 @@ def test_a_killed_process_ends_the_run_and_it_goes_on(played: dict[str, Any]) ->
     assert killed["model"] == played["lost"]["whole"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the script forks")
+@forks
 def test_a_silent_process_ends_the_run_and_one_alone_goes_on(played: dict[str, Any]) -> None:
     held = played["lost"]["held"]
     assert held["code"] == 1
@@ -204,7 +212,7 @@ def test_a_silent_process_ends_the_run_and_one_alone_goes_on(played: dict[str, A
     assert "a step of 2 images (2 x 1), goes on with 1 (1 x 1); epoch 2" in note
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the script forks")
+@forks
 def test_why_another_process_failed_is_in_the_log(played: dict[str, Any]) -> None:
     failing = played["failing"]
     assert failing["codes"] == [1, 1]
@@ -212,14 +220,14 @@ def test_why_another_process_failed_is_in_the_log(played: dict[str, Any]) -> Non
     assert "not enough memory for a step; use a preset with" in failing["says"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the script forks")
+@forks
 def test_asked_to_stop_all_end_with_the_best_model(played: dict[str, Any]) -> None:
     assert played["stopped"]["codes"] == [0, 0]
     assert played["stopped"]["end"]["stopped"]
     assert Path(played["stopped"]["end"]["model"]).is_absolute()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the script forks")
+@forks
 def test_processes_with_other_settings_are_refused(played: dict[str, Any]) -> None:
     leader, other = played["differing"]["says"]
     assert leader.startswith("UsageError: process 1 was started with other settings")
@@ -231,76 +239,70 @@ def test_processes_with_other_settings_are_refused(played: dict[str, Any]) -> No
 # -- torchrun itself -----------------------------------------------------------
 
 
-def torchrun(world: Any, *more: object) -> subprocess.Popen[str]:
+def torchrun(folder: Path) -> subprocess.Popen[str]:
     """Start the real thing; one thread, no weights, no network."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = ["-m", "napari_oneshot_lmk", "train", "--device", "cpu"]
-    files = ["--template", world.template, "--images", world.images]
-    preset = ["--preset", world.folder / "preset.toml", "--out", world.folder / "run"]
+    files = {"template": "template", "images": "images", "preset": "preset.toml", "out": "run"}
+    options = [text for name, file in files.items() for text in (f"--{name}", str(folder / file))]
+    nothing = {"ONESHOT_LMK_CACHE": "cache", "TORCH_HOME": "torch"}
     return subprocess.Popen(
-        [sys.executable, *launcher, *command, *map(str, (*files, *preset, *more))],
+        [sys.executable, *launcher, *command, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment()
-        | {
-            "ONESHOT_LMK_CACHE": str(world.folder / "cache"),
-            "TORCH_HOME": str(world.folder / "torch"),
-            "https_proxy": "http://127.0.0.1:9",
-        },
+        | {name: str(folder / place) for name, place in nothing.items()}
+        | {"https_proxy": "http://127.0.0.1:9"},
     )
 
 
-def events(run_folder: Path) -> list[Event]:
-    path = RunFolder(run_folder).events_path
-    return list(read_events(path)) if path.exists() else []
+def ended_epochs(run: Path) -> list[int]:
+    path = RunFolder(run).events_path
+    events = read_events(path) if path.exists() else []
+    return [event.epoch for event in events if isinstance(event, EpochEnded)]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="torch has no torchrun store there")
 def test_torchrun_killed_and_gone_on_with(tmp_path: Path) -> None:
-    world = make_world(tmp_path / "w")
-    template = ("--image", world.template_image, "--landmarks", world.landmarks)
-    assert run("template", *template, "--out", world.template).exit_code == 0
-    preset = PRESET.replace("batch = 3", "batch = 1").replace("epochs = 3", "epochs = 2")
-    (world.folder / "preset.toml").write_text(preset)
-    place = world.folder / "run"
-    launcher = torchrun(world)
+    scene_template(tmp_path).save(tmp_path / "template")
+    preset = Preset.load("laptop").changed({**SMALL, "training.batch": 1})
+    (tmp_path / "preset.toml").write_text(preset.to_toml())
+    run = tmp_path / "run"
+    launcher = torchrun(tmp_path)
     begun = time.monotonic()
-    while not any(isinstance(event, EpochEnded) for event in events(place)):
+    while not ended_epochs(run):
         assert launcher.poll() is None, launcher.communicate()
         assert time.monotonic() - begun < 300
         time.sleep(0.02)
-    (second,) = [
-        child
-        for child in psutil.Process(launcher.pid).children()
-        if child.environ().get("RANK") == "1"
-    ]
+    children = psutil.Process(launcher.pid).children()
+    (second,) = [child for child in children if child.environ().get("RANK") == "1"]
     os.kill(second.pid, signal.SIGKILL)
     out, err = launcher.communicate(timeout=120)
     assert launcher.returncode != 0
     assert out == ""
     assert err.count("another process of this training has ended, was killed") == 1, err
-    assert isinstance(events(place)[-1], Failed)
+    assert isinstance(read_events(run / "events.jsonl")[-1], Failed)
     # The same command again.
-    launcher = torchrun(world)
+    launcher = torchrun(tmp_path)
     out, err = launcher.communicate(timeout=300)
     assert launcher.returncode == 0, err
-    # Both told the same; one of them spoke.
+    # Only the main process reports.
     assert out.count("3 landmarks, epoch") == 1
     assert err.count("2 processes train together: a step has 2 x 1 images") == 1
-    assert isinstance(events(place)[-1], Finished)
-    ended = [e.epoch for e in events(place) if isinstance(e, EpochEnded)]
-    assert ended == [1, 2]
-    model = TrainedModel.load(place)
-    assert model.landmarks == tuple(POINTS)
+    assert isinstance(read_events(run / "events.jsonl")[-1], Finished)
+    assert ended_epochs(run) == [1, 2]
+    assert TrainedModel.load(run).landmarks == tuple(POINTS)
 
 
-def test_single_is_refused_under_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_oneshot_lmk.training.config import TrainingConfig
-    from napari_oneshot_lmk.training.distributed.group import check_group
-    from napari_oneshot_lmk.training.preset import Preset
-
+def test_single_is_refused_under_torchrun() -> None:
     world = group_from_environment(TORCHRUN)
     settings = TrainingConfig(method="single", preset=Preset())
     with pytest.raises(UsageError, match="train one network together, but the method"):
         check_group(world, settings)
+
+
+def test_a_timeout_of_gloo_is_a_lost_process() -> None:
+    assert _is_loss(RuntimeError("Application timeout caused pair closure"))
+    assert _is_loss(dist.DistBackendError("NCCL error"))
+    assert not _is_loss(RuntimeError("shapes do not fit"))

@@ -18,9 +18,10 @@ from napari_oneshot_lmk.training.state import learning_rate, significantly_worse
 
 
 def test_published_rate_halves_every_fifty_epochs() -> None:
-    settings = TrainingSettings()
-    rates = [learning_rate(settings, epoch, 3, 81) for epoch in (0, 49, 50, 299)]
+    rates = [learning_rate(TrainingSettings(), epoch, 3, 81) for epoch in (0, 49, 50, 299)]
     assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 1e-4 / 32])
+    constant = TrainingSettings(schedule="constant", learning_rate=1e-3)
+    assert learning_rate(constant, 299, 80, 81) == 1e-3
 
 
 def test_cosine_falls_from_the_rate_to_a_fiftieth() -> None:
@@ -30,11 +31,6 @@ def test_cosine_falls_from_the_rate_to_a_fiftieth() -> None:
     assert rates[20] == pytest.approx(1e-3 * (0.02 + 0.98 / 2))
     assert all(later < earlier for earlier, later in pairwise(rates))
     assert rates[-1] == pytest.approx(2e-5, rel=0.2)
-
-
-def test_constant_stays() -> None:
-    settings = TrainingSettings(schedule="constant", learning_rate=1e-3)
-    assert learning_rate(settings, 299, 80, 81) == 1e-3
 
 
 def test_an_epoch_is_worse_only_where_chance_does_not_explain_it() -> None:
@@ -83,9 +79,6 @@ def test_labels_of_some_landmarks_replace_theirs_alone() -> None:
 
 
 def test_shift_is_the_median_distance_in_the_unit_of_the_pixels() -> None:
-    moved = labels().points_yx.copy()
-    moved[..., 0] += 3
-    moved[..., 1] += 4
-    after = PseudoLabels(moved, labels().residuals)
+    after = PseudoLabels(labels().points_yx + np.array([3, 4]), labels().residuals)
     assert after.shift(labels(), np.array([1.0, 1.0])) == pytest.approx(5)
     assert after.shift(labels(), np.array([0.5, 0.5])) == pytest.approx(2.5)

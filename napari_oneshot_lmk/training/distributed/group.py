@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from napari_oneshot_lmk.errors import ImageError, OneshotError, UsageError
-from napari_oneshot_lmk.training.events import Event, Noted
+from napari_oneshot_lmk.training.events import Event
 from napari_oneshot_lmk.training.run_folder import versions
 
 if TYPE_CHECKING:
@@ -48,24 +48,16 @@ class ProcessGroup:
     def connected(self, device: str, patience_s: float = PATIENCE_S) -> Iterator[None]:
         """Connect the processes for a ``with`` block; ``device`` is from `device`.
 
-        Without an answer for ``patience_s``, a process counts as lost.
-
-        Raises
-        ------
-        LostProcessError
-            If the others do not come, or one is lost later.
-        UsageError
-            If this PyTorch was built without ``torch.distributed``.
+        Without an answer for ``patience_s``, a process counts as lost. Raises
+        `LostProcessError` if the others do not come, or one is lost later, `UsageError` if
+        this PyTorch was built without ``torch.distributed``.
         """
         yield
 
     def device(self, name: str) -> str:
         """Return the device of this process: one GPU each, or the CPU.
 
-        Raises
-        ------
-        UsageError
-            If there are fewer GPUs than processes on this computer.
+        Raises `UsageError` if there are fewer GPUs than processes on this computer.
         """
         return name
 
@@ -171,13 +163,6 @@ def check_group(group: ProcessGroup, config: TrainingConfig) -> None:
                 f"process {rank} was started with other settings than process 0: {now}",
                 "start the same command on all hosts",
             )
-
-
-def describe_group(group: ProcessGroup, config: TrainingConfig) -> Iterator[Noted]:
-    """Note how many processes train, and how many images a step then has."""
-    if group.is_distributed:
-        size, batch = group.size, config.numbers.training.batch
-        yield Noted(f"{size} processes train together: a step has {size} x {batch} images.")
 
 
 def load_encoder(

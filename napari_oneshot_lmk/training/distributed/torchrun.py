@@ -12,8 +12,8 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -52,10 +52,7 @@ def _lost() -> LostProcessError:
 def group_from_environment(environment: Mapping[str, str] | None = None) -> ProcessGroup:
     """Return the group that ``torchrun`` describes in variables; without them, `ALONE`.
 
-    Raises
-    ------
-    UsageError
-        If a variable is damaged.
+    Raises `UsageError` if a variable is damaged.
     """
     given = os.environ if environment is None else environment
     if any(name not in given for name in VARIABLES):
@@ -77,14 +74,22 @@ def group_from_environment(environment: Mapping[str, str] | None = None) -> Proc
 
 
 class TorchrunGroup(ProcessGroup):
-    """One of several processes; ranks, also among those of this computer, are from 0."""
+    """One of several processes; ranks, also among those of this computer, are from 0.
+
+    A failed collective call does not tell why a process did not take part. The processes
+    therefore leave messages in a key-value store, which ``torchrun`` keeps while they die.
+    """
 
     is_distributed = True
 
     def __init__(self, rank: int, size: int, local_rank: int = 0, local_size: int = 1) -> None:
         self.rank, self.size = rank, size
         self.local_rank, self.local_size = local_rank, local_size
-        self._messages = MessageStore()
+        self._store: Any = None
+        self._patience_s = PATIENCE_S
+        self._told_to_end = False
+        self._explained: list[Exception] = []
+        self._others_know = False
 
     @contextmanager
     def connected(self, device: str, patience_s: float = PATIENCE_S) -> Iterator[None]:
@@ -123,9 +128,8 @@ class TorchrunGroup(ProcessGroup):
                 f"the {self.size} processes did not find one another ({what})",
                 remedy="look at torchrun's options and at the network between the hosts",
             ) from error
-        name = f"process {self.rank} on {platform.node()}"
-        self._messages = MessageStore(PrefixStore("messages", store), name, patience_s)
-        with _torchrun_ends(self._messages):
+        self._store, self._patience_s = PrefixStore("messages", store), patience_s
+        with self._surviving_sigterm():
             try:
                 yield
             except Exception as error:
@@ -159,60 +163,101 @@ class TorchrunGroup(ProcessGroup):
         return f"cuda:{self.local_rank}"
 
     def explain(self, error: Exception) -> Exception:
-        """Return why the training ends; if the reason is this process, tell the others."""
-        return self._messages.explain(error)
+        """Return why the training ends: the error, or the reason that another process gave.
+
+        Where the error is this process's own, the others are told.
+        """
+        if self._store is None or any(error is one for one in self._explained):
+            return error
+        found = error
+        if isinstance(error, LostProcessError) or _is_loss(error):
+            until = time.monotonic() + REASON_WAIT_S
+            while (why := self._get("why")) is None and time.monotonic() < until:
+                time.sleep(0.1)
+            found = LostProcessError(f"another process could not go on ({why})") if why else _lost()
+            found.__cause__ = error
+        else:
+            what = str(error)
+            if not isinstance(error, OneshotError):
+                what = f"{type(error).__name__}: {' '.join(what.split()) or 'no reason'}"
+            name = f"process {self.rank} on {platform.node()}"
+            self._others_know = self._set("why", f"{name}: {what}")
+        self._explained.append(found)
+        return found
 
     def reports(self, error: Exception) -> bool:
-        """Whether this process tells the user why the training ends."""
+        """Whether this process tells the user why the training ends.
+
+        The main process does, and learns of the own errors of others. If one process is lost,
+        only the first to report does, the main one before others.
+        """
         if self.is_main:
-            self._messages.claim_report()
+            self._claim_report()
             return True
-        if not self._messages.connected:
+        if self._store is None:
             return self.local_rank == 0
-        return self._messages.is_unreported(error)
+        if not isinstance(error, LostProcessError):
+            return not self._others_know
+        time.sleep(REASON_WAIT_S)
+        return self._claim_report()
 
     def once_per_host(self, get: Callable[[FetchProgress], T]) -> T:
         """Get what is stored on a computer's disk: one of its processes goes first.
 
         Raises `LostProcessError` if that made no progress for too long.
         """
-        return self._messages.once_per_host(self.local_rank == 0, get)
+        key = f"got on {platform.node()}"
+        if self.local_rank == 0 or self._store is None:
+            notified = time.monotonic()
+
+            def notify(done: int, total: int) -> None:
+                nonlocal notified
+                if time.monotonic() - notified > 1:
+                    notified = time.monotonic()
+                    self._set(f"{key} so far", str(done))
+
+            found = get(notify)
+            self._set(key, "all")
+            return found
+        so_far, since = None, time.monotonic()
+        while self._get(key) is None:
+            time.sleep(0.1)
+            read = self._get(f"{key} so far")
+            if read != so_far:
+                so_far, since = read, time.monotonic()
+            if time.monotonic() - since > self._patience_s or self._get("why"):
+                raise _lost()
+            self._check_told_to_end()
+        return get(lambda done, total: None)
 
     def from_main(self, value: T) -> T:
         """Return the main process's value."""
-        import torch.distributed as dist
-
-        self._messages.check_ended()
         box: list[Any] = [value if self.is_main else None]
-        dist.broadcast_object_list(box, src=0)
+        self._distributed().broadcast_object_list(box, src=0)
         found: T = box[0]
         return found
 
     def gather(self, value: T) -> list[T]:
         """Return the values of all processes, by rank."""
-        import torch.distributed as dist
-
-        self._messages.check_ended()
         values: list[Any] = [None] * self.size
-        dist.all_gather_object(values, value)
+        self._distributed().all_gather_object(values, value)
         return values
 
     def any(self, flag: bool) -> bool:
         """Whether the flag of any process is set."""
-        return self._sums([float(flag)])[0] > 0
+        return self.means({"flag": float(flag)})["flag"] > 0
 
     def means(self, values: Mapping[str, float]) -> dict[str, float]:
         """Average numbers of the same names over all processes."""
-        sums = self._sums(list(values.values()))
-        return {name: total / self.size for name, total in zip(values, sums, strict=True)}
+        import torch
+
+        means = self.mean(torch.tensor(list(values.values()), dtype=torch.float64))
+        return dict(zip(values, means.tolist(), strict=True))
 
     def mean(self, value: Tensor) -> Tensor:
         """Average a tensor over all processes; without gradient."""
-        import torch.distributed as dist
-
-        self._messages.check_ended()
         total = value.detach().clone()
-        dist.all_reduce(total)
+        self._distributed().all_reduce(total)
         return total / self.size
 
     def refusal(self, what: str, remedy: str) -> OneshotError:
@@ -242,126 +287,56 @@ class TorchrunGroup(ProcessGroup):
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return nn.parallel.DistributedDataParallel(Step(), find_unused_parameters=find_unused)
 
-    def _sums(self, values: Sequence[float]) -> list[float]:
-        import torch
+    def _distributed(self) -> Any:
+        """Return ``torch.distributed`` for a collective call, if this process may go on."""
         import torch.distributed as dist
 
-        self._messages.check_ended()
-        totals = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(totals)
-        return [float(total) for total in totals]
+        self._check_told_to_end()
+        return dist
 
-
-class MessageStore:
-    """Messages between the processes, in a key-value store.
-
-    A failed collective call does not tell why a process did not take part; the store, which
-    is torch's, does: ``torchrun`` keeps it while processes die. There is none until the
-    processes are connected.
-    """
-
-    def __init__(self, store: Any = None, name: str = "", patience_s: float = 0.0) -> None:
-        self._store, self._name, self._patience_s = store, name, patience_s
-        self.ended = False
-        """Whether this process was told to end, as torchrun does if one is lost."""
-        self._known: list[Exception] = []
-        self._others_know = False
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a store."""
-        return self._store is not None
-
-    def check_ended(self) -> None:
-        """Raise `LostProcessError` if this process was told to end."""
-        if self.ended:
+    def _check_told_to_end(self) -> None:
+        if self._told_to_end:
             raise _lost()
 
-    def explain(self, error: Exception) -> Exception:
-        """Return why the training ends: the error, or the reason that another process gave.
+    @contextmanager
+    def _surviving_sigterm(self) -> Iterator[None]:
+        """Note, instead of dying of it, that torchrun terminates this process."""
 
-        Where the error is this process's own, the others are told.
-        """
-        if self._store is None or any(error is one for one in self._known):
-            return error
-        if isinstance(error, LostProcessError) or _is_loss(error):
-            found: Exception = self._reason_of_loss()
-            found.__cause__ = error
-        else:
-            found = error
-            what = str(error) if isinstance(error, OneshotError) else _in_words(error)
-            self._others_know = self._set("why", f"{self._name}: {what}")
-        self._known.append(found)
-        return found
+        def end(number: int, frame: FrameType | None) -> None:
+            # An error raised here could interrupt whoever handles the last event.
+            self._told_to_end = True
+            # Only the first signal: a second one terminates the process.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def is_unreported(self, error: Exception) -> bool:
-        """Whether no other process tells the user of an error; not for the main process.
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGTERM, end)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
-        That one learns of this process's own errors, and goes first where another is lost.
-        """
-        if not isinstance(error, LostProcessError):
-            return not self._others_know
-        time.sleep(REASON_WAIT_S)
-        return self.claim_report()
-
-    def claim_report(self) -> bool:
+    def _claim_report(self) -> bool:
         """Whether no other process has told the user why the training ends."""
-        if self._store is None:
-            return True
-        try:
-            return int(self._store.add("told", 1)) == 1
-        except RuntimeError:
-            return True  # The process that kept the store is gone.
-
-    def once_per_host(self, first: bool, get: Callable[[FetchProgress], T]) -> T:
-        """Get something; all but the first process of a computer wait until it has it."""
-        key = f"got on {platform.node()}"
-        if first or self._store is None:
-            notified = time.monotonic()
-
-            def notify(done: int, total: int) -> None:
-                nonlocal notified
-                if time.monotonic() - notified > 1:
-                    notified = time.monotonic()
-                    self._set(f"{key} so far", str(done))
-
-            found = get(notify)
-            self._set(key, "all")
-            return found
-        so_far, since = None, time.monotonic()
-        while self._get(key) is None:
-            time.sleep(0.1)
-            read = self._get(f"{key} so far")
-            if read != so_far:
-                so_far, since = read, time.monotonic()
-            if time.monotonic() - since > self._patience_s or self._get("why"):
-                raise _lost()
-            self.check_ended()
-        return get(lambda done, total: None)
-
-    def _reason_of_loss(self) -> LostProcessError:
-        until = time.monotonic() + REASON_WAIT_S
-        while (why := self._get("why")) is None and time.monotonic() < until:
-            time.sleep(0.1)
-        if why is None:
-            return _lost()
-        return LostProcessError(f"another process could not go on ({why})")
-
-    def _set(self, key: str, text: str) -> bool:
-        if self._store is None:
-            return False
-        try:
-            self._store.set(key, text)
-        except RuntimeError:
-            return False  # The process that kept the store is gone.
+        # Of the store: the process that kept it may be gone.
+        with suppress(RuntimeError):
+            if self._store is not None:
+                return int(self._store.add("told", 1)) == 1
         return True
 
+    def _set(self, key: str, text: str) -> bool:
+        with suppress(RuntimeError):
+            if self._store is not None:
+                self._store.set(key, text)
+                return True
+        return False
+
     def _get(self, key: str) -> str | None:
-        try:
-            there = self._store.check([key])
-            return str(self._store.get(key).decode()) if there else None
-        except RuntimeError:
-            return None
+        with suppress(RuntimeError):
+            if self._store.check([key]):
+                return str(self._store.get(key).decode())
+        return None
 
 
 def _is_loss(error: Exception) -> bool:
@@ -372,27 +347,3 @@ def _is_loss(error: Exception) -> bool:
     words = ("gloo", "nccl", "timeout caused pair closure")
     named = any(word in str(error).lower() for word in words)
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and named)
-
-
-def _in_words(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no reason'}"
-
-
-@contextmanager
-def _torchrun_ends(messages: MessageStore) -> Iterator[None]:
-    """Note, instead of dying of it, that torchrun terminates this process."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        # An error raised here could interrupt whoever handles the last event.
-        messages.ended = True
-        # Only the first signal: a second one terminates the process.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
