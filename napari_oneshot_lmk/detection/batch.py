@@ -19,8 +19,6 @@ from napari_oneshot_lmk.imaging.prefetch import prefetch
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 if TYPE_CHECKING:
-    import torch
-
     from napari_oneshot_lmk.detection.detector import Detector
 
 MOST_READERS = 4
@@ -31,28 +29,18 @@ GPU_BATCH = 8
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """All that the result on an image depends on, apart from the image.
-
-    Parameters
-    ----------
-    method, encoder : str
-        As in `Provenance`.
-    template_sha256, model_sha256 : str
-        Hashes of their content; empty without a model.
-    spacing_mm_yx : pair of float, optional
-        Overrides what the files say.
-    slice_index : int, optional
-        Of volumes.
-    version : str
-        Of this program.
-    """
+    """All that the result on an image depends on, apart from the image."""
 
     method: str
     encoder: str
+    """Identity, as in `Provenance`."""
     template_sha256: str
     model_sha256: str = ""
+    """Hash of the model's content; empty without a model."""
     spacing_mm_yx: tuple[float, float] | None = None
+    """Instead of what the files state."""
     slice_index: int | None = None
+    """Of volumes."""
     version: str = __version__
 
     def differences(self, saved: Mapping[str, Any]) -> list[str]:
@@ -72,34 +60,22 @@ class BatchSettings:
 
 @dataclass(frozen=True)
 class DetectionResult:
-    """The result on one image: landmarks, or the error that its file raised.
-
-    Parameters
-    ----------
-    image : ImageFile
-        The file and its name in the tables.
-    landmarks : Landmarks, optional
-        None where the file failed.
-    error : OneshotError, optional
-        Why it failed: one sentence for the user.
-    index, total : int
-        Position among all images, from 0, and their number.
-    seconds : float
-        Its share of detecting on its batch and of waiting for files.
-    spacing_source : SpacingSource, optional
-        What states the image's spacing.
-    notes : tuple of str
-        What a user should know of how it was read.
-    """
+    """The result on one image: landmarks, or the error that its file raised."""
 
     image: ImageFile
+    """The file and its name in the tables."""
     landmarks: Landmarks | None
     error: OneshotError | None
     index: int
+    """Position among all images, from 0."""
     total: int
+    """Number of images."""
     seconds: float
+    """Its share of detecting on its batch and of waiting for files."""
     spacing_source: SpacingSource | None = None
+    """What states the image's spacing."""
     notes: tuple[str, ...] = ()
+    """What a user should know about how it was read."""
 
 
 @dataclass
@@ -154,14 +130,15 @@ def detect_many(
     images : sequence of ImageFile
         From `find_images`.
     spacing_mm_yx : float or pair of float, optional
-        Overrides what the files say.
+        Instead of what the files state.
     slice_index : int, optional
         Which slice of volumes and multi-frame files.
     should_stop : callable
         Asked before each batch.
     batch : int, optional
-        Images per forward pass of the encoder, by default `default_batch`. Halved
-        where a GPU has no memory for them.
+        Images per forward pass of the encoder, by default 1 on a CPU, which gains nothing
+        from more (docs/benchmarks/many.md), and 8 on a GPU. Halved where a GPU has no
+        memory for them.
 
     Yields
     ------
@@ -174,7 +151,9 @@ def detect_many(
         grey = read_image(image.path, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index)
         return detector.prepare(grey)
 
-    size = default_batch(detector.device) if batch is None else batch
+    size = batch
+    if size is None:
+        size = 1 if detector.device.type == "cpu" else GPU_BATCH
     threads = min(MOST_READERS, os.cpu_count() or 1)
     arriving = prefetch(images, read, threads=threads, waiting=threads + size)
     index = 0
@@ -199,15 +178,6 @@ def detect_many(
                         notes=result.notes,
                     )
                 index += 1
-
-
-def default_batch(device: torch.device) -> int:
-    """Return the number of images per forward pass of the encoder.
-
-    A CPU gains nothing from several (docs/benchmarks/many.md); a GPU would idle between
-    single ones.
-    """
-    return 1 if device.type == "cpu" else GPU_BATCH
 
 
 def _detect_batch(detector: Detector, images: list[PreparedImage]) -> list[Landmarks]:

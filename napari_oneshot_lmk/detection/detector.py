@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
@@ -27,13 +26,9 @@ from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW, estimate_confid
 from napari_oneshot_lmk.matching.shape import ShapeModel, ShapeVariation
 from napari_oneshot_lmk.matching.similarity import describe_points, log_similarity
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class _EncodedImage:
-    """An image and its feature maps."""
-
     name: str
     geometry: Geometry
     pyramid: FeaturePyramid
@@ -49,7 +44,12 @@ class Detector:
     encoder : Encoder
         Of both images.
     variation : ShapeVariation, optional
-        How far bodies may differ from the template.
+        How far subjects may differ from the template.
+
+    Raises
+    ------
+    TemplateError
+        If the template has no placed landmark.
 
     Examples
     --------
@@ -64,18 +64,24 @@ class Detector:
         self, template: Template, encoder: Encoder, variation: ShapeVariation | None = None
     ) -> None:
         geometry = template.image.geometry
-        placed = [p.name for p in template.landmarks.placed]
+        placed = template.landmarks.placed
         if not placed:
             raise TemplateError("the template has no placed landmark", file=template.name)
         self.template = template
         self._encoder = encoder
-        self._names = placed
-        wanted = np.isfinite(template.landmarks.positions_yx).all(1)
-        points = geometry.points_to_network(template.landmarks.positions_yx[wanted])
+        self._names = [p.name for p in placed]
+        positions_yx = template.landmarks.with_points(placed).positions_yx
+        self._points_yx = geometry.points_to_network(positions_yx)
         self._descriptors = describe_points(
-            encoder(prepare_image(template.image, encoder.device)), torch.from_numpy(points)
+            encoder(prepare_image(template.image, encoder.device)),
+            torch.from_numpy(self._points_yx),
         )
-        self.shape = ShapeModel(points, _pixel_size(geometry), geometry.network_shape_yx, variation)
+        # Size of a network pixel along (row, column), in mm or in image pixels.
+        spacing = np.array(geometry.spacing_mm_yx or (1.0, 1.0))
+        pixel_size_yx = spacing / geometry.network_pixels_per_image_pixel_yx
+        self.shape = ShapeModel(
+            self._points_yx, pixel_size_yx, geometry.network_shape_yx, variation
+        )
         self._current: _EncodedImage | None = None
 
     @classmethod
@@ -123,15 +129,15 @@ class Detector:
         """The frozen network that makes the features."""
         return self._encoder
 
-    def embeddings(self) -> dict[str, Tensor]:
-        """Return the descriptors of the template's landmarks, by a name for each level."""
-        vectors = self._descriptors.vectors
-        return {f"instant_{level}": each for level, each in enumerate(vectors)}
-
     @property
     def device(self) -> torch.device:
         """Device of the encoder."""
         return self._encoder.device
+
+    def embeddings(self) -> dict[str, Tensor]:
+        """Return the descriptors of the template's landmarks, (N, C) by a name per level."""
+        vectors = self._descriptors.vectors
+        return {f"instant_{level}": each for level, each in enumerate(vectors)}
 
     def set_image(self, image: GrayImage) -> None:
         """Encode an image of any size, spacing and grey range, and keep its features.
@@ -151,8 +157,7 @@ class Detector:
         ImageError
             If there is nothing to match in it.
         """
-        network_shape_yx = self.template.image.geometry.network_shape_yx
-        return prepare_for_network(image, network_shape_yx)
+        return prepare_for_network(image, self.template.image.geometry.network_shape_yx)
 
     def detect_batch(self, images: Sequence[PreparedImage]) -> list[Landmarks]:
         """Return what `detect` returns for each of several images from `prepare`.
@@ -195,23 +200,40 @@ class Detector:
         ]
 
     def _match(self, encoded: _EncodedImage) -> Landmarks:
+        geometry = encoded.geometry
         with torch.inference_mode():
             found = self.points(encoded.pyramid).cpu().numpy()
-        points = encoded.geometry.points_from_network(found[:, :2])
-        expected = encoded.geometry.points_from_network(found[:, 3:])
-        residuals: Floats | None = None
-        if encoded.geometry.spacing_mm_yx is not None and len(points) > 1:
-            residuals = encoded.geometry.distances_mm(points, expected)
+        points = geometry.points_from_network(found[:, :2])
+        expected = geometry.points_from_network(found[:, 3:])
+        residuals: list[float | None] = [None] * len(points)
+        if geometry.spacing_mm_yx is not None and len(points) > 1:
+            residuals = geometry.distances_mm(points, expected).tolist()
+        # A peak on the border may be refined half a cell past the last pixel.
+        points = np.clip(points, 0.0, np.array(geometry.image_shape_yx) - 1.0)
+        rows = zip(points.tolist(), found[:, 2].tolist(), residuals, strict=True)
+        landmarks = []
+        for known in self.template.landmarks:
+            if known.state is State.PLACED:
+                (y, x), confidence, residual = next(rows)
+                landmark = Landmark(
+                    known.name,
+                    (y, x),
+                    score=confidence,
+                    unsure=confidence < UNSURE_BELOW,
+                    shape_residual_mm=residual,
+                    description=known.description,
+                    source=Source.DETECTED,
+                )
+            else:
+                landmark = Landmark(known.name, None, known.state, description=known.description)
+            landmarks.append(landmark)
         provenance = Provenance(
             method=self.method,
             encoder=self.encoder_card.identity,
             template=self.template.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        landmarks = _to_landmarks(
-            self.template.landmarks, encoded.geometry.image_shape_yx, points, found[:, 2], residuals
-        )
-        return Landmarks(landmarks, encoded.name, encoded.geometry, provenance)
+        return Landmarks(tuple(landmarks), encoded.name, geometry, provenance)
 
     def points(self, pyramid: FeaturePyramid) -> Tensor:
         """Match the feature maps of one image.
@@ -239,42 +261,3 @@ class Detector:
             s is the stride of the finest level; values are <= 0.
         """
         return log_similarity(pyramid, self._descriptors)
-
-
-def _pixel_size(geometry: Geometry) -> Floats:
-    """Size of a network pixel along (row, column), in mm or in image pixels."""
-    spacing = np.array(geometry.spacing_mm_yx or (1.0, 1.0))
-    return np.asarray(spacing / geometry.network_pixels_per_image_pixel_yx)
-
-
-def _to_landmarks(
-    template: Landmarks,
-    image_shape_yx: tuple[int, int],
-    points_yx: Floats,
-    scores: Floats,
-    residuals_mm: Floats | None,
-) -> tuple[Landmark, ...]:
-    """Return all landmarks of the template, the N placed ones at (N, 2) points in pixels."""
-    # A peak on the border may be refined half a cell past the last pixel.
-    points_yx = np.clip(points_yx, 0.0, np.array(image_shape_yx) - 1.0)
-    found, row = [], 0
-    for landmark in template:
-        if landmark.state is not State.PLACED:
-            found.append(
-                Landmark(landmark.name, None, landmark.state, description=landmark.description)
-            )
-            continue
-        score = float(scores[row])
-        found.append(
-            Landmark(
-                landmark.name,
-                (float(points_yx[row, 0]), float(points_yx[row, 1])),
-                score=score,
-                unsure=score < UNSURE_BELOW,
-                shape_residual_mm=None if residuals_mm is None else float(residuals_mm[row]),
-                description=landmark.description,
-                source=Source.DETECTED,
-            )
-        )
-        row += 1
-    return tuple(found)

@@ -27,9 +27,7 @@ from napari_oneshot_lmk.detection.batch import BatchSettings, Counts, DetectionR
 from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.landmarks.files import check_replaceable, format_to_write
-from napari_oneshot_lmk.landmarks.landmarks import (
-    Landmarks,
-)
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 from napari_oneshot_lmk.storage.lock import LockedError, file_lock
 
@@ -56,7 +54,7 @@ class Journal(Collection[Landmarks]):
         Of this run.
     images : sequence of ImageFile
         Of this run. Lines about other images, and about files that have changed since,
-        are ignored.
+        are ignored, and counted in ``others``.
 
     Raises
     ------
@@ -70,7 +68,6 @@ class Journal(Collection[Landmarks]):
         self.path, self.settings, self.images = path, settings, images
         self.counts = Counts()
         self.others = 0
-        """Lines about images that are not among these, or have changed."""
         self._index = {str(image.path): i for i, image in enumerate(images)}
         # Where the line of each image begins. Eight bytes per image is all that is in memory.
         self._lines = array("q", [_NOT_YET]) * len(images)
@@ -93,8 +90,7 @@ class Journal(Collection[Landmarks]):
         return any(landmarks == found for found in self)
 
     def __iter__(self) -> Iterator[Landmarks]:
-        for landmarks, _ in self.with_reading():
-            yield landmarks
+        return (landmarks for landmarks, _ in self.with_reading())
 
     def with_reading(self) -> Iterator[tuple[Landmarks, dict[str, Any]]]:
         """Yield the landmarks of each image and how it was read.
@@ -107,19 +103,15 @@ class Journal(Collection[Landmarks]):
                     continue
                 file.seek(start)
                 line = json.loads(file.readline())
-                found = line["found"]
                 # The name that the image has in this run's table.
-                landmarks = Landmarks.from_json({**found, "image": image.name})
+                landmarks = Landmarks.from_json({**line["found"], "image": image.name})
                 yield landmarks, line.get("reading", _UNKNOWN_READING)
 
     @property
     def missing(self) -> list[ImageFile]:
         """Images without a result so far, in their order."""
-        return [
-            image
-            for image, start in zip(self.images, self._lines, strict=True)
-            if start == _NOT_YET
-        ]
+        each = zip(self.images, self._lines, strict=True)
+        return [image for image, start in each if start == _NOT_YET]
 
     def add(self, result: DetectionResult) -> None:
         """Append a result.
@@ -132,8 +124,7 @@ class Journal(Collection[Landmarks]):
         image = result.image
         line: dict[str, Any] = {"path": str(image.path), "file": _size_and_mtime(image.path)}
         if result.landmarks is None:
-            line["failed"] = str(result.error)
-            self._append(line)
+            self._append(line | {"failed": str(result.error)})
             return
         found = result.landmarks.to_json(with_geometry=True)
         source, notes = result.spacing_source, result.notes
@@ -160,8 +151,7 @@ class Journal(Collection[Landmarks]):
         start = self._size
         line = json.dumps(content, separators=(",", ":")).encode() + b"\n"
         try:
-            count = self._file.write(line)
-            if count != len(line):
+            if self._file.write(line) != len(line):
                 raise OSError("no room is left")
             self._size += len(line)
             if time.monotonic() - self._flushed > SECONDS_BETWEEN_FLUSHES:
@@ -189,12 +179,11 @@ class Journal(Collection[Landmarks]):
                 self._size += len(line)
 
     def _check_settings(self, first: bytes) -> None:
-        try:
+        what = ["format"]
+        with suppress(ValueError, KeyError, TypeError):
             header = dict(json.loads(first))
-            known = header["schema_version"] == SCHEMA_VERSION
-        except (ValueError, KeyError, TypeError):
-            known = False
-        what = ["format"] if not known else self.settings.differences(header)
+            if header["schema_version"] == SCHEMA_VERSION:
+                what = self.settings.differences(header)
         if what:
             raise UsageError(
                 f"what is in it was found with another {' and another '.join(what)}",
@@ -221,7 +210,7 @@ class Journal(Collection[Landmarks]):
 
 
 def _size_and_mtime(path: Path) -> list[int]:
-    """Return size and time of change, by which a replaced file is noticed; [] if it is gone."""
+    """Size and time of change, by which a replaced file is noticed; [] if it is gone."""
     try:
         status = path.stat()
     except OSError:
@@ -291,7 +280,7 @@ class PartialResults:
         try:
             with file_lock(self._lock_path):
                 try:
-                    # The process before may have come to its end meanwhile.
+                    # Another process may have finished meanwhile.
                     check_writable(self.out, overwrite=self._may_replace())
                     yield
                 finally:
@@ -341,16 +330,15 @@ class PartialResults:
         journal.flush()
         with atomic_write(self.out, overwrite=self._may_replace()) as partial:
             try:
-                assert self._write is not None  # as asked for
+                assert self._write is not None  # `format_to_write` says so
                 # A format that holds one image may refer to its file.
                 source = journal.images[0].path if len(journal.images) == 1 else None
                 self._write(partial, journal, source)
-            except OutputError as error:
-                raise error.about(self.out) from error
             except OneshotError as error:
-                # For example unknown millimetres: another call is needed, and this
-                # journal would be in its way.
-                self.drop(journal)
+                if not isinstance(error, OutputError):
+                    # For example unknown millimetres: another call is needed, and this
+                    # journal would be in its way.
+                    self.drop(journal)
                 raise error.about(self.out) from error
             # First the hash, then the table: one whose hash is not here is somebody's
             # own and is not replaced.

@@ -40,8 +40,6 @@ DESCRIPTION_FILE = "model.json"
 TEMPLATE_FOLDER = "template"
 ENCODER_FILE = "encoder.safetensors"
 """The encoder's weights in half precision, where they were packed into the model."""
-ORIGIN = "encoder_weights"
-"""Key of `TrainedModel.origin` in ``model.json``."""
 IN_A_RUN = "model"
 """Where a training run keeps its model."""
 
@@ -62,30 +60,20 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A trained model: one network for all landmarks, or one for each.
-
-    Parameters
-    ----------
-    card : ModelCard
-        Its description.
-    parts : tuple of Part
-        Its networks; no landmark is in two of them.
-    template : Template
-        That it was trained from.
-    encoder_weights : EncoderWeights, optional
-        Of its encoder, where the model contains them.
-    precision : {"auto", "float32", "bfloat16"}
-        That it computes in.
-    origin : WeightsOrigin, optional
-        Of the weights of its encoder; None where that needs none.
-    """
+    """A trained model: one network for all landmarks, or one for each."""
 
     card: ModelCard
+    """Its description."""
     parts: tuple[Part, ...]
+    """Its networks; no landmark is in two of them."""
     template: Template
+    """That it was trained from."""
     encoder_weights: EncoderWeights | None = None
+    """Of its encoder, where the model contains them."""
     precision: Precision = "auto"
+    """That it computes in."""
     origin: WeightsOrigin | None = None
+    """Of the weights of its encoder; None where that needs none."""
 
     @property
     def landmarks(self) -> tuple[str, ...]:
@@ -148,27 +136,25 @@ class TrainedModel:
         OutputError
             If the folder exists or cannot be written.
         """
+        networks = [
+            {
+                "file": f"network-{index:03d}.safetensors",
+                "landmarks": list(part.landmarks),
+                "layout": part.network.config.to_json(),
+            }
+            for index, part in enumerate(self.parts)
+        ]
+        content = {**self.card.model_dump(), "networks": networks}
+        if self.origin is not None:
+            content["encoder_weights"] = self.origin.model_dump()
+        text = json.dumps(content, indent=1, ensure_ascii=False)
         with atomic_write(Path(folder), overwrite=overwrite, folder=True) as partial:
-            networks = []
-            for index, part in enumerate(self.parts):
-                name = f"network-{index:03d}.safetensors"
-                networks.append(
-                    {
-                        "file": name,
-                        "landmarks": list(part.landmarks),
-                        "layout": part.network.config.to_json(),
-                    }
-                )
-                state = part.network.state_dict().items()
-                save_file(
-                    {key: value.detach().cpu().contiguous() for key, value in state}, partial / name
-                )
-            content = {**self.card.model_dump(), "networks": networks}
-            if self.origin is not None:
-                content[ORIGIN] = self.origin.model_dump()
+            for entry, part in zip(networks, self.parts, strict=True):
+                state = part.network.state_dict()
+                tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+                save_file(tensors, partial / str(entry["file"]))
             if self.packed and self.encoder_weights is not None:
                 write_weights(partial / ENCODER_FILE, self.encoder_weights, half=True)
-            text = json.dumps(content, indent=1, ensure_ascii=False)
             (partial / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
             self.template.save(partial / TEMPLATE_FOLDER)
 
@@ -185,17 +171,13 @@ class TrainedModel:
         content = _read_description(folder)
         try:
             card = ModelCard.model_validate(content)
-            listed = [_Network.model_validate(entry) for entry in content["networks"]]
-            stored = content.get(ORIGIN)
-            origin = None if stored is None else WeightsOrigin.model_validate(stored)
-        except (ValidationError, KeyError, TypeError) as error:
+            description = _Networks.model_validate(content)
+        except ValidationError as error:
             raise _damaged(folder, DESCRIPTION_FILE) from error
-        if not listed:
-            raise _damaged(folder, DESCRIPTION_FILE)
-        parts = tuple(_load_part(folder, entry, device) for entry in listed)
-        weights = None if origin is None else _packed_weights(folder, origin)
+        parts = tuple(_load_part(folder, entry, device) for entry in description.networks)
+        weights = _packed_weights(folder, description.encoder_weights)
         template = Template.load(folder / TEMPLATE_FOLDER)
-        return cls(card, parts, template, weights, origin=origin)
+        return cls(card, parts, template, weights, origin=description.encoder_weights)
 
 
 class _Network(BaseModel):
@@ -206,6 +188,13 @@ class _Network(BaseModel):
     file: str = Field(pattern=r"^[A-Za-z0-9_-]+\.safetensors$")
     landmarks: tuple[str, ...] = Field(min_length=1)
     layout: dict[str, Any]
+
+
+class _Networks(BaseModel):
+    """What ``model.json`` holds beside the card."""
+
+    networks: tuple[_Network, ...] = Field(min_length=1)
+    encoder_weights: WeightsOrigin | None = None
 
 
 def model_folder(path: Path) -> Path:
@@ -232,11 +221,9 @@ def model_folder(path: Path) -> Path:
 
 def _read_description(folder: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = dict(json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise _damaged(folder, DESCRIPTION_FILE) from error
-    if not isinstance(content, dict):
-        raise _damaged(folder, DESCRIPTION_FILE)
     version = content.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise ModelError(
@@ -256,8 +243,8 @@ def _load_part(folder: Path, entry: _Network, device: str | torch.device) -> Par
     return Part(entry.landmarks, network.to(device))
 
 
-def _packed_weights(folder: Path, origin: WeightsOrigin) -> EncoderWeights | None:
-    if not origin.packed_sha256:
+def _packed_weights(folder: Path, origin: WeightsOrigin | None) -> EncoderWeights | None:
+    if origin is None or not origin.packed_sha256:
         return None
     try:
         weights = read_weights(folder / ENCODER_FILE)

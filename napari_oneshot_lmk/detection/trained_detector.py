@@ -24,13 +24,14 @@ from napari_oneshot_lmk.matching.embeddings import (
     network_log_similarity,
 )
 from napari_oneshot_lmk.network.config import STRIDES
+from napari_oneshot_lmk.network.network import LandmarkNetwork
 
 
 @dataclass(frozen=True)
 class _AnchoredPart:
-    """A part of the model, the rows of its landmarks and their anchor embeddings."""
+    """A network of the model, the rows of its landmarks and their anchor embeddings."""
 
-    part: Part
+    network: LandmarkNetwork
     rows: list[int]
     adapters: list[int]
     anchors: tuple[Tensor, ...]
@@ -77,9 +78,8 @@ class TrainedDetector(Detector):
         self.model = model
         self.method = model.card.method
         self.precision = precision
-        self._parts = [
-            anchored for part in model.parts if (anchored := self._anchor(part)) is not None
-        ]
+        anchored = [self._anchor(part) for part in model.parts]
+        self._parts = [part for part in anchored if part is not None]
         if not self._parts:
             known = ", ".join(model.landmarks[:3])
             raise ModelError(
@@ -139,7 +139,7 @@ class TrainedDetector(Detector):
         different places.
         """
         card = self.model.card
-        rows = [row for anchored in self._parts for row in anchored.rows]
+        rows = [row for part in self._parts for row in part.rows]
         complete = len(rows) == len(self._names)
         if complete and not card.instant_share and not card.search_cells:
             maps = [self._network_maps(part, pyramid) for part in self._parts]
@@ -158,7 +158,7 @@ class TrainedDetector(Detector):
         self, part: _AnchoredPart, pyramid: FeaturePyramid, centres: Tensor | None = None
     ) -> Tensor:
         maps = [level.float() for level in pyramid.after_pooling.maps]
-        known = (part.part.network, maps, part.adapters, part.anchors)
+        known = (part.network, maps, part.adapters, part.anchors)
         if centres is None:
             return network_log_similarity(*known)
         cells = self.model.card.search_cells
@@ -166,25 +166,21 @@ class TrainedDetector(Detector):
         return local_log_similarity(*known, centres[part.rows], cells, dtype)
 
     def _anchor(self, part: Part) -> _AnchoredPart | None:
+        """Embed the template's points; None where the part knows none of its landmarks."""
         rows = [i for i, name in enumerate(self._names) if name in part.landmarks]
         if not rows:
             return None
-        names = tuple(self._names[i] for i in rows)
-        adapters = part.adapters(names)
-        landmarks = self.template.landmarks
-        placed = landmarks.positions_yx[np.isfinite(landmarks.positions_yx).all(1)]
-        geometry = self.template.image.geometry
-        points = torch.from_numpy(geometry.points_to_network(placed[rows])).float()
-        points = points.to(self.device)
+        network, card = part.network, self.model.card
+        adapters = part.adapters(tuple(self._names[i] for i in rows))
+        points = torch.from_numpy(self._points_yx[rows]).float().to(self.device)
         image = prepare_image(self.template.image, self.device)
         # Not inference_mode: these tensors become part of a bundle's state_dict.
         with torch.no_grad():
-            if self.model.card.anchor == "patch":
-                size = self.model.card.patch_px
+            if card.anchor == "patch":
                 anchors = embed_points_in_patches(
-                    part.network, self._encoder, image, adapters, points, size
+                    network, self._encoder, image, adapters, points, card.patch_px
                 )
             else:
                 maps = [m.float() for m in self._encoder(image).after_pooling.maps]
-                anchors = embed_points(part.network, maps, adapters, points[None])
-        return _AnchoredPart(part, rows, adapters, anchors)
+                anchors = embed_points(network, maps, adapters, points[None])
+        return _AnchoredPart(network, rows, adapters, anchors)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -15,18 +15,12 @@ Floats = NDArray[np.float64]
 class Outcome(StrEnum):
     """How the prediction of one landmark compares with the truth."""
 
-    SCORED = "scored"
-    """Placed by both; it has an error."""
-    MISSED = "missed"
-    """True position known, nothing found: skipped, or not in the predictions."""
-    FALSE_ABSENT = "false_absent"
-    """True position known, but said to be absent."""
-    FALSE_FOUND = "false_found"
-    """Absent in truth, but a position was found."""
-    RIGHTLY_ABSENT = "rightly_absent"
-    """Absent in truth, and no position was found."""
-    NOT_ANNOTATED = "not_annotated"
-    """Not annotated in truth."""
+    SCORED = "scored"  # placed in both; it has an error
+    MISSED = "missed"  # placed in truth, but skipped or not in the predictions
+    FALSE_ABSENT = "false_absent"  # placed in truth, predicted absent
+    FALSE_FOUND = "false_found"  # absent in truth, but a position was predicted
+    RIGHTLY_ABSENT = "rightly_absent"  # absent in truth, no position was predicted
+    NOT_ANNOTATED = "not_annotated"  # skipped in truth
 
 
 class SpacingSource(StrEnum):
@@ -39,22 +33,10 @@ class SpacingSource(StrEnum):
 
 @dataclass(frozen=True)
 class PointError:
-    """One landmark on one image.
+    """One landmark on one image; only SCORED points have errors.
 
-    Parameters
-    ----------
-    image, landmark : str
-        Names as in the truth.
-    outcome : Outcome
-        Only SCORED points have errors.
-    native_mm, grid384_mm : float, optional
-        The latter is None where the image's size is unknown.
-    found_yx, true_yx : tuple of float, optional
-        (row, column) in image pixels.
-    score : float, optional
-        Confidence of the found point.
-    unsure : bool
-        Whether the detector marked it as unsure.
+    Names are those of the truth, positions are (row, column) in image pixels.
+    ``grid384_mm`` is None where the size of the image is unknown.
     """
 
     image: str
@@ -70,29 +52,18 @@ class PointError:
 
 @dataclass(frozen=True)
 class ErrorTable:
-    """All errors of an evaluation, image by image.
-
-    Parameters
-    ----------
-    points : tuple of PointError
-        One for each image and landmark of the truth.
-    images, landmarks : tuple of str
-        Names, in order.
-    spacing_sources : frozenset of SpacingSource
-        Where the pixel spacings are from.
-    sizes_unknown : tuple of str
-        Images whose size in pixels no file says.
-    """
+    """One `PointError` for each image and landmark of the truth, and their names in order."""
 
     points: tuple[PointError, ...]
     images: tuple[str, ...]
     landmarks: tuple[str, ...]
     spacing_sources: frozenset[SpacingSource] = frozenset()
     sizes_unknown: tuple[str, ...] = ()
+    """Images whose size in pixels no file states."""
 
     def native_mm(self) -> Floats:
         """Return the (images, landmarks) native errors, NaN where not scored."""
-        return self._matrix([p.native_mm for p in self.points])
+        return self._matrix("native_mm")
 
     def grid384_mm(self) -> Floats | None:
         """Return the (images, landmarks) errors on the 384 grid.
@@ -100,9 +71,7 @@ class ErrorTable:
         None where any image's size is unknown: a mean over the other images
         would look comparable with the native one and would not be.
         """
-        if self.sizes_unknown:
-            return None
-        return self._matrix([p.grid384_mm for p in self.points])
+        return None if self.sizes_unknown else self._matrix("grid384_mm")
 
     def count(self, outcome: Outcome, landmark: str | None = None) -> int:
         """Count an outcome, overall or for one landmark."""
@@ -111,19 +80,15 @@ class ErrorTable:
     def without(self, images: Iterable[str]) -> ErrorTable:
         """Return the table without some images."""
         left_out = set(images)
-        return ErrorTable(
-            tuple(p for p in self.points if p.image not in left_out),
-            tuple(image for image in self.images if image not in left_out),
-            self.landmarks,
-            self.spacing_sources,
-            tuple(image for image in self.sizes_unknown if image not in left_out),
+        return replace(
+            self,
+            points=tuple(p for p in self.points if p.image not in left_out),
+            images=tuple(image for image in self.images if image not in left_out),
+            sizes_unknown=tuple(i for i in self.sizes_unknown if i not in left_out),
         )
 
-    def _matrix(self, values: Iterable[float | None]) -> Floats:
-        row = {image: index for index, image in enumerate(self.images)}
-        column = {name: index for index, name in enumerate(self.landmarks)}
-        matrix = np.full((len(self.images), len(self.landmarks)), np.nan)
-        for point, value in zip(self.points, values, strict=True):
-            if value is not None:
-                matrix[row[point.image], column[point.landmark]] = value
-        return matrix
+    def _matrix(self, scoring: str) -> Floats:
+        errors = {(p.image, p.landmark): getattr(p, scoring) for p in self.points}
+        # None becomes NaN.
+        rows = [[errors.get((i, name)) for name in self.landmarks] for i in self.images]
+        return np.array(rows, dtype=np.float64).reshape(len(self.images), len(self.landmarks))

@@ -6,8 +6,8 @@ published CC2D evaluation, see `grid384_distances_mm`.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,12 @@ from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Outcome, Point
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX, Geometry, checked_spacing
 from napari_oneshot_lmk.landmarks.image_names import image_key, spellings, stem
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
+
+Floats = NDArray[np.float64]
+
+# SDR compares strictly, and four cells of the published grid are exactly 2.5 mm:
+# rounding noise must not decide on which side of a threshold such an error falls.
+DECIMALS_MM = 9
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,8 @@ def pair_images(predicted: Sequence[Landmarks], truth: Sequence[Landmarks]) -> P
     truth_by_name = _by_name(truth, "true")
     partner = _same_names(predicted_by_name, truth_by_name)
 
-    predicted_stems = _by_stem(predicted_by_name)
-    truth_stems = _by_stem(truth_by_name)
+    predicted_stems = _grouped(predicted_by_name, stem)
+    truth_stems = _grouped(truth_by_name, stem)
     taken = set(partner.values())
     for name in truth_by_name:
         candidates = predicted_stems.get(stem(name), [])
@@ -70,13 +76,7 @@ def pair_images(predicted: Sequence[Landmarks], truth: Sequence[Landmarks]) -> P
                 remedy="write the same file names, with their folders, in both files",
             )
         partner[name] = candidates[0]
-
-    pairs = [
-        Pair(predicted_by_name[partner[name]], truth_by_name[name])
-        for name in truth_by_name
-        if name in partner
-    ]
-    if not pairs:
+    if not partner:
         raise UsageError(
             f"no image stands in both files (predicted: "
             f"{_first_names(predicted_by_name)}; truth: {_first_names(truth_by_name)})",
@@ -84,7 +84,11 @@ def pair_images(predicted: Sequence[Landmarks], truth: Sequence[Landmarks]) -> P
         )
     used = set(partner.values())
     return Pairing(
-        tuple(pairs),
+        tuple(
+            Pair(predicted_by_name[partner[name]], landmarks)
+            for name, landmarks in truth_by_name.items()
+            if name in partner
+        ),
         tuple(name for name in predicted_by_name if name not in used),
         tuple(name for name in truth_by_name if name not in partner),
     )
@@ -96,28 +100,18 @@ def _same_names(predicted: Iterable[str], truth: Iterable[str]) -> dict[str, str
     # The same path, then the same path whatever the case of its ending.
     for key in spellings()[:2]:
         taken = set(partner.values())
-        free = defaultdict(list)
-        for name in predicted:
-            if name not in taken:
-                free[key(name)].append(name)
-        left = [name for name in truth if name not in partner]
-        counts = Counter(key(name) for name in left)
-        for name in left:
-            fitting = free.get(key(name), [])
-            if len(fitting) == 1 and counts[key(name)] == 1:
-                partner[name] = fitting[0]
+        free = _grouped((name for name in predicted if name not in taken), key)
+        left = _grouped((name for name in truth if name not in partner), key)
+        for path, names in left.items():
+            if len(names) == len(free.get(path, ())) == 1:
+                partner[names[0]] = free[path][0]
     return partner
 
 
 def find_image(images: Sequence[Landmarks], name: str) -> Landmarks | None:
     """Return the landmarks of the image called ``name``, by the rules of `pair_images`.
 
-    None where there are none.
-
-    Raises
-    ------
-    UsageError
-        If several entries share the stem of ``name``.
+    None where there are none; a UsageError says where several could be meant.
     """
     by_name = _by_name(images, "given")
     for key in spellings():
@@ -133,37 +127,29 @@ def find_image(images: Sequence[Landmarks], name: str) -> Landmarks | None:
 
 
 def _by_name(images: Sequence[Landmarks], side: str) -> dict[str, Landmarks]:
-    named: dict[str, Landmarks] = {}
-    seen: set[str] = set()
+    by_key: dict[str, Landmarks] = {}
     for landmarks in images:
-        if image_key(landmarks.image) in seen:
+        key = image_key(landmarks.image)
+        if key in by_key:
             raise UsageError(
                 f"the {side} landmarks of image {landmarks.image!r} stand twice",
                 remedy="keep one of the two",
             )
-        seen.add(image_key(landmarks.image))
-        named[landmarks.image] = landmarks
-    return named
+        by_key[key] = landmarks
+    return {landmarks.image: landmarks for landmarks in by_key.values()}
 
 
-def _by_stem(names: Iterable[str]) -> dict[str, list[str]]:
-    stems: dict[str, list[str]] = defaultdict(list)
+def _grouped(names: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        stems[stem(name)].append(name)
-    return stems
+        groups[key(name)].append(name)
+    return groups
 
 
 def _first_names(names: Iterable[str], most: int = 3) -> str:
     names = list(names)
     shown = ", ".join(repr(name) for name in names[:most]) or "none"
     return f"{shown}, …" if len(names) > most else shown
-
-
-Floats = NDArray[np.float64]
-
-# SDR compares strictly, and four cells of the published grid are exactly 2.5 mm:
-# rounding noise must not decide on which side of a threshold such an error falls.
-DECIMALS_MM = 9
 
 
 def native_distances_mm(found_yx: ArrayLike, true_yx: ArrayLike, geometry: Geometry) -> Floats:
@@ -194,14 +180,14 @@ def grid384_distances_mm(found_yx: ArrayLike, true_yx: ArrayLike, geometry: Geom
     public code.
     """
     on_384 = geometry.with_network_shape(NETWORK_SHAPE_YX)
+    last_cell = np.array(NETWORK_SHAPE_YX) - 1
     found, true = (
-        np.clip(np.floor(on_384.points_to_network(points) + 0.5), 0, np.array(NETWORK_SHAPE_YX) - 1)
+        on_384.points_from_network(
+            np.clip(np.floor(on_384.points_to_network(points) + 0.5), 0, last_cell)
+        )
         for points in (found_yx, true_yx)
     )
-    distances_mm = on_384.distances_mm(
-        on_384.points_from_network(found), on_384.points_from_network(true)
-    )
-    return np.round(distances_mm, DECIMALS_MM)
+    return np.round(on_384.distances_mm(found, true), DECIMALS_MM)
 
 
 def measure_errors(
@@ -241,57 +227,48 @@ def measure_errors(
         sources.add(source)
         if not size_known:
             sizes_unknown.append(pair.truth.image)
-        points.extend(_point_errors(pair, geometry, size_known))
+        points += _point_errors(pair, geometry, size_known)
     images = tuple(pair.truth.image for pair in pairing.pairs)
     return ErrorTable(tuple(points), images, names, frozenset(sources), tuple(sizes_unknown))
 
 
 def _point_errors(pair: Pair, geometry: Geometry, size_known: bool) -> list[PointError]:
-    found_points = {point.name: point for point in pair.predicted}
-    outcomes = {true.name: _outcome(found_points.get(true.name), true) for true in pair.truth}
-    scored = [n for n, outcome in outcomes.items() if outcome is Outcome.SCORED]
-    native: dict[str, float] = {}
-    grid384: dict[str, float] = {}
-    if scored:
-        points_yx = (
-            np.array([found_points[name].position_yx for name in scored]),
-            np.array([pair.truth[name].position_yx for name in scored]),
-        )
-        distances_mm = native_distances_mm(*points_yx, geometry)
-        native = dict(zip(scored, distances_mm.tolist(), strict=True))
-        if size_known:
-            distances_mm = grid384_distances_mm(*points_yx, geometry)
-            grid384 = dict(zip(scored, distances_mm.tolist(), strict=True))
-    errors = []
+    by_name = {point.name: point for point in pair.predicted}
+    compared = []
     for true in pair.truth:
-        found = found_points.get(true.name)
-        errors.append(
-            PointError(
-                pair.truth.image,
-                true.name,
-                outcomes[true.name],
-                native.get(true.name),
-                grid384.get(true.name),
-                found.position_yx if found else None,
-                true.position_yx,
-                found.score if found else None,
-                found.unsure if found else False,
-            )
+        found = by_name.get(true.name) or Landmark(true.name, None, State.SKIPPED)
+        compared.append((found, true, _outcome(found, true)))
+    scored = [(f.position_yx, t.position_yx) for f, t, o in compared if o is Outcome.SCORED]
+    found_yx, true_yx = np.array(scored, dtype=np.float64).reshape(-1, 2, 2).swapaxes(0, 1)
+    native = iter(native_distances_mm(found_yx, true_yx, geometry).tolist())
+    on_grid = grid384_distances_mm(found_yx, true_yx, geometry).tolist() if size_known else ()
+    grid384 = iter(on_grid)
+    return [
+        PointError(
+            pair.truth.image,
+            true.name,
+            outcome,
+            next(native) if outcome is Outcome.SCORED else None,
+            next(grid384, None) if outcome is Outcome.SCORED else None,
+            found.position_yx,
+            true.position_yx,
+            found.score,
+            found.unsure,
         )
-    return errors
+        for found, true, outcome in compared
+    ]
 
 
-def _outcome(found: Landmark | None, true: Landmark) -> Outcome:
-    placed = found is not None and found.state is State.PLACED
+def _outcome(found: Landmark, true: Landmark) -> Outcome:
     if true.state is State.SKIPPED:
         return Outcome.NOT_ANNOTATED
     if true.state is State.ABSENT:
-        return Outcome.FALSE_FOUND if placed else Outcome.RIGHTLY_ABSENT
-    if placed:
-        return Outcome.SCORED
-    if found is not None and found.state is State.ABSENT:
-        return Outcome.FALSE_ABSENT
-    return Outcome.MISSED
+        return Outcome.FALSE_FOUND if found.state is State.PLACED else Outcome.RIGHTLY_ABSENT
+    return {
+        State.PLACED: Outcome.SCORED,
+        State.ABSENT: Outcome.FALSE_ABSENT,
+        State.SKIPPED: Outcome.MISSED,
+    }[found.state]
 
 
 def _require_spacing(pairing: Pairing, given: tuple[float, float] | None) -> None:
@@ -300,8 +277,7 @@ def _require_spacing(pairing: Pairing, given: tuple[float, float] | None) -> Non
         for pair in pairing.pairs
         if given is None
         and not any(
-            side.geometry is not None and side.geometry.spacing_mm_yx is not None
-            for side in (pair.truth, pair.predicted)
+            side.geometry and side.geometry.spacing_mm_yx for side in (pair.truth, pair.predicted)
         )
     ]
     if unknown:
@@ -321,19 +297,16 @@ def _geometry(
         SpacingSource.TRUTH: pair.truth.geometry,
         SpacingSource.PREDICTED: pair.predicted.geometry,
     }
-    known = [geometry for geometry in sides.values() if geometry is not None]
-    if len({geometry.image_shape_yx for geometry in known}) > 1:
-        sizes = [" x ".join(map(str, g.image_shape_yx[::-1])) for g in known]
+    known = {side: geometry for side, geometry in sides.items() if geometry is not None}
+    if len({geometry.image_shape_yx for geometry in known.values()}) > 1:
+        true, found = (" x ".join(map(str, g.image_shape_yx[::-1])) for g in known.values())
         raise GeometryError(
-            f"the truth describes an image of {sizes[0]} pixels, the predictions one of {sizes[1]}",
+            f"the truth describes an image of {true} pixels, the predictions one of {found}",
             file=pair.truth.image,
             remedy="detect and annotate on the same version of the image",
         )
-    source = SpacingSource.GIVEN
-    spacing = given
-    for side, geometry in sides.items():
-        if spacing is None and geometry is not None:
-            source, spacing = side, geometry.spacing_mm_yx
+    spacings = {SpacingSource.GIVEN: given} | {s: g.spacing_mm_yx for s, g in known.items()}
+    source = next(source for source, spacing in spacings.items() if spacing is not None)
     # Native distances need no image size; the 384 grid does.
-    geometry = known[0] if known else Geometry((1, 1))
-    return geometry.with_spacing(spacing), source, bool(known)
+    geometry = next(iter(known.values()), Geometry((1, 1)))
+    return geometry.with_spacing(spacings[source]), source, bool(known)

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Outcome
+from napari_oneshot_lmk.evaluation.error_table import ErrorTable
 
 Floats = NDArray[np.float64]
 
 THRESHOLDS_MM = (2.0, 2.5, 3.0, 4.0)
 """Distances of the success detection rate, as in the ISBI 2015 challenge."""
+FAR_MM = 4.0
+"""The largest distance of the published tables: beyond it a point is wrong."""
 
 REPLICATES = 2000
 # Keeps the cumulative weights of the resampled medians within about 64 MB.
@@ -23,26 +25,14 @@ MOST_ELEMENTS = 8_000_000
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Mean radial error and success detection rates of a set of errors.
-
-    Parameters
-    ----------
-    mre_mm : float
-        Mean radial error, over all points.
-    sd_mm : float
-        Their standard deviation (divisor n).
-    median_mm : float
-        Their median.
-    sdr_percent : tuple of float
-        Share of errors *strictly* below each of `THRESHOLDS_MM`, in percent.
-    n : int
-        Their number. Where it is 0, everything else is NaN.
-    """
+    """Mean radial error and success detection rates of ``n`` errors; NaN where there is none."""
 
     mre_mm: float
     sd_mm: float
+    """With divisor n."""
     median_mm: float
     sdr_percent: tuple[float, ...]
+    """Share of errors *strictly* below each of `THRESHOLDS_MM`."""
     n: int
 
     def as_dict(self) -> dict[str, Any]:
@@ -100,14 +90,9 @@ def bootstrap_intervals(
     errors_mm : ndarray, (images, landmarks)
         Radial errors in mm, NaN where there is none.
     replicates : int
-        Number of resamples.
+        Number of resamples; a UsageError if it is not positive.
     seed : int
         The same one draws the same images for every method, landmark and scoring.
-
-    Raises
-    ------
-    UsageError
-        If ``replicates`` is not positive.
     """
     if replicates < 1:
         raise UsageError(f"{replicates} bootstrap replicates make no interval")
@@ -164,58 +149,48 @@ def _interval(resampled: Floats) -> tuple[float, float]:
 
 
 def _json_of(metrics: Accuracy | Intervals) -> dict[str, Any]:
-    rates: tuple[float | tuple[float, float], ...] = metrics.sdr_percent
+    rates = zip(sdr_keys(), metrics.sdr_percent, strict=True)
     return {
         "mre_mm": _finite(metrics.mre_mm),
         "sd_mm": _finite(metrics.sd_mm),
         "median_mm": _finite(metrics.median_mm),
-        "sdr_percent": {key: _finite(value) for key, value in zip(sdr_keys(), rates, strict=True)},
+        "sdr_percent": {key: _finite(rate) for key, rate in rates},
     }
 
 
-def _finite(value: float | tuple[float, float]) -> float | list[float] | None:
+def _finite(value: Any) -> float | list[float] | None:
     """Return a number or an interval for JSON, None where it is NaN."""
     if not np.all(np.isfinite(value)):
         return None
-    return [float(end) for end in value] if isinstance(value, tuple) else float(value)
-
-
-FAR_MM = 4.0
-"""The largest distance of the published tables: beyond it a point is wrong."""
+    return list(value) if isinstance(value, tuple) else float(value)
 
 
 def confidence_quality(table: ErrorTable) -> dict[str, Any] | None:
-    """Return how well confidence predicts errors.
+    """Return how well confidence predicts errors; None where no point has a confidence.
 
-    Returns
-    -------
-    dict or None
-        ``auc_4mm``: the probability that a point within 4 mm has a higher confidence
-        than one farther off (None where all points are on one side);
-        ``unsure_percent``: share of points marked unsure; ``unsure_of_far_percent``:
-        share of the points farther off than 4 mm that are marked;
-        ``far_of_unsure_percent``: share of the marked points that are farther off.
-        None where no point has a confidence.
+    ``auc_4mm`` is the probability that a point within 4 mm has a higher confidence
+    than one farther off (None where all points are on one side), ``unsure_percent`` the
+    share of points marked unsure, ``unsure_of_far_percent`` the share of the points
+    farther off than 4 mm that are marked, ``far_of_unsure_percent`` the share of the
+    marked points that are farther off.
     """
     scored = [
         (point.score, point.native_mm >= FAR_MM, point.unsure)
         for point in table.points
-        if point.outcome is Outcome.SCORED
-        and point.native_mm is not None
-        and point.score is not None
+        if point.native_mm is not None and point.score is not None
     ]
     if not scored:
         return None
     scores, far, unsure = (np.array(column) for column in zip(*scored, strict=True))
     return {
         "auc_4mm": _auc(scores[~far], scores[far]),
-        "unsure_percent": 100 * float(unsure.mean()),
+        "unsure_percent": _percent(unsure),
         "unsure_of_far_percent": _percent(unsure[far]),
         "far_of_unsure_percent": _percent(far[unsure]),
     }
 
 
-def _auc(good: np.ndarray[Any, Any], bad: np.ndarray[Any, Any]) -> float | None:
+def _auc(good: NDArray[Any], bad: NDArray[Any]) -> float | None:
     """Return P(good > bad) + P(good = bad) / 2, from ranks."""
     if good.size == 0 or bad.size == 0:
         return None
@@ -225,5 +200,5 @@ def _auc(good: np.ndarray[Any, Any], bad: np.ndarray[Any, Any]) -> float | None:
     return float((below + not_above).mean() / 2 / bad.size)
 
 
-def _percent(marked: np.ndarray[Any, Any]) -> float | None:
+def _percent(marked: NDArray[Any]) -> float | None:
     return 100 * float(marked.mean()) if marked.size else None

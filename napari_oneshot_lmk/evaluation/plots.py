@@ -12,9 +12,8 @@ import numpy as np
 
 from napari_oneshot_lmk.evaluation.metrics import THRESHOLDS_MM, Floats
 from napari_oneshot_lmk.evaluation.report import Report
-from napari_oneshot_lmk.geometry import Points
 from napari_oneshot_lmk.imaging.image import GrayImage
-from napari_oneshot_lmk.landmarks.landmarks import Landmarks, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +88,7 @@ def draw_per_landmark(report: Report, path: Path, *, title: str = "") -> None:
     """
     names = list(report.table.landmarks)
     columns = [_known(column) for column in report.table.native_mm().T]
-    everything = np.concatenate(columns) if columns else np.empty(0)
+    everything = np.concatenate(columns)
     figure = new_figure(7.2, 1.4 + 0.26 * max(len(names), 3))
     axes = figure.add_subplot()
     limit = float(np.clip(np.percentile(everything, 99), 5, 20)) if everything.size else 5.0
@@ -115,16 +114,8 @@ def draw_per_landmark(report: Report, path: Path, *, title: str = "") -> None:
     for place, column in enumerate(columns, start=1):
         beyond = int((column > limit).sum())
         note = f"+{beyond} beyond" if beyond else ("no points" if not column.size else "")
-        axes.annotate(
-            note,
-            (limit, place),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7,
-            color=INK,
-            annotation_clip=False,
-        )
+        style = {"va": "center", "fontsize": 7, "annotation_clip": False}
+        _annotate(axes, note, (limit, place), (4, 0), **style)
     for threshold in THRESHOLDS_MM:
         axes.axvline(threshold, color=FAINT, linewidth=0.8, linestyle=":", zorder=0)
     axes.set_xlabel("radial error (mm), native resolution")
@@ -138,14 +129,17 @@ def _mark_thresholds(axes: Axes, report: Report) -> None:
     shares = report.native.overall.sdr_percent
     for threshold, share in zip(THRESHOLDS_MM, shares, strict=True):
         axes.plot([threshold] * 2, [0, share], color=FAINT, linewidth=0.8, zorder=0)
-        axes.annotate(
-            f"{share:.1f} %",
-            (threshold, share),
-            xytext=(5, -9),
-            textcoords="offset points",
-            fontsize=8,
-            color=INK,
-        )
+        _annotate(axes, f"{share:.1f} %", (threshold, share), (5, -9), fontsize=8)
+
+
+def _annotate(
+    axes: Axes,
+    text: str,
+    place: tuple[float, float],
+    shift_points: tuple[float, float],
+    **style: Any,
+) -> None:
+    axes.annotate(text, place, xytext=shift_points, textcoords="offset points", color=INK, **style)
 
 
 def _step(axes: Axes, errors_mm: Floats, colour: str, label: str, width: float) -> None:
@@ -183,11 +177,8 @@ def draw_overview(
     panels: Sequence[Panel], path: Path, *, columns: int = 6, title: str = ""
 ) -> None:
     """Draw one or more panels, so many columns to a row, as a PNG file."""
-    rows = -(-len(panels) // columns)
-    heights = [
-        max(_aspect(p) for p in panels[r * columns : (r + 1) * columns]) + HEADER
-        for r in range(rows)
-    ]
+    rows = [panels[first : first + columns] for first in range(0, len(panels), columns)]
+    heights = [max(map(_aspect, row)) + HEADER for row in rows]
     # Placed by hand, in panel widths: an automatic layout leaves gaps between
     # panels of different shape.
     total = HEADING + sum(heights) + FOOTING
@@ -201,9 +192,8 @@ def draw_overview(
         left = column + (1 - PANEL) / 2
         box = (left / columns, (top - height) / total, PANEL / columns, height / total)
         _draw_panel(figure.add_axes(box), panel)
-    figure.text(
-        0.02 / columns, 1 - 0.5 * HEADING / total, title, color=TEXT, fontsize=13, va="center"
-    )
+    place = (0.02 / columns, 1 - 0.5 * HEADING / total)
+    figure.text(*place, title, color=TEXT, fontsize=13, va="center")
     figure.legend(
         handles=_legend_handles(),
         loc="center",
@@ -228,58 +218,32 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         aspect=_pixel_aspect(panel.image),
         interpolation="antialiased",
     )
-    true = _placed(panel.truth)
-    axes.scatter(
-        [x for _, x in true.values()],
-        [y for y, _ in true.values()],
-        s=26,
-        facecolors="none",
-        edgecolors=TRUE,
-        linewidths=0.9,
-        zorder=2,
-    )
+    y, x = panel.truth.with_points(panel.truth.placed).positions_yx.T
+    axes.scatter(x, y, s=26, facecolors="none", edgecolors=TRUE, linewidths=0.9, zorder=2)
     if panel.found is not None:
-        _draw_found(axes, panel, true, _placed(panel.found))
+        _draw_found(axes, panel, panel.found)
     axes.set_title(panel.title, color=TEXT, fontsize=8, pad=3)
     axes.set_xlim(-0.5, pixels.shape[1] - 0.5)
     axes.set_ylim(pixels.shape[0] - 0.5, -0.5)
     axes.set_axis_off()
 
 
-def _draw_found(
-    axes: Axes,
-    panel: Panel,
-    true: dict[str, tuple[float, float]],
-    found: dict[str, tuple[float, float]],
-) -> None:
+def _draw_found(axes: Axes, panel: Panel, landmarks: Landmarks) -> None:
+    true, found = ({p.name: p.position_yx for p in la.placed} for la in (panel.truth, landmarks))
     both = [name for name in found if name in true]
     if both:
         found_yx = np.array([found[name] for name in both])
         true_yx = np.array([true[name] for name in both])
         errors_mm = panel.image.geometry.distances_mm(found_yx, true_yx)
-        colours = _error_colours(errors_mm)
-        ends = np.stack([true_yx, found_yx])
-        for index, colour in enumerate(colours):
-            y, x = ends[:, index].T
-            axes.plot(x, y, color=colour, linewidth=1.0, zorder=3)
+        colours = np.select([errors_mm < NEAR_MM, errors_mm < FAR_MM], [NEAR, MIDDLE], FAR).tolist()
+        for (y0, x0), (y1, x1), colour in zip(true_yx, found_yx, colours, strict=True):
+            axes.plot([x0, x1], [y0, y1], color=colour, linewidth=1.0, zorder=3)
         y, x = found_yx.T
         axes.scatter(x, y, s=9, c=colours, linewidths=0, zorder=4)
     only = np.array([found[name] for name in found if name not in true])
     if only.size:
         y, x = only.T
         axes.scatter(x, y, s=14, c=FAR, marker="x", linewidths=1, zorder=4)
-
-
-def _placed(landmarks: Landmarks) -> dict[str, tuple[float, float]]:
-    return {
-        point.name: point.position_yx
-        for point in landmarks
-        if point.state is State.PLACED and point.position_yx is not None
-    }
-
-
-def _error_colours(errors_mm: Points) -> list[str]:
-    return [NEAR if error < NEAR_MM else MIDDLE if error < FAR_MM else FAR for error in errors_mm]
 
 
 def _pixel_aspect(image: GrayImage) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Outcome
@@ -32,32 +32,40 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Report:
-    """The result of an evaluation.
-
-    Parameters
-    ----------
-    table : ErrorTable
-        All errors.
-    native : Scoring
-        At the images' own resolution.
-    grid384 : Scoring, optional
-        On the grid of the published tables; None where image sizes are unknown.
-    unmatched : dict
-        ``predicted``, ``truth``: image names on one side only;
-        ``predicted_landmarks``, ``truth_landmarks``: landmark names.
-    provenance : dict
-        ``methods``, ``encoders``, ``templates`` of the predictions.
-    seed, replicates : int
-        Of the bootstrap.
-    """
+    """The result of an evaluation, summarised from a table of errors."""
 
     table: ErrorTable
-    native: Scoring
-    grid384: Scoring | None
     unmatched: dict[str, list[str]]
-    provenance: dict[str, list[str]] = field(default_factory=dict)
+    """``predicted``, ``truth``: image names on one side only; ``predicted_landmarks``,
+    ``truth_landmarks``: landmark names."""
+    provenance: dict[str, list[str]]
+    """``methods``, ``encoders``, ``templates`` of the predictions."""
     seed: int = 0
+    """Of the bootstrap, like ``replicates``."""
     replicates: int = REPLICATES
+    native: Scoring = field(init=False)
+    """At the images' own resolution."""
+    grid384: Scoring | None = field(init=False)
+    """On the grid of the published tables; None where image sizes are unknown."""
+
+    def __post_init__(self) -> None:
+        """Summarise the errors."""
+        grid = self.table.grid384_mm()
+        object.__setattr__(self, "native", self._scored(self.table.native_mm()))
+        object.__setattr__(self, "grid384", None if grid is None else self._scored(grid))
+
+    def _scored(self, errors_mm: Floats) -> Scoring:
+        columns = {n: errors_mm[:, [i]] for i, n in enumerate(self.table.landmarks)}
+
+        def intervals(part: Floats) -> Intervals:
+            return bootstrap_intervals(part, replicates=self.replicates, seed=self.seed)
+
+        return Scoring(
+            accuracy(errors_mm),
+            intervals(errors_mm),
+            {name: accuracy(column) for name, column in columns.items()},
+            {name: intervals(column) for name, column in columns.items()},
+        )
 
     def scoring(self, name: str) -> Scoring | None:
         """Return the scoring called ``"native"`` or ``"grid384"``."""
@@ -109,13 +117,7 @@ class Report:
 
     def without(self, images: Sequence[str]) -> Report:
         """Return the report of the same evaluation without some images."""
-        return make_report(
-            self.table.without(images),
-            unmatched=self.unmatched,
-            provenance=self.provenance,
-            seed=self.seed,
-            replicates=self.replicates,
-        )
+        return replace(self, table=self.table.without(images))
 
 
 def evaluate(
@@ -145,48 +147,8 @@ def evaluate(
         If a pixel spacing is unknown or makes no sense, or sizes contradict each other.
     """
     pairing = pair_images(predicted, truth)
-    return make_report(
-        measure_errors(pairing, spacing_mm_yx),
-        unmatched=_unmatched(pairing),
-        provenance=_provenance(pairing),
-        seed=seed,
-        replicates=replicates,
-    )
-
-
-def make_report(
-    table: ErrorTable,
-    *,
-    unmatched: dict[str, list[str]] | None = None,
-    provenance: dict[str, list[str]] | None = None,
-    seed: int = 0,
-    replicates: int = REPLICATES,
-) -> Report:
-    """Summarise a table of errors; see `evaluate`."""
-    grid = table.grid384_mm()
-
-    def scored(errors_mm: Floats) -> Scoring:
-        columns = {n: errors_mm[:, [i]] for i, n in enumerate(table.landmarks)}
-
-        def intervals(part: Floats) -> Intervals:
-            return bootstrap_intervals(part, replicates=replicates, seed=seed)
-
-        return Scoring(
-            accuracy(errors_mm),
-            intervals(errors_mm),
-            {name: accuracy(column) for name, column in columns.items()},
-            {name: intervals(column) for name, column in columns.items()},
-        )
-
-    return Report(
-        table,
-        scored(table.native_mm()),
-        None if grid is None else scored(grid),
-        unmatched or {},
-        provenance or {},
-        seed,
-        replicates,
-    )
+    table = measure_errors(pairing, spacing_mm_yx)
+    return Report(table, _unmatched(pairing), _provenance(pairing), seed, replicates)
 
 
 def _unmatched(pairing: Pairing) -> dict[str, list[str]]:
@@ -203,9 +165,8 @@ def _unmatched(pairing: Pairing) -> dict[str, list[str]]:
 def _provenance(pairing: Pairing) -> dict[str, list[str]]:
     sources = [pair.predicted.provenance for pair in pairing.pairs]
     return {
-        "methods": sorted({s.method for s in sources if s.method}),
-        "encoders": sorted({s.encoder for s in sources if s.encoder}),
-        "templates": sorted({s.template for s in sources if s.template}),
+        f"{key}s": sorted({getattr(source, key) for source in sources} - {""})
+        for key in ("method", "encoder", "template")
     }
 
 

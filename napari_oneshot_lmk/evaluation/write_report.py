@@ -18,12 +18,8 @@ def write_report(report: Report, folder: Path, *, overwrite: bool = False) -> No
     """Write a folder with a report.
 
     ``summary.json``, ``errors.csv`` (each error), ``per_landmark.csv``,
-    ``cumulative_error.png`` and ``per_landmark.png``.
-
-    Raises
-    ------
-    OutputError
-        If the folder exists (without ``overwrite``) or cannot be written.
+    ``cumulative_error.png`` and ``per_landmark.png``. An OutputError says if the folder
+    exists (without ``overwrite``) or cannot be written.
     """
     with atomic_write(folder, overwrite=overwrite, folder=True) as unfinished:
         write_report_files(report, unfinished)
@@ -43,13 +39,8 @@ def write_report_files(report: Report, folder: Path) -> None:
 
 def accuracy_row(part: Accuracy, ci95: Intervals) -> dict[str, Any]:
     """Return one flat row of a table; columns are the same for every table."""
-    row: dict[str, Any] = {
-        "n": part.n,
-        "mre_mm": part.mre_mm,
-        "sd_mm": part.sd_mm,
-        "median_mm": part.median_mm,
-    }
     keys = sdr_keys()
+    row: dict[str, Any] = {k: getattr(part, k) for k in ("n", "mre_mm", "sd_mm", "median_mm")}
     row |= {f"sdr_{k}": v for k, v in zip(keys, part.sdr_percent, strict=True)}
     for name in ("mre_mm", "median_mm"):
         row[f"{name}_low"], row[f"{name}_high"] = getattr(ci95, name)
@@ -59,6 +50,7 @@ def accuracy_row(part: Accuracy, ci95: Intervals) -> dict[str, Any]:
 
 
 def _error_rows(table: ErrorTable) -> list[dict[str, Any]]:
+    nowhere = (None, None)
     return [
         {
             "image": point.image,
@@ -66,10 +58,10 @@ def _error_rows(table: ErrorTable) -> list[dict[str, Any]]:
             "outcome": str(point.outcome),
             "native_mm": point.native_mm,
             "grid384_mm": point.grid384_mm,
-            "found_x_px": point.found_yx[1] if point.found_yx else None,
-            "found_y_px": point.found_yx[0] if point.found_yx else None,
-            "true_x_px": point.true_yx[1] if point.true_yx else None,
-            "true_y_px": point.true_yx[0] if point.true_yx else None,
+            "found_x_px": (point.found_yx or nowhere)[1],
+            "found_y_px": (point.found_yx or nowhere)[0],
+            "true_x_px": (point.true_yx or nowhere)[1],
+            "true_y_px": (point.true_yx or nowhere)[0],
             "score": point.score,
             "unsure": int(point.unsure),
         }
@@ -79,17 +71,14 @@ def _error_rows(table: ErrorTable) -> list[dict[str, Any]]:
 
 def _landmark_rows(report: Report) -> list[dict[str, Any]]:
     counted = (Outcome.MISSED, Outcome.FALSE_ABSENT, Outcome.FALSE_FOUND)
-    rows = []
-    for name in ("native", "grid384"):
-        scoring = report.scoring(name)
-        for landmark in report.table.landmarks if scoring else ():
-            assert scoring is not None
-            rows.append(
-                {"landmark": landmark, "scoring": name}
-                | accuracy_row(scoring.per_landmark[landmark], scoring.per_landmark_ci95[landmark])
-                | {str(o): report.table.count(o, landmark) for o in counted}
-            )
-    return rows
+    return [
+        {"landmark": landmark, "scoring": name}
+        | accuracy_row(scoring.per_landmark[landmark], scoring.per_landmark_ci95[landmark])
+        | {str(o): report.table.count(o, landmark) for o in counted}
+        for name in ("native", "grid384")
+        if (scoring := report.scoring(name)) is not None
+        for landmark in report.table.landmarks
+    ]
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -1,1 +1,1 @@
-"""From feature maps to points: similarity, shape, peak, score."""
+"""From feature maps to points: similarity, shape, peaks, confidence."""

@@ -1,16 +1,16 @@
-"""Confidence in a point: a number in 0..1 that orders errors."""
+"""Confidence in a point: a number in 0..1 that orders points by their likely error."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from napari_oneshot_lmk.matching.shape import Expectation
+from napari_oneshot_lmk.matching.shape import Expectation, squared_offsets
 
 # These constants were chosen on generated phantoms, where they order errors best
 # (docs/benchmarks/score.md).
 NEAR = 0.06
-"""Radius, as a fraction of the template's size, that counts as "here"."""
+"""Radius around the point, as a fraction of the template's size."""
 SHARPNESS = 2.0
 """Factor on the log-posterior before it is read as a probability."""
 SURPRISE_SCALE = 4.0
@@ -31,7 +31,7 @@ def estimate_confidence(
 
     It is the share of the posterior that lies around the point (near 1 where one sharp
     peak stands alone, small where several places look alike or the match is blurred),
-    less the more the other landmarks are surprised by it.
+    multiplied by a factor that falls with the point's shape residual.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def estimate_confidence(
     points_yx : Tensor, (N, 2), float64
         Found points, pixels of the network's grid.
     expectation : Expectation
-        Where the others expect them.
+        Where the other landmarks predict them.
     pixel_size_yx : Tensor, (2,), float64
         Size of a network pixel.
     stride : int
@@ -54,12 +54,9 @@ def estimate_confidence(
         In 0..1; larger means a smaller error is expected.
     """
     share = torch.softmax(SHARPNESS * posterior.flatten(1), dim=1).view_as(posterior)
-    squared = []
-    for axis, cells in enumerate(posterior.shape[-2:]):
-        centres = stride * (torch.arange(cells, dtype=torch.float64) + 0.5) - 0.5
-        offset = (centres[None] - points_yx[:, axis, None]) * pixel_size_yx[axis] / (NEAR * size)
-        squared.append((offset**2).float().to(posterior.device))
-    near = squared[0][:, :, None] + squared[1][:, None, :] <= 1
+    offsets = squared_offsets(points_yx, pixel_size_yx, NEAR * size, posterior.shape, stride)
+    rows, columns = (offset.float().to(posterior.device) for offset in offsets)
+    near = rows[:, :, None] + columns[:, None, :] <= 1
     around = torch.where(near, share, torch.zeros_like(share)).sum((1, 2))
     residual = (points_yx - expectation.points_yx) * pixel_size_yx
     surprise = (residual**2).sum(1) / expectation.sd**2

@@ -1,10 +1,9 @@
-"""What a trained network compares images with: the template's embeddings.
+"""Similarity of images with the embeddings of a template, by a trained network.
 
-Similarity is computed over whole images (`network_log_similarity`), or in windows around
-places that are known already (`local_log_similarity`): the finest level of a network
-with adapters is most of its work, once for each landmark, so where detection without
-training has found about the right place, only a window there is computed; everything
-coarser still sees the whole image.
+Over whole images (`network_log_similarity`), or in windows around approximate places
+(`local_log_similarity`): the finest level of a network with adapters is most of its work,
+once for each landmark, so where detection without training has found about the right
+place, only a window there is computed; the coarser levels still see the whole image.
 """
 
 from __future__ import annotations
@@ -51,20 +50,16 @@ def sample_windows(
     """
     read = []
     for window, stride in zip(windows, STRIDES, strict=True):
-        embeddings = window.embeddings
-        count_b, count_k, channels, height, width = embeddings.shape
+        embeddings = window.embeddings.flatten(0, 1)
         cells_yx = (points_yx.float() + 0.5) / stride - 0.5 - window.origin_yx
         if not sub_pixel:
             cells_yx = (cells_yx + 0.5).floor()
-        unit_yx = (2 * cells_yx + 1) / cells_yx.new_tensor([height, width]) - 1
+        unit_yx = (2 * cells_yx + 1) / cells_yx.new_tensor(embeddings.shape[-2:]) - 1
+        grid_xy = unit_yx.flip(-1).reshape(-1, 1, 1, 2)
         found = F.grid_sample(
-            embeddings.reshape(-1, channels, height, width).float(),
-            unit_yx.flip(-1).reshape(-1, 1, 1, 2),
-            mode="bilinear",
-            padding_mode="border",
-            align_corners=False,
+            embeddings.float(), grid_xy, padding_mode="border", align_corners=False
         )
-        read.append(found.reshape(count_b, count_k, channels))
+        read.append(found.reshape(window.embeddings.shape[:3]))
     return tuple(read)
 
 
@@ -132,11 +127,10 @@ def embed_points_in_patches(
         Fine to coarse.
     """
     each: list[tuple[Tensor, ...]] = []
-    limit = torch.tensor(image.shape[-2:]) - size
+    limit = (torch.tensor(image.shape[-2:]) - size).clamp(min=0)
     for adapter, point_yx in zip(adapters, points_yx, strict=True):
-        corner = (point_yx.round().long() - size // 2).clamp(min=0)
-        corner = torch.minimum(corner, limit.clamp(min=0))
-        top, left = int(corner[0]), int(corner[1])
+        corner = torch.minimum((point_yx.round().long() - size // 2).clamp(min=0), limit)
+        top, left = corner.tolist()
         patch = image[..., top : top + size, left : left + size]
         maps = [level.float() for level in encoder(patch).after_pooling.maps]
         inside = (point_yx - corner)[None, None].to(patch.device)
@@ -169,22 +163,20 @@ def network_log_similarity(
     """
     maps = [level.float() for level in maps]
     unit = [F.normalize(level[0].float(), dim=-1) for level in anchors]
+
+    def similarity(levels: Sequence[Tensor], vectors: Sequence[Tensor]) -> Tensor:
+        cosines = [per_landmark_cosine(*level) for level in zip(levels, vectors, strict=True)]
+        return sum_log_similarities(cosines, STRIDES)
+
     if not network.depends_on_landmark:
         shared = network(maps, adapters[0])
-        cosines = [
-            per_landmark_cosine(level.expand(len(adapters), -1, -1, -1), vectors)
-            for level, vectors in zip(shared, unit, strict=True)
-        ]
-        return sum_log_similarities(cosines, STRIDES)
+        return similarity([level.expand(len(adapters), -1, -1, -1) for level in shared], unit)
     found: list[Tensor] = []
     for first in range(0, len(adapters), AT_ONCE):
         chosen = slice(first, first + AT_ONCE)
         levels = network.embed_images(maps, adapters[chosen])
-        cosines = [
-            per_landmark_cosine(level[0], vectors[chosen])
-            for level, vectors in zip(levels, unit, strict=True)
-        ]
-        found.append(sum_log_similarities(cosines, STRIDES))
+        vectors = [vectors[chosen] for vectors in unit]
+        found.append(similarity([level[0] for level in levels], vectors))
     return torch.cat(found)
 
 
@@ -213,16 +205,16 @@ def local_log_similarity(
     Returns
     -------
     Tensor, (K, H / 2, W / 2), float32
-        Beyond a landmark's window its smallest value within: nothing was seen there
-        that would speak for it.
+        Outside a landmark's window its smallest value within.
     """
     with autocast(points_yx.device, dtype):
         windows = network.embed_windows(maps, adapters, points_yx[None].float(), cells)
     fine = windows[0]
     count, _, height, width = fine.embeddings.shape[1:]
-    rows = torch.arange(height, device=points_yx.device)
-    columns = torch.arange(width, device=points_yx.device)
-    origin_yx = fine.origin_yx[0]
+    rows, columns = (
+        fine.origin_yx[0, :, axis, None] + torch.arange(length, device=points_yx.device)
+        for axis, length in enumerate((height, width))
+    )
     total = torch.zeros(count, height, width, device=points_yx.device)
     for window, stride, anchor in zip(windows, STRIDES, anchors, strict=True):
         vectors = F.normalize(anchor[0].float(), dim=-1)
@@ -230,26 +222,18 @@ def local_log_similarity(
         term = cosine.clamp_min(SMALLEST_COSINE).log()
         if stride > STRIDES[0]:
             # Where the finest window's cells lie in this level's window, -1..1.
-            unit = []
-            for axis, cells_of_axis in ((1, columns), (0, rows)):
-                centres = (origin_yx[:, axis, None] + cells_of_axis).float() + 0.5
-                pixels = centres * STRIDES[0]
-                inside = pixels / stride - window.origin_yx[0, :, axis, None]
-                unit.append(2 * inside / term.shape[1 + axis] - 1)
-            grid_xy = torch.stack(
-                [
-                    unit[0][:, None, :].expand(-1, height, -1),
-                    unit[1][:, :, None].expand(-1, -1, width),
-                ],
-                -1,
+            y, x = (
+                2 * ((fine_cells.float() + 0.5) * STRIDES[0] / stride - first[:, None]) / length - 1
+                for fine_cells, first, length in zip(
+                    (rows, columns), window.origin_yx[0].unbind(1), term.shape[1:], strict=True
+                )
             )
+            grid_y = y[:, :, None].expand(-1, -1, width)
+            grid_xy = torch.stack([x[:, None, :].expand_as(grid_y), grid_y], -1)
             term = F.grid_sample(
                 term[:, None], grid_xy, padding_mode="border", align_corners=False
             )[:, 0]
         total = total + term
-    lowest = total.flatten(1).amin(1)[:, None, None]
-    full = lowest.repeat(1, *fine.full_shape_yx)
+    full = total.flatten(1).amin(1)[:, None, None].repeat(1, *fine.full_shape_yx)
     landmarks = torch.arange(count, device=total.device)[:, None, None]
-    in_rows = (origin_yx[:, 0, None] + rows)[:, :, None]
-    in_columns = (origin_yx[:, 1, None] + columns)[:, None, :]
-    return full.index_put((landmarks, in_rows, in_columns), total)
+    return full.index_put((landmarks, rows[:, :, None], columns[:, None, :]), total)

@@ -1,10 +1,25 @@
-"""Peaks of log-similarity maps: the highest one as a sub-pixel point, and candidates."""
+"""Peaks of log-similarity maps: the highest one as a sub-pixel point, and candidates.
+
+Cell (i, j) of a map is centred on pixel ``stride * (i + 0.5) - 0.5`` of the network's grid.
+"""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+def cell_centres(cells: Tensor, stride: int) -> Tensor:
+    """Return the network pixels of cells."""
+    return stride * (cells + 0.5) - 0.5
+
+
+def nearest_cells(points_yx: Tensor, stride: int, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return row and column of the cell of (N, h, w) maps nearest to each (..., 2) point."""
+    cells = ((points_yx + 0.5) / stride - 0.5).round().long()
+    height, width = maps.shape[-2:]
+    return cells[..., 0].clamp(0, height - 1), cells[..., 1].clamp(0, width - 1)
 
 
 def find_peaks(log_maps: Tensor, stride: int) -> tuple[Tensor, Tensor]:
@@ -16,7 +31,7 @@ def find_peaks(log_maps: Tensor, stride: int) -> tuple[Tensor, Tensor]:
     Parameters
     ----------
     log_maps : Tensor, (N, h, w)
-        Log-similarity, cell (i, j) centred on pixel ``stride * (i + 0.5) - 0.5``.
+        Log-similarity.
     stride : int
         Network pixels per cell.
 
@@ -53,7 +68,7 @@ def find_peaks(log_maps: Tensor, stride: int) -> tuple[Tensor, Tensor]:
         for step_y, step_x in ((1, 0), (0, 1))
     ]
     cells_yx = torch.stack([rows, columns], 1).double() + torch.stack(offsets, 1)
-    return stride * (cells_yx + 0.5) - 0.5, centre
+    return cell_centres(cells_yx, stride), centre
 
 
 def _parabola_vertex(before: Tensor, centre: Tensor, after: Tensor) -> Tensor:
@@ -69,10 +84,8 @@ def _parabola_vertex(before: Tensor, centre: Tensor, after: Tensor) -> Tensor:
 def find_candidates(log_maps: Tensor, stride: int, count: int) -> Tensor:
     """Find the highest local maxima of each (h, w) map, at least four cells apart.
 
-    Returns
-    -------
-    Tensor, (N, count, 2), float64
-        Highest first, cell centres in pixels of the network's grid, on the processor.
+    Returns their cell centres, (N, count, 2) float64 on the CPU, highest first, in pixels
+    of the network's grid.
     """
     # A square maximum is two maxima along lines, at a fourth of the cost.
     in_columns = F.max_pool2d(log_maps[None], (9, 1), stride=1, padding=(4, 0))
@@ -82,5 +95,4 @@ def find_candidates(log_maps: Tensor, stride: int, count: int) -> Tensor:
     cells = maxima.flatten(1).topk(count).indices.cpu()
     width = log_maps.shape[-1]
     rows = torch.div(cells, width, rounding_mode="floor")
-    cells_yx = torch.stack([rows, cells - rows * width], -1).double()
-    return stride * (cells_yx + 0.5) - 0.5
+    return cell_centres(torch.stack([rows, cells - rows * width], -1).double(), stride)

@@ -1,9 +1,9 @@
-"""Where the whole body may lie: poses that many landmarks vote for.
+"""Where the whole body may lie: poses that most landmarks vote for.
 
-Fingers look alike, and so do teeth and vertebrae. When most landmarks of a finger are
-found on its neighbour they confirm one another, and a robust fit that starts from the
-single best peaks never leaves. So a few whole-body poses, each fixed by two landmarks'
-candidate peaks, are rated with all maps at once.
+Fingers look alike, and so do teeth and vertebrae. Where most landmarks of a finger are
+found on its neighbour they confirm one another, and a robust fit from the single best
+peaks does not recover. So a few whole-body poses, each fixed by two landmarks' candidate
+peaks, are rated with all maps at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_oneshot_lmk.matching.peaks import find_candidates
+from napari_oneshot_lmk.matching.peaks import find_candidates, nearest_cells
 
 CANDIDATES = 5
 """Peaks of each map that may fix a pose."""
@@ -26,8 +26,7 @@ LARGEST_TURN = 0.35
 """Radians, about 20 degrees."""
 LARGEST_SCALE = 4 / 3
 TOLERANCE = 0.12
-"""How far a landmark may lie from its place in a pose, as a standard deviation in
-template sizes."""
+"""Standard deviation of a landmark around its place in a pose, in template sizes."""
 PATIENCE = 6.0
 """Log-similarity below a map's best that a landmark in a wrong place costs at most."""
 POOLED_CELLS = 4
@@ -64,10 +63,6 @@ class PoseTrials(nn.Module):
         self.register_buffer("picks", torch.from_numpy(np.stack(picks)))
         self._size = size
 
-    def pose_sd(self, size: Tensor) -> Tensor:
-        """Return the standard deviation around each place in a pose, (N,)."""
-        return (TOLERANCE * size).expand(len(self.plane_yx))
-
     def best(
         self, log_maps: Tensor, stride: int, pixel_size_yx: Tensor, count: int
     ) -> tuple[Tensor, Tensor]:
@@ -82,7 +77,7 @@ class PoseTrials(nn.Module):
         pixel_size_yx : Tensor, (2,), float64
             Size of a network pixel in the template's plane.
         count : int
-            At most so many poses.
+            Most poses to return.
 
         Returns
         -------
@@ -90,15 +85,14 @@ class PoseTrials(nn.Module):
             Landmarks of each pose in network pixels, best first. Empty where no two
             landmarks are far enough apart to fix one.
         plausible : Tensor, (P,), bool
-            False for poses that no body takes; they come last.
+            False for poses that turn or scale the template too far; they come last.
         """
         candidates = find_candidates(log_maps, stride, CANDIDATES) * pixel_size_yx
         planes, plausible = self._through_pairs(candidates)
         poses = planes / pixel_size_yx
         if self.pairs.shape[1] == 0:
             return poses, plausible
-        spread_yx = TOLERANCE * self._size / pixel_size_yx
-        blurred = _best_nearby(log_maps, stride, spread_yx)
+        blurred = _best_nearby(log_maps, stride, TOLERANCE * self._size / pixel_size_yx)
         votes = _votes(poses, blurred, stride * POOLED_CELLS)
         votes = torch.where(plausible, votes, -math.inf)
         best = torch.argsort(votes, descending=True, stable=True)[:count]
@@ -140,8 +134,7 @@ def _best_nearby(log_maps: Tensor, stride: int, spread_yx: Tensor) -> Tensor:
 
 def _votes(poses: Tensor, blurred: Tensor, stride: int) -> Tensor:
     """(P,) sum of all landmarks' votes for each pose, float64."""
-    cells = ((poses + 0.5) / stride - 0.5).round().long()
-    rows, columns = (cells[..., axis].clamp(0, blurred.shape[axis + 1] - 1) for axis in (0, 1))
+    rows, columns = nearest_cells(poses, stride, blurred)
     maps = blurred.cpu()
     votes = maps[torch.arange(len(maps))[None], rows, columns]
     least = maps.amax((1, 2)) - PATIENCE

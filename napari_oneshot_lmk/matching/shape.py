@@ -1,18 +1,14 @@
-"""Where the other landmarks expect each landmark: the shape step.
+"""The shape step: each landmark is predicted from the others.
 
-One template says nothing about how bodies vary, so variation is a Gaussian
-process over the template's plane: a landmark's displacement from template to
-query is a shift, plus an affine part, plus a smooth deformation, plus the
-landmark's own noise. Leaving one landmark out, the others predict it with a mean
-and a variance; robust weights keep a wrong point from dragging its neighbours.
+One template does not show how subjects vary, so variation is a Gaussian process over the
+template's plane: a landmark's displacement from template to query is a shift, plus an
+affine part, plus a smooth deformation, plus the landmark's own noise. The prediction
+leaves the landmark itself out; robust weights keep a wrong point from moving its
+neighbours. With one or two landmarks it is only "about the same place in the frame".
 
-All lengths are relative, so that a wing of 5 mm and a head of 200 mm behave
-alike, and nothing here needs millimetres. With one or two
-landmarks the prediction widens by itself until it is only "about the same place
-in the frame".
-
-All of it is tensor code without a branch on a tensor's value, but for short cuts
-that `tracing` leaves out: a detector can leave as one TorchScript network.
+All lengths are relative, so nothing here needs millimetres. All of it is tensor code
+without a branch on a tensor's value, but for shortcuts that `tracing` leaves out: a
+detector can be exported as one TorchScript network.
 """
 
 from __future__ import annotations
@@ -24,44 +20,33 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from napari_oneshot_lmk.matching.peaks import find_peaks
-from napari_oneshot_lmk.matching.poses import PoseTrials
+from napari_oneshot_lmk.matching.peaks import cell_centres, find_peaks, nearest_cells
+from napari_oneshot_lmk.matching.poses import TOLERANCE, PoseTrials
 
 
 @dataclass(frozen=True)
 class ShapeVariation:
-    """How far bodies differ from the template.
+    """How far subjects differ from the template.
 
-    All but the shift are fractions of the template's size, which is the
-    root mean square distance of its landmarks from their centre.
-
-    Parameters
-    ----------
-    shift_sd : float
-        Standard deviation of the common shift, as a fraction of the frame's
-        diagonal: how differently bodies are placed in the image.
-    affine_sd : float
-        Of each entry of the affine map's deviation from identity.
-    bend_sd : float
-        Of the smooth deformation.
-    bend_length : float
-        Distance over which the smooth deformation stays alike.
-    own_sd : float
-        Of each landmark's own displacement.
-    tail : float
-        Squared standardised distance at which a point loses half its weight.
-    slack : float
-        Factor on the predicted standard deviation before a landmark's map is
-        weighed with it: the similarity knows more about the place than the shape.
+    All but the shift are in units of the template's size, the root mean square distance
+    of its landmarks from their centre.
     """
 
     shift_sd: float = 0.1
+    """Standard deviation of the common shift, as a fraction of the frame's diagonal."""
     affine_sd: float = 0.2
+    """Of each entry of the affine map's deviation from identity."""
     bend_sd: float = 0.06
+    """Of the smooth deformation."""
     bend_length: float = 0.5
+    """Distance over which the smooth deformation stays alike."""
     own_sd: float = 0.05
+    """Of each landmark's own displacement."""
     tail: float = 2.0
+    """Squared standardised distance at which a point loses half its weight."""
     slack: float = 2.0
+    """Factor on the predicted standard deviation before it is combined with a landmark's
+    map: similarity is more precise about the place than shape."""
 
 
 POSES = 3
@@ -74,27 +59,20 @@ CONVERGED = 1e-3
 
 @dataclass(frozen=True)
 class Expectation:
-    """What the other landmarks say about each landmark.
-
-    Parameters
-    ----------
-    points_yx : Tensor, (N, 2), float64
-        Expected places, pixels of the network's grid.
-    sd : Tensor, (N,), float64
-        Predicted standard deviation, in the units of the query's isotropic plane.
-    weights : Tensor, (N,), float64
-        How much each found point was believed, 0..1.
-    """
+    """What the other landmarks predict for each landmark."""
 
     points_yx: Tensor
+    """(N, 2) float64, pixels of the network's grid."""
     sd: Tensor
+    """(N,) float64, standard deviation in the units of the query's isotropic plane."""
     weights: Tensor
+    """(N,) float64 in 0..1, the robust weights of the found points."""
 
 
 class ShapeModel(nn.Module):
     """Predicts landmarks from one another and fits points to maps and shape.
 
-    Its numbers are buffers in float64 on the processor, wherever the maps lie.
+    Its numbers are buffers in float64 on the CPU, wherever the maps lie.
 
     Parameters
     ----------
@@ -105,8 +83,7 @@ class ShapeModel(nn.Module):
         only the ratio matters.
     network_shape_yx : tuple of int
         Size of the network's grid, the scale of a template of one point.
-    variation : ShapeVariation
-        How far bodies differ.
+    variation : ShapeVariation, optional
     """
 
     pixel_size_yx: Tensor
@@ -127,7 +104,7 @@ class ShapeModel(nn.Module):
         plane_yx = np.asarray(points_yx, dtype=float) * pixel_yx
         centred = plane_yx - plane_yx.mean(0)
         frame = float(np.hypot(*(np.array(network_shape_yx) * pixel_yx)))
-        # Two points close together, or one, say little about the body's size.
+        # Two points close together, or one, do not give the body's size.
         size = max(float(np.sqrt((centred**2).sum(1).mean())), frame / 8)
         places = centred / size
         distance2 = ((places[:, None] - places[None]) ** 2).sum(-1)
@@ -158,7 +135,7 @@ class ShapeModel(nn.Module):
             own = torch.diagonal(inverse)
             predicts = displacement - inverse @ displacement / own[:, None]
             # Variance of the place itself plus an ordinary landmark's own noise,
-            # whatever this one's observation was believed.
+            # whatever the weight of this one's observation.
             varies = 1 / own - noise + v.own_sd**2
             distance2 = ((displacement - predicts) ** 2).sum(1) / varies
             updated = (1 / (1 + distance2 / v.tail)).clamp_min(1e-3)
@@ -172,21 +149,6 @@ class ShapeModel(nn.Module):
                 break
         plane = self.plane_yx + predicted * self.size
         return Expectation(plane / self.pixel_size_yx, variance.sqrt() * self.size, weights)
-
-    def log_prior(self, expectation: Expectation, shape: torch.Size, stride: int) -> Tensor:
-        """Log of the Gaussian around each expected place, up to a constant.
-
-        A float32 tensor of ``shape`` (N, h, w), that of the maps it is added to, whose
-        cells have ``stride`` network pixels.
-        """
-        spread = expectation.sd * self.variation.slack
-        halved = []
-        for axis, cells in enumerate(shape[-2:]):
-            centres = stride * (torch.arange(cells, dtype=torch.float64) + 0.5) - 0.5
-            offset = centres[None] - expectation.points_yx[:, axis, None]
-            offset = offset * self.pixel_size_yx[axis] / spread[:, None]
-            halved.append((-0.5 * offset**2).float())
-        return halved[0][:, :, None] + halved[1][:, None, :]
 
     def fit(
         self, log_maps: Tensor, stride: int, rounds: int = 3, start_yx: Tensor | None = None
@@ -205,7 +167,7 @@ class ShapeModel(nn.Module):
         rounds : int
             Predictions and new peaks in turn.
         start_yx : Tensor, (N, 2), float64, optional
-            Start from these points alone: they are nearly right already.
+            Start from these points alone, which are nearly right already.
 
         Returns
         -------
@@ -217,56 +179,50 @@ class ShapeModel(nn.Module):
             Log-similarity plus shape, up to a constant per landmark.
         """
         starts = self._starts(log_maps, stride) if start_yx is None else [start_yx]
-        ends: list[tuple[Tensor, Expectation]] = []
-        consistencies = []
+        ends, consistencies = [], []
         for points in starts if tracing() else _distinct(starts):
             for _ in range(rounds):
                 expectation = self.expect(points)
-                points = peak_points(self._add_prior(log_maps, expectation, stride), stride)
-            ends.append((points, expectation))
+                points = _peak_points(self._add_prior(log_maps, expectation, stride), stride)
+            ends.append((points, expectation.points_yx, expectation.sd, expectation.weights))
             consistencies.append(self._consistency(log_maps, stride, points, expectation))
         best = torch.stack(consistencies).argmax()[None]
-
-        def chosen(each: list[Tensor]) -> Tensor:
-            return torch.stack(each).index_select(0, best)[0]
-
-        expectation = Expectation(
-            chosen([end.points_yx for _, end in ends]),
-            chosen([end.sd for _, end in ends]),
-            chosen([end.weights for _, end in ends]),
+        points, *expected = (
+            torch.stack(each).index_select(0, best)[0] for each in zip(*ends, strict=True)
         )
-        posterior = self._add_prior(log_maps, expectation, stride)
-        return chosen([points for points, _ in ends]), expectation, posterior
+        expectation = Expectation(*expected)
+        return points, expectation, self._add_prior(log_maps, expectation, stride)
 
     def _starts(self, log_maps: Tensor, stride: int) -> list[Tensor]:
         """Points to start from: the best peaks, and a few whole-body poses."""
-        highest = peak_points(log_maps, stride)
+        highest = _peak_points(log_maps, stride)
         starts = [highest]
         poses, plausible = self.trials.best(log_maps, stride, self.pixel_size_yx, POSES)
-        sd = self.trials.pose_sd(self.size) / self.variation.slack
+        sd = (TOLERANCE * self.size).expand(len(self.plane_yx)) / self.variation.slack
         for pose, is_plausible in zip(poses, plausible, strict=True):
             if not tracing() and not is_plausible:
                 continue
             around = Expectation(pose, sd, torch.ones_like(sd))
-            start = peak_points(self._add_prior(log_maps, around, stride), stride)
+            start = _peak_points(self._add_prior(log_maps, around, stride), stride)
             starts.append(torch.where(is_plausible, start, highest))
         return starts
 
     def _add_prior(self, log_maps: Tensor, expectation: Expectation, stride: int) -> Tensor:
-        """Add to the maps the penalty of lying away from the expected places."""
-        prior = self.log_prior(expectation, log_maps.shape, stride)
-        return log_maps + prior.to(log_maps.device)
+        """Add to the maps the log of the Gaussian around each expected place."""
+        spread = (expectation.sd * self.variation.slack)[:, None]
+        offsets = squared_offsets(
+            expectation.points_yx, self.pixel_size_yx, spread, log_maps.shape, stride
+        )
+        rows, columns = ((-0.5 * offset).float() for offset in offsets)
+        return log_maps + (rows[:, :, None] + columns[:, None, :]).to(log_maps.device)
 
     def _consistency(
         self, log_maps: Tensor, stride: int, points_yx: Tensor, expectation: Expectation
     ) -> Tensor:
         """Sum of the maps at the points and of the log of Student's t of the shape."""
-        cells = ((points_yx + 0.5) / stride - 0.5).round().long()
-        rows, columns = (
-            cells[:, axis].clamp(0, log_maps.shape[axis + 1] - 1).to(log_maps.device)
-            for axis in (0, 1)
-        )
-        each = torch.arange(len(cells), device=log_maps.device)
+        cells = nearest_cells(points_yx, stride, log_maps)
+        rows, columns = (axis.to(log_maps.device) for axis in cells)
+        each = torch.arange(len(rows), device=log_maps.device)
         similar = log_maps[each, rows, columns].sum()
         offset = (points_yx - expectation.points_yx) * self.pixel_size_yx
         surprise = (offset**2).sum(1) / expectation.sd**2
@@ -275,13 +231,28 @@ class ShapeModel(nn.Module):
         return similar.cpu().double() + fits.sum()
 
 
+def squared_offsets(
+    points_yx: Tensor, pixel_size_yx: Tensor, sd: Tensor, shape: torch.Size, stride: int
+) -> list[Tensor]:
+    """Squared distances of the rows (N, h) and columns (N, w) of maps from (N, 2) points.
+
+    In units of ``sd``, () or (N, 1); float64.
+    """
+    squared = []
+    for axis, cells in enumerate(shape[-2:]):
+        centres = cell_centres(torch.arange(cells, dtype=torch.float64), stride)
+        offset = (centres[None] - points_yx[:, axis, None]) * pixel_size_yx[axis] / sd
+        squared.append(offset**2)
+    return squared
+
+
 def tracing() -> bool:
-    """Say whether TorchScript is recording: then no step may be left out."""
+    """Whether TorchScript is recording: then no step may be left out."""
     return torch._C._get_tracing_state() is not None
 
 
-def peak_points(maps: Tensor, stride: int) -> Tensor:
-    """Sub-pixel peaks on the processor, (N, 2), float64, in network pixels."""
+def _peak_points(maps: Tensor, stride: int) -> Tensor:
+    """Sub-pixel peaks on the CPU, (N, 2), float64, in network pixels."""
     return find_peaks(maps, stride)[0].cpu()
 
 

@@ -1,9 +1,8 @@
 """From feature maps to one log-similarity map per landmark.
 
-The cascade of CC2D (method: product of the cosine maps of all levels) written
-as a sum of logarithms: a landmark's map is the sum over levels of the log of
-the cosine between the template's feature at the landmark and the query's
-feature at each cell.
+CC2D's cascade, the product of the cosine maps of all levels, as a sum of logarithms: a
+landmark's map is the sum over levels of the log of the cosine between the template's
+feature at the landmark and the query's feature at each cell.
 """
 
 from __future__ import annotations
@@ -18,27 +17,17 @@ from torch import Tensor
 from napari_oneshot_lmk.encoders.encoder import FeaturePyramid
 
 SMALLEST_COSINE = 1e-2
-"""Cosines below it count as this: a level may object, but not veto."""
+"""Cosines below it count as this, so that no single level decides alone."""
 
 
 @dataclass(frozen=True)
 class Descriptors:
-    """What a set of landmarks looks like to an encoder.
-
-    Parameters
-    ----------
-    vectors : tuple of Tensor
-        One (N, C) float32 tensor per level, rows of unit length.
-    strides : tuple of int
-        The levels' strides, in the same order.
-    """
+    """Features of a set of landmarks."""
 
     vectors: tuple[Tensor, ...]
+    """One (N, C) float32 tensor per level, rows of unit length."""
     strides: tuple[int, ...]
-
-    def __len__(self) -> int:
-        """Return the number of landmarks."""
-        return int(self.vectors[0].shape[0])
+    """Of the levels, in the same order."""
 
 
 def sample_features(feature_map: Tensor, points_yx: Tensor, stride: int) -> Tensor:
@@ -64,30 +53,17 @@ def sample_features(feature_map: Tensor, points_yx: Tensor, stride: int) -> Tens
     tensor([[1.0000],
             [1.5000]])
     """
-    height, width = feature_map.shape[-2:]
-    extent_yx = points_yx.new_tensor([height, width]) * stride
+    extent_yx = points_yx.new_tensor(feature_map.shape[-2:]) * stride
     unit_yx = (2 * points_yx + 1) / extent_yx - 1
     grid_xy = unit_yx.flip(-1)[None, :, None].to(feature_map.device, torch.float32)
     found = F.grid_sample(
-        feature_map[None].float(),
-        grid_xy,
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=False,
+        feature_map[None].float(), grid_xy, padding_mode="border", align_corners=False
     )
     return found[0, :, :, 0].T
 
 
 def describe_points(pyramid: FeaturePyramid, points_yx: Tensor) -> Descriptors:
-    """Describe the points of one image.
-
-    Parameters
-    ----------
-    pyramid : FeaturePyramid
-        Of a batch of one.
-    points_yx : Tensor, (N, 2)
-        Pixels of the network's grid.
-    """
+    """Describe (N, 2) points, in network pixels, of the one image of a pyramid."""
     strides = tuple(level.stride for level in pyramid.levels)
     vectors = tuple(
         F.normalize(sample_features(one_map[0], points_yx, stride), dim=1)
@@ -124,22 +100,9 @@ def shared_map_cosine(feature_map: Tensor, vectors: Tensor) -> Tensor:
 
 
 def log_similarity(pyramid: FeaturePyramid, descriptors: Descriptors) -> Tensor:
-    """Sum over levels of the log cosine, on the finest level's grid.
+    """Return `sum_log_similarities` of the one image of a pyramid.
 
-    Levels are added from coarse to fine, each sum upsampled bilinearly to the
-    next grid, so the cost is that of the finest level and a third more.
-
-    Parameters
-    ----------
-    pyramid : FeaturePyramid
-        Of a batch of one.
-    descriptors : Descriptors
-        From the same encoder, same levels.
-
-    Returns
-    -------
-    Tensor, (N, H / s, W / s), float32
-        s is the finest stride. Values are <= 0.
+    The descriptors are from the same encoder. The result is (N, H / s, W / s) float32.
     """
     cosines = [
         shared_map_cosine(feature_map[0], vectors)
@@ -149,18 +112,9 @@ def log_similarity(pyramid: FeaturePyramid, descriptors: Descriptors) -> Tensor:
 
 
 def per_landmark_cosine(embeddings: Tensor, vectors: Tensor) -> Tensor:
-    """Cosine between each landmark and each cell of its own map.
+    """Cosine between each landmark and each cell of its own map, (N, h, w) float32.
 
-    Parameters
-    ----------
-    embeddings : Tensor, (N, C, h, w)
-        One map per landmark, as adapters make them.
-    vectors : Tensor, (N, C)
-        Unit length.
-
-    Returns
-    -------
-    Tensor, (N, h, w), float32
+    The maps are (N, C, h, w), as adapters make them, ``vectors`` (N, C) of unit length.
     """
     maps = embeddings.float()
     length = torch.linalg.vector_norm(maps, dim=1).clamp_min(1e-6)
@@ -171,6 +125,9 @@ def per_landmark_cosine(embeddings: Tensor, vectors: Tensor) -> Tensor:
 
 def sum_log_similarities(cosines: Sequence[Tensor], strides: Sequence[int]) -> Tensor:
     """Sum over levels of the log cosine, on the finest level's grid.
+
+    Levels are added from coarse to fine, each sum upsampled bilinearly to the next grid,
+    so the cost is that of the finest level and a third more.
 
     Parameters
     ----------

@@ -1,14 +1,14 @@
-"""The blocks that the network is built of, for the maps of one landmark or of many.
+"""The blocks of the network, for the maps of one landmark or of several.
 
-A block says once in which order maps pass its layers (`Block.apply_layers`). Who
-applies a layer differs: the block itself to the maps of one landmark (`forward`), a
-shared block to the maps of several landmarks (`forward_landmarks`), or each landmark's
-own block to its maps (`forward_each`).
+Each block defines once in which order maps pass its layers (`Block.apply_layers`). The
+layers are its own, for one landmark (`forward`) or shared by several
+(`forward_landmarks`), or those of one block per landmark (`forward_each`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -28,28 +28,17 @@ from napari_oneshot_lmk.network.windows import Region
 
 
 class Layers(Protocol):
-    """Applies a layer by its name; without padding the maps shrink."""
+    """Passes the parts of a concatenation through a layer by its name."""
 
-    def __call__(self, name: str, maps: Tensor | ChannelParts, *, padded: bool = True) -> Tensor:
-        """Pass maps through the layer."""
+    def __call__(self, name: str, parts: ChannelParts, *, padded: bool = True) -> Tensor:
+        """Without padding the maps shrink."""
 
 
 class ConvNorm(nn.Module):
-    """A convolution that keeps the map's size, and its normalisation.
+    """A convolution that keeps the map's size, and its `LandmarkNorm`.
 
-    Parameters
-    ----------
-    in_channels, out_channels : int
-    kernel_yx : tuple of int
-        Rows and columns, odd.
-    dilation : int
-        Distance of the kernel's cells.
-    bias : bool
-        Whether it has one beside batch norm; without batch norm it always has.
-    gain : float
-        2 where a ReLU follows, else 1: the signal keeps its size at the start.
-    normalisation, num_landmarks
-        As in `LandmarkNorm`.
+    Where a ReLU follows (``relu``) it has a bias and twice the initial variance, so that
+    the signal keeps its size. Without batch norm it always has a bias.
     """
 
     def __init__(
@@ -57,10 +46,9 @@ class ConvNorm(nn.Module):
         in_channels: int,
         out_channels: int,
         kernel_yx: tuple[int, int],
-        *,
         dilation: int = 1,
-        bias: bool,
-        gain: float,
+        *,
+        relu: bool,
         normalisation: Normalisation,
         num_landmarks: int,
     ) -> None:
@@ -72,9 +60,10 @@ class ConvNorm(nn.Module):
             kernel_yx,
             padding=(dilation * (rows // 2), dilation * (columns // 2)),
             dilation=dilation,
-            bias=bias or normalisation == "none",
+            bias=relu or normalisation == "none",
         )
-        # What a deep network without batch norm lives on; one with it does not mind.
+        # A deep network without batch norm depends on it; one with it is indifferent.
+        gain = 2.0 if relu else 1.0
         nn.init.normal_(self.conv.weight, std=(gain / (in_channels * rows * columns)) ** 0.5)
         if self.conv.bias is not None:
             nn.init.zeros_(self.conv.bias)
@@ -89,9 +78,7 @@ class ConvNorm(nn.Module):
         self, parts: ChannelParts, landmarks: Sequence[int], *, padded: bool = True
     ) -> Tensor:
         """Convolve and normalise maps of several landmarks with shared weights."""
-        conv = ConvWeights.of([self.conv])
-        if not padded:
-            conv = conv.without_padding()
+        conv = ConvWeights.of([self.conv], padded=padded)
         if self.norm.present and not self.norm.per_landmark and not self.training:
             return shared_conv(conv.fuse([self.norm.for_landmark(0)]), parts)
         return self.norm.forward_landmarks(shared_conv(conv, parts), landmarks)
@@ -107,46 +94,30 @@ class Block(nn.Module):
         return layer
 
     @staticmethod
-    def apply_layers(
-        layers: Layers, maps: Tensor | ChannelParts, region: Region | None = None
-    ) -> Tensor:
-        """Pass maps, or the parts of a concatenation, through the layers.
-
-        ``layers`` applies the layer of a name; ``region`` holds the only cells that
-        are wanted.
-        """
+    def apply_layers(layers: Layers, parts: ChannelParts, region: Region | None = None) -> Tensor:
+        """Pass the parts of a concatenation through the layers, for a region if one is given."""
         raise NotImplementedError
 
     def forward(self, maps: Tensor, landmark: int = 0) -> Tensor:
         """Pass (B, C, h, w) maps of one landmark."""
 
-        def layers(name: str, maps: Tensor | ChannelParts, *, padded: bool = True) -> Tensor:
-            whole = maps if isinstance(maps, Tensor) else torch.cat(list(maps), dim=1)
+        def layers(name: str, parts: ChannelParts, *, padded: bool = True) -> Tensor:
+            whole = parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1)
             passed: Tensor = self.layer(name)(whole, landmark)
             return passed
 
-        return self.apply_layers(layers, maps)
+        return self.apply_layers(layers, [maps])
 
     def forward_landmarks(
         self, parts: ChannelParts, landmarks: Sequence[int], region: Region | None = None
     ) -> Tensor:
-        """Pass maps of K landmarks, this block shared by them.
+        """Pass maps of K landmarks through this block, which they share.
 
-        Parameters
-        ----------
-        parts : sequence of Tensor, (B, K or 1, C, h, w)
-            Of the concatenation that the block reads.
-        landmarks : sequence of int
-        region : Region, optional
-            The only cells that are wanted.
-
-        Returns
-        -------
-        Tensor, (B, K or 1, C', h, w)
+        Returns (B, K or 1, C', rows, columns), of the region where one is given.
         """
 
-        def layers(name: str, maps: Tensor | ChannelParts, *, padded: bool = True) -> Tensor:
-            return self.layer(name).forward_landmarks(_as_parts(maps), landmarks, padded=padded)
+        def layers(name: str, parts: ChannelParts, *, padded: bool = True) -> Tensor:
+            return self.layer(name).forward_landmarks(parts, landmarks, padded=padded)
 
         return self.apply_layers(layers, parts, region)
 
@@ -154,34 +125,29 @@ class Block(nn.Module):
 def forward_each(
     blocks: Sequence[Block], parts: ChannelParts, region: Region | None = None
 ) -> Tensor:
-    """Pass each landmark's maps through its own block, all in one call.
+    """Pass the maps of K landmarks through one block per landmark, in one call.
 
-    The K blocks are alike but for their parameters. Arguments and result are those of
+    The blocks differ in nothing but their parameters. Otherwise as
     `Block.forward_landmarks`.
     """
 
-    def layers(name: str, maps: Tensor | ChannelParts, *, padded: bool = True) -> Tensor:
+    def layers(name: str, parts: ChannelParts, *, padded: bool = True) -> Tensor:
         own = [block.layer(name) for block in blocks]
         norms = [layer.norm.for_landmark(0) for layer in own if layer.norm.present]
-        conv = ConvWeights.of([layer.conv for layer in own])
-        if not padded:
-            conv = conv.without_padding()
+        conv = ConvWeights.of([layer.conv for layer in own], padded=padded)
         if norms and not own[0].training:
-            conv, norms = conv.fuse(norms), []
-        passed = grouped_conv(conv, _as_parts(maps), len(own))
+            return grouped_conv(conv.fuse(norms), parts, len(own))
+        passed = grouped_conv(conv, parts, len(own))
         return grouped_norm(norms, passed) if norms else passed
 
     return blocks[0].apply_layers(layers, parts, region)
 
 
 class DoubleConv(Block):
-    """Twice a 3 x 3 convolution, batch norm, ReLU: Conv and Conv-A of equation 1.
-
-    Its normalisation is a `LandmarkNorm`.
-    """
+    """Twice a 3 x 3 convolution, batch norm, ReLU: Conv and Conv-A of equation 1."""
 
     REACH = 2
-    """Cells beyond a cell, on each side, that it is computed from."""
+    """Cells on each side of a cell that it is computed from."""
 
     def __init__(
         self,
@@ -191,43 +157,33 @@ class DoubleConv(Block):
         num_landmarks: int = 1,
     ) -> None:
         super().__init__()
-        for name, channels in (("first", in_channels), ("second", out_channels)):
-            layer = ConvNorm(
-                channels,
-                out_channels,
-                (3, 3),
-                bias=True,
-                gain=2.0,
-                normalisation=normalisation,
-                num_landmarks=num_landmarks,
-            )
-            self.add_module(name, layer)
+        layer = partial(
+            ConvNorm, relu=True, normalisation=normalisation, num_landmarks=num_landmarks
+        )
+        self.first = layer(in_channels, out_channels, (3, 3))
+        self.second = layer(out_channels, out_channels, (3, 3))
 
     @staticmethod
-    def apply_layers(
-        layers: Layers, maps: Tensor | ChannelParts, region: Region | None = None
-    ) -> Tensor:
-        """Pass maps through the layers.
+    def apply_layers(layers: Layers, parts: ChannelParts, region: Region | None = None) -> Tensor:
+        """Pass whole maps, or those of a region.
 
-        Where a region is wanted, the maps hold that region and ``REACH`` cells
-        around it, zero beyond the map's border.
+        The latter hold ``REACH`` cells more on each side, zero beyond the map's border.
         """
-        if region is None:
-            return _relu(layers("second", _relu(layers("first", maps))))
-        between = _relu(layers("first", maps, padded=False))
-        # To the second convolution, cells beyond the map's border are padding.
-        between = between * region.grow(1).mask(between)
-        return _relu(layers("second", between, padded=False))
+        between = _relu(layers("first", parts, padded=region is None))
+        if region is not None:
+            # To the second convolution, cells beyond the map's border are padding.
+            between = between * region.grow(1).mask(between)
+        return _relu(layers("second", [between], padded=region is None))
 
 
 class RFB(Block):
     """Receptive field block: four branches, concatenated, beside a shortcut.
 
-    The first branch is a 1 x 1 convolution. The others are 1 x 1, then 1 x r, r x 1,
-    and 3 x 3 with dilation r. Their concatenation goes through a 3 x 3 convolution, a
-    1 x 1 convolution of the input is added, and only then comes the one ReLU. Each
-    convolution is followed by batch norm (RFB-Net, Liu et al., ECCV 2018, as CC2D
-    uses it); every branch has ``out_channels``. A cell sees 23 x 23 of its neighbours.
+    The first branch is a 1 x 1 convolution. The others are 1 x 1, then 1 x r, r x 1, and
+    3 x 3 with dilation r. Their concatenation goes through a 3 x 3 convolution, a 1 x 1
+    convolution of the input is added, and only then comes the one ReLU. Each convolution
+    is followed by batch norm (RFB-Net, Liu et al., ECCV 2018, as CC2D uses it); every
+    branch has ``out_channels``. The receptive field is 23 x 23 cells.
     """
 
     BRANCHES = (3, 5, 7)
@@ -241,69 +197,44 @@ class RFB(Block):
         num_landmarks: int = 1,
     ) -> None:
         super().__init__()
-
-        def add(name: str, channels: int, kernel_yx: tuple[int, int], dilation: int = 1) -> None:
-            layer = ConvNorm(
-                channels,
-                out_channels,
-                kernel_yx,
-                dilation=dilation,
-                bias=False,
-                gain=1.0,
-                normalisation=normalisation,
-                num_landmarks=num_landmarks,
-            )
-            self.add_module(name, layer)
-
-        add("point", in_channels, (1, 1))
+        layer = partial(
+            ConvNorm, relu=False, normalisation=normalisation, num_landmarks=num_landmarks
+        )
+        self.point = layer(in_channels, out_channels, (1, 1))
         for r in self.BRANCHES:
-            add(f"reduce{r}", in_channels, (1, 1))
-            add(f"row{r}", out_channels, (1, r))
-            add(f"column{r}", out_channels, (r, 1))
-            add(f"dilated{r}", out_channels, (3, 3), r)
-        add("join", out_channels * (1 + len(self.BRANCHES)), (3, 3))
-        add("shortcut", in_channels, (1, 1))
+            self.add_module(f"reduce{r}", layer(in_channels, out_channels, (1, 1)))
+            self.add_module(f"row{r}", layer(out_channels, out_channels, (1, r)))
+            self.add_module(f"column{r}", layer(out_channels, out_channels, (r, 1)))
+            self.add_module(f"dilated{r}", layer(out_channels, out_channels, (3, 3), r))
+        self.join = layer(out_channels * (1 + len(self.BRANCHES)), out_channels, (3, 3))
+        self.shortcut = layer(in_channels, out_channels, (1, 1))
 
     @staticmethod
-    def apply_layers(
-        layers: Layers, maps: Tensor | ChannelParts, region: Region | None = None
-    ) -> Tensor:
-        """Pass maps through the layers.
+    def apply_layers(layers: Layers, parts: ChannelParts, region: Region | None = None) -> Tensor:
+        """Pass whole maps.
 
-        The maps are whole. Where only a region is wanted, the two 3 x 3 convolutions
-        of each branch, three quarters of the cost, are computed just there.
+        For a region, only the two 3 x 3 convolutions of each branch, three quarters of
+        the cost, are restricted to it.
         """
-        if region is not None:
-            return _apply_rfb_in_region(layers, maps, region)
-        branches = [layers("point", maps)]
+
+        def crop(parts: ChannelParts, border: int) -> ChannelParts:
+            return parts if region is None else [region.grow(border).crop(p) for p in parts]
+
+        branches = [layers("point", crop(parts, 1))]
         for r in RFB.BRANCHES:
-            branch = layers(f"reduce{r}", maps)
-            for step in ("row", "column", "dilated"):
-                branch = layers(f"{step}{r}", branch)
-            branches.append(branch)
-        return _relu(layers("join", branches) + layers("shortcut", maps))
-
-
-def _apply_rfb_in_region(layers: Layers, maps: Tensor | ChannelParts, region: Region) -> Tensor:
-    parts = _as_parts(maps)
-    around = region.grow(1)
-    branches = [layers("point", [around.crop(part) for part in parts])]
-    for r in RFB.BRANCHES:
-        branch = layers(f"reduce{r}", maps)
-        for step in ("row", "column"):
-            branch = layers(f"{step}{r}", branch)
-        branch = around.grow(r).crop(branch)
-        branches.append(layers(f"dilated{r}", branch, padded=False))
-    # To the last convolution, cells beyond the map's border are padding.
-    mask = around.mask(branches[0])
-    joined = layers("join", [mask * branch for branch in branches], padded=False)
-    return _relu(joined + layers("shortcut", [region.crop(part) for part in parts]))
+            branch = layers(f"reduce{r}", parts)
+            for step in ("row", "column"):
+                branch = layers(f"{step}{r}", [branch])
+            dilated = layers(f"dilated{r}", crop([branch], 1 + r), padded=region is None)
+            branches.append(dilated)
+        if region is not None:
+            # To the last convolution, cells beyond the map's border are padding.
+            mask = region.grow(1).mask(branches[0])
+            branches = [mask * branch for branch in branches]
+        joined = layers("join", branches, padded=region is None)
+        return _relu(joined + layers("shortcut", crop(parts, 0)))
 
 
 def _relu(maps: Tensor) -> Tensor:
-    """In place where nothing will be differentiated."""
+    """In place where no gradient is computed."""
     return F.relu(maps, inplace=not torch.is_grad_enabled())
-
-
-def _as_parts(maps: Tensor | ChannelParts) -> ChannelParts:
-    return [maps] if isinstance(maps, Tensor) else maps

@@ -1,10 +1,8 @@
 """Convolutions and batch norms over maps of several landmarks at once.
 
-Maps of several landmarks are (B, K, C, h, w). Where nothing depends on the
-landmark yet, the axis K has length 1, and what is computed of such maps is
-computed once. A concatenation along C is kept as its parts: a convolution of a
-concatenation is the sum of the parts' convolutions, so parts that are the same
-for all landmarks are convolved once for all of them.
+Maps of K landmarks are (B, K, C, h, w); K is 1 while nothing depends on the landmark.
+A concatenation along C is kept as its parts: a convolution of it is the sum of the parts'
+convolutions, so parts that are the same for all landmarks are convolved once.
 """
 
 from __future__ import annotations
@@ -45,41 +43,28 @@ def _unfold_channels(maps: Tensor, num_landmarks: int) -> Tensor:
 
 @dataclass(frozen=True)
 class ConvWeights:
-    """What a convolution does, or those of several landmarks, one after the other.
-
-    Parameters
-    ----------
-    weight : Tensor, (C' or K * C', C, rows, columns)
-        Of the one, or of each.
-    bias : Tensor, (C' or K * C',), optional
-        None for none.
-    padding, dilation : tuple of int
-        Rows and columns.
-    """
+    """Parameters of one convolution, or of one per landmark, concatenated."""
 
     weight: Tensor
+    """(C' or K * C', C, rows, columns)."""
     bias: Tensor | None
+    """(C' or K * C',)."""
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
 
     @classmethod
-    def of(cls, convs: Sequence[nn.Conv2d]) -> ConvWeights:
-        """Return those of a convolution, or of several that are alike."""
-        first = convs[0]
+    def of(cls, convs: Sequence[nn.Conv2d], *, padded: bool = True) -> ConvWeights:
+        """Return those of convolutions of one size; without padding the maps shrink."""
         biases = [conv.bias for conv in convs if conv.bias is not None]
         return cls(
             torch.cat([conv.weight for conv in convs]),
             torch.cat(biases) if biases else None,
-            tuple(int(p) for p in first.padding),
-            first.dilation,
+            tuple(int(p) for p in convs[0].padding) if padded else (0, 0),
+            convs[0].dilation,
         )
 
-    def without_padding(self) -> ConvWeights:
-        """Return the same without zero padding: the maps shrink."""
-        return replace(self, padding=(0, 0))
-
     def fuse(self, norms: Sequence[nn.BatchNorm2d]) -> ConvWeights:
-        """Return the same with batch norms in evaluation mode, which are affine."""
+        """Include batch norms in evaluation mode, which are affine."""
         variance = torch.cat([norm.get_buffer("running_var") for norm in norms])
         mean = torch.cat([norm.get_buffer("running_mean") for norm in norms])
         gain = torch.cat([norm.weight for norm in norms])
@@ -88,21 +73,19 @@ class ConvWeights:
         bias = offset * gain + torch.cat([norm.bias for norm in norms])
         return replace(self, weight=self.weight * gain[:, None, None, None], bias=bias)
 
+    def split(self, parts: ChannelParts) -> tuple[Tensor, ...]:
+        """Return the weights by the parts that they apply to."""
+        return torch.split(self.weight, [part.shape[2] for part in parts], dim=1)
+
 
 def shared_conv(conv: ConvWeights, parts: ChannelParts) -> Tensor:
-    """Apply one convolution to the parts of all landmarks' maps.
-
-    Returns
-    -------
-    Tensor, (B, K or 1, C', h, w)
-    """
-    weights = torch.split(conv.weight, [part.shape[2] for part in parts], dim=1)
+    """Apply one convolution to all landmarks' maps: (B, K or 1, C', h, w)."""
     totals: dict[int, Tensor] = {}
-    for part, weight in zip(parts, weights, strict=True):
+    for part, weight in zip(parts, conv.split(parts), strict=True):
         bias = None if totals else conv.bias
         flat = F.conv2d(_fold_into_batch(part), weight, bias, 1, conv.padding, conv.dilation)
         num_landmarks = part.shape[1]
-        # In place: no gradient needs what a convolution made.
+        # In place: no gradient needs the output of a convolution.
         known = totals.get(num_landmarks)
         totals[num_landmarks] = flat if known is None else known.add_(flat)
     first, *others = [_unfold_batch(total, len(parts[0])) for total in totals.values()]
@@ -110,17 +93,11 @@ def shared_conv(conv: ConvWeights, parts: ChannelParts) -> Tensor:
 
 
 def grouped_conv(conv: ConvWeights, parts: ChannelParts, num_landmarks: int) -> Tensor:
-    """Apply each landmark's own convolution, of K, to the parts of its maps.
-
-    Returns
-    -------
-    Tensor, (B, K, C', h, w)
-    """
-    weights = torch.split(conv.weight, [part.shape[2] for part in parts], dim=1)
+    """Apply each landmark's own convolution to its maps: (B, K, C', h, w)."""
     total: Tensor | None = None
-    for part, weight in zip(parts, weights, strict=True):
+    for part, weight in zip(parts, conv.split(parts), strict=True):
         bias = conv.bias if total is None else None
-        # The same input for all: one dense convolution with all their outputs.
+        # One group, so one dense convolution, where all landmarks read the same map.
         groups = part.shape[1]
         maps = _fold_into_channels(part)
         flat = F.conv2d(maps, weight, bias, 1, conv.padding, conv.dilation, groups)
@@ -136,15 +113,11 @@ class LandmarkNorm(nn.Module):
         super().__init__()
         count = {"batch": 1, "landmark": num_landmarks, "none": 0}[normalisation]
         self.norms = nn.ModuleList(BatchNorm(channels) for _ in range(count))
+        self.present = count > 0
         self.per_landmark = normalisation == "landmark"
 
-    @property
-    def present(self) -> bool:
-        """Whether there is any."""
-        return len(self.norms) > 0
-
     def for_landmark(self, landmark: int) -> BatchNorm:
-        """Return the batch norm of a landmark."""
+        """Return the batch norm that a landmark's maps go through."""
         norm = self.norms[landmark if self.per_landmark else 0]
         assert isinstance(norm, BatchNorm)
         return norm
@@ -157,10 +130,7 @@ class LandmarkNorm(nn.Module):
         return normed
 
     def forward_landmarks(self, maps: Tensor, landmarks: Sequence[int]) -> Tensor:
-        """Normalise (B, K or 1, C, h, w) maps of several landmarks.
-
-        A shared norm sees all landmarks' maps as one batch.
-        """
+        """Normalise (B, K or 1, C, h, w) maps; a shared norm sees them as one batch."""
         if not self.present:
             return maps
         if self.per_landmark:
@@ -169,17 +139,9 @@ class LandmarkNorm(nn.Module):
 
 
 def grouped_norm(norms: Sequence[BatchNorm], maps: Tensor) -> Tensor:
-    """Normalise each landmark's maps by its own batch norm, all in one call.
+    """Normalise (B, K or 1, C, h, w) maps by one batch norm per landmark, in one call.
 
-    Parameters
-    ----------
-    norms : sequence of BatchNorm
-        One per landmark. In training their running statistics move.
-    maps : Tensor, (B, K or 1, C, h, w)
-
-    Returns
-    -------
-    Tensor, (B, K, C, h, w)
+    In training their running statistics are updated.
     """
     first = norms[0]
     maps = _fold_into_channels(maps.expand(-1, len(norms), -1, -1, -1))

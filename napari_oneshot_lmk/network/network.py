@@ -13,6 +13,7 @@ A frozen encoder gives the maps F_v of five levels, fine to coarse. For landmark
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +29,21 @@ DECODER_LEVELS = LEVELS[:-1]
 WINDOWED_LEVELS = (1, 2)
 """Levels that `LandmarkNetwork.embed_windows` decodes only around the points."""
 SMALLEST_REGION = 16
-"""Cells along a side that it decodes there at least. Batch statistics of fewer cells
-are poor ones; and from 12 on, the region of level 2 holds all that the region of
-level 1 is interpolated from."""
+"""Cells along a side that it decodes there at least. Batch statistics of fewer cells are
+poor; and from 12 on, the region of level 2 holds all that level 1 is interpolated from."""
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class PerLevel(nn.ModuleDict, Generic[M]):
+    """One module per level, registered as ``level1`` to ``level5``."""
+
+    def __init__(self, modules: Mapping[int, M]) -> None:
+        super().__init__({f"level{level}": module for level, module in modules.items()})
+
+    def at(self, level: int) -> M:
+        """Return the module of a level."""
+        return cast(M, self[f"level{level}"])
 
 
 def concat_adapter(shared: Block, own: Block | None, features: Tensor, landmark: int = 0) -> Tensor:
@@ -65,11 +78,7 @@ class UpBlock(nn.Module):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        normalisation: Normalisation = "batch",
-        num_landmarks: int = 1,
+        self, in_channels: int, out_channels: int, normalisation: Normalisation, num_landmarks: int
     ) -> None:
         super().__init__()
         self.convs = DoubleConv(in_channels, out_channels, normalisation, num_landmarks)
@@ -77,7 +86,7 @@ class UpBlock(nn.Module):
     def forward(
         self, skip: Tensor, coarser: Tensor, adapter: Block | None = None, landmark: int = 0
     ) -> Tensor:
-        """Return F_c of this level, from F_v (``skip``) and F_c of the next coarser level.
+        """Return F_c from F_v (``skip``) and F_c of the next coarser level.
 
         ``adapter`` is Conv-A_k of landmark k.
         """
@@ -86,10 +95,9 @@ class UpBlock(nn.Module):
 
 
 class Adapter(nn.Module):
-    """What belongs to landmark k alone: Conv-A_k and RFB-A_k of every level.
+    """The parameters of landmark k alone: Conv-A_k and RFB-A_k of every level.
 
-    They read what the shared blocks read; their C_A channels are concatenated to the
-    shared ones, by `concat_adapter`.
+    They read what the shared blocks read; `concat_adapter` appends their C_A channels.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -97,24 +105,12 @@ class Adapter(nn.Module):
         # Its batch norms see one landmark anyway.
         norm: Normalisation = "none" if config.normalisation == "none" else "batch"
         channels = config.adapter_channels
-        self.convs = nn.ModuleDict()
-        for level in DECODER_LEVELS:
-            self.convs[f"level{level}"] = DoubleConv(config.concat_channels(level), channels, norm)
-        self.rfbs = nn.ModuleDict()
-        for level in config.rfb_levels:
-            self.rfbs[f"level{level}"] = RFB(config.decoded_channels(level), channels, norm)
-
-    def conv(self, level: int) -> Block:
-        """Return Conv-A_k of a level from 1 to 4."""
-        conv = self.convs[f"level{level}"]
-        assert isinstance(conv, Block)
-        return conv
-
-    def rfb(self, level: int) -> Block:
-        """Return RFB-A_k of a level from 3 to 5."""
-        rfb = self.rfbs[f"level{level}"]
-        assert isinstance(rfb, Block)
-        return rfb
+        self.convs = PerLevel(
+            {i: DoubleConv(config.concat_channels(i), channels, norm) for i in DECODER_LEVELS}
+        )
+        self.rfbs = PerLevel(
+            {i: RFB(config.decoded_channels(i), channels, norm) for i in config.rfb_levels}
+        )
 
 
 class LandmarkNetwork(nn.Module):
@@ -126,30 +122,23 @@ class LandmarkNetwork(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.config = config
-        norm = (config.normalisation, config.num_landmarks)
-        self.decoder = nn.ModuleDict()
-        for level in DECODER_LEVELS:
-            self.decoder[f"level{level}"] = UpBlock(
-                config.concat_channels(level), config.shared_channels(level), *norm
-            )
-        self.laterals = nn.ModuleDict()
-        for level in LEVELS if config.lateral_channels else ():
-            self.laterals[f"level{level}"] = nn.Conv2d(
-                config.encoder_channels[level - 1], config.lateral_channels, 1
-            )
-        self.rfbs = nn.ModuleDict()
-        for level in config.rfb_levels:
-            self.rfbs[f"level{level}"] = RFB(
-                config.decoded_channels(level), config.rfb_channels(level), *norm
-            )
-        self.heads = nn.ModuleDict()
-        for level in LEVELS:
-            self.heads[f"level{level}"] = nn.Conv2d(
-                config.head_channels(level), config.embedding_channels, 1
-            )
-        count = config.num_landmarks if config.adapter_channels else 0
-        self.adapters = nn.ModuleList(Adapter(config) for _ in range(count))
+        self.config = c = config
+        norm = (c.normalisation, c.num_landmarks)
+        self.decoder = PerLevel(
+            {i: UpBlock(c.concat_channels(i), c.shared_channels(i), *norm) for i in DECODER_LEVELS}
+        )
+        lateral = LEVELS if c.lateral_channels else ()
+        self.laterals = PerLevel(
+            {i: nn.Conv2d(c.encoder_channels[i - 1], c.lateral_channels, 1) for i in lateral}
+        )
+        self.rfbs = PerLevel(
+            {i: RFB(c.decoded_channels(i), c.rfb_channels(i), *norm) for i in c.rfb_levels}
+        )
+        self.heads = PerLevel(
+            {i: nn.Conv2d(c.head_channels(i), c.embedding_channels, 1) for i in LEVELS}
+        )
+        count = c.num_landmarks if c.adapter_channels else 0
+        self.adapters = nn.ModuleList(Adapter(c) for _ in range(count))
 
     @property
     def depends_on_landmark(self) -> bool:
@@ -176,19 +165,16 @@ class LandmarkNetwork(nn.Module):
         adapter = self.adapter(landmark) if len(self.adapters) else None
         decoded = {COARSEST: maps[COARSEST - 1]}
         for level in reversed(DECODER_LEVELS):
-            decoded[level] = self.decoder[f"level{level}"](
-                maps[level - 1],
-                decoded[level + 1],
-                adapter.conv(level) if adapter else None,
-                landmark,
-            )
+            own = adapter.convs.at(level) if adapter else None
+            up_block = self.decoder.at(level)
+            decoded[level] = up_block(maps[level - 1], decoded[level + 1], own, landmark)
         embeddings = []
         for level in LEVELS:
             features = decoded[level]
             if level in self.config.rfb_levels:
-                own = adapter.rfb(level) if adapter else None
-                features = concat_adapter(self.rfb(level), own, features, landmark)
-            embeddings.append(self.head(level)(features))
+                block = adapter.rfbs.at(level) if adapter else None
+                features = concat_adapter(self.rfbs.at(level), block, features, landmark)
+            embeddings.append(self.heads.at(level)(features))
         return tuple(embeddings)
 
     def embed_images(self, maps: Sequence[Tensor], landmarks: Sequence[int]) -> tuple[Tensor, ...]:
@@ -220,12 +206,10 @@ class LandmarkNetwork(nn.Module):
     def embed_windows(
         self, maps: Sequence[Tensor], landmarks: Sequence[int], points_yx: Tensor, window: int
     ) -> tuple[Window, ...]:
-        """Embed what lies around one point per landmark and image.
+        """Embed the surroundings of one point per landmark and image.
 
-        Each window begins ``window // 2`` cells before the point's cell and is moved
-        inwards at borders; an axis of the map that is not longer than the window,
-        and level 5 always, is whole. In evaluation the windows are those of
-        `embed_images`.
+        The windows lie as in `Region.around`; level 5 is always whole. In evaluation they
+        are those of `embed_images`.
 
         In training, batch statistics come from what is computed: at levels 1 and 2
         from the windows of all landmarks, at least ``SMALLEST_REGION`` cells a side,
@@ -266,29 +250,14 @@ class LandmarkNetwork(nn.Module):
         windows = []
         for level in LEVELS:
             features = self._features(level, decoded[level], landmarks, regions.get(level))
-            side = max(maps[-1].shape) if level == COARSEST else window
-            wanted = around(level, side)
+            wanted = around(level, max(maps[-1].shape) if level == COARSEST else window)
             embeddings = self._embed(level, features.within(wanted), landmarks)
             windows.append(Window(embeddings, wanted.origin_yx, wanted.full_yx))
         return tuple(windows)
 
     def adapter(self, landmark: int) -> Adapter:
         """Return the adapter of a landmark."""
-        adapter = self.adapters[landmark]
-        assert isinstance(adapter, Adapter)
-        return adapter
-
-    def rfb(self, level: int) -> RFB:
-        """Return the shared receptive field block of a level from 3 to 5."""
-        rfb = self.rfbs[f"level{level}"]
-        assert isinstance(rfb, RFB)
-        return rfb
-
-    def head(self, level: int) -> nn.Conv2d:
-        """Return the shared 1 x 1 convolution to the embedding of a level."""
-        head = self.heads[f"level{level}"]
-        assert isinstance(head, nn.Conv2d)
-        return head
+        return cast(Adapter, self.adapters[landmark])
 
     def _check(self, landmarks: Sequence[int]) -> None:
         count = self.config.num_landmarks
@@ -304,12 +273,11 @@ class LandmarkNetwork(nn.Module):
         """Convert the encoder's maps, and bring them to the lateral channels."""
         if len(maps) != len(LEVELS):
             raise UsageError(f"a network reads {len(LEVELS)} maps, not {len(maps)}")
-        dtype = self.head(COARSEST).weight.dtype
+        dtype = self.heads.at(COARSEST).weight.dtype
         read = [one_map.to(dtype) for one_map in maps]
         if not self.laterals:
             return read
-        laterals = self.laterals.values()
-        return [conv(one_map) for conv, one_map in zip(laterals, read, strict=True)]
+        return [self.laterals.at(i)(one_map) for i, one_map in zip(LEVELS, read, strict=True)]
 
     def _decode(
         self, maps: Sequence[Tensor], landmarks: Sequence[int], regions: Mapping[int, Region]
@@ -319,42 +287,47 @@ class LandmarkNetwork(nn.Module):
         whole = Region.whole_map(coarsest, len(landmarks))
         decoded = {COARSEST: LevelMaps((coarsest[:, None],), whole)}
         for level in reversed(DECODER_LEVELS):
-            skip, coarser = maps[level - 1], decoded[level + 1]
-            region = regions.get(level) if level in WINDOWED_LEVELS else None
-            if region is None or region.is_whole:
-                held, region = Region.whole_map(skip, len(landmarks)), None
-                ups = [upsample(part, held.full_yx) for part in coarser.parts]
-                concat = [skip[:, None], *ups]
+            skip, coarser = maps[level - 1][:, None], decoded[level + 1]
+            held = regions.get(level) if level in WINDOWED_LEVELS else None
+            if held is None or held.is_whole:
+                held = Region.whole_map(skip, len(landmarks))
+                concat = [skip, *(upsample(part, held.full_yx) for part in coarser.parts)]
             else:
-                held, needed = region, region.grow(DoubleConv.REACH)
+                needed = held.grow(DoubleConv.REACH)
                 ups = [upsample_region(part, coarser.region, needed) for part in coarser.parts]
-                concat = [needed.crop(skip[:, None]), *ups]
-            up_block = self.decoder[f"level{level}"]
-            assert isinstance(up_block, UpBlock)
-            parts = [up_block.convs.forward_landmarks(concat, landmarks, region)]
-            if len(self.adapters):
-                own = [self.adapter(k).conv(level) for k in landmarks]
-                parts.append(forward_each(own, concat, region))
-            decoded[level] = LevelMaps(tuple(parts), held)
+                concat = [needed.crop(skip), *ups]
+            shared = self.decoder.at(level).convs
+            own = [self.adapter(k).convs.at(level) for k in landmarks if len(self.adapters)]
+            decoded[level] = _concat_adapters(shared, own, concat, landmarks, held)
         return decoded
 
     def _features(
         self, level: int, decoded: LevelMaps, landmarks: Sequence[int], region: Region | None = None
     ) -> LevelMaps:
-        """Return what the head of a level reads: F_c or F_RFB (equation 4).
-
-        A receptive field block passes no more than the region where that pays.
-        """
+        """Return what the head of a level reads: F_c or F_RFB (equation 4)."""
         if level not in self.config.rfb_levels:
             return decoded
-        region = region if region is not None and region.is_small else None
-        parts = [self.rfb(level).forward_landmarks(decoded.parts, landmarks, region)]
-        if len(self.adapters):
-            own = [self.adapter(k).rfb(level) for k in landmarks]
-            parts.append(forward_each(own, decoded.parts, region))
-        return LevelMaps(tuple(parts), region or decoded.region)
+        # To restrict the block to a region saves time only where that is small.
+        held = region if region is not None and region.is_small else decoded.region
+        own = [self.adapter(k).rfbs.at(level) for k in landmarks if len(self.adapters)]
+        return _concat_adapters(self.rfbs.at(level), own, decoded.parts, landmarks, held)
 
     def _embed(self, level: int, features: ChannelParts, landmarks: Sequence[int]) -> Tensor:
         """Return F_e of a level (equation 5), (B, K, E, rows, columns)."""
-        embedded = shared_conv(ConvWeights.of([self.head(level)]), features)
+        embedded = shared_conv(ConvWeights.of([self.heads.at(level)]), features)
         return embedded.expand(-1, len(landmarks), -1, -1, -1)
+
+
+def _concat_adapters(
+    shared: Block,
+    own: Sequence[Block],
+    parts: ChannelParts,
+    landmarks: Sequence[int],
+    held: Region,
+) -> LevelMaps:
+    """`concat_adapter` for several landmarks: the cells in ``held``, as parts."""
+    region = None if held.is_whole else held
+    made = [shared.forward_landmarks(parts, landmarks, region)]
+    if own:
+        made.append(forward_each(own, parts, region))
+    return LevelMaps(tuple(made), held)

@@ -1,9 +1,9 @@
 """Batch norm whose statistics come from the samples of several processes.
 
-torch's own `SyncBatchNorm` computes on GPUs alone and counts all samples alike.
-Here a sample may count less: one that each of W processes holds counts 1 / W in
-each, one that only fills a place counts nothing. So W processes have the
-statistics, the running ones too, and the gradients of one process with all samples.
+torch's own `SyncBatchNorm` needs GPUs and counts all samples alike. Here a sample may
+count less: one that each of W processes holds counts 1 / W in each, padding counts 0. So
+W processes have the statistics, running statistics and gradients of one process with all
+samples.
 """
 
 from __future__ import annotations
@@ -20,29 +20,12 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, eq=False)
 class SampleWeights:
-    """How much the samples of a batch count.
-
-    Parameters
-    ----------
-    weights : Tensor, (B,)
-        Of this process's samples.
-    total : float
-        Their sum over all processes.
-    """
+    """How much the samples of a batch count."""
 
     weights: Tensor
+    """(B,), of this process's samples."""
     total: float
-
-    @classmethod
-    def among_processes(cls, weights: Tensor) -> SampleWeights:
-        """Ask all processes of the group; each has to call it."""
-        total = weights.double().sum()
-        dist.all_reduce(total)
-        return cls(weights, float(total))
-
-    def repeated(self, times: int) -> SampleWeights:
-        """Return the weights of maps of which ``times`` in a row are one sample's."""
-        return SampleWeights(self.weights.repeat_interleave(times), times * self.total)
+    """Sum over all processes."""
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -52,18 +35,21 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Normalise (B or B * K, C, h, w) maps."""
-        if self.sample_weights is None or not self.training:
+        samples = self.sample_weights
+        if samples is None or not self.training:
             return super().forward(maps)
-        samples = self.sample_weights.repeated(len(maps) // len(self.sample_weights.weights))
-        return sync_batch_norm([self], maps, samples)
+        # So many maps in a row are one sample's.
+        times = len(maps) // len(samples.weights)
+        repeated = SampleWeights(samples.weights.repeat_interleave(times), times * samples.total)
+        return sync_batch_norm([self], maps, repeated)
 
 
 @contextmanager
 def shared_statistics(network: nn.Module, weights: Tensor) -> Iterator[None]:
     """Let a network's batch norms see the batches of all processes as one.
 
-    All processes have to pass the network the same number of times, each with at
-    least one sample.
+    All processes have to enter it, and pass the network the same number of times, each
+    with at least one sample.
 
     Parameters
     ----------
@@ -72,7 +58,9 @@ def shared_statistics(network: nn.Module, weights: Tensor) -> Iterator[None]:
     weights : Tensor, (B,)
         How much each of the samples counts that it is going to see.
     """
-    samples = SampleWeights.among_processes(weights)
+    total = weights.double().sum()
+    dist.all_reduce(total)
+    samples = SampleWeights(weights, float(total))
     norms = [norm for norm in network.modules() if isinstance(norm, BatchNorm)]
     for norm in norms:
         norm.sample_weights = samples
@@ -86,19 +74,14 @@ def shared_statistics(network: nn.Module, weights: Tensor) -> Iterator[None]:
 def sync_batch_norm(
     norms: Sequence[nn.BatchNorm2d], maps: Tensor, samples: SampleWeights
 ) -> Tensor:
-    """Normalise maps by statistics of all processes; running statistics move.
+    """Normalise maps by statistics of all processes, and update the running statistics.
 
-    Parameters
-    ----------
-    norms : sequence of BatchNorm2d
-        One after the other along the channels.
-    maps : Tensor, (B, C of all norms, h, w)
-    samples : SampleWeights
-        Of the B samples.
+    The maps are (B, C of all norms, h, w), ``samples`` the weights of the B samples.
     """
     first = norms[0]
     count = samples.total * maps[0, 0].numel()
-    made: tuple[Tensor, Tensor, Tensor] = _SyncBatchNorm.apply(  # type: ignore[no-untyped-call]
+    normed: Tensor
+    normed, means, variances = _SyncBatchNorm.apply(  # type: ignore[no-untyped-call]
         maps,
         torch.cat([norm.weight for norm in norms]),
         torch.cat([norm.bias for norm in norms]),
@@ -106,12 +89,11 @@ def sync_batch_norm(
         count,
         first.eps,
     )
-    normed, means, variances = made
     unbiased = variances * (count / max(count - 1, 1))
     with torch.no_grad():
         sizes = [norm.num_features for norm in norms]
         for norm, mean, variance in zip(
-            norms, torch.split(means, sizes), torch.split(unbiased, sizes), strict=True
+            norms, means.split(sizes), unbiased.split(sizes), strict=True
         ):
             for name, new in (("running_mean", mean), ("running_var", variance)):
                 running = norm.get_buffer(name)
@@ -143,7 +125,7 @@ class _SyncBatchNorm(torch.autograd.Function):
         mean = weights @ wide.sum((2, 3))
         dist.all_reduce(mean)
         mean /= count
-        # Twice through the maps: a difference of two large numbers would be poor.
+        # A second pass: the difference of two large sums would lose precision.
         variance = weights @ (wide - _along(mean)).square().sum((2, 3))
         dist.all_reduce(variance)
         variance /= count
@@ -159,8 +141,7 @@ class _SyncBatchNorm(torch.autograd.Function):
         maps, gain, mean, inverse, weights = ctx.saved_tensors
         gradient = gradients[0].to(gain.dtype)
         standard = (maps.to(gain.dtype) - _along(mean)) * _along(inverse)
-        each = (gradient.sum((0, 2, 3)), (gradient * standard).sum((0, 2, 3)))
-        sums = torch.stack(each)
+        sums = torch.stack([gradient.sum((0, 2, 3)), (gradient * standard).sum((0, 2, 3))])
         own_offset, own_gain = sums.clone()
         dist.all_reduce(sums)
         towards = (_along(sums[0]) + standard * _along(sums[1])) / ctx.count

@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Window:
-    """Embeddings of one level around a point of each landmark.
+    """Embeddings of one level around a point per landmark.
 
     Parameters
     ----------
@@ -49,27 +49,17 @@ class Region:
 
     @classmethod
     def around(cls, points_yx: Tensor, stride: int, side: int, full_yx: tuple[int, int]) -> Region:
-        """Return the windows around points, moved inwards at the map's borders.
+        """Return the windows of ``side`` cells around (B, K, 2) points in network pixels.
 
-        Parameters
-        ----------
-        points_yx : Tensor, (B, K, 2)
-            Pixels of the network's grid. One beyond the image counts as on its edge.
-        stride : int
-            Pixels per cell.
-        side : int
-            Cells; the window begins ``side // 2`` cells before the point's. An axis
-            of the map that is not longer is taken whole.
-        full_yx : tuple of int
-            Rows and columns of the map.
+        They begin ``side // 2`` cells before the point's cell and are moved inwards at
+        the map's borders; an axis of the map that is not longer is taken whole. A point
+        beyond the image counts as on its edge.
         """
         size_yx = (min(side, full_yx[0]), min(side, full_yx[1]))
         cells = torch.div(points_yx, stride, rounding_mode="floor").long()
         origins = [
-            (cells[..., axis].clamp(0, full_yx[axis] - 1) - side // 2).clamp(
-                0, full_yx[axis] - size_yx[axis]
-            )
-            for axis in (0, 1)
+            (cells[..., axis].clamp(0, full - 1) - side // 2).clamp(0, full - size)
+            for axis, (full, size) in enumerate(zip(full_yx, size_yx, strict=True))
         ]
         return cls(torch.stack(origins, dim=-1), size_yx, full_yx)
 
@@ -111,18 +101,10 @@ class Region:
         return mask[:, :, None].to(like.device, like.dtype)
 
     def crop(self, maps: Tensor, held: Region | None = None) -> Tensor:
-        """Return the maps' cells in the region, 0 beyond the map.
+        """Return the cells of (B, K or 1, C, h, w) maps in the region, 0 beyond the map.
 
-        Parameters
-        ----------
-        maps : Tensor, (B, K or 1, C, h, w)
-            Whole maps, or their cells in ``held``.
-        held : Region, optional
-            The maps', where they are not whole; this region lies inside it.
-
-        Returns
-        -------
-        Tensor, (B, K, C, rows, columns)
+        The maps are whole, or hold the region ``held``, in which this one lies. The
+        result is (B, K, C, rows, columns).
         """
         batch, num_landmarks, channels, height, width = maps.shape
         origin_yx = self.origin_yx if held is None else self.origin_yx - held.origin_yx
@@ -142,18 +124,12 @@ class Region:
 
 @dataclass(frozen=True)
 class LevelMaps:
-    """Maps of one level for several landmarks: F_c, or what follows it.
-
-    Parameters
-    ----------
-    parts : tuple of Tensor, (B, K or 1, C, rows, columns)
-        The shared part and the landmarks' own, to be concatenated along C.
-    region : Region
-        What they hold.
-    """
+    """Maps of one level for several landmarks: F_c, or F_RFB."""
 
     parts: tuple[Tensor, ...]
+    """(B, K or 1, C, rows, columns) each, to be concatenated along C: shared, landmarks' own."""
     region: Region
+    """The cells that they hold."""
 
     def within(self, wanted: Region) -> tuple[Tensor, ...]:
         """Return the parts' cells in a region, which they hold."""
@@ -166,9 +142,8 @@ class LevelMaps:
 def upsample(maps: Tensor, size_yx: Sequence[int]) -> Tensor:
     """Double (B, C, h, w) or (B, K, C, h, w) maps.
 
-    Where twice the map is not the size that is asked for (the finer map has an odd
-    length) it is padded with zeros, evenly, the odd cell at the end; where it is
-    larger, it is cut the same way.
+    Where twice the map is smaller than ``size_yx`` (the finer map has an odd length) it
+    is padded with zeros, evenly, the odd cell at the end; where larger, cut the same way.
     """
     flat = maps if maps.ndim == 4 else maps.flatten(0, 1)
     doubled = F.interpolate(flat, scale_factor=2, mode="bilinear", align_corners=True)
@@ -181,28 +156,16 @@ def upsample(maps: Tensor, size_yx: Sequence[int]) -> Tensor:
 
 
 def upsample_region(maps: Tensor, held: Region, wanted: Region) -> Tensor:
-    """Cells of the doubled map that lie in a region of the next finer level.
+    """Return `upsample` of (B, K, C, h, w) maps in a region of the finer level, 0 beyond it.
 
-    The same as `upsample`, cut afterwards.
-
-    Parameters
-    ----------
-    maps : Tensor, (B, K, C, h, w)
-        The coarser level's cells in ``held``.
-    held, wanted : Region
-        Of the coarser and of the finer level.
-
-    Returns
-    -------
-    Tensor, (B, K, C, rows, columns)
-        0 beyond the finer map.
+    The maps are the coarser level's cells in ``held``.
     """
     exact = torch.promote_types(maps.dtype, torch.float32)
     rows, columns = (
         _upsampling_weights(held, wanted, axis, exact).to(maps.device, maps.dtype)
         for axis in (0, 1)
     )
-    # Rows first: each of them is one run of memory, and so are then the columns.
+    # Rows first: each of them is contiguous in memory, and so are then the columns.
     cells = maps.permute(0, 1, 3, 4, 2)
     down = rows @ cells.flatten(3)
     across = columns[:, :, None] @ down.reshape(*down.shape[:3], *cells.shape[3:])
@@ -216,8 +179,8 @@ def _upsampling_weights(held: Region, wanted: Region, axis: int, dtype: torch.dt
     targets = wanted.cells(axis)
     doubled = targets - before
     known = (targets >= 0) & (targets < fine) & (doubled >= 0) & (doubled < 2 * coarse)
-    # Corners aligned: cell u of the doubled map lies at u * (coarse - 1) / steps. In
-    # whole numbers up to the division, so that no coordinate is rounded.
+    # Corners aligned: cell u of the doubled map lies at u * (coarse - 1) / steps. Integers
+    # up to the division, so that no coordinate is rounded.
     steps = 2 * coarse - 1
     places = doubled[..., :, None] * (coarse - 1)
     offset = places - held.cells(axis)[..., None, :] * steps

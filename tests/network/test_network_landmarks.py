@@ -103,7 +103,7 @@ def test_in_training_norms_of_their_own_see_their_landmark_alone():
 
 def test_in_training_a_shared_norm_sees_all_landmarks_as_one_batch():
     network = random_network("batch").train()
-    block = network.rfb(3)
+    block = network.rfbs.at(3)
     maps = torch.randn(2, 3, block.layer("point").conv.in_channels, 6, 5).double()
     found = copy.deepcopy(block).forward_landmarks([maps], LANDMARKS)
     expected = block(maps.flatten(0, 1)).reshape(found.shape)
@@ -194,14 +194,14 @@ def test_without_adapters_the_shared_maps_are_computed_once(monkeypatch):
 def test_what_no_landmark_owns_is_computed_once():
     """Level 5's block and level 4's shared convolutions read the image alone."""
     network = random_network().train()
-    shared = (network.rfb(5), network.decoder["level4"].convs)
+    shared = (network.rfbs.at(5), network.decoder.at(4).convs)
     batches = {}
-    for block in (*shared, network.rfb(4)):
+    for block in (*shared, network.rfbs.at(4)):
         for norm in norms_of(block):
             seen = batches.setdefault(id(norm), [])
             norm.register_forward_hook(lambda _, given, __, s=seen: s.append(given[0]))
     network.embed_images(random_maps(64, 64), LANDMARKS)
-    for block, images in ((shared[0], 2), (shared[1], 2), (network.rfb(4), 6)):
+    for block, images in ((shared[0], 2), (shared[1], 2), (network.rfbs.at(4), 6)):
         for norm in norms_of(block):
             assert [len(maps) for maps in batches[id(norm)]] == [images]
 
