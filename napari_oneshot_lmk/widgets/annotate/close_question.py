@@ -1,4 +1,4 @@
-"""Asks what becomes of landmarks that stand in no file when the window closes."""
+"""Asks before a window closes while landmarks are not saved in any file."""
 
 from __future__ import annotations
 
@@ -30,16 +30,9 @@ class Answer(StrEnum):
 
 
 class UnsavedQuestion(QObject):
-    """Watches a window for being closed while landmarks stand in no file.
+    """Event filter of a main window, which owns it; asks when a user closes the window.
 
     A script that closes its viewer is not asked: nobody may be there to answer.
-
-    Parameters
-    ----------
-    window : QMainWindow
-        It owns this object.
-    session : Session
-        The landmarks of this window.
     """
 
     def __init__(self, window: QMainWindow, session: Session) -> None:
@@ -48,13 +41,12 @@ class UnsavedQuestion(QObject):
         window.installEventFilter(self)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802  Qt's name
-        """Ask before the window closes; keep it open where the answer says so."""
+        """Keep the window open where the answer says so."""
         if event.type() != QEvent.Type.Close:
             return False
         thread = QThread.currentThread()
         by_a_person = event.spontaneous() or (thread and thread.loopLevel() > 0)
-        asks = by_a_person and self._session.unsaved()
-        if asks and not self.may_close(watched):
+        if by_a_person and self._session.unsaved() and not self.may_close(watched):
             event.ignore()
             return True
         if self._session.workbench is not None:
@@ -63,29 +55,23 @@ class UnsavedQuestion(QObject):
         return False
 
     def may_close(self, window: QWidget) -> bool:
-        """Ask, and save where that is the answer; returns whether to close."""
-        names = [landmarks.image for landmarks in self._session.unsaved()]
-        answer = ask_what_becomes_of(window, names)
+        """Ask, and save all results where that is the answer; return whether to close."""
+        answer = ask_what_becomes_of(window, [la.image for la in self._session.unsaved()])
         if answer is not Answer.SAVE:
             return answer is Answer.CLOSE
+        author = preferences().author
+        images = {la.image: la for la in self._session.unsaved(author)}
+        images |= {la.image: la for la in self._session.results(author).values()}
         try:
-            return self._save(window)
+            return bool(ask_save_landmarks(window, list(images.values())))
         except OneshotError as error:
             QMessageBox.warning(window, texts.UNSAVED_TITLE, f"{error}.")
             return False
 
-    def _save(self, window: QWidget) -> bool:
-        """Save all results, and what else would be lost."""
-        session, author = self._session, preferences().author
-        images = {la.image: la for la in session.unsaved(author)}
-        images.update({la.image: la for la in session.results(author).values()})
-        return bool(ask_save_landmarks(window, list(images.values())))
-
 
 def ask_what_becomes_of(window: QWidget, names: list[str]) -> Answer:
-    """Ask in a dialog."""
-    shown = ", ".join(names[:NAMES_SHOWN])
-    shown += ", …" if len(names) > NAMES_SHOWN else ""
+    """Ask what to do with the unsaved landmarks of images."""
+    shown = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
     images = texts.counted(len(names), "image")
     role = QMessageBox.ButtonRole
     choices = (
@@ -94,7 +80,7 @@ def ask_what_becomes_of(window: QWidget, names: list[str]) -> Answer:
         (texts.UNSAVED_STAY, role.RejectRole, Answer.STAY),
     )
     text = texts.UNSAVED_TEXT.format(images=images, names=shown)
-    # Rather too much kept than too little.
+    # A closed dialog keeps too much rather than too little.
     return Answer(ask_one_of(window, texts.UNSAVED_TITLE, text, choices, Answer.STAY))
 
 
@@ -102,7 +88,7 @@ _WATCHED: WeakSet[Session] = WeakSet()
 
 
 def ask_before_unsaved_close(widget: QWidget, session: Session) -> None:
-    """Watch the main window that a widget lies in, once for each session."""
+    """Watch the main window that contains a widget, once per session."""
     window = main_window_of(widget)
     if window is not None and session not in _WATCHED:
         _WATCHED.add(session)

@@ -1,4 +1,4 @@
-"""One landmark as a row of a table: the same words and dots in every dock."""
+"""The landmarks of an image as table rows: the same words and dots in every dock."""
 
 from __future__ import annotations
 
@@ -14,20 +14,11 @@ if TYPE_CHECKING:
 
 
 def rows_of(annotation: Annotation, with_score: bool = False) -> list[LandmarkRow]:
-    """Return a row for each landmark of an image.
-
-    Parameters
-    ----------
-    annotation : Annotation
-        Its landmarks.
-    with_score : bool
-        Show the score in a column before the state.
-    """
+    """Return one row per landmark; ``with_score`` adds a column before the state."""
     colours = landmark_colours(annotation.landmarks.names)
     rows = []
     for point in annotation.landmarks:
         placed = point.state is State.PLACED
-        state = state_word(annotation, point)
         score = "" if point.score is None else f"{point.score:.2f}"
         colour = css(colours[point.name])
         if point.source is Source.DETECTED and point.score is not None:
@@ -37,36 +28,31 @@ def rows_of(annotation: Annotation, with_score: bool = False) -> list[LandmarkRo
         rows.append(
             LandmarkRow(
                 point.name,
-                (score, state) if with_score else (state,),
+                ((score,) if with_score else ()) + (_state_word(annotation, point),),
                 colour,
                 hollow=point.unsure or not placed,
                 dim=not placed,
-                tip=tip_of(point),
+                tip=_tip_of(point),
             )
         )
     return rows
 
 
-def state_word(annotation: Annotation, point: Landmark) -> str:
-    """Say how a landmark stands."""
+def _state_word(annotation: Annotation, point: Landmark) -> str:
     if point.state is State.ABSENT:
         return texts.STATE_ABSENT
+    corrected = point.source is Source.CORRECTED
     if point.state is State.SKIPPED:
-        if point.source is Source.CORRECTED:
-            return texts.STATE_TAKEN_OFF
-        opened = annotation.is_open(point.name)
-        return texts.STATE_OPEN if opened else texts.STATE_SKIPPED
-    if point.source is Source.CORRECTED:
-        return texts.STATE_CORRECTED
+        opened = texts.STATE_OPEN if annotation.is_open(point.name) else texts.STATE_SKIPPED
+        return texts.STATE_TAKEN_OFF if corrected else opened
     if point.source is Source.DETECTED:
         return texts.STATE_UNSURE if point.unsure else texts.STATE_DETECTED
-    return texts.STATE_PLACED
+    return texts.STATE_CORRECTED if corrected else texts.STATE_PLACED
 
 
-def tip_of(point: Landmark) -> str:
-    """Say what a landmark is, and who has corrected it."""
+def _tip_of(point: Landmark) -> str:
+    """Return what a landmark is, and who has corrected it."""
     by = ""
     if point.source is Source.CORRECTED:
-        author = point.author or texts.BY_HAND
-        by = texts.BY.format(state=texts.STATE_CORRECTED, author=author)
+        by = texts.BY.format(state=texts.STATE_CORRECTED, author=point.author or texts.BY_HAND)
     return " · ".join(part for part in (point.description, by) if part)

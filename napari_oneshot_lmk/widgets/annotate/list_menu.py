@@ -1,4 +1,4 @@
-"""Choosing the list of landmarks: shipped, numbered, typed, or from a file."""
+"""Choosing the landmark list: shipped, numbered, typed, or from a file."""
 
 from __future__ import annotations
 
@@ -39,14 +39,9 @@ LARGEST_LIST = 999
 
 
 class ListButton(QPushButton):
-    """A menu of lists.
+    """A menu of landmark lists.
 
-    Parameters
-    ----------
-    choose : callable
-        Called with the list that the user chose.
-    tell : callable
-        Shows the user what went wrong.
+    ``choose`` is called with the list that the user chose, ``tell`` with what went wrong.
     """
 
     def __init__(self, choose: Callable[[LandmarkList], None], tell: Callable[[str], None]) -> None:
@@ -67,20 +62,20 @@ class ListButton(QPushButton):
         self._template = template
 
     def offer_layers(self, layers: Callable[[], list[Any]], adopt: Callable[[Any], None]) -> None:
-        """Offer to go on with one of the points layers that there are."""
+        """Offer the landmarks of points layers, too; ``adopt`` takes those of one layer."""
         self._layers, self._adopt = layers, adopt
 
     def _fill(self) -> None:
         menu = self._menu
         menu.clear()
-        isbi = ISBI19_CEPHALOGRAM
-        menu.addAction(isbi.title, lambda: self._choose(isbi))
+        lists = {ISBI19_CEPHALOGRAM.title: ISBI19_CEPHALOGRAM}
         if self._template is not None:
             landmarks, name = self._template.landmarks, self._template.name
             named = (ListedLandmark(p.name, p.description) for p in landmarks)
-            names = LandmarkList(name, tuple(named))
             text = texts.LIST_FROM_TEMPLATE.format(name=name)
-            menu.addAction(text, lambda: self._choose(names))
+            lists[text] = LandmarkList(name, tuple(named))
+        for text, names in lists.items():
+            menu.addAction(text, partial(self._choose, names))
         menu.addSeparator()
         menu.addAction(texts.LIST_NUMBERED, self._ask_number)
         menu.addAction(texts.LIST_TYPE, self._ask_text)
@@ -89,8 +84,7 @@ class ListButton(QPushButton):
         if layers:
             from_layer = menu.addMenu(texts.LIST_FROM_LAYER)
             for layer in layers:
-                adopt = partial(self._adopt, layer)
-                from_layer.addAction(layer.name, adopt)
+                from_layer.addAction(layer.name, partial(self._adopt, layer))
 
     def _ask_number(self) -> None:
         count, given = QInputDialog.getInt(
@@ -120,35 +114,33 @@ class ListButton(QPushButton):
 
 
 class NamesDialog(QDialog):
-    """A field for names; the OK button waits until they make a list."""
+    """A text field for names; OK is enabled once they make a list."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(texts.TYPE_TITLE)
         self.resize(420, 360)
         self.names: LandmarkList | None = None
-        layout = QVBoxLayout(self)
-        layout.addWidget(QLabel(texts.TYPE_HELP))
         self.text = QPlainTextEdit()
         self.text.setPlaceholderText(texts.TYPE_EXAMPLE)
-        layout.addWidget(self.text)
         self.problem = MessageLabel("", WARN)
-        layout.addWidget(self.problem)
         standard = QDialogButtonBox.StandardButton
         self.buttons: Any = QDialogButtonBox(standard.Ok | standard.Cancel)
+        layout = QVBoxLayout(self)
+        for part in (QLabel(texts.TYPE_HELP), self.text, self.problem, self.buttons):
+            layout.addWidget(part)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
-        layout.addWidget(self.buttons)
         self.text.textChanged.connect(self._on_text)
         self._on_text()
 
     def _on_text(self) -> None:
-        text = self.text.toPlainText()
+        text, problem = self.text.toPlainText(), ""
+        self.names = None
         try:
             self.names = parse_landmark_list(text)
-            problem = ""
         except OneshotError as error:
-            self.names, problem = None, f"{error}."
+            problem = f"{error}."
         ok = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
         ok.setEnabled(self.names is not None)
         self.problem.say(problem if text.strip() else "", WARN)

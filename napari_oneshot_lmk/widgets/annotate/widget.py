@@ -42,9 +42,9 @@ class AnnotateWidget(QWidget):
     napari_viewer : Viewer
         Where to annotate.
     session : Session, optional
-        Shared with other docks; the viewer's own when not given.
+        Shared with other docks; by default the viewer's own.
     with_header : bool
-        Show which image is meant; not needed inside the composed dock.
+        Show which image is worked on; not needed inside the composed dock.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class AnnotateWidget(QWidget):
         self._complain(text.format(count=len(lost), names=shown) if lost else "")
 
     def adopt(self, layer: Any) -> None:
-        """Go on with the landmarks of a points layer."""
+        """Continue with the landmarks of a points layer."""
         if self.session.target is None:
             self._complain(texts.PROMPT_NO_IMAGE)
             return
@@ -143,32 +143,30 @@ class AnnotateWidget(QWidget):
             look_at(self._viewer, self.session.target, position)
 
     def _on_use_template(self) -> None:
-        try:
-            template = self.session.use_as_template()
-        except OneshotError as error:
-            self._complain(f"{error}.")
-            return
-        placed = texts.counted(len(template.landmarks.placed), "landmark")
-        self.form.message.say(texts.TEMPLATE_TAKEN.format(landmarks=placed))
+        self._say_result_of(self._use_template)
 
     def _on_save_template(self) -> None:
-        self._save(lambda: ask_save_template(self, self.session.make_template()))
+        self._say_result_of(lambda: ask_save_template(self, self.session.make_template()))
 
     def _on_save_landmarks(self) -> None:
-        self._save(self._save_this)
+        self._say_result_of(self._save_landmarks)
 
-    def _save_this(self) -> str:
+    def _use_template(self) -> str:
+        placed = self.session.use_as_template().landmarks.placed
+        return texts.TEMPLATE_TAKEN.format(landmarks=texts.counted(len(placed), "landmark"))
+
+    def _save_landmarks(self) -> str:
         landmarks = self.session.landmarks(preferences().author)
         target = self.session.target
-        file = None if target is None else target.path
-        said = ask_save_landmarks(self, [landmarks], files=[file])
+        said = ask_save_landmarks(self, [landmarks], files=[target.path if target else None])
         if said and target is not None:
             self.session.note_saved(target, landmarks)
         return said
 
-    def _save(self, ask: Callable[[], str]) -> None:
+    def _say_result_of(self, act: Callable[[], str]) -> None:
+        """Show what an action returns, if anything, or why it failed."""
         try:
-            said = ask()
+            said = act()
         except OneshotError as error:
             self._complain(f"{error}.")
         else:
@@ -183,8 +181,7 @@ class AnnotateWidget(QWidget):
     def _on_target(self) -> None:
         self.form.message.say(self.bench.autosave.other_window(), NOTE)
         self.form.show_saved(None, None)
-        self._look_for_earlier_work()
-        self._refresh()
+        self._on_inserted()
 
     def _on_inserted(self, event: Any = None) -> None:
         # A sample brings its landmarks after its image.
@@ -192,17 +189,16 @@ class AnnotateWidget(QWidget):
         self._refresh()
 
     def _look_for_earlier_work(self) -> None:
-        target, form = self.session.target, self.form
-        form.offer.clear()
-        if target is None or target.key in self._declined:
+        target, offer = self.session.target, self.form.offer
+        offer.clear()
+        begun = len(self.session.annotation.landmarks) > 0
+        if target is None or target.key in self._declined or begun:
             return
-        if len(self.session.annotation.landmarks):
-            return
+        saved = None
         try:
             saved = self.bench.autosave.offer()
         except OneshotError as error:
             self._complain(texts.SIDECAR_BROKEN.format(error=error))
-            saved = None
         layer = annotation_layer_of(self._viewer, target)
         if saved is not None:
             landmarks = saved.landmarks
@@ -211,11 +207,11 @@ class AnnotateWidget(QWidget):
                 placed=len(landmarks.placed),
                 count=len(landmarks),
             )
-            form.offer.ask(text, lambda: self._restore(landmarks))
+            offer.ask(text, lambda: self._restore(landmarks))
         elif layer is not None:
             held = texts.counted(len(layer.data), "landmark")
             text = texts.OFFER_LAYER.format(layer=layer.name, landmarks=held)
-            form.offer.ask(text, lambda: self.adopt(layer))
+            offer.ask(text, lambda: self.adopt(layer))
 
     def _restore(self, landmarks: Landmarks) -> None:
         self.bench.autosave.accept()
@@ -233,7 +229,7 @@ class AnnotateWidget(QWidget):
             self.form.show_saved(sidecar.path, when)
 
     def _on_annotation(self) -> None:
-        # What was said of the landmarks before need not be true of these.
+        # A message about the previous landmarks may not hold for these.
         self.form.message.say("")
         self._refresh()
 
@@ -251,5 +247,5 @@ class AnnotateWidget(QWidget):
 
 
 def _without_argument(action: Callable[[], None]) -> Callable[..., None]:
-    """Drop the "checked" that Qt's buttons send."""
+    """Drop the ``checked`` argument of a button's signal."""
     return lambda *_: action()

@@ -1,4 +1,4 @@
-"""What the file of an open image says that its layer does not: spacing, orientation."""
+"""What the file of an open image states and its layer does not: spacing, orientation."""
 
 from __future__ import annotations
 
@@ -16,40 +16,31 @@ from napari_oneshot_lmk.imaging.image import SpacingSource
 
 @dataclass(frozen=True)
 class Facts:
-    """What an image file states.
-
-    Parameters
-    ----------
-    shape_yx : tuple of int
-        Rows and columns.
-    spacing_mm_yx : tuple of float, optional
-        None where it states none, or one that makes no sense.
-    source : SpacingSource, optional
-        What states the spacing.
-    notes : tuple of str
-        What a user should know of how it is stored.
-    """
+    """What an image file states."""
 
     shape_yx: tuple[int, int]
+    """Rows and columns."""
     spacing_mm_yx: tuple[float, float] | None = None
+    """None where the file states none, or an invalid one."""
     source: SpacingSource | None = None
+    """What in the file states the spacing."""
     notes: tuple[str, ...] = ()
+    """What a user should know about how the image is stored."""
 
 
 def read_facts(path: Path) -> Facts | None:
-    """Read what a file states; None for a volume and for what we do not read."""
+    """Read what a file states; None for a volume and for files that we cannot read."""
     from napari_oneshot_lmk.imaging.formats import read_plane
 
     try:
         plane = read_plane(path)
     except Exception:
-        # The layer is there, whatever opened it. Nothing is known of its file then.
+        # Another reader may have opened the layer; then nothing is known of its file.
         return None
-    rows, columns = plane.values.shape[:2]
-    try:
+    spacing = None
+    with suppress(GeometryError):
         spacing = checked_spacing(plane.stated.spacing_mm_yx)
-    except GeometryError:
-        spacing = None
+    rows, columns = plane.values.shape[:2]
     source = None if spacing is None else plane.stated.spacing_source
     return Facts((rows, columns), spacing, source, plane.notes)
 
@@ -57,7 +48,7 @@ def read_facts(path: Path) -> Facts | None:
 class FileFacts(QObject):
     """Reads facts in another thread, one file after another, each once.
 
-    ``ready`` carries the path of a file whose facts are known now.
+    ``ready`` carries the path of a file whose facts are now known.
     """
 
     ready = Signal(object)
@@ -69,7 +60,7 @@ class FileFacts(QObject):
         self._thread = ThreadPoolExecutor(1, "file-facts")
 
     def of(self, path: Path | None) -> Facts | None:
-        """Return the facts of a file, or None for now and ask for them."""
+        """Return the facts of a file; None while they are unknown, and request them."""
         if path is None:
             return None
         try:
@@ -83,6 +74,6 @@ class FileFacts(QObject):
 
     def _read(self, key: tuple[Path, float]) -> None:
         self._facts[key] = read_facts(key[0])
-        # The window may have gone meanwhile.
+        # The window may have closed meanwhile.
         with suppress(RuntimeError):
             self.ready.emit(key[0])

@@ -1,10 +1,12 @@
-"""Which image is which: those that were removed come back, a template knows its own."""
+"""Identity of images: removed ones that are opened again, the one a template is made from."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from napari_oneshot_lmk.landmarks.image_names import stem
 
@@ -17,28 +19,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RemovedImage:
-    """What a removed image leaves behind.
-
-    Parameters
-    ----------
-    history : History of Annotation
-        Its landmarks, with all that can be undone.
-    landmarks : Landmarks
-        The same as they would be saved.
-    found : Landmarks, optional
-        What the last detection had found.
-    in_file : Landmarks, optional
-        What of it a file holds.
-    """
+    """What is kept of a removed image."""
 
     history: History[Annotation]
+    """Its landmarks, with all that can be undone."""
     landmarks: Landmarks
+    """The same as they would be saved."""
     found: Landmarks | None
+    """Result of the last detection."""
     in_file: Landmarks | None
+    """Landmarks of it that a file holds."""
 
     @property
     def is_result(self) -> bool:
-        """Whether a detection took part in it."""
+        """Whether a detection contributed to its landmarks."""
         return self.found is not None or self.history.value.is_result
 
     @property
@@ -48,7 +42,7 @@ class RemovedImage:
 
 
 class RemovedImages:
-    """Removed images by what they are, not by what they were called."""
+    """What is kept of removed images, by `identity_of` and not by name."""
 
     def __init__(self) -> None:
         self._images: list[tuple[str, RemovedImage]] = []
@@ -64,15 +58,14 @@ class RemovedImages:
         found: Landmarks | None,
         in_file: Landmarks | None,
     ) -> None:
-        """Keep what a removed image leaves behind."""
+        """Keep what belongs to an image that is removed."""
         removed = RemovedImage(history, landmarks, found, in_file)
         self._images.append((identity_of(target), removed))
 
     def take(self, target: ImageView) -> RemovedImage | None:
-        """Give an image back what it left behind; None if that is nothing.
+        """Give out what is kept of an image, and forget it; None if there is nothing.
 
-        Its name may have changed; among images that are alike to the pixel, the name
-        decides.
+        The name may have changed; it decides only between images with identical pixels.
         """
         what = identity_of(target)
         alike = [n for n, (identity, _) in enumerate(self._images) if identity == what]
@@ -80,11 +73,11 @@ class RemovedImages:
         return self._images.pop((named or alike)[-1])[1] if alike else None
 
     def results(self) -> list[Landmarks]:
-        """Landmarks of removed images that a detection took part in."""
+        """Landmarks of removed images to which a detection contributed."""
         return [kept.landmarks for _, kept in self._images if kept.is_result]
 
     def unsaved(self) -> list[Landmarks]:
-        """Landmarks of removed images that stand in no file."""
+        """Landmarks of removed images that no file holds."""
         return [kept.landmarks for _, kept in self._images if not kept.is_saved]
 
     def note_saved(self) -> None:
@@ -95,39 +88,30 @@ class RemovedImages:
         ]
 
     def drop(self) -> None:
-        """Let go of all of them."""
+        """Forget all of them."""
         self._images.clear()
 
 
 def identity_of(target: ImageView) -> str:
-    """Return what tells an image from every other, also after it is opened again.
+    """Return what distinguishes an image from all others, also after it is opened again.
 
     That is its file and slice, or its pixels where it has no file: two patients'
     "img.png" must not share landmarks.
     """
     if target.path is not None:
         return f"{target.path.absolute()} {target.slice_index} {target.shape_yx}"
-    return f"{pixel_hash(target)} {target.slice_index}"
+    pixels = np.ascontiguousarray(target.read_pixels(None).pixels)
+    return f"{hashlib.sha256(pixels.tobytes()).hexdigest()} {target.slice_index}"
 
 
 def is_made_from(template: Template, target: ImageView) -> bool:
     """Say whether a template was made from an image: by name, size and pixels."""
-    import numpy as np
-
     image = template.image
     if image.geometry.image_shape_yx != target.shape_yx or target.layer.rgb:
         return False
     if stem(image.name) != stem(target.image_name):
         return False
-    # A few rows tell two films of one name and size apart at once.
+    # A few rows are enough to distinguish two images of the same name and size.
     rows = slice(None, None, max(1, target.shape_yx[0] // 16))
     shown = np.asarray(target.read_pixels(None).pixels[rows], dtype=np.float32)
     return bool(np.allclose(shown, image.pixels[rows]))
-
-
-def pixel_hash(target: ImageView) -> str:
-    """Return a hash of an image's pixels."""
-    import numpy as np
-
-    pixels = np.ascontiguousarray(target.read_pixels(None).pixels)
-    return hashlib.sha256(pixels.tobytes()).hexdigest()

@@ -1,8 +1,7 @@
 """From a napari image layer to an image, and points back onto the layer.
 
-The layer may come from anywhere: it may carry a scale, or an affine matrix with
-negative diagonals, be RGB, multiscale, or a stack of which one slice is shown.
-Only the public interface of napari is used.
+The layer may have a scale, or an affine matrix with negative diagonals, and may be RGB,
+multiscale, or a stack of which one slice is shown. Only napari's public API is used.
 """
 
 from __future__ import annotations
@@ -25,38 +24,23 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_oneshot_lmk.geometry import Geometry
-
 # ITU-R BT.601, what image libraries mean by "convert to grey".
 LUMA_RGB = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class LayerPixels:
-    """Pixels on their way from a layer to an image.
-
-    Parameters
-    ----------
-    pixels : array_like, (H, W) or (H, W, 3 or 4)
-        As the layer holds them, perhaps not loaded yet.
-    rgb : bool
-        Whether the last axis holds colours.
-    geometry : Geometry
-        Where the pixels lie.
-    name : str
-        Name of the image for tables.
-    path : Path, optional
-        The file that it came from.
-    """
+    """Pixels of a layer, perhaps not loaded yet, with all that an image needs."""
 
     pixels: Any
+    """(H, W), or (H, W, 3 or 4) where ``rgb``."""
     rgb: bool
     geometry: Geometry
     name: str
     path: Path | None = None
 
     def gray_image(self) -> GrayImage:
-        """Load the pixels and turn them into grey ones; for any thread.
+        """Load the pixels and convert them to grey; for any thread.
 
         Raises
         ------
@@ -67,7 +51,7 @@ class LayerPixels:
         if self.rgb:
             # An alpha channel says nothing about the anatomy.
             pixels = pixels[..., :3].astype(np.float32) @ LUMA_RGB
-        # A copy: the user may paint on the layer while the image is worked on.
+        # A copy: the user may paint on the layer while the image is processed.
         grey = np.array(pixels, dtype=np.float32)
         return GrayImage(grey, self.geometry, self.name, self.path)
 
@@ -82,22 +66,14 @@ TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_l
 
 @dataclass(frozen=True)
 class Spacing:
-    """A pixel spacing and how it is known.
-
-    Parameters
-    ----------
-    mm_yx : tuple of float, optional
-        Millimetres a pixel, (row, column); None where unknown.
-    assumed : bool
-        True where the layer gives a scale without a unit and millimetres are
-        only likely.
-    problem : str
-        Why a spacing that the layer gives cannot be used.
-    """
+    """A pixel spacing and how it is known."""
 
     mm_yx: tuple[float, float] | None = None
+    """Millimetres per pixel, (row, column); None where unknown."""
     assumed: bool = False
+    """Whether the layer has a scale without a unit, so that millimetres are only likely."""
     problem: str = ""
+    """Why a spacing that the layer gives cannot be used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +85,7 @@ class ImageView:
     layer : Image
         The napari layer.
     slice_index : tuple of int
-        Position along the axes before the last two; empty for a plain image.
+        Position along the axes before the last two; empty for a 2-D layer.
     """
 
     layer: Image
@@ -117,7 +93,7 @@ class ImageView:
 
     @property
     def key(self) -> Key:
-        """Identity that survives a renamed layer."""
+        """Identity that does not change when the layer is renamed."""
         return self.layer.unique_id, self.slice_index
 
     def __eq__(self, other: object) -> bool:
@@ -138,34 +114,27 @@ class ImageView:
     def image_name(self) -> str:
         """Name for tables: the file's name, else the layer's, with the slice."""
         name = self.path.name if self.path is not None else self.layer.name
-        if not any(n > 1 for n in self._stack_shape):
+        if self.slices <= 1:
             return str(name)
         return f"{name} [{' '.join(str(i) for i in self.slice_index)}]"
 
     @property
     def shape_yx(self) -> tuple[int, int]:
         """Rows and columns."""
-        shape = _full_resolution(self.layer).shape
-        if self.layer.rgb:
-            shape = shape[:-1]
-        return int(shape[-2]), int(shape[-1])
-
-    @property
-    def _stack_shape(self) -> tuple[int, ...]:
-        shape = _full_resolution(self.layer).shape
-        return tuple(shape[: self.layer.ndim - 2])
+        rows, columns = _full_resolution(self.layer).shape[self.layer.ndim - 2 :][:2]
+        return int(rows), int(columns)
 
     @property
     def slices(self) -> int:
         """How many images the layer holds."""
-        return int(np.prod(self._stack_shape, dtype=int))
+        return int(np.prod(_stack_shape(self.layer), dtype=int))
 
     @property
     def slice_number(self) -> int:
         """Which of them this is, from 1."""
         if not self.slice_index:
             return 1
-        return int(np.ravel_multi_index(self.slice_index, self._stack_shape)) + 1
+        return int(np.ravel_multi_index(self.slice_index, _stack_shape(self.layer))) + 1
 
     def contains(self, position_yx: ArrayLike) -> bool:
         """Say whether a (row, column) lies on the image."""
@@ -174,10 +143,7 @@ class ImageView:
     def read_pixels(self, spacing_mm_yx: tuple[float, float] | None) -> LayerPixels:
         """Take what a worker needs, so that it never touches the layer.
 
-        Parameters
-        ----------
-        spacing_mm_yx : tuple of float, optional
-            Millimetres a pixel, (row, column); None where unknown.
+        ``spacing_mm_yx`` is in millimetres per pixel, (row, column); None where unknown.
         """
         return LayerPixels(
             _full_resolution(self.layer)[self.slice_index],
@@ -190,10 +156,7 @@ class ImageView:
     def to_layer(self, points_yx: ArrayLike) -> NDArray[np.float64]:
         """Map (N, 2) points of the image to (N, ndim) data coordinates."""
         points = np.asarray(points_yx, dtype=float).reshape(-1, 2)
-        stack = np.broadcast_to(
-            np.array(self.slice_index, dtype=float), (len(points), len(self.slice_index))
-        )
-        return np.hstack([stack, points])
+        return np.hstack([np.tile(np.array(self.slice_index, float), (len(points), 1)), points])
 
     def from_layer(self, data: ArrayLike) -> NDArray[np.float64]:
         """Map (N, ndim) data coordinates to (N, 2) points of the image."""
@@ -201,7 +164,7 @@ class ImageView:
 
 
 def target_of(layer: Image, viewer: Any) -> ImageView:
-    """Say which image of a layer the viewer shows.
+    """Return the image of a layer that the viewer shows.
 
     Raises
     ------
@@ -217,14 +180,13 @@ def target_of(layer: Image, viewer: Any) -> ImageView:
         raise ImageError(texts.SHOWN_IN_3D, file=layer.name, remedy=texts.SHOW_IN_2D)
     if tuple(dims.displayed) != (dims.ndim - 2, dims.ndim - 1):
         raise ImageError(texts.OTHER_AXES, file=layer.name, remedy=texts.SHOW_LAST_AXES)
-    shape = _full_resolution(layer).shape[: layer.ndim - 2]
     here = np.asarray(layer.world_to_data(dims.point))[: layer.ndim - 2]
-    index = np.clip(np.round(here).astype(int), 0, np.array(shape) - 1)
+    index = np.clip(np.round(here).astype(int), 0, np.array(_stack_shape(layer)) - 1)
     return ImageView(layer, tuple(int(i) for i in index))
 
 
 def slice_of_name(image_name: str) -> tuple[str, tuple[int, ...]]:
-    """Split an image's name into that of its image and the slice, if any."""
+    """Split an `ImageView.image_name` into the layer's name and the slice, if any."""
     match = re.fullmatch(r"(.*) \[(\d+(?: \d+)*)\]", image_name)
     if match is None:
         return image_name, ()
@@ -234,18 +196,17 @@ def slice_of_name(image_name: str) -> tuple[str, tuple[int, ...]]:
 def spacing_of(layer: Layer) -> Spacing:
     """Read the in-plane pixel spacing of a layer in millimetres.
 
-    It is the length of the columns of the linear part of data -> world, which
-    holds for a scale and for an affine matrix, flipped axes included. A layer
-    in pixel units with a step of 1 says nothing: unknown, never 1 mm.
+    It is the length of the columns of the linear part of data -> world, which holds for
+    a scale and for an affine matrix, flipped axes included. A layer in pixel units with
+    a step of 1 has an unknown spacing, never 1 mm.
     """
     steps = column_norms(layer)[-2:]
     factors = [_to_mm(unit) for unit in layer.units[-2:]]
-    if any(factor is None for factor in factors):
+    assumed = any(factor is None for factor in factors)
+    if assumed:
         if np.allclose(steps, 1.0):
             return Spacing()
-        factors, assumed = [1.0, 1.0], True
-    else:
-        assumed = False
+        factors = [1.0, 1.0]
     try:
         return Spacing(checked_spacing(steps * np.array(factors)), assumed)
     except GeometryError as error:
@@ -254,9 +215,16 @@ def spacing_of(layer: Layer) -> Spacing:
 
 def column_norms(layer: Layer) -> NDArray[np.float64]:
     """Length in world units of one step along each data axis, (ndim,)."""
+    return np.array([np.linalg.norm(step) for step in world_steps(layer)[1]])
+
+
+def world_steps(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """World position of the data origin, (ndim,), and world steps of the data axes, (ndim, ndim).
+
+    A layer's transform is affine: (N, ndim) data coordinates map to ``data @ steps + origin``.
+    """
     origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)))
-    ends = [np.asarray(layer.data_to_world(axis)) for axis in np.eye(layer.ndim)]
-    return np.array([np.linalg.norm(end - origin) for end in ends])
+    return origin, np.array([layer.data_to_world(axis) for axis in np.eye(layer.ndim)]) - origin
 
 
 def transform_of(layer: Layer) -> dict[str, Any]:
@@ -278,14 +246,18 @@ def _full_resolution(layer: Image) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
+def _stack_shape(layer: Image) -> tuple[int, ...]:
+    return tuple(_full_resolution(layer).shape[: layer.ndim - 2])
+
+
 class Spacings:
-    """Spacings by image layer; those of all slices of a stack are one."""
+    """Spacings by image layer; all slices of a stack share one."""
 
     def __init__(self) -> None:
         self._given: dict[Hashable, Spacing] = {}
 
     def of(self, layer: Any) -> Spacing:
-        """Return what the user gave for a layer, else what the layer says."""
+        """Return what the user gave for a layer, else the layer's own spacing."""
         return self._given.get(layer.unique_id) or spacing_of(layer)
 
     def give(self, layer: Any, mm_yx: tuple[float, float] | float | None) -> None:
@@ -297,7 +269,7 @@ class Spacings:
             If it is zero, negative or absurd.
         """
         if mm_yx is None:
-            self._given.pop(layer.unique_id, None)
+            self.forget(layer)
         else:
             self._given[layer.unique_id] = Spacing(checked_spacing(mm_yx))
 
@@ -308,5 +280,5 @@ class Spacings:
             self.give(layer, mm_yx)
 
     def forget(self, layer: Any) -> None:
-        """Drop what was given for a layer that was removed."""
+        """Drop what was given for a layer."""
         self._given.pop(layer.unique_id, None)

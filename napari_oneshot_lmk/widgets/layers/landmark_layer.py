@@ -1,13 +1,13 @@
 """The points layer that shows an image's landmarks, kept equal to the session.
 
-The session holds the truth. What napari does to the layer (a click in its add
-mode, a drag in its select mode, the delete key, a paste) becomes an edit of the
-session; every change of the session is drawn back onto the layer.
+The session is the source of truth. What napari does to the layer (a click in its add
+mode, a drag in its select mode, the delete key, a paste) becomes an edit of the session;
+every change of the session is drawn onto the layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,6 @@ from napari_oneshot_lmk.widgets.layers.marks import PointDrag
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from napari.layers import Points
 
     from napari_oneshot_lmk.widgets.annotation import Annotation
@@ -30,21 +28,14 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.session import Session
 
 
+Positions = list[tuple[float, float]]
+
+
 class LandmarkLayer:
     """Connects one points layer with the landmarks of one image.
 
-    Parameters
-    ----------
-    viewer : Viewer
-        Where the layer is shown.
-    session : Session
-        Holds the landmarks.
-    target : ImageView
-        The image.
-    tell : callable
-        Shows the user one sentence.
-    layer : Points, optional
-        Go on in this layer, which lies on the image; a new one when not given.
+    ``tell`` shows the user one sentence; ``layer`` is an existing layer that lies on the
+    image, by default a new one.
     """
 
     def __init__(
@@ -77,13 +68,12 @@ class LandmarkLayer:
     def _new(self) -> Points:
         landmarks = self._session.landmarks(target=self.target)
         data = self.target.to_layer(points.placed_yx(landmarks))
-        layer: Points = self._viewer.add_points(
+        return self._viewer.add_points(  # type: ignore[no-any-return]
             **style.landmark_style(landmarks, data, preferences().point_text),
             name=title_of(self._annotation, self.target),
             ndim=self.target.layer.ndim,
             **transform_of(self.target.layer),
         )
-        return layer
 
     @property
     def alive(self) -> bool:
@@ -92,7 +82,7 @@ class LandmarkLayer:
 
     @property
     def active(self) -> bool:
-        """Whether what the mouse does on the canvas goes to this layer."""
+        """Whether mouse actions on the canvas go to this layer."""
         return self.alive and self._viewer.layers.selection.active == self.layer
 
     def activate(self) -> None:
@@ -138,7 +128,7 @@ class LandmarkLayer:
             self.draw()
 
     def _on_spacing(self) -> None:
-        # The layer's own record of its landmarks holds the spacing, too.
+        # The landmarks in the layer's metadata have a spacing, too.
         target = self._session.target
         if target is not None and target.layer == self.target.layer:
             self.draw()
@@ -161,32 +151,24 @@ class LandmarkLayer:
     # -- layer -> session ----------------------------------------------------------
 
     def _on_data(self, event: Any) -> None:
-        if self._drawing:
-            return
         action = str(getattr(event.action, "value", event.action))
-        if action not in ("added", "changed", "removed"):
+        if self._drawing or action not in ("added", "changed", "removed"):
             return
         if action == "added" and self._drag.was_false_click():
             self.draw()
-        else:
-            self._on_change(action)
-
-    def _on_change(self, action: str) -> None:
-        """Take a change of the layer over, where its image can be worked on."""
-        if not self._turn_to_my_image():
-            return
-        if self._session.blocking_reason:
-            self._tell(self._session.blocking_reason)
-            self.draw()
-        else:
-            self._take_over(action)
+        elif self._turn_to_my_image():
+            if self._session.blocking_reason:
+                self._tell(self._session.blocking_reason)
+                self.draw()
+            else:
+                self._take_over(action)
 
     def _copy(self, layer: Points) -> None:
         rows = sorted(layer.selected_data)
         self._copied = np.array(layer.data, dtype=float)[rows]
 
     def _paste(self, layer: Points) -> None:
-        # napari's own paste tells nobody of the new points, and fails with texts like
+        # napari's own paste emits no event for the new points, and fails with texts like
         # ours and in stacks.
         if len(self._copied):
             layer.add(self._copied)
@@ -194,7 +176,7 @@ class LandmarkLayer:
     def _on_features(self, event: Any) -> None:
         # Names come from the list: typing over one in a table of features would
         # give a position to another landmark. A point that napari has just added
-        # has no name yet; that it was added is said in another event.
+        # has no name yet; another event reports that it was added.
         if self._drawing or len(self.layer.data) != len(self._names):
             return
         if [str(label) for label in self.layer.features["label"]] != self._names:
@@ -205,24 +187,25 @@ class LandmarkLayer:
         before = self._annotation
         data = np.asarray(self.layer.data, dtype=float)
         rows = data.reshape(len(data), self.layer.ndim)[:, -2:]
+        positions = [(float(row), float(column)) for row, column in rows]
         author = preferences().author
         if action == "removed":
             labels = [str(label) for label in self.layer.features["label"]]
             gone = [name for name in self._names if name not in labels]
-            after = before.clear(gone, author) if gone else before
+            after = before
         else:
-            after = self._moved(before, rows, author)
-            after = self._added(after, rows[len(self._names) :], author)
-            gone = self._names[len(rows) :]
-            after = after.clear(gone, author) if gone else after
+            after = self._moved(before, positions, author)
+            after = self._added(after, positions[len(self._names) :], author)
+            gone = self._names[len(positions) :]
+        if gone:
+            after = after.clear(gone, author)
         if after == before:
             self.draw()
         else:
             self._session.edit(after, self.target)
 
-    def _moved(self, annotation: Annotation, rows: Any, author: str) -> Annotation:
-        for name, row in zip(self._names, rows, strict=False):
-            position = float(row[0]), float(row[1])
+    def _moved(self, annotation: Annotation, positions: Positions, author: str) -> Annotation:
+        for name, position in zip(self._names, positions, strict=False):
             if annotation.landmarks[name].position_yx == position:
                 continue
             if self.target.contains(position):
@@ -231,13 +214,12 @@ class LandmarkLayer:
                 self._tell(texts.OUTSIDE.format(name=name))
         return annotation
 
-    def _added(self, annotation: Annotation, rows: Any, author: str) -> Annotation:
-        for row in rows:
+    def _added(self, annotation: Annotation, positions: Positions, author: str) -> Annotation:
+        for position in positions:
             if not annotation.current:
                 skipped = annotation.passed_over
                 self._tell(texts.NONE_PICKED if skipped else texts.ALL_DECIDED)
                 break
-            position = float(row[0]), float(row[1])
             if not self.target.contains(position):
                 self._tell(texts.OUTSIDE.format(name=annotation.current))
                 break
@@ -245,7 +227,7 @@ class LandmarkLayer:
         return annotation
 
     def _may_drag(self) -> bool:
-        here = self.layer.mode == "add" and self._is_mine()
+        here = self.layer.mode == "add" and self._session.target == self.target
         return here and not self._session.blocking_reason
 
     def _on_dragged(self, name: str, data: np.ndarray, ended: bool) -> None:
@@ -258,8 +240,8 @@ class LandmarkLayer:
     # -- inside --------------------------------------------------------------------
 
     def _turn_to_my_image(self) -> bool:
-        """Make the session's image this layer's; say whether that can be."""
-        if self._is_mine():
+        """Make this layer's image the session's; return whether that is possible."""
+        if self._session.target == self.target:
             return True
         if self.target.layer not in self._viewer.layers:
             # The image is gone: what is left is a points layer like any other.
@@ -268,17 +250,14 @@ class LandmarkLayer:
             with self._quietly():
                 self._session.open(self.target)
             return True
-        # Another slice is shown, which this layer has no place for.
+        # The viewer shows another slice, which this layer has no place for.
         self.draw()
         self._tell(texts.OTHER_SLICE.format(image=self.target.image_name))
         return False
 
-    def _is_mine(self) -> bool:
-        return self._session.target == self.target
-
     @contextmanager
     def _quietly(self) -> Iterator[None]:
-        """Change the layer without hearing of it."""
+        """Change the layer without reacting to its events."""
         before, self._drawing = self._drawing, True
         try:
             yield
@@ -287,6 +266,6 @@ class LandmarkLayer:
 
 
 def title_of(annotation: Annotation, target: ImageView) -> str:
-    """Name a layer by what its landmarks are, and by its image."""
+    """Return a layer's name: the kind of landmarks, and their image."""
     title = texts.FOUND_LAYER if annotation.is_result else texts.ANNOTATION_LAYER
     return title.format(image=target.image_name)

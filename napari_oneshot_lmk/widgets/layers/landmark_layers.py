@@ -23,18 +23,8 @@ if TYPE_CHECKING:
 class LandmarkLayers:
     """The landmark layers of one viewer, one for each image that has landmarks.
 
-    ``changed`` says that a layer has another mode, is shown or is hidden.
-
-    Parameters
-    ----------
-    viewer : Viewer
-        Where they are.
-    session : Session
-        Whose landmarks they show.
-    tell : callable
-        Shows the user one sentence.
-    bind : callable
-        Binds the keys of a layer.
+    ``changed`` is emitted when a layer has another mode, is shown or is hidden; ``tell``
+    shows the user one sentence, ``bind`` binds the keys of a layer.
     """
 
     changed = Signal()
@@ -63,17 +53,15 @@ class LandmarkLayers:
 
     def target_of(self, layer: Any) -> ImageView | None:
         """Return the image whose landmarks a layer shows; None for other layers."""
-        for shown in self._layers.values():
-            if is_same(shown.layer, layer):
-                return shown.target
-        return None
+        showing = (la for la in self._layers.values() if is_same(la.layer, layer))
+        return next((shown.target for shown in showing), None)
 
     def is_left(self, layer: Any) -> bool:
-        """Say whether an image has left a layer behind when it was removed."""
+        """Say whether a layer was left in the viewer when its image was removed."""
         return any(is_same(layer, other) for other in self._left.values())
 
     def show(self, target: ImageView, layer: Any = None) -> LandmarkLayer:
-        """Show the landmarks of an image, in a layer that is there or in a new one."""
+        """Show the landmarks of an image, in an existing layer or in a new one."""
         shown = self.layer_of(target)
         if shown is not None:
             return shown
@@ -83,7 +71,7 @@ class LandmarkLayers:
         with self._keeping_selection():
             shown = LandmarkLayer(self._viewer, self._session, target, self._tell, layer)
             shown.layer.visible = here is None or here.layer == target.layer
-            # Whoever selects it can drag its points at once.
+            # Whoever selects the layer can drag its points at once.
             shown.layer.mode = "select"
         shown.layer.events.mode.connect(self._on_changed)
         shown.layer.events.visible.connect(self._on_changed)
@@ -94,15 +82,14 @@ class LandmarkLayers:
     def show_missing(self, target: ImageView) -> None:
         """Show the landmarks of an image that are placed and have no layer."""
         placed = self._session.annotation_of(target).landmarks.placed
-        if not placed or self.layer_of(target) is not None:
-            return
-        shown = self.show(target)
-        if self._session.target == target:
-            shown.activate()
+        if placed and self.layer_of(target) is None:
+            shown = self.show(target)
+            if self._session.target == target:
+                shown.activate()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Make no layer for what is edited meanwhile."""
+        """Add no layer for edits made meanwhile."""
         before, self.adding = self.adding, True
         try:
             yield
@@ -111,7 +98,7 @@ class LandmarkLayers:
 
     @contextmanager
     def _keeping_selection(self) -> Iterator[None]:
-        """Add a layer without turning to it."""
+        """Add a layer without selecting it."""
         selection = self._viewer.layers.selection
         selected, active = set(selection), selection.active
         with self.held(), selection.events.active.blocker():
@@ -119,11 +106,11 @@ class LandmarkLayers:
             self._viewer.layers.selection = selected
             self._viewer.layers.selection.active = active
         if active is not None:
-            # napari goes by the mode that any layer was given last.
+            # napari goes by the mode that was set last, on any layer.
             camera_of(self._viewer).mouse_pan = active.mouse_pan
 
     def _left_by(self, target: ImageView) -> Any:
-        """Return the layer that an image has left behind when it was removed."""
+        """Return the layer that was left when an image was removed."""
         if not self._left:
             return None
         layer = self._left.pop(identity_of(target), None)
@@ -133,21 +120,20 @@ class LandmarkLayers:
     # -- what happens --------------------------------------------------------------
 
     def _on_edited(self, key: Key) -> None:
-        """Show landmarks that have no layer, as after an undo."""
+        """Show landmarks that have no layer, for example after an undo."""
         target = self._session.target_of(key)
         if not self.adding and target is not None:
             self.show_missing(target)
 
     def _on_removed(self, event: Any) -> None:
-        layer = event.value
         for key, shown in list(self._layers.items()):
-            if is_same(shown.layer, layer):
+            if is_same(shown.layer, event.value):
                 self._let_go(key)
                 if shown.target.layer in self._viewer.layers:
                     self._take_off(shown.target)
-            elif is_same(shown.target.layer, layer):
-                # Its landmarks are kept; without their image they are in the way.
-                # The layer is not taken away: napari may be about to.
+            elif is_same(shown.target.layer, event.value):
+                # The session keeps its landmarks; the layer is hidden, not removed:
+                # napari may be about to remove it.
                 self._let_go(key)
                 self._left[identity_of(shown.target)] = shown.layer
                 shown.layer.visible = False
@@ -160,12 +146,12 @@ class LandmarkLayers:
             event.disconnect(self._on_changed)
 
     def _take_off(self, target: ImageView) -> None:
-        """Take landmarks off an image with the layer that showed them."""
+        """Remove the landmarks of an image whose landmark layer was removed."""
         if self._session.annotation_of(target).is_empty:
             return
         self._session.take_off(target)
         self._tell(texts.TAKEN_OFF.format(image=target.image_name))
-        # Images that are removed in the same go take their landmarks along.
+        # An image that is removed in the same action keeps its landmarks.
         QTimer.singleShot(0, self._session.note_taken_off)
 
     def _on_changed(self, event: Any = None) -> None:

@@ -1,11 +1,10 @@
 """The size of marks on the screen, and which one lies under the mouse.
 
-napari counts the size of points in data units. They are drawn at most as large as
-``canvas_size_limits`` says, but its select mode takes hold of them by their size in
-data units all the same. So both are set: the limit draws a mark with the same
-diameter at every zoom, and the size follows the zoom, so that a mark is taken hold of
-where it is seen. A lower limit would not do: napari widens the lines of whatever it
-enlarges to half of the mark.
+napari measures the size of points in data units. It draws them at most as large as
+``canvas_size_limits``, but its select mode hits them by their size in data units. So both
+are set: the limit draws a mark with the same diameter at every zoom, and the size follows
+the zoom, so that a mark is hit where it is seen. A lower limit would not do: napari widens
+the lines of whatever it enlarges to half of the mark.
 """
 
 from __future__ import annotations
@@ -14,7 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtGui import QGuiApplication
 
+from napari_oneshot_lmk.widgets.layers.image_view import column_norms
 from napari_oneshot_lmk.widgets.layers.napari_versions import camera_of
 
 if TYPE_CHECKING:
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 GRIP = 1.25
-"""A mark is taken hold of within this many of its radii."""
+"""A mark is hit within this many of its radii."""
 HIT_RADIUS_PX = 10.0
 FIRST_PERCENT = 3.0
-"""Diameter before a window says its zoom, in percent of the image's longer side.
+"""Diameter before a window knows its zoom, in percent of the image's longer side.
 
 An image that fills a window then has marks of their full size at once."""
 TOLERANCE = 0.02
-"""A size that is off by less is left."""
+"""Relative difference below which a size is not changed."""
 
 
 def marker_hit(
@@ -39,33 +40,18 @@ def marker_hit(
     position_data: ArrayLike,
     radius_px: float = HIT_RADIUS_PX,
 ) -> int | None:
-    """Row of the point that is nearest to a position on the screen.
+    """Return the row of the point nearest to a position, at most ``radius_px`` away.
 
-    Parameters
-    ----------
-    layer : napari Points
-        Its points in the slice of the position are looked at.
-    canvas_px_per_data : float or (2,) array
-        Pixels of the screen per data unit, of rows and columns where they differ;
-        ``px_per_data`` says it.
-    position_data : (ndim,) array
-        Position in data coordinates.
-    radius_px : float
-        A point that is farther away is none.
-
-    Returns
-    -------
-    int or None
-        Row in ``layer.data``; of points at one place the last, which lies on top.
+    ``canvas_px_per_data`` is `px_per_data`, or one number for both axes; the position is in
+    data coordinates, (ndim,), and only points in its slice count. Of points at one place it
+    is the last, which lies on top.
     """
     data = np.asarray(layer.data, dtype=float)
     if not len(data):
         return None
-    position = np.asarray(position_data, dtype=float)
-    offset = data - position
+    offset = data - np.asarray(position_data, dtype=float)
     here = np.all(np.abs(offset[:, :-2]) <= 0.5, axis=1) & np.asarray(layer.shown)
-    scale = np.broadcast_to(np.asarray(canvas_px_per_data, dtype=float), (2,))
-    far = np.hypot(*(offset[:, -2:] * scale).T)
+    far = np.hypot(*(offset[:, -2:] * np.asarray(canvas_px_per_data, dtype=float)).T)
     far[~here] = np.inf
     nearest = len(far) - 1 - int(np.argmin(far[::-1]))
     return nearest if far[nearest] <= radius_px else None
@@ -73,24 +59,14 @@ def marker_hit(
 
 def px_per_data(layer: Any, zoom: float) -> NDArray[np.float64]:
     """Screen pixels per data unit of (rows, columns), at a camera's zoom."""
-    steps = np.eye(layer.ndim)[-2:]
-    origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)))
-    ends = np.array([layer.data_to_world(step) for step in steps])
-    norms: NDArray[np.float64] = zoom * np.linalg.norm(ends - origin, axis=1)
-    return norms
+    return zoom * column_norms(layer)[-2:]
 
 
 def fit_size(layer: Any, px: float, zoom: float | None = None) -> None:
-    """Let a layer's points be taken hold of where they are seen.
+    """Set a points layer's sizes so that its marks are hit where they are seen.
 
-    Parameters
-    ----------
-    layer : napari Points
-        Whose sizes to set.
-    px : float
-        Diameter of a mark on the screen.
-    zoom : float, optional
-        The camera's; that of the last drawing when not given.
+    ``px`` is the diameter of a mark on the screen, ``zoom`` the camera's, by default that
+    of the last drawing.
     """
     if not len(layer.data):
         return
@@ -102,23 +78,15 @@ def fit_size(layer: Any, px: float, zoom: float | None = None) -> None:
 
 
 def canvas_limits(px: float) -> tuple[float, float]:
-    """Smallest and largest diameter that is drawn, in pixels of the canvas."""
-    return 0.0, float(px * pixel_ratio())
-
-
-def pixel_ratio() -> float:
-    """Pixels of the canvas per pixel of the window; 1 without a window."""
-    from qtpy.QtGui import QGuiApplication
-
+    """Return ``canvas_size_limits``, in canvas pixels, for a diameter in window pixels."""
     app = QGuiApplication.instance()
-    return float(app.devicePixelRatio()) if app is not None else 1.0
+    return 0.0, float(px * (1.0 if app is None else app.devicePixelRatio()))
 
 
 def first_size(landmarks: Landmarks, data: NDArray[np.float64], px: float) -> float:
-    """Diameter in data units, before a window says its zoom."""
-    geometry = landmarks.geometry
-    if geometry is not None:
-        return size_before_zoom(geometry.image_shape_yx)
+    """Diameter in data units, before a window knows its zoom."""
+    if landmarks.geometry is not None:
+        return size_before_zoom(landmarks.geometry.image_shape_yx)
     if not len(data):
         return px
     # Without an image, as large as the points reach.
@@ -127,7 +95,7 @@ def first_size(landmarks: Landmarks, data: NDArray[np.float64], px: float) -> fl
 
 
 def size_before_zoom(shape_yx: tuple[float, float]) -> float:
-    """Diameter for an image of this shape."""
+    """Diameter in data units for an image of this shape."""
     return max(1.0, FIRST_PERCENT / 100 * max(shape_yx))
 
 
@@ -136,17 +104,10 @@ DRAG_FROM_PX = 5
 
 
 class PointDrag:
-    """A mouse callback of a points layer.
+    """A mouse callback of a points layer that drags points in the add mode.
 
-    Parameters
-    ----------
-    viewer : Viewer
-        Says how far the image is enlarged.
-    allowed : callable
-        Says whether points may be dragged now.
-    moved_to : callable
-        Called with the point's label, the layer's data with the point moved,
-        and whether the drag has ended.
+    ``allowed`` says whether points may be dragged now. ``moved_to`` is called with the
+    point's label, the layer's data with the point moved, and whether the drag has ended.
     """
 
     def __init__(
@@ -161,9 +122,9 @@ class PointDrag:
         self._false_click = False
 
     def was_false_click(self) -> bool:
-        """Say whether the point that was just added was not meant, and forget it.
+        """Say whether the point that was just added is unintended, and forget it.
 
-        napari adds one for any button, and for a drag that ends where it began.
+        napari adds a point for any button, and for a drag that ends where it began.
         """
         false_click, self._false_click = self._false_click, False
         return false_click

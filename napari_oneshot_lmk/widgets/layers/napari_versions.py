@@ -1,4 +1,4 @@
-"""Camera and grid, by the names of napari 0.9 and of those before."""
+"""Camera and grid under their names in napari 0.9 and before, and visuals kept alive."""
 
 from __future__ import annotations
 
@@ -17,49 +17,33 @@ def camera_of(viewer: Any) -> Any:
 
 
 def grid_of(viewer: Any) -> Any:
-    """Return what says whether the layers lie side by side in a grid."""
+    """Return the model that says whether the layers are shown side by side."""
     return viewer.canvas.grid if hasattr(viewer, "canvas") else viewer.grid
 
 
 def look_at(viewer: Any, target: ImageView, position_yx: tuple[float, float]) -> None:
-    """Bring a point of an image to the middle of the canvas.
-
-    Parameters
-    ----------
-    viewer : Viewer
-        Whose camera to move; the zoom stays.
-    target : ImageView
-        The image.
-    position_yx : tuple of float
-        (row, column) in its pixels.
-    """
+    """Center the camera on a (row, column) of an image; the zoom stays."""
     world = target.layer.data_to_world(target.to_layer([position_yx])[0])
-    camera = camera_of(viewer)
-    camera.center = (0.0, *(float(v) for v in np.asarray(world)[-2:]))
+    camera_of(viewer).center = (0.0, *(float(v) for v in np.asarray(world)[-2:]))
 
 
 IMAGES_KEPT_MS = 3000
-"""How long: the frames after a removal are drawn within some tens of milliseconds."""
+"""The frames after a removal are drawn within some tens of milliseconds."""
 
 
 class KeptVisuals:
-    """Holds the visuals of points, and the programs of images, that were removed.
+    """Keeps the visuals of removed points and, for a while, the programs of removed images.
 
-    Parameters
-    ----------
-    viewer : Viewer
-        Whose layers to follow.
+    Where a removed layer takes its shader programs along, software renderers end the
+    process two frames later, and drivers on Windows raise access violations (napari #6472).
+    Those of points are small and stay; the program of an image holds its pixels.
     """
 
     def __init__(self, viewer: Any) -> None:
-        self._viewer = viewer
         self._visuals: dict[int, Any] = {}
         viewer.layers.events.removing.connect(self._on_removing)
 
     def _on_removing(self, event: Any) -> None:
-        self._keep()
-
-    def _keep(self) -> None:
         from vispy import gloo
 
         canvas = gloo.get_current_canvas()

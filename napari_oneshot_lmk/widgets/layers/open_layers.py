@@ -1,4 +1,4 @@
-"""Landmarks that are already in the viewer, as a points layer."""
+"""Points layers in the viewer, read as landmarks of an image."""
 
 from __future__ import annotations
 
@@ -17,46 +17,38 @@ if TYPE_CHECKING:
 
 
 def points_layers(viewer: Any) -> list[Any]:
-    """Return the points layers that hold anything."""
-    layers = viewer.layers
-    return [la for la in layers if isinstance(la, Points) and len(la.data)]
+    """Return the points layers that are not empty."""
+    return [la for la in viewer.layers if isinstance(la, Points) and len(la.data)]
 
 
 def landmarks_on(target: ImageView, layer: Any) -> Landmarks:
-    """Read a points layer as landmarks of an image.
-
-    The layer may have another transform than the image: what lies on a spot
-    of the image on the screen belongs to that spot.
+    """Read a points layer as landmarks of an image, on which it may lie with any transform.
 
     Raises
     ------
     LandmarkError
-        If it holds no points, or a name stands twice.
+        If it has no points, or a name twice.
     """
     world = [layer.data_to_world(point) for point in layer.data]
     data = [target.layer.world_to_data(np.asarray(point)) for point in world]
-    return _read(target, layer, data)
+    return landmarks_of_file(target, layer, data)
 
 
-def landmarks_of_file(target: ImageView, layer: Any) -> Landmarks:
+def landmarks_of_file(target: ImageView, layer: Any, data: Any = None) -> Landmarks:
     """Read a points layer that a landmark file about an image has brought.
 
-    Its points are pixels of that image, wherever the layer lies: it may have been
-    opened before the image.
+    ``data``, by default the layer's own, are pixels of that image, wherever the layer
+    lies: it may have been opened before the image.
 
     Raises
     ------
     LandmarkError
-        If it holds no points, or a name stands twice.
+        If it has no points, or a name twice.
     """
-    return _read(target, layer, layer.data)
-
-
-def _read(target: ImageView, layer: Any, data: Any) -> Landmarks:
     if not len(layer.data):
         raise LandmarkError(texts.NO_POINTS, file=layer.name)
     read = points.from_layer(
-        target.from_layer(data),
+        target.from_layer(layer.data if data is None else data),
         {"features": layer.features, "metadata": layer.metadata, "name": layer.name},
     )
     geometry = read.geometry
@@ -66,7 +58,7 @@ def _read(target: ImageView, layer: Any, data: Any) -> Landmarks:
 
 
 def is_about(layer: Any, target: ImageView) -> bool:
-    """Say whether a points layer says of itself that it is about an image."""
+    """Say whether a points layer's metadata names an image."""
     known = layer.metadata.get(points.METADATA)
     if not known or points.is_preview(layer.metadata):
         return False
@@ -77,15 +69,13 @@ def is_about(layer: Any, target: ImageView) -> bool:
 
 
 def annotation_layer_of(viewer: Any, target: ImageView) -> Any | None:
-    """Find a layer with hand-made landmarks of an image, as a sample brings one."""
-    for layer in reversed(points_layers(viewer)):
-        if is_about(layer, target) and not is_result(layer):
-            return layer
-    return None
+    """Find a layer with hand-made landmarks of an image, such as a sample adds."""
+    layers = reversed(points_layers(viewer))
+    return next((la for la in layers if is_about(la, target) and not is_result(la)), None)
 
 
 def is_result(layer: Any) -> bool:
-    """Say whether a detection took part in what a points layer of ours shows."""
+    """Say whether a detection contributed to what a points layer of ours shows."""
     if not points.is_ours(layer.metadata) or points.is_preview(layer.metadata):
         return False
     attributes = {"features": layer.features, "metadata": layer.metadata}
@@ -99,8 +89,7 @@ def is_result(layer: Any) -> bool:
 def can_be_taken(layer: Any, target: ImageView) -> bool:
     """Say whether a points layer can show the landmarks of an image from now on.
 
-    It must say of itself that it is about this image, and lie on it; a stack's image
-    gets a layer of its own.
+    It must be about this image and lie on it; an image of a stack gets its own layer.
     """
     flat = layer.ndim == 2 and target.layer.ndim == 2
     return flat and is_about(layer, target) and lies_on(layer, target)

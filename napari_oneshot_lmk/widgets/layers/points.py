@@ -1,13 +1,13 @@
 """Landmarks as a napari points layer, and a points layer as landmarks.
 
-Names stand in the categorical feature ``label``. What a points layer has no
-place for (landmarks without a position, descriptions, spacing, provenance) is
-kept in its metadata as plain JSON types; the layer itself has the last word on
-positions, names and scores.
+Names are in the categorical feature ``label``. What a points layer cannot hold (landmarks
+without a position, descriptions, spacing, provenance) is in its metadata as plain JSON
+types; positions, names and scores are always read from the layer itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +19,15 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenan
 from napari_oneshot_lmk.widgets import texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
 METADATA = "napari-oneshot-lmk"
 SCHEMA_VERSION = 1
 IMAGE_LAYER = "image_layer"
-"""Key of the image layer that a points layer was put on when it was opened."""
+"""Metadata key: the image layer that a points layer was put on when it was opened."""
 PREVIEW = "preview"
-"""Provenance of points that a training shows and nobody works on."""
+"""Provenance of points that a training shows and that cannot be edited."""
 
 
 def label_table(labels: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
@@ -49,7 +47,7 @@ def placed_yx(landmarks: Landmarks) -> NDArray[np.float64]:
 
 
 def to_metadata(landmarks: Landmarks) -> dict[str, Any]:
-    """Plain JSON types with all that a points layer itself cannot hold."""
+    """Return what a points layer itself cannot hold, as plain JSON types."""
     geometry = landmarks.geometry
     return {
         "schema_version": SCHEMA_VERSION,
@@ -65,9 +63,13 @@ def to_metadata(landmarks: Landmarks) -> dict[str, Any]:
             }
             for p in landmarks
         ],
-        "geometry": None if geometry is None else _plain(asdict(geometry)),
+        "geometry": None if geometry is None else _as_lists(asdict(geometry)),
         "provenance": asdict(landmarks.provenance),
     }
+
+
+def _as_lists(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
 
 
 def from_layer(data: ArrayLike, attributes: Mapping[str, Any]) -> Landmarks:
@@ -78,13 +80,13 @@ def from_layer(data: ArrayLike, attributes: Mapping[str, Any]) -> Landmarks:
     data : ndarray, (N, ndim)
         Data coordinates; the last two are (row, column).
     attributes : mapping
-        At least ``features`` and ``metadata``; a layer that this plugin did
-        not make gets numbers for names, in the order of its points.
+        At least ``features`` and ``metadata``; the points of a layer that this plugin did
+        not make are numbered in their order.
 
     Raises
     ------
     LandmarkError
-        If a name stands twice.
+        If two points have the same name.
     """
     array = np.asarray(data, dtype=float)
     positions = array.reshape(len(array), array.shape[-1])[:, -2:]
@@ -92,11 +94,10 @@ def from_layer(data: ArrayLike, attributes: Mapping[str, Any]) -> Landmarks:
     known = dict((attributes.get("metadata") or {}).get(METADATA) or {})
     if known.get("schema_version") != SCHEMA_VERSION:
         known = {}
-    labels = _labels(features, len(positions))
     order = [entry["name"] for entry in known.get("points", ())]
     entries = {entry["name"]: entry for entry in known.get("points", ())}
-    rows = {}
-    for row, label in enumerate(labels):
+    rows: dict[str, int] = {}
+    for row, label in enumerate(_labels(features, len(positions))):
         if label in rows:
             raise LandmarkError(
                 texts.TWICE.format(name=label),
@@ -105,15 +106,17 @@ def from_layer(data: ArrayLike, attributes: Mapping[str, Any]) -> Landmarks:
             )
         rows[label] = row
     points = [
-        _unplaced(entries[name])
-        if name not in rows
-        else _placed(name, positions[rows[name]], features, rows[name], entries)
-        for name in [*order, *(label for label in labels if label not in entries)]
+        _placed(name, positions[rows[name]], features, rows[name], entries.get(name, {}))
+        if name in rows
+        else _unplaced(entries[name])
+        for name in [*order, *(label for label in rows if label not in entries)]
     ]
+    geometry = known.get("geometry") or {}
+    fields: dict[str, Any] = {k: None if v is None else tuple(v) for k, v in geometry.items()}
     return Landmarks(
         tuple(points),
         str(known.get("image") or attributes.get("name") or ""),
-        _geometry(known.get("geometry")),
+        Geometry(**fields) if fields else None,
         Provenance(**known.get("provenance", {})),
     )
 
@@ -124,7 +127,7 @@ def is_ours(metadata: Mapping[str, Any]) -> bool:
 
 
 def is_preview(metadata: Mapping[str, Any]) -> bool:
-    """Say whether a points layer only shows what a training sees."""
+    """Say whether a points layer only shows the preview of a training."""
     known = metadata.get(METADATA) or {}
     return (known.get("provenance") or {}).get("method") == PREVIEW
 
@@ -132,17 +135,13 @@ def is_preview(metadata: Mapping[str, Any]) -> bool:
 def _unplaced(entry: Mapping[str, Any]) -> Landmark:
     """Read a landmark that has no point in the layer."""
     source, author = _source(entry.get("source")), str(entry.get("author", ""))
-    # The layer lost a point that its record calls placed: somebody took it off.
-    lost = entry["state"] == State.PLACED
-    if lost and source is not Source.PLACED:
-        source, author = _corrected(source), ""
-    elif lost:
-        source, author = None, ""
-    state = State.ABSENT if entry["state"] == State.ABSENT else State.SKIPPED
+    if entry["state"] == State.PLACED:
+        # Somebody deleted the point: a detected landmark is corrected by that.
+        source, author = (None if source in (None, Source.PLACED) else Source.CORRECTED), ""
     return Landmark(
         entry["name"],
         None,
-        state,
+        State.ABSENT if entry["state"] == State.ABSENT else State.SKIPPED,
         description=entry.get("description", ""),
         source=source,
         author=author,
@@ -154,10 +153,9 @@ def _placed(
     position_yx: NDArray[np.float64],
     features: Any,
     row: int,
-    entries: Mapping[str, Mapping[str, Any]],
+    entry: Mapping[str, Any],
 ) -> Landmark:
-    """Read a landmark from its point; one that was moved is a person's from then on."""
-    entry = entries.get(name, {})
+    """Read a landmark from its point; a detected one that was moved counts as corrected."""
     source = _source(_text(features, "source", row) or entry.get("source"))
     recorded = entry.get("position_yx")
     moved = recorded is not None and not np.allclose(recorded, position_yx)
@@ -176,19 +174,8 @@ def _placed(
     )
 
 
-def _corrected(source: Source | None) -> Source | None:
-    return None if source is None else Source.CORRECTED
-
-
 def _source(value: Any) -> Source | None:
     return Source(value) if value in set(Source) else None
-
-
-def _text(features: Any, column: str, row: int) -> str:
-    if features is None or column not in features:
-        return ""
-    value = features[column].iloc[row]
-    return value.strip() if isinstance(value, str) else ""
 
 
 def _labels(features: Any, count: int) -> list[str]:
@@ -198,19 +185,15 @@ def _labels(features: Any, count: int) -> list[str]:
     return [f"{number:0{width}d}" for number in range(1, count + 1)]
 
 
+def _text(features: Any, column: str, row: int) -> str:
+    value = _cell(features, column, row)
+    return value.strip() if isinstance(value, str) else ""
+
+
 def _number(features: Any, column: str, row: int) -> float | None:
-    if features is None or column not in features:
-        return None
-    value = float(features[column].iloc[row])
-    return None if np.isnan(value) else value
+    value = _cell(features, column, row)
+    return None if value is None or np.isnan(float(value)) else float(value)
 
 
-def _geometry(fields: Mapping[str, Any] | None) -> Geometry | None:
-    if not fields:
-        return None
-    kept: dict[str, Any] = {k: None if v is None else tuple(v) for k, v in fields.items()}
-    return Geometry(**kept)
-
-
-def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
+def _cell(features: Any, column: str, row: int) -> Any:
+    return None if features is None or column not in features else features[column].iloc[row]

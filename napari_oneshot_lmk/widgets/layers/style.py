@@ -1,21 +1,20 @@
 """How a points layer shows landmarks: thin marks of constant size on the screen.
 
 A mark is open in the middle, so that an incisal tip stays visible under it, and is
-drawn in two tones, light beside dark, so that it is seen on bone, on the background
-and on everything between. Its form says where the point comes from:
+drawn in two tones, light beside dark, so that it is visible on bone, on the background
+and on everything between. Its shape says where the point comes from:
 
 - a coloured ring: detected, coloured by score;
 - a diamond: detected, and unsure;
 - a white double ring: placed or corrected by a person.
 
-Where nothing was detected, every landmark has a ring in a colour of its own.
+Where nothing was detected, every landmark has a ring in its own colour.
 """
 
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,11 +34,11 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 
 
-# Orange to blue stays readable with any colour vision, and on black and white.
+# Orange to blue is legible with any colour vision, and on black and white.
 SCORE_STOPS = np.array([[1.0, 0.45, 0.0], [1.0, 0.86, 0.35], [0.20, 0.80, 1.0]], dtype=float)
 UNKNOWN_SCORE = (0.75, 0.75, 0.75)
 UNSURE_COLOUR = (1.0, 0.18, 0.10, 1.0)
-"""Red enough to be seen on bone; its mark has a form of its own besides."""
+"""Red enough to be visible on bone; its mark differs in shape, too."""
 
 MARK_DARK = (0.0, 0.0, 0.0, 0.7)
 MARK_LIGHT = (1.0, 1.0, 1.0, 1.0)
@@ -49,11 +48,11 @@ GOLDEN = 0.618033988749895
 
 
 def landmark_colours(names: Sequence[str]) -> dict[str, tuple[float, float, float, float]]:
-    """Give every name of a list its colour (RGBA, 0..1), by its place in the list."""
+    """Return the colour (RGBA, 0..1) of each name, by its place in the list."""
     colours = {}
     for index, name in enumerate(names):
         hue = (0.08 + index * GOLDEN) % 1.0
-        # Blue is dark to the eye: lift it, or it drowns in a black background.
+        # Blue looks dark: it would be invisible on a black background.
         lightness = 0.68 if 0.55 < hue < 0.8 else 0.58
         colours[name] = (*colorsys.hls_to_rgb(hue, lightness, 0.95), 1.0)
     return colours
@@ -70,13 +69,13 @@ def score_colours(scores: ArrayLike) -> NDArray[np.float64]:
 
 
 def css(rgba: Sequence[float]) -> str:
-    """Write a colour for a style sheet."""
+    """Return a colour for a style sheet."""
     return "#" + "".join(f"{round(255 * v):02x}" for v in rgba[:3])
 
 
 RING, DIAMOND = "ring", "diamond"
 BORDER = {RING: 0.06, DIAMOND: 0.15}
-"""Width of the lines, as a part of the mark's diameter."""
+"""Width of the lines, as a fraction of the mark's diameter."""
 
 
 def landmark_style(
@@ -91,83 +90,61 @@ def landmark_style(
     data : ndarray, (N, ndim)
         Data coordinates of the placed ones, in order.
     text : str
-        What stands beside a point: "names", "numbers" (its place in the list),
-        or "automatic", which goes by how many there are.
+        Text beside a point: "names", "numbers" (its place in the list), or "automatic",
+        which goes by how many there are.
     """
-    placed = landmarks.placed
     data = np.asarray(data, dtype=float)
     features = _features(landmarks)
     faces, borders, symbols = _marks(landmarks)
     px = preferences().point_size_px
     texts = label_text.kind_of_text(landmarks, text)
+    strings = label_text.encoding_of(label_text.full_texts(features, texts))
+    # An empty layer takes no empty array for a colour.
+    some = len(symbols) > 0
     return {
         "data": data,
         "features": features,
         "feature_defaults": next_point(landmarks),
-        # An empty layer takes no empty array for a colour.
-        "face_color": faces if len(placed) else "transparent",
-        "border_color": borders if len(placed) else "black",
-        "border_width": _border_width(symbols) if len(placed) else BORDER[RING],
-        "symbol": symbols if len(placed) else RING,
+        "face_color": faces if some else "transparent",
+        "border_color": borders if some else "black",
+        "border_width": _border_width(symbols) if some else BORDER[RING],
+        "symbol": symbols if some else RING,
         "size": marks.first_size(landmarks, data, px),
         "canvas_size_limits": marks.canvas_limits(px),
-        "text": {
-            **label_text.STYLE,
-            "string": label_text.encoding_of(label_text.full_texts(features, texts)),
-        },
+        "text": {**label_text.STYLE, "string": strings},
         "metadata": {METADATA: to_metadata(landmarks), label_text.TEXTS: texts},
     }
-
-
-@contextmanager
-def _texts_of_hidden(layer: Any) -> Iterator[None]:
-    """Let napari draw no text of a hidden layer meanwhile.
-
-    It would look for the texts of points that were there when it was last shown. All
-    is drawn anew when the layer is shown again.
-    """
-    if layer.visible:
-        yield
-    else:
-        with layer.text.events.blocker_all():
-            yield
 
 
 def apply_style(layer: Any, landmarks: Landmarks, data: ArrayLike, text: str = "automatic") -> None:
     """Make a points layer show exactly these landmarks.
 
-    What is so already is left alone: no event tells of a change that is none. The
-    landmarks that were selected stay selected where they are still shown.
-
-    Parameters
-    ----------
-    layer : napari Points
-        In any state.
-    landmarks : Landmarks
-        All of them; also those that are not placed.
-    data : ndarray, (N, ndim)
-        Data coordinates of the placed ones, in order.
-    text : str
-        As in ``landmark_style``.
+    What is equal already is not set again and emits no event. Selected landmarks stay
+    selected where they are still shown. Parameters as in `landmark_style`.
     """
     features = _features(landmarks)
     data = np.asarray(data, dtype=float).reshape(len(features), layer.ndim)
     texts = label_text.kind_of_text(landmarks, text)
     strings = label_text.still_hidden(layer, features, label_text.full_texts(features, texts))
     moved = not np.array_equal(np.asarray(layer.data), data)
-    renamed = label_text.labels_of(layer.features) != list(features["label"])
-    selected = _selected_labels(layer) if renamed else set()
+    before = label_text.labels_of(layer.features)
+    renamed = before != list(features["label"])
+    selected = {before[row] for row in layer.selected_data if renamed and row < len(before)}
     if renamed and layer.selected_data:
-        # Rows get another meaning, and napari paints the selected ones anew with
-        # whatever is set for the next point.
+        # Rows change their meaning, and napari would give the selected ones the colour
+        # that is set for the next point.
         layer.selected_data = set()
-    with _texts_of_hidden(layer):
+    # A hidden layer must not draw its text: napari would look for the texts of the points
+    # that it had when it was last visible. All is drawn when it is shown again.
+    with nullcontext() if layer.visible else layer.text.events.blocker_all():
         _colour_directly(layer)
         if moved or len(layer.data) != len(data):
             layer.data = data
         if not _same_table(layer.features, features):
             layer.features = features
-        defaults = _kept_defaults(layer, landmarks)
+        # The next point keeps its name, where the list still has it.
+        following = label_text.labels_of(layer.feature_defaults)
+        defaults = next_point(landmarks, following[0] if following else "")
         if not _same_table(layer.feature_defaults, defaults):
             layer.feature_defaults = defaults
         _paint(layer, landmarks)
@@ -198,49 +175,27 @@ def _features(landmarks: Landmarks) -> pd.DataFrame:
 def next_point(landmarks: Landmarks, name: str = "") -> pd.DataFrame:
     """Return ``feature_defaults`` that give the next point a name, and nothing else.
 
-    Parameters
-    ----------
-    landmarks : Landmarks
-        Whose names count.
-    name : str
-        One of them; the first when it is none.
+    ``name`` is one of the landmarks' names; the first if it is none.
     """
     names = landmarks.names
     name = name if name in names else (names[0] if names else "")
-    defaults = label_table([name] if names else [], names).reindex([0])
-    defaults["number"] = [names.index(name) + 1 if names else 0]
-    defaults["score"] = [np.nan]
-    defaults["unsure"] = [False]
-    defaults["shape_residual_mm"] = [np.nan]
-    defaults["source"] = np.array([""], dtype=object)
-    defaults["author"] = np.array([""], dtype=object)
-    return defaults
-
-
-def _kept_defaults(layer: Any, landmarks: Landmarks) -> pd.DataFrame:
-    """Keep the name of the next point, where it still is one of the list."""
-    held = layer.feature_defaults
-    name = str(held["label"].iloc[0]) if "label" in held and len(held) else ""
-    return next_point(landmarks, name)
-
-
-def _same_table(one: pd.DataFrame, other: pd.DataFrame) -> bool:
-    if list(one.columns) != list(other.columns) or len(one) != len(other):
-        return False
-    if str(one["label"].dtype) != "category":
-        return False
-    known = list(one["label"].cat.categories) == list(other["label"].cat.categories)
-    return known and all(
-        list(one[c].fillna(-1.0)) == list(other[c].fillna(-1.0))
-        if one[c].dtype.kind == "f"
-        else list(one[c].astype(object)) == list(other[c].astype(object))
-        for c in other.columns
+    number, blank = names.index(name) + 1 if names else 0, np.array([""], dtype=object)
+    return (
+        label_table([name] if names else [], names)
+        .reindex([0])
+        .assign(number=number, score=np.nan, unsure=False, shape_residual_mm=np.nan)
+        .assign(source=blank, author=blank)
     )
 
 
-def _selected_labels(layer: Any) -> set[str]:
-    labels = label_text.labels_of(layer.features)
-    return {labels[row] for row in layer.selected_data if row < len(labels)}
+def _same_table(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Compare columns, values and the names of the list; column types may differ."""
+    if list(one.columns) != list(other.columns) or str(one["label"].dtype) != "category":
+        return False
+    if list(one["label"].cat.categories) != list(other["label"].cat.categories):
+        return False
+    plain = [table.reset_index(drop=True).astype(object) for table in (one, other)]
+    return bool(plain[0].equals(plain[1]))
 
 
 # -- the marks -------------------------------------------------------------------------
@@ -279,7 +234,7 @@ def _border_width(symbols: NDArray[np.object_]) -> NDArray[np.float64]:
 
 
 def _colour_directly(layer: Any) -> None:
-    """Take colours that follow a column away: a name that is new there has none."""
+    """Remove colours that depend on a feature: a new name has none."""
     for what in ("face", "border"):
         if str(getattr(layer, f"{what}_color_mode")) != "direct":
             colours = np.array(getattr(layer, f"{what}_color"))
@@ -287,7 +242,7 @@ def _colour_directly(layer: Any) -> None:
 
 
 def _paint(layer: Any, landmarks: Landmarks) -> None:
-    """Set colours, forms and sizes where they differ."""
+    """Set colours, shapes and sizes where they differ."""
     faces, borders, symbols = _marks(landmarks)
     px = preferences().point_size_px
     limits = marks.canvas_limits(px)
@@ -295,17 +250,16 @@ def _paint(layer: Any, landmarks: Landmarks) -> None:
         layer.canvas_size_limits = limits
     if not len(faces):
         return
-    if not np.allclose(layer.face_color, faces):
-        layer.face_color = faces
-    if not np.allclose(layer.border_color, borders):
-        layer.border_color = borders
     if [str(symbol) for symbol in layer.symbol] != list(symbols):
         layer.symbol = symbols
     if not layer.border_width_is_relative:
         layer.border_width = BORDER[RING]
         layer.border_width_is_relative = True
-    if not np.allclose(layer.border_width, _border_width(symbols)):
-        layer.border_width = _border_width(symbols)
+    widths = _border_width(symbols)
+    wanted = {"face_color": faces, "border_color": borders, "border_width": widths}
+    for name, values in wanted.items():
+        if not np.allclose(getattr(layer, name), values):
+            setattr(layer, name, values)
     marks.fit_size(layer, px)
 
 
