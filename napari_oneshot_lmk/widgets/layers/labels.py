@@ -226,7 +226,7 @@ def _show_labels(viewer: Any, layers: list[Any], zoom: float, px: float) -> None
         rows = slice(end - len(of_layer), end)
         strings = [t if s else "" for t, s in zip(of_layer, shown[rows], strict=True)]
         hang = np.zeros(layer.ndim)
-        hang[-2:] = (right_of_mark + (DROP_PX, 0)) / zoom
+        hang[-2:] = (right_of_mark + np.array((DROP_PX, 0))) / zoom
         origin = layer.world_to_data(np.zeros(layer.ndim))
         shift = np.asarray(layer.world_to_data(hang)) - origin
         label_text.show_texts(layer, strings, colours[rows], shift)

@@ -68,7 +68,7 @@ class LandmarkLayer:
     def _new(self) -> Points:
         landmarks = self._session.landmarks(target=self.target)
         data = self.target.to_layer(points.placed_yx(landmarks))
-        return self._viewer.add_points(  # type: ignore[no-any-return]
+        return self._viewer.add_points(
             **style.landmark_style(landmarks, data, preferences().point_text),
             name=title_of(self._annotation, self.target),
             ndim=self.target.layer.ndim,
