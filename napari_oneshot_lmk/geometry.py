@@ -1,9 +1,8 @@
-"""The one place that maps image grid, network grid and millimetres.
+"""Maps between image grid, network grid and millimetres.
 
-Pixel centres lie at integer coordinates, axis order is (row, column) = (y, x)
-unless a name ends in ``_xyz`` or ``_lps``. The network's grid covers exactly the
-same field of view as the image's grid, so the mapping between them aligns pixel
-*edges*: coordinate ``-0.5`` is the border on both.
+Pixel centres lie at integer coordinates, axis order is (row, column) = (y, x) unless a
+name ends in ``_lps``. The network's grid covers the same field of view as the image's,
+so pixel *edges* are aligned: coordinate ``-0.5`` is the border on both.
 """
 
 from __future__ import annotations
@@ -22,11 +21,10 @@ if TYPE_CHECKING:
 NETWORK_SHAPE_YX = (384, 384)
 """Grid of the published networks (paper, section 2.1)."""
 
-# Anything outside is a typing slip or a wrong unit rather than a medical image:
-# 0.1 um resolves a cell, 100 mm a pixel resolves nobody.
+# Anything outside is a typing error or a wrong unit rather than a medical image.
 SMALLEST_SPACING_MM = 1e-4
 LARGEST_SPACING_MM = 100.0
-# A slip of a file, too: no image of this size was ever taken.
+# Beyond any image: a file that states more is damaged.
 LARGEST_SIDE_PX = 10_000_000
 FARTHEST_ORIGIN_MM = 1e9
 
@@ -45,25 +43,20 @@ def checked_spacing(spacing_mm_yx: ArrayLike | None) -> tuple[float, float] | No
     Raises
     ------
     GeometryError
-        If a value is not a finite number within 0.0001 mm … 100 mm.
+        If a value is not a number within 0.0001 mm … 100 mm.
     """
     if spacing_mm_yx is None:
         return None
+    remedy = "give millimetres per pixel, for example 0.1"
     try:
         values = np.broadcast_to(np.asarray(spacing_mm_yx, dtype=float), (2,))
     except (TypeError, ValueError) as error:
-        raise GeometryError(
-            f"pixel spacing {spacing_mm_yx!r} is not one or two numbers",
-            remedy="give millimetres per pixel, for example 0.1",
-        ) from error
-    inside = (values >= SMALLEST_SPACING_MM) & (values <= LARGEST_SPACING_MM)
-    if not np.all(np.isfinite(values) & inside):
+        what = f"pixel spacing {spacing_mm_yx!r} is not one or two numbers"
+        raise GeometryError(what, remedy=remedy) from error
+    if not np.all((values >= SMALLEST_SPACING_MM) & (values <= LARGEST_SPACING_MM)):
         shown = " x ".join(f"{value:g}" for value in values)
-        raise GeometryError(
-            f"pixel spacing {shown} mm is not between "
-            f"{SMALLEST_SPACING_MM:g} and {LARGEST_SPACING_MM:g} mm",
-            remedy="give millimetres per pixel, for example 0.1",
-        )
+        limits = f"{SMALLEST_SPACING_MM:g} and {LARGEST_SPACING_MM:g} mm"
+        raise GeometryError(f"pixel spacing {shown} mm is not between {limits}", remedy=remedy)
     return float(values[0]), float(values[1])
 
 
@@ -71,27 +64,25 @@ def checked_spacing(spacing_mm_yx: ArrayLike | None) -> tuple[float, float] | No
 class Geometry:
     """Where an image's pixels lie, on the network's grid and in the patient.
 
-    Parameters
-    ----------
-    image_shape_yx : tuple of int
-        Rows and columns of the image's own grid.
-    spacing_mm_yx : tuple of float, optional
-        Millimetres between pixel centres along (row, column); None where the
-        image does not say. It is never assumed to be 1.
-    origin_lps_mm : tuple of float
-        Patient position (left, posterior, superior) of pixel (0, 0).
-    row_axis_lps, column_axis_lps : tuple of float
-        Unit vectors along which the row index and the column index grow.
-    network_shape_yx : tuple of int
-        Rows and columns of the network's grid.
+    Raises
+    ------
+    GeometryError
+        If sizes, spacing, origin or axes are those of no image.
     """
 
     image_shape_yx: tuple[int, int]
+    """Rows and columns of the image's own grid."""
     spacing_mm_yx: tuple[float, float] | None = None
+    """Millimetres between pixel centres along (row, column); None where the image does not
+    state it. It is never assumed to be 1."""
     origin_lps_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Patient position (left, posterior, superior) of pixel (0, 0)."""
     row_axis_lps: tuple[float, float, float] = (0.0, 1.0, 0.0)
+    """Unit vector along which the row index grows."""
     column_axis_lps: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    """Unit vector along which the column index grows."""
     network_shape_yx: tuple[int, int] = NETWORK_SHAPE_YX
+    """Rows and columns of the network's grid."""
 
     def __post_init__(self) -> None:
         """Check sizes, spacing and that the axes are orthonormal."""
@@ -104,7 +95,7 @@ class Geometry:
             object.__setattr__(self, name, shape)
         object.__setattr__(self, "spacing_mm_yx", checked_spacing(self.spacing_mm_yx))
         axes = np.array([self.row_axis_lps, self.column_axis_lps], dtype=float)
-        # Far from unit length squares overflow, which is no news.
+        # Squares of numbers far from unit length would overflow.
         if (
             axes.shape != (2, 3)
             or not np.all(np.abs(axes) < 2)
@@ -116,8 +107,6 @@ class Geometry:
             raise GeometryError(f"the origin is not three numbers within {FARTHEST_ORIGIN_MM:g} mm")
         for name in ("origin_lps_mm", "row_axis_lps", "column_axis_lps"):
             object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
-
-    # -- copies -------------------------------------------------------------
 
     def with_spacing(self, spacing_mm_yx: ArrayLike | None) -> Geometry:
         """Return the same geometry with another pixel spacing, in mm."""
@@ -136,25 +125,20 @@ class Geometry:
 
     def points_to_network(self, points_yx: ArrayLike) -> Points:
         """Map (N, 2) points in image pixels to pixels of the network's grid."""
-        scale = self.network_pixels_per_image_pixel_yx
-        return np.asarray((_points(points_yx) + 0.5) * scale - 0.5)
+        return (_points(points_yx) + 0.5) * self.network_pixels_per_image_pixel_yx - 0.5
 
     def points_from_network(self, points_yx: ArrayLike) -> Points:
         """Map (N, 2) points in network pixels back to image pixels."""
-        scale = self.network_pixels_per_image_pixel_yx
-        return np.asarray((_points(points_yx) + 0.5) / scale - 0.5)
+        return (_points(points_yx) + 0.5) / self.network_pixels_per_image_pixel_yx - 0.5
 
     def pixels_to_network(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Resample images (B, C, H, W) to the network's grid.
-
-        Bilinear, with a low-pass filter where the grid gets coarser.
-        """
+        """Resample (B, C, H, W) images to the network's grid, bilinear and antialiased."""
         import torch.nn.functional as F
 
         if tuple(pixels.shape[-2:]) != self.image_shape_yx:
+            shape = tuple(pixels.shape[-2:])
             raise GeometryError(
-                f"pixels of shape {tuple(pixels.shape[-2:])} do not lie on the "
-                f"grid {self.image_shape_yx}"
+                f"pixels of shape {shape} do not lie on the grid {self.image_shape_yx}"
             )
         return F.interpolate(
             pixels, self.network_shape_yx, mode="bilinear", align_corners=False, antialias=True
@@ -178,28 +162,26 @@ class Geometry:
     def points_to_lps(self, points_yx: ArrayLike) -> Points:
         """Map (N, 2) points in image pixels to (N, 3) patient mm (LPS)."""
         axes_lps = np.array([self.row_axis_lps, self.column_axis_lps])
-        offsets = self.points_to_mm(points_yx) @ axes_lps
-        return np.asarray(offsets + np.array(self.origin_lps_mm))
+        return np.asarray(self.points_to_mm(points_yx) @ axes_lps + np.array(self.origin_lps_mm))
 
     def points_from_lps(self, points_lps_mm: ArrayLike) -> Points:
         """Project (N, 3) patient mm (LPS) onto the image plane, in pixels."""
         axes_lps = np.array([self.row_axis_lps, self.column_axis_lps])
-        offsets = np.asarray(points_lps_mm, dtype=float) - np.array(self.origin_lps_mm)
-        return self.points_from_mm(offsets @ axes_lps.T)
+        return self.points_from_mm(self._from_origin(points_lps_mm) @ axes_lps.T)
 
     def off_plane_mm(self, points_lps_mm: ArrayLike) -> Points:
         """Distance in mm of (N, 3) patient points from the image plane."""
         normal = np.cross(self.row_axis_lps, self.column_axis_lps)
-        offsets = np.asarray(points_lps_mm, dtype=float) - np.array(self.origin_lps_mm)
-        return np.asarray(np.abs(offsets @ normal))
-
-    # -- questions ------------------------------------------------------------
+        return np.asarray(np.abs(self._from_origin(points_lps_mm) @ normal))
 
     def contains(self, points_yx: ArrayLike) -> NDArray[np.bool_]:
         """Say for each (N, 2) point whether it lies on the image."""
         points = _points(points_yx)
         limits = np.array(self.image_shape_yx) - 0.5
         return np.asarray(np.all((points >= -0.5) & (points <= limits), axis=-1))
+
+    def _from_origin(self, points_lps_mm: ArrayLike) -> Points:
+        return np.asarray(np.asarray(points_lps_mm, dtype=float) - np.array(self.origin_lps_mm))
 
     def _known_spacing(self) -> Points:
         if self.spacing_mm_yx is None:

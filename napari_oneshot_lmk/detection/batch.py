@@ -45,17 +45,11 @@ class BatchSettings:
 
     def differences(self, saved: Mapping[str, Any]) -> list[str]:
         """Name the settings that differ from those read from a JSON file."""
-        names = {
-            "method": "method",
-            "encoder": "encoder",
-            "template_sha256": "template",
-            "model_sha256": "model",
-            "spacing_mm_yx": "spacing",
-            "slice_index": "slice",
-            "version": "version of this program",
-        }
+        names = ["method", "encoder", "template", "model", "spacing", "slice"]
+        names += ["version of this program"]
         own = json.loads(json.dumps(asdict(self)))
-        return [name for key, name in names.items() if saved.get(key) != own[key]]
+        each = zip(names, own.items(), strict=True)
+        return [name for name, (key, value) in each if saved.get(key) != value]
 
 
 @dataclass(frozen=True)

@@ -142,21 +142,12 @@ class Detector:
     def set_image(self, image: GrayImage) -> None:
         """Encode an image of any size, spacing and grey range, and keep its features.
 
-        Raises
-        ------
-        ImageError
-            If there is nothing to match in it.
+        An `ImageError` is raised where there is nothing to match in it.
         """
         [self._current] = self._encode([self.prepare(image)])
 
     def prepare(self, image: GrayImage) -> PreparedImage:
-        """Bring an image to the network's grid; other threads may do that in advance.
-
-        Raises
-        ------
-        ImageError
-            If there is nothing to match in it.
-        """
+        """Bring an image to the network's grid, as `set_image` does; in any thread."""
         return prepare_for_network(image, self.template.image.geometry.network_shape_yx)
 
     def detect_batch(self, images: Sequence[PreparedImage]) -> list[Landmarks]:
@@ -238,26 +229,18 @@ class Detector:
     def points(self, pyramid: FeaturePyramid) -> Tensor:
         """Match the feature maps of one image.
 
-        Returns
-        -------
-        Tensor, (N, 5), float64
-            For each placed landmark y, x, confidence, and y and x of where the other
-            landmarks expect it, in pixels of the network's grid.
+        Returns (N, 5) float64: for each placed landmark y, x, confidence, and the y and x
+        that the other landmarks predict for it, in pixels of the network's grid.
         """
         stride = min(level.stride for level in pyramid.levels)
         maps = self.log_maps(pyramid)
         found, expectation, posterior = self.shape.fit(maps, stride)
-        confidence = estimate_confidence(
-            posterior, found, expectation, self.shape.pixel_size_yx, stride, self.shape.size
-        )
+        confidence = estimate_confidence(posterior, found, expectation, self.shape, stride)
         return torch.cat([found, confidence[:, None], expectation.points_yx], 1)
 
     def log_maps(self, pyramid: FeaturePyramid) -> Tensor:
         """Return the log-similarity of each placed landmark with each position of an image.
 
-        Returns
-        -------
-        Tensor, (N, H / s, W / s), float32
-            s is the stride of the finest level; values are <= 0.
+        (N, H / s, W / s), float32, s the stride of the finest level; values are <= 0.
         """
         return log_similarity(pyramid, self._descriptors)

@@ -114,13 +114,7 @@ class Journal(Collection[Landmarks]):
         return [image for image, start in each if start == _NOT_YET]
 
     def add(self, result: DetectionResult) -> None:
-        """Append a result.
-
-        Raises
-        ------
-        OutputError
-            If the disk is full.
-        """
+        """Append a result; a full disk raises an `OutputError`."""
         image = result.image
         line: dict[str, Any] = {"path": str(image.path), "file": _size_and_mtime(image.path)}
         if result.landmarks is None:
@@ -229,18 +223,9 @@ def _not_writable(path: Path, error: OSError) -> OutputError:
 class PartialResults:
     """A table of landmarks and the folder beside it that a run works in.
 
-    Parameters
-    ----------
-    out : Path
-        The table; the end of its name says which format.
-    overwrite : bool
-        Replace a table that exists, and a journal of other settings. A journal of the
-        same settings is resumed anyway.
-
-    Raises
-    ------
-    UsageError
-        If no format has this name ending.
+    The end of the table's name says which format; a `UsageError` is raised where none has
+    it. ``overwrite`` replaces a table that exists, and a journal of other settings; one of
+    the same settings is resumed anyway.
     """
 
     def __init__(self, out: Path, *, overwrite: bool = False) -> None:
@@ -255,16 +240,10 @@ class PartialResults:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the only process at work on this table.
+        """Be the only process at work on this table, else a `UsageError` is raised.
 
-        On leaving, the folder is removed, unless it holds a journal.
-
-        Raises
-        ------
-        UsageError
-            If another process is at work on it.
-        OutputError
-            If the table exists and may not be replaced, or cannot be written.
+        An `OutputError` is raised where the table exists and may not be replaced, or
+        cannot be written. On leaving, the folder is removed, unless it holds a journal.
         """
         check_writable(self.out, overwrite=self._may_replace())
         check_replaceable(self.out)
@@ -294,13 +273,7 @@ class PartialResults:
 
     @contextmanager
     def journal(self, settings: BatchSettings, images: Sequence[ImageFile]) -> Iterator[Journal]:
-        """Open the journal; within `locked`.
-
-        Raises
-        ------
-        UsageError
-            If it was begun with other settings and may not be replaced.
-        """
+        """Open the journal, within `locked`; raises as `Journal` where it is not replaced."""
         try:
             journal = Journal(self._journal_path, settings, images)
         except UsageError:
@@ -318,12 +291,8 @@ class PartialResults:
     def write(self, journal: Journal) -> None:
         """Write the table of the results so far, if there are any.
 
-        Raises
-        ------
-        OutputError
-            If it cannot be written; the journal stays.
-        OneshotError
-            If the format cannot hold it; the journal is gone then.
+        An `OutputError`, where it cannot be written, leaves the journal; any other
+        `OneshotError`, where the format cannot hold the results, removes it.
         """
         if not journal:
             return

@@ -102,13 +102,7 @@ class TrainedModel:
         return tuple({self.card.encoder, encoder_identity(self.origin.packed_sha256)})
 
     def with_packed(self, weights: EncoderWeights) -> TrainedModel:
-        """Return the model with its encoder's weights, in half precision.
-
-        Raises
-        ------
-        WeightsError
-            If half precision cannot hold them.
-        """
+        """Return the model with its encoder's weights, as `half_precision` rounds them."""
         rounded = half_precision(weights)
         known = self.origin or WeightsOrigin(sha256=weights.sha256)
         origin = known.model_copy(update={"packed_sha256": rounded.sha256})
@@ -129,13 +123,7 @@ class TrainedModel:
         return digest.hexdigest()
 
     def save(self, folder: Path, *, overwrite: bool = False) -> None:
-        """Write the model as a folder.
-
-        Raises
-        ------
-        OutputError
-            If the folder exists or cannot be written.
-        """
+        """Write the model as a folder; raises as `atomic_write`."""
         networks = [
             {
                 "file": f"network-{index:03d}.safetensors",
@@ -200,10 +188,7 @@ class _Networks(BaseModel):
 def model_folder(path: Path) -> Path:
     """Return the model's own folder, given that or the run that contains it.
 
-    Raises
-    ------
-    ModelError
-        If neither holds a model.
+    A `ModelError` is raised where neither holds a model.
     """
     for folder in (path, path / IN_A_RUN):
         if (folder / DESCRIPTION_FILE).is_file():
@@ -268,10 +253,7 @@ def build_network(
 ) -> LandmarkNetwork:
     """Make a network in evaluation mode from its saved layout and state_dict.
 
-    Raises
-    ------
-    UsageError
-        If they and the number of landmarks do not fit together.
+    A `UsageError` is raised where they and the number of landmarks do not fit together.
     """
     sizes = NetworkConfig.from_json(layout)
     if sizes.num_landmarks not in (1, len(landmarks)):

@@ -84,10 +84,7 @@ def weights_for(
 ) -> EncoderWeights:
     """Return the weights of VGG19 that a model was trained on; see `encoder_for`.
 
-    Raises
-    ------
-    WeightsError
-        If they cannot be found; it names the model's template.
+    A `WeightsError` names the model's template.
     """
     if model.encoder_weights is not None:
         return model.encoder_weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from napari_oneshot_lmk.matching.shape import Expectation, squared_offsets
+from napari_oneshot_lmk.matching.shape import Expectation, ShapeModel, squared_offsets
 
 # These constants were chosen on generated phantoms, where they order errors best
 # (docs/benchmarks/score.md).
@@ -23,9 +23,8 @@ def estimate_confidence(
     posterior: Tensor,
     points_yx: Tensor,
     expectation: Expectation,
-    pixel_size_yx: Tensor,
+    shape: ShapeModel,
     stride: int,
-    size: Tensor,
 ) -> Tensor:
     """Estimate the confidence in each point, from its map and from the other landmarks.
 
@@ -33,31 +32,15 @@ def estimate_confidence(
     peak stands alone, small where several places look alike or the match is blurred),
     multiplied by a factor that falls with the point's shape residual.
 
-    Parameters
-    ----------
-    posterior : Tensor, (N, h, w)
-        Log-similarity plus shape.
-    points_yx : Tensor, (N, 2), float64
-        Found points, pixels of the network's grid.
-    expectation : Expectation
-        Where the other landmarks predict them.
-    pixel_size_yx : Tensor, (2,), float64
-        Size of a network pixel.
-    stride : int
-        Network pixels per cell of the maps.
-    size : Tensor, ()
-        The template's size, in the unit of ``pixel_size_yx``.
-
-    Returns
-    -------
-    Tensor, (N,), float64
-        In 0..1; larger means a smaller error is expected.
+    Posterior, points and expectation are those of `ShapeModel.fit`. The result is (N,)
+    float64 in 0..1; larger means a smaller error is expected.
     """
     share = torch.softmax(SHARPNESS * posterior.flatten(1), dim=1).view_as(posterior)
-    offsets = squared_offsets(points_yx, pixel_size_yx, NEAR * size, posterior.shape, stride)
+    radius = NEAR * shape.size
+    offsets = squared_offsets(points_yx, shape.pixel_size_yx, radius, posterior.shape, stride)
     rows, columns = (offset.float().to(posterior.device) for offset in offsets)
     near = rows[:, :, None] + columns[:, None, :] <= 1
     around = torch.where(near, share, torch.zeros_like(share)).sum((1, 2))
-    residual = (points_yx - expectation.points_yx) * pixel_size_yx
+    residual = (points_yx - expectation.points_yx) * shape.pixel_size_yx
     surprise = (residual**2).sum(1) / expectation.sd**2
     return around.clamp(0, 1).double().cpu() * (-surprise / SURPRISE_SCALE).exp()

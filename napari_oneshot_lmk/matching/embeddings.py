@@ -4,6 +4,10 @@ Over whole images (`network_log_similarity`), or in windows around approximate p
 (`local_log_similarity`): the finest level of a network with adapters is most of its work,
 once for each landmark, so where detection without training has found about the right
 place, only a window there is computed; the coarser levels still see the whole image.
+
+In all of them ``maps`` are the encoder's five, (B, C, h, w), fine to coarse; ``adapters``
+has one entry per landmark, K; points are in pixels of the network's grid; embeddings are
+one tensor per level, fine to coarse.
 """
 
 from __future__ import annotations
@@ -32,21 +36,10 @@ AT_ONCE = 4
 def sample_windows(
     windows: Sequence[Window], points_yx: Tensor, *, sub_pixel: bool = True
 ) -> tuple[Tensor, ...]:
-    """Read the embeddings at points out of the windows around them.
+    """Read the embeddings (B, K, E) at points (B, K, 2) out of the windows around them.
 
-    Parameters
-    ----------
-    windows : sequence of Window
-        Fine to coarse, each holds the cells around its points.
-    points_yx : Tensor, (B, K, 2)
-        Pixels of the network's grid.
-    sub_pixel : bool
-        Bilinear between cell centres; otherwise the cell that holds the point, as
-        published.
-
-    Returns
-    -------
-    tuple of Tensor, (B, K, E)
+    Bilinear between cell centres (``sub_pixel``), else of the cell that holds the point,
+    as published.
     """
     read = []
     for window, stride in zip(windows, STRIDES, strict=True):
@@ -71,25 +64,7 @@ def embed_points(
     *,
     sub_pixel: bool = True,
 ) -> tuple[Tensor, ...]:
-    """Embed points of an image in the whole image.
-
-    Parameters
-    ----------
-    network : LandmarkNetwork
-    maps : sequence of Tensor, (B, C, h, w)
-        The encoder's five of the image, fine to coarse.
-    adapters : sequence of int
-        K adapters, one per point; or one for all points.
-    points_yx : Tensor, (B, K, 2)
-        Pixels of the network's grid.
-    sub_pixel : bool
-        See `sample_windows`.
-
-    Returns
-    -------
-    tuple of Tensor, (B, K, E)
-        Fine to coarse.
-    """
+    """Embed points (B, K, 2) of images, (B, K, E); see `sample_windows`."""
     # Four cells: the two on either side of a sub-pixel point, wherever it lies.
     windows = network.embed_windows(maps, adapters, points_yx, 4)
     return sample_windows(windows, points_yx, sub_pixel=sub_pixel)
@@ -103,28 +78,11 @@ def embed_points_in_patches(
     points_yx: Tensor,
     size: int,
 ) -> tuple[Tensor, ...]:
-    """Embed points of an image in a patch around each, as CC2D-SLA infers.
+    """Embed points (K, 2) of an image in a patch around each, as CC2D-SLA infers.
 
-    Parameters
-    ----------
-    network : LandmarkNetwork
-        In evaluation mode.
-    encoder : Encoder
-        The one it was trained on.
-    image : Tensor, (1, 1, H, W)
-        Grey values in 0..1.
-    adapters : sequence of int
-        K, one per point.
-    points_yx : Tensor, (K, 2)
-        Pixels of the network's grid.
-    size : int
-        Side of a patch in network pixels. At the image's border it is moved inwards
-        (ambiguity 14 of docs/method.md).
-
-    Returns
-    -------
-    tuple of Tensor, (1, K, E)
-        Fine to coarse.
+    The image is (1, 1, H, W), grey values in 0..1; a patch has ``size`` network pixels a
+    side and is moved inwards at the image's border (ambiguity 14 of docs/method.md). The
+    result is (1, K, E).
     """
     each: list[tuple[Tensor, ...]] = []
     limit = (torch.tensor(image.shape[-2:]) - size).clamp(min=0)
@@ -146,20 +104,8 @@ def network_log_similarity(
 ) -> Tensor:
     """Log-similarity of each landmark with each place of one image.
 
-    Parameters
-    ----------
-    network : LandmarkNetwork
-        In evaluation mode.
-    maps : sequence of Tensor, (1, C, h, w)
-        The encoder's five of the image, fine to coarse.
-    adapters : sequence of int
-        K adapters, one per landmark.
-    anchors : sequence of Tensor, (1, K, E)
-        The template's embeddings.
-
-    Returns
-    -------
-    Tensor, (K, H / 2, W / 2), float32
+    The network is in evaluation mode, ``anchors`` are the template's embeddings, (1, K, E).
+    The result is (K, H / 2, W / 2) float32.
     """
     maps = [level.float() for level in maps]
     unit = [F.normalize(level[0].float(), dim=-1) for level in anchors]
@@ -189,23 +135,10 @@ def local_log_similarity(
     cells: int,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Log-similarity of each landmark around a point, on the finest level's grid.
+    """`network_log_similarity` in windows of ``cells`` a side around points (K, 2).
 
-    Parameters
-    ----------
-    network, maps, adapters, anchors
-        As for `network_log_similarity`.
-    points_yx : Tensor, (K, 2)
-        Where to look, pixels of the network's grid.
-    cells : int
-        Side of the window on each level.
-    dtype : torch.dtype
-        That the network computes in.
-
-    Returns
-    -------
-    Tensor, (K, H / 2, W / 2), float32
-        Outside a landmark's window its smallest value within.
+    The network computes in ``dtype``. Outside a landmark's window the result is its
+    smallest value within.
     """
     with autocast(points_yx.device, dtype):
         windows = network.embed_windows(maps, adapters, points_yx[None].float(), cells)

@@ -28,19 +28,8 @@ def find_peaks(log_maps: Tensor, stride: int) -> tuple[Tensor, Tensor]:
     A parabola through the peak and its two neighbours along each axis gives
     the offset, at most half a cell.
 
-    Parameters
-    ----------
-    log_maps : Tensor, (N, h, w)
-        Log-similarity.
-    stride : int
-        Network pixels per cell.
-
-    Returns
-    -------
-    points_yx : Tensor, (N, 2), float64
-        Pixels of the network's grid.
-    heights : Tensor, (N,)
-        Map values at the peaks' cells.
+    Returns the points of (N, h, w) maps, (N, 2) float64 in pixels of the network's grid,
+    and the map values at the peaks' cells, (N,).
 
     Examples
     --------

@@ -35,12 +35,8 @@ POOLED_CELLS = 4
 class PoseTrials(nn.Module):
     """Pairs of landmarks and of their candidate peaks, each fixing a pose.
 
-    Parameters
-    ----------
-    plane_yx : ndarray, (N, 2)
-        The template's landmarks in its isotropic plane.
-    size : float
-        The template's size in that plane.
+    ``plane_yx`` are the template's landmarks in its isotropic plane, (N, 2), ``size`` its
+    size there.
     """
 
     plane_yx: Tensor
@@ -68,24 +64,9 @@ class PoseTrials(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Find the similarity transforms of the template that fit the maps best.
 
-        Parameters
-        ----------
-        log_maps : Tensor, (N, h, w)
-            Log-similarity of each landmark.
-        stride : int
-            Network pixels per cell.
-        pixel_size_yx : Tensor, (2,), float64
-            Size of a network pixel in the template's plane.
-        count : int
-            Most poses to return.
-
-        Returns
-        -------
-        poses : Tensor, (P, N, 2), float64
-            Landmarks of each pose in network pixels, best first. Empty where no two
-            landmarks are far enough apart to fix one.
-        plausible : Tensor, (P,), bool
-            False for poses that turn or scale the template too far; they come last.
+        Returns at most ``count`` poses, (P, N, 2) float64 in network pixels, best first,
+        and (P,) whether they are plausible: those that turn or scale the template too far
+        come last. There is none where no two landmarks are far enough apart to fix one.
         """
         candidates = find_candidates(log_maps, stride, CANDIDATES) * pixel_size_yx
         planes, plausible = self._through_pairs(candidates)

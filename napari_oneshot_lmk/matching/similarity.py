@@ -33,18 +33,8 @@ class Descriptors:
 def sample_features(feature_map: Tensor, points_yx: Tensor, stride: int) -> Tensor:
     """Read features at sub-pixel points, bilinear between cell centres.
 
-    Parameters
-    ----------
-    feature_map : Tensor, (C, h, w)
-        Its cell (i, j) is centred on pixel ``stride * (i + 0.5) - 0.5``.
-    points_yx : Tensor, (N, 2)
-        Pixels of the network's grid.
-    stride : int
-        Pixels per cell.
-
-    Returns
-    -------
-    Tensor, (N, C), float32
+    The map is (C, h, w), the points (N, 2) in pixels of the network's grid, the result
+    (N, C) float32. Cell (i, j) is centred on pixel ``stride * (i + 0.5) - 0.5``.
 
     Examples
     --------
@@ -75,16 +65,8 @@ def describe_points(pyramid: FeaturePyramid, points_yx: Tensor) -> Descriptors:
 def shared_map_cosine(feature_map: Tensor, vectors: Tensor) -> Tensor:
     """Cosine between each landmark and each cell.
 
-    Parameters
-    ----------
-    feature_map : Tensor, (C, h, w)
-        Any float type; the product is accumulated in float32.
-    vectors : Tensor, (N, C)
-        Unit length.
-
-    Returns
-    -------
-    Tensor, (N, h, w), float32
+    The map is (C, h, w) of any float type, ``vectors`` (N, C) of unit length, the result
+    (N, h, w) float32.
 
     Examples
     --------
@@ -129,17 +111,8 @@ def sum_log_similarities(cosines: Sequence[Tensor], strides: Sequence[int]) -> T
     Levels are added from coarse to fine, each sum upsampled bilinearly to the next grid,
     so the cost is that of the finest level and a third more.
 
-    Parameters
-    ----------
-    cosines : sequence of Tensor, (N, h, w)
-        One per level, any order.
-    strides : sequence of int
-        Of the levels, in the same order.
-
-    Returns
-    -------
-    Tensor, (N, H / s, W / s), float32
-        s is the finest stride. Values are <= 0.
+    ``cosines`` are (N, h, w), one per level in the order of ``strides``. The result is
+    (N, H / s, W / s) float32, s the finest stride; values are <= 0.
     """
     total: Tensor | None = None
     for index in sorted(range(len(strides)), key=lambda i: -strides[i]):

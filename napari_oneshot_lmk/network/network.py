@@ -51,20 +51,8 @@ def concat_adapter(shared: Block, own: Block | None, features: Tensor, landmark:
 
     ``F'_{i+1} = Concat(Conv(F_i), Conv-A_k(F_i))``, and so with RFB and RFB-A_k.
 
-    Parameters
-    ----------
-    shared : Block
-        Conv or RFB.
-    own : Block, optional
-        Conv-A_k or RFB-A_k, of C_A channels; None for a network without adapters.
-    features : Tensor, (B, C, h, w)
-        F_i, which both read.
-    landmark : int
-        k, for a batch norm of its own.
-
-    Returns
-    -------
-    Tensor, (B, C' + C_A, h, w)
+    ``shared`` is Conv or RFB, ``own`` Conv-A_k or RFB-A_k, None for a network without
+    adapters. Both read F_i, (B, C, h, w); the result is (B, C' + C_A, h, w).
     """
     common: Tensor = shared(features, landmark)
     return common if own is None else torch.cat([common, own(features)], dim=1)
@@ -146,19 +134,10 @@ class LandmarkNetwork(nn.Module):
         return len(self.adapters) > 0 or self.config.normalisation == "landmark"
 
     def forward(self, maps: Sequence[Tensor], landmark: int = 0) -> tuple[Tensor, ...]:
-        """Embed images for one landmark: the paper's network, step by step.
+        """Embed images for landmark k: the paper's network, step by step.
 
-        Parameters
-        ----------
-        maps : sequence of Tensor, (B, C, h, w)
-            F_v, the encoder's five, fine to coarse.
-        landmark : int
-            k, whose adapter is active.
-
-        Returns
-        -------
-        tuple of Tensor, (B, E, h, w)
-            F_e, fine to coarse.
+        From F_v, the encoder's five maps (B, C, h, w), to F_e, (B, E, h, w), both fine to
+        coarse.
         """
         self._check([landmark])
         maps = self._read(maps)
@@ -180,20 +159,9 @@ class LandmarkNetwork(nn.Module):
     def embed_images(self, maps: Sequence[Tensor], landmarks: Sequence[int]) -> tuple[Tensor, ...]:
         """Embed images for several landmarks; what they share is computed once.
 
-        In evaluation the same as one `forward` per landmark. In training a shared
-        batch norm sees the maps of all landmarks as one batch.
-
-        Parameters
-        ----------
-        maps : sequence of Tensor, (B, C, h, w)
-            The encoder's five, fine to coarse.
-        landmarks : sequence of int
-            K of them, each once.
-
-        Returns
-        -------
-        tuple of Tensor, (B, K, E, h, w)
-            Fine to coarse.
+        In evaluation the same as one `forward` for each of the K landmarks, which are named
+        once each: (B, K, E, h, w) per level. In training a shared batch norm sees the maps
+        of all landmarks as one batch.
         """
         self._check(landmarks)
         decoded = self._decode(self._read(maps), landmarks, {})
@@ -220,19 +188,12 @@ class LandmarkNetwork(nn.Module):
 
         Parameters
         ----------
-        maps : sequence of Tensor, (B, C, h, w)
-            The encoder's five, fine to coarse.
-        landmarks : sequence of int
-            K of them, each once.
+        maps, landmarks
+            As for `embed_images`.
         points_yx : Tensor, (B, K, 2)
             Pixels of the network's grid.
         window : int
             Cells along a side.
-
-        Returns
-        -------
-        tuple of Window
-            Fine to coarse.
         """
         self._check(landmarks)
         maps = self._read(maps)

@@ -48,15 +48,9 @@ class BatchNorm(nn.BatchNorm2d):
 def shared_statistics(network: nn.Module, weights: Tensor) -> Iterator[None]:
     """Let a network's batch norms see the batches of all processes as one.
 
-    All processes have to enter it, and pass the network the same number of times, each
-    with at least one sample.
-
-    Parameters
-    ----------
-    network : Module
-        In training mode, else it makes no difference.
-    weights : Tensor, (B,)
-        How much each of the samples counts that it is going to see.
+    ``weights``, (B,), are those of this process's samples, at least one. All processes
+    have to enter it, and pass the network the same number of times. In evaluation mode it
+    makes no difference.
     """
     total = weights.double().sum()
     dist.all_reduce(total)

@@ -12,40 +12,26 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Window:
-    """Embeddings of one level around a point per landmark.
-
-    Parameters
-    ----------
-    embeddings : Tensor, (B, K, E, rows, columns)
-        Of K landmarks in B images.
-    origin_yx : Tensor, (B, K, 2), long
-        Cell of the level's whole map that is the window's first.
-    full_shape_yx : tuple of int
-        Rows and columns of the whole map.
-    """
+    """Embeddings of one level around a point per landmark."""
 
     embeddings: Tensor
+    """(B, K, E, rows, columns), of K landmarks in B images."""
     origin_yx: Tensor
+    """(B, K, 2) long: cell of the level's whole map that is the window's first."""
     full_shape_yx: tuple[int, int]
+    """Rows and columns of the whole map."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """Rectangles of one size in maps of one size, one per image and landmark.
-
-    Parameters
-    ----------
-    origin_yx : Tensor, (B, K, 2), long
-        First cells. A region that was grown may begin before the map.
-    size_yx : tuple of int
-        Rows and columns of the rectangles.
-    full_yx : tuple of int
-        Rows and columns of the map.
-    """
+    """Rectangles of one size in maps of one size, one per image and landmark."""
 
     origin_yx: Tensor
+    """(B, K, 2) long: first cells. A region that was grown may begin before the map."""
     size_yx: tuple[int, int]
+    """Rows and columns of the rectangles."""
     full_yx: tuple[int, int]
+    """Rows and columns of the map."""
 
     @classmethod
     def around(cls, points_yx: Tensor, stride: int, side: int, full_yx: tuple[int, int]) -> Region:

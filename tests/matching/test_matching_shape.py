@@ -125,9 +125,7 @@ def test_confidences_are_shares_and_prefer_the_sharp_lone_peak():
     results = []
     for each in (maps, blurred):
         found, expectation, posterior = shape.fit(each, 2)
-        results.append(
-            estimate_confidence(posterior, found, expectation, shape.pixel_size_yx, 2, shape.size)
-        )
+        results.append(estimate_confidence(posterior, found, expectation, shape, 2))
     sharp, soft = results
     assert torch.all((sharp >= 0) & (sharp <= 1))
     assert sharp[2] > 2 * soft[2]
