@@ -1,4 +1,4 @@
-"""A small training that really learns: shifted pictures, a small network."""
+"""A small training that really learns: shifted images, a small network."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A loop that is quick and learns next to nothing, to test what stands around it.
 
-It keeps to the contract of ``training.loop``: a generator of events that saves
-checkpoints, asks whether to stop at each step and hands over a model at the end.
+Like ``training.trainer.fit`` it is a generator of events that saves checkpoints, asks
+whether to stop at each step and saves a model at the end.
 Its "network" is three numbers, trained with Adam on noise and image content.
 """
 
@@ -17,11 +17,7 @@ from typing import Any
 
 import torch
 
-from napari_oneshot_lmk.training.checkpoint import (
-    Checkpoint,
-    pack,
-    unpack,
-)
+from napari_oneshot_lmk.training.checkpoint import Checkpoint, pack, unpack
 from napari_oneshot_lmk.training.events import (
     EpochEnded,
     Event,

@@ -174,14 +174,8 @@ class FakeChildren:
 
 def inspector(
     folder: Path, files: Sequence[ImageFile], template: Template, spacing_mm_yx: Any
-) -> Any:
-    """Take every file for an image of one size."""
-    return _inspected(folder, files, spacing_mm_yx or (0.5, 0.5))
-
-
-def _inspected(
-    folder: Path, files: Sequence[ImageFile], spacing_mm_yx: tuple[float, float]
 ) -> Iterator[ImagesRead | CheckedFolder]:
+    """Take every file for an image of one size."""
     for number in range(1, len(files) + 1):
         yield ImagesRead(number, len(files))
     count = len(files)
@@ -189,7 +183,7 @@ def _inspected(
         folder,
         {file.name: file.path for file in files},
         ((240, 200),) * count,
-        (spacing_mm_yx,) * count,
+        (spacing_mm_yx or (0.5, 0.5),) * count,
     )
 
 

@@ -76,7 +76,6 @@ class ProcessInfo:
 
 
 SCHEMA_VERSION = 1
-VERSIONS_OF = ("torch", "monai", "numpy")
 RUN_FILE = "run.json"
 NEW_MODEL, OLD_MODEL = ".model-new", ".model-old"
 
@@ -248,4 +247,4 @@ class RunFolder:
 
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
-    return package_versions(VERSIONS_OF)
+    return package_versions(("torch", "monai", "numpy"))

@@ -39,8 +39,6 @@ LEAST_RATE = 0.02
 """Fraction of the learning rate at which a cosine schedule ends."""
 NEW_STEP_WEIGHT = 0.1
 """Of the newest step in the running mean of step times."""
-
-
 _PROGRESS = ("epoch", "step", "sums", "counts", "best_epoch", "lowest", "processes")
 """Attributes of a `NetworkState` that are restored as they are."""
 

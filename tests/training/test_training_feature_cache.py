@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from random_vgg19 import random_parameters
 
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid, Level
-from napari_oneshot_lmk.encoders.orientation import OrientationEncoder
 from napari_oneshot_lmk.encoders.vgg19 import VGG19Encoder
 from napari_oneshot_lmk.errors import OutputError, UsageError
 from napari_oneshot_lmk.training import feature_cache
@@ -164,15 +163,6 @@ def test_file_cut_short_is_made_anew(tmp_path: Path) -> None:
     assert file.read_bytes() == whole
 
 
-def test_nothing_half_written_is_left(tmp_path: Path) -> None:
-    features = store(CountingEncoder(), tmp_path)
-    get(features, 1)
-    with pytest.raises(RuntimeError):
-        features.get("bad", lambda: torch.full((1, 1, 7, 7), 1.0))
-    assert "image 1" in features
-    assert len(list(tmp_path.iterdir())) == 1
-
-
 def test_need_is_known_before(tmp_path: Path) -> None:
     features = FeatureCache(VGG19Encoder(random_parameters()), 1)
     # docs/method.md: nine megabytes an image.
@@ -205,11 +195,3 @@ def test_other_levels_are_refused(lacking: int) -> None:
     encoder.card = replace(encoder.card, levels=levels)
     with pytest.raises(UsageError, match="training needs 2, 4, 8, 16, 32"):
         store(encoder)
-
-
-def test_shipped_encoder_fits() -> None:
-    encoder = OrientationEncoder(torch.device("cpu"))
-    maps = get(FeatureCache(encoder, 1, network_shape_yx=SHAPE), 1)
-    assert [tuple(one.shape[-2:]) for one in maps] == [
-        (SHAPE[0] // s, SHAPE[1] // s) for s in (2, 4, 8, 16, 32)
-    ]

@@ -238,14 +238,6 @@ def test_unusable_images_are_told_and_left_out(job: Job) -> None:
     assert len(read_images(job.out / "images.csv")) == 3
 
 
-def test_no_usable_image(job: Job) -> None:
-    for image in job.images:
-        image.path.write_bytes(b"")
-    with pytest.raises(UsageError, match="no image to train on") as raised:
-        list(train(job))
-    assert logged(job)[-1] == Failed(f"{raised.value}.")
-
-
 # -- wrong use and failures -------------------------------------------------------
 
 

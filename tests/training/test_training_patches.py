@@ -168,18 +168,6 @@ def test_all_augmentations_are_drawn_within_their_ranges() -> None:
     assert 18 < angle.max() <= 20.01
 
 
-def test_the_same_numbers_make_the_same_patches() -> None:
-    where = points(4)
-    images = torch.rand(4, 1, 384, 384, generator=seeded())
-    published = PatchSettings(placement="jittered")
-    one = cut(images, where, published, 3)
-    two = cut(images, where, published, 3)
-    other = cut(images, where, published, 4)
-    assert torch.equal(one.images, two.images)
-    assert torch.equal(one.points_yx, two.points_yx)
-    assert not torch.equal(one.images, other.images)
-
-
 def test_patch_larger_than_the_image_is_refused() -> None:
     with pytest.raises(UsageError, match="patches of 192 pixels do not fit"):
         cut(torch.rand(1, 1, 128, 256), torch.zeros(1, 2), PatchSettings())

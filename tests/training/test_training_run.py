@@ -340,12 +340,3 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
 def test_folder_of_the_log_is_gone(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         EventLog(tmp_path / "missing" / "events.jsonl")
-
-
-def test_reading_a_run_loads_nothing_slow() -> None:
-    code = (
-        "import sys, napari_oneshot_lmk.training.subprocess as p\n"
-        "slow = {'torch', 'monai', 'SimpleITK', 'torchvision'} & set(sys.modules)\n"
-        "assert not slow, slow"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

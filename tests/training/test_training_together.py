@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -60,25 +61,6 @@ def group_of_one() -> Iterator[None]:
     dist.destroy_process_group()
 
 
-def normed(norm: BatchNorm, maps: torch.Tensor, weights: list[float] | None) -> list[torch.Tensor]:
-    """Output, gradients and running statistics of one pass."""
-    maps = maps.clone().requires_grad_()
-    if weights is None:
-        made = norm(maps)
-    else:
-        with shared_statistics(norm, torch.tensor(weights)):
-            made = norm(maps)
-    (made * torch.linspace(-1, 2, made[0].numel()).view(made[0].shape)).sin().sum().backward()
-    gradients = [maps.grad, norm.weight.grad, norm.bias.grad]
-    running = [norm.running_mean, norm.running_var]
-    return [tensor.detach().clone() for tensor in (made, *gradients, *running)]
-
-
-def seeded_maps(count: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(count, 4, 5, 6, dtype=torch.float64, generator=generator)
-
-
 def seeded_norm() -> BatchNorm:
     norm = BatchNorm(4).double()
     with torch.no_grad():
@@ -87,39 +69,37 @@ def seeded_norm() -> BatchNorm:
     return norm
 
 
-def test_shared_statistics_are_those_of_torch(group_of_one: None) -> None:
-    maps = 3 + 2 * seeded_maps(3)
-    plain = normed(seeded_norm(), maps, None)
-    shared = normed(seeded_norm(), maps, [1.0, 1.0, 1.0])
-    for one, other in zip(plain, shared, strict=True):
+@pytest.mark.parametrize(
+    ("rows", "counted"),
+    [
+        ([0, 1, 2, 3], [1.0, 1.0, 1.0, 1.0]),
+        # Two maps per image, of which the last is a filler that counts nothing.
+        ([0, 1, 2, 3, 4, 4], [1.0, 1.0, 0.0]),
+        # Two halves are one sample, as the template, which each of two processes holds.
+        ([0, 0, 1, 2, 3], [0.5, 0.5, 1.0, 1.0, 1.0]),
+    ],
+    ids=["all", "filler", "halves"],
+)
+def test_shared_statistics_are_those_of_torch(
+    group_of_one: None, rows: list[int], counted: list[float]
+) -> None:
+    def normed(rows: list[int], counted: list[float], shared: bool) -> list[torch.Tensor]:
+        """Output, gradients and running statistics of one pass."""
+        norm, generator = seeded_norm(), torch.Generator().manual_seed(0)
+        maps = 3 + 2 * torch.randn(4, 4, 5, 6, dtype=torch.float64, generator=generator)
+        maps = torch.cat([maps, torch.full_like(maps[:1], 100.0)]).requires_grad_()
+        weights = torch.tensor(counted)
+        with shared_statistics(norm, weights) if shared else nullcontext():
+            made = norm(maps[rows])
+        each = (made * torch.linspace(-1, 2, made[0].numel()).view(made[0].shape)).sin()
+        each = each.sum((1, 2, 3)) * weights.repeat_interleave(len(rows) // len(counted))
+        each.sum().backward()
+        first = torch.stack([made[rows.index(row)] for row in range(4)])
+        return [first, maps.grad, norm.weight.grad, norm.bias.grad, *norm.buffers()]
+
+    plain = normed([0, 1, 2, 3], [1.0] * 4, shared=False)
+    for one, other in zip(plain, normed(rows, counted, shared=True), strict=True):
         torch.testing.assert_close(one, other)
-
-
-def test_what_counts_nothing_changes_nothing(group_of_one: None) -> None:
-    """And several landmarks of an image count as it does."""
-    maps = seeded_maps(2)
-    filler = torch.full_like(maps[:1], 100.0)
-    plain, shared = seeded_norm(), seeded_norm()
-    expected = plain(maps)
-    with shared_statistics(shared, torch.tensor([1.0, 0.0])):
-        made = shared(torch.cat([maps, filler, filler]))
-    torch.testing.assert_close(made[:2], expected)
-    torch.testing.assert_close(shared.running_var, plain.running_var)
-
-
-def test_two_halves_are_one_sample(group_of_one: None) -> None:
-    """As the template, which each of two processes holds."""
-    maps = seeded_maps(3)
-    plain, shared = seeded_norm(), seeded_norm()
-    twice = torch.cat([maps[:1], maps])
-    one, two = maps.clone().requires_grad_(), twice.requires_grad_()
-    plain(one)[1:].square().sum().backward()
-    with shared_statistics(shared, torch.tensor([0.5, 0.5, 1.0, 1.0])):
-        made = shared(two)
-    made[2:].square().sum().backward()
-    torch.testing.assert_close(two.grad[:2].sum(0), one.grad[0])
-    torch.testing.assert_close(two.grad[2:], one.grad[1:])
-    torch.testing.assert_close(shared.running_var, plain.running_var)
 
 
 # -- who is there --------------------------------------------------------------
