@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import torch
 
     from napari_oneshot_lmk.encoders.encoder import Encoder
-    from napari_oneshot_lmk.landmarks.template import Template
 
 Locator = Callable[[GrayImage], Landmarks]
 """Returns the landmarks of an image."""
@@ -29,34 +29,20 @@ Locator = Callable[[GrayImage], Landmarks]
 
 @dataclass(frozen=True)
 class Options:
-    """What methods need beside the template.
-
-    Parameters
-    ----------
-    encoder_weights : Path, optional
-        By default they are searched.
-    device : str
-        ``"auto"``, ``"cpu"`` or ``"cuda"``.
-    progress : callable, optional
-        Called with (bytes done, bytes in all) during a download of weights.
-    training : TrainingOptions, optional
-        For the methods that are trained first.
-    """
+    """What methods need beside the template."""
 
     encoder_weights: Path | None = None
+    """By default they are searched."""
     device: str = "auto"
+    """``"auto"``, ``"cpu"`` or ``"cuda"``."""
     progress: Callable[[int, int], None] | None = None
+    """Called with (bytes done, bytes in all) during a download of weights."""
     training: TrainingOptions | None = None
+    """For the methods that are trained first."""
 
 
 def find_method(name: str) -> Callable[[Template, Options], Locator]:
-    """Return a method of `METHODS`.
-
-    Raises
-    ------
-    UsageError
-        If there is no such method.
-    """
+    """Return a method of `METHODS`; a UsageError says if there is none of this name."""
     if name not in METHODS:
         raise UsageError(f"there is no method {name!r}", remedy=f"choose from {', '.join(METHODS)}")
     return METHODS[name]
@@ -111,37 +97,23 @@ def _shipped(template: Template, options: Options) -> Locator:
     return _with_encoder(template, shipped_encoder(resolve_device(options.device)))
 
 
-def _template_copy(template: Template, options: Options) -> Locator:
-
-    return TemplateCopy(template)
-
-
-def _grey_patches(template: Template, options: Options) -> Locator:
-
-    return GreyPatches(template)
-
-
-def _trained(name: str) -> Callable[[Template, Options], Locator]:
-    def method(template: Template, options: Options) -> Locator:
-        weights, device = options.encoder_weights, options.device
-        return trained_method(name, template, options.training, weights, device)
-
-    return method
+def _trained(template: Template, options: Options, *, name: str) -> Locator:
+    weights, device = options.encoder_weights, options.device
+    return trained_method(name, template, options.training, weights, device)
 
 
 METHODS: dict[str, Callable[[Template, Options], Locator]] = {
     "instant": _instant,  # the best encoder that can be had
-    **{name: _trained(name) for name in TRAINED_METHODS},  # trained first
+    **{name: partial(_trained, name=name) for name in TRAINED_METHODS},  # trained first
     "vgg19": _vgg19,  # its maps alone
     "shipped": _shipped,  # the encoder that needs no download
-    "template-copy": _template_copy,  # no image is looked at
-    "grey-patches": _grey_patches,  # no features, no shape step
+    "template-copy": lambda template, _: TemplateCopy(template),  # no image is looked at
+    "grey-patches": lambda template, _: GreyPatches(template),  # no features, no shape step
 }
 
 
 PATCH_SIDE = 33
-"""Cells of the network's grid that a grey patch spans: about 17 x 21 mm of a
-cephalogram."""
+"""Cells of the network's grid that a grey patch spans: about 17 x 21 mm of a cephalogram."""
 
 
 class TemplateCopy:
@@ -163,53 +135,46 @@ class GreyPatches:
     """
 
     def __init__(self, template: Template) -> None:
-        import torch.nn.functional as F
+        import torch
 
         self.template = template
-        half = PATCH_SIDE // 2
-        centres = np.rint(_placed_on_network(template)).astype(int)
-        centres = centres.clip(0, np.array(NETWORK_SHAPE_YX) - 1)
+        on_network = _placed_on_network(template)
+        centres = np.rint(on_network).astype(int).clip(0, np.array(NETWORK_SHAPE_YX) - 1)
         # A patch centre is a whole cell; what is cut off comes back at the end.
-        self.offsets_yx = _placed_on_network(template) - centres
-        padded = F.pad(prepare_image(template.image), (half,) * 4, mode="reflect")[0, 0]
-        self.patches = _standardised(
-            [padded[y : y + PATCH_SIDE, x : x + PATCH_SIDE] for y, x in centres]
-        )
+        self.offsets_yx = on_network - centres
+        padded = _padded(template.image)[0, 0]
+        patches = [padded[y : y + PATCH_SIDE, x : x + PATCH_SIDE] for y, x in centres]
+        # (K, 1, S, S) kernels of mean zero and length one.
+        kernels = torch.stack(patches)[:, None]
+        kernels = kernels - kernels.mean(dim=(2, 3), keepdim=True)
+        length = kernels.square().sum(dim=(2, 3), keepdim=True).sqrt()
+        self.patches = kernels / length.clamp_min(1e-6)
 
     def __call__(self, image: GrayImage) -> Landmarks:
         """Return the best match of each patch on an image."""
-        import torch
         import torch.nn.functional as F
 
-        half = PATCH_SIDE // 2
-        padded = F.pad(prepare_image(image), (half,) * 4, mode="reflect")
-        cells = PATCH_SIDE**2
+        padded = _padded(image)
         mean = F.avg_pool2d(padded, PATCH_SIDE, stride=1)
         square = F.avg_pool2d(padded**2, PATCH_SIDE, stride=1)
-        norm = (cells * (square - mean**2)).clamp_min(1e-6).sqrt()
+        norm = (PATCH_SIDE**2 * (square - mean**2)).clamp_min(1e-6).sqrt()
         correlation = (F.conv2d(padded, self.patches) / norm)[0]
         best, place = correlation.flatten(1).max(dim=1)
-        rows_columns = torch.stack(
-            [place // NETWORK_SHAPE_YX[1], place % NETWORK_SHAPE_YX[1]], dim=1
-        )
-        found = rows_columns.double().numpy() + self.offsets_yx
+        cells = np.stack(np.unravel_index(place.numpy(), NETWORK_SHAPE_YX), axis=1)
         scores = best.clamp(0, 1).tolist()
-        return _landmarks(self.template, image, found, scores, "grey-patches")
+        return _landmarks(self.template, image, cells + self.offsets_yx, scores, "grey-patches")
 
 
-def _standardised(patches: list[torch.Tensor]) -> torch.Tensor:
-    """Stack patches as (K, 1, S, S) kernels of mean zero and length one."""
-    import torch
+def _padded(image: GrayImage) -> torch.Tensor:
+    """Return a prepared image (1, 1, H, W) whose every cell is the centre of a patch."""
+    import torch.nn.functional as F
 
-    kernels = torch.stack(patches)[:, None]
-    kernels = kernels - kernels.mean(dim=(2, 3), keepdim=True)
-    length = kernels.square().sum(dim=(2, 3), keepdim=True).sqrt()
-    return kernels / length.clamp_min(1e-6)
+    return F.pad(prepare_image(image), (PATCH_SIDE // 2,) * 4, mode="reflect")
 
 
 def _placed_on_network(template: Template) -> Points:
-    placed = np.array([p.position_yx for p in template.landmarks.placed])
-    return template.image.geometry.points_to_network(placed)
+    placed = [p.position_yx for p in template.landmarks.placed]
+    return template.image.geometry.points_to_network(np.array(placed))
 
 
 def _landmarks(
@@ -222,12 +187,11 @@ def _landmarks(
     """Return (N, 2) points of the network's grid as landmarks like the template's."""
     positions = iter(image.geometry.points_from_network(on_network).tolist())
     confidences = iter(scores or ())
-    points = []
-    for point in template.landmarks:
-        if point.position_yx is None:
-            points.append(Landmark(point.name, None, point.state))
-        else:
-            y, x = next(positions)
-            points.append(Landmark(point.name, (y, x), score=next(confidences, None)))
+    points = (
+        Landmark(point.name, None, point.state)
+        if point.position_yx is None
+        else Landmark(point.name, tuple(next(positions)), score=next(confidences, None))
+        for point in template.landmarks
+    )
     provenance = Provenance(method=method, template=template.name)
     return Landmarks(tuple(points), image.name, image.geometry, provenance)

@@ -33,34 +33,22 @@ WITHOUT = "_without_duplicates"
 
 @dataclass(frozen=True)
 class MethodResult:
-    """What one method found, and its errors.
-
-    Parameters
-    ----------
-    method : str
-        Its name.
-    found : tuple of Landmarks
-        One entry per test image that could be read.
-    failed : tuple of OneshotError
-        One per image that could not.
-    report : Report
-        On all test images that could be read.
-    report_without_duplicates : Report, optional
-        Without test images that show the same radiograph as a training image; None
-        where there are none.
-    seconds : float
-        Median per image, reading included.
-    training : TrainingStats, optional
-        Of a method that was trained first.
-    """
+    """What one method found, and its errors."""
 
     method: str
     found: tuple[Landmarks, ...]
+    """One entry per test image that could be read."""
     failed: tuple[OneshotError, ...]
+    """One per image that could not."""
     report: Report
+    """On all test images that could be read."""
     report_without_duplicates: Report | None
+    """Without test images that show the same radiograph as a training image; None
+    where there are none."""
     seconds: float
+    """Median per image, reading included."""
     training: TrainingStats | None = None
+    """Of a method that was trained first."""
 
     @property
     def encoder(self) -> str:
@@ -77,32 +65,29 @@ class MethodResult:
         }
         if self.training is not None:
             summary["training"] = asdict(self.training)
-        part = self.report_without_duplicates
-        if part is not None:
-            summary["without_duplicates"] = part.summary()
+        if self.report_without_duplicates is not None:
+            summary["without_duplicates"] = self.report_without_duplicates.summary()
         return summary
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield one row of ``table.csv`` for each scoring."""
-        reports = {"": self.report, WITHOUT: self.report_without_duplicates}
-        for suffix, report in reports.items():
-            for name in SCORINGS if report else ():
-                assert report is not None
-                scoring = report.scoring(name)
-                if scoring is None:
+        training = self.training
+        for suffix, report in (("", self.report), (WITHOUT, self.report_without_duplicates)):
+            for name in SCORINGS:
+                scoring = report.scoring(name) if report else None
+                if report is None or scoring is None:
                     continue
-                row = accuracy_row(scoring.overall, scoring.overall_ci95)
                 yield {
                     "method": self.method,
                     "scoring": name + suffix,
                     "encoder": self.encoder,
                     "images": len(report.table.images),
-                    **row,
+                    **accuracy_row(scoring.overall, scoring.overall_ci95),
                     "failed_images": len(self.failed),
                     "seconds_per_image": self.seconds,
-                    "training_seconds": self.training.seconds if self.training else "",
-                    "parameters": self.training.parameters if self.training else "",
-                    "peak_memory_mb": (self.training.peak_memory_mb if self.training else ""),
+                    "training_seconds": training.seconds if training else "",
+                    "parameters": training.parameters if training else "",
+                    "peak_memory_mb": training.peak_memory_mb if training else "",
                 }
 
 
@@ -119,12 +104,10 @@ def run_method(
 
     Parameters
     ----------
-    dataset : Dataset
     template : Template
         From `Dataset.template`.
     method : str
         A name in `METHODS`.
-    options : Options
     seed : int
         Of the bootstrap.
     on_image : callable
@@ -192,22 +175,9 @@ def write_table(
     seed: int,
     overwrite: bool,
 ) -> None:
-    """Write ``table.csv``, ``table.md`` and ``cumulative_error.png``.
+    """Write ``table.csv``, ``table.md`` and ``cumulative_error.png`` of a benchmark's folder.
 
-    Parameters
-    ----------
-    results : sequence of MethodResult
-        One or more.
-    dataset : Dataset
-        What they were run on.
-    folder : Path
-        Of the benchmark; it holds the methods' folders.
-    command : str
-        That repeats the benchmark.
-    seed : int
-        Of the bootstrap.
-    overwrite : bool
-        Replace older files.
+    ``command`` is the one that repeats it, ``seed`` that of the bootstrap.
     """
     rows = table_rows(results)
     with atomic_write(folder / "table.csv", overwrite=overwrite) as unfinished:
@@ -227,41 +197,26 @@ def _page(
     command: str,
     seed: int,
 ) -> str:
-    keys = sdr_keys()
     twins = len(dataset.duplicates)
+    of_twins = (
+        f"{twins} test images show the same radiograph as a training image; "
+        "rows *without duplicates* leave them out."
+    )
+    titles = [
+        *("method", "encoder", "scoring", "images", "MRE ± SD mm", "median mm"),
+        *(f"SDR {key} mm %" for key in sdr_keys()),
+        *("s / image", "training min", "trained parameters", "peak memory MB"),
+    ]
     lines = [
         f"# {dataset.name}",
         "",
         f"{len(dataset.test)} test images, template `{dataset.template_image}`, "
         f"{len(dataset.truth[dataset.template_image])} landmarks.",
-        *(
-            [
-                f"{twins} test images show the same radiograph as a training image; "
-                "rows *without duplicates* leave them out."
-            ]
-            if twins
-            else []
-        ),
+        *([of_twins] if twins else []),
         "",
-        "| method | encoder | scoring | images | MRE ± SD mm | median mm | "
-        + " | ".join(f"SDR {key} mm %" for key in keys)
-        + " | s / image | training min | trained parameters | peak memory MB |",
-        "|" + "---|" * (10 + len(keys)),
-    ]
-    for row in rows:
-        cells = [
-            row["method"],
-            row["encoder"] or "none",
-            row["scoring"].replace("_", " "),
-            str(row["images"]),
-            f"{_interval(row, 'mre_mm', 2)} ± {row['sd_mm']:.2f}",
-            _interval(row, "median_mm", 2),
-            *(_interval(row, f"sdr_{key}", 1) for key in keys),
-            f"{row['seconds_per_image']:.2f}",
-            *_training_cells(row),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += [
+        _table_line(titles),
+        "|" + "---|" * len(titles),
+        *(_table_line(_cells(row)) for row in rows),
         "",
         "In brackets: 95 % percentile bootstrap intervals over images "
         f"({results[0].report.replicates} resamples, seed {seed}). SDR counts errors "
@@ -281,19 +236,31 @@ def _page(
     return "\n".join(lines) + "\n"
 
 
-def _training_cells(row: dict[str, Any]) -> list[str]:
+def _table_line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    cells = [
+        row["method"],
+        row["encoder"] or "none",
+        row["scoring"].replace("_", " "),
+        str(row["images"]),
+        f"{_interval(row, 'mre_mm', 2)} ± {row['sd_mm']:.2f}" if row["n"] else "none",
+        _interval(row, "median_mm", 2),
+        *(_interval(row, f"sdr_{key}", 1) for key in sdr_keys()),
+        f"{row['seconds_per_image']:.2f}",
+    ]
     if row["training_seconds"] == "":
-        return ["none", "0", ""]
+        return [*cells, "none", "0", ""]
     minutes = row["training_seconds"] / 60
     millions = row["parameters"] / 1e6
-    return [f"{minutes:.1f}", f"{millions:.2f} M", f"{row['peak_memory_mb']:.0f}"]
+    return [*cells, f"{minutes:.1f}", f"{millions:.2f} M", f"{row['peak_memory_mb']:.0f}"]
 
 
 def _interval(row: dict[str, Any], name: str, digits: int) -> str:
     value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
     if value == "":
         return "none"
-    shown = f"{value:.{digits}f}"
-    if low == "":
-        return shown
-    return f"{shown} ({low:.{digits}f}–{high:.{digits}f})"
+    interval = "" if low == "" else f" ({low:.{digits}f}–{high:.{digits}f})"
+    return f"{value:.{digits}f}{interval}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.imaging.image import GrayImage
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.training.preset import Preset
 
 
-@dataclass(frozen=True)
-class MethodSpec:
+class MethodSpec(NamedTuple):
     """A training method, and whether it trains on augmentations of the template, too."""
 
     method: str
@@ -39,48 +38,30 @@ TRAINED_METHODS = {
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What methods that are trained need beside the template.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        Its training images are used without their landmarks.
-    folder : Path
-        Of the runs, runs/METHOD; a finished run is used as it is.
-    preset : Preset
-    seed : int
-    listen : callable
-        Called with every event.
-    """
+    """What methods that are trained need beside the template."""
 
     dataset: Dataset
+    """Its training images are used without their landmarks."""
     folder: Path
+    """Of the runs, runs/METHOD; a finished run is used as it is."""
     preset: Preset
     seed: int = 0
     listen: Callable[[Event], None] = field(default=lambda event: None)
+    """Called with every event."""
 
 
 @dataclass(frozen=True)
 class TrainingStats:
-    """Cost of a training.
-
-    Parameters
-    ----------
-    seconds : float
-        Working time, encoding of all images included.
-    parameters : int
-        That were trained.
-    peak_memory_mb : float
-        Of this process until the end of training; meaningless where the run was
-        finished before.
-    epoch : int
-        That was selected.
-    """
+    """Cost of a training."""
 
     seconds: float
+    """Working time, encoding of all images included."""
     parameters: int
+    """That were trained."""
     peak_memory_mb: float
+    """Of this process until the end of training; meaningless for a run finished before."""
     epoch: int
+    """That was selected."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +84,7 @@ def trained_method(
     encoder_weights: Path | None,
     device: str,
 ) -> TrainedMethod:
-    """Train one of `TRAINED_METHODS`, or load its finished run.
-
-    Raises
-    ------
-    UsageError
-        If there are no training options.
-    """
+    """Train one of `TRAINED_METHODS`, or load its finished run."""
     from napari_oneshot_lmk.benchmark.machine import own_peak_mb
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
@@ -141,18 +116,8 @@ def trained_method(
 def encoder_of_run(run: Path, weights: Path | None, device: str) -> Encoder:
     """Return the encoder of a finished run, or the one for a run that is still to come.
 
-    Parameters
-    ----------
-    run : Path
-        Its folder, which may not exist.
-    weights : Path, optional
-        A file that the user named, to use instead of what the run remembers.
-    device : str
-
-    Raises
-    ------
-    WeightsError
-        If the weights cannot be found.
+    ``weights`` is a file that the user named, to use instead of what the run remembers.
+    A WeightsError says if the weights cannot be found.
     """
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.detection.model_encoder import encoder_for

@@ -1,23 +1,7 @@
 """A folder of images with known landmarks.
 
 It holds ``images/``, ``landmarks.csv`` (``image,landmark,x_px,y_px``) and
-``dataset.json`` with these keys, of which only ``template`` is required:
-
-``name``
-    For people.
-``landmarks``
-    Names, in the order of the tables; otherwise the order of ``landmarks.csv``.
-``spacing_mm``
-    Millimetres per pixel (row, column): a number or a pair for all images, or a
-    mapping from image to number or pair. Otherwise the images say it.
-``template``
-    The image whose landmarks may be used.
-``splits``
-    ``train`` and ``test``, each a list of images. A list of two is the first
-    and the last of a range. Without ``test`` every image but the template is a
-    test image.
-``same_radiograph``
-    Pairs of images that show the same radiograph.
+``dataset.json`` with the keys of `Description`.
 """
 
 from __future__ import annotations
@@ -44,16 +28,23 @@ _PARTS = "a data folder holds images/, landmarks.csv, dataset.json"
 
 
 class Description(BaseModel):
-    """The content of ``dataset.json``; unknown keys are left alone."""
+    """The content of ``dataset.json``; unknown keys are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     name: str = ""
     landmarks: tuple[str, ...] = ()
+    """Names, in the order of the tables; otherwise the order of ``landmarks.csv``."""
     spacing_mm: Spacing | dict[str, Spacing] | None = None
+    """Millimetres per pixel (row, column): a number or a pair for all images, or a
+    mapping from image to number or pair. Otherwise the images state it."""
     template: str
+    """The image whose landmarks may be used."""
     splits: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """``train`` and ``test``, each a list of images. A list of two is the first and the last
+    of a range. Without ``test`` every image but the template is a test image."""
     same_radiograph: tuple[tuple[str, str], ...] = ()
+    """Pairs of images that show the same radiograph."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +60,8 @@ class Dataset:
     def load(cls, folder: Path) -> Dataset:
         """Read a folder; the images themselves are not opened.
 
-        Raises
-        ------
-        UsageError
-            If it is not such a folder, or contradicts itself.
-        LandmarkError
-            If ``landmarks.csv`` cannot be read.
+        A UsageError says if it is not such a folder or contradicts itself, a LandmarkError
+        if ``landmarks.csv`` cannot be read.
         """
         description = _described(folder)
         for part in ("images", "landmarks.csv"):
@@ -86,10 +73,8 @@ class Dataset:
         }
         dataset = cls(folder, description, find_images([folder / "images"]), truth)
         dataset.file_of(description.template)
-        if description.template not in truth:
-            raise UsageError(
-                f"landmarks.csv lacks the template {description.template}", file=folder
-            )
+        if (name := description.template) not in truth:
+            raise UsageError(f"landmarks.csv lacks the template {name}", file=folder)
         if not dataset.test:
             raise UsageError("no test image has landmarks", file=folder)
         return dataset
@@ -134,10 +119,10 @@ class Dataset:
 
     def file_of(self, name: str) -> ImageFile:
         """Return the file of an image; raise a UsageError if ``images/`` does not hold it."""
-        for image in self.images:
-            if image.name == name:
-                return image
-        raise UsageError(f"images/ does not hold {name}", file=self.folder)
+        found = next((image for image in self.images if image.name == name), None)
+        if found is None:
+            raise UsageError(f"images/ does not hold {name}", file=self.folder)
+        return found
 
     def spacing_mm_yx(self, name: str) -> tuple[float, float] | None:
         """Millimetres per pixel (row, column); None where the image says it."""
@@ -159,13 +144,12 @@ class Dataset:
         return tuple(n for n in names if n in self.truth and n != self.template_image)
 
     def _split(self, name: str) -> tuple[str, ...]:
-        listed = self.description.splits.get(name, ())
-        files = [self.file_of(image).name for image in listed]
+        files = tuple(self.file_of(i).name for i in self.description.splits.get(name, ()))
         if len(files) != 2:
-            return tuple(files)
+            return files
         order = [image.name for image in self.images]
-        first, last = (order.index(file) for file in files)
-        return tuple(order[first : last + 1]) if first <= last else tuple(files)
+        first, last = map(order.index, files)
+        return tuple(order[first : last + 1]) if first <= last else files
 
 
 def _described(folder: Path) -> Description:

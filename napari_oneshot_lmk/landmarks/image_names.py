@@ -8,12 +8,9 @@ from collections.abc import Callable
 from napari_oneshot_lmk.imaging.formats import IMAGE_SUFFIXES
 
 _OTHER_ENDINGS = (".mrk.json", ".img", ".dib", ".gif", ".webp", ".jp2", ".j2k")
+# Anything else behind a dot belongs to the name: files named by UID differ in nothing
+# but the number behind the last one. The longer of two endings comes first.
 IMAGE_ENDINGS = tuple(sorted({*IMAGE_SUFFIXES, *_OTHER_ENDINGS}, key=len, reverse=True))
-"""What is an ending of an image, in lower case; the longer of two comes first.
-
-Anything else behind a dot belongs to the name: files named by UID differ in nothing
-but the number behind the last one.
-"""
 
 LONGEST_NAME = 255
 
@@ -36,8 +33,7 @@ def stem(name: str) -> str:
     ('001', '1.2.826.0.1')
     """
     base = _base(name)
-    ending = _ending(base)
-    return base[: -len(ending)] if ending else base
+    return base.removesuffix(_ending(base))
 
 
 def is_uid(name: str) -> bool:
@@ -65,13 +61,11 @@ def _base(name: str) -> str:
 
 
 def _ending(name: str) -> str:
-    lower = name.lower()
-    fitting = (e for e in IMAGE_ENDINGS if lower.endswith(e) and len(name) > len(e))
-    ending = next(fitting, "")
-    return name[len(name) - len(ending) :]
+    fitting = (e for e in IMAGE_ENDINGS if name.lower().endswith(e) and len(name) > len(e))
+    return name[len(name) - len(next(fitting, "")) :]
 
 
 def _ending_lowered(name: str) -> str:
     key = image_key(name)
     ending = _ending(key)
-    return key[: len(key) - len(ending)] + ending.lower()
+    return key.removesuffix(ending) + ending.lower()

@@ -20,27 +20,21 @@ FARTHEST_PX = 1e9
 class State(StrEnum):
     """What is known of a landmark on an image."""
 
-    PLACED = "placed"
-    """It has a position."""
-    SKIPPED = "skipped"
-    """Nobody has placed it yet, or somebody passed over it."""
-    ABSENT = "absent"
-    """It is not on this image: missing tooth, cropped field of view."""
+    PLACED = "placed"  # it has a position
+    SKIPPED = "skipped"  # not placed yet, or passed over
+    ABSENT = "absent"  # not on this image: missing tooth, cropped field of view
 
 
 class Source(StrEnum):
     """How a landmark came to be where it is."""
 
-    DETECTED = "detected"
-    """A detector found it, and nobody has changed it since."""
-    CORRECTED = "corrected"
-    """A person moved, added or took away what a detector had found."""
-    PLACED = "placed"
-    """A person placed it, without a detection before."""
+    DETECTED = "detected"  # found by a detector, and not changed since
+    CORRECTED = "corrected"  # moved, added or removed by a person after a detection
+    PLACED = "placed"  # placed by a person, without a detection before
 
     @property
     def is_manual(self) -> bool:
-        """Whether a person has the last word on it; a detection never replaces it."""
+        """Whether a person decided it; a detection never replaces it."""
         return self is not Source.DETECTED
 
 
@@ -65,14 +59,9 @@ def check_unique(names: Iterable[str], where: str = "") -> None:
 class Landmark:
     """One named control point.
 
-    What a person has the last word on carries nothing of a detector's opinion:
-    ``score`` and ``unsure`` are dropped from a corrected or placed landmark. An
-    ``author`` belongs to such a landmark only, and is dropped from any other.
-
-    Raises
-    ------
-    LandmarkError
-        If state and position do not agree, or a number is not finite.
+    ``score`` and ``unsure`` are those of a detector and are dropped from a corrected or
+    placed landmark. An ``author`` belongs to such a landmark only, and is dropped from any
+    other. A LandmarkError says if state and position do not agree, or a number is not finite.
     """
 
     name: str
@@ -88,7 +77,7 @@ class Landmark:
     shape_residual_mm: float | None = None
     """How far the point lies from where the other landmarks expect it."""
     description: str = ""
-    """What the landmark is, for whoever places it."""
+    """Where to place it."""
     source: Source | None = None
     """None where a file does not say. A landmark without a position has one where a detector
     or a person decided so."""
@@ -122,20 +111,17 @@ class Landmark:
 
     def _checked_position(self, position_yx: Iterable[float]) -> tuple[float, ...]:
         position = tuple(float(v) for v in position_yx)
-        fault = ""
         if len(position) != 2 or not np.all(np.isfinite(position)):
             fault = "is not two finite numbers"
         elif max(map(abs, position)) > FARTHEST_PX:
             fault = "lies beyond any image"
-        if fault:
-            raise LandmarkError(
-                f"landmark {self.name!r} has the position {position}, which {fault}"
-            )
-        return position
+        else:
+            return position
+        raise LandmarkError(f"landmark {self.name!r} has the position {position}, which {fault}")
 
     @property
     def is_manual(self) -> bool:
-        """Whether a person has the last word on it."""
+        """Whether a person placed or corrected it."""
         return self.source is not None and self.source.is_manual
 
     def edited_at(self, position_yx: tuple[float, float] | None) -> Landmark:
@@ -155,21 +141,16 @@ class Landmark:
         if self.position_yx is not None:
             values["position_yx"] = list(self.position_yx)
         for key in ("score", "unsure", "shape_residual_mm", "description", "author"):
-            # All of them are None, False or empty by default; a score may be 0.
-            if getattr(self, key) not in (None, "") and getattr(self, key) is not False:
+            if getattr(self, key) != getattr(Landmark, key):
                 values[key] = getattr(self, key)
-        if self.source is not None:
-            values["source"] = str(self.source)
-        return values
+        return values if self.source is None else values | {"source": str(self.source)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Landmark:
         """Undo `to_json`; unknown keys are passed over.
 
-        Raises
-        ------
-        LandmarkError, KeyError, TypeError, ValueError
-            If a value is missing or of the wrong kind.
+        A LandmarkError, KeyError, TypeError or ValueError says if a value is missing or of
+        the wrong kind.
         """
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in values.items() if key in known}
@@ -212,13 +193,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Landmarks:
-    """The landmarks of one image, in the order of the list that they follow.
-
-    Raises
-    ------
-    LandmarkError
-        If a name stands twice.
-    """
+    """The landmarks of one image, in the order of their list; no name may occur twice."""
 
     points: tuple[Landmark, ...] = ()
     image: str = ""
@@ -315,10 +290,7 @@ class Landmarks:
     def from_json(cls, values: Mapping[str, Any], geometry: Geometry | None = None) -> Landmarks:
         """Undo `to_json`; ``geometry`` is for values without one.
 
-        Raises
-        ------
-        LandmarkError
-            If a value is missing or makes no sense.
+        A LandmarkError says if a value is missing or makes no sense.
         """
         try:
             if values.get("geometry") is not None:
@@ -332,14 +304,9 @@ class Landmarks:
 
 def geometry_to_json(geometry: Geometry) -> dict[str, Any]:
     """Return the fields of a geometry that belong to the image."""
-    spacing = geometry.spacing_mm_yx
-    return {
-        "image_shape_yx": list(geometry.image_shape_yx),
-        "spacing_mm_yx": None if spacing is None else list(spacing),
-        "origin_lps_mm": list(geometry.origin_lps_mm),
-        "row_axis_lps": list(geometry.row_axis_lps),
-        "column_axis_lps": list(geometry.column_axis_lps),
-    }
+    values = asdict(geometry)
+    del values["network_shape_yx"]
+    return {name: None if value is None else list(value) for name, value in values.items()}
 
 
 def geometry_from_json(values: Mapping[str, Any]) -> Geometry:

@@ -32,10 +32,7 @@ class ListedLandmark:
 class LandmarkList:
     """Landmarks in the order in which they are placed, under a title that a user picks.
 
-    Raises
-    ------
-    LandmarkError
-        If the list is empty or a name stands twice.
+    A LandmarkError says if the list is empty or a name stands twice.
     """
 
     title: str
@@ -79,9 +76,9 @@ def shipped_lists() -> tuple[LandmarkList, ...]:
 def parse_landmark_list(text: str, title: str = "own list") -> LandmarkList:
     """Read a list that somebody typed or pasted.
 
-    One name on each line, with a description after a tab or ``": "`` where wanted; or a
+    One name on each line, optionally with a description after a tab or ``": "``; or a
     single line of names separated by commas or semicolons. Empty lines and lines that
-    start with ``#`` are passed over. A LandmarkError says if there is no name, or one
+    start with ``#`` are ignored. A LandmarkError says if there is no name, or one
     stands twice.
     """
     lines = [line.strip() for line in text.removeprefix("\ufeff").splitlines()]
@@ -99,12 +96,8 @@ def read_landmark_list(path: str | Path) -> LandmarkList:
     """Read a list of names from a text file, a landmark file or a template's folder.
 
     A text is read as by `parse_landmark_list`, a ``.csv`` by its ``landmark`` column, or
-    with names in the first column and descriptions in the second.
-
-    Raises
-    ------
-    LandmarkError, TemplateError
-        If the file cannot be read or names nothing.
+    with names in the first column and descriptions in the second. A LandmarkError or
+    TemplateError says if the file cannot be read or names nothing.
     """
     path = Path(path)
     if is_template(path):
@@ -116,7 +109,7 @@ def read_landmark_list(path: str | Path) -> LandmarkList:
     try:
         # As the readers of landmark files have names.
         text = unicodedata.normalize("NFC", read_text(path))
-        if path.suffix.lower() != ".csv":
+        if kind != ".csv":
             return parse_landmark_list(text, path.stem)
         return LandmarkList(path.stem, _names_in_table(text))
     except LandmarkError as error:
@@ -142,10 +135,9 @@ def _names_in_table(text: str) -> tuple[ListedLandmark, ...]:
     for title in ("landmark", "name"):
         if title in header:
             name_column = header.index(title)
-            description_column = (
-                header.index("description") if "description" in header else len(header)
-            )
-            rows = rows[1:]
+            described = "description" in header
+            description_column = header.index("description") if described else len(header)
+            del rows[0]
             break
     names: dict[str, ListedLandmark] = {}
     for row in rows:

@@ -34,15 +34,12 @@ _UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZi
 
 def is_template(path: str | Path) -> bool:
     """Say whether ``path`` is a template's folder, or the description in it."""
-    path = Path(path)
-    if path.name == DESCRIPTION_FILE:
-        return path.is_file()
-    return (path / DESCRIPTION_FILE).is_file()
+    return (_folder(path) / DESCRIPTION_FILE).is_file()
 
 
 @dataclass(frozen=True, eq=False)
 class Template:
-    """An image with its landmarks, on the disk a folder that can be moved.
+    """An image with its landmarks; on disk a folder that can be moved.
 
     Made by `create`, which checks what a user gives, or by `load`. The name stands in the
     provenance of what is detected with it.
@@ -54,16 +51,9 @@ class Template:
 
     @classmethod
     def create(cls, image: GrayImage, landmarks: Landmarks, name: str = "") -> Template:
-        """Make a template from an image and the landmarks on it.
+        """Make a template from an image and the landmarks on it, in the image's own pixels.
 
-        Parameters
-        ----------
-        image : GrayImage
-            The annotated image.
-        landmarks : Landmarks
-            Positions in that image's own pixels.
-        name : str
-            By default the image's file name without its suffix.
+        The name is by default the image's file name without its suffix.
 
         Raises
         ------
@@ -85,16 +75,17 @@ class Template:
                 file=file,
                 remedy="use the image that they belong to",
             )
-        inside = image.geometry.contains(landmarks.with_points(placed).positions_yx)
-        outside = [p for p, is_in in zip(placed, inside, strict=True) if not is_in]
-        if outside:
-            where = ", ".join(
-                f"{p.name} (x {p.position_yx[1]:g}, y {p.position_yx[0]:g})"
-                for p in outside
-                if p.position_yx is not None
+        positions_yx = landmarks.with_points(placed).positions_yx
+        outside = [
+            f"{point.name} (x {x:g}, y {y:g})"
+            for point, (y, x), inside in zip(
+                placed, positions_yx, image.geometry.contains(positions_yx), strict=True
             )
+            if not inside
+        ]
+        if outside:
             raise LandmarkError(
-                f"outside the image of {size} pixels (width x height): {where}",
+                f"outside the image of {size} pixels (width x height): {', '.join(outside)}",
                 file=file,
                 remedy="correct the positions, or use the image that they belong to",
             )
@@ -122,15 +113,10 @@ class Template:
     def load(cls, path: str | Path) -> Template:
         """Read a template's folder, or the description in it.
 
-        Raises
-        ------
-        TemplateError
-            If it is none, is damaged or was changed, or comes from a newer
-            version of this program.
+        A TemplateError says if it is none, is damaged or was changed, or comes from a newer
+        version of this program.
         """
-        folder = Path(path)
-        if folder.name == DESCRIPTION_FILE:
-            folder = folder.parent
+        folder = _folder(path)
         description = _read_description(folder)
         with _sense_checked(folder):
             geometry = geometry_from_json(description["geometry"])
@@ -154,6 +140,11 @@ class Template:
             "geometry": geometry_to_json(self.image.geometry),
             "landmarks": self.landmarks.to_json(),
         }
+
+
+def _folder(path: str | Path) -> Path:
+    path = Path(path)
+    return path.parent if path.name == DESCRIPTION_FILE else path
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
@@ -23,16 +24,7 @@ from napari_oneshot_lmk.landmarks.image_names import image_key
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
-FORMATS: tuple[LandmarkFormat, ...] = (
-    CSV_TABLE,
-    NAPARI_POINTS,
-    MRK_JSON,
-    FCSV,
-    COCO_JSON,
-    TPS,
-    ISBI_TXT,
-    DICOM_SR,
-)
+FORMATS = (CSV_TABLE, NAPARI_POINTS, MRK_JSON, FCSV, COCO_JSON, TPS, ISBI_TXT, DICOM_SR)
 """Every format that landmarks are read from and written to.
 
 Of formats with the same suffix the first is the one that is written, and the one
@@ -45,7 +37,7 @@ LONGEST_TEXT = 50_000
 
 
 class LandmarkWarning(UserWarning):
-    """Something in a landmark file is passed over."""
+    """Something in a landmark file is ignored or assumed."""
 
 
 # -- which format ---------------------------------------------------------------
@@ -65,32 +57,21 @@ def holds_landmarks(path: str | Path) -> bool:
 def format_to_read(path: str | Path) -> LandmarkFormat:
     """Return the format of a file, by its name and where that is shared its content.
 
-    Raises a UsageError if no format has this name ending.
+    A UsageError says if no format has this name ending.
     """
-    path = Path(path)
-    forms = _named_like(path)
-    if not forms:
-        raise _not_a_landmark_file(path, FORMATS)
+    forms = _named_like(Path(path)) or _no_format(path, FORMATS)
     if len(forms) > 1:
-        return next((form for form in forms if form.recognise(path)), forms[0])
+        return next((form for form in forms if form.recognise(Path(path))), forms[0])
     return forms[0]
 
 
 def format_to_write(path: str | Path, images: int = 1) -> LandmarkFormat:
     """Return the format that a file of this name, about so many images, is written in.
 
-    Raises
-    ------
-    UsageError
-        If no format has this name ending, it is only read, or it holds one image
-        only and there are more.
-    LandmarkError
-        If a library that it needs is not installed.
+    A UsageError says if no format has this name ending, it is only read, or it holds one
+    image only and there are more; a LandmarkError if a library that it needs is not installed.
     """
-    path = Path(path)
-    forms = _named_like(path)
-    if not forms:
-        raise _not_a_landmark_file(path, [form for form in FORMATS if form.write])
+    forms = _named_like(Path(path)) or _no_format(path, [form for form in FORMATS if form.write])
     form = next((form for form in forms if form.write is not None), None)
     if form is None:
         raise UsageError(
@@ -114,9 +95,9 @@ def _named_like(path: Path) -> list[LandmarkFormat]:
     return [form for form in forms if len(form.suffix) == longest]
 
 
-def _not_a_landmark_file(path: Path, forms: Sequence[LandmarkFormat]) -> UsageError:
+def _no_format(path: str | Path, forms: Sequence[LandmarkFormat]) -> NoReturn:
     suffixes = list(dict.fromkeys(form.suffix for form in forms))
-    return UsageError(
+    raise UsageError(
         "is not the name of a landmark file",
         file=path,
         remedy=f"end it in {', '.join(suffixes[:-1])} or {suffixes[-1]}",
@@ -150,11 +131,11 @@ def read_landmarks(
     names : sequence of str
         Names of the landmarks, for files that only number them.
     tell : callable, optional
-        Is given one sentence for what a file holds and is passed over, or what had
-        to be supposed; without it, it is a ``LandmarkWarning``.
+        Called with a message for each thing that is ignored or assumed; by default
+        a ``LandmarkWarning``.
     source, source_of : Path, or callable, optional
-        The image file, or name -> file or None. 3D Slicer may count its millimetres
-        otherwise than this program does; it is asked where points of Slicer are read.
+        The image file, or name -> file or None. The spacing that 3D Slicer takes from it
+        may be another than ours; needed where points of Slicer are read.
 
     Raises
     ------

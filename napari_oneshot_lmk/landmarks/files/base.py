@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from napari_oneshot_lmk.errors import OutputError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, State
@@ -15,7 +17,7 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenan
 class ReadContext:
     """What the caller of a reader knows that a file may lack; see `read_landmarks`.
 
-    Sentences that are told, and errors that are raised, get the file's name there.
+    Messages to ``tell``, and errors that are raised, get the file's name there.
     """
 
     geometry_of: Callable[[str], Geometry | None] = lambda image: None
@@ -36,19 +38,18 @@ class LandmarkFormat:
     read: Callable[[Path, ReadContext], tuple[Landmarks, ...]]
     """Raises a LandmarkError where the file is damaged or of another kind."""
     write: Callable[[Path, Collection[Landmarks], Path | None], None] | None
-    """``write(path, images, source)`` writes to a path that is free; ``source`` is the image
-    file where the caller knows it. The images may be gone through more than once. Raises an
-    OutputError for landmarks that the format does not hold. None where it is only read."""
+    """``write(path, images, source)`` writes to a free path; ``source`` is the image file
+    where it is known. The images may be iterated more than once. Raises an OutputError for
+    landmarks that the format does not hold. None where it is only read."""
     instead: str = ""
     """For a format that is only read: what to write instead."""
     one_image: bool = False
     shared: bool = False
     """Files of other kinds commonly have this suffix too; one of those is never replaced."""
     patient_mm: bool = False
-    """Positions are millimetres in the patient as other programs read them from the image,
-    so the image file should be known."""
+    """Positions are patient millimetres as other programs compute them from the image file."""
     check_installed: Callable[[], None] = lambda: None
-    """Raises a LandmarkError where a library that it needs is missing."""
+    """Raises a LandmarkError where a required library is missing."""
     unsupported: Callable[[Collection[Landmarks]], tuple[str, ...]] = lambda images: ()
     """What of these landmarks a file would not hold."""
 
@@ -67,16 +68,15 @@ def only_image(images: Collection[Landmarks], file: str) -> Landmarks:
 # -- fields that a format has no place for ----------------------------------------
 
 
-def _has_spacing(landmarks: Landmarks) -> bool:
+def unusual_frame(geometry: Geometry) -> dict[str, tuple[float, ...]]:
+    """Return origin and axes where they are not those of an image that states none."""
+    frame = {n: getattr(geometry, n) for n in ("origin_lps_mm", "row_axis_lps", "column_axis_lps")}
+    return {name: values for name, values in frame.items() if values != getattr(Geometry, name)}
+
+
+def has_spacing(landmarks: Landmarks) -> bool:
+    """Say whether the pixel spacing of the image is known."""
     return landmarks.geometry is not None and landmarks.geometry.spacing_mm_yx is not None
-
-
-def _has_frame(landmarks: Landmarks) -> bool:
-    geometry = landmarks.geometry
-    if geometry is None:
-        return False
-    usual = Geometry(geometry.image_shape_yx, geometry.spacing_mm_yx)
-    return geometry.with_network_shape(usual.network_shape_yx) != usual
 
 
 _IS_FILLED: dict[str, Callable[[Landmarks], bool]] = {
@@ -86,8 +86,10 @@ _IS_FILLED: dict[str, Callable[[Landmarks], bool]] = {
     "sources": lambda la: any(p.source is not None for p in la),
     "descriptions": lambda la: any(p.description for p in la),
     "who made the points": lambda la: la.provenance != Provenance(),
-    "pixel spacing": _has_spacing,
-    "where the image lies in the patient": _has_frame,
+    "pixel spacing": has_spacing,
+    "where the image lies in the patient": lambda la: bool(
+        la.geometry and unusual_frame(la.geometry)
+    ),
     "size of the image": lambda la: la.geometry is not None,
 }
 
@@ -109,16 +111,16 @@ def without_zeros(points: Sequence[Landmark]) -> tuple[tuple[Landmark, ...], int
     A single one there may be meant; two at the same position, and that a corner, are
     not. The number is how many have lost their position.
     """
-    zeros = sum(point.position_yx == (0.0, 0.0) for point in points)
-    if zeros < 2:
+    zeros = {point.name for point in points if point.position_yx == (0.0, 0.0)}
+    if len(zeros) < 2:
         return tuple(points), 0
     cleaned = (
         replace(p, position_yx=None, state=State.SKIPPED, score=None, unsure=False)
-        if p.position_yx == (0.0, 0.0)
+        if p.name in zeros
         else p
         for p in points
     )
-    return tuple(cleaned), zeros
+    return tuple(cleaned), len(zeros)
 
 
 def unless_moved(
@@ -129,9 +131,7 @@ def unless_moved(
     What a detector thought of the old position is void then. ``tolerance_px`` is what the
     rounding of positions in the file may change.
     """
-    if noted.position_yx is None or position_yx is None:
-        is_same = noted.position_yx == position_yx
-    else:
-        offsets = (abs(a - b) for a, b in zip(noted.position_yx, position_yx, strict=True))
-        is_same = max(offsets) <= tolerance_px
+    is_same = noted.position_yx == position_yx
+    if noted.position_yx is not None and position_yx is not None:
+        is_same = max(map(abs, np.subtract(noted.position_yx, position_yx))) <= tolerance_px
     return noted if is_same else noted.edited_at(position_yx)

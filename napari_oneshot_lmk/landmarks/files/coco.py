@@ -12,7 +12,6 @@ of image and annotation, where other readers pass over it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +28,7 @@ from napari_oneshot_lmk.landmarks.files.base import (
     without_zeros,
 )
 from napari_oneshot_lmk.landmarks.files.json_values import OURS, Object, mapping, text
-from napari_oneshot_lmk.landmarks.files.text_file import decode_anyway, read_json
+from napari_oneshot_lmk.landmarks.files.text_file import decode_anyway, read_json, write_json
 from napari_oneshot_lmk.landmarks.landmarks import (
     Landmark,
     Landmarks,
@@ -44,6 +43,7 @@ NOT_LABELLED, VISIBLE = 0, 2
 _REMEDY = "save it again as COCO keypoints"
 # Programs that save two decimals have not moved a point.
 _UNMOVED_PX = 0.01
+_Position = tuple[float, float] | None
 
 
 # -- writing --------------------------------------------------------------------
@@ -52,32 +52,23 @@ _UNMOVED_PX = 0.01
 def write_coco(path: Path, images: Collection[Landmarks], source: Path | None = None) -> None:
     """Write images, one annotation each, and one category with all names.
 
-    Raises
-    ------
-    OutputError
-        If the size of an image is unknown: COCO's images have one.
+    An OutputError says if the size of an image is unknown: COCO's images have one.
     """
     names = tuple(dict.fromkeys(name for la in images for name in la.names))
+    category = {"id": 1, "name": "landmarks", "supercategory": "anatomy"}
+    written = [_written(number, landmarks, names) for number, landmarks in enumerate(images, 1)]
     document = {
         "info": {"description": "Landmarks written by napari-oneshot-lmk"},
         "licenses": [],
-        "images": [_image(number, la) for number, la in enumerate(images, 1)],
-        "annotations": [_annotation(number, la, names) for number, la in enumerate(images, 1)],
-        "categories": [
-            {
-                "id": 1,
-                "name": "landmarks",
-                "supercategory": "anatomy",
-                "keypoints": list(names),
-                "skeleton": [],
-            }
-        ],
+        "images": [image for image, _ in written],
+        "annotations": [annotation for _, annotation in written],
+        "categories": [{**category, "keypoints": list(names), "skeleton": []}],
     }
-    content = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(content + "\n", encoding="utf-8")
+    write_json(path, document)
 
 
-def _image(number: int, landmarks: Landmarks) -> dict[str, Any]:
+def _written(number: int, landmarks: Landmarks, names: Sequence[str]) -> tuple[Object, Object]:
+    """Return an image and its annotation."""
     geometry = landmarks.geometry
     if geometry is None:
         raise OutputError(
@@ -85,37 +76,31 @@ def _image(number: int, landmarks: Landmarks) -> dict[str, Any]:
             remedy="convert it together with its image (--image, --images)",
         )
     height, width = geometry.image_shape_yx
-    return {
+    image = {
         "id": number,
         "file_name": landmarks.image,
         "width": width,
         "height": height,
         OURS: {"geometry": geometry_to_json(geometry), "provenance": asdict(landmarks.provenance)},
     }
-
-
-def _annotation(number: int, landmarks: Landmarks, names: Sequence[str]) -> dict[str, Any]:
-    assert landmarks.geometry is not None  # its image was written before
-    height, width = landmarks.geometry.image_shape_yx
+    places = {point.name: point.position_yx for point in landmarks.placed}
     keypoints: list[float] = []
     for name in names:
-        position_yx = landmarks[name].position_yx if name in landmarks else None
-        if position_yx is None:
-            keypoints += [0, 0, NOT_LABELLED]
-        else:
-            keypoints += [position_yx[1], position_yx[0], VISIBLE]
-    return {
+        y, x = places.get(name) or (0, 0)
+        keypoints += [x, y, VISIBLE if name in places else NOT_LABELLED]
+    annotation = {
         "id": number,
         "image_id": number,
         "category_id": 1,
         "keypoints": keypoints,
-        "num_keypoints": len(landmarks.placed),
+        "num_keypoints": len(places),
         "bbox": [0, 0, width, height],
         "area": width * height,
         "iscrowd": 0,
         "segmentation": [],
         OURS: {"points": [point.to_json() for point in landmarks]},
     }
+    return image, annotation
 
 
 # -- reading --------------------------------------------------------------------
@@ -135,7 +120,7 @@ def read_coco(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
         )
     images = values.by_identifier(document["images"], "image")
     categories = values.by_identifier(document["categories"], "category")
-    annotations: dict[str, tuple[str, Object]] = {}
+    annotations: dict[str, tuple[str, Object, list[_Position]]] = {}
     for number, value in enumerate(document["annotations"], start=1):
         where = f"annotation {number}"
         annotation = mapping(value, where)
@@ -147,18 +132,18 @@ def read_coco(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
                 f"{where}: image {key} is not among its images",
                 remedy="add the image or remove the annotation",
             )
+        positions = _positions(annotation, where)
         if key in annotations:
             # A box without keypoints is written with keypoints that are all 0.
-            if not _is_labelled(annotation, where):
+            if not any(positions):
                 continue
-            other, other_annotation = annotations[key]
-            if _is_labelled(other_annotation, other):
+            if any(annotations[key][2]):
                 raise LandmarkError(
                     f"{where}: image {images[key].get('file_name', key)!r} has "
                     "several annotations with keypoints",
                     remedy="keep one, there is one set of landmarks for each image",
                 )
-        annotations[key] = (where, annotation)
+        annotations[key] = (where, annotation, positions)
     if not annotations:
         raise LandmarkError(
             "holds no annotation with keypoints",
@@ -176,6 +161,7 @@ def _landmarks(
     image: Object,
     where: str,
     annotation: Object,
+    positions: list[_Position],
     categories: Mapping[str, Object],
     context: ReadContext,
 ) -> Landmarks:
@@ -184,7 +170,8 @@ def _landmarks(
     listed = mapping(annotation.get(OURS) or {}, OURS).get("points") or []
     noted = [mapping(each, OURS) for each in values.sequence(listed, OURS)]
     category = _category(annotation, where, categories)
-    points = _points(annotation, where, category, noted, context.names)
+    names = _names(where, category, context.names, len(positions))
+    points = _points(dict(zip(names, positions, strict=True)), noted)
     if not noted:
         points, zeros = without_zeros(points)
         if zeros:
@@ -219,33 +206,20 @@ def _geometry(key: str, image: Object, ours: Object, given: Geometry | None) -> 
     height = values.whole_number(image["height"], f"image {key}: height")
     stated = Geometry((height, values.whole_number(image["width"], f"image {key}: width")))
     # The given one knows more, where it is about the same grid.
-    is_same = given is not None and given.image_shape_yx == stated.image_shape_yx
-    return given if is_same else stated
+    return given if given and given.image_shape_yx == stated.image_shape_yx else stated
 
 
-def _points(
-    annotation: Object,
-    where: str,
-    category: Object,
-    noted: Sequence[Object],
-    known_names: Sequence[str],
-) -> tuple[Landmark, ...]:
-    """Return the landmarks of an annotation; what we noted of them, unless it was changed.
-
-    ``known_names`` are for a category that does not name its keypoints.
-    """
-    keypoints = _keypoints(annotation, where)
-    names = _names(where, category, known_names, len(keypoints))
+def _points(positions: dict[str, _Position], noted: Sequence[Object]) -> tuple[Landmark, ...]:
+    """Return the landmarks of an annotation; what we noted of them, unless it was changed."""
     read = {}
-    for name, (what, *xyv) in zip(names, keypoints, strict=True):
-        position_yx = _position(what, *xyv)
+    for name, position_yx in positions.items():
         if position_yx in PLACEHOLDERS and not noted:
             position_yx = None
         state = State.SKIPPED if position_yx is None else State.PLACED
         read[name] = Landmark(name, position_yx, state)
     with values.noted_by_us():
         ours = [Landmark.from_json(each) for each in noted]
-    # The annotation has the last word; the category may name landmarks that were
+    # A keypoint overrides what was noted; the category may name landmarks that were
     # not on this image's list.
     kept = [
         unless_moved(p, read[p.name].position_yx, _UNMOVED_PX) if p.name in read else p
@@ -257,6 +231,7 @@ def _points(
 
 
 def _names(where: str, category: Object, known_names: Sequence[str], count: int) -> list[str]:
+    """Return the category's names, else the known ones where they fit, else numbers."""
     stated = values.sequence(category.get("keypoints") or [], "the category's keypoints")
     names = [text(name, "a keypoint of the category").strip() for name in stated]
     if not names:
@@ -273,28 +248,22 @@ def _names(where: str, category: Object, known_names: Sequence[str], count: int)
     return names
 
 
-def _keypoints(annotation: Object, where: str) -> list[tuple[str, Any, Any, Any]]:
-    """Return for each keypoint what to call it, and its x, y and v as they stand."""
+def _positions(annotation: Object, where: str) -> list[_Position]:
+    """Return (row, column) of each keypoint, None where it is not labelled."""
     numbers = values.sequence(annotation["keypoints"], f"{where}: keypoints")
     if len(numbers) % 3:
         raise LandmarkError(
             f"{where} has {len(numbers)} numbers for its keypoints, not three each", remedy=_REMEDY
         )
     return [
-        (f"{where}: keypoint {start // 3 + 1}", *numbers[start : start + 3])
+        _position(f"{where}: keypoint {start // 3 + 1}", *numbers[start : start + 3])
         for start in range(0, len(numbers), 3)
     ]
 
 
-def _is_labelled(annotation: Object, where: str) -> bool:
-    """Say whether at least one keypoint of an annotation has a position."""
-    return any(_position(what, *xyv) for what, *xyv in _keypoints(annotation, where))
-
-
-def _position(what: str, x: Any, y: Any, v: Any) -> tuple[float, float] | None:
-    """Return (row, column), None where the keypoint is not labelled."""
+def _position(what: str, x: Any, y: Any, v: Any) -> _Position:
     if values.is_nothing(v):
-        # Without a word on it a keypoint is there if it has a position.
+        # Without a v, a keypoint is labelled if it has a position.
         labelled = not (values.is_nothing(x) and values.is_nothing(y))
     else:
         labelled = values.number(v, f"{what}: v") > NOT_LABELLED

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from napari_oneshot_lmk.landmarks.files.base import (
     PLACEHOLDERS,
     LandmarkFormat,
     ReadContext,
+    unusual_frame,
     without_zeros,
 )
 from napari_oneshot_lmk.landmarks.files.text_file import TableRow, head_of, table_rows, titles_of
@@ -31,26 +32,20 @@ ALWAYS = (*REQUIRED, "x_mm", "y_mm", "score", "state")
 """Columns that are always written."""
 SIZE_COLUMNS = ("height_px", "width_px")
 FRAME_COLUMNS = ("origin_lps_mm", "row_axis_lps", "column_axis_lps")
-"""Three numbers in one cell; written where they are not the usual ones."""
+"""Three numbers in one cell; written where they are not the defaults."""
 SPACING_COLUMN = "spacing_mm_yx"
 """Two numbers in one cell; written where the mm columns cannot tell them."""
 GEOMETRY_COLUMNS = (*SIZE_COLUMNS, SPACING_COLUMN, *FRAME_COLUMNS)
-PROVENANCE = ("method", "encoder", "template", "author", "created")
+PROVENANCE = tuple(each.name for each in fields(Provenance))
 WHERE_FILLED = (
-    "shape_residual_mm",
-    "unsure",
-    "source",
-    "description",
-    *SIZE_COLUMNS,
-    *PROVENANCE,
-    *(column for column in GEOMETRY_COLUMNS if column not in SIZE_COLUMNS),
+    *("shape_residual_mm", "unsure", "source", "description"),
+    *(*SIZE_COLUMNS, *PROVENANCE, SPACING_COLUMN, *FRAME_COLUMNS),
 )
 """Columns that are written where at least one row fills them."""
 MANUAL = "manual"
-SOURCES = {str(source): source for source in Source}
-_SAME_IN_ALL_ROWS = (*PROVENANCE, *GEOMETRY_COLUMNS)
+_SOURCES = {str(source): source for source in Source}
 _OF_WHOEVER_PLACED_IT = ("method", "author")
-"""Of those, what a row says for itself where a person has the last word on it."""
+"""Of an image's columns, what a row states for itself where a person placed the landmark."""
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
 # Farther from the first pixel lies no landmark; products of such numbers overflow.
 _FARTHEST_MM = 1e12
@@ -67,83 +62,66 @@ def write_csv(path: Path, images: Collection[Landmarks], source: Path | None = N
     """
     empty = list(WHERE_FILLED)
     for landmarks in images:
-        for cells in _optional_cells(landmarks):
-            empty = [column for column in empty if not cells.get(column)]
-    filled = [column for column in WHERE_FILLED if column not in empty]
+        for row in _rows(landmarks):
+            empty = [column for column in empty if not row.get(column)]
+    columns = [*ALWAYS, *(column for column in WHERE_FILLED if column not in empty)]
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(
-            file, [*ALWAYS, *filled], restval="", lineterminator="\n", extrasaction="ignore"
-        )
+        writer = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         for landmarks in images:
             writer.writerows(_rows(landmarks))
 
 
-def _optional_cells(landmarks: Landmarks) -> Iterator[dict[str, str]]:
-    """Yield for each landmark what it has to say in the columns of `WHERE_FILLED`."""
-    provenance = landmarks.provenance
-    of_image = {column: getattr(provenance, column) for column in PROVENANCE}
-    of_image |= geometry_to_cells(landmarks)
-    for point in landmarks:
-        cells = {
+def _rows(landmarks: Landmarks) -> Iterator[dict[str, str]]:
+    geometry, provenance = landmarks.geometry, landmarks.provenance
+    points_yx = landmarks.positions_yx
+    points_mm_yx = np.full_like(points_yx, np.nan)
+    if geometry is not None and geometry.spacing_mm_yx is not None:
+        points_mm_yx = geometry.points_to_mm(points_yx)
+    of_image = {"image": landmarks.image, **asdict(provenance)}
+    if geometry is not None:
+        of_image |= _geometry_to_cells(geometry, points_yx, points_mm_yx)
+    for point, place in zip(landmarks, np.hstack([points_yx, points_mm_yx]), strict=True):
+        row = {
             **of_image,
+            **dict(zip(("y_px", "x_px", "y_mm", "x_mm"), map(_text, place), strict=True)),
+            "landmark": point.name,
+            "score": _text(point.score),
+            "state": str(point.state),
             "shape_residual_mm": _text(point.shape_residual_mm),
             "unsure": "true" if point.unsure else "",
             "source": "" if point.source is None else str(point.source),
             "description": point.description,
         }
         if point.is_manual:
-            cells |= {"method": MANUAL, "author": point.author or provenance.author}
-        yield cells
-
-
-def _rows(landmarks: Landmarks) -> Iterator[dict[str, str]]:
-    geometry = landmarks.geometry
-    for point, cells in zip(landmarks, _optional_cells(landmarks), strict=True):
-        row = {
-            **cells,
-            "image": landmarks.image,
-            "landmark": point.name,
-            "score": _text(point.score),
-            "state": str(point.state),
-        }
-        if point.position_yx is not None:
-            row["y_px"], row["x_px"] = map(_text, point.position_yx)
-            if geometry is not None and geometry.spacing_mm_yx is not None:
-                y_mm, x_mm = geometry.points_to_mm([point.position_yx])[0]
-                row["y_mm"], row["x_mm"] = _text(y_mm), _text(x_mm)
+            row |= {"method": MANUAL, "author": point.author or provenance.author}
         yield row
 
 
 def _text(value: float | None) -> str:
-    return "" if value is None else repr(float(value))
+    return "" if value is None or np.isnan(value) else repr(float(value))
 
 
 # -- geometry in cells ----------------------------------------------------------
 
 
-def geometry_to_cells(landmarks: Landmarks) -> dict[str, str]:
+def _geometry_to_cells(
+    geometry: Geometry, points_yx: Points, points_mm_yx: Points
+) -> dict[str, str]:
     """Return the cells that every row of an image carries."""
-    geometry = landmarks.geometry
-    if geometry is None:
-        return {}
     height, width = geometry.image_shape_yx
-    cells = {"height_px": str(height), "width_px": str(width)}
-    usual = Geometry(geometry.image_shape_yx)
-    for column in FRAME_COLUMNS:
-        if getattr(geometry, column) != getattr(usual, column):
-            cells[column] = " ".join(repr(value) for value in getattr(geometry, column))
-    if geometry.spacing_mm_yx is not None:
-        points_yx = landmarks.positions_yx
-        if spacing_between(points_yx, geometry.points_to_mm(points_yx)) != geometry.spacing_mm_yx:
-            cells[SPACING_COLUMN] = " ".join(repr(value) for value in geometry.spacing_mm_yx)
-    return cells
+    numbers = unusual_frame(geometry)
+    spacing = geometry.spacing_mm_yx
+    if spacing is not None and _spacing_between(points_yx, points_mm_yx) != spacing:
+        numbers[SPACING_COLUMN] = spacing
+    cells = {column: " ".join(map(repr, values)) for column, values in numbers.items()}
+    return {"height_px": str(height), "width_px": str(width), **cells}
 
 
-def geometry_from_cells(
+def _geometry_from_cells(
     cells: Mapping[str, str], points_yx: Points, points_mm_yx: Points
 ) -> Geometry | None:
-    """Undo `geometry_to_cells`; None where the size is not stated.
+    """Undo `_geometry_to_cells`; None where the size is not stated.
 
     Points are (N, 2) in pixels and in mm, NaN where missing. Raises a GeometryError or
     ValueError for cells that make no sense.
@@ -155,10 +133,10 @@ def geometry_from_cells(
     geometry = Geometry(shape_yx, **frame)  # type: ignore[arg-type]
     if SPACING_COLUMN in cells:
         return geometry.with_spacing(_numbers(cells[SPACING_COLUMN], 2))
-    return geometry.with_spacing(spacing_between(points_yx, points_mm_yx))
+    return geometry.with_spacing(_spacing_between(points_yx, points_mm_yx))
 
 
-def spacing_between(points_yx: Points, points_mm_yx: Points) -> tuple[float, float] | None:
+def _spacing_between(points_yx: Points, points_mm_yx: Points) -> tuple[float, float] | None:
     """Return the spacing that leads from pixels to mm; None if no single one does.
 
     Both are (N, 2) positions from pixel (0, 0), NaN where missing.
@@ -215,9 +193,9 @@ def read_csv(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
         image = images.setdefault(image_key(name), _TableImage(name))
         placeholders += image.add(row)
         source = row.text("source").lower()
-        has_sources = has_sources or source in SOURCES
-        if source and source not in SOURCES and strange is None:
-            strange = row
+        has_sources = has_sources or source in _SOURCES
+        if source and source not in _SOURCES:
+            strange = strange or row
     if not images:
         raise LandmarkError("holds no landmarks", remedy="add a row for each landmark")
     if "" in images and len(images) > 1:
@@ -228,7 +206,7 @@ def read_csv(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     if has_sources and strange is not None:
         raise strange.wrong(
             f"source is {strange.text('source')!r}",
-            f"use one of {', '.join(SOURCES)}, or leave it empty",
+            f"use one of {', '.join(_SOURCES)}, or leave it empty",
         )
     if placeholders:
         context.tell(
@@ -244,7 +222,7 @@ class _TableImage:
 
     name: str
     points: list[Landmark] = field(default_factory=list)
-    points_mm_yx: list[tuple[float, float]] = field(default_factory=list)
+    points_mm_yx: list[tuple[float | None, float | None]] = field(default_factory=list)
     lines: dict[str, int] = field(default_factory=dict)
     cells: dict[str, str] = field(default_factory=dict)
     has_states: bool = False
@@ -261,11 +239,8 @@ class _TableImage:
         self.lines[point.name] = row.line
         self.points.append(point)
         self.has_states = self.has_states or bool(row.text("state"))
-        y_mm, x_mm = row.number("y_mm"), row.number("x_mm")
-        self.points_mm_yx.append(
-            (np.nan if y_mm is None else y_mm, np.nan if x_mm is None else x_mm)
-        )
-        for column in _SAME_IN_ALL_ROWS:
+        self.points_mm_yx.append((row.number("y_mm"), row.number("x_mm")))
+        for column in (*PROVENANCE, *GEOMETRY_COLUMNS):
             if point.is_manual and column in _OF_WHOEVER_PLACED_IT:
                 continue
             cell = row.text(column)
@@ -281,25 +256,22 @@ class _TableImage:
 
     def landmarks(self, context: ReadContext) -> Landmarks:
         """Return the finished set."""
-        cells = {column: self.cells.get(column, "") for column in PROVENANCE}
-        points, zeros = tuple(self.points), 0
-        if not self.has_states:
-            points, zeros = without_zeros(points)
+        provenance = Provenance.from_json(self.cells)
+        points, zeros = (tuple(self.points), 0) if self.has_states else without_zeros(self.points)
         if zeros:
             context.tell(
                 f"{zeros} landmarks of image {self.name!r} at 0, 0 are taken for not placed"
             )
         if all(point.is_manual for point in points):
             authors = {point.author for point in points}
-            cells["method"] = MANUAL
             # A set with an author keeps apart who has placed the single point.
-            cells["author"] = authors.pop() if len(authors) == 1 else ""
+            author = authors.pop() if len(authors) == 1 else ""
+            provenance = replace(provenance, method=MANUAL, author=author)
         given = context.geometry_of(self.name)
-        landmarks = Landmarks(points, self.name, given, Provenance(**cells))
+        landmarks = Landmarks(points, self.name, given, provenance)
+        points_mm_yx = np.array(self.points_mm_yx, dtype=np.float64)  # None becomes NaN
         try:
-            geometry = geometry_from_cells(
-                self.cells, landmarks.positions_yx, np.array(self.points_mm_yx)
-            )
+            geometry = _geometry_from_cells(self.cells, landmarks.positions_yx, points_mm_yx)
         except (GeometryError, ValueError, OverflowError) as error:
             what = error.what if isinstance(error, GeometryError) else str(error)
             raise LandmarkError(
@@ -316,19 +288,15 @@ def _landmark(row: TableRow) -> tuple[Landmark, bool]:
         raise row.wrong("names no landmark", "fill the landmark column")
     x_px, y_px = row.number("x_px"), row.number("y_px")
     if (x_px is None) != (y_px is None):
-        raise row.wrong(
-            f"{'x_px' if x_px is None else 'y_px'} is empty", "give both coordinates, or none"
-        )
+        empty = "x_px" if x_px is None else "y_px"
+        raise row.wrong(f"{empty} is empty", "give both coordinates, or none")
     position_yx = None if x_px is None or y_px is None else (y_px, x_px)
     stated = row.text("state").lower()
     is_placeholder = position_yx in PLACEHOLDERS and stated != State.PLACED
-    if is_placeholder:
-        position_yx = None
-    state = State.SKIPPED if position_yx is None else State.PLACED
-    if stated:
-        if stated not in set(State):
-            raise row.wrong(f"state is {stated!r}", f"use one of {', '.join(sorted(State))}")
-        state = State(stated)
+    position_yx = None if is_placeholder else position_yx
+    if stated not in {*State, ""}:
+        raise row.wrong(f"state is {stated!r}", f"use one of {', '.join(sorted(State))}")
+    state = State(stated or (State.SKIPPED if position_yx is None else State.PLACED))
     if (state is State.PLACED) != (position_yx is not None):
         raise row.wrong(
             f"landmark {name!r} is {state} but has {'no' if position_yx is None else 'a'} position",
@@ -348,7 +316,7 @@ def _landmark(row: TableRow) -> tuple[Landmark, bool]:
         unsure in _TRUE,
         row.number("shape_residual_mm"),
         row.cells.get("description", ""),
-        SOURCES.get(row.text("source").lower()),
+        _SOURCES.get(row.text("source").lower()),
         row.text("author"),
     )
     return point, is_placeholder

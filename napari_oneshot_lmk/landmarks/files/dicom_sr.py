@@ -48,11 +48,8 @@ _LOOK_AT_FILES = 500
 def write_sr(path: Path, images: Collection[Landmarks], source: Path | None) -> None:
     """Write the report on one DICOM image.
 
-    Raises
-    ------
-    OutputError
-        If there is not exactly one image, no DICOM file of it is named, it is
-        another image, or nothing is placed on it.
+    An OutputError says if there is not exactly one image, no DICOM file of it is named, it
+    is another image, or nothing is placed on it.
     """
     landmarks = only_image(images, "a DICOM structured report here")
     if source is None:
@@ -70,9 +67,11 @@ def write_sr(path: Path, images: Collection[Landmarks], source: Path | None) -> 
     shape_yx = int(image.Rows), int(image.Columns)
     geometry = landmarks.geometry
     if geometry is not None and geometry.image_shape_yx != shape_yx:
+        image_size, size = (
+            f"{rows} x {cols}" for rows, cols in (shape_yx, geometry.image_shape_yx)
+        )
         raise OutputError(
-            f"{source.name} has {_size(shape_yx)} pixels, but the landmarks are on "
-            f"{_size(geometry.image_shape_yx)}",
+            f"{source.name} has {image_size} pixels, but the landmarks are on {size}",
             remedy="name the image that they were placed on",
         )
     if not landmarks.placed:
@@ -88,15 +87,15 @@ def write_sr(path: Path, images: Collection[Landmarks], source: Path | None) -> 
             block.add_new(_ELEMENT, "UT", json.dumps(noted, allow_nan=False))
             report.save_as(path, enforce_file_format=True)
     except (AttributeError, ValueError, TypeError) as error:
-        what = (str(error).splitlines() or [type(error).__name__])[0]
         raise OutputError(
-            f"no report can be made on {source.name} ({what})",
+            f"no report can be made on {source.name} ({_first_line(error)})",
             remedy="export the image again from the archive",
         ) from error
 
 
-def _size(shape_yx: tuple[int, int]) -> str:
-    return f"{shape_yx[0]} x {shape_yx[1]}"
+def _first_line(error: Exception) -> str:
+    """Return what a library says without the damaged part that it prints below."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
 
 
 def _image(source: Path) -> pydicom.Dataset:
@@ -159,11 +158,9 @@ def read_sr(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     except OneshotError:
         raise
     except Exception as error:
-        # What a damaged tree makes the libraries raise is not told anywhere.
-        # They print the damaged part too, below the first line.
-        what = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
+        # What a damaged tree makes the libraries raise is not documented.
         raise LandmarkError(
-            f"is damaged, or no measurement report after TID 1500 ({what})",
+            f"is damaged, or no measurement report after TID 1500 ({_first_line(error)})",
             remedy="export it again",
         ) from error
     if not found:

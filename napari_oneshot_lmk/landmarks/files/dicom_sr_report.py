@@ -6,6 +6,7 @@ Imported only where highdicom is there.
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,38 +37,32 @@ _CENTRE = 0.5
 def report_on(image: pydicom.Dataset, landmarks: Landmarks) -> sr.ComprehensiveSR:
     """Build the report on one single-frame image.
 
-    Raises
-    ------
-    AttributeError, TypeError, ValueError
-        If the image lacks what a report takes from it.
+    An AttributeError, TypeError or ValueError says if the image lacks what a report takes
+    from it.
     """
-    with silence():
-        source = sr.SourceImageForRegion(
-            referenced_sop_class_uid=image.SOPClassUID,
-            referenced_sop_instance_uid=image.SOPInstanceUID,
-        )
-        groups = [_group(point, source, landmarks) for point in landmarks.placed]
-        content = sr.MeasurementReport(
-            observation_context=sr.ObservationContext(
-                observer_person_context=_person(landmarks), observer_device_context=_device()
-            ),
-            procedure_reported=_PROCEDURE,
-            imaging_measurements=groups,
-            title=codes.DCM.ImagingMeasurementReport,
-        )
-        report = sr.ComprehensiveSR(
-            evidence=[_complete(image)],
-            content=content,
-            series_instance_uid=highdicom.UID(),
-            series_number=1,
-            sop_instance_uid=highdicom.UID(),
-            instance_number=1,
-            manufacturer=PROGRAM,
-            is_complete=True,
-        )
-        # Names of patients and landmarks in any script, whatever the image had.
-        report.SpecificCharacterSet = "ISO_IR 192"
-        return report
+    method = landmarks.provenance.method
+    source = sr.SourceImageForRegion(image.SOPClassUID, image.SOPInstanceUID)
+    content = sr.MeasurementReport(
+        observation_context=sr.ObservationContext(
+            observer_person_context=_person(landmarks), observer_device_context=_device()
+        ),
+        procedure_reported=_PROCEDURE,
+        imaging_measurements=[_group(point, source, method) for point in landmarks.placed],
+        title=codes.DCM.ImagingMeasurementReport,
+    )
+    report = sr.ComprehensiveSR(
+        evidence=[_complete(image)],
+        content=content,
+        series_instance_uid=highdicom.UID(),
+        series_number=1,
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer=PROGRAM,
+        is_complete=True,
+    )
+    # Names of patients and landmarks in any script, whatever the image had.
+    report.SpecificCharacterSet = "ISO_IR 192"
+    return report
 
 
 def _complete(image: pydicom.Dataset) -> pydicom.Dataset:
@@ -75,9 +70,8 @@ def _complete(image: pydicom.Dataset) -> pydicom.Dataset:
     header = pydicom.Dataset()
     header.update({element.tag: element for element in image})
     for keyword in (
-        *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+        *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "ReferringPhysicianName"),
         *("StudyID", "StudyDate", "StudyTime", "AccessionNumber"),
-        "ReferringPhysicianName",
     ):
         if keyword not in header:
             setattr(header, keyword, None)
@@ -85,7 +79,7 @@ def _complete(image: pydicom.Dataset) -> pydicom.Dataset:
 
 
 def _group(
-    point: Landmark, source: sr.SourceImageForRegion, landmarks: Landmarks
+    point: Landmark, source: sr.SourceImageForRegion, method: str
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
     assert point.position_yx is not None  # only placed ones are reported
     y_px, x_px = point.position_yx
@@ -94,19 +88,16 @@ def _group(
         graphic_data=np.array([[x_px + _CENTRE, y_px + _CENTRE]]),
         source_image=source,
     )
-    measurements = []
+    measurements, algorithm = None, None
     if point.score is not None:
-        measurements.append(sr.Measurement(name=_CERTAINTY, value=100 * point.score, unit=_PERCENT))
-    method = landmarks.provenance.method
+        measurements = [sr.Measurement(name=_CERTAINTY, value=100 * point.score, unit=_PERCENT)]
+    if method not in ("", "manual") and not point.is_manual:
+        algorithm = sr.AlgorithmIdentification(f"{PROGRAM} {method}", __version__)
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=highdicom.UID(), identifier=point.name),
         referenced_region=region,
-        measurements=measurements or None,
-        algorithm_id=(
-            sr.AlgorithmIdentification(f"{PROGRAM} {method}", __version__)
-            if method and method != "manual" and not point.is_manual
-            else None
-        ),
+        measurements=measurements,
+        algorithm_id=algorithm,
     )
 
 
@@ -114,22 +105,16 @@ def _person(landmarks: Landmarks) -> sr.ObserverContext | None:
     author = landmarks.provenance.author
     if not author:
         return None
-    return sr.ObserverContext(
-        observer_type=codes.DCM.Person,
-        observer_identifying_attributes=sr.PersonObserverIdentifyingAttributes(
-            # Carets and equals signs part a DICOM name.
-            name="".join(" " if c in "^=\\" else c for c in author)[:64]
-        ),
-    )
+    # Carets and equals signs part a DICOM name.
+    name = re.sub(r"[\^=\\]", " ", author)[:64]
+    return sr.ObserverContext(codes.DCM.Person, sr.PersonObserverIdentifyingAttributes(name=name))
 
 
 def _device() -> sr.ObserverContext:
-    return sr.ObserverContext(
-        observer_type=codes.DCM.Device,
-        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
-            uid=highdicom.UID(), name=PROGRAM, model_name=f"{PROGRAM} {__version__}"
-        ),
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=highdicom.UID(), name=PROGRAM, model_name=f"{PROGRAM} {__version__}"
     )
+    return sr.ObserverContext(codes.DCM.Device, device)
 
 
 def check_whole(dataset: pydicom.Dataset) -> None:
@@ -148,18 +133,14 @@ def check_whole(dataset: pydicom.Dataset) -> None:
 def points_by_image(dataset: pydicom.Dataset) -> dict[str, tuple[Landmark, ...]]:
     """Return the points of a report by the SOP instance that they lie on.
 
-    Raises
-    ------
-    LandmarkError
-        If a point has no name, or two on an image have the same.
+    A LandmarkError says if a point has no name, or two on an image have the same.
     """
     report = _parsed(dataset)
     found: dict[str, list[Landmark]] = {}
     for group in report.content.get_planar_roi_measurement_groups():
         region = group.roi
-        if not isinstance(region, sr.ImageRegion):
-            continue
-        if region.graphic_type is not sr.GraphicTypeValues.POINT:
+        is_point = getattr(region, "graphic_type", None) is sr.GraphicTypeValues.POINT
+        if not is_point or not isinstance(region, sr.ImageRegion):
             continue
         name = str(group.tracking_identifier or "").strip()
         if not name:
@@ -180,10 +161,9 @@ def points_by_image(dataset: pydicom.Dataset) -> dict[str, tuple[Landmark, ...]]
 
 
 def _parsed(dataset: pydicom.Dataset) -> Any:
-    kinds = {
-        kind.__name__: kind for kind in (sr.EnhancedSR, sr.ComprehensiveSR, sr.Comprehensive3DSR)
-    }
-    kind = kinds.get(dataset.SOPClassUID.name.removesuffix(" Storage").replace(" ", ""))
+    name = dataset.SOPClassUID.name.removesuffix(" Storage").replace(" ", "")
+    kinds = (sr.EnhancedSR, sr.ComprehensiveSR, sr.Comprehensive3DSR)
+    kind = next((kind for kind in kinds if kind.__name__ == name), None)
     if kind is None:
         raise LandmarkError(
             f"is a {dataset.SOPClassUID.name}, which holds no points on images",
@@ -206,17 +186,16 @@ def _score(group: Any) -> float | None:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Keep the libraries' remarks about other programs' files from the user."""
-    loggers = [logging.getLogger(name) for name in ("highdicom", "pydicom")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+    """Keep the libraries' warnings about other programs' files from the user."""
+    levels = {name: logging.getLogger(name).level for name in ("highdicom", "pydicom")}
     try:
+        for name in levels:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # What pydicom says of a sequence that the file ends in.
             warnings.filterwarnings("error", message="No tag to read")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,10 +1,9 @@
-"""3D Slicer's older point lists, ``.fcsv``: read only.
+"""3D Slicer's legacy point lists, ``.fcsv``: read only.
 
-Lines of commas under comment lines that name version, coordinate system and
-columns (Slicer's developer guide, module Markups, and for files of Slicer 3 and
-4.0 to 4.10 what those wrote: a number instead of a name for the system). Where
-none is named it is RAS. A column that no comment names says since Slicer 4.13 whether
-a point has been placed. Slicer itself calls the format a legacy.
+Comma-separated lines under comment lines that name version, coordinate system (RAS where
+none is named; a number up to Slicer 4.10) and columns, see the module Markups of Slicer's
+developer guide. A column that no comment names says since Slicer 4.13 whether a point has
+been placed.
 """
 
 from __future__ import annotations
@@ -57,9 +56,9 @@ def read_fcsv(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
         with at_line(number):
             if line.startswith("#"):
                 key, _, value = line.lstrip("# ").partition("=")
-                if key.strip().lower() == "coordinatesystem":
+                if (key := key.strip().lower()) == "coordinatesystem":
                     system = _system(value.strip())
-                elif key.strip().lower() == "columns":
+                elif key == "columns":
                     columns = _columns(value)
             elif line.strip():
                 rows.append(_row(number, line, columns))
@@ -96,53 +95,45 @@ def _columns(text: str) -> list[str]:
 
 
 def _row(number: int, line: str, columns: Sequence[str]) -> _Row:
+    again = "save the file again"
     try:
         (fields,) = csv.reader([line], strict=True)
     except (csv.Error, ValueError) as error:
-        raise LandmarkError(
-            f"is not a line of a table ({error})", remedy="save the file again"
-        ) from error
+        raise LandmarkError(f"is not a line of a table ({error})", remedy=again) from error
     cells = dict(zip(columns, fields, strict=False))
     label = cells.get("label", "").strip()
     if not label:
         raise LandmarkError("the point has no label", remedy="name it in Slicer")
     description = cells.get("desc", "").strip()
-    more = [cells.get("positionstatus", "")] if "positionstatus" in cells else []
-    if not _is_defined(label, more or fields[len(columns) :], columns):
+    status = cells.get("positionstatus")
+    if status is None and (columns[-1] == _COLUMNS[-1] or "positionstatus" in columns):
+        # The column that no comment names.
+        status = next(iter(fields[len(columns) :]), "")
+    status = (status or "").strip()
+    if status.lower() not in ("", *_DEFINED, *_NOT_DEFINED):
+        raise LandmarkError(f"the position status of {label!r} is {status!r}", remedy=again)
+    if status.lower() in _NOT_DEFINED:
         return _Row(number, label, description, None)
     x, y, z = (_number(cells.get(axis, "")) for axis in "xyz")
-    if math.isnan(x) or math.isnan(y) or math.isnan(z):
+    if math.isnan(x + y + z):
         raise LandmarkError(f"the position of {label!r} is not three numbers", remedy="correct it")
     return _Row(number, label, description, (x, y, z))
-
-
-def _is_defined(label: str, more: Sequence[str], columns: Sequence[str]) -> bool:
-    """Say whether a point has a position, by what follows the named columns."""
-    named = "positionstatus" in columns
-    if not (named or columns[-1] == _COLUMNS[-1]) or not more or not more[0].strip():
-        return True
-    status = more[0].strip().lower()
-    if status not in (*_DEFINED, *_NOT_DEFINED):
-        raise LandmarkError(
-            f"the position status of {label!r} is {more[0].strip()!r}", remedy="save the file again"
-        )
-    return status in _DEFINED
 
 
 def _point(row: _Row, signs: Sequence[int], plane: Geometry | None) -> Landmark:
     if row.position is None:
         return Landmark(row.label, None, State.SKIPPED, description=row.description)
     x, y, z = row.position
+    position_yx = (y, x)
     if plane is not None:
         lps_mm = (signs[0] * x, signs[1] * y, signs[2] * z)
         position_yx = project_to_image(row.label, lps_mm, plane)
-        return Landmark(row.label, position_yx, description=row.description)
-    if abs(z) > _SAME_SLICE:
+    elif abs(z) > _SAME_SLICE:
         raise LandmarkError(
             f"{row.label!r} lies on slice {z:g}, not on the first",
             remedy="check that the file belongs to this image",
         )
-    return Landmark(row.label, (y, x), description=row.description)
+    return Landmark(row.label, position_yx, description=row.description)
 
 
 def _number(text: str) -> float:

@@ -57,10 +57,7 @@ _CLASS = re.compile(r"\s*\d{1,2}\s*", re.ASCII)
 def write_isbi(path: Path, images: Collection[Landmarks], source: Path | None = None) -> None:
     """Write the 19 landmarks of one cephalogram, in the challenge's order.
 
-    Raises
-    ------
-    OutputError
-        If there is not exactly one image, or its landmarks are others.
+    An OutputError says if there is not exactly one image, or its landmarks are others.
     """
     landmarks = only_image(images, "a file of the ISBI 2015 challenge")
     obstacle = _obstacle(landmarks)
@@ -70,12 +67,9 @@ def write_isbi(path: Path, images: Collection[Landmarks], source: Path | None = 
             f"of them placed, but here {obstacle}",
             remedy="write a .csv file",
         )
-    lines = []
-    for name in NAMES:
-        position_yx = landmarks[name].position_yx
-        assert position_yx is not None  # all are placed
-        lines.append(f"{_text(position_yx[1])},{_text(position_yx[0])}\n")
-    path.write_text("".join(lines), encoding="ascii")
+    places_yx = (landmarks[name].position_yx or () for name in NAMES)
+    lines = (",".join(map(_text, reversed(yx))) for yx in places_yx)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
 
 
 def _obstacle(landmarks: Landmarks) -> str:
@@ -100,11 +94,8 @@ def _text(value: float) -> str:
 
 def read_isbi(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     """Read the 19 landmarks; the classes that may follow are passed over."""
-    lines = [
-        (number, line)
-        for number, line in enumerate(read_text(path, tell=context.tell).splitlines(), start=1)
-        if line.strip()
-    ]
+    numbered = enumerate(read_text(path, tell=context.tell).splitlines(), start=1)
+    lines = [(number, line) for number, line in numbered if line.strip()]
     points = []
     for name, (number, line) in zip(NAMES, lines, strict=False):
         with at_line(number):
@@ -140,9 +131,8 @@ def _landmark(name: str, line: str) -> Landmark:
             "is not x,y", remedy="a file of the ISBI 2015 challenge begins with 19 such lines"
         )
     position_yx = float(match[2]), float(match[1])
-    if position_yx in PLACEHOLDERS:
-        return Landmark(name, None, State.SKIPPED)
-    return Landmark(name, position_yx)
+    is_placed = position_yx not in PLACEHOLDERS
+    return Landmark(name, position_yx) if is_placed else Landmark(name, None, State.SKIPPED)
 
 
 def _recognise(path: Path) -> bool:

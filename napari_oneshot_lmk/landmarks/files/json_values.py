@@ -1,7 +1,6 @@
 """Values of another program's JSON file, checked one by one.
 
-Each function takes a value and what to call its place in the file, and raises a
-LandmarkError that names the place.
+Each function takes a value and its place in the file, which the LandmarkError names.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ OURS = "napari_oneshot_lmk"
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _LONGEST = 40
-_REMEDY = "save it again"
 
 
 def mapping(value: Any, where: str) -> Object:
@@ -81,12 +79,11 @@ def by_identifier(values: Sequence[Any], what: str) -> dict[str, Object]:
     """Return objects by their ``id``, a number or the same number as text."""
     found: dict[str, Object] = {}
     for count, value in enumerate(values, start=1):
-        each = mapping(value, f"{what} {count}")
-        key = identifier(each.get("id"), f"{what} {count}: id")
+        where = f"{what} {count}"
+        each = mapping(value, where)
+        key = identifier(each.get("id"), f"{where}: id")
         if key in found:
-            raise LandmarkError(
-                f"{what} {count}: the id {key} stands twice", remedy="number them anew"
-            )
+            raise LandmarkError(f"{where}: the id {key} stands twice", remedy="number them anew")
         found[key] = each
     return found
 
@@ -99,18 +96,14 @@ def is_nothing(value: Any) -> bool:
 
 
 def _wrong(value: Any, where: str, wanted: str) -> LandmarkError:
-    """Return an error that says what stands where something else belongs."""
-    kinds = {dict: "an object", list: "a list", type(None): "null"}
-    shown = kinds.get(type(value)) or _shortened(value)
-    return LandmarkError(f"{where} is {shown}, not {wanted}", remedy=_REMEDY)
-
-
-def _shortened(value: Any) -> str:
-    try:
-        shown = " ".join(repr(value).split())
-    except ValueError:
-        return "a number of thousands of digits"
-    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
+    shown = {dict: "an object", list: "a list", type(None): "null"}.get(type(value), "")
+    if not shown:
+        try:
+            shown = " ".join(repr(value).split())
+        except ValueError:
+            shown = "a number of thousands of digits"
+        shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
+    return LandmarkError(f"{where} is {shown}, not {wanted}", remedy="save it again")
 
 
 @contextmanager

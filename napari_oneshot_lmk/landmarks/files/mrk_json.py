@@ -12,7 +12,6 @@ another spacing than we do. Which one that was is noted, so reading needs no ima
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,7 +32,7 @@ from napari_oneshot_lmk.landmarks.files.json_values import (
     text,
 )
 from napari_oneshot_lmk.landmarks.files.json_values import number as number_in
-from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_json
+from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_json, write_json
 from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmarks import (
     Landmark,
@@ -63,12 +62,8 @@ _MM_PER_UNIT = {"mm": 1.0, "um": 1e-3}
 def write_mrk_json(path: Path, images: Collection[Landmarks], source: Path | None = None) -> None:
     """Write the landmarks of one image in patient coordinates (LPS, mm).
 
-    Raises
-    ------
-    OutputError
-        If there is more than one image, or none.
-    SpacingUnknownError
-        If the image's spacing is unknown: the file holds millimetres.
+    An OutputError says if there is not exactly one image, a SpacingUnknownError if its
+    spacing is unknown.
     """
     landmarks = only_image(images, f"a {SUFFIX} file")
     geometry = landmarks.geometry
@@ -94,16 +89,12 @@ def write_mrk_json(path: Path, images: Collection[Landmarks], source: Path | Non
         "fixedNumberOfControlPoints": False,
         "labelFormat": "%N-%d",
         "lastUsedControlPointNumber": len(landmarks),
-        "controlPoints": [
-            _control_point(number, point, plane) for number, point in enumerate(landmarks, start=1)
-        ],
+        "controlPoints": [_control_point(n, p, plane) for n, p in enumerate(landmarks, start=1)],
         "measurements": [],
         "display": {"visibility": True, "pointLabelsVisibility": True},
         OURS: noted,
     }
-    document = {"@schema": SCHEMA, "markups": [markup]}
-    content = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(content + "\n", encoding="utf-8")
+    write_json(path, {"@schema": SCHEMA, "markups": [markup]})
 
 
 def _control_point(number: int, point: Landmark, plane: Geometry) -> dict[str, Any]:
@@ -143,10 +134,9 @@ def read_mrk_json(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
 
 @dataclass(frozen=True)
 class _Control:
-    """A control point as it stands in the file, and what this package noted of it."""
+    """A control point as it stands in the file, and the fields that we noted of it."""
 
     label: str
-    description: str
     lps_mm: tuple[float, ...] | None
     noted: dict[str, Any]
 
@@ -160,16 +150,14 @@ def _landmarks(path: Path, markup: Object, context: ReadContext, several: bool) 
     )
     to_lps = _to_lps(markup)
     listed = sequence(markup.get("controlPoints") or [], "controlPoints")
-    controls = [
-        _control(number, mapping(each, f"control point {number}"), to_lps)
-        for number, each in enumerate(listed, start=1)
-    ]
+    controls = [_control(f"control point {n}", each, to_lps) for n, each in enumerate(listed, 1)]
     with noted_by_us():
         provenance = Provenance.from_json(ours.get("provenance") or {})
-        stated = ours.get("geometry")
-        geometry = None if stated is None else geometry_from_json(stated)
-        written_in = ours.get(_WRITTEN_IN)
-        plane = geometry if written_in is None else geometry_from_json(written_in)
+        geometry, written_in = (
+            None if stated is None else geometry_from_json(stated)
+            for stated in (ours.get("geometry"), ours.get(_WRITTEN_IN))
+        )
+        plane = written_in or geometry
     lps_mm = [control.lps_mm for control in controls if control.lps_mm is not None]
     if plane is None and lps_mm:
         plane = plane_in_slicer(name, np.array(lps_mm), context)
@@ -193,29 +181,29 @@ def _to_lps(markup: Object) -> NDArray[np.float64]:
     return np.array([flip, flip, 1.0]) * _MM_PER_UNIT[unit]
 
 
-def _control(number: int, control: Object, to_lps: NDArray[np.float64]) -> _Control:
-    where = f"control point {number}"
+def _control(where: str, value: Any, to_lps: NDArray[np.float64]) -> _Control:
+    control = mapping(value, where)
     label = text(control.get("label") or "", f"{where}: label").strip()
     if not label:
         raise LandmarkError(f"{where} has no label", remedy="name it in Slicer")
     described = text(control.get("description") or "", f"{where}: description")
     noted = dict(mapping(control.get(OURS) or {}, OURS))
+    noted = {"state": State.SKIPPED, **noted, "name": label, "description": described}
     # Slicer writes an empty text where a point has no position; undefined, preview
     # and missing are its words for points that nobody has placed.
     position = control.get("position") or None
     status = control.get("positionStatus") or "defined"
     if status != "defined" or position is None:
-        return _Control(label, described, None, noted)
+        return _Control(label, None, noted)
     where = f"the position of {label!r}"
     if len(sequence(position, where)) != 3:
         raise LandmarkError(f"{where} is not three numbers", remedy="save it again")
-    axes = [number_in(value, where) for value in position]
-    return _Control(label, described, tuple((np.array(axes) * to_lps).tolist()), noted)
+    axes = np.array([number_in(value, where) for value in position])
+    return _Control(label, tuple((axes * to_lps).tolist()), noted)
 
 
 def _landmark(control: _Control, plane: Geometry | None) -> Landmark:
-    fields = {"state": State.SKIPPED, **control.noted, "name": control.label}
-    fields["description"] = control.description
+    fields = control.noted
     with noted_by_us():
         # What is noted of a point without a position, but says placed, is not ours.
         is_ours = fields["state"] != State.PLACED or "position_yx" in fields
@@ -254,12 +242,8 @@ def plane_in_slicer(image: str, lps_mm: Points, context: ReadContext) -> Geometr
     Slicer reads images with ITK, which takes another spacing than we do of many DICOM
     radiographs, and 1 mm where a file states none. Where the image file is known ITK
     is asked. ``image`` is what the landmark file calls its image, ``lps_mm`` (N, 3) are
-    its points.
-
-    Raises
-    ------
-    LandmarkError, SpacingUnknownError
-        If neither geometry nor file of the image are known, or its spacing is unknown.
+    its points. A LandmarkError or SpacingUnknownError says if neither geometry nor file of
+    the image are known, or its spacing is unknown.
     """
     own = context.geometry_of(image)
     source = context.source_of(image)

@@ -30,10 +30,8 @@ def read_napari_points(path: Path, context: ReadContext) -> tuple[Landmarks, ...
             raise row.wrong("a place in the stack is empty", "fill it")
         index = tuple(round(value) for value in stack if value is not None)
         points = slices.setdefault(index, [])
-        name = next((row.text(c) for c in _NAMES if row.text(c)), "")
-        if not name:
-            number = len(points)
-            name = context.names[number] if number < len(context.names) else str(number + 1)
+        known = [*(row.text(column) for column in _NAMES), *context.names[len(points) :][:1]]
+        name = next((name for name in known if name), str(len(points) + 1))
         if any(point.name == name for point in points):
             raise row.wrong(f"landmark {name!r} stands twice", "rename one of the two")
         source = row.text("source").lower()
@@ -53,10 +51,9 @@ def read_napari_points(path: Path, context: ReadContext) -> tuple[Landmarks, ...
         raise LandmarkError("holds no points", remedy="save the layer again")
     images = []
     for index, points in slices.items():
-        image = path.name.removesuffix(path.suffix)
-        if index:
-            # As the docks name a slice of a stack.
-            image = f"{image} [{' '.join(str(number) for number in index)}]"
+        # As the docks name a slice of a stack.
+        place = f" [{' '.join(map(str, index))}]" if index else ""
+        image = path.name.removesuffix(path.suffix) + place
         images.append(Landmarks(tuple(points), image, context.geometry_of(image)))
     return tuple(images)
 
@@ -76,11 +73,7 @@ def _recognise(path: Path) -> bool:
     return {"index", *_REQUIRED} <= titles and "shape-type" not in titles
 
 
+_INSTEAD = "write a landmark table (.csv)"
 NAPARI_POINTS = LandmarkFormat(
-    "napari points",
-    ".csv",
-    _recognise,
-    read_napari_points,
-    None,
-    instead="write a landmark table (.csv)",
+    "napari points", ".csv", _recognise, read_napari_points, None, _INSTEAD
 )

@@ -1,6 +1,6 @@
-"""Text, tables and JSON of other programs, or one sentence why they cannot be read.
+"""Text, tables and JSON of other programs.
 
-Every reader raises a LandmarkError with that sentence, without the file's name.
+Every reader raises a LandmarkError, without the file's name, for what it cannot read.
 """
 
 from __future__ import annotations
@@ -71,33 +71,23 @@ def read_text(path: Path, *, save_as: str = "", tell: Callable[[str], None] | No
     data = read_bytes(path)
     encoding = _encoding(data)
     try:
-        text = _decode(data, encoding, tell)
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise LandmarkError(
-            "is not UTF-8 text", remedy=f"save it as {save_as or 'UTF-8'}"
-        ) from error
-    if not text.strip():
-        raise LandmarkError("is empty", remedy="save it again")
-    if "\0" in text:
-        raise LandmarkError("is not a text file", remedy=f"save it as {save_as or 'text'}")
-    return text
-
-
-def _decode(data: bytes, encoding: str, tell: Callable[[str], None] | None) -> str:
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError:
-        if encoding != "utf-8":
-            raise
-        text = data.decode("cp1252")
-        if any(ord(letter) < 32 and not letter.isspace() for letter in text):
-            raise
+        text = data.decode("cp1252", "replace") if encoding == "utf-8" else "\ufffd"
+        if any(a == "\ufffd" or (a < " " and not a.isspace()) for a in text):
+            raise LandmarkError(
+                "is not UTF-8 text", remedy=f"save it as {save_as or 'UTF-8'}"
+            ) from error
         if tell is not None:
             tell(
                 "is not UTF-8 text and was read as Western European "
                 "(Windows-1252), so letters with accents may be others"
             )
-        return text
+    if not text.strip():
+        raise LandmarkError("is empty", remedy="save it again")
+    if "\0" in text:
+        raise LandmarkError("is not a text file", remedy=f"save it as {save_as or 'text'}")
+    return text
 
 
 @contextmanager
@@ -133,9 +123,7 @@ def _encoding(data: bytes) -> str:
     zeros = [start[place::4].count(0) * 4 / max(len(start), 4) for place in range(4)]
     # Letters of Latin have zeros in their other bytes, in one order or the other.
     for encoding, pattern in _ZEROS.items():
-        if all(
-            (z > 0.5) == high and (z < 0.1 or high) for z, high in zip(zeros, pattern, strict=True)
-        ):
+        if all(z > 0.5 if high else z < 0.1 for z, high in zip(zeros, pattern, strict=True)):
             return encoding
     return "utf-8"
 
@@ -160,6 +148,12 @@ def read_json(path: Path, tell: Callable[[str], None] | None = None) -> Any:
         ) from error
 
 
+def write_json(path: Path, document: Any) -> None:
+    """Write a JSON file that people can read; numbers keep their full precision."""
+    content = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(content + "\n", encoding="utf-8")
+
+
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make an object; of two values of one name neither can be trusted."""
     values = dict(pairs)
@@ -175,10 +169,10 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row of a table, with what is needed to complain about it."""
+    """One row of a table."""
 
     line: int
-    """Number of the row's first line in the file, from 1."""
+    """Number of its first line in the file, from 1."""
     cells: dict[str, str]
     """Column title, in lower case -> text."""
     decimal_comma: bool
@@ -204,9 +198,7 @@ class TableRow:
         cell = self.text(column)
         if not self.decimal_comma or "." in cell:
             return cell
-        return " ".join(
-            part.replace(",", ".") if part.count(",") == 1 else part for part in cell.split()
-        )
+        return " ".join(p.replace(",", ".") if p.count(",") == 1 else p for p in cell.split())
 
     def wrong(self, what: str, remedy: str) -> LandmarkError:
         """Return an error that names the line."""
@@ -256,15 +248,12 @@ def table_rows(
 
 
 def _row(line: int, columns: Sequence[str], fields: Sequence[str], separator: str) -> TableRow:
-    cells = dict(zip(columns, fields, strict=False))
-    row = TableRow(line, cells, separator != ",")
+    row = TableRow(line, dict(zip(columns, fields, strict=False)), separator != ",")
     if len(fields) < len(columns) or any(fields[len(columns) :]):
-        raise row.wrong(
-            f"{len(fields)} fields where the first line has {len(columns)}",
-            "write numbers with a dot, not a comma"
-            if separator == "," and len(fields) > len(columns)
-            else "complete or remove the line",
-        )
+        remedy = "complete or remove the line"
+        if separator == "," and len(fields) > len(columns):
+            remedy = "write numbers with a dot, not a comma"
+        raise row.wrong(f"{len(fields)} fields where the first line has {len(columns)}", remedy)
     return row
 
 
@@ -273,11 +262,11 @@ def _separator(text: str, required: Sequence[str]) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     stated = _SEPARATOR_LINE.fullmatch(lines[0]) if lines[1:] else None
     header = lines[0] if stated is None else lines[1]
-    named = {}
-    for separator in _SEPARATORS:
-        titles = {title.strip(' "').lower() for title in header.split(separator)}
-        named[separator] = len(titles & set(required))
-    best = max(named, key=lambda separator: named[separator])
+    named = {
+        separator: len({t.strip(' "').lower() for t in header.split(separator)} & set(required))
+        for separator in _SEPARATORS
+    }
+    best = max(_SEPARATORS, key=named.__getitem__)
     if stated is not None and named[stated[1]] == named[best]:
         best = stated[1]
     if not named[best] and all(title in header.lower() for title in required):

@@ -18,13 +18,18 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat, ReadContext, filled_fields
+from napari_oneshot_lmk.landmarks.files.base import (
+    LandmarkFormat,
+    ReadContext,
+    filled_fields,
+    has_spacing,
+)
 from napari_oneshot_lmk.landmarks.files.text_file import at_line, head_of, read_text
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 
@@ -51,19 +56,12 @@ _PASSED_OVER = {
 def write_tps(path: Path, images: Collection[Landmarks], source: Path | None = None) -> None:
     """Write one specimen per image, all with the same landmarks in the same order.
 
-    Raises
-    ------
-    OutputError
-        If the size of an image is unknown, or a landmark lies off its image to
-        the left or below, where TPS would call it missing.
+    An OutputError says if the size of an image is unknown, or a landmark lies off its image
+    to the left or below, where TPS would call it missing.
     """
     names = tuple(dict.fromkeys(name for la in images for name in la.names))
-    lines = [
-        line
-        for number, landmarks in enumerate(images)
-        for line in _specimen_lines(number, landmarks, names)
-    ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    specimens = [_specimen_lines(number, la, names) for number, la in enumerate(images)]
+    path.write_text("\n".join(chain(*specimens)) + "\n", encoding="utf-8")
 
 
 def _specimen_lines(number: int, landmarks: Landmarks, names: Sequence[str]) -> list[str]:
@@ -83,15 +81,14 @@ def _specimen_lines(number: int, landmarks: Landmarks, names: Sequence[str]) -> 
         "landmarks": list(names),
         "absent": [p.name for p in landmarks if p.state is State.ABSENT],
         "unlisted": [name for name in names if name not in landmarks],
-        "image_shape_yx": list(geometry.image_shape_yx),
-        "spacing_mm_yx": None if spacing is None else list(spacing),
+        "image_shape_yx": geometry.image_shape_yx,
+        "spacing_mm_yx": spacing,
+        "sources": {p.name: p.source for p in landmarks if p.source is not None},
+        "authors": {p.name: p.author for p in landmarks if p.author},
     }
-    sources = {p.name: str(p.source) for p in landmarks if p.source is not None}
-    authors = {p.name: p.author for p in landmarks if p.author}
-    if sources:
-        comment["sources"] = sources
-    if authors:
-        comment["authors"] = authors
+    for key in ("sources", "authors"):
+        if not comment[key]:
+            del comment[key]
     lines = [
         f"LM={len(names)}",
         *(_position_line(name, landmarks, geometry.image_shape_yx[0]) for name in names),
@@ -108,8 +105,7 @@ def _position_line(name: str, landmarks: Landmarks, height: int) -> str:
     position_yx = landmarks[name].position_yx if name in landmarks else None
     if position_yx is None:
         return _MISSING
-    x = position_yx[1] + 0.5
-    y = height - (position_yx[0] + 0.5)
+    x, y = position_yx[1] + 0.5, height - (position_yx[0] + 0.5)
     if x < 0 or y < 0:
         raise OutputError(
             f"landmark {name!r} lies outside {landmarks.image!r}, which TPS would take for missing",
@@ -130,12 +126,9 @@ def _is_square(spacing_mm_yx: tuple[float, float]) -> bool:
 class _Specimen:
     """One specimen as it stands in the file."""
 
-    line: int
-    """Of its LM=, from 1."""
-    positions: list[Position | None]
-    """(x, y) as written, y upwards; None where the landmark is missing."""
-    fields: dict[str, str] = field(default_factory=dict)
-    """Key in capitals -> text."""
+    line: int  # of its LM=, from 1
+    positions: list[Position | None]  # (x, y) as written, y upwards; None where missing
+    fields: dict[str, str] = field(default_factory=dict)  # key in capitals -> text
     passed_over: set[str] = field(default_factory=set)
 
     @property
@@ -160,7 +153,7 @@ class _Noted:
 def read_tps(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     """Read every specimen; curves and outlines are passed over."""
     specimens = _specimens(read_text(path, tell=context.tell))
-    skipped = sorted({what for one in specimens for what in one.passed_over})
+    skipped = sorted(set().union(*(specimen.passed_over for specimen in specimens)))
     if skipped:
         context.tell(f"{', '.join(skipped)} are passed over, only LM= is read")
     found: dict[str, Landmarks] = {}
@@ -182,12 +175,10 @@ def read_tps(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
             f"landmarks at 0 0 of {zeros[0]!r}{more} are taken for not "
             "digitised, as geomorph writes them"
         )
-    unit_unknown = any(
-        "SCALE" in specimen.fields
-        and (landmarks.geometry is None or landmarks.geometry.spacing_mm_yx is None)
+    if any(
+        "SCALE" in specimen.fields and not has_spacing(landmarks)
         for specimen, landmarks in zip(specimens, found.values(), strict=True)
-    )
-    if unit_unknown:
+    ):
         context.tell(
             "SCALE= names no unit, so the pixel spacing stays unknown (give it with --spacing)"
         )
@@ -195,8 +186,7 @@ def read_tps(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
 
 
 def _landmarks(path: Path, specimen: _Specimen, context: ReadContext, *, alone: bool) -> Landmarks:
-    image = specimen.fields.get("IMAGE", "").replace("\\", "/")
-    image = image or specimen.fields.get("ID", "")
+    image = specimen.fields.get("IMAGE", "").replace("\\", "/") or specimen.fields.get("ID", "")
     if not image and not alone:
         raise LandmarkError(
             "the specimen has neither IMAGE= nor ID=", remedy="add the image's name"
@@ -311,7 +301,7 @@ def _position(number: int, row: str) -> Position | None:
     if len(parts) == 2 and any(part.upper() in ("NA", "NAN") for part in parts):
         return None
     try:
-        x, y = (_number(part) for part in parts)
+        x, y = map(_number, parts)
     except ValueError:
         x = y = math.nan
     if not math.isfinite(x) or not math.isfinite(y):
@@ -329,8 +319,7 @@ def _number(text: str) -> float:
 
 
 def _recognise(path: Path) -> bool:
-    start = head_of(path).lstrip().upper()
-    return start.startswith(("LM=", "LM3="))
+    return head_of(path).lstrip().upper().startswith(("LM=", "LM3="))
 
 
 def _unsupported(images: Collection[Landmarks]) -> tuple[str, ...]:
