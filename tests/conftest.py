@@ -1,4 +1,4 @@
-"""What every test shares: a display, no network, no trace in the user's folders."""
+"""For every test: a display, no network, nothing written to the user's folders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _open_for_the_session = ExitStack()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give the session a display: Qt ends the process where it finds none."""
-    # As the command line does: threads that wait actively starve one another.
+    # As the command line does: threads that wait actively slow one another down.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _open_for_the_session.enter_context(virtual_display())
 
@@ -52,9 +52,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep caches and settings of the user out of the tests, and theirs out of his.
+    """Keep the tests apart from the user's caches and settings.
 
-    Weights in a user's cache would turn the encoder of every test into another.
+    Weights in a user's cache would change the encoder of every test.
     """
     home = tmp_path_factory.mktemp("user")
     folders = {
@@ -74,7 +74,7 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refuse connections to other machines at once, as a broken cable would."""
+    """Refuse connections to other machines at once."""
     connect = socket.socket.connect
 
     def only_here(self: socket.socket, address: object) -> None:
@@ -87,7 +87,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _each_test_tries_its_own_download() -> Iterator[None]:
+def _forget_failed_download() -> Iterator[None]:
     """Forget a download that failed: it is remembered for the whole process."""
     yield
     weights = sys.modules.get("napari_oneshot_lmk.encoders.weights")
@@ -98,7 +98,7 @@ def _each_test_tries_its_own_download() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Small networks are slower on several, above all on a busy machine."""
-    # Not above: pytest_configure says how its threads wait before it is loaded.
+    # Not above: pytest_configure sets how its threads wait before it is loaded.
     import torch
 
     threads = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""An environment that has what a bundle asks for, and nothing of ours."""
+"""An environment that has the requirements of a bundle, and not this package."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ WANTED = ("torch", "monai", "numpy", "SimpleITK", "pytorch-ignite", "fire")
 
 
 def made_environment(folder: Path, wanted: Iterable[str] = WANTED) -> Path:
-    """Make a virtual environment and link distributions into it; return its Python.
+    """Make a virtual environment with distributions and their requirements; return its Python.
 
-    Those named, and what they need, as they are installed here: no network, no copy.
+    They are links to what is installed here: no network, no copy.
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = next(p for p in (folder / "bin/python", folder / "Scripts/python.exe") if p.exists())
@@ -45,7 +45,7 @@ def _closure(names: Iterable[str]) -> dict[str, Distribution]:
         try:
             found[name] = distribution(name)
         except PackageNotFoundError:
-            # Asked for on another system only.
+            # Required on another system only.
             continue
         for text in found[name].requires or ():
             requirement = Requirement(text)

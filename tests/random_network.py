@@ -27,6 +27,27 @@ def random_network(normalisation="batch", adapter_channels=ADAPTER_CHANNELS, **l
     return network.eval()
 
 
+def assert_same_gradients(network, found, expected):
+    """Compare the gradients of one weighted sum of tensors, computed in two ways."""
+    torch.manual_seed(1)
+    weights = [torch.randn_like(part) for part in found]
+
+    def gradients_of(parts):
+        network.zero_grad()
+        sum((w * m).sum() for w, m in zip(weights, parts, strict=True)).backward()
+        return gradients(network)
+
+    first, second = gradients_of(found), gradients_of(expected)
+    assert first.keys() == second.keys()
+    for name, gradient in second.items():
+        scale = float(gradient.abs().max()) + 1
+        assert (first[name] - gradient).abs().max() < 1e-9 * scale, name
+
+
+def gradients(network):
+    return {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+
+
 def random_maps(height, width, *, ceil=False, batch=2, seed=0):
     """Feature maps of an image; halved lengths are rounded down, or up."""
     generator = torch.Generator().manual_seed(seed)

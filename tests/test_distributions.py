@@ -1,4 +1,4 @@
-"""Wheel and source distribution: what they should hold, and nothing else."""
+"""Contents and metadata of the wheel and the source distribution."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ VERSION = napari_oneshot_lmk.__version__
 STEM = f"napari_oneshot_lmk-{VERSION}"
 DIST_INFO = f"{STEM}.dist-info"
 NOT_IN_SDIST = (".ci/", ".gitattributes", ".github/")
-"""Tracked, but of no use to who builds or reads the source distribution."""
-# 7.3 when this was written, 6.9 of them sample images; the sdist has pictures, too.
+"""Tracked, but of no use in the source distribution."""
+# 7.3 when this was written, 6.9 of them sample images; the sdist has figures, too.
 LARGEST_WHEEL_MB = 10
 LARGEST_SDIST_MB = 15
 
 
 class Built(NamedTuple):
-    """Where the distributions lie."""
+    """Paths of the distributions."""
 
     sdist: Path
     wheel: Path
@@ -40,17 +40,17 @@ class Built(NamedTuple):
 
 def build(source: Path, out: Path, *arguments: str) -> None:
     """Build without isolation: nothing is fetched."""
+    options = ["--no-isolation", "--outdir", str(out), *arguments, str(source)]
+    succeed([sys.executable, "-m", "build", *options])
+
+
+def succeed(command: list[str], cwd: Path | None = None) -> str:
+    """Run a command, which must succeed; return its output."""
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "build", "--no-isolation"),
-            *("--outdir", str(out), *arguments, str(source)),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
+        command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +69,8 @@ def tracked() -> set[str]:
     """Files that git tracks or would track."""
     if not (ROOT / ".git").exists():
         pytest.skip("this is no checkout: nothing says which files belong")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    names = set(listed.stdout.split("\0")) - {""}
-    return {name for name in names if (ROOT / name).is_file()}
+    listed = succeed(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], ROOT)
+    return {name for name in listed.split("\0") if (ROOT / name).is_file()}
 
 
 def files_of(wheel: Path) -> dict[str, bytes]:
@@ -126,14 +119,8 @@ def test_distributions_are_no_larger_than_said(built: Built) -> None:
 
 def test_pypi_would_take_them_and_show_the_readme(built: Built) -> None:
     files = [str(built.sdist), str(built.wheel)]
-    done = subprocess.run(
-        [sys.executable, "-m", "twine", "check", "--strict", *files],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("PASSED") == 2
+    said = succeed([sys.executable, "-m", "twine", "check", "--strict", *files])
+    assert said.count("PASSED") == 2
 
 
 def test_metadata_says_what_the_hub_and_the_plugin_manager_show(
@@ -185,27 +172,13 @@ def test_napari_opens_the_dock_of_the_installed_wheel_from_its_menu(
     venv.create(place, with_pip=False, symlinks=os.name != "nt")
     python = next(place.glob("[bS]*/python*"))
     asked = [str(python), "-Ic", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-    site = Path(subprocess.check_output(asked, text=True).strip())
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "--python", str(python), "install"),
-            *("--quiet", "--no-deps", "--no-index", str(built.wheel)),
-        ],
-        check=True,
-    )
-    # napari, torch and the rest are those of the tests. A plain path brings the
-    # packages there, not what points from there into the checkout.
+    site = Path(succeed(asked).strip())
+    install = ["install", "--quiet", "--no-deps", "--no-index", str(built.wheel)]
+    succeed([sys.executable, "-m", "pip", "--python", str(python), *install])
+    # napari, torch and the rest are those of the tests. A plain path gives access to the
+    # packages there, not to the .pth files that lead from there into the checkout.
     elsewhere = Path(napari.__file__).parent.parent
     (site / "of-the-tests.pth").write_text(f"{elsewhere}\n")
-    done = subprocess.run(
-        [str(python), "-IW", "ignore", "-c", LOOK],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "OneshotDock 5" in done.stdout
-    for title in ("Annotate template", "Detect landmarks", "Train model"):
-        assert title in done.stdout
+    said = succeed([str(python), "-IW", "ignore", "-c", LOOK], tmp_path)
+    for text in ("OneshotDock 5", "Annotate template", "Detect landmarks", "Train model"):
+        assert text in said

@@ -31,14 +31,9 @@ def geometries(draw):
     angles = [draw(st.floats(-3.2, 3.2)) for _ in range(3)]
     axes = rotation(*angles)
     origin = [draw(st.floats(-500, 500)) for _ in range(3)]
-    return Geometry(
-        (draw(sizes), draw(sizes)),
-        (draw(spacings), draw(spacings)),
-        tuple(origin),
-        tuple(axes[0]),
-        tuple(axes[1]),
-        (draw(st.integers(16, 800)), draw(st.integers(16, 800))),
-    )
+    shape, spacing = (draw(sizes), draw(sizes)), (draw(spacings), draw(spacings))
+    network_shape = (draw(st.integers(16, 800)), draw(st.integers(16, 800)))
+    return Geometry(shape, spacing, tuple(origin), tuple(axes[0]), tuple(axes[1]), network_shape)
 
 
 @st.composite
@@ -74,7 +69,7 @@ def test_distances_are_the_same_in_the_plane_and_in_the_patient(case):
 @settings(deadline=None)
 @given(geometries())
 def test_both_grids_cover_the_same_field_of_view(geometry):
-    corners = np.array([[-0.5, -0.5], np.array(geometry.image_shape_yx) - 0.5])
+    corners = [[-0.5, -0.5], np.array(geometry.image_shape_yx) - 0.5]
     expected = [[-0.5, -0.5], np.array(geometry.network_shape_yx) - 0.5]
     np.testing.assert_allclose(geometry.points_to_network(corners), expected, atol=1e-9)
 
@@ -91,12 +86,10 @@ def test_an_image_and_its_points_stay_together(shape, network_shape, where):
     # Wide enough to be sampled without aliasing on the coarser of both grids.
     sigma = 2.5 * np.maximum(1, np.array(shape) / np.array(network_shape))
     rows, columns = np.mgrid[: shape[0], : shape[1]]
-    blob = np.exp(
-        -0.5 * ((rows - point[0]) / sigma[0]) ** 2 - 0.5 * ((columns - point[1]) / sigma[1]) ** 2
-    )
-    resampled = geometry.pixels_to_network(torch.from_numpy(blob)[None, None])[0, 0]
+    squared = ((rows - point[0]) / sigma[0]) ** 2 + ((columns - point[1]) / sigma[1]) ** 2
+    blob = torch.from_numpy(np.exp(-0.5 * squared))
+    weights = geometry.pixels_to_network(blob[None, None])[0, 0].numpy()
     grid = np.mgrid[: network_shape[0], : network_shape[1]]
-    weights = resampled.numpy()
     centroid = (grid * weights).sum((1, 2)) / weights.sum()
     expected = geometry.points_to_network(point[None])[0]
     np.testing.assert_allclose(centroid, expected, atol=0.02)
@@ -142,20 +135,6 @@ def test_one_number_means_square_pixels():
     assert checked_spacing(None) is None
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"image_shape_yx": (0, 5)},
-        {"image_shape_yx": (5, 5, 5)},
-        {"image_shape_yx": (5, 5), "row_axis_lps": (1.0, 0.0, 0.0)},
-        {"image_shape_yx": (5, 5), "row_axis_lps": (0.0, 2.0, 0.0)},
-    ],
-)
-def test_nonsense_is_refused(arguments):
-    with pytest.raises(GeometryError):
-        Geometry(**arguments)
-
-
 def test_pixels_of_another_grid_are_refused():
     with pytest.raises(GeometryError, match="do not lie on the grid"):
         Geometry((10, 20)).pixels_to_network(torch.zeros(1, 1, 20, 10))
@@ -169,14 +148,18 @@ def test_points_must_be_pairs():
 @pytest.mark.parametrize(
     "values",
     [
+        {"image_shape_yx": (0, 5)},
+        {"image_shape_yx": (5, 5, 5)},
         {"image_shape_yx": (10**400, 5)},
         {"image_shape_yx": (5, 10_000_001)},
-        {"image_shape_yx": (5, 5), "origin_lps_mm": (0.0, 0.0, 0.0, 0.0)},
-        {"image_shape_yx": (5, 5), "origin_lps_mm": (0.0, float("nan"), 0.0)},
-        {"image_shape_yx": (5, 5), "origin_lps_mm": (0.0, 1e300, 0.0)},
-        {"image_shape_yx": (5, 5), "row_axis_lps": (0.0, 1e300, 0.0)},
+        {"origin_lps_mm": (0.0, 0.0, 0.0, 0.0)},
+        {"origin_lps_mm": (0.0, float("nan"), 0.0)},
+        {"origin_lps_mm": (0.0, 1e300, 0.0)},
+        {"row_axis_lps": (1.0, 0.0, 0.0)},
+        {"row_axis_lps": (0.0, 2.0, 0.0)},
+        {"row_axis_lps": (0.0, 1e300, 0.0)},
     ],
 )
 def test_numbers_that_no_image_has_are_refused(values):
     with pytest.raises(GeometryError):
-        Geometry(**values)
+        Geometry(**{"image_shape_yx": (5, 5), **values})

@@ -1,4 +1,4 @@
-"""What import contracts and ruff cannot say: what starting up loads, what a bundle needs."""
+"""What import contracts and ruff cannot check: what starting up loads, what a bundle needs."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def test_files_are_short_and_named_after_things() -> None:
 
 
 def test_torchvision_is_imported_in_one_place() -> None:
-    # A torchvision for CUDA beside a torch for the CPU does not import without help.
+    # A torchvision for CUDA beside a torch for the CPU cannot be imported as it is.
     importing = re.compile(r'^\s*(import|from) torchvision|f"torchvision\.', re.M)
     texts = {path: path.read_text(encoding="utf-8") for path in SOURCES}
     importers = {path.relative_to(HOME) for path, text in texts.items() if importing.search(text)}
     assert importers == {Path("encoders/vgg19.py")}
 
 
-def test_contracts_of_the_floors_are_kept() -> None:
+def test_import_contracts_are_kept() -> None:
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as f; f()"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
@@ -70,39 +70,29 @@ def libraries_after(code: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-def test_libraries_after_sees_what_is_loaded() -> None:
-    # The tests below would pass without meaning if it did not.
-    assert "numpy" in libraries_after("import numpy")
-
-
 def test_package_alone_loads_no_library() -> None:
     loaded = libraries_after(f"import {PACKAGE}; {PACKAGE}.__version__")
     assert not loaded & (SLOW_LIBRARIES | WINDOW_LIBRARIES | {"numpy", "pandas"})
 
 
-def test_public_names_that_compute_nothing_load_nothing_slow() -> None:
-    names = ("Geometry", "GrayImage", "Landmarks", "Template", "TrainingConfig")
-    names += ("find_images", "read_image", "read_landmarks", "write_landmarks", "evaluate")
-    code = f"import {PACKAGE} as package\nfor name in {names}: getattr(package, name)"
-    assert not libraries_after(code) & SLOW_LIBRARIES
+NAMES = ("Geometry", "GrayImage", "Landmarks", "Template", "TrainingConfig", "find_images")
+NAMES += ("read_image", "read_landmarks", "write_landmarks", "evaluate")
+PUBLIC_NAMES = f"import {PACKAGE} as package\nfor name in {NAMES}: getattr(package, name)"
+HELP = f"""
+import sys; from {PACKAGE}.cli.app import main
+sys.argv = ['oneshot-lmk', '--help']
+try: main()
+except SystemExit as end: assert not end.code, end.code
+assert 'matplotlib' not in sys.modules
+"""
+MANIFEST = """
+from npe2 import PluginManifest
+assert PluginManifest.from_distribution('napari-oneshot-lmk').contributions.commands
+"""
 
 
-def test_help_loads_nothing_slow() -> None:
-    code = (
-        f"import sys; from {PACKAGE}.cli.app import main\n"
-        "sys.argv = ['oneshot-lmk', '--help']\n"
-        "try: main()\n"
-        "except SystemExit as end: assert not end.code, end.code"
-    )
-    assert not libraries_after(code) & (SLOW_LIBRARIES | {"matplotlib"})
-
-
-def test_manifest_loads_nothing_slow() -> None:
-    code = (
-        "from npe2 import PluginManifest\n"
-        "manifest = PluginManifest.from_distribution('napari-oneshot-lmk')\n"
-        "assert manifest.contributions.commands\n"
-    )
+@pytest.mark.parametrize("code", [PUBLIC_NAMES, HELP, MANIFEST], ids=["names", "help", "manifest"])
+def test_nothing_slow_is_loaded_by(code: str) -> None:
     assert not libraries_after(code) & SLOW_LIBRARIES
 
 
@@ -113,11 +103,11 @@ def test_no_module_of_the_docks_loads_anything_slow() -> None:
         if path.is_relative_to(HOME / "widgets") and path.stem != "__init__"
     ]
     assert f"{PACKAGE}.widgets.dock" in modules
-    code = (
-        "import importlib, sys\n"
-        f"for name in {modules}:\n"
-        "    importlib.import_module(name)\n"
-        f"    slow = {SLOW_LIBRARIES} & set(sys.modules)\n"
-        "    assert not slow, f'{name} loads {slow}'"
-    )
-    assert "napari" in libraries_after(code)
+    code = f"""
+import importlib, sys
+for name in {modules}:
+    importlib.import_module(name)
+    slow = {SLOW_LIBRARIES} & set(sys.modules)
+    assert not slow, f'{{name}} loads {{slow}}'
+"""
+    assert "napari" in libraries_after(code), "the function above sees what is loaded"

@@ -1,6 +1,7 @@
 """The detector: two steps, the image's own pixels, states and failures."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -79,18 +80,11 @@ def test_grey_range_and_size_do_not_matter(encoder, template):
 
 
 def test_detecting_twice_costs_one_forward_pass(encoder, template):
-    class Counting:
-        card, device, calls = encoder.card, encoder.device, 0
-
-        def __call__(self, images):
-            self.calls += 1
-            return encoder(images)
-
-    counting = Counting()
+    counting = Mock(wraps=encoder, card=encoder.card, device=encoder.device)
     detector = Detector.instant(template, encoder=counting)
     detector.set_image(template.image)
     first, second = detector.detect(), detector.detect()
-    assert counting.calls == 2  # template and image
+    assert counting.call_count == 2  # template and image
     np.testing.assert_array_equal(first.positions_yx, second.positions_yx)
 
 

@@ -33,5 +33,4 @@ def test_peak_in_a_corner_stays_within_half_a_cell(corner):
 
 
 def test_flat_map_gives_a_finite_point():
-    points, _ = find_peaks(torch.zeros(2, 6, 6), 2)
-    assert torch.isfinite(points).all()
+    assert torch.isfinite(find_peaks(torch.zeros(2, 6, 6), 2)[0]).all()

@@ -1,10 +1,11 @@
-"""The shape model: leave-one-out prediction, robustness, few landmarks."""
+"""The shape model: leave-one-out prediction, robustness, few landmarks, whole-body poses."""
 
 import numpy as np
 import pytest
 import torch
 
 from napari_oneshot_lmk.matching.confidence import estimate_confidence
+from napari_oneshot_lmk.matching.poses import PoseTrials
 from napari_oneshot_lmk.matching.shape import ShapeModel, ShapeVariation
 
 SHAPE = (128, 128)
@@ -29,14 +30,20 @@ def fitted(shape, maps):
     return shape.fit(maps, 2)[0].numpy()
 
 
-def log_maps(points, stride=2, width=4.0, floor=-4.0):
-    """Gaussian bumps of log-similarity around points, as matching gives them."""
-    cells = stride * (torch.arange(SHAPE[0] // stride) + 0.5) - 0.5
-    maps = []
-    for y, x in points:
-        squared = (cells[:, None] - y) ** 2 + (cells[None] - x) ** 2
-        maps.append((-squared / (2 * width**2)).clamp_min(floor))
-    return torch.stack(maps).float()
+def bumps(places, heights, width=3.0, floor=-6.0):
+    """Log-similarity maps; each landmark has several places with their heights."""
+    cells = 2 * (torch.arange(SHAPE[0] // 2) + 0.5) - 0.5
+    maps = torch.full((len(places), len(cells), len(cells)), floor)
+    for n, (own, tops) in enumerate(zip(places, heights, strict=True)):
+        for (y, x), top in zip(own, tops, strict=True):
+            squared = (cells[:, None] - y) ** 2 + (cells[None] - x) ** 2
+            maps[n] = torch.maximum(maps[n], top - squared / (2 * width**2))
+    return maps.float()
+
+
+def log_maps(points, width=4.0, floor=-4.0):
+    """One bump around each point."""
+    return bumps([[point] for point in points], [[0.0]] * len(points), width, floor)
 
 
 def test_prediction_is_what_conditioning_on_the_others_gives():
@@ -129,3 +136,57 @@ def test_confidences_are_shares_and_prefer_the_sharp_lone_peak():
     sharp, soft = results
     assert torch.all((sharp >= 0) & (sharp <= 1))
     assert sharp[2] > 2 * soft[2]
+
+
+# -- whole-body poses ------------------------------------------------------------
+
+
+def plausible_poses(maps, points, count=3):
+    """Poses as an array, those that no body takes left out."""
+    trials = PoseTrials(points, 30.0)
+    poses, plausible = trials.best(maps, 2, torch.ones(2), count)
+    return poses[plausible].numpy()
+
+
+def hand():
+    """A palm of five points and three fingers of four, 18 pixels apart."""
+    palm = [(110.0, 30.0), (112.0, 60.0), (108.0, 92.0), (95.0, 40.0), (95.0, 80.0)]
+    fingers = [(80.0 - 15 * j, 42.0 + 18 * f) for f in range(3) for j in range(4)]
+    return np.array(palm + fingers)
+
+
+def test_the_best_pose_is_the_one_that_was_drawn():
+    points = hand()
+    angle, scale = 0.2, 0.9
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    drawn = (points - 64) @ turn.T + 66
+    maps = log_maps(drawn, 3.0, -6.0)
+    poses = plausible_poses(maps, points)
+    assert poses.shape == (3, len(points), 2)
+    assert np.abs(poses[0] - drawn).max() < 3
+
+
+def test_poses_stay_within_the_allowed_turn():
+    points = hand()
+    maps = log_maps(128 - points, 3.0, -6.0)
+    for pose in plausible_poses(maps, points):
+        base, tip = pose[3], pose[8]
+        # The tip stays above the palm as on the template.
+        assert tip[0] < base[0]
+
+
+def test_one_landmark_fixes_no_pose():
+    maps = log_maps([(40.0, 40.0)])
+    assert plausible_poses(maps, np.array([[30.0, 30.0]])).size == 0
+
+
+def test_a_whole_finger_does_not_settle_on_its_neighbour():
+    points = hand()
+    true = points + np.array([2.0, -3.0])
+    palm, fingers = true[:5], true[5:]
+    # The neighbouring finger looks even a little better.
+    twins = fingers + np.array([0.0, 18.0])
+    places = [*palm[:, None], *np.stack([fingers, twins], axis=1)]
+    maps = bumps(places, [[0.0]] * len(palm) + [[-0.6, 0.0]] * len(fingers))
+    found, _, _ = ShapeModel(points, np.ones(2), SHAPE).fit(maps, 2)
+    assert np.abs(found.numpy() - true).max() < 2

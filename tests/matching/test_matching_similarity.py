@@ -58,19 +58,16 @@ def test_log_similarity_is_the_sum_of_upsampled_logs():
     features = pyramid()
     points = torch.tensor([[4.0, 9.0], [20.3, 11.8], [30.0, 2.0]])
     descriptors = describe_points(features, points)
-    total = 0
+    total = torch.zeros(3, 4, 4)
     # Coarse to fine, one landmark and one level at a time.
-    for index in (3, 2, 1, 0):
-        stride = features.levels[index].stride
+    for level, (feature_map,) in list(zip(features.levels, features.maps, strict=True))[::-1]:
         maps = []
-        for n in range(len(points)):
-            vector = sample_features(features.maps[index][0], points[n : n + 1], stride)[0]
-            cosine = F.cosine_similarity(features.maps[index][0], vector[:, None, None], dim=0)
+        for point in points:
+            vector = sample_features(feature_map, point[None], level.stride)[0]
+            cosine = F.cosine_similarity(feature_map, vector[:, None, None], dim=0)
             maps.append(cosine.clamp_min(SMALLEST_COSINE).log())
-        term = torch.stack(maps)
-        if not isinstance(total, int) and total.shape != term.shape:
-            total = F.interpolate(total[None], term.shape[-2:], mode="bilinear")[0]
-        total = total + term
+        total = F.interpolate(total[None], feature_map.shape[-2:], mode="bilinear")[0]
+        total = total + torch.stack(maps)
     found = log_similarity(features, descriptors)
     assert found.shape == (3, 16, 16)
     torch.testing.assert_close(found, total, atol=1e-4, rtol=1e-4)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from random_network import random_maps, random_network
+from random_network import assert_same_gradients, random_maps, random_network
 
 from napari_oneshot_lmk.network.network import SMALLEST_REGION
 from napari_oneshot_lmk.network.windows import Region, upsample, upsample_region
@@ -14,6 +14,16 @@ SIZES = [
     pytest.param(100, 68, False, id="rounded down"),
     pytest.param(99, 203, True, id="rounded up"),
     pytest.param(32, 32, False, id="one cell at the end"),
+]
+
+
+LAYOUTS = [
+    {"normalisation": "landmark"},
+    {"normalisation": "landmark", "adapter_channels": 0},
+    {"normalisation": "none"},
+    {"adapter_channels": 0},
+    {"lateral_channels": 2},
+    {"lateral_channels": 2, "rfb": False},
 ]
 
 
@@ -34,17 +44,12 @@ def slices(levels, windows):
     """Cells of the whole maps that the windows claim to hold."""
     for level, window in zip(levels, windows, strict=True):
         rows, columns = window.embeddings.shape[-2:]
-        yield torch.stack(
-            [
-                torch.stack(
-                    [
-                        level[b, k, :, y : y + rows, x : x + columns]
-                        for k, (y, x) in enumerate(origins)
-                    ]
-                )
-                for b, origins in enumerate(window.origin_yx.tolist())
-            ]
-        )
+        cut = [
+            level[b, k, :, y : y + rows, x : x + columns]
+            for b, origins in enumerate(window.origin_yx.tolist())
+            for k, (y, x) in enumerate(origins)
+        ]
+        yield torch.stack(cut).unflatten(0, level.shape[:2])
 
 
 def assert_slices(network, maps, points, side):
@@ -65,17 +70,7 @@ def test_windows_are_slices_of_whole_maps(height, width, ceil, window, kind):
     assert_slices(network, maps, points_of(kind, height, width), window)
 
 
-@pytest.mark.parametrize(
-    "layout",
-    [
-        {"normalisation": "landmark"},
-        {"normalisation": "landmark", "adapter_channels": 0},
-        {"normalisation": "none"},
-        {"adapter_channels": 0},
-        {"lateral_channels": 2},
-        {"lateral_channels": 2, "rfb": False},
-    ],
-)
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_so_they_are_for_every_kind_of_network(layout):
     network = random_network(**layout)
     maps = random_maps(160, 192)
@@ -95,12 +90,9 @@ def test_a_window_lies_around_its_point(side):
         assert window.embeddings.shape[-2:] == (side, side)
         assert window.origin_yx.dtype == torch.long
         last = cells - side
-        expected = [
-            [int(63.9 // size) - side // 2, 64 // size - side // 2],
-            [0, min(cells - 1 - side // 2, last)],
-            [0, min(cells - 1 - side // 2, last)],
-        ]
-        wanted = torch.tensor([expected]).clamp(0, last)
+        corner = [0, min(cells - 1 - side // 2, last)]
+        inside = [int(63.9 // size) - side // 2, 64 // size - side // 2]
+        wanted = torch.tensor([[inside, corner, corner]]).clamp(0, last)
         assert torch.equal(window.origin_yx, wanted)
     assert windows[-1].embeddings.shape == (1, 3, 5, 8, 8), "level 5 is always whole"
     assert not windows[-1].origin_yx.any()
@@ -110,35 +102,14 @@ def test_a_window_lies_around_its_point(side):
     assert shapes == [(20, 20), (16, 20), (8, 20), (4, 12), (2, 6)], "short axes are whole"
 
 
-@pytest.mark.parametrize(
-    "layout",
-    [
-        {},
-        {"normalisation": "landmark"},
-        {"normalisation": "none"},
-        {"lateral_channels": 2, "rfb": False},
-    ],
-)
+@pytest.mark.parametrize("layout", [{}, LAYOUTS[0], LAYOUTS[2], LAYOUTS[5]])
 def test_gradients_near_points_are_those_of_the_whole_maps(layout):
     network = random_network(**layout)
     maps = random_maps(128, 160)
     points = points_of("edges", 128, 160)
-    torch.manual_seed(1)
-    near = [w.embeddings for w in network.embed_windows(maps, LANDMARKS, points, 9)]
-    weights = [torch.randn_like(m) for m in near]
-
-    def gradients_of(parts):
-        network.zero_grad()
-        sum((w * m).sum() for w, m in zip(weights, parts, strict=True)).backward()
-        return {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
-
-    found = gradients_of(near)
     windows = network.embed_windows(maps, LANDMARKS, points, 9)
-    expected = gradients_of(slices(network.embed_images(maps, LANDMARKS), windows))
-    assert found.keys() == expected.keys()
-    for name, gradient in expected.items():
-        scale = float(gradient.abs().max()) + 1
-        assert (found[name] - gradient).abs().max() < 1e-9 * scale, name
+    whole = slices(network.embed_images(maps, LANDMARKS), windows)
+    assert_same_gradients(network, [w.embeddings for w in windows], whole)
 
 
 @pytest.mark.parametrize("normalisation", ["batch", "landmark"])
@@ -148,11 +119,8 @@ def test_in_training_every_batch_norm_that_works_keeps_statistics(normalisation)
     points = points_of("anywhere", 192, 192)
     for window in network.embed_windows(maps, LANDMARKS, points, 1):
         assert window.embeddings.isfinite().all()
-    tracked = {
-        name: int(value)
-        for name, value in network.named_buffers()
-        if name.endswith("num_batches_tracked")
-    }
+    buffers = network.named_buffers()
+    tracked = {name: int(value) for name, value in buffers if name.endswith("batches_tracked")}
     idle = {name for name, steps in tracked.items() if steps == 0}
     assert all(name.startswith("adapters.1.") or ".norms.1." in name for name in idle)
     assert set(tracked.values()) <= {0, 1}

@@ -1,4 +1,4 @@
-"""The developers' measurements, small: speed of a detection, and very many images."""
+"""The developers' benchmarks on little data: speed of a detection, and very many images."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from napari_oneshot_lmk.landmarks.template import Template
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
-    # Processes start and are killed: that takes its time on a busy machine.
+    # Processes start and are killed, which is slow on a busy machine.
     pytest.mark.timeout(900),
 ]
 
@@ -32,26 +33,15 @@ def measure(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
-class SlowEncoder:
-    """The shipped encoder, slowed down so that it outweighs everything else."""
+def slow_encoder(seconds: float) -> Mock:
+    """Return the shipped encoder, slowed down so that it takes most of the time."""
+    encoder = shipped_encoder("cpu")
 
-    def __init__(self, seconds: float) -> None:
-        self.encoder = shipped_encoder("cpu")
-        self.seconds = seconds
-        self.calls = 0
+    def encode(images: torch.Tensor) -> object:
+        time.sleep(seconds)
+        return encoder(images)
 
-    @property
-    def card(self) -> object:
-        return self.encoder.card
-
-    @property
-    def device(self) -> torch.device:
-        return self.encoder.device
-
-    def __call__(self, images: torch.Tensor) -> object:
-        self.calls += 1
-        time.sleep(self.seconds)
-        return self.encoder(images)
+    return Mock(side_effect=encode, card=encoder.card, device=encoder.device)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +56,7 @@ def world(tmp_path_factory: pytest.TempPathFactory):
 
 
 def test_each_part_is_measured(world) -> None:
-    encoder = SlowEncoder(0.5)
+    encoder = slow_encoder(0.5)
     rounds = []
     speed = measure_times(
         Template.load(world.template),
@@ -75,7 +65,7 @@ def test_each_part_is_measured(world) -> None:
         repeats=2,
         on_repeat=lambda done, total: rounds.append((done, total)),
     )
-    assert encoder.calls == 1 + 3 * (2 + WARM_UP)  # once for the template
+    assert encoder.call_count == 1 + 3 * (2 + WARM_UP)  # once for the template
     assert rounds[-1] == (2 + WARM_UP, 2 + WARM_UP)
     assert speed.encoder_s > 0.5
     assert speed.detection_s > 0.5

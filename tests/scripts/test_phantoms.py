@@ -1,4 +1,4 @@
-"""Phantoms: exact truth, determinism, difficulty, and the files they ship as."""
+"""Phantoms: exact truth, determinism, difficulty, and the files that are shipped."""
 
 from __future__ import annotations
 
@@ -41,13 +41,11 @@ def test_the_same_numbers_give_the_same_phantom_and_others_another(anatomy, phan
     other, landmarks_other = generate(anatomy, 1, seed=1)
     assert landmarks_other.positions_yx.shape == landmarks.positions_yx.shape
     assert np.abs(landmarks_other.positions_yx - landmarks.positions_yx).max() > 5
-    assert image.pixels.shape != other.pixels.shape or not np.array_equal(
-        image.pixels, other.pixels
-    )
+    assert not np.array_equal(image.pixels, other.pixels)
 
 
-# Weighted sums of all coordinates: they change when any landmark moves. Shipped
-# images and everybody's numbers depend on them; change them on purpose only.
+# Weighted sums of all coordinates: they change when any landmark moves. Shipped images
+# and published numbers depend on them.
 CHECKSUMS = {
     "skull": (-580.81852, -681.7378, -897.46675),
     "hand": (-423.29555, -451.63437, -372.20026),
@@ -82,7 +80,7 @@ def test_another_grid_images_the_same_field_of_view(anatomy, phantoms):
         a.geometry.distances_mm(a.positions_yx[:1], a.positions_yx[1:])
         for a in (landmarks, small_landmarks)
     ]
-    # Scale, pose and shape are the same person's, spacing has doubled.
+    # The same subject; the spacing has doubled.
     assert np.allclose(apart[0], apart[1], rtol=0.01, atol=0.05)
 
 
@@ -92,7 +90,7 @@ OUT_OF_BONE = [("menton", (1, 0)), ("pogonion", (0, 1))]
 
 
 @pytest.mark.parametrize(("name", "out"), OUT_OF_SKIN + OUT_OF_BONE)
-def test_contour_landmarks_lie_on_an_edge_of_the_picture(name, out, phantoms):
+def test_contour_landmarks_lie_on_an_edge_of_the_image(name, out, phantoms):
     """Averaged over subjects, grey falls fastest across the landmark itself."""
     reach = np.arange(-12, 13)
     profiles = []
@@ -110,9 +108,8 @@ def test_contour_landmarks_lie_on_an_edge_of_the_picture(name, out, phantoms):
 @pytest.mark.parametrize("tip", ["01", "05", "10", "15", "20"])
 def test_fingertips_lie_on_the_end_of_bone(tip, phantoms):
     for image, landmarks in phantoms["hand"]:
-        ray = {"01": "02", "05": "06", "10": "11", "15": "16", "20": "21"}[tip]
         end = np.array(landmarks[tip].position_yx)
-        along = end - np.array(landmarks[ray].position_yx)
+        along = end - np.array(landmarks[f"{int(tip) + 1:02}"].position_yx)
         along /= np.linalg.norm(along)
         smooth = gaussian_filter(image.pixels, 1.0)
         steps = end[:, None] + np.outer(along, [-4.0, 3.0])
@@ -125,8 +122,7 @@ def test_fingertips_lie_on_the_end_of_bone(tip, phantoms):
 
 def best_match(image, patches):
     """Whole-image normalised cross-correlation: (N, 2) best (row, column)."""
-    size = patches[0].shape[0]
-    pixels = image.astype(np.float64)
+    size, pixels = len(patches[0]), image.astype(np.float64)
     shape = [fft.next_fast_len(n + size, real=True) for n in pixels.shape]
     spectrum = fft.rfft2(pixels, shape)
     mean = uniform_filter(pixels, size)
@@ -134,8 +130,7 @@ def best_match(image, patches):
     half = size // 2
     found = []
     for patch in patches:
-        zero_mean = patch - patch.mean()
-        match = fft.irfft2(spectrum * np.conj(fft.rfft2(zero_mean, shape)), shape)
+        match = fft.irfft2(spectrum * np.conj(fft.rfft2(patch - patch.mean(), shape)), shape)
         valid = match[: pixels.shape[0] - size + 1, : pixels.shape[1] - size + 1]
         valid = valid / spread[half : half + len(valid), half : half + valid.shape[1]]
         row, column = np.unravel_index(valid.argmax(), valid.shape)
@@ -154,10 +149,9 @@ def patches_around(image, landmarks, size):
 def test_matching_raw_grey_patches_fails(anatomy, size, phantoms):
     (image, landmarks), *others = phantoms[anatomy]
     patches = patches_around(image, landmarks, size)
-    # The search itself works: it finds the patches where they come from.
-    at_home = best_match(image.pixels, patches)
-    inside = image.geometry.distances_mm(at_home, landmarks.positions_yx) < 0.5
-    assert inside.mean() > 0.9
+    # The search itself works: it finds the patches in their own image.
+    own = best_match(image.pixels, patches)
+    assert (image.geometry.distances_mm(own, landmarks.positions_yx) < 0.5).mean() > 0.9
     within = []
     for other, truth in others[:3]:
         found = best_match(other.pixels, patches)
@@ -192,9 +186,7 @@ def test_shipped_dicom_files_say_what_they_should(anatomy):
     pydicom = pytest.importorskip("pydicom")
     dataset = Dataset.load(sample_folder(anatomy))
     kinds = set()
-    for file in dataset.images:
-        if file.path.suffix != ".dcm":
-            continue
+    for file in (file for file in dataset.images if file.path.suffix == ".dcm"):
         header = pydicom.dcmread(file.path)
         kinds.add((header.PhotometricInterpretation, "PixelSpacing" in header))
         assert header.Modality == "CR"
@@ -202,12 +194,12 @@ def test_shipped_dicom_files_say_what_they_should(anatomy):
         assert header.pixel_array.max() < 2**header.BitsStored
         spacing = [float(mm) for mm in header.ImagerPixelSpacing]
         assert spacing == pytest.approx(dataset.spacing_mm_yx(file.name))
-        radiograph = read_image(file.path)
-        assert radiograph.geometry.spacing_mm_yx == pytest.approx(spacing)
+        image = read_image(file.path)
+        assert image.geometry.spacing_mm_yx == pytest.approx(spacing)
         # Air above the face is dark, whatever the file's convention.
         nose = dataset.truth[file.name].positions_yx.mean(axis=0).astype(int)
-        bone = np.percentile(radiograph.pixels[nose[0] - 40 : nose[0]], 90)
-        assert np.median(radiograph.pixels) < bone
+        bone = np.percentile(image.pixels[nose[0] - 40 : nose[0]], 90)
+        assert np.median(image.pixels) < bone
     assert kinds == {("MONOCHROME2", True), ("MONOCHROME1", True), ("MONOCHROME2", False)}
 
 
@@ -248,8 +240,7 @@ def test_what_cannot_be_drawn_writes_nothing(tmp_path, count, seed, anatomy):
 
 def test_samples_are_found_in_a_wheel_and_in_a_checkout(tmp_path, monkeypatch):
     package = tmp_path / "napari_oneshot_lmk"
-    module = package / "samples.py"
-    monkeypatch.setattr(samples, "__file__", str(module))
+    monkeypatch.setattr(samples, "__file__", str(package / "samples.py"))
     with pytest.raises(UsageError, match="install"):
         sample_folder("hand")
     for home in (tmp_path / "sample_data", package / "sample_data"):
