@@ -1,19 +1,13 @@
 """Landmarks as COCO keypoints, ``.json``: any number of images in one file.
 
-Fields are those of COCO's data format for keypoint detection. A keypoint is the
-zero-based index of a pixel, so whole numbers are pixel centres as they are ours;
-readers that measure from the image's corner (detectron2) add the half themselves.
-The box of an instance is the whole image: it shows one subject, and a box drawn
-around few landmarks would be empty or cut it off.
-
-What COCO has no field for stands under ``napari_oneshot_lmk`` beside the fields
-of image and annotation, where other readers pass over it.
+A keypoint is the zero-based index of a pixel, so whole numbers are pixel centres. The box of
+an instance is the whole image: a box around few landmarks would be empty or cut the subject
+off. What COCO has no field for stands under ``napari_oneshot_lmk`` of image and annotation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +23,7 @@ from napari_oneshot_lmk.landmarks.files.base import (
 )
 from napari_oneshot_lmk.landmarks.files.json_values import OURS, Object, mapping, text
 from napari_oneshot_lmk.landmarks.files.text_file import decode_anyway, read_json, write_json
-from napari_oneshot_lmk.landmarks.landmarks import (
-    Landmark,
-    Landmarks,
-    Provenance,
-    State,
-    geometry_from_json,
-    geometry_to_json,
-)
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 
 NOT_LABELLED, VISIBLE = 0, 2
 """COCO's v; 1 is a keypoint that has a position but is hidden."""
@@ -81,7 +68,7 @@ def _written(number: int, landmarks: Landmarks, names: Sequence[str]) -> tuple[O
         "file_name": landmarks.image,
         "width": width,
         "height": height,
-        OURS: {"geometry": geometry_to_json(geometry), "provenance": asdict(landmarks.provenance)},
+        OURS: values.note(landmarks),
     }
     places = {point.name: point.position_yx for point in landmarks.placed}
     keypoints: list[float] = []
@@ -112,9 +99,8 @@ def read_coco(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     if isinstance(document, dict) and isinstance(document.get("markups"), list):
         raise LandmarkError("is a Slicer markups file", remedy="let its name end in .mrk.json")
     parts = ("images", "annotations", "categories")
-    if not isinstance(document, dict) or not all(
-        isinstance(document.get(part), list) for part in parts
-    ):
+    found = [document.get(part) for part in parts] if isinstance(document, dict) else [None]
+    if not all(isinstance(part, list) for part in found):
         raise LandmarkError(
             f"is no COCO keypoints file: it needs the lists {', '.join(parts)}", remedy=_REMEDY
         )
@@ -176,10 +162,9 @@ def _landmarks(
         points, zeros = without_zeros(points)
         if zeros:
             context.tell(f"{zeros} keypoints of image {name!r} at 0, 0 are taken for not placed")
-    geometry = _geometry(key, image, ours, context.geometry_of(name))
-    with values.noted_by_us():
-        provenance = Provenance.from_json(ours.get("provenance") or {})
-    return Landmarks(points, name, geometry, provenance)
+    given = context.geometry_of(name)
+    geometry = values.noted_geometry(ours) or _geometry(f"image {key}", image, given)
+    return Landmarks(points, name, geometry, values.noted_provenance(ours))
 
 
 def _category(annotation: Object, where: str, categories: Mapping[str, Object]) -> Object:
@@ -196,15 +181,12 @@ def _category(annotation: Object, where: str, categories: Mapping[str, Object]) 
     return categories[key]
 
 
-def _geometry(key: str, image: Object, ours: Object, given: Geometry | None) -> Geometry | None:
-    if ours.get("geometry") is not None:
-        with values.noted_by_us():
-            return geometry_from_json(ours["geometry"])
+def _geometry(where: str, image: Object, given: Geometry | None) -> Geometry | None:
     # Programs that do not know the size write nothing, null or 0.
     if not image.get("height") or not image.get("width"):
         return given
-    height = values.whole_number(image["height"], f"image {key}: height")
-    stated = Geometry((height, values.whole_number(image["width"], f"image {key}: width")))
+    height = values.whole_number(image["height"], f"{where}: height")
+    stated = Geometry((height, values.whole_number(image["width"], f"{where}: width")))
     # The given one knows more, where it is about the same grid.
     return given if given and given.image_shape_yx == stated.image_shape_yx else stated
 

@@ -1,14 +1,10 @@
 """Landmarks as a DICOM structured report, ``.dcm``: TID 1500, one image per file.
 
-Each placed landmark is a planar measurement group (TID 1410): its name is the
-tracking identifier, its position an image region of the type POINT. Such spatial
-coordinates are (column, row) from the *corner* of the first pixel, whose centre is
-(0.5, 0.5) (DICOM PS3.3, C.18.6.1.1), and single precision. The score is the
-measurement "Certainty of Finding" in per cent.
-
-Everything else, and the positions in full, stands as JSON in a private element,
-which other programs pass over. highdicom writes and reads the report; it is the
-extra ``dicom-sr``.
+Each placed landmark is a planar measurement group (TID 1410) of a POINT; its name is the
+tracking identifier, its score the measurement "Certainty of Finding" in per cent. Spatial
+coordinates are (column, row) in single precision from the *corner* of the first pixel, whose
+centre is (0.5, 0.5) (DICOM PS3.3, C.18.6.1.1). Everything else, and the positions in full,
+stands as JSON in a private element. highdicom, the extra ``dicom-sr``, reads and writes it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The text files of the ISBI 2015 cephalometric challenge, ``.txt``.
 
-One file per image: 19 lines ``x,y`` in the challenge's order, then in the original
-files eight lines with a class of the skull each. x counts columns, y rows, from
-the top left; no half pixel is known of, so the numbers are taken as ours.
+One file per image: 19 lines ``x,y`` (column, row) in the challenge's order, then in the
+original files eight lines with a class of the skull each. Whole numbers are taken as pixel
+centres.
 """
 
 from __future__ import annotations

@@ -9,9 +9,17 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from typing import Any
 
 from napari_oneshot_lmk.errors import LandmarkError
+from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.landmarks.landmarks import (
+    Landmarks,
+    Provenance,
+    geometry_from_json,
+    geometry_to_json,
+)
 
 Object = Mapping[str, Any]
 OURS = "napari_oneshot_lmk"
@@ -104,6 +112,27 @@ def _wrong(value: Any, where: str, wanted: str) -> LandmarkError:
             shown = "a number of thousands of digits"
         shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
     return LandmarkError(f"{where} is {shown}, not {wanted}", remedy="save it again")
+
+
+def note(landmarks: Landmarks) -> dict[str, Any]:
+    """Return what other programs' formats have no field for: the image's grid, the provenance."""
+    geometry = landmarks.geometry
+    return {
+        "geometry": None if geometry is None else geometry_to_json(geometry),
+        "provenance": asdict(landmarks.provenance),
+    }
+
+
+def noted_geometry(ours: Object, key: str = "geometry") -> Geometry | None:
+    """Undo `note`."""
+    with noted_by_us():
+        return None if ours.get(key) is None else geometry_from_json(ours[key])
+
+
+def noted_provenance(ours: Object) -> Provenance:
+    """Undo `note`."""
+    with noted_by_us():
+        return Provenance.from_json(ours.get("provenance") or {})
 
 
 @contextmanager

@@ -1,19 +1,15 @@
 """Landmarks as 3D Slicer's markups, ``.mrk.json``, schema 1.0.3.
 
-The fields are those of Slicer's published schema (``markups-schema-v1.0.3.json``
-in its Markups module). The schema allows further fields in every object; what it
-has no place for (state, score, provenance, the image's grid) stands under
-``napari_oneshot_lmk``. Slicer drops those when it saves the file again, so
-reading does without them where the caller knows the image's geometry.
-
-Positions are written where Slicer sees them: of some DICOM radiographs it takes
-another spacing than we do. Which one that was is noted, so reading needs no image.
+What the schema has no field for stands under ``napari_oneshot_lmk``. Slicer drops it when it
+saves the file again; then reading needs the image's geometry. Positions are written where
+Slicer sees them: of some DICOM radiographs it takes another spacing than we do. That spacing
+is noted, so reading needs no image.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +18,12 @@ from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, SpacingUnknownError
 from napari_oneshot_lmk.geometry import Geometry, Points
+from napari_oneshot_lmk.landmarks.files import json_values as values
 from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat, ReadContext, only_image
-from napari_oneshot_lmk.landmarks.files.json_values import (
-    OURS,
-    Object,
-    mapping,
-    noted_by_us,
-    sequence,
-    text,
-)
-from napari_oneshot_lmk.landmarks.files.json_values import number as number_in
+from napari_oneshot_lmk.landmarks.files.json_values import OURS, Object, mapping, text
 from napari_oneshot_lmk.landmarks.files.text_file import head_of, read_json, write_json
 from napari_oneshot_lmk.landmarks.image_names import stem
-from napari_oneshot_lmk.landmarks.landmarks import (
-    Landmark,
-    Landmarks,
-    Provenance,
-    State,
-    geometry_from_json,
-    geometry_to_json,
-)
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State, geometry_to_json
 
 SUFFIX = ".mrk.json"
 SCHEMA = (
@@ -73,11 +55,7 @@ def write_mrk_json(path: Path, images: Collection[Landmarks], source: Path | Non
             remedy="give it (--spacing, or the field in the dock) or write a .csv file",
         )
     plane = plane_for_slicer(geometry, source)
-    noted = {
-        "image": landmarks.image,
-        "geometry": geometry_to_json(geometry),
-        "provenance": asdict(landmarks.provenance),
-    }
+    noted = {"image": landmarks.image, **values.note(landmarks)}
     if plane != geometry:
         noted[_WRITTEN_IN] = geometry_to_json(plane)
     markup = {
@@ -149,15 +127,10 @@ def _landmarks(path: Path, markup: Object, context: ReadContext, several: bool) 
         "the name of the list",
     )
     to_lps = _to_lps(markup)
-    listed = sequence(markup.get("controlPoints") or [], "controlPoints")
+    listed = values.sequence(markup.get("controlPoints") or [], "controlPoints")
     controls = [_control(f"control point {n}", each, to_lps) for n, each in enumerate(listed, 1)]
-    with noted_by_us():
-        provenance = Provenance.from_json(ours.get("provenance") or {})
-        geometry, written_in = (
-            None if stated is None else geometry_from_json(stated)
-            for stated in (ours.get("geometry"), ours.get(_WRITTEN_IN))
-        )
-        plane = written_in or geometry
+    provenance, geometry = values.noted_provenance(ours), values.noted_geometry(ours)
+    plane = values.noted_geometry(ours, _WRITTEN_IN) or geometry
     lps_mm = [control.lps_mm for control in controls if control.lps_mm is not None]
     if plane is None and lps_mm:
         plane = plane_in_slicer(name, np.array(lps_mm), context)
@@ -196,15 +169,15 @@ def _control(where: str, value: Any, to_lps: NDArray[np.float64]) -> _Control:
     if status != "defined" or position is None:
         return _Control(label, None, noted)
     where = f"the position of {label!r}"
-    if len(sequence(position, where)) != 3:
+    if len(values.sequence(position, where)) != 3:
         raise LandmarkError(f"{where} is not three numbers", remedy="save it again")
-    axes = np.array([number_in(value, where) for value in position])
+    axes = np.array([values.number(axis, where) for axis in position])
     return _Control(label, tuple((axes * to_lps).tolist()), noted)
 
 
 def _landmark(control: _Control, plane: Geometry | None) -> Landmark:
     fields = control.noted
-    with noted_by_us():
+    with values.noted_by_us():
         # What is noted of a point without a position, but says placed, is not ours.
         is_ours = fields["state"] != State.PLACED or "position_yx" in fields
         noted = Landmark.from_json(fields if is_ours else {**fields, "state": State.SKIPPED})
@@ -245,39 +218,33 @@ def plane_in_slicer(image: str, lps_mm: Points, context: ReadContext) -> Geometr
     its points. A LandmarkError or SpacingUnknownError says if neither geometry nor file of
     the image are known, or its spacing is unknown.
     """
-    own = context.geometry_of(image)
-    source = context.source_of(image)
+
+    def taken(geometry: Geometry, which: str, more: str = "") -> Geometry:
+        assert geometry.spacing_mm_yx is not None
+        shown = "{:.6g} x {:.6g} mm".format(*geometry.spacing_mm_yx)
+        context.tell(f"its millimetres are taken in the {which} ({shown}){more}")
+        return geometry
+
+    own, source = context.geometry_of(image), context.source_of(image)
     if source is None:
-        own = _with_spacing(own)
-        context.tell(
-            f"its millimetres are taken in the image's pixel spacing here "
-            f"({_spacing_text(own)}); 3D Slicer may count a DICOM image in another one, which "
-            "is not checked because the image file is not named"
-        )
-        return own
+        more = "; 3D Slicer may count a DICOM image in another one, which is not checked because "
+        more += "the image file is not named"
+        return taken(_with_spacing(own), "image's pixel spacing here", more)
     # SimpleITK takes a second to load, which tables do not need.
     from napari_oneshot_lmk.imaging.formats.itk import is_default_spacing, itk_geometry, same_places
 
     seen = itk_geometry(source)
     if seen is None or (own and own.image_shape_yx != seen.image_shape_yx):
         return _with_spacing(own)
-    if own is not None and same_places(own, seen):
+    if own and same_places(own, seen):
         return own
     if is_default_spacing(seen) and not _states_spacing(source):
         given = _with_spacing(own)
         fits = given.contains(given.points_from_lps(lps_mm)).all()
         if fits or not seen.contains(seen.points_from_lps(lps_mm)).all():
-            context.tell(
-                f"its millimetres are taken in the pixel spacing that was "
-                f"given ({_spacing_text(given)}); 3D Slicer has 1 mm a pixel of "
-                f"{source.name} unless it was told, too"
-            )
-            return given
-    context.tell(
-        f"its millimetres are taken in the pixel spacing that 3D Slicer has of "
-        f"{source.name} ({_spacing_text(seen)})"
-    )
-    return seen
+            more = f"; 3D Slicer has 1 mm a pixel of {source.name} unless it was told, too"
+            return taken(given, "pixel spacing that was given", more)
+    return taken(seen, f"pixel spacing that 3D Slicer has of {source.name}")
 
 
 def plane_for_slicer(geometry: Geometry, source: Path | None) -> Geometry:
@@ -297,7 +264,7 @@ def project_to_image(name: str, lps_mm: Sequence[float], plane: Geometry) -> tup
     # Positions that no patient has overflow, and lie off the plane then.
     with np.errstate(over="ignore", invalid="ignore"):
         off_mm = float(plane.off_plane_mm([lps_mm])[0])
-    # Not "off_mm > …": a position that is no number lies nowhere.
+    # Not "off_mm > …": NaN lies nowhere.
     if not off_mm <= _SAME_PLANE_MM:
         raise LandmarkError(
             f"{name!r} lies {off_mm:.1f} mm off the image's plane",
@@ -320,11 +287,6 @@ def _with_spacing(geometry: Geometry | None) -> Geometry:
             remedy="give it (--spacing, or the field in the dock)",
         )
     return geometry
-
-
-def _spacing_text(geometry: Geometry) -> str:
-    assert geometry.spacing_mm_yx is not None  # as the callers know
-    return "{:.6g} x {:.6g} mm".format(*geometry.spacing_mm_yx)
 
 
 def _states_spacing(path: Path) -> bool:

@@ -1,8 +1,7 @@
 """Points that napari itself has saved, ``.csv``: read only.
 
-The columns are ``index, axis-0, axis-1``, then those of the layer's features.
-Positions are data coordinates of the layer: (row, column), pixel centres at
-integers. Axes before the last two say which slice of a stack a point lies on.
+The columns are ``index, axis-0, axis-1``, then those of the layer's features; positions are
+(row, column). Axes before the last two say which slice of a stack a point lies on.
 """
 
 from __future__ import annotations

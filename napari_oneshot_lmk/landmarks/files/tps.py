@@ -1,14 +1,9 @@
 """Landmarks for morphometrics, ``.tps``: as tpsDig writes and geomorph reads them.
 
-x counts from the left edge of the image and y from its **bottom** edge, upwards,
-in pixels; the centre of the first pixel of an image of H rows is (0.5, H − 0.5).
-The format is told in F. J. Rohlf's tps programs; that both axes begin at the edge
-is our reading of it, which every whole-pixel converter agrees with.
-
-TPS has no names. Ours stand as JSON in a COMMENT line, which other readers pass
-over, beside the size of the image, its spacing in mm, which of the missing landmarks
-are absent, and which were detected, corrected or placed, by whom. SCALE is a number
-without a unit: it is written where the pixels are square, and not read as millimetres.
+x counts from the left edge of the image and y from its **bottom** edge, upwards, in pixels;
+the centre of the first pixel of an image of H rows is (0.5, H − 0.5). What TPS has no field
+for, such as names, stands as JSON in a COMMENT line. SCALE is a number without a unit: it is
+written where the pixels are square, and not read as millimetres.
 """
 
 from __future__ import annotations
