@@ -18,6 +18,7 @@ from napari_oneshot_lmk.cli import (
     evaluate,
     export_bundle,
     info,
+    measure,
     template,
     train,
 )
@@ -43,13 +44,14 @@ app.command("detect")(detect.detect)
 app.command("convert")(convert.convert)
 app.command("export-bundle")(export_bundle.export_model)
 app.command("evaluate")(evaluate.evaluate_files)
-measure = typer.Typer(
+app.command("measure")(measure.measure_landmarks)
+scoring = typer.Typer(
     help="Measure accuracy.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-measure.command("accuracy")(benchmark.benchmark_folder)
+scoring.command("accuracy")(benchmark.benchmark_folder)
 # Its name of before: scripts that call it go on as they are.
-measure.command("cephalogram", hidden=True)(benchmark.benchmark_folder)
-app.add_typer(measure, name="benchmark")
+scoring.command("cephalogram", hidden=True)(benchmark.benchmark_folder)
+app.add_typer(scoring, name="benchmark")
 app.command("demo")(demo.demo)
 app.command("info")(info.info)
 

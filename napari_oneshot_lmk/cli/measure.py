@@ -1,0 +1,102 @@
+"""``oneshot-lmk measure``: distances, angles and ratios between landmarks, for all images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_oneshot_lmk.cli.console import print_info, print_json, print_table, print_warning
+from napari_oneshot_lmk.cli.errors import handle_errors
+from napari_oneshot_lmk.cli.options import AsJson, Overwrite, SpacingText, spacing_from
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_oneshot_lmk.measure.measurement_set import MeasurementSet
+
+SHOWN_IMAGES = 3
+"""More are in the file."""
+
+
+@handle_errors
+def measure_landmarks(
+    landmarks: Annotated[
+        Path, typer.Argument(metavar="LANDMARKS", help="Landmarks of one or many images.")
+    ],
+    chosen: Annotated[
+        str,
+        typer.Option("--set", metavar="NAME|FILE", help="Which measurements: a TOML file."),
+    ] = "lateral_cephalogram",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.csv", help="Where the table goes.")
+    ] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="One row per image instead of one per value.")
+    ] = False,
+    spacing: SpacingText = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure distances, angles and ratios between landmarks.
+
+    Lengths are in millimetres where the file or --spacing says the spacing, else in
+    pixels. What cannot be measured is listed with the reason.
+    """
+    from napari_oneshot_lmk.landmarks.files import read_landmarks
+    from napari_oneshot_lmk.measure.measurement_set import (
+        MeasurementSet,
+        measurement_table,
+        one_row_per_image,
+    )
+    from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
+
+    spacing_mm_yx = spacing_from(spacing)
+    if out is not None:
+        check_writable(out, overwrite=overwrite)
+    definitions = MeasurementSet.load(chosen)
+    images = read_landmarks(landmarks, tell=print_warning)
+    table = measurement_table(images, definitions, spacing_mm_yx)
+    if as_json:
+        print_json(table.astype(object).where(table.notna(), None).to_dict("records"))
+    else:
+        print_measurements(table, definitions)
+    if out is not None:
+        written = one_row_per_image(table) if wide else table.set_index("image")
+        with atomic_write(out, overwrite=overwrite) as partial:
+            written.to_csv(partial, float_format="%.4f")
+        print_info(f"Written to {out}")
+
+
+def print_measurements(table: pd.DataFrame, definitions: MeasurementSet) -> None:
+    """Print the values of the first images, and what could not be measured."""
+    shown = list(table["image"].drop_duplicates()[:SHOWN_IMAGES])
+    few = table[table["image"].isin(shown) & table["value"].notna()]
+    rows = []
+    for each in definitions.measurement:
+        values = few[few["measurement"] == each.name].set_index("image")
+        if not len(values):
+            continue
+        cells = [
+            f"{values.loc[image, 'value']:.1f} {values.loc[image, 'unit']}"
+            if image in values.index
+            else "–"
+            for image in shown
+        ]
+        norm = each.norm
+        said = "" if norm is None else f"{norm.mean:g}"
+        rows.append(
+            [
+                each.name,
+                *cells,
+                said if norm is None or norm.sd is None else f"{said} ± {norm.sd:g}",
+            ]
+        )
+    print_table(definitions.title or "Measurements", ["", *shown, "norm"], rows)
+    more = table["image"].nunique() - len(shown)
+    if more:
+        print_info(f"and {more} more images; --out writes all of them")
+    missing = table[table["value"].isna()].groupby("measurement", sort=False)["missing"]
+    for name, reasons in missing:
+        print_warning(f"{name}: {reasons.iloc[0]} ({len(reasons)} images).")

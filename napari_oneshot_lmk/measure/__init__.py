@@ -1,0 +1,1 @@
+"""Distances, angles and ratios between landmarks, defined once and computed for all images."""

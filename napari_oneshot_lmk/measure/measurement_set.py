@@ -1,0 +1,126 @@
+"""A set of measurements in a file that a user may edit, and its table over many images."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+from napari_oneshot_lmk.measure.measurement import Measurement, measure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SETS = ("lateral_cephalogram",)
+"""The sets that come with the package, files in ``sets/``."""
+
+
+class MeasurementSet(BaseModel):
+    """Measurements in the order in which they are shown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str = ""
+    measurement: tuple[Measurement, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_names(self) -> MeasurementSet:
+        before: set[str] = set()
+        for each in self.measurement:
+            if each.name in before:
+                raise ValueError(f"{each.name} stands twice")
+            unknown = [name for name in each.of if name not in before]
+            if unknown:
+                raise ValueError(f"{each.name} is of {unknown[0]}, which does not stand above it")
+            before.add(each.name)
+        return self
+
+    @property
+    def landmarks(self) -> tuple[str, ...]:
+        """Names of all landmarks that are measured, each once."""
+        return tuple(dict.fromkeys(name for each in self.measurement for name in each.points))
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> MeasurementSet:
+        """Read a set that comes with the package, by name, or a user's file.
+
+        Raises
+        ------
+        UsageError
+            If there is none, or something in it cannot be.
+        """
+        if str(name_or_path) in SETS:
+            source = files("napari_oneshot_lmk.measure") / "sets" / f"{name_or_path}.toml"
+            return cls.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
+        path = Path(name_or_path)
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
+        except OSError as error:
+            raise UsageError(
+                f"is neither a set of measurements ({', '.join(SETS)}) nor a file that can be "
+                f"read ({error.strerror or error})",
+                file=path,
+            ) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"is not a TOML file ({error})", file=path) from error
+        except ValidationError as error:
+            raise UsageError(_first_problem(error), file=path) from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {said}" if where else said
+
+
+def measurement_table(
+    images: Sequence[Landmarks],
+    chosen: MeasurementSet,
+    spacing_mm_yx: tuple[float, float] | None = None,
+) -> pd.DataFrame:
+    """Measure all images, with a spacing instead of their own where one is given.
+
+    Returns
+    -------
+    DataFrame
+        One row per image and measurement: image, measurement, value, unit, norm_mean,
+        norm_sd, deviation_sd (from the norm, in its standard deviations) and missing, which
+        says why there is no value.
+    """
+    import pandas as pd
+
+    rows = []
+    for landmarks in images:
+        for value in measure(landmarks, chosen.measurement, spacing_mm_yx):
+            norm = value.measurement.norm
+            rows.append(
+                {
+                    "image": landmarks.image,
+                    "measurement": value.measurement.name,
+                    "value": value.value,
+                    "unit": value.unit,
+                    "norm_mean": None if norm is None else norm.mean,
+                    "norm_sd": None if norm is None else norm.sd,
+                    "deviation_sd": value.deviation_sd,
+                    "missing": value.missing,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def one_row_per_image(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a `measurement_table` with a column for each measurement and unit.
+
+    Measurements that no image has a value for are left out.
+    """
+    known = table[table["value"].notna()]
+    titles = known["measurement"] + " [" + known["unit"] + "]"
+    wide = known.assign(title=titles).pivot_table("value", "image", "title", sort=False)
+    return wide.reindex(table["image"].drop_duplicates())
