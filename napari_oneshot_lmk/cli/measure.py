@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_oneshot_lmk.cli.console import print_info, print_json, print_table, print_warning
+from napari_oneshot_lmk.cli.console import (
+    print_info,
+    print_json,
+    print_table,
+    print_text,
+    print_warning,
+)
 from napari_oneshot_lmk.cli.errors import handle_errors
 from napari_oneshot_lmk.cli.options import AsJson, Overwrite, SpacingText, spacing_from
+from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +30,8 @@ SHOWN_IMAGES = 3
 @handle_errors
 def measure_landmarks(
     landmarks: Annotated[
-        Path, typer.Argument(metavar="LANDMARKS", help="Landmarks of one or many images.")
-    ],
+        Path | None, typer.Argument(metavar="LANDMARKS", help="Landmarks of one or many images.")
+    ] = None,
     chosen: Annotated[
         str,
         typer.Option("--set", metavar="NAME|FILE", help="Which measurements: a TOML file."),
@@ -34,6 +41,9 @@ def measure_landmarks(
     ] = None,
     wide: Annotated[
         bool, typer.Option("--wide", help="One row per image instead of one per value.")
+    ] = False,
+    print_set: Annotated[
+        bool, typer.Option("--print-set", help="Print the set's file, to be changed, and end.")
     ] = False,
     spacing: SpacingText = None,
     overwrite: Overwrite = False,
@@ -46,9 +56,11 @@ def measure_landmarks(
     """
     from napari_oneshot_lmk.landmarks.files import read_landmarks
     from napari_oneshot_lmk.measure.measurement_set import (
+        SETS,
         MeasurementSet,
         measurement_table,
         one_row_per_image,
+        shipped_set,
     )
     from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 
@@ -56,6 +68,12 @@ def measure_landmarks(
     if out is not None:
         check_writable(out, overwrite=overwrite)
     definitions = MeasurementSet.load(chosen)
+    if print_set:
+        text = shipped_set(chosen) if chosen in SETS else Path(chosen).read_text("utf-8-sig")
+        print_text(text)
+        return
+    if landmarks is None:
+        raise UsageError("there are no landmarks to measure", remedy="name a landmark file")
     images = read_landmarks(landmarks, tell=print_warning)
     table = measurement_table(images, definitions, spacing_mm_yx)
     if as_json:

@@ -56,8 +56,7 @@ class MeasurementSet(BaseModel):
             If there is none, or something in it cannot be.
         """
         if str(name_or_path) in SETS:
-            source = files("napari_oneshot_lmk.measure") / "sets" / f"{name_or_path}.toml"
-            return cls.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
+            return cls.model_validate(tomllib.loads(shipped_set(str(name_or_path))))
         path = Path(name_or_path)
         try:
             return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
@@ -71,6 +70,12 @@ class MeasurementSet(BaseModel):
             raise UsageError(f"is not a TOML file ({error})", file=path) from error
         except ValidationError as error:
             raise UsageError(_first_problem(error), file=path) from error
+
+
+def shipped_set(name: str) -> str:
+    """Return the file of one of `SETS`, to be copied and changed."""
+    path = files("napari_oneshot_lmk.measure") / "sets" / f"{name}.toml"
+    return path.read_text(encoding="utf-8")
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -169,6 +169,10 @@ def test_the_command_writes_both_tables(tmp_path: Path) -> None:
     run(*arguments, "--wide", "--out", tmp_path / "wide.csv")
     wide = pd.read_csv(tmp_path / "wide.csv")
     assert wide.to_dict("list") == {"image": ["p.png", "q.png"], "ac [mm]": [0.5, 0.5]}
+    copied = run("measure", "--print-set")
+    own.write_text(copied.output, encoding="utf-8")
+    assert MeasurementSet.load(own) == MeasurementSet.load("lateral_cephalogram")
+    assert run("measure").exit_code == 2
     again = run(*arguments, "--out", tmp_path / "wide.csv")
     assert again.exit_code == 2
     assert one_sentence(again)
