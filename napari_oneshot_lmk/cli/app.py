@@ -13,6 +13,7 @@ from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.cli import (
     benchmark,
     convert,
+    corrections,
     demo,
     detect,
     evaluate,
@@ -43,6 +44,7 @@ app.command("train")(train.train_model)
 app.command("detect")(detect.detect)
 app.command("convert")(convert.convert)
 app.command("export-bundle")(export_bundle.export_model)
+app.command("corrections")(corrections.try_corrections)
 app.command("evaluate")(evaluate.evaluate_files)
 app.command("measure")(measure.measure_landmarks)
 scoring = typer.Typer(

@@ -22,6 +22,7 @@ from napari_oneshot_lmk.cli.console import (
 )
 from napari_oneshot_lmk.cli.convert import warn_of_losses
 from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors, list_failures
+from napari_oneshot_lmk.cli.image_lookup import templates_of
 from napari_oneshot_lmk.cli.options import (
     AsJson,
     Backend,
@@ -39,13 +40,12 @@ from napari_oneshot_lmk.errors import OneshotError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
     from napari_oneshot_lmk.detection.batch import BatchSettings, DetectionResult
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.journal import Journal, PartialResults
-    from napari_oneshot_lmk.errors import OneshotError
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.landmarks.template import Template
 
 
 @dataclass(frozen=True)
@@ -177,11 +177,28 @@ def detect(
         ),
     ],
     template: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--template",
             metavar="FOLDER",
-            help="The template. With --model: another annotation of its landmarks.",
+            help="The template; given again, more annotated images of its landmarks. With "
+            "--model: another annotation of its landmarks.",
+        ),
+    ] = None,
+    corrected: Annotated[
+        Path | None,
+        typer.Option(
+            "--corrected",
+            metavar="FILE",
+            help="Corrected landmarks of some images, which serve as further templates.",
+        ),
+    ] = None,
+    corrected_images: Annotated[
+        str | None,
+        typer.Option(
+            "--corrected-images",
+            metavar="FOLDER|GLOB",
+            help="Where the images of --corrected are. Default: among IMAGES.",
         ),
     ] = None,
     model: Annotated[
@@ -242,11 +259,22 @@ def detect(
     with results.locked(), ExitStack() as opened:
         # Slow imports come after everything that can be refused at once.
         from napari_oneshot_lmk.encoders.device import keep_freed_memory
+        from napari_oneshot_lmk.landmarks.template import Template
 
         # Giving it back and asking again costs time at each image.
         keep_freed_memory()
-        started, detector = _made(
-            template, model, encoder_weights, "cpu" if backend else device, trust
+        templates = [Template.load(path) for path in template or ()]
+        own, further = templates[:1], templates[1:]
+        if corrected is not None:
+            sources = [corrected_images] if corrected_images else images
+            further += templates_of(corrected, sources, spacing_mm_yx, slice_index)
+        started, detector = make_detector(
+            own[0] if own else None,
+            further,
+            model,
+            encoder_weights,
+            "cpu" if backend else device,
+            trust,
         )
         settings = _settings(detector, spacing_mm_yx, slice_index)
         journal = opened.enter_context(results.journal(settings, files))
@@ -281,24 +309,31 @@ def detect(
         raise typer.Exit(code)
 
 
-def _made(
-    template: Path | None, model: Path | None, weights: Path | None, device: str, trust: bool
+def make_detector(
+    annotated: Template | None,
+    further: Sequence[Template],
+    model: Path | None,
+    weights: Path | None,
+    device: str,
+    trust: bool,
 ) -> tuple[float, Detector]:
     """Return when detection began, after all weights were there, and the detector."""
-    from napari_oneshot_lmk.landmarks.template import Template
-
-    annotated = None if template is None else Template.load(template)
     if model is not None:
         from napari_oneshot_lmk.bundle.load import ScriptedDetector, load_model, needs_trust
         from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 
         if trust and needs_trust(model):
+            if further:
+                raise UsageError(
+                    "a bundle that runs its own TorchScript compares with its own template alone",
+                    remedy="leave further templates and --corrected out",
+                )
             started = time.perf_counter()
             return started, ScriptedDetector(model)
         trained = load_model(model)
         encoder = encoder_with_bar(weights, device, model=trained)
         started = time.perf_counter()
-        return started, TrainedDetector.from_model(trained, annotated, encoder)
+        return started, TrainedDetector.from_model(trained, annotated, encoder, further=further)
     if annotated is None:
         raise UsageError(
             "neither a template nor a trained model was named",
@@ -308,7 +343,7 @@ def _made(
 
     encoder = encoder_with_bar(weights, device)
     started = time.perf_counter()
-    return started, Detector.instant(annotated, encoder=encoder)
+    return started, Detector.instant(annotated, encoder=encoder, further=further)
 
 
 def _settings(
@@ -321,7 +356,7 @@ def _settings(
     return BatchSettings(
         detector.method,
         detector.encoder_card.identity,
-        detector.template.content_sha256,
+        detector.templates_sha256,
         "" if model is None else model.content_sha256,
         spacing_mm_yx,
         slice_index,

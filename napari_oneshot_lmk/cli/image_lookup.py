@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.geometry import Geometry
     from napari_oneshot_lmk.imaging.find import ImageFile
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.landmarks.template import Template
 
 
 class NamedImages:
@@ -190,6 +191,40 @@ class NamedImages:
                 f"{self._files[0].name} is named",
                 remedy="name the folder of all of them with --images",
             )
+
+
+def templates_of(
+    corrected: Path,
+    sources: Sequence[str],
+    spacing_mm_yx: tuple[float, float] | None,
+    slice_index: int | None,
+) -> list[Template]:
+    """Make a template of each image in a landmark file, looked for among ``sources``.
+
+    Raises
+    ------
+    OneshotError
+        If an image is not found or cannot be read, or no landmark on it is placed.
+    """
+    from napari_oneshot_lmk.imaging.reader import read_image
+    from napari_oneshot_lmk.landmarks.files import read_landmarks
+    from napari_oneshot_lmk.landmarks.template import Template
+
+    beside = NamedImages(sources, spacing_mm_yx, slice_index)
+    templates = []
+    images = read_landmarks(corrected, tell=print_warning)
+    beside.check_enough(images)
+    for landmarks in images:
+        path = beside.source_of(landmarks.image)
+        if path is None:
+            raise UsageError(
+                f"the image {landmarks.image!r} is not among the images",
+                file=corrected,
+                remedy="say with --corrected-images where the corrected images are",
+            )
+        image = read_image(path, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index)
+        templates.append(Template.create(image, landmarks))
+    return templates
 
 
 def _by_name(files: Sequence[ImageFile], key: Callable[[str], str]) -> dict[str, list[ImageFile]]:

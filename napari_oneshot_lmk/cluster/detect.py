@@ -58,6 +58,7 @@ class DetectorSpec:
     template: Template
     model: TrainedModel | None
     encoder: EncoderSpec
+    further: tuple[Template, ...] = ()
 
     @classmethod
     def of(cls, detector: Detector, encoder_weights: Path | None, device: str) -> DetectorSpec:
@@ -68,7 +69,7 @@ class DetectorSpec:
         weights = None if encoder_weights is None else encoder_weights.absolute()
         model = detector.model if isinstance(detector, TrainedDetector) else None
         encoder = EncoderSpec(weights, device, detector.encoder_card.identity)
-        return cls(detector.template, model, encoder)
+        return cls(detector.template, model, encoder, detector.further)
 
     @property
     def key(self) -> str:
@@ -77,6 +78,7 @@ class DetectorSpec:
             self.template.content_sha256,
             "" if self.model is None else self.model.content_sha256,
             repr(self.encoder),
+            *(template.content_sha256 for template in self.further),
         )
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -90,8 +92,8 @@ class DetectorSpec:
         else:
             encoder = self.encoder.build(worker)
         if self.model is None:
-            return Detector.instant(self.template, encoder=encoder)
-        return TrainedDetector.from_model(self.model, self.template, encoder)
+            return Detector.instant(self.template, encoder=encoder, further=self.further)
+        return TrainedDetector.from_model(self.model, self.template, encoder, further=self.further)
 
 
 class DetectorPlugin(WorkerPlugin):

@@ -7,9 +7,12 @@ detecting again on the same image costs no second forward pass.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -24,7 +27,11 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenan
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW, estimate_confidence
 from napari_oneshot_lmk.matching.shape import ShapeModel, ShapeVariation
-from napari_oneshot_lmk.matching.similarity import describe_points, log_similarity
+from napari_oneshot_lmk.matching.similarity import (
+    combine_templates,
+    describe_points,
+    log_similarity,
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,9 @@ class Detector:
         Of both images.
     variation : ShapeVariation, optional
         How far subjects may differ from the template.
+    further : sequence of Template
+        More annotated images, corrected ones for example: each landmark is compared with all
+        of them that know its name (docs/benchmarks/corrections.md).
 
     Raises
     ------
@@ -61,26 +71,30 @@ class Detector:
     method = "instant"
 
     def __init__(
-        self, template: Template, encoder: Encoder, variation: ShapeVariation | None = None
+        self,
+        template: Template,
+        encoder: Encoder,
+        variation: ShapeVariation | None = None,
+        further: Sequence[Template] = (),
     ) -> None:
         geometry = template.image.geometry
         placed = template.landmarks.placed
         if not placed:
             raise TemplateError("the template has no placed landmark", file=template.name)
-        self.template = template
+        self.template, self.further = template, tuple(further)
         self._encoder = encoder
         self._names = [p.name for p in placed]
-        positions_yx = template.landmarks.with_points(placed).positions_yx
-        self._points_yx = geometry.points_to_network(positions_yx)
-        self._descriptors = describe_points(
-            encoder(prepare_image(template.image, encoder.device)),
-            torch.from_numpy(self._points_yx),
-        )
+        each = [self._placed_in(one) for one in (template, *self.further)]
+        self._known = torch.stack([known for _, known in each])
+        self._descriptors = [
+            describe_points(encoder(prepare_image(one.image, encoder.device)), points_yx)
+            for one, (points_yx, _) in zip((template, *self.further), each, strict=True)
+        ]
         # Size of a network pixel along (row, column), in mm or in image pixels.
         spacing = np.array(geometry.spacing_mm_yx or (1.0, 1.0))
         pixel_size_yx = spacing / geometry.network_pixels_per_image_pixel_yx
         self.shape = ShapeModel(
-            self._points_yx, pixel_size_yx, geometry.network_shape_yx, variation
+            each[0][0].numpy(), pixel_size_yx, geometry.network_shape_yx, variation
         )
         self._current: _EncodedImage | None = None
 
@@ -92,6 +106,7 @@ class Detector:
         encoder: Encoder | None = None,
         encoder_weights: Path | None = None,
         device: str = "auto",
+        further: Sequence[Template] = (),
     ) -> Detector:
         """Make a detector that needs no training.
 
@@ -105,6 +120,8 @@ class Detector:
             the encoder that is shipped.
         device : str
             ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        further : sequence of Template
+            More annotated images of the same landmarks.
 
         Raises
         ------
@@ -117,7 +134,7 @@ class Detector:
             from napari_oneshot_lmk.encoders.select import instant_encoder
 
             encoder = instant_encoder(encoder_weights, device)
-        return cls(template, encoder)
+        return cls(template, encoder, further=further)
 
     @property
     def encoder_card(self) -> EncoderCard:
@@ -136,7 +153,7 @@ class Detector:
 
     def embeddings(self) -> dict[str, Tensor]:
         """Return the descriptors of the template's landmarks, (N, C) by a name per level."""
-        vectors = self._descriptors.vectors
+        vectors = self._descriptors[0].vectors
         return {f"instant_{level}": each for level, each in enumerate(vectors)}
 
     def set_image(self, image: GrayImage) -> None:
@@ -243,4 +260,38 @@ class Detector:
 
         (N, H / s, W / s), float32, s the stride of the finest level; values are <= 0.
         """
-        return log_similarity(pyramid, self._descriptors)
+        maps = (log_similarity(pyramid, descriptors) for descriptors in self._descriptors)
+        return combine_templates(maps, self._known)
+
+    @property
+    def templates_sha256(self) -> str:
+        """Hash of the template's content, and of the further ones where there are some."""
+        hashes = [template.content_sha256 for template in (self.template, *self.further)]
+        return hashes[0] if len(hashes) == 1 else sha256("\n".join(hashes).encode()).hexdigest()
+
+    def with_further(self, chosen: Sequence[Template]) -> Self:
+        """Return the same detector with only some of its ``further`` templates.
+
+        Nothing is computed anew. The image of `set_image` stays set.
+        """
+        wanted = {id(template) for template in chosen}
+        left = [0, *(i for i, one in enumerate(self.further, 1) if id(one) in wanted)]
+        detector = copy(self)
+        detector._keep(left)
+        return detector
+
+    def _keep(self, templates: list[int]) -> None:
+        every = (self.template, *self.further)
+        self.further = tuple(every[i] for i in templates[1:])
+        self._known = self._known[templates]
+        self._descriptors = [self._descriptors[i] for i in templates]
+
+    def _placed_in(self, template: Template) -> tuple[Tensor, Tensor]:
+        """Return our landmarks in a template, (N, 2) network pixels, and which it places."""
+        placed = {point.name: point for point in template.landmarks.placed}
+        known = torch.tensor([name in placed for name in self._names])
+        # What is not known is compared with any place, and not counted.
+        points = [placed[n].position_yx if n in placed else (0.0, 0.0) for n in self._names]
+        positions_yx = np.array(points, dtype=np.float64)
+        points_yx = template.image.geometry.points_to_network(positions_yx)
+        return torch.from_numpy(points_yx), known

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ class _AnchoredPart:
     rows: list[int]
     adapters: list[int]
     anchors: tuple[Tensor, ...]
+    """Per level (M, K, E) of the M templates."""
 
 
 class TrainedDetector(Detector):
@@ -53,6 +55,8 @@ class TrainedDetector(Detector):
         The one that the model was trained on.
     precision : {"auto", "float32", "bfloat16"}
         Of the networks.
+    further : sequence of Template
+        More annotated images; see `Detector`.
 
     Raises
     ------
@@ -66,6 +70,7 @@ class TrainedDetector(Detector):
         template: Template,
         encoder: Encoder,
         precision: Precision = "auto",
+        further: Sequence[Template] = (),
     ) -> None:
         read = encoder.card.identity
         if read not in model.encoders:
@@ -74,7 +79,7 @@ class TrainedDetector(Detector):
                 remedy="name the weights that it was trained on (--encoder-weights), "
                 "or none: it remembers where they lay",
             )
-        super().__init__(template, encoder)
+        super().__init__(template, encoder, further=further)
         self.model = model
         self.method = model.card.method
         self.precision = precision
@@ -97,6 +102,7 @@ class TrainedDetector(Detector):
         *,
         encoder_weights: Path | None = None,
         device: str = "auto",
+        further: Sequence[Template] = (),
     ) -> TrainedDetector:
         """Make a detector and move the model to the device of its encoder.
 
@@ -111,6 +117,8 @@ class TrainedDetector(Detector):
             File of VGG19 weights, if the model was trained on VGG19.
         device : str
             ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        further : sequence of Template
+            More annotated images; see `Detector`.
 
         Raises
         ------
@@ -121,7 +129,7 @@ class TrainedDetector(Detector):
             encoder = encoder_for(model, encoder_weights, device)
         for part in model.parts:
             part.network.to(encoder.device)
-        return cls(model, template or model.template, encoder, model.precision)
+        return cls(model, template or model.template, encoder, model.precision, further)
 
     def embeddings(self) -> dict[str, Tensor]:
         """Return the descriptors of `Detector` and the anchor embeddings of each network."""
@@ -158,29 +166,45 @@ class TrainedDetector(Detector):
         self, part: _AnchoredPart, pyramid: FeaturePyramid, centres: Tensor | None = None
     ) -> Tensor:
         maps = [level.float() for level in pyramid.after_pooling.maps]
-        known = (part.network, maps, part.adapters, part.anchors)
+        shared = (part.network, maps, part.adapters, part.anchors)
+        known = self._known[:, part.rows]
         if centres is None:
-            return network_log_similarity(*known)
+            return network_log_similarity(*shared, known)
         cells = self.model.card.search_cells
         dtype = resolve_precision(self.device, self.precision)
-        return local_log_similarity(*known, centres[part.rows], cells, dtype)
+        return local_log_similarity(*shared, centres[part.rows], cells, dtype, known)
+
+    def _keep(self, templates: list[int]) -> None:
+        super()._keep(templates)
+        self._parts = [
+            replace(part, anchors=tuple(level[templates] for level in part.anchors))
+            for part in self._parts
+        ]
 
     def _anchor(self, part: Part) -> _AnchoredPart | None:
-        """Embed the template's points; None where the part knows none of its landmarks."""
+        """Embed the templates' points; None where the part knows none of the landmarks."""
         rows = [i for i, name in enumerate(self._names) if name in part.landmarks]
         if not rows:
             return None
-        network, card = part.network, self.model.card
         adapters = part.adapters(tuple(self._names[i] for i in rows))
-        points = torch.from_numpy(self._points_yx[rows]).float().to(self.device)
-        image = prepare_image(self.template.image, self.device)
+        each = [
+            self._embed(template, part.network, adapters, rows)
+            for template in (self.template, *self.further)
+        ]
+        anchors = tuple(torch.cat(level) for level in zip(*each, strict=True))
+        return _AnchoredPart(part.network, rows, adapters, anchors)
+
+    def _embed(
+        self, template: Template, network: LandmarkNetwork, adapters: list[int], rows: list[int]
+    ) -> tuple[Tensor, ...]:
+        card = self.model.card
+        points = self._placed_in(template)[0][rows].float().to(self.device)
+        image = prepare_image(template.image, self.device)
         # Not inference_mode: these tensors become part of a bundle's state_dict.
         with torch.no_grad():
             if card.anchor == "patch":
-                anchors = embed_points_in_patches(
+                return embed_points_in_patches(
                     network, self._encoder, image, adapters, points, card.patch_px
                 )
-            else:
-                maps = [m.float() for m in self._encoder(image).after_pooling.maps]
-                anchors = embed_points(network, maps, adapters, points[None])
-        return _AnchoredPart(network, rows, adapters, anchors)
+            maps = [m.float() for m in self._encoder(image).after_pooling.maps]
+            return embed_points(network, maps, adapters, points[None])

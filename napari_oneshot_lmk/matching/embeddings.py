@@ -22,6 +22,7 @@ from napari_oneshot_lmk.encoders.device import autocast
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.matching.similarity import (
     SMALLEST_COSINE,
+    combine_templates,
     per_landmark_cosine,
     sum_log_similarities,
 )
@@ -101,28 +102,34 @@ def network_log_similarity(
     maps: Sequence[Tensor],
     adapters: Sequence[int],
     anchors: Sequence[Tensor],
+    known: Tensor | None = None,
 ) -> Tensor:
     """Log-similarity of each landmark with each place of one image.
 
-    The network is in evaluation mode, ``anchors`` are the template's embeddings, (1, K, E).
-    The result is (K, H / 2, W / 2) float32.
+    The network is in evaluation mode, ``anchors`` are the embeddings of M templates, (M, K, E),
+    and ``known``, (M, K), says which of the landmarks each of them knows; by default all. See
+    `combine_templates`. The result is (K, H / 2, W / 2) float32.
     """
     maps = [level.float() for level in maps]
-    unit = [F.normalize(level[0].float(), dim=-1) for level in anchors]
+    unit = [F.normalize(level.float(), dim=-1) for level in anchors]
 
-    def similarity(levels: Sequence[Tensor], vectors: Sequence[Tensor]) -> Tensor:
-        cosines = [per_landmark_cosine(*level) for level in zip(levels, vectors, strict=True)]
-        return sum_log_similarities(cosines, STRIDES)
+    def similarity(levels: Sequence[Tensor], chosen: slice) -> Tensor:
+        each = []
+        for template in range(len(unit[0])):
+            vectors = [level[template, chosen] for level in unit]
+            cosines = [per_landmark_cosine(*level) for level in zip(levels, vectors, strict=True)]
+            each.append(sum_log_similarities(cosines, STRIDES))
+        return combine_templates(each, known[:, chosen] if known is not None else None)
 
     if not network.depends_on_landmark:
         shared = network(maps, adapters[0])
-        return similarity([level.expand(len(adapters), -1, -1, -1) for level in shared], unit)
+        every = slice(None)
+        return similarity([level.expand(len(adapters), -1, -1, -1) for level in shared], every)
     found: list[Tensor] = []
     for first in range(0, len(adapters), AT_ONCE):
         chosen = slice(first, first + AT_ONCE)
         levels = network.embed_images(maps, adapters[chosen])
-        vectors = [vectors[chosen] for vectors in unit]
-        found.append(similarity([level[0] for level in levels], vectors))
+        found.append(similarity([level[0] for level in levels], chosen))
     return torch.cat(found)
 
 
@@ -134,6 +141,7 @@ def local_log_similarity(
     points_yx: Tensor,
     cells: int,
     dtype: torch.dtype = torch.float32,
+    known: Tensor | None = None,
 ) -> Tensor:
     """`network_log_similarity` in windows of ``cells`` a side around points (K, 2).
 
@@ -148,25 +156,31 @@ def local_log_similarity(
         fine.origin_yx[0, :, axis, None] + torch.arange(length, device=points_yx.device)
         for axis, length in enumerate((height, width))
     )
-    total = torch.zeros(count, height, width, device=points_yx.device)
+    totals = [torch.zeros(count, height, width, device=points_yx.device) for _ in anchors[0]]
     for window, stride, anchor in zip(windows, STRIDES, anchors, strict=True):
-        vectors = F.normalize(anchor[0].float(), dim=-1)
-        cosine = per_landmark_cosine(window.embeddings[0], vectors)
-        term = cosine.clamp_min(SMALLEST_COSINE).log()
+        grid_xy: Tensor | None = None
         if stride > STRIDES[0]:
             # Where the finest window's cells lie in this level's window, -1..1.
             y, x = (
                 2 * ((fine_cells.float() + 0.5) * STRIDES[0] / stride - first[:, None]) / length - 1
                 for fine_cells, first, length in zip(
-                    (rows, columns), window.origin_yx[0].unbind(1), term.shape[1:], strict=True
+                    (rows, columns),
+                    window.origin_yx[0].unbind(1),
+                    window.embeddings.shape[-2:],
+                    strict=True,
                 )
             )
             grid_y = y[:, :, None].expand(-1, -1, width)
             grid_xy = torch.stack([x[:, None, :].expand_as(grid_y), grid_y], -1)
-            term = F.grid_sample(
-                term[:, None], grid_xy, padding_mode="border", align_corners=False
-            )[:, 0]
-        total = total + term
+        for template, vectors in enumerate(F.normalize(anchor.float(), dim=-1)):
+            cosine = per_landmark_cosine(window.embeddings[0], vectors)
+            term = cosine.clamp_min(SMALLEST_COSINE).log()
+            if grid_xy is not None:
+                term = F.grid_sample(
+                    term[:, None], grid_xy, padding_mode="border", align_corners=False
+                )[:, 0]
+            totals[template] = totals[template] + term
+    total = combine_templates(totals, known)
     full = total.flatten(1).amin(1)[:, None, None].repeat(1, *fine.full_shape_yx)
     landmarks = torch.arange(count, device=total.device)[:, None, None]
     return full.index_put((landmarks, rows[:, :, None], columns[:, None, :]), total)

@@ -7,7 +7,7 @@ feature at the landmark and the query's feature at each cell.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -91,6 +91,39 @@ def log_similarity(pyramid: FeaturePyramid, descriptors: Descriptors) -> Tensor:
         for feature_map, vectors in zip(pyramid.maps, descriptors.vectors, strict=True)
     ]
     return sum_log_similarities(cosines, descriptors.strides)
+
+
+def combine_templates(maps: Iterable[Tensor], known: Tensor | None) -> Tensor:
+    """Return the log of the mean similarity over several templates.
+
+    A place that is very like one of the templates counts, though it is unlike the others:
+    bodies differ, and so do images.
+
+    Parameters
+    ----------
+    maps : iterable of Tensor, (N, h, w)
+        Log-similarity with each template; the first knows every landmark.
+    known : Tensor, (M, N), bool, or None
+        Which landmarks each of the M templates knows; None: all.
+
+    Returns
+    -------
+    Tensor, (N, h, w)
+
+    Examples
+    --------
+    >>> maps = [torch.tensor([[[-1.0, -4.0]]]), torch.tensor([[[-5.0, -1.0]]])]
+    >>> combine_templates(maps, None).round(decimals=2)
+    tensor([[[-1.6800, -1.6400]]])
+    """
+    total, *others = maps
+    if not others:
+        return total
+    if known is None:
+        known = torch.ones(len(others) + 1, len(total), dtype=torch.bool)
+    for each, row in zip(others, known[1:].to(total.device), strict=True):
+        total = torch.logaddexp(total, each.masked_fill(~row[:, None, None], -torch.inf))
+    return total - known.sum(0).log()[:, None, None].to(total.device)
 
 
 def per_landmark_cosine(embeddings: Tensor, vectors: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""``python scripts/benchmarks speed|many|step``: what is measured, printed and written."""
+"""``python scripts/benchmarks speed|many|step|corrections``: prints and writes measurements."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from napari_oneshot_lmk.cli.console import (
     print_line,
     print_table,
 )
+from napari_oneshot_lmk.cli.detect import make_detector
 from napari_oneshot_lmk.cli.errors import handle_errors
 from napari_oneshot_lmk.cli.options import AsJson, DeviceName, Overwrite, Weights, encoder_with_bar
 from napari_oneshot_lmk.encoders.device import resolve_device
@@ -31,7 +32,7 @@ if not __package__:
     # Run by the folder's name: Python then looks for modules inside it, not beside it.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import costs, killed_runs, page, speed, training_step
+from benchmarks import corrections, costs, killed_runs, page, speed, training_step
 from benchmarks.images import template_of, write_images
 
 if TYPE_CHECKING:
@@ -223,6 +224,50 @@ def benchmark_step(
         f"plain step {times.plain_s:.3f} s; losses {times.ours_loss:.5f} and "
         f"{times.plain_loss:.5f}"
     )
+
+
+@app.command("corrections")
+@handle_errors
+def benchmark_corrections(
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="A data folder.")],
+    out: Out,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="RUN", help="A trained model of it.")
+    ] = None,
+    counts: Annotated[
+        str, typer.Option("--counts", help="Numbers of corrected images.")
+    ] = "0,1,2,3,5,10,20",
+    draws: Annotated[int, typer.Option("--draws", min=1)] = 10,
+    seed: Annotated[int, typer.Option("--seed", help="Of the draws.")] = 1,
+    encoder_weights: Weights = None,
+    device: DeviceName = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Score detection with corrected training images as further templates.
+
+    Few-shot: it reads the annotation of as many images as are said to be corrected. Writes
+    corrections.json and corrections.md.
+    """
+    check_writable(out, overwrite=overwrite)
+    dataset = Dataset.load(data)
+    numbers = [int(word) for word in counts.split(",")]
+    chosen = corrections.drawn(dataset, max(numbers), draws, seed)
+    every = sorted({name for draw in chosen for name in draw})
+    further = [corrections.corrected_template(dataset, name) for name in every]
+    print_info(f"Encoding {len(further)} corrected images …")
+    _, detector = make_detector(
+        dataset.template(), further, model, encoder_weights, device, trust=False
+    )
+    with counting_bar("Detecting") as advance:
+        errors = corrections.measure(detector, dataset, chosen, numbers, advance)
+    table = corrections.rows(errors)
+    lines = [
+        " | ".join(["", *cells, ""]).strip()
+        for cells in (corrections.TITLES, ["---"] * len(corrections.TITLES), *table)
+    ]
+    content = page.stamped({"method": detector.method, "rows": table}, command_line())
+    page.write_page("corrections", lines, content, out, overwrite)
+    print_table(f"Corrected images, {detector.method}", corrections.TITLES, table)
 
 
 def command_line() -> str:

@@ -1,0 +1,101 @@
+"""``oneshot-lmk corrections``: what corrected images are worth as further templates."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_oneshot_lmk.cli.console import (
+    counting_bar,
+    print_json,
+    print_line,
+    print_table,
+    print_warning,
+)
+from napari_oneshot_lmk.cli.detect import make_detector
+from napari_oneshot_lmk.cli.errors import handle_errors
+from napari_oneshot_lmk.cli.image_lookup import templates_of
+from napari_oneshot_lmk.cli.options import (
+    AsJson,
+    DeviceName,
+    Slice,
+    SpacingText,
+    Weights,
+    spacing_from,
+)
+from napari_oneshot_lmk.errors import UsageError
+
+FEWEST = 3
+"""Corrected images from which on the estimate says something."""
+
+
+@handle_errors
+def try_corrections(
+    corrected: Annotated[
+        Path,
+        typer.Argument(metavar="LANDMARKS", help="Corrected landmarks of some images."),
+    ],
+    images: Annotated[
+        list[str], typer.Option("--images", metavar="FOLDER|GLOB", help="Where the images are.")
+    ],
+    template: Annotated[
+        Path | None, typer.Option("--template", metavar="FOLDER", help="The template.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="RUN", help="A trained model.")
+    ] = None,
+    encoder_weights: Weights = None,
+    spacing: SpacingText = None,
+    slice_index: Slice = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Say what corrected images would gain as further templates, before they are used.
+
+    Each corrected image is left out in turn: the template alone, and with the other
+    corrected images, is compared with where you have put the points. Nothing is written.
+    `oneshot-lmk detect --corrected LANDMARKS` uses them.
+    """
+    from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.review.corrections import gain, leave_each_out
+
+    spacing_mm_yx = spacing_from(spacing)
+    further = templates_of(corrected, images, spacing_mm_yx, slice_index)
+    if len(further) < 2:
+        raise UsageError(
+            "one corrected image cannot be left out and be compared with the rest",
+            file=corrected,
+            remedy="correct at least two images",
+        )
+    own = None if template is None else Template.load(template)
+    _, detector = make_detector(own, further, model, encoder_weights, device, trust=False)
+    left_out = []
+    with counting_bar("Leaving each out") as advance:
+        for image in leave_each_out(detector):
+            left_out.append(image)
+            advance(len(left_out), len(further))
+    gains = gain(left_out)
+    if as_json:
+        print_json([asdict(each) for each in gains])
+        return
+    print_table(
+        f"{len(further)} corrected images, each left out in turn",
+        ["", "points", "mean before", "mean after", "nearer", "further away"],
+        [
+            [
+                f"{each.images} images",
+                str(each.points),
+                f"{each.mean_before:.2f} {each.unit}",
+                f"{each.mean_after:.2f} {each.unit}",
+                str(each.better),
+                str(each.worse),
+            ]
+            for each in gains
+        ],
+    )
+    if len(further) < FEWEST:
+        print_warning("So few images say little: chance may be larger than the gain.")
+    print_line("These points were corrected by a person: no one-shot result.")

@@ -1,0 +1,1 @@
+"""What a person does with found landmarks, and what comes of it."""
