@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 from napari_oneshot_lmk.landmarks.lists import shipped_lists
 
@@ -22,25 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Annotation:
-    """The landmarks of one image, which one is next, and which were passed over.
-
-    Parameters
-    ----------
-    landmarks : Landmarks
-        All landmarks of the list, in its order, placed or not.
-    title : str
-        Title of the list.
-    current : str
-        The landmark that the next click places; empty when none is left.
-    passed_over : frozenset of str
-        Those that the user skipped on purpose. In a file they are "skipped"
-        like those nobody has come to yet; here the table tells them apart.
-    """
+    """The landmarks of one image, which one is next, and which were skipped."""
 
     landmarks: Landmarks = field(default_factory=Landmarks)
+    """All landmarks of the list, in its order, placed or not."""
     title: str = ""
+    """Title of the list."""
     current: str = ""
+    """The landmark that the next click places; empty when none is left."""
     passed_over: frozenset[str] = frozenset()
+    """Those that the user skipped on purpose. In a file they are "skipped" like those that
+    are still to be placed; here the table tells them apart."""
 
     @classmethod
     def begin(cls, names: LandmarkList, image: str = "") -> Annotation:
@@ -49,16 +40,14 @@ class Annotation:
             Landmark(n.name, None, State.SKIPPED, description=n.description)
             for n in names.landmarks
         )
-        first = points[0].name if points else ""
-        return cls(Landmarks(points, image), names.title, first)
+        return cls(Landmarks(points, image), names.title)._at_next_open()
 
     @classmethod
     def adopt(cls, landmarks: Landmarks) -> Annotation:
         """Go on with landmarks that a file or a layer already holds.
 
-        Where they are those of a list that comes along, its title and what it
-        says about each landmark come, too. A position without a source is a
-        detection where it has a score, and otherwise a person's.
+        Those of a shipped list get its title and descriptions. A position without a source
+        is a detection where it has a score, and otherwise a person's.
         """
         title = ""
         landmarks = landmarks.with_points(_with_source(p) for p in landmarks)
@@ -69,31 +58,22 @@ class Annotation:
                     replace(p, description=p.description or n.description)
                     for p, n in zip(landmarks, names.landmarks, strict=True)
                 )
-        whole = cls(landmarks, title)
-        return replace(whole, current=whole.next_open(""))
+        return cls(landmarks, title)._at_next_open()
 
     # -- edits ---------------------------------------------------------------------
 
     def place(self, name: str, position_yx: tuple[float, float], author: str = "") -> Annotation:
-        """Put one landmark at a (row, column); the position is a person's word.
+        """Put one landmark at a (row, column), as a person did.
 
-        What a detector said of it (score, unsure, residual) is no longer true of
-        the new position and goes.
+        What a detector said of it (score, unsure, residual) is not true of the new
+        position, and is dropped.
         """
-        point = Landmark(
-            name,
-            position_yx,
-            State.PLACED,
-            description=self.landmarks[name].description,
-            source=self._source_of_edit(name),
-            author=author,
-        )
-        return self._with(point, self.passed_over - {name})
+        source = self._source_of_edit(name)
+        return self._with(name, position_yx, State.PLACED, source, author)
 
     def place_current(self, position_yx: tuple[float, float], author: str = "") -> Annotation:
         """Put the current landmark there and move on to the next open one."""
-        placed = self.place(self.current, position_yx, author)
-        return replace(placed, current=placed.next_open(self.current))
+        return self.place(self.current, position_yx, author)._at_next_open(self.current)
 
     def clear(self, names: Iterable[str], author: str = "") -> Annotation:
         """Take landmarks off the image; the first of them becomes the current.
@@ -104,86 +84,64 @@ class Annotation:
         chosen = [name for name in names if name in self.landmarks]
         cleared = self
         for name in chosen:
-            source = self._source_of_edit(name)
-            kept = source is Source.CORRECTED
-            cleared = cleared._without_position(
-                name, State.SKIPPED, source if kept else None, author if kept else ""
-            )
-        passed = self.passed_over - set(chosen)
-        current = chosen[0] if chosen else self.current
-        return replace(cleared, passed_over=passed, current=current)
+            corrected = self._source_of_edit(name) is Source.CORRECTED
+            by = (Source.CORRECTED, author) if corrected else (None, "")
+            cleared = cleared._with(name, None, State.SKIPPED, *by)
+        return replace(cleared, current=chosen[0] if chosen else self.current)
 
     def skip(self) -> Annotation:
         """Pass over the current landmark; a position that it has is kept."""
         if not self.current:
             return self
-        passed = self.passed_over
-        if self.landmarks[self.current].state is not State.PLACED:
-            passed = passed | {self.current}
+        state = self.landmarks[self.current].state
         skipped = self
-        if self.landmarks[self.current].state is State.ABSENT:
-            skipped = self._without_position(self.current, State.SKIPPED, None)
-        skipped = replace(skipped, passed_over=passed)
-        return replace(skipped, current=skipped.next_open(self.current))
+        if state is State.ABSENT:
+            skipped = self._with(self.current, None, State.SKIPPED)
+        if state is not State.PLACED:
+            skipped = replace(skipped, passed_over=self.passed_over | {self.current})
+        return skipped._at_next_open(self.current)
 
     def mark_absent(self, author: str = "") -> Annotation:
         """Say that the current landmark is not on this image, and move on."""
         if not self.current:
             return self
-        absent = self._without_position(
-            self.current, State.ABSENT, self._source_of_edit(self.current), author
-        )
-        absent = replace(absent, passed_over=self.passed_over - {self.current})
-        return replace(absent, current=absent.next_open(self.current))
+        source = self._source_of_edit(self.current)
+        absent = self._with(self.current, None, State.ABSENT, source, author)
+        return absent._at_next_open(self.current)
 
     def take_detection(self, found: Landmarks) -> Annotation:
-        """Take in what a detector found; what a person said of a landmark stays.
+        """Take in all landmarks of a detection; what a person decided stays.
 
-        Parameters
-        ----------
-        found : Landmarks
-            All landmarks of the template's list.
-
-        Returns
-        -------
-        Annotation
-            On the template's list, followed by landmarks of a person that it does
-            not have.
+        The result follows the template's list, with the person's landmarks that are not in
+        it at the end.
         """
+        manual = {p.name: p for p in self.landmarks if self.is_manual(p.name)}
         points = []
         for new in found:
-            if new.name in self.landmarks and self.is_manual(new.name):
-                old = self.landmarks[new.name]
-                points.append(replace(old, description=old.description or new.description))
-            else:
+            old = manual.pop(new.name, None)
+            if old is None:
                 points.append(_as_detected(new))
-        points += [p for p in self.landmarks if p.name not in found and self.is_manual(p.name)]
+            else:
+                points.append(replace(old, description=old.description or new.description))
+        points += manual.values()
         landmarks = Landmarks(tuple(points), self.landmarks.image, found.geometry, found.provenance)
+        taken = Annotation.adopt(landmarks)
         title = self.title if self.landmarks.names == landmarks.names else ""
-        taken = replace(
-            Annotation.adopt(landmarks), passed_over=self.passed_over & set(landmarks.names)
-        )
-        return replace(taken, title=taken.title or title, current=taken.next_open(""))
+        passed_over = self.passed_over & set(landmarks.names)
+        taken = replace(taken, title=taken.title or title, passed_over=passed_over)
+        return taken._at_next_open()
 
     def reset(self, names: Iterable[str], found: Landmarks | None) -> Annotation:
-        """Take back what a person did to landmarks.
+        """Undo what a person did to landmarks.
 
-        Parameters
-        ----------
-        names : iterable of str
-            Which.
-        found : Landmarks, optional
-            What the last detection found; without it they are open again, and the
-            next detection finds them.
+        They are as the last detection found them, else open for the next detection.
         """
         reset = self
         for name in names:
+            reset = reset._with(name, None, State.SKIPPED)
             if found is not None and name in found:
-                point = _as_detected(found[name])
-            else:
-                description = self.landmarks[name].description
-                point = Landmark(name, None, State.SKIPPED, description=description)
-            reset = reset._with(point, reset.passed_over - {name})
+                landmarks = reset.landmarks.with_landmark(_as_detected(found[name]))
+                reset = replace(reset, landmarks=landmarks)
         return reset
 
     def go_to(self, name: str) -> Annotation:
@@ -191,7 +149,7 @@ class Annotation:
         return replace(self, current=self.landmarks[name].name)
 
     def step(self, by: int) -> Annotation:
-        """Make the landmark ``by`` rows further the current one, round the end."""
+        """Make the landmark ``by`` rows further the current one, cyclically."""
         names = self.landmarks.names
         if not names:
             return self
@@ -202,12 +160,7 @@ class Annotation:
     def follow(self, names: LandmarkList) -> tuple[Annotation, tuple[str, ...]]:
         """Change the list; points of the same name stay.
 
-        Returns
-        -------
-        Annotation
-            On the new list.
-        tuple of str
-            Placed landmarks that the new list does not have.
+        Returns the new annotation, and the placed landmarks that the list does not have.
         """
         fresh = Annotation.begin(names, self.landmarks.image)
         points = tuple(
@@ -222,17 +175,16 @@ class Annotation:
             landmarks=replace(self.landmarks, points=points),
             passed_over=self.passed_over & set(fresh.landmarks.names),
         )
-        return replace(followed, current=followed.next_open("")), lost
+        return followed._at_next_open(), lost
 
     # -- questions -----------------------------------------------------------------
 
     def is_open(self, name: str) -> bool:
         """Say whether nobody has decided on a landmark yet."""
-        undecided = self.landmarks[name].state is State.SKIPPED
-        return undecided and name not in self.passed_over
+        return self.landmarks[name].state is State.SKIPPED and name not in self.passed_over
 
     def next_open(self, after: str) -> str:
-        """Name the next landmark to place after one, round the end; "" if none."""
+        """Name the next landmark to place after one, cyclically; "" if none."""
         names = self.landmarks.names
         start = names.index(after) + 1 if after in names else 0
         return next((n for n in names[start:] + names[:start] if self.is_open(n)), "")
@@ -255,10 +207,10 @@ class Annotation:
     @property
     def is_result(self) -> bool:
         """Whether a detection took part in it."""
-        return any(p.source in (Source.DETECTED, Source.CORRECTED) for p in self.landmarks)
+        return any(_is_by_detector(p) for p in self.landmarks)
 
     def is_manual(self, name: str) -> bool:
-        """Say whether a person has decided on a landmark, so that no detection may."""
+        """Say whether a person has decided on a landmark, so that no detection changes it."""
         point = self.landmarks[name]
         if point.source is not None:
             return point.source.is_manual
@@ -269,24 +221,32 @@ class Annotation:
 
     # -- inside --------------------------------------------------------------------
 
+    def _at_next_open(self, after: str = "") -> Annotation:
+        return replace(self, current=self.next_open(after))
+
     def _source_of_edit(self, name: str) -> Source:
-        """Say what a landmark becomes when a person changes it now."""
-        before = self.landmarks[name].source
-        detected = before in (Source.DETECTED, Source.CORRECTED)
-        return Source.CORRECTED if detected else Source.PLACED
+        """Return the source of a landmark that a person changes now."""
+        return Source.CORRECTED if _is_by_detector(self.landmarks[name]) else Source.PLACED
 
-    def _without_position(
-        self, name: str, state: State, source: Source | None, author: str = ""
+    def _with(
+        self,
+        name: str,
+        position_yx: tuple[float, float] | None,
+        state: State,
+        source: Source | None = None,
+        author: str = "",
     ) -> Annotation:
+        """Change all of a landmark but its description; it is passed over no more."""
         description = self.landmarks[name].description
-        point = Landmark(name, None, state, description=description, source=source, author=author)
-        return self._with(point, self.passed_over)
-
-    def _with(self, point: Landmark, passed_over: frozenset[str]) -> Annotation:
-        if point.name not in self.landmarks:
-            raise LandmarkError(f"landmark {point.name!r} is not in the list")
+        point = Landmark(
+            name, position_yx, state, description=description, source=source, author=author
+        )
         landmarks = self.landmarks.with_landmark(point)
-        return replace(self, landmarks=landmarks, passed_over=passed_over)
+        return replace(self, landmarks=landmarks, passed_over=self.passed_over - {name})
+
+
+def _is_by_detector(point: Landmark) -> bool:
+    return point.source in (Source.DETECTED, Source.CORRECTED)
 
 
 def _as_detected(point: Landmark) -> Landmark:
@@ -297,65 +257,52 @@ def _as_detected(point: Landmark) -> Landmark:
 def _with_source(point: Landmark) -> Landmark:
     if point.source is not None or point.state is not State.PLACED:
         return point
-    source = Source.PLACED if point.score is None else Source.DETECTED
-    return replace(point, source=source)
+    return replace(point, source=Source.PLACED if point.score is None else Source.DETECTED)
 
 
 T = TypeVar("T")
 
 DEPTH = 500
-"""Steps that can be taken back: a long day's work on one image."""
+"""Steps that can be undone: a long day's work on one image."""
 
 
 class History(Generic[T]):
-    """A value with its past and its future.
-
-    Parameters
-    ----------
-    value : T
-        Immutable; where the history starts.
-    """
+    """An immutable value with the values to undo and to redo."""
 
     def __init__(self, value: T) -> None:
-        self._value = value
+        self.value = value
         self._past: list[T] = []
         self._future: list[T] = []
 
     @property
-    def value(self) -> T:
-        """The value now."""
-        return self._value
-
-    @property
     def can_undo(self) -> bool:
-        """Whether there is anything to take back."""
+        """Whether there is a step to undo."""
         return bool(self._past)
 
     @property
     def can_redo(self) -> bool:
-        """Whether there is anything to do again."""
+        """Whether there is a step to redo."""
         return bool(self._future)
 
     def record(self, value: T) -> None:
-        """Go to a new value; what had been undone is forgotten."""
-        self._past = [*self._past[-DEPTH + 1 :], self._value]
+        """Go to a new value; undone steps are forgotten."""
+        self._past = [*self._past[-DEPTH + 1 :], self.value]
         self._future = []
-        self._value = value
+        self.value = value
 
     def replace(self, value: T) -> None:
         """Change the value without a step to undo, as when only a cursor moves."""
-        self._value = value
+        self.value = value
 
-    def undo(self) -> T:
-        """Take the last step back."""
-        if self._past:
-            self._future.append(self._value)
-            self._value = self._past.pop()
-        return self._value
+    def undo(self) -> None:
+        """Go back one step, if there is one."""
+        self._move(self._past, self._future)
 
-    def redo(self) -> T:
-        """Do the last undone step again."""
-        if self._future:
-            self._past.append(self._value)
-            self._value = self._future.pop()
-        return self._value
+    def redo(self) -> None:
+        """Do the last undone step again, if there is one."""
+        self._move(self._future, self._past)
+
+    def _move(self, source: list[T], target: list[T]) -> None:
+        if source:
+            target.append(self.value)
+            self.value = source.pop()

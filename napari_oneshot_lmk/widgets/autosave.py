@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,19 +17,16 @@ from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import State
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.image_lock import ImageLocks
-from napari_oneshot_lmk.widgets.layers.image_identity import identity_of
+from napari_oneshot_lmk.widgets.layers.image_identity import identity_of, pixel_hash
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 from napari_oneshot_lmk.widgets.settings import autosave_folder, preferences
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key
+    from napari_oneshot_lmk.widgets.layers.image_view import Key
     from napari_oneshot_lmk.widgets.session import Session
 
 SUFFIX = ".landmarks.csv"
-PREVIOUS = ".previous.csv"
 LONGEST_NAME = 255
 """Bytes that file systems allow a name to have."""
 
@@ -44,8 +41,8 @@ class Sidecar:
     image : str
         Name of the image that it is about; "" where any will do.
     earlier : Path, optional
-        Where versions before 0.2 wrote it: two images whose names differ in a blank
-        only shared that place.
+        Where versions before 0.2 wrote it: two images whose names differ only in a blank
+        shared that place.
     """
 
     def __init__(self, path: Path, image: str = "", earlier: Path | None = None) -> None:
@@ -56,27 +53,18 @@ class Sidecar:
 
     @classmethod
     def of(cls, target: ImageView, beside_image: bool, fallback: Path) -> Sidecar:
-        """Find the place for an image's sidecar.
+        """Return the sidecar of an image, beside its file or in the folder ``fallback``.
 
-        Parameters
-        ----------
-        target : ImageView
-            The image.
-        beside_image : bool
-            Put it beside the image file where that folder can be written.
-        fallback : Path
-            Folder for images without a file, or in a read-only folder.
+        The latter has those of images without a file, in a read-only folder, and of all
+        images unless ``beside_image``.
         """
-        name = target.image_name
+        name, path = target.image_name, target.path
         stem = re.sub(r"[^\w.\-]+", "_", name).strip("_") or "image"
-        path = target.path
-        if len(f"{stem}{SUFFIX}".encode()) > LONGEST_NAME:
-            stem = stem[:40]
-            path = None
-        if path is None or not beside_image or not os.access(path.parent, os.W_OK):
-            # Two patients' "img.png" must not share a file: the image tells.
-            stem = f"{stem}-{_fingerprint(target)}"
-            return cls(fallback / f"{stem}{SUFFIX}")
+        too_long = len(f"{stem}{SUFFIX}".encode()) > LONGEST_NAME
+        if too_long or path is None or not beside_image or not os.access(path.parent, os.W_OK):
+            stem = stem[:40] if too_long else stem
+            # Two patients' "img.png" must not share a file: the pixels tell them apart.
+            return cls(fallback / f"{stem}-{pixel_hash(target)[:10]}{SUFFIX}")
         beside = path.parent / f"{name}{SUFFIX}"
         earlier = path.parent / f"{stem}{SUFFIX}"
         return cls(beside, name, None if earlier == beside else earlier)
@@ -89,7 +77,7 @@ class Sidecar:
         OneshotError
             If the file is there but cannot be read.
         """
-        path = self._found()
+        path = self._existing()
         if self._ours or path is None:
             return None
         images = read_landmarks(path)
@@ -98,19 +86,16 @@ class Sidecar:
         of_another = self._image and images[0].image not in (self._image, "")
         return None if of_another else images[0]
 
-    def _found(self) -> Path | None:
-        """Return the file that is there."""
-        for path in (self.path, self._earlier):
-            if path is not None and path.is_file():
-                return path
-        return None
+    def _existing(self) -> Path | None:
+        places = (self.path, self._earlier)
+        return next((path for path in places if path is not None and path.is_file()), None)
 
     def accept(self) -> None:
         """Go on with what is here: from now on it may be overwritten."""
         self._ours = True
 
     def save(self, landmarks: Landmarks) -> datetime:
-        """Write the landmarks; returns when.
+        """Write the landmarks and return the time; a file of another session is renamed.
 
         Raises
         ------
@@ -121,49 +106,27 @@ class Sidecar:
             if not self._ours and self.path.exists():
                 self.path.replace(self._free_previous())
             write_landmarks(self.path, [landmarks], overwrite=True)
-        except OneshotError:
-            raise
         except OSError as error:
-            raise OutputError(
-                texts.NOT_SAVED.format(reason=error.strerror or error), file=self.path
-            ) from error
+            reason = texts.NOT_SAVED.format(reason=error.strerror or error)
+            raise OutputError(reason, file=self.path) from error
         self._ours = True
         return datetime.now().astimezone()
 
     @property
     def saved_at(self) -> datetime:
         """When the file was last written."""
-        path = self._found() or self.path
+        path = self._existing() or self.path
         return datetime.fromtimestamp(path.stat().st_mtime).astimezone()
 
     def _free_previous(self) -> Path:
         stem = self.path.name.removesuffix(SUFFIX)
-        path = self.path.with_name(f"{stem}{PREVIOUS}")
-        number = 2
-        while path.exists():
-            path = self.path.with_name(f"{stem}.previous-{number}.csv")
-            number += 1
-        return path
-
-
-def _fingerprint(target: ImageView) -> str:
-    import numpy as np
-
-    pixels = np.ascontiguousarray(target.read_pixels(None).pixels)
-    return hashlib.sha256(pixels.tobytes()).hexdigest()[:10]
+        names = (f"{stem}.previous{'' if n == 1 else f'-{n}'}.csv" for n in count(1))
+        return next(p for p in map(self.path.with_name, names) if not p.exists())
 
 
 @dataclass(frozen=True)
 class Offer:
-    """Work of an earlier session.
-
-    Parameters
-    ----------
-    landmarks : Landmarks
-        What was saved.
-    saved_at : datetime
-        When.
-    """
+    """Landmarks that an earlier session saved, and when."""
 
     landmarks: Landmarks
     saved_at: datetime
@@ -172,13 +135,7 @@ class Offer:
 class Autosave:
     """Follows a session and writes what a person did.
 
-    ``saved`` carries the image, its sidecar and the time; ``failed`` says why not.
     What a detector alone has found is not written: it can be found again.
-
-    Parameters
-    ----------
-    session : Session
-        Whose landmarks to save.
     """
 
     saved = Signal(ImageView, Sidecar, datetime)
@@ -186,17 +143,13 @@ class Autosave:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._sidecars: dict[Hashable, Sidecar] = {}
+        self._sidecars: dict[Key, Sidecar] = {}
         self._on_disk: dict[Key, Landmarks] = {}
         self._written: dict[str, tuple[Sidecar, Landmarks]] = {}
+        """What was written last of each image, by its identity."""
         self.locks = ImageLocks()
         session.edited.connect(self.save)
         session.events.spacing.connect(self._on_spacing)
-
-    def end(self) -> None:
-        """Stop following the session."""
-        self._session.edited.disconnect(self.save, missing_ok=True)
-        self._session.events.spacing.disconnect(self._on_spacing, missing_ok=True)
 
     @property
     def sidecar(self) -> Sidecar | None:
@@ -207,12 +160,11 @@ class Autosave:
     def _sidecar_of(self, target: ImageView) -> Sidecar:
         if target.key not in self._sidecars:
             beside = preferences().autosave_beside_image
-            place = Sidecar.of(target, beside, autosave_folder())
-            self._sidecars[target.key] = place
+            self._sidecars[target.key] = Sidecar.of(target, beside, autosave_folder())
         return self._sidecars[target.key]
 
     def offer(self) -> Offer | None:
-        """Look for work of an earlier session on this image.
+        """Look for work of an earlier session on the session's image.
 
         Raises
         ------
@@ -226,16 +178,15 @@ class Autosave:
         return None if landmarks is None else Offer(landmarks, sidecar.saved_at)
 
     def other_window(self) -> str:
-        """Say that another window works on this image; empty where none does."""
+        """Say which other window works on the session's image; empty where none does."""
         sidecar = self.sidecar
         holder = None if sidecar is None else self.locks.holder_of(sidecar.path)
         return "" if holder is None else holder.sentence
 
     def accept(self) -> None:
         """Go on with what was offered: it may be overwritten."""
-        target = self._session.target
-        if target is not None:
-            self._sidecar_of(target).accept()
+        if self.sidecar is not None:
+            self.sidecar.accept()
 
     def save(self, key: Key) -> None:
         """Write the landmarks of an image, unless they are on disk already."""
@@ -256,11 +207,10 @@ class Autosave:
 
     def _take_up(self, target: ImageView) -> None:
         """Go on in the file of an image that was removed and opened again."""
-        if target.key in self._on_disk or not self._session.came_back(target):
-            return
-        written = self._written.get(identity_of(target))
-        if written is not None:
-            self._sidecars[target.key], self._on_disk[target.key] = written
+        if target.key not in self._on_disk and self._session.came_back(target):
+            written = self._written.get(identity_of(target))
+            if written is not None:
+                self._sidecars[target.key], self._on_disk[target.key] = written
 
     def _write(self, target: ImageView, landmarks: Landmarks) -> None:
         try:
@@ -279,10 +229,8 @@ class Autosave:
 
     def _on_spacing(self) -> None:
         target = self._session.target
-        if target is None:
-            return
-        self.save(target.key)
-        # All slices of a stack have one spacing.
-        for key in list(self._on_disk):
-            if key[0] == target.key[0] and key != target.key:
+        if target is not None:
+            # All slices of a stack have one spacing.
+            others = [k for k in self._on_disk if k[0] == target.key[0] and k != target.key]
+            for key in (target.key, *others):
                 self.save(key)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
@@ -20,39 +18,16 @@ from napari_oneshot_lmk.widgets.train.widget import TrainWidget
 if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.train.models import KnownModel
 
-
-@dataclass(frozen=True)
-class Step:
-    """One tab of the dock.
-
-    Parameters
-    ----------
-    title : str
-        Its name.
-    make : callable
-        Called with the viewer, the session, and ``with_header=False``.
-    """
-
-    title: str
-    make: Callable[..., QWidget]
-
-
-STEPS = (
-    Step(texts.STEP_ANNOTATE, AnnotateWidget),
-    Step(training_texts.STEP_TRAIN, TrainWidget),
-    Step(texts.STEP_DETECT, DetectWidget),
-)
-"""A new step is one more line here."""
+STEPS = {
+    texts.STEP_ANNOTATE: AnnotateWidget,
+    training_texts.STEP_TRAIN: TrainWidget,
+    texts.STEP_DETECT: DetectWidget,
+}
+"""Title and widget of each tab; a new step is one more line here."""
 
 
 class OneshotDock(QWidget):
-    """From an annotated template to landmarks on other images.
-
-    Parameters
-    ----------
-    napari_viewer : Viewer
-        Where to work.
-    """
+    """From an annotated template to landmarks on other images."""
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
@@ -62,14 +37,13 @@ class OneshotDock(QWidget):
         layout.addWidget(self.header)
         self.tabs = QTabWidget()
         self.steps: dict[str, QWidget] = {}
-        for step in STEPS:
-            widget = step.make(napari_viewer, self.session, with_header=False)
-            self.steps[step.title] = widget
-            self.tabs.addTab(widget, step.title)
+        for title, make in STEPS.items():
+            self.steps[title] = make(napari_viewer, self.session, with_header=False)
+            self.tabs.addTab(self.steps[title], title)
         layout.addWidget(self.tabs, 1)
         connect_until_destroyed(self, self._on_model, self.session.events.model)
 
     def _on_model(self, model: KnownModel | None) -> None:
-        """Turn to detection with a model that somebody wants to use."""
+        """Turn to detection with a model that was chosen elsewhere."""
         if model is not None:
             self.tabs.setCurrentWidget(self.steps[texts.STEP_DETECT])

@@ -1,7 +1,7 @@
-"""Which window may write the annotation of an image: one at a time.
+"""Locks that let one window at a time write the annotation of an image.
 
-Beside the autosave file lies a lock while a window has it, and a small file that says
-who that is. The system lets go of the lock when its process ends, however it ends; the
+While a window has an autosave file, a lock lies beside it, and a small file that says
+who holds it. The system releases the lock when its process ends, however it ends; the
 files that a killed process leaves behind mean nothing.
 """
 
@@ -23,39 +23,24 @@ from napari_oneshot_lmk.storage.atomic import atomic_write
 from napari_oneshot_lmk.widgets import texts
 
 ATTEMPTS = 3
-"""Whoever closes an image removes its lock: at that moment one may miss it."""
+"""A window that closes an image removes its lock file, perhaps while another takes it."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """The window that has an image.
-
-    Parameters
-    ----------
-    host : str
-        Name of its computer; empty where it is not known.
-    pid : int
-        Its process; 0 where it is not known.
-    since : str
-        ISO 8601, with time zone; empty where it is not known.
-    """
+    """The window that has an image; what is not known of it is empty or 0."""
 
     host: str = ""
     pid: int = 0
     since: str = ""
-
-    @classmethod
-    def myself(cls) -> Holder:
-        """Return this process, from now on."""
-        now = datetime.now().astimezone().isoformat(timespec="seconds")
-        return cls(platform.node(), os.getpid(), now)
+    """ISO 8601, with time zone."""
 
     @property
     def sentence(self) -> str:
-        """What to tell the user of a second window."""
+        """The message to the user of a second window."""
         if not self.pid:
-            return texts.OPEN_ELSEWHERE.format(where=texts.ANOTHER_WINDOW)
-        if self.host == platform.node() and self.pid == os.getpid():
+            where = texts.ANOTHER_WINDOW
+        elif self.host == platform.node() and self.pid == os.getpid():
             where = texts.ANOTHER_WINDOW_HERE
         elif self.host == platform.node():
             where = texts.ANOTHER_NAPARI.format(pid=self.pid)
@@ -70,8 +55,8 @@ class Holder:
 class ImageLocks:
     """The autosave files that one window may write.
 
-    They are given back by `release_all`, when this object is forgotten, and when the
-    process ends.
+    They are released by `release_all`, when this object is garbage-collected, and when
+    the process ends.
     """
 
     def __init__(self) -> None:
@@ -82,19 +67,10 @@ class ImageLocks:
         _OF_THIS_PROCESS.add(self)
 
     def taken_by(self, sidecar: Path) -> Holder | None:
-        """Take an autosave file for this window, or say who has it.
+        """Take an autosave file, which need not exist, for this window, or say who has it.
 
-        Parameters
-        ----------
-        sidecar : Path
-            The file; it need not exist.
-
-        Returns
-        -------
-        Holder or None
-            None where this window may write: it has the file, or had it before. Also
-            where nothing can be locked, as in a folder that is read-only and on file
-            systems without locks.
+        None says that this window may write: it has the file, or nothing can be locked,
+        as in a folder that is read-only and on file systems without locks.
         """
         place = _place(sidecar)
         if place in self._held:
@@ -139,13 +115,13 @@ class ImageLocks:
         return _place(sidecar) in self._held
 
     def release(self, sidecar: Path) -> None:
-        """Give an autosave file back; nothing happens where it was not taken."""
+        """Release an autosave file; nothing happens where it was not taken."""
         place = _place(sidecar)
         if place in self._held:
             _release({place: self._held.pop(place)})
 
     def release_all(self) -> None:
-        """Give everything back: the window closes."""
+        """Release everything, because the window closes."""
         self.in_window = False
         _release(self._held)
 
@@ -158,7 +134,7 @@ def _release(held: dict[Path, FileLock]) -> None:
         place, lock = held.popitem()
         with suppress(OSError):
             _holder_path(place).unlink()
-        # Before letting go: afterwards it may be somebody else's. Windows refuses.
+        # Before the release: afterwards it may be somebody else's. Windows refuses.
         with suppress(OSError):
             Path(lock.lock_file).unlink()
         with suppress(OSError):
@@ -183,12 +159,14 @@ def _holder_path(place: Path) -> Path:
 
 
 def _write(place: Path) -> None:
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    holder = Holder(platform.node(), os.getpid(), now)
     # Without it the lock is as good; a second window cannot say whose it is.
     with (
         suppress(OneshotError, OSError),
         atomic_write(_holder_path(place), overwrite=True) as partial,
     ):
-        partial.write_text(json.dumps(asdict(Holder.myself())), encoding="utf-8")
+        partial.write_text(json.dumps(asdict(holder)), encoding="utf-8")
 
 
 def _read(place: Path) -> Holder | None:

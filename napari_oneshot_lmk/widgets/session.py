@@ -32,63 +32,68 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.train.models import KnownModel
 
 
+@dataclass
+class _AnnotatedImage:
+    """An open image that has, or has had, landmarks."""
+
+    target: ImageView
+    history: History[Annotation] = field(default_factory=lambda: History(Annotation()))
+    in_file: Landmarks | None = None
+    """What a file holds."""
+    came_back: bool = False
+    """Whether the image was removed and opened again."""
+    before_clearing: History[Annotation] | None = None
+    """The history before the points layer was removed in this turn of the event loop."""
+
+    @property
+    def annotation(self) -> Annotation:
+        return self.history.value
+
+    @property
+    def is_saved(self) -> bool:
+        points = self.annotation.landmarks.points
+        return self.in_file is not None and self.in_file.points == points
+
+
 @dataclass(eq=False)
 class Session:
-    """What is being worked on.
+    """The images, landmarks, template and model that the docks of one viewer work on.
 
-    Every field is evented: ``session.events.template.connect(...)``. ``edited``
-    carries the key of an image whose landmarks have changed. What belongs to an image
-    that is removed is kept in ``removed``: it comes back with the image.
-
-    Parameters
-    ----------
-    target : ImageView, optional
-        The image that the docks work on.
-    blocking_reason : str
-        Why the canvas does not show that image as it is worked on, so that no
-        click is taken; empty where it does.
-    only_this : bool
-        Whether the other images are hidden.
-    spacing : Spacing
-        Pixel spacing of the image, the layer's own or the user's.
-    annotation : Annotation
-        Landmarks of the image so far, detected, corrected and placed.
-    template : Template, optional
-        The annotated image that detection starts from.
-    template_key : Hashable, optional
-        Key of the image that the template was made from in this session.
-    found : dict
-        What the last detection found on each image, by the image's key; what
-        "reset" goes back to. ``annotation`` has what a person made of it.
-    model : KnownModel, optional
-        The trained model that detects; None for instant detection.
-    busy : str
-        What is running, in words; empty when nothing is.
+    Every field is evented: ``session.events.template.connect(...)``. The landmarks of an
+    image that is removed are kept in ``removed``, and come back with the image.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
     edited = Signal(object)
+    """The landmarks of an image have changed; carries the image's key."""
 
     target: ImageView | None = None
+    """The image that the docks work on."""
     blocking_reason: str = ""
+    """Why the canvas does not show that image as it is worked on, so that no click is
+    taken; empty where it does."""
     only_this: bool = True
+    """Whether the other images are hidden."""
     spacing: Spacing = field(default_factory=Spacing)
+    """Pixel spacing of the image, the layer's own or the user's."""
     annotation: Annotation = field(default_factory=Annotation)
+    """Landmarks of the image so far, detected, corrected and placed."""
     template: Template | None = None
+    """The annotated image that detection starts from."""
     template_key: Any = None
+    """Key of the image that the template was made from in this session."""
     found: dict[Any, Landmarks] = field(default_factory=dict)
+    """What the last detection found on each image, by the image's key; `reset` goes back to
+    it. ``annotation`` has what a person made of it."""
     model: KnownModel | None = None
+    """The trained model that detects; None for instant detection."""
     busy: str = ""
+    """Description of what is running; empty when nothing is."""
 
     def __post_init__(self) -> None:
-        """Start with nothing open."""
-        self._targets: dict[Key, ImageView] = {}
-        self._histories: dict[Key, History[Annotation]] = {}
+        self._images: dict[Key, _AnnotatedImage] = {}
         self._spacings = Spacings()
-        self._in_file: dict[Key, Landmarks] = {}
-        self._came_back: set[Key] = set()
         self._template_points: Landmarks | None = None
-        self._taken_off: dict[Key, History[Annotation]] = {}
         self.removed = RemovedImages()
         self.workbench: Any = None
 
@@ -109,6 +114,23 @@ class Session:
             self.annotation = self.annotation_of(target)
             self.spacing = Spacing() if target is None else self.spacing_for(target)
 
+    def _chosen(self, target: ImageView | None = None) -> ImageView:
+        """Return an image that is given, else the session's.
+
+        Raises
+        ------
+        UsageError
+            If there is none.
+        """
+        target = target or self.target
+        if target is None:
+            raise UsageError(texts.NO_IMAGE)
+        return target
+
+    def _image(self, target: ImageView | None = None) -> _AnnotatedImage:
+        target = self._chosen(target)
+        return self._images.setdefault(target.key, _AnnotatedImage(target))
+
     def spacing_for(self, target: ImageView) -> Spacing:
         """Spacing that the user gave for a layer, else the layer's own."""
         return self._spacings.of(target.layer)
@@ -121,45 +143,37 @@ class Session:
         GeometryError
             If it is zero, negative or absurd.
         """
-        if self.target is None:
-            raise UsageError(texts.NO_IMAGE)
-        self._spacings.give(self.target.layer, mm_yx)
-        self.spacing = self.spacing_for(self.target)
+        target = self._chosen()
+        self._spacings.give(target.layer, mm_yx)
+        self.spacing = self.spacing_for(target)
 
     def forget(self, layer: Any) -> None:
-        """Put aside the landmarks of an image layer that was removed."""
+        """Put the landmarks of an image layer that was removed into ``removed``."""
         gone = layer.unique_id
-        for key in [key for key in self._histories if key[0] == gone]:
-            self._put_aside(key)
+        for key in [key for key in self._images if key[0] == gone]:
+            image = self._images.pop(key)
+            # Where points and image were removed together, the points are kept.
+            history = image.before_clearing or image.history
+            if not history.value.is_empty:
+                landmarks = self._landmarks(image.target, history.value)
+                found = self.found.get(key)
+                self.removed.put(image.target, history, landmarks, found, image.in_file)
         self._spacings.forget(layer)
         self.found = {k: v for k, v in self.found.items() if k[0] != gone}
         if self.target is not None and self.target.key[0] == gone:
             self.open(None)
 
-    def _put_aside(self, key: Key) -> None:
-        target, history = self._targets.pop(key), self._histories.pop(key)
-        # Where points and image were removed in one go, the points were not meant.
-        history = self._taken_off.pop(key, history)
-        in_file = self._in_file.pop(key, None)
-        if history.value.is_empty:
-            return
-        landmarks = self._landmarks(target, history.value, "")
-        self.removed.put(target, history, landmarks, self.found.get(key), in_file)
-
     def take_back(self, target: ImageView) -> None:
         """Give an image that was removed and opened again its landmarks."""
-        if target.key in self._histories or not len(self.removed):
+        if target.key in self._images or not len(self.removed):
             return
         kept = self.removed.take(target)
         if kept is None:
             return
-        self._targets[target.key] = target
-        self._histories[target.key] = kept.history
-        self._came_back.add(target.key)
+        image = _AnnotatedImage(target, kept.history, kept.in_file, came_back=True)
+        self._images[target.key] = image
         if kept.found is not None:
             self.found = {**self.found, target.key: kept.found}
-        if kept.in_file is not None:
-            self._in_file[target.key] = kept.in_file
         self._spacings.give_that_of(target.layer, kept.landmarks.geometry)
 
     # -- the landmarks -------------------------------------------------------------
@@ -167,65 +181,55 @@ class Session:
     @property
     def history(self) -> History[Annotation]:
         """Past and future of the image's landmarks."""
-        return History(self.annotation) if self.target is None else self._history()
-
-    def _history(self, target: ImageView | None = None) -> History[Annotation]:
-        target = self._known(target)
-        return self._histories.setdefault(target.key, History(Annotation()))
-
-    def _known(self, target: ImageView | None) -> ImageView:
-        """Return the image that is meant, and remember that it has a history."""
-        target = target or self.target
-        if target is None:
-            raise UsageError(texts.NO_IMAGE)
-        return self._targets.setdefault(target.key, target)
+        return History(self.annotation) if self.target is None else self._image().history
 
     def target_of(self, key: Key) -> ImageView | None:
         """Return the image of a key, where it is open and has had landmarks."""
-        return self._targets.get(key)
+        image = self._images.get(key)
+        return None if image is None else image.target
 
     def annotation_of(self, target: ImageView | None) -> Annotation:
         """Return the landmarks of an image as they stand."""
-        history = None if target is None else self._histories.get(target.key)
-        return Annotation() if history is None else history.value
+        image = None if target is None else self._images.get(target.key)
+        return Annotation() if image is None else image.annotation
 
     def begin(
         self, annotation: Annotation, target: ImageView | None = None, in_file: bool = False
     ) -> None:
         """Start from landmarks that were made before.
 
-        Where the image had none, nothing lies before them that could be gone back
-        to; otherwise it is a step like any other. ``in_file``: a file holds them so.
+        Where the image had none, undo does not go back behind them; otherwise it is an
+        edit like any other. ``in_file``: a file holds them as they are.
         """
-        target = self._known(target)
+        image = self._image(target)
         if in_file:
-            self.note_saved(target, self._landmarks(target, annotation, ""))
-        if self.annotation_of(target).is_empty:
-            self._histories[target.key] = History(annotation)
-            self._publish(target)
+            image.in_file = self._landmarks(image.target, annotation)
+        if image.annotation.is_empty:
+            image.history = History(annotation)
         else:
-            self.edit(annotation, target)
+            image.history.record(annotation)
+        self._publish(image)
 
     def edit(self, annotation: Annotation, target: ImageView | None = None) -> None:
         """Change the landmarks of an image; the step can be undone."""
-        target = self._known(target)
-        self._history(target).record(annotation)
-        self._publish(target)
+        image = self._image(target)
+        image.history.record(annotation)
+        self._publish(image)
 
     def point_at(self, annotation: Annotation) -> None:
-        """Move only the highlight: nothing to undo, nothing to save."""
-        self._history().replace(annotation)
-        self._publish(self._known(None))
+        """Change only which landmark is current: nothing to undo, nothing to save."""
+        self._image().history.replace(annotation)
+        self._publish(self._image())
 
     def undo(self) -> None:
-        """Take the last edit of the image back."""
-        self._history().undo()
-        self._publish(self._known(None))
+        """Undo the last edit of the image."""
+        self._image().history.undo()
+        self._publish(self._image())
 
     def redo(self) -> None:
-        """Do the last undone edit again."""
-        self._history().redo()
-        self._publish(self._known(None))
+        """Redo the last undone edit of the image."""
+        self._image().history.redo()
+        self._publish(self._image())
 
     def take_detection(self, target: ImageView, found: Landmarks) -> None:
         """Take in what was detected; what a person did on the image stays."""
@@ -234,22 +238,24 @@ class Session:
 
     def take_off(self, target: ImageView) -> None:
         """Take all landmarks off an image, list and all; the step can be undone."""
-        self._taken_off[target.key] = copy(self._history(target))
+        image = self._image(target)
+        image.before_clearing = copy(image.history)
         self.edit(Annotation(), target)
 
     def note_taken_off(self) -> None:
-        """Remember that images that are removed from now on were not meant, too."""
-        self._taken_off.clear()
+        """Let images that are removed from now on lose landmarks that were taken off before."""
+        for image in self._images.values():
+            image.before_clearing = None
 
     def reset(self, names: Iterable[str]) -> None:
-        """Take back what a person did to landmarks of the image."""
-        found = self.found.get(self._known(None).key)
+        """Undo what a person did to landmarks of the image."""
+        found = self.found.get(self._chosen().key)
         self.edit(self.annotation.reset(names, found))
 
-    def _publish(self, target: ImageView) -> None:
-        if self.target == target:
-            self.annotation = self._histories[target.key].value
-        self.edited.emit(target.key)
+    def _publish(self, image: _AnnotatedImage) -> None:
+        if self.target == image.target:
+            self.annotation = image.annotation
+        self.edited.emit(image.target.key)
 
     def choose_list(self, names: LandmarkList) -> tuple[str, ...]:
         """Follow a list of names; returns placed landmarks that it drops."""
@@ -260,15 +266,13 @@ class Session:
     def landmarks(self, author: str = "", target: ImageView | None = None) -> Landmarks:
         """Return an image's landmarks with its name, geometry and provenance.
 
-        ``author`` stands in landmarks of a person that nobody has signed; the image
-        is the one that the docks work on where none is given.
+        ``author`` is that of a person's landmarks without one; the image is the session's
+        where none is given.
         """
-        target = target or self.target
-        if target is None:
-            raise UsageError(texts.NO_IMAGE)
+        target = self._chosen(target)
         return self._landmarks(target, self.annotation_of(target), author)
 
-    def _landmarks(self, target: ImageView, annotation: Annotation, author: str) -> Landmarks:
+    def _landmarks(self, target: ImageView, annotation: Annotation, author: str = "") -> Landmarks:
         made, manual = annotation.landmarks, Provenance("manual", author=author)
         geometry = Geometry(target.shape_yx, self.spacing_for(target).mm_yx)
         provenance = made.provenance if made.provenance.method else manual
@@ -278,40 +282,38 @@ class Session:
 
     def results(self, author: str = "") -> dict[Key, Landmarks]:
         """Landmarks of all open images that a detection took part in."""
-        results = {}
-        for key, target in self._targets.items():
-            value = self.annotation_of(target)
-            if value.is_result or (key in self.found and not value.is_empty):
-                results[key] = self.landmarks(author, target)
-        return results
+        return {
+            key: self.landmarks(author, image.target)
+            for key, image in self._images.items()
+            if image.annotation.is_result or (key in self.found and not image.annotation.is_empty)
+        }
 
     def note_saved(self, target: ImageView, landmarks: Landmarks) -> None:
         """Remember that a file holds these landmarks of an image."""
-        self._in_file[target.key] = landmarks
+        self._image(target).in_file = landmarks
 
     def note_results_saved(self) -> None:
         """Remember that a file holds all results, of removed images too."""
-        self._in_file.update(self.results())
+        for key, landmarks in self.results().items():
+            self._images[key].in_file = landmarks
         self.removed.note_saved()
 
     def came_back(self, target: ImageView) -> bool:
         """Say whether an image was removed and has brought its landmarks back."""
-        return target.key in self._came_back
+        return target.key in self._images and self._images[target.key].came_back
 
     def is_saved(self, target: ImageView) -> bool:
         """Say whether a file holds the landmarks of an image as they are now."""
-        kept = self._in_file.get(target.key)
-        points = self.annotation_of(target).landmarks.points
-        return kept is not None and kept.points == points
+        return target.key in self._images and self._images[target.key].is_saved
 
     def unsaved(self, author: str = "") -> list[Landmarks]:
-        """Landmarks that stand in no file as they are now, one set an image."""
-        open_ones = [
-            self.landmarks(author, target)
-            for target in self._targets.values()
-            if not self.annotation_of(target).is_empty and not self.is_saved(target)
+        """Landmarks that are in no file as they are now, one set per image."""
+        unsaved = [
+            self.landmarks(author, image.target)
+            for image in self._images.values()
+            if not image.annotation.is_empty and not image.is_saved
         ]
-        return open_ones + self.removed.unsaved()
+        return unsaved + self.removed.unsaved()
 
     # -- the template --------------------------------------------------------------
 
@@ -320,9 +322,7 @@ class Session:
         """What keeps the landmarks from becoming a template; empty if nothing."""
         if self.target is None:
             return texts.NO_IMAGE
-        if not self.annotation.landmarks.placed:
-            return texts.NOTHING_PLACED
-        return ""
+        return "" if self.annotation.landmarks.placed else texts.NOTHING_PLACED
 
     @property
     def template_is_current(self) -> bool:
@@ -348,16 +348,15 @@ class Session:
         OneshotError
             If nothing is placed, a point is outside, or the image has no content.
         """
-        if self.target is None:
-            raise UsageError(texts.NO_IMAGE)
-        image = self.target.read_pixels(self.spacing.mm_yx).gray_image()
-        return Template.create(image, self.landmarks(), stem(self.target.image_name))
+        target = self._chosen()
+        image = target.read_pixels(self.spacing.mm_yx).gray_image()
+        return Template.create(image, self.landmarks(), stem(target.image_name))
 
     def use_as_template(self) -> Template:
         """Make the landmarks the template that detection starts from."""
         template = self.make_template()
         self._template_points = self.landmarks()
-        self.template_key = None if self.target is None else self.target.key
+        self.template_key = self._chosen().key
         self.template = template
         return template
 

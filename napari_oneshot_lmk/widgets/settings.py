@@ -1,4 +1,4 @@
-"""Preferences of the plugin: napari's own settings page keeps them."""
+"""Preferences of the plugin, kept by napari's own settings page."""
 
 from __future__ import annotations
 
@@ -10,32 +10,17 @@ PLUGIN = "napari-oneshot-lmk"
 
 @dataclass(frozen=True)
 class Preferences:
-    """What *File > Preferences* says about this plugin.
-
-    Parameters
-    ----------
-    device : str
-        "auto", "cpu" or "cuda".
-    encoder_weights : Path, optional
-        File with VGG19 weights; None to look in the usual places.
-    allow_download : bool
-        Whether missing VGG19 weights may be downloaded.
-    autosave_beside_image : bool
-        Whether annotations are saved beside the image or in our own folder.
-    point_size_px : float
-        Diameter of points on the screen in pixels, at every zoom.
-    point_text : str
-        "automatic", "names" or "numbers": what stands beside found points.
-    author : str
-        Who annotates; stands in saved files.
-    """
+    """Values of *File > Preferences*; ``napari.yaml`` describes them."""
 
     device: str = "auto"
+    """"auto", "cpu" or "cuda"."""
     encoder_weights: Path | None = None
+    """None to look in the usual places."""
     allow_download: bool = True
     autosave_beside_image: bool = True
     point_size_px: float = 18.0
     point_text: str = "automatic"
+    """"automatic", "names" or "numbers"."""
     author: str = ""
 
 

@@ -1,39 +1,29 @@
-"""The keys: one registry that makes the bindings and the help.
+"""Keyboard shortcuts: one table for the key bindings, tooltips and help.
 
-The keys live on our points layer only, and mean nothing in another.
+They are bound to this plugin's points layers and docks only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence, QShortcut
 
 from napari_oneshot_lmk.widgets import texts
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
 class Shortcut:
-    """One key and what it does.
-
-    Parameters
-    ----------
-    action : str
-        Name of the action; whoever binds brings a function for it.
-    keys : tuple of str
-        Key combinations as napari writes them.
-    shown : str
-        The same for people.
-    help : str
-        What it does.
-    """
+    """An action with its keys."""
 
     action: str
     keys: tuple[str, ...]
+    """Key combinations as napari writes them."""
     shown: str
+    """The first of them as users know it."""
     help: str
 
 
@@ -57,33 +47,18 @@ MOUSE = (
 
 
 def bind(layer: Any, actions: Mapping[str, Callable[[], None]]) -> None:
-    """Bind every shortcut on one layer.
+    """Bind the function of every action to its keys on a points layer."""
 
-    Parameters
-    ----------
-    layer : Points
-        Our annotation layer.
-    actions : mapping
-        A function for each action of the registry.
-    """
+    def without_layer(action: Callable[[], None]) -> Callable[[Any], None]:
+        return lambda layer: action()
+
     for shortcut in SHORTCUTS:
         for key in shortcut.keys:
-            layer.bind_key(key, _ignoring_layer(actions[shortcut.action]), overwrite=True)
+            layer.bind_key(key, without_layer(actions[shortcut.action]), overwrite=True)
 
 
 def bind_dock(widget: Any, actions: Mapping[str, Callable[[], None]]) -> None:
-    """Let the same keys work while a dock has the focus.
-
-    Parameters
-    ----------
-    widget : QWidget
-        The dock; its text fields keep their keys.
-    actions : mapping
-        A function for each action of the registry.
-    """
-    from qtpy.QtCore import Qt
-    from qtpy.QtGui import QKeySequence, QShortcut
-
+    """Let the same keys work while a dock has the focus; its text fields keep theirs."""
     for shortcut in SHORTCUTS:
         for key in shortcut.keys:
             # napari writes "Control-Shift-Z", Qt "Ctrl+Shift+Z".
@@ -106,10 +81,3 @@ def help_table() -> str:
         for key, text in rows
     )
     return f"<table>{cells}</table>"
-
-
-def _ignoring_layer(action: Callable[[], None]) -> Callable[[Any], None]:
-    def pressed(layer: Any) -> None:
-        action()
-
-    return pressed

@@ -136,7 +136,7 @@ def test_the_film_in_the_dock_is_the_one_on_the_canvas(clinic: Clinic, way: str)
         drag(viewer, chosen, before, (before[0] + 20, before[1] + 30))
         assert clinic.at("a") != before
         assert clinic.source("a") is Source.CORRECTED
-    sets = [session.annotation_of(session._targets[(f.unique_id, ())]) for f in films]
+    sets = [session.annotation_of(session.target_of((f.unique_id, ()))) for f in films]
     assert [s.landmarks["a"].source for s in sets] == [Source.CORRECTED] * 3
 
 
