@@ -100,8 +100,13 @@ def identity_of(target: ImageView) -> str:
     """
     if target.path is not None:
         return f"{target.path.absolute()} {target.slice_index} {target.shape_yx}"
+    return f"{pixel_hash(target)} {target.slice_index}"
+
+
+def pixel_hash(target: ImageView) -> str:
+    """Return the SHA-256 of an image's pixels."""
     pixels = np.ascontiguousarray(target.read_pixels(None).pixels)
-    return f"{hashlib.sha256(pixels.tobytes()).hexdigest()} {target.slice_index}"
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
 def is_made_from(template: Template, target: ImageView) -> bool:
