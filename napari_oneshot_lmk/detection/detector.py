@@ -235,10 +235,11 @@ class Detector:
             else:
                 landmark = Landmark(known.name, None, known.state, description=known.description)
             landmarks.append(landmark)
+        more = f" and {len(self.further)} more" if self.further else ""
         provenance = Provenance(
             method=self.method,
             encoder=self.encoder_card.identity,
-            template=self.template.name,
+            template=f"{self.template.name}{more}",
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         return Landmarks(tuple(landmarks), encoded.name, geometry, provenance)

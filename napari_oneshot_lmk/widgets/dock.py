@@ -44,6 +44,6 @@ class OneshotDock(QWidget):
         connect_until_destroyed(self, self._on_model, self.session.events.model)
 
     def _on_model(self, model: KnownModel | None) -> None:
-        """Turn to detection with a model that was chosen elsewhere."""
+        """Turn to detection with a model that was chosen in another dock."""
         if model is not None:
             self.tabs.setCurrentWidget(self.steps[texts.STEP_DETECT])

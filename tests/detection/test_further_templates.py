@@ -45,6 +45,7 @@ def test_a_template_that_shows_the_image_is_believed(encoder: OrientationEncoder
     detector.set_image(same.image)
     found = detector.detect()
     assert tuple(p.name for p in found) == NAMES
+    assert found.provenance.template == "skull_02 and 1 more"
     for name in NAMES[:2]:
         truth = same.landmarks[name].position_yx
         assert np.allclose(found[name].position_yx, truth, atol=1.0)
