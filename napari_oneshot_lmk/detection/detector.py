@@ -69,6 +69,7 @@ class Detector:
     """
 
     method = "instant"
+    further: tuple[Template, ...] = ()
 
     def __init__(
         self,

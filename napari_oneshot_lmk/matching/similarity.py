@@ -114,7 +114,7 @@ def combine_templates(maps: Iterable[Tensor], known: Tensor | None) -> Tensor:
     --------
     >>> maps = [torch.tensor([[[-1.0, -4.0]]]), torch.tensor([[[-5.0, -1.0]]])]
     >>> combine_templates(maps, None).round(decimals=2)
-    tensor([[[-1.6800, -1.6400]]])
+    tensor([[[-1.6700, -1.6400]]])
     """
     total, *others = maps
     if not others:
