@@ -92,18 +92,6 @@ class Measurement(BaseModel):
             raise ValueError(f"{self.name}: only a difference is of two other measurements")
         return self
 
-    @property
-    def segments(self) -> tuple[tuple[str, str], ...]:
-        """Pairs of landmarks between which a line shows what is measured."""
-        pairs = {
-            Kind.ANGLE: ((0, 1), (1, 2)),
-            Kind.BEND: ((0, 1), (1, 2)),
-            Kind.OFFSET: ((1, 2),),
-            Kind.DIFFERENCE: (),
-            Kind.DISTANCE: ((0, 1),),
-        }.get(self.kind, ((0, 1), (2, 3)))
-        return tuple((self.points[a], self.points[b]) for a, b in pairs)
-
 
 @dataclass(frozen=True)
 class Value:
@@ -161,7 +149,7 @@ def _take(
     in_mm: bool,
 ) -> Value:
     kind = measurement.kind
-    unit = {Kind.RATIO: "%"}.get(kind, "°")
+    unit = "%" if kind is Kind.RATIO else "°"
     if kind in LENGTHS:
         unit = "mm" if in_mm else "px"
     if kind is Kind.DIFFERENCE:
