@@ -485,6 +485,25 @@ def test_the_window_asks_before_results_are_lost(
         assert len(list(csv.DictReader(file))) == 6
 
 
+def test_images_of_one_name_are_both_saved_when_the_window_closes(
+    clinic: Clinic, monkeypatch: Any
+) -> None:
+    clinic.session.load_template(template())
+    clinic.viewer.add_image(textured(seed=1), name="img.png")
+    clinic.run(clinic.detect.form.here)
+    [here] = clinic.session.unsaved()
+    other = Landmarks.from_positions({"a": (1.0, 2.0)}, "img.png")
+    monkeypatch.setattr(clinic.session, "unsaved", lambda author="": [here, other])
+    question = close_question.UnsavedQuestion(clinic.dock.window(), clinic.session)
+    save, given = close_question.Answer.SAVE, []
+    monkeypatch.setattr(close_question, "ask_what_becomes_of", lambda *_: save)
+    monkeypatch.setattr(
+        close_question, "ask_save_landmarks", lambda _, images: given.append(images) or "saved"
+    )
+    assert question.may_close(clinic.dock)
+    assert given == [[here, other]]
+
+
 def test_metadata_stay_plain(clinic: Clinic) -> None:
     import json
 

@@ -60,10 +60,11 @@ class UnsavedQuestion(QObject):
         if answer is not Answer.SAVE:
             return answer is Answer.CLOSE
         author = preferences().author
-        images = {la.image: la for la in self._session.unsaved(author)}
-        images |= {la.image: la for la in self._session.results(author).values()}
+        images = self._session.unsaved(author)
+        # Not by name: two patients' "img.png" are two images.
+        images += [la for la in self._session.results(author).values() if la not in images]
         try:
-            return bool(ask_save_landmarks(window, list(images.values())))
+            return bool(ask_save_landmarks(window, images))
         except OneshotError as error:
             QMessageBox.warning(window, texts.UNSAVED_TITLE, f"{error}.")
             return False
