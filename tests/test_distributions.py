@@ -84,7 +84,7 @@ def metadata_of(wheel: Path, folder: Path) -> PathDistribution:
     return PathDistribution(folder / DIST_INFO)
 
 
-def test_sdist_holds_every_tracked_file_and_nothing_else(built: Built, tracked: set[str]) -> None:
+def test_sdist_holds_every_tracked_file_and_nothing_else(built, tracked):
     with tarfile.open(built.sdist) as archive:
         names = {m.name.partition("/")[2] for m in archive if m.isfile()}
     wanted = {name for name in tracked if not name.startswith(NOT_IN_SDIST)}
@@ -92,7 +92,7 @@ def test_sdist_holds_every_tracked_file_and_nothing_else(built: Built, tracked: 
     assert wanted - names == set()
 
 
-def test_wheel_holds_package_and_samples_and_nothing_else(built: Built, tracked: set[str]) -> None:
+def test_wheel_holds_package_and_samples_and_nothing_else(built, tracked):
     names = set(files_of(built.wheel))
     package = {name for name in tracked if name.startswith("napari_oneshot_lmk/")}
     samples = {f"napari_oneshot_lmk/{name}" for name in tracked if name.startswith("sample_data/")}
@@ -107,25 +107,23 @@ def test_wheel_holds_package_and_samples_and_nothing_else(built: Built, tracked:
         assert f"napari_oneshot_lmk/{name}" in own
 
 
-def test_wheel_from_the_sdist_is_the_wheel_from_the_checkout(built: Built) -> None:
+def test_wheel_from_the_sdist_is_the_wheel_from_the_checkout(built):
     assert files_of(built.wheel) == files_of(built.direct_wheel)
     assert built.wheel.read_bytes() == built.direct_wheel.read_bytes()
 
 
-def test_distributions_are_no_larger_than_said(built: Built) -> None:
+def test_distributions_are_no_larger_than_said(built):
     assert built.wheel.stat().st_size < LARGEST_WHEEL_MB * 1e6
     assert built.sdist.stat().st_size < LARGEST_SDIST_MB * 1e6
 
 
-def test_pypi_would_take_them_and_show_the_readme(built: Built) -> None:
+def test_pypi_would_take_them_and_show_the_readme(built):
     files = [str(built.sdist), str(built.wheel)]
     said = succeed([sys.executable, "-m", "twine", "check", "--strict", *files])
     assert said.count("PASSED") == 2
 
 
-def test_metadata_says_what_the_hub_and_the_plugin_manager_show(
-    built: Built, tmp_path: Path
-) -> None:
+def test_metadata_says_what_the_hub_and_the_plugin_manager_show(built, tmp_path):
     found = metadata_of(built.wheel, tmp_path)
     about = found.metadata
     assert about["Name"] == "napari-oneshot-lmk"
@@ -165,9 +163,7 @@ viewer.close()
 """
 
 
-def test_napari_opens_the_dock_of_the_installed_wheel_from_its_menu(
-    built: Built, tmp_path: Path
-) -> None:
+def test_napari_opens_the_dock_of_the_installed_wheel_from_its_menu(built, tmp_path):
     place = tmp_path / "venv"
     venv.create(place, with_pip=False, symlinks=os.name != "nt")
     python = next(place.glob("[bS]*/python*"))

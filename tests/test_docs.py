@@ -73,13 +73,13 @@ def pages(site: Path) -> dict[Path, Page]:
     return {path: Page(path) for path in sorted(site.rglob("*.html"))}
 
 
-def test_no_page_loads_anything_from_elsewhere(pages: dict[Path, Page]) -> None:
+def test_no_page_loads_anything_from_elsewhere(pages):
     assert len(pages) > 25
     for path, page in pages.items():
         assert not [a for a in page.loaded if urlsplit(a).netloc], path
 
 
-def test_no_stylesheet_loads_anything_from_elsewhere(site: Path) -> None:
+def test_no_stylesheet_loads_anything_from_elsewhere(site):
     sheets = list(site.rglob("*.css"))
     assert sheets
     for sheet in sheets:
@@ -88,7 +88,7 @@ def test_no_stylesheet_loads_anything_from_elsewhere(site: Path) -> None:
             assert mark not in text, f"{sheet.name}: {mark}"
 
 
-def test_every_internal_link_leads_somewhere(site: Path, pages: dict[Path, Page]) -> None:
+def test_every_internal_link_leads_somewhere(site, pages):
     checked = 0
     for path, page in pages.items():
         if path.name == "404.html":
@@ -109,9 +109,7 @@ def test_every_internal_link_leads_somewhere(site: Path, pages: dict[Path, Page]
     assert checked > 1000
 
 
-def test_api_pages_show_every_folder_and_every_public_name(
-    site: Path, pages: dict[Path, Page]
-) -> None:
+def test_api_pages_show_every_folder_and_every_public_name(site, pages):
     shown = {name for path, page in pages.items() if "api" in path.parts for name in page.ids}
     home = Path(napari_oneshot_lmk.__file__).parent
     folders = {p.parent.name for p in home.glob("*/__init__.py")} - {"widgets", "cli"}
@@ -125,7 +123,7 @@ def test_api_pages_show_every_folder_and_every_public_name(
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
-def test_every_link_beside_the_site_leads_to_a_file(name: str) -> None:
+def test_every_link_beside_the_site_leads_to_a_file(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     addresses = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
     inside = [a for a in addresses if not urlsplit(a).netloc]
@@ -134,12 +132,12 @@ def test_every_link_beside_the_site_leads_to_a_file(name: str) -> None:
         assert (ROOT / address).exists(), f"{name} links to {address}"
 
 
-def test_every_table_became_a_table(pages: dict[Path, Page]) -> None:
+def test_every_table_became_a_table(pages):
     for path in pages:
         assert "|---" not in path.read_text(encoding="utf-8"), path.name
 
 
-def test_changelog_page_holds_the_changelog(site: Path) -> None:
+def test_changelog_page_holds_the_changelog(site):
     page = (site / "changelog.html").read_text(encoding="utf-8")
     assert napari_oneshot_lmk.__version__ in page
     assert "Keep a Changelog" in page

@@ -25,14 +25,14 @@ BUNDLE_LIBRARIES = {"torch", "monai", "numpy", "ignite", "SimpleITK"}
 """What a bundle asks for; see PACKAGES in bundle/configs.py."""
 
 
-def test_files_are_short_and_named_after_things() -> None:
+def test_files_are_short_and_named_after_things():
     for path in SOURCES:
         lines = len(path.read_text(encoding="utf-8").splitlines())
         assert lines <= LONGEST_FILE, f"{path} has {lines} lines"
         assert path.stem not in {"utils", "util", "helpers", "common", "misc"}, path
 
 
-def test_torchvision_is_imported_in_one_place() -> None:
+def test_torchvision_is_imported_in_one_place():
     # A torchvision for CUDA beside a torch for the CPU cannot be imported as it is.
     importing = re.compile(r'^\s*(import|from) torchvision|f"torchvision\.', re.M)
     texts = {path: path.read_text(encoding="utf-8") for path in SOURCES}
@@ -40,14 +40,14 @@ def test_torchvision_is_imported_in_one_place() -> None:
     assert importers == {Path("encoders/vgg19.py")}
 
 
-def test_import_contracts_are_kept() -> None:
+def test_import_contracts_are_kept():
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as f; f()"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("path", sorted(TRAVELS.glob("*.py")), ids=lambda path: path.name)
-def test_what_travels_in_a_bundle_needs_what_the_bundle_asks_for(path: Path) -> None:
+def test_what_travels_in_a_bundle_needs_what_the_bundle_asks_for(path):
     known = BUNDLE_LIBRARIES | set(sys.stdlib_module_names)
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -70,7 +70,7 @@ def libraries_after(code: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-def test_package_alone_loads_no_library() -> None:
+def test_package_alone_loads_no_library():
     loaded = libraries_after(f"import {PACKAGE}; {PACKAGE}.__version__")
     assert not loaded & (SLOW_LIBRARIES | WINDOW_LIBRARIES | {"numpy", "pandas"})
 
@@ -92,11 +92,11 @@ assert PluginManifest.from_distribution('napari-oneshot-lmk').contributions.comm
 
 
 @pytest.mark.parametrize("code", [PUBLIC_NAMES, HELP, MANIFEST], ids=["names", "help", "manifest"])
-def test_nothing_slow_is_loaded_by(code: str) -> None:
+def test_nothing_slow_is_loaded_by(code):
     assert not libraries_after(code) & SLOW_LIBRARIES
 
 
-def test_no_module_of_the_docks_loads_anything_slow() -> None:
+def test_no_module_of_the_docks_loads_anything_slow():
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in SOURCES

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 from npe2 import PluginManifest
@@ -21,7 +20,7 @@ HEAVY = ("torch", "torchvision", "monai")
 MANIFEST = PluginManifest.from_file(PATH)
 
 
-def test_npe2_finds_nothing_wrong() -> None:
+def test_npe2_finds_nothing_wrong():
     from npe2.cli import app
     from typer.testing import CliRunner
 
@@ -30,7 +29,7 @@ def test_npe2_finds_nothing_wrong() -> None:
     assert "valid" in result.output
 
 
-def test_npe2_reads_what_the_hub_and_the_plugin_manager_show(tmp_path: Path) -> None:
+def test_npe2_reads_what_the_hub_and_the_plugin_manager_show(tmp_path):
     from npe2.cli import app
     from typer.testing import CliRunner
 
@@ -56,13 +55,13 @@ def test_npe2_reads_what_the_hub_and_the_plugin_manager_show(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("command", MANIFEST.contributions.commands, ids=lambda c: c.id)
-def test_every_command_can_be_imported(command: Any) -> None:
+def test_every_command_can_be_imported(command):
     assert command.id.startswith(f"{PLUGIN}.")
     module, _, name = command.python_name.partition(":")
     assert callable(getattr(import_module(module), name))
 
 
-def test_every_command_is_used() -> None:
+def test_every_command_is_used():
     contributions = MANIFEST.contributions
     used = {
         c.command
@@ -90,12 +89,12 @@ def without_heavy_imports(code: str) -> None:
     assert "light" in done.stdout
 
 
-def test_importing_what_the_manifest_names_does_not_import_torch() -> None:
+def test_importing_what_the_manifest_names_does_not_import_torch():
     names = [c.python_name.partition(":")[0] for c in MANIFEST.contributions.commands]
     without_heavy_imports("\n".join(f"import {name}" for name in sorted(set(names))))
 
 
-def test_opening_the_docks_does_not_import_torch() -> None:
+def test_opening_the_docks_does_not_import_torch():
     titles = [widget.display_name for widget in MANIFEST.contributions.widgets]
     without_heavy_imports(
         "import napari, numpy\n"
@@ -110,7 +109,7 @@ def test_opening_the_docks_does_not_import_torch() -> None:
     )
 
 
-def test_the_preferences_page_and_the_code_agree(npe2pm: Any, plugin_settings: Any) -> None:
+def test_the_preferences_page_and_the_code_agree(npe2pm, plugin_settings):
     npe2pm.register(MANIFEST)
     # What the page starts with is what the code assumes without a page.
     assert preferences() == Preferences()
@@ -139,13 +138,11 @@ def test_the_preferences_page_and_the_code_agree(npe2pm: Any, plugin_settings: A
         kept.annotation.point_size_px = -1.0
 
 
-def test_without_the_manifest_the_defaults_hold(plugin_settings: Any) -> None:
+def test_without_the_manifest_the_defaults_hold(plugin_settings):
     assert preferences() == Preferences()
 
 
-def test_a_size_that_an_earlier_version_stored_does_no_harm(
-    npe2pm: Any, plugin_settings: Any, tmp_path: Path
-) -> None:
+def test_a_size_that_an_earlier_version_stored_does_no_harm(npe2pm, plugin_settings, tmp_path):
     (tmp_path / f"{PLUGIN}.yaml").write_text(
         "annotation:\n  author: me\n  point_size_percent: 2.5\n"
     )

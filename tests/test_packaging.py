@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QLabel
 from ruamel.yaml import YAML
 
@@ -68,7 +67,7 @@ def distributions_imported_by(path: Path) -> set[str]:
 # -- metadata -------------------------------------------------------------------
 
 
-def test_version_is_the_same_everywhere() -> None:
+def test_version_is_the_same_everywhere():
     assert version("napari-oneshot-lmk") == napari_oneshot_lmk.__version__
     assert PROJECT["project"]["dynamic"] == ["version"]
     citation = CITATION.read_text(encoding="utf-8")
@@ -82,7 +81,7 @@ def test_version_is_the_same_everywhere() -> None:
     assert changelog.index("## [Unreleased]") < changelog.index("### Added")
 
 
-def test_citation_is_valid_and_says_what_the_project_says() -> None:
+def test_citation_is_valid_and_says_what_the_project_says():
     command = [
         *(sys.executable, "-m", "check_jsonschema", "--builtin-schema"),
         *("vendor.citation-file-format", str(CITATION)),
@@ -101,16 +100,16 @@ def test_citation_is_valid_and_says_what_the_project_says() -> None:
     assert named <= {each["url"].rpartition("/")[2] for each in cited["references"]}
 
 
-def test_base_brings_neither_napari_nor_qt() -> None:
+def test_base_brings_neither_napari_nor_qt():
     assert not BASE & (QT_BINDINGS | {"napari"})
 
 
-def test_extra_all_brings_napari_with_one_binding() -> None:
+def test_extra_all_brings_napari_with_one_binding():
     assert "napari" in ALL
     assert len(ALL & QT_BINDINGS) == 1
 
 
-def test_qt_binding_counts_its_references_to_none(qtbot: QtBot) -> None:
+def test_qt_binding_counts_its_references_to_none(qtbot):
     # PySide6 6.12.0 on Python 3.11 loses one a call, and napari ends in minutes.
     label = QLabel()
     qtbot.addWidget(label)
@@ -120,7 +119,7 @@ def test_qt_binding_counts_its_references_to_none(qtbot: QtBot) -> None:
     assert sys.getrefcount(None) > before - 100
 
 
-def test_everything_imported_is_declared_and_nothing_else() -> None:
+def test_everything_imported_is_declared_and_nothing_else():
     allowed = {"widgets": BASE | ALL | NAPARI_BRINGS, "cluster": BASE | CLUSTER}
     imported = set(RUN_BY_MONAI)
     for path in HOME.rglob("*.py"):
@@ -137,7 +136,7 @@ def test_everything_imported_is_declared_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["-m", "napari_oneshot_lmk"], []])
-def test_command_answers_with_its_commands(arguments: list[str]) -> None:
+def test_command_answers_with_its_commands(arguments):
     script = Path(sys.executable).with_name("oneshot-lmk")
     command = [sys.executable, *arguments] if arguments else [str(script)]
     done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=False)
@@ -151,20 +150,20 @@ def test_command_answers_with_its_commands(arguments: list[str]) -> None:
 TORCH = f"torch=={setup_env.TORCH}"
 
 
-def test_machine_with_a_card_gets_the_default_build() -> None:
+def test_machine_with_a_card_gets_the_default_build():
     (attempt,) = setup_env.torch_attempts("Linux", gpu=True, offered=[setup_env.TORCH])
     assert TORCH in attempt[1]
     assert "--index-url" not in attempt[1]
 
 
-def test_cpu_build_of_the_configured_index_is_asked_for_by_name() -> None:
+def test_cpu_build_of_the_configured_index_is_asked_for_by_name():
     offered = [f"{setup_env.TORCH}+cpu", setup_env.TORCH]
     (attempt,) = setup_env.torch_attempts("Linux", gpu=False, offered=offered)
     assert f"{TORCH}+cpu" in attempt[1]
     assert TORCH not in attempt[1]
 
 
-def test_without_a_card_pytorchs_cpu_index_comes_before_cuda() -> None:
+def test_without_a_card_pytorchs_cpu_index_comes_before_cuda():
     first, second = setup_env.torch_attempts("Linux", gpu=False, offered=[setup_env.TORCH])
     assert setup_env.CPU_INDEX in first[1]
     assert "--no-deps" in first[1]
@@ -172,12 +171,12 @@ def test_without_a_card_pytorchs_cpu_index_comes_before_cuda() -> None:
     assert "several GB" in second[0]
 
 
-def test_a_mac_gets_the_default_build() -> None:
+def test_a_mac_gets_the_default_build():
     (attempt,) = setup_env.torch_attempts("Darwin", gpu=False, offered=[])
     assert "--index-url" not in attempt[1]
 
 
-def test_torch_pins_satisfy_what_the_package_declares() -> None:
+def test_torch_pins_satisfy_what_the_package_declares():
     declared = {
         Requirement(text).name: Requirement(text).specifier
         for text in PROJECT["project"]["dependencies"]
@@ -186,7 +185,7 @@ def test_torch_pins_satisfy_what_the_package_declares() -> None:
     assert setup_env.TORCHVISION in declared["torchvision"]
 
 
-def test_old_python_starts_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_python_starts_a_newer_one(monkeypatch):
     started: list[str] = []
     monkeypatch.setattr(sys, "version_info", (3, 9, 2))
     monkeypatch.setattr(
@@ -199,7 +198,7 @@ def test_old_python_starts_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert started == ["/usr/bin/python3.12"]
 
 
-def test_fingerprint_follows_the_wheel(tmp_path: Path) -> None:
+def test_fingerprint_follows_the_wheel(tmp_path):
     wheel = tmp_path / "some.whl"
     wheel.write_bytes(b"one")
     first = setup_env.fingerprint(wheel)
@@ -211,14 +210,14 @@ def test_fingerprint_follows_the_wheel(tmp_path: Path) -> None:
 # -- system packages ---------------------------------------------------------------
 
 
-def test_missing_library_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_names_its_package(monkeypatch):
     monkeypatch.setattr(system_libraries, "loads", lambda library: library != "libxcb-icccm.so.4")
     monkeypatch.setattr(system_libraries.sys, "platform", "linux")
     monkeypatch.setenv("DISPLAY", ":0")
     assert system_libraries.missing_window_packages() == ["libxcb-icccm4"]
 
 
-def test_xvfb_is_needed_only_without_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_xvfb_is_needed_only_without_a_display(monkeypatch):
     monkeypatch.setattr(system_libraries, "loads", lambda _: True)
     monkeypatch.setattr(system_libraries.sys, "platform", "linux")
     monkeypatch.setattr(system_libraries.shutil, "which", lambda _: None)
@@ -229,14 +228,14 @@ def test_xvfb_is_needed_only_without_a_display(monkeypatch: pytest.MonkeyPatch) 
     assert system_libraries.missing_window_packages() == ["xvfb"]
 
 
-def test_linker_is_asked_for_real() -> None:
+def test_linker_is_asked_for_real():
     if not sys.platform.startswith("linux"):
         pytest.skip("only Linux names libraries like this")
     assert system_libraries.loads("libc.so.6")
     assert not system_libraries.loads("libxcb-of-another-world.so.4")
 
 
-def test_without_permission_the_exact_command_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_permission_the_exact_command_is_said(monkeypatch):
     monkeypatch.setattr(system_libraries, "apt_prefix", lambda: None)
     with pytest.raises(
         system_libraries.SetupError,

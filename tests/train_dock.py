@@ -8,11 +8,7 @@ from typing import Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
-from training_scene import (
-    FakeChildren,
-    inspector,
-    measurement,
-)
+from training_scene import FakeChildren, inspector, measurement
 
 from napari_oneshot_lmk.widgets.train.request import Phase
 from napari_oneshot_lmk.widgets.train.run import TrainingRun

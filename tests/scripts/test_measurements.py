@@ -55,7 +55,7 @@ def world(tmp_path_factory: pytest.TempPathFactory):
     return world
 
 
-def test_each_part_is_measured(world) -> None:
+def test_each_part_is_measured(world):
     encoder = slow_encoder(0.5)
     rounds = []
     speed = measure_times(
@@ -75,7 +75,7 @@ def test_each_part_is_measured(world) -> None:
     assert speed.file_shape_yx == (120, 100)
 
 
-def test_command_writes_both_files(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_writes_both_files(world, tmp_path, monkeypatch):
     monkeypatch.setattr(speed_module, "LARGE_SHAPE_YX", (300, 240))
     out = tmp_path / "speed"
     result = measure(
@@ -95,14 +95,14 @@ def test_command_writes_both_files(world, tmp_path: Path, monkeypatch: pytest.Mo
         assert words in page
 
 
-def test_an_image_counts_with_each_landmark_exactly_once(tmp_path: Path) -> None:
+def test_an_image_counts_with_each_landmark_exactly_once(tmp_path):
     table = tmp_path / "found.csv"
     rows = ["image,landmark", "a,x", "a,y", "b,x", "c,x", "c,y", "c,y"]
     table.write_text("\n".join(rows) + "\n")
     assert images_once(table) == 1
 
 
-def test_whole_benchmark_small(tmp_path: Path) -> None:
+def test_whole_benchmark_small(tmp_path):
     result = measure(
         *("many", "--images", 10, "--few", 2, "--kills", 1),
         *("--rounds", 1, "--workers", "0", "--out", tmp_path / "out"),
@@ -121,7 +121,7 @@ def test_whole_benchmark_small(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("folder", "word"), [("benchmarks", "speed"), ("phantoms", "--anatomy")])
-def test_the_folder_runs_by_its_name(folder: str, word: str) -> None:
+def test_the_folder_runs_by_its_name(folder, word):
     path = Path(__file__).resolve().parents[2] / "scripts" / folder
     command = [sys.executable, str(path), "--help"]
     assert word in subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -34,7 +34,7 @@ def newest(folder: Path) -> Checkpoint:
     return loaded
 
 
-def test_goes_on_bit_by_bit(tmp_path: Path) -> None:
+def test_goes_on_bit_by_bit(tmp_path):
     network, optimiser = made()
     steps(network, optimiser, 3)
     random = torch.get_rng_state()
@@ -57,7 +57,7 @@ def test_goes_on_bit_by_bit(tmp_path: Path) -> None:
         assert torch.equal(found, wanted)
 
 
-def test_values_come_back_as_they_were(tmp_path: Path) -> None:
+def test_values_come_back_as_they_were(tmp_path):
     value = {
         "words": ["a", None, True, 1, 0.1, float("inf")],
         7: (1, (2.5, "x")),
@@ -82,7 +82,7 @@ def test_values_come_back_as_they_were(tmp_path: Path) -> None:
     assert back["whole"].dtype == np.uint32
 
 
-def test_tensors_that_share_memory(tmp_path: Path) -> None:
+def test_tensors_that_share_memory(tmp_path):
     whole = torch.arange(6.0)
     tensors = {"whole": whole, "again": whole, "row": whole.reshape(2, 3)[1]}
     Checkpoint(0, 0, tensors).save(tmp_path)
@@ -91,12 +91,12 @@ def test_tensors_that_share_memory(tmp_path: Path) -> None:
         assert torch.equal(loaded.tensors[name], tensor)
 
 
-def test_what_cannot_be_kept_is_refused() -> None:
+def test_what_cannot_be_kept_is_refused():
     with pytest.raises(TypeError, match=r"value\.0 is a object"):
         pack([object()])
 
 
-def test_only_the_newest_is_kept(tmp_path: Path) -> None:
+def test_only_the_newest_is_kept(tmp_path):
     assert Checkpoint.load(tmp_path) is None
     assert Checkpoint.load(tmp_path / "missing") is None
     for epoch in range(3):
@@ -105,9 +105,7 @@ def test_only_the_newest_is_kept(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["00000003"]
 
 
-def test_failure_while_writing_leaves_the_one_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failure_while_writing_leaves_the_one_before(tmp_path, monkeypatch):
     Checkpoint(1, 5, {"t": torch.ones(2)}).save(tmp_path)
 
     def full(tensors: object, path: Path) -> None:
@@ -123,7 +121,7 @@ def test_failure_while_writing_leaves_the_one_before(
 
 @pytest.mark.parametrize("file", ["state.json", "tensors.safetensors"])
 @pytest.mark.parametrize("spoil", ["cut", "pickle", "gone"])
-def test_damage_is_said(tmp_path: Path, file: str, spoil: str) -> None:
+def test_damage_is_said(tmp_path, file, spoil):
     Checkpoint(1, 5, {"t": torch.ones(200)}).save(tmp_path)
     path = tmp_path / "00000001" / file
     if spoil == "gone":
@@ -135,7 +133,7 @@ def test_damage_is_said(tmp_path: Path, file: str, spoil: str) -> None:
         Checkpoint.load(tmp_path)
 
 
-def test_newer_version(tmp_path: Path) -> None:
+def test_newer_version(tmp_path):
     Checkpoint(1, 5).save(tmp_path)
     path = tmp_path / "00000001" / "state.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))

@@ -58,11 +58,11 @@ def counted(layout: NetworkConfig) -> int:
         NetworkConfig(CHANNELS, 1, width=0.25, lateral_channels=8, rfb=False),
     ],
 )
-def test_multiplications_are_those_of_the_network(layout: NetworkConfig) -> None:
+def test_multiplications_are_those_of_the_network(layout):
     assert decoder_macs(layout, PIXELS) == pytest.approx(counted(layout), rel=1e-6)
 
 
-def test_windows_and_few_landmarks_are_less_work() -> None:
+def test_windows_and_few_landmarks_are_less_work():
     layout, one = NetworkConfig(VGG19, 19), NetworkConfig(VGG19, 1)
     pixels = math.prod(NETWORK_SHAPE_YX)
     everywhere = decoder_macs(layout, pixels)
@@ -70,7 +70,7 @@ def test_windows_and_few_landmarks_are_less_work() -> None:
     assert decoder_macs(one, pixels) < everywhere / 10
 
 
-def test_the_estimate_follows_the_preset() -> None:
+def test_the_estimate_follows_the_preset():
     machine = MachineSpeed(1.0, 50.0, VGG19, "cpu")
     laptop = Preset.load("laptop")
 
@@ -90,7 +90,7 @@ def test_the_estimate_follows_the_preset() -> None:
     assert of(anchor="patch").seconds > 2 * once.seconds
 
 
-def test_a_machine_is_measured_in_a_moment() -> None:
+def test_a_machine_is_measured_in_a_moment():
     encoder = shipped_encoder(torch.device("cpu"))
     speed = measure(encoder)
     assert 0 < speed.encoder_pass_s < 30
@@ -99,7 +99,7 @@ def test_a_machine_is_measured_in_a_moment() -> None:
     assert not speed.on_gpu
 
 
-def test_a_longer_training_is_estimated_to_take_longer() -> None:
+def test_a_longer_training_is_estimated_to_take_longer():
     speed = MachineSpeed(0.5, 40.0, VGG19, "cpu")
 
     def seconds(**values: Any) -> float:

@@ -69,7 +69,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
     return tmp_path / "features" if request.param == "disk" else None
 
 
-def test_batch_is_what_the_encoder_says(folder: Path | None) -> None:
+def test_batch_is_what_the_encoder_says(folder):
     encoder = CountingEncoder()
     features = store(encoder, folder)
     assert features.in_memory == (folder is None)
@@ -88,7 +88,7 @@ def test_batch_is_what_the_encoder_says(folder: Path | None) -> None:
         torch.testing.assert_close(found, true, rtol=2**-11, atol=1e-6)
 
 
-def test_maps_can_be_trained_on_in_any_precision(folder: Path | None) -> None:
+def test_maps_can_be_trained_on_in_any_precision(folder):
     features = store(CountingEncoder(), folder)
     (finest, *_) = get(features, 1)
     weight = torch.ones(2, requires_grad=True)
@@ -100,7 +100,7 @@ def test_maps_can_be_trained_on_in_any_precision(folder: Path | None) -> None:
         assert {one.dtype for one in maps} == {dtype}
 
 
-def test_nothing_is_encoded_or_read_twice(folder: Path | None) -> None:
+def test_nothing_is_encoded_or_read_twice(folder):
     encoder = CountingEncoder()
     features = store(encoder, folder)
     assert "image 1" not in features
@@ -116,7 +116,7 @@ def test_nothing_is_encoded_or_read_twice(folder: Path | None) -> None:
     assert encoder.images == 2
 
 
-def test_what_is_taken_cannot_spoil_the_store(folder: Path | None) -> None:
+def test_what_is_taken_cannot_spoil_the_store(folder):
     features = store(CountingEncoder(), folder)
     before = get(features, 1)[0].clone()
     features.batch(["image 1"], dtype=torch.float16)[0].zero_()
@@ -124,14 +124,12 @@ def test_what_is_taken_cannot_spoil_the_store(folder: Path | None) -> None:
     torch.testing.assert_close(features.batch(["image 1"])[0], before)
 
 
-def test_largest_values_stay_finite(folder: Path | None) -> None:
+def test_largest_values_stay_finite(folder):
     features = store(CountingEncoder(gain=1e6), folder)
     assert all(one.isfinite().all() for one in get(features, 1))
 
 
-def test_files_are_found_again_by_the_same_encoder_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_are_found_again_by_the_same_encoder_only(tmp_path, monkeypatch):
     first, again = CountingEncoder("a"), CountingEncoder("a")
     get(store(first, tmp_path), 1)
     get(store(again, tmp_path), 1)
@@ -149,7 +147,7 @@ def test_files_are_found_again_by_the_same_encoder_only(
     assert "image 1" not in store(first, tmp_path)
 
 
-def test_file_cut_short_is_made_anew(tmp_path: Path) -> None:
+def test_file_cut_short_is_made_anew(tmp_path):
     encoder = CountingEncoder()
     features = store(encoder, tmp_path)
     get(features, 1)
@@ -163,23 +161,21 @@ def test_file_cut_short_is_made_anew(tmp_path: Path) -> None:
     assert file.read_bytes() == whole
 
 
-def test_need_is_known_before(tmp_path: Path) -> None:
+def test_need_is_known_before(tmp_path):
     features = FeatureCache(VGG19Encoder(random_parameters()), 1)
     # docs/method.md: nine megabytes an image.
     assert features.bytes_needed(1) == 2 * 4_497_408
     assert features.bytes_needed(150) == 150 * features.bytes_needed(1)
 
 
-def test_memory_is_taken_where_a_quarter_of_it_suffices(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_memory_is_taken_where_a_quarter_of_it_suffices(monkeypatch, tmp_path):
     free = SimpleNamespace(available=4 * store(CountingEncoder()).bytes_needed(8))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     assert FeatureCache(CountingEncoder(), 8, tmp_path, SHAPE).in_memory
     assert not FeatureCache(CountingEncoder(), 9, tmp_path, SHAPE).in_memory
 
 
-def test_no_room_is_told_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_room_is_told_before(monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="features of 8 images take"):
         FeatureCache(CountingEncoder(), 8, None, SHAPE, budget_bytes=0)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10))
@@ -188,7 +184,7 @@ def test_no_room_is_told_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 @pytest.mark.parametrize("lacking", [0, 4])
-def test_other_levels_are_refused(lacking: int) -> None:
+def test_other_levels_are_refused(lacking):
     encoder = CountingEncoder()
     pooled = [level for level in LEVELS if level.after_pooling]
     levels = tuple(level for level in LEVELS if level is not pooled[lacking])

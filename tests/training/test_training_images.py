@@ -66,7 +66,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_good_images_are_all_taken_without_a_word(folder: Path, template: Template) -> None:
+def test_good_images_are_all_taken_without_a_word(folder, template):
     found = inspected(folder, template)
     assert [image.name for image in found.usable] == ["1.png", "2.png", "10.png"]
     assert found.usable[0].path == folder / "1.png"
@@ -76,7 +76,7 @@ def test_good_images_are_all_taken_without_a_word(folder: Path, template: Templa
     assert found.failed == found.warnings == ()
 
 
-def test_broken_and_empty_images_are_named_and_left_out(folder: Path, template: Template) -> None:
+def test_broken_and_empty_images_are_named_and_left_out(folder, template):
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
     speck = np.zeros(SHAPE, np.uint8)
     speck[0, 0] = 255
@@ -87,7 +87,7 @@ def test_broken_and_empty_images_are_named_and_left_out(folder: Path, template: 
     assert "nothing to match" in str(found.failed[1])
 
 
-def test_template_among_the_images_is_left_out(folder: Path, template: Template) -> None:
+def test_template_among_the_images_is_left_out(folder, template):
     shown = saved(folder / "me.png", pixels(0))
     SimpleITK.WriteImage(SimpleITK.ReadImage(str(shown)), str(folder / "me too.jpg"))
     found = inspected(folder, template)
@@ -97,7 +97,7 @@ def test_template_among_the_images_is_left_out(folder: Path, template: Template)
     )
 
 
-def test_same_picture_twice_is_said(folder: Path, template: Template) -> None:
+def test_same_picture_twice_is_said(folder, template):
     saved(folder / "2 again.bmp", pixels(2))
     found = inspected(folder, template)
     assert len(found) == 4
@@ -115,13 +115,7 @@ def test_same_picture_twice_is_said(folder: Path, template: Template) -> None:
         (None, (0.3, 0.3), "The template's pixel spacing is unknown"),
     ],
 )
-def test_mixed_spacing_is_said(
-    template_mm: float | None,
-    images_mm: tuple[float | None, float | None],
-    said: str | None,
-    tmp_path: Path,
-    template: Template,
-) -> None:
+def test_mixed_spacing_is_said(template_mm, images_mm, said, tmp_path, template):
     image = template.image.with_spacing(template_mm)
     template = Template.create(image, template.landmarks.with_geometry(None))
     for name, index, mm in zip("ab", (1, 2), images_mm, strict=True):
@@ -132,7 +126,7 @@ def test_mixed_spacing_is_said(
     assert text == "" if said is None else said in text
 
 
-def test_given_spacing_goes_before_the_files(tmp_path: Path, template: Template) -> None:
+def test_given_spacing_goes_before_the_files(tmp_path, template):
     saved(tmp_path / "a.mha", pixels(1), 0.3)
     found = inspected(tmp_path, template, spacing_mm_yx=(0.1, 0.2))
     assert found.usable[0].spacing_mm_yx == (0.1, 0.2)
@@ -140,7 +134,7 @@ def test_given_spacing_goes_before_the_files(tmp_path: Path, template: Template)
     assert geometry.spacing_mm_yx == (0.1, 0.2)
 
 
-def test_very_different_sizes_are_said(folder: Path, template: Template) -> None:
+def test_very_different_sizes_are_said(folder, template):
     saved(folder / "tall.png", pixels(3, (500, 200)))
     saved(folder / "tiny.png", pixels(4, (100, 90)))
     found = inspected(folder, template)
@@ -149,7 +143,7 @@ def test_very_different_sizes_are_said(folder: Path, template: Template) -> None
     assert said.startswith("tall.png, tiny.png are more than 2 times as large")
 
 
-def test_size_in_the_patient_counts_where_it_is_known(tmp_path: Path, template: Template) -> None:
+def test_size_in_the_patient_counts_where_it_is_known(tmp_path, template):
     image = template.image.with_spacing(0.4)
     known = Template.create(image, template.landmarks.with_geometry(None))
     saved(tmp_path / "finer.mha", pixels(1, (960, 800)), 0.1)
@@ -160,7 +154,7 @@ def test_size_in_the_patient_counts_where_it_is_known(tmp_path: Path, template: 
     assert any("wider.mha is more than 2 times" in said for said in found.warnings)
 
 
-def test_long_lists_are_cut_short(tmp_path: Path, template: Template) -> None:
+def test_long_lists_are_cut_short(tmp_path, template):
     for index in range(1, 8):
         saved(tmp_path / f"{index}.png", pixels(index, (100, 80)))
     found = inspected(tmp_path, template)
@@ -168,7 +162,7 @@ def test_long_lists_are_cut_short(tmp_path: Path, template: Template) -> None:
     assert said.startswith("1.png, 2.png, 3.png, 4.png, 5.png and 2 more are")
 
 
-def test_nothing_to_train_on_is_an_error(tmp_path: Path, template: Template) -> None:
+def test_nothing_to_train_on_is_an_error(tmp_path, template):
     saved(tmp_path / "me.png", pixels(0))
     (tmp_path / "broken.png").write_bytes(b"nothing")
     with pytest.raises(UsageError) as caught:
@@ -181,7 +175,7 @@ def test_nothing_to_train_on_is_an_error(tmp_path: Path, template: Template) -> 
         Inspection(template).result()
 
 
-def test_changed_lost_and_new_images_are_told_apart(folder: Path, template: Template) -> None:
+def test_changed_lost_and_new_images_are_told_apart(folder, template):
     before = inspected(folder, template)
     saved(folder / "1.png", pixels(5))
     (folder / "2.png").unlink()
@@ -192,9 +186,7 @@ def test_changed_lost_and_new_images_are_told_apart(folder: Path, template: Temp
     assert [i.name for i in after.only(["20.png", "10.png"]).usable] == ["20.png", "10.png"]
 
 
-def test_file_written_anew_with_the_same_pixels_is_no_change(
-    folder: Path, template: Template
-) -> None:
+def test_file_written_anew_with_the_same_pixels_is_no_change(folder, template):
     before = inspected(folder, template)
     file = folder / "1.png"
     content = file.read_bytes()
@@ -204,7 +196,7 @@ def test_file_written_anew_with_the_same_pixels_is_no_change(
     assert inspected(folder, template).changed_since(before.usable) == []
 
 
-def test_other_spacing_is_a_change(folder: Path, template: Template) -> None:
+def test_other_spacing_is_a_change(folder, template):
     before = inspected(folder, template, spacing_mm_yx=0.3)
     after = inspected(folder, template, spacing_mm_yx=0.1)
     unknown = inspected(folder, template)
@@ -212,7 +204,7 @@ def test_other_spacing_is_a_change(folder: Path, template: Template) -> None:
     assert len(unknown.changed_since(before.usable)) == 3
 
 
-def test_image_is_read_again_as_it_was(folder: Path, template: Template) -> None:
+def test_image_is_read_again_as_it_was(folder, template):
     found = inspected(folder, template, spacing_mm_yx=0.3)
     image = found.read(found.usable[1])
     expected = read_image(folder / "2.png", spacing_mm_yx=0.3)

@@ -107,7 +107,7 @@ def whole(job: Job) -> str:
     return numbers(other)
 
 
-def test_a_whole_training(job: Job) -> None:
+def test_a_whole_training(job):
     events = list(train(job.but(previews=[Path("a.png")])))
     kinds = [type(event) for event in events]
     assert kinds[:6] == [Preparing] * 6
@@ -126,7 +126,7 @@ def test_a_whole_training(job: Job) -> None:
     assert {image.shape_yx for image in recorded} == {SHAPE_YX}
 
 
-def test_interrupted_and_gone_on_with(job: Job, whole: str) -> None:
+def test_interrupted_and_gone_on_with(job, whole):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     seen_before = until(job, third_epoch)
@@ -148,7 +148,7 @@ def test_interrupted_and_gone_on_with(job: Job, whole: str) -> None:
     assert curves.Tags()["scalars"] == names
 
 
-def test_finished_is_finished(job: Job) -> None:
+def test_finished_is_finished(job):
     *_, end = train(job)
     said = (job.out / "events.jsonl").read_bytes()
     assert list(train(again(job))) == [end]
@@ -157,7 +157,7 @@ def test_finished_is_finished(job: Job) -> None:
     assert (job.out / "events.jsonl").read_bytes() == said
 
 
-def test_begun_anew_keeps_the_model_until_there_is_a_new_one(job: Job) -> None:
+def test_begun_anew_keeps_the_model_until_there_is_a_new_one(job):
     list(train(job))
     first = numbers(job)
     until(again(job, seed=1, overwrite=True), third_epoch)
@@ -172,7 +172,7 @@ def test_begun_anew_keeps_the_model_until_there_is_a_new_one(job: Job) -> None:
 
 
 @pytest.mark.parametrize("how", ["callable", "file"])
-def test_stopped_keeps_the_best(job: Job, how: str) -> None:
+def test_stopped_keeps_the_best(job, how):
     asked: list[bool] = []
     kept: list[Event] = []
     for event in train(job, lambda: bool(asked)):
@@ -187,7 +187,7 @@ def test_stopped_keeps_the_best(job: Job, how: str) -> None:
     assert numbers(job)
 
 
-def test_stopped_while_images_are_read(job: Job) -> None:
+def test_stopped_while_images_are_read(job):
     (end,) = train(job, lambda: True)
     assert isinstance(end, Failed)
     assert "Nothing was trained" in end.sentence
@@ -200,7 +200,7 @@ def test_stopped_while_images_are_read(job: Job) -> None:
 # -- images that are not what they were -------------------------------------------
 
 
-def test_changed_images_are_named(job: Job) -> None:
+def test_changed_images_are_named(job):
     until(job, third_epoch)
     folder = image_folder(job)
     save_image(folder / "one.png", view(scene(seed=5), (0, 0)))
@@ -215,20 +215,20 @@ def test_changed_images_are_named(job: Job) -> None:
     assert_finishes(again(job))
 
 
-def test_moved_images_are_the_same(job: Job) -> None:
+def test_moved_images_are_the_same(job):
     until(job, third_epoch)
     moved = image_folder(job).rename(job.out.with_name("moved"))
     assert_finishes(job.but(images=find_images([moved])))
 
 
-def test_added_images_are_left_out(job: Job, whole: str) -> None:
+def test_added_images_are_left_out(job, whole):
     until(job, third_epoch)
     save_image(image_folder(job) / "zz.png", view(scene(seed=5), (0, 0)))
     assert "began without: zz.png" in notes(train(again(job)))
     assert numbers(job) == whole
 
 
-def test_unusable_images_are_told_and_left_out(job: Job) -> None:
+def test_unusable_images_are_told_and_left_out(job):
     (image_folder(job) / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     save_image(image_folder(job) / "twin.png", view(scene(), (0, 0)))
     events = list(train(again(job)))
@@ -248,9 +248,7 @@ def test_unusable_images_are_told_and_left_out(job: Job) -> None:
         ({"landmarks": ("tip", "elbow")}, "does not place elbow.*apex, notch, tip"),
     ],
 )
-def test_refused_before_anything_is_written(
-    job: Job, changes: dict[str, object], says: str
-) -> None:
+def test_refused_before_anything_is_written(job, changes, says):
     with pytest.raises(UsageError, match=says):
         list(train(job.but(**changes)))
     assert not job.out.exists()
@@ -258,7 +256,7 @@ def test_refused_before_anything_is_written(
     assert config.landmarks == ("apex", "tip")
 
 
-def test_another_encoder(job: Job) -> None:
+def test_another_encoder(job):
     until(job, third_epoch)
     card = replace(job.encoder.card, weights_sha256="0" * 64)
     other = SimpleNamespace(device=job.encoder.device, card=card)
@@ -274,9 +272,7 @@ def test_another_encoder(job: Job) -> None:
         (OneshotError("too little memory", remedy="close programs"), "close programs."),
     ],
 )
-def test_failure_is_in_the_log(
-    job: Job, monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
-) -> None:
+def test_failure_is_in_the_log(job, monkeypatch, error, says):
     def failing(*given: object) -> Iterator[Event]:
         yield Preparing("copies", 1, 1)
         raise error
@@ -310,7 +306,7 @@ def networks(run: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in (run / "model").glob("*.safetensors")}
 
 
-def test_single_landmarks_go_on_where_they_were(small: Job) -> None:
+def test_single_landmarks_go_on_where_they_were(small):
     job = small.but(method="single")
     complete = job.but(out=job.out.with_name("complete"))
     list(train(complete))
@@ -326,7 +322,7 @@ def test_single_landmarks_go_on_where_they_were(small: Job) -> None:
     assert sorted(boards) == ["apex", "tip"]
 
 
-def test_missing_part_is_said(small: Job) -> None:
+def test_missing_part_is_said(small):
     job = small.but(method="single")
     until(job, lambda e: isinstance(e, Stepped) and e.model == "tip")
     RunFolder(job.out).part_path(0).write_bytes(b"half")
@@ -334,7 +330,7 @@ def test_missing_part_is_said(small: Job) -> None:
         list(train(again(job)))
 
 
-def test_stopped_within_the_first_epoch(small: Job) -> None:
+def test_stopped_within_the_first_epoch(small):
     asked: list[float] = []
     for event in train(small, lambda: bool(asked)):
         if isinstance(event, Stepped):
@@ -346,9 +342,7 @@ def test_stopped_within_the_first_epoch(small: Job) -> None:
     assert TrainedModel.load(small.out).landmarks == ("apex", "tip")
 
 
-def test_an_epochs_end_is_reported_once_wherever_it_was_killed(
-    small: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_epochs_end_is_reported_once_wherever_it_was_killed(small, monkeypatch):
     append = EventLog.append
 
     def killed(log: EventLog, event: Event) -> bool:

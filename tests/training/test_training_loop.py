@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,8 +37,8 @@ def of_kind(events: list[Event], kind: type) -> list[Any]:
     ids=["joint", "sla", "atd", "fused", "fused with patches"],
 )
 def test_every_rung_of_the_ladder_learns_and_detects(
-    tmp_path: Path, method: str, template_stage: bool, anchor: str, stages: set[str]
-) -> None:
+    tmp_path, method, template_stage, anchor, stages
+):
     steps = {"training__anchor": anchor, "training__epochs": 3}
     steps["training__together"] = anchor == "template"
     task, kept = small_task(tmp_path, method, template_stage, **steps), Kept()
@@ -63,7 +62,7 @@ def test_every_rung_of_the_ladder_learns_and_detects(
             assert np.hypot(*off) < 4, (image.name, name)
 
 
-def test_random_first_labels_and_the_published_settings(tmp_path: Path) -> None:
+def test_random_first_labels_and_the_published_settings(tmp_path):
     """Nothing of instant detection, the whole image searched, RFBs, hard targets."""
     published = {
         "labels__initial": "random",
@@ -87,9 +86,7 @@ def test_random_first_labels_and_the_published_settings(tmp_path: Path) -> None:
     assert events[-1].epoch == 2
 
 
-def test_only_the_network_moves_and_idle_adapters_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_network_moves_and_idle_adapters_stay(tmp_path, monkeypatch):
     """Trained is one landmark of three, so two adapters get no step of Adam."""
     task = small_task(tmp_path, training__together=False, training__epochs=1)
     seen: list[dict[str, Tensor]] = []
@@ -127,9 +124,7 @@ def limit_memory(patch: pytest.MonkeyPatch, images: int) -> list[int]:
     return held
 
 
-def test_where_memory_runs_out_steps_go_on_in_halves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_memory_runs_out_steps_go_on_in_halves(tmp_path, monkeypatch):
     held = limit_memory(monkeypatch, 1)
     events = list(fit(small_task(tmp_path, training__batch=3), Kept()))
     notes = [event.text for event in of_kind(events, Noted) if event.serious]
@@ -139,17 +134,13 @@ def test_where_memory_runs_out_steps_go_on_in_halves(
     assert len(of_kind(events, Stepped)) == 2
 
 
-def test_not_enough_memory_for_one_image_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_not_enough_memory_for_one_image_is_an_error(tmp_path, monkeypatch):
     limit_memory(monkeypatch, 0)
     with pytest.raises(TrainingError, match="not enough memory for a step with one"):
         list(fit(small_task(tmp_path), Kept()))
 
 
-def test_pieces_of_a_step_have_the_gradients_of_the_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pieces_of_a_step_have_the_gradients_of_the_whole(tmp_path, monkeypatch):
     """Without batch norm, and with equal weights, the only difference is rounding."""
     exact = {"network__normalisation": "none", "labels__weigh": False, "training__epochs": 1}
     task = small_task(tmp_path, template_stage=False, **exact)
@@ -160,7 +151,7 @@ def test_pieces_of_a_step_have_the_gradients_of_the_whole(
     assert halves.agreement == pytest.approx(whole.agreement, rel=1e-3)
 
 
-def test_asked_to_stop_it_ends_at_once_with_what_it_has(tmp_path: Path) -> None:
+def test_asked_to_stop_it_ends_at_once_with_what_it_has(tmp_path):
     task, kept = small_task(tmp_path, training__epochs=50), Kept()
     events: list[Event] = []
     for event in fit(task, kept, lambda: len(of_kind(events, Stepped)) >= 3):
@@ -171,7 +162,7 @@ def test_asked_to_stop_it_ends_at_once_with_what_it_has(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rfb", [False, True], ids=["light", "with RFBs"])
-def test_a_step_has_the_loss_of_the_plain_one(tmp_path: Path, rfb: bool) -> None:
+def test_a_step_has_the_loss_of_the_plain_one(tmp_path, rfb):
     """No cache, one landmark at a time, whole maps, the loss spelled out: the same."""
     task = small_task(tmp_path, template_stage=False, labels__weigh=False, network__rfb=rfb)
     times = measure_step(task, repeats=1)

@@ -58,7 +58,7 @@ def plain(b: int, k: int, one: Window, settings: LossSettings) -> float:
 
 
 @both
-def test_the_loss_is_its_definition(settings: LossSettings) -> None:
+def test_the_loss_is_its_definition(settings):
     one = window()
     losses = level_losses(anchors(), one, points_in(one), STRIDE, settings)
     expected = [[plain(b, k, one, settings) for k in range(3)] for b in range(2)]
@@ -66,7 +66,7 @@ def test_the_loss_is_its_definition(settings: LossSettings) -> None:
 
 
 @both
-def test_a_point_outside_of_its_window_teaches_nothing(settings: LossSettings) -> None:
+def test_a_point_outside_of_its_window_teaches_nothing(settings):
     one = window()
     one.embeddings.requires_grad_()
     away = points_in(one)
@@ -79,7 +79,7 @@ def test_a_point_outside_of_its_window_teaches_nothing(settings: LossSettings) -
     assert (one.embeddings.grad[0, 0] != 0).any()
 
 
-def test_weights_are_relative_and_may_all_be_zero() -> None:
+def test_weights_are_relative_and_may_all_be_zero():
     one = window()
     each = level_losses(anchors(), one, points_in(one), STRIDE, PUBLISHED)
 

@@ -52,14 +52,14 @@ def centroids(images: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("placement", ["centred", "jittered", "aligned"])
-def test_point_follows_the_pixels(placement: str) -> None:
+def test_point_follows_the_pixels(placement):
     where = points(12, border=20)
     patches = cut(blobs(where), where, settings(placement, rotation_deg=20.0, brightness=0.1))
     assert patches.images.shape == (12, 1, 192, 192)
     torch.testing.assert_close(centroids(patches.images), patches.points_yx, atol=0.02, rtol=0)
 
 
-def test_patch_without_augmentation_is_a_piece_of_the_image() -> None:
+def test_patch_without_augmentation_is_a_piece_of_the_image():
     images = torch.rand(3, 1, 384, 384, generator=seeded())
     where = torch.tensor([[100.2, 200.7], [0.0, 383.0], [191.5, 383.4]])
     patches = cut(images, where, STILL)
@@ -72,14 +72,14 @@ def test_patch_without_augmentation_is_a_piece_of_the_image() -> None:
     torch.testing.assert_close(patches.points_yx, where - patches.corners_yx)
 
 
-def test_centred_point_lies_on_the_corner_of_cells() -> None:
+def test_centred_point_lies_on_the_corner_of_cells():
     where = points(50, border=97)
     patches = cut(blobs(where), where, settings("centred"))
     pixel = (patches.points_yx + 0.5).floor()
     assert (pixel == 96).all()
 
 
-def test_jitter_is_whole_pixels_up_to_its_limit() -> None:
+def test_jitter_is_whole_pixels_up_to_its_limit():
     where = torch.full((600, 2), 190.3)
     images = torch.rand(1, 1, 384, 384).expand(600, -1, -1, -1)
     patches = cut(images, where, settings("jittered", jitter_px=5))
@@ -89,7 +89,7 @@ def test_jitter_is_whole_pixels_up_to_its_limit() -> None:
     assert counts.min() > 0.6 * counts.float().mean()
 
 
-def test_cells_of_aligned_patches_are_cells_of_the_image() -> None:
+def test_cells_of_aligned_patches_are_cells_of_the_image():
     where = points(50)
     patches = cut(blobs(where), where, settings("aligned"))
     assert (patches.corners_yx % 32 == 0).all()
@@ -105,7 +105,7 @@ def test_cells_of_aligned_patches_are_cells_of_the_image() -> None:
 
 
 @pytest.mark.parametrize("placement", ["centred", "jittered", "aligned"])
-def test_patch_stays_on_the_image_and_point_in_the_patch(placement: str) -> None:
+def test_patch_stays_on_the_image_and_point_in_the_patch(placement):
     where = torch.cat([points(200), torch.tensor([[-0.5, -0.5], [383.49, 383.49], [-0.4, 383.4]])])
     images = torch.rand(1, 1, 384, 384).expand(len(where), -1, -1, -1)
     patches = cut(images, where, settings(placement, rotation_deg=180.0))
@@ -115,13 +115,13 @@ def test_patch_stays_on_the_image_and_point_in_the_patch(placement: str) -> None
     assert (patches.points_yx <= 191.5).all()
 
 
-def test_oblong_image_that_is_not_whole_cells_larger_is_cut_aligned() -> None:
+def test_oblong_image_that_is_not_whole_cells_larger_is_cut_aligned():
     where = torch.tensor([[255.0, 303.0]])
     patches = cut(torch.rand(1, 1, 256, 304), where, settings("aligned"))
     assert patches.corners_yx.tolist() == [[64, 96]]
 
 
-def test_rotation_fills_with_black_and_turns_about_the_middle() -> None:
+def test_rotation_fills_with_black_and_turns_about_the_middle():
     image = torch.ones(1, 1, 192, 192)
     turned = rotate(image, torch.tensor([0.3]))
     assert turned[0, 0, 0, 0] == 0
@@ -135,7 +135,7 @@ def test_rotation_fills_with_black_and_turns_about_the_middle() -> None:
     torch.testing.assert_close(quarter, expected, atol=1e-4, rtol=0)
 
 
-def test_rotation_does_not_blur() -> None:
+def test_rotation_does_not_blur():
     rows = torch.arange(192.0)
     wave = 0.5 + 0.4 * torch.sin(rows * torch.pi / 4)
     image = wave.view(1, 1, 192, 1).expand(1, 1, 192, 192)
@@ -143,7 +143,7 @@ def test_rotation_does_not_blur() -> None:
     assert float(turned.std()) > 0.93 * float(image.std())
 
 
-def test_grey_values_change_as_published() -> None:
+def test_grey_values_change_as_published():
     images = torch.rand(2, 1, 8, 8, generator=seeded()) * 0.5 + 0.2
     factors = torch.tensor([0.85, 1.15])
     bright = adjust_grey_values(images, factors, torch.ones(2))
@@ -153,7 +153,7 @@ def test_grey_values_change_as_published() -> None:
     torch.testing.assert_close(flat.std((1, 2, 3)), 0.75 * images.std((1, 2, 3)))
 
 
-def test_all_augmentations_are_drawn_within_their_ranges() -> None:
+def test_all_augmentations_are_drawn_within_their_ranges():
     where = torch.full((300, 2), 191.0)
     images = torch.full((300, 1, 384, 384), 0.5)
     patches = cut(images, where, PatchSettings())
@@ -168,6 +168,6 @@ def test_all_augmentations_are_drawn_within_their_ranges() -> None:
     assert 18 < angle.max() <= 20.01
 
 
-def test_patch_larger_than_the_image_is_refused() -> None:
+def test_patch_larger_than_the_image_is_refused():
     with pytest.raises(UsageError, match="patches of 192 pixels do not fit"):
         cut(torch.rand(1, 1, 128, 256), torch.zeros(1, 2), PatchSettings())

@@ -40,9 +40,7 @@ counts = st.integers(1, 23)
 
 @given(images=counts, copies=st.integers(0, 23), landmarks=counts, batch=counts)
 @settings(deadline=None)
-def test_published_epoch_shows_each_landmark_everything_once(
-    images: int, copies: int, landmarks: int, batch: int
-) -> None:
+def test_published_epoch_shows_each_landmark_everything_once(images, copies, landmarks, batch):
     plans = epoch_plan(counts=(images, copies, landmarks), batch=batch)
     for stage, count in ((TEMPLATE_STAGE, copies), (LABEL_STAGE, images)):
         seen: Counter[tuple[int, int]] = Counter()
@@ -59,7 +57,7 @@ def test_published_epoch_shows_each_landmark_everything_once(
     assert stages == sorted(stages, key=(TEMPLATE_STAGE, LABEL_STAGE).index)
 
 
-def test_together_a_step_holds_all_landmarks_and_copies_beside_images() -> None:
+def test_together_a_step_holds_all_landmarks_and_copies_beside_images():
     plans = epoch_plan(counts=(10, 7, 3), together=True, batch=4)
     assert sorted(i for plan in plans for i in plan.images) == list(range(10))
     assert all(plan.landmarks == (0, 1, 2) for plan in plans)
@@ -68,14 +66,14 @@ def test_together_a_step_holds_all_landmarks_and_copies_beside_images() -> None:
     assert all(not plan.copies for plan in without)
 
 
-def test_self_supervision_reads_images_alone() -> None:
+def test_self_supervision_reads_images_alone():
     plans = epoch_plan(counts=(9, 0, 3), method="joint", batch=4)
     assert {plan.stage for plan in plans} == {SELF_STAGE}
     assert sorted(i for plan in plans for i in plan.images) == list(range(9))
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_order_depends_on_seed_network_and_epoch_alone(together: bool) -> None:
+def test_order_depends_on_seed_network_and_epoch_alone(together):
     def made(key: tuple[int, int, int]) -> list[Batch]:
         return epoch_plan(key, counts=(12, 6, 2), together=together, batch=2)
 
@@ -85,7 +83,7 @@ def test_order_depends_on_seed_network_and_epoch_alone(together: bool) -> None:
 
 @given(images=st.integers(0, 9), copies=st.integers(0, 9), count=st.integers(1, 12))
 @settings(deadline=None)
-def test_pieces_hold_all_that_the_step_held(images: int, copies: int, count: int) -> None:
+def test_pieces_hold_all_that_the_step_held(images, copies, count):
     plan = Batch("x", tuple(range(images)), tuple(range(copies)), (0, 1))
     pieces = plan.split(count)
     assert tuple(i for piece in pieces for i in piece.images) == plan.images

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_shipped_file_states_every_setting_and_can_be_copied(name: str, tmp_path: Path) -> None:
+def test_shipped_file_states_every_setting_and_can_be_copied(name, tmp_path):
     stated = preset_text(name).splitlines()
     for dotted, _ in Preset().values():
         setting = dotted.partition(".")[2]
@@ -30,7 +30,7 @@ def test_shipped_file_states_every_setting_and_can_be_copied(name: str, tmp_path
     assert Preset.load(str(copy)) == preset
 
 
-def test_defaults_are_the_published_numbers() -> None:
+def test_defaults_are_the_published_numbers():
     paper = Preset.load("paper")
     assert Preset() == Preset.from_toml("") == paper
     assert (paper.training.epochs, paper.training.batch) == (300, 8)
@@ -43,7 +43,7 @@ def test_defaults_are_the_published_numbers() -> None:
     assert paper.network.adapter_channels == 16
 
 
-def test_file_of_a_user_may_state_a_few_settings(tmp_path: Path) -> None:
+def test_file_of_a_user_may_state_a_few_settings(tmp_path):
     file = tmp_path / "short.toml"
     file.write_text("[training]\nepochs = 2\n", encoding="utf-8")
     preset = Preset.load(file)
@@ -71,7 +71,7 @@ def test_file_of_a_user_may_state_a_few_settings(tmp_path: Path) -> None:
         ("[loss]\nwindow = 5\n", "loss.window: input should be a multiple of 2"),
     ],
 )
-def test_wrong_file_is_told_in_one_sentence(text: str, said: str, tmp_path: Path) -> None:
+def test_wrong_file_is_told_in_one_sentence(text, said, tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError) as caught:
@@ -82,12 +82,12 @@ def test_wrong_file_is_told_in_one_sentence(text: str, said: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["quick", "there/is/none.toml", "."])
-def test_unknown_preset_names_those_there_are(name: str) -> None:
+def test_unknown_preset_names_those_there_are(name):
     with pytest.raises(UsageError, match="use laptop, gpu, paper"):
         Preset.load(name)
 
 
-def test_some_values_can_be_changed() -> None:
+def test_some_values_can_be_changed():
     changes = {"network.adapter_channels": 0, "labels.initial": "random"}
     expected = {**dict(Preset.load("laptop").values()), **changes}
     assert dict(Preset.load("laptop").changed(changes).values()) == expected
@@ -101,12 +101,12 @@ def test_some_values_can_be_changed() -> None:
         ({"network.adapter_channels": -1}, "network.adapter_channels: input should"),
     ],
 )
-def test_changes_are_checked(values: dict[str, int], said: str) -> None:
+def test_changes_are_checked(values, said):
     with pytest.raises(UsageError, match=said):
         Preset().changed(values)
 
 
-def test_method_page_lists_every_value() -> None:
+def test_method_page_lists_every_value():
     page = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
     presets = [dict(Preset.load(name).values()) for name in ("paper", "gpu", "laptop")]
     for section in page.split("### `[")[1:]:
@@ -121,7 +121,7 @@ def test_method_page_lists_every_value() -> None:
 # -- the configuration that names one ------------------------------------------------
 
 
-def test_time_and_computer_choose_the_preset() -> None:
+def test_time_and_computer_choose_the_preset():
     def chosen(on_gpu: bool = False, **values: Any) -> Preset:
         return TrainingConfig(**values).resolve_preset(lambda: on_gpu)
 
@@ -147,14 +147,14 @@ def test_time_and_computer_choose_the_preset() -> None:
         ({"batch": 2}, "there is no setting batch"),
     ],
 )
-def test_what_a_training_cannot_be_is_refused(values: dict[str, Any], says: str) -> None:
+def test_what_a_training_cannot_be_is_refused(values, says):
     with pytest.raises(UsageError, match=says):
         TrainingConfig(**values).resolve_preset(lambda: False)
 
 
-def test_arguments_say_the_same() -> None:
+def test_arguments_say_the_same():
     assert TrainingConfig().to_arguments() == [
-        *("--method", "fused", "--seed", "0", "--device", "auto"),
+        *("--method", "fused", "--seed", "0", "--device", "auto")
     ]
     config = TrainingConfig(
         method="single",
@@ -174,7 +174,7 @@ def test_arguments_say_the_same() -> None:
     ]
 
 
-def test_streams_of_random_numbers_do_not_meet() -> None:
+def test_streams_of_random_numbers_do_not_meet():
     places = {(s, i, j) for s in Stream for i in range(4) for j in range(4)}
     first = {random_stream(3, s, i, j).random() for s, i, j in places}
     assert len(first) == len(places)

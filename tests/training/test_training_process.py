@@ -106,9 +106,7 @@ def finished(event: Event) -> bool:
     return isinstance(event, Finished)
 
 
-def test_followed_stopped_and_found_again(
-    folder: Path, start: Callable[..., TrainingProcess]
-) -> None:
+def test_followed_stopped_and_found_again(folder, start):
     assert TrainingProcess.find(folder / "run") is None
     process = start()
     assert (process.alive, process.exit_code) == (True, None)
@@ -132,7 +130,7 @@ def test_followed_stopped_and_found_again(
     assert TrainingProcess.find(folder / "run").poll()  # still there to be read
 
 
-def test_killed_and_gone_on_with(folder: Path, start: Callable[..., TrainingProcess]) -> None:
+def test_killed_and_gone_on_with(folder, start):
     process = start()
     followed(process, stepped)
     found = TrainingProcess.find(folder / "run")
@@ -160,7 +158,7 @@ def test_killed_and_gone_on_with(folder: Path, start: Callable[..., TrainingProc
     assert epochs == list(range(1, 21))
 
 
-def test_wrong_use_is_in_the_report(folder: Path, start: Callable[..., TrainingProcess]) -> None:
+def test_wrong_use_is_in_the_report(folder, start):
     process = start("--method", "alone")
     assert followed(process) == []
     assert process.exit_code == 2
@@ -169,9 +167,7 @@ def test_wrong_use_is_in_the_report(folder: Path, start: Callable[..., TrainingP
     assert TrainingProcess.find(folder / "run") is None
 
 
-def test_failure_is_told_before_the_end(
-    folder: Path, start: Callable[..., TrainingProcess]
-) -> None:
+def test_failure_is_told_before_the_end(folder, start):
     for path in (folder / "images").iterdir():
         path.write_bytes(b"")
     process = start()
@@ -181,19 +177,19 @@ def test_failure_is_told_before_the_end(
     process.kill()  # nothing there any more: nothing happens
 
 
-def test_place_that_cannot_be(folder: Path) -> None:
+def test_place_that_cannot_be(folder):
     with pytest.raises(OutputError, match="cannot be started"):
         TrainingProcess.start([], folder / "preset.toml" / "run")
 
 
-def test_a_damaged_run_is_no_training(tmp_path: Path) -> None:
+def test_a_damaged_run_is_no_training(tmp_path):
     for content in ("{", '{"schema_version": 1}'):
         RunFolder(tmp_path).run_path.write_text(content)
         assert TrainingProcess.find(tmp_path) is None
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
-def test_killed_at_random_points_it_ends_as_if_it_had_not(folder: Path) -> None:
+def test_killed_at_random_points_it_ends_as_if_it_had_not(folder):
     preset = Preset.load("laptop").changed(
         {**SMALL, "training.epochs": 3, "template_copies.count": 2}
     )

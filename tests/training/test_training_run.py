@@ -72,7 +72,7 @@ def finish(path: Path, content: str = "first") -> None:
 # -- what it remembers ------------------------------------------------------------
 
 
-def test_new_run(tmp_path: Path) -> None:
+def test_new_run(tmp_path):
     with taken(tmp_path / "a" / "run") as run:
         record = run.record()
         assert record["versions"].keys() >= {"napari-oneshot-lmk", "torch", "python"}
@@ -86,7 +86,7 @@ def test_new_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_an_unfinished_run_of_the_same_settings_goes_on(tmp_path: Path, overwrite: bool) -> None:
+def test_an_unfinished_run_of_the_same_settings_goes_on(tmp_path, overwrite):
     changed = Preset.load("laptop").changed({"training.learning_rate": 1 / 3})
     run = taken_up(tmp_path, overwrite, preset=changed, spacing_mm_yx=(0.1, 1 / 3))
     (run.checkpoint_path / "00000001").mkdir(parents=True)
@@ -106,7 +106,7 @@ def test_an_unfinished_run_of_the_same_settings_goes_on(tmp_path: Path, overwrit
         ({"preset": Preset()}, "training.epochs is 300, was 3 before"),
     ],
 )
-def test_other_settings_are_named(tmp_path: Path, changes: dict[str, object], says: str) -> None:
+def test_other_settings_are_named(tmp_path, changes, says):
     run = taken_up(tmp_path)
     (run.checkpoint_path / "00000001").mkdir(parents=True)
     with pytest.raises(UsageError, match=f"{says}.*--overwrite"):
@@ -120,7 +120,7 @@ def test_other_settings_are_named(tmp_path: Path, changes: dict[str, object], sa
 # -- the model ---------------------------------------------------------------------
 
 
-def test_finished_until_begun_anew(tmp_path: Path) -> None:
+def test_finished_until_begun_anew(tmp_path):
     finish(tmp_path)
     run = taken_up(tmp_path)
     assert run.finished == replace(END, model=str(run.model_path))
@@ -135,7 +135,7 @@ def test_finished_until_begun_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("killed", ["before", "between", "after"])
-def test_kill_during_the_exchange_of_models(tmp_path: Path, killed: str) -> None:
+def test_kill_during_the_exchange_of_models(tmp_path, killed):
     finish(tmp_path)
     run = taken_up(tmp_path, overwrite=True)
     new, old = run.path / ".model-new", run.path / ".model-old"
@@ -152,7 +152,7 @@ def test_kill_during_the_exchange_of_models(tmp_path: Path, killed: str) -> None
     assert not old.exists()
 
 
-def test_failed_model_leaves_the_earlier_one(tmp_path: Path) -> None:
+def test_failed_model_leaves_the_earlier_one(tmp_path):
     finish(tmp_path)
     with taken(tmp_path, overwrite=True) as run:
         with pytest.raises(ZeroDivisionError), run.new_model() as folder:
@@ -163,7 +163,7 @@ def test_failed_model_leaves_the_earlier_one(tmp_path: Path) -> None:
 # -- strange places ----------------------------------------------------------------
 
 
-def test_folder_of_somebody_else(tmp_path: Path) -> None:
+def test_folder_of_somebody_else(tmp_path):
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(UsageError, match=r"something else.*photo\.jpg"):
         taken_up(tmp_path)
@@ -172,20 +172,20 @@ def test_folder_of_somebody_else(tmp_path: Path) -> None:
         RunFolder.open(tmp_path)
 
 
-def test_file_in_the_way(tmp_path: Path) -> None:
+def test_file_in_the_way(tmp_path):
     (tmp_path / "run").touch()
     with pytest.raises(OutputError, match="is a file"):
         taken_up(tmp_path / "run")
 
 
-def test_killed_before_it_was_a_run(tmp_path: Path) -> None:
+def test_killed_before_it_was_a_run(tmp_path):
     (tmp_path / "run.lock").touch()
     template().save(tmp_path / "template")
     (tmp_path / "preset.toml").write_text("half")
     assert taken_up(tmp_path).settings == settings()
 
 
-def test_what_a_window_leaves_before_is_no_hindrance(tmp_path: Path) -> None:
+def test_what_a_window_leaves_before_is_no_hindrance(tmp_path):
     run = RunFolder(tmp_path / "run")
     run.set_preview_images([tmp_path / "ä b.png"])
     run.output_path.touch()
@@ -196,7 +196,7 @@ def test_what_a_window_leaves_before_is_no_hindrance(tmp_path: Path) -> None:
     assert not run.stop_requested
 
 
-def test_damaged_and_newer_records(tmp_path: Path) -> None:
+def test_damaged_and_newer_records(tmp_path):
     run = taken_up(tmp_path)
     content = run.record()
     run.run_path.write_text(json.dumps({**content, "schema_version": 99}))
@@ -210,7 +210,7 @@ def test_damaged_and_newer_records(tmp_path: Path) -> None:
         RunFolder.open(tmp_path)
 
 
-def test_leftovers_of_a_kill_are_removed(tmp_path: Path) -> None:
+def test_leftovers_of_a_kill_are_removed(tmp_path):
     run = taken_up(tmp_path)
     (run.path / ".0123456789abcdef.json").touch()
     (run.checkpoint_path / ".fedcba9876543210").mkdir(parents=True)
@@ -220,7 +220,7 @@ def test_leftovers_of_a_kill_are_removed(tmp_path: Path) -> None:
     assert hidden == [".mine"]
 
 
-def test_old_wish_to_stop_is_not_for_a_new_process(tmp_path: Path) -> None:
+def test_old_wish_to_stop_is_not_for_a_new_process(tmp_path):
     run = taken_up(tmp_path)
     run.request_stop()
     past = time.time() - 1e6
@@ -253,7 +253,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     child.communicate()
 
 
-def test_one_process_at_a_time(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+def test_one_process_at_a_time(tmp_path, holder):
     worker = RunFolder.open(tmp_path / "run").worker
     assert worker is not None
     assert (worker.pid, worker.alive) == (holder.pid, True)
@@ -269,7 +269,7 @@ def test_one_process_at_a_time(tmp_path: Path, holder: subprocess.Popen[str]) ->
     assert taken_up(tmp_path / "run").worker == ProcessInfo.of(os.getpid(), 0)
 
 
-def test_ended_child_that_nobody_waited_for_is_not_alive() -> None:
+def test_ended_child_that_nobody_waited_for_is_not_alive():
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     worker = ProcessInfo.of(child.pid, 0)
     assert worker.alive
@@ -288,7 +288,7 @@ def test_ended_child_that_nobody_waited_for_is_not_alive() -> None:
 # -- the log ---------------------------------------------------------------------------
 
 
-def test_log_survives_half_a_line(tmp_path: Path) -> None:
+def test_log_survives_half_a_line(tmp_path):
     path = tmp_path / "events.jsonl"
     events = [Noted("eins — zwei"), Previewed("a.png", {"apex": (1.5, 2.0)}), Failed("end")]
     assert read_events(path) == []
@@ -306,7 +306,7 @@ def test_log_survives_half_a_line(tmp_path: Path) -> None:
         assert "T" in json.loads(line)["time"]
 
 
-def test_log_is_read_in_pieces(tmp_path: Path) -> None:
+def test_log_is_read_in_pieces(tmp_path):
     path = tmp_path / "events.jsonl"
     log = EventLog(path)
     for index in range(2500):
@@ -330,13 +330,13 @@ def test_log_is_read_in_pieces(tmp_path: Path) -> None:
     log.close()
 
 
-def test_a_full_disk_is_said(tmp_path: Path) -> None:
+def test_a_full_disk_is_said(tmp_path):
     if not Path("/dev/full").exists():
         pytest.skip("no such device here")
     with closing(EventLog(Path("/dev/full"))) as log, pytest.raises(OutputError, match="free some"):
         log.append(Noted("a"))
 
 
-def test_folder_of_the_log_is_gone(tmp_path: Path) -> None:
+def test_folder_of_the_log_is_gone(tmp_path):
     with pytest.raises(OutputError, match="cannot be written"):
         EventLog(tmp_path / "missing" / "events.jsonl")

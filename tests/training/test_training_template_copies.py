@@ -49,9 +49,7 @@ def centroid(image: torch.Tensor, point_yx: torch.Tensor) -> NDArray[np.float64]
     [((800, 645), None), ((1600, 1290), (0.1, 0.1)), ((250, 300), None), ((500, 400), (0.3, 0.45))],
     ids=["halved", "quartered", "enlarged", "oblong pixels"],
 )
-def test_points_follow_the_pixels_to_a_twentieth_of_one(
-    shape_yx: tuple[int, int], spacing: tuple[float, float] | None
-) -> None:
+def test_points_follow_the_pixels_to_a_twentieth_of_one(shape_yx, spacing):
     settings = WIDE.model_copy(update={"gamma": (1.0, 1.0)})
     copies = TemplateAugmentation(blobs(shape_yx, spacing), settings, 5)
     for index in range(3):
@@ -62,7 +60,7 @@ def test_points_follow_the_pixels_to_a_twentieth_of_one(
             assert error.max() < 0.05
 
 
-def test_points_move_as_the_numbers_say() -> None:
+def test_points_move_as_the_numbers_say():
     copies = TemplateAugmentation(blobs((800, 400)), WIDE)
     at_rest = copies.augment(AugmentationParams()).points_yx
     shifted = copies.augment(AugmentationParams(shift_yx=(0.05, -0.1))).points_yx
@@ -81,7 +79,7 @@ def test_points_move_as_the_numbers_say() -> None:
 
 
 @pytest.mark.parametrize("shape_yx", [(800, 645), (250, 300), (384, 384)])
-def test_copy_without_ranges_is_the_template(shape_yx: tuple[int, int]) -> None:
+def test_copy_without_ranges_is_the_template(shape_yx):
     image, landmarks = generate("skull", 0, shape_yx=shape_yx)
     template = Template.create(image, landmarks)
     still = TemplateCopySettings(count=1, shift=0, scale=0, rotation_deg=0)
@@ -95,7 +93,7 @@ def test_copy_without_ranges_is_the_template(shape_yx: tuple[int, int]) -> None:
     np.testing.assert_allclose(copy.points_yx, points, atol=1e-3)
 
 
-def test_copy_is_as_sharp_as_the_template() -> None:
+def test_copy_is_as_sharp_as_the_template():
     # Resampling a resampled image would blur it.
     image, landmarks = generate("hand", 1, shape_yx=(1600, 1200))
     template = Template.create(image, landmarks)
@@ -109,7 +107,7 @@ def test_copy_is_as_sharp_as_the_template() -> None:
     assert energy(moved.image) == pytest.approx(energy(prepare_image(image)), rel=0.02)
 
 
-def test_each_copy_has_its_own_numbers() -> None:
+def test_each_copy_has_its_own_numbers():
     template = blobs((400, 300))
     copies = TemplateAugmentation(template, WIDE, seed=4)
     third = copies.copy(3)
@@ -126,7 +124,7 @@ def test_each_copy_has_its_own_numbers() -> None:
     assert len(keys) == 5
 
 
-def test_numbers_stay_in_their_ranges_and_fill_them() -> None:
+def test_numbers_stay_in_their_ranges_and_fill_them():
     settings = WIDE.model_copy(update={"noise": 0.1})
     copies = TemplateAugmentation(blobs((100, 100)), settings)
     draws = [copies.params(index) for index in range(400)]
@@ -143,7 +141,7 @@ def test_numbers_stay_in_their_ranges_and_fill_them() -> None:
         assert high - 0.05 * (high - low) < max(values) <= high
 
 
-def test_grey_values_change_as_drawn_and_stay_in_range() -> None:
+def test_grey_values_change_as_drawn_and_stay_in_range():
     image, landmarks = generate("skull", 2, shape_yx=(400, 320))
     copies = TemplateAugmentation(Template.create(image, landmarks), WIDE)
     plain = copies.augment(AugmentationParams()).image
@@ -161,7 +159,7 @@ def test_grey_values_change_as_drawn_and_stay_in_range() -> None:
         assert type(picture) is torch.Tensor
 
 
-def test_outside_of_the_template_is_black() -> None:
+def test_outside_of_the_template_is_black():
     image, landmarks = generate("skull", 2, shape_yx=(400, 320))
     bright = GrayImage.from_array(image.pixels.max() - image.pixels, name="inverted")
     copies = TemplateAugmentation(Template.create(bright, landmarks.with_geometry(None)), WIDE)
@@ -171,7 +169,7 @@ def test_outside_of_the_template_is_black() -> None:
     assert (moved.image[..., 96, :] > 0).any()
 
 
-def test_placed_landmarks_are_followed_out_of_the_frame() -> None:
+def test_placed_landmarks_are_followed_out_of_the_frame():
     template = blobs((400, 400))
     absent = Landmark("not there", state=State.ABSENT)
     landmarks = Landmarks((absent, *template.landmarks.points))

@@ -80,9 +80,7 @@ def seeded_norm() -> BatchNorm:
     ],
     ids=["all", "filler", "halves"],
 )
-def test_shared_statistics_are_those_of_torch(
-    group_of_one: None, rows: list[int], counted: list[float]
-) -> None:
+def test_shared_statistics_are_those_of_torch(group_of_one, rows, counted):
     def normed(rows: list[int], counted: list[float], shared: bool) -> list[torch.Tensor]:
         """Output, gradients and running statistics of one pass."""
         norm, generator = seeded_norm(), torch.Generator().manual_seed(0)
@@ -105,7 +103,7 @@ def test_shared_statistics_are_those_of_torch(
 # -- who is there --------------------------------------------------------------
 
 
-def test_without_torchrun_there_is_one_process() -> None:
+def test_without_torchrun_there_is_one_process():
     world = group_from_environment({"RANK": "1", "WORLD_SIZE": "4"})
     assert (world.rank, world.size, world.is_distributed) == (0, 1, False)
     assert world.device("cuda:3") == "cuda:3"
@@ -114,14 +112,14 @@ def test_without_torchrun_there_is_one_process() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8])
-def test_parts_and_turns_are_whole(count: int) -> None:
+def test_parts_and_turns_are_whole(count):
     worlds = [TorchrunGroup(rank, 3) for rank in range(3)]
     items = list(range(count))
     assert [i for world in worlds for i in items[world.portion(count)]] == items
     assert sorted(i for world in worlds for i in world.shard(items)) == items
 
 
-def test_a_gpu_for_each_process_or_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_for_each_process_or_a_sentence(monkeypatch):
     world = TorchrunGroup(3, 4, local_rank=1, local_size=2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -134,7 +132,7 @@ def test_a_gpu_for_each_process_or_a_sentence(monkeypatch: pytest.MonkeyPatch) -
         world.device("auto")
 
 
-def test_damaged_environment() -> None:
+def test_damaged_environment():
     with pytest.raises(UsageError, match="environment variables are damaged"):
         group_from_environment(TORCHRUN | {"RANK": "first"})
 
@@ -159,7 +157,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @forks
 @pytest.mark.parametrize("name", ["template", "patches", "own norms", "joint"])
-def test_two_learn_as_one_with_twice_the_batch(played: dict[str, Any], name: str) -> None:
+def test_two_learn_as_one_with_twice_the_batch(played, name):
     (one,), (leader, other) = played[name]["1"], played[name]["2"]
     assert len(one["steps"]) == len(leader["steps"]) >= 2
     assert leader["steps"] == pytest.approx(one["steps"], rel=1e-4)
@@ -172,7 +170,7 @@ def test_two_learn_as_one_with_twice_the_batch(played: dict[str, Any], name: str
 
 
 @forks
-def test_a_killed_process_ends_the_run_and_it_goes_on(played: dict[str, Any]) -> None:
+def test_a_killed_process_ends_the_run_and_it_goes_on(played):
     killed = played["lost"]["killed"]
     assert killed["code"] == 1
     assert killed["seconds"] < 30
@@ -181,7 +179,7 @@ def test_a_killed_process_ends_the_run_and_it_goes_on(played: dict[str, Any]) ->
 
 
 @forks
-def test_a_silent_process_ends_the_run_and_one_alone_goes_on(played: dict[str, Any]) -> None:
+def test_a_silent_process_ends_the_run_and_one_alone_goes_on(played):
     held = played["lost"]["held"]
     assert held["code"] == 1
     assert held["seconds"] < 60
@@ -193,7 +191,7 @@ def test_a_silent_process_ends_the_run_and_one_alone_goes_on(played: dict[str, A
 
 
 @forks
-def test_why_another_process_failed_is_in_the_log(played: dict[str, Any]) -> None:
+def test_why_another_process_failed_is_in_the_log(played):
     failing = played["failing"]
     assert failing["codes"] == [1, 1]
     assert "another process could not go on (process 1 on " in failing["says"]
@@ -201,14 +199,14 @@ def test_why_another_process_failed_is_in_the_log(played: dict[str, Any]) -> Non
 
 
 @forks
-def test_asked_to_stop_all_end_with_the_best_model(played: dict[str, Any]) -> None:
+def test_asked_to_stop_all_end_with_the_best_model(played):
     assert played["stopped"]["codes"] == [0, 0]
     assert played["stopped"]["end"]["stopped"]
     assert Path(played["stopped"]["end"]["model"]).is_absolute()
 
 
 @forks
-def test_processes_with_other_settings_are_refused(played: dict[str, Any]) -> None:
+def test_processes_with_other_settings_are_refused(played):
     leader, other = played["differing"]["says"]
     assert leader.startswith("UsageError: process 1 was started with other settings")
     assert "seed is 1, was 0;" in leader
@@ -244,7 +242,7 @@ def ended_epochs(run: Path) -> list[int]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="torch has no torchrun store there")
-def test_torchrun_killed_and_gone_on_with(tmp_path: Path) -> None:
+def test_torchrun_killed_and_gone_on_with(tmp_path):
     scene_template(tmp_path).save(tmp_path / "template")
     preset = Preset.load("laptop").changed({**SMALL, "training.batch": 1})
     (tmp_path / "preset.toml").write_text(preset.to_toml())
@@ -275,14 +273,14 @@ def test_torchrun_killed_and_gone_on_with(tmp_path: Path) -> None:
     assert TrainedModel.load(run).landmarks == tuple(POINTS)
 
 
-def test_single_is_refused_under_torchrun() -> None:
+def test_single_is_refused_under_torchrun():
     world = group_from_environment(TORCHRUN)
     settings = TrainingConfig(method="single", preset=Preset())
     with pytest.raises(UsageError, match="train one network together, but the method"):
         check_group(world, settings)
 
 
-def test_a_timeout_of_gloo_is_a_lost_process() -> None:
+def test_a_timeout_of_gloo_is_a_lost_process():
     assert _is_loss(RuntimeError("Application timeout caused pair closure"))
     assert _is_loss(dist.DistBackendError("NCCL error"))
     assert not _is_loss(RuntimeError("shapes do not fit"))

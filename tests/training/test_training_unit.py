@@ -17,14 +17,14 @@ from napari_oneshot_lmk.training.pseudo_labels import (
 from napari_oneshot_lmk.training.state import learning_rate, significantly_worse
 
 
-def test_published_rate_halves_every_fifty_epochs() -> None:
+def test_published_rate_halves_every_fifty_epochs():
     rates = [learning_rate(TrainingSettings(), epoch, 3, 81) for epoch in (0, 49, 50, 299)]
     assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 1e-4 / 32])
     constant = TrainingSettings(schedule="constant", learning_rate=1e-3)
     assert learning_rate(constant, 299, 80, 81) == 1e-3
 
 
-def test_cosine_falls_from_the_rate_to_a_fiftieth() -> None:
+def test_cosine_falls_from_the_rate_to_a_fiftieth():
     settings = TrainingSettings(schedule="cosine", learning_rate=1e-3, epochs=4)
     rates = [learning_rate(settings, e, s, 10) for e in range(4) for s in range(10)]
     assert rates[0] == 1e-3
@@ -33,7 +33,7 @@ def test_cosine_falls_from_the_rate_to_a_fiftieth() -> None:
     assert rates[-1] == pytest.approx(2e-5, rel=0.2)
 
 
-def test_an_epoch_is_worse_only_where_chance_does_not_explain_it() -> None:
+def test_an_epoch_is_worse_only_where_chance_does_not_explain_it():
     random = np.random.default_rng(0)
     lowest = random.uniform(0.01, 0.1, 150)
     noise = random.normal(0, 0.01, 150)
@@ -55,21 +55,21 @@ def labels() -> PseudoLabels:
     return PseudoLabels(np.zeros((2, 3, 2)), residuals)
 
 
-def test_a_label_that_does_not_fit_the_shape_weighs_less() -> None:
+def test_a_label_that_does_not_fit_the_shape_weighs_less():
     weights = labels().weights(True)
     np.testing.assert_allclose(weights[:, :2], [[1.0, 0.5], [0.2, 1.0]])
     assert weights[0, 2] < 0.01
     assert (labels().weights(False) == 1).all()
 
 
-def test_agreement_counts_chosen_landmarks_and_a_gross_miss_once() -> None:
+def test_agreement_counts_chosen_landmarks_and_a_gross_miss_once():
     np.testing.assert_allclose(
         labels().agreements([1, 2]), [(HALF_WEIGHT_RESIDUAL + LARGEST_RESIDUAL) / 2, 0.0]
     )
     np.testing.assert_allclose(labels().agreements([0]), [0.0, 2 * HALF_WEIGHT_RESIDUAL])
 
 
-def test_labels_of_some_landmarks_replace_theirs_alone() -> None:
+def test_labels_of_some_landmarks_replace_theirs_alone():
     other = PseudoLabels(np.ones((2, 3, 2)), np.full((2, 3), 9.0))
     mixed = labels().with_rows([1], other)
     assert (mixed.points_yx[:, 1] == 1).all()
@@ -78,7 +78,7 @@ def test_labels_of_some_landmarks_replace_theirs_alone() -> None:
     np.testing.assert_array_equal(mixed.residuals[:, [0, 2]], labels().residuals[:, [0, 2]])
 
 
-def test_shift_is_the_median_distance_in_the_unit_of_the_pixels() -> None:
+def test_shift_is_the_median_distance_in_the_unit_of_the_pixels():
     after = PseudoLabels(labels().points_yx + np.array([3, 4]), labels().residuals)
     assert after.shift(labels(), np.array([1.0, 1.0])) == pytest.approx(5)
     assert after.shift(labels(), np.array([0.5, 0.5])) == pytest.approx(2.5)

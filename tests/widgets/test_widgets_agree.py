@@ -68,14 +68,14 @@ def found(path: Path, image: str) -> Path:
     return path
 
 
-def test_a_layer_without_points_is_a_set_without_positions() -> None:
+def test_a_layer_without_points_is_a_set_without_positions():
     empty = Landmarks((Landmark("a", None, "skipped"),), "film")
     look = style.landmark_style(empty, points.placed_yx(empty))
     attributes = {"features": look["features"], "metadata": look["metadata"]}
     assert points.from_layer(look["data"], attributes).points == empty.points
 
 
-def test_pasted_points_become_landmarks(viewer: Any, dock: Any) -> None:
+def test_pasted_points_become_landmarks(viewer, dock):
     viewer.add_image(textured(), name="film")
     layer = begin(dock, (20, 30))
     layer.selected_data = {0}
@@ -85,7 +85,7 @@ def test_pasted_points_become_landmarks(viewer: Any, dock: Any) -> None:
     assert list(layer.features["label"]) == ["a", "b"]
 
 
-def test_the_last_point_can_be_deleted(viewer: Any, dock: Any) -> None:
+def test_the_last_point_can_be_deleted(viewer, dock):
     viewer.add_image(textured(), name="film")
     layer = begin(dock, (20, 30))
     layer.selected_data = {0}
@@ -93,7 +93,7 @@ def test_the_last_point_can_be_deleted(viewer: Any, dock: Any) -> None:
     assert placed(dock) == {}
 
 
-def test_after_a_film_is_selected_a_drag_does_not_pan(viewer: Any, dock: Any) -> None:
+def test_after_a_film_is_selected_a_drag_does_not_pan(viewer, dock):
     one = viewer.add_image(textured(), name="one")
     begin(dock, (20, 30), (40, 50), (60, 70)).mode = "select"
     viewer.add_image(textured(seed=2), name="two")
@@ -104,7 +104,7 @@ def test_after_a_film_is_selected_a_drag_does_not_pan(viewer: Any, dock: Any) ->
     assert not viewer.scene.camera.mouse_pan
 
 
-def test_results_of_a_second_layer_of_a_name(viewer: Any, dock: Any, tmp_path: Path) -> None:
+def test_results_of_a_second_layer_of_a_name(viewer, dock, tmp_path):
     viewer.add_image(textured(), name="film")
     second = viewer.add_image(textured(seed=2), name="film", scale=(0.5, 0.5))
     assert second.name == "film [1]"
@@ -114,9 +114,7 @@ def test_results_of_a_second_layer_of_a_name(viewer: Any, dock: Any, tmp_path: P
     assert placed(dock) == {"a": (40, 30)}
 
 
-def test_results_do_not_go_to_one_of_two_films_of_a_name(
-    viewer: Any, dock: Any, tmp_path: Path
-) -> None:
+def test_results_do_not_go_to_one_of_two_films_of_a_name(viewer, dock, tmp_path):
     import imageio.v3 as imageio
 
     for number, folder in enumerate(("one", "two"), start=1):
@@ -135,9 +133,7 @@ def test_results_do_not_go_to_one_of_two_films_of_a_name(
     assert placed(dock) == {"a": (40, 30)}
 
 
-def test_results_for_a_list_that_was_begun_are_shown_once(
-    viewer: Any, dock: Any, tmp_path: Path
-) -> None:
+def test_results_for_a_list_that_was_begun_are_shown_once(viewer, dock, tmp_path):
     film = viewer.add_image(textured(), name="film")
     own = begin(dock)
     viewer.add_image(textured(seed=2), name="other")
@@ -149,7 +145,7 @@ def test_results_for_a_list_that_was_begun_are_shown_once(
     assert not layer.visible
 
 
-def test_taken_off_landmarks_stay_off(viewer: Any, dock: Any, tmp_path: Path) -> None:
+def test_taken_off_landmarks_stay_off(viewer, dock, tmp_path):
     film = viewer.add_image(textured(), name="film")
     begin(dock)
     viewer.open(found(tmp_path / "found.csv", "film"), plugin=PLUGIN)
@@ -161,7 +157,7 @@ def test_taken_off_landmarks_stay_off(viewer: Any, dock: Any, tmp_path: Path) ->
     assert placed(dock) == {}
 
 
-def test_another_name_is_the_same_image(viewer: Any, dock: Any) -> None:
+def test_another_name_is_the_same_image(viewer, dock):
     film = viewer.add_image(textured(), name="film")
     begin(dock, (20, 30))
     path = dock.steps["Annotate"].bench.autosave.sidecar.path
@@ -177,7 +173,7 @@ def test_another_name_is_the_same_image(viewer: Any, dock: Any) -> None:
     assert len(list(path.parent.glob("*.csv"))) == 1
 
 
-def test_image_and_points_removed_in_one_go_keep_their_history(viewer: Any, dock: Any) -> None:
+def test_image_and_points_removed_in_one_go_keep_their_history(viewer, dock):
     film = viewer.add_image(textured(), name="film")
     layer = begin(dock, (20, 30), (40, 50))
     dock.session.undo()
@@ -191,7 +187,7 @@ def test_image_and_points_removed_in_one_go_keep_their_history(viewer: Any, dock
     assert list(placed(dock)) == ["a", "b"]
 
 
-def test_a_typed_spacing_reaches_the_files_of_all_slices(viewer: Any, dock: Any) -> None:
+def test_a_typed_spacing_reaches_the_files_of_all_slices(viewer, dock):
     pixels = np.stack([textured(seed=n) for n in range(2)])
     viewer.add_image(pixels, name="stack")
     paths = []
@@ -205,7 +201,7 @@ def test_a_typed_spacing_reaches_the_files_of_all_slices(viewer: Any, dock: Any)
         assert read_landmarks(path)[0].geometry.spacing_mm_yx == (0.1, 0.1)
 
 
-def test_landmarks_of_another_image_do_not_bring_its_spacing(viewer: Any, dock: Any) -> None:
+def test_landmarks_of_another_image_do_not_bring_its_spacing(viewer, dock):
     viewer.add_image(textured(), name="one")
     dock.session.set_spacing(0.1)
     theirs = begin(dock, (20, 30))
@@ -215,7 +211,7 @@ def test_landmarks_of_another_image_do_not_bring_its_spacing(viewer: Any, dock: 
     assert dock.session.spacing.mm_yx is None
 
 
-def test_a_hidden_layer_follows_an_undo(viewer: Any, dock: Any) -> None:
+def test_a_hidden_layer_follows_an_undo(viewer, dock):
     viewer.add_image(textured(), name="film")
     layer = begin(dock, (20, 30), (40, 50))
     layer.visible = False
@@ -226,7 +222,7 @@ def test_a_hidden_layer_follows_an_undo(viewer: Any, dock: Any) -> None:
     assert points.from_layer(layer.data, attributes).points == ()
 
 
-def test_an_undo_that_changes_nothing_is_told_in_both_tabs(viewer: Any, dock: Any) -> None:
+def test_an_undo_that_changes_nothing_is_told_in_both_tabs(viewer, dock):
     viewer.add_image(textured(), name="film")
     begin(dock)
     dock.steps["Annotate"].follow_list(parse_landmark_list("a\nb\nc"))
@@ -234,7 +230,7 @@ def test_an_undo_that_changes_nothing_is_told_in_both_tabs(viewer: Any, dock: An
     assert dock.steps["Annotate"].form.buttons["redo"].isEnabled()
 
 
-def test_a_slice_is_turned_to_with_its_landmarks(viewer: Any, dock: Any) -> None:
+def test_a_slice_is_turned_to_with_its_landmarks(viewer, dock):
     stack = viewer.add_image(np.stack([textured()] * 2), name="stack")
     theirs = begin(dock, (0, 20, 30))
     viewer.add_image(textured(seed=2), name="film")
@@ -242,7 +238,7 @@ def test_a_slice_is_turned_to_with_its_landmarks(viewer: Any, dock: Any) -> None
     assert dock.session.target.layer == stack
 
 
-def test_images_that_were_moved_can_be_removed(viewer: Any, dock: Any, qtbot: Any) -> None:
+def test_images_that_were_moved_can_be_removed(viewer, dock, qtbot):
     # napari alone ends the process here, where software draws.
     viewer.add_image(textured(), name="one")
     two = viewer.add_image(textured(seed=2), name="two")

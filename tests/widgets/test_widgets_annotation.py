@@ -14,7 +14,7 @@ from napari_oneshot_lmk.widgets.annotation import DEPTH, Annotation, History
 ABCD = parse_landmark_list("a: first\nb\nc\nd")
 
 
-def test_it_goes_through_the_list_and_then_waits() -> None:
+def test_it_goes_through_the_list_and_then_waits():
     here = Annotation.begin(ABCD, "film.png")
     for number, name in enumerate("abcd"):
         assert here.current == name
@@ -26,7 +26,7 @@ def test_it_goes_through_the_list_and_then_waits() -> None:
     assert here.landmarks["a"].description == "first"
 
 
-def test_what_was_skipped_is_not_offered_again_but_can_be_gone_to() -> None:
+def test_what_was_skipped_is_not_offered_again_but_can_be_gone_to():
     here = Annotation.begin(ABCD).skip()
     assert here.landmarks["a"].state is State.SKIPPED
     assert not here.is_open("a")
@@ -38,7 +38,7 @@ def test_what_was_skipped_is_not_offered_again_but_can_be_gone_to() -> None:
     assert here.passed_over == frozenset()
 
 
-def test_skipping_keeps_a_position_and_takes_back_an_absence() -> None:
+def test_skipping_keeps_a_position_and_takes_back_an_absence():
     here = Annotation.begin(ABCD).place_current((1, 1)).go_to("a").skip()
     assert here.landmarks["a"].position_yx == (1, 1)
     here = here.mark_absent()
@@ -48,21 +48,21 @@ def test_skipping_keeps_a_position_and_takes_back_an_absence() -> None:
     assert not here.is_open("b")
 
 
-def test_absent_drops_the_position_and_placing_takes_it_back() -> None:
+def test_absent_drops_the_position_and_placing_takes_it_back():
     here = Annotation.begin(ABCD).place_current((1, 1)).go_to("a").mark_absent()
     assert here.landmarks["a"].state is State.ABSENT
     assert here.current == "b"
     assert here.place("a", (2, 2)).landmarks["a"].state is State.PLACED
 
 
-def test_next_and_previous_go_round_the_end() -> None:
+def test_next_and_previous_go_round_the_end():
     here = Annotation.begin(ABCD)
     assert here.step(-1).current == "d"
     assert here.step(1).step(1).current == "c"
     assert here.go_to("d").step(1).current == "a"
 
 
-def test_clearing_makes_the_first_one_current() -> None:
+def test_clearing_makes_the_first_one_current():
     here = Annotation.begin(ABCD)
     for number in range(4):
         here = here.place_current((number, number))
@@ -71,7 +71,7 @@ def test_clearing_makes_the_first_one_current() -> None:
     assert [p.name for p in here.landmarks.placed] == ["a", "d"]
 
 
-def test_another_list_keeps_points_of_the_same_name() -> None:
+def test_another_list_keeps_points_of_the_same_name():
     here = Annotation.begin(ABCD).place_current((1, 1)).place_current((2, 2))
     other, lost = here.follow(parse_landmark_list("b: second\ne"))
     assert lost == ("a",)
@@ -81,7 +81,7 @@ def test_another_list_keeps_points_of_the_same_name() -> None:
     assert other.current == "e"
 
 
-def test_landmarks_of_a_known_list_get_its_title_and_descriptions() -> None:
+def test_landmarks_of_a_known_list_get_its_title_and_descriptions():
     names = ISBI19_CEPHALOGRAM.names
     known = Annotation.adopt(Landmarks.from_positions(dict.fromkeys(names, (1, 1))))
     assert known.title == ISBI19_CEPHALOGRAM.title
@@ -91,7 +91,7 @@ def test_landmarks_of_a_known_list_get_its_title_and_descriptions() -> None:
     assert other.title == ""
 
 
-def test_a_landmark_that_is_not_in_the_list_is_refused() -> None:
+def test_a_landmark_that_is_not_in_the_list_is_refused():
     with pytest.raises((LandmarkError, KeyError)):
         Annotation.begin(ABCD).place("z", (1, 1))
 
@@ -103,7 +103,7 @@ def test_a_landmark_that_is_not_in_the_list_is_refused() -> None:
         max_size=40,
     )
 )
-def test_any_sequence_of_edits_can_be_taken_back(steps: list[str]) -> None:
+def test_any_sequence_of_edits_can_be_taken_back(steps):
     history = History(Annotation.begin(ABCD))
     start = history.value
     for number, step in enumerate(steps):
@@ -136,7 +136,7 @@ def test_any_sequence_of_edits_can_be_taken_back(steps: list[str]) -> None:
     assert history.value == end
 
 
-def test_the_history_forgets_what_is_very_old_only() -> None:
+def test_the_history_forgets_what_is_very_old_only():
     history = History(0)
     for number in range(1, DEPTH + 10):
         history.record(number)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ CONTROL = Qt.KeyboardModifier.ControlModifier
 
 
 @pytest.mark.parametrize("way", ["layer", "autosave", "list"])
-def test_undo_after_every_way_of_starting(clinic: Clinic, way: str) -> None:
+def test_undo_after_every_way_of_starting(clinic, way):
     viewer, session = clinic.viewer, clinic.session
     image = viewer.add_image(textured(seed=3), name="film")
     if way == "list":
@@ -63,9 +62,7 @@ def test_undo_after_every_way_of_starting(clinic: Clinic, way: str) -> None:
     assert len(layer.data) == len(session.annotation.landmarks.placed)
 
 
-def test_a_spacing_goes_on_with_the_annotation(
-    make_napari_viewer_proxy: Any, npe2pm: Any, qtbot: Any, tmp_path: Path
-) -> None:
+def test_a_spacing_goes_on_with_the_annotation(make_napari_viewer_proxy, npe2pm, qtbot, tmp_path):
     npe2pm.register(PluginManifest.from_distribution("napari"))
     path = film(tmp_path / "films", "film.png", 4)
     for number in range(2):
@@ -89,7 +86,7 @@ def test_a_spacing_goes_on_with_the_annotation(
         clinic.viewer.close()
 
 
-def test_a_wrong_spacing_is_forgotten_after_a_right_one(clinic: Clinic) -> None:
+def test_a_wrong_spacing_is_forgotten_after_a_right_one(clinic):
     clinic.viewer.add_image(textured(seed=3), name="film", scale=(0.2, 0.2))
     header = clinic.dock.header
     for right in ("0.2", "0.3"):
@@ -109,7 +106,7 @@ def shown_images(viewer: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("way", ["combo", "list", "marks", "eye"])
-def test_the_film_in_the_dock_is_the_one_on_the_canvas(clinic: Clinic, way: str) -> None:
+def test_the_film_in_the_dock_is_the_one_on_the_canvas(clinic, way):
     viewer, session = clinic.viewer, clinic.session
     session.load_template(template())
     films = [viewer.add_image(textured(seed=s), name=f"film {s}") for s in range(4, 7)]
@@ -140,7 +137,7 @@ def test_the_film_in_the_dock_is_the_one_on_the_canvas(clinic: Clinic, way: str)
     assert [s.landmarks["a"].source for s in sets] == [Source.CORRECTED] * 3
 
 
-def test_no_click_is_taken_where_another_film_is_shown(clinic: Clinic) -> None:
+def test_no_click_is_taken_where_another_film_is_shown(clinic):
     viewer, session = clinic.viewer, clinic.session
     below = viewer.add_image(textured(seed=4), name="005")
     above = viewer.add_image(textured(seed=5), name="020")
@@ -171,7 +168,7 @@ def test_no_click_is_taken_where_another_film_is_shown(clinic: Clinic) -> None:
     assert [p.name for p in session.annotation.landmarks.placed] == ["a"]
 
 
-def test_a_layer_of_another_film_is_not_taken(clinic: Clinic) -> None:
+def test_a_layer_of_another_film_is_not_taken(clinic):
     viewer, session = clinic.viewer, clinic.session
     session.load_template(template())
     one = viewer.add_image(textured(seed=4), name="one")
@@ -195,9 +192,7 @@ def test_a_layer_of_another_film_is_not_taken(clinic: Clinic) -> None:
 # -- a correction wins -------------------------------------------------------------
 
 
-def test_a_correction_outlives_every_detection_until_it_is_reset(
-    clinic: Clinic, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_a_correction_outlives_every_detection_until_it_is_reset(clinic, tmp_path, monkeypatch):
     viewer, form = clinic.viewer, clinic.detect.form
     clinic.fake.unsure = ("a", "b")
     clinic.session.load_template(template())
@@ -239,7 +234,7 @@ def test_a_correction_outlives_every_detection_until_it_is_reset(
     assert clinic.source("a") is Source.DETECTED
 
 
-def test_a_point_that_was_taken_off_does_not_come_back(clinic: Clinic) -> None:
+def test_a_point_that_was_taken_off_does_not_come_back(clinic):
     viewer, form = clinic.viewer, clinic.detect.form
     clinic.session.load_template(template())
     image = viewer.add_image(textured(seed=4), name="film")
@@ -257,9 +252,7 @@ def test_a_point_that_was_taken_off_does_not_come_back(clinic: Clinic) -> None:
     assert len(clinic.bench.placing.layer.data) == 3
 
 
-def test_corrections_are_on_disk_at_once_and_detections_are_not(
-    clinic: Clinic, tmp_path: Path
-) -> None:
+def test_corrections_are_on_disk_at_once_and_detections_are_not(clinic, tmp_path):
     viewer, session = clinic.viewer, clinic.session
     session.load_template(template())
     paths = [film(tmp_path / "films", f"{n}.png", n) for n in range(3)]
@@ -279,7 +272,7 @@ def test_corrections_are_on_disk_at_once_and_detections_are_not(
 # -- the table follows -------------------------------------------------------------
 
 
-def test_the_table_follows_deleted_points_and_layers(clinic: Clinic) -> None:
+def test_the_table_follows_deleted_points_and_layers(clinic):
     viewer, form = clinic.viewer, clinic.detect.form
     clinic.session.load_template(template())
     viewer.add_image(textured(seed=4), name="film")
@@ -299,9 +292,7 @@ def test_the_table_follows_deleted_points_and_layers(clinic: Clinic) -> None:
     assert form.save.isEnabled()
 
 
-def test_results_of_a_removed_image_are_kept_and_come_back(
-    clinic: Clinic, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_results_of_a_removed_image_are_kept_and_come_back(clinic, tmp_path, monkeypatch):
     viewer, form = clinic.viewer, clinic.detect.form
     clinic.session.load_template(template())
     path = film(tmp_path / "films", "one.png", 5)
@@ -333,7 +324,7 @@ def test_results_of_a_removed_image_are_kept_and_come_back(
     assert not form.save.isEnabled()
 
 
-def test_results_of_a_file_are_worked_on(clinic: Clinic, tmp_path: Path, monkeypatch: Any) -> None:
+def test_results_of_a_file_are_worked_on(clinic, tmp_path, monkeypatch):
     viewer, form = clinic.viewer, clinic.detect.form
     clinic.session.load_template(template())
     paths = [film(tmp_path / "films", f"{n}.png", n) for n in range(2)]
@@ -364,7 +355,7 @@ def test_results_of_a_file_are_worked_on(clinic: Clinic, tmp_path: Path, monkeyp
     assert saved["0.png"]["a"].position_yx == (33.0, 38.0)
 
 
-def test_what_is_undecided_on_the_template_is_not_called_absent(clinic: Clinic) -> None:
+def test_what_is_undecided_on_the_template_is_not_called_absent(clinic):
     open_one = Landmark("d", None, State.SKIPPED)
     gone = Landmark("e", None, State.ABSENT)
     marks = Landmarks.from_positions(POINTS, "t.png")
@@ -377,7 +368,7 @@ def test_what_is_undecided_on_the_template_is_not_called_absent(clinic: Clinic) 
     assert clinic.rows()["e"] == ("", "absent")
 
 
-def test_napari_s_own_add_mode_makes_no_second_landmark(clinic: Clinic) -> None:
+def test_napari_s_own_add_mode_makes_no_second_landmark(clinic):
     viewer = clinic.viewer
     clinic.session.load_template(template())
     image = viewer.add_image(textured(seed=4), name="film")
@@ -389,7 +380,7 @@ def test_napari_s_own_add_mode_makes_no_second_landmark(clinic: Clinic) -> None:
     assert "Every landmark is decided" in clinic.detect.form.message.text()
 
 
-def test_all_images_are_all_but_the_template(clinic: Clinic, tmp_path: Path) -> None:
+def test_all_images_are_all_but_the_template(clinic, tmp_path):
     viewer, form = clinic.viewer, clinic.detect.form
     pixels = textured(seed=9)
     viewer.add_image(pixels, name="template")
@@ -399,9 +390,7 @@ def test_all_images_are_all_but_the_template(clinic: Clinic, tmp_path: Path) -> 
     assert form.everywhere.text() == "Detect on all images (1)"
 
 
-def test_one_film_s_markups_are_saved_from_several_results(
-    clinic: Clinic, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_one_film_s_markups_are_saved_from_several_results(clinic, tmp_path, monkeypatch):
     viewer, form = clinic.viewer, clinic.detect.form
     clinic.session.load_template(template())
     for number in range(2):
@@ -418,7 +407,7 @@ def test_one_film_s_markups_are_saved_from_several_results(
     assert str(tmp_path / "each") in form.message.text()
 
 
-def test_prompts_say_what_holds_clicks_up(clinic: Clinic) -> None:
+def test_prompts_say_what_holds_clicks_up(clinic):
     viewer, prompt = clinic.viewer, clinic.annotate.form.prompt
     image = viewer.add_image(textured(seed=4), name="film")
     clinic.annotate.follow_list(parse_landmark_list("a,b,c"))
@@ -453,9 +442,7 @@ def test_prompts_say_what_holds_clicks_up(clinic: Clinic) -> None:
     assert prompt.text() == "All landmarks are decided."
 
 
-def test_the_window_asks_before_results_are_lost(
-    clinic: Clinic, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_the_window_asks_before_results_are_lost(clinic, tmp_path, monkeypatch):
     viewer = clinic.viewer
     clinic.session.load_template(template())
     for number in range(2):
@@ -485,9 +472,7 @@ def test_the_window_asks_before_results_are_lost(
         assert len(list(csv.DictReader(file))) == 6
 
 
-def test_images_of_one_name_are_both_saved_when_the_window_closes(
-    clinic: Clinic, monkeypatch: Any
-) -> None:
+def test_images_of_one_name_are_both_saved_when_the_window_closes(clinic, monkeypatch):
     clinic.session.load_template(template())
     clinic.viewer.add_image(textured(seed=1), name="img.png")
     clinic.run(clinic.detect.form.here)
@@ -504,7 +489,7 @@ def test_images_of_one_name_are_both_saved_when_the_window_closes(
     assert given == [[here, other]]
 
 
-def test_metadata_stay_plain(clinic: Clinic) -> None:
+def test_metadata_stay_plain(clinic):
     import json
 
     clinic.session.load_template(template())
@@ -514,7 +499,7 @@ def test_metadata_stay_plain(clinic: Clinic) -> None:
     assert json.loads(json.dumps(layer.metadata[METADATA]))["image"] == "film"
 
 
-def test_two_docks_show_the_same(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
+def test_two_docks_show_the_same(make_napari_viewer_proxy, qtbot):
     clinic = Clinic(make_napari_viewer_proxy(show=True), qtbot)
     second = DetectWidget(clinic.viewer, make_detector=clinic.fake)
     clinic.viewer.window.add_dock_widget(second, area="left")
@@ -527,8 +512,8 @@ def test_two_docks_show_the_same(make_napari_viewer_proxy: Any, qtbot: Any) -> N
 
 
 def test_a_second_window_is_told_and_overwrites_nothing(
-    make_napari_viewer_proxy: Any, npe2pm: Any, qtbot: Any, tmp_path: Path
-) -> None:
+    make_napari_viewer_proxy, npe2pm, qtbot, tmp_path
+):
     npe2pm.register(PluginManifest.from_distribution("napari"))
     path = film(tmp_path / "films", "film.png", 4)
     sidecar = path.with_name("film.png.landmarks.csv")
@@ -554,9 +539,7 @@ def test_a_second_window_is_told_and_overwrites_nothing(
     assert kept.read_bytes() == written
 
 
-def test_the_dock_says_what_the_file_states_and_the_layer_does_not(
-    clinic: Clinic, tmp_path: Path
-) -> None:
+def test_the_dock_says_what_the_file_states_and_the_layer_does_not(clinic, tmp_path):
     from PIL import Image as Pillow
 
     pixels = (255 * np.clip(textured(seed=4) + 0.5, 0, 1)).astype(np.uint8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,8 +23,8 @@ MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
 
 @pytest.mark.parametrize("anatomy", ["skull"])
 def test_annotate_detect_compare_save_and_open_again(
-    make_napari_viewer_proxy: Any, npe2pm: Any, qtbot: Any, tmp_path: Path, anatomy: str
-) -> None:
+    make_napari_viewer_proxy, npe2pm, qtbot, tmp_path, anatomy
+):
     npe2pm.register(PluginManifest.from_file(MANIFEST))
     truth = Dataset.load(sample_folder(anatomy)).truth
     viewer = make_napari_viewer_proxy(show=True)

@@ -56,9 +56,7 @@ def landmarks(image: str = "film.png", spacing: float | None = 0.5) -> Landmarks
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".mrk.json"])
-def test_our_files_open_as_points(
-    make_napari_viewer_proxy: Any, plugin: Any, tmp_path: Path, suffix: str
-) -> None:
+def test_our_files_open_as_points(make_napari_viewer_proxy, plugin, tmp_path, suffix):
     viewer = make_napari_viewer_proxy()
     path = tmp_path / f"found{suffix}"
     write_landmarks(path, [landmarks()])
@@ -75,9 +73,7 @@ def test_our_files_open_as_points(
     assert read.image == "film.png"
 
 
-def test_points_are_put_onto_their_open_image(
-    make_napari_viewer_proxy: Any, plugin: Any, tmp_path: Path
-) -> None:
+def test_points_are_put_onto_their_open_image(make_napari_viewer_proxy, plugin, tmp_path):
     viewer = make_napari_viewer_proxy()
     film = viewer.add_image(textured((60, 50)), name="film", translate=(5, 6))
     viewer.add_image(textured((60, 50)), name="another")
@@ -88,9 +84,7 @@ def test_points_are_put_onto_their_open_image(
     assert layer.units == film.units
 
 
-def test_points_of_a_slice_are_put_into_their_stack(
-    make_napari_viewer_proxy: Any, plugin: Any, tmp_path: Path
-) -> None:
+def test_points_of_a_slice_are_put_into_their_stack(make_napari_viewer_proxy, plugin, tmp_path):
     viewer = make_napari_viewer_proxy()
     viewer.add_image(np.stack([textured((60, 50))] * 4), name="stack")
     write_landmarks(tmp_path / "found.csv", [landmarks("stack [2]")])
@@ -98,9 +92,7 @@ def test_points_of_a_slice_are_put_into_their_stack(
     assert layer.data[:, 0].tolist() == [2, 2]
 
 
-def test_a_table_of_many_images_gives_one_layer_each(
-    make_napari_viewer_proxy: Any, plugin: Any, tmp_path: Path
-) -> None:
+def test_a_table_of_many_images_gives_one_layer_each(make_napari_viewer_proxy, plugin, tmp_path):
     viewer = make_napari_viewer_proxy()
     write_landmarks(tmp_path / "found.csv", [landmarks(f"{n}.png") for n in range(3)])
     layers = viewer.open(tmp_path / "found.csv", plugin=PLUGIN)
@@ -125,7 +117,7 @@ def test_a_table_of_many_images_gives_one_layer_each(
         ("film.png", "image,landmark,x_px,y_px"),
     ],
 )
-def test_files_of_others_are_left_alone(tmp_path: Path, name: str, text: str) -> None:
+def test_files_of_others_are_left_alone(tmp_path, name, text):
     path = tmp_path / name
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     assert get_reader(str(path)) is None
@@ -134,7 +126,7 @@ def test_files_of_others_are_left_alone(tmp_path: Path, name: str, text: str) ->
     assert get_reader([str(path)]) is None
 
 
-def test_a_byte_order_mark_and_other_columns_do_not_matter(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_other_columns_do_not_matter(tmp_path):
     path = tmp_path / "found.csv"
     path.write_bytes(b"\xef\xbb\xbf" + b"y_px,image,landmark,x_px,more\n1,f,a,2,3\n")
     reader = get_reader(str(path))
@@ -144,7 +136,7 @@ def test_a_byte_order_mark_and_other_columns_do_not_matter(tmp_path: Path) -> No
     assert kind == "points"
 
 
-def test_a_damaged_file_of_ours_says_so(tmp_path: Path) -> None:
+def test_a_damaged_file_of_ours_says_so(tmp_path):
     path = tmp_path / "found.csv"
     path.write_text("image,landmark,x_px,y_px\nf,a,two,1\n")
     reader = get_reader(str(path))
@@ -158,8 +150,8 @@ def test_a_damaged_file_of_ours_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".csv", ".mrk.json"])
 def test_a_layer_is_saved_and_opened_again_without_loss(
-    make_napari_viewer_proxy: Any, plugin: Any, tmp_path: Path, suffix: str
-) -> None:
+    make_napari_viewer_proxy, plugin, tmp_path, suffix
+):
     viewer = make_napari_viewer_proxy()
     whole = landmarks()
     look = style.landmark_style(whole, points.placed_yx(whole))
@@ -172,9 +164,7 @@ def test_a_layer_is_saved_and_opened_again_without_loss(
     assert again.metadata == layer.metadata
 
 
-def test_several_layers_go_into_one_table(
-    make_napari_viewer_proxy: Any, plugin: Any, tmp_path: Path
-) -> None:
+def test_several_layers_go_into_one_table(make_napari_viewer_proxy, plugin, tmp_path):
     viewer = make_napari_viewer_proxy()
     for name in ("one.png", "two.png"):
         whole = landmarks(name)
@@ -185,9 +175,7 @@ def test_several_layers_go_into_one_table(
     assert [la.image for la in read_landmarks(path)] == ["one.png", "two.png"]
 
 
-def test_slicer_needs_millimetres(
-    make_napari_viewer_proxy: Any, plugin: Any, tmp_path: Path
-) -> None:
+def test_slicer_needs_millimetres(make_napari_viewer_proxy, plugin, tmp_path):
     viewer = make_napari_viewer_proxy()
     layer = viewer.add_points([(1, 2)], name="plain")
     with pytest.raises(OneshotError, match="spacing"):
@@ -208,7 +196,7 @@ def opened(path: Path) -> ImageView:
     return ImageView(layer)
 
 
-def test_the_sidecar_lies_beside_the_image(plugin: Any, tmp_path: Path) -> None:
+def test_the_sidecar_lies_beside_the_image(plugin, tmp_path):
     target = opened(tmp_path / "film.png")
     sidecar = Sidecar.of(target, True, tmp_path / "elsewhere")
     assert sidecar.path == tmp_path / "film.png.landmarks.csv"
@@ -219,7 +207,7 @@ def test_the_sidecar_lies_beside_the_image(plugin: Any, tmp_path: Path) -> None:
     assert Sidecar.of(target, True, tmp_path / "elsewhere").offer() == landmarks()
 
 
-def test_images_without_a_folder_go_by_their_content(plugin: Any, tmp_path: Path) -> None:
+def test_images_without_a_folder_go_by_their_content(plugin, tmp_path):
     one = ImageView(Image(textured(seed=1), name="img/1"))
     two = ImageView(Image(textured(seed=2), name="img/1"))
     paths = [Sidecar.of(t, True, tmp_path / "x").path for t in (one, one, two)]
@@ -230,7 +218,7 @@ def test_images_without_a_folder_go_by_their_content(plugin: Any, tmp_path: Path
     assert Sidecar.of(beside, False, tmp_path / "x").path.parent == tmp_path / "x"
 
 
-def test_a_file_that_somebody_else_left_is_never_overwritten(tmp_path: Path) -> None:
+def test_a_file_that_somebody_else_left_is_never_overwritten(tmp_path):
     old, new = landmarks(), landmarks(spacing=0.25)
     path = tmp_path / "film.png.landmarks.csv"
     for number in range(3):
@@ -249,7 +237,7 @@ def test_a_file_that_somebody_else_left_is_never_overwritten(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="folders cannot be made read-only so")
-def test_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(OutputError):
         Sidecar(tmp_path / "file" / "film.landmarks.csv").save(landmarks())
@@ -259,7 +247,7 @@ def test_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("anatomy", ["skull", "hand"])
-def test_samples_are_read_as_the_users_images_are(anatomy: str) -> None:
+def test_samples_are_read_as_the_users_images_are(anatomy):
     data_set = Dataset.load(sample_folder(anatomy))
     images = samples.sample(anatomy)[:-1]
     names = [*data_set.test[: samples.OTHER_IMAGES], data_set.template_image]
@@ -289,7 +277,7 @@ print(*(name for name in ("torch", "monai") if name in sys.modules))
 """
 
 
-def test_samples_and_landmark_files_open_without_pytorch(tmp_path: Path) -> None:
+def test_samples_and_landmark_files_open_without_pytorch(tmp_path):
     for name in ("found.csv", "found.mrk.json", "found.tps"):
         write_landmarks(tmp_path / name, [landmarks()])
     done = subprocess.run(
@@ -300,12 +288,8 @@ def test_samples_and_landmark_files_open_without_pytorch(tmp_path: Path) -> None
 
 
 def test_an_image_beside_a_landmark_file_is_read_while_the_window_draws(
-    make_napari_viewer_proxy: Any,
-    plugin: Any,
-    qtbot: Any,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    make_napari_viewer_proxy, plugin, qtbot, tmp_path, monkeypatch
+):
     viewer = make_napari_viewer_proxy()
     grey = np.arange(3000, dtype=np.uint8).reshape(60, 50)
     imageio.imwrite(tmp_path / "film.png", grey)
@@ -331,7 +315,7 @@ def test_an_image_beside_a_landmark_file_is_read_while_the_window_draws(
     assert "film" in [layer.name for layer in viewer.layers]
 
 
-def test_what_fails_off_the_window_is_raised_where_it_was_asked_for(qtbot: Any) -> None:
+def test_what_fails_off_the_window_is_raised_where_it_was_asked_for(qtbot):
     def refuses(text: str) -> None:
         raise OutputError(text)
 
@@ -341,9 +325,7 @@ def test_what_fails_off_the_window_is_raised_where_it_was_asked_for(qtbot: Any) 
 
 
 @pytest.mark.parametrize(("key", "count"), [("skull", 19), ("hand", 37)])
-def test_a_sample_opens_with_its_template(
-    make_napari_viewer_proxy: Any, plugin: Any, key: str, count: int
-) -> None:
+def test_a_sample_opens_with_its_template(make_napari_viewer_proxy, plugin, key, count):
     viewer = make_napari_viewer_proxy()
     layers = viewer.open_sample(PLUGIN, key)
     images, marks = layers[:-1], layers[-1]

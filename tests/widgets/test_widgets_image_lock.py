@@ -60,7 +60,7 @@ def left(sidecar: Path) -> list[str]:
     return sorted(path.name for path in sidecar.parent.iterdir())
 
 
-def test_a_second_process_is_told_who_has_the_image(sidecar: Path) -> None:
+def test_a_second_process_is_told_who_has_the_image(sidecar):
     locks = ImageLocks()
     assert locks.taken_by(sidecar) is None
     assert locks.taken_by(sidecar) is None
@@ -83,7 +83,7 @@ def test_a_second_process_is_told_who_has_the_image(sidecar: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
-def test_the_lock_of_a_killed_process_is_taken_over(sidecar: Path) -> None:
+def test_the_lock_of_a_killed_process_is_taken_over(sidecar):
     locks = ImageLocks()
     with another_process(sidecar) as (process, said):
         assert said == "mine"
@@ -99,14 +99,14 @@ def test_the_lock_of_a_killed_process_is_taken_over(sidecar: Path) -> None:
     assert left(sidecar) == []
 
 
-def test_a_process_that_ends_without_a_word_lets_go(sidecar: Path) -> None:
+def test_a_process_that_ends_without_a_word_lets_go(sidecar):
     with another_process(sidecar, end="nothing") as (_, said):
         assert said == "mine"
     assert left(sidecar) == []
     assert ImageLocks().taken_by(sidecar) is None
 
 
-def test_two_windows_of_one_process(sidecar: Path) -> None:
+def test_two_windows_of_one_process(sidecar):
     first, second = ImageLocks(), ImageLocks()
     first.in_window = True
     assert first.taken_by(sidecar) is None
@@ -133,9 +133,7 @@ def test_two_windows_of_one_process(sidecar: Path) -> None:
     ],
     ids=lambda error: str(error),
 )
-def test_where_nothing_can_be_locked_nobody_is_alarmed(
-    sidecar: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
+def test_where_nothing_can_be_locked_nobody_is_alarmed(sidecar, monkeypatch, error):
     def refuse(*given: object, **options: object) -> None:
         raise error
 
@@ -146,7 +144,7 @@ def test_where_nothing_can_be_locked_nobody_is_alarmed(
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_folder_alarms_nobody(sidecar: Path) -> None:
+def test_a_read_only_folder_alarms_nobody(sidecar):
     sidecar.parent.chmod(0o500)
     try:
         assert ImageLocks().taken_by(sidecar) is None
@@ -154,11 +152,11 @@ def test_a_read_only_folder_alarms_nobody(sidecar: Path) -> None:
         sidecar.parent.chmod(0o700)
 
 
-def test_a_folder_that_is_gone_alarms_nobody(sidecar: Path) -> None:
+def test_a_folder_that_is_gone_alarms_nobody(sidecar):
     assert ImageLocks().taken_by(sidecar.parent / "gone" / sidecar.name) is None
 
 
-def test_the_holder_is_described_as_far_as_it_is_known(sidecar: Path) -> None:
+def test_the_holder_is_described_as_far_as_it_is_known(sidecar):
     first, second = ImageLocks(), ImageLocks()
     first.in_window = True
     first.taken_by(sidecar)

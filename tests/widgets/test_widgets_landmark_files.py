@@ -50,7 +50,7 @@ def place(viewer: Any) -> tuple[Image, Points]:
 
 
 @pytest.mark.parametrize("suffix", [".json", ".tps", ".csv"])
-def test_the_picture_beside_is_opened_too(viewer: Any, tmp_path: Path, suffix: str) -> None:
+def test_the_picture_beside_is_opened_too(viewer, tmp_path, suffix):
     film(tmp_path / "film.png")
     path = tmp_path / f"found{suffix}"
     write_landmarks(path, [on("film.png")])
@@ -65,7 +65,7 @@ def test_the_picture_beside_is_opened_too(viewer: Any, tmp_path: Path, suffix: s
 
 
 @pytest.mark.parametrize("name", ["film.txt", "found.sr.dcm", "film.fcsv"])
-def test_the_dicom_image_beside_is_opened_too(viewer: Any, tmp_path: Path, name: str) -> None:
+def test_the_dicom_image_beside_is_opened_too(viewer, tmp_path, name):
     source = write_dicom(tmp_path / "film.dcm")
     landmarks = cephalogram()
     path = tmp_path / name
@@ -90,7 +90,7 @@ def test_the_dicom_image_beside_is_opened_too(viewer: Any, tmp_path: Path, name:
         assert found[point.name] == pytest.approx(point.position_yx, abs=1e-6)
 
 
-def test_the_picture_that_is_open_is_taken_by_its_path(viewer: Any, tmp_path: Path) -> None:
+def test_the_picture_that_is_open_is_taken_by_its_path(viewer, tmp_path):
     (tmp_path / "other").mkdir()
     viewer.open(film(tmp_path / "film.png"), plugin="napari", translate=(5, 6))
     viewer.open(film(tmp_path / "other" / "film.png"), plugin="napari")
@@ -100,7 +100,7 @@ def test_the_picture_that_is_open_is_taken_by_its_path(viewer: Any, tmp_path: Pa
     assert len(viewer.layers) == 3
 
 
-def test_heights_for_tps_come_from_the_picture(viewer: Any, tmp_path: Path) -> None:
+def test_heights_for_tps_come_from_the_picture(viewer, tmp_path):
     (tmp_path / "fish.tps").write_text("LM=1\n10.5 89.5\nIMAGE=fish.png\nID=0\n")
     film(tmp_path / "fish.png")
     viewer.open(tmp_path / "fish.tps", plugin=PLUGIN)
@@ -108,7 +108,7 @@ def test_heights_for_tps_come_from_the_picture(viewer: Any, tmp_path: Path) -> N
     assert marks.data.tolist() == [[0.0, 10.0]]
 
 
-def test_a_name_does_not_lead_out_of_the_folder(viewer: Any, tmp_path: Path) -> None:
+def test_a_name_does_not_lead_out_of_the_folder(viewer, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     film(tmp_path / "film.png")
@@ -119,9 +119,7 @@ def test_a_name_does_not_lead_out_of_the_folder(viewer: Any, tmp_path: Path) -> 
         assert not [la for la in viewer.layers if isinstance(la, Image)]
 
 
-def test_a_damaged_picture_beside_does_not_cost_the_points(
-    viewer: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damaged_picture_beside_does_not_cost_the_points(viewer, tmp_path, capsys):
     (tmp_path / "film.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     write_landmarks(tmp_path / "found.json", [on("film.png")])
     (marks,) = viewer.open(tmp_path / "found.json", plugin=PLUGIN)
@@ -129,9 +127,7 @@ def test_a_damaged_picture_beside_does_not_cost_the_points(
     assert "film.png: the PNG file is cut short" in capsys.readouterr().out
 
 
-def test_points_of_napari_are_left_to_napari_unless_we_are_chosen(
-    viewer: Any, tmp_path: Path
-) -> None:
+def test_points_of_napari_are_left_to_napari_unless_we_are_chosen(viewer, tmp_path):
     path = tmp_path / "Points.csv"
     Points([[1.25, 2.5]]).save(str(path), plugin="napari")
     with pytest.raises(MultipleReaderError):
@@ -143,9 +139,7 @@ def test_points_of_napari_are_left_to_napari_unless_we_are_chosen(
 
 
 @pytest.mark.parametrize("suffix", [".json", ".tps"])
-def test_layers_are_saved_for_other_tools(
-    viewer: Any, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_layers_are_saved_for_other_tools(viewer, tmp_path, suffix, capsys):
     for name in ("one.png", "two.png"):
         write_landmarks(tmp_path / "a.csv", [on(name)], overwrite=True)
         viewer.open(tmp_path / "a.csv", plugin=PLUGIN)
@@ -160,7 +154,7 @@ def test_layers_are_saved_for_other_tools(
     assert np.allclose(back.positions_yx, on().positions_yx, equal_nan=True)
 
 
-def test_images_and_reports_are_told_apart(tmp_path: Path) -> None:
+def test_images_and_reports_are_told_apart(tmp_path):
     source = write_dicom(tmp_path / "film.dcm")
     assert get_reader(str(source)) is None
     one = replace(on(source), points=(Landmark("a", (1, 2)),))
@@ -169,9 +163,7 @@ def test_images_and_reports_are_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", [".csv", ".mrk.json", ".json", ".tps", ".txt", ".sr.dcm"])
-def test_the_chosen_filter_gives_the_ending(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qtbot: Any, ending: str
-) -> None:
+def test_the_chosen_filter_gives_the_ending(tmp_path, monkeypatch, qtbot, ending):
     filters = [f for f in texts.LANDMARKS_FILTER.split(";;") if f"(*{ending})" in f]
     if ending == ".sr.dcm":
         # A report needs the image file, which a layer may not have.

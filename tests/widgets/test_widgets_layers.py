@@ -49,9 +49,7 @@ GREY = textured((60, 50))
         ({"scale": (0.1, 0.2), "translate": (500, -3), "units": "mm"}, (0.1, 0.2), False),
     ],
 )
-def test_spacing_is_the_length_of_a_step(
-    arguments: dict[str, Any], mm_yx: tuple[float, float] | None, assumed: bool
-) -> None:
+def test_spacing_is_the_length_of_a_step(arguments, mm_yx, assumed):
     spacing = spacing_of(Image(GREY, **arguments))
     assert spacing.assumed is assumed
     if mm_yx is None:
@@ -60,18 +58,18 @@ def test_spacing_is_the_length_of_a_step(
         assert spacing.mm_yx == pytest.approx(mm_yx)
 
 
-def test_an_absurd_scale_is_unknown_and_says_why() -> None:
+def test_an_absurd_scale_is_unknown_and_says_why():
     spacing = spacing_of(Image(GREY, scale=(5000, 5000), units="mm"))
     assert spacing.mm_yx is None
     assert "5000" in spacing.problem
 
 
-def test_a_stack_takes_the_spacing_of_rows_and_columns() -> None:
+def test_a_stack_takes_the_spacing_of_rows_and_columns():
     stack = Image(np.stack([GREY, GREY]), scale=(3, 0.1, 0.2), units="mm")
     assert spacing_of(stack).mm_yx == pytest.approx((0.1, 0.2))
 
 
-def test_colours_become_grey_and_transparency_is_ignored() -> None:
+def test_colours_become_grey_and_transparency_is_ignored():
     rgba = np.zeros((60, 50, 4), np.uint8)
     rgba[..., :3] = np.random.default_rng(0).integers(0, 255, (60, 50, 3))
     rgba[..., 3] = 7
@@ -83,14 +81,14 @@ def test_colours_become_grey_and_transparency_is_ignored() -> None:
     assert np.allclose(grey, expected, atol=1e-3)
 
 
-def test_a_pyramid_gives_its_finest_level() -> None:
+def test_a_pyramid_gives_its_finest_level():
     layer = Image([GREY, GREY[::2, ::2]], multiscale=True, name="pyramid")
     target = ImageView(layer)
     assert target.shape_yx == (60, 50)
     assert np.array_equal(target.read_pixels(None).gray_image().pixels, GREY)
 
 
-def test_the_radiograph_is_a_copy() -> None:
+def test_the_radiograph_is_a_copy():
     pixels = GREY.copy()
     image = ImageView(Image(pixels)).read_pixels((0.1, 0.1)).gray_image()
     pixels[:] = 0
@@ -101,7 +99,7 @@ def test_the_radiograph_is_a_copy() -> None:
 @pytest.mark.parametrize(
     ("pixels", "said"), [(np.zeros((5, 5)), "same value"), (np.full((5, 5), np.nan), "not numbers")]
 )
-def test_a_picture_without_content_is_refused(pixels: np.ndarray, said: str) -> None:
+def test_a_picture_without_content_is_refused(pixels, said):
     target = ImageView(Image(pixels, name="bad"))
     with pytest.raises(ImageError, match=said) as caught:
         target.read_pixels(None).gray_image()
@@ -113,7 +111,7 @@ def viewer_with(dims: dict[str, Any]) -> Any:
     return SimpleNamespace(dims=SimpleNamespace(**{**usual, **dims}))
 
 
-def test_the_slice_that_is_shown_is_found_through_the_transform() -> None:
+def test_the_slice_that_is_shown_is_found_through_the_transform():
     stack = np.stack([GREY + n for n in range(5)])
     layer = Image(stack, scale=(2.5, 1, 1), translate=(10, 0, 0), name="stack")
     target = target_of(layer, viewer_with({"point": (10 + 3 * 2.5, 0, 0)}))
@@ -129,7 +127,7 @@ def test_the_slice_that_is_shown_is_found_through_the_transform() -> None:
     assert target_of(layer, viewer_with({"point": (999, 0, 0)})).slice_index == (4,)
 
 
-def test_a_single_slice_keeps_the_name_of_its_file() -> None:
+def test_a_single_slice_keeps_the_name_of_its_file():
     layer = Image(GREY[None], name="film")
     target = target_of(layer, viewer_with({}))
     assert target.slice_index == (0,)
@@ -139,18 +137,18 @@ def test_a_single_slice_keeps_the_name_of_its_file() -> None:
 @pytest.mark.parametrize(
     ("dims", "said"), [({"ndisplay": 3}, "3-D"), ({"displayed": (0, 2)}, "other axes")]
 )
-def test_a_stack_seen_another_way_is_refused(dims: dict[str, Any], said: str) -> None:
+def test_a_stack_seen_another_way_is_refused(dims, said):
     layer = Image(np.stack([GREY, GREY]), name="stack")
     with pytest.raises(ImageError, match=said):
         target_of(layer, viewer_with(dims))
 
 
-def test_a_plain_image_is_found_in_any_view() -> None:
+def test_a_plain_image_is_found_in_any_view():
     layer = Image(GREY)
     assert target_of(layer, viewer_with({"ndisplay": 3})).slice_index == ()
 
 
-def test_points_lie_on_their_image_whatever_its_transform() -> None:
+def test_points_lie_on_their_image_whatever_its_transform():
     film = Image(GREY, scale=(0.5, 0.25), rotate=15, shear=[0.1], affine=np.diag([-1, 2, 1]))
     marks = Points([(10, 20)], **transform_of(film))
     assert marks.data_to_world((10, 20)) == pytest.approx(film.data_to_world((10, 20)))
@@ -171,7 +169,7 @@ WHOLE = Landmarks(
 )
 
 
-def test_a_points_layer_loses_nothing() -> None:
+def test_a_points_layer_loses_nothing():
     import json
 
     look = style.landmark_style(WHOLE, points.placed_yx(WHOLE))
@@ -182,7 +180,7 @@ def test_a_points_layer_loses_nothing() -> None:
     assert points.from_layer(layer.data, attributes) == WHOLE
 
 
-def test_the_layer_has_the_last_word() -> None:
+def test_the_layer_has_the_last_word():
     layer = Points(**style.landmark_style(WHOLE, points.placed_yx(WHOLE)))
     layer.data = np.array([[5.0, 6.0], [30.0, 40.0]])
     layer.selected_data = {1}
@@ -194,20 +192,20 @@ def test_the_layer_has_the_last_word() -> None:
     assert read["d"].state is State.ABSENT
 
 
-def test_points_of_another_make_get_numbers() -> None:
+def test_points_of_another_make_get_numbers():
     read = points.from_layer([(0, 1, 2), (0, 3, 4)], {"name": "Points", "metadata": {}})
     assert read.names == ("01", "02")
     assert read["02"].position_yx == (3, 4)
     assert read.image == "Points"
 
 
-def test_a_name_at_two_points_is_refused() -> None:
+def test_a_name_at_two_points_is_refused():
     table = points.label_table(["a", "a"], ["a"])
     with pytest.raises(LandmarkError, match="'a'"):
         points.from_layer([(1, 2), (3, 4)], {"features": table, "name": "Points"})
 
 
-def test_a_layer_with_another_transform_is_read_where_it_shows() -> None:
+def test_a_layer_with_another_transform_is_read_where_it_shows():
     film = Image(GREY, scale=(0.5, 0.5), translate=(10, 20), name="film")
     world = film.data_to_world((12, 34))
     marks = Points([world], features=points.label_table(["a"], ["a"]))
@@ -219,13 +217,13 @@ def test_a_layer_with_another_transform_is_read_where_it_shows() -> None:
 # -- colours and the spacing field ----------------------------------------------------
 
 
-def test_colours_of_neighbours_differ() -> None:
+def test_colours_of_neighbours_differ():
     colours = np.array(list(landmark_colours([f"{n}" for n in range(40)]).values()))
     steps = np.abs(np.diff(colours[:, :3], axis=0)).sum(axis=1)
     assert steps.min() > 0.4
 
 
-def test_scores_are_ordered_in_colour_and_unknown_is_grey() -> None:
+def test_scores_are_ordered_in_colour_and_unknown_is_grey():
     colours = score_colours([0.0, 0.5, 1.0, np.nan, 2.0, -1.0])
     assert colours.shape == (6, 4)
     assert np.all(np.diff(colours[:3, 2]) > 0)
@@ -244,13 +242,13 @@ def test_scores_are_ordered_in_colour_and_unknown_is_grey() -> None:
         ("0.10 × 0.12 mm", (0.1, 0.12)),
     ],
 )
-def test_the_spacing_field_reads(text: str, mm_yx: Any) -> None:
+def test_the_spacing_field_reads(text, mm_yx):
     assert parse_spacing(text) == mm_yx
     if mm_yx is not None:
         assert parse_spacing(spacing_text(mm_yx)) == mm_yx
 
 
 @pytest.mark.parametrize("text", ["abc", "0.1 x 0.2 x 0.3", "1e"])
-def test_the_spacing_field_refuses(text: str) -> None:
+def test_the_spacing_field_refuses(text):
     with pytest.raises(GeometryError):
         parse_spacing(text)

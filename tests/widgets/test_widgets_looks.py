@@ -68,7 +68,7 @@ def shows(layer: Any, landmarks: Landmarks) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_any_sequence_of_landmark_sets_is_shown_as_it_is(seed: int) -> None:
+def test_any_sequence_of_landmark_sets_is_shown_as_it_is(seed):
     from napari.layers import Points
 
     rng = np.random.default_rng(seed)
@@ -93,7 +93,7 @@ def test_any_sequence_of_landmark_sets_is_shown_as_it_is(seed: int) -> None:
             layer.remove([0])
 
 
-def test_a_layer_coloured_by_a_cycle_takes_new_names() -> None:
+def test_a_layer_coloured_by_a_cycle_takes_new_names():
     from napari.layers import Points
 
     layer = Points(
@@ -122,7 +122,7 @@ def test_a_layer_coloured_by_a_cycle_takes_new_names() -> None:
     shows(layer, landmarks)
 
 
-def test_what_is_shown_already_tells_nobody() -> None:
+def test_what_is_shown_already_tells_nobody():
     from napari.layers import Points
 
     landmarks = random_landmarks(np.random.default_rng(3), 9)
@@ -143,7 +143,7 @@ def test_what_is_shown_already_tells_nobody() -> None:
     shows(layer, landmarks.with_landmark(point))
 
 
-def test_each_source_has_a_look_of_its_own_and_all_are_open() -> None:
+def test_each_source_has_a_look_of_its_own_and_all_are_open():
     kinds = Landmarks(
         (
             Landmark("sure", (1.0, 1.0), score=0.9, source=Source.DETECTED),
@@ -196,8 +196,8 @@ def centred(viewer: Any, layer: Any, position_yx: Any, zoom: float) -> None:
 
 @pytest.mark.parametrize("where", SCALES)
 def test_a_mark_has_the_same_size_at_every_zoom_and_can_be_taken_hold_of(
-    make_napari_viewer_proxy: Any, where: dict[str, Any]
-) -> None:
+    make_napari_viewer_proxy, where
+):
     viewer = make_napari_viewer_proxy(show=True)
     viewer.window.resize(900, 700)
     declutter = LabelDeclutter(viewer)
@@ -247,9 +247,7 @@ def test_a_mark_has_the_same_size_at_every_zoom_and_can_be_taken_hold_of(
 
 
 @pytest.mark.parametrize("factor", [0.5, 1, 12])
-def test_a_mark_is_dragged_in_the_select_mode_of_napari(
-    make_napari_viewer_proxy: Any, factor: float
-) -> None:
+def test_a_mark_is_dragged_in_the_select_mode_of_napari(make_napari_viewer_proxy, factor):
     viewer = make_napari_viewer_proxy(show=True)
     viewer.window.resize(900, 700)
     declutter = LabelDeclutter(viewer)
@@ -271,7 +269,7 @@ def test_a_mark_is_dragged_in_the_select_mode_of_napari(
     del declutter
 
 
-def test_the_nearest_mark_is_hit_in_its_own_slice() -> None:
+def test_the_nearest_mark_is_hit_in_its_own_slice():
     from napari.layers import Points
 
     layer = Points([[0, 10, 10], [0, 10, 14], [3, 10, 11]], ndim=3)
@@ -286,8 +284,8 @@ def test_the_nearest_mark_is_hit_in_its_own_slice() -> None:
 
 
 def test_points_of_other_slices_are_neither_drawn_nor_in_the_way_of_labels(
-    make_napari_viewer_proxy: Any,
-) -> None:
+    make_napari_viewer_proxy,
+):
     viewer = make_napari_viewer_proxy(show=True)
     declutter = LabelDeclutter(viewer)
     viewer.add_image(np.zeros((5, 200, 200)), contrast_limits=(0, 1))
@@ -316,7 +314,7 @@ def overlaps(boxes: np.ndarray) -> int:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_labels_that_are_shown_do_not_overlap_and_the_important_come_first(seed: int) -> None:
+def test_labels_that_are_shown_do_not_overlap_and_the_important_come_first(seed):
     rng = np.random.default_rng(seed)
     count = int(rng.integers(0, 60))
     corner = rng.uniform(0, 400, (count, 2))
@@ -340,9 +338,7 @@ def test_labels_that_are_shown_do_not_overlap_and_the_important_come_first(seed:
     assert choose_labels(apart, priority).all()
 
 
-def test_labels_follow_the_zoom_the_selection_and_what_is_unsure(
-    make_napari_viewer_proxy: Any,
-) -> None:
+def test_labels_follow_the_zoom_the_selection_and_what_is_unsure(make_napari_viewer_proxy):
     viewer = make_napari_viewer_proxy(show=True)
     declutter = LabelDeclutter(viewer)
     viewer.add_image(np.zeros(SHAPE), contrast_limits=(0, 1))
@@ -385,7 +381,7 @@ def test_labels_follow_the_zoom_the_selection_and_what_is_unsure(
     assert declutter is not None
 
 
-def test_no_label_at_all_can_be_drawn(make_napari_viewer_proxy: Any) -> None:
+def test_no_label_at_all_can_be_drawn(make_napari_viewer_proxy):
     viewer = make_napari_viewer_proxy(show=True)
     viewer.add_image(np.zeros(SHAPE), contrast_limits=(0, 1))
     two = Landmarks.from_positions({"a": (200, 150), "b": (100, 100)})
@@ -397,7 +393,7 @@ def test_no_label_at_all_can_be_drawn(make_napari_viewer_proxy: Any) -> None:
     assert (canvas_of(viewer) > 60).sum() == pytest.approx(with_text, rel=0.1)
 
 
-def test_200_labels_are_decided_at_once(make_napari_viewer_proxy: Any) -> None:
+def test_200_labels_are_decided_at_once(make_napari_viewer_proxy):
     viewer = make_napari_viewer_proxy()
     rng = np.random.default_rng(0)
     viewer.add_image(rng.random((2000, 2000)))
@@ -415,7 +411,7 @@ def test_200_labels_are_decided_at_once(make_napari_viewer_proxy: Any) -> None:
     assert (time.process_time() - began) / 20 < 0.03
 
 
-def test_a_closed_viewer_is_left_alone(make_napari_viewer_proxy: Any) -> None:
+def test_a_closed_viewer_is_left_alone(make_napari_viewer_proxy):
     viewer = make_napari_viewer_proxy(show=True)
     declutter = LabelDeclutter(viewer)
     one = Landmarks.from_positions({"a": (10, 10)})
@@ -429,7 +425,7 @@ def test_a_closed_viewer_is_left_alone(make_napari_viewer_proxy: Any) -> None:
 # -- the colour of labels ---------------------------------------------------------
 
 
-def test_labels_read_on_every_grey() -> None:
+def test_labels_read_on_every_grey():
     greys = np.repeat(np.linspace(0, 1, 256)[:, None], 3, axis=1)
     behind = labels.luminance_of(greys)
     text = labels.luminance_of(labels.text_colours(behind))
@@ -439,9 +435,7 @@ def test_labels_read_on_every_grey() -> None:
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_a_label_takes_its_colour_from_what_lies_under_it(
-    make_napari_viewer_proxy: Any, theme: str
-) -> None:
+def test_a_label_takes_its_colour_from_what_lies_under_it(make_napari_viewer_proxy, theme):
     viewer = make_napari_viewer_proxy()
     viewer.theme = theme
     declutter = LabelDeclutter(viewer)

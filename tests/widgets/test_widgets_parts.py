@@ -55,14 +55,14 @@ def press(table: LandmarkTable, *keys: Any) -> None:
         QTest.keyClick(table, key)
 
 
-def test_arrows_move_and_pick(table: LandmarkTable, picked: list[str]) -> None:
+def test_arrows_move_and_pick(table, picked):
     press(table, Qt.Key.Key_Down, Qt.Key.Key_Down, Qt.Key.Key_Up)
     assert picked == [NAMES[4], NAMES[5], NAMES[4]]
     assert table.currentRow() == 4
     assert {index.row() for index in table.selectedIndexes()} == {4}
 
 
-def test_pages_and_ends_move_and_pick(table: LandmarkTable, picked: list[str]) -> None:
+def test_pages_and_ends_move_and_pick(table, picked):
     press(table, Qt.Key.Key_PageDown)
     paged = NAMES.index(picked[0])
     assert 4 < paged < len(NAMES) - 1
@@ -74,14 +74,14 @@ def test_pages_and_ends_move_and_pick(table: LandmarkTable, picked: list[str]) -
     assert len(picked) == 4
 
 
-def test_sideways_stays_and_enter_picks(table: LandmarkTable, picked: list[str]) -> None:
+def test_sideways_stays_and_enter_picks(table, picked):
     press(table, Qt.Key.Key_Right, Qt.Key.Key_Left)
     assert picked == []
     press(table, Qt.Key.Key_Return, Qt.Key.Key_Enter)
     assert picked == [NAMES[3]] * 2
 
 
-def test_tab_leaves_the_table_both_ways(table: LandmarkTable, picked: list[str]) -> None:
+def test_tab_leaves_the_table_both_ways(table, picked):
     before, _, after = (table.parentWidget().layout().itemAt(i).widget() for i in (0, 1, 2))
     QTest.keyClick(table, Qt.Key.Key_Tab)
     assert QApplication.focusWidget() is after
@@ -92,7 +92,7 @@ def test_tab_leaves_the_table_both_ways(table: LandmarkTable, picked: list[str])
     assert picked == []
 
 
-def test_what_is_shown_picks_nothing(table: LandmarkTable, picked: list[str]) -> None:
+def test_what_is_shown_picks_nothing(table, picked):
     table.show_rows(ROWS, NAMES[20])
     table.show_rows(ROWS[:10], NAMES[2])
     table.show_rows([], "")

@@ -36,7 +36,7 @@ def positions(dock: AnnotateWidget) -> dict[str, tuple[float, float]]:
     return {p.name: p.position_yx for p in dock.session.annotation.landmarks.placed}
 
 
-def test_a_click_places_the_highlighted_landmark_and_moves_on(dock: Any) -> None:
+def test_a_click_places_the_highlighted_landmark_and_moves_on(dock):
     viewer = dock._viewer
     film = viewer.layers["film"]
     assert dock.form.prompt.text() == "Click a"
@@ -63,7 +63,7 @@ def test_a_click_places_the_highlighted_landmark_and_moves_on(dock: Any) -> None
     assert "Every landmark is decided" in dock.form.message.text()
 
 
-def test_a_point_is_dragged_and_the_image_is_not(dock: Any) -> None:
+def test_a_point_is_dragged_and_the_image_is_not(dock):
     viewer = dock._viewer
     film = viewer.layers["film"]
     click(viewer, film, SPOTS["a"])
@@ -79,7 +79,7 @@ def test_a_point_is_dragged_and_the_image_is_not(dock: Any) -> None:
     assert viewer.scene.camera.center != centre
 
 
-def test_what_is_not_a_click_places_nothing(dock: Any) -> None:
+def test_what_is_not_a_click_places_nothing(dock):
     viewer = dock._viewer
     film = viewer.layers["film"]
     click(viewer, film, SPOTS["a"], Qt.MouseButton.RightButton)
@@ -101,7 +101,7 @@ def test_what_is_not_a_click_places_nothing(dock: Any) -> None:
     assert list(positions(dock)) == ["a", "b", "c"]
 
 
-def test_keys_move_skip_and_mark_absent(dock: Any) -> None:
+def test_keys_move_skip_and_mark_absent(dock):
     viewer = dock._viewer
     film = viewer.layers["film"]
     press_key(viewer, Qt.Key.Key_N)
@@ -121,7 +121,7 @@ def test_keys_move_skip_and_mark_absent(dock: Any) -> None:
     assert dock.form.progress.format() == "2 of 4"
 
 
-def test_undo_and_redo_by_key(dock: Any) -> None:
+def test_undo_and_redo_by_key(dock):
     viewer = dock._viewer
     film = viewer.layers["film"]
     control = Qt.KeyboardModifier.ControlModifier
@@ -144,7 +144,7 @@ def test_undo_and_redo_by_key(dock: Any) -> None:
     assert np.allclose(layer.data, [moved["a"], moved["b"]])
 
 
-def test_delete_takes_a_point_off_and_makes_it_the_next(dock: Any) -> None:
+def test_delete_takes_a_point_off_and_makes_it_the_next(dock):
     viewer = dock._viewer
     film = viewer.layers["film"]
     click(viewer, film, SPOTS["a"])
@@ -156,7 +156,7 @@ def test_delete_takes_a_point_off_and_makes_it_the_next(dock: Any) -> None:
     assert dock.session.annotation.current == "a"
 
 
-def test_a_row_is_clicked_to_jump_and_to_place_again(dock: Any, qtbot: Any) -> None:
+def test_a_row_is_clicked_to_jump_and_to_place_again(dock, qtbot):
     viewer = dock._viewer
     film = viewer.layers["film"]
     click(viewer, film, SPOTS["a"])
@@ -175,7 +175,7 @@ def test_a_row_is_clicked_to_jump_and_to_place_again(dock: Any, qtbot: Any) -> N
     assert dock.session.annotation.current == "c"
 
 
-def test_a_click_beside_the_image_places_nothing(dock: Any) -> None:
+def test_a_click_beside_the_image_places_nothing(dock):
     viewer = dock._viewer
     layer = viewer.layers.selection.active
     layer.add((-20.0, 5.0))
@@ -184,7 +184,7 @@ def test_a_click_beside_the_image_places_nothing(dock: Any) -> None:
     assert "outside" in dock.form.message.text()
 
 
-def test_every_edit_is_on_disk_at_once(dock: Any) -> None:
+def test_every_edit_is_on_disk_at_once(dock):
     viewer = dock._viewer
     film = viewer.layers["film"]
     click(viewer, film, SPOTS["a"])
@@ -198,7 +198,7 @@ def test_every_edit_is_on_disk_at_once(dock: Any) -> None:
     assert str(path) in dock.form.saved.toolTip()
 
 
-def test_another_active_layer_pauses_the_placing(dock: Any) -> None:
+def test_another_active_layer_pauses_the_placing(dock):
     viewer = dock._viewer
     film = viewer.layers["film"]
     viewer.layers.selection.active = film
@@ -211,7 +211,7 @@ def test_another_active_layer_pauses_the_placing(dock: Any) -> None:
     assert list(positions(dock)) == ["a"]
 
 
-def test_a_removed_layer_takes_its_landmarks_off_and_undo_brings_them_back(dock: Any) -> None:
+def test_a_removed_layer_takes_its_landmarks_off_and_undo_brings_them_back(dock):
     viewer = dock._viewer
     film = viewer.layers["film"]
     click(viewer, film, SPOTS["a"])
@@ -230,7 +230,7 @@ def test_a_removed_layer_takes_its_landmarks_off_and_undo_brings_them_back(dock:
     assert list(positions(dock)) == ["a", "b"]
 
 
-def test_a_layer_stays_with_its_image(dock: Any) -> None:
+def test_a_layer_stays_with_its_image(dock):
     viewer = dock._viewer
     film = viewer.layers["film"]
     click(viewer, film, SPOTS["a"])
@@ -252,7 +252,7 @@ def test_a_layer_stays_with_its_image(dock: Any) -> None:
     assert len(marks.data) == 3
 
 
-def test_a_slice_has_its_own_landmarks(dock: Any, qtbot: Any) -> None:
+def test_a_slice_has_its_own_landmarks(dock, qtbot):
     viewer = dock._viewer
     viewer.layers.clear()
     pixels = np.stack([textured((200, 150), seed=s) for s in range(4)])

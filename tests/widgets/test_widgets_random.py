@@ -144,7 +144,7 @@ WINDOWS = -(-WANTED // ACTIONS_A_WINDOW) or SEEDS
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(WINDOWS))
-def test_dock_canvas_table_and_files_agree(play: Play, seed: int) -> None:
+def test_dock_canvas_table_and_files_agree(play, seed):
     seed += int(os.environ.get("ONESHOT_LMK_FIRST_SEED", "0"))
     endless = random_actions(seed, 10 * ACTIONS_A_WINDOW)
     if play.run(endless, ACTIONS_A_WINDOW):
@@ -157,7 +157,7 @@ def test_dock_canvas_table_and_files_agree(play: Play, seed: int) -> None:
 
 
 @pytest.mark.skipif("ONESHOT_LMK_REPLAY" not in os.environ, reason="nothing to replay")
-def test_replay(play: Play) -> None:
+def test_replay(play):
     """Play actions of a file again."""
     lines = Path(os.environ["ONESHOT_LMK_REPLAY"]).read_text().splitlines()
     actions = [tuple(line.split()) for line in lines if line.strip()]

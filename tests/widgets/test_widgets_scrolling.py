@@ -59,9 +59,7 @@ def reachable(window: QWidget, control: QWidget) -> bool:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_docks_fit_a_low_screen_and_all_can_be_reached(
-    make_napari_viewer_proxy: Any, qtbot: Any, count: int
-) -> None:
+def test_docks_fit_a_low_screen_and_all_can_be_reached(make_napari_viewer_proxy, qtbot, count):
     window, docks = opened(make_napari_viewer_proxy, qtbot, DOCKS[:count])
     assert (window.width(), window.height()) == SCREEN
     for dock in docks:
@@ -82,7 +80,7 @@ def test_docks_fit_a_low_screen_and_all_can_be_reached(
     assert seen > 20 * count
 
 
-def test_alone_nothing_has_to_scroll(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
+def test_alone_nothing_has_to_scroll(make_napari_viewer_proxy, qtbot):
     _, (dock,) = opened(make_napari_viewer_proxy, qtbot, DOCKS[:1])
     for tab in range(dock.tabs.count()):
         dock.tabs.setCurrentIndex(tab)
@@ -93,9 +91,7 @@ def test_alone_nothing_has_to_scroll(make_napari_viewer_proxy: Any, qtbot: Any) 
         assert all(table.height() >= 150 for table in tables if table.isVisible())
 
 
-def test_settings_that_are_unfolded_can_be_reached(
-    make_napari_viewer_proxy: Any, qtbot: Any
-) -> None:
+def test_settings_that_are_unfolded_can_be_reached(make_napari_viewer_proxy, qtbot):
     window, (_, dock) = opened(make_napari_viewer_proxy, qtbot, DOCKS[:2])
     dock.form.fold.click()
     qtbot.wait(100)
@@ -105,7 +101,7 @@ def test_settings_that_are_unfolded_can_be_reached(
         assert reachable(window, control)
 
 
-def test_the_wheel_scrolls_and_chooses_nothing(qtbot: Any) -> None:
+def test_the_wheel_scrolls_and_chooses_nothing(qtbot):
     dock = QWidget()
     layout = scrolling_layout(dock)
     combo = QComboBox()

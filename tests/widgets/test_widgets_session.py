@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import weakref
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ from napari_oneshot_lmk.widgets.layers.points import METADATA
 from napari_oneshot_lmk.widgets.session import Session, session_of
 
 
-def test_docks_of_a_viewer_share_a_session(make_napari_viewer_proxy: Any) -> None:
+def test_docks_of_a_viewer_share_a_session(make_napari_viewer_proxy):
     viewer = make_napari_viewer_proxy()
     film = viewer.add_image(textured(), name="film")
     annotate, detect = AnnotateWidget(viewer), DetectWidget(viewer)
@@ -43,7 +42,7 @@ def test_docks_of_a_viewer_share_a_session(make_napari_viewer_proxy: Any) -> Non
     assert annotate.form.use_template.text() == "Update template"
 
 
-def test_a_closed_dock_loses_nothing(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
+def test_a_closed_dock_loses_nothing(make_napari_viewer_proxy, qtbot):
     viewer = make_napari_viewer_proxy()
     viewer.add_image(textured(), name="film")
     dock = OneshotDock(viewer)
@@ -71,7 +70,7 @@ def test_a_closed_dock_loses_nothing(make_napari_viewer_proxy: Any, qtbot: Any) 
     assert again.steps["Annotate"].form.progress.format() == "2 of 3"
 
 
-def test_each_image_has_its_own_annotation(make_napari_viewer_proxy: Any) -> None:
+def test_each_image_has_its_own_annotation(make_napari_viewer_proxy):
     viewer = make_napari_viewer_proxy()
     one = viewer.add_image(textured(seed=1), name="one")
     two = viewer.add_image(textured(seed=2), name="two")
@@ -97,7 +96,7 @@ def test_each_image_has_its_own_annotation(make_napari_viewer_proxy: Any) -> Non
     assert dock.form.prompt.text() == "Open an image to annotate it."
 
 
-def test_earlier_work_is_offered_and_continued(make_napari_viewer_proxy: Any) -> None:
+def test_earlier_work_is_offered_and_continued(make_napari_viewer_proxy):
     pixels = textured(seed=11)
     viewer = make_napari_viewer_proxy()
     viewer.add_image(pixels, name="film")
@@ -125,7 +124,7 @@ def test_earlier_work_is_offered_and_continued(make_napari_viewer_proxy: Any) ->
     assert [p.name for p in sidecar.parent.glob(f"{kept}*")] == [sidecar.name]
 
 
-def test_starting_afresh_keeps_the_earlier_file(make_napari_viewer_proxy: Any) -> None:
+def test_starting_afresh_keeps_the_earlier_file(make_napari_viewer_proxy):
     pixels = textured(seed=12)
     for number in range(2):
         viewer = make_napari_viewer_proxy()
@@ -143,7 +142,7 @@ def test_starting_afresh_keeps_the_earlier_file(make_napari_viewer_proxy: Any) -
     assert len(list(sidecar.parent.glob(f"{sidecar.name.split('.')[0]}*"))) == 2
 
 
-def test_a_points_layer_becomes_a_template(make_napari_viewer_proxy: Any) -> None:
+def test_a_points_layer_becomes_a_template(make_napari_viewer_proxy):
     viewer = make_napari_viewer_proxy()
     viewer.add_image(textured(seed=13), name="film", scale=(0.5, 0.5), units="mm")
     marks = viewer.add_points(
@@ -165,7 +164,7 @@ def test_a_points_layer_becomes_a_template(make_napari_viewer_proxy: Any) -> Non
     assert template.image.geometry.spacing_mm_yx == (0.5, 0.5)
 
 
-def test_the_spacing_field(make_napari_viewer_proxy: Any) -> None:
+def test_the_spacing_field(make_napari_viewer_proxy):
     viewer = make_napari_viewer_proxy()
     viewer.add_image(textured(seed=14), name="film")
     dock = AnnotateWidget(viewer)
@@ -194,7 +193,7 @@ def test_the_spacing_field(make_napari_viewer_proxy: Any) -> None:
     assert header.spacing_note.text() == "no unit: taken as mm"
 
 
-def test_the_header_follows_the_viewer(make_napari_viewer_proxy: Any) -> None:
+def test_the_header_follows_the_viewer(make_napari_viewer_proxy):
     viewer = make_napari_viewer_proxy()
     dock = OneshotDock(viewer)
     header = dock.header
@@ -220,7 +219,7 @@ def test_the_header_follows_the_viewer(make_napari_viewer_proxy: Any) -> None:
     assert not stack.visible
 
 
-def test_another_list_says_what_it_drops(make_napari_viewer_proxy: Any) -> None:
+def test_another_list_says_what_it_drops(make_napari_viewer_proxy):
     viewer = make_napari_viewer_proxy()
     viewer.add_image(textured(seed=16), name="film")
     dock = AnnotateWidget(viewer)
@@ -234,7 +233,7 @@ def test_another_list_says_what_it_drops(make_napari_viewer_proxy: Any) -> None:
     assert viewer.layers[-1].data.tolist() == [[10, 10]]
 
 
-def test_names_are_typed_or_read(qtbot: Any, make_napari_viewer_proxy: Any, tmp_path: Path) -> None:
+def test_names_are_typed_or_read(qtbot, make_napari_viewer_proxy, tmp_path):
     dialog = NamesDialog()
     qtbot.addWidget(dialog)
     ok = dialog.buttons.button(dialog.buttons.StandardButton.Ok)
@@ -256,9 +255,7 @@ def test_names_are_typed_or_read(qtbot: Any, make_napari_viewer_proxy: Any, tmp_
     assert "missing.txt" in dock.form.message.text()
 
 
-def test_template_and_landmarks_are_saved(
-    make_napari_viewer_proxy: Any, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_template_and_landmarks_are_saved(make_napari_viewer_proxy, tmp_path, monkeypatch):
     viewer = make_napari_viewer_proxy()
     viewer.add_image(textured(seed=18), name="film")
     dock = AnnotateWidget(viewer)
@@ -288,7 +285,7 @@ def test_template_and_landmarks_are_saved(
     assert "thesis" in dock.form.message.text()
 
 
-def test_a_session_without_a_picture_refuses_in_words() -> None:
+def test_a_session_without_a_picture_refuses_in_words():
     session = Session()
     with pytest.raises(UsageError, match="no image"):
         session.use_as_template()
@@ -297,7 +294,7 @@ def test_a_session_without_a_picture_refuses_in_words() -> None:
     assert session.why_no_template == "no image is open"
 
 
-def test_a_template_needs_content(make_napari_viewer_proxy: Any) -> None:
+def test_a_template_needs_content(make_napari_viewer_proxy):
     viewer = make_napari_viewer_proxy()
     viewer.add_image(np.zeros((50, 50)), name="blank")
     dock = AnnotateWidget(viewer)
@@ -309,7 +306,7 @@ def test_a_template_needs_content(make_napari_viewer_proxy: Any) -> None:
     assert dock.session.template is None
 
 
-def test_an_absurd_spacing_is_refused(make_napari_viewer_proxy: Any) -> None:
+def test_an_absurd_spacing_is_refused(make_napari_viewer_proxy):
     viewer = make_napari_viewer_proxy()
     viewer.add_image(textured(seed=19))
     session = AnnotateWidget(viewer).session
@@ -319,7 +316,7 @@ def test_an_absurd_spacing_is_refused(make_napari_viewer_proxy: Any) -> None:
         session.make_template()
 
 
-def test_the_dock_takes_an_injected_detector(make_napari_viewer_proxy: Any) -> None:
+def test_the_dock_takes_an_injected_detector(make_napari_viewer_proxy):
     viewer = make_napari_viewer_proxy()
     fake = FakeDetectors()
     assert DetectWidget(viewer, make_detector=fake).run._make is fake

@@ -40,7 +40,7 @@ def choose(clinic: Clinic, number: int, images: list[Any]) -> None:
     clinic.qtbot.wait(60)
 
 
-def test_twenty_films_in_one_sitting(clinic: Clinic, tmp_path: Path, monkeypatch: Any) -> None:
+def test_twenty_films_in_one_sitting(clinic, tmp_path, monkeypatch):
     viewer, session, form = clinic.viewer, clinic.session, clinic.detect.form
     folder = tmp_path / "films"
     paths = [film(folder, f"{number:03d}.png", number) for number in range(FILMS)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,7 @@ def run(qtbot: Any, button: Any, dock: DetectWidget) -> None:
         button.click()
 
 
-def test_buttons_say_why_they_cannot_be_pressed(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
+def test_buttons_say_why_they_cannot_be_pressed(make_napari_viewer_proxy, qtbot):
     viewer = make_napari_viewer_proxy()
     dock = docked(viewer, FakeDetectors())
     form = dock.form
@@ -57,9 +56,7 @@ def test_buttons_say_why_they_cannot_be_pressed(make_napari_viewer_proxy: Any, q
     assert "3 landmarks" in form.template.text()
 
 
-def test_the_result_lies_on_the_image_coloured_by_score(
-    make_napari_viewer_proxy: Any, qtbot: Any
-) -> None:
+def test_the_result_lies_on_the_image_coloured_by_score(make_napari_viewer_proxy, qtbot):
     viewer = make_napari_viewer_proxy()
     fake = FakeDetectors(unsure=("b",))
     dock = docked(viewer, fake)
@@ -94,9 +91,7 @@ def test_the_result_lies_on_the_image_coloured_by_score(
     assert dock.session.busy == ""
 
 
-def test_a_second_click_replaces_a_result_but_not_a_corrected_one(
-    make_napari_viewer_proxy: Any, qtbot: Any
-) -> None:
+def test_a_second_click_replaces_a_result_but_not_a_corrected_one(make_napari_viewer_proxy, qtbot):
     viewer = make_napari_viewer_proxy()
     fake = FakeDetectors()
     dock = docked(viewer, fake)
@@ -116,8 +111,8 @@ def test_a_second_click_replaces_a_result_but_not_a_corrected_one(
 
 
 def test_all_images_but_the_template_and_one_that_cannot_be_worked_on(
-    make_napari_viewer_proxy: Any, qtbot: Any
-) -> None:
+    make_napari_viewer_proxy, qtbot
+):
     viewer = make_napari_viewer_proxy()
     fake = FakeDetectors()
     dock = docked(viewer, fake)
@@ -138,7 +133,7 @@ def test_all_images_but_the_template_and_one_that_cannot_be_worked_on(
     assert [image.name for image in fake.images] == ["two"]
 
 
-def test_the_shown_slice_of_a_stack(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
+def test_the_shown_slice_of_a_stack(make_napari_viewer_proxy, qtbot):
     viewer = make_napari_viewer_proxy()
     fake = FakeDetectors()
     dock = docked(viewer, fake)
@@ -169,9 +164,7 @@ def test_the_shown_slice_of_a_stack(make_napari_viewer_proxy: Any, qtbot: Any) -
         (ValueError("what"), "ValueError: what"),
     ],
 )
-def test_a_failure_is_told_and_the_dock_goes_on(
-    make_napari_viewer_proxy: Any, qtbot: Any, error: Exception, said: str
-) -> None:
+def test_a_failure_is_told_and_the_dock_goes_on(make_napari_viewer_proxy, qtbot, error, said):
     viewer = make_napari_viewer_proxy()
     fake = FakeDetectors(error=error)
     dock = docked(viewer, fake)
@@ -193,7 +186,7 @@ def test_a_failure_is_told_and_the_dock_goes_on(
     assert dock.form.report.isHidden()
 
 
-def test_an_expected_error_is_one_sentence(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
+def test_an_expected_error_is_one_sentence(make_napari_viewer_proxy, qtbot):
     viewer = make_napari_viewer_proxy()
     dock = docked(viewer, FakeDetectors(error=ImageError("too dark", remedy="look")))
     viewer.add_image(textured(seed=2), name="film")
@@ -203,7 +196,7 @@ def test_an_expected_error_is_one_sentence(make_napari_viewer_proxy: Any, qtbot:
     assert dock.form.report.isHidden()
 
 
-def test_cancel_keeps_what_was_found(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
+def test_cancel_keeps_what_was_found(make_napari_viewer_proxy, qtbot):
     viewer = make_napari_viewer_proxy()
     fake = FakeDetectors(gate=threading.Semaphore(1))
     dock = docked(viewer, fake)
@@ -229,7 +222,7 @@ def test_cancel_keeps_what_was_found(make_napari_viewer_proxy: Any, qtbot: Any) 
     assert dock.form.progress.isHidden()
 
 
-def test_an_image_closed_meanwhile_does_no_harm(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
+def test_an_image_closed_meanwhile_does_no_harm(make_napari_viewer_proxy, qtbot):
     viewer = make_napari_viewer_proxy()
     fake = FakeDetectors(gate=threading.Semaphore(0))
     dock = docked(viewer, fake)
@@ -242,9 +235,7 @@ def test_an_image_closed_meanwhile_does_no_harm(make_napari_viewer_proxy: Any, q
     assert len(viewer.layers) == 0
 
 
-def test_found_landmarks_are_saved_as_shown(
-    make_napari_viewer_proxy: Any, qtbot: Any, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_found_landmarks_are_saved_as_shown(make_napari_viewer_proxy, qtbot, tmp_path, monkeypatch):
     from qtpy.QtWidgets import QFileDialog
 
     viewer = make_napari_viewer_proxy()
@@ -272,9 +263,7 @@ def test_found_landmarks_are_saved_as_shown(
     assert json.loads(json.dumps(layer.metadata[METADATA]))["image"] == "film"
 
 
-def test_a_broken_template_is_refused_in_words(
-    make_napari_viewer_proxy: Any, tmp_path: Path
-) -> None:
+def test_a_broken_template_is_refused_in_words(make_napari_viewer_proxy, tmp_path):
     dock = docked(make_napari_viewer_proxy(), FakeDetectors())
     (tmp_path / "empty").mkdir()
     dock.load_template(tmp_path / "empty")

@@ -35,8 +35,8 @@ def dock_in(viewer: Any, **parts: Any) -> DetectWidget:
 
 
 def test_a_model_is_exported_and_its_bundle_detects_the_same(
-    make_napari_viewer_proxy: Any, qtbot: Any, tmp_path: Path
-) -> None:
+    make_napari_viewer_proxy, qtbot, tmp_path
+):
     model = random_model(tmp_path)
     model.save(tmp_path / "model")
     viewer = make_napari_viewer_proxy()
@@ -72,7 +72,7 @@ def slow_steps(model: Path, out: Path, wanted: Any) -> Iterator[Step | Exported]
     yield Exported("There")
 
 
-def test_an_export_is_cancelled(make_napari_viewer_proxy: Any, qtbot: Any, tmp_path: Path) -> None:
+def test_an_export_is_cancelled(make_napari_viewer_proxy, qtbot, tmp_path):
     model = random_model(tmp_path)
     model.save(tmp_path / "model")
     viewer = make_napari_viewer_proxy()
@@ -94,9 +94,7 @@ def refused(model: Path, out: Path, wanted: Any) -> Iterator[Step | Exported]:
     raise ModelError("the bundle finds other points", file=out, remedy="report this")
 
 
-def test_a_failed_export_says_why(
-    make_napari_viewer_proxy: Any, qtbot: Any, tmp_path: Path
-) -> None:
+def test_a_failed_export_says_why(make_napari_viewer_proxy, qtbot, tmp_path):
     random_model(tmp_path).save(tmp_path / "model")
     viewer = make_napari_viewer_proxy()
     dock = dock_in(viewer, export=ExportRun(refused))

@@ -58,8 +58,8 @@ def detected(qtbot: Any, dock: DetectWidget) -> str:
 
 
 def test_the_remembered_weights_detect_whatever_the_settings_name(
-    make_napari_viewer_proxy: Any, qtbot: Any, made: Trained, wanted: dict[str, object]
-) -> None:
+    make_napari_viewer_proxy, qtbot, made, wanted
+):
     dock = opened(make_napari_viewer_proxy, made)
     dock.form.model.open(made.run)
     detected(qtbot, dock)
@@ -77,12 +77,8 @@ def test_the_remembered_weights_detect_whatever_the_settings_name(
 
 
 def test_a_model_whose_weights_are_gone_says_so_in_the_dock(
-    make_napari_viewer_proxy: Any,
-    qtbot: Any,
-    made: Trained,
-    wanted: dict[str, object],
-    tmp_path: Path,
-) -> None:
+    make_napari_viewer_proxy, qtbot, made, wanted, tmp_path
+):
     aside = made.weights.rename(made.weights.with_name("aside"))
     dock = opened(make_napari_viewer_proxy, made)
     dock.form.model.open(copied(made, tmp_path / "elsewhere"))
@@ -98,12 +94,8 @@ def test_a_model_whose_weights_are_gone_says_so_in_the_dock(
 
 
 def test_a_failed_download_is_tried_again_without_a_restart(
-    make_napari_viewer_proxy: Any,
-    qtbot: Any,
-    made: Trained,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
+    make_napari_viewer_proxy, qtbot, made, monkeypatch, tmp_path
+):
     isolate(monkeypatch, tmp_path)
     monkeypatch.setattr(run, "preferences", lambda: Preferences(device="cpu"))
     dock = opened(make_napari_viewer_proxy, made)
@@ -123,9 +115,7 @@ def test_a_failed_download_is_tried_again_without_a_restart(
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
-def test_the_dock_exports_with_the_remembered_weights(
-    made: Trained, wanted: dict[str, object], tmp_path: Path
-) -> None:
+def test_the_dock_exports_with_the_remembered_weights(made, wanted, tmp_path):
     out = tmp_path / "bundle"
     steps = list(export.export_steps(made.run, out, Preferences(**wanted)))  # type: ignore[arg-type]
     assert isinstance(steps[-1], export.Exported)

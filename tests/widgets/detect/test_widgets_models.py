@@ -59,7 +59,7 @@ def texts(chooser: Any) -> list[str]:
     return [chooser.itemText(i) for i in range(chooser.count())]
 
 
-def test_only_trainings_that_have_succeeded_are_offered(qtbot: Any, base: Path) -> None:
+def test_only_trainings_that_have_succeeded_are_offered(qtbot, base):
     trained(base, made=False)
     chooser = form.ModelChooser()
     qtbot.addWidget(chooser)
@@ -71,9 +71,7 @@ def test_only_trainings_that_have_succeeded_are_offered(qtbot: Any, base: Path) 
     assert chooser.currentIndex() == 0
 
 
-def test_the_chosen_model_detects_and_brings_its_template(
-    make_napari_viewer_proxy: Any, qtbot: Any, base: Path
-) -> None:
+def test_the_chosen_model_detects_and_brings_its_template(make_napari_viewer_proxy, qtbot, base):
     model = trained(base)
     fake = ModelDetectors()
     viewer = make_napari_viewer_proxy()
@@ -95,8 +93,8 @@ def test_the_chosen_model_detects_and_brings_its_template(
 
 
 def test_a_model_from_elsewhere_is_opened_or_refused(
-    make_napari_viewer_proxy: Any, qtbot: Any, base: Path, tmp_path: Path
-) -> None:
+    make_napari_viewer_proxy, qtbot, base, tmp_path
+):
     viewer = make_napari_viewer_proxy()
     dock = DetectWidget(viewer, make_detector=ModelDetectors())
     viewer.window.add_dock_widget(dock, area="right")
@@ -115,8 +113,8 @@ def test_a_model_from_elsewhere_is_opened_or_refused(
 
 @pytest.mark.parametrize("detect_first", [True, False])
 def test_a_model_that_an_earlier_window_trained_brings_its_template(
-    make_napari_viewer_proxy: Any, qtbot: Any, base: Path, monkeypatch: Any, detect_first: bool
-) -> None:
+    make_napari_viewer_proxy, qtbot, base, monkeypatch, detect_first
+):
     model = trained(base)
     log = RunFolder(model.path.parent).events_path
     end = Finished(str(model.path), 3, False, 60.0)
@@ -147,9 +145,7 @@ def test_a_model_that_an_earlier_window_trained_brings_its_template(
     assert f"found – {film.name}" in viewer.layers
 
 
-def test_wanting_a_model_turns_the_dock_to_detection(
-    make_napari_viewer_proxy: Any, qtbot: Any, base: Path
-) -> None:
+def test_wanting_a_model_turns_the_dock_to_detection(make_napari_viewer_proxy, qtbot, base):
     viewer = make_napari_viewer_proxy()
     dock = OneshotDock(viewer)
     viewer.window.add_dock_widget(dock, area="right")

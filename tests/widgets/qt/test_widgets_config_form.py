@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field
@@ -28,7 +27,7 @@ class Settings(BaseModel):
     name: str = ""
 
 
-def test_controls_follow_the_fields(qtbot: Any) -> None:
+def test_controls_follow_the_fields(qtbot):
     changes: list[None] = []
     names = ["count", "kind", "always", "pace", "some", "share", "on"]
     form = ConfigForm(Settings, names, "as ever", lambda: changes.append(None))
@@ -53,6 +52,6 @@ def test_controls_follow_the_fields(qtbot: Any) -> None:
     assert len(changes) == 1
 
 
-def test_a_field_without_a_control_is_refused() -> None:
+def test_a_field_without_a_control_is_refused():
     with pytest.raises(TypeError, match="no control for name"):
         ConfigForm(Settings, ["name"], "", lambda: None)

@@ -9,11 +9,7 @@ from typing import Any
 import pytest
 from npe2 import PluginManifest
 from train_dock import checked, docked
-from training_scene import (
-    FakeChildren,
-    image_folder,
-    template,
-)
+from training_scene import FakeChildren, image_folder, template
 
 import napari_oneshot_lmk
 from napari_oneshot_lmk.widgets.train import close_question

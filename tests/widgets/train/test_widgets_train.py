@@ -7,13 +7,7 @@ from typing import Any
 
 import numpy as np
 from train_dock import checked, docked, wait_for
-from training_scene import (
-    EventLoopWatch,
-    FakeChildren,
-    image_folder,
-    inspector,
-    template,
-)
+from training_scene import EventLoopWatch, image_folder, inspector, template
 from widget_scene import textured
 
 from napari_oneshot_lmk.errors import ImageError
@@ -25,9 +19,7 @@ from napari_oneshot_lmk.widgets.train.run import TrainingRun
 from napari_oneshot_lmk.widgets.train.widget import TrainWidget
 
 
-def test_the_button_says_what_is_missing(
-    make_napari_viewer_proxy: Any, qtbot: Any, base: Path, children: FakeChildren
-) -> None:
+def test_the_button_says_what_is_missing(make_napari_viewer_proxy, qtbot, base, children):
     dock = docked(make_napari_viewer_proxy(show=True), children)
     form = dock.form
     assert not form.train.isEnabled()
@@ -42,9 +34,7 @@ def test_the_button_says_what_is_missing(
     assert "(CPU)" in form.estimate.text()
 
 
-def test_an_empty_folder_is_refused_in_words(
-    make_napari_viewer_proxy: Any, qtbot: Any, base: Path, children: FakeChildren
-) -> None:
+def test_an_empty_folder_is_refused_in_words(make_napari_viewer_proxy, qtbot, base, children):
     dock = docked(make_napari_viewer_proxy(show=True), children)
     dock.session.load_template(template())
     (base / "empty").mkdir(parents=True)
@@ -54,9 +44,7 @@ def test_an_empty_folder_is_refused_in_words(
     assert not dock.form.again.isHidden()
 
 
-def test_unreadable_images_and_warnings_are_told(
-    make_napari_viewer_proxy: Any, qtbot: Any, base: Path, children: FakeChildren
-) -> None:
+def test_unreadable_images_and_warnings_are_told(make_napari_viewer_proxy, qtbot, base, children):
     from dataclasses import replace
 
     def inspecting(folder: Path, files: Any, which: Any, spacing: Any) -> Any:
@@ -83,9 +71,7 @@ def test_unreadable_images_and_warnings_are_told(
     assert form.train.isEnabled()
 
 
-def test_a_training_from_the_button_to_the_model(
-    ready: TrainWidget, qtbot: Any, base: Path, children: FakeChildren
-) -> None:
+def test_a_training_from_the_button_to_the_model(ready, qtbot, base, children):
     dock, view = ready, ready.view
     assert not dock.form.landmark.visible
     dock.form.main["method"].value = "single"
@@ -126,9 +112,7 @@ def test_a_training_from_the_button_to_the_model(
     assert dock.form.isVisible()
 
 
-def test_points_of_the_open_image_are_renewed_each_epoch(
-    ready: TrainWidget, qtbot: Any, children: FakeChildren
-) -> None:
+def test_points_of_the_open_image_are_renewed_each_epoch(ready, qtbot, children):
     children.epochs = 1000
     dock = ready
     viewer = dock._viewer
@@ -152,9 +136,7 @@ def test_points_of_the_open_image_are_renewed_each_epoch(
     assert name not in viewer.layers
 
 
-def test_a_preview_does_not_turn_the_docks_to_another_image(
-    ready: TrainWidget, qtbot: Any, children: FakeChildren
-) -> None:
+def test_a_preview_does_not_turn_the_docks_to_another_image(ready, qtbot, children):
     from napari_oneshot_lmk.widgets.header import ImageHeader
 
     children.epochs = 1000
@@ -181,8 +163,8 @@ def test_a_preview_does_not_turn_the_docks_to_another_image(
 
 
 def test_a_new_window_finds_the_training_that_went_on(
-    ready: TrainWidget, qtbot: Any, make_napari_viewer_proxy: Any, children: Any
-) -> None:
+    ready, qtbot, make_napari_viewer_proxy, children
+):
     children.epochs = 40
     dock = ready
     dock.form.train.click()
@@ -201,9 +183,7 @@ def test_a_new_window_finds_the_training_that_went_on(
     assert third.run.phase is Phase.NONE
 
 
-def test_a_flood_of_events_does_not_hold_up_the_window(
-    ready: TrainWidget, qtbot: Any, children: FakeChildren, capsys: Any
-) -> None:
+def test_a_flood_of_events_does_not_hold_up_the_window(ready, qtbot, children, capsys):
     # 20 000 steps as fast as they can be written: a training has a few a second.
     children.epochs, children.steps, children.pause_s = 100, 200, 0.0
     dock = ready
@@ -223,9 +203,7 @@ def test_a_flood_of_events_does_not_hold_up_the_window(
     assert watch.worst_work_ms < 500
 
 
-def test_settings_are_remembered(
-    make_napari_viewer_proxy: Any, qtbot: Any, base: Path, children: FakeChildren
-) -> None:
+def test_settings_are_remembered(make_napari_viewer_proxy, qtbot, base, children):
     viewer = make_napari_viewer_proxy(show=True)
     dock = docked(viewer, children)
     dock.session.load_template(template())

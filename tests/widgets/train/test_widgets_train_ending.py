@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,21 +10,15 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QMessageBox
 from train_dock import pressing, wait_for
-from training_scene import (
-    FakeChildren,
-)
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.widgets.train import close_question
 from napari_oneshot_lmk.widgets.train.request import Phase, requests_in
-from napari_oneshot_lmk.widgets.train.widget import TrainWidget
 
 ASK = close_question.ask_whether_to_discard
 
 
-def test_stop_keeps_the_best_within_two_seconds(
-    ready: TrainWidget, qtbot: Any, children: FakeChildren
-) -> None:
+def test_stop_keeps_the_best_within_two_seconds(ready, qtbot, children):
     children.epochs, children.pause_s = 1000, 0.05
     dock = ready
     dock.form.train.click()
@@ -42,13 +35,7 @@ def test_stop_keeps_the_best_within_two_seconds(
     assert dock.run.request.has_model
 
 
-def test_cancel_and_discard_asks_first(
-    ready: TrainWidget,
-    qtbot: Any,
-    base: Path,
-    children: FakeChildren,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_cancel_and_discard_asks_first(ready, qtbot, base, children, monkeypatch):
     monkeypatch.setattr(close_question, "ask_whether_to_discard", ASK)
     children.epochs, children.pause_s = 1000, 0.05
     dock = ready
@@ -66,12 +53,8 @@ def test_cancel_and_discard_asks_first(
 
 
 def test_a_training_that_ends_well_under_the_question_is_kept(
-    ready: TrainWidget,
-    qtbot: Any,
-    base: Path,
-    children: FakeChildren,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    ready, qtbot, base, children, monkeypatch
+):
     monkeypatch.setattr(close_question, "ask_whether_to_discard", ASK)
     dock = ready
     children.epochs, children.pause_s = 1000, 0.05
@@ -91,8 +74,8 @@ def test_a_training_that_ends_well_under_the_question_is_kept(
 
 
 def test_cancel_discards_all_within_two_seconds_and_touches_no_other_model(
-    ready: TrainWidget, qtbot: Any, base: Path, children: FakeChildren
-) -> None:
+    ready, qtbot, base, children
+):
     dock = ready
     dock.form.train.click()
     wait_for(qtbot, dock, Phase.DONE)
@@ -113,9 +96,7 @@ def test_cancel_discards_all_within_two_seconds_and_touches_no_other_model(
     assert dock.form.train.isEnabled()
 
 
-def test_a_training_killed_from_outside_is_told_and_can_go_on(
-    ready: TrainWidget, qtbot: Any, children: FakeChildren
-) -> None:
+def test_a_training_killed_from_outside_is_told_and_can_go_on(ready, qtbot, children):
     children.epochs, children.pause_s = 1000, 0.02
     dock, view = ready, ready.view
     dock.form.train.click()
@@ -132,9 +113,7 @@ def test_a_training_killed_from_outside_is_told_and_can_go_on(
     assert children.started[0] == children.started[1]
 
 
-def test_running_out_of_memory_is_one_sentence_with_a_report(
-    ready: TrainWidget, qtbot: Any, base: Path, children: FakeChildren
-) -> None:
+def test_running_out_of_memory_is_one_sentence_with_a_report(ready, qtbot, base, children):
     children.end = "out of memory"
     dock, view = ready, ready.view
     dock.form.train.click()
@@ -147,9 +126,7 @@ def test_running_out_of_memory_is_one_sentence_with_a_report(
     assert list(requests_in(base)) == []
 
 
-def test_a_training_that_cannot_start_leaves_the_form(
-    ready: TrainWidget, qtbot: Any, children: FakeChildren
-) -> None:
+def test_a_training_that_cannot_start_leaves_the_form(ready, qtbot, children):
     children.error = UsageError("no such device", remedy="use cpu")
     dock = ready
     dock.form.train.click()
@@ -160,13 +137,8 @@ def test_a_training_that_cannot_start_leaves_the_form(
 
 @pytest.mark.parametrize("answer", ["keep", "stop", "discard", "not close"])
 def test_closing_the_window_asks_what_becomes_of_the_training(
-    ready: TrainWidget,
-    qtbot: Any,
-    base: Path,
-    children: FakeChildren,
-    monkeypatch: Any,
-    answer: str,
-) -> None:
+    ready, qtbot, base, children, monkeypatch, answer
+):
     from napari_oneshot_lmk.widgets.train import close_question
 
     children.epochs, children.pause_s = 1000, 0.02
@@ -203,7 +175,7 @@ def test_closing_the_window_asks_what_becomes_of_the_training(
         assert list(requests_in(base)) == []
 
 
-def test_the_dialog_of_the_close_question_knows_all_answers(ready: TrainWidget, qtbot: Any) -> None:
+def test_the_dialog_of_the_close_question_knows_all_answers(ready, qtbot):
 
     from napari_oneshot_lmk.widgets.train import close_question
 

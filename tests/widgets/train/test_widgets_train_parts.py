@@ -40,16 +40,16 @@ from napari_oneshot_lmk.widgets.train.view import epoch_ticks, loss_range
         (5 * 86400, "5 days"),
     ],
 )
-def test_times_are_said_as_people_say_them(seconds: float, said: str) -> None:
+def test_times_are_said_as_people_say_them(seconds, said):
     assert duration(seconds) == said
 
 
-def test_room_is_said_in_mega_and_gigabytes() -> None:
+def test_room_is_said_in_mega_and_gigabytes():
     assert memory_needed(3e8) == "300 MB"
     assert memory_needed(1.25e9) == "1.2 GB"
 
 
-def test_a_million_losses_take_little_room_and_keep_their_course() -> None:
+def test_a_million_losses_take_little_room_and_keep_their_course():
     trace = LossTrace()
     steps = 200_000
     for step in range(1, steps + 1):
@@ -66,7 +66,7 @@ def stepped(model: str, epoch: int, step: int) -> Stepped:
     return Stepped(model, epoch, 2, step, 5, 1.0, 10.0)
 
 
-def test_progress_counts_epochs_and_models() -> None:
+def test_progress_counts_epochs_and_models():
     progress = TrainingProgress(models=2)
     progress.take(Preparing("images", 1, 3))
     assert progress.fraction == 0.0
@@ -87,7 +87,7 @@ def test_progress_counts_epochs_and_models() -> None:
     assert progress.fraction == 1.0
 
 
-def test_a_resumed_run_tells_its_steps_again() -> None:
+def test_a_resumed_run_tells_its_steps_again():
     progress = TrainingProgress()
     for step in (1, 2, 3, 2, 3):
         progress.take(stepped("", 1, step))
@@ -95,7 +95,7 @@ def test_a_resumed_run_tells_its_steps_again() -> None:
     assert epochs == sorted(set(epochs))
 
 
-def test_progress_remembers_what_was_said_once() -> None:
+def test_progress_remembers_what_was_said_once():
     progress = TrainingProgress()
     for _ in range(2):
         progress.take(Noted("the batch was halved", serious=True))
@@ -107,7 +107,7 @@ def test_progress_remembers_what_was_said_once() -> None:
     assert progress.finished is not None
 
 
-def test_one_wild_first_step_does_not_flatten_the_curve() -> None:
+def test_one_wild_first_step_does_not_flatten_the_curve():
     losses = [1000.0, *(2 - i / 100 for i in range(100))]
     low, high = loss_range(losses)
     assert low < 1.01
@@ -117,7 +117,7 @@ def test_one_wild_first_step_does_not_flatten_the_curve() -> None:
 
 
 @pytest.mark.parametrize("epochs", [1, 3, 9, 60, 300, 12345])
-def test_ticks_are_few_and_end_with_the_last_epoch(epochs: int) -> None:
+def test_ticks_are_few_and_end_with_the_last_epoch(epochs):
     ticks = epoch_ticks(epochs)
     assert ticks[0] == 0
     assert ticks[-1] == epochs
@@ -125,7 +125,7 @@ def test_ticks_are_few_and_end_with_the_last_epoch(epochs: int) -> None:
     assert list(ticks) == sorted(set(ticks))
 
 
-def test_an_order_is_read_back_as_it_was_placed(tmp_path: Path) -> None:
+def test_an_order_is_read_back_as_it_was_placed(tmp_path):
     config = TrainingConfig(template_stage=False, seed=3, spacing_mm_yx=(0.1, 0.2))
     wanted = Preferences(device="cpu", encoder_weights=Path("weights.safetensors"))
     base = tmp_path / "trainings"
@@ -148,7 +148,7 @@ def test_an_order_is_read_back_as_it_was_placed(tmp_path: Path) -> None:
     assert list(requests_in(base)) == [request]
 
 
-def test_an_order_that_cannot_be_written_is_refused_in_words(tmp_path: Path) -> None:
+def test_an_order_that_cannot_be_written_is_refused_in_words(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Exception, match="trainings cannot be kept here"):
         write_request(tmp_path / "file", template(), [], TrainingConfig(), Preferences(), False)
@@ -156,7 +156,7 @@ def test_an_order_that_cannot_be_written_is_refused_in_words(tmp_path: Path) -> 
         TrainingConfig(preset="nonsense").resolve_preset(lambda: False)
 
 
-def test_the_settings_page_keeps_every_setting_with_its_default() -> None:
+def test_the_settings_page_keeps_every_setting_with_its_default():
     kept = remembered._section()
     assert kept is not None
     assert remembered.remembered().config == TrainingConfig()

@@ -110,9 +110,7 @@ def until(qtbot: Any, true: Callable[[], object], train: Any) -> None:
     qtbot.waitUntil(check, timeout=PATIENCE_MS)
 
 
-def test_train_kill_continue_stop_and_detect(
-    dock: OneshotDock, qtbot: Any, base: Path, capsys: Any
-) -> None:
+def test_train_kill_continue_stop_and_detect(dock, qtbot, base, capsys):
     train, run = prepared(qtbot, dock, base, 1000), dock.steps["Train"].run
     preview = f"preview – {FILMS[0]}"
     layers = train._viewer.layers
@@ -157,9 +155,7 @@ def test_train_kill_continue_stop_and_detect(
     assert preview not in layers
 
 
-def test_a_whole_training_takes_about_as_long_as_estimated(
-    dock: OneshotDock, qtbot: Any, base: Path, capsys: Any
-) -> None:
+def test_a_whole_training_takes_about_as_long_as_estimated(dock, qtbot, base, capsys):
     train = prepared(qtbot, dock, base, 2)
     guess = train.form.estimate.text()
     train.form.train.click()
@@ -170,9 +166,7 @@ def test_a_whole_training_takes_about_as_long_as_estimated(
     assert train.view.message.text().startswith("Trained in ")
 
 
-def test_cancel_ends_a_real_training_and_leaves_nothing(
-    dock: OneshotDock, qtbot: Any, base: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cancel_ends_a_real_training_and_leaves_nothing(dock, qtbot, base, monkeypatch):
     train = prepared(qtbot, dock, base, 1000)
     train.form.train.click()
     until(qtbot, lambda: train.run.progress.step is not None, train)
@@ -190,9 +184,7 @@ def test_cancel_ends_a_real_training_and_leaves_nothing(
     qtbot.waitUntil(lambda: second.phase is Phase.FAILED, timeout=10_000)
 
 
-def test_running_out_of_memory_is_told_with_what_to_do(
-    dock: OneshotDock, qtbot: Any, base: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_running_out_of_memory_is_told_with_what_to_do(dock, qtbot, base, monkeypatch):
     (base.parent / "site").mkdir()
     (base.parent / "site" / "sitecustomize.py").write_text(FULL)
     monkeypatch.setenv("PYTHONPATH", str(base.parent / "site"))
