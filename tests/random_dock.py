@@ -169,7 +169,10 @@ class Oracle:
         return fresh if key is None else self.now.get(key, fresh)
 
     def _edit(self, key: Key, new: Snapshot) -> None:
-        self.past.setdefault(key, []).append(self.state(key))
+        undone = self.future.get(key, [])[::-1]
+        visited = [self.state(key), *undone]
+        # Undone steps are kept: to undo goes forward to the end of them and back.
+        self.past.setdefault(key, []).extend(visited + visited[-2::-1])
         self.future[key] = []
         self.now[key] = new
         self._autosave(key)

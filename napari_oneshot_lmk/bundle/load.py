@@ -43,6 +43,7 @@ from napari_oneshot_lmk.encoders.vgg19 import InputNormalisation, checked_parame
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights
 from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.matching.shape import Decided
 
 LARGEST_JSON = 10_000_000
 LARGEST_PICKLE = 10_000_000
@@ -291,14 +292,20 @@ class ScriptedDetector(Detector):
         self._encoder = _Identity(EncoderCard("torchscript", folder.name, digest, ()))
         self._current = None
 
-    def points(self, pyramid: FeaturePyramid) -> Tensor:
+    def points(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
         """Run the network; see `Detector.points`.
 
         Raises
         ------
         ModelError
-            If it does not return what the bundle's metadata describe.
+            If it does not return what the bundle's metadata describe, or something was
+            ``decided``: what a stranger's network makes of an image cannot be held.
         """
+        if decided is not None:
+            raise ModelError(
+                "the bundle's TorchScript cannot find landmarks given others",
+                remedy="correct each point by hand, or use a model of this program",
+            )
         try:
             found = self._network(pyramid.maps[0])
         except RuntimeError as error:

@@ -66,7 +66,7 @@ def evaluate_files(
         print_json({**report.summary(), "predicted_sources": sources})
     else:
         print_report(report)
-        manual = sum(len(landmarks.manual) for landmarks in found)
+        manual = sum(p.is_position_of_person for landmarks in found for p in landmarks)
         if manual:
             print_line(f"Predicted landmarks of a person, not of a detector: {manual}")
     if out is not None:

@@ -6,7 +6,7 @@ detecting again on the same image costs no second forward pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from napari_oneshot_lmk.imaging.transforms import prepare_for_network, prepare_i
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW, estimate_confidence
-from napari_oneshot_lmk.matching.shape import ShapeModel, ShapeVariation
+from napari_oneshot_lmk.matching.shape import Decided, ShapeModel, ShapeVariation
 from napari_oneshot_lmk.matching.similarity import (
     combine_templates,
     describe_points,
@@ -189,9 +189,37 @@ class Detector:
         ValueError
             If no image was set.
         """
+        return self._match(self._image_that_is_set)
+
+    def settle(self, decided: Landmarks) -> Landmarks:
+        """Detect on the image that was set, given what a person has decided there.
+
+        Landmarks that were placed, corrected or accepted are held and trusted fully, absent
+        and removed ones are left out; each of the others is found anew, given these.
+
+        Parameters
+        ----------
+        decided : Landmarks
+            Of the image that was set, positions in its pixels. Only landmarks with
+            ``is_manual`` count, and of those only the ones that the template knows.
+
+        Returns
+        -------
+        Landmarks
+            As `detect` returns them; the decided ones as they were given.
+
+        Raises
+        ------
+        ValueError
+            If no image was set.
+        """
+        return self._match(self._image_that_is_set, decided)
+
+    @property
+    def _image_that_is_set(self) -> _EncodedImage:
         if self._current is None:
             raise ValueError("set_image has not been called")
-        return self._match(self._current)
+        return self._current
 
     def _encode(self, images: Sequence[PreparedImage]) -> list[_EncodedImage]:
         """Run the encoder once and split its maps by image."""
@@ -208,10 +236,12 @@ class Detector:
             for i, image in enumerate(images)
         ]
 
-    def _match(self, encoded: _EncodedImage) -> Landmarks:
+    def _match(self, encoded: _EncodedImage, decided: Landmarks | None = None) -> Landmarks:
         geometry = encoded.geometry
+        manual = {} if decided is None else {p.name: p for p in decided if p.is_manual}
+        held = self._decided(manual, geometry) if manual else None
         with torch.inference_mode():
-            found = self.points(encoded.pyramid).cpu().numpy()
+            found = self.points(encoded.pyramid, held).cpu().numpy()
         points = geometry.points_from_network(found[:, :2])
         expected = geometry.points_from_network(found[:, 3:])
         residuals: list[float | None] = [None] * len(points)
@@ -235,7 +265,7 @@ class Detector:
                 )
             else:
                 landmark = Landmark(known.name, None, known.state, description=known.description)
-            landmarks.append(landmark)
+            landmarks.append(manual.get(known.name, landmark))
         more = f" and {len(self.further)} more" if self.further else ""
         provenance = Provenance(
             method=self.method,
@@ -245,22 +275,31 @@ class Detector:
         )
         return Landmarks(tuple(landmarks), encoded.name, geometry, provenance)
 
-    def points(self, pyramid: FeaturePyramid) -> Tensor:
-        """Match the feature maps of one image.
+    def _decided(self, manual: Mapping[str, Landmark], geometry: Geometry) -> Decided:
+        points = [manual.get(name) for name in self._names]
+        places = [(0.0, 0.0) if p is None else p.position_yx or (0.0, 0.0) for p in points]
+        points_yx = geometry.points_to_network(np.array(places, dtype=np.float64))
+        held = [p is not None and p.state is State.PLACED for p in points]
+        left_out = [p is not None and p.state is not State.PLACED for p in points]
+        return Decided(torch.from_numpy(points_yx), torch.tensor(held), torch.tensor(left_out))
+
+    def points(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
+        """Match the feature maps of one image, given what was decided on it.
 
         Returns (N, 5) float64: for each placed landmark y, x, confidence, and the y and x
         that the other landmarks predict for it, in pixels of the network's grid.
         """
         stride = min(level.stride for level in pyramid.levels)
-        maps = self.log_maps(pyramid)
-        found, expectation, posterior = self.shape.fit(maps, stride)
+        maps = self.log_maps(pyramid, decided)
+        found, expectation, posterior = self.shape.fit(maps, stride, decided=decided)
         confidence = estimate_confidence(posterior, found, expectation, self.shape, stride)
         return torch.cat([found, confidence[:, None], expectation.points_yx], 1)
 
-    def log_maps(self, pyramid: FeaturePyramid) -> Tensor:
+    def log_maps(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
         """Return the log-similarity of each placed landmark with each position of an image.
 
-        (N, H / s, W / s), float32, s the stride of the finest level; values are <= 0.
+        (N, H / s, W / s), float32, s the stride of the finest level; values are <= 0. What
+        was ``decided`` matters to detectors that look near a first solution only.
         """
         maps = (log_similarity(pyramid, descriptors) for descriptors in self._descriptors)
         return combine_templates(maps, self._known)

@@ -24,6 +24,7 @@ from napari_oneshot_lmk.matching.embeddings import (
     local_log_similarity,
     network_log_similarity,
 )
+from napari_oneshot_lmk.matching.shape import Decided
 from napari_oneshot_lmk.network.config import STRIDES
 from napari_oneshot_lmk.network.network import LandmarkNetwork
 
@@ -140,7 +141,7 @@ class TrainedDetector(Detector):
         }
         return super().embeddings() | own
 
-    def log_maps(self, pyramid: FeaturePyramid) -> Tensor:
+    def log_maps(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
         """Return the log-similarity of each placed landmark with each position of an image.
 
         That of the trained network plus a share of `Detector.log_maps`: the two err in
@@ -155,7 +156,7 @@ class TrainedDetector(Detector):
         base = super().log_maps(pyramid)
         centres = None
         if card.search_cells:
-            centres = self.shape.fit(base, STRIDES[0])[0].to(base.device)
+            centres = self.shape.fit(base, STRIDES[0], decided=decided)[0].to(base.device)
         mixed = base.clone()
         for part in self._parts:
             trained = self._network_maps(part, pyramid, centres)

@@ -29,6 +29,7 @@ class Source(StrEnum):
     """How a landmark came to be where it is."""
 
     DETECTED = "detected"  # found by a detector, and not changed since
+    ACCEPTED = "accepted"  # found by a detector; a person has looked and left it there
     CORRECTED = "corrected"  # moved, added or removed by a person after a detection
     PLACED = "placed"  # placed by a person, without a detection before
 
@@ -36,6 +37,16 @@ class Source(StrEnum):
     def is_manual(self) -> bool:
         """Whether a person decided it; a detection never replaces it."""
         return self is not Source.DETECTED
+
+    @property
+    def is_position_of_person(self) -> bool:
+        """Whether it lies where a person has put it, not where a detector has found it."""
+        return self in (Source.CORRECTED, Source.PLACED)
+
+    @property
+    def follows_detection(self) -> bool:
+        """Whether a detection took part in it."""
+        return self is not Source.PLACED
 
 
 def check_name(name: str) -> None:
@@ -60,8 +71,9 @@ class Landmark:
     """One named control point.
 
     ``score`` and ``unsure`` are those of a detector and are dropped from a corrected or
-    placed landmark. An ``author`` belongs to such a landmark only, and is dropped from any
-    other. A LandmarkError says if state and position do not agree, or a number is not finite.
+    placed landmark; an accepted one keeps its score. An ``author`` belongs to a landmark that
+    a person decided, and is dropped from any other. A LandmarkError says if state and position
+    do not agree, or a number is not finite.
     """
 
     name: str
@@ -82,7 +94,7 @@ class Landmark:
     """None where a file does not say. A landmark without a position has one where a detector
     or a person decided so."""
     author: str = ""
-    """Who placed or corrected it, where that is not the author of the whole set."""
+    """Who placed, corrected or accepted it, where that is not the author of the whole set."""
 
     def __post_init__(self) -> None:
         """Check that position and state agree."""
@@ -90,8 +102,9 @@ class Landmark:
         object.__setattr__(self, "state", State(self.state))
         if self.source is not None:
             object.__setattr__(self, "source", Source(self.source))
-        if self.is_manual:
+        if self.is_position_of_person:
             object.__setattr__(self, "score", None)
+        if self.is_manual:
             object.__setattr__(self, "unsure", False)
         else:
             object.__setattr__(self, "author", "")
@@ -121,8 +134,18 @@ class Landmark:
 
     @property
     def is_manual(self) -> bool:
-        """Whether a person placed or corrected it."""
+        """Whether a person placed, corrected or accepted it."""
         return self.source is not None and self.source.is_manual
+
+    @property
+    def is_position_of_person(self) -> bool:
+        """Whether a person placed or corrected it."""
+        return self.source is not None and self.source.is_position_of_person
+
+    @property
+    def follows_detection(self) -> bool:
+        """Whether a detection took part in it."""
+        return self.score is not None if self.source is None else self.source.follows_detection
 
     def edited_at(self, position_yx: tuple[float, float] | None) -> Landmark:
         """Return the landmark as a person has left it in another program, None unplaced."""
@@ -131,7 +154,7 @@ class Landmark:
             position_yx,
             State.SKIPPED if position_yx is None else State.PLACED,
             description=self.description,
-            source=Source.CORRECTED if self.source is Source.DETECTED else self.source,
+            source=Source.CORRECTED if self.source and self.follows_detection else self.source,
             author=self.author,
         )
 

@@ -55,6 +55,7 @@ ITERATIONS = 20
 """Updates of the robust weights at most."""
 CONVERGED = 1e-3
 """Change of a weight that counts as none."""
+LEAST_WEIGHT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,37 @@ class Expectation:
     """(N,) float64, standard deviation in the units of the query's isotropic plane."""
     weights: Tensor
     """(N,) float64 in 0..1, the robust weights of the found points."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What a person has decided on an image: the other landmarks are found given this."""
+
+    points_yx: Tensor
+    """(N, 2) float64, pixels of the network's grid; read only where ``held``."""
+    held: Tensor
+    """(N,) bool, landmarks that stay at these points and are trusted fully."""
+    left_out: Tensor
+    """(N,) bool, landmarks that are not on the image and predict nothing."""
+
+    def hold(self, points_yx: Tensor) -> Tensor:
+        """Put the held landmarks among (N, 2) points back in their place."""
+        return torch.where(self.held[:, None], self.points_yx, points_yx)
+
+    def trust(self, weights: Tensor) -> Tensor:
+        """Replace the (N,) robust weights of the landmarks that were decided."""
+        weights = torch.where(self.held, torch.ones_like(weights), weights)
+        return torch.where(self.left_out, torch.full_like(weights, LEAST_WEIGHT), weights)
+
+    def show(self, log_maps: Tensor, stride: int) -> Tensor:
+        """Return (N, h, w) maps with one peak where a landmark is held, none where left out."""
+        ones = torch.ones(2, dtype=torch.float64)
+        offsets = squared_offsets(self.points_yx, ones, ones[0] * stride, log_maps.shape, stride)
+        rows, columns = (offset.float().to(log_maps.device) for offset in offsets)
+        peaks = -0.5 * (rows[:, :, None] + columns[:, None, :])
+        held, left_out = (m[:, None, None].to(log_maps.device) for m in (self.held, self.left_out))
+        shown = torch.where(held, peaks, log_maps)
+        return torch.where(left_out, torch.zeros_like(shown), shown)
 
 
 class ShapeModel(nn.Module):
@@ -117,16 +149,18 @@ class ShapeModel(nn.Module):
         self.register_buffer("covariance", torch.from_numpy(covariance))
         self.trials = PoseTrials(plane_yx, size)
 
-    def expect(self, points_yx: Tensor) -> Expectation:
+    def expect(self, points_yx: Tensor, decided: Decided | None = None) -> Expectation:
         """Predict each landmark from all the others at (N, 2) points of the network's grid.
 
         Leave-one-out means and variances of a Gaussian process come from one
         inverse (Rasmussen & Williams 2006, equations 5.12); weights follow
-        Student's t, updated until they converge.
+        Student's t, updated until they converge, but for landmarks that were ``decided``.
         """
         v = self.variation
         displacement = (points_yx * self.pixel_size_yx - self.plane_yx) / self.size
         weights = torch.ones_like(displacement[:, 0])
+        if decided is not None:
+            weights = decided.trust(weights)
         predicted, variance = displacement, weights
         running = torch.ones((), dtype=torch.bool)
         for _ in range(ITERATIONS):
@@ -138,7 +172,9 @@ class ShapeModel(nn.Module):
             # whatever the weight of this one's observation.
             varies = 1 / own - noise + v.own_sd**2
             distance2 = ((displacement - predicts) ** 2).sum(1) / varies
-            updated = (1 / (1 + distance2 / v.tail)).clamp_min(1e-3)
+            updated = (1 / (1 + distance2 / v.tail)).clamp_min(LEAST_WEIGHT)
+            if decided is not None:
+                updated = decided.trust(updated)
             moving = (updated - weights).abs().amax() >= CONVERGED
             # Once converged, nothing changes any more.
             predicted = torch.where(running, predicts, predicted)
@@ -151,7 +187,12 @@ class ShapeModel(nn.Module):
         return Expectation(plane / self.pixel_size_yx, variance.sqrt() * self.size, weights)
 
     def fit(
-        self, log_maps: Tensor, stride: int, rounds: int = 3, start_yx: Tensor | None = None
+        self,
+        log_maps: Tensor,
+        stride: int,
+        rounds: int = 3,
+        start_yx: Tensor | None = None,
+        decided: Decided | None = None,
     ) -> tuple[Tensor, Expectation, Tensor]:
         """Find the points that maps and shape agree on.
 
@@ -168,6 +209,8 @@ class ShapeModel(nn.Module):
             Predictions and new peaks in turn.
         start_yx : Tensor, (N, 2), float64, optional
             Start from these points alone, which are nearly right already.
+        decided : Decided, optional
+            Landmarks that a person has placed, or said to be absent.
 
         Returns
         -------
@@ -178,12 +221,16 @@ class ShapeModel(nn.Module):
         posterior : Tensor, (N, h, w)
             Log-similarity plus shape, up to a constant per landmark.
         """
+        if decided is not None:
+            log_maps = decided.show(log_maps, stride)
         starts = self._starts(log_maps, stride) if start_yx is None else [start_yx]
         ends, consistencies = [], []
         for points in starts if tracing() else _distinct(starts):
             for _ in range(rounds):
-                expectation = self.expect(points)
+                points = points if decided is None else decided.hold(points)
+                expectation = self.expect(points, decided)
                 points = _peak_points(self._add_prior(log_maps, expectation, stride), stride)
+            points = points if decided is None else decided.hold(points)
             ends.append((points, expectation.points_yx, expectation.sd, expectation.weights))
             consistencies.append(self._consistency(log_maps, stride, points, expectation))
         best = torch.stack(consistencies).argmax()[None]

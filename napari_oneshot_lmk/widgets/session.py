@@ -20,8 +20,8 @@ from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.review.annotation import Annotation, History
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.annotation import Annotation, History
 from napari_oneshot_lmk.widgets.layers.image_identity import RemovedImages, is_made_from
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key, Spacing, Spacings
 

@@ -14,8 +14,8 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.review.annotation import Annotation
 from napari_oneshot_lmk.widgets import shortcuts, texts
-from napari_oneshot_lmk.widgets.annotation import Annotation
 from napari_oneshot_lmk.widgets.autosave import Autosave
 from napari_oneshot_lmk.widgets.image_choice import ImageChoice
 from napari_oneshot_lmk.widgets.layers import points

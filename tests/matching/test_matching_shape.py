@@ -6,7 +6,7 @@ import torch
 
 from napari_oneshot_lmk.matching.confidence import estimate_confidence
 from napari_oneshot_lmk.matching.poses import PoseTrials
-from napari_oneshot_lmk.matching.shape import ShapeModel, ShapeVariation
+from napari_oneshot_lmk.matching.shape import LEAST_WEIGHT, Decided, ShapeModel, ShapeVariation
 
 SHAPE = (128, 128)
 
@@ -190,3 +190,48 @@ def test_a_whole_finger_does_not_settle_on_its_neighbour():
     maps = bumps(places, [[0.0]] * len(palm) + [[-0.6, 0.0]] * len(fingers))
     found, _, _ = ShapeModel(points, np.ones(2), SHAPE).fit(maps, 2)
     assert np.abs(found.numpy() - true).max() < 2
+
+
+def decided(points, held=(), left_out=()):
+    """Landmarks by number that a person has placed at their row of ``points``, or taken off."""
+    numbers = torch.arange(len(points))
+    masks = (torch.isin(numbers, torch.tensor(each, dtype=torch.long)) for each in (held, left_out))
+    return Decided(torch.from_numpy(points), *masks)
+
+
+def test_a_held_point_is_trusted_however_far_it_lies_from_the_others():
+    points = template_points(7)
+    shape = step(points)
+    moved = points.copy()
+    moved[2] += 60
+    free = shape.expect(torch.from_numpy(moved))
+    held = shape.expect(torch.from_numpy(moved), decided(moved, held=[2]))
+    assert free.weights[2] < 0.1
+    assert held.weights[2] == 1
+    left_out = shape.expect(torch.from_numpy(moved), decided(moved, left_out=[2]))
+    assert left_out.weights[2] == LEAST_WEIGHT
+
+
+def test_one_correction_brings_the_others_back_to_the_right_side():
+    points = template_points(9, seed=5)
+    # Everything is there twice, and the copy 24 px to the right is a little clearer.
+    copies = points + np.array([0, 24])
+    places = [[a, b] for a, b in zip(points, copies, strict=True)]
+    maps = bumps(places, [[-0.2, 0.0]] * len(points))
+    shape = step(points, shift_sd=0.2)
+    assert np.abs(fitted(shape, maps) - copies).max() < 2
+    exact = points[[0]] + 0.3
+    known = decided(np.vstack([exact, points[1:]]), held=[0])
+    found, _, _ = shape.fit(maps, 2, decided=known)
+    np.testing.assert_array_equal(found[0], exact[0])
+    assert np.abs(found.numpy() - points).max() < 2
+
+
+def test_a_landmark_that_was_taken_off_does_not_move_the_others():
+    points = template_points(6)
+    shape = step(points)
+    maps = log_maps(points)
+    maps[3] = log_maps(points + 40)[3]
+    without = shape.fit(maps, 2, decided=decided(points, left_out=[3]))[0]
+    maps[3] = log_maps(points)[3]
+    np.testing.assert_allclose(without[:3], shape.fit(maps, 2)[0][:3], atol=0.6)

@@ -44,7 +44,6 @@ WHERE_FILLED = (
 """Columns that are written where at least one row fills them."""
 MANUAL = "manual"
 _SOURCES = {str(source): source for source in Source}
-_OF_WHOEVER_PLACED_IT = ("method", "author")
 """Of an image's columns, what a row states for itself where a person placed the landmark."""
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
 # Farther from the first pixel lies no landmark; products of such numbers overflow.
@@ -94,7 +93,9 @@ def _rows(landmarks: Landmarks) -> Iterator[dict[str, str]]:
             "description": point.description,
         }
         if point.is_manual:
-            row |= {"method": MANUAL, "author": point.author or provenance.author}
+            row["author"] = point.author or provenance.author
+        if point.is_position_of_person:
+            row["method"] = MANUAL
         yield row
 
 
@@ -241,7 +242,9 @@ class _TableImage:
         self.has_states = self.has_states or bool(row.text("state"))
         self.points_mm_yx.append((row.number("y_mm"), row.number("x_mm")))
         for column in (*PROVENANCE, *GEOMETRY_COLUMNS):
-            if point.is_manual and column in _OF_WHOEVER_PLACED_IT:
+            if point.is_manual and column == "author":
+                continue
+            if point.is_position_of_person and column == "method":
                 continue
             cell = row.text(column)
             if column in GEOMETRY_COLUMNS:
@@ -262,7 +265,7 @@ class _TableImage:
             context.tell(
                 f"{zeros} landmarks of image {self.name!r} at 0, 0 are taken for not placed"
             )
-        if all(point.is_manual for point in points):
+        if all(point.is_position_of_person for point in points):
             authors = {point.author for point in points}
             # A set with an author keeps apart who has placed the single point.
             author = authors.pop() if len(authors) == 1 else ""

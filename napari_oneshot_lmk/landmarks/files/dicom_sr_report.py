@@ -91,7 +91,7 @@ def _group(
     measurements, algorithm = None, None
     if point.score is not None:
         measurements = [sr.Measurement(name=_CERTAINTY, value=100 * point.score, unit=_PERCENT)]
-    if method not in ("", "manual") and not point.is_manual:
+    if method not in ("", "manual") and not point.is_position_of_person:
         algorithm = sr.AlgorithmIdentification(f"{PROGRAM} {method}", __version__)
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=highdicom.UID(), identifier=point.name),

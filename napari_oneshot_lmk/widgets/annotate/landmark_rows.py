@@ -10,7 +10,7 @@ from napari_oneshot_lmk.widgets.layers.style import MARK_LIGHT, css, landmark_co
 from napari_oneshot_lmk.widgets.qt.parts import DIM, LandmarkRow
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.annotation import Annotation
+    from napari_oneshot_lmk.review.annotation import Annotation
 
 
 def rows_of(annotation: Annotation, with_score: bool = False) -> list[LandmarkRow]:
@@ -47,12 +47,16 @@ def _state_word(annotation: Annotation, point: Landmark) -> str:
         return texts.STATE_TAKEN_OFF if corrected else opened
     if point.source is Source.DETECTED:
         return texts.STATE_UNSURE if point.unsure else texts.STATE_DETECTED
+    if point.source is Source.ACCEPTED:
+        return texts.STATE_ACCEPTED
     return texts.STATE_CORRECTED if corrected else texts.STATE_PLACED
 
 
 def _tip_of(point: Landmark) -> str:
     """Return what a landmark is, and who has corrected it."""
     by = ""
-    if point.source is Source.CORRECTED:
-        by = texts.BY.format(state=texts.STATE_CORRECTED, author=point.author or texts.BY_HAND)
+    if point.source in (Source.CORRECTED, Source.ACCEPTED):
+        accepted = point.source is Source.ACCEPTED
+        word = texts.STATE_ACCEPTED if accepted else texts.STATE_CORRECTED
+        by = texts.BY.format(state=word, author=point.author or texts.BY_HAND)
     return " · ".join(part for part in (point.description, by) if part)

@@ -22,7 +22,6 @@ from napari_oneshot_lmk.imaging import reader
 from napari_oneshot_lmk.imaging.formats import is_image_name
 from napari_oneshot_lmk.landmarks.files import holds_landmarks, read_landmarks
 from napari_oneshot_lmk.landmarks.image_names import image_key, stem
-from napari_oneshot_lmk.landmarks.landmarks import Source
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.layers import points, style
 from napari_oneshot_lmk.widgets.layers.image_view import (
@@ -103,9 +102,7 @@ def _as_layer(
     if target is not None and _is_unambiguous(target, landmarks.image, path):
         about = look["metadata"][points.METADATA]
         about[points.IMAGE_LAYER] = str(target.layer.unique_id)
-    result = any(
-        p.score is not None or p.source in (Source.DETECTED, Source.CORRECTED) for p in landmarks
-    )
+    result = any(p.follows_detection for p in landmarks)
     title = texts.FOUND_LAYER if result else texts.ANNOTATION_LAYER
     name = title.format(image=landmarks.image or path.name)
     data = look.pop("data")

@@ -41,7 +41,7 @@ from napari_oneshot_lmk.widgets.train.remembered import training_folder
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import EncoderCard
-    from napari_oneshot_lmk.widgets.annotation import Annotation
+    from napari_oneshot_lmk.review.annotation import Annotation
     from napari_oneshot_lmk.widgets.session import Session
 
 OPEN = "open"

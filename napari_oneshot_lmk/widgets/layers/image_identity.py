@@ -13,7 +13,7 @@ from napari_oneshot_lmk.landmarks.image_names import stem
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.widgets.annotation import Annotation, History
+    from napari_oneshot_lmk.review.annotation import Annotation, History
     from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 
 

@@ -23,7 +23,7 @@ from napari_oneshot_lmk.widgets.settings import preferences
 if TYPE_CHECKING:
     from napari.layers import Points
 
-    from napari_oneshot_lmk.widgets.annotation import Annotation
+    from napari_oneshot_lmk.review.annotation import Annotation
     from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key
     from napari_oneshot_lmk.widgets.session import Session
 

@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Points
 
 from napari_oneshot_lmk.errors import LandmarkError
-from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.layers import points
 
@@ -83,7 +83,7 @@ def is_result(layer: Any) -> bool:
         read = points.from_layer(layer.data, attributes)
     except LandmarkError:
         return False
-    return any(p.score is not None or p.source in (Source.DETECTED, Source.CORRECTED) for p in read)
+    return any(p.follows_detection for p in read)
 
 
 def can_be_taken(layer: Any, target: ImageView) -> bool:

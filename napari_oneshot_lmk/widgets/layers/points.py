@@ -160,7 +160,7 @@ def _placed(
     recorded = entry.get("position_yx")
     moved = recorded is not None and not np.allclose(recorded, position_yx)
     description = entry.get("description", "")
-    if moved and source in (Source.DETECTED, Source.CORRECTED):
+    if moved and source is not None and source.follows_detection:
         return Landmark(name, tuple(position_yx), description=description, source=Source.CORRECTED)
     return Landmark(
         name,

@@ -211,7 +211,7 @@ def _marks(
     faces = np.tile(np.array(MARK_DARK), (len(placed), 1))
     borders = faces.copy()
     symbols = np.full(len(placed), RING, dtype=object)
-    if any(_is_detected(p) or p.source is Source.CORRECTED for p in landmarks):
+    if any(p.follows_detection for p in landmarks):
         faces[detected] = score_colours(_numbers(p.score for p in placed))[detected]
         borders[~detected] = MARK_LIGHT
         faces[unsure] = 0.0

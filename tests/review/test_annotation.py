@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_oneshot_lmk.errors import LandmarkError
-from napari_oneshot_lmk.landmarks.landmarks import Landmarks, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, parse_landmark_list
-from napari_oneshot_lmk.widgets.annotation import DEPTH, Annotation, History
+from napari_oneshot_lmk.review.annotation import DEPTH, Annotation, History
 
 ABCD = parse_landmark_list("a: first\nb\nc\nd")
 
@@ -146,3 +146,61 @@ def test_the_history_forgets_what_is_very_old_only():
         taken_back += 1
     assert taken_back == DEPTH
     assert history.value == 9
+
+
+def detected_abc() -> Annotation:
+    points = (
+        Landmark("a", (1, 1), score=0.9, source=Source.DETECTED),
+        Landmark("b", (2, 2), score=0.1, unsure=True, source=Source.DETECTED),
+        Landmark("c", (3, 3), score=0.2, unsure=True, source=Source.DETECTED),
+        Landmark("d", None, State.ABSENT),
+    )
+    return Annotation().take_detection(Landmarks(points))
+
+
+def test_an_accepted_point_stays_where_it_is_and_keeps_its_score() -> None:
+    here = detected_abc().accept(["a", "b"], "Dr. A")
+    assert [p.source for p in here.landmarks] == ["accepted", "accepted", "detected", None]
+    assert here.landmarks["b"].score == 0.1
+    assert not here.landmarks["b"].unsure
+    assert here.landmarks["b"].author == "Dr. A"
+    elsewhere = Landmarks(tuple(Landmark(name, (9, 9), score=0.5) for name in "abc"))
+    again = here.take_detection(elsewhere)
+    assert [p.position_yx for p in again.landmarks.placed] == [(1, 1), (2, 2), (9, 9)]
+    moved = here.place("a", (4, 4), "Dr. B")
+    assert moved.landmarks["a"].source is Source.CORRECTED
+
+
+def test_what_a_person_did_and_what_is_open_is_not_accepted() -> None:
+    here = detected_abc().place("a", (4, 4)).clear(["b"])
+    accepted = here.accept("abcd", "Dr. A")
+    assert [str(p.source) for p in accepted.landmarks] == [
+        "corrected",
+        "corrected",
+        "accepted",
+        "accepted",
+    ]
+    assert accepted.landmarks["d"].state is State.ABSENT
+
+
+def test_the_next_unsure_point_goes_round_the_end() -> None:
+    here = detected_abc()
+    assert [here.next_unsure(after) for after in ("", "b", "c")] == ["b", "c", "b"]
+    assert here.accept("bc").next_unsure() == ""
+
+
+def test_undo_goes_back_through_what_was_undone_before() -> None:
+    history = History(0)
+    for value in (1, 2):
+        history.record(value)
+    history.undo()
+    history.undo()
+    history.record(3)
+    seen = []
+    while history.can_undo:
+        history.undo()
+        seen.append(history.value)
+    assert seen == [0, 1, 2, 1, 0]
+    while history.can_redo:
+        history.redo()
+    assert history.value == 3

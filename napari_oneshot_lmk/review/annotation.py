@@ -1,4 +1,4 @@
-"""The landmarks of one image while somebody works on them: immutable, no Qt.
+"""The landmarks of one image while somebody works on them: immutable.
 
 Detected, corrected and placed landmarks are one set, and this is the only place
 that says which of two positions wins. Every edit returns a new object, so undo is
@@ -144,6 +144,21 @@ class Annotation:
                 reset = replace(reset, landmarks=landmarks)
         return reset
 
+    def accept(self, names: Iterable[str], author: str = "") -> Annotation:
+        """Say that detected landmarks are right as they are; all others stay.
+
+        A detection does not move them any more, and one that is absent on the template
+        counts as decided.
+        """
+        accepted = self
+        for name in names:
+            point = self.landmarks[name]
+            if not self.is_manual(name) and point.state is not State.SKIPPED:
+                point = replace(point, source=Source.ACCEPTED, unsure=False, author=author)
+                landmarks = accepted.landmarks.with_landmark(point)
+                accepted = replace(accepted, landmarks=landmarks)
+        return accepted
+
     def go_to(self, name: str) -> Annotation:
         """Make a landmark the current one."""
         return replace(self, current=self.landmarks[name].name)
@@ -188,6 +203,12 @@ class Annotation:
         names = self.landmarks.names
         start = names.index(after) + 1 if after in names else 0
         return next((n for n in names[start:] + names[:start] if self.is_open(n)), "")
+
+    def next_unsure(self, after: str = "") -> str:
+        """Name the next point that a person should look at after one, cyclically; "" if none."""
+        names = self.landmarks.names
+        start = names.index(after) + 1 if after in names else 0
+        return next((n for n in names[start:] + names[:start] if self.landmarks[n].unsure), "")
 
     @property
     def done(self) -> int:
@@ -246,7 +267,7 @@ class Annotation:
 
 
 def _is_by_detector(point: Landmark) -> bool:
-    return point.source in (Source.DETECTED, Source.CORRECTED)
+    return point.source is not None and point.source.follows_detection
 
 
 def _as_detected(point: Landmark) -> Landmark:
@@ -285,8 +306,10 @@ class History(Generic[T]):
         return bool(self._future)
 
     def record(self, value: T) -> None:
-        """Go to a new value; undone steps are forgotten."""
-        self._past = [*self._past[-DEPTH + 1 :], self.value]
+        """Go to a new value. Undone steps are kept: to undo goes back through them, too."""
+        undone = self._future[::-1]
+        visited = [self.value, *undone, *undone[-2::-1], self.value] if undone else [self.value]
+        self._past = [*self._past, *visited][-DEPTH:]
         self._future = []
         self.value = value
 
