@@ -47,7 +47,9 @@ def test_pixels_come_back_as_they_were(tmp_path, suffix, pixels):
     assert image.path == tmp_path / f"image{suffix}"
 
 
-@pytest.mark.parametrize("name", ["Schädel größer.png", "頭部 X線.nii.gz", "cœur.dcm"])
+@pytest.mark.parametrize(
+    "name", ["Schädel größer.png", "頭部 X線.nii.gz", "cœur.dcm", "頭.mhd", "頭.nhdr"]
+)
 def test_names_that_are_not_ascii(tmp_path, name):
     folder = tmp_path / "Röntgen"
     folder.mkdir()

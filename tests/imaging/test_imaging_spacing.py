@@ -89,8 +89,9 @@ def test_imagej_pixels_are_no_unit(tmp_path):
 def test_units_of_nrrd(tmp_path):
     path = write_itk(tmp_path / "image.nrrd", PIXELS, (200.0, 300.0))
     header, _, pixels = path.read_bytes().partition(b"\n\n")
-    path.write_bytes(header + b'\nspace units: "um" "um"\n\n' + pixels)
-    assert read_image(path).geometry.spacing_mm_yx == pytest.approx((0.3, 0.2))
+    for unit in (b"um", "µm".encode(), "µm".encode("latin-1")):
+        path.write_bytes(header + b'\nspace units: "%b" "%b"\n\n' % (unit, unit) + pixels)
+        assert read_image(path).geometry.spacing_mm_yx == pytest.approx((0.3, 0.2))
     path.write_bytes(header + b'\nspace units: "pixel" "pixel"\n\n' + pixels)
     assert read_image(path).geometry.spacing_mm_yx is None
 

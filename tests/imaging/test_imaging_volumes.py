@@ -281,6 +281,9 @@ def test_a_slice_of_a_compressed_meta_image(tmp_path):
         (b"MET_USHORT", b"MET_DOUBLE"),
         (b"0.2 0.3", b"0.2 x"),
         (b"0.2 0.3", b"0.2"),
+        # Not white space to ITK, which prints that it does not understand it.
+        (b"DimSize", b"HeaderSize =\xa0 0\nDimSize"),
+        (b"DimSize", b"HeaderSize = 0_0\nDimSize"),
     ],
 )
 @pytest.mark.parametrize("compressed", [True, False])
@@ -293,6 +296,39 @@ def test_a_meta_header_that_does_not_fit_its_pixels(tmp_path, change, compressed
     path.write_bytes(path.read_bytes().replace(*change))
     refused(path, "cut short or damaged")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "Offset = 1 2\n",
+        "Offset = 1 2\nPosition = 3 4\nOrigin = 5 6\n",
+        "TransformMatrix = 0.8 0.6 -0.6 0.8\n",
+        "Orientation = 1 0 0 -1\nRotation = -1 0 0 1\n",
+        "HeaderSize = -1\n",
+        "HeaderSize = 260\n",
+    ],
+)
+def test_meta_image_is_read_as_itk_does(tmp_path, more):
+    path = tmp_path / "film.mha"
+    write_meta(path, more, bytes(200) + PIXELS.tobytes())
+    itk = SimpleITK.ReadImage(str(path))
+    check(path, SimpleITK.GetArrayFromImage(itk))
+    x, y = itk.TransformContinuousIndexToPhysicalPoint((3.5, 7.25))
+    lps = read_image(path).geometry.points_to_lps([[7.25, 3.5]])
+    np.testing.assert_allclose(lps, [[x, y, 0]], atol=1e-9)
+
+
+def test_meta_image_with_a_file_for_each_slice(tmp_path):
+    for index in range(3):
+        (tmp_path / f"film.{index}.raw").write_bytes((PIXELS + index).tobytes())
+    path = tmp_path / "film.mhd"
+    write_meta(path, "", b"", "film.%d.raw 0 2 1")
+    path.write_text(path.read_text().replace("NDims = 2", "NDims = 3").replace("24 30", "24 30 3"))
+    path.write_text(path.read_text().replace("0.2 0.3", "0.2 0.3 1"))
+    for index in range(3):
+        check(path, PIXELS + index, slice_index=index)
+    assert read_image(path, slice_index=1).geometry.spacing_mm_yx == (0.3, 0.2)
 
 
 def test_meta_image_in_text(tmp_path):

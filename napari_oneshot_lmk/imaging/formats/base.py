@@ -172,6 +172,14 @@ def unknown_colours(format_name: str, kind: object) -> ImageError:
     )
 
 
+def as_text(data: bytes) -> str:
+    """Decode a line of a header: UTF-8, or Latin-1 as older programs write."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
 # -- geometry -------------------------------------------------------------------
 
 

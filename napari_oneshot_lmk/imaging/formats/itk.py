@@ -98,14 +98,6 @@ def read_with(
     return ImagePlane(values, _stated(reader, plane, source))
 
 
-def header_with(
-    path: Path, image_io: str, slice_index: int | None, source: SpacingSource | None
-) -> tuple[GridPlane, StatedGeometry]:
-    """Choose a plane by the header alone, as `read_with`; return it and where it lies."""
-    reader, plane = _open(path, image_io, slice_index)
-    return plane, _stated(reader, plane, source)
-
-
 def _open(
     path: Path, image_io: str, slice_index: int | None
 ) -> tuple[SimpleITK.ImageFileReader, GridPlane]:

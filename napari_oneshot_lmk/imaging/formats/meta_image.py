@@ -1,16 +1,17 @@
-"""MetaImage (.mha, .mhd), through SimpleITK; compressed pixels through zlib.
+"""MetaImage (.mha, .mhd), through NumPy and zlib; pixels in several files through SimpleITK.
 
-ITK takes what a damaged stream leaves in memory for pixels, and says so past Python
-at most. So the header's few fields that tell which bytes belong to the image are
-looked at first, and a compressed stream is unpacked here.
+ITK takes what a damaged stream leaves in memory for pixels, and prints on the terminal, past
+Python, what it does not understand of a header. So it gets the few files only whose pixels
+lie in several others.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,15 @@ from numpy.typing import NDArray
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.formats.base import (
     COPY_AGAIN,
+    GridPlane,
     ImagePlane,
+    StatedGeometry,
+    as_text,
     check_size,
+    choose_plane,
     pixels_missing,
+    plane_geometry,
 )
-from napari_oneshot_lmk.imaging.formats.itk import header_with, read_with, silence_itk_warnings
 from napari_oneshot_lmk.imaging.image import SpacingSource
 
 _TYPES = {
@@ -32,136 +37,146 @@ _TYPES = {
     **{"INT": "i4", "UINT": "u4", "LONG": "i4", "ULONG": "u4"},
     **{"LONG_LONG": "i8", "ULONG_LONG": "u8", "FLOAT": "f4", "DOUBLE": "f8"},
 }
-_SINGLE = ("CompressedDataSize", "HeaderSize", "ElementNumberOfChannels")
-_PER_AXIS = (
-    *("ElementSpacing", "ElementSize", "Offset", "Position", "Origin", "CenterOfRotation"),
-)
+_SINGLE = ("NDims", "CompressedDataSize", "HeaderSize", "ElementNumberOfChannels")
+_SPACINGS = {
+    "ElementSpacing": SpacingSource.META_SPACING,
+    "ElementSize": SpacingSource.META_SIZE,
+}
+# Those that ITK prefers come first.
+_ORIGINS = ("Origin", "Position", "Offset")
 _MATRICES = ("TransformMatrix", "Rotation", "Orientation")
+_NUMBERS = re.compile(rb"[-+.\deE\s]*")
 _LARGEST_HEADER = 1 << 16
-_LINE = re.compile(rb"[^\n]*\n")
 
-
-@dataclass(frozen=True)
-class _Header:
-    """Fields as text, and where the header ends."""
-
-    fields: dict[str, str]
-    end: int
-
-    def truth(self, name: str) -> bool:
-        return self.fields.get(name, "False").lower()[:1] in ("t", "1", "y")
-
-    @property
-    def element(self) -> np.dtype[Any]:
-        """Type of one channel of a pixel, as it lies in the file."""
-        name = self.fields["ElementType"].removeprefix("MET_").removesuffix("_ARRAY")
-        if name not in _TYPES:
-            raise ImageError(
-                f"MetaImage files of the type {name} cannot be read",
-                remedy="save it with 8 or 16 bits",
-            )
-        largest_first = self.truth("BinaryDataByteOrderMSB") or self.truth("ElementByteOrderMSB")
-        return np.dtype(_TYPES[name]).newbyteorder(">" if largest_first else "<")
-
-    @property
-    def channels(self) -> int:
-        return int(self.fields.get("ElementNumberOfChannels", 1))
-
-    @property
-    def size_xyz(self) -> list[int]:
-        return [int(n) for n in self.fields["DimSize"].split()]
-
-    def pixel_file(self, path: Path) -> tuple[Path, int] | None:
-        """Return the file of the pixels and their first byte; None for several files."""
-        name = self.fields["ElementDataFile"]
-        if name.upper() == "LOCAL":
-            return path, self.end
-        if name.startswith("LIST") or "%" in name:
-            return None
-        file = path.parent / name
-        if not file.is_file():
-            raise pixels_missing(file, "its .mhd file")
-        return file, 0
+Fields = dict[str, bytes]
 
 
 def read(path: Path, slice_index: int | None) -> ImagePlane:
     """Read one plane of a MetaImage file, or of a header with the pixels beside it."""
-    header = _read_header(path)
-    _check_fields(header)
-    source = None
-    if "ElementSpacing" in header.fields:
-        source = SpacingSource.META_SPACING
-    elif "ElementSize" in header.fields:
-        source = SpacingSource.META_SIZE
-    pixels = header.pixel_file(path)
-    if pixels is not None and header.truth("CompressedData"):
-        with silence_itk_warnings:
-            plane, stated = header_with(path, "MetaImageIO", slice_index, source)
-        values = _decompress(*pixels, header)
-        return ImagePlane(plane.cut_from(values, header.channels), stated)
-    if pixels is not None:
-        _check_length(*pixels, header)
+    fields, end = _read_header(path)
+    numbers = _numbers(fields)
+    size = [int(n) for n in fields["DimSize"].split()]
+    channels = int(fields.get("ElementNumberOfChannels", 1))
+    check_size(*size, channels)
+    element = _element(fields)
+    pixels = _pixel_file(path, fields, end)
+    plane = choose_plane(size, slice_index)
+    stated = _stated(numbers, plane)
+    if pixels is None:
+        return ImagePlane(_read_by_itk(path, slice_index), stated)
+    shape = (*size[::-1], channels) if channels > 1 else tuple(size[::-1])
+    values = _values(*pixels, fields, shape, element)
+    return ImagePlane(np.array(plane.cut_from(values, channels)), stated)
+
+
+def _read_by_itk(path: Path, slice_index: int | None) -> NDArray[Any]:
+    from napari_oneshot_lmk.imaging.formats.itk import read_with, silence_itk_warnings
+
     with silence_itk_warnings:
-        return read_with(path, "MetaImageIO", slice_index, source)
+        return read_with(path, "MetaImageIO", slice_index, None).values
 
 
-def _read_header(path: Path) -> _Header:
+def _read_header(path: Path) -> tuple[Fields, int]:
+    """Return the fields, and where the header ends."""
+    fields: Fields = {}
     with path.open("rb") as file:
-        head = file.read(_LARGEST_HEADER)
-    fields: dict[str, str] = {}
-    for line in _LINE.finditer(head):
-        key, equals, value = line[0].decode("latin-1").partition("=")
-        if not key.strip():
-            continue
-        if not equals:
+        head = io.BytesIO(file.read(_LARGEST_HEADER))
+    for line in head:
+        name, equals, value = line.partition(b"=")
+        if name.strip() and not equals:
             break
-        fields[key.strip()] = value.strip()
-        if key.strip() == "ElementDataFile":
-            return _Header(fields, line.end())
+        fields[name.strip().decode("latin-1")] = value.strip()
+        if name.strip() == b"ElementDataFile" and line.endswith(b"\n"):
+            return fields, head.tell()
     raise ValueError("the header has no end")
 
 
-def _check_fields(header: _Header) -> None:
-    """Raise ValueError where ITK would complain on the terminal, or guess."""
-    fields = header.fields
-    dimensions, size = int(fields["NDims"]), header.size_xyz
-    if len(size) != dimensions:
-        raise ValueError("the header states two numbers of dimensions")
-    check_size(*size, header.channels)
-    if header.element.itemsize == 0:
-        raise ValueError("the type has no size")
+def _numbers(fields: Fields) -> dict[str, NDArray[np.float64]]:
+    """Return the fields that are numbers; ValueError where there are too few or many."""
+    dimensions = int(fields["NDims"])
     counts = {
         **dict.fromkeys(_SINGLE, 1),
-        **dict.fromkeys(_PER_AXIS, dimensions),
+        **dict.fromkeys(("DimSize", *_SPACINGS, *_ORIGINS, "CenterOfRotation"), dimensions),
         **dict.fromkeys(_MATRICES, dimensions**2),
     }
+    numbers = {}
     for name in counts.keys() & fields.keys():
-        numbers = np.array([float(n) for n in fields[name].split()])
-        if numbers.size != counts[name] or not np.isfinite(numbers).all():
+        values = np.array([float(n) for n in fields[name].split()])
+        is_plain = _NUMBERS.fullmatch(fields[name]) is not None and np.isfinite(values).all()
+        if values.size != counts[name] or not is_plain:
             raise ValueError(f"{name} is not {counts[name]} numbers")
+        numbers[name] = values
+    return numbers
 
 
-def _check_length(path: Path, at: int, header: _Header) -> None:
-    """Raise an ImageError where the bytes that the header promises are not there."""
-    values = math.prod(header.size_xyz) * header.channels
-    if header.fields.get("BinaryData", "True").lower()[:1] == "f":
+def _element(fields: Fields) -> np.dtype[Any]:
+    """Return the type of one channel of a pixel."""
+    name = as_text(fields["ElementType"]).removeprefix("MET_").removesuffix("_ARRAY")
+    if name not in _TYPES:
+        raise ImageError(
+            f"MetaImage files of the type {name} cannot be read",
+            remedy="save it with 8 or 16 bits",
+        )
+    msb_first = any(_is_true(fields, f"{n}ByteOrderMSB") for n in ("BinaryData", "Element"))
+    return np.dtype(_TYPES[name]).newbyteorder(">" if msb_first else "<")
+
+
+def _is_true(fields: Fields, name: str, default: bytes = b"False") -> bool:
+    return fields.get(name, default).lower()[:1] in (b"t", b"1", b"y")
+
+
+def _pixel_file(path: Path, fields: Fields, end: int) -> tuple[Path, int] | None:
+    """Return the file of the pixels and their first byte; None for several files."""
+    name = as_text(fields["ElementDataFile"])
+    if name.upper() == "LOCAL":
+        return path, end
+    if name.startswith("LIST") or "%" in name:
+        return None
+    file = path.parent / name
+    if not file.is_file():
+        raise pixels_missing(file, "its .mhd file")
+    return file, 0
+
+
+def _stated(numbers: dict[str, NDArray[np.float64]], plane: GridPlane) -> StatedGeometry:
+    count = numbers["DimSize"].size
+
+    def first(names: Iterable[str], default: NDArray[np.float64]) -> NDArray[np.float64]:
+        return next((numbers[name] for name in names if name in numbers), default)
+
+    affine = np.zeros((max(count, 3), count + 1))
+    affine[:count, :count] = first(_MATRICES, np.eye(count)).reshape(count, count).T
+    affine[:count, :count] *= first(_SPACINGS, np.ones(count))
+    affine[:count, count] = first(_ORIGINS, np.zeros(count))
+    source = next((source for name, source in _SPACINGS.items() if name in numbers), None)
+    return plane_geometry(affine[:3], plane, source).without_default()
+
+
+def _values(
+    path: Path, at: int, fields: Fields, shape: tuple[int, ...], element: np.dtype[Any]
+) -> NDArray[Any]:
+    """Return all pixels, slowest axis first; those that are not packed are mapped."""
+    count = math.prod(shape)
+    needed = count * element.itemsize
+    skipped = int(fields.get("HeaderSize", 0))
+    if _is_true(fields, "CompressedData"):
+        return np.frombuffer(_decompressed(path, at, needed), element).reshape(shape)
+    if not _is_true(fields, "BinaryData", b"True"):
         with path.open("rb") as file:
             file.seek(at)
-            whole = len(file.read().split()) >= values
-    else:
-        skipped = int(header.fields.get("HeaderSize", 0))
-        begins = at if skipped < 0 else max(at, skipped)
-        whole = path.stat().st_size >= begins + values * header.element.itemsize
-    if not whole:
+            words = file.read().split()[:count]
+        if len(words) < count:
+            raise _cut_short(path)
+        return np.array(words, float).astype(element).reshape(shape)
+    size = path.stat().st_size
+    if size < max(at, skipped) + needed:
         raise _cut_short(path)
+    # ITK goes by these numbers even where they point into the header.
+    begins = size - needed if skipped == -1 else skipped if skipped > 0 else at
+    return np.memmap(path, element, "r", begins, shape)
 
 
-def _decompress(path: Path, at: int, header: _Header) -> NDArray[Any]:
-    """Return all pixels of a compressed stream, (…, z, y, x) or with channels last."""
-    shape = header.size_xyz[::-1]
-    if header.channels > 1:
-        shape = [*shape, header.channels]
-    needed = math.prod(shape) * header.element.itemsize
+def _decompressed(path: Path, at: int, needed: int) -> bytes:
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
     with path.open("rb") as file:
         file.seek(at)
@@ -173,7 +188,7 @@ def _decompress(path: Path, at: int, header: _Header) -> NDArray[Any]:
             raise _cut_short(path) from error
     if len(data) < needed or not unpacker.eof:
         raise _cut_short(path)
-    return np.frombuffer(data, header.element).reshape(shape)
+    return data
 
 
 def _cut_short(path: Path) -> ImageError:

@@ -20,6 +20,7 @@ from napari_oneshot_lmk.imaging.formats.base import (
     GridPlane,
     ImagePlane,
     StatedGeometry,
+    as_text,
     check_size,
     choose_plane,
     mm_per_unit,
@@ -38,7 +39,8 @@ _ENCODINGS = {"raw", "gzip", "gz", "bzip2", "bz2", "ascii", "text", "txt"}
 def read(path: Path, slice_index: int | None) -> ImagePlane:
     """Read one plane of an NRRD file, or of a header with the pixels beside it."""
     with path.open("rb") as file:
-        header = nrrd.read_header(file)
+        # pynrrd would drop what is not ASCII, such as the micro sign of a unit.
+        header = nrrd.read_header(as_text(line) for line in file)
         if header.get("type") == "block":
             raise ImageError("the NRRD file holds blocks, not pixels", remedy="export it again")
         size = [int(n) for n in header["sizes"]]
