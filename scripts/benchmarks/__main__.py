@@ -1,13 +1,14 @@
-"""``python scripts/benchmarks speed|many|step|corrections``: prints and writes measurements."""
+"""``python scripts/benchmarks COMMAND``: measures speed, memory, cost and corrections."""
 
 from __future__ import annotations
 
 import shlex
+import statistics
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,7 +33,7 @@ if not __package__:
     # Run by the folder's name: Python then looks for modules inside it, not beside it.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import corrections, costs, killed_runs, page, speed, training_step
+from benchmarks import corrections, costs, killed_runs, one_correction, page, speed, training_step
 from benchmarks.images import template_of, write_images
 
 if TYPE_CHECKING:
@@ -261,13 +262,54 @@ def benchmark_corrections(
     with counting_bar("Detecting") as advance:
         errors = corrections.measure(detector, dataset, chosen, numbers, advance)
     table = corrections.rows(errors)
+    content = {"method": detector.method, "rows": table}
+    title = f"Corrected images, {detector.method}"
+    _show_table("corrections", title, corrections.TITLES, table, content, out, overwrite)
+
+
+@app.command("one-correction")
+@handle_errors
+def benchmark_one_correction(
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="A data folder.")],
+    out: Out,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="RUN", help="A trained model of it.")
+    ] = None,
+    encoder_weights: Weights = None,
+    device: DeviceName = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Correct the worst point of each test image, and score the others before and after.
+
+    Writes one_correction.json and one_correction.md.
+    """
+    check_writable(out, overwrite=overwrite)
+    dataset = Dataset.load(data)
+    _, detector = make_detector(dataset.template(), [], model, encoder_weights, device, trust=False)
+    with counting_bar("Detecting") as advance:
+        images = one_correction.measure(detector, dataset, advance)
+    table = one_correction.rows(images)
+    seconds = statistics.median(image.seconds for image in images)
+    content = {"method": detector.method, "rows": table, "settle_median_s": seconds}
+    title = f"One correction, {detector.method}, median {1000 * seconds:.0f} ms"
+    _show_table("one_correction", title, one_correction.TITLES, table, content, out, overwrite)
+
+
+def _show_table(
+    name: str,
+    title: str,
+    titles: list[str],
+    table: list[list[str]],
+    content: dict[str, Any],
+    out: Path,
+    overwrite: bool,
+) -> None:
+    """Write a table as a page with its figures, and print it."""
     lines = [
-        " | ".join(["", *cells, ""]).strip()
-        for cells in (corrections.TITLES, ["---"] * len(corrections.TITLES), *table)
+        " | ".join(["", *cells, ""]).strip() for cells in (titles, ["---"] * len(titles), *table)
     ]
-    content = page.stamped({"method": detector.method, "rows": table}, command_line())
-    page.write_page("corrections", lines, content, out, overwrite)
-    print_table(f"Corrected images, {detector.method}", corrections.TITLES, table)
+    page.write_page(name, lines, page.stamped(content, command_line()), out, overwrite)
+    print_table(title, titles, table)
 
 
 def command_line() -> str:

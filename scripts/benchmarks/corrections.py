@@ -67,7 +67,7 @@ def measure(
             each = []
             for draw in draws if count else draws[:1]:
                 chosen = detector.with_further([by_name[name] for name in draw[:count]])
-                each.append(_errors(chosen.detect(), truth))
+                each.append(errors_mm(chosen.detect(), truth))
             errors[count].append(each)
         on_image(done, len(test))
     return {count: np.concatenate(each, axis=1) for count, each in errors.items()}
@@ -88,7 +88,8 @@ def rows(errors: Mapping[int, Floats]) -> list[list[str]]:
     ]
 
 
-def _errors(found: Landmarks, truth: Landmarks) -> Floats:
+def errors_mm(found: Landmarks, truth: Landmarks) -> Floats:
+    """Return the errors in mm of the truth's placed landmarks, (N,)."""
     names = [point.name for point in truth.placed]
     points = np.array([found[name].position_yx for name in names])
     wanted = np.array([truth[name].position_yx for name in names])
