@@ -47,7 +47,11 @@ class Clinic:
         self.detect = self.dock.steps["Detect"]
         self.annotate = self.dock.steps["Annotate"]
         self.fake = FakeDetectors()
+        self.review = self.dock.steps["Review"]
         self.detect.run._make = self.fake
+        self.review.settle._settler._make = self.fake
+        # What is dragged in a test moves alone, unless the test is about that.
+        self.review.form.move_others.setChecked(False)
         self.bench = workbench_of(viewer, self.session)
 
     def run(self, button: Any) -> None:

@@ -230,6 +230,11 @@ class Annotation:
         """Whether a detection took part in it."""
         return any(_is_by_detector(p) for p in self.landmarks)
 
+    @property
+    def by_person(self) -> dict[str, tuple[float, float] | None]:
+        """Where a person has put landmarks, by name; None for those not on the image."""
+        return {p.name: p.position_yx for p in self.landmarks if p.is_position_of_person}
+
     def is_manual(self, name: str) -> bool:
         """Say whether a person has decided on a landmark, so that no detection changes it."""
         point = self.landmarks[name]

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
-from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets import review_texts, texts
 from napari_oneshot_lmk.widgets.annotate.widget import AnnotateWidget
 from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
+from napari_oneshot_lmk.widgets.review.widget import ReviewWidget
 from napari_oneshot_lmk.widgets.session import Session, session_of
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.widget import TrainWidget
@@ -22,6 +23,7 @@ STEPS = {
     texts.STEP_ANNOTATE: AnnotateWidget,
     training_texts.STEP_TRAIN: TrainWidget,
     texts.STEP_DETECT: DetectWidget,
+    review_texts.STEP_REVIEW: ReviewWidget,
 }
 """Title and widget of each tab; a new step is one more line here."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
@@ -66,6 +66,9 @@ class Session:
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
     edited = Signal(object)
     """The landmarks of an image have changed; carries the image's key."""
+    corrected = Signal(object)
+    """A person has put landmarks of an image elsewhere, or taken them off, and has not just
+    undone or redone that; carries the image's key."""
 
     target: ImageView | None = None
     """The image that the docks work on."""
@@ -213,8 +216,11 @@ class Session:
     def edit(self, annotation: Annotation, target: ImageView | None = None) -> None:
         """Change the landmarks of an image; the step can be undone."""
         image = self._image(target)
+        before = image.annotation
         image.history.record(annotation)
         self._publish(image)
+        if annotation.is_result and annotation.by_person != before.by_person:
+            self.corrected.emit(image.target.key)
 
     def point_at(self, annotation: Annotation) -> None:
         """Change only which landmark is current: nothing to undo, nothing to save."""
@@ -235,6 +241,12 @@ class Session:
         """Take in what was detected; what a person did on the image stays."""
         self.edit(self.annotation_of(target).take_detection(found), target)
         self.found = {**self.found, target.key: found}
+
+    def settle(self, target: ImageView, found: Landmarks) -> None:
+        """Take in the landmarks that were found given a correction; the step can be undone."""
+        annotation = self.annotation_of(target)
+        settled = replace(annotation.take_detection(found), current=annotation.current)
+        self.edit(settled, target)
 
     def take_off(self, target: ImageView) -> None:
         """Take all landmarks off an image, list and all; the step can be undone."""

@@ -12,7 +12,7 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QShortcut
 
-from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets import review_texts, texts
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,10 @@ class Shortcut:
     keys: tuple[str, ...]
     """Key combinations as napari writes them."""
     shown: str
-    """The first of them as users know it."""
+    """The first of them as users know it; empty where another line of the help says it."""
     help: str
+    on_canvas: bool = False
+    """Whether it is for the canvas only: in a dock these keys move in tables and fields."""
 
 
 SHORTCUTS = (
@@ -34,6 +36,20 @@ SHORTCUTS = (
     Shortcut("absent", ("X",), "X", texts.KEY_ABSENT),
     Shortcut("undo", ("Control-Z",), "Ctrl+Z", texts.KEY_UNDO),
     Shortcut("redo", ("Control-Shift-Z", "Control-Y"), "Ctrl+Shift+Z", texts.KEY_REDO),
+    Shortcut("next_unsure", ("U",), "U", review_texts.KEY_NEXT_UNSURE),
+    Shortcut("accept_point", ("Enter",), "Enter", review_texts.KEY_ACCEPT_POINT, True),
+    Shortcut("accept_image", ("Shift-Enter",), "Shift+Enter", review_texts.KEY_ACCEPT_IMAGE, True),
+    Shortcut("next_image", ("PageDown",), "Page down", review_texts.KEY_NEXT_IMAGE, True),
+    Shortcut("previous_image", ("PageUp",), "Page up", review_texts.KEY_PREVIOUS_IMAGE, True),
+    Shortcut("next_corrected", ("C",), "C", review_texts.KEY_NEXT_CORRECTED),
+    Shortcut("reset_point", ("R",), "R", review_texts.KEY_RESET),
+    Shortcut("up", ("Up",), "Arrows", review_texts.KEY_NUDGE, True),
+    *(
+        Shortcut(f"{action}{'_fine' * fine}", (f"{'Shift-' * fine}{key}",), "", "", True)
+        for action, key in (("up", "Up"), ("down", "Down"), ("left", "Left"), ("right", "Right"))
+        for fine in (False, True)
+        if (action, fine) != ("up", False)
+    ),
     Shortcut("help", ("Shift-?", "?"), "?", texts.KEY_HELP),
 )
 
@@ -60,7 +76,7 @@ def bind(layer: Any, actions: Mapping[str, Callable[[], None]]) -> None:
 def bind_dock(widget: Any, actions: Mapping[str, Callable[[], None]]) -> None:
     """Let the same keys work while a dock has the focus; its text fields keep theirs."""
     for shortcut in SHORTCUTS:
-        for key in shortcut.keys:
+        for key in () if shortcut.on_canvas else shortcut.keys:
             # napari writes "Control-Shift-Z", Qt "Ctrl+Shift+Z".
             sequence = QKeySequence(key.replace("-", "+").replace("Control", "Ctrl"))
             pressed = QShortcut(sequence, widget)
@@ -75,7 +91,7 @@ def hint(action: str) -> str:
 
 def help_table() -> str:
     """Write the keys and the mouse as an HTML table."""
-    rows = [*MOUSE, *((s.shown, s.help) for s in SHORTCUTS)]
+    rows = [*MOUSE, *((s.shown, s.help) for s in SHORTCUTS if s.shown)]
     cells = "".join(
         f"<tr><td style='padding:3px 14px 3px 0'><b>{key}</b></td><td>{text}</td></tr>"
         for key, text in rows

@@ -31,6 +31,7 @@ from napari_oneshot_lmk.widgets.layers.open_layers import (
     landmarks_of_file,
     landmarks_on,
 )
+from napari_oneshot_lmk.widgets.review_actions import ReviewActions
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ class Workbench:
             "redo": self.redo,
             "help": self.help_wanted.emit,
         }
+        self.detectors: Any = None
+        """What makes detectors, once a dock has needed one."""
+        self.review = ReviewActions(viewer, self)
+        self.actions |= self.review.by_name()
         self.layers = LandmarkLayers(
             viewer, session, self.told.emit, lambda layer: shortcuts.bind(layer, self.actions)
         )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.widgets.layers.image_view import Key, LayerPixels
     from napari_oneshot_lmk.widgets.settings import Preferences
+    from napari_oneshot_lmk.widgets.workbench import Workbench
 
 Progress = Callable[[int, int], None]
 """Bytes done, bytes in all."""
@@ -170,6 +171,14 @@ class DetectorCache:
                     allow_download=preferences.allow_download,
                 )
         return TrainedDetector.from_model(opened, template, self._encoders[model])
+
+
+def detectors_of(bench: Workbench) -> DetectorFactory:
+    """Return what makes the detectors of a viewer: its docks share encoders and the last one."""
+    if bench.detectors is None:
+        bench.detectors = DetectorCache()
+    made: DetectorFactory = bench.detectors
+    return made
 
 
 @dataclass(frozen=True)

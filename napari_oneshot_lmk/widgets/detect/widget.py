@@ -16,7 +16,7 @@ from napari_oneshot_lmk.widgets import shortcuts, texts
 from napari_oneshot_lmk.widgets.annotate.close_question import ask_before_unsaved_close
 from napari_oneshot_lmk.widgets.detect.export import ExportRun
 from napari_oneshot_lmk.widgets.detect.form import DetectForm
-from napari_oneshot_lmk.widgets.detect.run import DetectionRun, DetectorCache
+from napari_oneshot_lmk.widgets.detect.run import DetectionRun, detectors_of
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView, target_of
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
@@ -64,9 +64,9 @@ class DetectWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self.session = session_of(napari_viewer) if session is None else session
-        self.run = DetectionRun(make_detector or DetectorCache())
-        self.export = export or ExportRun()
         self.bench = workbench_of(napari_viewer, self.session)
+        self.run = DetectionRun(make_detector or detectors_of(self.bench))
+        self.export = export or ExportRun()
         self._targets: dict[Any, ImageView] = {}
         self._report = ""
         layout = scrolling_layout(self)

@@ -58,6 +58,7 @@ class LandmarkLayer:
         self._title = ""
         self.layer.events.data.connect(self._on_data)
         self.layer.events.features.connect(self._on_features)
+        self.layer.selected_data.events.items_changed.connect(self._on_selected)
         self.layer.mouse_drag_callbacks.append(self._drag)
         self.layer.bind_key("Control-C", self._copy, overwrite=True)
         self.layer.bind_key("Control-V", self._paste, overwrite=True)
@@ -114,6 +115,7 @@ class LandmarkLayer:
         self._session.events.spacing.disconnect(self._on_spacing, missing_ok=True)
         self.layer.events.data.disconnect(self._on_data)
         self.layer.events.features.disconnect(self._on_features)
+        self.layer.selected_data.events.items_changed.disconnect(self._on_selected)
         if self._drag in self.layer.mouse_drag_callbacks:
             self.layer.mouse_drag_callbacks.remove(self._drag)
 
@@ -181,6 +183,16 @@ class LandmarkLayer:
             return
         if [str(label) for label in self.layer.features["label"]] != self._names:
             self.draw()
+
+    def _on_selected(self, added: Any = (), removed: Any = ()) -> None:
+        """Make the landmark whose point was clicked on the current one."""
+        rows = set(self.layer.selected_data)
+        here = self._session.target == self.target and str(self.layer.mode) == "select"
+        if self._drawing or not here or len(rows) != 1:
+            return
+        [row] = rows
+        if row < len(self._names) and self._annotation.current != self._names[row]:
+            self._session.point_at(self._annotation.go_to(self._names[row]))
 
     def _take_over(self, action: str) -> None:
         """Bring added, moved and deleted points of the layer into the session."""

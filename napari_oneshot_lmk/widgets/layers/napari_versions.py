@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 
 
+CLOSE = 3.0
+"""Zoom at which a point is looked at, as a multiple of that which shows the whole image."""
+
+
 def camera_of(viewer: Any) -> Any:
     """Return the camera of a viewer."""
     return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
@@ -25,6 +29,16 @@ def look_at(viewer: Any, target: ImageView, position_yx: tuple[float, float]) ->
     """Center the camera on a (row, column) of an image; the zoom stays."""
     world = target.layer.data_to_world(target.to_layer([position_yx])[0])
     camera_of(viewer).center = (0.0, *(float(v) for v in np.asarray(world)[-2:]))
+
+
+def look_closely_at(viewer: Any, target: ImageView, position_yx: tuple[float, float]) -> None:
+    """Centre a (row, column) of an image, and zoom in unless it is seen closely already."""
+    camera = camera_of(viewer)
+    centre, zoom = camera.center, camera.zoom
+    viewer.reset_view()
+    whole = camera.zoom
+    camera.center, camera.zoom = centre, max(zoom, CLOSE * whole)
+    look_at(viewer, target, position_yx)
 
 
 IMAGES_KEPT_MS = 3000

@@ -1,0 +1,180 @@
+"""After a correction the other points are found anew, given it, in another thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer, Signal
+
+from napari_oneshot_lmk.widgets.qt import worker
+from napari_oneshot_lmk.widgets.qt.worker import Failure, WorkerRun, explained
+from napari_oneshot_lmk.widgets.settings import preferences
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from pathlib import Path
+
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.widgets.detect.run import DetectorFactory
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageView, LayerPixels
+    from napari_oneshot_lmk.widgets.session import Session
+    from napari_oneshot_lmk.widgets.settings import Preferences
+
+WAIT_MS = 250
+"""A person who moves a point with the arrow keys is not done after the first of them."""
+STAYS_PX = 0.5
+"""A point that would move less than this stays where it is."""
+
+
+@dataclass(frozen=True)
+class SettleRequest:
+    """All that the other thread needs."""
+
+    template: Template
+    model: Path | None
+    preferences: Preferences
+    pixels: LayerPixels
+    image: Hashable
+    """Identity of the pixels: the image's key and its spacing."""
+    decided: Landmarks
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The landmarks of an image, given what a person has decided there."""
+
+    decided: Landmarks
+    landmarks: Landmarks
+
+
+class Settler:
+    """Keeps a detector with the image that was corrected last; used in one thread at a time."""
+
+    def __init__(self, make: DetectorFactory) -> None:
+        self._make = make
+        self._source: Any = None
+        self._detector: Any = None
+        self._image: Hashable = None
+
+    def settle(self, request: SettleRequest) -> Iterator[Settled]:
+        """Yield the landmarks once; errors are the caller's."""
+        options = {} if request.model is None else {"model": request.model}
+        made = self._make(request.template, request.preferences, lambda *_: None, **options)
+        if made is not self._source:
+            # A copy has an image of its own: detection may run in another thread.
+            self._source, self._detector, self._image = made, copy(made), None
+        if self._image != request.image:
+            self._detector.set_image(request.pixels.gray_image())
+            self._image = request.image
+        yield Settled(request.decided, self._detector.settle(request.decided))
+
+
+class SettleRun(WorkerRun):
+    """Follows a session: each correction moves the points that nobody has decided.
+
+    A result for which the person has meanwhile decided something else is thrown away and
+    the points are found once more.
+    """
+
+    moved = Signal(object, object, object)
+    """An image, its landmarks before and after."""
+    failed = Signal(str)
+
+    def __init__(self, session: Session, make: DetectorFactory) -> None:
+        super().__init__()
+        self.enabled = True
+        self._session = session
+        self._settler = Settler(make)
+        self._target: ImageView | None = None
+        """The image that waits."""
+        self._current: ImageView | None = None
+        """The one that is worked on."""
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(WAIT_MS)
+        self._timer.timeout.connect(self._begin)
+
+    def want(self, key: Any) -> None:
+        """Find the other points of an image anew, soon."""
+        target = self._session.target_of(key)
+        if self.enabled and target is not None and self._can_move(target):
+            self._target = target
+            self._timer.start()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is to be done or being done."""
+        return self.running or self._timer.isActive()
+
+    def _can_move(self, target: ImageView) -> bool:
+        points = self._session.annotation_of(target).landmarks.placed
+        return self._session.template is not None and any(not p.is_manual for p in points)
+
+    def _begin(self) -> None:
+        session, target = self._session, self._target
+        if self.running or session.busy:
+            # Two networks at once would take twice as long each.
+            self._timer.start()
+            return
+        self._target = None
+        template = session.template
+        if target is None or template is None or not self._can_move(target):
+            return
+        mm_yx = session.spacing_for(target).mm_yx
+        model = session.model
+        request = SettleRequest(
+            template,
+            None if model is None else model.path,
+            preferences(),
+            target.read_pixels(mm_yx),
+            (target.key, mm_yx),
+            session.landmarks(target=target),
+        )
+        self._current = target
+        self._worker = worker.start(
+            lambda: self._settler.settle(request), self._on_step, self._on_cancelled
+        )
+
+    def _on_step(self, step: Any) -> None:
+        target = self._current
+        if isinstance(step, Settled):
+            if target is not None and self._session.target_of(target.key) is not None:
+                self._take(target, step)
+            return
+        self._worker = self._current = None
+        if isinstance(step, Failure):
+            self.failed.emit(explained(step)[0])
+
+    def _take(self, target: ImageView, step: Settled) -> None:
+        before = self._session.annotation_of(target).landmarks
+        if _decided(before) != _decided(step.decided):
+            self.want(target.key)
+            return
+        if any(
+            distance_px(before, step.landmarks, p.name) > STAYS_PX
+            for p in before.placed
+            if not p.is_manual
+        ):
+            self._session.settle(target, step.landmarks)
+        self.moved.emit(target, before, step.landmarks)
+
+    def _on_cancelled(self) -> None:
+        self._worker = self._current = None
+
+
+def distance_px(one: Landmarks, other: Landmarks, name: str) -> float:
+    """Distance of a landmark in two sets, in pixels of the image; 0 where one has none."""
+    if name not in one or name not in other:
+        return 0.0
+    a, b = one[name].position_yx, other[name].position_yx
+    return (
+        0.0 if a is None or b is None else float(((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2) ** 0.5)
+    )
+
+
+def _decided(landmarks: Landmarks) -> list[object]:
+    return [(p.name, p.position_yx, p.state) for p in landmarks if p.is_manual]

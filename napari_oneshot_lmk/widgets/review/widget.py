@@ -1,0 +1,171 @@
+"""The step "Review": which image is next, and whether its points are right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QWidget
+
+from napari_oneshot_lmk.review.status import ImageStatus, Reason, ReviewState, status_of
+from napari_oneshot_lmk.widgets import review_texts, shortcuts, texts
+from napari_oneshot_lmk.widgets.detect.run import detectors_of
+from napari_oneshot_lmk.widgets.header import ImageHeader
+from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
+from napari_oneshot_lmk.widgets.qt.parts import WARN
+from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
+from napari_oneshot_lmk.widgets.review.form import ImageRow, ReviewForm
+from napari_oneshot_lmk.widgets.review.settle import STAYS_PX, SettleRun, distance_px
+from napari_oneshot_lmk.widgets.session import session_of
+from napari_oneshot_lmk.widgets.workbench import workbench_of
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.widgets.detect.run import DetectorFactory
+    from napari_oneshot_lmk.widgets.layers.image_view import ImageView
+    from napari_oneshot_lmk.widgets.session import Session
+
+
+class ReviewWidget(QWidget):
+    """Lists the images by how much they need a look, and reviews them with a few keys.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+        Whose images to review.
+    session : Session, optional
+        Shared with other docks; the viewer's own when not given.
+    with_header : bool
+        Show which image is meant; not needed inside the composed dock.
+    make_detector : optional
+        Finds the other points after a correction; tests bring their own.
+    """
+
+    def __init__(
+        self,
+        napari_viewer: Any,
+        session: Session | None = None,
+        with_header: bool = True,
+        make_detector: DetectorFactory | None = None,
+    ) -> None:
+        super().__init__()
+        self.session = session_of(napari_viewer) if session is None else session
+        self.bench = workbench_of(napari_viewer, self.session)
+        self.actions = self.bench.review
+        self.actions.order = self._in_order
+        self.settle = SettleRun(self.session, make_detector or detectors_of(self.bench))
+        self._statuses: dict[Hashable, tuple[Landmarks, Any, ImageStatus]] = {}
+        layout = scrolling_layout(self)
+        if with_header:
+            self.header = ImageHeader(napari_viewer, self.session)
+            layout.addWidget(self.header)
+        self.form = ReviewForm()
+        layout.addWidget(self.form)
+        layers = napari_viewer.layers.events
+        events = self.session.events
+        shown = (layers.inserted, layers.removed, events.target, events.template, events.annotation)
+        connect_until_destroyed(self, self._refresh, *shown, self.session.edited)
+        connect_until_destroyed(self, self.settle.want, self.session.corrected)
+        connect_until_destroyed(self, self.form.message.say, self.bench.told)
+        self.settle.moved.connect(self._on_moved)
+        self.settle.failed.connect(self._on_failed)
+        self.form.changed.connect(self._refresh)
+        self.form.table.picked.connect(self.actions.turn_to)
+        self.form.move_others.toggled.connect(self._on_move_others)
+        for action, button in self.form.buttons.items():
+            button.clicked.connect(_without_argument(self.bench.actions[action]))
+        shortcuts.bind_dock(self, self.bench.actions)
+        self._refresh()
+
+    # -- the list ------------------------------------------------------------------
+
+    def status(self, key: Hashable) -> ImageStatus:
+        """Return what is known of an image; worked out anew only where it has changed."""
+        landmarks, template = self.actions.images.landmarks(key), self.session.template
+        known = self._statuses.get(key)
+        if known is None or known[0] != landmarks or known[1] is not template:
+            known = landmarks, template, status_of(landmarks, template)
+            self._statuses[key] = known
+        return known[2]
+
+    def _in_order(self, keys: Sequence[Hashable]) -> list[Hashable]:
+        """Return the images that the filter lets through, in the chosen order."""
+        wanted = self.form.filter.currentData()
+        chosen = [key for key in keys if self._is_wanted(self.status(key), wanted)]
+        by_name = sorted(chosen, key=self.actions.images.name)
+        if not self.form.order.currentData():
+            return by_name
+        return sorted(by_name, key=lambda key: self.status(key).badness, reverse=True)
+
+    def _is_wanted(self, status: ImageStatus, wanted: ReviewState | Reason | None) -> bool:
+        if wanted is None:
+            return True
+        if isinstance(wanted, ReviewState):
+            return status.state is wanted
+        return any(wanted in reasons for reasons in status.reasons.values())
+
+    def _refresh(self, event: Any = None) -> None:
+        images, form = self.actions.images, self.form
+        keys = images.keys
+        counts = dict.fromkeys(ReviewState, 0)
+        for key in keys:
+            counts[self.status(key).state] += 1
+        form.counters.say(
+            review_texts.COUNTERS.format(
+                images=texts.counted(len(keys), "image"),
+                to_do=counts[ReviewState.TO_DO],
+                detected=counts[ReviewState.DETECTED],
+                corrected=counts[ReviewState.CORRECTED],
+                accepted=counts[ReviewState.ACCEPTED],
+            )
+        )
+        form.table.show_rows([self._row(key) for key in self._in_order(keys)], images.current)
+        annotation = self.session.annotation
+        no_image = "" if keys else review_texts.WHY_NO_OTHER
+        no_result = "" if annotation.is_result else texts.WHY_NO_LANDMARKS
+        no_point = "" if annotation.current else review_texts.WHY_NO_POINT
+        form.show_reasons(no_image, no_result, no_point)
+
+    def _row(self, key: Hashable) -> ImageRow:
+        status = self.status(key)
+        state = str(status.state)
+        reviewers = ", ".join(name for name in status.reviewers if name)
+        if reviewers:
+            state = review_texts.BY.format(state=state, reviewers=reviewers)
+        reasons = "\n".join(
+            f"{name}: {', '.join(review_texts.REASON[reason] for reason in sorted(each))}"
+            for name, each in status.reasons.items()
+            if each
+        )
+        accepted = status.state is ReviewState.ACCEPTED
+        name = self.actions.images.name(key)
+        return ImageRow(key, name, state, status.unsure, reasons, accepted)
+
+    # -- one correction moves the others -------------------------------------------
+
+    def _on_move_others(self, checked: bool) -> None:
+        self.settle.enabled = checked
+
+    def _on_moved(self, target: ImageView, before: Landmarks, after: Landmarks) -> None:
+        moves = [
+            (distance_px(before, after, point.name), point.name)
+            for point in before.placed
+            if not point.is_manual
+        ]
+        moved = sorted(move for move in moves if move[0] > STAYS_PX)
+        if not moved:
+            self.form.message.say(review_texts.NONE_MOVED)
+            return
+        px, name = moved[-1]
+        mm_yx = self.session.spacing_for(target).mm_yx
+        distance = f"{px:.1f} px" if mm_yx is None else f"{px * sum(mm_yx) / 2:.1f} mm"
+        text = review_texts.MOVED_ONE if len(moved) == 1 else review_texts.MOVED
+        values = {"name": name, "distance": distance, "count": len(moved)}
+        self.form.message.say(text.format(**values, undo=shortcuts.hint("undo")))
+
+    def _on_failed(self, text: str) -> None:
+        self.form.message.say(review_texts.SETTLE_FAILED.format(error=text), WARN)
+
+
+def _without_argument(action: Callable[[], None]) -> Callable[..., None]:
+    return lambda *_: action()
