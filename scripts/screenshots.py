@@ -56,6 +56,7 @@ def main() -> None:
     annotating(viewer, dock, out / "annotate.png")
     detecting(viewer, dock, out / "detect.png")
     correcting(viewer, dock, out / "correct.png")
+    reviewing(viewer, dock, out / "review.png")
     if not options.no_training:
         training(viewer, dock, out / "train.png", out / "training.png")
     viewer.close()
@@ -91,14 +92,34 @@ def detecting(viewer: Any, dock: Any, path: Path) -> None:
     header = dock.header
     header.chooser.setCurrentIndex(0)
     header.chooser.activated.emit(0)
+    detect_with(detect, detect.form.here)
+    settle(viewer)
+    viewer.window.screenshot(path, canvas_only=False, flash=False)
+
+
+def detect_with(detect: Any, button: Any) -> None:
+    """Press a button that detects, and wait until that is done."""
     done = QEventLoop()
     detect.finished.connect(done.quit)
     QTimer.singleShot(DETECTION_LIMIT_MS, lambda: done.exit(1))
-    detect.form.here.click()
+    button.click()
     if done.exec():
         raise SystemExit(f"no answer: {detect.form.message.text()}")
-    settle(viewer)
+
+
+def reviewing(viewer: Any, dock: Any, path: Path) -> None:
+    """Detect on all images, accept the best, and go to the worst one's unsure point."""
+    detect_with(dock.steps["Detect"], dock.steps["Detect"].form.everywhere)
+    review = dock.steps["Review"]
+    dock.tabs.setCurrentWidget(review)
+    review.actions.turn_to(review.form.table.rows[-1].key)
+    review.form.buttons["accept_image"].click()
+    review.actions.turn_to(review.form.table.rows[0].key)
+    wait(SETTLED_MS)
+    review.form.buttons["next_unsure"].click()
+    wait(SETTLED_MS)
     viewer.window.screenshot(path, canvas_only=False, flash=False)
+    viewer.fit_to_view()
 
 
 def correcting(viewer: Any, dock: Any, path: Path) -> None:

@@ -82,3 +82,8 @@ REASON = {
 }
 WHY_NO_OTHER = "no image with landmarks is open"
 WHY_NO_POINT = "no point is chosen: click on one, or on its row"
+ON_TEMPLATE = "on the template"
+HERE = "here"
+PATCH_TIP = "The surroundings of the chosen landmark, at the same scale on both images."
+PATCH_ABSENT = "absent"
+PATCH_OPEN = "not placed"

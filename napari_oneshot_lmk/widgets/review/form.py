@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from napari_oneshot_lmk.review.status import Reason, ReviewState
 from napari_oneshot_lmk.widgets import review_texts, shortcuts
 from napari_oneshot_lmk.widgets.qt.parts import DIM, NOTE, Button, MessageLabel, row_of
+from napari_oneshot_lmk.widgets.review.patches import PatchView
 
 BUTTONS = {
     "previous_image": review_texts.PREVIOUS_IMAGE,
@@ -143,6 +144,8 @@ class ReviewForm(QWidget):
         layout.addLayout(row_of(self.filter, self.order, stretched=self.filter))
         self.table = ImageTable()
         layout.addWidget(self.table, 1)
+        self.patches = PatchView()
+        layout.addWidget(self.patches)
         helps = {shortcut.action: shortcut for shortcut in shortcuts.SHORTCUTS}
         self.buttons: dict[str, Button] = {}
         grid = QGridLayout()
@@ -151,7 +154,8 @@ class ReviewForm(QWidget):
             known = helps[action]
             tip = f"{known.help[:1].upper()}{known.help[1:]} ({known.shown})."
             self.buttons[action] = Button(text, tip)
-            grid.addWidget(self.buttons[action], number // 3, number % 3)
+            whole_row = action == "accept_image"
+            grid.addWidget(self.buttons[action], number // 3, number % 3, 1, 3 if whole_row else 1)
         layout.addLayout(grid)
         self.move_others = QCheckBox(review_texts.MOVE_OTHERS)
         self.move_others.setToolTip(review_texts.MOVE_OTHERS_TIP)

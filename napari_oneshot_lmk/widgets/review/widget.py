@@ -124,6 +124,9 @@ class ReviewWidget(QWidget):
         no_image = "" if keys else review_texts.WHY_NO_OTHER
         no_result = "" if annotation.is_result else texts.WHY_NO_LANDMARKS
         no_point = "" if annotation.current else review_texts.WHY_NO_POINT
+        here = () if images.current is None else self.status(images.current).reasons
+        named = here.get(annotation.current, ()) if here else ()
+        form.patches.show_landmark(self.session, _words(named))
         form.show_reasons(no_image, no_result, no_point)
 
     def _row(self, key: Hashable) -> ImageRow:
@@ -132,11 +135,7 @@ class ReviewWidget(QWidget):
         reviewers = ", ".join(name for name in status.reviewers if name)
         if reviewers:
             state = review_texts.BY.format(state=state, reviewers=reviewers)
-        reasons = "\n".join(
-            f"{name}: {', '.join(review_texts.REASON[reason] for reason in sorted(each))}"
-            for name, each in status.reasons.items()
-            if each
-        )
+        reasons = "\n".join(f"{name}: {_words(each)}" for name, each in status.reasons.items())
         accepted = status.state is ReviewState.ACCEPTED
         name = self.actions.images.name(key)
         return ImageRow(key, name, state, status.unsure, reasons, accepted)
@@ -165,6 +164,10 @@ class ReviewWidget(QWidget):
 
     def _on_failed(self, text: str) -> None:
         self.form.message.say(review_texts.SETTLE_FAILED.format(error=text), WARN)
+
+
+def _words(reasons: Sequence[Reason]) -> str:
+    return ", ".join(review_texts.REASON[reason] for reason in reasons)
 
 
 def _without_argument(action: Callable[[], None]) -> Callable[..., None]:

@@ -1,0 +1,45 @@
+"""The surroundings of one landmark on two images, at the same scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_oneshot_lmk.geometry import Geometry
+
+PART = 0.16
+"""Side of a patch, as a fraction of the template image's longer side."""
+
+
+def patch_sizes_yx(template: Geometry, image: Geometry) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return rows and columns of a patch on the template and on an image.
+
+    The same millimetres on both where both spacings are known, and otherwise the same part
+    of the longer side.
+    """
+    side = PART * max(template.image_shape_yx)
+    ours, theirs = image.spacing_mm_yx, template.spacing_mm_yx
+    if ours is not None and theirs is not None:
+        mm = side * min(theirs)
+        return mm / np.array(theirs), mm / np.array(ours)
+    return np.full(2, side), np.full(2, PART * max(image.image_shape_yx))
+
+
+def cut_patch(pixels: Any, centre_yx: tuple[float, float], size_yx: NDArray[Any]) -> NDArray[Any]:
+    """Cut (H, W) or (H, W, C) pixels around a (row, column); what lies outside is 0.
+
+    The centre lies in the middle of the middle pixel: sides are odd. Only the part that is
+    cut is read, so the pixels may lie on disk.
+    """
+    half = np.maximum(1, np.round(np.asarray(size_yx) / 2).astype(int))
+    first = np.round(np.asarray(centre_yx)).astype(int) - half
+    last = first + 2 * half + 1
+    shape = np.array(pixels.shape[:2])
+    begin, end = np.clip(first, 0, shape), np.clip(last, 0, shape)
+    inside = np.asarray(pixels[begin[0] : end[0], begin[1] : end[1]])
+    margins = [tuple(pair) for pair in np.stack([begin - first, last - end], 1)]
+    return np.pad(inside, [*margins, *[(0, 0)] * (inside.ndim - 2)])
