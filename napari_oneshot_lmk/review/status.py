@@ -186,8 +186,8 @@ def _far_from_shape(found: Mapping[str, Landmark], template: Template) -> list[s
     geometry = template.image.geometry
     if geometry.spacing_mm_yx is None:
         return []
-    points_mm = geometry.points_to_mm([p.position_yx for p in template.landmarks.placed])
-    largest = LARGEST_RESIDUAL * _size(points_mm)
+    placed = template.landmarks.with_points(template.landmarks.placed)
+    largest = LARGEST_RESIDUAL * _size(geometry.points_to_mm(placed.positions_yx))
     return [n for n, p in found.items() if (p.shape_residual_mm or 0.0) > largest]
 
 
