@@ -78,6 +78,10 @@ class ClusterError(OneshotError):
     """The machines that the work was given to cannot do it."""
 
 
+class ProjectError(OneshotError):
+    """A project folder, or an image in it, cannot be used."""
+
+
 class OutputError(OneshotError):
     """A result cannot be written where the user asked for it."""
 

@@ -1,0 +1,395 @@
+"""A project's folder: nothing is lost, whoever moves it or kills who writes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from landmark_sets import landmark_sets, same
+from PIL import Image
+
+from napari_oneshot_lmk.errors import OneshotError, OutputError, ProjectError
+from napari_oneshot_lmk.imaging.image import GrayImage
+from napari_oneshot_lmk.landmarks.files import read_landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.review.annotation import Annotation
+from napari_oneshot_lmk.review.project import Project
+from napari_oneshot_lmk.review.status import ReviewState
+
+POINTS = {"apex": (10.0, 12.0), "notch": (30.0, 8.0), "tip": (25.0, 31.0)}
+
+
+def save(path: Path, seed: int) -> Path:
+    """A grey image that differs from those of other seeds, of the same file size."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 255, (40, 36), dtype=np.uint8)
+    Image.fromarray(pixels).save(path.with_suffix(".bmp"))
+    return path.with_suffix(".bmp")
+
+
+def a_template() -> Template:
+    pixels = np.random.default_rng(99).integers(0, 255, (40, 36)).astype(np.float32)
+    return Template.create(GrayImage.from_array(pixels, None, "t.png"), placed())
+
+
+def placed(name: str = "", by: float = 0.0) -> Landmarks:
+    return Landmarks.from_positions({n: (y + by, x) for n, (y, x) in POINTS.items()}, name)
+
+
+def detected(project: Project, image_id: str) -> Landmarks:
+    geometry = project.read(image_id).geometry
+    points = [replace(p, score=0.5, source=Source.DETECTED) for p in placed()]
+    return replace(placed().with_points(points), geometry=geometry)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A folder with images in two subfolders, two of them of one name."""
+    for number, name in enumerate(["a/m", "b/m", "b/z"]):
+        save(tmp_path / "study" / "images" / name, number)
+    return tmp_path / "study"
+
+
+@pytest.fixture
+def project(study: Path) -> Project:
+    with Project.create(study / "project", a_template(), [study / "images"]) as made:
+        yield made
+
+
+def content(project: Project) -> dict[str, object]:
+    """All that a project holds."""
+    about = {
+        image.id: (image.name, image.sha256, project.work(image.id)) for image in project.images
+    }
+    return {"template": project.template.content_sha256, **about}
+
+
+def test_images_of_one_name_are_two(project: Project, study: Path) -> None:
+    assert [image.name for image in project.images] == ["a/m.bmp", "b/m.bmp", "z.bmp"]
+    first, last, _ = project.images
+    project.record(first.id, placed(), action="place")
+    project.record(last.id, placed(by=1), action="place")
+    assert project.work(first.id).landmarks["apex"].position_yx == (10, 12)
+    assert project.work(last.id).landmarks["apex"].position_yx == (11, 12)
+    assert project.named("b/m.bmp") == project.named("0002") == last
+    assert project.named(str(study / "images/b/m.bmp")) == last
+    assert project.named("z") == project.images[2]
+    with pytest.raises(ProjectError, match=r"'m' could be a/m\.bmp or b/m\.bmp"):
+        project.named("m")
+    with pytest.raises(ProjectError, match="no image '9'"):
+        project.named("9")
+
+
+def test_adding_again_changes_nothing(project: Project, study: Path) -> None:
+    before = project.images
+    more = save(study / "images/c/z", 7)
+    added = project.add([study / "images"])
+    assert (len(added.ids), len(added.known), added.failed) == (1, 3, ())
+    assert [image.sha256 for image in project.images[:3]] == [i.sha256 for i in before]
+    # Names stay distinct: the second "z" gives the first one its folder.
+    assert [i.name for i in project.images] == ["a/m.bmp", "b/m.bmp", "b/z.bmp", "c/z.bmp"]
+    assert project.image(added.ids[0]).path == more
+
+
+def test_edits_are_kept_with_time_and_reader(project: Project) -> None:
+    (image, *_) = project.images
+    found = detected(project, image.id)
+    project.record(image.id, found, action="detect", detected=found, detected_by="abc")
+    here = Annotation.adopt(project.work(image.id).landmarks).place("tip", (1, 2), "Ada")
+    project.record(image.id, here.landmarks, action="place", reader="Ada")
+    work = Project.open(project.folder).work(image.id)
+    assert [(e.reader, e.action, e.names) for e in work.edits] == [
+        ("", "detect", tuple(POINTS)),
+        ("Ada", "place", ("tip",)),
+    ]
+    assert all(edit.time.endswith("+00:00") for edit in work.edits)
+    assert same(work.detected, replace(found, image="a/m.bmp"))
+    assert work.detected_by == "abc"
+    back = Annotation.adopt(work.landmarks).reset(["tip"], work.detected).landmarks
+    assert back["tip"] == found["tip"]
+    assert project.statuses()[image.id].state is ReviewState.CORRECTED
+    (template,) = project.corrected_templates()
+    assert [point.name for point in template.landmarks.placed] == ["tip"]
+    assert template.image.name == "m.bmp"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(landmark_sets(), min_size=1, max_size=3))
+def test_what_is_recorded_is_there_when_opened_again(tmp_path_factory, sets) -> None:
+    folder = tmp_path_factory.mktemp("p")
+    images = [save(folder / "1", 1)]
+    with Project.create(folder / "project", a_template(), images) as project:
+        (image,) = project.images
+        for landmarks in sets:
+            project.record(image.id, landmarks, action="place", detected=landmarks)
+    opened = Project.open(folder / "project")
+    work = opened.work(image.id)
+    assert same(work.landmarks, replace(sets[-1], image="1.bmp"))
+    assert same(work.detected, work.landmarks)
+    assert len(work.edits) == len(sets)
+    assert opened.images == (image,)
+
+
+def test_it_can_be_moved_with_its_images(project: Project, study: Path, tmp_path: Path) -> None:
+    for number, image in enumerate(project.images):
+        project.record(image.id, placed(by=number), action="place", reader="Ada")
+    before = content(project)
+    project.close()
+    shutil.move(study, tmp_path / "elsewhere")
+    moved = Project.open(tmp_path / "elsewhere/project")
+    assert content(moved) == before
+    for image in moved.images:
+        assert image.path.is_relative_to(tmp_path / "elsewhere/images")
+        assert moved.read(image.id).pixels.shape == (40, 36)
+
+
+def test_a_moved_image_is_found_by_name_and_content(
+    project: Project, study: Path, tmp_path: Path
+) -> None:
+    project.close()
+    # One of the same name and size, that is another image.
+    save(study / "images/sorted/m", 50)
+    shutil.move(study / "images/a", study / "images/sorted/a")
+    opened = Project.open(study / "project")
+    assert [i.path.relative_to(study).as_posix() for i in opened.images] == [
+        "images/sorted/a/m.bmp",
+        "images/b/m.bmp",
+        "images/b/z.bmp",
+    ]
+    shutil.move(study / "images", tmp_path / "far" / "images")
+    opened = Project.open(study / "project")
+    assert [image.path for image in opened.images] == [None] * 3
+    with pytest.raises(ProjectError, match=r"m\.bmp: is not where it was; .* project locate"):
+        opened.read("0001")
+    assert opened.locate(tmp_path / "far") == ("0002", "0003", "0001")
+    opened.close()
+    assert Project.open(study / "project").read("0002").path.parent.name == "b"
+    with pytest.raises(ProjectError, match="is not a folder"):
+        opened.locate(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("same_size", [True, False])
+def test_other_content_is_never_used(project: Project, study: Path, same_size: bool) -> None:
+    project.record("0001", placed(), action="place")
+    path = save(study / "images/a/m", 33)
+    if not same_size:
+        path.write_bytes(path.read_bytes() + b"more")
+    opened = Project.open(study / "project")
+    assert opened.image("0001").changed is not same_size
+    with pytest.raises(ProjectError, match=r"a/m\.bmp: has been changed since it was added"):
+        opened.read("0001")
+    added = project.add([path])
+    assert (added.ids, added.known) == ((), ())
+    assert "has landmarks already" in str(added.failed[0])
+    # Nothing was done on this one yet.
+    other = save(study / "images/b/m", 34)
+    assert project.add([other]).known == ("0002",)
+    assert project.read("0002").path == other
+
+
+def test_a_copied_file_of_another_date_is_the_same_image(project: Project, study: Path) -> None:
+    os.utime(study / "images/a/m.bmp", ns=(1, 1))
+    assert project.read("0001").name == "m.bmp"
+    project.close()
+    about = json.loads((study / "project/project.json").read_text())
+    assert about["images"][0]["mtime_ns"] == 1
+
+
+def test_spacing_is_that_of_the_file_unless_the_user_says_more(tmp_path: Path) -> None:
+    Image.new("L", (36, 40)).save(tmp_path / "none.png")
+    for name, mm in [("stated", 0.5), ("none", None)]:
+        pixels = Image.fromarray(np.arange(1440, dtype=np.uint16).reshape(40, 36).astype(np.uint8))
+        path = tmp_path / f"{name}.tif"
+        if mm is None:
+            pixels.save(path)
+        else:
+            from tifffile import imwrite
+
+            resolution = (1 / mm, 1 / mm)
+            imwrite(
+                path,
+                np.asarray(pixels),
+                imagej=True,
+                resolution=resolution,
+                metadata={"unit": "mm"},
+            )
+    paths = [tmp_path / "stated.tif", tmp_path / "none.tif"]
+    project = Project.create(tmp_path / "p", a_template(), paths)
+    stated, none = (project.named(name).id for name in ("stated", "none"))
+
+    def spacings() -> list[object]:
+        read = [project.read(each).geometry.spacing_mm_yx for each in (stated, none)]
+        kept = [project.work(i).landmarks.geometry.spacing_mm_yx for i in (stated, none)]
+        assert kept == read
+        return [spacing and spacing[0] for spacing in read]
+
+    for image_id in (stated, none):
+        found = detected(project, image_id)
+        points = [replace(p, shape_residual_mm=1.0) for p in found]
+        project.record(image_id, found.with_points(points), action="detect")
+    assert spacings() == [0.5, None]
+    project.set_spacing(0.2)
+    assert spacings() == [0.5, 0.2]
+    project.set_spacing(0.1, [stated])
+    assert spacings() == [0.1, 0.2]
+    assert project.work(stated).landmarks["tip"].shape_residual_mm == pytest.approx(0.2)
+    project.record(stated, project.work(stated).landmarks, action="place")
+    project.set_spacing(None, [stated])
+    project.set_spacing(None)
+    project.close()
+    project = Project.open(tmp_path / "p")
+    assert spacings() == [0.5, None]
+    with pytest.raises(OneshotError, match="not between"):
+        project.set_spacing(-1)
+    project.close()
+
+
+def test_one_process_writes_and_all_may_read(project: Project, study: Path) -> None:
+    project.record("0001", placed(), action="place")
+    other = Project.open(study / "project")
+    assert other.work("0001").landmarks is not None
+    with pytest.raises(ProjectError, match=r"project: this program itself \(since .* close it"):
+        other.record("0001", placed(), action="place")
+    code = f"""
+from napari_oneshot_lmk.review.project import Project
+try:
+    Project.open({str(study / "project")!r}, writing=True)
+except Exception as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert f"process {os.getpid()} on " in done.stdout
+    project.add([save(study / "images/new", 8)])
+    assert len(other.images) == 4, "what another process adds is seen"
+    project.close()
+    assert not (study / "project/writer.json").exists()
+    other.record("0004", placed(), action="place")
+    other.close()
+
+
+def test_a_damaged_file_of_one_image_leaves_the_others(project: Project, study: Path) -> None:
+    for image in project.images:
+        project.record(image.id, placed(), action="place")
+    path = study / "project/images/0002.json"
+    for damage, what in [
+        (b"{", "is damaged"),
+        (b"[]", "is damaged"),
+        (path.read_bytes().replace(b"apex", b" apex"), "' apex' is not a landmark name"),
+        (path.read_bytes().replace(b'"format": 1', b'"format": 2'), "newer version"),
+    ]:
+        path.write_bytes(damage)
+        opened = Project.open(study / "project")
+        told: list[OneshotError] = []
+        assert set(opened.statuses(told.append)) == {"0001", "0003"}
+        assert what in str(told[0])
+        assert str(told[0]).startswith(f"{path}: ")
+        with pytest.raises(ProjectError):
+            opened.record("0002", placed(), action="place")
+        assert opened.export(study / "out.csv", overwrite=True, tell=told.append) == 2
+    assert path.read_bytes() == damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (None, "is not a project"),
+        (b"", "is damaged"),
+        (b'{"format": 9}', "newer version of this program (format 9, this one reads 1)"),
+        (b'{"format": 1, "images": [{"id": "../x"}]}', "is damaged, images.0.id is wrong"),
+    ],
+)
+def test_a_folder_that_is_no_project_is_refused(project, study, damage, sentence) -> None:
+    path = study / "project/project.json"
+    path.unlink() if damage is None else path.write_bytes(damage)
+    with pytest.raises(ProjectError) as caught:
+        Project.open(study / "project")
+    assert sentence in str(caught.value)
+
+
+def test_a_project_is_made_whole_or_not_at_all(study: Path) -> None:
+    with pytest.raises(OneshotError):
+        Project.create(study / "none", a_template(), model=study / "images")
+    assert not (study / "none").exists()
+    with pytest.raises(OutputError, match="exists already"):
+        Project.create(study / "images", a_template())
+
+
+def test_export_writes_all_images_to_one_file(project: Project, study: Path) -> None:
+    with pytest.raises(ProjectError, match="no image has landmarks yet"):
+        project.export(study / "all.csv")
+    for number, image in enumerate(project.images):
+        project.record(image.id, placed(by=number), action="place")
+    assert project.export(study / "all.csv") == 3
+    sets = read_landmarks(study / "all.csv")
+    assert [landmarks.image for landmarks in sets] == ["a/m.bmp", "b/m.bmp", "z.bmp"]
+    assert sets[2]["apex"].position_yx == (12, 12)
+    assert project.export(study / "one.csv", ["0002"]) == 1
+
+
+RECORDING = """
+import sys
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+from napari_oneshot_lmk.review.project import Project
+
+project = Project.open(sys.argv[1], writing=True)
+ids = [image.id for image in project.images]
+number = 0
+while True:
+    number += 1
+    for image_id in ids:
+        marks = Landmarks.from_positions({"apex": (float(number), 1.0)})
+        project.record(image_id, marks, action="place", reader=str(number))
+    project.set_spacing(number / 10000)
+    print(number, flush=True)
+"""
+
+
+def test_killed_while_it_records_it_opens_with_all_that_was_recorded(
+    project: Project, study: Path
+) -> None:
+    project.close()
+    for wait in (0.0, 0.013, 0.031):
+        arguments = [sys.executable, "-c", RECORDING, str(project.folder)]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:
+            said = [int(child.stdout.readline()) for _ in range(5)]
+            time.sleep(wait)
+            os.kill(child.pid, signal.SIGKILL)
+            said += [int(line) for line in child.stdout.read().split()]
+        with Project.open(project.folder) as opened:
+            for image in opened.images:
+                work = opened.work(image.id)
+                numbers = [int(edit.reader) for edit in work.edits]
+                # What it has said to be done, and at most the one that it was at.
+                assert numbers in (said, [*said, said[-1] + 1])
+                assert work.landmarks["apex"].position_yx[0] == numbers[-1]
+            opened.lock()
+            assert not list((project.folder / "images").glob(".*")), "what it left is removed"
+        for path in (project.folder / "images").iterdir():
+            path.unlink()
+
+
+def test_two_hundred_images_open_at_once(tmp_path: Path) -> None:
+    for number in range(200):
+        save(tmp_path / f"images/{number}", number)
+    project = Project.create(tmp_path / "p", a_template(), [tmp_path / "images"])
+    for image in project.images:
+        project.record(image.id, placed(), action="place")
+    project.close()
+    start = time.perf_counter()
+    opened = Project.open(tmp_path / "p")
+    statuses = opened.statuses()
+    seconds = time.perf_counter() - start
+    assert len(statuses) == len(opened.images) == 200
+    assert seconds < 3, "nothing is hashed and nothing is decoded"
