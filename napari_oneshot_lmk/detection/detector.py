@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -18,9 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_oneshot_lmk.detection.orientation import (
+    FEWEST_LANDMARKS,
+    POOR_BELOW,
+    SURER_BY,
+    UPRIGHT,
+    Orientation,
+    OrientationFinder,
+)
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
 from napari_oneshot_lmk.errors import TemplateError
-from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.image import GrayImage, PreparedImage
 from napari_oneshot_lmk.imaging.transforms import prepare_for_network, prepare_image
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
@@ -36,9 +43,11 @@ from napari_oneshot_lmk.matching.similarity import (
 
 @dataclass(frozen=True)
 class _EncodedImage:
-    name: str
-    geometry: Geometry
+    prepared: PreparedImage
     pyramid: FeaturePyramid
+    """Of the image turned from ``orientation`` to that of the template."""
+    orientation: Orientation | None = None
+    """How it lies; None: taken as the template, before the first look."""
 
 
 class Detector:
@@ -55,6 +64,9 @@ class Detector:
     further : sequence of Template
         More annotated images, corrected ones for example: each landmark is compared with all
         of them that know its name (docs/benchmarks/corrections.md).
+    upright : bool
+        Take every image as it lies. Otherwise an image that is mirrored or turned by right
+        angles, compared with the template, is recognised (docs/benchmarks/orientation.md).
 
     Raises
     ------
@@ -70,6 +82,7 @@ class Detector:
 
     method = "instant"
     further: tuple[Template, ...] = ()
+    upright = False
 
     def __init__(
         self,
@@ -77,12 +90,15 @@ class Detector:
         encoder: Encoder,
         variation: ShapeVariation | None = None,
         further: Sequence[Template] = (),
+        *,
+        upright: bool = False,
     ) -> None:
         geometry = template.image.geometry
         placed = template.landmarks.placed
         if not placed:
             raise TemplateError("the template has no placed landmark", file=template.name)
         self.template, self.further = template, tuple(further)
+        self.upright = upright or len(placed) < FEWEST_LANDMARKS
         self._encoder = encoder
         self._names = [p.name for p in placed]
         each = [self._placed_in(one) for one in (template, *self.further)]
@@ -98,6 +114,7 @@ class Detector:
             each[0][0].numpy(), pixel_size_yx, geometry.network_shape_yx, variation
         )
         self._current: _EncodedImage | None = None
+        self._finder: OrientationFinder | None = None
 
     @classmethod
     def instant(
@@ -108,6 +125,7 @@ class Detector:
         encoder_weights: Path | None = None,
         device: str = "auto",
         further: Sequence[Template] = (),
+        upright: bool = False,
     ) -> Detector:
         """Make a detector that needs no training.
 
@@ -123,6 +141,8 @@ class Detector:
             ``"auto"``, ``"cpu"`` or ``"cuda"``.
         further : sequence of Template
             More annotated images of the same landmarks.
+        upright : bool
+            Take every image as it lies.
 
         Raises
         ------
@@ -135,7 +155,7 @@ class Detector:
             from napari_oneshot_lmk.encoders.select import instant_encoder
 
             encoder = instant_encoder(encoder_weights, device)
-        return cls(template, encoder, further=further)
+        return cls(template, encoder, further=further, upright=upright)
 
     @property
     def encoder_card(self) -> EncoderCard:
@@ -173,7 +193,7 @@ class Detector:
 
         The encoder gets them in one batch. The image of `set_image` stays set.
         """
-        return [self._match(encoded) for encoded in self._encode(images)]
+        return [self._landmarks(*self._look(encoded)) for encoded in self._encode(images)]
 
     def detect(self) -> Landmarks:
         """Detect on the image that was set.
@@ -182,14 +202,16 @@ class Detector:
         -------
         Landmarks
             The template's names in the template's order, positions in pixels of the
-            image. Landmarks that are skipped or absent in the template are so here.
+            image. Landmarks that are skipped or absent in the template are so here. Their
+            provenance says how the image lies, if not as the template does.
 
         Raises
         ------
         ValueError
             If no image was set.
         """
-        return self._match(self._image_that_is_set)
+        self._current, found = self._look(self._image_that_is_set)
+        return self._landmarks(self._current, found)
 
     def settle(self, decided: Landmarks) -> Landmarks:
         """Detect on the image that was set, given what a person has decided there.
@@ -213,7 +235,12 @@ class Detector:
         ValueError
             If no image was set.
         """
-        return self._match(self._image_that_is_set, decided)
+        encoded = self._image_that_is_set
+        if encoded.orientation is None:
+            encoded = self._current = self._look(encoded)[0]
+        manual = {point.name: point for point in decided if point.is_manual}
+        found = self._points(encoded, self._decided(manual, encoded) if manual else None)
+        return self._landmarks(encoded, found, manual)
 
     @property
     def _image_that_is_set(self) -> _EncodedImage:
@@ -229,21 +256,54 @@ class Detector:
         pyramid = self._encoder(pixels.to(self._encoder.device))
         return [
             _EncodedImage(
-                image.name,
-                image.geometry,
+                image,
                 FeaturePyramid(tuple(level[i : i + 1] for level in pyramid.maps), pyramid.levels),
             )
             for i, image in enumerate(images)
         ]
 
-    def _match(self, encoded: _EncodedImage, decided: Landmarks | None = None) -> Landmarks:
-        geometry = encoded.geometry
-        manual = {} if decided is None else {p.name: p for p in decided if p.is_manual}
-        held = self._decided(manual, geometry) if manual else None
+    def _look(self, encoded: _EncodedImage) -> tuple[_EncodedImage, Tensor]:
+        """Return the points of an image, and the image in the orientation they were found in.
+
+        Where the first look is poor, the other orientations are tried.
+        """
+        found = self._points(encoded)
+        if encoded.orientation is not None:
+            return encoded, found
+        confidence = found[:, 2].mean()
+        if not self.upright and confidence < POOR_BELOW:
+            pixels = encoded.prepared.pixels.to(self.device)
+            orientation = self._orientations().find(pixels)
+            if orientation != UPRIGHT:
+                pyramid = self._encoder(orientation.undone(pixels))
+                turned = replace(encoded, pyramid=pyramid, orientation=orientation)
+                again = self._points(turned)
+                if again[:, 2].mean() > confidence + SURER_BY:
+                    return turned, again
+        return replace(encoded, orientation=UPRIGHT), found
+
+    def _orientations(self) -> OrientationFinder:
+        if self._finder is None:
+            pixels = prepare_image(self.template.image, self.device)
+            points_yx = self._placed_in(self.template)[0]
+            self._finder = OrientationFinder(pixels, points_yx, self.shape, self.device)
+        return self._finder
+
+    def _points(self, encoded: _EncodedImage, decided: Decided | None = None) -> Tensor:
         with torch.inference_mode():
-            found = self.points(encoded.pyramid, held).cpu().numpy()
-        points = geometry.points_from_network(found[:, :2])
-        expected = geometry.points_from_network(found[:, 3:])
+            return self.points(encoded.pyramid, decided).cpu()
+
+    def _landmarks(
+        self, encoded: _EncodedImage, found: Tensor, manual: Mapping[str, Landmark] | None = None
+    ) -> Landmarks:
+        """Map points back to the image's own grid; what a person decided stays as it is."""
+        geometry, manual = encoded.prepared.geometry, manual or {}
+        orientation = encoded.orientation or UPRIGHT
+        grid = geometry.network_shape_yx
+        points, expected = (
+            geometry.points_from_network(orientation.points_applied(each, grid).numpy())
+            for each in (found[:, :2], found[:, 3:])
+        )
         residuals: list[float | None] = [None] * len(points)
         if geometry.spacing_mm_yx is not None and len(points) > 1:
             residuals = geometry.distances_mm(points, expected).tolist()
@@ -272,16 +332,20 @@ class Detector:
             encoder=self.encoder_card.identity,
             template=f"{self.template.name}{more}",
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            orientation=str(orientation),
         )
-        return Landmarks(tuple(landmarks), encoded.name, geometry, provenance)
+        return Landmarks(tuple(landmarks), encoded.prepared.name, geometry, provenance)
 
-    def _decided(self, manual: Mapping[str, Landmark], geometry: Geometry) -> Decided:
+    def _decided(self, manual: Mapping[str, Landmark], encoded: _EncodedImage) -> Decided:
+        """Return what a person decided in the orientation of the encoded image."""
         points = [manual.get(name) for name in self._names]
         places = [(0.0, 0.0) if p is None else p.position_yx or (0.0, 0.0) for p in points]
-        points_yx = geometry.points_to_network(np.array(places, dtype=np.float64))
+        geometry, orientation = encoded.prepared.geometry, encoded.orientation or UPRIGHT
+        on_grid = torch.from_numpy(geometry.points_to_network(np.array(places, dtype=np.float64)))
+        points_yx = orientation.points_undone(on_grid, geometry.network_shape_yx)
         held = [p is not None and p.state is State.PLACED for p in points]
         left_out = [p is not None and p.state is not State.PLACED for p in points]
-        return Decided(torch.from_numpy(points_yx), torch.tensor(held), torch.tensor(left_out))
+        return Decided(points_yx, torch.tensor(held), torch.tensor(left_out))
 
     def points(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
         """Match the feature maps of one image, given what was decided on it.

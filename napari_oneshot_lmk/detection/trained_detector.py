@@ -58,6 +58,8 @@ class TrainedDetector(Detector):
         Of the networks.
     further : sequence of Template
         More annotated images; see `Detector`.
+    upright : bool
+        Take every image as it lies; see `Detector`.
 
     Raises
     ------
@@ -72,6 +74,8 @@ class TrainedDetector(Detector):
         encoder: Encoder,
         precision: Precision = "auto",
         further: Sequence[Template] = (),
+        *,
+        upright: bool = False,
     ) -> None:
         read = encoder.card.identity
         if read not in model.encoders:
@@ -80,7 +84,7 @@ class TrainedDetector(Detector):
                 remedy="name the weights that it was trained on (--encoder-weights), "
                 "or none: it remembers where they lay",
             )
-        super().__init__(template, encoder, further=further)
+        super().__init__(template, encoder, further=further, upright=upright)
         self.model = model
         self.method = model.card.method
         self.precision = precision
@@ -104,6 +108,7 @@ class TrainedDetector(Detector):
         encoder_weights: Path | None = None,
         device: str = "auto",
         further: Sequence[Template] = (),
+        upright: bool = False,
     ) -> TrainedDetector:
         """Make a detector and move the model to the device of its encoder.
 
@@ -120,6 +125,8 @@ class TrainedDetector(Detector):
             ``"auto"``, ``"cpu"`` or ``"cuda"``.
         further : sequence of Template
             More annotated images; see `Detector`.
+        upright : bool
+            Take every image as it lies; see `Detector`.
 
         Raises
         ------
@@ -130,7 +137,8 @@ class TrainedDetector(Detector):
             encoder = encoder_for(model, encoder_weights, device)
         for part in model.parts:
             part.network.to(encoder.device)
-        return cls(model, template or model.template, encoder, model.precision, further)
+        annotated = template or model.template
+        return cls(model, annotated, encoder, model.precision, further, upright=upright)
 
     def embeddings(self) -> dict[str, Tensor]:
         """Return the descriptors of `Detector` and the anchor embeddings of each network."""

@@ -42,9 +42,13 @@ class OrientationEncoder(nn.Module):
         Where it computes.
     note : str
         Of its card.
+    strides : tuple of int
+        Of its levels, fine to coarse; fewer cost less.
     """
 
-    def __init__(self, device: torch.device, note: str = "") -> None:
+    def __init__(
+        self, device: torch.device, note: str = "", strides: tuple[int, ...] = STRIDES
+    ) -> None:
         super().__init__()
         self._device = device
         channels = DIRECTIONS * (2 * REACH_CELLS + 1) ** 2
@@ -52,7 +56,7 @@ class OrientationEncoder(nn.Module):
             name="orientation",
             title="Gradient orientations (no weights)",
             weights_sha256="",
-            levels=tuple(Level(f"orientation{s}", s, channels) for s in STRIDES),
+            levels=tuple(Level(f"orientation{s}", s, channels) for s in strides),
             note=note,
         )
 
@@ -70,7 +74,8 @@ class OrientationEncoder(nn.Module):
     def forward(self, images: Tensor) -> FeaturePyramid:
         """Encode (B, 1, H, W) grey images in 0..1; H, W multiples of 32."""
         images = images.to(self._device, torch.float32)
-        maps = tuple(stack_neighbours(root_histograms(images, stride)) for stride in STRIDES)
+        strides = [level.stride for level in self._card.levels]
+        maps = tuple(stack_neighbours(root_histograms(images, stride)) for stride in strides)
         return FeaturePyramid(maps, self._card.levels)
 
 

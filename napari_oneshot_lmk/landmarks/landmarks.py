@@ -207,6 +207,9 @@ class Provenance:
     """The person, where there is one."""
     created: str = ""
     """ISO 8601 time."""
+    orientation: str = ""
+    """How a detector recognised that the image lies, compared with the template: "mirrored",
+    for example; empty where it lies as the template does."""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Provenance:

@@ -232,7 +232,7 @@ class ShapeModel(nn.Module):
                 points = _peak_points(self._add_prior(log_maps, expectation, stride), stride)
             points = points if decided is None else decided.hold(points)
             ends.append((points, expectation.points_yx, expectation.sd, expectation.weights))
-            consistencies.append(self._consistency(log_maps, stride, points, expectation))
+            consistencies.append(self.consistency(log_maps, stride, points, expectation))
         best = torch.stack(consistencies).argmax()[None]
         points, *expected = (
             torch.stack(each).index_select(0, best)[0] for each in zip(*ends, strict=True)
@@ -263,10 +263,14 @@ class ShapeModel(nn.Module):
         rows, columns = ((-0.5 * offset).float() for offset in offsets)
         return log_maps + (rows[:, :, None] + columns[:, None, :]).to(log_maps.device)
 
-    def _consistency(
+    def consistency(
         self, log_maps: Tensor, stride: int, points_yx: Tensor, expectation: Expectation
     ) -> Tensor:
-        """Sum of the maps at the points and of the log of Student's t of the shape."""
+        """Return how well maps and shape agree on points, as `fit` finds them.
+
+        (), float64: the sum of the maps at the points and of the log of Student's t of the
+        shape.
+        """
         cells = nearest_cells(points_yx, stride, log_maps)
         rows, columns = (axis.to(log_maps.device) for axis in cells)
         each = torch.arange(len(rows), device=log_maps.device)

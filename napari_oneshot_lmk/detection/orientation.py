@@ -1,0 +1,154 @@
+"""Which way up an image lies, and whether it is mirrored, compared with the template.
+
+Features are not invariant to turning: on a mirrored or turned image nearly every match is
+wrong. `OrientationFinder` matches coarse gradient orientations of all eight orientations of
+an image and asks on which of them maps and shape agree best. It needs no annotation but the
+template's, and does not depend on the encoder of the detector.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napari_oneshot_lmk.encoders.encoder import FeaturePyramid
+from napari_oneshot_lmk.encoders.orientation import OrientationEncoder
+from napari_oneshot_lmk.matching.shape import ShapeModel
+from napari_oneshot_lmk.matching.similarity import describe_points, log_similarity
+
+STRIDES = (8, 16, 32)
+"""Levels that are compared: the finer ones take ten times as long and decide no better."""
+FEWEST_LANDMARKS = 3
+"""Fewer have no shape."""
+# The following were chosen without annotations of test images: docs/benchmarks/orientation.md.
+POOR_BELOW = 0.55
+"""Mean confidence of the points on an image below which the other orientations are tried."""
+FITS_FROM = 0.3
+"""How well an orientation has to fit to be tried; 0 is a wrong one, 1 the template's own."""
+MARGIN = 0.1
+"""By how much it has to fit better than the image as it lies."""
+SURER_BY = 0.05
+"""By how much the mean confidence has to rise for the orientation to be taken."""
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How an image lies: the template's way up, then mirrored, then turned.
+
+    Examples
+    --------
+    >>> lies = Orientation(mirrored=True, quarter_turns=1)
+    >>> lies.applied(torch.tensor([[1, 2], [3, 4]]))
+    tensor([[4, 2],
+            [3, 1]])
+    >>> str(lies)
+    'mirrored and turned 90 degrees clockwise'
+    """
+
+    mirrored: bool = False
+    """From left to right."""
+    quarter_turns: int = 0
+    """Clockwise, 0 … 3."""
+
+    def __str__(self) -> str:
+        """Return it in words, "" for the template's own orientation."""
+        turned = ""
+        if self.quarter_turns:
+            turned = f"turned {90 * self.quarter_turns} degrees clockwise"
+        return " and ".join(filter(None, ("mirrored" if self.mirrored else "", turned)))
+
+    def applied(self, pixels: Tensor) -> Tensor:
+        """Turn (..., H, W) pixels from the template's orientation to this one."""
+        return torch.rot90(self._mirror(pixels), -self.quarter_turns, (-2, -1))
+
+    def undone(self, pixels: Tensor) -> Tensor:
+        """Turn (..., H, W) pixels that lie like this to the template's orientation."""
+        return self._mirror(torch.rot90(pixels, self.quarter_turns, (-2, -1)))
+
+    def points_applied(self, points_yx: Tensor, shape_yx: tuple[int, int]) -> Tensor:
+        """Move (..., 2) points with the pixels that `applied` turns, of ``shape_yx``."""
+        (height, width), (y, x) = shape_yx, points_yx.unbind(-1)
+        if self.mirrored:
+            x = width - 1 - x
+        for _ in range(self.quarter_turns):
+            y, x, height, width = x, height - 1 - y, width, height
+        return torch.stack([y, x], -1)
+
+    def points_undone(self, points_yx: Tensor, shape_yx: tuple[int, int]) -> Tensor:
+        """Move (..., 2) points with the pixels that `undone` turns, of ``shape_yx``."""
+        (height, width), (y, x) = shape_yx, points_yx.unbind(-1)
+        for _ in range(self.quarter_turns):
+            y, x, height, width = width - 1 - x, y, width, height
+        if self.mirrored:
+            x = width - 1 - x
+        return torch.stack([y, x], -1)
+
+    def _mirror(self, pixels: Tensor) -> Tensor:
+        return pixels.flip(-1) if self.mirrored else pixels
+
+
+UPRIGHT = Orientation()
+ORIENTATIONS = tuple(Orientation(m, turns) for m in (False, True) for turns in range(4))
+
+
+class OrientationFinder:
+    """Recognises how images lie, compared with a template.
+
+    Parameters
+    ----------
+    pixels : Tensor, (1, 1, H, W)
+        The template on the network's grid, as `prepare_image` makes it.
+    points_yx : Tensor, (N, 2)
+        Its placed landmarks in pixels of that grid.
+    shape : ShapeModel
+        Of these landmarks.
+    device : torch.device
+        Where it computes.
+    """
+
+    def __init__(
+        self, pixels: Tensor, points_yx: Tensor, shape: ShapeModel, device: torch.device
+    ) -> None:
+        square = pixels.shape[-2] == pixels.shape[-1]
+        # A quarter turn of another grid does not lie on the network's.
+        self._orientations = [o for o in ORIENTATIONS if square or o.quarter_turns % 2 == 0]
+        self._encoder = OrientationEncoder(device, strides=STRIDES)
+        self._shape = shape
+        self._descriptors = describe_points(self._encoder(pixels), points_yx)
+        own, *wrong = self._rate(pixels).tolist()
+        self._wrong = sorted(wrong)[len(wrong) // 2]
+        self._range = own - self._wrong
+
+    def find(self, pixels: Tensor) -> Orientation:
+        """Return how an image lies: upright unless another orientation is clearly better.
+
+        ``pixels`` are (1, 1, H, W), as `prepare_image` makes them.
+        """
+        fits = self.rate(pixels)
+        best = int(fits.argmax())
+        if fits[best] < FITS_FROM or fits[best] < fits[0] + MARGIN:
+            return UPRIGHT
+        return self._orientations[best]
+
+    def rate(self, pixels: Tensor) -> Tensor:
+        """Return how well each orientation fits, the template's own first.
+
+        The scale is that of the template: 1 is the template as it lies, 0 the median of its
+        turned and mirrored copies.
+        """
+        return (self._rate(pixels) - self._wrong) / self._range
+
+    def _rate(self, pixels: Tensor) -> Tensor:
+        """Consistency of the best solution per landmark and orientation, float64."""
+        with torch.inference_mode():
+            turned = torch.cat([o.undone(pixels) for o in self._orientations])
+            pyramid = self._encoder(turned)
+            each = []
+            for i in range(len(turned)):
+                maps = tuple(level[i : i + 1] for level in pyramid.maps)
+                log_maps = log_similarity(FeaturePyramid(maps, pyramid.levels), self._descriptors)
+                points, expectation, _ = self._shape.fit(log_maps, STRIDES[0], rounds=1)
+                each.append(self._shape.consistency(log_maps, STRIDES[0], points, expectation))
+            return torch.stack(each) / len(log_maps)
