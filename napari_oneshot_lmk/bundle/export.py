@@ -97,9 +97,9 @@ def export_bundle(export: Export, *, overwrite: bool = False) -> Iterator[Compar
     """
     check_writable(export.out, overwrite=overwrite)
     model = _with_weights(export.model, export.weights)
-    detector = TrainedDetector(
-        model, model.template, encoder_for(model, None, "cpu"), model.precision
-    )
+    encoder = encoder_for(model, None, "cpu")
+    # As the bundle does it.
+    detector = TrainedDetector(model, model.template, encoder, model.precision, upright=True)
     with atomic_write(export.out, overwrite=overwrite, folder=True) as partial:
         yield STEPS[0]
         _write(partial, model, export)

@@ -269,6 +269,7 @@ class ScriptedDetector(Detector):
     """
 
     method = "torchscript"
+    upright = True
 
     # Not Detector's: there are no features to describe the template with.
     def __init__(self, folder: Path) -> None:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_oneshot_lmk.cli.console import (
-    print_info,
-    print_line,
-    print_text,
-    print_warning,
-    rate_bar,
-)
+from napari_oneshot_lmk.cli.console import print_info, rate_bar
 from napari_oneshot_lmk.cli.convert import warn_of_losses
-from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors, list_failures
+from napari_oneshot_lmk.cli.detection_report import DetectionReport
+from napari_oneshot_lmk.cli.errors import handle_errors
 from napari_oneshot_lmk.cli.image_lookup import templates_of
 from napari_oneshot_lmk.cli.options import (
     AsJson,
@@ -44,118 +36,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.batch import BatchSettings, DetectionResult
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.journal import Journal, PartialResults
-    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
-
-
-@dataclass(frozen=True)
-class DetectionReport:
-    """What became of the images.
-
-    Parameters
-    ----------
-    journal : Journal
-        What was found.
-    failed : sequence of OneshotError
-        What could not be used.
-    out : Path
-        The file that was written.
-    detector : Detector
-        What has found it.
-    stopped : bool
-        Whether Ctrl-C ended it.
-    """
-
-    journal: Journal
-    failed: Sequence[OneshotError]
-    out: Path
-    detector: Detector
-    stopped: bool
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """What the command ends with."""
-        if self.stopped:
-            return ExitCode.INTERRUPTED
-        return ExitCode.FAILED if self.failed else ExitCode.DONE
-
-    def print(self, seconds: float) -> None:
-        """Say what was found, in one line, and what is to be known of it."""
-        counts = self.journal.counts
-        if not counts.images:
-            return
-        images = f"{counts.images} image{'s' if counts.images != 1 else ''}"
-        looked = f", {counts.unsure} of them unsure" if counts.unsure else ""
-        method = self.detector.method
-        trained = "" if method == "instant" else f"{method} model, "
-        print_line(
-            f"{self.out}: {counts.points} landmarks on {images}{looked} "
-            f"({trained}{self.detector.encoder_card.title}, {seconds:.1f} s)"
-        )
-        if counts.without_spacing:
-            more = counts.without_spacing - 1
-            others = f" and {more} more" if more else ""
-            print_warning(
-                f"The pixel spacing of {counts.first_without_spacing}{others} is "
-                "unknown, so there are no millimetres; give it with --spacing."
-            )
-        for note, noted in counts.notes.items():
-            others = f" and {noted.images - 1} more" if noted.images > 1 else ""
-            print_warning(f"{noted.first}{others}: {note}.")
-
-    def print_json(self) -> None:
-        """Print everything for machines, image by image: there may be very many."""
-        for piece in self._json():
-            print_text(piece)
-
-    def print_failures(self) -> None:
-        """Name the files that could not be used, and how to go on."""
-        list_failures(self.failed)
-        if not self.stopped:
-            return
-        found, total = len(self.journal), len(self.journal.images)
-        kept = ""
-        if found:
-            kept = f"; what was found is in {self.out}, and the same command goes on from here"
-        print_warning(f"Stopped after {found + len(self.failed)} of {total} images{kept}.")
-
-    def _json(self) -> Iterator[str]:
-        out = str(self.out) if self.journal else None
-        yield f'{{\n "out": {json.dumps(out)},\n "images": ['
-        for number, (landmarks, reading) in enumerate(self.journal.with_reading()):
-            content = _content(landmarks, reading)
-            text = json.dumps(content, indent=1, allow_nan=False)
-            yield ("," if number else "") + "\n" + textwrap.indent(text, "  ")
-        failed = [{"file": e.file, "error": str(e)} for e in self.failed]
-        last = {
-            "failed": failed,
-            "method": self.detector.method,
-            "encoder": self.detector.encoder_card.identity,
-            "interrupted": self.stopped,
-        }
-        yield "\n ],\n" + json.dumps(last, indent=1).removeprefix("{\n") + "\n"
-
-
-def _content(landmarks: Landmarks, reading: dict[str, Any]) -> dict[str, Any]:
-    geometry = landmarks.geometry
-    return {
-        "image": landmarks.image,
-        "spacing_mm_yx": geometry.spacing_mm_yx if geometry else None,
-        **reading,
-        "landmarks": [
-            {
-                "name": point.name,
-                "state": str(point.state),
-                "x_px": point.position_yx[1] if point.position_yx else None,
-                "y_px": point.position_yx[0] if point.position_yx else None,
-                "score": point.score,
-                "unsure": point.unsure,
-                "source": None if point.source is None else str(point.source),
-                "shape_residual_mm": point.shape_residual_mm,
-            }
-            for point in landmarks
-        ],
-    }
 
 
 WORTH_A_WORD = 10_000
@@ -217,6 +98,13 @@ def detect(
             "make. It is a program: only if you know who made it.",
         ),
     ] = False,
+    upright: Annotated[
+        bool,
+        typer.Option(
+            "--upright",
+            help="Take every image as it lies, and recognise none that is mirrored or turned.",
+        ),
+    ] = False,
     encoder_weights: Weights = None,
     spacing: SpacingText = None,
     slice_index: Slice = None,
@@ -275,8 +163,9 @@ def detect(
             encoder_weights,
             "cpu" if backend else device,
             trust,
+            upright,
         )
-        settings = _settings(detector, spacing_mm_yx, slice_index)
+        settings = _settings(detector, spacing_mm_yx, slice_index, upright)
         journal = opened.enter_context(results.journal(settings, files))
         _tell_what_is_there(journal, results)
         if backend is None:
@@ -316,6 +205,7 @@ def make_detector(
     weights: Path | None,
     device: str,
     trust: bool,
+    upright: bool = False,
 ) -> tuple[float, Detector]:
     """Return when detection began, after all weights were there, and the detector."""
     if model is not None:
@@ -333,7 +223,9 @@ def make_detector(
         trained = load_model(model)
         encoder = encoder_with_bar(weights, device, model=trained)
         started = time.perf_counter()
-        return started, TrainedDetector.from_model(trained, annotated, encoder, further=further)
+        return started, TrainedDetector.from_model(
+            trained, annotated, encoder, further=further, upright=upright
+        )
     if annotated is None:
         raise UsageError(
             "neither a template nor a trained model was named",
@@ -343,11 +235,15 @@ def make_detector(
 
     encoder = encoder_with_bar(weights, device)
     started = time.perf_counter()
-    return started, Detector.instant(annotated, encoder=encoder, further=further)
+    detector = Detector.instant(annotated, encoder=encoder, further=further, upright=upright)
+    return started, detector
 
 
 def _settings(
-    detector: Detector, spacing_mm_yx: tuple[float, float] | None, slice_index: int | None
+    detector: Detector,
+    spacing_mm_yx: tuple[float, float] | None,
+    slice_index: int | None,
+    upright: bool,
 ) -> BatchSettings:
     from napari_oneshot_lmk.detection.batch import BatchSettings
     from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
@@ -360,6 +256,7 @@ def _settings(
         "" if model is None else model.content_sha256,
         spacing_mm_yx,
         slice_index,
+        upright,
     )
 
 
@@ -392,6 +289,9 @@ def _collect(
                 journal.add(outcome)
                 if outcome.error is not None:
                     failed.append(outcome.error.about(outcome.image.name))
+                elif outcome.landmarks and outcome.landmarks.provenance.orientation:
+                    lies = outcome.landmarks.provenance.orientation
+                    print_info(f"{outcome.image.name} lies {lies}; matched as such.")
                 advance(done, total)
     except (KeyboardInterrupt, Exception) as end:
         return failed, end

@@ -59,6 +59,7 @@ class DetectorSpec:
     model: TrainedModel | None
     encoder: EncoderSpec
     further: tuple[Template, ...] = ()
+    upright: bool = False
 
     @classmethod
     def of(cls, detector: Detector, encoder_weights: Path | None, device: str) -> DetectorSpec:
@@ -69,7 +70,7 @@ class DetectorSpec:
         weights = None if encoder_weights is None else encoder_weights.absolute()
         model = detector.model if isinstance(detector, TrainedDetector) else None
         encoder = EncoderSpec(weights, device, detector.encoder_card.identity)
-        return cls(detector.template, model, encoder, detector.further)
+        return cls(detector.template, model, encoder, detector.further, detector.upright)
 
     @property
     def key(self) -> str:
@@ -77,7 +78,7 @@ class DetectorSpec:
         parts = (
             self.template.content_sha256,
             "" if self.model is None else self.model.content_sha256,
-            repr(self.encoder),
+            repr((self.encoder, self.upright)),
             *(template.content_sha256 for template in self.further),
         )
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -91,9 +92,14 @@ class DetectorSpec:
             encoder = encoder_for(self.model, None, self.encoder.device)
         else:
             encoder = self.encoder.build(worker)
+        further, upright = self.further, self.upright
         if self.model is None:
-            return Detector.instant(self.template, encoder=encoder, further=self.further)
-        return TrainedDetector.from_model(self.model, self.template, encoder, further=self.further)
+            return Detector.instant(
+                self.template, encoder=encoder, further=further, upright=upright
+            )
+        return TrainedDetector.from_model(
+            self.model, self.template, encoder, further=further, upright=upright
+        )
 
 
 class DetectorPlugin(WorkerPlugin):

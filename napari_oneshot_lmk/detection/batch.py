@@ -41,12 +41,14 @@ class BatchSettings:
     """Instead of what the files state."""
     slice_index: int | None = None
     """Of volumes."""
+    upright: bool = False
+    """Whether every image is taken as it lies."""
     version: str = __version__
 
     def differences(self, saved: Mapping[str, Any]) -> list[str]:
         """Name the settings that differ from those read from a JSON file."""
         names = ["method", "encoder", "template", "model", "spacing", "slice"]
-        names += ["version of this program"]
+        names += ["choice of --upright", "version of this program"]
         own = json.loads(json.dumps(asdict(self)))
         each = zip(names, own.items(), strict=True)
         return [name for name, (key, value) in each if saved.get(key) != value]
@@ -89,6 +91,8 @@ class Counts:
     unsure: int = 0
     without_spacing: int = 0
     first_without_spacing: str = ""
+    turned: int = 0
+    """Images that lie mirrored or turned, compared with the template."""
     notes: dict[str, NoteCount] = field(default_factory=dict)
 
     def add(self, image: str, found: Mapping[str, Any], notes: Sequence[str] = ()) -> None:
@@ -97,6 +101,7 @@ class Counts:
             self.notes.setdefault(note, NoteCount(image)).images += 1
         self.images += 1
         self.points += len(found["points"])
+        self.turned += bool(found["provenance"].get("orientation"))
         self.unsure += sum(point.get("unsure", False) for point in found["points"])
         geometry = found["geometry"]
         if geometry is None or geometry["spacing_mm_yx"] is None:

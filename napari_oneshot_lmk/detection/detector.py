@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
@@ -114,7 +115,6 @@ class Detector:
             each[0][0].numpy(), pixel_size_yx, geometry.network_shape_yx, variation
         )
         self._current: _EncodedImage | None = None
-        self._finder: OrientationFinder | None = None
 
     @classmethod
     def instant(
@@ -263,17 +263,14 @@ class Detector:
         ]
 
     def _look(self, encoded: _EncodedImage) -> tuple[_EncodedImage, Tensor]:
-        """Return the points of an image, and the image in the orientation they were found in.
-
-        Where the first look is poor, the other orientations are tried.
-        """
+        """Match an image, turned where that is clearly better; return it as it was matched."""
         found = self._points(encoded)
         if encoded.orientation is not None:
             return encoded, found
         confidence = found[:, 2].mean()
         if not self.upright and confidence < POOR_BELOW:
             pixels = encoded.prepared.pixels.to(self.device)
-            orientation = self._orientations().find(pixels)
+            orientation = self._finder.find(pixels)
             if orientation != UPRIGHT:
                 pyramid = self._encoder(orientation.undone(pixels))
                 turned = replace(encoded, pyramid=pyramid, orientation=orientation)
@@ -282,12 +279,11 @@ class Detector:
                     return turned, again
         return replace(encoded, orientation=UPRIGHT), found
 
-    def _orientations(self) -> OrientationFinder:
-        if self._finder is None:
-            pixels = prepare_image(self.template.image, self.device)
-            points_yx = self._placed_in(self.template)[0]
-            self._finder = OrientationFinder(pixels, points_yx, self.shape, self.device)
-        return self._finder
+    @cached_property
+    def _finder(self) -> OrientationFinder:
+        pixels = prepare_image(self.template.image, self.device)
+        points_yx = self._placed_in(self.template)[0]
+        return OrientationFinder(pixels, points_yx, self.shape, self.device)
 
     def _points(self, encoded: _EncodedImage, decided: Decided | None = None) -> Tensor:
         with torch.inference_mode():

@@ -138,7 +138,8 @@ class OrientationFinder:
         The scale is that of the template: 1 is the template as it lies, 0 the median of its
         turned and mirrored copies.
         """
-        return (self._rate(pixels) - self._wrong) / self._range
+        fits: Tensor = (self._rate(pixels) - self._wrong) / self._range
+        return fits
 
     def _rate(self, pixels: Tensor) -> Tensor:
         """Consistency of the best solution per landmark and orientation, float64."""

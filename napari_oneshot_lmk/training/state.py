@@ -273,7 +273,8 @@ def preview(task: TrainingTask, state: NetworkState) -> Iterator[Event]:
     was_training = state.network.training
     part = Part(_names(task, state.rows), state.network.eval())
     model = TrainedModel(_model_card(task, state.epoch, 0.0), (part,), task.template)
-    detector = TrainedDetector(model, task.template, task.encoder)
+    # A network that has hardly begun to learn is no judge of how an image lies.
+    detector = TrainedDetector(model, task.template, task.encoder, upright=True)
     for path in paths:
         try:
             detector.set_image(read_image(path))

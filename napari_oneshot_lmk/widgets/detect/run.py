@@ -347,10 +347,14 @@ class DetectionRun(WorkerRun):
             return texts.FOUND_SOME.format(
                 images=images, failed=len(self._errors), error=self._errors[0]
             )
+        lies = [found.landmarks.provenance.orientation for found in self._found]
         if self._total > 1:
-            return texts.FOUND_MANY.format(images=images, seconds=seconds)
+            many = texts.FOUND_MANY.format(images=images, seconds=seconds)
+            turned = sum(map(bool, lies))
+            return texts.SOME_TURNED.format(found=many, turned=turned) if turned else many
         placed = self._found[0].landmarks.placed
         unsure = sum(p.unsure for p in placed)
         text = texts.FOUND_UNSURE if unsure else texts.FOUND_ONE
         landmarks = texts.counted(len(placed), "landmark")
-        return text.format(landmarks=landmarks, seconds=seconds, unsure=unsure)
+        one = text.format(landmarks=landmarks, seconds=seconds, unsure=unsure)
+        return texts.LIES.format(found=one, orientation=lies[0]) if lies[0] else one

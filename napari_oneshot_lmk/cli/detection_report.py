@@ -1,0 +1,131 @@
+"""What ``oneshot-lmk detect`` prints at its end, for people and for machines."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_oneshot_lmk.cli.console import print_line, print_text, print_warning
+from napari_oneshot_lmk.cli.errors import ExitCode, list_failures
+from napari_oneshot_lmk.errors import OneshotError
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.detection.detector import Detector
+    from napari_oneshot_lmk.detection.journal import Journal
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+
+
+@dataclass(frozen=True)
+class DetectionReport:
+    """What became of the images.
+
+    Parameters
+    ----------
+    journal : Journal
+        What was found.
+    failed : sequence of OneshotError
+        What could not be used.
+    out : Path
+        The file that was written.
+    detector : Detector
+        What has found it.
+    stopped : bool
+        Whether Ctrl-C ended it.
+    """
+
+    journal: Journal
+    failed: Sequence[OneshotError]
+    out: Path
+    detector: Detector
+    stopped: bool
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the command ends with."""
+        if self.stopped:
+            return ExitCode.INTERRUPTED
+        return ExitCode.FAILED if self.failed else ExitCode.DONE
+
+    def print(self, seconds: float) -> None:
+        """Say what was found, in one line, and what is to be known of it."""
+        counts = self.journal.counts
+        if not counts.images:
+            return
+        images = f"{counts.images} image{'s' if counts.images != 1 else ''}"
+        looked = f", {counts.unsure} of them unsure" if counts.unsure else ""
+        method = self.detector.method
+        turned = f"; {counts.turned} of the images mirrored or turned" if counts.turned else ""
+        trained = "" if method == "instant" else f"{method} model, "
+        print_line(
+            f"{self.out}: {counts.points} landmarks on {images}{looked}{turned} "
+            f"({trained}{self.detector.encoder_card.title}, {seconds:.1f} s)"
+        )
+        if counts.without_spacing:
+            more = counts.without_spacing - 1
+            others = f" and {more} more" if more else ""
+            print_warning(
+                f"The pixel spacing of {counts.first_without_spacing}{others} is "
+                "unknown, so there are no millimetres; give it with --spacing."
+            )
+        for note, noted in counts.notes.items():
+            others = f" and {noted.images - 1} more" if noted.images > 1 else ""
+            print_warning(f"{noted.first}{others}: {note}.")
+
+    def print_json(self) -> None:
+        """Print everything for machines, image by image: there may be very many."""
+        for piece in self._json():
+            print_text(piece)
+
+    def print_failures(self) -> None:
+        """Name the files that could not be used, and how to go on."""
+        list_failures(self.failed)
+        if not self.stopped:
+            return
+        found, total = len(self.journal), len(self.journal.images)
+        kept = ""
+        if found:
+            kept = f"; what was found is in {self.out}, and the same command goes on from here"
+        print_warning(f"Stopped after {found + len(self.failed)} of {total} images{kept}.")
+
+    def _json(self) -> Iterator[str]:
+        out = str(self.out) if self.journal else None
+        yield f'{{\n "out": {json.dumps(out)},\n "images": ['
+        for number, (landmarks, reading) in enumerate(self.journal.with_reading()):
+            content = _content(landmarks, reading)
+            text = json.dumps(content, indent=1, allow_nan=False)
+            yield ("," if number else "") + "\n" + textwrap.indent(text, "  ")
+        failed = [{"file": e.file, "error": str(e)} for e in self.failed]
+        last = {
+            "failed": failed,
+            "method": self.detector.method,
+            "encoder": self.detector.encoder_card.identity,
+            "interrupted": self.stopped,
+        }
+        yield "\n ],\n" + json.dumps(last, indent=1).removeprefix("{\n") + "\n"
+
+
+def _content(landmarks: Landmarks, reading: dict[str, Any]) -> dict[str, Any]:
+    geometry = landmarks.geometry
+    return {
+        "image": landmarks.image,
+        "spacing_mm_yx": geometry.spacing_mm_yx if geometry else None,
+        "orientation": landmarks.provenance.orientation,
+        **reading,
+        "landmarks": [
+            {
+                "name": point.name,
+                "state": str(point.state),
+                "x_px": point.position_yx[1] if point.position_yx else None,
+                "y_px": point.position_yx[0] if point.position_yx else None,
+                "score": point.score,
+                "unsure": point.unsure,
+                "source": None if point.source is None else str(point.source),
+                "shape_residual_mm": point.shape_residual_mm,
+            }
+            for point in landmarks
+        ],
+    }
