@@ -18,8 +18,9 @@ from napari_oneshot_lmk.encoders.orientation import OrientationEncoder
 from napari_oneshot_lmk.matching.shape import ShapeModel
 from napari_oneshot_lmk.matching.similarity import describe_points, log_similarity
 
-STRIDES = (8, 16, 32)
-"""Levels that are compared: the finer ones take ten times as long and decide no better."""
+STRIDES = (8, 16)
+"""Levels that are compared: the finer ones take four times as long, and the coarser ones see
+what lies around the body, collimation for example."""
 FEWEST_LANDMARKS = 3
 """Fewer have no shape."""
 # The following were chosen without annotations of test images: docs/benchmarks/orientation.md.

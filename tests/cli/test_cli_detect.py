@@ -13,7 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cli_scene import POINTS, SHIFTS, SPACING_MM, World, make_world, one_sentence, run, save_image
+from cli_scene import (
+    POINTS,
+    SHIFTS,
+    SPACING_MM,
+    World,
+    make_world,
+    one_sentence,
+    run,
+    save_image,
+    scene,
+    view,
+)
 from dicom_files import dataset, saved
 from PIL import Image
 
@@ -329,3 +340,24 @@ def test_signal_in_a_process_of_its_own(made: World, tmp_path: Path) -> None:
     assert ended.returncode == 130, ended.stderr
     assert "Traceback" not in ended.stderr
     assert len(read_landmarks(out)) == 2
+
+
+def test_a_mirrored_image_is_recognised_and_said(made: World, tmp_path: Path) -> None:
+    pixels = view(scene(), (4, -6))
+    save_image(tmp_path / "as_it_is.png", pixels)
+    save_image(tmp_path / "mirrored.png", pixels[:, ::-1])
+    out = tmp_path / "found.csv"
+    command = call(made, tmp_path / "as_it_is.png", tmp_path / "mirrored.png", out=out)
+    result = run(*command)
+    assert result.exit_code == 0, result.output
+    assert "mirrored.png lies mirrored; matched as such." in result.stderr
+    assert "as_it_is.png" not in result.stderr.replace("of as_it_is.png", "")
+    assert "; 1 of the images mirrored or turned" in result.stdout
+    upright, mirrored = read_landmarks(out)
+    assert [one.provenance.orientation for one in (upright, mirrored)] == ["", "mirrored"]
+    back = mirrored.positions_yx * (1, -1) + (0, pixels.shape[1] - 1)
+    assert np.abs(back - upright.positions_yx).max() < 1
+
+    result = run(*command, "--upright", "--overwrite", "--json")
+    assert [one["orientation"] for one in json.loads(result.stdout)["images"]] == ["", ""]
+    assert "mirrored;" not in result.stderr

@@ -90,6 +90,13 @@ def worker_pids(connection: Connection) -> list[int]:
     return list(connection.client.run(os.getpid).values())
 
 
+def test_workers_take_images_as_they_lie_where_that_is_wanted(detector: Detector) -> None:
+    upright = Detector(detector.template, detector.encoder, upright=True)
+    of_both = [DetectorSpec.of(each, None, "cpu") for each in (detector, upright)]
+    assert [spec.build("worker").upright for spec in of_both] == [False, True]
+    assert of_both[0].key != of_both[1].key
+
+
 def test_a_worker_is_killed_and_every_number_is_the_same(
     cluster: Connection, detector: Detector, spec: DetectorSpec, images: tuple[ImageFile, ...]
 ) -> None:
