@@ -1,7 +1,6 @@
 """Errors that a user can act on: which file, what is wrong, what to do.
 
-None of them derives from ``RuntimeError``: napari's generator workers swallow
-that class, and a failure that nobody sees is the worst kind.
+None of them derives from ``RuntimeError``, which napari's generator workers swallow.
 """
 
 from __future__ import annotations

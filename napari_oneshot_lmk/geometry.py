@@ -1,8 +1,7 @@
 """Maps between image grid, network grid and millimetres.
 
-Pixel centres lie at integer coordinates, axis order is (row, column) = (y, x) unless a
-name ends in ``_lps``. The network's grid covers the same field of view as the image's,
-so pixel *edges* are aligned: coordinate ``-0.5`` is the border on both.
+Pixel centres lie at integer coordinates; the axis order is (row, column) = (y, x) unless a name
+ends in ``_lps``. Both grids cover the same field of view: coordinate ``-0.5`` is the border.
 """
 
 from __future__ import annotations
@@ -116,8 +115,6 @@ class Geometry:
         """Return the same geometry on another network grid."""
         return replace(self, network_shape_yx=network_shape_yx)
 
-    # -- image grid <-> network grid ------------------------------------------
-
     @property
     def network_pixels_per_image_pixel_yx(self) -> Points:
         """Scale from the image's grid to the network's, (row, column)."""
@@ -135,16 +132,12 @@ class Geometry:
         """Resample (B, C, H, W) images to the network's grid, bilinear and antialiased."""
         import torch.nn.functional as F
 
-        if tuple(pixels.shape[-2:]) != self.image_shape_yx:
-            shape = tuple(pixels.shape[-2:])
-            raise GeometryError(
-                f"pixels of shape {shape} do not lie on the grid {self.image_shape_yx}"
-            )
+        shape, grid = tuple(pixels.shape[-2:]), self.image_shape_yx
+        if shape != grid:
+            raise GeometryError(f"pixels of shape {shape} do not lie on the grid {grid}")
         return F.interpolate(
             pixels, self.network_shape_yx, mode="bilinear", align_corners=False, antialias=True
         )
-
-    # -- image grid <-> millimetres -------------------------------------------
 
     def points_to_mm(self, points_yx: ArrayLike) -> Points:
         """Map (N, 2) points in image pixels to in-plane mm from pixel (0, 0)."""
@@ -161,13 +154,11 @@ class Geometry:
 
     def points_to_lps(self, points_yx: ArrayLike) -> Points:
         """Map (N, 2) points in image pixels to (N, 3) patient mm (LPS)."""
-        axes_lps = np.array([self.row_axis_lps, self.column_axis_lps])
-        return np.asarray(self.points_to_mm(points_yx) @ axes_lps + np.array(self.origin_lps_mm))
+        return np.asarray(self.points_to_mm(points_yx) @ self._axes_lps() + self.origin_lps_mm)
 
     def points_from_lps(self, points_lps_mm: ArrayLike) -> Points:
         """Project (N, 3) patient mm (LPS) onto the image plane, in pixels."""
-        axes_lps = np.array([self.row_axis_lps, self.column_axis_lps])
-        return self.points_from_mm(self._from_origin(points_lps_mm) @ axes_lps.T)
+        return self.points_from_mm(self._from_origin(points_lps_mm) @ self._axes_lps().T)
 
     def off_plane_mm(self, points_lps_mm: ArrayLike) -> Points:
         """Distance in mm of (N, 3) patient points from the image plane."""
@@ -179,6 +170,9 @@ class Geometry:
         points = _points(points_yx)
         limits = np.array(self.image_shape_yx) - 0.5
         return np.asarray(np.all((points >= -0.5) & (points <= limits), axis=-1))
+
+    def _axes_lps(self) -> Points:
+        return np.array([self.row_axis_lps, self.column_axis_lps])
 
     def _from_origin(self, points_lps_mm: ArrayLike) -> Points:
         return np.asarray(np.asarray(points_lps_mm, dtype=float) - np.array(self.origin_lps_mm))

@@ -18,14 +18,14 @@ from napari_oneshot_lmk.imaging.formats import DICOM, NIFTI, format_of, is_image
 def on_disk(path: Path) -> Path:
     """Return a path as the disk spells it, where only the Unicode form differs.
 
-    "ä" is one character or two: macOS and archives made there have two, keyboards
-    and tables one. Linux and Windows take them for different names. A path that exists,
-    or that nothing or several things on the disk fit, is returned as it is.
+    "ä" is two characters on macOS and in archives made there, one on keyboards and in tables;
+    Linux and Windows take them for different names. A path that exists, or that nothing or
+    several things on the disk fit, is returned as it is.
     """
     if os.path.lexists(path):
         return path
     real = Path(path.anchor)
-    for part in path.parts[1:] if path.anchor else path.parts:
+    for part in path.relative_to(path.anchor).parts:
         step = real / part
         if not os.path.lexists(step):
             wanted = unicodedata.normalize("NFC", part)
@@ -33,10 +33,10 @@ def on_disk(path: Path) -> Path:
                 names = [entry.name for entry in real.iterdir()]
             except OSError:
                 return path
-            same = [n for n in names if unicodedata.normalize("NFC", n) == wanted]
+            same = [real / n for n in names if unicodedata.normalize("NFC", n) == wanted]
             if len(same) != 1:
                 return path
-            step = real / same[0]
+            step = same[0]
         real = step
     return real
 
@@ -56,9 +56,9 @@ def find_images(sources: Sequence[str | Path]) -> tuple[ImageFile, ...]:
     Parameters
     ----------
     sources : sequence of str or Path
-        Files are taken whatever their name. Folders are searched with all
-        their subfolders for names that end like an image, and for DICOM files
-        without a suffix. Patterns (``*``, ``?``, ``[…]``, ``**``) likewise.
+        Files, whatever their name; folders, searched with their subfolders for names that end
+        like an image and for DICOM files without a suffix; patterns (``*``, ``?``, ``[…]``,
+        ``**``).
 
     Returns
     -------
@@ -81,8 +81,7 @@ def find_images(sources: Sequence[str | Path]) -> tuple[ImageFile, ...]:
             f"there is no image in {', '.join(str(s) for s in sources) or 'nothing'}",
             remedy="name image files, or folders that hold some",
         )
-    names = _names(found)
-    files = (ImageFile(path, names[path]) for path in found)
+    files = (ImageFile(path, name) for path, name in _names(found).items())
     return tuple(sorted(files, key=lambda file: _natural(file.name)))
 
 

@@ -1,4 +1,4 @@
-"""Grey images with their geometry: of any size, and on the network's grid."""
+"""Grey images with their geometry, on their own grid and on the network's."""
 
 from __future__ import annotations
 
@@ -56,16 +56,15 @@ class GrayImage:
     Parameters
     ----------
     pixels : ndarray, (H, W), float32
-        Larger is brighter on the screen; MONOCHROME1 is already inverted,
-        rescale slope applied.
+        Larger is brighter; MONOCHROME1 is inverted and the rescale slope applied already.
     geometry : Geometry
         Where the pixels lie; its image shape is that of ``pixels``.
     name : str
-        File name, or the name of the napari layer.
+        Name of the file or of the napari layer.
     path : Path, optional
         The file it was read from.
     spacing_source : SpacingSource, optional
-        What states the spacing; None where it is unknown, or of a layer.
+        What states the spacing; None for an unknown one and for a napari layer's.
     notes : tuple of str
         What a user should know of how the file was read, one sentence each.
 

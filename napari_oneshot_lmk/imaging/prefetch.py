@@ -1,10 +1,11 @@
-"""Work done in other threads ahead of its turn, and handed over in order."""
+"""Reading ahead in other threads, handed over in order."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 from napari_oneshot_lmk.errors import OneshotError
@@ -27,8 +28,7 @@ def prefetch(
     threads : int
         How many read at the same time.
     waiting : int
-        Items at most that are being read or wait to be fetched: what bounds the
-        memory, however many items there are.
+        Most items that are being read or wait to be fetched; it bounds the memory.
 
     Yields
     ------
@@ -41,11 +41,7 @@ def prefetch(
     pool = ThreadPoolExecutor(threads, thread_name_prefix="prefetch")
     try:
         while True:
-            while len(queue) < waiting:
-                try:
-                    item = next(upcoming)
-                except StopIteration:
-                    break
+            for item in islice(upcoming, waiting - len(queue)):
                 queue.append((item, pool.submit(read, item)))
             if not queue:
                 return

@@ -24,18 +24,16 @@ def read_image(
     path : str or Path
         DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG or BMP.
     spacing_mm_yx : float or pair of float, optional
-        Millimetres between pixel centres, (row, column); it goes before what
-        the file states. Without it and without a statement in the file the
-        spacing is unknown.
+        Millimetres between pixel centres, (row, column), instead of those in the file.
+        Without either the spacing is unknown.
     slice_index : int, optional
         Slice or frame of a volume, from 0.
 
     Returns
     -------
     GrayImage
-        Named like the file. Colour is turned to grey, MONOCHROME1 inverted,
-        rescale slope and intercept applied. It says where its spacing comes from,
-        and in ``notes`` what is unusual about the file.
+        Named like the file. Colour is turned to grey, MONOCHROME1 inverted, rescale slope
+        and intercept applied; ``notes`` say what is unusual about the file.
 
     Raises
     ------
@@ -51,8 +49,7 @@ def read_image(
     given = checked_spacing(spacing_mm_yx)
     try:
         loaded = image_loader()(path, reader=GrayPlaneReader(slice_index))
-        meta = loaded.meta
-        pixels = loaded.numpy()
+        meta, pixels = loaded.meta, loaded.numpy()
         geometry = Geometry(
             pixels.shape,
             _stated_spacing(meta) if given is None else given,

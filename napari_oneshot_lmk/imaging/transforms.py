@@ -1,17 +1,13 @@
-"""MONAI transforms from an image file, and from an image in memory, to the network's input.
+"""MONAI transforms from an image file, or an image in memory, to the network's input.
 
-`preprocessing_config` states the steps once, as MONAI's bundles write them: detection and
-training compose them here, and an exported bundle holds them in its ``inference.json``.
-Points follow by `Geometry.points_to_network`, exact in double precision.
-
-MONAI has no reader for MetaImage and none that says whether a spacing was written in
-the file or made up, so `GrayPlaneReader` reads.
+`preprocessing_config` states the steps once, for detection, training and exported bundles.
+Points follow by `Geometry.points_to_network`, exact in double precision. None of MONAI's
+readers says whether a spacing stands in the file or was made up: `GrayPlaneReader` does.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -22,8 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 from monai.bundle import ConfigParser
+from monai.config import PathLike
 from monai.data import ImageReader
 from monai.transforms import Compose, LoadImage, MapTransform
+from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError
@@ -37,21 +35,14 @@ BRIGHTEST_PERCENT = 99.9
 # ITU-R BT.601: the eye's brightness of red, green and blue.
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
-PathLike = str | os.PathLike[str]
-
-
-# -- reading --------------------------------------------------------------------
-
 
 class GrayPlaneReader(ImageReader):
     """Read one grey plane from DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG, BMP.
 
-    The array is (rows, columns), float32, larger is brighter; its ``affine`` has
-    the axes in that order too. MONAI's other readers give (x, y), which costs two
-    transpositions of every image on the way to a (row, column) world.
-    Metadata beside MONAI's own: the fields of `StatedGeometry` (``spacing_mm_yx`` is
-    None where the file does not state it) and ``notes`` (sentences for the user).
-    ``slice_index`` is the slice or frame of a volume to read, from 0.
+    The array is (rows, columns), float32, larger is brighter; the axes of its ``affine`` have
+    that order, too, where those of MONAI's other readers are (x, y). Metadata beside MONAI's
+    own: the fields of `StatedGeometry` (``spacing_mm_yx`` is None where the file does not
+    state it) and ``notes`` for the user. ``slice_index`` is the slice or frame, from 0.
     """
 
     def __init__(self, slice_index: int | None = None) -> None:
@@ -60,27 +51,20 @@ class GrayPlaneReader(ImageReader):
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
         """Say whether the names end like images, or have no ending at all."""
-        names = [filename] if isinstance(filename, str | os.PathLike) else filename
-        paths = [Path(name) for name in names]
+        paths = [Path(name) for name in ensure_tuple(filename)]
         return all(is_image_name(path) or not path.suffix for path in paths)
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> ImagePlane:
         """Read one file; raise an ImageError as `read_plane`."""
-        if not isinstance(data, str | os.PathLike):
-            (data,) = data
-        return read_plane(Path(data), self.slice_index)
+        (name,) = ensure_tuple(data)
+        return read_plane(Path(name), self.slice_index)
 
     def get_data(self, img: ImagePlane) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Return the (rows, columns) array and the metadata of a read image."""
         gray = _to_gray(img.values)
-        meta = {
-            "affine": _affine_ras(img.stated),
-            "spatial_shape": np.array(gray.shape),
-            "original_channel_dim": "no_channel",
-            "notes": img.notes,
-            **asdict(img.stated),
-        }
-        return gray, meta
+        monai = {"affine": _affine_ras(img.stated), "spatial_shape": np.array(gray.shape)}
+        own = {**asdict(img.stated), "notes": img.notes}
+        return gray, {**monai, "original_channel_dim": "no_channel", **own}
 
 
 def _to_gray(values: NDArray[Any]) -> NDArray[np.float32]:
@@ -117,10 +101,7 @@ def _affine_ras(stated: StatedGeometry) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def image_loader() -> LoadImage:
-    """Return MONAI's loader; making one looks for many optional packages.
-
-    It reports each of them that is missing or has no GPU, though none is used.
-    """
+    """Return MONAI's loader, without its reports of optional packages that are not there."""
     gpu_plugin = logging.getLogger("monai.data.nvimgcodec_pydicom_plugin")
     level = gpu_plugin.level
     gpu_plugin.setLevel(logging.ERROR)
@@ -132,18 +113,15 @@ def image_loader() -> LoadImage:
         gpu_plugin.setLevel(level)
 
 
-# -- preparing ------------------------------------------------------------------
-
-
 def preprocessing_config(scaling: str = "ScaleIntensityRangePercentilesd") -> list[dict[str, Any]]:
     """Return the steps from a (1, rows, columns) image to the network's input.
 
     They are written as in a MONAI bundle: the key is ``image``, the configuration around
-    them imports torch and holds ``network_shape_yx``. The image is resampled bilinearly,
-    with a low-pass filter where the grid gets coarser. Grey values are scaled to 0..1 from
-    the 0.1th to the 99.9th percentile, so that 8-bit scans, 12-bit detectors and Hounsfield
-    units arrive alike, and a burnt-in marker or a dead pixel does not decide. The percentiles
-    of the small image are those of the large one up to noise, at a fraction of the time.
+    them imports torch and holds ``network_shape_yx``. The image is resampled bilinearly and
+    antialiased. Grey values are scaled to 0..1 from the 0.1th to the 99.9th percentile, so that
+    8-bit scans, 12-bit detectors and Hounsfield units look alike whatever a burnt-in marker or
+    a dead pixel holds. The percentiles of the small image are those of the large one up to
+    noise, at a fraction of the time.
     """
     return [
         {
@@ -156,11 +134,8 @@ def preprocessing_config(scaling: str = "ScaleIntensityRangePercentilesd") -> li
         {
             "_target_": scaling,
             "keys": "image",
-            "lower": DARKEST_PERCENT,
-            "upper": BRIGHTEST_PERCENT,
-            "b_min": 0.0,
-            "b_max": 1.0,
-            "clip": True,
+            **{"lower": DARKEST_PERCENT, "upper": BRIGHTEST_PERCENT},
+            **{"b_min": 0.0, "b_max": 1.0, "clip": True},
         },
     ]
 
@@ -205,12 +180,11 @@ def _preprocessing(network_shape_yx: tuple[int, int]) -> Compose:
 
 
 def prepare_image(image: GrayImage, device: str | torch.device = "cpu") -> torch.Tensor:
-    """Bring an image to the network's grid and its grey values to 0..1.
+    """Bring an image to its geometry's network grid, and its grey values to 0..1.
 
     Returns
     -------
     Tensor, (1, 1, H, W), float32
-        On the network's grid of the image's geometry.
 
     Raises
     ------

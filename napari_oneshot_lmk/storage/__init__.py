@@ -1,1 +1,1 @@
-"""How results reach the disk: written whole or not at all, one process at a time."""
+"""Writing results: whole or not at all, one process at a time."""

@@ -1,7 +1,7 @@
-"""Results reach their place whole or not at all.
+"""Write files and folders whole or not at all.
 
-Everything is written beside its place under a hidden name and renamed at the
-end, so a full disk or a stopped process never leaves half a file behind.
+They are written beside their place under a hidden name and renamed at the end, so that a full
+disk or a stopped process leaves no half of a file behind.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ def atomic_write(path: Path, *, overwrite: bool = False, folder: bool = False) -
     path : Path
         Where the result goes. Missing parent folders are made.
     overwrite : bool
-        Replace what is there. Of an existing folder, only what the new one
-        holds too is replaced: anything else in it stays.
+        Replace what is there; of a folder only what the new one holds, too.
     folder : bool
         The result is a folder; the yielded path is one already.
 
@@ -42,10 +41,8 @@ def atomic_write(path: Path, *, overwrite: bool = False, folder: bool = False) -
     Raises
     ------
     OutputError
-        If ``path`` exists and may not be replaced, the place cannot be written
-        to, or there is no room left.
+        If ``path`` exists and may not be replaced, cannot be written, or there is no room left.
     """
-    path = Path(path)
     # A link is followed: replacing the link itself would surprise its owner.
     target = Path(os.path.realpath(path))
     _check_free(path, target, overwrite=overwrite, folder=folder)
@@ -97,7 +94,6 @@ def check_writable(path: Path, *, overwrite: bool = False) -> None:
     OutputError
         If ``path`` exists and may not be replaced, or cannot be written.
     """
-    path = Path(path)
     target = Path(os.path.realpath(path))
     try:
         folder = target.is_dir()
@@ -165,8 +161,7 @@ def _probe(path: Path, parent: Path) -> None:
     """Try to make a file in ``parent``: permission bits do not tell root or shares."""
     probe = parent / f".{secrets.token_hex(8)}"
     try:
-        with probe.open("xb"):
-            pass
+        probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
         raise _not_writable(path, parent, error) from error
@@ -181,8 +176,7 @@ def _not_writable(path: Path, parent: Path, error: OSError) -> OutputError:
 
 
 def _hidden_beside(target: Path) -> Path:
-    suffixes = "".join(target.suffixes[-2:])
-    return target.with_name(f".{secrets.token_hex(8)}{suffixes}")
+    return target.with_name(f".{secrets.token_hex(8)}{''.join(target.suffixes[-2:])}")
 
 
 def _put_folder(partial: Path, target: Path) -> None:
@@ -236,10 +230,7 @@ def _flush_names(folder: Path) -> None:
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    # Some network file systems refuse this on folders; the data is safe.
+    with suppress(OSError):
         os.fsync(descriptor)
-    except OSError:
-        # Some network file systems refuse this on folders; the data is safe.
-        pass
-    finally:
-        os.close(descriptor)
+    os.close(descriptor)

@@ -13,17 +13,12 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import ImageError, OneshotError
-from napari_oneshot_lmk.imaging.formats.base import (
-    COPY_AGAIN,
-    READABLE,
-    ImageFormat,
-    ImagePlane,
-    SharedContext,
-)
+from napari_oneshot_lmk.imaging.formats.base import COPY_AGAIN, READABLE, ImagePlane, SharedContext
 
 HEAD_BYTES = 352
 LOGGERS = ("pydicom", "tifffile", "nibabel.global", "PIL", "nrrd")
@@ -31,13 +26,12 @@ LOGGERS = ("pydicom", "tifffile", "nibabel.global", "PIL", "nrrd")
 # Value representations of the first element in a DICOM file without its preamble.
 _VALUE_REPRESENTATION = re.compile(rb"(UL|UI|OB|SH|CS|DA|TM|LO|US)")
 _NIFTI_MAGIC = (b"n+1\x00", b"ni1\x00", b"n+2\x00", b"ni2\x00")
-# Fields that a MetaImage header may begin with; its order is free.
+# Fields that a MetaImage header may begin with; their order is free.
 _META_FIELD = re.compile(
-    rb"\s*(ObjectType|ObjectSubType|NDims|Name|ID|Comment|DimSize|TransformMatrix"
-    rb"|Offset|Position|Origin|Orientation|Rotation|CenterOfRotation"
-    rb"|AnatomicalOrientation|BinaryData|BinaryDataByteOrderMSB|ElementByteOrderMSB"
-    rb"|CompressedData|CompressedDataSize|Modality|HeaderSize|ElementSpacing"
-    rb"|ElementSize|ElementType|ElementNumberOfChannels|AcquisitionDate)[ \t]*="
+    rb"\s*(Object(Sub)?Type|NDims|Name|ID|Comment|DimSize|TransformMatrix|Offset|Position|Origin"
+    rb"|(Anatomical)?Orientation|(CenterOf)?Rotation|BinaryData(ByteOrderMSB)?|Modality|HeaderSize"
+    rb"|CompressedData(Size)?|Element(ByteOrderMSB|Spacing|Size|Type|NumberOfChannels)"
+    rb"|AcquisitionDate)[ \t]*="
 )
 
 
@@ -57,53 +51,52 @@ def _is_nifti(head: bytes) -> bool:
     """Find the magic of NIfTI, or the length and dimensions that Analyze 7.5 begins with."""
     if head[344:348] in _NIFTI_MAGIC or head[4:8] in _NIFTI_MAGIC:
         return True
-    if len(head) < 348:
-        return False
-    little = int.from_bytes(head[:4], "little"), int.from_bytes(head[40:42], "little")
-    big = int.from_bytes(head[:4], "big"), int.from_bytes(head[40:42], "big")
-    return any(length == 348 and 1 <= dimensions <= 7 for length, dimensions in (little, big))
+    return len(head) >= 348 and any(
+        int.from_bytes(head[:4], order) == 348 and 1 <= int.from_bytes(head[40:42], order) <= 7
+        for order in ("little", "big")
+    )
 
 
 def _begins_with(*starts: bytes) -> Callable[[bytes], bool]:
     return lambda head: head.startswith(starts)
 
 
-def _reader(module: str) -> Callable[[Path, int | None], ImagePlane]:
-    """Return the reader of a module, imported on first use: PNG files need no ITK."""
+@dataclass(frozen=True)
+class ImageFormat:
+    """A file format for images."""
 
-    def read(path: Path, slice_index: int | None) -> ImagePlane:
-        plane: ImagePlane = import_module(f"{__name__}.{module}").read(path, slice_index)
+    name: str
+    module: str
+    """The module of this folder whose function ``read`` reads one plane: the number is a slice
+    or frame, from 0. It raises an ImageError, or of a damaged file whatever a library raises."""
+    suffixes: tuple[str, ...]
+    """Ends of file names that are looked for in folders, lower case."""
+    recognise: Callable[[bytes], bool]
+    """Whether a file that begins with these bytes has this format, whatever its name says."""
+
+    def read(self, path: Path, slice_index: int | None) -> ImagePlane:
+        """Read one plane; the module is imported on first use: PNG files need no ITK."""
+        plane: ImagePlane = import_module(f"{__name__}.{self.module}").read(path, slice_index)
         return plane
 
-    return read
 
+_TIFF = _begins_with(b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+_JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 
-DICOM = ImageFormat("DICOM", (".dcm", ".dicom", ".ima"), _is_dicom, _reader("dicom"))
-NIFTI = ImageFormat("NIfTI", (".nii", ".nii.gz"), _is_nifti, _reader("nifti"))
+DICOM = ImageFormat("DICOM", "dicom", (".dcm", ".dicom", ".ima"), _is_dicom)
+NIFTI = ImageFormat("NIfTI", "nifti", (".nii", ".nii.gz"), _is_nifti)
 FORMATS = (
     DICOM,
     NIFTI,
-    ImageFormat("PNG", (".png",), _begins_with(b"\x89PNG\r\n\x1a\n"), _reader("png")),
-    ImageFormat(
-        "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), _begins_with(b"\xff\xd8\xff"), _reader("jpeg")
-    ),
-    ImageFormat("BMP", (".bmp",), _begins_with(b"BM"), _reader("bmp")),
-    ImageFormat(
-        "TIFF",
-        (".tif", ".tiff"),
-        _begins_with(b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"),
-        _reader("tiff"),
-    ),
-    ImageFormat("NRRD", (".nrrd", ".nhdr"), _begins_with(b"NRRD0"), _reader("nrrd")),
-    ImageFormat(
-        "MetaImage",
-        (".mha", ".mhd"),
-        lambda head: _META_FIELD.match(head) is not None,
-        _reader("meta_image"),
-    ),
+    ImageFormat("PNG", "png", (".png",), _begins_with(b"\x89PNG\r\n\x1a\n")),
+    ImageFormat("JPEG", "jpeg", _JPEG_SUFFIXES, _begins_with(b"\xff\xd8\xff")),
+    ImageFormat("BMP", "bmp", (".bmp",), _begins_with(b"BM")),
+    ImageFormat("TIFF", "tiff", (".tif", ".tiff"), _TIFF),
+    ImageFormat("NRRD", "nrrd", (".nrrd", ".nhdr"), _begins_with(b"NRRD0")),
+    ImageFormat("MetaImage", "meta_image", (".mha", ".mhd"), lambda h: bool(_META_FIELD.match(h))),
 )
 """Formats that are told apart by their content."""
-OTHER = ImageFormat("unknown", (), lambda head: True, _reader("itk"))
+OTHER = ImageFormat("unknown", "itk", (), lambda head: True)
 """Whatever else ITK reads, by the end of the name; not looked for in folders."""
 
 IMAGE_SUFFIXES = tuple(suffix for form in FORMATS for suffix in form.suffixes)
@@ -136,10 +129,7 @@ def format_of(path: Path) -> ImageFormat:
 
 
 def read_plane(path: Path, slice_index: int | None = None) -> ImagePlane:
-    """Read one plane of an image file with its geometry as stated.
-
-    Needs no torch. What the libraries log and warn is kept off the terminal: what
-    matters of it becomes a sentence of ours.
+    """Read one plane of an image file with its geometry as stated, without torch.
 
     Parameters
     ----------
@@ -204,12 +194,11 @@ def _format_and_header(path: Path) -> tuple[ImageFormat, Path]:
 def _header_beside(path: Path) -> Path | None:
     """Return the NIfTI or Analyze header of an ``.img`` file; None for other files."""
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    if unpacked.suffix.lower() != ".img":
-        return None
-    for suffix in (".hdr", ".hdr.gz", ".HDR"):
-        header = unpacked.with_name(unpacked.stem + suffix)
-        if header.is_file() and format_of(header) is NIFTI:
-            return header
+    if unpacked.suffix.lower() == ".img":
+        for suffix in (".hdr", ".hdr.gz", ".HDR"):
+            header = unpacked.with_name(unpacked.stem + suffix)
+            if header.is_file() and format_of(header) is NIFTI:
+                return header
     return None
 
 

@@ -1,4 +1,4 @@
-"""What an image format is made of, and what the readers of several formats share."""
+"""What the readers of several image formats share."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Triple = tuple[float, float, float]
+Affine = NDArray[np.float64]
 
 MOST_PIXELS = 2**30
 """A radiograph has 10 to 30 million; a header that says more than this is nonsense."""
@@ -29,10 +30,10 @@ READABLE = "use DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG or BMP"
 
 @dataclass(frozen=True)
 class StatedGeometry:
-    """Spacing and orientation of one plane as the file states them, not yet checked.
+    """Spacing and orientation of one plane as the file states them.
 
-    Fields are those of :class:`~napari_oneshot_lmk.geometry.Geometry`, which refuses
-    a spacing that makes no sense; a user may give another one first.
+    Not yet checked, which :class:`~napari_oneshot_lmk.geometry.Geometry` does: a user may give
+    another spacing first.
     """
 
     spacing_mm_yx: tuple[float, float] | None = None
@@ -44,8 +45,8 @@ class StatedGeometry:
     def without_default(self) -> StatedGeometry:
         """Drop a spacing of 1 mm along the axes from the origin.
 
-        That is what programs write that do not know the spacing, such as a script that
-        turns a PNG into NIfTI or DICOM.
+        Programs write it that do not know the spacing, such as a script that turns a PNG into
+        NIfTI or DICOM.
         """
         axes = np.abs([self.column_axis_lps, self.row_axis_lps])
         is_default = (
@@ -61,28 +62,11 @@ class ImagePlane:
     """One plane of an image file as its format's module reads it."""
 
     values: NDArray[Any]
-    """(H, W) or (H, W, C), larger is brighter. Of C channels the first three are red,
-    green and blue; of fewer than three the first is meant."""
+    """(H, W) or (H, W, C), larger is brighter. The first three of C channels are red, green
+    and blue; of fewer than three the first is meant."""
     stated: StatedGeometry = StatedGeometry()
     notes: tuple[str, ...] = ()
     """Sentences that a user should read, without the file's name."""
-
-
-@dataclass(frozen=True)
-class ImageFormat:
-    """A file format for images."""
-
-    name: str
-    suffixes: tuple[str, ...]
-    """Ends of file names that are looked for in folders, lower case."""
-    recognise: Callable[[bytes], bool]
-    """Whether a file that begins with these bytes has this format, whatever its name says."""
-    read: Callable[[Path, int | None], ImagePlane]
-    """Reads one plane of a file; the number is a slice or frame, from 0. It raises an
-    ImageError that names what is wrong, or of a damaged file whatever the library raises."""
-
-
-# -- planes of volumes ----------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -96,29 +80,26 @@ class GridPlane:
 
     def cut_from(self, values: NDArray[Any], components: int = 1) -> NDArray[Any]:
         """Cut the plane out of (…, z, y, x) values, or (…, z, y, x, components)."""
-        grid = values.ndim - (components > 1)
-        at: list[int | slice] = []
-        for axis in range(grid - 1, -1, -1):
-            in_plane = axis in (self.column_axis, self.row_axis)
-            at.append(slice(None) if in_plane else self.index[axis])
-        return values[tuple(at)]
+        axes = reversed(range(values.ndim - (components > 1)))
+        return values[tuple(self.along(axis) for axis in axes)]
+
+    def along(self, axis: int) -> int | slice:
+        """Return which part of an axis is read: all of it in the plane, else one index."""
+        return slice(None) if axis in (self.column_axis, self.row_axis) else self.index[axis]
 
 
 def choose_slice(count: int, slice_index: int | None) -> int:
     """Return which of ``count`` slices is meant; an ImageError asks for one, or another one."""
-    if count > 1 and slice_index is None:
-        raise ImageError(
-            f"the file holds {count} slices or frames",
-            remedy=f"choose one with --slice 0 to {count - 1}",
-        )
+    held, remedy = "the file holds one slice", "leave out --slice"
+    if count > 1:
+        held = f"the file holds {count} slices or frames"
+        remedy = f"choose one with --slice 0 to {count - 1}"
+        if slice_index is None:
+            raise ImageError(held, remedy=remedy)
     chosen = slice_index or 0
-    if 0 <= chosen < count:
-        return chosen
-    held = "one slice" if count == 1 else f"{count} slices or frames"
-    raise ImageError(
-        f"there is no slice {chosen}, the file holds {held}",
-        remedy="leave out --slice" if count == 1 else f"choose one with --slice 0 to {count - 1}",
-    )
+    if not 0 <= chosen < count:
+        raise ImageError(f"there is no slice {chosen}, {held}", remedy=remedy)
+    return chosen
 
 
 def choose_plane(size_xyz: Sequence[int], slice_index: int | None) -> GridPlane:
@@ -180,24 +161,31 @@ def as_text(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-# -- geometry -------------------------------------------------------------------
+def affine_lps(directions: ArrayLike, spacing: ArrayLike, origin: ArrayLike) -> Affine:
+    """Return the affine of a grid, (3, n + 1), as `plane_geometry` has it, of its parts.
+
+    ``directions`` is (n, n): its columns are unit vectors along the axes.
+    """
+    count = np.size(spacing)
+    affine = np.zeros((max(count, 3), count + 1))
+    affine[:count, :count] = np.reshape(directions, (count, count)) * np.asarray(spacing)
+    affine[:count, count] = origin
+    return affine[:3]
 
 
 def plane_geometry(
-    affine_lps: NDArray[np.float64], plane: GridPlane, source: SpacingSource | None
+    affine: Affine, plane: GridPlane, source: SpacingSource | None
 ) -> StatedGeometry:
     """Return the geometry of one plane of a grid.
 
-    The columns of ``affine_lps``, (3, n + 1), are the step along each axis of the grid,
-    x first, and the position of its first pixel; LPS mm. ``source`` is None where nothing
-    states the spacing.
+    The columns of ``affine``, (3, n + 1), are the step along each axis of the grid, x first,
+    and the position of its first pixel; LPS mm. ``source`` is None for an unknown spacing.
     """
-    columns = affine_lps[:, plane.column_axis]
-    rows = affine_lps[:, plane.row_axis]
-    if not np.isfinite(affine_lps).all() or not np.cross(rows, columns).any():
+    columns, rows = affine[:, plane.column_axis], affine[:, plane.row_axis]
+    if not np.isfinite(affine).all() or not np.cross(rows, columns).any():
         return StatedGeometry()
-    index = np.array(plane.index[: affine_lps.shape[1] - 1])
-    origin = affine_lps[:, : len(index)] @ index + affine_lps[:, -1]
+    index = np.array(plane.index[: affine.shape[1] - 1])
+    origin = affine[:, : len(index)] @ index + affine[:, -1]
     spacing = None
     if source is not None:
         spacing = (_as_written(np.linalg.norm(rows)), _as_written(np.linalg.norm(columns)))
@@ -241,8 +229,6 @@ def mm_per_unit(name: str) -> float | None:
     return _MM_PER_UNIT.get(name, _MM_PER_UNIT.get(name.removesuffix("s")))
 
 
-# -- pixels and notes ------------------------------------------------------------
-
 # Modes of Pillow whose arrays are grey, or red, green, blue and perhaps alpha.
 _PLAIN_MODES = {"L", "LA", "I", "F", "RGB", "RGBA", "RGBX"}
 
@@ -264,21 +250,16 @@ def pillow_values(image: Image.Image) -> NDArray[Any]:
 
 
 _ORIENTATIONS = {
-    2: "mirrored",
-    3: "turned by 180 degrees",
-    4: "mirrored, upside down",
-    5: "mirrored and turned by 90 degrees",
-    6: "turned by 90 degrees",
-    7: "mirrored and turned by 270 degrees",
-    8: "turned by 270 degrees",
+    **{2: "mirrored", 3: "turned by 180 degrees", 4: "mirrored, upside down"},
+    **{5: "mirrored and turned by 90 degrees", 6: "turned by 90 degrees"},
+    **{7: "mirrored and turned by 270 degrees", 8: "turned by 270 degrees"},
 }
 
 
 def orientation_notes(value: object) -> tuple[str, ...]:
     """Return a sentence where the tag *Orientation* (EXIF, TIFF) is not 1, upright.
 
-    Pixels stay in the order in which they are stored, which is how napari shows
-    them: landmarks belong to that grid.
+    Pixels keep the order in which they are stored, as in napari: landmarks belong to that grid.
     """
     meaning = _ORIENTATIONS.get(value) if isinstance(value, int) else None
     if meaning is None:
@@ -287,9 +268,6 @@ def orientation_notes(value: object) -> tuple[str, ...]:
         f"the file asks viewers to show it {meaning} (orientation {value}), which is "
         "not applied: rows and columns are those that are stored, as in napari",
     )
-
-
-# -- switches of the whole process -----------------------------------------------
 
 
 class SharedContext:

@@ -1,8 +1,8 @@
 """DICOM, through pydicom, with the codecs of imagecodecs.
 
-pydicom has plugins for several libraries: one is under the GPL, one reads 8 bits
-only, one prints on the terminal. imagecodecs reads all of JPEG, lossless and of 12
-bits included, JPEG-LS and JPEG 2000, and is here for TIFF anyway.
+Of the libraries that pydicom has plugins for one is under the GPL, one reads 8 bits only, one
+prints on the terminal. imagecodecs, required for TIFF anyway, reads all of JPEG, lossless and
+of 12 bits included, JPEG-LS and JPEG 2000.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
 from pydicom.pixels.common import PhotometricInterpretation
-from pydicom.uid import UID
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.imaging.formats.base import (
@@ -42,14 +41,11 @@ _END_OF_JPEG = b"\xff\xd9"
 _NOISE = bytes(range(1, 255)) * 8
 _JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
 _JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
-_JPEG_2000 = (
-    *(uid.JPEG2000Lossless, uid.JPEG2000),
-    *(uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K),
-)
+_HTJ2K = (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
+_JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, *_HTJ2K)
 _JPEG_2000_COLOURS = (PhotometricInterpretation.YBR_ICT, PhotometricInterpretation.YBR_RCT)
 DECODER_DEPENDENCIES = dict.fromkeys((*_JPEG, *_JPEG_LS, *_JPEG_2000), ("imagecodecs>=2024.1.1",))
-
-
+"""By transfer syntax; pydicom asks for it under this name."""
 _FRAME_BY_FRAME_FROM = 1 << 28
 """Bytes from which a file is not taken into memory for one of its frames."""
 _COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420"}
@@ -87,7 +83,7 @@ def _check_is_image(header: Dataset) -> None:
     sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
     if not sop_class:
         raise ImageError("is not an image that can be read", remedy=READABLE)
-    name = UID(sop_class).name
+    name = uid.UID(sop_class).name
     # A name that is still a number is of nothing that anybody knows.
     if "Image" in name or name == sop_class:
         raise ImageError(
@@ -99,7 +95,7 @@ def _check_is_image(header: Dataset) -> None:
     )
 
 
-def _check_is_decoded(syntax: UID) -> None:
+def _check_is_decoded(syntax: uid.UID) -> None:
     """Refuse a compression that no codec here reads, by its name."""
     try:
         decoder = get_decoder(syntax)
@@ -114,12 +110,8 @@ def _check_is_decoded(syntax: UID) -> None:
 
 def _complete(header: Dataset) -> None:
     """Fill in what careless programs leave out, as other readers do."""
-    for keyword, value in (
-        ("SamplesPerPixel", 1),
-        ("PhotometricInterpretation", "MONOCHROME2"),
-        ("PixelRepresentation", 0),
-        ("BitsAllocated", 16),
-    ):
+    usual = {"SamplesPerPixel": 1, "PixelRepresentation": 0, "BitsAllocated": 16}
+    for keyword, value in {**usual, "PhotometricInterpretation": "MONOCHROME2"}.items():
         if header.get(keyword) in (None, ""):
             setattr(header, keyword, value)
     if header.get("BitsStored") in (None, "", 0):
@@ -135,10 +127,9 @@ def _frames(header: Dataset) -> int:
         return 1
 
 
-def _transfer_syntax(header: Dataset) -> UID:
-    stated = header.file_meta.get("TransferSyntaxUID")
-    if stated:
-        return UID(stated)
+def _transfer_syntax(header: Dataset) -> uid.UID:
+    if stated := header.file_meta.get("TransferSyntaxUID"):
+        return uid.UID(stated)
     implicit, little = header.original_encoding
     if implicit:
         return uid.ImplicitVRLittleEndian
@@ -148,16 +139,14 @@ def _transfer_syntax(header: Dataset) -> UID:
 def _decode(path: Path, header: Dataset, index: int) -> NDArray[Any]:
     """Return the values of one frame as they are stored, or red, green and blue."""
     syntax = _transfer_syntax(header)
-    options: dict[str, Any] = {
-        # pydicom takes the lowest bits for the stored ones, wherever they are.
-        "correct_unused_bits": not _is_shifted(header),
-        # Others that pydicom finds on this computer may be less strict.
-        "decoding_plugin": plugin_for(syntax),
-    }
+    # Plugins that pydicom finds on this computer may be less strict.
+    options: dict[str, Any] = {"index": index, "decoding_plugin": plugin_for(syntax)}
+    # pydicom takes the lowest bits for the stored ones, wherever they are.
+    options["correct_unused_bits"] = not _is_shifted(header)
     is_large = path.stat().st_size > _FRAME_BY_FRAME_FROM
     try:
         if _frames(header) > 1 and is_large and syntax != uid.DeflatedExplicitVRLittleEndian:
-            return np.asarray(pixel_array(path, index=index, **options))
+            return np.asarray(pixel_array(path, **options))
         image = pydicom.dcmread(path, force=True)
         _complete(image)
         if not hasattr(image, "file_meta") or not image.file_meta:
@@ -169,26 +158,23 @@ def _decode(path: Path, header: Dataset, index: int) -> NDArray[Any]:
                 "the DICOM file has the header of an image, but no pixels",
                 remedy="export it again with its pixels",
             )
-        return np.asarray(pixel_array(image, index=index, **options))
+        return np.asarray(pixel_array(image, **options))
     except NotImplementedError as error:
         raise _not_decoded(syntax) from error
 
 
 def _check_length(image: Dataset) -> None:
-    """Raise ValueError where the file ends before its pixels do.
-
-    pydicom takes what there is, and a damaged header may make of the field for the
-    length a part of the pixels.
-    """
+    """Raise ValueError where the file ends before its pixels do; pydicom takes what there is."""
     if "PixelData" not in image:
         return
     pixels = image.get_item("PixelData")
+    # A damaged header may have no such field, its bytes being taken for pixels.
     stated = getattr(pixels, "length", None)
     if stated not in (None, _UNDEFINED_LENGTH) and len(pixels.value or b"") < stated:
         raise ValueError("the file ends before its pixels do")
 
 
-def _not_decoded(syntax: UID) -> ImageError:
+def _not_decoded(syntax: uid.UID) -> ImageError:
     return ImageError(
         f"DICOM files with the transfer syntax {syntax.name} cannot be read",
         remedy="export it uncompressed",
@@ -196,26 +182,21 @@ def _not_decoded(syntax: UID) -> ImageError:
 
 
 def _is_shifted(header: Dataset) -> bool:
-    """Say whether values do not begin at the lowest bit of their words.
-
-    Codecs give values without what lies beside them; RLE packs the words.
-    """
+    """Say whether values do not begin at the lowest bit of their words."""
     syntax = _transfer_syntax(header)
+    # Codecs give values without what lies beside them; RLE packs the words.
     in_words = not syntax.is_encapsulated or syntax == uid.RLELossless
     return in_words and int(header.HighBit) + 1 > int(header.BitsStored)
 
 
-# -- codecs ---------------------------------------------------------------------
-
-
-def plugin_for(syntax: str) -> str:
-    """Return the plugin that decodes a transfer syntax, made known to pydicom.
+def plugin_for(syntax: uid.UID) -> str:
+    """Make the plugin that decodes a transfer syntax known to pydicom; return its name.
 
     Empty where pydicom needs none, or has only its own.
     """
     if not is_available(syntax):
         return ""
-    decoder = get_decoder(UID(syntax))
+    decoder = get_decoder(syntax)
     # Adding is not safe from several threads, and images are read in several.
     with _adding:
         if _LABEL not in decoder.available_plugins:
@@ -235,7 +216,7 @@ def is_available(syntax: str) -> bool:
 def decode_frame(source: bytes, runner: Any) -> bytes:
     """Decode the stream of one frame; called by pydicom.
 
-    The runner, a DecodeRunner, knows the header, and is told what the returned bytes are.
+    The runner, a DecodeRunner, knows the header and is told what the bytes are.
     """
     import imagecodecs
 
@@ -271,13 +252,13 @@ def _decode_jpeg(source: bytes, runner: Any) -> NDArray[Any]:
         check_jpeg(source)
         return decode(source)
     values = decode(source)
-    # Of other kinds nothing tells whether libjpeg has filled in what is missing. But
-    # it would take it from what stands in front of the end, if there were something.
+    # Of other kinds nothing tells whether libjpeg has filled in what is missing. If it has, it
+    # would read noise in front of the end instead.
     start = source.rfind(_END_OF_JPEG)
     start = len(source) if start < 0 else start
     if not np.array_equal(values, decode(source[:start] + _NOISE + _END_OF_JPEG)):
         raise ValueError("the stream ends before its image does")
-    # Nor whether a flipped bit has made it read an image of less than there is.
+    # Nor whether, after a flipped bit, it has read less than there is.
     needed = source[:start].rstrip(b"\0\xff")[:-2]
     if np.array_equal(values, decode(needed + _NOISE + _END_OF_JPEG)):
         raise ValueError("the image ends before its stream does")

@@ -12,8 +12,7 @@ from pydicom.pixels import apply_voi
 from napari_oneshot_lmk.imaging.formats.base import StatedGeometry, orthonormal, triple
 from napari_oneshot_lmk.imaging.image import SpacingSource
 
-# Functional groups (PS3.3, C.7.6.16) whose attributes mean the same as those of a
-# plain image at the top of its file.
+# Functional groups (PS3.3, C.7.6.16) whose attributes plain images have at the top of the file.
 _MACROS = (
     "PixelMeasuresSequence",
     "PlanePositionSequence",
@@ -23,8 +22,8 @@ _MACROS = (
     "FramePixelDataPropertiesSequence",
     "XRayGeometrySequence",
 )
-# PixelSpacing is calibrated to the patient; the other two lie in the plane of
-# the detector or of the film, a few per cent larger than the patient.
+# PixelSpacing is calibrated to the patient; the other two are those of the detector or the
+# film, on which the patient appears a few per cent larger.
 _SPACINGS = (
     ("PixelSpacing", SpacingSource.PIXEL_SPACING),
     ("ImagerPixelSpacing", SpacingSource.IMAGER),
@@ -34,29 +33,25 @@ _MAGNIFICATION = "EstimatedRadiographicMagnificationFactor"
 
 
 def attributes_of_frame(header: Dataset, index: int) -> Dataset:
-    """Return a data set in which a frame's own attributes go before those of all frames."""
+    """Return a data set in which a frame's own attributes replace those of all frames."""
     frame = Dataset()
     frame.update(header)
-    # Tables in binary are read by the file's order of bytes.
+    # Binary tables have the file's byte order.
     frame.set_original_encoding(*header.original_encoding)
     frame.file_meta = header.file_meta
     shared = header.get("SharedFunctionalGroupsSequence") or []
     per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
     for group in [*shared[:1], *per_frame[index : index + 1]]:
         for macro in _MACROS:
-            items = group.get(macro) or []
-            if items:
+            if items := group.get(macro):
                 frame.update(items[0])
     return frame
 
 
 def _numbers(frame: Dataset, keyword: str) -> list[float] | None:
-    """Return the numbers of an attribute; [] where it is empty, None for other text.
-
-    Some programs write decimal commas, which the standard forbids and pydicom
-    refuses; the number that is meant is plain.
-    """
+    """Return the numbers of an attribute; [] where it is empty, None for other text."""
     try:
+        # Some programs write decimal commas, which the standard forbids and pydicom refuses.
         return [float(p.replace(",", ".")) for p in _text(frame, keyword).split("\\") if p]
     except ValueError:
         return None
@@ -72,9 +67,6 @@ def _text(frame: Dataset, keyword: str) -> str:
     if isinstance(value, str | int | float):
         return str(value).strip(" \0")
     return "\\".join(str(part) for part in value)
-
-
-# -- geometry -------------------------------------------------------------------
 
 
 def stated_geometry(frame: Dataset) -> tuple[StatedGeometry, tuple[str, ...]]:
@@ -115,23 +107,18 @@ def _spacing(
     return None, None, ()
 
 
-# -- grey values ----------------------------------------------------------------
-
-
 def brighter_is_larger(
     stored: NDArray[Any], frame: Dataset, white_is_zero: bool, shifted: bool
 ) -> NDArray[Any]:
     """Apply what gives stored values their meaning, and turn dark and bright the right way.
 
-    Rescale slope and intercept or the Modality LUT are applied. A VOI LUT is
-    applied where it turns dark and bright round; else it changes the contrast only,
-    which is scaled later anyway. MONOCHROME1, or the Presentation LUT Shape
-    INVERSE, then inverts over the whole range; files of DX have both, and mean it
-    once. ``shifted``: values do not begin at the lowest bit of their words.
+    Rescale slope and intercept or the Modality LUT are applied, a VOI LUT only where it turns
+    dark and bright round: contrast is scaled later anyway. Then MONOCHROME1 or the Presentation
+    LUT Shape INVERSE inverts over the whole range; DX files have both, and mean it once.
+    ``shifted``: values do not begin at the lowest bit of their words.
     """
     bits, signed = int(frame.BitsStored), int(frame.PixelRepresentation) != 0
-    values = stored
-    lowest_and_highest = 0.0
+    values, lowest_and_highest = stored, 0.0
     if stored.dtype.kind in "iu":
         if shifted:
             values = _stored_bits(stored, bits, int(frame.HighBit), signed)
@@ -178,10 +165,7 @@ def _is_decreasing(frame: Dataset) -> bool:
 
 
 def _look_up(values: NDArray[Any], frame: Dataset, sequence: Any) -> NDArray[np.integer[Any]]:
-    """Apply a lookup table of either kind; both are written in the same way.
-
-    pydicom's function for Modality LUTs knows tables of 8 and 16 bits only.
-    """
+    """Apply a lookup table of either kind: pydicom reads Modality LUTs of 8 and 16 bits only."""
     table = Dataset()
     table.set_original_encoding(*frame.original_encoding)
     table.file_meta = frame.file_meta

@@ -1,7 +1,4 @@
-"""What SimpleITK reads best, by the ends of names, and where ITK sees an image's pixels.
-
-3D Slicer reads with ITK, too.
-"""
+"""What only SimpleITK reads, and where ITK, with which 3D Slicer reads, sees an image's pixels."""
 
 from __future__ import annotations
 
@@ -18,10 +15,9 @@ from napari_oneshot_lmk.errors import GeometryError, ImageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.formats.base import (
     READABLE,
-    GridPlane,
     ImagePlane,
     SharedContext,
-    StatedGeometry,
+    affine_lps,
     check_size,
     choose_plane,
     plane_geometry,
@@ -29,16 +25,11 @@ from napari_oneshot_lmk.imaging.formats.base import (
 from napari_oneshot_lmk.imaging.image import SpacingSource
 
 _READERS = {
-    ".gipl": "GiplImageIO",
-    ".gipl.gz": "GiplImageIO",
-    ".jp2": "JPEG2000ImageIO",
-    ".j2k": "JPEG2000ImageIO",
-    ".mnc": "MINCImageIO",
-    ".mrc": "MRCImageIO",
-    ".rec": "MRCImageIO",
-    ".pic": "BioRadImageIO",
-    ".spr": "StimulateImageIO",
-    ".vtk": "VTKImageIO",
+    **dict.fromkeys((".gipl", ".gipl.gz"), "GiplImageIO"),
+    **dict.fromkeys((".jp2", ".j2k"), "JPEG2000ImageIO"),
+    **dict.fromkeys((".mrc", ".rec"), "MRCImageIO"),
+    **{".mnc": "MINCImageIO", ".pic": "BioRadImageIO"},
+    **{".spr": "StimulateImageIO", ".vtk": "VTKImageIO"},
 }
 """By the end of the name: asking ITK which of its readers knows a file makes some print."""
 # Readers of plain images. Of NIfTI and NRRD Slicer takes the same orientation and
@@ -61,9 +52,6 @@ def _without_warnings() -> Iterator[None]:
 silence_itk_warnings = SharedContext(_without_warnings)
 
 
-# -- reading --------------------------------------------------------------------
-
-
 def read(path: Path, slice_index: int | None) -> ImagePlane:
     """Read one plane of a file that no other module knows, such as GIPL, MRC or VTK."""
     name = path.name.lower()
@@ -81,48 +69,25 @@ def read_with(
 
     ``source`` is None where the file states no spacing.
     """
-    reader, plane = _open(path, image_io, slice_index)
-    size = reader.GetSize()
-    extract = [1] * len(size)
-    for axis in (plane.column_axis, plane.row_axis):
-        extract[axis] = size[axis]
-    if tuple(extract) != tuple(size):
-        reader.SetExtractIndex(plane.index)
-        reader.SetExtractSize(extract)
-    image = reader.Execute()
-    components = image.GetNumberOfComponentsPerPixel()
-    shape = [size[plane.row_axis], size[plane.column_axis]]
-    # All other axes have length 1, so the order of pixels stays.
-    values: NDArray[Any] = SimpleITK.GetArrayFromImage(image)
-    values = values.reshape([*shape, components] if components > 1 else shape)
-    return ImagePlane(values, _stated(reader, plane, source))
-
-
-def _open(
-    path: Path, image_io: str, slice_index: int | None
-) -> tuple[SimpleITK.ImageFileReader, GridPlane]:
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO(image_io)
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
     size = reader.GetSize()
     plane = choose_plane(size, slice_index)
-    check_size(size[plane.column_axis], size[plane.row_axis])
-    return reader, plane
-
-
-def _stated(
-    reader: SimpleITK.ImageFileReader, plane: GridPlane, source: SpacingSource | None
-) -> StatedGeometry:
-    count = reader.GetDimension()
-    affine = np.zeros((max(count, 3), count + 1))
-    affine[:count, :count] = np.reshape(reader.GetDirection(), (count, count))
-    affine[:count, :count] *= np.array(reader.GetSpacing())
-    affine[:count, count] = reader.GetOrigin()
-    return plane_geometry(affine[:3], plane, source).without_default()
-
-
-# -- where ITK sees the pixels --------------------------------------------------
+    shape = [size[plane.row_axis], size[plane.column_axis]]
+    check_size(*shape[::-1])
+    extract = [n if plane.along(axis) == slice(None) else 1 for axis, n in enumerate(size)]
+    if tuple(extract) != tuple(size):
+        reader.SetExtractIndex(plane.index)
+        reader.SetExtractSize(extract)
+    image = reader.Execute()
+    components = image.GetNumberOfComponentsPerPixel()
+    # All other axes have length 1, so the order of pixels stays.
+    values: NDArray[Any] = SimpleITK.GetArrayFromImage(image)
+    values = values.reshape([*shape, components] if components > 1 else shape)
+    affine = affine_lps(reader.GetDirection(), reader.GetSpacing(), reader.GetOrigin())
+    return ImagePlane(values, plane_geometry(affine, plane, source).without_default())
 
 
 def itk_geometry(path: str | Path) -> Geometry | None:

@@ -1,8 +1,7 @@
 """JPEG, through Pillow, and whether a JPEG stream is whole.
 
-libjpeg fills what is missing with grey and only warns. simplejpeg passes its warnings
-on; Pillow and imagecodecs do not. A radiograph whose lower half is grey gives
-landmarks that look like any others.
+libjpeg fills what is missing with grey, on which landmarks are found, too, and only warns.
+simplejpeg passes its warnings on; Pillow and imagecodecs do not.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from napari_oneshot_lmk.imaging.formats.base import (
     pillow_values,
 )
 
-_SMALLEST = 8
 _DAMAGE = re.compile(r"corrupt|premature|truncat|bogus|not enough|huffman", re.I)
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 _PRECISION = re.compile(r"precision (\d+)")
@@ -57,7 +55,7 @@ def check_jpeg(data: bytes) -> None:
     import simplejpeg
 
     try:
-        simplejpeg.decode_jpeg(data, colorspace="GRAY", min_factor=_SMALLEST, strict=True)
+        simplejpeg.decode_jpeg(data, colorspace="GRAY", min_factor=8, strict=True)
     except ValueError as error:
         message = str(error)
         precision = _PRECISION.search(message)
@@ -76,8 +74,5 @@ def check_jpeg(data: bytes) -> None:
 
 def _is_padding(message: str, data: bytes) -> bool:
     """Say whether zeros in front of the end are all that is odd, as cameras write."""
-    count = _EXTRANEOUS.search(message)
-    if count is None:
-        return False
-    end = data.rfind(b"\xff\xd9")
-    return not any(data[end - int(count[1]) : end])
+    count, end = _EXTRANEOUS.search(message), data.rfind(b"\xff\xd9")
+    return count is not None and not any(data[end - int(count[1]) : end])

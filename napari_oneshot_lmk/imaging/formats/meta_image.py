@@ -24,6 +24,7 @@ from napari_oneshot_lmk.imaging.formats.base import (
     GridPlane,
     ImagePlane,
     StatedGeometry,
+    affine_lps,
     as_text,
     check_size,
     choose_plane,
@@ -144,12 +145,11 @@ def _stated(numbers: dict[str, NDArray[np.float64]], plane: GridPlane) -> Stated
     def first(names: Iterable[str], default: NDArray[np.float64]) -> NDArray[np.float64]:
         return next((numbers[name] for name in names if name in numbers), default)
 
-    affine = np.zeros((max(count, 3), count + 1))
-    affine[:count, :count] = first(_MATRICES, np.eye(count)).reshape(count, count).T
-    affine[:count, :count] *= first(_SPACINGS, np.ones(count))
-    affine[:count, count] = first(_ORIGINS, np.zeros(count))
+    directions = first(_MATRICES, np.eye(count)).reshape(count, count).T
+    spacing, origin = first(_SPACINGS, np.ones(count)), first(_ORIGINS, np.zeros(count))
     source = next((source for name, source in _SPACINGS.items() if name in numbers), None)
-    return plane_geometry(affine[:3], plane, source).without_default()
+    affine = affine_lps(directions, spacing, origin)
+    return plane_geometry(affine, plane, source).without_default()
 
 
 def _values(

@@ -25,10 +25,8 @@ from napari_oneshot_lmk.imaging.image import SpacingSource
 _MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001}
 _HEADER_BYTES = 352
 _KINDS = {
-    b"n+2": nibabel.Nifti2Image,
-    b"ni2": nibabel.Nifti2Pair,
-    b"n+1": nibabel.Nifti1Image,
-    b"ni1": nibabel.Nifti1Pair,
+    **{b"n+2": nibabel.Nifti2Image, b"ni2": nibabel.Nifti2Pair},
+    **{b"n+1": nibabel.Nifti1Image, b"ni1": nibabel.Nifti1Pair},
 }
 _CHUNK = 1 << 20
 
@@ -59,18 +57,11 @@ def _plane(image: Any, slice_index: int | None) -> ImagePlane:
     grid = size[:3] if components > 1 else size
     plane = choose_plane(grid, slice_index)
     check_size(size[plane.column_axis], size[plane.row_axis])
-    at: list[int | slice] = [slice(None)] * len(size)
-    for axis, index in enumerate(plane.index[: len(grid)]):
-        if axis not in (plane.column_axis, plane.row_axis):
-            at[axis] = slice(index, index + 1)
+    at = [plane.along(axis) for axis in range(len(grid))]
     # Only this slice is read, or unpacked up to it.
-    values = np.asarray(image.dataobj[tuple(at)])
+    values = np.asarray(image.dataobj[(*at, 0, slice(None)) if components > 1 else tuple(at)])
     if values.dtype.names is not None:
         values = np.stack([values[name] for name in values.dtype.names], axis=-1)
-        components = values.shape[-1]
-    first, second = plane.column_axis, plane.row_axis
-    lengths = (size[first], size[second])
-    values = values.reshape(*lengths, -1) if components > 1 else values.reshape(lengths)
     source, affine = _affine_lps(image, len(grid))
     stated = plane_geometry(affine, plane, source).without_default()
     return ImagePlane(values.swapaxes(0, 1), stated)
@@ -79,27 +70,22 @@ def _plane(image: Any, slice_index: int | None) -> ImagePlane:
 def _affine_lps(image: Any, grid: int) -> tuple[SpacingSource, NDArray[np.float64]]:
     """Return what states the axes, and the axes and the origin, (3, grid + 1).
 
-    The sform where its code is set, else the qform, else the bare voxel sizes, as
-    the standard has it.
+    The sform where its code is set, else the qform, else the bare voxel sizes, as in the
+    standard.
     """
     header = image.header
-    units = header.get_xyzt_units()[0] if hasattr(header, "get_xyzt_units") else "mm"
-    mm = _MM_PER_UNIT.get(units, 1.0)
+    is_nifti = hasattr(header, "get_xyzt_units")
+    mm = _MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0) if is_nifti else 1.0
     ras_to_lps = np.diag([-1.0, -1.0, 1.0])
-    source = SpacingSource.NIFTI_PIXDIM
-    whole = None
-    if hasattr(header, "get_sform"):
-        if int(header["sform_code"]) > 0:
-            source, whole = SpacingSource.NIFTI_SFORM, header.get_sform()
-        elif int(header["qform_code"]) > 0:
-            source, whole = SpacingSource.NIFTI_QFORM, header.get_qform()
-    if whole is None:
-        # Nobody said where it lies: keep the axes of the image as they are.
-        whole, ras_to_lps = np.eye(4), np.eye(3)
-        sizes = np.ones(3)
+    if is_nifti and int(header["sform_code"]) > 0:
+        source, whole = SpacingSource.NIFTI_SFORM, header.get_sform()
+    elif is_nifti and int(header["qform_code"]) > 0:
+        source, whole = SpacingSource.NIFTI_QFORM, header.get_qform()
+    else:
+        # Nothing says where it lies: keep the axes of the image as they are.
+        source, whole, ras_to_lps = SpacingSource.NIFTI_PIXDIM, np.eye(4), np.eye(3)
         zooms = header.get_zooms()[:3]
-        sizes[: len(zooms)] = zooms
-        whole[:3, :3] = np.diag(sizes)
+        np.fill_diagonal(whole, [*zooms, *[1.0] * (4 - len(zooms))])
     affine = np.zeros((3, grid + 1))
     in_space = min(grid, 3)
     affine[:, :in_space] = (ras_to_lps @ whole[:3, :in_space]) * mm

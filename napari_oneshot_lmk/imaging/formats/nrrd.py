@@ -73,18 +73,12 @@ def _pixels(path: Path, header: Any, file: Any) -> NDArray[Any]:
     if several:
         return _read_by_itk(path)
     if encoding == "hex":
-        return _read_hexadecimal(path.parent / where if where else None, header, file)
-    values = nrrd.read_data(header, file, str(path), index_order="C")
-    return np.asarray(values)
-
-
-def _read_hexadecimal(apart: Path | None, header: Any, file: Any) -> NDArray[Any]:
-    """Let pynrrd read what it would read if it were raw."""
-    text = file.read() if apart is None else apart.read_bytes()
-    raw = {key: value for key, value in header.items() if "file" not in key}
-    raw["encoding"] = "raw"
-    data = io.BytesIO(bytes.fromhex(text.decode("ascii")))
-    return np.asarray(nrrd.read_data(raw, data, None, index_order="C"))
+        text = path.parent.joinpath(where).read_bytes() if where else file.read()
+        # pynrrd reads it as what it would be if it were raw.
+        raw = {key: value for key, value in header.items() if "file" not in key}
+        data = io.BytesIO(bytes.fromhex(text.decode("ascii")))
+        return np.asarray(nrrd.read_data(raw | {"encoding": "raw"}, data, None, index_order="C"))
+    return np.asarray(nrrd.read_data(header, file, str(path), index_order="C"))
 
 
 def _read_by_itk(path: Path) -> NDArray[Any]:
@@ -101,19 +95,16 @@ def _read_by_itk(path: Path) -> NDArray[Any]:
 
 def _channel_axis(header: Any, size: list[int]) -> int | None:
     """Return the axis of colours, None where there is none."""
-    kinds = [str(kind).lower() for kind in header.get("kinds", [])]
-    for axis, kind in enumerate(kinds[: len(size)]):
-        if kind not in _ON_THE_GRID:
-            return axis
-    return None
+    kinds = [str(kind).lower() for kind in header.get("kinds", [])][: len(size)]
+    return next((axis for axis, kind in enumerate(kinds) if kind not in _ON_THE_GRID), None)
 
 
 def _stated(header: Any, axes: list[int], plane: GridPlane) -> StatedGeometry:
     """Return the geometry of a plane of the given axes of the file."""
     affine = np.zeros((3, len(axes) + 1))
-    directions = header.get("space directions")
+    directions, spacings = header.get("space directions"), header.get("spacings")
     mm = _mm(header, axes)
-    source: SpacingSource | None
+    source = None if spacings is None else SpacingSource.NRRD_SPACINGS
     if directions is not None:
         source = SpacingSource.NRRD_DIRECTIONS
         for column, axis in enumerate(axes):
@@ -124,22 +115,17 @@ def _stated(header: Any, axes: list[int], plane: GridPlane) -> StatedGeometry:
             affine[: len(origin), -1] = origin
         affine *= np.array(_signs(str(header.get("space", ""))))[:, None]
     else:
-        spacings = header.get("spacings")
-        source = None if spacings is None else SpacingSource.NRRD_SPACINGS
         for column, axis in enumerate(axes[:3]):
             step = 1.0 if spacings is None else float(spacings[axis])
             affine[column, column] = step if math.isfinite(step) else 1.0
-    if mm is None:
-        source = None
-    return plane_geometry(affine * (mm or 1.0), plane, source)
+    return plane_geometry(affine * (mm or 1.0), plane, None if mm is None else source)
 
 
 def _mm(header: Any, axes: list[int]) -> float | None:
     """Return the mm in the header's unit; None for one that is no length."""
     units = header.get("space units")
-    if units is None:
-        every = header.get("units")
-        units = None if every is None else [every[axis] for axis in axes]
+    if units is None and header.get("units") is not None:
+        units = [header["units"][axis] for axis in axes]
     name = "" if units is None or not len(units) else str(units[0]).strip('"')
     return mm_per_unit(name) if name else 1.0
 

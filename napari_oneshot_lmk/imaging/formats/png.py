@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngImageFile
 
 from napari_oneshot_lmk.imaging.formats.base import (
@@ -30,18 +28,12 @@ def read(path: Path, slice_index: int | None) -> ImagePlane:
     with PngImageFile(path) as image:
         frames = getattr(image, "n_frames", 1)
         if image.tile and image.tile[0][3] in _CUT_TO_8_BITS:
-            values = _sixteen_bits(path)
+            import imagecodecs
+
+            values = np.asarray(imagecodecs.png_decode(path.read_bytes()))
         else:
             image.load()
             values = pillow_values(image)
     notes = (f"the file is an animation of {frames} images, of which one is read",)
     # Dots per inch say how large to print, not how large a patient is.
     return ImagePlane(values, notes=notes if frames > 1 else ())
-
-
-def _sixteen_bits(path: Path) -> NDArray[Any]:
-    import imagecodecs
-
-    values = np.asarray(imagecodecs.png_decode(path.read_bytes()))
-    # Of grey and alpha the grey; alpha of colours stays behind them.
-    return values[..., 0] if values.ndim == 3 and values.shape[-1] == 2 else values

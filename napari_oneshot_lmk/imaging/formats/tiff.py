@@ -26,10 +26,8 @@ from napari_oneshot_lmk.imaging.formats.jpeg import check_jpeg
 from napari_oneshot_lmk.imaging.image import SpacingSource
 
 _JPEG = 7
+# Bits of NewSubfileType: a smaller copy of another page, a mask for one.
 _REDUCED, _MASK = 1, 4
-"""Bits of NewSubfileType: a smaller copy of another page, a mask for one."""
-
-
 # Values of PhotometricInterpretation, and of ExtraSamples.
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _LINEAR_RAW = 34892
@@ -43,8 +41,7 @@ def read(path: Path, slice_index: int | None) -> ImagePlane:
         if not pages:
             raise ImageError("the TIFF file holds no image of full size", remedy="export it again")
         stack = _stack_behind_one_page(file, pages)
-        count = stack or len(pages)
-        index = choose_slice(count, slice_index)
+        index = choose_slice(stack or len(pages), slice_index)
         page = pages[0 if stack else index]
         _check_kind(page)
         if stack:
@@ -53,9 +50,8 @@ def read(path: Path, slice_index: int | None) -> ImagePlane:
         else:
             values, axes = _decode(page), page.axes
         values, colour_notes = _gray_or_colours(_channels_last(values, axes), page)
-        orientation = page.tags.get("Orientation")
-        turned = () if orientation is None else orientation_notes(orientation.value)
-        notes = (*colour_notes, *turned, *_sizes(pages, stack))
+        turned = orientation_notes(page.tags.valueof("Orientation"))
+        notes = (*colour_notes, *turned, *_sizes(pages))
         return ImagePlane(values, _stated_spacing(file), notes)
 
 
@@ -74,9 +70,8 @@ def _pages(file: Any) -> Iterator[Any]:
 def _is_full_image(page: Any) -> bool:
     if page.imagewidth < 1 or page.imagelength < 1:
         return False
-    old_style = page.tags.get("SubfileType")
-    thumbnail = old_style is not None and old_style.value == 2
-    return not (int(page.subfiletype) & (_REDUCED | _MASK) or thumbnail)
+    is_thumbnail = page.tags.valueof("SubfileType") == 2
+    return not (int(page.subfiletype) & (_REDUCED | _MASK) or is_thumbnail)
 
 
 def _check_kind(page: Any) -> None:
@@ -116,10 +111,9 @@ def _check_jpegs(page: Any) -> None:
 def _check_complete(page: Any) -> None:
     """Raise where a strip or tile is not in the file; libraries fill in black."""
     size = page.parent.filehandle.size
-    if len(page.dataoffsets) != len(page.databytecounts):
-        raise ValueError("some parts of the image have no place or no length")
     if page.is_tiled and len(page.dataoffsets) != math.prod(page.chunked):
         raise ValueError("there are other tiles than the size asks for")
+    # ValueError where some have no place or no length.
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     missing = sum(at == 0 or n == 0 or at + n > size for at, n in segments)
     if missing or not segments:
@@ -154,10 +148,7 @@ def _decode(page: Any) -> NDArray[Any]:
 
 
 def _stack_behind_one_page(file: Any, pages: list[Any]) -> int:
-    """Return how many planes follow a single page; 0 where each has its own.
-
-    ImageJ writes large stacks so, and tifffile with ``truncate``.
-    """
+    """Return how many planes follow a single page, as in ImageJ's large stacks; 0 for others."""
     if len(pages) > 1 or not (file.is_imagej or file.is_shaped):
         return 0
     series = file.series[0]
@@ -181,8 +172,8 @@ def _map_plane(file: Any, index: int) -> NDArray[Any]:
 
 def _channels_last(values: NDArray[Any], axes: str) -> NDArray[Any]:
     """Return (H, W) or (H, W, channels) of a page in any order of its axes."""
-    if "Z" in axes or "D" in axes:
-        depth = axes.find("Z") if "Z" in axes else axes.find("D")
+    depth = axes.find("Z" if "Z" in axes else "D")
+    if depth >= 0:
         if values.shape[depth] > 1:
             raise ImageError(
                 f"a page of the TIFF file is a volume of {values.shape[depth]} slices",
@@ -200,9 +191,9 @@ def _channels_last(values: NDArray[Any], axes: str) -> NDArray[Any]:
     return values
 
 
-def _sizes(pages: list[Any], stack: int) -> tuple[str, ...]:
+def _sizes(pages: list[Any]) -> tuple[str, ...]:
     sizes = {(page.imagelength, page.imagewidth) for page in pages}
-    if stack or len(sizes) < 2:
+    if len(sizes) < 2:
         return ()
     shown = ", ".join(f"{height} x {width}" for height, width in sorted(sizes))
     return (f"the pages of the file have different sizes ({shown})",)
@@ -211,8 +202,8 @@ def _sizes(pages: list[Any], stack: int) -> tuple[str, ...]:
 def _stated_spacing(file: Any) -> StatedGeometry:
     """Return the spacing that ImageJ or OME wrote, with a unit of length.
 
-    The bare resolution is not used: scanners and graphics programs write 72, 96 or
-    300 dots per inch there whatever was scanned, for printing.
+    Others write the resolution for printing there: 72, 96 or 300 dots per inch, whatever was
+    scanned.
     """
     if file.is_ome:
         return _ome_spacing(file.ome_metadata)
@@ -221,13 +212,11 @@ def _stated_spacing(file: Any) -> StatedGeometry:
 
 def _imagej_spacing(file: Any) -> StatedGeometry:
     mm = mm_per_unit(str((file.imagej_metadata or {}).get("unit", "")))
-    tags = file.pages[0].tags
     steps = []
     for name in ("YResolution", "XResolution"):
-        tag = tags.get(name)
         try:
-            count, length = tag.value
-        except (AttributeError, TypeError, ValueError):
+            count, length = file.pages[0].tags.valueof(name)
+        except (TypeError, ValueError):
             return StatedGeometry()
         if mm is None or not count or not length:
             return StatedGeometry()
@@ -252,9 +241,6 @@ def _ome_spacing(metadata: str | None) -> StatedGeometry:
     return StatedGeometry((steps[0], steps[1]), spacing_source=SpacingSource.OME)
 
 
-# -- colour ---------------------------------------------------------------------
-
-
 def _gray_or_colours(samples: NDArray[Any], page: Any) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Return what is grey or colour of a page's samples, larger is brighter, and notes."""
     photometric = _photometric(samples, page)
@@ -270,8 +256,8 @@ def _gray_or_colours(samples: NDArray[Any], page: Any) -> tuple[NDArray[Any], tu
     if photometric == _CMYK and samples.ndim == 3 and samples.shape[-1] >= 4:
         return _mix_inks(samples), ()
     if photometric == _YCBCR:
-        # The decoder of JPEG has made red, green and blue of them. Of others Y is the
-        # very weighting that colour is turned to grey with.
+        # JPEG is decoded to red, green and blue. Of others Y is the weighting that turns colour
+        # to grey.
         return samples if int(page.compression) in (6, 7) else first, ()
     raise unknown_colours("TIFF", getattr(page.photometric, "name", page.photometric))
 
