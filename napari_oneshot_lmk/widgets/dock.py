@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
@@ -14,10 +14,8 @@ from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
 from napari_oneshot_lmk.widgets.review.widget import ReviewWidget
 from napari_oneshot_lmk.widgets.session import Session, session_of
 from napari_oneshot_lmk.widgets.train import training_texts
+from napari_oneshot_lmk.widgets.train.models import KnownModel
 from napari_oneshot_lmk.widgets.train.widget import TrainWidget
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.train.models import KnownModel
 
 STEPS = {
     texts.STEP_ANNOTATE: AnnotateWidget,

@@ -7,9 +7,7 @@ no click is taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Image, Points
@@ -19,13 +17,11 @@ from qtpy.QtCore import QTimer
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.layers import points
-from napari_oneshot_lmk.widgets.layers.image_view import target_of
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView, target_of
+from napari_oneshot_lmk.widgets.layers.landmark_layers import LandmarkLayers
 from napari_oneshot_lmk.widgets.layers.napari_versions import camera_of, grid_of
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageView
-    from napari_oneshot_lmk.widgets.layers.landmark_layers import LandmarkLayers
-    from napari_oneshot_lmk.widgets.session import Session
+from napari_oneshot_lmk.widgets.qt.connections import Flag
+from napari_oneshot_lmk.widgets.session import Session
 
 OPAQUE_FROM = 0.9
 """Opacity from which an image hides what lies below it."""
@@ -37,16 +33,7 @@ class ImageChoice:
     """Follows the viewer and the session of one window.
 
     ``changed`` says that the images that can be chosen, or what is wrong with the
-    chosen one, have changed.
-
-    Parameters
-    ----------
-    viewer : Viewer
-        Whose layers to follow.
-    session : Session
-        Whose image to set.
-    shown : LandmarkLayers
-        Knows which points layer shows which image's landmarks.
+    chosen one, have changed. ``shown`` knows which points layer shows which image's landmarks.
     """
 
     changed = Signal()
@@ -55,7 +42,7 @@ class ImageChoice:
         self._viewer = viewer
         self._session = session
         self._shown = shown
-        self._presenting = False
+        self._presenting = Flag()
         self._followed: list[Any] = []
         self._put_out_of_sight: list[Any] = []
         self.refused: Any = None
@@ -93,8 +80,6 @@ class ImageChoice:
         if before != (self.refused, self.refusal):
             self.changed.emit()
 
-    # -- what the user does in the viewer ------------------------------------------
-
     def _on_layers(self, event: Any = None) -> None:
         images = self.images
         for layer in images:
@@ -102,23 +87,15 @@ class ImageChoice:
                 for name in ("visible", "opacity", "blending", "name"):
                     getattr(layer.events, name).connect(self._on_shown)
         self._followed = images
-        self._put_out_of_sight = [
-            layer for layer in self._put_out_of_sight if layer in self._viewer.layers
-        ]
+        self._put_out_of_sight = [la for la in self._put_out_of_sight if la in self._viewer.layers]
         target = self._session.target
         gone = target is None or target.layer not in images
         if gone and self.refused not in images:
-            self.choose(self._next(images))
+            active = self._viewer.layers.selection.active
+            shown = [layer for layer in images if layer.visible]
+            self.choose(active if active in images else (shown or images or [None])[-1])
         self._update_blocking_reason()
         self.changed.emit()
-
-    def _next(self, images: list[Any]) -> Any:
-        """Return the image to turn to where the one before is gone."""
-        active = self._viewer.layers.selection.active
-        if active in images:
-            return active
-        shown = [layer for layer in images if layer.visible]
-        return (shown or images or [None])[-1]
 
     def _on_active(self, event: Any) -> None:
         layer = event.value
@@ -160,8 +137,6 @@ class ImageChoice:
         if only_this and self._session.target is not None:
             self._present(self._session.target)
 
-    # -- what follows from it ------------------------------------------------------
-
     def _on_target(self, target: ImageView | None) -> None:
         if target is not None and target.layer in self._viewer.layers:
             self._present(target)
@@ -170,7 +145,7 @@ class ImageChoice:
 
     def _present(self, target: ImageView) -> None:
         """Show the image, and let the mouse work on its landmarks."""
-        with self._quietly():
+        with self._presenting:
             if self._session.only_this:
                 self._show_only(target)
             elif not target.layer.visible:
@@ -238,15 +213,6 @@ class ImageChoice:
             if isinstance(above, Image) and _hides(above, target.layer):
                 return texts.IMAGE_COVERED.format(image=target.layer.name, other=above.name)
         return ""
-
-    @contextmanager
-    def _quietly(self) -> Iterator[None]:
-        """Change the viewer without hearing of it."""
-        before, self._presenting = self._presenting, True
-        try:
-            yield
-        finally:
-            self._presenting = before
 
 
 def _set_visible(layer: Any, visible: bool) -> None:

@@ -55,7 +55,6 @@ SPACING_ASSUMED = "no unit: taken as mm"
 SPACING_ASSUMED_TIP = (
     "The layer has a scale but no unit of length. Type the spacing if it is not in mm."
 )
-SPACING_FROM = "{source}"
 SPACING_FROM_TIP = "The file states this spacing as {source}."
 SPACING_IN_FILE = (
     "The file states {rows:.4g} x {columns:.4g} mm ({source}). "
@@ -63,9 +62,8 @@ SPACING_IN_FILE = (
 )
 FILE_NOTE = "{image}: {note}."
 SPACING_TAKEN = (
-    "Spacing {rows:.4g} x {columns:.4g} mm as these landmarks were made with; the "
-    "image itself says {own_rows:.4g} x {own_columns:.4g} mm (empty the field to go "
-    "back to that)."
+    "Spacing {rows:.4g} x {columns:.4g} mm as these landmarks were made with; the image "
+    "itself says {own_rows:.4g} x {own_columns:.4g} mm (empty the field to go back to that)."
 )
 SPACING_BAD = "not a spacing"
 SPACING_BAD_REMEDY = "type millimetres, for example 0.1 or 0.10 x 0.12"

@@ -6,7 +6,7 @@ It lives as long as the viewer, so that closing a dock loses nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Image, Points
@@ -14,6 +14,8 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.review.annotation import Annotation
 from napari_oneshot_lmk.widgets import shortcuts, texts
 from napari_oneshot_lmk.widgets.autosave import Autosave
@@ -22,6 +24,7 @@ from napari_oneshot_lmk.widgets.layers import points
 from napari_oneshot_lmk.widgets.layers.file_facts import FileFacts
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 from napari_oneshot_lmk.widgets.layers.labels import LabelDeclutter
+from napari_oneshot_lmk.widgets.layers.landmark_layer import LandmarkLayer
 from napari_oneshot_lmk.widgets.layers.landmark_layers import LandmarkLayers, is_same
 from napari_oneshot_lmk.widgets.layers.napari_versions import KeptVisuals
 from napari_oneshot_lmk.widgets.layers.open_layers import (
@@ -32,13 +35,8 @@ from napari_oneshot_lmk.widgets.layers.open_layers import (
     landmarks_on,
 )
 from napari_oneshot_lmk.widgets.review_actions import ReviewActions
+from napari_oneshot_lmk.widgets.session import Session
 from napari_oneshot_lmk.widgets.settings import preferences
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.geometry import Geometry
-    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
-    from napari_oneshot_lmk.widgets.layers.landmark_layer import LandmarkLayer
-    from napari_oneshot_lmk.widgets.session import Session
 
 
 class Workbench:
@@ -46,13 +44,6 @@ class Workbench:
 
     ``told`` carries a sentence for the user, ``help_wanted`` asks to show the keys,
     ``paused`` says that what keeps clicks from placing landmarks has changed.
-
-    Parameters
-    ----------
-    viewer : Viewer
-        Where the points layers go.
-    session : Session
-        Whose landmarks they show.
     """
 
     told = Signal(str)
@@ -84,17 +75,12 @@ class Workbench:
         self.labels = LabelDeclutter(viewer)
         self.visuals = KeptVisuals(viewer)
         viewer.layers.events.inserted.connect(self._on_inserted)
-        for event in (
-            viewer.layers.selection.events.active,
-            viewer.layers.selection.events.changed,
-        ):
+        selection = viewer.layers.selection.events
+        for event in (selection.active, selection.changed, session.events.blocking_reason):
             event.connect(self._on_paused)
-        session.events.blocking_reason.connect(self._on_paused)
         self.layers.changed.connect(self._on_paused)
         for layer in list(viewer.layers):
             self._take_results(layer)
-
-    # -- placing -------------------------------------------------------------------
 
     @property
     def placing(self) -> LandmarkLayer | None:
@@ -116,8 +102,7 @@ class Workbench:
             return ""
         if not shown.active:
             selected = self._viewer.layers.selection
-            several = len(selected) > 1 and shown.layer in selected
-            if several:
+            if len(selected) > 1 and shown.layer in selected:
                 return texts.PAUSED_SEVERAL
             return texts.PAUSED_OTHER if selected else texts.PAUSED_NONE
         if not shown.layer.visible:
@@ -126,10 +111,8 @@ class Workbench:
 
     def place(self) -> None:
         """Let clicks on the canvas place landmarks."""
-        target = self.session.target
-        if target is None or not len(self.session.annotation.landmarks):
-            return
-        self.layers.show(target).resume()
+        if self.session.target is not None and len(self.session.annotation.landmarks):
+            self.layers.show(self.session.target).resume()
 
     def adopt(self, layer: Any) -> None:
         """Go on with the landmarks of a points layer.
@@ -165,13 +148,11 @@ class Workbench:
         target = self.session.target
         if target is None:
             return
-        usable = self.layers.layer_of(target) is None and layer is not None
-        if usable and not can_be_taken(layer, target):
-            usable = False
-        if layer is not None and not usable and self.layers.target_of(layer) is None:
-            about = points.is_ours(layer.metadata) and not is_about(layer, target)
-            if not about:
-                layer.visible = False
+        usable = layer is not None and self.layers.layer_of(target) is None
+        usable = usable and can_be_taken(layer, target)
+        free = layer is not None and not usable and self.layers.target_of(layer) is None
+        if free and (is_about(layer, target) or not points.is_ours(layer.metadata)):
+            layer.visible = False
         said = self._take_spacing(landmarks.geometry)
         self._begin(target, landmarks, layer if usable else None)
         self.place()
@@ -184,26 +165,21 @@ class Workbench:
         self, target: ImageView, landmarks: Landmarks, layer: Any, in_file: bool = False
     ) -> LandmarkLayer:
         """Start from landmarks, and show them in a layer that is there, if any."""
-        with self.layers.held():
+        with self.layers.adding:
             self.session.begin(Annotation.adopt(landmarks), target, in_file)
         return self.layers.show(target, layer)
 
     def _take_spacing(self, geometry: Geometry | None) -> str:
         """Take the spacing that landmarks were made with; returns what to tell."""
-        session = self.session
-        if geometry is None or geometry.spacing_mm_yx is None:
+        mine, theirs = self.session.spacing.mm_yx, geometry.spacing_mm_yx if geometry else None
+        if theirs is None or (mine is not None and np.allclose(mine, theirs, rtol=1e-3)):
             return ""
-        mine, theirs = session.spacing.mm_yx, geometry.spacing_mm_yx
-        if mine is not None and np.allclose(mine, theirs, rtol=1e-3):
-            return ""
-        session.set_spacing(theirs)
+        self.session.set_spacing(theirs)
         if mine is None:
             return ""
         return texts.SPACING_TAKEN.format(
             rows=theirs[0], columns=theirs[1], own_rows=mine[0], own_columns=mine[1]
         )
-
-    # -- results -------------------------------------------------------------------
 
     def take_detection(self, target: ImageView, found: Landmarks) -> None:
         """Show what was detected on an image; what a person did there stays."""
@@ -264,34 +240,24 @@ class Workbench:
 
     def _image_of(self, layer: Any) -> ImageView | None:
         """Return the open image that a points layer is about, if it is one only."""
-        fitting = []
-        for image in self.choice.images:
-            if image.ndim == 2 and is_about(layer, ImageView(image)):
-                fitting.append(ImageView(image))
+        flat = [ImageView(image) for image in self.choice.images if image.ndim == 2]
+        fitting = [target for target in flat if is_about(layer, target)]
         return fitting[0] if len(fitting) == 1 else None
 
-    # -- the list ------------------------------------------------------------------
-
-    def pick(self, name: str) -> None:
-        """Make a landmark the one that the next click places."""
+    def pick(self, name: str, drag: bool = False) -> None:
+        """Make a landmark the one that the next click places, or that can be dragged."""
         self.session.point_at(self.session.annotation.go_to(name))
         shown = self.placing
         if shown is not None:
-            shown.resume()
+            (shown.activate if drag else shown.resume)()
             shown.highlight(name)
 
     def look_for(self, name: str) -> None:
         """Select the point of a landmark, to look at it or to drag it."""
-        landmarks = self.session.annotation.landmarks
-        if landmarks[name].position_yx is None:
+        placed = self.session.annotation.landmarks[name].position_yx is not None
+        if not placed:
             self.place()
-            self.pick(name)
-            return
-        self.session.point_at(self.session.annotation.go_to(name))
-        shown = self.placing
-        if shown is not None:
-            shown.activate()
-            shown.highlight(name)
+        self.pick(name, drag=placed)
 
     def step(self, by: int) -> None:
         """Go ``by`` landmarks further in the list."""
@@ -316,8 +282,6 @@ class Workbench:
     def _edit(self, annotation: Annotation) -> None:
         if self.session.target is not None and annotation != self.session.annotation:
             self.session.edit(annotation)
-
-    # -- what happens --------------------------------------------------------------
 
     def _on_inserted(self, event: Any) -> None:
         if not self.layers.adding:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import napari
 from napari.layers import Image
@@ -22,6 +22,7 @@ from napari_oneshot_lmk.imaging import reader
 from napari_oneshot_lmk.imaging.formats import is_image_name
 from napari_oneshot_lmk.landmarks.files import holds_landmarks, read_landmarks
 from napari_oneshot_lmk.landmarks.image_names import image_key, stem
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.layers import points, style
 from napari_oneshot_lmk.widgets.layers.image_view import (
@@ -30,9 +31,6 @@ from napari_oneshot_lmk.widgets.layers.image_view import (
     spacing_of,
     transform_of,
 )
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 """Data, attributes and type of a napari layer."""
@@ -105,11 +103,7 @@ def _as_layer(
     result = any(p.follows_detection for p in landmarks)
     title = texts.FOUND_LAYER if result else texts.ANNOTATION_LAYER
     name = title.format(image=landmarks.image or path.name)
-    data = look.pop("data")
-    return data, {**look, **transform, "name": name, "visible": visible}, "points"
-
-
-# -- the image of a landmark file: open already, or beside the file ----------------
+    return look.pop("data"), {**look, **transform, "name": name, "visible": visible}, "points"
 
 
 def _image_layers() -> list[Image]:
@@ -167,8 +161,7 @@ def _image_beside(image: str, path: Path) -> Path | None:
     if not name.name or is_image_name(Path(name.name)):
         return None
     found = path.parent.glob(f"{glob.escape(name.name)}.*")
-    fitting = [file for file in found if file.name.partition(".")[0] == name.name]
-    fitting = [file for file in fitting if is_image(file)]
+    fitting = [f for f in found if f.name.partition(".")[0] == name.name and is_image(f)]
     return fitting[0] if len(fitting) == 1 else None
 
 
@@ -210,17 +203,13 @@ def _geometry_of(image: str, beside: Path) -> Geometry | None:
         with suppress(OneshotError):
             return off_window(reader.read_image, file).geometry
     target = _find_open_image(image, beside)
-    if target is None:
-        return None
-    return Geometry(target.shape_yx, spacing_of(target.layer).mm_yx)
+    return Geometry(target.shape_yx, spacing_of(target.layer).mm_yx) if target else None
 
 
 def _file_of(image: str, beside: Path) -> Path | None:
     """Return the file of the image of a landmark file: open, or in its folder."""
     target = _find_open_image(image, beside)
-    if target is not None and target.path is not None:
-        return target.path
-    return _image_beside(image, beside)
+    return (target.path if target else None) or _image_beside(image, beside)
 
 
 def _names(layer: Any) -> set[str]:
@@ -236,8 +225,6 @@ def _is_from(layer: Any, file: Path | None) -> bool:
     except OSError:
         return False
 
-
-# -- reading beside the window -----------------------------------------------------
 
 Result = TypeVar("Result")
 POLL_MS = 10

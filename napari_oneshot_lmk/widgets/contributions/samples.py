@@ -1,8 +1,4 @@
-"""*File > Open Sample*: generated radiographs with an annotated template.
-
-Each sample opens the template image with its landmarks, and a few images on
-which they can be detected.
-"""
+"""*File > Open Sample*: an annotated template, and images on which to detect its landmarks."""
 
 from __future__ import annotations
 
@@ -38,9 +34,8 @@ def sample(anatomy: str) -> list[LayerTuple]:
     image = _read(dataset, dataset.template_image)
     landmarks = dataset.truth[dataset.template_image]
     look = style.landmark_style(landmarks, points.placed_yx(landmarks))
-    data = look.pop("data")
     name = texts.SAMPLE_LANDMARKS.format(image=landmarks.image)
-    marks = (data, {**look, **scale_of(image.geometry), "name": name}, "points")
+    marks = (look.pop("data"), {**look, **scale_of(image.geometry), "name": name}, "points")
     return [*layers, _image(image, True), marks]
 
 

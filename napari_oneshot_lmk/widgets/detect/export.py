@@ -1,17 +1,14 @@
-"""One export at a time; all signals arrive in the window's thread."""
+"""Export of a trained model as a MONAI bundle, in another thread."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Signal
-
 from napari_oneshot_lmk.bundle.layout import is_bundle
-from napari_oneshot_lmk.widgets.qt import worker
-from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, WorkerRun, explained
+from napari_oneshot_lmk.widgets.qt.worker import WorkerRun
 from napari_oneshot_lmk.widgets.settings import Preferences, preferences
 from napari_oneshot_lmk.widgets.train import training_texts
 
@@ -60,41 +57,28 @@ Exporter = Callable[[Path, Path, Preferences], Iterator[Step | Exported]]
 
 
 class ExportRun(WorkerRun):
-    """Exports a model beside the window; tests bring their own `export_steps`."""
+    """Exports a model in another thread; tests bring their own `export_steps`."""
 
-    going = Signal(str, int, int)
-    """What runs, in words; steps done and in all."""
-    ended = Signal(str, bool, str)
-    """What to tell, whether it failed, and a report to copy, or ""."""
+    cancelled_text = training_texts.EXPORT_CANCELLED
 
     def __init__(self, exports: Exporter = export_steps) -> None:
         super().__init__()
         self._exports = exports
-        self._told = ""
 
     def start(self, model: Path, out: Path) -> None:
         """Begin."""
-        if self.running:
-            return
-        # Settings belong to the window's thread.
-        wanted = preferences()
-        self._worker = worker.start(
-            lambda: self._exports(model, out, wanted), self._on_step, self._on_cancelled
-        )
+        if not self.running:
+            # Settings belong to the window's thread.
+            wanted = preferences()
+            self._work(lambda: self._export(model, out, wanted))
 
-    def _on_step(self, step: Any) -> None:
-        if isinstance(step, Step):
-            self.going.emit(step.text, step.done, step.total)
-        elif isinstance(step, Exported):
-            self._told = step.text
-        elif isinstance(step, Failure):
-            self._worker = None
-            text, report = explained(step)
-            self.ended.emit(text, True, report)
-        elif isinstance(step, Done):
-            self._worker = None
-            self.ended.emit(self._told, False, "")
-
-    def _on_cancelled(self) -> None:
-        self._worker = None
-        self.ended.emit(training_texts.EXPORT_CANCELLED, False, "")
+    def _export(
+        self, model: Path, out: Path, wanted: Preferences
+    ) -> Generator[Any, None, tuple[str, bool]]:
+        told = ""
+        for step in self._exports(model, out, wanted):
+            if isinstance(step, Step):
+                yield self.going, step.text, step.done, step.total
+            else:
+                told = step.text
+        return told, False

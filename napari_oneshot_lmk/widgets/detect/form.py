@@ -1,9 +1,9 @@
-"""What the dock "Detect landmarks" looks like; it shows a session, no more."""
+"""The controls of the dock "Detect landmarks"; they show a session and change nothing."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
@@ -14,12 +14,13 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QLabel,
     QProgressBar,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_oneshot_lmk.encoders.encoder import EncoderCard
 from napari_oneshot_lmk.errors import ModelError
+from napari_oneshot_lmk.review.annotation import Annotation
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.annotate.landmark_rows import rows_of
 from napari_oneshot_lmk.widgets.layers.style import UNSURE_COLOUR, css, score_colours
@@ -33,16 +34,14 @@ from napari_oneshot_lmk.widgets.qt.parts import (
     MessageLabel,
     TemplateSummary,
     WarningLabel,
+    add_parts,
+    narrow,
     row_of,
 )
+from napari_oneshot_lmk.widgets.session import Session
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.models import KnownModel, known_models, model_in
 from napari_oneshot_lmk.widgets.train.remembered import training_folder
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.encoders.encoder import EncoderCard
-    from napari_oneshot_lmk.review.annotation import Annotation
-    from napari_oneshot_lmk.widgets.session import Session
 
 OPEN = "open"
 
@@ -57,8 +56,7 @@ class ModelChooser(QComboBox):
     def __init__(self) -> None:
         super().__init__()
         self.setToolTip(training_texts.MODEL_TIP)
-        # A long title must not make the dock wide.
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        narrow(self)
         self._current: KnownModel | None = None
         self.activated.connect(self._on_activated)
         self.show_model(None)
@@ -71,10 +69,9 @@ class ModelChooser(QComboBox):
             models.append(model)
         self.clear()
         self.addItem(training_texts.MODEL_INSTANT, None)
-        for known in models:
+        for row, known in enumerate(models, start=1):
             self.addItem(known.title, known)
-            tip = str(known.path)
-            self.setItemData(self.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+            self.setItemData(row, str(known.path), Qt.ItemDataRole.ToolTipRole)
         self.addItem(training_texts.MODEL_OPEN, OPEN)
         paths = [None, *(m.path for m in models)]
         self.setCurrentIndex(paths.index(None if model is None else model.path))
@@ -112,41 +109,34 @@ class DetectForm(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self.template = TemplateSummary()
-        layout.addWidget(self.template)
         self.open_template = Button(texts.OPEN_TEMPLATE, texts.OPEN_TEMPLATE_TIP)
-        layout.addWidget(self.open_template)
         self.model = ModelChooser()
-        layout.addLayout(row_of(training_texts.MODEL, self.model, stretched=self.model))
         self.encoder = MessageLabel(texts.ENCODER_LATER, DIM)
-        layout.addLayout(row_of(texts.ENCODER, self.encoder, stretched=self.encoder))
         self.note = WarningLabel()
-        layout.addWidget(self.note)
         self.retry = Button(texts.RETRY_DOWNLOAD, texts.RETRY_DOWNLOAD_TIP)
-        self.retry.hide()
-        layout.addWidget(self.retry)
         self.here = Button(texts.DETECT_HERE, texts.DETECT_TIP)
         self.everywhere = Button(texts.DETECT_ALL.format(count=0), texts.DETECT_ALL_TIP)
-        layout.addWidget(self.here)
-        layout.addWidget(self.everywhere)
         self.why = MessageLabel("", DIM)
-        layout.addWidget(self.why)
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.cancel = Button(texts.CANCEL)
-        layout.addLayout(row_of(self.progress, self.cancel, stretched=self.progress))
         self.message = MessageLabel()
-        layout.addWidget(self.message)
         self.report = Button(texts.COPY_REPORT, texts.COPY_REPORT_TIP)
-        self.report.hide()
-        layout.addWidget(self.report)
         self.table = LandmarkTable(
             (texts.COLUMN_NUMBER, texts.COLUMN_LANDMARK, texts.COLUMN_SCORE, texts.COLUMN_STATE)
         )
-        layout.addWidget(self.table, 1)
-        layout.addWidget(ConfidenceLegend())
         self.removed = MessageLabel("", NOTE)
         self.removed.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
-        layout.addWidget(self.removed)
+        add_parts(
+            layout,
+            *(self.template, self.open_template),
+            row_of(training_texts.MODEL, self.model, stretched=self.model),
+            row_of(texts.ENCODER, self.encoder, stretched=self.encoder),
+            *(self.note, self.retry, self.here, self.everywhere, self.why),
+            row_of(self.progress, self.cancel, stretched=self.progress),
+            *(self.message, self.report, self.table, ConfidenceLegend(), self.removed),
+            stretched=self.table,
+        )
         grid = QGridLayout()
         grid.setSpacing(4)
         self.undo = Button(texts.UNDO, texts.KEY_UNDO)
@@ -162,8 +152,8 @@ class DetectForm(QWidget):
         grid.addWidget(self.save, 1, 2, 1, 2)
         grid.addWidget(self.export, 2, 0, 1, 4)
         layout.addLayout(grid)
-        self.progress.hide()
-        self.cancel.hide()
+        for part in (self.retry, self.report, self.progress, self.cancel):
+            part.hide()
 
     def show_encoder(self, card: EncoderCard | None, device: str) -> None:
         """Show what makes the features, and where."""
@@ -180,8 +170,7 @@ class DetectForm(QWidget):
 
     def show_landmarks(self, annotation: Annotation) -> None:
         """List the landmarks of the image: detected, corrected and placed."""
-        rows = rows_of(annotation, with_score=True)
-        self.table.show_rows(rows, annotation.current)
+        self.table.show_rows(rows_of(annotation, with_score=True), annotation.current)
 
     def show_results(self, session: Session) -> None:
         """Enable what can be done with the landmarks, and say why the rest cannot."""
@@ -192,8 +181,7 @@ class DetectForm(QWidget):
         picked = annotation.current
         manual = bool(picked) and annotation.is_manual(picked)
         self.reset_point.set_reason("" if manual else texts.WHY_NOT_MANUAL)
-        any_manual = annotation.has_manual
-        self.reset_image.set_reason("" if any_manual else texts.WHY_NO_MANUAL)
+        self.reset_image.set_reason("" if annotation.has_manual else texts.WHY_NO_MANUAL)
         self.save_this.set_reason(none or (texts.WHY_NO_LANDMARKS if annotation.is_empty else ""))
         removed = session.removed.results()
         count = len(session.results()) + len(removed)
@@ -206,29 +194,22 @@ class DetectForm(QWidget):
     def show_reasons(self, session: Session, others: int) -> None:
         """Enable what can be done, and say why the rest cannot."""
         target = session.target
-        why = ""
-        if session.busy:
-            why = texts.WHY_BUSY.format(what=session.busy)
-        elif session.template is None:
-            why = texts.WHY_NO_TEMPLATE
-        no_image = texts.NO_IMAGE if target is None else ""
-        self.here.set_reason(why or no_image)
+        busy = texts.WHY_BUSY.format(what=session.busy) if session.busy else ""
+        why = busy or ("" if session.template is not None else texts.WHY_NO_TEMPLATE)
+        self.here.set_reason(why or (texts.NO_IMAGE if target is None else ""))
         self.everywhere.set_reason(why or ("" if others else texts.WHY_NO_OTHERS))
-        for button in (self.open_template, self.retry):
-            button.set_reason(why if session.busy else "")
-        self.model.setEnabled(not session.busy)
-        busy = why if session.busy else ""
+        self.open_template.set_reason(busy)
+        self.retry.set_reason(busy)
+        self.model.setEnabled(not busy)
         no_model = training_texts.WHY_NO_MODEL if session.model is None else ""
         self.export.set_reason(busy or no_model)
+        text = texts.DETECT_HERE
         if target is not None and target.slices > 1:
             text = texts.DETECT_SLICE.format(number=target.slice_number, count=target.slices)
-            self.here.setText(text)
-        else:
-            self.here.setText(texts.DETECT_HERE)
+        self.here.setText(text)
         self.everywhere.setText(texts.DETECT_ALL.format(count=others))
         # One visible reason is enough; the rest stands in the tooltips.
-        shown = "" if session.busy else self.here.reason
-        self.why.say(f"{shown[:1].upper()}{shown[1:]}." if shown else "", DIM)
+        self.why.say("" if busy else texts.sentence(self.here.reason), DIM)
 
     def show_busy(self, text: str, done: int = 0, total: int = 0) -> None:
         """Show what runs and how far it is; an empty text ends it.
@@ -261,13 +242,12 @@ class ConfidenceLegend(QWidget):
         super().__init__()
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
-        strip = QLabel()
+        low, strip, high = QLabel(texts.LEGEND_LOW), QLabel(), QLabel(texts.LEGEND_HIGH)
         strip.setPixmap(_gradient(90, 10))
+        for column, part in enumerate((low, strip, high, QLabel(texts.LEGEND_MANUAL))):
+            grid.addWidget(part, 0, column)
         unsure = QLabel(texts.LEGEND_UNSURE)
         unsure.setStyleSheet(f"color: {css(UNSURE_COLOUR)};")
-        for column, part in enumerate((QLabel(texts.LEGEND_LOW), strip, QLabel(texts.LEGEND_HIGH))):
-            grid.addWidget(part, 0, column)
-        grid.addWidget(QLabel(texts.LEGEND_MANUAL), 0, 3)
         grid.addWidget(unsure, 1, 0, 1, 4)
         grid.setColumnStretch(4, 1)
 

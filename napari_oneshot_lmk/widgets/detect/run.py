@@ -1,153 +1,84 @@
-"""One run of detection: follows the worker and says in words how it goes."""
+"""One run of detection in another thread, and in words how it goes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 
 from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.qt import worker
-from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, WorkerRun, explained
-from napari_oneshot_lmk.widgets.settings import preferences
+from napari_oneshot_lmk.widgets.layers.image_view import Key, LayerPixels
+from napari_oneshot_lmk.widgets.qt.worker import WorkerRun
+from napari_oneshot_lmk.widgets.settings import Preferences, preferences
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-    from pathlib import Path
-
-    from napari_oneshot_lmk.encoders.encoder import EncoderCard
-    from napari_oneshot_lmk.imaging.image import GrayImage
-    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
-    from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.widgets.layers.image_view import Key, LayerPixels
-    from napari_oneshot_lmk.widgets.settings import Preferences
+    from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.widgets.workbench import Workbench
 
+Images = Sequence[tuple[Key, LayerPixels]]
 Progress = Callable[[int, int], None]
 """Bytes done, bytes in all."""
 
 
-class ImageDetector(Protocol):
-    """What the docks need of a detector."""
-
-    @property
-    def encoder_card(self) -> EncoderCard:
-        """Identity of the encoder."""
-
-    @property
-    def device(self) -> object:
-        """Where it computes."""
-
-    def set_image(self, image: GrayImage) -> None:
-        """Take an image."""
-
-    def detect(self) -> Landmarks:
-        """Find the template's landmarks on it."""
-
-
-class DetectorFactory(Protocol):
-    """What turns a template into a detector; tests bring their own."""
-
-    @property
-    def download_failed(self) -> bool:
-        """Whether the last detector lacks weights because their download failed."""
-
-    def retry_download(self) -> None:
-        """Let the next call try the download again."""
-
-    def __call__(
-        self,
-        template: Template,
-        preferences: Preferences,
-        progress: Progress,
-        model: Path | None = None,
-    ) -> ImageDetector:
-        """Return a detector, with a trained model or without; in a worker's thread."""
-
-
 class DetectorCache:
-    """Makes detectors, and keeps the encoders and the last detector."""
+    """Makes detectors in a worker's thread, and keeps the encoders and the last detector."""
 
     def __init__(self) -> None:
-        self._settings: tuple[object, ...] = ()
+        self._settings: Any = None
         self._encoders: dict[Path | None, Any] = {}
         """That of instant detection (None) and that of the last model."""
-        self._detector: ImageDetector | None = None
+        self._detector: Detector | None = None
         self._detector_for: tuple[str, Path | None] = ("", None)
         self.download_failed = False
+        """Whether the last detector lacks weights because their download failed."""
 
     def retry_download(self) -> None:
         """Forget that a download failed, and what was loaded instead."""
         from napari_oneshot_lmk.encoders.weights import forget_failed_download
 
         forget_failed_download()
-        self._forget()
-
-    def _forget(self) -> None:
-        self._encoders.clear()
-        self._detector = None
+        self._settings = None
 
     def __call__(
-        self,
-        template: Template,
-        preferences: Preferences,
-        progress: Progress,
-        model: Path | None = None,
-    ) -> ImageDetector:
-        """Return a detector for a template, loading encoder and model when needed."""
+        self, template: Template, wanted: Preferences, progress: Progress, model: Path | None = None
+    ) -> Detector:
+        """Return a detector for a template, loading encoder and trained model when needed."""
         from napari_oneshot_lmk.encoders.weights import failed_download
 
+        settings = wanted.encoder_weights, wanted.device, wanted.allow_download
+        if self._settings != settings:
+            self._settings, self._encoders, self._detector = settings, {}, None
         replaced = True
         try:
-            detector = self._cached(template, preferences, progress, model)
+            detector, detector_for = self._detector, (template.content_sha256, model)
+            if detector is None or self._detector_for != detector_for:
+                if model is None:
+                    detector = self._instant(template, progress)
+                else:
+                    detector = self._trained(template, progress, model)
+                self._detector, self._detector_for = detector, detector_for
             # The shipped encoder says in its note why it replaces VGG19.
             replaced = bool(detector.encoder_card.note)
         finally:
             self.download_failed = replaced and failed_download() is not None
         return detector
 
-    def _cached(
-        self,
-        template: Template,
-        preferences: Preferences,
-        progress: Progress,
-        model: Path | None,
-    ) -> ImageDetector:
-        settings = (preferences.encoder_weights, preferences.device, preferences.allow_download)
-        if self._settings != settings:
-            self._forget()
-            self._settings = settings
-        detector, detector_for = self._detector, (template.content_sha256, model)
-        if detector is None or self._detector_for != detector_for:
-            if model is None:
-                detector = self._instant(template, preferences, progress)
-            else:
-                detector = self._trained(template, preferences, progress, model)
-            self._detector, self._detector_for = detector, detector_for
-        return detector
-
-    def _instant(
-        self, template: Template, preferences: Preferences, progress: Progress
-    ) -> ImageDetector:
+    def _instant(self, template: Template, progress: Progress) -> Detector:
         from napari_oneshot_lmk.detection.detector import Detector
         from napari_oneshot_lmk.encoders.select import instant_encoder
 
         if None not in self._encoders:
-            self._encoders[None] = instant_encoder(
-                preferences.encoder_weights,
-                device=preferences.device,
-                allow_download=preferences.allow_download,
-                progress=progress,
-            )
+            weights, device, allowed = self._settings
+            self._encoders[None] = instant_encoder(weights, device, allowed, progress)
         return Detector.instant(template, encoder=self._encoders[None])
 
-    def _trained(
-        self, template: Template, preferences: Preferences, progress: Progress, model: Path
-    ) -> ImageDetector:
+    def _trained(self, template: Template, progress: Progress, model: Path) -> Detector:
         from napari_oneshot_lmk.bundle.load import load_model
         from napari_oneshot_lmk.detection.model_encoder import encoder_for
         from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
@@ -162,133 +93,77 @@ class DetectorCache:
             if known == opened.card.encoder and opened.encoder_weights is None:
                 self._encoders[model] = instant
             else:
+                usual, device, allowed = self._settings
                 self._encoders[model] = encoder_for(
-                    opened,
-                    None,
-                    preferences.device,
-                    progress,
-                    usual=preferences.encoder_weights,
-                    allow_download=preferences.allow_download,
+                    opened, None, device, progress, usual=usual, allow_download=allowed
                 )
         return TrainedDetector.from_model(opened, template, self._encoders[model])
 
 
-def detectors_of(bench: Workbench) -> DetectorFactory:
+def detectors_of(bench: Workbench) -> DetectorCache:
     """Return what makes the detectors of a viewer: its docks share encoders and the last one."""
     if bench.detectors is None:
         bench.detectors = DetectorCache()
-    made: DetectorFactory = bench.detectors
+    made: DetectorCache = bench.detectors
     return made
-
-
-@dataclass(frozen=True)
-class EncoderReady:
-    """The encoder is loaded."""
-
-    card: EncoderCard
-    device: str
-
-
-@dataclass(frozen=True)
-class Started:
-    """An image is being worked on: its name, its number from 1, and how many."""
-
-    image: str
-    number: int
-    total: int
-
-
-@dataclass(frozen=True)
-class Detected:
-    """An image is done."""
-
-    key: Hashable
-    landmarks: Landmarks
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """An image cannot be worked on; the others go on."""
-
-    key: Hashable
-    error: OneshotError
-
-
-Event = EncoderReady | Started | Detected | Skipped
-
-
-def detect_images(
-    images: Sequence[tuple[Hashable, LayerPixels]],
-    template: Template,
-    preferences: Preferences,
-    make: DetectorFactory,
-    progress: Progress,
-    model: Path | None = None,
-) -> Iterator[Event]:
-    """Detect a template's landmarks on images, each loaded when its turn comes.
-
-    ``progress`` is called in this thread while something is downloaded; ``model`` is a
-    trained one to detect with.
-    """
-    options = {} if model is None else {"model": model}
-    detector = make(template, preferences, progress, **options)
-    yield EncoderReady(detector.encoder_card, str(detector.device))
-    for number, (key, pixels) in enumerate(images, start=1):
-        yield Started(pixels.name, number, len(images))
-        began = time.perf_counter()
-        try:
-            detector.set_image(pixels.gray_image())
-            landmarks = detector.detect()
-        except OneshotError as error:
-            yield Skipped(key, error.about(pixels.name))
-            continue
-        yield Detected(key, landmarks, time.perf_counter() - began)
 
 
 MEGABYTE = 1e6
 
 
 class DetectionRun(WorkerRun):
-    """Runs detection on some images."""
+    """Runs detection on some images; tests bring their own `DetectorCache`."""
 
-    ready = Signal(object)
-    """The encoder is loaded: a :class:`EncoderReady`."""
-    found = Signal(object)
-    """An image is done: a :class:`Detected`."""
-    going = Signal(str, int, int)
-    """What runs, in words; steps done and in all, or 0 where nobody knows."""
-    ended = Signal(str, bool, str)
-    """What to tell, whether something failed, and a report to copy or ""."""
+    ready = Signal(object, str)
+    """The encoder is loaded: its `EncoderCard`, and where it computes."""
+    found = Signal(object, object)
+    """An image is done: its key and its landmarks."""
     _downloading = Signal(object, object)
+    cancelled_text, failed_text = texts.CANCELLED, texts.FAILED
 
-    def __init__(self, make_detector: DetectorFactory) -> None:
+    def __init__(self, make_detector: DetectorCache) -> None:
         super().__init__()
         self._make = make_detector
-        self._found: list[Detected] = []
-        self._errors: list[OneshotError] = []
-        self._total = 0
         # Emitted in the worker's thread; Qt brings it into the window's.
         self._downloading.connect(self._on_download)
 
-    def start(
-        self,
-        images: Sequence[tuple[Key, LayerPixels]],
-        template: Template,
-        model: Path | None = None,
-    ) -> None:
+    def start(self, images: Images, template: Template, model: Path | None = None) -> None:
         """Begin, unless a run is under way; with a trained model where one is given."""
-        if self.running:
-            return
-        self._found, self._errors, self._total = [], [], len(images)
-        # Settings belong to the window's thread.
-        wanted, tell = preferences(), self._downloading.emit
-        self.going.emit(texts.BUSY_LOADING, 0, 0)
-        self._worker = worker.start(
-            lambda: detect_images(images, template, wanted, self._make, tell, model),
-            self._on_step,
-            self._on_cancelled,
-        )
+        if not self.running:
+            # Settings belong to the window's thread.
+            wanted = preferences()
+            self.going.emit(texts.BUSY_LOADING, 0, 0)
+            self._work(lambda: self._detect(images, template, wanted, model))
+
+    def _detect(
+        self, images: Images, template: Template, wanted: Preferences, model: Path | None
+    ) -> Generator[Any, None, tuple[str, bool]]:
+        """Detect on images, each loaded when its turn comes; returns what to tell."""
+        options = {} if model is None else {"model": model}
+        detector = self._make(template, wanted, self._downloading.emit, **options)
+        yield self.ready, detector.encoder_card, str(detector.device)
+        done: list[Landmarks] = []
+        errors: list[OneshotError] = []
+        total, seconds = len(images), 0.0
+        for number, (key, pixels) in enumerate(images, start=1):
+            if total == 1:
+                # Of one image there is no telling how far it is.
+                yield self.going, texts.BUSY_DETECTING.format(image=pixels.name), 0, 0
+            else:
+                text = texts.BUSY_DETECTING_MANY
+                text = text.format(image=pixels.name, number=number, count=total)
+                yield self.going, text, number - 1, total
+            began = time.perf_counter()
+            try:
+                detector.set_image(pixels.gray_image())
+                done.append(detector.detect())
+            except OneshotError as error:
+                errors.append(error.about(pixels.name))
+                yield None
+            else:
+                seconds += time.perf_counter() - began
+                yield self.found, key, done[-1]
+        return _summary(done, errors, total, seconds), bool(errors)
 
     @property
     def download_failed(self) -> bool:
@@ -300,61 +175,27 @@ class DetectionRun(WorkerRun):
         if not self.running:
             self._make.retry_download()
 
-    def _on_step(self, step: Any) -> None:
-        if isinstance(step, EncoderReady):
-            self.ready.emit(step)
-        elif isinstance(step, Started):
-            self._on_started(step)
-        elif isinstance(step, Detected):
-            self._found.append(step)
-            self.found.emit(step)
-        elif isinstance(step, Skipped):
-            self._errors.append(step.error)
-        elif isinstance(step, Failure):
-            text, report = explained(step)
-            self._end(texts.FAILED.format(error=text), True, report)
-        elif isinstance(step, Done):
-            self._end(self._summary(), bool(self._errors))
-
-    def _on_started(self, step: Started) -> None:
-        if step.total == 1:
-            # Of one image there is no telling how far it is.
-            self.going.emit(texts.BUSY_DETECTING.format(image=step.image), 0, 0)
-            return
-        text = texts.BUSY_DETECTING_MANY.format(
-            image=step.image, number=step.number, count=step.total
-        )
-        self.going.emit(text, step.number - 1, step.total)
-
     def _on_download(self, done: int, total: int) -> None:
         text = texts.BUSY_DOWNLOADING.format(done=done / MEGABYTE, total=total / MEGABYTE)
         permille = round(1000 * done / total) if total else 0
         self.going.emit(text, permille, 1000 if total else 0)
 
-    def _on_cancelled(self) -> None:
-        self._end(texts.CANCELLED, False)
 
-    def _end(self, text: str, failed: bool, report: str = "") -> None:
-        self._worker = None
-        self.ended.emit(text, failed, report)
-
-    def _summary(self) -> str:
-        images = texts.counted(len(self._found), "image")
-        seconds = sum(found.seconds for found in self._found)
-        if self._errors and self._total == 1:
-            return f"{self._errors[0]}."
-        if self._errors:
-            return texts.FOUND_SOME.format(
-                images=images, failed=len(self._errors), error=self._errors[0]
-            )
-        lies = [found.landmarks.provenance.orientation for found in self._found]
-        if self._total > 1:
-            many = texts.FOUND_MANY.format(images=images, seconds=seconds)
-            turned = sum(map(bool, lies))
-            return texts.SOME_TURNED.format(found=many, turned=turned) if turned else many
-        placed = self._found[0].landmarks.placed
-        unsure = sum(p.unsure for p in placed)
-        text = texts.FOUND_UNSURE if unsure else texts.FOUND_ONE
-        landmarks = texts.counted(len(placed), "landmark")
-        one = text.format(landmarks=landmarks, seconds=seconds, unsure=unsure)
-        return texts.LIES.format(found=one, orientation=lies[0]) if lies[0] else one
+def _summary(
+    found: Sequence[Landmarks], errors: Sequence[OneshotError], total: int, seconds: float
+) -> str:
+    images = texts.counted(len(found), "image")
+    if errors and total == 1:
+        return f"{errors[0]}."
+    if errors:
+        return texts.FOUND_SOME.format(images=images, failed=len(errors), error=errors[0])
+    lies = [landmarks.provenance.orientation for landmarks in found]
+    if total > 1:
+        many, turned = texts.FOUND_MANY.format(images=images, seconds=seconds), sum(map(bool, lies))
+        return texts.SOME_TURNED.format(found=many, turned=turned) if turned else many
+    placed = found[0].placed
+    unsure = sum(p.unsure for p in placed)
+    text = texts.FOUND_UNSURE if unsure else texts.FOUND_ONE
+    landmarks = texts.counted(len(placed), "landmark")
+    one = text.format(landmarks=landmarks, seconds=seconds, unsure=unsure)
+    return texts.LIES.format(found=one, orientation=lies[0]) if lies[0] else one

@@ -4,50 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
-from napari_oneshot_lmk.errors import ImageError, OneshotError
+from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import shortcuts, texts
 from napari_oneshot_lmk.widgets.annotate.close_question import ask_before_unsaved_close
 from napari_oneshot_lmk.widgets.detect.export import ExportRun
 from napari_oneshot_lmk.widgets.detect.form import DetectForm
-from napari_oneshot_lmk.widgets.detect.run import DetectionRun, detectors_of
+from napari_oneshot_lmk.widgets.detect.run import DetectionRun, DetectorCache, detectors_of
 from napari_oneshot_lmk.widgets.header import ImageHeader
-from napari_oneshot_lmk.widgets.layers.image_view import ImageView, target_of
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key, shown_images
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
-from napari_oneshot_lmk.widgets.session import session_of
+from napari_oneshot_lmk.widgets.session import Session, session_of
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train import training_texts
+from napari_oneshot_lmk.widgets.train.models import KnownModel
 from napari_oneshot_lmk.widgets.workbench import workbench_of
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
-    from napari_oneshot_lmk.widgets.detect.run import Detected, DetectorFactory, EncoderReady
-    from napari_oneshot_lmk.widgets.session import Session
-    from napari_oneshot_lmk.widgets.train.models import KnownModel
 
 
 class DetectWidget(QWidget):
     """Detects a template's landmarks on open images.
 
-    Parameters
-    ----------
-    napari_viewer : Viewer
-        Whose images to work on.
-    session : Session, optional
-        Shared with other docks; the viewer's own when not given.
-    with_header : bool
-        Show which image is meant; not needed inside the composed dock.
-    make_detector, export : optional
-        Detect and write bundles; tests bring their own.
+    ``session`` is shared with other docks, by default the viewer's own; ``with_header`` shows
+    which image is meant, ``make_detector`` detects, ``export`` writes bundles.
     """
 
     finished = Signal()
@@ -58,7 +45,7 @@ class DetectWidget(QWidget):
         napari_viewer: Any,
         session: Session | None = None,
         with_header: bool = True,
-        make_detector: DetectorFactory | None = None,
+        make_detector: DetectorCache | None = None,
         export: ExportRun | None = None,
     ) -> None:
         super().__init__()
@@ -88,13 +75,12 @@ class DetectWidget(QWidget):
         connect_until_destroyed(self, self._show_results, events.annotation, self.session.edited)
         connect_until_destroyed(self, self.form.message.say, self.bench.told)
         connect_until_destroyed(self, self._on_model, events.model)
-        self.run.ready.connect(self._on_ready)
-        self.run.found.connect(self._on_found)
-        self.run.going.connect(self._on_going)
-        self.run.ended.connect(self._on_ended)
-        self.export.going.connect(self._on_going)
-        self.export.ended.connect(self._on_ended)
         form = self.form
+        self.run.ready.connect(form.show_encoder)
+        self.run.found.connect(self._on_found)
+        for work in (self.run, self.export):
+            work.going.connect(self._on_going)
+            work.ended.connect(self._on_ended)
         form.open_template.clicked.connect(self._on_open_template)
         form.model.chosen.connect(self.choose_model)
         form.model.refused.connect(form.complain)
@@ -119,8 +105,6 @@ class DetectWidget(QWidget):
         super().showEvent(event)
         ask_before_unsaved_close(self, self.session)
 
-    # -- what the user does ---------------------------------------------------------
-
     def detect_here(self) -> None:
         """Detect on the image that the dock shows."""
         if self.session.target is not None:
@@ -144,12 +128,11 @@ class DetectWidget(QWidget):
 
     def load_template(self, path: Path) -> None:
         """Open a template folder, or say why not."""
+        self.form.message.say("")
         try:
             self.session.load_template(Template.load(path))
         except OneshotError as error:
             self.form.complain(f"{error}.")
-        else:
-            self.form.message.say("")
 
     def choose_model(self, model: KnownModel | None) -> None:
         """Detect with a trained model from now on; None for instant detection."""
@@ -164,12 +147,8 @@ class DetectWidget(QWidget):
     def export_model(self, out: Path) -> None:
         """Write the chosen model as a MONAI bundle, in another thread."""
         model = self.session.model
-        if model is None or self.run.running or self.export.running:
-            return
-        self._report = ""
-        self.form.report.hide()
-        self.form.show_cancelling(False)
-        self.export.start(model.path, out)
+        if model is not None and self._ready_to_start():
+            self.export.start(model.path, out)
 
     def _on_export(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, training_texts.EXPORT_TITLE)
@@ -182,13 +161,11 @@ class DetectWidget(QWidget):
             self.load_template(Path(path))
 
     def _on_picked(self, name: str) -> None:
-        target = self.session.target
-        if target is None:
-            return
-        self.bench.look_for(name)
-        position = self.session.annotation.landmarks[name].position_yx
-        if position is not None:
-            look_at(self._viewer, target, position)
+        if self.session.target is not None:
+            self.bench.look_for(name)
+            position = self.session.annotation.landmarks[name].position_yx
+            if position is not None:
+                look_at(self._viewer, self.session.target, position)
 
     def _on_reset_point(self) -> None:
         name = self.session.annotation.current
@@ -198,8 +175,7 @@ class DetectWidget(QWidget):
 
     def _on_reset_image(self) -> None:
         annotation = self.session.annotation
-        names = annotation.landmarks.names
-        self.bench.reset([name for name in names if annotation.is_manual(name)])
+        self.bench.reset(filter(annotation.is_manual, annotation.landmarks.names))
 
     def _on_drop_removed(self, link: str) -> None:
         self.session.removed.drop()
@@ -208,18 +184,18 @@ class DetectWidget(QWidget):
     def _on_save(self) -> None:
         results = self.session.results(preferences().author)
         removed = self.session.removed.results()
-        files = [path_of(self.session.target_of(key)) for key in results]
+        targets = map(self.session.target_of, results)
+        files = [target.path if target else None for target in targets]
         files += [None] * len(removed)
         if self._save([*results.values(), *removed], files, len(removed)):
             self.session.note_results_saved()
 
     def _on_save_this(self) -> None:
         target = self.session.target
-        if target is None:
-            return
-        landmarks = self.session.landmarks(preferences().author)
-        if self._save([landmarks], [target.path]):
-            self.session.note_saved(target, landmarks)
+        if target is not None:
+            landmarks = self.session.landmarks(preferences().author)
+            if self._save([landmarks], [target.path]):
+                self.session.note_saved(target, landmarks)
 
     def _save(
         self, images: Sequence[Landmarks], files: Sequence[Path | None], removed: int = 0
@@ -237,47 +213,36 @@ class DetectWidget(QWidget):
     def _on_copy_report(self) -> None:
         QApplication.clipboard().setText(self._report)
 
-    # -- the run --------------------------------------------------------------------
-
     def _others(self) -> list[ImageView]:
         """Return every image shown but the template's own."""
-        targets = []
-        for layer in self._viewer.layers:
-            if isinstance(layer, Image):
-                try:
-                    target = target_of(layer, self._viewer)
-                except ImageError:
-                    continue
-                if not self.session.is_template(target):
-                    targets.append(target)
-        return targets
+        return [t for t in shown_images(self._viewer) if not self.session.is_template(t)]
 
     def _start(self, targets: Sequence[ImageView]) -> None:
-        template = self.session.template
-        busy = self.run.running or self.export.running
-        if template is None or not targets or busy:
-            return
-        self._targets = {target.key: target for target in targets}
-        images = [(t.key, t.read_pixels(self.session.spacing_for(t).mm_yx)) for t in targets]
+        template, model = self.session.template, self.session.model
+        if template is not None and targets and self._ready_to_start():
+            self._targets = {target.key: target for target in targets}
+            images = [(t.key, t.read_pixels(self.session.spacing_for(t).mm_yx)) for t in targets]
+            self.form.retry.hide()
+            self.run.start(images, template, None if model is None else model.path)
+
+    def _ready_to_start(self) -> bool:
+        """Clear what the last run has left, unless a run is under way."""
+        if self.run.running or self.export.running:
+            return False
         self._report = ""
         self.form.report.hide()
-        self.form.retry.hide()
         self.form.show_cancelling(False)
-        model = self.session.model
-        self.run.start(images, template, None if model is None else model.path)
-
-    def _on_ready(self, step: EncoderReady) -> None:
-        self.form.show_encoder(step.card, step.device)
+        return True
 
     def _on_going(self, text: str, done: int, total: int) -> None:
         self.form.show_busy(text, done, total)
         self.session.busy = text
 
-    def _on_found(self, step: Detected) -> None:
-        target = self._targets[step.key]
+    def _on_found(self, key: Key, landmarks: Landmarks) -> None:
+        target = self._targets[key]
         # The user may have closed the image meanwhile.
         if target.layer in self._viewer.layers:
-            self.bench.take_detection(target, step.landmarks)
+            self.bench.take_detection(target, landmarks)
 
     def _on_ended(self, text: str, failed: bool, report: str) -> None:
         self._report = report
@@ -289,8 +254,6 @@ class DetectWidget(QWidget):
         else:
             self.form.message.say(text)
         self.finished.emit()
-
-    # -- what happens ---------------------------------------------------------------
 
     def _on_model(self, model: KnownModel | None) -> None:
         self.form.model.show_model(model)
@@ -306,8 +269,3 @@ class DetectWidget(QWidget):
     def _show_results(self, event: Any = None) -> None:
         self.form.show_landmarks(self.session.annotation)
         self.form.show_results(self.session)
-
-
-def path_of(target: ImageView | None) -> Path | None:
-    """Return the file of an image, if it is known."""
-    return None if target is None else target.path

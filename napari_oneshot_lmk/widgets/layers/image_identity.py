@@ -82,10 +82,9 @@ class RemovedImages:
 
     def note_saved(self) -> None:
         """Remember that a file holds the results."""
-        self._images = [
-            (what, replace(kept, in_file=kept.landmarks) if kept.is_result else kept)
-            for what, kept in self._images
-        ]
+        for row, (what, kept) in enumerate(self._images):
+            if kept.is_result:
+                self._images[row] = what, replace(kept, in_file=kept.landmarks)
 
     def drop(self) -> None:
         """Forget all of them."""
@@ -112,9 +111,8 @@ def pixel_hash(target: ImageView) -> str:
 def is_made_from(template: Template, target: ImageView) -> bool:
     """Say whether a template was made from an image: by name, size and pixels."""
     image = template.image
-    if image.geometry.image_shape_yx != target.shape_yx or target.layer.rgb:
-        return False
-    if stem(image.name) != stem(target.image_name):
+    same_shape = image.geometry.image_shape_yx == target.shape_yx and not target.layer.rgb
+    if not same_shape or stem(image.name) != stem(target.image_name):
         return False
     # A few rows are enough to distinguish two images of the same name and size.
     rows = slice(None, None, max(1, target.shape_yx[0] // 16))

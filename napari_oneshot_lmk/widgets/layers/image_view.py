@@ -7,6 +7,7 @@ multiscale, or a stack of which one slice is shown. Only napari's public API is 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.widgets import texts
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from napari.layers import Image, Layer
     from numpy.typing import ArrayLike, NDArray
@@ -78,18 +79,11 @@ class Spacing:
 
 @dataclass(frozen=True, eq=False)
 class ImageView:
-    """One two-dimensional image in the viewer: a layer, or a slice of one.
-
-    Parameters
-    ----------
-    layer : Image
-        The napari layer.
-    slice_index : tuple of int
-        Position along the axes before the last two; empty for a 2-D layer.
-    """
+    """One two-dimensional image in the viewer: a layer, or a slice of one."""
 
     layer: Image
     slice_index: tuple[int, ...] = ()
+    """Position along the axes before the last two; empty for a 2-D layer."""
 
     @property
     def key(self) -> Key:
@@ -113,10 +107,8 @@ class ImageView:
     @property
     def image_name(self) -> str:
         """Name for tables: the file's name, else the layer's, with the slice."""
-        name = self.path.name if self.path is not None else self.layer.name
-        if self.slices <= 1:
-            return str(name)
-        return f"{name} [{' '.join(str(i) for i in self.slice_index)}]"
+        name = str(self.layer.name if self.path is None else self.path.name)
+        return f"{name} [{' '.join(map(str, self.slice_index))}]" if self.slices > 1 else name
 
     @property
     def shape_yx(self) -> tuple[int, int]:
@@ -185,6 +177,18 @@ def target_of(layer: Image, viewer: Any) -> ImageView:
     return ImageView(layer, tuple(int(i) for i in index))
 
 
+def shown_images(viewer: Any) -> list[ImageView]:
+    """Return the images of all image layers but those that `target_of` refuses."""
+    from napari.layers import Image
+
+    images = []
+    for layer in viewer.layers:
+        if isinstance(layer, Image):
+            with suppress(ImageError):
+                images.append(target_of(layer, viewer))
+    return images
+
+
 def slice_of_name(image_name: str) -> tuple[str, tuple[int, ...]]:
     """Split an `ImageView.image_name` into the layer's name and the slice, if any."""
     match = re.fullmatch(r"(.*) \[(\d+(?: \d+)*)\]", image_name)
@@ -215,16 +219,19 @@ def spacing_of(layer: Layer) -> Spacing:
 
 def column_norms(layer: Layer) -> NDArray[np.float64]:
     """Length in world units of one step along each data axis, (ndim,)."""
-    return np.array([np.linalg.norm(step) for step in world_steps(layer)[1]])
+    _, steps = affine_parts(layer.data_to_world, layer.ndim)
+    return np.array([np.linalg.norm(step) for step in steps])
 
 
-def world_steps(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """World position of the data origin, (ndim,), and world steps of the data axes, (ndim, ndim).
+def affine_parts(
+    transform: Callable[[ArrayLike], Any], ndim: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return where a layer's affine ``data_to_world`` or inverse maps zero, (ndim,), and its steps.
 
-    A layer's transform is affine: (N, ndim) data coordinates map to ``data @ steps + origin``.
+    It maps (N, ndim) coordinates to ``coordinates @ steps + origin``; steps is (ndim, ndim).
     """
-    origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)))
-    return origin, np.array([layer.data_to_world(axis) for axis in np.eye(layer.ndim)]) - origin
+    origin = np.asarray(transform(np.zeros(ndim)))
+    return origin, np.array([transform(axis) for axis in np.eye(ndim)]) - origin
 
 
 def transform_of(layer: Layer) -> dict[str, Any]:

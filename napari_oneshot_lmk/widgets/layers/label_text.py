@@ -41,9 +41,9 @@ def labels_of(features: pd.DataFrame) -> list[str]:
 
 def kind_of_text(landmarks: Landmarks, text: str) -> str:
     """Return "names" or "numbers" for a preference; "automatic" goes by the count."""
-    crowded = len(landmarks.placed) > NAMES_UP_TO
-    by_number = text == "numbers" or (text == "automatic" and crowded)
-    return "numbers" if by_number else "names"
+    if text == "automatic":
+        return "numbers" if len(landmarks.placed) > NAMES_UP_TO else "names"
+    return text
 
 
 def still_hidden(layer: Any, features: pd.DataFrame, texts: Sequence[str]) -> list[str]:
@@ -69,10 +69,8 @@ def full_texts(features: pd.DataFrame, texts: str) -> list[str]:
     ``texts`` is "names" or "numbers".
     """
     column = features["number" if texts == "numbers" else "label"]
-    unsure = unsure_rows(features)
-    return [
-        f"{value}?" if doubt else str(value) for value, doubt in zip(column, unsure, strict=True)
-    ]
+    rows = zip(column, unsure_rows(features), strict=True)
+    return [f"{value}?" if unsure else str(value) for value, unsure in rows]
 
 
 def unsure_rows(features: pd.DataFrame) -> NDArray[np.bool_]:

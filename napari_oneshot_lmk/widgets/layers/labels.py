@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QFont, QFontMetricsF, QGuiApplication
 
 from napari_oneshot_lmk.widgets.layers import label_text, marks
-from napari_oneshot_lmk.widgets.layers.image_view import world_steps
+from napari_oneshot_lmk.widgets.layers.image_view import affine_parts
 from napari_oneshot_lmk.widgets.layers.napari_versions import camera_of
 from napari_oneshot_lmk.widgets.layers.points import is_ours, is_preview
+from napari_oneshot_lmk.widgets.qt.connections import Flag
 from napari_oneshot_lmk.widgets.settings import preferences
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
 
 FIRST, UNSURE, REST = 0, 1, 2
 """Priorities: selected or next to be placed, unsure, all others."""
@@ -61,9 +60,14 @@ ON_LIGHT = (0.28, 0.0, 0.20, 1.0)
 def text_colours(luminance: ArrayLike) -> NDArray[np.float64]:
     """Map (N,) luminances behind labels to (N, 4) RGBA with the better contrast."""
     behind = np.asarray(luminance, dtype=float).reshape(-1)
-    dark = _contrast(behind, luminance_of(ON_LIGHT))
-    light = _contrast(behind, luminance_of(ON_DARK))
-    return np.where((light >= dark)[:, None], ON_DARK, ON_LIGHT)
+
+    def contrast(colour: ArrayLike) -> NDArray[np.float64]:
+        """Contrast ratio (WCAG)."""
+        own = luminance_of(colour)
+        return np.asarray((np.maximum(behind, own) + 0.05) / (np.minimum(behind, own) + 0.05))
+
+    light = contrast(ON_DARK) >= contrast(ON_LIGHT)
+    return np.where(light[:, None], ON_DARK, ON_LIGHT)
 
 
 def luminance_of(rgba: ArrayLike) -> NDArray[np.float64]:
@@ -71,11 +75,6 @@ def luminance_of(rgba: ArrayLike) -> NDArray[np.float64]:
     rgb = np.asarray(rgba, dtype=float)[..., :3]
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     return np.asarray(linear @ (0.2126, 0.7152, 0.0722))
-
-
-def _contrast(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Contrast ratio (WCAG) of luminances."""
-    return np.asarray((np.maximum(one, other) + 0.05) / (np.minimum(one, other) + 0.05))
 
 
 def luminance_at(viewer: Any, world: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -100,7 +99,8 @@ def _look_up(layer: Any, world: NDArray[np.float64], found: NDArray[np.float64])
     pixels = layer.data[-1] if layer.multiscale else layer.data
     if not isinstance(pixels, np.ndarray) or layer.ndim > world.shape[1]:
         return
-    at = _to_data(layer, world[:, world.shape[1] - layer.ndim :])
+    origin, steps = affine_parts(layer.world_to_data, layer.ndim)
+    at = world[:, world.shape[1] - layer.ndim :] @ steps + origin
     full = layer.data[0] if layer.multiscale else pixels
     shape = np.array(pixels.shape[: layer.ndim])
     index = np.round(at * shape / np.array(full.shape[: layer.ndim])).astype(int)
@@ -113,13 +113,6 @@ def _look_up(layer: Any, world: NDArray[np.float64], found: NDArray[np.float64])
     low, high = layer.contrast_limits
     values = np.clip((values - low) / max(high - low, 1e-12), 0, 1) ** layer.gamma
     found[inside] = luminance_of(layer.colormap.map(np.nan_to_num(values)))
-
-
-def _to_data(layer: Any, world: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Map (N, ndim) world positions to data coordinates; a layer's transform is affine."""
-    origin = np.asarray(layer.world_to_data(np.zeros(layer.ndim)))
-    steps = np.array([layer.world_to_data(axis) for axis in np.eye(layer.ndim)]) - origin
-    return np.asarray(world @ steps + origin)
 
 
 WAIT_MS = 30
@@ -143,20 +136,14 @@ class LabelDeclutter:
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
-        self._drawing = False
-        self._timer = QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(WAIT_MS)
+        self._drawing = Flag()
+        self._timer = QTimer(singleShot=True, interval=WAIT_MS)
         self._timer.timeout.connect(self.refresh)
-        viewer.layers.events.inserted.connect(self._on_inserted)
-        viewer.layers.events.removed.connect(self._on_removed)
-        for event in (
-            viewer.layers.events.reordered,
-            camera_of(viewer).events.zoom,
-            viewer.dims.events.current_step,
-            viewer.dims.events.ndisplay,
-            viewer.events.theme,
-        ):
+        layers, dims = viewer.layers.events, viewer.dims.events
+        layers.inserted.connect(self._on_inserted)
+        layers.removed.connect(self._on_removed)
+        zoomed, themed = camera_of(viewer).events.zoom, viewer.events.theme
+        for event in (layers.reordered, zoomed, dims.current_step, dims.ndisplay, themed):
             event.connect(self._later)
         for layer in viewer.layers:
             self._follow(layer)
@@ -167,24 +154,15 @@ class LabelDeclutter:
         self._timer.stop()
         zoom = float(camera_of(self._viewer).zoom)
         px = preferences().point_size_px
-        shown = [
-            layer
-            for layer in self._viewer.layers
-            if _is_points(layer)
-            and is_ours(layer.metadata)
-            and not is_preview(layer.metadata)
-            and layer.visible
-            and len(layer.data)
-        ]
+        visible = (la for la in self._viewer.layers if _is_points(la) and la.visible)
+        shown = [la for la in visible if len(la.data) and is_ours(la.metadata)]
+        shown = [la for la in shown if not is_preview(la.metadata)]
         # Changes made here must not trigger another update.
-        self._drawing = True
-        try:
+        with self._drawing:
             for layer in shown:
                 marks.fit_size(layer, px, zoom)
             if shown and self._viewer.dims.ndisplay == 2:
                 _show_labels(self._viewer, shown, zoom, px)
-        finally:
-            self._drawing = False
 
     def _follow(self, layer: Any) -> None:
         for emitter in _emitters(layer):
@@ -225,10 +203,8 @@ def _show_labels(viewer: Any, layers: list[Any], zoom: float, px: float) -> None
     for layer, of_layer, end in zip(layers, texts, ends, strict=True):
         rows = slice(end - len(of_layer), end)
         strings = [t if s else "" for t, s in zip(of_layer, shown[rows], strict=True)]
-        hang = np.zeros(layer.ndim)
-        hang[-2:] = (right_of_mark + np.array((DROP_PX, 0))) / zoom
-        origin = layer.world_to_data(np.zeros(layer.ndim))
-        shift = np.asarray(layer.world_to_data(hang)) - origin
+        _, steps = affine_parts(layer.world_to_data, layer.ndim)
+        shift = (right_of_mark + np.array((DROP_PX, 0))) / zoom @ steps[-2:]
         label_text.show_texts(layer, strings, colours[rows], shift)
 
 
@@ -292,7 +268,7 @@ def _priority(layer: Any) -> NDArray[np.int_]:
 def _to_world(layer: Any, viewer: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """(N, viewer's ndim) world positions, and which are in the slice that is shown."""
     data = np.asarray(layer.data, dtype=float)
-    origin, steps = world_steps(layer)
+    origin, steps = affine_parts(layer.data_to_world, layer.ndim)
     point = np.asarray(viewer.dims.point, dtype=float)
     world = np.tile(point, (len(data), 1))
     world[:, -layer.ndim :] = data @ steps + origin

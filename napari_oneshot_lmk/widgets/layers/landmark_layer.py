@@ -7,8 +7,7 @@ every change of the session is drawn onto the layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.layers import points, style
 from napari_oneshot_lmk.widgets.layers.image_view import transform_of
 from napari_oneshot_lmk.widgets.layers.marks import PointDrag
+from napari_oneshot_lmk.widgets.qt.connections import Flag
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class LandmarkLayer:
         self._session = session
         self.target = target
         self._tell = tell
-        self._drawing = False
+        self._drawing = Flag()
+        """Set while the layer is changed by its own methods, which do not react to that."""
         self._drag = PointDrag(viewer, self._may_drag, self._on_dragged)
         self._names: list[str] = []
         self._copied: np.ndarray = np.empty((0, 2))
@@ -106,7 +107,7 @@ class LandmarkLayer:
         """Select the point of a landmark, if it has one."""
         rows = {self._names.index(name)} if name in self._names else set()
         if set(self.layer.selected_data) != rows:
-            with self._quietly():
+            with self._drawing:
                 self.layer.selected_data = rows
 
     def release(self) -> None:
@@ -118,8 +119,6 @@ class LandmarkLayer:
         self.layer.selected_data.events.items_changed.disconnect(self._on_selected)
         if self._drag in self.layer.mouse_drag_callbacks:
             self.layer.mouse_drag_callbacks.remove(self._drag)
-
-    # -- session -> layer ----------------------------------------------------------
 
     @property
     def _annotation(self) -> Annotation:
@@ -141,7 +140,7 @@ class LandmarkLayer:
             return
         landmarks = self._session.landmarks(target=self.target)
         data = self.target.to_layer(points.placed_yx(landmarks))
-        with self._quietly():
+        with self._drawing:
             self._names = [p.name for p in landmarks.placed]
             style.apply_style(self.layer, landmarks, data, preferences().point_text)
             title = title_of(self._annotation, self.target)
@@ -149,8 +148,6 @@ class LandmarkLayer:
             if title != self._title and self.layer.name.startswith(self._title):
                 self.layer.name = title
             self._title = title
-
-    # -- layer -> session ----------------------------------------------------------
 
     def _on_data(self, event: Any) -> None:
         action = str(getattr(event.action, "value", event.action))
@@ -176,9 +173,9 @@ class LandmarkLayer:
             layer.add(self._copied)
 
     def _on_features(self, event: Any) -> None:
-        # Names come from the list: typing over one in a table of features would
-        # give a position to another landmark. A point that napari has just added
-        # has no name yet; another event reports that it was added.
+        # Names come from the list: typing over one in a table of features would give a position
+        # to another landmark. A point that napari has just added has no name yet; another event
+        # reports that it was added.
         if self._drawing or len(self.layer.data) != len(self._names):
             return
         if [str(label) for label in self.layer.features["label"]] != self._names:
@@ -197,9 +194,8 @@ class LandmarkLayer:
     def _take_over(self, action: str) -> None:
         """Bring added, moved and deleted points of the layer into the session."""
         before = self._annotation
-        data = np.asarray(self.layer.data, dtype=float)
-        rows = data.reshape(len(data), self.layer.ndim)[:, -2:]
-        positions = [(float(row), float(column)) for row, column in rows]
+        data = np.asarray(self.layer.data, dtype=float).reshape(-1, self.layer.ndim)
+        positions = [(row, column) for row, column in data[:, -2:].tolist()]
         author = preferences().author
         if action == "removed":
             labels = [str(label) for label in self.layer.features["label"]]
@@ -243,13 +239,11 @@ class LandmarkLayer:
         return here and not self._session.blocking_reason
 
     def _on_dragged(self, name: str, data: np.ndarray, ended: bool) -> None:
-        with self._quietly():
+        with self._drawing:
             self.layer.data = data
         if ended:
             self._take_over("changed")
             self._tell(texts.MOVED.format(name=name))
-
-    # -- inside --------------------------------------------------------------------
 
     def _turn_to_my_image(self) -> bool:
         """Make this layer's image the session's; return whether that is possible."""
@@ -259,22 +253,13 @@ class LandmarkLayer:
             # The image is gone: what is left is a points layer like any other.
             return False
         if not self.target.slice_index:
-            with self._quietly():
+            with self._drawing:
                 self._session.open(self.target)
             return True
         # The viewer shows another slice, which this layer has no place for.
         self.draw()
         self._tell(texts.OTHER_SLICE.format(image=self.target.image_name))
         return False
-
-    @contextmanager
-    def _quietly(self) -> Iterator[None]:
-        """Change the layer without reacting to its events."""
-        before, self._drawing = self._drawing, True
-        try:
-            yield
-        finally:
-            self._drawing = before
 
 
 def title_of(annotation: Annotation, target: ImageView) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -12,8 +11,9 @@ from qtpy.QtCore import QTimer
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.layers.image_identity import identity_of
 from napari_oneshot_lmk.widgets.layers.landmark_layer import LandmarkLayer
-from napari_oneshot_lmk.widgets.layers.napari_versions import camera_of
+from napari_oneshot_lmk.widgets.layers.napari_versions import keeping_selection
 from napari_oneshot_lmk.widgets.layers.open_layers import lies_on
+from napari_oneshot_lmk.widgets.qt.connections import Flag
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key
@@ -42,7 +42,8 @@ class LandmarkLayers:
         self._bind = bind
         self._layers: dict[Key, LandmarkLayer] = {}
         self._left: dict[str, Any] = {}
-        self.adding = False
+        self.adding = Flag()
+        """No layer is added for edits made while this is set."""
         viewer.layers.events.removed.connect(self._on_removed)
         session.edited.connect(self._on_edited)
 
@@ -65,16 +66,15 @@ class LandmarkLayers:
         shown = self.layer_of(target)
         if shown is not None:
             return shown
-        if layer is None:
-            layer = self._left_by(target)
+        layer = self._left_by(target) if layer is None else layer
         here = self._session.target
-        with self._keeping_selection():
+        with self.adding, keeping_selection(self._viewer):
             shown = LandmarkLayer(self._viewer, self._session, target, self._tell, layer)
             shown.layer.visible = here is None or here.layer == target.layer
             # Whoever selects the layer can drag its points at once.
             shown.layer.mode = "select"
-        shown.layer.events.mode.connect(self._on_changed)
-        shown.layer.events.visible.connect(self._on_changed)
+        for event in (shown.layer.events.mode, shown.layer.events.visible):
+            event.connect(self._on_changed)
         self._bind(shown.layer)
         self._layers[target.key] = shown
         return shown
@@ -87,28 +87,6 @@ class LandmarkLayers:
             if self._session.target == target:
                 shown.activate()
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Add no layer for edits made meanwhile."""
-        before, self.adding = self.adding, True
-        try:
-            yield
-        finally:
-            self.adding = before
-
-    @contextmanager
-    def _keeping_selection(self) -> Iterator[None]:
-        """Add a layer without selecting it."""
-        selection = self._viewer.layers.selection
-        selected, active = set(selection), selection.active
-        with self.held(), selection.events.active.blocker():
-            yield
-            self._viewer.layers.selection = selected
-            self._viewer.layers.selection.active = active
-        if active is not None:
-            # napari goes by the mode that was set last, on any layer.
-            camera_of(self._viewer).mouse_pan = active.mouse_pan
-
     def _left_by(self, target: ImageView) -> Any:
         """Return the layer that was left when an image was removed."""
         if not self._left:
@@ -116,8 +94,6 @@ class LandmarkLayers:
         layer = self._left.pop(identity_of(target), None)
         kept = layer is not None and layer in self._viewer.layers
         return layer if kept and lies_on(layer, target) else None
-
-    # -- what happens --------------------------------------------------------------
 
     def _on_edited(self, key: Key) -> None:
         """Show landmarks that have no layer, for example after an undo."""

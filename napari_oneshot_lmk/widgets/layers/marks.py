@@ -9,19 +9,16 @@ the lines of whatever it enlarges to half of the mark.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from qtpy.QtGui import QGuiApplication
 
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.widgets.layers.image_view import column_norms
 from napari_oneshot_lmk.widgets.layers.napari_versions import camera_of
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
-    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 GRIP = 1.25
 """A mark is hit within this many of its radii."""
@@ -68,13 +65,11 @@ def fit_size(layer: Any, px: float, zoom: float | None = None) -> None:
     ``px`` is the diameter of a mark on the screen, ``zoom`` the camera's, by default that
     of the last drawing.
     """
-    if not len(layer.data):
-        return
-    if zoom is None:
-        zoom = 1 / layer.scale_factor
-    size = GRIP * px / px_per_data(layer, zoom)[1]
-    if not np.allclose(layer.size, size, rtol=TOLERANCE, atol=0):
-        layer.size = size
+    if len(layer.data):
+        zoom = 1 / layer.scale_factor if zoom is None else zoom
+        size = GRIP * px / px_per_data(layer, zoom)[1]
+        if not np.allclose(layer.size, size, rtol=TOLERANCE, atol=0):
+            layer.size = size
 
 
 def canvas_limits(px: float) -> tuple[float, float]:
@@ -87,14 +82,11 @@ def first_size(landmarks: Landmarks, data: NDArray[np.float64], px: float) -> fl
     """Diameter in data units, before a window knows its zoom."""
     if landmarks.geometry is not None:
         return size_before_zoom(landmarks.geometry.image_shape_yx)
-    if not len(data):
-        return px
     # Without an image, as large as the points reach.
-    rows, columns = np.abs(data[:, -2:]).max(axis=0) + 1
-    return size_before_zoom((rows, columns))
+    return size_before_zoom(np.abs(data[:, -2:]).max(axis=0) + 1) if len(data) else px
 
 
-def size_before_zoom(shape_yx: tuple[float, float]) -> float:
+def size_before_zoom(shape_yx: Iterable[float]) -> float:
     """Diameter in data units for an image of this shape."""
     return max(1.0, FIRST_PERCENT / 100 * max(shape_yx))
 

@@ -1,15 +1,15 @@
-"""Camera and grid under their names in napari 0.9 and before, and visuals kept alive."""
+"""Camera and grid under their names in napari 0.9 and before, selection, visuals kept alive."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
 
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageView
-
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 
 CLOSE = 3.0
 """Zoom at which a point is looked at, as a multiple of that which shows the whole image."""
@@ -39,6 +39,20 @@ def look_closely_at(viewer: Any, target: ImageView, position_yx: tuple[float, fl
     whole = camera.zoom
     camera.center, camera.zoom = centre, max(zoom, CLOSE * whole)
     look_at(viewer, target, position_yx)
+
+
+@contextmanager
+def keeping_selection(viewer: Any) -> Iterator[None]:
+    """Add layers without selecting them: the docks would turn to another image."""
+    selection = viewer.layers.selection
+    selected, active = set(selection), selection.active
+    with selection.events.active.blocker():
+        yield
+        viewer.layers.selection = selected
+        viewer.layers.selection.active = active
+    if active is not None:
+        # napari goes by the mode that was set last, on any layer.
+        camera_of(viewer).mouse_pan = active.mouse_pan
 
 
 IMAGES_KEPT_MS = 3000

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 from napari.layers import Points
@@ -11,9 +12,7 @@ from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.layers import points
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.layers.image_view import ImageView
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 
 
 def points_layers(viewer: Any) -> list[Any]:
@@ -62,8 +61,7 @@ def is_about(layer: Any, target: ImageView) -> bool:
     known = layer.metadata.get(points.METADATA)
     if not known or points.is_preview(layer.metadata):
         return False
-    put_on = known.get(points.IMAGE_LAYER)
-    if put_on is not None:
+    if (put_on := known.get(points.IMAGE_LAYER)) is not None:
         return bool(put_on == str(target.layer.unique_id))
     return bool(known.get("image") == target.image_name)
 
@@ -79,11 +77,9 @@ def is_result(layer: Any) -> bool:
     if not points.is_ours(layer.metadata) or points.is_preview(layer.metadata):
         return False
     attributes = {"features": layer.features, "metadata": layer.metadata}
-    try:
-        read = points.from_layer(layer.data, attributes)
-    except LandmarkError:
-        return False
-    return any(p.follows_detection for p in read)
+    with suppress(LandmarkError):
+        return any(p.follows_detection for p in points.from_layer(layer.data, attributes))
+    return False
 
 
 def can_be_taken(layer: Any, target: ImageView) -> bool:

@@ -48,7 +48,7 @@ def placed_yx(landmarks: Landmarks) -> NDArray[np.float64]:
 
 def to_metadata(landmarks: Landmarks) -> dict[str, Any]:
     """Return what a points layer itself cannot hold, as plain JSON types."""
-    geometry = landmarks.geometry
+    geometry = {} if landmarks.geometry is None else asdict(landmarks.geometry)
     return {
         "schema_version": SCHEMA_VERSION,
         "image": landmarks.image,
@@ -63,13 +63,10 @@ def to_metadata(landmarks: Landmarks) -> dict[str, Any]:
             }
             for p in landmarks
         ],
-        "geometry": None if geometry is None else _as_lists(asdict(geometry)),
+        "geometry": {k: list(v) if isinstance(v, tuple) else v for k, v in geometry.items()}
+        or None,
         "provenance": asdict(landmarks.provenance),
     }
-
-
-def _as_lists(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
 
 
 def from_layer(data: ArrayLike, attributes: Mapping[str, Any]) -> Landmarks:
@@ -88,29 +85,22 @@ def from_layer(data: ArrayLike, attributes: Mapping[str, Any]) -> Landmarks:
     LandmarkError
         If two points have the same name.
     """
-    array = np.asarray(data, dtype=float)
+    array, features = np.asarray(data, dtype=float), attributes.get("features")
     positions = array.reshape(len(array), array.shape[-1])[:, -2:]
-    features = attributes.get("features")
     known = dict((attributes.get("metadata") or {}).get(METADATA) or {})
     if known.get("schema_version") != SCHEMA_VERSION:
         known = {}
-    order = [entry["name"] for entry in known.get("points", ())]
     entries = {entry["name"]: entry for entry in known.get("points", ())}
-    rows: dict[str, int] = {}
-    for row, label in enumerate(_labels(features, len(positions))):
-        if label in rows:
-            raise LandmarkError(
-                texts.TWICE.format(name=label),
-                file=attributes.get("name"),
-                remedy=texts.TWICE_REMEDY,
-            )
-        rows[label] = row
-    points = [
-        _placed(name, positions[rows[name]], features, rows[name], entries.get(name, {}))
-        if name in rows
-        else _unplaced(entries[name])
-        for name in [*order, *(label for label in rows if label not in entries)]
-    ]
+    cells = [{}] * len(positions) if features is None else features.to_dict("records")
+    width = max(2, len(str(len(positions))))
+    placed: dict[str, Landmark] = {}
+    for number, (position_yx, row) in enumerate(zip(positions, cells, strict=True), start=1):
+        name = str(row.get("label", f"{number:0{width}d}")).strip()
+        if name in placed:
+            what, remedy = texts.TWICE.format(name=name), texts.TWICE_REMEDY
+            raise LandmarkError(what, file=attributes.get("name"), remedy=remedy)
+        placed[name] = _placed(name, position_yx, row, entries.get(name, {}))
+    points = [placed.get(name) or _unplaced(entries[name]) for name in {**entries, **placed}]
     geometry = known.get("geometry") or {}
     fields: dict[str, Any] = {k: None if v is None else tuple(v) for k, v in geometry.items()}
     return Landmarks(
@@ -149,14 +139,10 @@ def _unplaced(entry: Mapping[str, Any]) -> Landmark:
 
 
 def _placed(
-    name: str,
-    position_yx: NDArray[np.float64],
-    features: Any,
-    row: int,
-    entry: Mapping[str, Any],
+    name: str, position_yx: NDArray[np.float64], row: Mapping[str, Any], entry: Mapping[str, Any]
 ) -> Landmark:
     """Read a landmark from its point; a detected one that was moved counts as corrected."""
-    source = _source(_text(features, "source", row) or entry.get("source"))
+    source = _source(_text(row, "source") or entry.get("source"))
     recorded = entry.get("position_yx")
     moved = recorded is not None and not np.allclose(recorded, position_yx)
     description = entry.get("description", "")
@@ -165,12 +151,12 @@ def _placed(
     return Landmark(
         name,
         tuple(position_yx),
-        score=_number(features, "score", row),
-        unsure=bool(_number(features, "unsure", row) or False),
-        shape_residual_mm=_number(features, "shape_residual_mm", row),
+        score=_number(row, "score"),
+        unsure=bool(_number(row, "unsure")),
+        shape_residual_mm=_number(row, "shape_residual_mm"),
         description=description,
         source=source,
-        author=_text(features, "author", row) or str(entry.get("author", "")),
+        author=_text(row, "author") or str(entry.get("author", "")),
     )
 
 
@@ -178,22 +164,11 @@ def _source(value: Any) -> Source | None:
     return Source(value) if value in set(Source) else None
 
 
-def _labels(features: Any, count: int) -> list[str]:
-    if features is not None and "label" in features:
-        return [str(label).strip() for label in features["label"]]
-    width = max(2, len(str(count)))
-    return [f"{number:0{width}d}" for number in range(1, count + 1)]
-
-
-def _text(features: Any, column: str, row: int) -> str:
-    value = _cell(features, column, row)
+def _text(row: Mapping[str, Any], column: str) -> str:
+    value = row.get(column)
     return value.strip() if isinstance(value, str) else ""
 
 
-def _number(features: Any, column: str, row: int) -> float | None:
-    value = _cell(features, column, row)
+def _number(row: Mapping[str, Any], column: str) -> float | None:
+    value = row.get(column)
     return None if value is None or np.isnan(float(value)) else float(value)
-
-
-def _cell(features: Any, column: str, row: int) -> Any:
-    return None if features is None or column not in features else features[column].iloc[row]

@@ -43,15 +43,13 @@ UNSURE_COLOUR = (1.0, 0.18, 0.10, 1.0)
 MARK_DARK = (0.0, 0.0, 0.0, 0.7)
 MARK_LIGHT = (1.0, 1.0, 1.0, 1.0)
 
-# Steps of the golden ratio keep neighbours in the list apart in hue.
-GOLDEN = 0.618033988749895
-
 
 def landmark_colours(names: Sequence[str]) -> dict[str, tuple[float, float, float, float]]:
     """Return the colour (RGBA, 0..1) of each name, by its place in the list."""
     colours = {}
     for index, name in enumerate(names):
-        hue = (0.08 + index * GOLDEN) % 1.0
+        # Steps of the golden ratio keep neighbours in the list apart in hue.
+        hue = (0.08 + index * 0.618033988749895) % 1.0
         # Blue looks dark: it would be invisible on a black background.
         lightness = 0.68 if 0.55 < hue < 0.8 else 0.58
         colours[name] = (*colorsys.hls_to_rgb(hue, lightness, 0.95), 1.0)
@@ -89,13 +87,12 @@ def landmark_style(
         All of them; also those that are not placed.
     data : ndarray, (N, ndim)
         Data coordinates of the placed ones, in order.
-    text : str
-        Text beside a point: "names", "numbers" (its place in the list), or "automatic",
-        which goes by how many there are.
+    text : {"automatic", "names", "numbers"}
+        What is beside a point; automatic goes by how many there are.
     """
     data = np.asarray(data, dtype=float)
     features = _features(landmarks)
-    faces, borders, symbols = _marks(landmarks)
+    faces, borders, symbols, widths = _marks(landmarks)
     px = preferences().point_size_px
     texts = label_text.kind_of_text(landmarks, text)
     strings = label_text.encoding_of(label_text.full_texts(features, texts))
@@ -107,7 +104,7 @@ def landmark_style(
         "feature_defaults": next_point(landmarks),
         "face_color": faces if some else "transparent",
         "border_color": borders if some else "black",
-        "border_width": _border_width(symbols) if some else BORDER[RING],
+        "border_width": widths if some else BORDER[RING],
         "symbol": symbols if some else RING,
         "size": marks.first_size(landmarks, data, px),
         "canvas_size_limits": marks.canvas_limits(px),
@@ -126,7 +123,6 @@ def apply_style(layer: Any, landmarks: Landmarks, data: ArrayLike, text: str = "
     data = np.asarray(data, dtype=float).reshape(len(features), layer.ndim)
     texts = label_text.kind_of_text(landmarks, text)
     strings = label_text.still_hidden(layer, features, label_text.full_texts(features, texts))
-    moved = not np.array_equal(np.asarray(layer.data), data)
     before = label_text.labels_of(layer.features)
     renamed = before != list(features["label"])
     selected = {before[row] for row in layer.selected_data if renamed and row < len(before)}
@@ -138,7 +134,7 @@ def apply_style(layer: Any, landmarks: Landmarks, data: ArrayLike, text: str = "
     # that it had when it was last visible. All is drawn when it is shown again.
     with nullcontext() if layer.visible else layer.text.events.blocker_all():
         _colour_directly(layer)
-        if moved or len(layer.data) != len(data):
+        if not np.array_equal(np.asarray(layer.data), data):
             layer.data = data
         if not _same_table(layer.features, features):
             layer.features = features
@@ -152,11 +148,7 @@ def apply_style(layer: Any, landmarks: Landmarks, data: ArrayLike, text: str = "
         layer.metadata[label_text.TEXTS] = texts
         label_text.show_texts(layer, strings)
     if selected:
-        rows = [n for n, name in enumerate(features["label"]) if name in selected]
-        layer.selected_data = set(rows)
-
-
-# -- the table -------------------------------------------------------------------------
+        layer.selected_data = {n for n, name in enumerate(features["label"]) if name in selected}
 
 
 def _features(landmarks: Landmarks) -> pd.DataFrame:
@@ -198,13 +190,8 @@ def _same_table(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     return bool(plain[0].equals(plain[1]))
 
 
-# -- the marks -------------------------------------------------------------------------
-
-
-def _marks(
-    landmarks: Landmarks,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.object_]]:
-    """(N, 4) face colours, (N, 4) border colours, (N,) symbols of the placed ones."""
+def _marks(landmarks: Landmarks) -> tuple[NDArray[Any], ...]:
+    """(N, 4) face and border colours, (N,) symbols and line widths of the placed ones."""
     placed = landmarks.placed
     detected = np.array([_is_detected(p) for p in placed], dtype=bool)
     unsure = detected & np.array([p.unsure for p in placed], dtype=bool)
@@ -220,17 +207,11 @@ def _marks(
     elif len(placed):
         own = landmark_colours(landmarks.names)
         faces[:] = [own[p.name] for p in placed]
-    return faces, borders, symbols
+    return faces, borders, symbols, np.array([BORDER[symbol] for symbol in symbols], dtype=float)
 
 
 def _is_detected(point: Landmark) -> bool:
-    if point.source is None:
-        return point.score is not None
-    return point.source is Source.DETECTED
-
-
-def _border_width(symbols: NDArray[np.object_]) -> NDArray[np.float64]:
-    return np.array([BORDER[symbol] for symbol in symbols], dtype=float)
+    return point.source is Source.DETECTED or (point.source is None and point.score is not None)
 
 
 def _colour_directly(layer: Any) -> None:
@@ -243,19 +224,18 @@ def _colour_directly(layer: Any) -> None:
 
 def _paint(layer: Any, landmarks: Landmarks) -> None:
     """Set colours, shapes and sizes where they differ."""
-    faces, borders, symbols = _marks(landmarks)
+    faces, borders, symbols, widths = _marks(landmarks)
     px = preferences().point_size_px
     limits = marks.canvas_limits(px)
     if tuple(layer.canvas_size_limits) != limits:
         layer.canvas_size_limits = limits
     if not len(faces):
         return
-    if [str(symbol) for symbol in layer.symbol] != list(symbols):
+    if list(map(str, layer.symbol)) != list(symbols):
         layer.symbol = symbols
     if not layer.border_width_is_relative:
         layer.border_width = BORDER[RING]
         layer.border_width_is_relative = True
-    widths = _border_width(symbols)
     wanted = {"face_color": faces, "border_color": borders, "border_width": widths}
     for name, values in wanted.items():
         if not np.allclose(getattr(layer, name), values):

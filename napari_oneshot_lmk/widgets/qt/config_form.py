@@ -15,7 +15,8 @@ from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, RadioB
 from magicgui.widgets.bases import ValueWidget
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QSizePolicy
+
+from napari_oneshot_lmk.widgets.qt.parts import narrow
 
 UNSET = "preset"
 """Among choices: what stands for None."""
@@ -34,16 +35,9 @@ class ConfigForm(Container[ValueWidget[Any]]):
     ``choices`` (an enumeration has its members), ``offered`` for those of them that a form
     shows, their ``titles``, and a ``tip`` instead of the description.
 
-    Parameters
-    ----------
-    model : type of BaseModel
-        Whose fields are shown.
-    names : iterable of str
-        Which ones, in this order.
-    unset : str
-        Text that stands for None.
-    on_change : callable
-        Called when the user has changed a control; not by `show_values`.
+    ``names`` are the fields of ``model`` that are shown, in this order; the text ``unset``
+    stands for None. ``on_change`` is called when the user has changed a control, not by
+    `show_values`.
 
     Raises
     ------
@@ -107,8 +101,7 @@ def make_control(name: str, field: FieldInfo, unset: str) -> ValueWidget[Any]:
             control.native.setSpecialValueText(unset)
     else:
         raise TypeError(f"there is no control for {name}, which is {field.annotation}")
-    # A long text must not make the dock wide.
-    control.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    narrow(control.native)
     return control
 
 
@@ -133,11 +126,8 @@ def metadata(field: FieldInfo) -> Mapping[str, Any]:
 
 def _choices(field: FieldInfo) -> list[Any]:
     extra, (kind, _) = metadata(field), _kind(field)
-    members = (
-        [member.value for member in kind]
-        if isinstance(kind, type) and issubclass(kind, Enum)
-        else []
-    )
+    enumerated = isinstance(kind, type) and issubclass(kind, Enum)
+    members = [member.value for member in kind] if enumerated else []
     return list(extra.get("offered") or extra.get("choices") or members)
 
 

@@ -1,4 +1,4 @@
-"""Connections that end with a widget.
+"""Connections that end with a widget, and a flag to ignore events of one's own changes.
 
 napari deletes the Qt half of a closed dock at once, but not its Python half:
 an event that arrived there afterwards would raise.
@@ -25,3 +25,19 @@ def connect_until_destroyed(widget: QWidget, handler: Callable[..., None], *sign
                 signal.disconnect(handler)
 
     widget.destroyed.connect(disconnect)
+
+
+class Flag:
+    """True inside its ``with`` blocks, which may be nested."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+
+    def __bool__(self) -> bool:
+        return self._depth > 0
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
@@ -19,13 +19,12 @@ from qtpy.QtWidgets import (
     QSizePolicy,
     QTableWidget,
     QTableWidgetItem,
+    QVBoxLayout,
     QWidget,
 )
 
+from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import texts
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.landmarks.template import Template
 
 WARN = "#ff7a70"
 NOTE = "#e8b34b"
@@ -218,6 +217,22 @@ def row_of(*parts: QWidget | str, stretched: QWidget | None = None) -> QHBoxLayo
         widget = QLabel(part) if isinstance(part, str) else part
         row.addWidget(widget, int(widget is stretched))
     return row
+
+
+def add_parts(
+    layout: QVBoxLayout, *parts: QWidget | QHBoxLayout, stretched: QWidget | None = None
+) -> None:
+    """Put widgets and rows one below the other; ``stretched`` takes the room left."""
+    for part in parts:
+        if isinstance(part, QWidget):
+            layout.addWidget(part, int(part is stretched))
+        else:
+            layout.addLayout(part)
+
+
+def narrow(control: QWidget) -> None:
+    """Let no long text of a control make the dock wide."""
+    control.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
 
 def dot(colour: str, hollow: bool = False) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QWidget
 
@@ -17,13 +16,9 @@ from napari_oneshot_lmk.landmarks.files import (
     write_landmarks,
 )
 from napari_oneshot_lmk.landmarks.image_names import stem
-from napari_oneshot_lmk.landmarks.landmarks import Source
-from napari_oneshot_lmk.landmarks.template import is_template
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
+from napari_oneshot_lmk.landmarks.template import Template, is_template
 from napari_oneshot_lmk.widgets import texts
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
-    from napari_oneshot_lmk.landmarks.template import Template
 
 
 def ask_save_template(parent: QWidget, template: Template) -> str:
@@ -52,16 +47,9 @@ def ask_save_landmarks(
 ) -> str:
     """Save landmarks where the user says; returns the message, empty if not saved.
 
-    A format that holds one image only gets a file for each, named after it.
-
-    Parameters
-    ----------
-    images : sequence of Landmarks
-        One set per image.
-    removed : int
-        How many of them are about images that are not open any more.
-    files : sequence of Path, optional
-        The file of each image, where it has one: some formats say more with it.
+    A format that holds one image only gets a file for each, named after it. ``images`` are
+    one set per image, of which ``removed`` are of images that are not open any more; ``files``
+    are those of the images, where they have one: some formats say more with it.
 
     Raises
     ------
@@ -90,9 +78,8 @@ def ask_save_landmarks(
     if removed:
         saved += texts.SAVED_REMOVED.format(images=texts.counted(removed, "image"))
     lost = ", ".join(unsupported_fields(path, images))
-    if not lost:
-        return saved
-    return f"{saved}. {texts.LEFT_OUT.format(path=Path(path).name, things=lost)}"
+    left_out = texts.LEFT_OUT.format(path=Path(path).name, things=lost)
+    return f"{saved}. {left_out}" if lost else saved
 
 
 def _contents_of(images: Sequence[Landmarks]) -> str:

@@ -16,13 +16,16 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.widgets import texts
 
 PACKAGES = ("napari-oneshot-lmk", "napari", "torch", "monai", "numpy")
 WINDOWS_DLL_INIT_FAILED = 1114
+
+Work = Callable[[], Any]
+"""Makes a generator."""
 
 
 @dataclass(frozen=True)
@@ -35,21 +38,23 @@ class Failure:
 
 @dataclass(frozen=True)
 class Done:
-    """The work came to its end."""
+    """The work came to its end and returned something."""
+
+    result: Any = None
 
 
-def guarded(work: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+def guarded(work: Work) -> Iterator[Any]:
     """Yield what the work yields, then one `Done` or `Failure`."""
     try:
-        yield from work()
+        result = yield from work()
     except Exception as error:
         yield Failure(error, traceback.format_exc())
     else:
-        yield Done()
+        yield Done(result)
 
 
 def start(
-    work: Callable[[], Iterator[Any]],
+    work: Work,
     on_step: Callable[[Any], None],
     on_cancelled: Callable[[], None],
 ) -> GeneratorWorker:
@@ -75,6 +80,12 @@ def start(
 class WorkerRun(QObject):
     """Work in another thread, one piece at a time; signals arrive in the window's thread."""
 
+    going = Signal(str, int, int)
+    """What runs, in words; steps done and in all, or 0 where nobody knows."""
+    ended = Signal(str, bool, str)
+    """What to tell, whether something failed, and a report to copy or ""."""
+    cancelled_text, failed_text = "", "{error}"
+
     def __init__(self) -> None:
         super().__init__()
         self._worker: Any = None
@@ -88,6 +99,35 @@ class WorkerRun(QObject):
         """Stop after the step that is being done."""
         if self._worker is not None:
             self._worker.quit()
+
+    def _work(self, work: Work) -> None:
+        """Start work that returns what to tell and whether something failed.
+
+        It yields signals with their arguments, which are emitted in the window's thread, or
+        None: each is a point where it can be cancelled.
+        """
+        self._worker = start(work, self._on_step, self._on_cancelled)
+
+    def _on_step(self, step: Any) -> None:
+        if isinstance(step, Done | Failure):
+            self._worker = None
+            self._on_ended(step)
+        elif step is not None:
+            signal, *arguments = step
+            signal.emit(*arguments)
+
+    def _on_ended(self, end: Done | Failure) -> None:
+        if isinstance(end, Done):
+            self.ended.emit(*end.result, "")
+        else:
+            text, report = explained(end)
+            self.ended.emit(self.failed_text.format(error=text), True, report)
+
+    def _on_cancelled(self) -> None:
+        # Cancelled during its last step, it has told its end already.
+        if self._worker is not None:
+            self._worker = None
+            self.ended.emit(self.cancelled_text, False, "")
 
 
 def explained(failure: Failure) -> tuple[str, str]:

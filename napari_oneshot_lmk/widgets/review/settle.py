@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.widgets.detect.run import DetectorFactory
+    from napari_oneshot_lmk.widgets.detect.run import DetectorCache
     from napari_oneshot_lmk.widgets.layers.image_view import ImageView, LayerPixels
     from napari_oneshot_lmk.widgets.session import Session
     from napari_oneshot_lmk.widgets.settings import Preferences
@@ -54,7 +54,7 @@ class Settled:
 class Settler:
     """Keeps a detector with the image that was corrected last; used in one thread at a time."""
 
-    def __init__(self, make: DetectorFactory) -> None:
+    def __init__(self, make: DetectorCache) -> None:
         self._make = make
         self._source: Any = None
         self._detector: Any = None
@@ -84,7 +84,7 @@ class SettleRun(WorkerRun):
     """An image, its landmarks before and after."""
     failed = Signal(str)
 
-    def __init__(self, session: Session, make: DetectorFactory) -> None:
+    def __init__(self, session: Session, make: DetectorCache) -> None:
         super().__init__()
         self.enabled = True
         self._session = session

@@ -21,7 +21,7 @@ from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
-    from napari_oneshot_lmk.widgets.detect.run import DetectorFactory
+    from napari_oneshot_lmk.widgets.detect.run import DetectorCache
     from napari_oneshot_lmk.widgets.layers.image_view import ImageView
     from napari_oneshot_lmk.widgets.session import Session
 
@@ -46,7 +46,7 @@ class ReviewWidget(QWidget):
         napari_viewer: Any,
         session: Session | None = None,
         with_header: bool = True,
-        make_detector: DetectorFactory | None = None,
+        make_detector: DetectorCache | None = None,
     ) -> None:
         super().__init__()
         self.session = session_of(napari_viewer) if session is None else session

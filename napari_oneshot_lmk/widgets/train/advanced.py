@@ -7,7 +7,7 @@ from typing import Any
 
 from magicgui.widgets import ComboBox, LineEdit
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_oneshot_lmk.errors import GeometryError
 from napari_oneshot_lmk.geometry import checked_spacing
@@ -15,7 +15,7 @@ from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.preset import PRESETS
 from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
 from napari_oneshot_lmk.widgets.qt.config_form import ConfigForm
-from napari_oneshot_lmk.widgets.qt.parts import WARN, Button, MessageLabel
+from napari_oneshot_lmk.widgets.qt.parts import WARN, Button, MessageLabel, narrow
 from napari_oneshot_lmk.widgets.train import training_texts
 
 FROM_FILE = "from a file"
@@ -44,16 +44,15 @@ class AdvancedSettings(QWidget):
             choices=self._presets,
             tooltip=training_texts.PRESET_TIP,
         )
-        self.preset.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        narrow(self.preset.native)
         self.spacing = LineEdit(
             name="spacing",
             label=training_texts.IMAGE_SPACING,
             tooltip=training_texts.IMAGE_SPACING_TIP,
         )
         self.spacing.native.setPlaceholderText(training_texts.AS_FILES)
-        self.form = ConfigForm(
-            TrainingConfig, ADVANCED, training_texts.AS_PRESET, self.changed.emit
-        )
+        unset = training_texts.AS_PRESET
+        self.form = ConfigForm(TrainingConfig, ADVANCED, unset, self.changed.emit)
         self.form.insert(0, self.preset)
         self.form.append(self.spacing)
         self.spacing_note = MessageLabel("", WARN)

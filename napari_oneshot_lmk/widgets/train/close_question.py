@@ -1,4 +1,4 @@
-"""Asks what becomes of a training when the window closes, or it is to be deleted."""
+"""Asks what to do with a training when the window closes, and before it is deleted."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ def ask_one_of(
 def ask_what_becomes_of(window: QWidget, run: TrainingRun) -> Answer:
     """Ask what to do with a training when its window closes."""
     title, state = _title_and_state(run)
+    text = training_texts.CLOSE_TEXT.format(title=title, state=state)
     role = QMessageBox.ButtonRole
     choices = (
         (training_texts.CLOSE_KEEP, role.AcceptRole, Answer.KEEP),
-        (training_texts.CLOSE_STOP, role.ActionRole, Answer.STOP),
-        (training_texts.CLOSE_DISCARD, role.DestructiveRole, Answer.DISCARD),
+        (training_texts.STOP, role.ActionRole, Answer.STOP),
+        (training_texts.CANCEL, role.DestructiveRole, Answer.DISCARD),
         (training_texts.CLOSE_NOT, role.RejectRole, Answer.NOT_CLOSE),
     )
-    text = training_texts.CLOSE_TEXT.format(title=title, state=state)
     # Rather too much kept than too little.
     return Answer(ask_one_of(window, training_texts.CLOSE_TITLE, text, choices, Answer.NOT_CLOSE))
 
@@ -99,18 +99,15 @@ def ask_whether_to_discard(window: QWidget, run: TrainingRun) -> bool:
         text += training_texts.DISCARD_STATE.format(state=state)
     role = QMessageBox.ButtonRole
     choices = (
-        (training_texts.DISCARD_YES, role.DestructiveRole, Answer.DISCARD),
+        (training_texts.DISCARD, role.DestructiveRole, Answer.DISCARD),
         (training_texts.DISCARD_NO, role.RejectRole, Answer.KEEP),
     )
-    answer = ask_one_of(
-        window, training_texts.DISCARD_TITLE, text, choices, Answer.KEEP, dangerous=True
-    )
-    return answer == Answer.DISCARD
+    title = training_texts.DISCARD_TITLE
+    return ask_one_of(window, title, text, choices, Answer.KEEP, dangerous=True) == Answer.DISCARD
 
 
 def _title_and_state(run: TrainingRun) -> tuple[str, str]:
-    title = "" if run.request is None else run.request.title
-    return title, state_of(run.phase, run.progress)
+    return run.request.title if run.request else "", state_of(run.phase, run.progress)
 
 
 _ASKING: WeakSet[TrainingRun] = WeakSet()

@@ -1,17 +1,19 @@
-"""What the tab "Train" looks like before a training; it shows, no more."""
+"""The controls of the tab "Train" before a training."""
 
 from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from magicgui.widgets import ComboBox
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QToolButton, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
+from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.config import TrainingConfig
+from napari_oneshot_lmk.training.estimate import Estimate
 from napari_oneshot_lmk.training.methods import find_method
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.qt.config_form import ConfigForm
@@ -23,20 +25,16 @@ from napari_oneshot_lmk.widgets.qt.parts import (
     MessageLabel,
     TemplateSummary,
     WarningLabel,
+    add_parts,
+    narrow,
     row_of,
 )
+from napari_oneshot_lmk.widgets.session import Session
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.advanced import AdvancedSettings
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.training.estimate import Estimate
-    from napari_oneshot_lmk.widgets.session import Session
-    from napari_oneshot_lmk.widgets.train.image_check import CheckedFolder
+from napari_oneshot_lmk.widgets.train.image_check import CheckedFolder
 
 SHOWN_FAILURES = 3
-
-
 MAIN = ("method", "time")
 """Fields of the configuration that are always in sight."""
 
@@ -67,7 +65,7 @@ class TrainForm(QWidget):
             tooltip=training_texts.LANDMARK_TIP,
             choices=self._landmarks,
         )
-        self.landmark.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        narrow(self.landmark.native)
         self.landmark.changed.connect(lambda _: self.changed.emit())
         self.main.insert(1, self.landmark)
         self.estimate = MessageLabel("", DIM)
@@ -86,29 +84,22 @@ class TrainForm(QWidget):
         self.message = MessageLabel()
         self.report = Button(texts.COPY_REPORT, texts.COPY_REPORT_TIP)
         self.report.hide()
-
+        checked = row_of(self.checked, stretched=self.checked)
+        checked.addWidget(self.again, 0, Qt.AlignmentFlag.AlignTop)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.template)
-        layout.addWidget(self.open_template)
-        layout.addLayout(
-            row_of(training_texts.IMAGES, self.folder, self.choose, stretched=self.folder)
+        add_parts(
+            layout,
+            *(self.template, self.open_template),
+            row_of(training_texts.IMAGES, self.folder, self.choose, stretched=self.folder),
+            *(checked, self.failures, self.warnings, self.main.native, self.estimate),
+            *(self.fold, self.more, self.train, self.why, self.message, self.report),
         )
-        row = row_of(self.checked, stretched=self.checked)
-        row.addWidget(self.again, 0, Qt.AlignmentFlag.AlignTop)
-        layout.addLayout(row)
-        for part in (self.failures, self.warnings, self.main.native, self.estimate):
-            layout.addWidget(part)
-        for part in (self.fold, self.more, self.train, self.why, self.message, self.report):
-            layout.addWidget(part)
         layout.addStretch(1)
 
     def _on_fold(self, unfolded: bool) -> None:
-        arrow = Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow
-        self.fold.setArrowType(arrow)
+        self.fold.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
         self.more.setVisible(unfolded)
-
-    # -- what is chosen --------------------------------------------------------------
 
     def config(self) -> TrainingConfig:
         """Return what is chosen."""
@@ -120,7 +111,10 @@ class TrainForm(QWidget):
     def show_config(self, config: TrainingConfig) -> None:
         """Show a configuration that was made before."""
         self.main.show_values(config)
-        self._choose_landmark("".join(config.landmarks))
+        name = "".join(config.landmarks)
+        if name in self.landmark.choices:
+            with self.landmark.changed.blocked():
+                self.landmark.value = name
         self._show_landmark()
         self.more.show_config(config)
 
@@ -131,17 +125,10 @@ class TrainForm(QWidget):
     def _show_landmark(self) -> None:
         self.landmark.visible = find_method(self.main["method"].value).per_landmark
 
-    def _choose_landmark(self, name: str) -> None:
-        with self.landmark.changed.blocked():
-            if name in self.landmark.choices:
-                self.landmark.value = name
-
     def _landmarks(self, _: Any) -> list[tuple[str, str]]:
         placed = [] if self._template is None else self._template.landmarks.placed
         each = [(training_texts.EACH_IN_TURN, "")] if len(placed) > 1 else []
         return [(point.name, point.name) for point in placed] + each
-
-    # -- showing ---------------------------------------------------------------------
 
     def show_template(self, template: Template | None) -> None:
         """Show the template, and offer its landmarks."""
@@ -152,11 +139,10 @@ class TrainForm(QWidget):
 
     def show_folder(self, folder: Path | None) -> None:
         """Show which folder was chosen, its end where it is long."""
-        self.folder.setStyleSheet(f"color: {DIM};" if folder is None else "")
-        self.folder.setText(
-            training_texts.NO_FOLDER if folder is None else folder.name or str(folder)
-        )
-        self.folder.setToolTip("" if folder is None else str(folder))
+        path = "" if folder is None else str(folder)
+        self.folder.setStyleSheet("" if path else f"color: {DIM};")
+        self.folder.setText((folder.name or path) if folder else training_texts.NO_FOLDER)
+        self.folder.setToolTip(path)
 
     def show_checking(self, text: str) -> None:
         """Show that the images are being looked at."""
@@ -173,14 +159,11 @@ class TrainForm(QWidget):
             return
         self.checked.say(checked.summary)
         failed = [str(error) for error in checked.failed]
-        text = ""
-        if failed:
-            shown = "; ".join(failed[:SHOWN_FAILURES])
-            if len(failed) > SHOWN_FAILURES:
-                shown += training_texts.AND_MORE.format(count=len(failed) - SHOWN_FAILURES)
-            images = texts.counted(len(failed), "image")
-            text = training_texts.UNREADABLE.format(images=images, list=shown)
-        self.failures.warn(text)
+        shown, images = "; ".join(failed[:SHOWN_FAILURES]), texts.counted(len(failed), "image")
+        if len(failed) > SHOWN_FAILURES:
+            shown += training_texts.AND_MORE.format(count=len(failed) - SHOWN_FAILURES)
+        text = training_texts.UNREADABLE.format(images=images, list=shown)
+        self.failures.warn(text if failed else "")
         self.failures.setToolTip("\n".join(failed))
         self.warnings.say("<br>".join(map(escape, checked.warnings)), NOTE)
 
@@ -192,16 +175,16 @@ class TrainForm(QWidget):
             self.estimate.say(training_texts.ESTIMATE_LATER, DIM)
         else:
             text = training_texts.ESTIMATE.format(
-                time=training_texts.ABOUT.format(time=training_texts.duration(guess.seconds)),
+                time=training_texts.duration(guess.seconds),
                 device="GPU" if device.startswith("cuda") else device.upper(),
                 memory=training_texts.memory_needed(guess.feature_bytes),
             )
-            self.estimate.say(f"{text[:1].upper()}{text[1:]}.")
+            self.estimate.say(texts.sentence(text))
 
     def show_reason(self, reason: str) -> None:
         """Enable the button, or say why it cannot be pressed."""
         self.train.set_reason(reason)
-        self.why.say(f"{reason[:1].upper()}{reason[1:]}." if reason else "", DIM)
+        self.why.say(texts.sentence(reason), DIM)
 
     def say(self, text: str, warn: bool = False) -> None:
         """Show what happened."""

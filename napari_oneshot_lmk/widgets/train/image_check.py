@@ -1,28 +1,22 @@
-"""Looks at a folder of images before a training: a generator for another thread."""
+"""Looks at a folder of images before a training, in another thread."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtCore import Signal
 
+from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.find import ImageFile, find_images
+from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.estimate import MachineSpeed
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.qt import worker
-from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, WorkerRun, explained
-from napari_oneshot_lmk.widgets.settings import preferences
+from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, WorkerRun
+from napari_oneshot_lmk.widgets.settings import Preferences, preferences
 from napari_oneshot_lmk.widgets.train import training_texts
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from napari_oneshot_lmk.errors import OneshotError
-    from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.training.estimate import MachineSpeed
-    from napari_oneshot_lmk.widgets.settings import Preferences
 
 Size = tuple[int, int]
 """Rows, columns."""
@@ -36,11 +30,6 @@ class ImagesRead:
 
     done: int
     total: int
-
-
-@dataclass(frozen=True)
-class SpeedMeasuring:
-    """The images are known; the machine's speed is measured now."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +52,8 @@ class CheckedFolder:
     @property
     def summary(self) -> str:
         """How many there are, their sizes and spacings, in one line."""
-        count = texts.counted(len(self.paths), "image")
-        parts = [training_texts.CHECKED.format(images=count), _sizes(self.sizes_yx)]
-        parts.append(_spacings(self.spacings_mm_yx))
+        count = training_texts.CHECKED.format(images=texts.counted(len(self.paths), "image"))
+        parts = (count, _sizes(self.sizes_yx), _spacings(self.spacings_mm_yx))
         return ", ".join(part for part in parts if part)
 
 
@@ -107,69 +95,35 @@ def measure_machine(preferences: Preferences) -> MachineSpeed:
     return measure(encoder)
 
 
-def check_folder(
-    folder: Path,
-    template: Template,
-    preferences: Preferences,
-    spacing_mm_yx: SpacingMm = None,
-    inspector: ImageInspector = inspect_files,
-    measurement: SpeedMeasurement = measure_machine,
-) -> Iterator[ImagesRead | SpeedMeasuring | CheckedFolder]:
-    """Read a folder of images with its subfolders, then measure the machine.
-
-    Duplicates of the template are left out; ``spacing_mm_yx`` overrides what the files
-    say. The last `CheckedFolder` has the machine's speed.
-
-    Raises
-    ------
-    UsageError
-        If there is no image that can be used.
-    """
-    files = find_images([folder])
-    yield ImagesRead(0, len(files))
-    checked = None
-    for step in inspector(folder, files, template, spacing_mm_yx):
-        if isinstance(step, CheckedFolder):
-            checked = step
-        yield step
-    if checked is not None:
-        yield SpeedMeasuring()
-        yield replace(checked, machine=measurement(preferences))
-
-
 def _sizes(sizes_yx: Sequence[Size]) -> str:
     if not sizes_yx:
         return ""
     rows, columns = zip(*sizes_yx, strict=True)
-    text = training_texts.CHECKED_SIZE if len(set(sizes_yx)) == 1 else training_texts.CHECKED_SIZES
-    return text.format(
-        rows=min(rows), columns=min(columns), high_rows=max(rows), high_columns=max(columns)
-    )
+    text = texts.SIZE if len(set(sizes_yx)) == 1 else training_texts.CHECKED_SIZES
+    high = {"high_rows": max(rows), "high_columns": max(columns)}
+    return text.format(rows=min(rows), columns=min(columns), **high)
 
 
 def _spacings(spacings: Sequence[SpacingMm]) -> str:
     known = [mm for spacing in spacings if spacing is not None for mm in spacing]
     unknown = sum(spacing is None for spacing in spacings)
     if not known:
-        return training_texts.CHECKED_NO_SPACING if unknown else ""
+        return texts.SPACING_UNKNOWN if unknown else ""
     low, high = min(known), max(known)
     same = f"{low:.3g}" == f"{high:.3g}"
     text = training_texts.CHECKED_SPACING if same else training_texts.CHECKED_SPACINGS
-    said = text.format(low=low, high=high)
-    if unknown:
-        return training_texts.CHECKED_SOME_SPACING.format(known=said, unknown=unknown)
-    return said
+    said, some = text.format(low=low, high=high), training_texts.CHECKED_SOME_SPACING
+    return some.format(known=said, unknown=unknown) if unknown else said
 
 
 class FolderCheck(WorkerRun):
-    """Checks the folder that was asked for last; arguments are those of `check_folder`."""
+    """Checks the folder that was asked for last: its images, then the machine's speed.
 
-    going = Signal(str)
-    """What runs, as a text."""
+    Duplicates of the template are left out. It fails where no image can be used.
+    """
+
     checked = Signal(object)
-    """What is known of the folder so far: a :class:`CheckedFolder`."""
-    ended = Signal(str, str)
-    """Why it failed, or "", and a report to copy, or ""."""
+    """What is known of the folder so far, a `CheckedFolder`; the last one has the speed."""
 
     def __init__(
         self,
@@ -181,43 +135,53 @@ class FolderCheck(WorkerRun):
         self._next: tuple[Path, Template, SpacingMm] | None = None
 
     def start(self, folder: Path, template: Template, spacing_mm_yx: SpacingMm = None) -> None:
-        """Check a folder, instead of one that is being checked."""
-        self._next = (folder, template, spacing_mm_yx)
-        if self._worker is not None:
-            self._worker.quit()
-            return
-        self._begin()
+        """Check a folder, instead of one that is being checked.
 
-    def _begin(self) -> None:
-        if self._next is None:
-            return
-        folder, template, spacing = self._next
-        self._next = None
-        # Settings belong to the window's thread.
-        arguments = (preferences(), spacing, self._inspector, self._measurement)
-        self.going.emit(training_texts.CHECKING_FOLDER)
-        self._worker = worker.start(
-            lambda: check_folder(folder, template, *arguments), self._on_step, self._on_cancelled
-        )
+        ``spacing_mm_yx`` overrides what the files say.
+        """
+        self._next = (folder, template, spacing_mm_yx)
+        if self.running:
+            self.cancel()
+        else:
+            self._start_next()
+
+    def _start_next(self) -> None:
+        if self._next is not None:
+            # Settings belong to the window's thread.
+            asked, wanted = self._next, preferences()
+            self._next = None
+            self.going.emit(training_texts.CHECKING_FOLDER, 0, 0)
+            self._work(lambda: self._check(*asked, wanted))
+
+    def _check(
+        self, folder: Path, template: Template, spacing: SpacingMm, wanted: Preferences
+    ) -> Generator[Any, None, tuple[str, bool]]:
+        files = find_images([folder])
+        text = training_texts.CHECKING
+        yield self.going, text.format(done=0, total=len(files)), 0, 0
+        checked = None
+        for step in self._inspector(folder, files, template, spacing):
+            if isinstance(step, CheckedFolder):
+                checked = step
+                yield self.checked, step
+            else:
+                yield self.going, text.format(done=step.done, total=step.total), 0, 0
+        if checked is not None:
+            yield self.going, training_texts.TIMING, 0, 0
+            yield self.checked, replace(checked, machine=self._measurement(wanted))
+        return "", False
 
     def _on_step(self, step: Any) -> None:
-        if isinstance(step, Done | Failure):
-            failed = explained(step) if isinstance(step, Failure) else ("", "")
-            self._worker = None
-            if self._next is not None:
-                self._begin()
-            else:
-                self.ended.emit(*failed)
-        elif self._next is not None:
-            # Of a folder that nobody wants any more.
-            return
-        elif isinstance(step, ImagesRead):
-            self.going.emit(training_texts.CHECKING.format(done=step.done, total=step.total))
-        elif isinstance(step, SpeedMeasuring):
-            self.going.emit(training_texts.TIMING)
-        elif isinstance(step, CheckedFolder):
-            self.checked.emit(step)
+        # Else it is of a folder that nobody wants any more.
+        if self._next is None or isinstance(step, Done | Failure):
+            super()._on_step(step)
+
+    def _on_ended(self, end: Done | Failure) -> None:
+        if self._next is None:
+            super()._on_ended(end)
+        else:
+            self._start_next()
 
     def _on_cancelled(self) -> None:
         self._worker = None
-        self._begin()
+        self._start_next()

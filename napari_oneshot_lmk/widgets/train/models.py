@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -33,7 +34,10 @@ class KnownModel:
 
 def model_of(request: TrainingRequest) -> KnownModel:
     """Return the model that a training has made."""
-    title = training_texts.MODEL_TITLE.format(title=request.title, when=_when(request.created))
+    when = request.created
+    with suppress(ValueError):
+        when = f"{datetime.fromisoformat(when):%d %b %H:%M}"
+    title = training_texts.MODEL_TITLE.format(title=request.title, when=when)
     return KnownModel(title, request.model_folder)
 
 
@@ -57,10 +61,3 @@ def model_in(folder: Path) -> KnownModel:
         if (path / MODEL_FILE).is_file():
             return KnownModel(folder.name, path)
     raise ModelError(training_texts.NO_MODEL, file=folder, remedy=training_texts.NO_MODEL_REMEDY)
-
-
-def _when(created: str) -> str:
-    try:
-        return f"{datetime.fromisoformat(created):%d %b %H:%M}"
-    except ValueError:
-        return created

@@ -11,7 +11,6 @@ from napari_oneshot_lmk.training.events import (
     Finished,
     Noted,
     Preparing,
-    Previewed,
     Stepped,
 )
 
@@ -32,6 +31,11 @@ class LossTrace:
 
     def add(self, epoch: float, loss: float) -> None:
         """Add a step that ended at a (fractional) epoch."""
+        last = self._open or self._points
+        if last and epoch <= last[-1][0]:
+            # Resumed: the steps after the last checkpoint are done again.
+            self._points = [point for point in self._points if point[0] < epoch]
+            self._open = [point for point in self._open if point[0] < epoch]
         self._open.append((epoch, loss))
         if len(self._open) < self._each:
             return
@@ -43,17 +47,6 @@ class LossTrace:
             self._each *= 2
 
     @property
-    def end(self) -> float:
-        """Epoch of the last step; 0 before the first."""
-        last = self._open or self._points
-        return last[-1][0] if last else 0.0
-
-    def go_back_to(self, epoch: float) -> None:
-        """Forget all steps from an epoch on."""
-        self._points = [point for point in self._points if point[0] < epoch]
-        self._open = [point for point in self._open if point[0] < epoch]
-
-    @property
     def points(self) -> tuple[tuple[float, float], ...]:
         """(epoch, loss) in order, at most twice `KEPT_POINTS`."""
         return tuple(self._points)
@@ -61,13 +54,7 @@ class LossTrace:
 
 @dataclass
 class TrainingProgress:
-    """What is known of a run.
-
-    Parameters
-    ----------
-    models : int
-        How many networks are trained, one after the other.
-    """
+    """What is known of a run that trains ``models`` networks, one after the other."""
 
     models: int = 1
     preparing: Preparing | None = None
@@ -77,7 +64,6 @@ class TrainingProgress:
     trace: LossTrace = field(default_factory=LossTrace)
     stages: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     notes: list[Noted] = field(default_factory=list)
-    previews: dict[str, Previewed] = field(default_factory=dict)
     finished: Finished | None = None
     failed: Failed | None = None
     _seen: list[str] = field(default_factory=list)
@@ -88,11 +74,7 @@ class TrainingProgress:
             self._turn_to(event.model)
             self.preparing = None
             self.step = event
-            at = event.epoch - 1 + event.step / event.steps
-            if at <= self.trace.end:
-                # Resumed: the steps after the last checkpoint are done again.
-                self.trace.go_back_to(at)
-            self.trace.add(at, event.loss)
+            self.trace.add(event.epoch - 1 + event.step / event.steps, event.loss)
         elif isinstance(event, EpochEnded):
             self._turn_to(event.model)
             self.epoch = event
@@ -107,8 +89,6 @@ class TrainingProgress:
         elif isinstance(event, Noted):
             if event not in self.notes:
                 self.notes.append(event)
-        elif isinstance(event, Previewed):
-            self.previews[event.image] = event
         elif isinstance(event, Finished):
             self.finished = event
         elif isinstance(event, Failed):
@@ -136,7 +116,7 @@ class TrainingProgress:
 
     def _turn_to(self, model: str) -> None:
         """Begin a new curve with each model."""
-        if self._seen and self._seen[-1] == model:
+        if self._seen[-1:] == [model]:
             return
         # A resumed run tells of earlier models again.
         if model in self._seen:

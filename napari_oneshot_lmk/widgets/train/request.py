@@ -15,25 +15,21 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.errors import OutputError
+from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.storage.atomic import atomic_write
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.run_folder import RunFolder
+from napari_oneshot_lmk.training.subprocess import TrainingProcess
 from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.settings import Preferences
 from napari_oneshot_lmk.widgets.train import training_texts
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.training.subprocess import TrainingProcess
-    from napari_oneshot_lmk.widgets.settings import Preferences
 
 SCHEMA_VERSION = 1
 REQUEST_FILE, SEEN = "order.json", "seen"
@@ -97,15 +93,10 @@ class TrainingRequest:
         """Read a request; None where there is none that this version knows."""
         try:
             content = json.loads((folder / REQUEST_FILE).read_text(encoding="utf-8"))
-            if content["schema_version"] != SCHEMA_VERSION:
-                return None
-            return cls(
-                folder,
-                str(content["title"]),
-                int(content["models"]),
-                tuple(str(argument) for argument in content["arguments"]),
-                str(content["created"]),
-            )
+            known = content["schema_version"] == SCHEMA_VERSION
+            title, created = str(content["title"]), str(content["created"])
+            arguments = tuple(map(str, content["arguments"]))
+            return cls(folder, title, int(content["models"]), arguments, created) if known else None
         except (OSError, ValueError, KeyError, TypeError):
             # A folder of somebody else, or one that is being deleted.
             return None
@@ -142,13 +133,9 @@ def write_request(
     chosen = config.with_preset(str(folder / PRESET_FILE)).model_copy(update=update)
     arguments += [*chosen.to_arguments(), "--out", str(folder / RUN)]
     landmarks = len(template.landmarks.placed)
-    request = TrainingRequest(
-        folder,
-        f"{template.name}: {_what_is_learned(config, landmarks)}",
-        len(config.networks(landmarks)),
-        tuple(arguments),
-        now.isoformat(timespec="seconds"),
-    )
+    title = f"{template.name}: {_what_is_learned(config, landmarks)}"
+    models, created = len(config.networks(landmarks)), now.isoformat(timespec="seconds")
+    request = TrainingRequest(folder, title, models, tuple(arguments), created)
     request.save()
     return request
 
@@ -164,11 +151,10 @@ def _what_is_learned(config: TrainingConfig, landmarks: int) -> str:
 
 def requests_in(base: Path) -> Iterator[TrainingRequest]:
     """Yield all trainings of a folder, the latest first."""
-    if not base.is_dir():
-        return
-    found = (TrainingRequest.load(path) for path in base.iterdir() if path.is_dir())
-    requests = [request for request in found if request is not None]
-    yield from sorted(requests, key=lambda o: (o.created, o.folder.name), reverse=True)
+    if base.is_dir():
+        found = (TrainingRequest.load(path) for path in base.iterdir() if path.is_dir())
+        requests = [request for request in found if request is not None]
+        yield from sorted(requests, key=lambda o: (o.created, o.folder.name), reverse=True)
 
 
 def _new_folder(base: Path, name: str) -> Path:
@@ -206,10 +192,8 @@ PATIENCE_S = 10.0
 PAUSE_S = 0.05
 
 
-def delete_request(request: TrainingRequest, alive: Callable[[], bool]) -> Iterator[None]:
-    """Delete a training; a generator for a worker's thread.
-
-    ``alive`` says whether its process, which was killed, still lives.
+def delete_request(request: TrainingRequest, process: TrainingProcess | None) -> Iterator[None]:
+    """Delete a training whose process, if any, was killed; a generator for a worker's thread.
 
     Raises
     ------
@@ -219,7 +203,7 @@ def delete_request(request: TrainingRequest, alive: Callable[[], bool]) -> Itera
     # A window that opens meanwhile must not take it up again.
     request.mark_seen()
     until = time.monotonic() + PATIENCE_S
-    while alive() and time.monotonic() < until:
+    while process is not None and process.alive and time.monotonic() < until:
         time.sleep(PAUSE_S)
         yield
     while request.folder.exists():
@@ -235,13 +219,3 @@ def delete_request(request: TrainingRequest, alive: Callable[[], bool]) -> Itera
                 ) from error
             time.sleep(PAUSE_S)
             yield
-
-
-def delete_now(request: TrainingRequest, process: TrainingProcess) -> None:
-    """Delete a training whose process was killed; waits for it a moment.
-
-    What cannot be deleted then is marked, so that no window takes it up again.
-    """
-    with suppress(OutputError):
-        for _ in delete_request(request, lambda: process.alive):
-            pass

@@ -1,8 +1,7 @@
 """Follows one training: a child process that outlives this window.
 
-The window only ever reads a few lines at a time, by a timer, from the run's
-event log; a crash of the training cannot take napari along, and a window that is
-opened later finds the same training again.
+A timer reads a few lines at a time of the run's event log. So a crash of the training
+cannot take napari along, and a window that is opened later finds the same training again.
 """
 
 from __future__ import annotations
@@ -10,29 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.errors import OneshotError, OutputError
 from napari_oneshot_lmk.training.events import Failed, Previewed
 from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.training.subprocess import TrainingProcess
 from napari_oneshot_lmk.widgets.qt import worker
 from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, explained
+from napari_oneshot_lmk.widgets.session import Session
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.progress import TrainingProgress
 from napari_oneshot_lmk.widgets.train.request import (
     Phase,
     TrainingRequest,
-    delete_now,
     delete_request,
     requests_in,
 )
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.session import Session
 
 TICK_MS = 200
 CATCHING_UP_MS = 20
@@ -69,8 +65,6 @@ class TrainingRun(QObject):
         """Whether a process of this window's training is at work."""
         return self.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
 
-    # -- beginning -------------------------------------------------------------------
-
     def start(self, write: Callable[[], TrainingRequest]) -> None:
         """Start the training of a request, unless one is under way.
 
@@ -78,7 +72,7 @@ class TrainingRun(QObject):
         """
         if self.running or self.phase is Phase.DISCARDING:
             return
-        self._begin(None, Phase.STARTING)
+        self._turn_to(None, Phase.STARTING)
         launcher = self._launcher
 
         def work() -> Iterator[tuple[TrainingRequest, TrainingProcess]]:
@@ -101,12 +95,9 @@ class TrainingRun(QObject):
         for request in (request for base in bases for request in requests_in(base)):
             process = None if request.seen else self._launcher.find(request.run_folder)
             if process is not None:
-                self._begin(request, Phase.RUNNING)
-                self._attach(process)
+                self._follow(request, process)
                 return True
         return False
-
-    # -- ending ----------------------------------------------------------------------
 
     def stop(self) -> None:
         """End the training and keep its best model."""
@@ -118,34 +109,36 @@ class TrainingRun(QObject):
         """End the training at once and delete what it has made."""
         if self.phase in (Phase.NONE, Phase.STARTING, Phase.DISCARDING):
             return
-        if self._process is not None:
-            self._process.kill()
+        request, process = self.request, self._process
+        if process is not None:
+            process.kill()
         self._timer.stop()
         self._turn(Phase.DISCARDING)
-        request, process = self.request, self._process
         if request is None:
             self._on_discarded(Done())
-            return
-        alive = (lambda: False) if process is None else (lambda: process.alive)
-        self._worker = worker.start(
-            lambda: delete_request(request, alive), self._on_discarded, self._on_not_started
-        )
+        else:
+            self._worker = worker.start(
+                lambda: delete_request(request, process), self._on_discarded, self._on_not_started
+            )
 
     def discard_now(self) -> None:
         """End the training and delete it before this returns: the window closes."""
         request, process = self.request, self._process
-        self._begin(None, Phase.NONE)
+        self._turn_to(None, Phase.NONE)
         if process is not None:
             process.kill()
             if request is not None:
-                delete_now(request, process)
+                # What cannot be deleted is marked, so that no window takes it up again.
+                with suppress(OutputError):
+                    for _ in delete_request(request, process):
+                        pass
 
     def put_away(self) -> None:
         """Turn to the next training; the model of this one stays."""
         if self.phase in (Phase.DONE, Phase.FAILED):
             if self.request is not None:
                 self.request.mark_seen()
-            self._begin(None, Phase.NONE)
+            self._turn_to(None, Phase.NONE)
 
     def ask_preview(self, images: Sequence[Path]) -> None:
         """Say of which image files the training should report its points."""
@@ -159,9 +152,7 @@ class TrainingRun(QObject):
             with suppress(OneshotError, OSError):
                 RunFolder(self.request.run_folder).set_preview_images(wanted)
 
-    # -- following -------------------------------------------------------------------
-
-    def _begin(self, request: TrainingRequest | None, phase: Phase) -> None:
+    def _turn_to(self, request: TrainingRequest | None, phase: Phase) -> None:
         self._timer.stop()
         self._process = None
         self.request = request
@@ -174,20 +165,18 @@ class TrainingRun(QObject):
         self.phase = phase
         self.changed.emit()
 
-    def _attach(self, process: TrainingProcess) -> None:
+    def _follow(self, request: TrainingRequest, process: TrainingProcess) -> None:
+        self._turn_to(request, Phase.RUNNING)
         self._process = process
-        self._turn(Phase.RUNNING)
         self._timer.start(CATCHING_UP_MS)
 
     def _on_started(self, step: Any) -> None:
         if isinstance(step, Failure):
             text, report = explained(step)
-            self._begin(None, Phase.NONE)
+            self._turn_to(None, Phase.NONE)
             self.refused.emit(training_texts.CANNOT_START.format(error=text), report)
         elif not isinstance(step, Done):
-            request, process = step
-            self._begin(request, Phase.RUNNING)
-            self._attach(process)
+            self._follow(*step)
 
     def _on_not_started(self) -> None:
         # napari ends workers when its window closes; there is nobody left to tell.
@@ -205,35 +194,32 @@ class TrainingRun(QObject):
             if isinstance(event, Previewed):
                 self.previewed.emit(event)
         self._timer.setInterval(CATCHING_UP_MS if events else TICK_MS)
-        # The model is there; the process only has to let go of its libraries.
-        done = self.progress.finished is not None
-        if not events and (done or not alive):
-            self._end(process)
-        elif events:
+        if events:
             self.changed.emit()
+        # With the model there, the process only has to let go of its libraries.
+        elif self.progress.finished is not None or not alive:
+            self._end(process)
 
     def _end(self, process: TrainingProcess) -> None:
         self._timer.stop()
         progress = self.progress
-        if progress.finished is None and progress.failed is None:
-            report = process.report()
-            progress.failed = Failed(training_texts.KILLED, report)
+        if not progress.ended:
+            progress.failed = Failed(training_texts.KILLED, process.report())
         if progress.failed is not None:
             self.report = progress.failed.report or process.report()
         self._process = None
         self._turn(Phase.DONE if progress.finished is not None else Phase.FAILED)
 
     def _on_discarded(self, step: Any) -> None:
+        if not isinstance(step, Done | Failure):
+            return
         told = training_texts.DISCARDED
         if isinstance(step, Failure):
-            reason = step.error
-            told = training_texts.DISCARD_FAILED.format(
-                error=reason if isinstance(reason, OneshotError) else explained(step)[0]
-            )
-        elif not isinstance(step, Done):
-            return
+            known = isinstance(step.error, OneshotError)
+            reason = step.error if known else explained(step)[0]
+            told = training_texts.DISCARD_FAILED.format(error=reason)
         self._worker = None
-        self._begin(None, Phase.NONE)
+        self._turn_to(None, Phase.NONE)
         self.discarded.emit(told)
 
 

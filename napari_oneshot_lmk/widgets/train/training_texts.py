@@ -19,11 +19,9 @@ CHECKING = "Reading the images: {done} of {total}"
 CHECKING_FOLDER = "Looking for images"
 TIMING = "Measuring how fast this computer is"
 CHECKED = "<b>{images}</b> to train on"
-CHECKED_SIZE = "{rows} × {columns} px"
 CHECKED_SIZES = "{rows} × {columns} to {high_rows} × {high_columns} px"
 CHECKED_SPACING = "{low:.3g} mm per pixel"
 CHECKED_SPACINGS = "{low:.3g} to {high:.3g} mm per pixel"
-CHECKED_NO_SPACING = "spacing unknown"
 CHECKED_SOME_SPACING = "{known} (unknown for {unknown})"
 AND_MORE = "; and {count} more"
 UNREADABLE = "{images} cannot be used: {list}"
@@ -32,7 +30,7 @@ UNREADABLE = "{images} cannot be used: {list}"
 LANDMARK = "Landmark"
 LANDMARK_TIP = "A network for this landmark alone, or for every landmark, one after the other."
 EACH_IN_TURN = "each in turn"
-ESTIMATE = "{time} on this computer ({device}), {memory} of memory or disk"
+ESTIMATE = "about {time} on this computer ({device}), {memory} of memory or disk"
 ESTIMATE_LATER = "How long it takes is known when the images are checked."
 MORE = "More settings"
 PRESET = "Preset"
@@ -63,14 +61,13 @@ STARTING = "Starting"
 TITLE_FUSED = "{landmarks}, fused"
 TITLE_SINGLE = "{landmark} alone"
 TITLE_EACH = "{landmarks}, each in turn"
-PREPARING_FILES = "Reading the images: {done} of {total}"
 PREPARING_IMAGES = "Preparing images: {done} of {total}"
 PREPARING_COPIES = "Preparing copies of the template: {done} of {total}"
 PREPARING = "Preparing: {done} of {total}"
 EPOCH = "Epoch {epoch} of {epochs}"
 EPOCH_OF = "{model}: epoch {epoch} of {epochs}"
-TIME_LEFT = "{time} left"
-TIME_UNKNOWN = "time left is known soon"
+TIME_LEFT = "About {time} left"
+TIME_UNKNOWN = "Time left is known soon"
 SHIFT = "Points on the images moved {shift:.2f} {unit} (median) in the last epoch."
 SHIFT_FIRST = "Points on the images are compared after the first epoch."
 BEST = "Best so far: epoch {epoch}."
@@ -103,7 +100,6 @@ DONE = "Trained in {time}. Epoch {epoch} is kept."
 DONE_STOPPED = "Stopped after {time}. Epoch {epoch} is kept."
 DISCARDED = "Discarded. Earlier models are as they were."
 DISCARD_FAILED = "Ended, but not everything could be deleted: {error}"
-FAILED = "{sentence}"
 KILLED = (
     "The training was ended from outside, for example because memory ran out; close "
     "other programs and continue, or choose Quick."
@@ -121,7 +117,6 @@ DISCARD_TEXT = (
     "Earlier models stay."
 )
 DISCARD_STATE = " It is at: {state}."
-DISCARD_YES = "Discard"
 DISCARD_NO = "Do not discard"
 DISCARD_TOO_LATE = "The training has finished meanwhile; its model was kept."
 DISCARD = "Discard"
@@ -138,8 +133,6 @@ TOO_MANY = "there are too many trainings of this name"
 CLOSE_TITLE = "A training is under way"
 CLOSE_TEXT = "{title}: {state}. What should happen to it when the window closes?"
 CLOSE_KEEP = "Let it go on"
-CLOSE_STOP = "Stop and keep best"
-CLOSE_DISCARD = "Cancel and discard"
 CLOSE_NOT = "Do not close"
 FOUND_AGAIN = "This training went on while the window was closed."
 
@@ -165,36 +158,23 @@ NO_MODEL = "holds no trained model"
 NO_MODEL_REMEDY = "choose the folder that a training or an export wrote"
 
 # -- time and memory -----------------------------------------------------------------
-SECONDS = "{number} s"
-MINUTES = "{number} min"
-HOURS = "{number} h"
-HOURS_MINUTES = "{hours} h {minutes} min"
-DAYS = "{number} days"
-ABOUT = "about {time}"
-MEGABYTES = "{number:.0f} MB"
-GIGABYTES = "{number:.1f} GB"
 
 
 def duration(seconds: float) -> str:
     """Write a time as a person would say it, with two figures at most."""
     if seconds < 90:
-        return SECONDS.format(number=max(1, round(seconds)))
+        return f"{max(1, round(seconds))} s"
     minutes = seconds / 60
     if minutes < 90:
-        return MINUTES.format(number=round(minutes))
+        return f"{round(minutes)} min"
     hours = minutes / 60
     if hours < 10:
         whole, rest = divmod(5 * round(minutes / 5), 60)
-        if rest:
-            return HOURS_MINUTES.format(hours=whole, minutes=rest)
-        return HOURS.format(number=whole)
-    if hours < 48:
-        return HOURS.format(number=round(hours))
-    return DAYS.format(number=round(hours / 24))
+        return f"{whole} h {rest} min" if rest else f"{whole} h"
+    return f"{round(hours)} h" if hours < 48 else f"{round(hours / 24)} days"
 
 
 def memory_needed(size_bytes: float) -> str:
     """Write an amount of memory or disk."""
-    if size_bytes < 1e9:
-        return MEGABYTES.format(number=max(1.0, size_bytes / 1e6))
-    return GIGABYTES.format(number=size_bytes / 1e9)
+    small = size_bytes < 1e9
+    return f"{max(1.0, size_bytes / 1e6):.0f} MB" if small else f"{size_bytes / 1e9:.1f} GB"

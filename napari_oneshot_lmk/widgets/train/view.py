@@ -1,4 +1,4 @@
-"""What the tab "Train" looks like while a training runs, and after it."""
+"""The controls of the tab "Train" while a training runs, and after it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,27 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QCheckBox, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.qt.parts import DIM, LINK, NOTE, WARN, Button, MessageLabel, row_of
+from napari_oneshot_lmk.widgets.qt.parts import (
+    DIM,
+    LINK,
+    NOTE,
+    WARN,
+    Button,
+    MessageLabel,
+    add_parts,
+    row_of,
+)
 from napari_oneshot_lmk.widgets.train import training_texts
+from napari_oneshot_lmk.widgets.train.progress import TrainingProgress
 from napari_oneshot_lmk.widgets.train.request import Phase
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.train.progress import TrainingProgress
-    from napari_oneshot_lmk.widgets.train.run import TrainingRun
+from napari_oneshot_lmk.widgets.train.run import TrainingRun
 
 STAGE_COLOURS = {"template": NOTE, "pseudo-labels": LINK}
 STAGE_NAMES = {
@@ -52,12 +59,10 @@ class LossCurve(QWidget):
 
     def show_losses(self, steps: Points, stages: Mapping[str, Points], epochs: int) -> None:
         """Show the losses of steps, and each epoch's mean by stage; ``epochs`` is the last."""
-        new = (steps, {name: tuple(points) for name, points in stages.items()})
-        if (new, epochs) == ((self._steps, self._stages), self._epochs):
-            return
-        self._steps, self._stages = new
-        self._epochs = max(1, epochs)
-        self.update()
+        new = steps, {name: tuple(points) for name, points in stages.items()}, max(1, epochs)
+        if new != (self._steps, self._stages, self._epochs):
+            self._steps, self._stages, self._epochs = new
+            self.update()
 
     def paintEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
         """Draw."""
@@ -71,29 +76,32 @@ class LossCurve(QWidget):
         losses = [loss for points in curves for _, loss in points if math.isfinite(loss)]
         if not losses or box.width() < 20 or box.height() < 20:
             painter.setPen(QColor(DIM))
-            painter.drawText(
-                self.rect(), Qt.AlignmentFlag.AlignCenter, training_texts.CURVE_WAITING
-            )
+            middle = Qt.AlignmentFlag.AlignCenter
+            painter.drawText(self.rect(), middle, training_texts.CURVE_WAITING)
             painter.end()
             return
         low, high = loss_range(losses)
         self._axes(painter, box, low, high)
 
-        def placed(points: Points) -> list[QPointF]:
-            found = []
+        def draw(points: Points, colour: str, width: float, dots: bool) -> None:
+            placed = []
             for epoch, loss in points:
                 if math.isfinite(loss):
                     share = (min(max(loss, low), high) - low) / (high - low)
                     x = box.left() + epoch / self._epochs * box.width()
-                    found.append(QPointF(x, box.bottom() - share * box.height()))
-            return found
+                    placed.append(QPointF(x, box.bottom() - share * box.height()))
+            painter.setPen(QPen(QColor(colour), width))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawPolyline(QPolygonF(placed))
+            painter.setBrush(QColor(colour))
+            for point in placed if dots else ():
+                painter.drawEllipse(point, 2.0, 2.0)
 
         painter.setClipRect(box.adjusted(-4, -4, 4, 4))
-        _draw_line(painter, placed(self._steps), RAW_COLOUR, 1.0, dots=False)
+        draw(self._steps, RAW_COLOUR, 1.0, False)
         for stage, points in self._stages.items():
-            colour = STAGE_COLOURS.get(stage, LINK)
             # Dots that touch say no more than the line.
-            _draw_line(painter, placed(points), colour, 2.0, dots=len(points) <= 40)
+            draw(points, STAGE_COLOURS.get(stage, LINK), 2.0, len(points) <= 40)
         painter.end()
 
     def _axes(self, painter: QPainter, box: QRectF, low: float, high: float) -> None:
@@ -118,27 +126,13 @@ class LossCurve(QWidget):
         painter.drawText(QPointF(2, TOP - 6), training_texts.CURVE_TITLE)
         x = float(self.width() - RIGHT)
         legend = [(training_texts.CURVE_STEP, RAW_COLOUR)]
-        for stage in self._stages:
-            colour = STAGE_COLOURS.get(stage, LINK)
-            legend.append((STAGE_NAMES.get(stage, stage), colour))
+        legend += [(STAGE_NAMES.get(s, s), STAGE_COLOURS.get(s, LINK)) for s in self._stages]
         for name, colour in reversed(legend):
             width = painter.fontMetrics().horizontalAdvance(name)
             painter.setPen(QColor(colour))
             painter.drawText(QPointF(x - width, TOP - 6), name)
             x -= width + 14
             painter.setPen(QPen(QColor(DIM), 1))
-
-
-def _draw_line(
-    painter: QPainter, points: list[QPointF], colour: str, width: float, *, dots: bool
-) -> None:
-    painter.setPen(QPen(QColor(colour), width))
-    painter.setBrush(Qt.BrushStyle.NoBrush)
-    painter.drawPolyline(QPolygonF(points))
-    if dots:
-        painter.setBrush(QColor(colour))
-        for point in points:
-            painter.drawEllipse(point, 2.0, 2.0)
 
 
 def loss_range(losses: Sequence[float]) -> tuple[float, float]:
@@ -157,11 +151,8 @@ def loss_range(losses: Sequence[float]) -> tuple[float, float]:
 
 def epoch_ticks(epochs: int) -> tuple[int, ...]:
     """Return a few round epochs from 0 to the last one."""
-    step = 1
-    for candidate in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000):
-        step = candidate
-        if epochs / candidate <= 6:
-            break
+    steps = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+    step = next((step for step in steps if epochs / step <= 6), steps[-1])
     ticks = [e for e in range(0, epochs, step) if epochs - e > 0.6 * step]
     return (*ticks, epochs)
 
@@ -169,14 +160,14 @@ def epoch_ticks(epochs: int) -> tuple[int, ...]:
 PER_MILLE = 1000
 SHOWN_NOTES, NOTE_LENGTH = 2, 110
 PREPARING = {
-    "files": training_texts.PREPARING_FILES,
+    "files": training_texts.CHECKING,
     "images": training_texts.PREPARING_IMAGES,
     "copies": training_texts.PREPARING_COPIES,
 }
 
 
 class TrainingView(QWidget):
-    """Bar, time left, curve, and how it ended; shows a run, no more."""
+    """Bar, time left, curve, and how it ended; shows a run and changes nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -200,25 +191,22 @@ class TrainingView(QWidget):
         self.preview = QCheckBox(training_texts.SHOW_PREVIEW)
         self.preview.setToolTip(training_texts.SHOW_PREVIEW_TIP)
         self.preview.setChecked(True)
-        for part in (self.title, self.notice, self.state, self.bar, self.left):
-            layout.addWidget(part)
-        layout.addWidget(self.curve, 1)
-        for part in (self.shift, self.best, self.notes, self.preview):
-            layout.addWidget(part)
         self.stop = Button(training_texts.STOP, training_texts.STOP_TIP)
         self.cancel = Button(training_texts.CANCEL, training_texts.CANCEL_TIP)
-        layout.addLayout(row_of(self.stop, self.cancel))
         self.message = MessageLabel()
-        layout.addWidget(self.message)
         self.use_model = Button(training_texts.USE_MODEL, training_texts.USE_MODEL_TIP)
         self.resume = Button(training_texts.RESUME, training_texts.RESUME_TIP)
         self.discard = Button(training_texts.DISCARD, training_texts.DISCARD_TIP)
         self.another = Button(training_texts.TRAIN_ANOTHER, training_texts.TRAIN_ANOTHER_TIP)
         self.report = Button(texts.COPY_REPORT, texts.COPY_REPORT_TIP)
-        layout.addWidget(self.use_model)
-        layout.addLayout(row_of(self.resume, self.discard))
-        layout.addWidget(self.another)
-        layout.addWidget(self.report)
+        add_parts(
+            layout,
+            *(self.title, self.notice, self.state, self.bar, self.left, self.curve),
+            *(self.shift, self.best, self.notes, self.preview, row_of(self.stop, self.cancel)),
+            *(self.message, self.use_model, row_of(self.resume, self.discard)),
+            *(self.another, self.report),
+            stretched=self.curve,
+        )
 
     def show_run(self, run: TrainingRun) -> None:
         """Show where a run stands."""
@@ -227,11 +215,9 @@ class TrainingView(QWidget):
         going = run.running or phase is Phase.DISCARDING
         self.state.say(state_of(phase, progress))
         self.bar.setVisible(going)
-        preparing = progress.preparing
+        share, preparing = progress.fraction, progress.preparing
         if preparing is not None and progress.step is None:
             share = preparing.done / max(1, preparing.total)
-        else:
-            share = progress.fraction
         self.bar.setValue(round(PER_MILLE * share))
         self.left.say(_time_left(progress) if phase is Phase.RUNNING else "", DIM)
         epochs = 1 if progress.step is None else progress.step.epochs
@@ -275,12 +261,11 @@ class TrainingView(QWidget):
         self.stop.setText(training_texts.STOPPING if stopping else training_texts.STOP)
         # It stays in reach while the best model is being kept.
         self.cancel.set_reason(starting or discarding)
-        text = training_texts.DISCARDING if discarding else training_texts.CANCEL
-        self.cancel.setText(text)
-        self.use_model.setVisible(phase is Phase.DONE)
-        self.another.setVisible(phase is Phase.DONE)
-        self.resume.setVisible(phase is Phase.FAILED)
-        self.discard.setVisible(phase is Phase.FAILED)
+        self.cancel.setText(training_texts.DISCARDING if discarding else training_texts.CANCEL)
+        for button in (self.use_model, self.another):
+            button.setVisible(phase is Phase.DONE)
+        for button in (self.resume, self.discard):
+            button.setVisible(phase is Phase.FAILED)
         self.report.setVisible(phase is Phase.FAILED and bool(run.report))
 
     def _show_end(self, run: TrainingRun) -> None:
@@ -291,8 +276,7 @@ class TrainingView(QWidget):
             self.message.say(said)
             self.message.setToolTip(training_texts.MODEL_AT.format(path=finished.model))
         elif run.phase is Phase.FAILED and failed is not None:
-            said = failed.sentence.rstrip(".")
-            self.message.say(f"{said[:1].upper()}{said[1:]}.", WARN)
+            self.message.say(texts.sentence(failed.sentence.rstrip(".")), WARN)
         else:
             self.message.say("")
 
@@ -316,10 +300,6 @@ def state_of(phase: Phase, progress: TrainingProgress) -> str:
 
 
 def _time_left(progress: TrainingProgress) -> str:
-    seconds = progress.seconds_left
-    if seconds is not None:
-        time = training_texts.ABOUT.format(time=training_texts.duration(seconds))
-        text = training_texts.TIME_LEFT.format(time=time)
-    else:
-        text = training_texts.TIME_UNKNOWN
-    return f"{text[:1].upper()}{text[1:]}"
+    if progress.seconds_left is None:
+        return training_texts.TIME_UNKNOWN
+    return training_texts.TIME_LEFT.format(time=training_texts.duration(progress.seconds_left))

@@ -1,9 +1,9 @@
-"""The dock "Train model": from a template and a folder of images to a model."""
+"""The dock "Train model": trains a model from a template and a folder of images."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
@@ -15,11 +15,18 @@ from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
 from napari_oneshot_lmk.widgets.qt.parts import DIM
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
-from napari_oneshot_lmk.widgets.session import session_of
+from napari_oneshot_lmk.widgets.session import Session, session_of
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train import close_question, training_texts
 from napari_oneshot_lmk.widgets.train.form import TrainForm, blocking_reason
-from napari_oneshot_lmk.widgets.train.image_check import FolderCheck, inspect_files, measure_machine
+from napari_oneshot_lmk.widgets.train.image_check import (
+    CheckedFolder,
+    FolderCheck,
+    ImageInspector,
+    SpeedMeasurement,
+    inspect_files,
+    measure_machine,
+)
 from napari_oneshot_lmk.widgets.train.models import model_of
 from napari_oneshot_lmk.widgets.train.preview import TrainingPreview
 from napari_oneshot_lmk.widgets.train.remembered import (
@@ -29,34 +36,16 @@ from napari_oneshot_lmk.widgets.train.remembered import (
     training_folder,
 )
 from napari_oneshot_lmk.widgets.train.request import Phase, write_request
-from napari_oneshot_lmk.widgets.train.run import training_run_of
+from napari_oneshot_lmk.widgets.train.run import TrainingRun, training_run_of
 from napari_oneshot_lmk.widgets.train.view import TrainingView
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.widgets.session import Session
-    from napari_oneshot_lmk.widgets.train.image_check import (
-        CheckedFolder,
-        ImageInspector,
-        SpeedMeasurement,
-    )
-    from napari_oneshot_lmk.widgets.train.run import TrainingRun
 
 
 class TrainWidget(QWidget):
     """Trains a model of a template's landmarks on images without any.
 
-    Parameters
-    ----------
-    napari_viewer : Viewer
-        Whose images show previews.
-    session : Session, optional
-        Shared with other docks; the viewer's own when not given.
-    with_header : bool
-        Show which image is meant; not needed inside the composed dock.
-    run : TrainingRun, optional
-        Follows the training; the session's own when not given.
-    inspector, measurement : callable, optional
-        Look at the images and at the machine; see `check_folder`.
+    ``session`` is shared with other docks, by default the viewer's own; ``with_header`` shows
+    which image is meant, ``run`` follows the training, by default the session's own,
+    ``inspector`` and ``measurement`` look at the images and at the machine.
     """
 
     checked = Signal()
@@ -140,8 +129,6 @@ class TrainWidget(QWidget):
         close_question.ask_when_closing(self, self.run)
         self._check_if_new()
 
-    # -- the images ------------------------------------------------------------------
-
     def choose_folder(self, folder: Path) -> None:
         """Train on the images of a folder, from now on."""
         self.folder = folder
@@ -153,38 +140,33 @@ class TrainWidget(QWidget):
         """Look at the images again."""
         template = self.session.template
         self.found, self._problem = None, ""
-        if self.folder is None or template is None:
-            self._refresh()
-            return
-        self._found_for = self._what_is_checked(template)
-        self.check.start(self.folder, template, self.form.config().spacing_mm_yx)
+        if self.folder is not None and template is not None:
+            self._found_for = self._what_is_checked()
+            self.check.start(self.folder, template, self.form.config().spacing_mm_yx)
         self._refresh()
 
     def _check_if_new(self) -> None:
-        template = self.session.template
-        if self.folder is None or template is None or not self.isVisible():
-            return
-        if self._found_for != self._what_is_checked(template):
+        known = self.folder is not None and self.session.template is not None
+        if known and self.isVisible() and self._found_for != self._what_is_checked():
             self.check_images()
 
-    def _what_is_checked(self, template: Template) -> tuple[Any, ...]:
-        return self.folder, template.content_sha256, self.form.config().spacing_mm_yx
+    def _what_is_checked(self) -> tuple[Any, ...]:
+        template = self.session.template
+        content = None if template is None else template.content_sha256
+        return self.folder, content, self.form.config().spacing_mm_yx
 
     def _on_checked(self, found: CheckedFolder) -> None:
         self.found = found
         self.previews.files = found.paths
         self._refresh()
 
-    def _on_check_ended(self, problem: str, report: str) -> None:
+    def _on_check_ended(self, problem: str, failed: bool, report: str) -> None:
         self._problem, self._report = problem, report
-        if problem:
+        if failed:
             self.found = None
-        self.form.show_checked(self.found, problem)
         self.form.report.setVisible(bool(report))
         self._refresh()
         self.checked.emit()
-
-    # -- what the user does ----------------------------------------------------------
 
     def start(self) -> None:
         """Begin a training with what the form says."""
@@ -202,17 +184,15 @@ class TrainWidget(QWidget):
     def _on_open_template(self) -> None:
         path = QFileDialog.getExistingDirectory(self, texts.OPEN_TEMPLATE_TITLE)
         if path:
+            self.form.say("")
             try:
                 self.session.load_template(Template.load(path))
             except OneshotError as error:
                 self.form.say(f"{error}.", warn=True)
-            else:
-                self.form.say("")
 
     def _on_choose_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(
-            self, training_texts.CHOOSE_FOLDER_TITLE, str(self.folder or "")
-        )
+        title, before = training_texts.CHOOSE_FOLDER_TITLE, str(self.folder or "")
+        path = QFileDialog.getExistingDirectory(self, title, before)
         if path:
             self.choose_folder(Path(path))
 
@@ -225,12 +205,13 @@ class TrainWidget(QWidget):
         QApplication.clipboard().setText(self.run.report or self._report)
 
     def _on_discard(self) -> None:
-        if close_question.ask_whether_to_discard(self, self.run):
-            # It may have ended well while the question stood there.
-            if self.run.phase is not Phase.DONE:
-                self.run.discard()
-            else:
-                self.view.notice.say(training_texts.DISCARD_TOO_LATE, DIM)
+        if not close_question.ask_whether_to_discard(self, self.run):
+            return
+        # It may have ended well while the question was open.
+        if self.run.phase is Phase.DONE:
+            self.view.notice.say(training_texts.DISCARD_TOO_LATE, DIM)
+        else:
+            self.run.discard()
 
     def _on_use_model(self) -> None:
         request = self.run.request
@@ -243,8 +224,6 @@ class TrainWidget(QWidget):
         images = "" if self.folder is None else str(self.folder)
         preview = self.view.preview.isChecked()
         remember(RememberedSettings(self.form.config(), images, preview))
-
-    # -- what happens ----------------------------------------------------------------
 
     def _on_template(self, template: Any = None) -> None:
         self.form.show_template(self.session.template)
@@ -272,10 +251,8 @@ class TrainWidget(QWidget):
         if not checking:
             self.form.show_checked(self.found, self._problem)
         self._show_estimate()
-        known = self.found is not None or bool(self._problem)
-        self.form.show_reason(
-            blocking_reason(self.session, self.folder, self.found, checking or not known)
-        )
+        checking = checking or not (self.found or self._problem)
+        self.form.show_reason(blocking_reason(self.session, self.folder, self.found, checking))
 
     def _show_estimate(self) -> None:
         found, template = self.found, self.session.template
