@@ -42,7 +42,7 @@ class ImageHeader(QWidget):
         self.chooser = QComboBox()
         self.chooser.setToolTip(texts.IMAGE_TIP)
         narrow(self.chooser)
-        self.chooser.activated.connect(self._on_chosen)
+        self.chooser.activated.connect(lambda row: self._choice.choose(self._choice.images[row]))
         self.size = MessageLabel("", DIM)
         self.only_this = QCheckBox(texts.ONLY_THIS)
         self.only_this.setToolTip(texts.ONLY_THIS_TIP)
@@ -68,9 +68,6 @@ class ImageHeader(QWidget):
         grid.addWidget(QLabel(texts.SPACING), 4, 0)
         grid.addLayout(spacing, 4, 1)
         grid.addWidget(self.of_file, 5, 0, 1, 2)
-
-    def _on_chosen(self, index: int) -> None:
-        self._choice.choose(self._choice.images[index])
 
     def _on_only_this(self, checked: bool) -> None:
         self._session.only_this = checked

@@ -89,7 +89,7 @@ class DetectWidget(QWidget):
         form.everywhere.clicked.connect(self.detect_everywhere)
         form.retry.clicked.connect(self.retry_download)
         form.cancel.clicked.connect(self.cancel)
-        form.report.clicked.connect(self._on_copy_report)
+        form.report.clicked.connect(lambda *_: QApplication.clipboard().setText(self._report))
         form.table.picked.connect(self._on_picked)
         form.undo.clicked.connect(lambda *_: self.bench.undo())
         form.redo.clicked.connect(lambda *_: self.bench.redo())
@@ -209,9 +209,6 @@ class DetectWidget(QWidget):
         if said:
             self.form.message.say(said)
         return bool(said)
-
-    def _on_copy_report(self) -> None:
-        QApplication.clipboard().setText(self._report)
 
     def _others(self) -> list[ImageView]:
         """Return every image shown but the template's own."""

@@ -198,9 +198,8 @@ class LandmarkLayer:
         positions = [(row, column) for row, column in data[:, -2:].tolist()]
         author = preferences().author
         if action == "removed":
-            labels = [str(label) for label in self.layer.features["label"]]
-            gone = [name for name in self._names if name not in labels]
-            after = before
+            labels = set(map(str, self.layer.features["label"]))
+            after, gone = before, [name for name in self._names if name not in labels]
         else:
             after = self._moved(before, positions, author)
             after = self._added(after, positions[len(self._names) :], author)

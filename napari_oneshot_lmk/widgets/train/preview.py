@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QCheckBox
 
@@ -77,24 +76,18 @@ class TrainingPreview(QObject):
 
     def _show(self, target: ImageView, points_yx: Mapping[str, tuple[float, float]]) -> None:
         """Show points of an image; what the user has selected stays selected."""
-        data = target.to_layer(list(points_yx.values()))
         layer: Any = self._layers.get(target.key)
         there = layer is not None and layer in self._viewer.layers
         if there and list(layer.features["label"]) == list(points_yx):
-            layer.data = data
+            layer.data = target.to_layer(list(points_yx.values()))
         else:
             self._remove(target.key)
             with keeping_selection(self._viewer):
-                layer = self._layers[target.key] = self._add(target, data, points_yx)
+                layer = self._layers[target.key] = self._add(target, points_yx)
         # Locked against the mouse, not against us; new data unlock it.
         layer.editable = False
 
-    def _add(
-        self,
-        target: ImageView,
-        data: NDArray[np.float64],
-        points_yx: Mapping[str, tuple[float, float]],
-    ) -> Any:
+    def _add(self, target: ImageView, points_yx: Mapping[str, tuple[float, float]]) -> Any:
         names = list(points_yx)
         colours = landmark_colours(names)
         points = tuple(Landmark(name, at_yx) for name, at_yx in points_yx.items())
@@ -103,7 +96,7 @@ class TrainingPreview(QObject):
         # Without names: the first letters that a window draws hold it up, and removing
         # the only layer with text can end a process on a software renderer.
         return self._viewer.add_points(
-            data,
+            target.to_layer(list(points_yx.values())),
             name=training_texts.PREVIEW_LAYER.format(image=target.image_name),
             ndim=target.layer.ndim,
             features=label_table(names, names),

@@ -230,14 +230,11 @@ class TrainingView(QWidget):
         self._show_end(run)
 
     def _show_epoch(self, progress: TrainingProgress) -> None:
-        epoch = progress.epoch
-        if epoch is None:
-            waiting = training_texts.SHIFT_FIRST if progress.step is not None else ""
-            self.shift.say(waiting, DIM)
-            self.best.say("")
-            return
-        self.shift.say(training_texts.SHIFT.format(shift=epoch.shift, unit=epoch.unit), DIM)
-        best = progress.best_epoch
+        epoch, best = progress.epoch, progress.best_epoch
+        shift = "" if progress.step is None else training_texts.SHIFT_FIRST
+        if epoch is not None:
+            shift = training_texts.SHIFT.format(shift=epoch.shift, unit=epoch.unit)
+        self.shift.say(shift, DIM)
         self.best.say(training_texts.BEST.format(epoch=best) if best else "", DIM)
 
     def _show_notes(self, progress: TrainingProgress) -> None:
@@ -272,8 +269,8 @@ class TrainingView(QWidget):
         finished, failed = run.progress.finished, run.progress.failed
         if run.phase is Phase.DONE and finished is not None:
             text = training_texts.DONE_STOPPED if finished.stopped else training_texts.DONE
-            said = text.format(time=training_texts.duration(finished.seconds), epoch=finished.epoch)
-            self.message.say(said)
+            time = training_texts.duration(finished.seconds)
+            self.message.say(text.format(time=time, epoch=finished.epoch))
             self.message.setToolTip(training_texts.MODEL_AT.format(path=finished.model))
         elif run.phase is Phase.FAILED and failed is not None:
             self.message.say(texts.sentence(failed.sentence.rstrip(".")), WARN)
@@ -283,11 +280,9 @@ class TrainingView(QWidget):
 
 def state_of(phase: Phase, progress: TrainingProgress) -> str:
     """Say in a few words where a training stands."""
-    if phase is Phase.STOPPING:
-        return training_texts.STOPPING
-    if phase is Phase.DISCARDING:
-        return training_texts.DISCARDING
-    if phase in (Phase.DONE, Phase.FAILED, Phase.NONE):
+    if phase in (Phase.STOPPING, Phase.DISCARDING):
+        return training_texts.STOPPING if phase is Phase.STOPPING else training_texts.DISCARDING
+    if phase not in (Phase.STARTING, Phase.RUNNING):
         return ""
     step, preparing = progress.step, progress.preparing
     if step is None:
