@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PLUGIN = "napari-oneshot-lmk"
 
@@ -24,15 +25,20 @@ class Preferences:
     author: str = ""
 
 
-def preferences() -> Preferences:
-    """Read the preferences; the defaults where napari cannot keep any."""
+def plugin_settings() -> Any | None:
+    """Return this plugin's settings in napari; None where napari keeps none."""
     try:
         from napari.settings import get_plugin_settings
-    except ImportError:  # napari before 0.9
-        return Preferences()
-    try:
-        kept = get_plugin_settings(PLUGIN)
-    except KeyError:  # used as a library, without the manifest
+
+        return get_plugin_settings(PLUGIN)
+    except (ImportError, KeyError):  # before napari 0.9; as a library, without the manifest
+        return None
+
+
+def preferences() -> Preferences:
+    """Read the preferences; the defaults where napari cannot keep any."""
+    kept = plugin_settings()
+    if kept is None:
         return Preferences()
     detection, annotation = kept.detection, kept.annotation
     weights = str(detection.encoder_weights).strip()

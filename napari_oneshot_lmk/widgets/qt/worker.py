@@ -8,16 +8,15 @@ value that the work yields.
 from __future__ import annotations
 
 import platform
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject, Signal
 
+from napari_oneshot_lmk._version import package_versions
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.widgets import texts
 
@@ -145,10 +144,7 @@ def explained(failure: Failure) -> tuple[str, str]:
         text = f"{texts.OUT_OF_MEMORY}."
     else:
         text = texts.UNEXPECTED.format(kind=type(error).__name__, error=error)
-    lines = [f"Python {sys.version.split()[0]} on {platform.platform()}"]
-    for package in PACKAGES:
-        try:
-            lines.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            lines.append(f"{package} is not installed")
+    versions = package_versions(PACKAGES)
+    lines = [f"Python {versions['python']} on {platform.platform()}"]
+    lines += [f"{name} {versions.get(name, 'is not installed')}" for name in PACKAGES]
     return text, "\n".join([*lines, "", failure.report])

@@ -12,7 +12,7 @@ from napari_oneshot_lmk.geometry import checked_spacing
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
 from napari_oneshot_lmk.widgets.qt.config_form import from_plain, to_plain
-from napari_oneshot_lmk.widgets.settings import PLUGIN
+from napari_oneshot_lmk.widgets.settings import PLUGIN, plugin_settings
 from napari_oneshot_lmk.widgets.train.advanced import ADVANCED
 from napari_oneshot_lmk.widgets.train.form import MAIN
 
@@ -21,15 +21,13 @@ FIELDS = {name: TrainingConfig.model_fields[name] for name in (*MAIN, *ADVANCED)
 
 @dataclass(frozen=True)
 class RememberedSettings:
-    """What was set the last time.
-
-    ``images`` is a folder, or empty where none was chosen yet; ``preview`` says whether
-    predicted points are shown.
-    """
+    """What was set the last time."""
 
     config: TrainingConfig = field(default_factory=TrainingConfig)
     images: str = ""
+    """A folder; empty where none was chosen yet."""
     preview: bool = True
+    """Whether predicted points are shown."""
 
 
 def remembered() -> RememberedSettings:
@@ -88,11 +86,5 @@ def _spacing(kept: str) -> tuple[float, float] | None:
 
 def _section() -> Any | None:
     """Return the section "training"; None where napari keeps no settings."""
-    try:
-        from napari.settings import get_plugin_settings
-    except ImportError:  # napari before 0.9
-        return None
-    try:
-        return get_plugin_settings(PLUGIN).training
-    except KeyError:  # used as a library, without the manifest
-        return None
+    kept = plugin_settings()
+    return None if kept is None else kept.training
