@@ -18,40 +18,33 @@ from napari_oneshot_lmk.cli.console import (
     print_table,
 )
 from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors, list_failures
-from napari_oneshot_lmk.cli.options import AsJson, DeviceName, Overwrite, Seed, Weights
+from napari_oneshot_lmk.cli.options import AsJson, DeviceName, Overwrite, Seed, Weights, option
 
 
 @handle_errors
 def benchmark_folder(
     data: Annotated[
         Path,
-        typer.Option(
-            "--data",
-            metavar="DIR",
-            help="Holds images/, landmarks.csv and dataset.json; any landmarks, any "
+        option(
+            "DIR",
+            "Holds images/, landmarks.csv and dataset.json; any landmarks, any "
             "sizes, cephalograms or not.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results go.")],
+    out: Annotated[Path, option("DIR", "Where results go.")],
     encoder_weights: Weights = None,
     methods: Annotated[
         list[str] | None,
-        typer.Option(
-            "--methods",
-            metavar="NAME[,NAME...]",
-            help="instant, joint, sla, atd, fused (the last four train first), vgg19, "
+        option(
+            "NAME[,NAME...]",
+            "instant, joint, sla, atd, fused (the last four train first), vgg19, "
             "shipped, template-copy, grey-patches. Default: instant.",
         ),
     ] = None,
     preset: Annotated[
-        str,
-        typer.Option(
-            "--preset", metavar="laptop|gpu|paper|FILE", help="Settings of the methods that train."
-        ),
+        str, option("laptop|gpu|paper|FILE", "Settings of the methods that train.")
     ] = "laptop",
-    adapter_channels: Annotated[
-        int | None, typer.Option("--adapter-channels", min=0, help="Instead of the preset's.")
-    ] = None,
+    adapter_channels: Annotated[int | None, option(None, "Instead of the preset's.", min=0)] = None,
     device: DeviceName = "auto",
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -72,15 +65,13 @@ def benchmark_folder(
     check_writable(out, overwrite=overwrite)
     dataset = Dataset.load(data)
 
-    from napari_oneshot_lmk.benchmark.run import run_method, table_rows
+    from napari_oneshot_lmk.benchmark.run import run_method, table_rows, write_method, write_table
     from napari_oneshot_lmk.benchmark.trained import TrainingOptions
     from napari_oneshot_lmk.training.preset import Preset
 
     settings = Preset.load(preset)
     if adapter_channels is not None:
         settings = settings.changed({"network.adapter_channels": adapter_channels})
-    from napari_oneshot_lmk.benchmark.run import write_method, write_table
-
     template = dataset.template()
     results = []
     for method in chosen:
@@ -94,12 +85,13 @@ def benchmark_folder(
         # At once: an interrupted benchmark keeps the methods that it finished.
         write_method(result, out / method, overwrite=overwrite)
         results.append(result)
-    write_table(results, dataset, out, command=command_line(), seed=seed, overwrite=overwrite)
+    command = shlex.join(["oneshot-lmk", *sys.argv[1:]])
+    write_table(results, dataset, out, command=command, seed=seed, overwrite=overwrite)
     rows = table_rows(results)
     if as_json:
         print_json([{k: None if v == "" else v for k, v in row.items()} for row in rows])
     else:
-        print_rows(dataset.name, rows)
+        _print_rows(dataset.name, rows)
         print_info(f"Written to {out}")
     failed = [error for result in results for error in result.failed]
     list_failures(failed)
@@ -122,8 +114,7 @@ def _show_event(event: object) -> None:
         )
 
 
-def print_rows(title: str, rows: list[dict[str, Any]]) -> None:
-    """Print the rows of a benchmark's table."""
+def _print_rows(title: str, rows: list[dict[str, Any]]) -> None:
     from napari_oneshot_lmk.benchmark.run import WITHOUT
     from napari_oneshot_lmk.evaluation.metrics import sdr_keys
 
@@ -146,8 +137,3 @@ def print_rows(title: str, rows: list[dict[str, Any]]) -> None:
         print_line("* without test images that show the radiograph of a training image")
     encoders = dict.fromkeys(f"{row['method']}: {row['encoder'] or 'none'}" for row in rows)
     print_line(f"Encoder of {', '.join(encoders)}")
-
-
-def command_line() -> str:
-    """Return the call as the user could type it."""
-    return shlex.join(["oneshot-lmk", *sys.argv[1:]])

@@ -85,11 +85,11 @@ SECONDS_BETWEEN_LINES = 20.0
 SECONDS_OF_RATE = 60.0
 """Of the latest past that a rate is taken from."""
 LEAST_SECONDS = 2.0
-"""Less says nothing."""
+"""A rate over a shorter time means nothing."""
 
 
 class Rate:
-    """How many a second.
+    """How many are done per second.
 
     The latest rate begins with the first that is done: starting workers, or reading
     a network, is no measure of what follows. Many may be done at one moment.
@@ -140,55 +140,34 @@ def _per_second(before: tuple[float, int], after: tuple[float, int]) -> float | 
 
 @contextmanager
 def counting_bar(label: str) -> Iterator[Advance]:
-    """Show how many of many are done.
+    """Show how many are done of how many, as a bar or, in a log, as a line now and then.
 
-    A bar on a terminal; in a log a line now and then.
-
-    Yields
-    ------
-    callable
-        To be called with (done, total).
+    Yields a function to be called with (done, total).
     """
-    with _shown(label, MofNCompleteColumn(), 1, "") as advance:
+    with _shown(label, _lines(label), MofNCompleteColumn(), *_times()) as advance:
         yield advance
 
 
 @contextmanager
 def rate_bar(label: str, unit: str) -> Iterator[Advance]:
-    """Show how many of many are done, how many a second, and the time left.
+    """Show how many are done of how many, how many per second, and the time left.
 
     The rate is that of the last minute, and what was done before the first call does
     not count for it: a run that goes on does not begin with a thousand a second.
 
-    Yields
-    ------
-    callable
-        To be called with (done, total), first of all before anything is done.
+    Yields a function to be called with (done, total), first of all before anything is done.
     """
     rate = Rate()
-    if not messages.is_terminal:
-        yield _lines_with_rate(label, unit, rate)
-        return
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        console=messages,
-    )
-    task = progress.add_task(label, total=None, visible=False, speed="")
 
-    def advance(done: int, total: int) -> None:
+    def speed(done: int, total: int) -> str:
         rate.add(done)
-        progress.update(
-            task,
-            completed=done,
-            total=total or None,
-            visible=True,
-            speed=_speed(rate, unit, total - done),
-        )
+        if done >= total:
+            return f"{rate.overall:.3g} {unit}/s, {clock(rate.seconds)}" if rate.overall else ""
+        latest = rate.latest
+        return f"{latest:.3g} {unit}/s, {clock((total - done) / latest)} left" if latest else ""
 
-    with progress:
+    columns = MofNCompleteColumn(), TextColumn("{task.fields[speed]}")
+    with _shown(label, _lines(label, speed=speed), *columns, speed=speed) as advance:
         yield advance
 
 
@@ -196,95 +175,66 @@ def rate_bar(label: str, unit: str) -> Iterator[Advance]:
 def download_bar(label: str) -> Iterator[Advance]:
     """Show how many bytes are there; nothing appears until the first call.
 
-    Yields
-    ------
-    callable
-        To be called with (bytes done, bytes in all).
+    Yields a function to be called with (bytes done, bytes in all).
     """
-    with _shown(label, DownloadColumn(), 1_000_000, " MB") as advance:
+    lines = _lines(label, 1_000_000, " MB")
+    with _shown(label, lines, DownloadColumn(), *_times()) as advance:
         yield advance
 
 
+Speed = Callable[[int, int], str]
+"""Called with (done, total), says how fast it goes; empty while unknown."""
+
+
+def _times() -> Sequence[ProgressColumn]:
+    return TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(compact=True)
+
+
 @contextmanager
-def _shown(label: str, amount: ProgressColumn, unit: int, unit_name: str) -> Iterator[Advance]:
+def _shown(
+    label: str, lines: Advance, *columns: ProgressColumn, speed: Speed = lambda done, total: ""
+) -> Iterator[Advance]:
+    """Show a bar with these columns on a terminal, else the lines."""
     if not messages.is_terminal:
-        yield _lines(label, unit, unit_name)
+        yield lines
         return
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        amount,
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(compact=True),
-        console=messages,
-    )
-    task = progress.add_task(label, total=None, visible=False)
+    text = TextColumn("{task.description}")
+    progress = Progress(text, BarColumn(), *columns, console=messages)
+    task = progress.add_task(label, total=None, visible=False, speed="")
 
     def advance(done: int, total: int) -> None:
-        progress.update(task, completed=done, total=total or None, visible=True)
+        said = speed(done, total)
+        progress.update(task, completed=done, total=total or None, visible=True, speed=said)
 
     with progress:
         yield advance
 
 
-def _lines(label: str, unit: int, unit_name: str) -> Advance:
+def _lines(label: str, unit: int = 1, unit_name: str = "", speed: Speed | None = None) -> Advance:
     """Return a progress that writes plain lines, at the end and now and then."""
     started = last = time.monotonic()
 
     def advance(done: int, total: int) -> None:
         nonlocal started, last
+        said = "" if speed is None else speed(done, total)
         now = time.monotonic()
         if done == 0:
             # What went before, such as a training, is not part of what is counted.
             started = now
-        ended = total > 0 and done >= total
+        ended = 0 < total <= done
         if not ended and now - last < SECONDS_BETWEEN_LINES:
             return
         last = now
-        words = f"{label}: {done // unit} of {total // unit}{unit_name}"
-        elapsed = now - started
-        if ended:
-            print_info(f"{words}, {_clock(elapsed)}")
-        elif done > 0:
-            print_info(f"{words}, {_clock(elapsed * (total - done) / done)} left")
+        if speed is None and ended:
+            said = clock(now - started)
+        elif speed is None:
+            if done == 0:
+                return
+            said = f"{clock((now - started) * (total - done) / done)} left"
+        amount = f"{done // unit} of {total // unit}{unit_name}"
+        print_info(f"{label}: {amount}{', ' if said else ''}{said}")
 
     return advance
-
-
-def _lines_with_rate(label: str, unit: str, rate: Rate) -> Advance:
-    """Return a progress that writes plain lines, at the end and now and then."""
-    last = time.monotonic()
-
-    def advance(done: int, total: int) -> None:
-        nonlocal last
-        rate.add(done)
-        ended = total > 0 and done >= total
-        if not ended and time.monotonic() - last < SECONDS_BETWEEN_LINES:
-            return
-        last = time.monotonic()
-        speed = _speed(rate, unit, total - done)
-        print_info(f"{label}: {done} of {total}{', ' if speed else ''}{speed}")
-
-    return advance
-
-
-def _speed(rate: Rate, unit: str, left: int) -> str:
-    """Say how fast it goes and how long it will take; nothing while unknown."""
-    if left <= 0:
-        overall = rate.overall
-        if overall is None:
-            return ""
-        return f"{overall:.3g} {unit}/s, {_clock(rate.seconds)}"
-    if rate.latest is None:
-        return ""
-    return f"{rate.latest:.3g} {unit}/s, {_clock(left / rate.latest)} left"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 FETCHING = "Fetching the encoder's weights"
@@ -299,17 +249,8 @@ PREPARING = {
 def training_bar(models: Sequence[str]) -> Iterator[tuple[Callable[[Event], None], Advance]]:
     """Show the events of a training on stderr.
 
-    Parameters
-    ----------
-    models : sequence of str
-        Names of the networks that are trained, in their order; see `Stepped`.
-
-    Yields
-    ------
-    callable
-        To be called with each event.
-    callable
-        To be called with bytes done and in all while weights are fetched.
+    ``models`` are the networks that are trained, in their order; see `Stepped`. Yields a
+    function for each event, and one for (bytes done, bytes in all) while weights are fetched.
     """
     if not messages.is_terminal:
         with download_bar(FETCHING) as lines:
@@ -327,21 +268,18 @@ def training_bar(models: Sequence[str]) -> Iterator[tuple[Callable[[Event], None
 
     def show(event: Event) -> None:
         if isinstance(event, Preparing):
-            what = PREPARING.get(event.what, "Preparing")
-            progress.update(
-                task,
-                description=f"{what} {event.done}/{event.total}",
-                completed=event.done,
-                total=event.total or None,
-            )
+            what = f"{PREPARING.get(event.what, 'Preparing')} {event.done}/{event.total}"
+            total = event.total or None
+            progress.update(task, description=what, completed=event.done, total=total)
         elif isinstance(event, Stepped):
             before = models.index(event.model) * event.epochs + event.epoch - 1
+            left = event.seconds_left
             progress.update(
                 task,
                 description=f"{escape(_epoch(event))}, loss {event.loss:.3f}",
                 completed=before + event.step / event.steps,
                 total=len(models) * event.epochs,
-                left="" if event.seconds_left is None else f"{_left(event)} left",
+                left="" if left is None else f"{clock(left)} left",
             )
         else:
             _tell(event)
@@ -359,28 +297,17 @@ def _tell(event: Event) -> None:
     if isinstance(event, Noted):
         (print_warning if event.serious else print_info)(event.text)
     elif isinstance(event, EpochEnded):
-        print_info(_ended(event))
-
-
-def _ended(event: EpochEnded) -> str:
-    losses = ", ".join(f"{stage} {loss:.3f}" for stage, loss in event.losses.items())
-    words = [
-        f"{_epoch(event)}: loss {losses}",
-        f"pseudo-labels moved {event.shift:.2f} {event.unit}",
-    ]
-    if event.agreement is not None:
-        words.append(f"agreement {event.agreement:.2f} {event.unit}")
-    best = " (best so far)" if event.best else ""
-    return f"{'; '.join(words)}; {event.seconds:.0f} s{best}"
+        losses = ", ".join(f"{stage} {loss:.3f}" for stage, loss in event.losses.items())
+        moved = f"pseudo-labels moved {event.shift:.2f} {event.unit}"
+        if event.agreement is not None:
+            moved += f"; agreement {event.agreement:.2f} {event.unit}"
+        best = " (best so far)" if event.best else ""
+        print_info(f"{_epoch(event)}: loss {losses}; {moved}; {event.seconds:.0f} s{best}")
 
 
 def _epoch(event: Stepped | EpochEnded) -> str:
     epoch = f"poch {event.epoch} of {event.epochs}"
     return f"{event.model}, e{epoch}" if event.model else f"E{epoch}"
-
-
-def _left(event: Stepped) -> str:
-    return clock(event.seconds_left or 0.0)
 
 
 def clock(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,14 @@ import typer
 from napari_oneshot_lmk.cli.console import counting_bar, print_json, print_line, print_warning
 from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors, list_failures
 from napari_oneshot_lmk.cli.image_lookup import NamedImages
-from napari_oneshot_lmk.cli.options import AsJson, Overwrite, Slice, SpacingText, spacing_from
+from napari_oneshot_lmk.cli.options import (
+    AsJson,
+    Overwrite,
+    Slice,
+    SpacingText,
+    option,
+    spacing_from,
+)
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.landmarks.image_names import fits_as_name, stem
 
@@ -22,13 +30,13 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 SHOWN_OF_A_NAME = 60
-"""Letters of a very long name that a sentence repeats."""
+"""Letters of a very long name that a message repeats."""
 
 _REFUSED_NAMES = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
 
 
 @dataclass
-class Batch:
+class _Batch:
     """What was read and written, and what could not be."""
 
     done: list[Landmarks] = field(default_factory=list)
@@ -40,45 +48,32 @@ class Batch:
             raise self.failed[0]
 
 
-def write_one(
+def _write_one(
     out: Path, images: Sequence[Landmarks], beside: NamedImages, overwrite: bool
-) -> Batch:
-    """Write all images into one file.
-
-    Raises
-    ------
-    OneshotError
-        If the format does not hold them.
-    """
+) -> None:
+    """Write all images into one file."""
     from napari_oneshot_lmk.landmarks.files import format_to_write, write_landmarks
 
-    if len(images) > 1 and format_to_write(out).one_image:
-        suffix = format_to_write(out).suffix
+    form = format_to_write(out)
+    if len(images) > 1 and form.one_image:
         raise UsageError(
             f"holds one image only, but there are {len(images)}",
             file=out,
-            remedy=f"name a folder and add --to {suffix}, or write them to one .csv",
+            remedy=f"name a folder and add --to {form.suffix}, or write them to one .csv",
         )
-    path = beside.source_of(images[0].image)
-    write_landmarks(out, images, overwrite=overwrite, source=path)
-    _unchecked(format_to_write(out), images, beside)
-    return Batch(list(images))
+    source = beside.source_of(images[0].image)
+    write_landmarks(out, images, overwrite=overwrite, source=source)
+    _unchecked(form, images, beside)
 
 
-def write_folder(
+def _write_folder(
     out: Path, ending: str, images: Sequence[Landmarks], beside: NamedImages, overwrite: bool
-) -> Batch:
-    """Write a file for each image into a folder; what cannot be written is listed.
-
-    Raises
-    ------
-    OneshotError
-        If none can be written, or the folder cannot.
-    """
+) -> _Batch:
+    """Write a file for each image into a folder; an error if none can be."""
     from napari_oneshot_lmk.landmarks.files import check_replaceable, format_to_write
     from napari_oneshot_lmk.storage.atomic import atomic_write
 
-    batch = Batch()
+    batch = _Batch()
     todo: list[tuple[str, Landmarks]] = []
     for name, landmarks in zip(_file_names(images, ending), images, strict=True):
         try:
@@ -112,8 +107,7 @@ def _write(path: Path, ending: str, landmarks: Landmarks, beside: NamedImages) -
     from napari_oneshot_lmk.landmarks.files import write_landmarks
 
     try:
-        source = beside.source_of(landmarks.image)
-        write_landmarks(path, [landmarks], source=source)
+        write_landmarks(path, [landmarks], source=beside.source_of(landmarks.image))
     except OSError as error:
         # A name that this file system refuses; a full disk ends everything.
         if error.errno not in _REFUSED_NAMES:
@@ -122,23 +116,20 @@ def _write(path: Path, ending: str, landmarks: Landmarks, beside: NamedImages) -
 
 
 def _not_named(landmarks: Landmarks, ending: str, reason: str) -> OutputError:
+    image = landmarks.image
     return OutputError(
         f"no file that ends in {ending} can have this image's name ({reason})",
-        file=_shortened(landmarks.image),
+        file=image if len(image) <= SHOWN_OF_A_NAME else f"{image[:SHOWN_OF_A_NAME]}…",
         remedy="rename the image, or write all to one .csv",
     )
-
-
-def _shortened(image: str) -> str:
-    return image if len(image) <= SHOWN_OF_A_NAME else f"{image[:SHOWN_OF_A_NAME]}…"
 
 
 def _file_names(images: Sequence[Landmarks], ending: str) -> list[str]:
     """Name each file after its image; with folder and ending where that is needed."""
     stems = [stem(landmarks.image) or "landmarks" for landmarks in images]
-    lower = [name.lower() for name in stems]
+    counts = Counter(name.lower() for name in stems)
     chosen = [
-        name if lower.count(name.lower()) == 1 else landmarks.image
+        name if counts[name.lower()] == 1 else landmarks.image
         for name, landmarks in zip(stems, images, strict=True)
     ]
     refused = '\\/:*?"<>|' + "".join(map(chr, range(32)))
@@ -147,7 +138,7 @@ def _file_names(images: Sequence[Landmarks], ending: str) -> list[str]:
 
 
 def _unchecked(form: LandmarkFormat, images: Sequence[Landmarks], beside: NamedImages) -> None:
-    """Say of which images nobody has looked where 3D Slicer sees them."""
+    """Say for which images it is not checked where 3D Slicer sees them."""
     unknown = [la.image for la in images if beside.source_of(la.image) is None]
     if form.patient_mm and unknown:
         more = f" and {len(unknown) - 1} more" if unknown[1:] else ""
@@ -159,20 +150,7 @@ def _unchecked(form: LandmarkFormat, images: Sequence[Landmarks], beside: NamedI
 
 
 def warn_of_losses(path: Path, images: Collection[Landmarks]) -> tuple[str, ...]:
-    """Tell in one sentence what of these landmarks the format of a file leaves out.
-
-    Parameters
-    ----------
-    path : Path
-        Named like the files that were written.
-    images : collection of Landmarks
-        What was written.
-
-    Returns
-    -------
-    tuple of str
-        What was left out; empty where nothing was.
-    """
+    """Say what of these landmarks the format of a file leaves out; return the same."""
     from napari_oneshot_lmk.landmarks.files import format_to_write, unsupported_fields
 
     lost = unsupported_fields(path, images)
@@ -194,34 +172,22 @@ def convert(
     ],
     to: Annotated[
         str | None,
-        typer.Option(
-            "--to",
-            metavar="ENDING",
-            help="Write a file for each image into the folder OUT: .mrk.json, .sr.dcm, "
+        option(
+            "ENDING",
+            "Write a file for each image into the folder OUT: .mrk.json, .sr.dcm, "
             ".txt, .csv, .json or .tps.",
         ),
     ] = None,
     image: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--image",
-            metavar="FILE",
-            help="The image of the landmarks; may be given several times.",
-        ),
+        list[str] | None, option("FILE", "The image of the landmarks; may be given several times.")
     ] = None,
     images: Annotated[
-        list[str] | None,
-        typer.Option("--images", metavar="FOLDER|GLOB", help="Where the images of all are."),
+        list[str] | None, option("FOLDER|GLOB", "Where the images of all are.")
     ] = None,
     spacing: SpacingText = None,
     slice_index: Slice = None,
     names: Annotated[
-        Path | None,
-        typer.Option(
-            "--names",
-            metavar="LIST",
-            help="Names of the landmarks, for files that only number them.",
-        ),
+        Path | None, option("LIST", "Names of the landmarks, for files that only number them.")
     ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -244,13 +210,11 @@ def convert(
     with counting_bar("Opening images") as beside.advance:
         read = _read(files, beside, known_names)
     read.end()
-    if not read.done:
-        batch = read
-    elif to is None:
-        batch = write_one(out, read.done, beside, overwrite)
-        batch.failed[:0] = read.failed
-    else:
-        batch = write_folder(out, ending, read.done, beside, overwrite)
+    batch = read
+    if read.done and to is None:
+        _write_one(out, read.done, beside, overwrite)
+    elif read.done:
+        batch = _write_folder(out, ending, read.done, beside, overwrite)
         batch.failed[:0] = read.failed
         batch.end()
     _report(out, ending, batch, as_json)
@@ -284,26 +248,22 @@ def _landmark_files(source: Path) -> list[Path]:
 
     if not source.is_dir():
         if not source.exists():
-            raise UsageError(
-                "there is no such file or folder", file=source, remedy="check the path"
-            )
+            what = "there is no such file or folder"
+            raise UsageError(what, file=source, remedy="check the path")
         return [source]
-    files = [
-        path
-        for path in sorted(source.iterdir())
-        if not path.name.startswith(".") and holds_landmarks(path)
-    ]
+    visible = (path for path in sorted(source.iterdir()) if not path.name.startswith("."))
+    files = [path for path in visible if holds_landmarks(path)]
     if not files:
         raise UsageError("holds no landmark files", file=source, remedy="name a folder of some")
     return files
 
 
-def _read(files: Sequence[Path], beside: NamedImages, names: Sequence[str]) -> Batch:
+def _read(files: Sequence[Path], beside: NamedImages, names: Sequence[str]) -> _Batch:
     """Read all files; each image may stand in one of them only."""
     from napari_oneshot_lmk.landmarks.files import format_to_read, read_landmarks
     from napari_oneshot_lmk.landmarks.image_names import image_key
 
-    batch = Batch()
+    batch = _Batch()
     found_in: dict[str, Path] = {}
     told: list[str] = []
     for path in files:
@@ -328,13 +288,8 @@ def _read(files: Sequence[Path], beside: NamedImages, names: Sequence[str]) -> B
         for landmarks in placed:
             key = image_key(landmarks.image)
             if key in found_in:
-                batch.failed.append(
-                    LandmarkError(
-                        f"image {landmarks.image!r} stands already in {found_in[key].name}",
-                        file=path,
-                        remedy="remove one of the two",
-                    )
-                )
+                what = f"image {landmarks.image!r} stands already in {found_in[key].name}"
+                batch.failed.append(LandmarkError(what, file=path, remedy="remove one of the two"))
                 continue
             found_in[key] = path
             batch.done.append(landmarks)
@@ -354,11 +309,9 @@ def _renamed(path: Path, read: Sequence[Landmarks], beside: NamedImages) -> list
     ]
 
 
-def _report(out: Path, ending: str, batch: Batch, as_json: bool) -> None:
-    count, points = len(batch.done), sum(len(landmarks) for landmarks in batch.done)
-    lost: tuple[str, ...] = ()
-    if count:
-        lost = warn_of_losses(Path(f"image{ending}"), batch.done)
+def _report(out: Path, ending: str, batch: _Batch, as_json: bool) -> None:
+    count, points = len(batch.done), sum(map(len, batch.done))
+    lost = warn_of_losses(Path(f"image{ending}"), batch.done) if count else ()
     if as_json:
         print_json(
             {

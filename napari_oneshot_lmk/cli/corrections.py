@@ -24,29 +24,23 @@ from napari_oneshot_lmk.cli.options import (
     Slice,
     SpacingText,
     Weights,
+    option,
     spacing_from,
 )
 from napari_oneshot_lmk.errors import UsageError
 
 FEWEST = 3
-"""Corrected images from which on the estimate says something."""
+"""With fewer corrected images the estimate says little."""
 
 
 @handle_errors
 def try_corrections(
     corrected: Annotated[
-        Path,
-        typer.Argument(metavar="LANDMARKS", help="Corrected landmarks of some images."),
+        Path, typer.Argument(metavar="LANDMARKS", help="Corrected landmarks of some images.")
     ],
-    images: Annotated[
-        list[str], typer.Option("--images", metavar="FOLDER|GLOB", help="Where the images are.")
-    ],
-    template: Annotated[
-        Path | None, typer.Option("--template", metavar="FOLDER", help="The template.")
-    ] = None,
-    model: Annotated[
-        Path | None, typer.Option("--model", metavar="RUN", help="A trained model.")
-    ] = None,
+    images: Annotated[list[str], option("FOLDER|GLOB", "Where the images are.")],
+    template: Annotated[Path | None, option("FOLDER", "The template.")] = None,
+    model: Annotated[Path | None, option("RUN", "A trained model.")] = None,
     encoder_weights: Weights = None,
     spacing: SpacingText = None,
     slice_index: Slice = None,

@@ -8,12 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from napari_oneshot_lmk.cli.console import counting_bar, print_info, print_line, print_table
 from napari_oneshot_lmk.cli.errors import handle_errors
 from napari_oneshot_lmk.cli.evaluate import print_report
-from napari_oneshot_lmk.cli.options import DeviceName, Overwrite, Weights, encoder_with_bar
+from napari_oneshot_lmk.cli.options import DeviceName, Overwrite, Weights, encoder_with_bar, option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,32 +25,17 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.template import Template
 
 
-SHORT = {
-    "template_copies.count": 12,
-    "training.epochs": 6,
-    # The criterion needs more images than the samples are.
-    "training.selection": "last",
-}
+# The criterion of selection needs more images than the samples are.
+SHORT = {"template_copies.count": 12, "training.epochs": 6, "training.selection": "last"}
 """What the demo changes in the preset ``laptop``: a dozen images, two minutes."""
 
 
-def train_on_samples(
+def _train_on_samples(
     dataset: Dataset, template: Template, images: Sequence[GrayImage], encoder: Encoder, run: Path
 ) -> Report:
-    """Train a fused model on a data set's images and score it on them.
+    """Train a fused model on a data set's images, without landmarks, and score it on them.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        All its images but the template are seen, none of their landmarks.
-    template : Template
-        Its template.
-    images : sequence of GrayImage
-        Those to score on.
-    encoder : Encoder
-        For features.
-    run : Path
-        Where the run goes.
+    ``images`` are all but the template, in the order of ``dataset.others``.
     """
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
@@ -79,15 +62,12 @@ def train_on_samples(
     return evaluate(found, [dataset.truth[name] for name in names])
 
 
-def print_before_and_after(before: Report, after: Report, title: str) -> None:
-    """Print the overall errors of both."""
+def _print_before_and_after(before: Report, after: Report, title: str) -> None:
     from napari_oneshot_lmk.evaluation.metrics import sdr_keys
 
     rows = []
     for name, report in (("instant", before), ("trained, fused", after)):
-        scoring = report.scoring("native")
-        assert scoring is not None
-        overall = scoring.overall
+        overall = report.native.overall
         shares = [f"{share:.1f}" for share in overall.sdr_percent]
         errors = [f"{overall.mre_mm:.2f}", f"{overall.median_mm:.2f}"]
         rows.append([name, *errors, *shares])
@@ -109,7 +89,7 @@ RUN = Path(TRAINED, "training")
 
 
 @dataclass(frozen=True)
-class Shown:
+class _Shown:
     """What the demo did with the samples of one anatomy."""
 
     dataset: Dataset
@@ -121,24 +101,14 @@ class Shown:
 
 @handle_errors
 def demo(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results go.")] = Path(
-        "out/demo"
-    ),
+    out: Annotated[Path, option("DIR", "Where results go.")] = Path("out/demo"),
     encoder_weights: Weights = None,
     device: DeviceName = "auto",
     download: Annotated[
-        bool,
-        typer.Option(
-            "--download/--no-download",
-            help="Fetch the VGG19 weights (about 550 MB) where there are none.",
-        ),
+        bool, option(None, "Fetch the VGG19 weights (about 550 MB) where there are none.")
     ] = False,
     training: Annotated[
-        bool,
-        typer.Option(
-            "--training/--no-training",
-            help="Also train a fused model on the skulls, in under two minutes.",
-        ),
+        bool, option(None, "Also train a fused model on the skulls, in under two minutes.")
     ] = True,
     overwrite: Overwrite = False,
 ) -> None:
@@ -177,11 +147,10 @@ def demo(
             _write_part(part, unfinished, unfinished / anatomy)
         if training:
             part = shown[TRAINED]
-            trained = train_on_samples(
-                part.dataset, part.template, part.images, encoder, unfinished / RUN
-            )
+            run = unfinished / RUN
+            trained = _train_on_samples(part.dataset, part.template, part.images, encoder, run)
             title = f"{part.dataset.name}, before and after training"
-            print_before_and_after(part.report, trained, title)
+            _print_before_and_after(part.report, trained, title)
         print_info("Drawing the overview …")
         panels = [p for name, part in shown.items() for p in _panels(part, PANELS[name])]
         draw_overview(
@@ -207,7 +176,7 @@ def demo(
     )
 
 
-def _detected(anatomy: str, dataset: Dataset, encoder: Encoder) -> Shown:
+def _detected(anatomy: str, dataset: Dataset, encoder: Encoder) -> _Shown:
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.evaluation.report import evaluate
     from napari_oneshot_lmk.imaging.reader import read_image
@@ -219,18 +188,17 @@ def _detected(anatomy: str, dataset: Dataset, encoder: Encoder) -> Shown:
     with counting_bar(f"Detecting on {anatomy} images") as advance:
         advance(0, len(dataset.others))
         for done, name in enumerate(dataset.others, start=1):
-            image = read_image(
-                dataset.file_of(name).path, spacing_mm_yx=dataset.spacing_mm_yx(name)
-            )
+            path, spacing = dataset.file_of(name).path, dataset.spacing_mm_yx(name)
+            image = read_image(path, spacing_mm_yx=spacing)
             detector.set_image(image)
             found.append(replace(detector.detect(), image=name))
             images.append(image)
             advance(done, len(dataset.others))
     report = evaluate(found, [dataset.truth[name] for name in dataset.others])
-    return Shown(dataset, template, tuple(images), tuple(found), report)
+    return _Shown(dataset, template, tuple(images), tuple(found), report)
 
 
-def _write_part(part: Shown, top: Path, folder: Path) -> None:
+def _write_part(part: _Shown, top: Path, folder: Path) -> None:
     from napari_oneshot_lmk.evaluation.write_report import write_report_files
     from napari_oneshot_lmk.landmarks.files import write_landmarks
 
@@ -243,7 +211,7 @@ def _write_part(part: Shown, top: Path, folder: Path) -> None:
         write_landmarks(top / "markups" / name, [landmarks], source=image.path)
 
 
-def _panels(part: Shown, count: int) -> list[Panel]:
+def _panels(part: _Shown, count: int) -> list[Panel]:
     from napari_oneshot_lmk.evaluation.metrics import accuracy
     from napari_oneshot_lmk.evaluation.plots import Panel
 
@@ -251,8 +219,7 @@ def _panels(part: Shown, count: int) -> list[Panel]:
     panels = [Panel(template.image, template.landmarks, None, "template: the annotated image")]
     errors_mm = part.report.table.native_mm()
     order = {image: row for row, image in enumerate(part.report.table.images)}
-    shown = list(zip(part.images, part.found, strict=True))[: count - 1]
-    for image, found in shown:
+    for image, found in list(zip(part.images, part.found, strict=True))[: count - 1]:
         mean = accuracy(errors_mm[order[found.image]]).mre_mm
         truth = part.dataset.truth[found.image]
         panels.append(Panel(image, truth, found, f"{Path(found.image).stem}   {mean:.2f} mm"))

@@ -13,7 +13,7 @@ import typer
 from napari_oneshot_lmk.cli.console import print_info, rate_bar
 from napari_oneshot_lmk.cli.convert import warn_of_losses
 from napari_oneshot_lmk.cli.detection_report import DetectionReport
-from napari_oneshot_lmk.cli.errors import handle_errors
+from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors
 from napari_oneshot_lmk.cli.image_lookup import templates_of
 from napari_oneshot_lmk.cli.options import (
     AsJson,
@@ -26,6 +26,7 @@ from napari_oneshot_lmk.cli.options import (
     Weights,
     Workers,
     encoder_with_bar,
+    option,
     spacing_from,
 )
 from napari_oneshot_lmk.errors import OneshotError, UsageError
@@ -33,13 +34,13 @@ from napari_oneshot_lmk.errors import OneshotError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from napari_oneshot_lmk.detection.batch import BatchSettings, DetectionResult
+    from napari_oneshot_lmk.detection.batch import DetectionResult
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.journal import Journal, PartialResults
     from napari_oneshot_lmk.landmarks.template import Template
 
 
-WORTH_A_WORD = 10_000
+MANY_IMAGES = 10_000
 """Images whose table takes more than some seconds to write."""
 
 
@@ -50,45 +51,31 @@ def detect(
     ],
     out: Annotated[
         Path,
-        typer.Option(
-            "--out",
-            metavar="FILE",
-            help="Found landmarks: .csv, .json (COCO) or .tps; .mrk.json, .dcm (SR) "
+        option(
+            "FILE",
+            "Found landmarks: .csv, .json (COCO) or .tps; .mrk.json, .dcm (SR) "
             "or .txt (ISBI) for one image.",
         ),
     ],
     template: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--template",
-            metavar="FOLDER",
-            help="The template; given again, more annotated images of its landmarks. With "
+        option(
+            "FOLDER",
+            "The template; given again, more annotated images of its landmarks. With "
             "--model: another annotation of its landmarks.",
         ),
     ] = None,
     corrected: Annotated[
         Path | None,
-        typer.Option(
-            "--corrected",
-            metavar="FILE",
-            help="Corrected landmarks of some images, which serve as further templates.",
-        ),
+        option("FILE", "Corrected landmarks of some images, which serve as further templates."),
     ] = None,
     corrected_images: Annotated[
         str | None,
-        typer.Option(
-            "--corrected-images",
-            metavar="FOLDER|GLOB",
-            help="Where the images of --corrected are. Default: among IMAGES.",
-        ),
+        option("FOLDER|GLOB", "Where the images of --corrected are. Default: among IMAGES."),
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option(
-            "--model",
-            metavar="RUN",
-            help="What oneshot-lmk train or export-bundle wrote; it holds its own template.",
-        ),
+        option("RUN", "What oneshot-lmk train or export-bundle wrote; it holds its own template."),
     ] = None,
     trust: Annotated[
         bool,
@@ -111,12 +98,11 @@ def detect(
     device: DeviceName = "auto",
     batch: Annotated[
         int | None,
-        typer.Option(
-            "--batch",
-            metavar="N",
-            min=1,
-            help="Images that the encoder sees at once. Default: 1 on a processor, 8 "
+        option(
+            "N",
+            "Images that the encoder sees at once. Default: 1 on a processor, 8 "
             "on a graphics card.",
+            min=1,
         ),
     ] = None,
     workers: Workers = None,
@@ -156,21 +142,26 @@ def detect(
         if corrected is not None:
             sources = [corrected_images] if corrected_images else images
             further += templates_of(corrected, sources, spacing_mm_yx, slice_index)
+        annotated, own_device = own[0] if own else None, "cpu" if backend else device
         started, detector = make_detector(
-            own[0] if own else None,
-            further,
-            model,
-            encoder_weights,
-            "cpu" if backend else device,
-            trust,
+            annotated, further, model, encoder_weights, own_device, trust, upright
+        )
+
+        from napari_oneshot_lmk.detection.batch import BatchSettings, detect_many
+        from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
+
+        settings = BatchSettings(
+            detector.method,
+            detector.encoder_card.identity,
+            detector.templates_sha256,
+            detector.model.content_sha256 if isinstance(detector, TrainedDetector) else "",
+            spacing_mm_yx,
+            slice_index,
             upright,
         )
-        settings = _settings(detector, spacing_mm_yx, slice_index, upright)
         journal = opened.enter_context(results.journal(settings, files))
         _tell_what_is_there(journal, results)
         if backend is None:
-            from napari_oneshot_lmk.detection.batch import detect_many
-
             outcomes = detect_many(
                 detector,
                 journal.missing,
@@ -182,7 +173,7 @@ def detect(
             outcomes = backend.detect(detector, journal, encoder_weights, device, batch)
         failed, end = _collect(outcomes, journal)
         seconds = time.perf_counter() - started
-        if len(journal) >= WORTH_A_WORD:
+        if len(journal) >= MANY_IMAGES:
             print_info(f"Writing {out} …")
         results.write(journal)
         if journal:
@@ -194,8 +185,10 @@ def detect(
         if end is None:
             results.drop(journal)
     report.print_failures()
-    if code := report.exit_code:
-        raise typer.Exit(code)
+    if report.stopped:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+    if failed:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def make_detector(
@@ -214,12 +207,9 @@ def make_detector(
 
         if trust and needs_trust(model):
             if further:
-                raise UsageError(
-                    "a bundle that runs its own TorchScript compares with its own template alone",
-                    remedy="leave further templates and --corrected out",
-                )
-            started = time.perf_counter()
-            return started, ScriptedDetector(model)
+                what = "a bundle that runs its own TorchScript compares with its own template alone"
+                raise UsageError(what, remedy="leave further templates and --corrected out")
+            return time.perf_counter(), ScriptedDetector(model)
         trained = load_model(model)
         encoder = encoder_with_bar(weights, device, model=trained)
         started = time.perf_counter()
@@ -227,37 +217,14 @@ def make_detector(
             trained, annotated, encoder, further=further, upright=upright
         )
     if annotated is None:
-        raise UsageError(
-            "neither a template nor a trained model was named",
-            remedy="name one with --template or --model",
-        )
+        what = "neither a template nor a trained model was named"
+        raise UsageError(what, remedy="name one with --template or --model")
     from napari_oneshot_lmk.detection.detector import Detector
 
     encoder = encoder_with_bar(weights, device)
     started = time.perf_counter()
     detector = Detector.instant(annotated, encoder=encoder, further=further, upright=upright)
     return started, detector
-
-
-def _settings(
-    detector: Detector,
-    spacing_mm_yx: tuple[float, float] | None,
-    slice_index: int | None,
-    upright: bool,
-) -> BatchSettings:
-    from napari_oneshot_lmk.detection.batch import BatchSettings
-    from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
-
-    model = detector.model if isinstance(detector, TrainedDetector) else None
-    return BatchSettings(
-        detector.method,
-        detector.encoder_card.identity,
-        detector.templates_sha256,
-        "" if model is None else model.content_sha256,
-        spacing_mm_yx,
-        slice_index,
-        upright,
-    )
 
 
 def _tell_what_is_there(journal: Journal, results: PartialResults) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_oneshot_lmk.cli.console import print_line, print_text, print_warning
-from napari_oneshot_lmk.cli.errors import ExitCode, list_failures
+from napari_oneshot_lmk.cli.errors import list_failures
 from napari_oneshot_lmk.errors import OneshotError
 
 if TYPE_CHECKING:
@@ -21,37 +21,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DetectionReport:
-    """What became of the images.
-
-    Parameters
-    ----------
-    journal : Journal
-        What was found.
-    failed : sequence of OneshotError
-        What could not be used.
-    out : Path
-        The file that was written.
-    detector : Detector
-        What has found it.
-    stopped : bool
-        Whether Ctrl-C ended it.
-    """
+    """What became of the images."""
 
     journal: Journal
+    """What was found."""
     failed: Sequence[OneshotError]
+    """What could not be used."""
     out: Path
+    """The file that was written."""
     detector: Detector
     stopped: bool
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """What the command ends with."""
-        if self.stopped:
-            return ExitCode.INTERRUPTED
-        return ExitCode.FAILED if self.failed else ExitCode.DONE
+    """Whether Ctrl-C ended it."""
 
     def print(self, seconds: float) -> None:
-        """Say what was found, in one line, and what is to be known of it."""
+        """Print one line on what was found, and what the user should know about it."""
         counts = self.journal.counts
         if not counts.images:
             return
@@ -65,15 +48,13 @@ class DetectionReport:
             f"({trained}{self.detector.encoder_card.title}, {seconds:.1f} s)"
         )
         if counts.without_spacing:
-            more = counts.without_spacing - 1
-            others = f" and {more} more" if more else ""
+            which = _and_more(counts.first_without_spacing, counts.without_spacing)
             print_warning(
-                f"The pixel spacing of {counts.first_without_spacing}{others} is "
-                "unknown, so there are no millimetres; give it with --spacing."
+                f"The pixel spacing of {which} is unknown, so there are no millimetres; "
+                "give it with --spacing."
             )
         for note, noted in counts.notes.items():
-            others = f" and {noted.images - 1} more" if noted.images > 1 else ""
-            print_warning(f"{noted.first}{others}: {note}.")
+            print_warning(f"{_and_more(noted.first, noted.images)}: {note}.")
 
     def print_json(self) -> None:
         """Print everything for machines, image by image: there may be very many."""
@@ -83,29 +64,29 @@ class DetectionReport:
     def print_failures(self) -> None:
         """Name the files that could not be used, and how to go on."""
         list_failures(self.failed)
-        if not self.stopped:
-            return
-        found, total = len(self.journal), len(self.journal.images)
-        kept = ""
-        if found:
+        if self.stopped:
+            found, total = len(self.journal), len(self.journal.images)
             kept = f"; what was found is in {self.out}, and the same command goes on from here"
-        print_warning(f"Stopped after {found + len(self.failed)} of {total} images{kept}.")
+            done = found + len(self.failed)
+            print_warning(f"Stopped after {done} of {total} images{kept if found else ''}.")
 
     def _json(self) -> Iterator[str]:
         out = str(self.out) if self.journal else None
         yield f'{{\n "out": {json.dumps(out)},\n "images": ['
         for number, (landmarks, reading) in enumerate(self.journal.with_reading()):
-            content = _content(landmarks, reading)
-            text = json.dumps(content, indent=1, allow_nan=False)
+            text = json.dumps(_content(landmarks, reading), indent=1, allow_nan=False)
             yield ("," if number else "") + "\n" + textwrap.indent(text, "  ")
-        failed = [{"file": e.file, "error": str(e)} for e in self.failed]
         last = {
-            "failed": failed,
+            "failed": [{"file": e.file, "error": str(e)} for e in self.failed],
             "method": self.detector.method,
             "encoder": self.detector.encoder_card.identity,
             "interrupted": self.stopped,
         }
         yield "\n ],\n" + json.dumps(last, indent=1).removeprefix("{\n") + "\n"
+
+
+def _and_more(first: str, count: int) -> str:
+    return f"{first} and {count - 1} more" if count > 1 else first
 
 
 def _content(landmarks: Landmarks, reading: dict[str, Any]) -> dict[str, Any]:
@@ -119,11 +100,11 @@ def _content(landmarks: Landmarks, reading: dict[str, Any]) -> dict[str, Any]:
             {
                 "name": point.name,
                 "state": str(point.state),
-                "x_px": point.position_yx[1] if point.position_yx else None,
-                "y_px": point.position_yx[0] if point.position_yx else None,
+                "x_px": point.position_yx and point.position_yx[1],
+                "y_px": point.position_yx and point.position_yx[0],
                 "score": point.score,
                 "unsure": point.unsure,
-                "source": None if point.source is None else str(point.source),
+                "source": point.source and str(point.source),
                 "shape_residual_mm": point.shape_residual_mm,
             }
             for point in landmarks

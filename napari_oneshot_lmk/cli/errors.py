@@ -29,12 +29,9 @@ class ExitCode(IntEnum):
     """What the exit code of a command means."""
 
     DONE = 0
-    FAILED = 1
-    """A file could not be used, or some of many could not."""
-    WRONG_USE = 2
-    """The call itself is wrong: an option, an output that exists."""
-    INTERRUPTED = 130
-    """Stopped with Ctrl-C."""
+    FAILED = 1  # a file could not be used, or some of many could not
+    WRONG_USE = 2  # the call itself is wrong: an option, an output that exists
+    INTERRUPTED = 130  # stopped with Ctrl-C
 
 
 def code_of(error: OneshotError) -> ExitCode:
@@ -49,8 +46,7 @@ def code_of(error: OneshotError) -> ExitCode:
 def handle_errors(command: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Decorate a command so that errors end it with one sentence.
 
-    With ``--debug``, or the environment variable ``ONESHOT_LMK_DEBUG`` set,
-    the traceback is shown as well.
+    With ``--debug``, or the environment variable ``ONESHOT_LMK_DEBUG``, they are raised.
     """
 
     @functools.wraps(command)
@@ -88,22 +84,21 @@ def debugging() -> bool:
 
 def list_failures(errors: Sequence[OneshotError], what: str = "image") -> None:
     """Print one sentence for each image, or whatever, that could not be used."""
-    if not errors:
-        return
-    count = len(errors)
-    print_error(f"{count} {what}{'s' if count > 1 else ''} could not be used:")
+    if errors:
+        print_error(f"{len(errors)} {what}{'s' if errors[1:] else ''} could not be used:")
     for error in errors:
         print_error(f"  {error}")
 
 
 class Interrupts:
-    """What the user has asked for with Ctrl-C."""
+    """What the user has asked for with Ctrl-C.
+
+    ``asked`` says whether it was pressed since there is something to keep, ``worth_ending``
+    whether there is: before that, once is enough to quit.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
-        """Whether Ctrl-C was pressed since there is something to end well."""
-        self.worth_ending = False
-        """Whether there is: before that, once is enough to quit."""
+        self.asked = self.worth_ending = False
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.asked or not self.worth_ending:
@@ -126,12 +121,9 @@ def two_step_interrupts() -> Iterator[Interrupts]:
 
 @contextmanager
 def main_process_reports(group: ProcessGroup) -> Iterator[None]:
-    """Let a process end without a word where another tells the user why.
+    """Let a process end without a message where another one tells the user why.
 
-    Parameters
-    ----------
-    group : ProcessGroup
-        The leader always tells; where it is one process, nothing changes.
+    The main process always does; where it is the only one, nothing changes.
     """
     try:
         yield

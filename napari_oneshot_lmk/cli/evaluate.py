@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-
-import typer
 
 from napari_oneshot_lmk.cli.console import (
     print_info,
@@ -17,7 +14,14 @@ from napari_oneshot_lmk.cli.console import (
     print_warning,
 )
 from napari_oneshot_lmk.cli.errors import handle_errors
-from napari_oneshot_lmk.cli.options import AsJson, Overwrite, Seed, SpacingText, spacing_from
+from napari_oneshot_lmk.cli.options import (
+    AsJson,
+    Overwrite,
+    Seed,
+    SpacingText,
+    option,
+    spacing_from,
+)
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.evaluation.metrics import Accuracy, Intervals
@@ -29,15 +33,10 @@ SCORING_TITLES = {"native": "native resolution", "grid384": "384 grid (published
 
 @handle_errors
 def evaluate_files(
-    predicted: Annotated[
-        Path, typer.Option("--predicted", metavar="FILE", help="Found landmarks.")
-    ],
-    truth: Annotated[Path, typer.Option("--truth", metavar="FILE", help="True landmarks.")],
+    predicted: Annotated[Path, option("FILE", "Found landmarks.")],
+    truth: Annotated[Path, option("FILE", "True landmarks.")],
     spacing: SpacingText = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder for summary, tables and plots."),
-    ] = None,
+    out: Annotated[Path | None, option("DIR", "Folder for summary, tables and plots.")] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -53,10 +52,8 @@ def evaluate_files(
     spacing_mm_yx = spacing_from(spacing)
     if out is not None:
         check_writable(out, overwrite=overwrite)
-    found = read_landmarks(predicted, tell=print_warning)
-    report = evaluate(
-        found, read_landmarks(truth, tell=print_warning), spacing_mm_yx=spacing_mm_yx, seed=seed
-    )
+    found, true = (read_landmarks(path, tell=print_warning) for path in (predicted, truth))
+    report = evaluate(found, true, spacing_mm_yx=spacing_mm_yx, seed=seed)
     if out is not None:
         from napari_oneshot_lmk.evaluation.write_report import write_report
 
@@ -76,14 +73,7 @@ def evaluate_files(
 def print_report(report: Report, *, title: str = "Errors", each: bool = True) -> None:
     """Print the tables of a report, and what could not be matched.
 
-    Parameters
-    ----------
-    report : Report
-        What to print.
-    title : str
-        Above the first table.
-    each : bool
-        Print a second table with a row for each landmark.
+    ``title`` stands above the first table; ``each`` adds one with a row per landmark.
     """
     from napari_oneshot_lmk.evaluation.metrics import sdr_keys
 
@@ -92,22 +82,18 @@ def print_report(report: Report, *, title: str = "Errors", each: bool = True) ->
     for name, words in SCORING_TITLES.items():
         scoring = report.scoring(name)
         if scoring is not None:
-            rows.append(_cells(words, scoring.overall))
-            rows.append(_interval_cells(scoring.overall_ci95))
+            rows += [_cells(words, scoring.overall), _interval_cells(scoring.overall_ci95)]
     print_table(f"{title}, {len(report.table.images)} images", columns, rows)
     if each and len(report.table.landmarks) > 1:
-        print_table(
-            "Each landmark, native resolution",
-            columns,
-            [_cells(name, part) for name, part in report.native.per_landmark.items()],
-        )
-    for line in remarks(report):
+        rows = [_cells(name, part) for name, part in report.native.per_landmark.items()]
+        print_table("Each landmark, native resolution", columns, rows)
+    for line in _remarks(report):
         print_line(line)
     if report.grid384_reason:
         print_warning(f"No score on the 384 grid: {report.grid384_reason}.")
 
 
-def remarks(report: Report) -> list[str]:
+def _remarks(report: Report) -> list[str]:
     """Say what was not scored, and where the spacing came from."""
     from napari_oneshot_lmk.evaluation.error_table import Outcome
 
@@ -128,7 +114,9 @@ def remarks(report: Report) -> list[str]:
     for key, words_for_key in titles.items():
         names = report.unmatched.get(key, [])
         if names:
-            lines.append(f"{words_for_key} ({len(names)}): {_some(names)}")
+            shown = ", ".join(names[:MOST_NAMES_SHOWN])
+            more = ", …" if len(names) > MOST_NAMES_SHOWN else ""
+            lines.append(f"{words_for_key} ({len(names)}): {shown}{more}")
     sources = sorted(str(source) for source in report.table.spacing_sources)
     lines.append(f"Pixel spacing: {', '.join(sources)}")
     return lines
@@ -150,8 +138,3 @@ def _interval_cells(ci95: Intervals) -> list[str]:
     pairs = [(ci95.mre_mm, 2), (ci95.median_mm, 2), *((p, 1) for p in ci95.sdr_percent)]
     shown = ["–" if low != low else f"{low:.{d}f}–{high:.{d}f}" for (low, high), d in pairs]
     return ["  95 % interval", "", *shown]
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:MOST_NAMES_SHOWN])
-    return f"{shown}, …" if len(names) > MOST_NAMES_SHOWN else shown

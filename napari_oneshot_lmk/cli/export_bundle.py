@@ -3,53 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import Annotated
 
 from napari_oneshot_lmk.cli.console import print_info, print_json, print_line
 from napari_oneshot_lmk.cli.errors import handle_errors
-from napari_oneshot_lmk.cli.options import AsJson, Overwrite, Weights
-
-if TYPE_CHECKING:
-    from napari_oneshot_lmk.bundle.export import Export
+from napari_oneshot_lmk.cli.options import AsJson, Overwrite, Weights, option
 
 
 @handle_errors
 def export_model(
-    model: Annotated[
-        Path, typer.Option("--model", metavar="RUN", help="What oneshot-lmk train wrote.")
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="The folder to write.")],
+    model: Annotated[Path, option("RUN", "What oneshot-lmk train wrote.")],
+    out: Annotated[Path, option("BUNDLE", "The folder to write.")],
     try_on: Annotated[
         list[str] | None,
-        typer.Option(
-            "--try-on",
-            metavar="IMAGE|FOLDER",
-            help="Images on which the bundle is tried, three of them. By default "
+        option(
+            "IMAGE|FOLDER",
+            "Images on which the bundle is tried, three of them. By default "
             "those that it was trained on, else moved copies of the template.",
         ),
     ] = None,
-    name: Annotated[
-        str, typer.Option("--name", help="Of the model; else that of the folder.")
-    ] = "",
-    model_version: Annotated[str, typer.Option("--model-version", help="Of the model.")] = "0.1.0",
-    authors: Annotated[str, typer.Option("--authors", help="Who trained it.")] = "",
-    intended_use: Annotated[str, typer.Option("--intended-use", help="One sentence.")] = "",
+    name: Annotated[str, option(None, "Of the model; else that of the folder.")] = "",
+    model_version: Annotated[str, option(None, "Of the model.")] = "0.1.0",
+    authors: Annotated[str, option(None, "Who trained it.")] = "",
+    intended_use: Annotated[str, option(None, "One sentence.")] = "",
     data_terms: Annotated[
-        str,
-        typer.Option(
-            "--data-terms", help="Under which terms template and training images may be used."
-        ),
+        str, option(None, "Under which terms template and training images may be used.")
     ] = "",
-    modality: Annotated[str, typer.Option("--modality", help="Of the images, such as CR.")] = "",
+    modality: Annotated[str, option(None, "Of the images, such as CR.")] = "",
     measured: Annotated[
         Path | None,
-        typer.Option(
-            "--measured",
-            metavar="FOLDER",
-            help="What oneshot-lmk evaluate --out wrote: its figures go into the "
-            "bundle's documents.",
+        option(
+            "FOLDER",
+            "What oneshot-lmk evaluate --out wrote: its figures go into the bundle's documents.",
         ),
     ] = None,
     encoder_weights: Weights = None,
@@ -95,19 +80,9 @@ def export_model(
         else:
             print_info(f"{step}…")
     if as_json:
-        print_json(
-            {
-                "out": str(out),
-                "largest_px": found.largest_px,
-                "worst": found.worst,
-                "images": list(found.images),
-            }
-        )
+        compared = {"largest_px": found.largest_px, "worst": found.worst}
+        print_json({"out": str(out), **compared, "images": list(found.images)})
         return
     print_line(f"{out}: a MONAI bundle; {found.summary}")
-    _print_size(export)
-
-
-def _print_size(export: Export) -> None:
-    size = sum(path.stat().st_size for path in export.out.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print_line(f"{size / 1e6:.0f} MB, the template's image among them")

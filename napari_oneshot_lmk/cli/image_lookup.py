@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -23,23 +24,12 @@ if TYPE_CHECKING:
 class NamedImages:
     """Finds the image file of a set of landmarks, and its geometry.
 
-    An image is meant by its name, else by its name without folder, else also
-    without the ending of an image. A single image is meant whatever the landmarks call
-    theirs, but where both are named by UID: those are two images.
+    An image is found by its name, else by its name without folder, else also
+    without the ending of an image. A single image is taken whatever the landmarks call
+    theirs, unless both are named by UID: those are two images.
 
-    Parameters
-    ----------
-    sources : sequence of str
-        Files, folders or patterns; may be empty.
-    spacing_mm_yx : tuple of float, optional
-        Goes before what the files state.
-    slice_index : int, optional
-        Of volumes.
-
-    Attributes
-    ----------
-    advance : callable
-        ``advance(done, total)`` is called after each image that was opened.
+    ``sources`` are files, folders or patterns, if any. ``spacing_mm_yx`` is used instead of
+    what the files state. ``advance(done, total)`` is called after each image that was opened.
     """
 
     def __init__(
@@ -65,10 +55,7 @@ class NamedImages:
     def file_of(self, image: str) -> ImageFile | None:
         """Return the file of an image, None where none was named.
 
-        Raises
-        ------
-        UsageError
-            If several could be meant.
+        A UsageError says if several could be meant.
         """
         found = self._named(image)
         if found is not None or len(self._files) != 1:
@@ -84,10 +71,7 @@ class NamedImages:
     def renames(self, image: str) -> str:
         """Return the name of the single image that is taken for one of another name.
 
-        Returns
-        -------
-        str
-            Empty where the landmarks name the image that is taken.
+        Empty where the landmarks name the image that is taken.
         """
         file = self.file_of(image)
         return "" if file is None or not image or self._named(image) else file.name
@@ -105,25 +89,19 @@ class NamedImages:
         return None
 
     def geometry_of(self, image: str) -> Geometry | None:
-        """Return the geometry of an image, None where none was named.
-
-        Raises
-        ------
-        OneshotError
-            If the image cannot be read.
-        """
+        """Return the geometry of an image, None where none was named."""
         file = self.file_of(image)
         if file is None:
             return None
         if file.name not in self._opened:
             from napari_oneshot_lmk.imaging.reader import read_image
 
-            radiograph = read_image(
+            image_read = read_image(
                 file.path, spacing_mm_yx=self._spacing_mm_yx, slice_index=self._slice_index
             )
-            self._opened[file.name] = radiograph.geometry
-            for note in set(radiograph.notes) - self._said:
-                # Once, however many photographs of a folder are turned.
+            self._opened[file.name] = image_read.geometry
+            for note in set(image_read.notes) - self._said:
+                # Once, however many photographs of a folder are rotated.
                 self._said.add(note)
                 print_warning(f"{file.path}: {note}.")
             if len(self._files) > 1:
@@ -134,17 +112,9 @@ class NamedImages:
         """Return landmarks with the name and the geometry of their image.
 
         What the landmark file states of spacing and place goes before what the
-        image states, and what the user gave before both.
-
-        Raises
-        ------
-        GeometryError
-            If they were placed on an image of another size.
-        UsageError
-            If the single image that is named is another one.
+        image states, and what the user gave before both. An error says if they were placed
+        on an image of another size, or on another one than the single image that is named.
         """
-        from dataclasses import replace
-
         if len(self._files) == 1 and self.file_of(landmarks.image) is None:
             raise UsageError(
                 f"the landmarks are on {landmarks.image!r}, which is another image "
@@ -178,13 +148,7 @@ class NamedImages:
         return replace(landmarks, image=name, geometry=geometry)
 
     def check_enough(self, images: Sequence[Landmarks]) -> None:
-        """Raise if a single image is named, but the landmarks are on several.
-
-        Raises
-        ------
-        UsageError
-            Saying which.
-        """
+        """Raise a UsageError if a single image is named, but the landmarks are on several."""
         if len(self._files) == 1 and len(images) > 1:
             raise UsageError(
                 f"the landmarks are on {len(images)} images, but only "
@@ -199,13 +163,7 @@ def templates_of(
     spacing_mm_yx: tuple[float, float] | None,
     slice_index: int | None,
 ) -> list[Template]:
-    """Make a template of each image in a landmark file, looked for among ``sources``.
-
-    Raises
-    ------
-    OneshotError
-        If an image is not found or cannot be read, or no landmark on it is placed.
-    """
+    """Make a template of each image in a landmark file, looked for among ``sources``."""
     from napari_oneshot_lmk.imaging.reader import read_image
     from napari_oneshot_lmk.landmarks.files import read_landmarks
     from napari_oneshot_lmk.landmarks.template import Template

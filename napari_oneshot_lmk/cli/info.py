@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.cli.console import print_json, print_line, print_table
 from napari_oneshot_lmk.cli.errors import handle_errors
@@ -31,15 +32,24 @@ def info(encoder_weights: Weights = None, as_json: AsJson = False) -> None:
         print_json(
             machine
             | {
-                "encoder_weights": [_record(place) for place in places],
+                "encoder_weights": [asdict(place) for place in places],
                 "encoder_weights_found": found.where if found else None,
                 "shipped_encoder": {"name": shipped.identity, "title": shipped.title},
             }
         )
         return
-    print_table("Versions", ["", "version"], [list(v) for v in _versions(machine)])
+    print_table("Versions", ["", "version"], list(machine["versions"].items()))
     print_line(f"System: {machine['system']}")
-    print_table("Devices", ["", "what", "memory", "fast bf16"], _devices(machine))
+    devices = [
+        [
+            device["name"],
+            device["title"],
+            f"{device['memory_gb']} GB" if device["memory_gb"] else "unknown",
+            "yes" if device["bf16"] else "no",
+        ]
+        for device in machine["devices"]
+    ]
+    print_table("Devices", ["", "what", "memory", "fast bf16"], devices)
     print_line("Encoder weights, in the order in which they are looked for:")
     for place in places:
         print_line(f"  {place.what}: {place.where} ({_found(place)})")
@@ -53,27 +63,7 @@ def info(encoder_weights: Weights = None, as_json: AsJson = False) -> None:
         print_line(f"Without them it would be the shipped one: {shipped.title}")
 
 
-def _versions(machine: dict[str, Any]) -> list[tuple[str, str]]:
-    return list(machine["versions"].items())
-
-
-def _devices(machine: dict[str, Any]) -> list[list[str]]:
-    return [
-        [
-            device["name"],
-            device["title"],
-            f"{device['memory_gb']} GB" if device["memory_gb"] else "unknown",
-            "yes" if device["bf16"] else "no",
-        ]
-        for device in machine["devices"]
-    ]
-
-
 def _found(place: Place) -> str:
     if place.found:
         return f"found, {place.detail}" if place.detail else "found"
     return place.detail or "nothing there"
-
-
-def _record(place: Place) -> dict[str, Any]:
-    return {"what": place.what, "where": place.where, "found": place.found, "detail": place.detail}

@@ -15,7 +15,7 @@ from napari_oneshot_lmk.cli.console import (
     print_warning,
 )
 from napari_oneshot_lmk.cli.errors import handle_errors
-from napari_oneshot_lmk.cli.options import AsJson, Overwrite, SpacingText, spacing_from
+from napari_oneshot_lmk.cli.options import AsJson, Overwrite, SpacingText, option, spacing_from
 from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,12 +33,9 @@ def measure_landmarks(
         Path | None, typer.Argument(metavar="LANDMARKS", help="Landmarks of one or many images.")
     ] = None,
     chosen: Annotated[
-        str,
-        typer.Option("--set", metavar="NAME|FILE", help="Which measurements: a TOML file."),
+        str, typer.Option("--set", metavar="NAME|FILE", help="Which measurements: a TOML file.")
     ] = "lateral_cephalogram",
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE.csv", help="Where the table goes.")
-    ] = None,
+    out: Annotated[Path | None, option("FILE.csv", "Where the table goes.")] = None,
     wide: Annotated[
         bool, typer.Option("--wide", help="One row per image instead of one per value.")
     ] = False,
@@ -102,15 +99,10 @@ def print_measurements(table: pd.DataFrame, definitions: MeasurementSet) -> None
             else "–"
             for image in shown
         ]
-        norm = each.norm
-        said = "" if norm is None else f"{norm.mean:g}"
-        rows.append(
-            [
-                each.name,
-                *cells,
-                said if norm is None or norm.sd is None else f"{said} ± {norm.sd:g}",
-            ]
-        )
+        norm = f"{each.norm.mean:g}" if each.norm else ""
+        if each.norm and each.norm.sd is not None:
+            norm += f" ± {each.norm.sd:g}"
+        rows.append([each.name, *cells, norm])
     print_table(definitions.title or "Measurements", ["", *shown, "norm"], rows)
     more = table["image"].nunique() - len(shown)
     if more:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.training.per_landmark import Strategy
 
+
+def option(metavar: str | None, words: str, **more: Any) -> Any:
+    """Return an option named like its parameter, with what its help shows for its value."""
+    return typer.Option(metavar=metavar, help=words, **more)
+
+
 SpacingText = Annotated[
     str | None,
     typer.Option(
@@ -33,59 +39,42 @@ Slice = Annotated[
     int | None, typer.Option("--slice", help="Which slice (from 0) of a volume or frame of a film.")
 ]
 Weights = Annotated[
-    Path | None,
-    typer.Option(
-        "--encoder-weights",
-        metavar="FILE",
-        help="Weights of the VGG19 encoder; otherwise they are looked for.",
-    ),
+    Path | None, option("FILE", "Weights of the VGG19 encoder; otherwise they are looked for.")
 ]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of the bootstrap intervals.")]
+Seed = Annotated[int, option(None, "Of the bootstrap intervals.")]
 
 Scheduler = Annotated[
     str | None,
-    typer.Option(
-        "--scheduler",
-        metavar="ADDRESS|FILE",
-        help="Give the work to a dask cluster: tcp://host:8786, or its scheduler file. "
+    option(
+        "ADDRESS|FILE",
+        "Give the work to a dask cluster: tcp://host:8786, or its scheduler file. "
         "Images must lie where all its workers see them.",
     ),
 ]
-Workers = Annotated[
-    int | None,
-    typer.Option("--workers", metavar="N", min=1, help="Or to so many processes on this computer."),
-]
+Workers = Annotated[int | None, option("N", "Or to so many processes on this computer.", min=1)]
 
 
 def spacing_from(text: str | None) -> tuple[float, float] | None:
     """Return the (row, column) spacing in mm that a user typed.
 
-    Raises
-    ------
-    GeometryError
-        If it is not one or two sensible numbers.
+    A GeometryError says if it is not one or two sensible numbers.
     """
     if text is None:
         return None
     # numpy, which this loads, would slow down --help.
     from napari_oneshot_lmk.geometry import checked_spacing
 
-    parts = text.lower().replace(",", "x").split("x")
+    remedy = "write for example --spacing 0.1, or 0.3x0.25 for row x column"
     try:
-        values = [float(part) for part in parts]
+        values = [float(part) for part in text.lower().replace(",", "x").split("x")]
     except ValueError as error:
-        raise GeometryError(
-            f"--spacing {text} is not a number of millimetres",
-            remedy="write for example --spacing 0.1, or 0.3x0.25 for row x column",
-        ) from error
+        what = f"--spacing {text} is not a number of millimetres"
+        raise GeometryError(what, remedy=remedy) from error
     if len(values) > 2:
-        raise GeometryError(
-            f"--spacing {text} is more than two numbers",
-            remedy="write for example --spacing 0.1, or 0.3x0.25 for row x column",
-        )
+        raise GeometryError(f"--spacing {text} is more than two numbers", remedy=remedy)
     return checked_spacing(values if len(values) == 2 else values[0])
 
 
@@ -116,27 +105,18 @@ def encoder_with_bar(
 
 @dataclass(frozen=True)
 class Backend:
-    """Who is to do it.
-
-    Parameters
-    ----------
-    workers : int, optional
-        Processes on this computer.
-    scheduler : str, optional
-        Or a dask scheduler's address or file.
-    """
+    """The workers that detect or train: processes here, or those of a dask scheduler."""
 
     workers: int | None
+    """How many processes on this computer."""
     scheduler: str | None
+    """Address or file of a dask scheduler."""
 
     @classmethod
     def asked(cls, workers: int | None, scheduler: str | None) -> Backend | None:
         """Return what the options say; None where this process is to do it.
 
-        Raises
-        ------
-        UsageError
-            If both are given, or dask.distributed is not installed.
+        A UsageError says if both are given, or dask.distributed is not installed.
         """
         if workers is None and scheduler is None:
             return None
@@ -155,18 +135,9 @@ class Backend:
         device: str,
         batch: int | None,
     ) -> Generator[DetectionResult, None, None]:
-        """Detect on what is missing in a journal.
+        """Detect on what is missing in a journal, with copies of a detector.
 
-        Parameters
-        ----------
-        detector : Detector
-            What the workers are to make again, on the processor.
-        journal : Journal
-            Says which images, and how they are read.
-        encoder_weights, device
-            For the workers.
-        batch : int, optional
-            As for `detect_many`.
+        ``encoder_weights``, ``device`` and ``batch`` are for the workers; see `detect_many`.
         """
         images = journal.missing
         if not images:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from napari_oneshot_lmk.cli.console import print_json, print_line, print_warning
 from napari_oneshot_lmk.cli.errors import handle_errors
-from napari_oneshot_lmk.cli.options import AsJson, Overwrite, Slice, SpacingText, spacing_from
+from napari_oneshot_lmk.cli.options import (
+    AsJson,
+    Overwrite,
+    Slice,
+    SpacingText,
+    option,
+    spacing_from,
+)
 from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,22 +24,19 @@ if TYPE_CHECKING:
 
 @handle_errors
 def make_template(
-    image: Annotated[Path, typer.Option("--image", metavar="FILE", help="The annotated image.")],
+    image: Annotated[Path, option("FILE", "The annotated image.")],
     landmarks: Annotated[
         Path,
-        typer.Option(
-            "--landmarks",
-            metavar="FILE",
-            help="Its landmarks: CSV (image,landmark,x_px,y_px), or any other landmark "
+        option(
+            "FILE",
+            "Its landmarks: CSV (image,landmark,x_px,y_px), or any other landmark "
             "file: .mrk.json, .fcsv, .json (COCO), .tps, .txt (ISBI), .dcm (SR).",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The template to write.")],
+    out: Annotated[Path, option("FOLDER", "The template to write.")],
     spacing: SpacingText = None,
     slice_index: Slice = None,
-    name: Annotated[
-        str, typer.Option("--name", help="Of the template; else that of the folder.")
-    ] = "",
+    name: Annotated[str, option(None, "Of the template; else that of the folder.")] = "",
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -45,13 +47,13 @@ def make_template(
 
     spacing_mm_yx = spacing_from(spacing)
     check_writable(out, overwrite=overwrite)
-    radiograph = read_image(image, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index)
-    points = _landmarks_of(radiograph, landmarks)
-    template = Template.create(radiograph, points, name=name or out.resolve().name)
+    grey_image = read_image(image, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index)
+    points = _landmarks_of(grey_image, landmarks)
+    template = Template.create(grey_image, points, name=name or out.resolve().name)
     template.save(out, overwrite=overwrite)
     known = template.image.geometry.spacing_mm_yx
-    source = radiograph.spacing_source
-    for note in radiograph.notes:
+    source = grey_image.spacing_source
+    for note in grey_image.notes:
         print_warning(f"{image}: {note}.")
     placed = len(template.landmarks.placed)
     if as_json:
@@ -59,12 +61,12 @@ def make_template(
             {
                 "template": str(out),
                 "name": template.name,
-                "image": radiograph.name,
+                "image": grey_image.name,
                 "landmarks": list(template.landmarks.names),
                 "placed": placed,
                 "spacing_mm_yx": known,
                 "spacing_source": source and str(source),
-                "notes": list(radiograph.notes),
+                "notes": list(grey_image.notes),
                 "content_sha256": template.content_sha256,
             }
         )
@@ -74,18 +76,18 @@ def make_template(
         if known
         else "pixel spacing unknown (give --spacing for millimetres)"
     )
-    print_line(f"{out}: {placed} landmarks on {radiograph.name}, {shown}")
+    print_line(f"{out}: {placed} landmarks on {grey_image.name}, {shown}")
 
 
-def _landmarks_of(radiograph: GrayImage, path: Path) -> Landmarks:
+def _landmarks_of(grey_image: GrayImage, path: Path) -> Landmarks:
     """Read a landmark file and take the landmarks of this image."""
     from napari_oneshot_lmk.evaluation.errors import find_image
     from napari_oneshot_lmk.landmarks.files import read_landmarks
 
     images = read_landmarks(
-        path, geometry=radiograph.geometry, tell=print_warning, source=radiograph.path
+        path, geometry=grey_image.geometry, tell=print_warning, source=grey_image.path
     )
-    found = find_image(images, radiograph.name)
+    found = find_image(images, grey_image.name)
     # A markups file often does not say which image it belongs to.
     if found is None and len(images) == 1 and not images[0].image:
         found = images[0]
@@ -93,7 +95,7 @@ def _landmarks_of(radiograph: GrayImage, path: Path) -> Landmarks:
         names = ", ".join(landmarks.image for landmarks in images[:3])
         more = ", …" if len(images) > 3 else ""
         raise UsageError(
-            f"holds landmarks of {names}{more}, but none of {radiograph.name}",
+            f"holds landmarks of {names}{more}, but none of {grey_image.name}",
             file=path,
             remedy="write the image's file name in the image column",
         )

@@ -32,6 +32,7 @@ from napari_oneshot_lmk.cli.options import (
     Overwrite,
     Scheduler,
     Workers,
+    option,
     spacing_from,
 )
 from napari_oneshot_lmk.errors import UsageError
@@ -53,21 +54,16 @@ _TYPED_AS: dict[Any, Any] = {
 
 def _option_parameter(name: str) -> inspect.Parameter:
     """Return the parameter of a command that is the option of a field."""
-    field, option = TrainingConfig.model_fields[name], option_of(name)
+    field, named = TrainingConfig.model_fields[name], option_of(name)
     extra: Any = field.json_schema_extra
     typed = _TYPED_AS.get(field.annotation)
     if field.default is True:
-        option = f"{option}/--no-{str(option)[2:]}"
+        named = f"{named}/--no-{str(named)[2:]}"
     metavar = extra.get("metavar") or "|".join(extra.get("choices", ())) or None
-    return inspect.Parameter(
-        name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None if typed else field.default,
-        annotation=Annotated[
-            typed or field.annotation,
-            typer.Option(option, metavar=metavar, help=field.description),
-        ],
-    )
+    info = typer.Option(named, metavar=metavar, help=field.description)
+    default, kind = None if typed else field.default, inspect.Parameter.KEYWORD_ONLY
+    annotation: Any = Annotated[typed or field.annotation, info]
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
 
 def _with_config_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -96,41 +92,27 @@ def _config_from(settings: Mapping[str, Any]) -> TrainingConfig:
 @_with_config_options
 @handle_errors
 def train_model(
-    template: Annotated[Path, typer.Option("--template", metavar="FOLDER", help="The template.")],
+    template: Annotated[Path, option("FOLDER", "The template.")],
     images: Annotated[
         list[str],
-        typer.Option(
-            "--images",
-            metavar="DIR",
-            help="Images without landmarks: folder, file or pattern; may be repeated.",
-        ),
+        option("DIR", "Images without landmarks: folder, file or pattern; may be repeated."),
     ],
     out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            metavar="RUN",
-            help="Folder of this training. One that was interrupted goes on.",
-        ),
+        Path, option("RUN", "Folder of this training. One that was interrupted goes on.")
     ],
     preview: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--preview",
-            metavar="IMAGE",
-            help="Find the landmarks on it after each epoch; may be repeated.",
-        ),
+        option("IMAGE", "Find the landmarks on it after each epoch; may be repeated."),
     ] = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
     lost_after: Annotated[
         float,
-        typer.Option(
-            "--lost-after",
-            metavar="SECONDS",
-            min=1.0,
-            help="Under torchrun: without an answer for so long, a process counts as "
+        option(
+            "SECONDS",
+            "Under torchrun: without an answer for so long, a process counts as "
             "lost and the others end.",
+            min=1.0,
         ),
     ] = 600.0,
     overwrite: Overwrite = False,
@@ -161,14 +143,8 @@ def train_model(
         def start(**more: Any) -> Iterator[Event]:
             from napari_oneshot_lmk.training.train import train
 
-            shown = tuple(preview or ())
-            return train(
-                *(annotated, files, out, config),
-                previews=shown,
-                overwrite=overwrite,
-                group=group,
-                **more,
-            )
+            more |= {"previews": tuple(preview or ()), "overwrite": overwrite, "group": group}
+            return train(annotated, files, out, config, **more)
 
         with two_step_interrupts() as interrupts:
             try:
@@ -223,9 +199,7 @@ def _followed(
     kept: list[Event] = []
     told = False
     with training_bar(models) as (show, fetching):
-        strategy = None
-        if backend is not None:
-            strategy = backend.strategy(config.encoder_weights, config.device)
+        strategy = backend and backend.strategy(config.encoder_weights, config.device)
         events = start(should_stop=lambda: interrupts.asked, fetching=fetching, strategy=strategy)
         for event in _heeding(events, interrupts):
             if interrupts.asked and not told:
@@ -256,16 +230,17 @@ def _conclude(
 
     end = events[-1] if events else Failed("The training ended without a word.")
     if as_json and group.is_main:
-        content: dict[str, Any] = {
-            "run": str(out),
-            "method": config.method,
-            "landmarks": list(config.landmarks),
-            "finished": asdict(end) if isinstance(end, Finished) else None,
-            "failed": end.sentence if isinstance(end, Failed) else None,
-            "epochs": [asdict(e) for e in events if isinstance(e, EpochEnded)],
-            "notes": [e.text for e in events if isinstance(e, Noted)],
-        }
-        print_json(content)
+        print_json(
+            {
+                "run": str(out),
+                "method": config.method,
+                "landmarks": list(config.landmarks),
+                "finished": asdict(end) if isinstance(end, Finished) else None,
+                "failed": end.sentence if isinstance(end, Failed) else None,
+                "epochs": [asdict(e) for e in events if isinstance(e, EpochEnded)],
+                "notes": [e.text for e in events if isinstance(e, Noted)],
+            }
+        )
     elif isinstance(end, Finished) and group.is_main:
         _print_end(out, config, end, again=len(events) == 1)
     if isinstance(end, Failed) and group.is_main:
