@@ -14,6 +14,7 @@ from psygnal import Signal
 
 from napari_oneshot_lmk.errors import OneshotError, OutputError
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
+from napari_oneshot_lmk.landmarks.image_names import fits_as_name
 from napari_oneshot_lmk.landmarks.landmarks import State
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.image_lock import ImageLocks
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.session import Session
 
 SUFFIX = ".landmarks.csv"
-LONGEST_NAME = 255
-"""Bytes that file systems allow a name to have."""
 
 
 class Sidecar:
@@ -60,14 +59,13 @@ class Sidecar:
         """
         name, path = target.image_name, target.path
         stem = re.sub(r"[^\w.\-]+", "_", name).strip("_") or "image"
-        too_long = len(f"{stem}{SUFFIX}".encode()) > LONGEST_NAME
-        if too_long or path is None or not beside_image or not os.access(path.parent, os.W_OK):
-            stem = stem[:40] if too_long else stem
-            # Two patients' "img.png" must not share a file: the pixels tell them apart.
-            return cls(fallback / f"{stem}-{pixel_hash(target)[:10]}{SUFFIX}")
-        beside = path.parent / f"{name}{SUFFIX}"
-        earlier = path.parent / f"{stem}{SUFFIX}"
-        return cls(beside, name, None if earlier == beside else earlier)
+        fits = beside_image and fits_as_name(f"{name}{SUFFIX}")
+        if fits and path is not None and os.access(path.parent, os.W_OK):
+            beside, earlier = (path.parent / f"{each}{SUFFIX}" for each in (name, stem))
+            return cls(beside, name, None if earlier == beside else earlier)
+        # Two patients' "img.png" must not share a file: the pixels tell them apart.
+        ending = f"-{pixel_hash(target)[:10]}{SUFFIX}"
+        return cls(fallback / f"{stem if fits_as_name(stem + ending) else stem[:40]}{ending}")
 
     def offer(self) -> Landmarks | None:
         """Read what an earlier session left here; None if there is nothing.

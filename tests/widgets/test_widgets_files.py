@@ -218,6 +218,20 @@ def test_images_without_a_folder_go_by_their_content(plugin, tmp_path):
     assert Sidecar.of(beside, False, tmp_path / "x").path.parent == tmp_path / "x"
 
 
+@pytest.mark.parametrize("length", [230, 231, 241, 242, 300])
+def test_a_long_name_leaves_room_for_the_hash(plugin, tmp_path, length):
+    target = ImageView(Image(textured(), name="x" * length))
+    Sidecar.of(target, True, tmp_path).save(landmarks())
+    assert Sidecar.of(target, True, tmp_path).offer() == landmarks()
+
+
+def test_a_name_that_is_too_long_beside_the_image_lies_elsewhere(plugin, tmp_path):
+    target = opened(tmp_path / f"a{' ' * 240}b.png")
+    sidecar = Sidecar.of(target, True, tmp_path / "elsewhere")
+    assert sidecar.path.parent == tmp_path / "elsewhere"
+    sidecar.save(landmarks())
+
+
 def test_a_file_that_somebody_else_left_is_never_overwritten(tmp_path):
     old, new = landmarks(), landmarks(spacing=0.25)
     path = tmp_path / "film.png.landmarks.csv"
