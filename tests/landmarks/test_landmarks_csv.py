@@ -176,6 +176,7 @@ def test_millimetres_from_elsewhere_give_no_spacing(tmp_path):
         (f"{HEADER}\na,1,2,three\n", "line 2: y_px is 'three', which is not a number"),
         (f"{HEADER}\na,1,nan,3\n", "line 2: x_px is empty; give both coordinates, or none"),
         (f"{HEADER}\na,1,inf,3\n", "line 2: x_px is 'inf'"),
+        (f"{HEADER}\na,1,2,3\na,2,1e99,3\n", "line 3: landmark '2' has .* beyond any image"),
         (f"{HEADER}\na,1,1e999,3\n", "line 2: x_px is '1e999'"),
         (f"{HEADER}\na,1,1_0,3\n", "line 2: x_px is '1_0'"),
         (f'{HEADER}\na,1,"1,5",3\n', "line 2: x_px is '1,5'"),

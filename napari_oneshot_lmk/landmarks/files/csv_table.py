@@ -22,7 +22,13 @@ from napari_oneshot_lmk.landmarks.files.base import (
     unusual_frame,
     without_zeros,
 )
-from napari_oneshot_lmk.landmarks.files.text_file import TableRow, head_of, table_rows, titles_of
+from napari_oneshot_lmk.landmarks.files.text_file import (
+    TableRow,
+    at_line,
+    head_of,
+    table_rows,
+    titles_of,
+)
 from napari_oneshot_lmk.landmarks.image_names import image_key
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
 
@@ -262,9 +268,8 @@ class _TableImage:
         provenance = Provenance.from_json(self.cells)
         points, zeros = (tuple(self.points), 0) if self.has_states else without_zeros(self.points)
         if zeros:
-            context.tell(
-                f"{zeros} landmarks of image {self.name!r} at 0, 0 are taken for not placed"
-            )
+            what = f"{zeros} landmarks of image {self.name!r} at 0, 0"
+            context.tell(f"{what} are taken for not placed")
         if all(point.is_position_of_person for point in points):
             authors = {point.author for point in points}
             # A set with an author keeps apart who has placed the single point.
@@ -311,18 +316,12 @@ def _landmark(row: TableRow) -> tuple[Landmark, bool]:
     unsure = row.text("unsure").lower()
     if unsure not in _TRUE + _FALSE:
         raise row.wrong(f"unsure is {unsure!r}", "use true, or leave it empty")
-    point = Landmark(
-        name,
-        position_yx,
-        state,
-        score,
-        unsure in _TRUE,
-        row.number("shape_residual_mm"),
-        row.cells.get("description", ""),
-        _SOURCES.get(row.text("source").lower()),
-        row.text("author"),
-    )
-    return point, is_placeholder
+    residual_mm = row.number("shape_residual_mm")
+    source = _SOURCES.get(row.text("source").lower())
+    description, author = row.cells.get("description", ""), row.text("author")
+    values = (score, unsure in _TRUE, residual_mm, description, source, author)
+    with at_line(row.line):
+        return Landmark(name, position_yx, state, *values), is_placeholder
 
 
 def _recognise(path: Path) -> bool:

@@ -11,7 +11,13 @@ from pathlib import Path
 
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat, ReadContext
-from napari_oneshot_lmk.landmarks.files.text_file import TableRow, head_of, table_rows, titles_of
+from napari_oneshot_lmk.landmarks.files.text_file import (
+    TableRow,
+    at_line,
+    head_of,
+    table_rows,
+    titles_of,
+)
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 
 _REQUIRED = ("axis-0", "axis-1")
@@ -36,16 +42,12 @@ def read_napari_points(path: Path, context: ReadContext) -> tuple[Landmarks, ...
         source = row.text("source").lower()
         # napari lets a layer have points without a place (NaN).
         position_yx = None if y_px is None or x_px is None else (y_px, x_px)
-        points.append(
-            Landmark(
-                name,
-                position_yx,
-                State.SKIPPED if position_yx is None else State.PLACED,
-                # A column of the user's own may have this title, too.
-                source=Source(source) if source in set(Source) else None,
-                author=row.text("author"),
-            )
-        )
+        state = State.SKIPPED if position_yx is None else State.PLACED
+        # A column of the user's own may have this title, too.
+        origin = Source(source) if source in set(Source) else None
+        with at_line(row.line):
+            point = Landmark(name, position_yx, state, source=origin, author=row.text("author"))
+        points.append(point)
     if not slices:
         raise LandmarkError("holds no points", remedy="save the layer again")
     images = []
