@@ -102,21 +102,9 @@ def run_method(
 ) -> MethodResult:
     """Run one method over the test images and evaluate what it finds.
 
-    Parameters
-    ----------
-    template : Template
-        From `Dataset.template`.
-    method : str
-        A name in `METHODS`.
-    seed : int
-        Of the bootstrap.
-    on_image : callable
-        Called with (images done, images in all).
-
-    Raises
-    ------
-    OneshotError
-        If the method cannot start, or no image could be read.
+    ``template`` is `Dataset.template`, ``method`` a name in `METHODS`, ``seed`` that of the
+    bootstrap. ``on_image`` is called with (images done, images in all). A OneshotError says
+    if the method cannot start, or no image could be read.
     """
     locate = find_method(method)(template, options)
     found: list[Landmarks] = []
@@ -139,9 +127,8 @@ def run_method(
     twins = [name for name in dataset.duplicates if name in scored]
     without = report.without(twins) if twins and len(twins) < len(scored) else None
     stats = locate.stats if isinstance(locate, TrainedMethod) else None
-    return MethodResult(
-        method, tuple(found), tuple(failed), report, without, median(seconds), stats
-    )
+    sets = tuple(found), tuple(failed)
+    return MethodResult(method, *sets, report, without, median(seconds), stats)
 
 
 def table_rows(results: Sequence[MethodResult]) -> list[dict[str, Any]]:
@@ -197,9 +184,8 @@ def _page(
     command: str,
     seed: int,
 ) -> str:
-    twins = len(dataset.duplicates)
     of_twins = (
-        f"{twins} test images show the same radiograph as a training image; "
+        f"{len(dataset.duplicates)} test images show the same radiograph as a training image; "
         "rows *without duplicates* leave them out."
     )
     titles = [
@@ -212,11 +198,11 @@ def _page(
         "",
         f"{len(dataset.test)} test images, template `{dataset.template_image}`, "
         f"{len(dataset.truth[dataset.template_image])} landmarks.",
-        *([of_twins] if twins else []),
+        *([of_twins] if dataset.duplicates else []),
         "",
-        _table_line(titles),
+        f"| {' | '.join(titles)} |",
         "|" + "---|" * len(titles),
-        *(_table_line(_cells(row)) for row in rows),
+        *(f"| {' | '.join(_cells(row))} |" for row in rows),
         "",
         "In brackets: 95 % percentile bootstrap intervals over images "
         f"({results[0].report.replicates} resamples, seed {seed}). SDR counts errors "
@@ -234,10 +220,6 @@ def _page(
     if failed:
         lines += ["", "Images that could not be used:", "", *(f"- {f}" for f in failed)]
     return "\n".join(lines) + "\n"
-
-
-def _table_line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -11,15 +11,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from napari_oneshot_lmk.errors import GeometryError, UsageError
-from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Outcome, PointError, SpacingSource
+from napari_oneshot_lmk.evaluation.error_table import (
+    ErrorTable,
+    Floats,
+    Outcome,
+    PointError,
+    SpacingSource,
+)
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX, Geometry, checked_spacing
 from napari_oneshot_lmk.landmarks.image_names import image_key, spellings, stem
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
-
-Floats = NDArray[np.float64]
 
 # SDR compares strictly, and four cells of the published grid are exactly 2.5 mm:
 # rounding noise must not decide on which side of a threshold such an error falls.
@@ -275,12 +279,9 @@ def _require_spacing(pairing: Pairing, given: tuple[float, float] | None) -> Non
     unknown = [
         pair.truth.image
         for pair in pairing.pairs
-        if given is None
-        and not any(
-            side.geometry and side.geometry.spacing_mm_yx for side in (pair.truth, pair.predicted)
-        )
+        if not any(s.geometry and s.geometry.spacing_mm_yx for s in (pair.truth, pair.predicted))
     ]
-    if unknown:
+    if unknown and given is None:
         others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         raise GeometryError(
             f"the pixel spacing of {unknown[0]}{others} is unknown, so errors cannot "

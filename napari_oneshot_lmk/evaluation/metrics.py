@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.evaluation.error_table import ErrorTable
-
-Floats = NDArray[np.float64]
+from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Floats
 
 THRESHOLDS_MM = (2.0, 2.5, 3.0, 4.0)
 """Distances of the success detection rate, as in the ISBI 2015 challenge."""
@@ -149,13 +147,9 @@ def _interval(resampled: Floats) -> tuple[float, float]:
 
 
 def _json_of(metrics: Accuracy | Intervals) -> dict[str, Any]:
+    plain = {key: _finite(getattr(metrics, key)) for key in ("mre_mm", "sd_mm", "median_mm")}
     rates = zip(sdr_keys(), metrics.sdr_percent, strict=True)
-    return {
-        "mre_mm": _finite(metrics.mre_mm),
-        "sd_mm": _finite(metrics.sd_mm),
-        "median_mm": _finite(metrics.median_mm),
-        "sdr_percent": {key: _finite(rate) for key, rate in rates},
-    }
+    return {**plain, "sdr_percent": {key: _finite(rate) for key, rate in rates}}
 
 
 def _finite(value: Any) -> float | list[float] | None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_oneshot_lmk.evaluation.metrics import THRESHOLDS_MM, Floats
+from napari_oneshot_lmk.evaluation.error_table import Floats
+from napari_oneshot_lmk.evaluation.metrics import THRESHOLDS_MM
 from napari_oneshot_lmk.evaluation.report import Report
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Outcome
+from napari_oneshot_lmk.evaluation.error_table import ErrorTable, Floats, Outcome
 from napari_oneshot_lmk.evaluation.errors import Pairing, measure_errors, pair_images
 from napari_oneshot_lmk.evaluation.metrics import (
     REPLICATES,
     Accuracy,
-    Floats,
     Intervals,
     accuracy,
     bootstrap_intervals,

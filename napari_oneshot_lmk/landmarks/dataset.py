@@ -72,8 +72,8 @@ class Dataset:
             for landmarks in read_landmarks(folder / "landmarks.csv")
         }
         dataset = cls(folder, description, find_images([folder / "images"]), truth)
-        dataset.file_of(description.template)
-        if (name := description.template) not in truth:
+        name = dataset.file_of(description.template).name
+        if name not in truth:
             raise UsageError(f"landmarks.csv lacks the template {name}", file=folder)
         if not dataset.test:
             raise UsageError("no test image has landmarks", file=folder)
@@ -117,12 +117,15 @@ class Dataset:
         """True landmarks of the test images."""
         return tuple(self.truth[name] for name in self.test)
 
+    @cached_property
+    def _file_by_name(self) -> dict[str, ImageFile]:
+        return {image.name: image for image in self.images}
+
     def file_of(self, name: str) -> ImageFile:
         """Return the file of an image; raise a UsageError if ``images/`` does not hold it."""
-        found = next((image for image in self.images if image.name == name), None)
-        if found is None:
+        if name not in self._file_by_name:
             raise UsageError(f"images/ does not hold {name}", file=self.folder)
-        return found
+        return self._file_by_name[name]
 
     def spacing_mm_yx(self, name: str) -> tuple[float, float] | None:
         """Millimetres per pixel (row, column); None where the image says it."""
@@ -147,7 +150,7 @@ class Dataset:
         files = tuple(self.file_of(i).name for i in self.description.splits.get(name, ()))
         if len(files) != 2:
             return files
-        order = [image.name for image in self.images]
+        order = list(self._file_by_name)
         first, last = map(order.index, files)
         return tuple(order[first : last + 1]) if first <= last else files
 

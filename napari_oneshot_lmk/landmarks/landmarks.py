@@ -14,7 +14,7 @@ from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
 
 FARTHEST_PX = 1e9
-"""From the first pixel: what lies beyond is a slip, and squares of it overflow."""
+"""From the first pixel: what lies beyond is a mistake, and squares of it overflow."""
 
 
 class State(StrEnum):
@@ -115,12 +115,11 @@ class Landmark:
             )
         if self.position_yx is not None:
             object.__setattr__(self, "position_yx", self._checked_position(self.position_yx))
-        for what in ("score", "shape_residual_mm"):
-            number = getattr(self, what)
+        for key in ("score", "shape_residual_mm"):
+            number = getattr(self, key)
             if number is not None and not np.isfinite(number):
-                raise LandmarkError(
-                    f"landmark {self.name!r} has the {what} {number}, which is not a finite number"
-                )
+                what = f"{key} {number}, which is not a finite number"
+                raise LandmarkError(f"landmark {self.name!r} has the {what}")
 
     def _checked_position(self, position_yx: Iterable[float]) -> tuple[float, ...]:
         position = tuple(float(v) for v in position_yx)
@@ -164,8 +163,8 @@ class Landmark:
         if self.position_yx is not None:
             values["position_yx"] = list(self.position_yx)
         for key in ("score", "unsure", "shape_residual_mm", "description", "author"):
-            if getattr(self, key) != getattr(Landmark, key):
-                values[key] = getattr(self, key)
+            if (value := getattr(self, key)) != getattr(Landmark, key):
+                values[key] = value
         return values if self.source is None else values | {"source": str(self.source)}
 
     @classmethod
@@ -258,10 +257,10 @@ class Landmarks:
 
     def __getitem__(self, name: str) -> Landmark:
         """Return the landmark called ``name``."""
-        for point in self.points:
-            if point.name == name:
-                return point
-        raise KeyError(name)
+        found = next((point for point in self.points if point.name == name), None)
+        if found is None:
+            raise KeyError(name)
+        return found
 
     def __contains__(self, name: object) -> bool:
         return any(point.name == name for point in self.points)

@@ -74,15 +74,11 @@ def format_to_write(path: str | Path, images: int = 1) -> LandmarkFormat:
     forms = _named_like(Path(path)) or _no_format(path, [form for form in FORMATS if form.write])
     form = next((form for form in forms if form.write is not None), None)
     if form is None:
-        raise UsageError(
-            f"{forms[0].suffix} files are only read", file=path, remedy=forms[0].instead
-        )
+        what = f"{forms[0].suffix} files are only read"
+        raise UsageError(what, file=path, remedy=forms[0].instead)
     if images > 1 and form.one_image:
-        raise UsageError(
-            f"holds one image only, but there are {images}",
-            file=path,
-            remedy="write them to one .csv",
-        )
+        what = f"holds one image only, but there are {images}"
+        raise UsageError(what, file=path, remedy="write them to one .csv")
     form.check_installed()
     return form
 
@@ -122,8 +118,7 @@ def read_landmarks(
     Parameters
     ----------
     path : str or Path
-        The format goes by the end of the name, and where several have the same by
-        the content; see ``FORMATS``.
+        Its format goes by the end of the name, where several share it by the content.
     geometry, geometry_of : Geometry, or callable, optional
         Geometry of the image, or for files about several images name -> geometry or
         None; used where the file does not hold one. Files that hold millimetres only
@@ -131,11 +126,10 @@ def read_landmarks(
     names : sequence of str
         Names of the landmarks, for files that only number them.
     tell : callable, optional
-        Called with a message for each thing that is ignored or assumed; by default
-        a ``LandmarkWarning``.
+        Called with each thing that is ignored or assumed; by default a `LandmarkWarning`.
     source, source_of : Path, or callable, optional
-        The image file, or name -> file or None. The spacing that 3D Slicer takes from it
-        may be another than ours; needed where points of Slicer are read.
+        The image file, or name -> file or None; needed where points of 3D Slicer are read,
+        which may take another spacing from it than we do.
 
     Raises
     ------
@@ -178,9 +172,8 @@ def _check_sets(images: Iterable[Landmarks]) -> tuple[Landmarks, ...]:
     for landmarks in images:
         key = image_key(landmarks.image)
         if key in checked:
-            raise LandmarkError(
-                f"image {landmarks.image!r} stands twice", remedy="keep one of the two"
-            )
+            what = f"image {landmarks.image!r} stands twice"
+            raise LandmarkError(what, remedy="keep one of the two")
         _check_texts(landmarks)
         if not all(unicodedata.is_normalized("NFC", name) for name in landmarks.names):
             landmarks = landmarks.with_points(
@@ -195,9 +188,8 @@ def _check_texts(landmarks: Landmarks) -> None:
     texts += [text for p in landmarks for text in (p.name, p.description, p.author)]
     for text in texts:
         if len(text) > LONGEST_TEXT:
-            raise LandmarkError(
-                f"holds a name or description of {len(text)} letters", remedy="correct it"
-            )
+            what = f"holds a name or description of {len(text)} letters"
+            raise LandmarkError(what, remedy="correct it")
         if any("\ud800" <= letter <= "\udfff" for letter in text):
             raise LandmarkError(f"the text {text!r} holds half a letter", remedy="correct it")
 
@@ -217,12 +209,11 @@ def write_landmarks(
     Parameters
     ----------
     path : str or Path
-        The format goes by the end of the name, see ``FORMATS``.
+        Its format goes by the end of the name.
     images : collection of Landmarks
-        One per image, gone through more than once.
+        One per image, iterated more than once.
     overwrite : bool
-        Replace a file that exists. A file of another kind that has the same
-        ending (a DICOM image, any JSON) is never replaced.
+        Replace a landmark file that exists; other files with its ending are never replaced.
     source : Path, optional
         The image file. DICOM structured reports need it; Slicer's markups take from
         it where Slicer will see the points.
@@ -256,11 +247,8 @@ def check_replaceable(path: str | Path) -> None:
     path = Path(path)
     form = format_to_write(path)
     if form.shared and path.is_file() and not form.recognise(path):
-        raise OutputError(
-            f"exists and is no {form.name} file, so it is not replaced",
-            file=path,
-            remedy="choose another name",
-        )
+        what = f"exists and is no {form.name} file, so it is not replaced"
+        raise OutputError(what, file=path, remedy="choose another name")
 
 
 def unsupported_fields(path: str | Path, images: Collection[Landmarks]) -> tuple[str, ...]:

@@ -106,7 +106,7 @@ PLACEHOLDERS = frozenset((float(v), float(v)) for v in (-1, -999, -9999, -99999)
 
 
 def without_zeros(points: Sequence[Landmark]) -> tuple[tuple[Landmark, ...], int]:
-    """Take several landmarks at exactly (0, 0) for ones that nobody has placed.
+    """Take several landmarks at exactly (0, 0) for ones that were not placed.
 
     A single one there may be meant; two at the same position, and that a corner, are
     not. The number is how many have lost their position.
@@ -128,8 +128,8 @@ def unless_moved(
 ) -> Landmark:
     """Return what we noted of a landmark, edited where its position was changed since.
 
-    What a detector thought of the old position is void then. ``tolerance_px`` is what the
-    rounding of positions in the file may change.
+    The detector's confidence in the old position is dropped then. ``tolerance_px`` is what
+    the rounding of positions in the file may change.
     """
     is_same = noted.position_yx == position_yx
     if noted.position_yx is not None and position_yx is not None:

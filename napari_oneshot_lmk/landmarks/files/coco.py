@@ -63,13 +63,8 @@ def _written(number: int, landmarks: Landmarks, names: Sequence[str]) -> tuple[O
             remedy="convert it together with its image (--image, --images)",
         )
     height, width = geometry.image_shape_yx
-    image = {
-        "id": number,
-        "file_name": landmarks.image,
-        "width": width,
-        "height": height,
-        OURS: values.note(landmarks),
-    }
+    size = {"width": width, "height": height}
+    image = {"id": number, "file_name": landmarks.image, **size, OURS: values.note(landmarks)}
     places = {point.name: point.position_yx for point in landmarks.placed}
     keypoints: list[float] = []
     for name in names:
@@ -101,9 +96,8 @@ def read_coco(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     parts = ("images", "annotations", "categories")
     found = [document.get(part) for part in parts] if isinstance(document, dict) else [None]
     if not all(isinstance(part, list) for part in found):
-        raise LandmarkError(
-            f"is no COCO keypoints file: it needs the lists {', '.join(parts)}", remedy=_REMEDY
-        )
+        what = f"is no COCO keypoints file: it needs the lists {', '.join(parts)}"
+        raise LandmarkError(what, remedy=_REMEDY)
     images = values.by_identifier(document["images"], "image")
     categories = values.by_identifier(document["categories"], "category")
     annotations: dict[str, tuple[str, Object, list[_Position]]] = {}
@@ -114,10 +108,8 @@ def read_coco(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
             continue
         key = values.identifier(annotation.get("image_id"), f"{where}: image_id")
         if key not in images:
-            raise LandmarkError(
-                f"{where}: image {key} is not among its images",
-                remedy="add the image or remove the annotation",
-            )
+            what = f"{where}: image {key} is not among its images"
+            raise LandmarkError(what, remedy="add the image or remove the annotation")
         positions = _positions(annotation, where)
         if key in annotations:
             # A box without keypoints is written with keypoints that are all 0.
@@ -131,15 +123,10 @@ def read_coco(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
                 )
         annotations[key] = (where, annotation, positions)
     if not annotations:
-        raise LandmarkError(
-            "holds no annotation with keypoints",
-            remedy="save it as COCO keypoints, not as boxes or outlines",
-        )
-    return tuple(
-        _landmarks(key, image, *annotations[key], categories, context)
-        for key, image in images.items()
-        if key in annotations
-    )
+        remedy = "save it as COCO keypoints, not as boxes or outlines"
+        raise LandmarkError("holds no annotation with keypoints", remedy=remedy)
+    annotated = [(key, image) for key, image in images.items() if key in annotations]
+    return tuple(_landmarks(k, im, *annotations[k], categories, context) for k, im in annotated)
 
 
 def _landmarks(
@@ -170,7 +157,7 @@ def _landmarks(
 def _category(annotation: Object, where: str, categories: Mapping[str, Object]) -> Object:
     stated = annotation.get("category_id")
     if stated is None and len(categories) <= 1:
-        # There is but one that can be meant.
+        # Only one can be meant.
         return next(iter(categories.values()), {})
     key = values.identifier(stated, f"{where}: category_id")
     if key not in categories:
@@ -220,10 +207,8 @@ def _names(where: str, category: Object, known_names: Sequence[str], count: int)
         fitting = len(known_names) == count
         return list(known_names) if fitting else [str(n + 1) for n in range(count)]
     if len(names) != count:
-        raise LandmarkError(
-            f"{where} has {count} keypoints, its category names {len(names)}",
-            remedy="make them agree",
-        )
+        what = f"{where} has {count} keypoints, its category names {len(names)}"
+        raise LandmarkError(what, remedy="make them agree")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise LandmarkError(f"the category names the keypoint {twice!r} twice", remedy="rename one")
@@ -234,13 +219,10 @@ def _positions(annotation: Object, where: str) -> list[_Position]:
     """Return (row, column) of each keypoint, None where it is not labelled."""
     numbers = values.sequence(annotation["keypoints"], f"{where}: keypoints")
     if len(numbers) % 3:
-        raise LandmarkError(
-            f"{where} has {len(numbers)} numbers for its keypoints, not three each", remedy=_REMEDY
-        )
-    return [
-        _position(f"{where}: keypoint {start // 3 + 1}", *numbers[start : start + 3])
-        for start in range(0, len(numbers), 3)
-    ]
+        what = f"{where} has {len(numbers)} numbers for its keypoints, not three each"
+        raise LandmarkError(what, remedy=_REMEDY)
+    triples = zip(*[iter(numbers)] * 3, strict=True)
+    return [_position(f"{where}: keypoint {n}", *xyv) for n, xyv in enumerate(triples, 1)]
 
 
 def _position(what: str, x: Any, y: Any, v: Any) -> _Position:

@@ -22,7 +22,7 @@ from napari_oneshot_lmk.landmarks.files.base import (
     only_image,
     unless_moved,
 )
-from napari_oneshot_lmk.landmarks.files.text_file import read_bytes
+from napari_oneshot_lmk.landmarks.files.text_file import head_bytes, read_bytes
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 SUFFIX = ".dcm"
 # Structured reports are 1.2.840.10008.5.1.4.1.1.88.…
 _REPORT = b"1.2.840.10008.5.1.4.1.1.88."
-_HEAD_BYTES = 4096
 _GROUP, _CREATOR, _ELEMENT = 0x0071, "NAPARI_ONESHOT_LMK", 0x01
 # What is left of a position in single precision: a millionth of it.
 _ROUNDED = 1e-6
@@ -63,18 +62,12 @@ def write_sr(path: Path, images: Collection[Landmarks], source: Path | None) -> 
     shape_yx = int(image.Rows), int(image.Columns)
     geometry = landmarks.geometry
     if geometry is not None and geometry.image_shape_yx != shape_yx:
-        image_size, size = (
-            f"{rows} x {cols}" for rows, cols in (shape_yx, geometry.image_shape_yx)
-        )
-        raise OutputError(
-            f"{source.name} has {image_size} pixels, but the landmarks are on {size}",
-            remedy="name the image that they were placed on",
-        )
+        has, size = (" x ".join(map(str, each)) for each in (shape_yx, geometry.image_shape_yx))
+        what = f"{source.name} has {has} pixels, but the landmarks are on {size}"
+        raise OutputError(what, remedy="name the image that they were placed on")
     if not landmarks.placed:
-        raise OutputError(
-            "no landmark has a position, and a report is about positions",
-            remedy="write a .csv file",
-        )
+        what = "no landmark has a position, and a report is about positions"
+        raise OutputError(what, remedy="write a .csv file")
     noted = landmarks.to_json(with_geometry=True)
     try:
         with dicom_sr_report.silence():
@@ -83,10 +76,8 @@ def write_sr(path: Path, images: Collection[Landmarks], source: Path | None) -> 
             block.add_new(_ELEMENT, "UT", json.dumps(noted, allow_nan=False))
             report.save_as(path, enforce_file_format=True)
     except (AttributeError, ValueError, TypeError) as error:
-        raise OutputError(
-            f"no report can be made on {source.name} ({_first_line(error)})",
-            remedy="export the image again from the archive",
-        ) from error
+        what = f"no report can be made on {source.name} ({_first_line(error)})"
+        raise OutputError(what, remedy="export the image again from the archive") from error
 
 
 def _first_line(error: Exception) -> str:
@@ -109,23 +100,17 @@ def _image(source: Path) -> pydicom.Dataset:
                 raise
     except Exception as error:
         # A file of any other kind was forced upon the library.
-        raise OutputError(
-            f"a DICOM structured report refers to a DICOM image, and {source.name} is none",
-            remedy="name the DICOM file, or write a .csv file",
-        ) from error
+        what = f"a DICOM structured report refers to a DICOM image, and {source.name} is none"
+        raise OutputError(what, remedy="name the DICOM file, or write a .csv file") from error
     needed = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
     missing = [key for key in (*needed, "Rows", "Columns") if key not in image]
     if missing:
-        raise OutputError(
-            f"{source.name} has no {', '.join(missing)}, so no report can refer to it",
-            remedy="export the image again from the archive",
-        )
+        what = f"{source.name} has no {', '.join(missing)}, so no report can refer to it"
+        raise OutputError(what, remedy="export the image again from the archive")
     frames = int(image.get("NumberOfFrames") or 1)
     if frames > 1:
-        raise OutputError(
-            f"{source.name} has {frames} frames, and reports are written on images with one",
-            remedy="write a .csv file",
-        )
+        what = f"{source.name} has {frames} frames, and reports are written on images with one"
+        raise OutputError(what, remedy="write a .csv file")
     return image
 
 
@@ -136,9 +121,8 @@ def read_sr(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     """Read the points of a TID 1500 report, one set for each image it is about."""
     read_bytes(path)
     if not _recognise(path):
-        raise LandmarkError(
-            "is no DICOM structured report", remedy="an image is named with --image"
-        )
+        remedy = "an image is named with --image"
+        raise LandmarkError("is no DICOM structured report", remedy=remedy)
     check_installed()
     import pydicom
 
@@ -155,10 +139,8 @@ def read_sr(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
         raise
     except Exception as error:
         # What a damaged tree makes the libraries raise is not documented.
-        raise LandmarkError(
-            f"is damaged, or no measurement report after TID 1500 ({_first_line(error)})",
-            remedy="export it again",
-        ) from error
+        what = f"is damaged, or no measurement report after TID 1500 ({_first_line(error)})"
+        raise LandmarkError(what, remedy="export it again") from error
     if not found:
         raise LandmarkError("holds no points on an image", remedy="choose another report")
     if noted is not None and len(found) == 1:
@@ -166,7 +148,8 @@ def read_sr(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
         return (_merge(noted, points),)
     images = []
     for uid, points in found.items():
-        image = _name_beside(path, uid) or (uid if len(found) > 1 else _stem(path))
+        own = path.name[: -len(SUFFIX)].removesuffix(".sr")
+        image = _name_beside(path, uid) or (uid if len(found) > 1 else own)
         images.append(Landmarks(points, image, context.geometry_of(image)))
     return tuple(images)
 
@@ -206,9 +189,8 @@ def _name_beside(path: Path, uid: str) -> str:
         if not other.is_file() or other == path:
             continue
         try:
-            header = pydicom.dcmread(
-                other, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]
-            )
+            only = ["SOPInstanceUID"]
+            header = pydicom.dcmread(other, stop_before_pixels=True, specific_tags=only)
         except (InvalidDicomError, OSError, ValueError, EOFError):
             continue
         if header.get("SOPInstanceUID") == uid:
@@ -216,16 +198,8 @@ def _name_beside(path: Path, uid: str) -> str:
     return ""
 
 
-def _stem(path: Path) -> str:
-    return path.name[: -len(SUFFIX)].removesuffix(".sr")
-
-
 def _recognise(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError:
-        return False
+    head = head_bytes(path)
     return head[128:132] == b"DICM" and _REPORT in head
 
 
@@ -233,10 +207,8 @@ def check_installed() -> None:
     """Raise a LandmarkError if the extra ``dicom-sr`` is not installed."""
     for library in ("highdicom", "pydicom"):
         if find_spec(library) is None:
-            raise LandmarkError(
-                f"DICOM structured reports need the library {library}, which is not installed",
-                remedy=f"install it: {_INSTALL}",
-            )
+            what = f"DICOM structured reports need the library {library}, which is not installed"
+            raise LandmarkError(what, remedy=f"install it: {_INSTALL}")
 
 
 DICOM_SR = LandmarkFormat(

@@ -40,11 +40,15 @@ def report_on(image: pydicom.Dataset, landmarks: Landmarks) -> sr.ComprehensiveS
     An AttributeError, TypeError or ValueError says if the image lacks what a report takes
     from it.
     """
-    method = landmarks.provenance.method
+    method, author = landmarks.provenance.method, landmarks.provenance.author
     source = sr.SourceImageForRegion(image.SOPClassUID, image.SOPInstanceUID)
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=highdicom.UID(), name=PROGRAM, model_name=f"{PROGRAM} {__version__}"
+    )
     content = sr.MeasurementReport(
         observation_context=sr.ObservationContext(
-            observer_person_context=_person(landmarks), observer_device_context=_device()
+            observer_person_context=_person(author) if author else None,
+            observer_device_context=sr.ObserverContext(codes.DCM.Device, device),
         ),
         procedure_reported=_PROCEDURE,
         imaging_measurements=[_group(point, source, method) for point in landmarks.placed],
@@ -101,20 +105,10 @@ def _group(
     )
 
 
-def _person(landmarks: Landmarks) -> sr.ObserverContext | None:
-    author = landmarks.provenance.author
-    if not author:
-        return None
-    # Carets and equals signs part a DICOM name.
+def _person(author: str) -> sr.ObserverContext:
+    # Carets and equals signs separate the parts of a DICOM name.
     name = re.sub(r"[\^=\\]", " ", author)[:64]
     return sr.ObserverContext(codes.DCM.Person, sr.PersonObserverIdentifyingAttributes(name=name))
-
-
-def _device() -> sr.ObserverContext:
-    device = sr.DeviceObserverIdentifyingAttributes(
-        uid=highdicom.UID(), name=PROGRAM, model_name=f"{PROGRAM} {__version__}"
-    )
-    return sr.ObserverContext(codes.DCM.Device, device)
 
 
 def check_whole(dataset: pydicom.Dataset) -> None:
@@ -152,9 +146,8 @@ def points_by_image(dataset: pydicom.Dataset) -> dict[str, tuple[Landmark, ...]]
         uid = str(region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
         points = found.setdefault(uid, [])
         if any(point.name == name for point in points):
-            raise LandmarkError(
-                f"landmark {name!r} stands twice", remedy="choose a report without that"
-            )
+            what = f"landmark {name!r} stands twice"
+            raise LandmarkError(what, remedy="choose a report without that")
         position_yx = float(y) - _CENTRE, float(x) - _CENTRE
         points.append(Landmark(name, position_yx, score=_score(group)))
     return {uid: tuple(points) for uid, points in found.items()}
@@ -165,23 +158,19 @@ def _parsed(dataset: pydicom.Dataset) -> Any:
     kinds = (sr.EnhancedSR, sr.ComprehensiveSR, sr.Comprehensive3DSR)
     kind = next((kind for kind in kinds if kind.__name__ == name), None)
     if kind is None:
-        raise LandmarkError(
-            f"is a {dataset.SOPClassUID.name}, which holds no points on images",
-            remedy="choose a measurement report (TID 1500)",
-        )
+        what = f"is a {dataset.SOPClassUID.name}, which holds no points on images"
+        raise LandmarkError(what, remedy="choose a measurement report (TID 1500)")
     report = kind.from_dataset(dataset)
     if not isinstance(report.content, sr.MeasurementReport):
-        raise LandmarkError(
-            "is no measurement report after TID 1500", remedy="choose another report"
-        )
+        what = "is no measurement report after TID 1500"
+        raise LandmarkError(what, remedy="choose another report")
     return report
 
 
 def _score(group: Any) -> float | None:
-    for measurement in group.get_measurements(name=_CERTAINTY):
-        score = float(measurement.value) / 100
-        return score if 0 <= score <= 1 else None
-    return None
+    measured = group.get_measurements(name=_CERTAINTY)
+    score = float(measured[0].value) / 100 if measured else None
+    return score if score is not None and 0 <= score <= 1 else None
 
 
 @contextmanager

@@ -20,7 +20,12 @@ from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat, ReadContext
 from napari_oneshot_lmk.landmarks.files.mrk_json import plane_in_slicer, project_to_image
-from napari_oneshot_lmk.landmarks.files.text_file import at_line, head_of, read_text
+from napari_oneshot_lmk.landmarks.files.text_file import (
+    at_line,
+    head_of,
+    parse_number,
+    read_text,
+)
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 
 SUFFIX = ".fcsv"
@@ -114,7 +119,7 @@ def _row(number: int, line: str, columns: Sequence[str]) -> _Row:
         raise LandmarkError(f"the position status of {label!r} is {status!r}", remedy=again)
     if status.lower() in _NOT_DEFINED:
         return _Row(number, label, description, None)
-    x, y, z = (_number(cells.get(axis, "")) for axis in "xyz")
+    x, y, z = (parse_number(cells.get(axis, "").strip()) for axis in "xyz")
     if math.isnan(x + y + z):
         raise LandmarkError(f"the position of {label!r} is not three numbers", remedy="correct it")
     return _Row(number, label, description, (x, y, z))
@@ -129,19 +134,9 @@ def _point(row: _Row, signs: Sequence[int], plane: Geometry | None) -> Landmark:
         lps_mm = (signs[0] * x, signs[1] * y, signs[2] * z)
         position_yx = project_to_image(row.label, lps_mm, plane)
     elif abs(z) > _SAME_SLICE:
-        raise LandmarkError(
-            f"{row.label!r} lies on slice {z:g}, not on the first",
-            remedy="check that the file belongs to this image",
-        )
+        what = f"{row.label!r} lies on slice {z:g}, not on the first"
+        raise LandmarkError(what, remedy="check that the file belongs to this image")
     return Landmark(row.label, position_yx, description=row.description)
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        return math.nan
-    return value if math.isfinite(value) else math.nan
 
 
 def _recognise(path: Path) -> bool:

@@ -126,7 +126,7 @@ def _landmark(name: str, line: str) -> Landmark:
     if _NOTHING.fullmatch(line):
         return Landmark(name, None, State.SKIPPED)
     match = _POSITION.fullmatch(line)
-    if match is None or not all(math.isfinite(float(n)) for n in match.groups()):
+    if match is None or not all(map(math.isfinite, map(float, match.groups()))):
         raise LandmarkError(
             "is not x,y", remedy="a file of the ISBI 2015 challenge begins with 19 such lines"
         )

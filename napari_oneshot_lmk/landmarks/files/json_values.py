@@ -14,6 +14,7 @@ from typing import Any
 
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.landmarks.files.text_file import parse_number
 from napari_oneshot_lmk.landmarks.landmarks import (
     Landmarks,
     Provenance,
@@ -25,7 +26,6 @@ Object = Mapping[str, Any]
 OURS = "napari_oneshot_lmk"
 """The key under which this package notes what another program's format has no field for."""
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _LONGEST = 40
 
 
@@ -46,8 +46,8 @@ def sequence(value: Any, where: str) -> Sequence[Any]:
 def number(value: Any, where: str) -> float:
     """Return a value that has to be a finite number; it may be written as text."""
     found = math.nan
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        found = float(value)
+    if isinstance(value, str):
+        found = parse_number(value.strip())
     elif isinstance(value, int | float) and not isinstance(value, bool):
         with suppress(OverflowError):
             found = float(value)
@@ -110,7 +110,7 @@ def _wrong(value: Any, where: str, wanted: str) -> LandmarkError:
             shown = " ".join(repr(value).split())
         except ValueError:
             shown = "a number of thousands of digits"
-        shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
+        shown = f"{shown[:_LONGEST]}…" if len(shown) > _LONGEST else shown
     return LandmarkError(f"{where} is {shown}, not {wanted}", remedy="save it again")
 
 

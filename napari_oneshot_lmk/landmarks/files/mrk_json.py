@@ -54,7 +54,7 @@ def write_mrk_json(path: Path, images: Collection[Landmarks], source: Path | Non
             f"a {SUFFIX} file holds millimetres, but the pixel spacing is unknown",
             remedy="give it (--spacing, or the field in the dock) or write a .csv file",
         )
-    plane = plane_for_slicer(geometry, source)
+    plane = _plane_for_slicer(geometry, source)
     noted = {"image": landmarks.image, **values.note(landmarks)}
     if plane != geometry:
         noted[_WRITTEN_IN] = geometry_to_json(plane)
@@ -104,9 +104,8 @@ def read_mrk_json(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
         raise LandmarkError("is not a Slicer markups file", remedy="save points from Slicer")
     lists = [m for m in markups if isinstance(m, dict) and m.get("type") == "Fiducial"]
     if not lists:
-        raise LandmarkError(
-            "holds no point list", remedy="save a markups node of the type Point List"
-        )
+        remedy = "save a markups node of the type Point List"
+        raise LandmarkError("holds no point list", remedy=remedy)
     return tuple(_landmarks(path, m, context, len(lists) > 1) for m in lists)
 
 
@@ -146,10 +145,8 @@ def _to_lps(markup: Object) -> NDArray[np.float64]:
         # A coded entry: [code, coding scheme, meaning].
         unit = unit[0]
     if system not in ("LPS", "RAS") or unit not in tuple(_MM_PER_UNIT):
-        raise LandmarkError(
-            f"is in {system!r} coordinates and {unit!r}",
-            remedy="save it in LPS or RAS and in millimetres",
-        )
+        what = f"is in {system!r} coordinates and {unit!r}"
+        raise LandmarkError(what, remedy="save it in LPS or RAS and in millimetres")
     flip = -1.0 if system == "RAS" else 1.0
     return np.array([flip, flip, 1.0]) * _MM_PER_UNIT[unit]
 
@@ -247,7 +244,7 @@ def plane_in_slicer(image: str, lps_mm: Points, context: ReadContext) -> Geometr
     return taken(seen, f"pixel spacing that 3D Slicer has of {source.name}")
 
 
-def plane_for_slicer(geometry: Geometry, source: Path | None) -> Geometry:
+def _plane_for_slicer(geometry: Geometry, source: Path | None) -> Geometry:
     """Return the geometry in which 3D Slicer will see points on their image file."""
     if source is None:
         return geometry
@@ -266,10 +263,8 @@ def project_to_image(name: str, lps_mm: Sequence[float], plane: Geometry) -> tup
         off_mm = float(plane.off_plane_mm([lps_mm])[0])
     # Not "off_mm > …": NaN lies nowhere.
     if not off_mm <= _SAME_PLANE_MM:
-        raise LandmarkError(
-            f"{name!r} lies {off_mm:.1f} mm off the image's plane",
-            remedy="check that the file belongs to this image",
-        )
+        what = f"{name!r} lies {off_mm:.1f} mm off the image's plane"
+        raise LandmarkError(what, remedy="check that the file belongs to this image")
     y_px, x_px = plane.points_from_lps([lps_mm])[0]
     return float(y_px), float(x_px)
 

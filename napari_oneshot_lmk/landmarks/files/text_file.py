@@ -21,8 +21,8 @@ from napari_oneshot_lmk.errors import LandmarkError, OneshotError
 
 HEAD_BYTES = 4096
 """Enough for the head of any text format here."""
+# UTF-32 first: its mark begins with that of UTF-16.
 _MARKS = (
-    # UTF-32 first: its mark begins with that of UTF-16.
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -37,13 +37,21 @@ _ZEROS = {
 }
 """Which bytes of four are zero in most of a text without a mark."""
 
-# float() takes "nan", "inf" and "1_0" too, which are mistakes in a table.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _EMPTY = ("", "NA", "N/A", "#N/A", "NAN", "NULL", "NONE", "-")
 """What spreadsheet programs, R and pandas write where there is no number."""
 _SEPARATORS = ",;\t"
 _SEPARATOR_LINE = re.compile(r"\s*\"?sep=([,;\t])\"?\s*", re.IGNORECASE)
 """Excel's first line that says what separates the columns."""
+
+
+def parse_number(text: str) -> float:
+    """Return a finite number, NaN where a text is none.
+
+    ``float`` takes "inf" and "1_0" too, which are mistakes in a file of people.
+    """
+    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    return value if math.isfinite(value) else math.nan
 
 
 # -- text -----------------------------------------------------------------------
@@ -54,9 +62,8 @@ def read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise LandmarkError(
-            f"cannot be read ({error.strerror})", remedy="check the path"
-        ) from error
+        what = f"cannot be read ({error.strerror})"
+        raise LandmarkError(what, remedy="check the path") from error
     if not data.strip():
         raise LandmarkError("is empty", remedy="save it again")
     return data
@@ -75,9 +82,8 @@ def read_text(path: Path, *, save_as: str = "", tell: Callable[[str], None] | No
     except UnicodeDecodeError as error:
         text = data.decode("cp1252", "replace") if encoding == "utf-8" else "\ufffd"
         if any(a == "\ufffd" or (a < " " and not a.isspace()) for a in text):
-            raise LandmarkError(
-                "is not UTF-8 text", remedy=f"save it as {save_as or 'UTF-8'}"
-            ) from error
+            remedy = f"save it as {save_as or 'UTF-8'}"
+            raise LandmarkError("is not UTF-8 text", remedy=remedy) from error
         if tell is not None:
             tell(
                 "is not UTF-8 text and was read as Western European "
@@ -99,13 +105,18 @@ def at_line(number: int) -> Iterator[None]:
         raise type(error)(f"line {number}: {error.what}", remedy=error.remedy) from error
 
 
-def head_of(path: Path) -> str:
-    """Return the beginning of a file as text, whatever is in it."""
+def head_bytes(path: Path) -> bytes:
+    """Return the beginning of a file; nothing where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return decode_anyway(file.read(HEAD_BYTES))
+            return file.read(HEAD_BYTES)
     except OSError:
-        return ""
+        return b""
+
+
+def head_of(path: Path) -> str:
+    """Return the beginning of a file as text, whatever is in it."""
+    return decode_anyway(head_bytes(path))
 
 
 def decode_anyway(data: bytes) -> str:
@@ -139,13 +150,11 @@ def read_json(path: Path, tell: Callable[[str], None] | None = None) -> Any:
     except json.JSONDecodeError as error:
         raise LandmarkError("is not JSON, it may be cut short", remedy="save it again") from error
     except RecursionError as error:
-        raise LandmarkError(
-            "is JSON of more levels than any landmark file has", remedy="choose another file"
-        ) from error
+        what = "is JSON of more levels than any landmark file has"
+        raise LandmarkError(what, remedy="choose another file") from error
     except ValueError as error:
-        raise LandmarkError(
-            "holds a number of thousands of digits", remedy="save it again"
-        ) from error
+        what = "holds a number of thousands of digits"
+        raise LandmarkError(what, remedy="save it again") from error
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -187,9 +196,8 @@ class TableRow:
         cell = self.text(column)
         if cell.upper() in _EMPTY:
             return None
-        plain = self.plain(column)
-        value = float(plain) if _NUMBER.fullmatch(plain) else math.nan
-        if not math.isfinite(value):
+        value = parse_number(self.plain(column))
+        if math.isnan(value):
             raise self.wrong(f"{column} is {cell!r}, which is not a number", "correct it")
         return value
 
@@ -242,9 +250,8 @@ def table_rows(
                 yield _row(line, columns, fields, separator)
             line = reader.line_num + 1
     except csv.Error as error:
-        raise LandmarkError(
-            f"line {line} is not a line of a table ({error})", remedy="save it again as CSV"
-        ) from error
+        what = f"line {line} is not a line of a table ({error})"
+        raise LandmarkError(what, remedy="save it again as CSV") from error
 
 
 def _row(line: int, columns: Sequence[str], fields: Sequence[str], separator: str) -> TableRow:
@@ -270,10 +277,8 @@ def _separator(text: str, required: Sequence[str]) -> str:
     if stated is not None and named[stated[1]] == named[best]:
         best = stated[1]
     if not named[best] and all(title in header.lower() for title in required):
-        raise LandmarkError(
-            "the columns are not separated by commas, semicolons or tabs",
-            remedy="save it again as CSV",
-        )
+        what = "the columns are not separated by commas, semicolons or tabs"
+        raise LandmarkError(what, remedy="save it again as CSV")
     return best
 
 

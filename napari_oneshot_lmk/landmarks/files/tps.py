@@ -25,7 +25,12 @@ from napari_oneshot_lmk.landmarks.files.base import (
     filled_fields,
     has_spacing,
 )
-from napari_oneshot_lmk.landmarks.files.text_file import at_line, head_of, read_text
+from napari_oneshot_lmk.landmarks.files.text_file import (
+    at_line,
+    head_of,
+    parse_number,
+    read_text,
+)
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 
 Position = tuple[float, float]
@@ -37,10 +42,8 @@ _SQUARE = 1e-3
 _FIELD = re.compile(r"\s*([A-Za-z]\w*)\s*=(.*)")
 # Whatever follows one of these up to the next KEY= is no landmark.
 _PASSED_OVER = {
-    "CURVES": "curves",
-    "POINTS": "curves",
-    "OUTLINES": "outlines",
-    "CHAIN": "outlines",
+    **dict.fromkeys(("CURVES", "POINTS"), "curves"),
+    **dict.fromkeys(("OUTLINES", "CHAIN"), "outlines"),
     "RADII": "radii",
 }
 
@@ -68,9 +71,8 @@ def _specimen_lines(number: int, landmarks: Landmarks, names: Sequence[str]) -> 
             remedy="convert it together with its image (--image, --images)",
         )
     if landmarks.image != " ".join(landmarks.image.splitlines()):
-        raise OutputError(
-            f"the image name {landmarks.image!r} has several lines", remedy="rename the image"
-        )
+        what = f"the image name {landmarks.image!r} has several lines"
+        raise OutputError(what, remedy="rename the image")
     spacing = geometry.spacing_mm_yx
     comment: dict[str, Any] = {
         "landmarks": list(names),
@@ -78,12 +80,11 @@ def _specimen_lines(number: int, landmarks: Landmarks, names: Sequence[str]) -> 
         "unlisted": [name for name in names if name not in landmarks],
         "image_shape_yx": geometry.image_shape_yx,
         "spacing_mm_yx": spacing,
-        "sources": {p.name: p.source for p in landmarks if p.source is not None},
-        "authors": {p.name: p.author for p in landmarks if p.author},
     }
-    for key in ("sources", "authors"):
-        if not comment[key]:
-            del comment[key]
+    if sources := {p.name: p.source for p in landmarks if p.source is not None}:
+        comment["sources"] = sources
+    if authors := {p.name: p.author for p in landmarks if p.author}:
+        comment["authors"] = authors
     lines = [
         f"LM={len(names)}",
         *(_position_line(name, landmarks, geometry.image_shape_yx[0]) for name in names),
@@ -157,10 +158,8 @@ def read_tps(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
         with at_line(specimen.line):
             landmarks = _landmarks(path, specimen, context, alone=len(specimens) == 1)
             if landmarks.image in found:
-                raise LandmarkError(
-                    f"image {landmarks.image!r} stands twice",
-                    remedy="keep one specimen for each image",
-                )
+                what = f"image {landmarks.image!r} stands twice"
+                raise LandmarkError(what, remedy="keep one specimen for each image")
         found[landmarks.image] = landmarks
         if (0.0, 0.0) in specimen.positions and specimen.comment[0] != MARK:
             zeros.append(landmarks.image)
@@ -183,9 +182,8 @@ def read_tps(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
 def _landmarks(path: Path, specimen: _Specimen, context: ReadContext, *, alone: bool) -> Landmarks:
     image = specimen.fields.get("IMAGE", "").replace("\\", "/") or specimen.fields.get("ID", "")
     if not image and not alone:
-        raise LandmarkError(
-            "the specimen has neither IMAGE= nor ID=", remedy="add the image's name"
-        )
+        what = "the specimen has neither IMAGE= nor ID="
+        raise LandmarkError(what, remedy="add the image's name")
     image = image or path.name[: -len(SUFFIX)]
     noted = _noted(*specimen.comment)
     geometry = _geometry(context.geometry_of(image), noted.geometry)
@@ -198,10 +196,8 @@ def _landmarks(path: Path, specimen: _Specimen, context: ReadContext, *, alone: 
     count = len(specimen.positions)
     names = noted.names or context.names or tuple(str(n + 1) for n in range(count))
     if len(names) != count:
-        raise LandmarkError(
-            f"there are {count} landmarks but {len(names)} names",
-            remedy="correct the COMMENT= line or the list of names",
-        )
+        what = f"there are {count} landmarks but {len(names)} names"
+        raise LandmarkError(what, remedy="correct the COMMENT= line or the list of names")
     height = geometry.image_shape_yx[0]
     points = []
     for name, position in zip(names, specimen.positions, strict=True):
@@ -243,9 +239,8 @@ def _noted(mark: str, content: str) -> _Noted:
             {n: str(a) for n, a in dict(noted.get("authors", {})).items()},
         )
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise LandmarkError(
-            f"the comment of {MARK} is damaged", remedy="save the file again"
-        ) from error
+        what = f"the comment of {MARK} is damaged"
+        raise LandmarkError(what, remedy="save the file again") from error
 
 
 def _specimens(text: str) -> list[_Specimen]:
@@ -295,22 +290,15 @@ def _position(number: int, row: str) -> Position | None:
     # R writes NA where one of the two is missing, too.
     if len(parts) == 2 and any(part.upper() in ("NA", "NAN") for part in parts):
         return None
-    try:
-        x, y = map(_number, parts)
-    except ValueError:
-        x = y = math.nan
-    if not math.isfinite(x) or not math.isfinite(y):
+    # On some computers the tps programs write a decimal comma.
+    numbers = [parse_number(part if "." in part else part.replace(",", ".")) for part in parts]
+    if len(numbers) != 2 or any(map(math.isnan, numbers)):
         raise LandmarkError(
             f"line {number}: is not two numbers",
             remedy="the file may be cut short, or the count in LM= wrong",
         )
+    x, y = numbers
     return None if x < 0 or y < 0 else (x, y)
-
-
-def _number(text: str) -> float:
-    """Read a number; on some computers the tps programs write a decimal comma."""
-    whole = text.count(",") == 1 and "." not in text
-    return float(text.replace(",", ".") if whole else text)
 
 
 def _recognise(path: Path) -> bool:
