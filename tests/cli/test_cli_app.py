@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from cli_scene import run
+from cli_scene import run, succeed
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -41,11 +42,10 @@ def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
 
 def test_version_and_help() -> None:
     assert run("--version").stdout.split() == ["oneshot-lmk", __version__]
-    result = run("--help")
-    assert result.exit_code == 0
+    shown = succeed("--help").stdout
     for command in COMMANDS:
-        assert command in result.stdout
-        assert run(command, "--help").exit_code == 0
+        assert command in shown
+        succeed(command, "--help")
 
 
 def test_real_exit_codes() -> None:
@@ -54,8 +54,7 @@ def test_real_exit_codes() -> None:
     assert unknown.returncode == 2
     assert "Traceback" not in unknown.stderr
     missing = call("evaluate", "--predicted", "no.csv", "--truth", "no.csv")
-    assert missing.returncode == 1
-    assert missing.stdout == ""
+    assert (missing.returncode, missing.stdout) == (1, "")
     assert missing.stderr.startswith("no.csv: ")
 
 
@@ -78,10 +77,7 @@ def test_help_loads_nothing_heavy() -> None:
         "heavy = {'torch', 'monai', 'pandas', 'matplotlib', 'SimpleITK', 'napari'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert loaded.stdout.strip() == "[]"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
 @pytest.mark.parametrize(
@@ -110,19 +106,18 @@ def failing_app(error: BaseException) -> typer.Typer:
     return app
 
 
-def test_defect_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defect_is_one_sentence_and_a_traceback_when_debugging(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failing = failing_app(ZeroDivisionError("by zero"))
     monkeypatch.delenv(DEBUG_VARIABLE, raising=False)
-    result = CliRunner().invoke(failing_app(ZeroDivisionError("by zero")))
+    result = CliRunner().invoke(failing)
     assert result.exit_code == 1
     assert "ZeroDivisionError: by zero" in result.stderr
     assert "--debug" in result.stderr
     assert "Traceback" not in result.output
-
-
-def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DEBUG_VARIABLE, "1")
-    result = CliRunner().invoke(failing_app(ZeroDivisionError("by zero")))
-    assert isinstance(result.exception, ZeroDivisionError)
+    assert isinstance(CliRunner().invoke(failing).exception, ZeroDivisionError)
 
 
 def test_debug_option_is_a_traceback_in_a_process() -> None:
@@ -138,11 +133,7 @@ def test_ctrl_c_ends_with_130() -> None:
 
 
 def test_info_is_complete() -> None:
-    import json
-
-    result = run("info", "--json")
-    assert result.exit_code == 0
-    content = json.loads(result.stdout)
+    content = json.loads(succeed("info", "--json").stdout)
     assert {"python", "torch", "monai", "SimpleITK"} <= set(content["versions"])
     assert content["devices"][0]["name"] == "cpu"
     assert isinstance(content["devices"][0]["bf16"], bool)
@@ -158,55 +149,7 @@ def test_info_names_weights_that_were_found(tmp_path, monkeypatch: pytest.Monkey
 
     monkeypatch.setenv("ONESHOT_LMK_CACHE", str(tmp_path))
     (tmp_path / CACHED_FILE).write_bytes(b"x")
-    result = run("info")
-    assert f"weights from {tmp_path / CACHED_FILE}" in result.stdout
-
-
-def test_progress_in_a_log(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from napari_oneshot_lmk.cli import console
-
-    clock = iter([0.0, 0.0, 10.0, 30.0, 31.0, 40.0])
-    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
-    with console.counting_bar("Detecting") as advance:
-        for done in (0, 1, 2, 3, 4):
-            advance(done, 4)
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == ["Detecting: 2 of 4, 0:30 left", "Detecting: 4 of 4, 0:40"]
-
-
-def test_progress_in_a_log_leaves_out_what_went_before(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from napari_oneshot_lmk.cli import console
-
-    # A method that trains for ten minutes before it looks at its first image.
-    clock = iter([0.0, 600.0, 640.0])
-    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
-    with console.counting_bar("fused") as advance:
-        advance(0, 4)
-        advance(2, 4)
-    assert "fused: 2 of 4, 0:40 left" in capsys.readouterr().err.splitlines()
-
-
-def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    from io import StringIO
-
-    from rich.console import Console
-
-    from napari_oneshot_lmk.cli import console
-
-    screen = StringIO()
-    terminal = Console(file=screen, force_terminal=True, width=100)
-    monkeypatch.setattr(console, "messages", terminal)
-    with console.download_bar("Fetching"):
-        pass
-    assert "Fetching" not in screen.getvalue()
-    with console.counting_bar("Detecting") as advance:
-        advance(3, 4)
-    assert "3/4" in screen.getvalue()
-    assert "left" in screen.getvalue()
+    assert f"weights from {tmp_path / CACHED_FILE}" in run("info").stdout
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,24 @@ def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     text = StringIO()
     messages = Console(file=text, width=200)
     monkeypatch.setattr(console, "messages", messages)
-    monkeypatch.setattr(console, "messages", messages)
     return text
+
+
+def test_progress_in_a_log(clock: Clock, log: StringIO) -> None:
+    with console.counting_bar("Detecting") as advance:
+        for done, seconds in enumerate((0, 10, 20, 1, 9)):
+            clock.now += seconds
+            advance(done, 4)
+    assert log.getvalue() == "Detecting: 2 of 4, 0:30 left\nDetecting: 4 of 4, 0:40\n"
+
+
+def test_progress_in_a_log_leaves_out_what_went_before(clock: Clock, log: StringIO) -> None:
+    with console.counting_bar("fused") as advance:
+        # A method that trains for ten minutes before it detects on its first image.
+        for done, seconds in ((0, 600), (2, 40)):
+            clock.now += seconds
+            advance(done, 4)
+    assert log.getvalue() == "fused: 2 of 4, 0:40 left\n"
 
 
 def test_rate_is_that_of_the_last_minute(clock: Clock) -> None:
@@ -70,15 +86,29 @@ def test_nothing_to_do_is_no_division_by_zero(clock: Clock, log: StringIO) -> No
     assert log.getvalue() == "Detecting: 7 of 7\n"
 
 
-def test_bar_on_a_terminal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     text = StringIO()
-    terminal = Console(file=text, width=100, force_terminal=True)
-    monkeypatch.setattr(console, "messages", terminal)
+    monkeypatch.setattr(console, "messages", Console(file=text, width=100, force_terminal=True))
+    return text
+
+
+def test_progress_on_a_terminal(screen: StringIO) -> None:
+    with console.download_bar("Fetching"):
+        pass
+    assert "Fetching" not in screen.getvalue()
+    with console.counting_bar("Detecting") as advance:
+        advance(3, 4)
+    assert "3/4" in screen.getvalue()
+    assert "left" in screen.getvalue()
+
+
+def test_rate_on_a_terminal(clock: Clock, screen: StringIO) -> None:
     with console.rate_bar("Detecting", "images") as advance:
         advance(0, 100)
         clock.now += 7
         advance(10, 100)
         clock.now += 10
         advance(50, 100)
-    assert "50/100" in text.getvalue()
-    assert "4 images/s, 0:12 left" in text.getvalue()
+    assert "50/100" in screen.getvalue()
+    assert "4 images/s, 0:12 left" in screen.getvalue()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_scene import one_sentence, run, save_image
+from cli_scene import one_sentence, refused, run, save_image, succeed
 from oblique_image import SHAPE_YX, cephalogram, geometry, on, same_places, write_dicom
 
 from napari_oneshot_lmk.geometry import Geometry
@@ -45,8 +45,7 @@ def table(tmp_path: Path, images: Path) -> Path:
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".tps"])
 def test_a_table_goes_to_another_file_of_many(tmp_path, images, table, suffix):
     out = tmp_path / f"out{suffix}"
-    result = run("convert", table, out, "--images", images)
-    assert result.exit_code == 0, result.output
+    result = succeed("convert", table, out, "--images", images)
     assert f"{out}: 57 landmarks on 3 images" in result.stdout
     back = read_landmarks(out)
     assert [la.image for la in back] == ["one.dcm", "two.dcm", "three.png"]
@@ -64,13 +63,11 @@ def test_a_table_goes_to_a_folder_and_back(tmp_path, images, table, ending):
     text = table.read_text().splitlines()
     table.write_text("\n".join(line for line in text if "three" not in line))
     folder, again = tmp_path / "files", tmp_path / "again.csv"
-    result = run("convert", table, folder, "--to", ending, "--images", images)
-    assert result.exit_code == 0, result.output
+    succeed("convert", table, folder, "--to", ending, "--images", images)
     names = sorted(path.name for path in folder.iterdir())
     dotted = ending if ending.startswith(".") else f".{ending}"
     assert names == [f"one{dotted}", f"two{dotted}"]
-    result = run("convert", folder, again, "--images", images)
-    assert result.exit_code == 0, result.output
+    succeed("convert", folder, again, "--images", images)
     back = read_landmarks(again)
     assert sorted(la.image for la in back) == ["one.dcm", "two.dcm"]
     for landmarks in back:
@@ -80,8 +77,7 @@ def test_a_table_goes_to_a_folder_and_back(tmp_path, images, table, ending):
 
 def test_what_is_left_out_is_said_and_is_no_failure(tmp_path):
     write_landmarks(tmp_path / "a.csv", [on()])
-    result = run("convert", tmp_path / "a.csv", tmp_path / "a.tps")
-    assert result.exit_code == 0
+    result = succeed("convert", tmp_path / "a.csv", tmp_path / "a.tps")
     assert one_sentence(result) == (
         "tpsDig files do not hold everything; left out: scores, marks of "
         "unsure points, shape residuals, descriptions, who made the points, where the "
@@ -107,17 +103,15 @@ def test_a_single_image_is_the_one_that_is_meant(tmp_path, images):
         f"1,{','.join(map(repr, lps.tolist()))},sella\n"
     )
     out = tmp_path / "out.sr.dcm"
-    result = run("convert", path, out, "--image", images / "two.dcm")
-    assert result.exit_code == 0, result.output
+    succeed("convert", path, out, "--image", images / "two.dcm")
     (back,) = read_landmarks(out)
     assert back.image == "two.dcm"
     assert same_places(back, back.with_points([Landmark("sella", (10.25, 20.5))]))
 
 
 def test_one_image_is_not_taken_for_several(tmp_path, images, table):
-    result = run("convert", table, tmp_path / "o.json", "--image", images / "one.dcm")
-    assert result.exit_code == 2
-    assert "on 3 images, but only one.dcm is named; name the folder" in one_sentence(result)
+    said = refused(2, "convert", table, tmp_path / "o.json", "--image", images / "one.dcm")
+    assert "on 3 images, but only one.dcm is named; name the folder" in said
 
 
 def test_spacing_and_names_are_given(tmp_path, images):
@@ -125,17 +119,13 @@ def test_spacing_and_names_are_given(tmp_path, images):
     path.write_text("LM=2\n1 2\n3 4\nIMAGE=three.jpg\nSCALE=0.5\n")
     out, names = tmp_path / "a.csv", tmp_path / "names.txt"
     names.write_text("s\nn\n")
-    result = run(
-        *("convert", path, out, "--images", images, "--names", names), *("--spacing", "0.3x0.2")
-    )
-    assert result.exit_code == 0, result.output
-    assert result.stderr == ""
+    call = ("convert", path, out, "--images", images)
+    assert succeed(*call, "--names", names, "--spacing", "0.3x0.2").stderr == ""
     (back,) = read_landmarks(out)
     assert back.names == ("s", "n")
     assert back.image == "three.png"
     assert back.geometry == Geometry(SHAPE_YX, (0.3, 0.2))
-    result = run("convert", path, out, "--images", images, "--overwrite")
-    assert "SCALE= names no unit" in one_sentence(result)
+    assert "SCALE= names no unit" in refused(0, *call, "--overwrite")
     # Given spacing also goes before what a file states.
     write_landmarks(tmp_path / "b.json", [on()])
     run("convert", tmp_path / "b.json", tmp_path / "b.csv", "--spacing", "0.5")
@@ -146,11 +136,8 @@ def test_spacing_and_names_are_given(tmp_path, images):
 def test_landmarks_of_another_size_are_not_put_on_the_image(tmp_path, images):
     other = Landmarks((Landmark("a", (1, 2)),), "one.dcm", Geometry((9, 9)))
     write_landmarks(tmp_path / "a.csv", [other])
-    result = run("convert", tmp_path / "a.csv", tmp_path / "a.json", "--images", images)
-    assert result.exit_code == 1
-    assert "one.dcm: the landmarks are on 9 x 9 pixels, but one.dcm has 90 x 70" in (
-        one_sentence(result)
-    )
+    said = refused(1, "convert", tmp_path / "a.csv", tmp_path / "a.json", "--images", images)
+    assert "one.dcm: the landmarks are on 9 x 9 pixels, but one.dcm has 90 x 70" in said
 
 
 def test_what_fails_is_named_and_the_others_go_on(tmp_path, images, table):
@@ -195,8 +182,7 @@ def test_images_beside_reports_are_never_replaced(tmp_path, images, table):
 
 def test_same_stems_keep_apart(tmp_path):
     write_landmarks(tmp_path / "a.csv", [on("a/1.png"), on("b/1.PNG"), on("2 [3]")])
-    result = run("convert", tmp_path / "a.csv", tmp_path / "f", "--to", ".mrk.json")
-    assert result.exit_code == 0, result.output
+    succeed("convert", tmp_path / "a.csv", tmp_path / "f", "--to", ".mrk.json")
     assert sorted(p.name for p in (tmp_path / "f").iterdir()) == [
         *("2 [3].mrk.json", "a_1.png.mrk.json", "b_1.PNG.mrk.json")
     ]
@@ -223,9 +209,7 @@ def test_wrong_use_is_one_sentence(tmp_path, monkeypatch, arguments, match):
     (tmp_path / "in.xlsx").write_text("")
     plain = replace(on("a.png"), geometry=None)
     write_landmarks("in.csv", [plain, replace(plain, image="b.png")])
-    result = run("convert", *arguments)
-    assert result.exit_code == 2
-    assert match in one_sentence(result)
+    assert match in refused(2, "convert", *arguments)
 
 
 def test_other_commands_read_all_formats(tmp_path, images):
@@ -235,12 +219,8 @@ def test_other_commands_read_all_formats(tmp_path, images):
     for suffix in (".json", ".tps", ".sr.dcm", ".mrk.json"):
         path = tmp_path / f"one{suffix}"
         write_landmarks(path, [landmarks], source=film)
-        result = run(
-            *("evaluate", "--predicted", path, "--truth", tmp_path / "truth.csv"), "--json"
-        )
-        assert result.exit_code == 0, result.output
-        assert json.loads(result.stdout)
+        both = ("--predicted", path, "--truth", tmp_path / "truth.csv")
+        assert json.loads(succeed("evaluate", *both, "--json").stdout)
         out = tmp_path / f"template{suffix}"
-        result = run("template", "--image", film, "--landmarks", path, "--out", out)
-        assert result.exit_code == 0, result.output
+        result = succeed("template", "--image", film, "--landmarks", path, "--out", out)
         assert "19 landmarks on one.dcm, 0.2 x 0.35 mm a pixel" in result.stdout

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from cli_scene import one_sentence, point_rows, run, save_image, save_table, scene, view
+from cli_scene import point_rows, refused, save_image, save_table, scene, succeed, view
 
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.template import Template
@@ -51,8 +51,7 @@ def test_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         lambda anatomy: tmp_path / "samples" / anatomy,
     )
     out = tmp_path / "out" / "demo"
-    result = run("demo", "--out", out)
-    assert result.exit_code == 0, result.output
+    result = succeed("demo", "--out", out)
     # every image but the template, whatever the splits
     expected = {f"{a}_{n}.png" for a in ("skull", "hand") for n in (2, 3)}
     found = read_landmarks(out / "found.csv")
@@ -76,16 +75,13 @@ def test_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert Path(image).exists()
     assert Path(marks).exists()
 
-    again = run("demo", "--out", out)
-    assert again.exit_code == 2
-    assert "--overwrite" in one_sentence(again)
-    assert run("demo", "--out", out, "--overwrite").exit_code == 0
+    assert "--overwrite" in refused(2, "demo", "--out", out)
+    succeed("demo", "--out", out, "--overwrite")
 
 
 def test_demo_on_the_shipped_skulls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("napari_oneshot_lmk.cli.demo.PANELS", {"skull": 6})
-    result = run("demo", "--out", tmp_path / "demo")
-    assert result.exit_code == 0, result.output
+    succeed("demo", "--out", tmp_path / "demo")
     summary = json.loads((tmp_path / "demo" / "skull" / "summary.json").read_text())
     # The shipped encoder's level on samples that grey patches fail on.
     assert summary["images"] >= 10

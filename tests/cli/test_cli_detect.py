@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +19,17 @@ from cli_scene import (
     SPACING_MM,
     World,
     make_world,
-    one_sentence,
+    refused,
     run,
     save_image,
     scene,
+    stop_after,
+    succeed,
     view,
 )
 from dicom_files import dataset, saved
 from PIL import Image
+from safetensors.torch import save
 
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 
@@ -47,14 +50,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> World:
-    world = make_world(tmp_path_factory.mktemp("world") / "w")
-    result = run(
-        "template",
-        *("--image", world.template_image, "--landmarks", world.landmarks),
-        *("--spacing", SPACING_MM, "--out", world.template),
-    )
-    assert result.exit_code == 0, result.output
-    return world
+    return make_world(tmp_path_factory.mktemp("world") / "w", template=True)
 
 
 @pytest.fixture
@@ -71,8 +67,7 @@ def call(world: World, *images: object, out: object = None) -> list[object]:
 
 def test_found_where_the_content_went(made: World, tmp_path: Path) -> None:
     out = tmp_path / "found.csv"
-    result = run(*call(made, made.images, "--spacing", SPACING_MM, out=out))
-    assert result.exit_code == 0, result.output
+    result = succeed(*call(made, made.images, "--spacing", SPACING_MM, out=out))
     assert f"{out}: 9 landmarks on 3 images" in result.stdout
     assert "no network in this test" in result.stderr  # says why it is the shipped one
     found = {landmarks.image: landmarks for landmarks in read_landmarks(out)}
@@ -80,29 +75,25 @@ def test_found_where_the_content_went(made: World, tmp_path: Path) -> None:
     for image, shift in SHIFTS.items():
         assert found[image].names == tuple(POINTS)
         assert found[image].geometry.spacing_mm_yx == (SPACING_MM, SPACING_MM)
-        for name, yx in POINTS.items():
-            off = np.subtract(found[image][name].position_yx, np.add(yx, shift))
-            assert np.hypot(*off) < 2.5, (image, name)
-            assert 0 <= found[image][name].score <= 1
+        off = found[image].positions_yx - np.add(list(POINTS.values()), shift)
+        assert np.hypot(*off.T).max() < 2.5, image
+        assert all(0 <= point.score <= 1 for point in found[image])
         assert found[image].provenance.method == "instant"
         assert found[image].provenance.encoder
 
     result = run("evaluate", "--predicted", out, "--truth", made.truth, "--json")
     summary = json.loads(result.stdout)
-    assert summary["native"]["n"] == 9
+    assert summary["native"]["n"] == summary["grid384"]["n"] == 9
     assert summary["native"]["mre_mm"] < 1
-    assert summary["grid384"]["n"] == 9
     assert summary["encoders"] == [found["one.png"].provenance.encoder]
 
 
 def test_json_goes_alone_to_stdout(made: World, tmp_path: Path) -> None:
-    one = made.images / "one.png"
-    result = run(*call(made, one, "--json", out=tmp_path / "found.csv"))
+    result = run(*call(made, made.images / "one.png", "--json", out=tmp_path / "found.csv"))
     content = json.loads(result.stdout)
-    assert content["images"][0]["image"] == "one.png"
-    assert [p["name"] for p in content["images"][0]["landmarks"]] == list(POINTS)
-    assert content["failed"] == []
-    assert content["images"][0]["spacing_mm_yx"] is None
+    (image,) = content["images"]
+    assert (image["image"], image["spacing_mm_yx"], content["failed"]) == ("one.png", None, [])
+    assert [p["name"] for p in image["landmarks"]] == list(POINTS)
 
 
 def test_how_each_image_was_read_is_said(made: World, tmp_path: Path) -> None:
@@ -114,8 +105,7 @@ def test_how_each_image_was_read_is_said(made: World, tmp_path: Path) -> None:
     exif[0x0112] = 8
     for name in ("a.jpg", "b.jpg"):
         Image.fromarray(pixels).save(folder / name, quality=95, exif=exif)
-    result = run(*call(made, folder, "--json", out=tmp_path / "found.csv"))
-    assert result.exit_code == 0, result.output
+    result = succeed(*call(made, folder, "--json", out=tmp_path / "found.csv"))
     images = {image["image"]: image for image in json.loads(result.stdout)["images"]}
     assert images["film.dcm"]["spacing_source"] == "ImagerPixelSpacing"
     assert images["film.dcm"]["notes"] == []
@@ -128,23 +118,18 @@ def test_how_each_image_was_read_is_said(made: World, tmp_path: Path) -> None:
 
 def test_globs_and_markups(made: World, tmp_path: Path) -> None:
     out = tmp_path / "one.mrk.json"
-    result = run(*call(made, made.images / "on*.png", "--spacing", SPACING_MM, out=out))
-    assert result.exit_code == 0, result.output
+    succeed(*call(made, made.images / "on*.png", "--spacing", SPACING_MM, out=out))
     assert json.loads(out.read_text())["markups"][0]["coordinateSystem"] == "LPS"
-    several = run(*call(made, made.images, out=tmp_path / "all.mrk.json"))
-    assert several.exit_code == 2
-    assert "one image only" in one_sentence(several)
+    several = call(made, made.images, out=tmp_path / "all.mrk.json")
+    assert "one image only" in refused(2, *several)
 
 
 def test_unknown_spacing_leaves_mm_empty(made: World, tmp_path: Path) -> None:
     out = tmp_path / "found.csv"
-    result = run(*call(made, made.images, out=out))
-    assert result.exit_code == 0
-    assert "and 2 more is unknown" in result.stderr
+    assert "and 2 more is unknown" in succeed(*call(made, made.images, out=out)).stderr
     header, first, *_ = out.read_text().splitlines()
     row = dict(zip(header.split(","), first.split(","), strict=True))
-    assert row["x_mm"] == ""
-    assert row["y_mm"] == ""
+    assert row["x_mm"] == row["y_mm"] == ""
 
 
 def test_bad_files_do_not_stop_the_others(world: World) -> None:
@@ -168,8 +153,8 @@ def test_only_bad_files_write_nothing(world: World) -> None:
     (world.folder / "a.png").write_bytes(b"")
     result = run(*call(world, world.folder / "a.png", "--json"))
     assert result.exit_code == 1
-    assert json.loads(result.stdout)["out"] is None
-    assert len(json.loads(result.stdout)["failed"]) == 1
+    content = json.loads(result.stdout)
+    assert (content["out"], len(content["failed"])) == (None, 1)
     assert not (world.folder / "found.csv").exists()
 
 
@@ -179,11 +164,9 @@ def test_only_bad_files_write_nothing(world: World) -> None:
 def test_existing_output_is_kept(world: World) -> None:
     out = world.folder / "found.csv"
     out.write_text("mine")
-    result = run(*call(world, world.images))
-    assert result.exit_code == 2
-    assert "--overwrite" in one_sentence(result)
+    assert "--overwrite" in refused(2, *call(world, world.images))
     assert out.read_text() == "mine"
-    assert run(*call(world, world.images, "--overwrite")).exit_code == 0
+    succeed(*call(world, world.images, "--overwrite"))
     assert out.read_text().startswith("image,landmark")
 
 
@@ -197,76 +180,55 @@ def test_existing_output_is_kept(world: World) -> None:
     ],
 )
 def test_wrong_options(made: World, arguments: list[str], says: str) -> None:
-    result = run(*call(made, made.images, *arguments))
-    assert result.exit_code == 2
-    assert says in one_sentence(result)
+    assert says in refused(2, *call(made, made.images, *arguments))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_missing_gpu(made: World, tmp_path: Path) -> None:
     out = tmp_path / "found.csv"
-    result = run(*call(made, made.images, "--device", "cuda", out=out))
-    assert result.exit_code == 2
-    assert "CUDA" in one_sentence(result)
+    assert "CUDA" in refused(2, *call(made, made.images, "--device", "cuda", out=out))
 
 
 def test_no_images(made: World, tmp_path: Path) -> None:
     for source, says in [(tmp_path, "no image"), (tmp_path / "x.png", "no such file")]:
-        result = run(*call(made, source))
-        assert result.exit_code == 2
-        assert says in one_sentence(result)
+        assert says in refused(2, *call(made, source))
 
 
 def test_broken_template(world: World) -> None:
     (world.template / "template.json").write_text("{")
-    result = run(*call(world, world.images))
-    assert result.exit_code == 1
-    assert str(world.template) in one_sentence(result)
+    assert str(world.template) in refused(1, *call(world, world.images))
     assert not (world.folder / "found.csv").exists()
 
 
-def test_weights_that_are_none(world: World) -> None:
-    import pickle
-
-    bad = {
-        "missing.safetensors": None,
-        "text.safetensors": b"these are no weights",
-        "pickle.safetensors": pickle.dumps({"features.0.weight": [1.0]}),
-    }
-    for name, content in bad.items():
-        path = world.folder / name
-        if content is not None:
-            path.write_bytes(content)
-        result = run(*call(world, world.images, "--encoder-weights", path))
-        assert result.exit_code == 1
-        assert name in one_sentence(result)
-        assert not (world.folder / "found.csv").exists()
-
-
-def test_weights_of_another_architecture(world: World) -> None:
-    from safetensors.torch import save_file
-
-    path = world.folder / "other.safetensors"
-    save_file({"layer.weight": torch.zeros(3, 3)}, path)
-    result = run(*call(world, world.images, "--encoder-weights", path))
-    assert result.exit_code == 1
-    assert "other.safetensors" in one_sentence(result)
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"these are no weights",
+        pickle.dumps({"features.0.weight": [1.0]}),
+        save({"layer.weight": torch.zeros(3, 3)}),  # of another architecture
+    ],
+    ids=["missing", "text", "pickle", "other"],
+)
+def test_weights_that_are_none(world: World, content: bytes | None) -> None:
+    path = world.folder / "bad.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    said = refused(1, *call(world, world.images, "--encoder-weights", path))
+    assert "bad.safetensors" in said
+    assert not (world.folder / "found.csv").exists()
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write")
 def test_read_only_folder(world: World) -> None:
     locked = world.folder / "locked"
     locked.mkdir(mode=0o555)
-    result = run(*call(world, world.images, out=locked / "found.csv"))
-    assert result.exit_code == 2
-    assert "locked" in one_sentence(result)
+    assert "locked" in refused(2, *call(world, world.images, out=locked / "found.csv"))
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="Linux only")
 def test_folder_that_nobody_may_write_to(made: World) -> None:
-    result = run(*call(made, made.images, out="/proc/found.csv"))
-    assert result.exit_code == 2
-    assert "/proc" in one_sentence(result)
+    assert "/proc" in refused(2, *call(made, made.images, out="/proc/found.csv"))
 
 
 # -- Ctrl-C -----------------------------------------------------------------------
@@ -287,17 +249,7 @@ def test_early_end_keeps_what_was_found(
     code: int,
     says: str,
 ) -> None:
-    from napari_oneshot_lmk.detection import batch
-
-    whole = batch.detect_many
-
-    def interrupted(*args: object, **options: object) -> Iterator[object]:
-        for done, outcome in enumerate(whole(*args, **options)):
-            if done == 2:
-                raise end
-            yield outcome
-
-    monkeypatch.setattr(batch, "detect_many", interrupted)
+    stop_after(2, monkeypatch, end)
     out = tmp_path / "found.csv"
     result = run(*call(made, made.images, out=out))
     assert result.exit_code == code
@@ -327,16 +279,10 @@ main()
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
 def test_signal_in_a_process_of_its_own(made: World, tmp_path: Path) -> None:
     out = tmp_path / "found.csv"
-    arguments = [str(a) for a in call(made, made.images, out=out)]
     # A proxy that refuses at once instead of a network that hangs.
     environment = os.environ | {"https_proxy": "http://127.0.0.1:9"}
-    ended = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
+    command = [sys.executable, "-c", INTERRUPTED, *map(str, call(made, made.images, out=out))]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert ended.returncode == 130, ended.stderr
     assert "Traceback" not in ended.stderr
     assert len(read_landmarks(out)) == 2

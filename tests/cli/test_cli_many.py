@@ -7,12 +7,22 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_scene import SPACING_MM, World, make_world, one_sentence, run, save_image, scene, view
+from cli_scene import (
+    World,
+    make_template,
+    make_world,
+    refused,
+    run,
+    save_image,
+    scene,
+    stop_after,
+    succeed,
+    view,
+)
 
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.storage.lock import file_lock
@@ -37,14 +47,8 @@ def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> World:
-    world = make_world(tmp_path_factory.mktemp("world") / "w")
-    for spacing, template in [(SPACING_MM, world.template), (0.25, world.folder / "another")]:
-        result = run(
-            "template",
-            *("--image", world.template_image, "--landmarks", world.landmarks),
-            *("--spacing", spacing, "--out", template),
-        )
-        assert result.exit_code == 0, result.output
+    world = make_world(tmp_path_factory.mktemp("world") / "w", template=True)
+    make_template(world, "--spacing", 0.25, "--out", world.folder / "another")
     return world
 
 
@@ -60,6 +64,12 @@ class Table:
         images = [] if any("images" in str(m) for m in more) else [self.world.images]
         return [str(a) for a in (*call, *images, *more)]
 
+    def make(self, *more: object) -> str:
+        """Make the whole table, and return the messages."""
+        said = succeed(*self.arguments(*more)).stderr
+        assert len(self.found()) == 3
+        return said
+
     def found(self) -> dict[str, list[tuple[float, float] | None]]:
         return {
             landmarks.image: [point.position_yx for point in landmarks]
@@ -70,23 +80,6 @@ class Table:
 @pytest.fixture
 def table(made: World, tmp_path: Path) -> Table:
     return Table(made, tmp_path)
-
-
-def stop_after(count: int, monkeypatch: pytest.MonkeyPatch, end: type[BaseException]) -> None:
-    """End detection early, once."""
-    from napari_oneshot_lmk.detection import batch
-
-    whole = batch.detect_many
-
-    def ended(*args: object, **options: object) -> Iterator[object]:
-        monkeypatch.setattr(batch, "detect_many", whole)
-        outcomes = whole(*args, **options)
-        for _ in range(count):
-            yield next(outcomes)
-        outcomes.close()
-        raise end
-
-    monkeypatch.setattr(batch, "detect_many", ended)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -100,10 +93,8 @@ def test_killed_three_times_each_image_stands_once(made: World, tmp_path: Path) 
     killed, whole = Table(made, tmp_path / "killed"), Table(made, tmp_path / "whole")
     script = str(Path(__file__).parents[1].joinpath("killed_detection.py"))
     for one, kills in ((killed, 3), (whole, 0)):
-        arguments = [str(one.journal), str(kills), *one.arguments(many)]
-        done = subprocess.run(
-            [sys.executable, script, *arguments], capture_output=True, text=True, check=False
-        )
+        command = [sys.executable, script, str(one.journal), str(kills), *one.arguments(many)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("killed after") == kills
         assert "ended with 0" in done.stdout, done.stderr
@@ -117,35 +108,29 @@ def test_killed_three_times_each_image_stands_once(made: World, tmp_path: Path) 
 def test_goes_on_after_ctrl_c_without_overwrite(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stop_after(1, monkeypatch, KeyboardInterrupt)
+    stop_after(1, monkeypatch, KeyboardInterrupt())
     stopped = run(*table.arguments())
     assert stopped.exit_code == 130
     assert "the same command goes on from here" in stopped.stderr
     assert len(table.found()) == 1
-    again = run(*table.arguments())
-    assert again.exit_code == 0, again.output
-    assert "1 of 3 images were done before" in again.stderr
-    assert len(table.found()) == 3
+    assert "1 of 3 images were done before" in table.make()
     assert not table.journal.parent.exists()
 
 
 def test_table_that_somebody_has_edited_is_kept(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stop_after(1, monkeypatch, KeyboardInterrupt)
+    stop_after(1, monkeypatch, KeyboardInterrupt())
     run(*table.arguments())
     table.out.write_text("mine")
-    refused = run(*table.arguments())
-    assert refused.exit_code == 2
-    assert "--overwrite" in one_sentence(refused)
+    assert "--overwrite" in refused(2, *table.arguments())
     assert table.out.read_text() == "mine"
-    assert run(*table.arguments("--overwrite")).exit_code == 0
-    assert len(table.found()) == 3
+    table.make("--overwrite")
 
 
 def left_behind(table: Table, monkeypatch: pytest.MonkeyPatch, count: int = 2) -> None:
     """A journal as a killed process leaves it, and no table."""
-    stop_after(count, monkeypatch, KeyboardInterrupt)
+    stop_after(count, monkeypatch, KeyboardInterrupt())
     assert run(*table.arguments()).exit_code == 130
     table.out.unlink()
     (table.journal.parent / "written.json").unlink()
@@ -155,17 +140,13 @@ def test_torn_line_is_done_again(table: Table, monkeypatch: pytest.MonkeyPatch) 
     left_behind(table, monkeypatch)
     content = table.journal.read_bytes()
     table.journal.write_bytes(content[:-20])
-    again = run(*table.arguments())
-    assert again.exit_code == 0, again.output
-    assert "1 of 3 images were done before" in again.stderr
-    assert len(table.found()) == 3
+    assert "1 of 3 images were done before" in table.make()
 
 
 def test_torn_first_line_begins_anew(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     left_behind(table, monkeypatch)
     table.journal.write_bytes(table.journal.read_bytes()[:30])
-    assert run(*table.arguments()).exit_code == 0
-    assert len(table.found()) == 3
+    table.make()
 
 
 def test_zeros_of_a_power_failure_are_passed_over(
@@ -175,9 +156,7 @@ def test_zeros_of_a_power_failure_are_passed_over(
     first, second, third = table.journal.read_bytes().splitlines(keepends=True)
     zeros = b"\0" * (len(second) - 1) + b"\n"
     table.journal.write_bytes(first + zeros + third)
-    again = run(*table.arguments())
-    assert "1 of 3 images were done before" in again.stderr
-    assert len(table.found()) == 3
+    assert "1 of 3 images were done before" in table.make()
 
 
 @pytest.mark.parametrize(
@@ -195,63 +174,59 @@ def test_results_of_other_settings_are_not_mixed(
     before = table.journal.read_bytes()
     if options[0] == "--template":
         options = ["--template", str(table.world.folder / options[1])]
-    refused = run(*table.arguments(*options))
-    assert refused.exit_code == 2
-    sentence = refused.stderr.splitlines()[-1]
+    ended = run(*table.arguments(*options))
+    assert ended.exit_code == 2
+    sentence = ended.stderr.splitlines()[-1]
     assert says in sentence
     assert "--overwrite" in sentence
     assert "another --out" in sentence
     assert table.journal.read_bytes() == before
-    anew = run(*table.arguments(*options, "--overwrite"))
-    assert anew.exit_code == 0, anew.output
-    assert "were done before" not in anew.stderr
-    assert len(table.found()) == 3
+    assert "were done before" not in table.make(*options, "--overwrite")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder of three images of its own."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(3):
+        save_image(folder / f"{number}.png", view(scene(), (0, 0)))
+    return folder
 
 
 def test_image_that_has_changed_is_done_again(
-    table: Table, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    table: Table, monkeypatch: pytest.MonkeyPatch, images: Path
 ) -> None:
-    images = tmp_path / "images"
-    images.mkdir()
-    for number in range(3):
-        save_image(images / f"{number}.png", view(scene(), (0, 0)))
-    stop_after(2, monkeypatch, KeyboardInterrupt)
+    stop_after(2, monkeypatch, KeyboardInterrupt())
     run(*table.arguments(images))
     before = table.found()
     save_image(images / "0.png", view(scene(), (9, 9)))
-    again = run(*table.arguments(images))
-    assert "1 of 3 images were done before" in again.stderr
-    assert "1 more were done before that are not among these images" in again.stderr
+    said = table.make(images)
+    assert "1 of 3 images were done before" in said
+    assert "1 more were done before that are not among these images" in said
     assert table.found()["0.png"] != before["0.png"]
     assert table.found()["1.png"] == before["1.png"]
 
 
 def test_what_failed_is_tried_again(
-    table: Table, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    table: Table, monkeypatch: pytest.MonkeyPatch, images: Path
 ) -> None:
-    images = tmp_path / "images"
-    images.mkdir()
     (images / "0.png").write_bytes(b"")
-    for number in (1, 2):
-        save_image(images / f"{number}.png", view(scene(), (0, 0)))
-    stop_after(2, monkeypatch, KeyboardInterrupt)
+    stop_after(2, monkeypatch, KeyboardInterrupt())
     stopped = run(*table.arguments(images))
     assert "1 image could not be used:" in stopped.stderr
     assert "Stopped after 2 of 3 images" in stopped.stderr
     save_image(images / "0.png", view(scene(), (0, 0)))
-    again = run(*table.arguments(images))
-    assert again.exit_code == 0, again.output
+    table.make(images)
     assert list(table.found()) == ["0.png", "1.png", "2.png"]
 
 
 def test_two_at_once_on_one_table(table: Table) -> None:
     table.journal.parent.mkdir()
     with file_lock(table.journal.parent / "lock"):
-        refused = run(*table.arguments())
-        assert refused.exit_code == 2
-        assert "another process is at work on this file" in one_sentence(refused)
+        assert "another process is at work on this file" in refused(2, *table.arguments())
         assert (table.journal.parent / "lock").exists()
-    assert run(*table.arguments()).exit_code == 0
+    table.make()
 
 
 def test_nothing_is_left_beside_a_table_or_a_refusal(table: Table, tmp_path: Path) -> None:
@@ -260,7 +235,7 @@ def test_nothing_is_left_beside_a_table_or_a_refusal(table: Table, tmp_path: Pat
     deep = tmp_path / "a" / "b.csv"
     assert run(*table.arguments("--out", deep, "--device", "tpu")).exit_code == 2
     assert list(tmp_path.iterdir()) == []
-    assert run(*table.arguments()).exit_code == 0
+    table.make()
     assert [path.name for path in tmp_path.iterdir()] == ["found.csv"]
 
 
@@ -269,11 +244,11 @@ def test_markups_without_millimetres_leave_no_journal_in_the_way(
 ) -> None:
     one = table.world.images / "one.png"
     out = tmp_path / "one.mrk.json"
-    refused = run(*table.arguments(one, "--out", out))
-    assert refused.exit_code == 1
-    assert "spacing is unknown" in refused.stderr
+    ended = run(*table.arguments(one, "--out", out))
+    assert ended.exit_code == 1
+    assert "spacing is unknown" in ended.stderr
     assert list(tmp_path.iterdir()) == []
-    assert run(*table.arguments(one, "--out", out, "--spacing", 0.5)).exit_code == 0
+    succeed(*table.arguments(one, "--out", out, "--spacing", 0.5))
 
 
 def test_json_of_a_run_that_goes_on_holds_everything(
@@ -286,8 +261,8 @@ def test_json_of_a_run_that_goes_on_holds_everything(
 
 
 def test_batches_find_the_same(table: Table) -> None:
-    assert run(*table.arguments()).exit_code == 0
+    table.make()
     one_by_one = table.found()
-    assert run(*table.arguments("--batch", 3, "--overwrite")).exit_code == 0
+    table.make("--batch", 3, "--overwrite")
     for image, points in table.found().items():
         np.testing.assert_allclose(points, one_by_one[image], atol=1e-3)

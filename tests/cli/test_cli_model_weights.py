@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_scene import POINTS, one_sentence, run
+from cli_scene import POINTS, refused, succeed
 from random_vgg19 import saved_weights
 from weights_scene import Trained, copied, isolate, trained
 
@@ -67,19 +67,16 @@ def away(made: Trained) -> Iterator[Path]:
 
 def detect(made: Trained, model: Path, out: Path, *more: object) -> dict[str, object]:
     """Detect, and return the points by their names."""
-    image = made.world.images / "one.png"
-    result = run("detect", "--model", model, "--out", out, image, *more)
-    assert result.exit_code == 0, result.output
+    succeed("detect", "--model", model, "--out", out, made.world.images / "one.png", *more)
     (found,) = read_landmarks(out)
     return {name: found[name].position_yx for name in POINTS}
 
 
-def refused(made: Trained, model: Path, out: Path, *more: object) -> str:
+def refuses(made: Trained, model: Path, out: Path, *more: object) -> str:
     image = made.world.images / "one.png"
-    result = run("detect", "--model", model, "--out", out, image, *more)
-    assert result.exit_code == 1
+    said = refused(1, "detect", "--model", model, "--out", out, image, *more)
     assert not out.exists()
-    return one_sentence(result)
+    return said
 
 
 def test_the_printed_command_detects(made: Trained, tmp_path: Path) -> None:
@@ -115,7 +112,7 @@ def test_a_run_that_was_moved_says_in_one_sentence_what_to_copy_where(
     made: Trained, away: Path, tmp_path: Path
 ) -> None:
     model = copied(made, tmp_path / "elsewhere")
-    said = refused(made, model, tmp_path / "found.csv")
+    said = refuses(made, model, tmp_path / "found.csv")
     assert f"neither at {made.weights}, where they lay, nor in {cache_folder()}" in said
     assert f"copy the file {made.weights.name} from the computer that trained it" in said
 
@@ -137,10 +134,10 @@ def test_other_content_at_the_remembered_place_is_said(
     made: Trained, away: Path, tmp_path: Path
 ) -> None:
     saved_weights(made.weights, seed=7)
-    said = refused(made, made.run, tmp_path / "found.csv")
+    said = refuses(made, made.run, tmp_path / "found.csv")
     assert f"{made.weights} is no longer what the model was trained on" in said
     made.weights.write_bytes(b"nothing of the kind")
-    said = refused(made, made.run, tmp_path / "found.csv")
+    said = refuses(made, made.run, tmp_path / "found.csv")
     assert f"{made.weights}: not a safetensors file" in said
     # It does no harm where the right ones can be had.
     cache_folder().mkdir()
@@ -150,7 +147,7 @@ def test_other_content_at_the_remembered_place_is_said(
 
 def test_wrong_weights_that_are_named_are_refused(made: Trained, tmp_path: Path) -> None:
     other = saved_weights(tmp_path / "other.safetensors", seed=3)
-    said = refused(made, made.run, tmp_path / "f.csv", "--encoder-weights", other)
+    said = refuses(made, made.run, tmp_path / "f.csv", "--encoder-weights", other)
     assert "the model was trained on the encoder vgg19+orientation-" in said
 
 
@@ -160,7 +157,7 @@ def test_models_of_earlier_versions_open(made: Trained, tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     del content["encoder_weights"]
     path.write_text(json.dumps(content))
-    said = refused(made, model, tmp_path / "found.csv")
+    said = refuses(made, model, tmp_path / "found.csv")
     assert "VGG19's weights were not found" in said
     named = detect(made, model, tmp_path / "named.csv", "--encoder-weights", made.weights)
     cache_folder().mkdir(exist_ok=True)
@@ -184,12 +181,8 @@ def test_a_packed_run_needs_nothing_else(half: Trained, tmp_path: Path) -> None:
 
 def test_half_precision_moves_points_by_next_to_nothing(made: Trained, tmp_path: Path) -> None:
     before = detect(made, made.run, tmp_path / "before.csv")
-    copy = replace(made, world=replace(made.world))
     moved = copied(made, tmp_path / "packed")
-    command = copy.command("--pack")
-    command[command.index(made.run)] = moved
-    result = run(*command)
-    assert result.exit_code == 0, result.output
+    succeed(*made.command("--pack", run=moved))
     model = TrainedModel.load(moved)
     assert model.packed
     assert model.origin is not None
@@ -212,19 +205,15 @@ def test_a_damaged_packed_file_is_said(half: Trained, tmp_path: Path) -> None:
             file.unlink()
         else:
             saved_weights(file, seed=4)
-        said = refused(half, model, tmp_path / "found.csv")
+        said = refuses(half, model, tmp_path / "found.csv")
         assert "the model's encoder.safetensors is missing, damaged" in said
 
 
 def test_wrong_weights_are_not_packed(made: Trained, tmp_path: Path) -> None:
     moved = copied(made, tmp_path / "moved")
     other = saved_weights(tmp_path / "other.safetensors", seed=3)
-    command = made.command("--pack")
-    command[command.index(made.run)] = moved
-    command[command.index(made.weights)] = other
-    result = run(*command)
-    assert result.exit_code == 2
-    assert "was not trained on these weights" in one_sentence(result)
+    command = made.command("--pack", run=moved, weights=other)
+    assert "was not trained on these weights" in refused(2, *command)
     assert not TrainedModel.load(moved).packed
 
 
@@ -238,13 +227,10 @@ def test_bundles_of_each_detect_alike(
     if kind == "packed":
         # Packed from weights in full precision: the card names another encoder.
         run_folder = copied(made, tmp_path / "full")
-        command = made.command("--pack")
-        command[command.index(made.run)] = run_folder
-        assert run(*command).exit_code == 0
+        succeed(*made.command("--pack", run=run_folder))
     bundle = tmp_path / "bundle"
     image = source.world.images / "one.png"
-    result = run(*("export-bundle", "--model", run_folder, "--out", bundle, "--try-on", image))
-    assert result.exit_code == 0, result.output
+    succeed("export-bundle", "--model", run_folder, "--out", bundle, "--try-on", image)
     text = "".join(
         path.read_text(encoding="utf-8")
         for path in bundle.rglob("*")

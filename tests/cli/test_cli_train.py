@@ -23,19 +23,21 @@ from cli_scene import (
     SPACING_MM,
     World,
     make_world,
-    one_sentence,
+    preset_text,
+    refused,
     run,
     save_image,
     scene,
+    succeed,
     view,
 )
 from rich.console import Console
-from typer.testing import Result
 from weights_scene import isolate
 
 from napari_oneshot_lmk.cli import console
 from napari_oneshot_lmk.cli import train as command
 from napari_oneshot_lmk.landmarks.files import read_landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.training.events import (
     Event,
     Failed,
@@ -48,38 +50,10 @@ from napari_oneshot_lmk.training.events import (
 )
 from napari_oneshot_lmk.training.run_folder import RunFolder
 
-PRESET = """
-[network]
-width = 0.05
-adapter_channels = 2
-embedding_channels = 8
-lateral_channels = 8
-rfb = false
-[template_copies]
-count = 2
-[labels]
-initial = "instant"
-[detection]
-instant_share = 1.0
-[training]
-anchor = "template"
-together = true
-epochs = 3
-batch = 3
-learning_rate = 1e-3
-selection = "agreement"
-"""
-
 
 def with_template(folder: Path) -> World:
-    made = make_world(folder)
-    result = run(
-        "template",
-        *("--image", made.template_image, "--landmarks", made.landmarks),
-        *("--spacing", SPACING_MM, "--out", made.template),
-    )
-    assert result.exit_code == 0, result.output
-    (made.folder / "preset.toml").write_text(PRESET)
+    made = make_world(folder, template=True)
+    (made.folder / "preset.toml").write_text(preset_text())
     return made
 
 
@@ -108,8 +82,7 @@ def call(world: World, *more: object) -> list[object]:
 
 
 def test_trained(world: World) -> None:
-    result = run(*call(world, "--spacing", SPACING_MM))
-    assert result.exit_code == 0, result.output
+    result = succeed(*call(world, "--spacing", SPACING_MM))
     first, second = result.stdout.splitlines()
     place = world.folder / "run"
     assert first.startswith(f"{place / 'model'}: 3 landmarks, epoch 3 kept")
@@ -123,24 +96,18 @@ def test_trained(world: World) -> None:
 
 def test_again_is_told_and_begun_anew_when_asked(world: World) -> None:
     run(*call(world))
-    result = run(*call(world))
-    assert result.exit_code == 0
-    assert "has finished already; --overwrite" in result.stdout
-    result = run(*call(world, "--seed", 3))
-    assert result.exit_code == 2
-    assert "seed is 3, was 0 before" in one_sentence(result)
-    result = run(*call(world, "--seed", 3, "--overwrite"))
-    assert result.exit_code == 0
-    assert "has finished already" not in result.stdout
+    assert "has finished already; --overwrite" in succeed(*call(world)).stdout
+    assert "seed is 3, was 0 before" in refused(2, *call(world, "--seed", 3))
+    anew = succeed(*call(world, "--seed", 3, "--overwrite"))
+    assert "has finished already" not in anew.stdout
 
 
 def test_options_reach_the_run(world: World) -> None:
-    result = run(
+    succeed(
         *call(world, "--method", "single", "--landmark", "tip", "--landmark", "apex"),
         *("--no-template-stage", "--adapter-channels", 0, "--seed", 5),
         *("--initial-labels", "instant", "--preview", world.images / "one.png"),
     )
-    assert result.exit_code == 0, result.output
     settings = RunFolder.open(world.folder / "run").settings
     assert settings.method == "single"
     assert settings.landmarks == ("apex", "tip")
@@ -165,9 +132,7 @@ def test_json_goes_alone_to_stdout(world: World) -> None:
 
 def test_warnings_are_told(world: World) -> None:
     save_image(world.images / "copy.png", view(scene(), (0, 0)))
-    result = run(*call(world))
-    assert result.exit_code == 0
-    assert "copy.png shows the template" in result.stderr
+    assert "copy.png shows the template" in succeed(*call(world)).stderr
 
 
 @pytest.mark.parametrize(
@@ -184,16 +149,13 @@ def test_warnings_are_told(world: World) -> None:
     ],
 )
 def test_wrong_use(world: World, arguments: list[str], says: str) -> None:
-    result = run(*call(world, *arguments))
-    assert result.exit_code == 2
-    assert says in one_sentence(result)
+    assert says in refused(2, *call(world, *arguments))
     assert not (world.folder / "run" / "model").exists()
 
 
 def test_folder_of_something_else(world: World) -> None:
-    result = run(*call(world, "--out", world.images))
-    assert result.exit_code == 2
-    assert "something else than a training" in one_sentence(result)
+    said = refused(2, *call(world, "--out", world.images))
+    assert "something else than a training" in said
 
 
 def test_changed_image(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,9 +273,17 @@ def test_control_c_before_there_is_anything(world: World, monkeypatch: pytest.Mo
 # -- detect --model -------------------------------------------------------------------
 
 
-def detect(world: World, *more: object) -> Result:
-    image = world.images / "one.png"
-    return run("detect", "--out", world.folder / "found.csv", image, *more)
+def detect(world: World, *more: object) -> list[object]:
+    return ["detect", "--out", world.folder / "found.csv", world.images / "one.png", *more]
+
+
+def is_found(world: World) -> Landmarks:
+    """The landmarks in the table, which lie where the image shows them."""
+    (found,) = read_landmarks(world.folder / "found.csv")
+    assert found.names == tuple(POINTS)
+    off = found.positions_yx - np.add(list(POINTS.values()), SHIFTS["one.png"])
+    assert np.hypot(*off.T).max() < 4
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -323,55 +293,38 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> World:
         folder = tmp_path_factory.mktemp("trained")
         isolate(patch, folder)
         world = with_template(folder / "w")
-        result = run(*call(world, "--spacing", SPACING_MM))
-        assert result.exit_code == 0, result.output
+        result = succeed(*call(world, "--spacing", SPACING_MM))
         assert "3 landmarks, epoch" in result.stdout
     return world
 
 
 def test_detect_with_a_model(trained: World) -> None:
     assert (trained.folder / "run" / "model" / "network-000.safetensors").exists()
-    result = detect(trained, "--model", trained.folder / "run", "--overwrite")
-    assert result.exit_code == 0, result.output
+    result = succeed(*detect(trained, "--model", trained.folder / "run", "--overwrite"))
     assert "3 landmarks on 1 image" in result.stdout
     assert "fused model" in result.stdout
-    (found,) = read_landmarks(trained.folder / "found.csv")
-    assert found.provenance.method == "fused"
-    for name, yx in POINTS.items():
-        off = np.subtract(found[name].position_yx, np.add(yx, SHIFTS["one.png"]))
-        assert np.hypot(*off) < 4, name
+    assert is_found(trained).provenance.method == "fused"
 
 
 def test_detect_with_a_model_and_a_new_annotation(trained: World) -> None:
     other = trained.folder / "other"
-    run(
-        "template",
-        *("--image", trained.images / "two.png", "--landmarks", trained.truth),
+    succeed(
+        *("template", "--image", trained.images / "two.png", "--landmarks", trained.truth),
         *("--out", other, "--name", "of another"),
     )
     model = trained.folder / "run" / "model"
-    result = detect(trained, "--model", model, "--template", other, "--json", "--overwrite")
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["method"] == "fused"
-    (found,) = read_landmarks(trained.folder / "found.csv")
-    assert found.provenance.template == "of another"
-    for name, yx in POINTS.items():
-        off = np.subtract(found[name].position_yx, np.add(yx, SHIFTS["one.png"]))
-        assert np.hypot(*off) < 4, name
+    given = ("--model", model, "--template", other, "--json", "--overwrite")
+    assert json.loads(succeed(*detect(trained, *given)).stdout)["method"] == "fused"
+    assert is_found(trained).provenance.template == "of another"
 
 
 def test_detect_without_either(world: World) -> None:
-    result = detect(world)
-    assert result.exit_code == 2
-    assert "--template or --model" in one_sentence(result)
+    assert "--template or --model" in refused(2, *detect(world))
 
 
 def test_detect_with_what_is_no_model(world: World) -> None:
-    result = detect(world, "--model", world.images)
-    assert result.exit_code == 1
-    assert "holds no trained model" in one_sentence(result)
-    (world.folder / "run").mkdir()
-    (world.folder / "run" / "run.json").write_text("{}")
-    result = detect(world, "--model", world.folder / "run")
-    assert result.exit_code == 1
-    assert "has not finished" in one_sentence(result)
+    assert "holds no trained model" in refused(1, *detect(world, "--model", world.images))
+    run_folder = world.folder / "run"
+    run_folder.mkdir()
+    (run_folder / "run.json").write_text("{}")
+    assert "has not finished" in refused(1, *detect(world, "--model", run_folder))

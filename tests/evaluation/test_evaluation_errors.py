@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from napari_oneshot_lmk.errors import GeometryError, UsageError
 from napari_oneshot_lmk.evaluation.error_table import Outcome, SpacingSource
 from napari_oneshot_lmk.evaluation.errors import (
-    find_image,
     grid384_distances_mm,
     measure_errors,
     native_distances_mm,
@@ -55,15 +54,6 @@ def test_same_name_wins_then_stem() -> None:
 def test_ambiguity_is_refused(predicted: list[str], truth: list[str]) -> None:
     with pytest.raises(UsageError, match="share the name '001'"):
         pair_images([marks(n) for n in predicted], [marks(n) for n in truth])
-
-
-def test_find_image() -> None:
-    images = [marks("a.png"), marks("f/b.png"), marks("g/b.png")]
-    assert find_image(images, "a.jpg") is images[0]
-    assert find_image(images, "g/b.png") is images[2]
-    assert find_image(images, "c.png") is None
-    with pytest.raises(UsageError, match="could be the image"):
-        find_image(images, "b.png")
 
 
 # -- distances ----------------------------------------------------------------
@@ -168,19 +158,14 @@ def test_outcomes_are_counted_and_never_zero_errors() -> None:
 def test_spacing_sources_in_order() -> None:
     known, other = Geometry((10, 10), (0.5, 0.5)), Geometry((10, 10), (2.0, 2.0))
     unknown = Geometry((10, 10))
-    found = {"a": (0.0, 4.0)}
-    true = {"a": (0.0, 0.0)}
     for truth_geometry, found_geometry, given_mm, expected, source in [
         (known, other, 1.0, 4.0, SpacingSource.GIVEN),
         (known, other, None, 2.0, SpacingSource.TRUTH),
         (unknown, other, None, 8.0, SpacingSource.PREDICTED),
         (None, other, None, 8.0, SpacingSource.PREDICTED),
     ]:
-        table = one(
-            marks("i", found_geometry, **found),
-            marks("i", truth_geometry, **true),
-            spacing_mm_yx=given_mm,
-        )
+        found, true = marks("i", found_geometry, a=(0, 4)), marks("i", truth_geometry, a=(0, 0))
+        table = one(found, true, spacing_mm_yx=given_mm)
         assert table.native_mm()[0, 0] == expected
         assert table.spacing_sources == {source}
 
@@ -203,15 +188,13 @@ def test_unknown_size_has_no_grid384() -> None:
     ("predicted", "truth", "options", "message"),
     [
         (marks("i"), marks("i"), {}, r"pixel spacing of i is unknown.*--spacing"),
-        (marks("i"), marks("i"), {"spacing_mm_yx": 0}, "spacing"),
-        (marks("i"), marks("i"), {"spacing_mm_yx": -1}, "spacing"),
-        (marks("i"), marks("i"), {"spacing_mm_yx": float("nan")}, "spacing"),
-        (marks("i"), marks("i"), {"spacing_mm_yx": 1e6}, "spacing"),
+        *(
+            (marks("i"), marks("i"), {"spacing_mm_yx": mm}, "spacing")
+            for mm in (0, -1, float("nan"), 1e6)
+        ),
         (
-            marks("i", CEPHALOGRAM),
-            marks("i", Geometry((800, 645), (0.3, 0.3))),
-            {},
-            r"truth .* 645 x 800 .* 1935 x 2400",
+            *(marks("i", CEPHALOGRAM), marks("i", Geometry((800, 645), (0.3, 0.3)))),
+            *({}, r"truth .* 645 x 800 .* 1935 x 2400"),
         ),
         (marks("i"), marks("i", b=(0, 0)), {"spacing_mm_yx": 1}, "no landmark name"),
         (marks("i"), marks("j"), {}, "no image stands in both"),

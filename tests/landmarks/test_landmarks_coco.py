@@ -17,29 +17,35 @@ from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, State
 
+GRID = Geometry((90, 70), (0.5, 0.5))
+NAN = float("nan")
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "found.json"
 
 
-def foreign(path: Path, **changes: Any) -> Path:
+def coco(path: Path, *annotations: dict[str, Any], **parts: Any) -> Path:
     """Write a file as other tools do, with nothing of ours in it."""
     document = {
-        "images": [{"id": 7, "file_name": "a.png", "width": 70, "height": 90}],
+        "images": [{"id": 1, "file_name": "a.png", "width": 60, "height": 40}],
         "annotations": [
-            {
-                "id": 3,
-                "image_id": 7,
-                "category_id": 1,
-                "keypoints": [10, 20.5, 2, 0, 0, 0, 30, 40, 1],
-                "num_keypoints": 2,
-            }
+            {"id": n, "image_id": 1, "category_id": 1, **annotation}
+            for n, annotation in enumerate(annotations, 1)
         ],
-        "categories": [{"id": 1, "name": "skull", "keypoints": ["s", "n", "p"]}],
-    }
-    path.write_text(json.dumps(document | changes))
+        "categories": [{"id": 1, "name": "c", "keypoints": ["p", "q"]}],
+    } | parts
+    path.write_text(json.dumps(document))
     return path
+
+
+def foreign(path: Path, **changes: Any) -> Path:
+    """Write a file with one annotation of three keypoints."""
+    annotation = {"image_id": 7, "keypoints": [10, 20.5, 2, 0, 0, 0, 30, 40, 1]}
+    image = {"id": 7, "file_name": "a.png", "width": 70, "height": 90}
+    category = {"id": 1, "name": "skull", "keypoints": ["s", "n", "p"]}
+    return coco(path, annotation, **({"images": [image], "categories": [category]} | changes))
 
 
 def test_cocos_own_library_reads_what_is_written(path):
@@ -55,18 +61,16 @@ def test_cocos_own_library_reads_what_is_written(path):
         (annotation,) = coco.loadAnns(coco.getAnnIds(imgIds=[number]))
         triples = np.reshape(annotation["keypoints"], (-1, 3))
         assert len(triples) == len(category["keypoints"])
-        assert annotation["num_keypoints"] == len(landmarks.placed)
-        assert annotation["num_keypoints"] == np.count_nonzero(triples[:, 2])
+        labelled = np.count_nonzero(triples[:, 2])
+        assert annotation["num_keypoints"] == len(landmarks.placed) == labelled
         # Not labelled means x = y = 0.
         assert not triples[triples[:, 2] == 0].any()
         for name, (x, y, v) in zip(category["keypoints"], triples, strict=True):
             if v:
                 # Pixel centres at whole numbers, as COCO's zero-based pixels.
                 assert landmarks[name].position_yx == (y, x)
-        x, y, width, height = annotation["bbox"]
-        assert (x, y, width, height) == (0, 0, 70, 90)
-        assert annotation["area"] == 6300
-        assert annotation["iscrowd"] == 0
+        assert annotation["bbox"] == [0, 0, 70, 90]
+        assert (annotation["area"], annotation["iscrowd"]) == (6300, 0)
     assert read_landmarks(path) == tuple(two)
 
 
@@ -131,6 +135,14 @@ def test_the_size_of_the_image_is_needed(path):
     assert not path.exists()
 
 
+def of(**fields: Any) -> dict[str, Any]:
+    return {"annotations": [{"id": 3, "image_id": 7, **fields}]}
+
+
+def named(*names: str) -> dict[str, Any]:
+    return {"categories": [{"id": 1, "keypoints": list(names)}]}
+
+
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
@@ -138,22 +150,10 @@ def test_the_size_of_the_image_is_needed(path):
         ({"images": None}, "is no COCO keypoints file: it needs the lists images"),
         ({"images": []}, "annotation 1: image 7 is not among its images"),
         ({"images": [{"id": 7}]}, "image 7: file_name is null, not a text"),
-        (
-            {"annotations": [{"id": 3, "image_id": 7, "keypoints": [1, 2]}]},
-            "annotation 1 has 2 numbers for its keypoints",
-        ),
-        (
-            {"categories": [{"id": 1, "keypoints": ["a"]}]},
-            "annotation 1 has 3 keypoints, its category names 1",
-        ),
-        (
-            {"categories": [{"id": 1, "keypoints": ["a", "b", "a"]}]},
-            "the category names the keypoint 'a' twice",
-        ),
-        (
-            {"annotations": [{"id": 3, "image_id": 7, "keypoints": [float("nan"), 2, 2] * 3}]},
-            "annotation 1: keypoint 1: x is nan, not a finite number",
-        ),
+        (of(keypoints=[1, 2]), "annotation 1 has 2 numbers for its keypoints"),
+        (of(keypoints=[NAN, 2, 2] * 3), "annotation 1: keypoint 1: x is nan, not a finite number"),
+        (named("a"), "annotation 1 has 3 keypoints, its category names 1"),
+        (named("a", "b", "a"), "the category names the keypoint 'a' twice"),
         ({"annotations": [5]}, "annotation 1 is 5, not an object"),
     ],
 )
@@ -171,35 +171,12 @@ def test_slicers_markups_under_the_wrong_name_are_told_the_right_one(path):
 
 # -- what other programs write -----------------------------------------------------
 
-GRID = Geometry((90, 70), (0.5, 0.5))
-NAN = float("nan")
-
-
-def coco(path: Path, *annotations: dict[str, Any], **parts: Any) -> Path:
-    document = {
-        "images": [{"id": 1, "file_name": "a.png", "width": 60, "height": 40}],
-        "annotations": [
-            {"id": n, "image_id": 1, "category_id": 1, **annotation}
-            for n, annotation in enumerate(annotations, 1)
-        ],
-        "categories": [{"id": 1, "name": "c", "keypoints": ["p", "q"]}],
-    } | parts
-    path.write_text(json.dumps(document))
-    return path
-
 
 @pytest.mark.parametrize(
     "second",
     [
-        [0, 0, 0],
-        [7, 8, 0],
-        [None, None, 0],
-        [None, None, None],
-        [NAN, NAN, 0],
-        ["NA", "NA", None],
-        [-1, -1, 2],
-        [-1, -1, 0],
-        [None, None, "0"],
+        *([0, 0, 0], [7, 8, 0], [None, None, 0], [None, None, None], [NAN, NAN, 0]),
+        *(["NA", "NA", None], [-1, -1, 2], [-1, -1, 0], [None, None, "0"]),
     ],
 )
 def test_keypoints_that_are_not_labelled(path, second):
@@ -211,9 +188,7 @@ def test_keypoints_that_are_not_labelled(path, second):
 
 def test_a_labelled_keypoint_needs_a_place(path):
     coco(path, {"keypoints": [10.5, 20.25, 2, None, None, 2]})
-    with pytest.raises(
-        LandmarkError, match="annotation 1: keypoint 2: y is null, not a finite number"
-    ):
+    with pytest.raises(LandmarkError, match="annotation 1: keypoint 2: y is null, not a finite"):
         read_landmarks(path)
 
 
@@ -292,15 +267,15 @@ def test_two_images_of_one_name_or_id(path):
         read_landmarks(coco(path, both[0], images=images))
 
 
-def test_json_that_says_one_thing_twice(path):
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ('"id": 1,', '"id": 1, "id": 2,', "names 'id' twice in one object"),
+        ('"p"', '"\\ud800"', "holds half a letter"),
+    ],
+)
+def test_json_that_is_no_landmark_file(path, old, new, match):
     coco(path, {"keypoints": [1, 2, 2] * 2})
-    path.write_text(path.read_text().replace('"id": 1,', '"id": 1, "id": 2,', 1))
-    with pytest.raises(LandmarkError, match="names 'id' twice in one object"):
-        read_landmarks(path)
-
-
-def test_half_a_letter_is_refused(path):
-    coco(path, {"keypoints": [1, 2, 2] * 2})
-    path.write_text(path.read_text().replace('"p"', '"\\ud800"'))
-    with pytest.raises(LandmarkError, match="holds half a letter"):
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(LandmarkError, match=match):
         read_landmarks(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_scene import one_sentence, run, save_image
+from cli_scene import refused, run, save_image, succeed
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.evaluation.errors import find_image, pair_images
@@ -25,16 +25,9 @@ def of(*names: str) -> list[Landmarks]:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("a.png", "a"),
-        ("films/a.PNG", "a"),
-        ("films\\a.nii.gz", "a"),
-        ("a.b.dcm", "a.b"),
-        (ONE, ONE),
+        *(("a.png", "a"), ("films/a.PNG", "a"), ("films\\a.nii.gz", "a"), ("a.b.dcm", "a.b")),
+        *((name, name) for name in (ONE, "scan.v2", "scan 2024.05.01", ".png", "")),
         (f"{ONE}.dcm", ONE),
-        ("scan.v2", "scan.v2"),
-        ("scan 2024.05.01", "scan 2024.05.01"),
-        (".png", ".png"),
-        ("", ""),
     ],
 )
 def test_only_the_ending_of_an_image_is_an_ending(name, expected):
@@ -118,26 +111,19 @@ def films(tmp_path: Path) -> Path:
 
 def test_landmarks_of_one_uid_are_never_taken_for_those_of_another(tmp_path, films):
     one, two = table(tmp_path / "1.csv", ONE), table(tmp_path / "2.csv", TWO)
-    template = run(
-        *("template", "--image", films / TWO, "--landmarks", one), *("--out", tmp_path / "T")
-    )
-    assert template.exit_code == 2
-    assert f"holds landmarks of {ONE}, but none of {TWO}" in one_sentence(template)
-    evaluated = run("evaluate", "--predicted", one, "--truth", two, "--spacing", "0.1")
-    assert evaluated.exit_code == 2
-    converted = run("convert", one, tmp_path / "o.json", "--image", films / TWO)
-    assert converted.exit_code == 2
-    assert "which is another image than" in one_sentence(converted)
-    right = run("convert", one, tmp_path / "o.json", "--image", films / ONE)
-    assert right.exit_code == 0, right.output
+    template = ("template", "--image", films / TWO, "--landmarks", one, "--out", tmp_path / "T")
+    assert f"holds landmarks of {ONE}, but none of {TWO}" in refused(2, *template)
+    refused(2, "evaluate", "--predicted", one, "--truth", two, "--spacing", "0.1")
+    convert = ("convert", one, tmp_path / "o.json", "--image")
+    assert "which is another image than" in refused(2, *convert, films / TWO)
+    succeed(*convert, films / ONE)
 
 
 def test_a_single_image_of_another_name_is_taken_and_that_is_said(tmp_path, films):
     (films / ONE).rename(films / "film.png")
     out = tmp_path / "o.json"
-    result = run("convert", table(tmp_path / "a.csv", "b.png"), out, "--image", films / "film.png")
-    assert result.exit_code == 0
-    assert "are on 'b.png' and are taken for those of film.png" in one_sentence(result)
+    call = ("convert", table(tmp_path / "a.csv", "b.png"), out, "--image", films / "film.png")
+    assert "are on 'b.png' and are taken for those of film.png" in refused(0, *call)
     assert read_landmarks(out)[0].image == "film.png"
 
 
@@ -157,12 +143,11 @@ def test_a_name_that_no_file_can_have_is_named_and_the_others_are_written(tmp_pa
     assert "should not have happened" not in result.stderr
     # A name that fits is written, as long as it may be.
     path.write_text(path.read_text().replace("L" * 252, "ä" * 122).replace("b.", "c."))
-    assert run("convert", path, tmp_path / "more", "--to", ending).exit_code == 0
-    result = run("convert", path, tmp_path / f"{long}{ending}.csv")
-    assert "cannot be the name of a file" in one_sentence(result)
+    succeed("convert", path, tmp_path / "more", "--to", ending)
+    said = refused(2, "convert", path, tmp_path / f"{long}{ending}.csv")
+    assert "cannot be the name of a file" in said
     # None at all: nothing is left behind.
     path.write_text("image,landmark,x_px,y_px,height_px,width_px\n" + long + ",s,1,2,4,5")
-    result = run("convert", path, tmp_path / "none", "--to", ".json")
-    assert result.exit_code == 2
-    assert "rename the image" in one_sentence(result)
+    said = refused(2, "convert", path, tmp_path / "none", "--to", ".json")
+    assert "rename the image" in said
     assert not (tmp_path / "none").exists()

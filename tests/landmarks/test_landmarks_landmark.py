@@ -5,7 +5,7 @@ import pytest
 
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 
 
 def test_a_placed_landmark_has_a_position_and_no_other_has():
@@ -63,14 +63,3 @@ def test_replacing_a_landmark_keeps_the_order():
     assert moved["a"].position_yx == (9.0, 9.0)
     assert landmarks["a"].position_yx == (1.0, 2.0)
     assert landmarks.with_landmark(Landmark("c", (5, 6))).names == ("a", "b", "c")
-
-
-def test_positions_come_with_image_geometry_and_provenance():
-    geometry, provenance = Geometry((10, 20)), Provenance("manual", author="A. Reader")
-    landmarks = Landmarks.from_positions({"a": (1, 2)}, "x.png", geometry, provenance)
-    assert (landmarks.image, landmarks.geometry, landmarks.provenance) == (
-        "x.png",
-        geometry,
-        provenance,
-    )
-    assert landmarks.with_geometry(None).geometry is None

@@ -26,10 +26,6 @@ SCHEMA_NAME = "markups-schema-v1.0.3.json#"
 GEOMETRY = Geometry((300, 200), (0.3, 0.2))
 
 
-def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def check_structure(document: dict[str, Any]) -> None:
     """Check what Slicer's schema 1.0.3 and its reader ask of a point list."""
     assert document["@schema"].endswith("/" + SCHEMA_NAME)
@@ -56,7 +52,7 @@ def check_structure(document: dict[str, Any]) -> None:
             assert ("position" in control) == (control["positionStatus"] == "defined")
             if "position" in control:
                 assert len(control["position"]) == 3
-                assert all(map(is_number, control["position"]))
+                assert {type(value) for value in control["position"]} <= {int, float}
 
 
 def write(path: Path, landmarks: Landmarks) -> dict[str, Any]:
@@ -168,30 +164,24 @@ def test_coordinates_and_units(path, markup, position):
 
 
 def test_states_of_slicer(path):
-    from_slicer(
-        path,
-        [
-            {"label": "a", "position": [0, 0, 0], "positionStatus": "defined"},
-            {"label": "b", "position": [0, 0, 0], "positionStatus": "preview"},
-            {"label": "c", "position": [0, 0, 0], "positionStatus": "undefined"},
-            {"label": "m", "position": [0, 0, 0], "positionStatus": "missing"},
-            {"label": "d", "description": "no position"},
-        ],
-    )
+    states = {"a": "defined", "b": "preview", "c": "undefined", "m": "missing"}
+    controls = [
+        {"label": name, "position": [0, 0, 0], "positionStatus": status}
+        for name, status in states.items()
+    ]
+    from_slicer(path, [*controls, {"label": "d", "description": "no position"}])
     (back,) = read_landmarks(path, geometry=GEOMETRY)
     assert [p.state for p in back] == ["placed"] + ["skipped"] * 4
     assert back["d"].description == "no position"
 
 
 def test_several_lists_in_one_file(path):
-    from_slicer(path, [])
-    document = json.loads(path.read_text())
-    document["markups"] = [
-        {"type": "Fiducial", "name": "A", "controlPoints": [{"label": "a"}]},
-        {"type": "Line", "name": "L", "controlPoints": [{"label": "l"}]},
-        {"type": "Fiducial", "name": "B", "controlPoints": [{"label": "b"}]},
+    kinds = {"A": "Fiducial", "L": "Line", "B": "Fiducial"}
+    lists = [
+        {"type": kind, "name": name, "controlPoints": [{"label": name.lower()}]}
+        for name, kind in kinds.items()
     ]
-    path.write_text(json.dumps(document))
+    path.write_text(json.dumps({"@schema": SCHEMA_NAME, "markups": lists}))
     first, second = read_landmarks(path, geometry=GEOMETRY)
     assert (first.image, first.names) == ("A", ("a",))
     assert (second.image, second.names) == ("B", ("b",))

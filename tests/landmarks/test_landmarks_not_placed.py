@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -36,29 +35,20 @@ def states(landmarks: Landmarks) -> str:
 @pytest.mark.parametrize(
     ("cells", "expected"),
     [
-        ("NA,NA", "s"),
-        ("NaN,nan", "s"),
-        ("null,null", "s"),
-        ("#N/A,n/a", "s"),
-        ("-,-", "s"),
-        ("-1,-1", "s"),
-        ("-9999,-9999.0", "s"),
-        ("-1,5", "p"),
-        ("0,0", "p"),
+        *((c, "s") for c in ("NA,NA", "NaN,nan", "null,null", "#N/A,n/a", "-,-")),
+        *(("-1,-1", "s"), ("-9999,-9999.0", "s"), ("-1,5", "p"), ("0,0", "p")),
     ],
 )
 def test_cells_of_a_table(tmp_path, cells, expected):
-    landmarks, told = read(
-        tmp_path / "a.csv", f"image,landmark,x_px,y_px\na.png,s,{cells}\na.png,n,3,4\n"
-    )
+    rows = f"image,landmark,x_px,y_px\na.png,s,{cells}\na.png,n,3,4\n"
+    landmarks, told = read(tmp_path / "a.csv", rows)
     assert states(landmarks) == expected + "p"
     assert bool(told) == ("-1,-1" in cells or "9999" in cells)
 
 
 def test_a_state_goes_before_a_placeholder(tmp_path):
-    landmarks, told = read(
-        tmp_path / "a.csv", "image,landmark,x_px,y_px,state\na.png,s,-1,-1,placed\n"
-    )
+    rows = "image,landmark,x_px,y_px,state\na.png,s,-1,-1,placed\n"
+    landmarks, told = read(tmp_path / "a.csv", rows)
     assert landmarks["s"].position_yx == (-1.0, -1.0)
     assert told == []
 
@@ -121,15 +111,8 @@ def test_napari_points_without_a_place(tmp_path):
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ("0 0", "s"),
-        ("0.0 0.0", "s"),
-        ("NA NA", "s"),
-        ("NaN NaN", "s"),
-        ("NA 3", "s"),
-        ("-1 -1", "s"),
-        ("-9999 -9999", "s"),
-        ("0 3", "p"),
-        ("12,5 3,25", "p"),
+        *((row, "s") for row in ("0 0", "0.0 0.0", "NA NA", "NaN NaN", "NA 3", "-1 -1")),
+        *(("-9999 -9999", "s"), ("0 3", "p"), ("12,5 3,25", "p")),
     ],
 )
 def test_rows_of_tps(tmp_path, row, expected):
@@ -179,15 +162,8 @@ HEAD = "# CoordinateSystem = 2\n# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,la
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        ("", "p"),
-        (",2,0", "p"),
-        (",2", "p"),
-        (",", "p"),
-        (",0,0", "s"),
-        (",1,0", "s"),
-        (",3,0", "s"),
-        (",undefined", "s"),
-        (",Missing,0", "s"),
+        *((status, "p") for status in ("", ",2,0", ",2", ",")),
+        *((status, "s") for status in (",0,0", ",1,0", ",3,0", ",undefined", ",Missing,0")),
     ],
 )
 def test_status_of_fiducials(tmp_path, status, expected):
@@ -225,21 +201,11 @@ TEXTS = {
     "points.csv": "index,axis-0,axis-1,label\n0,1,2,Lücke\n",
     "a.tps": "LM=1\n1 2\nIMAGE=Größe.png\n",
     "a.fcsv": "# Markups fiducial file\n# CoordinateSystem = 2\n1,4,5,0,0,0,0,1,1,1,0,Lücke,,\n",
-    "a.json": json.dumps(
-        {
-            "images": [{"id": 1, "file_name": "Größe.png"}],
-            "annotations": [{"image_id": 1, "category_id": 1, "keypoints": [1, 2, 2]}],
-            "categories": [{"id": 1, "keypoints": ["Lücke"]}],
-        },
-        ensure_ascii=False,
-    ),
-    "a.mrk.json": json.dumps(
-        {
-            "@schema": "markups-schema",
-            "markups": [{"type": "Fiducial", "controlPoints": [{"label": "Lücke"}]}],
-        },
-        ensure_ascii=False,
-    ),
+    "a.json": '{"images": [{"id": 1, "file_name": "Größe.png"}], '
+    '"annotations": [{"image_id": 1, "category_id": 1, "keypoints": [1, 2, 2]}], '
+    '"categories": [{"id": 1, "keypoints": ["Lücke"]}]}',
+    "a.mrk.json": '{"@schema": "markups-schema", "markups": [{"type": "Fiducial", '
+    '"controlPoints": [{"label": "Lücke"}]}]}',
 }
 
 
@@ -258,12 +224,9 @@ def test_every_text_format_in_every_encoding(tmp_path, name, encoding):
     assert all("read as Western European" in sentence for sentence in told)
 
 
-def test_a_list_of_names_in_utf_16(tmp_path):
+def test_lists_of_names_in_utf_16_and_of_excel(tmp_path):
     (tmp_path / "names.txt").write_bytes("Lücke\nSella\n".encode("utf-16"))
     assert read_landmark_list(tmp_path / "names.txt").names == ("Lücke", "Sella")
-
-
-def test_a_list_of_names_that_excel_has_saved(tmp_path):
     (tmp_path / "names.csv").write_text("sep=;\nname;description\nGro\u0308\u00dfe;x\n")
     (name,) = read_landmark_list(tmp_path / "names.csv").landmarks
     assert (name.name, name.description) == ("Gr\u00f6\u00dfe", "x")

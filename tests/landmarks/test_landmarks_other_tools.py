@@ -75,8 +75,7 @@ def test_fcsv_of_slicer_3(tmp_path):
     path = tmp_path / "film.fcsv"
     path.write_text(
         "# Fiducial List file /data/film.fcsv\n# version = 2\n# name = L\n"
-        "# columns = label,x,y,z,sel,vis\n# numPoints = 1\n"
-        "sella,-10,-20,0,1,1\n"
+        "# columns = label,x,y,z,sel,vis\n# numPoints = 1\nsella,-10,-20,0,1,1\n"
     )
     (landmarks,) = read_landmarks(path, geometry=Geometry((90, 70), (1.0, 1.0)))
     assert landmarks["sella"].position_yx == (20.0, 10.0)
@@ -150,18 +149,12 @@ def test_whole_numbers_are_written_as_the_challenge_has_them(tmp_path):
 
 def test_other_landmarks_cannot_be_written_for_the_challenge(tmp_path):
     path = tmp_path / "a.txt"
+    whole = cephalogram()
+    renamed = (replace(p, name="S") if p.name == "sella" else p for p in whole)
     for landmarks, match in [
         (on(), "there are 6; write a .csv file"),
-        (
-            cephalogram().with_landmark(replace(on()["nasion"], name="sella")),
-            "sella has no position",
-        ),
-        (
-            cephalogram().with_points(
-                replace(p, name="S") if p.name == "sella" else p for p in cephalogram()
-            ),
-            "sella is not among them",
-        ),
+        (whole.with_landmark(replace(on()["nasion"], name="sella")), "sella has no position"),
+        (whole.with_points(renamed), "sella is not among them"),
     ]:
         with pytest.raises(OutputError, match=match):
             write_landmarks(path, [landmarks])

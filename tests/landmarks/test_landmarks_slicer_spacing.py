@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK
-from cli_scene import one_sentence, run
+from cli_scene import refused, succeed
 from dicom_files import dataset, saved
 from PIL import Image
 from pydicom.uid import (
@@ -60,11 +60,8 @@ def in_itk(path: Path, point_yx: tuple[float, float] = POINT_YX) -> list[float]:
 
 
 def of_slicer(path: Path, lps: list[float]) -> Path:
-    markup = {
-        "type": "Fiducial",
-        "coordinateSystem": "LPS",
-        "controlPoints": [{"id": "1", "label": "S", "position": lps}],
-    }
+    controls = [{"id": "1", "label": "S", "position": lps}]
+    markup = {"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": controls}
     path.write_text(json.dumps({"@schema": "markups-schema", "markups": [markup]}))
     return path
 
@@ -131,30 +128,23 @@ def test_without_the_image_file_it_is_said_that_nobody_has_looked(tmp_path):
     assert back["S"].position_yx == pytest.approx((30, 40))
 
 
-def picture(folder: Path) -> Path:
-    path = folder / "film.png"
-    Image.fromarray(PIXELS.astype(np.uint8)).save(path)
-    return path
-
-
-def test_a_given_spacing_counts_where_the_picture_states_none(tmp_path):
-    source = picture(tmp_path)
-    path = fcsv(tmp_path / "film.fcsv", [10.0, 5.0, 0.0], "LPS")
-    own = read_image(source, spacing_mm_yx=0.5).geometry
+@pytest.mark.parametrize(
+    ("lps", "spacing", "expected", "says"),
+    [
+        ([10.0, 5.0, 0.0], 0.5, (10, 20), "has 1 mm a pixel of film.png unless it was told, too"),
+        # Not where the points would lie off the image.
+        ([40.0, 30.0, 0.0], 0.1, POINT_YX, "that 3D Slicer has of film.png (1 x 1 mm)"),
+    ],
+)
+def test_a_given_spacing_counts_where_the_image_states_none(tmp_path, lps, spacing, expected, says):
+    source = tmp_path / "film.png"
+    Image.fromarray(PIXELS.astype(np.uint8)).save(source)
+    path = fcsv(tmp_path / "film.fcsv", lps, "LPS")
+    own = read_image(source, spacing_mm_yx=spacing).geometry
     told = []
     (back,) = read_landmarks(path, geometry=own, source=source, tell=told.append)
-    assert back["S"].position_yx == pytest.approx((10, 20))
-    assert "3D Slicer has 1 mm a pixel of film.png unless it was told, too" in told[0]
-
-
-def test_but_not_where_the_points_would_lie_off_the_picture(tmp_path):
-    source = picture(tmp_path)
-    path = fcsv(tmp_path / "film.fcsv", [40.0, 30.0, 0.0], "LPS")
-    own = read_image(source, spacing_mm_yx=0.1).geometry
-    told = []
-    (back,) = read_landmarks(path, geometry=own, source=source, tell=told.append)
-    assert back["S"].position_yx == pytest.approx(POINT_YX)
-    assert "that 3D Slicer has of film.png (1 x 1 mm)" in told[0]
+    assert back["S"].position_yx == pytest.approx(expected)
+    assert says in told[0]
 
 
 def test_a_resolution_that_slicer_takes_for_a_spacing_is_taken_too(tmp_path):
@@ -209,19 +199,16 @@ def test_the_commands_ask_the_image_that_is_named(tmp_path):
     film = saved(tmp_path / "film.dcm", dataset(PIXELS, 12, **SPACINGS["both"]))
     path = of_slicer(tmp_path / "film.mrk.json", in_itk(film))
     out = tmp_path / "out.csv"
-    result = run("convert", path, out, "--image", film)
-    assert result.exit_code == 0
-    assert "3D Slicer has of film.dcm (0.15 x 0.3 mm)" in one_sentence(result)
+    said = refused(0, "convert", path, out, "--image", film)
+    assert "3D Slicer has of film.dcm (0.15 x 0.3 mm)" in said
     assert read_landmarks(out)[0]["S"].position_yx == pytest.approx(POINT_YX)
     template = tmp_path / "T"
-    result = run("template", "--image", film, "--landmarks", path, "--out", template)
-    assert result.exit_code == 0, result.output
+    result = succeed("template", "--image", film, "--landmarks", path, "--out", template)
     assert "3D Slicer has of film.dcm" in result.stderr
     # And back, with and without the image.
     back = tmp_path / "back.mrk.json"
-    assert run("convert", out, back, "--image", film).exit_code == 0
+    succeed("convert", out, back, "--image", film)
     (control,) = json.loads(back.read_text())["markups"][0]["controlPoints"]
     np.testing.assert_allclose(control["position"], in_itk(film), atol=1e-6)
-    result = run("convert", out, tmp_path / "unchecked.mrk.json")
-    assert result.exit_code == 0
-    assert "checked where the image is named (--image, --images)" in one_sentence(result)
+    said = refused(0, "convert", out, tmp_path / "unchecked.mrk.json")
+    assert "checked where the image is named (--image, --images)" in said

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cli_scene import run
+from cli_scene import run, succeed
 from oblique_image import cephalogram, geometry, on, write_dicom
 
 from napari_oneshot_lmk.errors import LandmarkError
@@ -54,10 +54,8 @@ def test_the_author_of_the_set_is_not_repeated_on_its_points():
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (Source.DETECTED, Source.CORRECTED),
-        (Source.CORRECTED, Source.CORRECTED),
-        (Source.PLACED, Source.PLACED),
-        (None, None),
+        *((Source.DETECTED, Source.CORRECTED), (Source.CORRECTED, Source.CORRECTED)),
+        *((Source.PLACED, Source.PLACED), (None, None)),
     ],
 )
 def test_a_point_that_was_changed_elsewhere(before, after):
@@ -200,14 +198,12 @@ def test_a_detected_keypoint_that_was_moved_or_removed_elsewhere_is_corrected(tm
     keypoints = document["annotations"][0]["keypoints"]
     keypoints[:3] = [40, 41, 2]
     path.write_text(json.dumps(document))
-    assert read_landmarks(path)[0]["kept"] == Landmark(
-        "kept", (41.0, 40.0), source=Source.CORRECTED
-    )
+    moved = Landmark("kept", (41.0, 40.0), source=Source.CORRECTED)
+    assert read_landmarks(path)[0]["kept"] == moved
     keypoints[:3] = [0, 0, 0]
     path.write_text(json.dumps(document))
-    assert read_landmarks(path)[0]["kept"] == Landmark(
-        "kept", None, State.SKIPPED, source=Source.CORRECTED
-    )
+    removed = Landmark("kept", None, State.SKIPPED, source=Source.CORRECTED)
+    assert read_landmarks(path)[0]["kept"] == removed
 
 
 def test_a_persons_point_is_no_finding_of_the_algorithm_in_a_report(tmp_path):
@@ -234,8 +230,7 @@ def test_the_commands_pass_sources_through(tmp_path):
     table = tmp_path / "found.csv"
     write_landmarks(table, [corrected()])
     for name in ("a.json", "b.mrk.json", "c.csv"):
-        result = run("convert", table, tmp_path / name)
-        assert result.exit_code == 0, result.output
+        succeed("convert", table, tmp_path / name)
         table = tmp_path / name
     assert read_landmarks(table) == (corrected(),)
     call = ("evaluate", "--predicted", table, "--truth", tmp_path / "found.csv")
