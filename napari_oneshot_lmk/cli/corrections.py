@@ -59,11 +59,8 @@ def try_corrections(
     spacing_mm_yx = spacing_from(spacing)
     further = templates_of(corrected, images, spacing_mm_yx, slice_index)
     if len(further) < 2:
-        raise UsageError(
-            "one corrected image cannot be left out and be compared with the rest",
-            file=corrected,
-            remedy="correct at least two images",
-        )
+        what = "one corrected image cannot be left out and be compared with the rest"
+        raise UsageError(what, file=corrected, remedy="correct at least two images")
     own = None if template is None else Template.load(template)
     _, detector = make_detector(own, further, model, encoder_weights, device, trust=False)
     left_out = []

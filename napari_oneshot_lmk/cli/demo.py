@@ -14,8 +14,6 @@ from napari_oneshot_lmk.cli.evaluate import print_report
 from napari_oneshot_lmk.cli.options import DeviceName, Overwrite, Weights, encoder_with_bar, option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.evaluation.plots import Panel
     from napari_oneshot_lmk.evaluation.report import Report
@@ -30,13 +28,8 @@ SHORT = {"template_copies.count": 12, "training.epochs": 6, "training.selection"
 """What the demo changes in the preset ``laptop``: a dozen images, two minutes."""
 
 
-def _train_on_samples(
-    dataset: Dataset, template: Template, images: Sequence[GrayImage], encoder: Encoder, run: Path
-) -> Report:
-    """Train a fused model on a data set's images, without landmarks, and score it on them.
-
-    ``images`` are all but the template, in the order of ``dataset.others``.
-    """
+def _train_on_samples(part: _Shown, encoder: Encoder, run: Path) -> Report:
+    """Train a fused model on the images of an anatomy, without landmarks, and score it on them."""
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
     from napari_oneshot_lmk.evaluation.report import evaluate
@@ -45,18 +38,18 @@ def _train_on_samples(
     from napari_oneshot_lmk.training.preset import Preset
     from napari_oneshot_lmk.training.train import train
 
-    names = dataset.others
+    dataset, names = part.dataset, part.dataset.others
     preset = Preset.load("laptop").changed(SHORT)
     config = TrainingConfig(preset=preset, spacing_mm_yx=dataset.spacing_mm_yx(names[0]))
     files = [dataset.file_of(name) for name in names]
     with counting_bar("Training a fused model on them") as advance:
         advance(0, preset.training.epochs)
-        for event in train(template, files, run, config, encoder=encoder):
+        for event in train(part.template, files, run, config, encoder=encoder):
             if isinstance(event, Stepped) and event.step == event.steps:
                 advance(event.epoch, event.epochs)
     detector = TrainedDetector.from_model(TrainedModel.load(run), encoder=encoder)
     found = []
-    for name, image in zip(names, images, strict=True):
+    for name, image in zip(names, part.images, strict=True):
         detector.set_image(image)
         found.append(replace(detector.detect(), image=name))
     return evaluate(found, [dataset.truth[name] for name in names])
@@ -80,7 +73,7 @@ def _print_before_and_after(before: Report, after: Report, title: str) -> None:
 
 
 PANELS = {"skull": 12, "hand": 6}
-"""How many images of each anatomy the image shows, the template included."""
+"""How many images of each anatomy the overview shows, the template included."""
 
 COLUMNS = 6
 TRAINED = "skull"
@@ -147,8 +140,7 @@ def demo(
             _write_part(part, unfinished, unfinished / anatomy)
         if training:
             part = shown[TRAINED]
-            run = unfinished / RUN
-            trained = _train_on_samples(part.dataset, part.template, part.images, encoder, run)
+            trained = _train_on_samples(part, encoder, unfinished / RUN)
             title = f"{part.dataset.name}, before and after training"
             _print_before_and_after(part.report, trained, title)
         print_info("Drawing the overview …")

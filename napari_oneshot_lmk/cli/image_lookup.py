@@ -80,10 +80,8 @@ class NamedImages:
         for key, files in self._by_spelling:
             fitting = files.get(key(image), [])
             if len(fitting) > 1:
-                raise UsageError(
-                    f"{fitting[0].path} and {fitting[1].path} both could be the image {image!r}",
-                    remedy="name only one of them",
-                )
+                what = f"{fitting[0].path} and {fitting[1].path} both could be the image {image!r}"
+                raise UsageError(what, remedy="name only one of them")
             if fitting:
                 return fitting[0]
         return None

@@ -94,9 +94,6 @@ def _landmarks_of(grey_image: GrayImage, path: Path) -> Landmarks:
     if found is None:
         names = ", ".join(landmarks.image for landmarks in images[:3])
         more = ", …" if len(images) > 3 else ""
-        raise UsageError(
-            f"holds landmarks of {names}{more}, but none of {grey_image.name}",
-            file=path,
-            remedy="write the image's file name in the image column",
-        )
+        what = f"holds landmarks of {names}{more}, but none of {grey_image.name}"
+        raise UsageError(what, file=path, remedy="write the image's file name in the image column")
     return found

@@ -177,10 +177,8 @@ def _check_shared(backend: Backend | None, group: ProcessGroup, method: str) -> 
             remedy="use --method single, or train without --workers and --scheduler",
         )
     if group.size > 1:
-        raise UsageError(
-            "--workers and --scheduler were given under torchrun",
-            remedy="start the command without torchrun",
-        )
+        what = "--workers and --scheduler were given under torchrun"
+        raise UsageError(what, remedy="start the command without torchrun")
 
 
 def _followed(

@@ -121,10 +121,8 @@ def find_image(images: Sequence[Landmarks], name: str) -> Landmarks | None:
     for key in spellings():
         candidates = [each for each in by_name if key(each) == key(name)]
         if len(candidates) > 1:
-            raise UsageError(
-                f"{_first_names(candidates)} all could be the image {name!r}",
-                remedy="write its full file name in the image column",
-            )
+            what = f"{_first_names(candidates)} all could be the image {name!r}"
+            raise UsageError(what, remedy="write its full file name in the image column")
         if candidates:
             return by_name[candidates[0]]
     return None
@@ -135,10 +133,8 @@ def _by_name(images: Sequence[Landmarks], side: str) -> dict[str, Landmarks]:
     for landmarks in images:
         key = image_key(landmarks.image)
         if key in by_key:
-            raise UsageError(
-                f"the {side} landmarks of image {landmarks.image!r} stand twice",
-                remedy="keep one of the two",
-            )
+            what = f"the {side} landmarks of image {landmarks.image!r} stand twice"
+            raise UsageError(what, remedy="keep one of the two")
         by_key[key] = landmarks
     return {landmarks.image: landmarks for landmarks in by_key.values()}
 
@@ -218,10 +214,8 @@ def measure_errors(
     given = checked_spacing(spacing_mm_yx)
     names = tuple(dict.fromkeys(n for pair in pairing.pairs for n in pair.truth.names))
     if not any(n in names for pair in pairing.pairs for n in pair.predicted.names):
-        raise UsageError(
-            "no landmark name stands in both files",
-            remedy="check that the landmark columns hold the same names",
-        )
+        what = "no landmark name stands in both files"
+        raise UsageError(what, remedy="check that the landmark columns hold the same names")
     _require_spacing(pairing, given)
     points: list[PointError] = []
     sources: set[SpacingSource] = set()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK = "#333333"
 FAINT = "#BBBBBB"
+BESIDE: dict[str, Any] = {"textcoords": "offset points", "color": INK}
 MIN_ERRORS_PER_BOX = 5
 
 GROUND = "#15181C"
@@ -115,8 +116,8 @@ def draw_per_landmark(report: Report, path: Path, *, title: str = "") -> None:
     for place, column in enumerate(columns, start=1):
         beyond = int((column > limit).sum())
         note = f"+{beyond} beyond" if beyond else ("no points" if not column.size else "")
-        style = {"va": "center", "fontsize": 7, "annotation_clip": False}
-        _annotate(axes, note, (limit, place), (4, 0), **style)
+        style = {**BESIDE, "va": "center", "fontsize": 7, "annotation_clip": False}
+        axes.annotate(note, (limit, place), xytext=(4, 0), **style)
     for threshold in THRESHOLDS_MM:
         axes.axvline(threshold, color=FAINT, linewidth=0.8, linestyle=":", zorder=0)
     axes.set_xlabel("radial error (mm), native resolution")
@@ -130,17 +131,8 @@ def _mark_thresholds(axes: Axes, report: Report) -> None:
     shares = report.native.overall.sdr_percent
     for threshold, share in zip(THRESHOLDS_MM, shares, strict=True):
         axes.plot([threshold] * 2, [0, share], color=FAINT, linewidth=0.8, zorder=0)
-        _annotate(axes, f"{share:.1f} %", (threshold, share), (5, -9), fontsize=8)
-
-
-def _annotate(
-    axes: Axes,
-    text: str,
-    place: tuple[float, float],
-    shift_points: tuple[float, float],
-    **style: Any,
-) -> None:
-    axes.annotate(text, place, xytext=shift_points, textcoords="offset points", color=INK, **style)
+        place = (threshold, share)
+        axes.annotate(f"{share:.1f} %", place, xytext=(5, -9), fontsize=8, **BESIDE)
 
 
 def _step(axes: Axes, errors_mm: Floats, colour: str, label: str, width: float) -> None:

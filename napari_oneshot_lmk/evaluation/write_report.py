@@ -15,11 +15,9 @@ from napari_oneshot_lmk.storage.atomic import atomic_write
 
 
 def write_report(report: Report, folder: Path, *, overwrite: bool = False) -> None:
-    """Write a folder with a report.
+    """Write a report as a folder: ``summary.json``, ``errors.csv``, two plots and more.
 
-    ``summary.json``, ``errors.csv`` (each error), ``per_landmark.csv``,
-    ``cumulative_error.png`` and ``per_landmark.png``. An OutputError says if the folder
-    exists (without ``overwrite``) or cannot be written.
+    An OutputError says if the folder exists (without ``overwrite``) or cannot be written.
     """
     with atomic_write(folder, overwrite=overwrite, folder=True) as unfinished:
         write_report_files(report, unfinished)

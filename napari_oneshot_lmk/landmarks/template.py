@@ -152,22 +152,16 @@ def _read_description(folder: Path) -> dict[str, Any]:
         text = (folder / DESCRIPTION_FILE).read_text(encoding="utf-8")
         description = json.loads(text)
     except OSError as error:
-        raise TemplateError(
-            f"is not a template, there is no readable {DESCRIPTION_FILE} in it",
-            file=folder,
-            remedy="make one with oneshot-lmk template, or in the dock",
-        ) from error
+        what = f"is not a template, there is no readable {DESCRIPTION_FILE} in it"
+        remedy = "make one with oneshot-lmk template, or in the dock"
+        raise TemplateError(what, file=folder, remedy=remedy) from error
     except ValueError as error:
-        raise TemplateError(
-            f"{DESCRIPTION_FILE} is damaged", file=folder, remedy="copy it again"
-        ) from error
+        what = f"{DESCRIPTION_FILE} is damaged"
+        raise TemplateError(what, file=folder, remedy="copy it again") from error
     version = description.get("schema_version") if isinstance(description, dict) else 0
     if version != SCHEMA_VERSION:
-        raise TemplateError(
-            f"the template has the version {version}, this program reads {SCHEMA_VERSION}",
-            file=folder,
-            remedy="update napari-oneshot-lmk",
-        )
+        what = f"the template has the version {version}, this program reads {SCHEMA_VERSION}"
+        raise TemplateError(what, file=folder, remedy="update napari-oneshot-lmk")
     return dict(description)
 
 
@@ -176,11 +170,8 @@ def _sense_checked(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OneshotError, KeyError, TypeError, ValueError) as error:
-        raise TemplateError(
-            f"the template makes no sense ({error})",
-            file=folder,
-            remedy="save it again from its image",
-        ) from error
+        what = f"the template makes no sense ({error})"
+        raise TemplateError(what, file=folder, remedy="save it again from its image") from error
 
 
 def _read_pixels(folder: Path, shape_yx: tuple[int, int]) -> NDArray[np.float32]:

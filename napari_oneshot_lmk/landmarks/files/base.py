@@ -57,10 +57,8 @@ class LandmarkFormat:
 def only_image(images: Collection[Landmarks], file: str) -> Landmarks:
     """Return the landmarks of the one image that a kind of file holds, or raise."""
     if len(images) != 1:
-        raise OutputError(
-            f"{file} holds one image, not {len(images)}",
-            remedy="write a .csv file, or one file for each image",
-        )
+        what = f"{file} holds one image, not {len(images)}"
+        raise OutputError(what, remedy="write a .csv file, or one file for each image")
     (landmarks,) = images
     return landmarks
 

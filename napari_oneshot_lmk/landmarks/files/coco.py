@@ -58,10 +58,8 @@ def _written(number: int, landmarks: Landmarks, names: Sequence[str]) -> tuple[O
     """Return an image and its annotation."""
     geometry = landmarks.geometry
     if geometry is None:
-        raise OutputError(
-            f"COCO states the size of each image, but that of {landmarks.image!r} is unknown",
-            remedy="convert it together with its image (--image, --images)",
-        )
+        what = f"COCO states the size of each image, but that of {landmarks.image!r} is unknown"
+        raise OutputError(what, remedy="convert it together with its image (--image, --images)")
     height, width = geometry.image_shape_yx
     size = {"width": width, "height": height}
     image = {"id": number, "file_name": landmarks.image, **size, OURS: values.note(landmarks)}

@@ -138,10 +138,8 @@ def points_by_image(dataset: pydicom.Dataset) -> dict[str, tuple[Landmark, ...]]
             continue
         name = str(group.tracking_identifier or "").strip()
         if not name:
-            raise LandmarkError(
-                "a point has no tracking identifier, so it has no name",
-                remedy="name the points where they were made",
-            )
+            what = "a point has no tracking identifier, so it has no name"
+            raise LandmarkError(what, remedy="name the points where they were made")
         ((x, y),) = region.value
         uid = str(region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
         points = found.setdefault(uid, [])

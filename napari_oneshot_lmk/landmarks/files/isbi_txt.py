@@ -109,10 +109,8 @@ def read_isbi(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     rest = lines[len(NAMES) :]
     for number, line in rest:
         if not _CLASS.fullmatch(line):
-            raise LandmarkError(
-                f"line {number}: is none of the classes that follow the 19 landmarks",
-                remedy="write other lists of landmarks as a .csv file",
-            )
+            what = f"line {number}: is none of the classes that follow the 19 landmarks"
+            raise LandmarkError(what, remedy="write other lists of landmarks as a .csv file")
     if rest:
         context.tell("the classes below the landmarks are passed over")
     placed, zeros = without_zeros(points)

@@ -277,10 +277,8 @@ def _with_spacing(geometry: Geometry | None) -> Geometry:
             remedy="open it together with its image (convert it with --image), or use a .csv file",
         )
     if geometry.spacing_mm_yx is None:
-        raise SpacingUnknownError(
-            "holds millimetres, but the pixel spacing of the image is unknown",
-            remedy="give it (--spacing, or the field in the dock)",
-        )
+        what = "holds millimetres, but the pixel spacing of the image is unknown"
+        raise SpacingUnknownError(what, remedy="give it (--spacing, or the field in the dock)")
     return geometry
 
 

@@ -286,10 +286,8 @@ def _columns(titles: Sequence[str], required: Sequence[str], once: Sequence[str]
     columns = [title.strip().lower() for title in titles]
     missing = [title for title in required if title not in columns]
     if missing:
-        raise LandmarkError(
-            f"has no column {', '.join(missing)} in its first line",
-            remedy=f"a landmark table needs {','.join(required)}",
-        )
+        what = f"has no column {', '.join(missing)} in its first line"
+        raise LandmarkError(what, remedy=f"a landmark table needs {','.join(required)}")
     for title in once:
         if columns.count(title) > 1:
             raise LandmarkError(f"has two columns {title}", remedy="remove one of the two")

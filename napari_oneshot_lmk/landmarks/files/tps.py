@@ -278,10 +278,8 @@ def _block(rows: Iterator[tuple[int, str]], line: str, count: str) -> list[tuple
         raise LandmarkError(f"{line!r} counts nothing", remedy="correct it")
     block = list(islice(rows, int(count)))
     if len(block) < int(count):
-        raise LandmarkError(
-            f"{line} announces {count} lines, but {len(block)} have come",
-            remedy="the file may be cut short: copy it again",
-        )
+        what = f"{line} announces {count} lines, but {len(block)} have come"
+        raise LandmarkError(what, remedy="the file may be cut short: copy it again")
     return block
 
 
@@ -293,10 +291,8 @@ def _position(number: int, row: str) -> Position | None:
     # On some computers the tps programs write a decimal comma.
     numbers = [parse_number(part if "." in part else part.replace(",", ".")) for part in parts]
     if len(numbers) != 2 or any(map(math.isnan, numbers)):
-        raise LandmarkError(
-            f"line {number}: is not two numbers",
-            remedy="the file may be cut short, or the count in LM= wrong",
-        )
+        what = f"line {number}: is not two numbers"
+        raise LandmarkError(what, remedy="the file may be cut short, or the count in LM= wrong")
     x, y = numbers
     return None if x < 0 or y < 0 else (x, y)
 
