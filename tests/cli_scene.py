@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
@@ -17,6 +20,7 @@ from typer.testing import CliRunner, Result
 from napari_oneshot_lmk.cli.app import app
 from napari_oneshot_lmk.detection import batch
 
+Ended = subprocess.CompletedProcess[str]
 SHAPE_YX = (120, 100)
 SPACING_MM = 0.5
 POINTS = {"apex": (30.25, 40.5), "notch": (70.0, 25.75), "tip": (85.5, 72.0)}
@@ -54,6 +58,18 @@ def preset_text(copies: int = 2, epochs: int = 3, selection: str = "agreement") 
 def run(*arguments: object) -> Result:
     """Run a command in this process."""
     return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def python(*arguments: object, cwd: Path | None = None, **environment: str) -> Ended:
+    """Run Python in a process of its own."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env=os.environ | environment,
+    )
 
 
 def succeed(*arguments: object) -> Result:

@@ -34,20 +34,10 @@ Change = Callable[[bytes, random.Random, list[bytes]], bytes]
 
 @dataclass(frozen=True)
 class Spoilt:
-    """One file that was changed.
+    """One file that was changed."""
 
-    Parameters
-    ----------
-    name : str
-        Of the file, which says its format.
-    how : str
-        The changes, in order.
-    content : bytes
-        What is in it.
-    """
-
-    name: str
-    how: str
+    name: str  # says its format
+    how: str  # the changes, in order
     content: bytes
 
 
@@ -65,11 +55,11 @@ def whole_files(folder: Path, film: Path) -> dict[str, bytes]:
     )
     marked = marked.with_points((*marked, *corrected))
     files = {}
-    for name in ("ours.csv", "ours.mrk.json", "ours.json", "ours.tps", "ours.sr.dcm"):
-        write_landmarks(folder / name, [marked], source=film, overwrite=True)
-        files[name] = (folder / name).read_bytes()
-    write_landmarks(folder / "ours.txt", [cephalogram()], overwrite=True)
-    files["ours.txt"] = (folder / "ours.txt").read_bytes()
+    for kind in ("csv", "mrk.json", "json", "tps", "sr.dcm", "txt"):
+        path = folder / f"ours.{kind}"
+        landmarks = cephalogram() if kind == "txt" else marked
+        write_landmarks(path, [landmarks], source=film, overwrite=True)
+        files[path.name] = path.read_bytes()
     files["excel.csv"] = (
         "sep=;\nimage;landmark;x_px;y_px;height_px;width_px\n"
         "Größe.png;sella;12,5;30,25;90,0;70\nGröße.png;nasion;NA;NA;90;70\n"
@@ -80,23 +70,14 @@ def whole_files(folder: Path, film: Path) -> dict[str, bytes]:
         b"2,60.25,3,c,corrected\n"
     )
     lps = geometry().points_to_lps([(10.25, 20.5), (60.0, 3.125)]).tolist()
-    files["slicer.mrk.json"] = json.dumps(
-        {
-            "@schema": "https://example.org/markups-schema-v1.0.3.json#",
-            "markups": [
-                {
-                    "type": "Fiducial",
-                    "coordinateSystem": "LPS",
-                    "controlPoints": [
-                        {"id": "1", "label": "S", "position": lps[0]},
-                        {"id": "2", "label": "N", "position": lps[1]},
-                        {"id": "3", "label": "P", "positionStatus": "undefined"},
-                    ],
-                }
-            ],
-        },
-        indent=1,
-    ).encode()
+    controls = [
+        {"id": "1", "label": "S", "position": lps[0]},
+        {"id": "2", "label": "N", "position": lps[1]},
+        {"id": "3", "label": "P", "positionStatus": "undefined"},
+    ]
+    markup = {"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": controls}
+    document = {"@schema": "https://example.org/markups-schema-v1.0.3.json#", "markups": [markup]}
+    files["slicer.mrk.json"] = json.dumps(document, indent=1).encode()
     rows = "".join(
         f"{n},{x!r},{y!r},{z!r},0,0,0,1,1,1,0,{n}L,,,2,0\n" for n, (x, y, z) in enumerate(lps)
     )
@@ -112,14 +93,12 @@ def whole_files(folder: Path, film: Path) -> dict[str, bytes]:
                 {"id": 2, "file_name": "b.png", "width": None, "height": None},
             ],
             "annotations": [
-                {
-                    "id": 1,
-                    "image_id": 1,
-                    "category_id": 1,
-                    "keypoints": [10.5, 20.25, 2, 30, 5, 1, 0, 0, 0],
-                },
-                {"id": 2, "image_id": 1, "category_id": 1, "keypoints": [0] * 9},
-                {"id": 3, "image_id": "2", "category_id": 1, "keypoints": [7, 8, 2] * 3},
+                {"id": n, "image_id": image, "category_id": 1, "keypoints": keypoints}
+                for n, image, keypoints in (
+                    (1, 1, [10.5, 20.25, 2, 30, 5, 1, 0, 0, 0]),
+                    (2, 1, [0] * 9),
+                    (3, "2", [7, 8, 2] * 3),
+                )
             ],
             "categories": [{"id": 1, "name": "c", "keypoints": ["p", "q", "r"]}],
         },
@@ -323,17 +302,14 @@ def _other_than(spoilt: Spoilt, images: tuple[Landmarks, ...]) -> str:
     try:
         text = spoilt.content.decode("utf-8-sig")
         plain = _plain(spoilt.name, text)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return ""
-    except csv.Error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, csv.Error):
         return ""
     if plain is None:
         return ""
     for landmarks in images:
         for point in landmarks.placed:
             assert point.position_yx is not None
-            near = [yx for yx in plain if np.allclose(yx, point.position_yx, atol=0.011)]
-            if not near:
+            if not any(np.allclose(yx, point.position_yx, atol=0.011) for yx in plain):
                 return f"reads {point!r}, which a plain reader does not find"
     return ""
 

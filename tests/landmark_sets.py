@@ -53,15 +53,11 @@ def image_geometries(draw, known_spacing=False):
     spacing = st.tuples(st.floats(0.001, 50), st.floats(0.001, 50))
     plain = st.sampled_from([(0.1, 0.1), (0.3, 0.2), (1.0, 1.0)])
     spacings = spacing | plain if known_spacing else st.none() | spacing | plain
-    geometry = Geometry((draw(st.integers(1, 5000)), draw(st.integers(1, 5000)))).with_spacing(
-        draw(spacings)
-    )
+    grid = (draw(st.integers(1, 5000)), draw(st.integers(1, 5000))), draw(spacings)
     if draw(st.booleans()):
         origin = tuple(draw(st.floats(-500, 500)) for _ in range(3))
-        return Geometry(
-            geometry.image_shape_yx, geometry.spacing_mm_yx, origin, row_axis, column_axis
-        )
-    return geometry
+        return Geometry(*grid, origin, row_axis, column_axis)
+    return Geometry(*grid)
 
 
 @st.composite

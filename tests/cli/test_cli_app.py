@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import typer
-from cli_scene import run, succeed
+from cli_scene import Ended, python, run, succeed
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -30,14 +27,8 @@ from napari_oneshot_lmk.training.config import TrainingConfig, option_of
 COMMANDS = ["template", "detect", "evaluate", "benchmark", "info", "demo"]
 
 
-def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "napari_oneshot_lmk", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | environment,
-    )
+def call(*arguments: str, **environment: str) -> Ended:
+    return python("-m", "napari_oneshot_lmk", *arguments, **environment)
 
 
 def test_version_and_help() -> None:
@@ -77,7 +68,7 @@ def test_help_loads_nothing_heavy() -> None:
         "heavy = {'torch', 'monai', 'pandas', 'matplotlib', 'SimpleITK', 'napari'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+    assert python("-c", code).stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,6 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from cli_scene import (
     SPACING_MM,
     World,
     make_world,
+    python,
     refused,
     run,
     save_image,
@@ -280,9 +279,8 @@ main()
 def test_signal_in_a_process_of_its_own(made: World, tmp_path: Path) -> None:
     out = tmp_path / "found.csv"
     # A proxy that refuses at once instead of a network that hangs.
-    environment = os.environ | {"https_proxy": "http://127.0.0.1:9"}
-    command = [sys.executable, "-c", INTERRUPTED, *map(str, call(made, made.images, out=out))]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    command = ("-c", INTERRUPTED, *call(made, made.images, out=out))
+    ended = python(*command, https_proxy="http://127.0.0.1:9")
     assert ended.returncode == 130, ended.stderr
     assert "Traceback" not in ended.stderr
     assert len(read_landmarks(out)) == 2

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from cli_scene import (
     World,
     make_template,
     make_world,
+    python,
     refused,
     run,
     save_image,
@@ -23,6 +22,7 @@ from cli_scene import (
     succeed,
     view,
 )
+from weights_scene import isolate
 
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.storage.lock import file_lock
@@ -39,10 +39,7 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The shipped encoder works, in child processes too."""
-    nowhere = str(tmp_path_factory.mktemp("nowhere"))
-    monkeypatch.setenv("ONESHOT_LMK_CACHE", nowhere)
-    monkeypatch.setenv("TORCH_HOME", nowhere)
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    isolate(monkeypatch, tmp_path_factory.mktemp("nowhere"))
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +88,9 @@ def test_killed_three_times_each_image_stands_once(made: World, tmp_path: Path) 
         dy, dx = rng.integers(-9, 10, 2)
         save_image(many / f"{number}.png", view(canvas, (int(dy), int(dx))))
     killed, whole = Table(made, tmp_path / "killed"), Table(made, tmp_path / "whole")
-    script = str(Path(__file__).parents[1].joinpath("killed_detection.py"))
+    script = Path(__file__).parents[1].joinpath("killed_detection.py")
     for one, kills in ((killed, 3), (whole, 0)):
-        command = [sys.executable, script, str(one.journal), str(kills), *one.arguments(many)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = python(script, one.journal, kills, *one.arguments(many))
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("killed after") == kills
         assert "ended with 0" in done.stdout, done.stderr

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_scene import POINTS, refused, succeed
+from cli_scene import POINTS, python, refused, succeed
 from random_vgg19 import saved_weights
 from weights_scene import Trained, copied, isolate, trained
 
@@ -38,22 +35,22 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     isolate(monkeypatch, tmp_path)
 
 
+def isolated(folder: Path, *more: object, half: bool = False) -> Trained:
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(patch, folder)
+        return trained(folder, *more, half=half)
+
+
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Trained on weights in float32, not packed."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("made")
-        isolate(patch, folder)
-        yield trained(folder)
+    return isolated(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture(scope="module")
-def half(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+def half(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Trained and packed; the weights were in half precision before."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("half")
-        isolate(patch, folder)
-        yield trained(folder, "--pack", half=True)
+    return isolated(tmp_path_factory.mktemp("half"), "--pack", half=True)
 
 
 @pytest.fixture
@@ -84,14 +81,7 @@ def test_the_printed_command_detects(made: Trained, tmp_path: Path) -> None:
     program, *words = shlex.split(last.partition("To use it: ")[2])
     assert program == "oneshot-lmk"
     words[words.index("IMAGES")] = str(made.world.images)
-    done = subprocess.run(
-        [sys.executable, "-m", "napari_oneshot_lmk", *words],
-        cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python("-m", "napari_oneshot_lmk", *words, cwd=tmp_path, OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
     (found,) = read_landmarks(tmp_path / "found.csv")
     assert set(found.names) == set(POINTS)
@@ -101,8 +91,7 @@ def test_the_printed_command_detects(made: Trained, tmp_path: Path) -> None:
 def test_the_run_remembers_path_and_content(made: Trained) -> None:
     model = TrainedModel.load(made.run)
     assert model.origin is not None
-    assert model.origin.path == str(made.weights)
-    assert model.origin.given == str(made.weights)
+    assert model.origin.path == model.origin.given == str(made.weights)
     assert len(model.origin.sha256) == 64
     record = json.loads((made.run / "run.json").read_text())
     assert record["encoder_weights"]["sha256"] == model.origin.sha256
@@ -196,15 +185,14 @@ def test_half_precision_moves_points_by_next_to_nothing(made: Trained, tmp_path:
 
 
 def test_a_damaged_packed_file_is_said(half: Trained, tmp_path: Path) -> None:
-    for how in ("truncated", "missing", "other"):
+    ways = {
+        "truncated": lambda file: file.write_bytes(file.read_bytes()[:-1000]),
+        "missing": Path.unlink,
+        "other": lambda file: saved_weights(file, seed=4),
+    }
+    for how, spoil in ways.items():
         model = copied(half, tmp_path / how) / "model"
-        file = model / ENCODER_FILE
-        if how == "truncated":
-            file.write_bytes(file.read_bytes()[:-1000])
-        elif how == "missing":
-            file.unlink()
-        else:
-            saved_weights(file, seed=4)
+        spoil(model / ENCODER_FILE)
         said = refuses(half, model, tmp_path / "found.csv")
         assert "the model's encoder.safetensors is missing, damaged" in said
 

@@ -91,9 +91,8 @@ def test_landmarks_that_make_no_template(
     assert says in refused(world, code)
 
 
-@pytest.mark.parametrize("spacing", ["0", "-0.5", "5000"])
-def test_senseless_spacing(world: World, spacing: str) -> None:
-    assert "spacing" in refused(world, 2, "--spacing", spacing)
+def test_senseless_spacing(world: World) -> None:
+    assert "spacing" in refused(world, 2, "--spacing", "-0.5")
 
 
 @pytest.mark.parametrize("content", [b"", b"no image at all", b"\x89PNG\r\n\x1a\n\0\0", None])

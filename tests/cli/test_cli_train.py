@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from io import StringIO
@@ -21,9 +20,11 @@ from cli_scene import (
     POINTS,
     SHIFTS,
     SPACING_MM,
+    Ended,
     World,
     make_world,
     preset_text,
+    python,
     refused,
     run,
     save_image,
@@ -109,10 +110,8 @@ def test_options_reach_the_run(world: World) -> None:
         *("--initial-labels", "instant", "--preview", world.images / "one.png"),
     )
     settings = RunFolder.open(world.folder / "run").settings
-    assert settings.method == "single"
-    assert settings.landmarks == ("apex", "tip")
-    assert not settings.template_stage
-    assert settings.seed == 5
+    assert (settings.method, settings.landmarks) == ("single", ("apex", "tip"))
+    assert (settings.template_stage, settings.seed) == (False, 5)
     assert settings.preset.network.adapter_channels == 0
     assert settings.preset.labels.initial == "instant"
     events = read_events(world.folder / "run" / "events.jsonl")
@@ -123,8 +122,7 @@ def test_options_reach_the_run(world: World) -> None:
 def test_json_goes_alone_to_stdout(world: World) -> None:
     (world.images / "broken.png").write_bytes(b"")
     content = json.loads(run(*call(world, "--json")).stdout)
-    assert content["finished"]["epoch"] == 3
-    assert content["failed"] is None
+    assert (content["finished"]["epoch"], content["failed"]) == (3, None)
     assert [epoch["epoch"] for epoch in content["epochs"]] == [1, 2, 3]
     assert content["landmarks"] == list(POINTS)
     assert any("broken.png" in note for note in content["notes"])
@@ -229,14 +227,10 @@ main()
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
 def test_control_c(world: World) -> None:
-    def interrupted(times: int) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", INTERRUPTED, str(times), *map(str, call(world))],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
-        )
+    def interrupted(times: int) -> Ended:
+        tests = str(Path(__file__).parents[1])
+        command = ("-c", INTERRUPTED, times, *call(world))
+        return python(*command, PYTHONPATH=tests, OMP_NUM_THREADS="1")
 
     log = world.folder / "run" / "events.jsonl"
     twice = interrupted(2)

@@ -10,7 +10,9 @@ import os
 
 import pytest
 from fuzz_landmarks import CHANGES, fault_of, spoilt_files, whole_files
-from oblique_image import write_dicom
+from oblique_image import geometry, write_dicom
+
+from napari_oneshot_lmk.landmarks.files import read_landmarks
 
 COUNT = int(os.environ.get("ONESHOT_LMK_FUZZ", "60"))
 NAMES = (
@@ -32,10 +34,6 @@ def test_there_is_a_file_of_every_format(files):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_whole_files_are_read(tmp_path, files, name):
-    from oblique_image import geometry
-
-    from napari_oneshot_lmk.landmarks.files import read_landmarks
-
     (tmp_path / name).write_bytes(files[name])
     images = read_landmarks(tmp_path / name, geometry=geometry(), tell=lambda _: None)
     assert sum(len(landmarks.placed) for landmarks in images) >= 2

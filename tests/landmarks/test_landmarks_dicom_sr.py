@@ -80,10 +80,8 @@ def test_the_report_belongs_to_the_images_study(film, path):
     report, image = pydicom.dcmread(path), pydicom.dcmread(film)
     assert report.StudyInstanceUID == image.StudyInstanceUID
     assert report.SeriesInstanceUID != image.SeriesInstanceUID
-    assert report.PatientID == "P1"
-    assert str(report.PatientName) == "Phantom^One"
-    assert report.Modality == "SR"
-    assert report.SpecificCharacterSet == "ISO_IR 192"
+    assert (report.PatientID, str(report.PatientName)) == ("P1", "Phantom^One")
+    assert (report.Modality, report.SpecificCharacterSet) == ("SR", "ISO_IR 192")
     assert report.VerificationFlag == "UNVERIFIED"
     (study,) = report.CurrentRequestedProcedureEvidenceSequence
     (referenced,) = study.ReferencedSeriesSequence[0].ReferencedSOPSequence
@@ -118,26 +116,24 @@ def test_without_our_private_element_positions_keep_single_precision(film, path)
     assert read_landmarks(path)[0].image == "film"
 
 
-def foreign(image: pydicom.Dataset, path: Path, names: list[str], **kinds: str) -> None:
-    """Write a report as another program would."""
+def foreign(film: Path, path: Path, names: list[str]) -> None:
+    """Write a report on an image as another program would."""
+    image = pydicom.dcmread(film)
+    for keyword in (
+        *("AccessionNumber", "PatientBirthDate", "PatientSex", "StudyID"),
+        *("StudyDate", "StudyTime", "ReferringPhysicianName"),
+    ):
+        setattr(image, keyword, None)
     source = sr.SourceImageForRegion(image.SOPClassUID, image.SOPInstanceUID)
+    drawn = [(name, POINT, [[10.5 + n, 20.5]]) for n, name in enumerate(names)]
+    outline = [[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]]
     groups = [
         sr.PlanarROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=sr.TrackingIdentifier(uid=highdicom.UID(), identifier=name),
-            referenced_region=sr.ImageRegion(POINT, np.array([[10.5 + n, 20.5]]), source),
+            referenced_region=sr.ImageRegion(kind, np.array(place), source),
         )
-        for n, name in enumerate(names)
+        for name, kind, place in [*drawn, ("outline", sr.GraphicTypeValues.POLYLINE, outline)]
     ]
-    groups.append(
-        sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-            tracking_identifier=sr.TrackingIdentifier(uid=highdicom.UID(), identifier="outline"),
-            referenced_region=sr.ImageRegion(
-                sr.GraphicTypeValues.POLYLINE,
-                np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]]),
-                source,
-            ),
-        )
-    )
     content = sr.MeasurementReport(
         observation_context=sr.ObservationContext(
             observer_person_context=sr.ObserverContext(
@@ -158,26 +154,15 @@ def foreign(image: pydicom.Dataset, path: Path, names: list[str], **kinds: str) 
     ).save_as(path)
 
 
-def complete(film: Path) -> pydicom.Dataset:
-    image = pydicom.dcmread(film)
-    for keyword in (
-        *("AccessionNumber", "PatientBirthDate", "PatientSex", "StudyID"),
-        *("StudyDate", "StudyTime", "ReferringPhysicianName"),
-    ):
-        setattr(image, keyword, None)
-    return image
-
-
 def test_reports_of_other_programs(film, path):
-    foreign(complete(film), path, ["S", "N"])
+    foreign(film, path, ["S", "N"])
     (back,) = read_landmarks(path, geometry=geometry())
-    assert back == Landmarks(
-        (Landmark("S", (20.0, 10.0)), Landmark("N", (20.0, 11.0))), "film.dcm", geometry()
-    )
-    foreign(complete(film), path, ["S", "S"])
+    points = Landmark("S", (20.0, 10.0)), Landmark("N", (20.0, 11.0))
+    assert back == Landmarks(points, "film.dcm", geometry())
+    foreign(film, path, ["S", "S"])
     with pytest.raises(LandmarkError, match="landmark 'S' stands twice"):
         read_landmarks(path)
-    foreign(complete(film), path, [])
+    foreign(film, path, [])
     with pytest.raises(LandmarkError, match="holds no points on an image"):
         read_landmarks(path)
 
@@ -216,10 +201,9 @@ def test_old_images_without_a_header_can_be_referred_to(film, path, tmp_path):
     bare = pydicom.Dataset()
     bare.update({element.tag: element for element in image})
     old = tmp_path / "old.dcm"
+    how = {"implicit_vr": True, "little_endian": True, "enforce_file_format": False}
     with old.open("wb") as file:
-        pydicom.dcmwrite(
-            file, bare, implicit_vr=True, little_endian=True, enforce_file_format=False
-        )
+        pydicom.dcmwrite(file, bare, **how)
     write_landmarks(path, [on(film)], source=old)
     assert read_landmarks(path) == (on(film),)
 

@@ -24,6 +24,9 @@ def test_the_cephalogram_list_has_its_19_names_in_order():
     assert names[:4] == ("sella", "nasion", "orbitale", "porion")
     assert names[-1] == "articulare"
     assert all(landmark.description for landmark in ISBI19_CEPHALOGRAM.landmarks)
+    titles = [named.title for named in shipped_lists()]
+    assert len(titles) == len(set(titles)) >= 2
+    assert ISBI19_CEPHALOGRAM in shipped_lists()
 
 
 def test_numbered_names_sort_as_they_count():
@@ -33,12 +36,6 @@ def test_numbered_names_sort_as_they_count():
     assert sorted(hundred) == list(hundred)
     with pytest.raises(LandmarkError, match="names no landmark"):
         numbered(0)
-
-
-def test_shipped_lists_are_ready_to_use():
-    titles = [named.title for named in shipped_lists()]
-    assert len(titles) == len(set(titles)) >= 2
-    assert ISBI19_CEPHALOGRAM in shipped_lists()
 
 
 @pytest.mark.parametrize(
@@ -106,12 +103,12 @@ def test_names_of_landmark_files_and_templates(tmp_path):
 
 
 def test_files_that_hold_no_names(tmp_path):
-    for name in ("empty.txt", "empty.csv"):
-        (tmp_path / name).write_text("\n")
-        with pytest.raises(LandmarkError, match=rf"{name}: is empty"):
+    for name, content, says in (
+        *(("empty.txt", b"\n", "is empty"), ("empty.csv", b"\n", "is empty")),
+        *(("image.txt", b"\xff\xd8\xff\xe0\x01", "is not UTF-8 text"),),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(LandmarkError, match=f"{name}: {says}"):
             read_landmark_list(tmp_path / name)
-    (tmp_path / "image.txt").write_bytes(b"\xff\xd8\xff\xe0\x01")
-    with pytest.raises(LandmarkError, match=r"image\.txt: is not UTF-8 text"):
-        read_landmark_list(tmp_path / "image.txt")
     with pytest.raises(LandmarkError, match=r"missing\.txt: cannot be read"):
         read_landmark_list(tmp_path / "missing.txt")

@@ -31,10 +31,7 @@ def template(pixels: np.ndarray = PIXELS) -> Template:
 @pytest.mark.parametrize(
     "pixels",
     [
-        PIXELS,
-        PIXELS % 256,
-        PIXELS - 2000,
-        PIXELS * 1000,
+        *(PIXELS, PIXELS % 256, PIXELS - 2000, PIXELS * 1000),
         RNG.normal(size=PIXELS.shape).astype(np.float32),
     ],
 )
@@ -136,13 +133,6 @@ def folder(tmp_path):
     return tmp_path / "T"
 
 
-def edit(folder, change):
-    path = folder / "template.json"
-    description = json.loads(path.read_text())
-    change(description)
-    path.write_text(json.dumps(description))
-
-
 def refused(folder, match):
     with pytest.raises(TemplateError, match=match) as caught:
         Template.load(folder)
@@ -211,7 +201,10 @@ def test_a_pickle_is_never_opened(folder, tmp_path):
     ],
 )
 def test_a_description_that_was_edited(folder, change, match):
-    edit(folder, change)
+    path = folder / "template.json"
+    description = json.loads(path.read_text())
+    change(description)
+    path.write_text(json.dumps(description))
     refused(folder, match)
 
 

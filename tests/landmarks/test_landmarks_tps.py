@@ -16,26 +16,11 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 
 # As tpsDig 2 writes them: five decimals, a number for each specimen, CR LF.
 TPSDIG = (
-    "LM=3\r\n"
-    "10.50000 89.50000\r\n"
-    "-1.00000 -1.00000\r\n"
-    "70.00000 0.00000\r\n"
-    "CURVES=2\r\n"
-    "POINTS=2\r\n"
-    "1.00000 2.00000\r\n"
-    "3.00000 4.00000\r\n"
-    "POINTS=1\r\n"
-    "5.00000 6.00000\r\n"
-    "IMAGE=fish 1.JPG\r\n"
-    "ID=0\r\n"
-    "SCALE=0.012500\r\n"
-    "LM=3\r\n"
-    "1 2\r\n"
-    "NA NA\r\n"
-    "5e0 6\r\n"
-    "IMAGE=C:\\pictures\\fish 2.JPG\r\n"
-    "ID=1\r\n"
-    "SCALE=0.012500\r\n"
+    "LM=3\r\n10.50000 89.50000\r\n-1.00000 -1.00000\r\n70.00000 0.00000\r\n"
+    "CURVES=2\r\nPOINTS=2\r\n1.00000 2.00000\r\n3.00000 4.00000\r\n"
+    "POINTS=1\r\n5.00000 6.00000\r\nIMAGE=fish 1.JPG\r\nID=0\r\nSCALE=0.012500\r\n"
+    "LM=3\r\n1 2\r\nNA NA\r\n5e0 6\r\n"
+    "IMAGE=C:\\pictures\\fish 2.JPG\r\nID=1\r\nSCALE=0.012500\r\n"
 )
 GRID = Geometry((90, 70))
 
@@ -49,8 +34,7 @@ def test_a_file_of_tpsdig(path):
     path.write_bytes(TPSDIG.encode())
     told: list[str] = []
     first, second = read_landmarks(path, geometry=GRID, tell=told.append)
-    assert first.image == "fish 1.JPG"
-    assert second.image == "C:/pictures/fish 2.JPG"
+    assert (first.image, second.image) == ("fish 1.JPG", "C:/pictures/fish 2.JPG")
     assert first.names == ("1", "2", "3")
     # The centre of the first pixel, and the lower right corner of the image.
     assert first["1"].position_yx == (0.0, 10.0)
@@ -131,16 +115,14 @@ def test_the_given_image_knows_where_it_lies(path):
 
 
 def test_points_that_tps_would_call_missing_are_refused(path):
-    outside = replace(on(), points=(Landmark("a", (10, -0.75)),))
-    with pytest.raises(OutputError, match="landmark 'a' lies outside"):
-        write_landmarks(path, [outside])
-    below = replace(on(), points=(Landmark("a", (89.75, 3)),))
-    with pytest.raises(OutputError, match="landmark 'a' lies outside"):
-        write_landmarks(path, [below])
-    with pytest.raises(OutputError, match="has several lines"):
-        write_landmarks(path, [replace(on(), image="a\nLM=3")])
-    with pytest.raises(OutputError, match=r"height of 'film\.dcm' is unknown"):
-        write_landmarks(path, [on().with_geometry(None)])
+    for landmarks, says in (
+        (replace(on(), points=(Landmark("a", (10, -0.75)),)), "landmark 'a' lies outside"),
+        (replace(on(), points=(Landmark("a", (89.75, 3)),)), "landmark 'a' lies outside"),
+        (replace(on(), image="a\nLM=3"), "has several lines"),
+        (on().with_geometry(None), r"height of 'film\.dcm' is unknown"),
+    ):
+        with pytest.raises(OutputError, match=says):
+            write_landmarks(path, [landmarks])
 
 
 def test_old_code_pages_and_names_by_id(path):
