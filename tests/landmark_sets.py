@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 import unicodedata
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
+from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
 
 # Quotes, separators, line ends and letters of all sorts, but no blanks around.
@@ -89,6 +94,14 @@ def same(first: Landmarks, second: Landmarks) -> bool:
     return first == second and np.array_equal(
         first.positions_yx, second.positions_yx, equal_nan=True
     )
+
+
+def refuses(match: str, path: Path, **known: Any) -> None:
+    """Check that a landmark file is refused in one sentence that begins with its name."""
+    with pytest.raises(LandmarkError, match=match) as caught:
+        read_landmarks(path, **known)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
 
 
 def in_a_table(landmarks: Landmarks) -> Landmarks:

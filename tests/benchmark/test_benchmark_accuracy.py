@@ -8,16 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_scene import (
-    point_rows,
-    refused,
-    run,
-    save_image,
-    save_table,
-    scene,
-    succeed,
-    view,
-)
+from cli_scene import point_rows, refused, run, save_image, save_table, scene, succeed, view
 from random_vgg19 import saved_weights
 
 from napari_oneshot_lmk.benchmark.methods import (

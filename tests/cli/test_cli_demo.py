@@ -47,8 +47,7 @@ def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     make_samples(tmp_path / "samples")
     monkeypatch.setattr(
-        "napari_oneshot_lmk.samples.sample_folder",
-        lambda anatomy: tmp_path / "samples" / anatomy,
+        "napari_oneshot_lmk.samples.sample_folder", lambda anatomy: tmp_path / "samples" / anatomy
     )
     out = tmp_path / "out" / "demo"
     result = succeed("demo", "--out", out)

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from landmark_sets import refuses
 from oblique_image import geometry, on
 from pycocotools.coco import COCO
 
-from napari_oneshot_lmk.errors import LandmarkError, OutputError
+from napari_oneshot_lmk.errors import OutputError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, State
@@ -159,14 +160,12 @@ def named(*names: str) -> dict[str, Any]:
 )
 def test_what_makes_no_sense_is_refused(path, changes, match):
     foreign(path, **changes)
-    with pytest.raises(LandmarkError, match=rf"found\.json: {match}"):
-        read_landmarks(path)
+    refuses(rf"found\.json: {match}", path)
 
 
 def test_slicers_markups_under_the_wrong_name_are_told_the_right_one(path):
     path.write_text('{"@schema": "markups-schema", "markups": []}')
-    with pytest.raises(LandmarkError, match=r"let its name end in \.mrk\.json"):
-        read_landmarks(path)
+    refuses(r"let its name end in \.mrk\.json", path)
 
 
 # -- what other programs write -----------------------------------------------------
@@ -188,8 +187,7 @@ def test_keypoints_that_are_not_labelled(path, second):
 
 def test_a_labelled_keypoint_needs_a_place(path):
     coco(path, {"keypoints": [10.5, 20.25, 2, None, None, 2]})
-    with pytest.raises(LandmarkError, match="annotation 1: keypoint 2: y is null, not a finite"):
-        read_landmarks(path)
+    refuses("annotation 1: keypoint 2: y is null, not a finite", path)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -198,8 +196,7 @@ def test_empty_annotations_are_no_second_set(path, order):
     keypoints = [{"keypoints": k} for k in (box, real, outline, box)][::order]
     (landmarks,) = read_landmarks(coco(path, *keypoints))
     assert [p.state for p in landmarks] == ["placed"] * 2
-    with pytest.raises(LandmarkError, match=r"image 'a\.png' has several annotations"):
-        read_landmarks(coco(path, *keypoints, {"keypoints": real}))
+    refuses(r"image 'a\.png' has several annotations", coco(path, *keypoints, {"keypoints": real}))
     (landmarks,) = read_landmarks(coco(path, {"keypoints": box}))
     assert [p.state for p in landmarks] == ["skipped"] * 2
 
@@ -219,8 +216,7 @@ def test_sizes_as_text(path, size):
     assert read_landmarks(path)[0].geometry == Geometry((40, 60))
     image["width"] = 60.5
     coco(path, {"keypoints": [1, 2, 2] * 2}, images=[image])
-    with pytest.raises(LandmarkError, match=r"image 1: width is 60\.5, not a whole"):
-        read_landmarks(path)
+    refuses(r"image 1: width is 60\.5, not a whole", path)
 
 
 @pytest.mark.parametrize("one", ["1", 1, 1.0, " 1", "1.0"])
@@ -247,9 +243,7 @@ def test_ids_are_the_same_as_text_and_as_numbers(path, one, other):
 )
 def test_ids_that_are_not_there(path, annotation, match):
     coco(path, {"keypoints": [1, 2, 2] * 2, **annotation})
-    with pytest.raises(LandmarkError, match=match) as caught:
-        read_landmarks(path)
-    assert "Error" not in str(caught.value)
+    refuses(match, path)
 
 
 def test_a_missing_category_is_the_only_one_there_is(path):
@@ -260,11 +254,9 @@ def test_a_missing_category_is_the_only_one_there_is(path):
 def test_two_images_of_one_name_or_id(path):
     images = [{"id": 1, "file_name": "a\\b.png"}, {"id": 2, "file_name": "a/b.png"}]
     both = [{"keypoints": [1, 2, 2] * 2, "image_id": n} for n in (1, 2)]
-    with pytest.raises(LandmarkError, match=r"image 'a/b\.png' stands twice"):
-        read_landmarks(coco(path, *both, images=images))
+    refuses(r"image 'a/b\.png' stands twice", coco(path, *both, images=images))
     images[1]["id"] = "1"
-    with pytest.raises(LandmarkError, match="image 2: the id 1 stands twice"):
-        read_landmarks(coco(path, both[0], images=images))
+    refuses("image 2: the id 1 stands twice", coco(path, both[0], images=images))
 
 
 @pytest.mark.parametrize(
@@ -277,5 +269,4 @@ def test_two_images_of_one_name_or_id(path):
 def test_json_that_is_no_landmark_file(path, old, new, match):
     coco(path, {"keypoints": [1, 2, 2] * 2})
     path.write_text(path.read_text().replace(old, new, 1))
-    with pytest.raises(LandmarkError, match=match):
-        read_landmarks(path)
+    refuses(match, path)

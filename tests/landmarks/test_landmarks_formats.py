@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from landmark_sets import image_geometries, in_a_table, landmark_sets
+from landmark_sets import image_geometries, in_a_table, landmark_sets, refuses
 from oblique_image import cephalogram, geometry, on, same_places, write_dicom
 
-from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError, UsageError
+from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.files import (
@@ -128,8 +128,7 @@ def test_a_table_goes_by_its_header(tmp_path):
     assert format_to_read(path).name == "Table"
     # What looks like neither is told what a table needs.
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(LandmarkError, match="a landmark table needs"):
-        read_landmarks(path)
+    refuses("a landmark table needs", path)
     assert not holds_landmarks(path)
 
 

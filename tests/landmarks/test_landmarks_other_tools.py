@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from landmark_sets import refuses
 from napari.layers import Points
 from npe2 import PluginManager, PluginManifest
 from oblique_image import cephalogram, geometry, on
 
-from napari_oneshot_lmk.errors import LandmarkError, OutputError, SpacingUnknownError
+from napari_oneshot_lmk.errors import OutputError, SpacingUnknownError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import holds_landmarks, read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark
@@ -67,8 +68,7 @@ def test_fcsv_in_voxels_needs_no_geometry(tmp_path, system):
     (landmarks,) = read_landmarks(path)
     assert landmarks["sella"].position_yx == POINTS["sella"]
     fcsv(path, NEW.format(system=system), ijk + np.array([0, 0, 2]))
-    with pytest.raises(LandmarkError, match="line 4: 'sella' lies on slice 2"):
-        read_landmarks(path)
+    refuses("line 4: 'sella' lies on slice 2", path)
 
 
 def test_fcsv_of_slicer_3(tmp_path):
@@ -84,36 +84,12 @@ def test_fcsv_of_slicer_3(tmp_path):
 def test_fcsv_needs_its_image(tmp_path):
     lps = geometry().points_to_lps(list(POINTS.values()))
     path = fcsv(tmp_path / "film.fcsv", NEW.format(system="LPS"), lps)
-    with pytest.raises(LandmarkError, match=r"film\.fcsv: .*convert it with --image"):
-        read_landmarks(path)
+    refuses(r"film\.fcsv: .*convert it with --image", path)
     with pytest.raises(SpacingUnknownError, match="spacing of the image is unknown"):
         read_landmarks(path, geometry=Geometry((90, 70)))
     # RAS taken for LPS ends far from the plane of an oblique image.
     fcsv(path, NEW.format(system="RAS"), lps)
-    with pytest.raises(LandmarkError, match=r"line 4: 'sella' lies .* off the image's"):
-        read_landmarks(path, geometry=geometry())
-
-
-@pytest.mark.parametrize(
-    ("text", "match"),
-    [
-        ("# CoordinateSystem = XYZ\n", "line 1: the coordinate system is 'XYZ'"),
-        ("# columns = id,x,y\n", "line 1: there is no column z, label"),
-        (COLUMNS, "holds no points"),
-        (COLUMNS + "1,1,2\n", "line 2: the point has no label"),
-        (COLUMNS + "1,1,b,3,0,0,0,1,1,1,0,F\n", "line 2: the position of 'F' is not"),
-        (COLUMNS + '1,1,2,3,0,0,0,1,1,1,0,"F\n', "line 2: is not a line of a table"),
-        (
-            "# CoordinateSystem = IJK\n" + COLUMNS + "1,1,2,0,0,0,0,1,1,1,0,F\n" * 2,
-            "landmark 'F' stands twice",
-        ),
-    ],
-)
-def test_damaged_fcsv_is_refused_with_its_line(tmp_path, text, match):
-    path = tmp_path / "film.fcsv"
-    path.write_text(text)
-    with pytest.raises(LandmarkError, match=rf"film\.fcsv: {match}"):
-        read_landmarks(path, geometry=geometry())
+    refuses(r"line 4: 'sella' lies .* off the image's", path, geometry=geometry())
 
 
 # -- the challenge's text files --------------------------------------------------------
@@ -161,22 +137,6 @@ def test_other_landmarks_cannot_be_written_for_the_challenge(tmp_path):
         assert not path.exists()
 
 
-@pytest.mark.parametrize(
-    ("lines", "match"),
-    [
-        (["1,2"] * 18, "line 18: is the last, but only 18 of 19 landmarks have come"),
-        (["1,2"] * 5 + ["x,2"] * 14, "line 6: is not x,y; .* begins with 19"),
-        (["1,2"] * 20, "line 20: is none of the classes"),
-        (["1;2"] * 19, "line 1: is not x,y"),
-    ],
-)
-def test_damaged_files_of_the_challenge(tmp_path, lines, match):
-    path = tmp_path / "a.txt"
-    path.write_text("\n".join(lines))
-    with pytest.raises(LandmarkError, match=match):
-        read_landmarks(path)
-
-
 # -- napari's own points ---------------------------------------------------------------
 
 
@@ -201,23 +161,38 @@ def test_points_on_a_stack_are_one_set_for_each_slice(tmp_path):
     assert fifth["s"].position_yx == (6.0, 7.0)
 
 
-@pytest.mark.parametrize(
-    ("rows", "match"),
-    [
-        ("", "holds no points"),
-        ("0,1,\n", "line 2: axis-1 is empty"),
-        ("0,1,two\n", "line 2: axis-1 is 'two', which is not a number"),
-        ("0,1\n", "line 2: 2 fields where the first line has 3"),
-    ],
-)
-def test_damaged_points_of_napari(tmp_path, rows, match):
-    path = tmp_path / "points.csv"
-    path.write_text("index,axis-0,axis-1\n" + rows)
-    with pytest.raises(LandmarkError, match=rf"points\.csv: {match}"):
-        read_landmarks(path)
-
-
 def test_shapes_of_napari_are_not_points(tmp_path):
     path = tmp_path / "shapes.csv"
     path.write_text("index,shape-type,vertex-index,axis-0,axis-1\n0,path,0,1,2\n")
     assert not holds_landmarks(path)
+
+
+# -- what is wrong ---------------------------------------------------------------------
+
+IJK = "# CoordinateSystem = IJK\n"
+AXES = "index,axis-0,axis-1\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "match"),
+    [
+        ("a.fcsv", "# CoordinateSystem = XYZ\n", "line 1: the coordinate system is 'XYZ'"),
+        ("a.fcsv", "# columns = id,x,y\n", "line 1: there is no column z, label"),
+        ("a.fcsv", COLUMNS, "holds no points"),
+        ("a.fcsv", f"{COLUMNS}1,1,2\n", "line 2: the point has no label"),
+        ("a.fcsv", f"{COLUMNS}1,1,b,3,0,0,0,1,1,1,0,F\n", "line 2: the position of 'F' is not"),
+        ("a.fcsv", f'{COLUMNS}1,1,2,3,0,0,0,1,1,1,0,"F\n', "line 2: is not a line of a table"),
+        ("a.fcsv", IJK + COLUMNS + "1,1,2,0,0,0,0,1,1,1,0,F\n" * 2, "landmark 'F' stands twice"),
+        ("a.txt", "1,2\n" * 18, "line 18: is the last, but only 18 of 19 landmarks have come"),
+        ("a.txt", "1,2\n" * 5 + "x,2\n" * 14, "line 6: is not x,y; .* begins with 19"),
+        ("a.txt", "1,2\n" * 20, "line 20: is none of the classes"),
+        ("a.txt", "1;2\n" * 19, "line 1: is not x,y"),
+        ("a.csv", AXES, "holds no points"),
+        ("a.csv", f"{AXES}0,1,\n", "line 2: axis-1 is empty"),
+        ("a.csv", f"{AXES}0,1,two\n", "line 2: axis-1 is 'two', which is not a number"),
+        ("a.csv", f"{AXES}0,1\n", "line 2: 2 fields where the first line has 3"),
+    ],
+)
+def test_damaged_files_are_refused_with_their_line(tmp_path, name, text, match):
+    (tmp_path / name).write_text(text)
+    refuses(match, tmp_path / name, geometry=geometry())

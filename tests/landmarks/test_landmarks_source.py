@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from cli_scene import run, succeed
+from landmark_sets import refuses
 from oblique_image import cephalogram, geometry, on, write_dicom
 
-from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.landmarks.files import read_landmarks, unsupported_fields, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
 
@@ -157,8 +157,7 @@ def test_a_column_of_the_users_own_may_be_called_source(tmp_path):
     assert read_landmarks(path)[0]["s"].source is None
     # Beside words that are ours, another one is a slip.
     path.write_text(head + "Corrected\na.png,n,3,4,corected\n")
-    with pytest.raises(LandmarkError, match="line 3: source is 'corected'; use one of"):
-        read_landmarks(path)
+    refuses("line 3: source is 'corected'; use one of", path)
 
 
 def test_other_rows_still_have_to_agree(tmp_path):
@@ -168,8 +167,7 @@ def test_other_rows_still_have_to_agree(tmp_path):
         "a.png,s,1,2,detected,instant\na.png,n,3,4,corrected,manual\n"
         "a.png,m,3,4,detected,fused\n"
     )
-    with pytest.raises(LandmarkError, match="line 4: method is 'fused', but 'instant'"):
-        read_landmarks(path)
+    refuses("line 4: method is 'fused', but 'instant'", path)
 
 
 # -- changed in other programs --------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from landmark_sets import refuses
 from oblique_image import geometry, on, same_places
 
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
@@ -163,5 +164,4 @@ def test_old_code_pages_and_names_by_id(path):
 )
 def test_what_makes_no_sense_is_refused_with_its_line(path, text, match):
     path.write_text(text)
-    with pytest.raises(LandmarkError, match=rf"found\.tps: {match}"):
-        read_landmarks(path, geometry=GRID)
+    refuses(rf"found\.tps: {match}", path, geometry=GRID)

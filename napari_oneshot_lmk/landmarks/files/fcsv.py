@@ -20,12 +20,7 @@ from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat, ReadContext
 from napari_oneshot_lmk.landmarks.files.mrk_json import plane_in_slicer, project_to_image
-from napari_oneshot_lmk.landmarks.files.text_file import (
-    at_line,
-    head_of,
-    parse_number,
-    read_text,
-)
+from napari_oneshot_lmk.landmarks.files.text_file import at_line, head_of, parse_number, read_text
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 
 SUFFIX = ".fcsv"

@@ -25,12 +25,7 @@ from napari_oneshot_lmk.landmarks.files.base import (
     filled_fields,
     has_spacing,
 )
-from napari_oneshot_lmk.landmarks.files.text_file import (
-    at_line,
-    head_of,
-    parse_number,
-    read_text,
-)
+from napari_oneshot_lmk.landmarks.files.text_file import at_line, head_of, parse_number, read_text
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 
 Position = tuple[float, float]
