@@ -105,10 +105,10 @@ def refuses(match: str, path: Path, **known: Any) -> None:
 
 
 def in_a_table(landmarks: Landmarks) -> Landmarks:
-    """Return a set as a table tells it where a person has placed every point.
+    """Return a set as a table tells it where a person has decided every point.
 
-    No row is left that could say by which method the set was made, and an author
-    of all rows is that of the set.
+    An author of all rows is that of the set, and where a person has placed every point,
+    no row is left that could say by which method the set was made.
     """
     if len(landmarks.manual) < len(landmarks):
         return landmarks
@@ -121,5 +121,11 @@ def in_a_table(landmarks: Landmarks) -> Landmarks:
             replace(point, author="" if one else author)
             for point, author in zip(landmarks, authors, strict=True)
         ),
-        provenance=replace(provenance, method="manual", author=one),
+        provenance=replace(
+            provenance,
+            method="manual"
+            if all(p.is_position_of_person for p in landmarks)
+            else provenance.method,
+            author=one,
+        ),
     )

@@ -270,11 +270,13 @@ class _TableImage:
         if zeros:
             what = f"{zeros} landmarks of image {self.name!r} at 0, 0"
             context.tell(f"{what} are taken for not placed")
-        if all(point.is_position_of_person for point in points):
+        if all(point.is_manual for point in points):
             authors = {point.author for point in points}
             # A set with an author keeps apart who has placed the single point.
             author = authors.pop() if len(authors) == 1 else ""
-            provenance = replace(provenance, method=MANUAL, author=author)
+            provenance = replace(provenance, author=author)
+        if all(point.is_position_of_person for point in points):
+            provenance = replace(provenance, method=MANUAL)
         given = context.geometry_of(self.name)
         landmarks = Landmarks(points, self.name, given, provenance)
         points_mm_yx = np.array(self.points_mm_yx, dtype=np.float64)  # None becomes NaN
