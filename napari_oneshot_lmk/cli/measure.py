@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +23,7 @@ from napari_oneshot_lmk.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.measure.measurement_set import MeasurementSet
 
 SHOWN_IMAGES = 3
@@ -52,14 +55,8 @@ def measure_landmarks(
     pixels. What cannot be measured is listed with the reason.
     """
     from napari_oneshot_lmk.landmarks.files import read_landmarks
-    from napari_oneshot_lmk.measure.measurement_set import (
-        SETS,
-        MeasurementSet,
-        measurement_table,
-        one_row_per_image,
-        shipped_set,
-    )
-    from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
+    from napari_oneshot_lmk.measure.measurement_set import SETS, MeasurementSet, shipped_set
+    from napari_oneshot_lmk.storage.atomic import check_writable
 
     spacing_mm_yx = spacing_from(spacing)
     if out is not None:
@@ -72,16 +69,39 @@ def measure_landmarks(
     if landmarks is None:
         raise UsageError("there are no landmarks to measure", remedy="name a landmark file")
     images = read_landmarks(landmarks, tell=print_warning)
-    table = measurement_table(images, definitions, spacing_mm_yx)
-    if as_json:
-        print_json(table.astype(object).where(table.notna(), None).to_dict("records"))
-    else:
-        print_measurements(table, definitions)
-    if out is not None:
-        written = one_row_per_image(table) if wide else table.set_index("image")
-        with atomic_write(out, overwrite=overwrite) as partial:
-            written.to_csv(partial, float_format="%.4f")
-        print_info(f"Written to {out}")
+    table = TableOptions(out, wide, overwrite, as_json)
+    table.report(images, definitions, spacing_mm_yx)
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """Where a table of measurements goes, and how it looks."""
+
+    out: Path | None
+    wide: bool
+    overwrite: bool
+    as_json: bool
+
+    def report(
+        self,
+        images: Sequence[Landmarks],
+        definitions: MeasurementSet,
+        spacing_mm_yx: tuple[float, float] | None = None,
+    ) -> None:
+        """Measure images, print the table and write it."""
+        from napari_oneshot_lmk.measure.measurement_set import measurement_table, one_row_per_image
+        from napari_oneshot_lmk.storage.atomic import atomic_write
+
+        table = measurement_table(images, definitions, spacing_mm_yx)
+        if self.as_json:
+            print_json(table.astype(object).where(table.notna(), None).to_dict("records"))
+        else:
+            print_measurements(table, definitions)
+        if self.out is not None:
+            written = one_row_per_image(table) if self.wide else table.set_index("image")
+            with atomic_write(self.out, overwrite=self.overwrite) as partial:
+                written.to_csv(partial, float_format="%.4f")
+            print_info(f"Written to {self.out}")
 
 
 def print_measurements(table: pd.DataFrame, definitions: MeasurementSet) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.find import ImageFile
-from napari_oneshot_lmk.imaging.image import PreparedImage, SpacingSource
+from napari_oneshot_lmk.imaging.image import GrayImage, PreparedImage, SpacingSource
 from napari_oneshot_lmk.imaging.prefetch import prefetch
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
@@ -117,6 +117,7 @@ def detect_many(
     slice_index: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     batch: int | None = None,
+    read: Callable[[ImageFile], GrayImage] | None = None,
 ) -> Generator[DetectionResult, None, None]:
     """Detect on many images, of which only a few are in memory at a time.
 
@@ -138,6 +139,8 @@ def detect_many(
         Images per forward pass of the encoder, by default 1 on a CPU, which gains nothing
         from more (docs/benchmarks/many.md), and 8 on a GPU. Halved where a GPU has no
         memory for them.
+    read : callable, optional
+        Reads an image, in any thread, instead of `read_image` with the spacing and slice above.
 
     Yields
     ------
@@ -146,15 +149,17 @@ def detect_many(
     """
     from napari_oneshot_lmk.imaging.reader import read_image
 
-    def read(image: ImageFile) -> PreparedImage:
-        grey = read_image(image.path, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index)
-        return detector.prepare(grey)
+    def read_file(image: ImageFile) -> GrayImage:
+        return read_image(image.path, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index)
+
+    def prepare(image: ImageFile) -> PreparedImage:
+        return detector.prepare((read or read_file)(image))
 
     size = batch
     if size is None:
         size = 1 if detector.device.type == "cpu" else GPU_BATCH
     threads = min(MOST_READERS, os.cpu_count() or 1)
-    arriving = prefetch(images, read, threads=threads, waiting=threads + size)
+    arriving = prefetch(images, prepare, threads=threads, waiting=threads + size)
     index = 0
     with closing(arriving):
         while not should_stop():

@@ -1,0 +1,326 @@
+"""``oneshot-lmk project``: from images to checked landmarks on the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_scene import POINTS, World, make_world, one_sentence, run, save_image, scene, view
+
+from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Source
+from napari_oneshot_lmk.review.project import Project
+from napari_oneshot_lmk.review.status import ReviewState
+from napari_oneshot_lmk.samples import sample_folder
+
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.timeout(600)]
+
+
+@pytest.fixture(autouse=True)
+def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The shipped encoder works, in child processes too."""
+    nowhere = str(tmp_path_factory.mktemp("nowhere"))
+    monkeypatch.setenv("ONESHOT_LMK_CACHE", nowhere)
+    monkeypatch.setenv("TORCH_HOME", nowhere)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+
+
+def ok(*arguments: object) -> str:
+    """Run a command that has to succeed; return what it prints."""
+    result = run("project", *arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = make_world(tmp_path_factory.mktemp("world") / "w")
+    arguments = ("--image", world.template_image, "--landmarks", world.landmarks)
+    assert run("template", *arguments, "--out", world.template).exit_code == 0
+    ok("create", world.folder / "p", world.images, "--template", world.template)
+    return world
+
+
+@pytest.fixture(scope="module")
+def found(made: World) -> World:
+    """A world whose images are detected."""
+    shutil.copytree(made.folder, made.folder.parent / "found")
+    world = World(made.folder.parent / "found")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("ONESHOT_LMK_CACHE", "TORCH_HOME"):
+            patch.setenv(name, str(made.folder))
+        patch.setenv("https_proxy", "http://127.0.0.1:9")
+        ok("detect", world.folder / "p")
+    return world
+
+
+@pytest.fixture
+def world(found: World, tmp_path: Path) -> World:
+    """A fresh copy for a test that changes it."""
+    shutil.copytree(found.folder, tmp_path / "w")
+    return World(tmp_path / "w")
+
+
+def content(folder: Path) -> list[object]:
+    project = Project.open(folder)
+    return [(image.name, image.sha256, project.work(image.id)) for image in project.images]
+
+
+def test_from_images_to_checked_landmarks_and_to_another_place(tmp_path: Path) -> None:
+    home = sample_folder("skull")
+    images = tmp_path / "study/images"
+    images.mkdir(parents=True)
+    for name in ("skull_08.dcm", "skull_01.png"):
+        shutil.copy(home / "images" / name, images / name)
+    template = ("--image", home / "images/skull_04.dcm", "--landmarks", home / "landmarks.csv")
+    assert run("template", *template, "--out", tmp_path / "t").exit_code == 0
+    folder = tmp_path / "study/project"
+    said = ok("create", folder, images, "--template", tmp_path / "t", "--reader", "Ada")
+    assert "2 images added" in said
+    assert "38 landmarks on 2 images" in ok("detect", folder)
+    ok("export", folder, "--out", tmp_path / "out.csv")
+    first, second = read_landmarks(tmp_path / "out.csv")
+    moved = first.with_landmark(first["sella"].edited_at((400.0, 300.0)))
+    write_landmarks(tmp_path / "back.csv", [moved, second])
+    assert "1 landmarks taken on 2 images" in ok("take", folder, tmp_path / "back.csv")
+    assert "0 landmarks taken on 2 images" in ok("take", folder, tmp_path / "back.csv")
+    ok("accept", folder, "skull_01.png", "--reader", "Bo")
+    about = json.loads(ok("status", folder, "--json"))
+    by_name = {image["name"]: image for image in about["images"]}
+    assert by_name["skull_01.png"]["state"] == "accepted"
+    assert by_name["skull_01.png"]["reviewers"] == ["Ada", "Bo"]
+    assert by_name["skull_08.dcm"]["state"] == "detected"
+    assert about["counts"]["states"]["accepted"] == 1
+    ok("export", folder, "--out", tmp_path / "all.csv")
+    before, table = content(folder), (tmp_path / "all.csv").read_bytes()
+    shutil.move(tmp_path / "study", tmp_path / "elsewhere")
+    folder = tmp_path / "elsewhere/project"
+    assert content(folder) == before
+    assert json.loads(ok("status", folder, "--json"))["counts"] == about["counts"]
+    ok("export", folder, "--out", tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_bytes() == table
+    ok("measure", folder, "--out", tmp_path / "measured.csv")
+    assert "SNA" in (tmp_path / "measured.csv").read_text()
+    # What a person has decided stays, whatever is detected.
+    assert "on 0 images" in ok("detect", folder)
+    assert "on 1 images" in ok("detect", folder, "--again", "--learn")
+    assert Project.open(folder).work("0001").landmarks == before[0][2].landmarks
+
+
+def test_detect_finds_what_the_command_detect_finds(found: World, tmp_path: Path) -> None:
+    out = tmp_path / "found.csv"
+    assert run("detect", "--template", found.template, "--out", out, found.images).exit_code == 0
+    ok("export", found.folder / "p", "--out", tmp_path / "exported.csv")
+    for one, other in zip(*map(read_landmarks, (out, tmp_path / "exported.csv")), strict=True):
+        assert one.image == other.image
+        np.testing.assert_array_equal(one.positions_yx, other.positions_yx)
+
+
+def test_again_goes_on_where_it_was_and_learns(world: World) -> None:
+    folder = world.folder / "p"
+    assert "on 0 images" in ok("detect", folder, "--again"), "the same detector was there"
+    project = Project.open(folder)
+    assert len(project.work("0001").edits) == 1
+    write_landmarks(world.folder / "one.csv", read_landmarks(world.truth)[:1])
+    ok("take", folder, world.folder / "one.csv")
+    said = ok("detect", folder, "--again", "--learn", "--json")
+    assert json.loads(said)["detected"] == 2
+    project = Project.open(folder)
+    image = project.named(read_landmarks(world.truth)[0].image)
+    assert project.statuses()[image.id].state is ReviewState.ACCEPTED
+    others = [project.work(i.id) for i in project.images if i.id != image.id]
+    assert all(len(work.edits) == 2 for work in others)
+    assert all("and 1 more" in work.landmarks.provenance.template for work in others)
+
+
+def test_only_the_others_are_found_anew_when_settling(world: World) -> None:
+    folder = world.folder / "p"
+    before = Project.open(folder).work("0001")
+    moved = before.landmarks.with_landmark(before.landmarks["apex"].edited_at((40.0, 50.0)))
+    write_landmarks(world.folder / "moved.csv", [moved])
+    ok("take", folder, world.folder / "moved.csv", "--reader", "Ada")
+    assert "found anew on 1 images" in ok("settle", folder, "0001")
+    work = Project.open(folder).work("0001")
+    assert work.landmarks["apex"].position_yx == (40, 50)
+    assert work.landmarks["apex"].author == "Ada"
+    assert work.detected["apex"] == before.detected["apex"], "what a reset goes back to"
+    assert work.landmarks["tip"].source is Source.DETECTED
+    assert work.edits[-1].action == "settle"
+    result = run("project", "settle", folder, "0002")
+    assert result.exit_code == 1
+    assert "nobody has corrected or accepted a landmark on it" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("policy", "position", "kept"), [("project", (40, 50), ["apex"]), ("file", (41, 51), [])]
+)
+def test_what_two_people_decided_differently(world, policy, position, kept) -> None:
+    folder = world.folder / "p"
+    marks = Project.open(folder).work("0001").landmarks
+    for name, place in [("one", (40.0, 50.0)), ("two", (41.0, 51.0))]:
+        point = marks["apex"].edited_at(place)
+        write_landmarks(world.folder / f"{name}.csv", [marks.with_landmark(point)])
+    ok("take", folder, world.folder / "one.csv", "--reader", "Ada")
+    two = world.folder / "two.csv"
+    result = run("project", "take", folder, two, "--policy", "refuse")
+    assert result.exit_code == 1
+    assert "somebody has decided otherwise in the project on apex" in result.stderr
+    said = json.loads(ok("take", folder, two, "--policy", policy, "--reader", "Bo", "--json"))
+    assert said["images"][0]["kept"] == kept
+    point = Project.open(folder).work("0001").landmarks["apex"]
+    assert (point.position_yx, point.author) == (position, "Bo" if policy == "file" else "Ada")
+
+
+def test_what_does_not_belong_is_named_and_the_rest_goes_on(world: World) -> None:
+    folder = world.folder / "p"
+    good, other, outside = (read_landmarks(world.truth)[i] for i in range(3))
+    table = world.folder / "mixed.csv"
+    strange = outside.with_landmark(outside["tip"].edited_at((900.0, 1.0)))
+    lines = [good, other]
+    write_landmarks(table, lines)
+    text = table.read_text().replace(other.image, "stranger.png")
+    write_landmarks(world.folder / "strange.csv", [strange])
+    text += (world.folder / "strange.csv").read_text().partition("\n")[2]
+    table.write_text(text)
+    result = run("project", "take", folder, table)
+    assert result.exit_code == 1
+    assert "landmarks taken on 1 images" in result.stdout
+    assert "no image 'stranger.png' in it" in result.stderr
+    assert "tip would lie outside the image" in result.stderr
+
+
+def test_accepting_the_sure_ones_and_listing_the_rest(world: World) -> None:
+    folder = world.folder / "p"
+    project = Project.open(folder)
+    unsure = {
+        image.name for image, work in project.works() if any(p.unsure for p in work.landmarks)
+    }
+    sure = sum(not p.unsure for _, work in project.works() for p in work.landmarks)
+    assert f"{sure} landmarks accepted" in ok("accept", folder, "--all-sure", "--reader", "Ada")
+    assert "0 landmarks accepted" in ok("accept", folder, "--all-sure")
+    accepted = json.loads(ok("status", folder, "--state", "accepted", "--json"))
+    assert {i["name"] for i in accepted["images"]} == {i.name for i in project.images} - unsure
+    listed = json.loads(ok("status", folder, "--reason", "unsure", "--json"))
+    assert {image["name"] for image in listed["images"]} == unsure
+    badness = [image["badness"] for image in listed["images"]]
+    assert badness == sorted(badness, reverse=True)
+    assert "3 of 3 images" in ok("status", folder)
+    for arguments in (["--state", "ready"], ["--reason", "ugly"], ["--landmark", "toe"]):
+        result = run("project", "status", folder, *arguments)
+        assert result.exit_code == 2
+        assert "choose one of" in one_sentence(result) or "name one of" in one_sentence(result)
+    assert run("project", "accept", folder).exit_code == 2
+
+
+def test_spacing_makes_millimetres(world: World) -> None:
+    folder = world.folder / "p"
+    definitions = world.folder / "set.toml"
+    definitions.write_text(
+        '[[measurement]]\nname = "length"\nkind = "distance"\npoints = ["apex", "tip"]\n'
+    )
+
+    def lengths() -> list[tuple[float, str]]:
+        rows = json.loads(ok("measure", folder, "--set", definitions, "--json"))
+        return [(row["value"], row["unit"]) for row in rows]
+
+    pixels = lengths()
+    assert {unit for _, unit in pixels} == {"px"}
+    ok("spacing", folder, "0.5")
+    assert lengths() == [(pytest.approx(value / 2), "mm") for value, _ in pixels]
+    ok("spacing", folder, "0.25", "one.png")
+    assert sum(unit == "mm" for _, unit in lengths()) == 3
+    ok("spacing", folder, "none", "one.png")
+    ok("spacing", folder, "none")
+    assert lengths() == pixels
+    result = run("project", "spacing", folder, "far")
+    assert result.exit_code == 2
+    assert "not a number of millimetres" in one_sentence(result)
+
+
+def test_a_damaged_image_does_not_stop_the_others(world: World) -> None:
+    folder = world.folder / "p"
+    (folder / "images/0001.json").write_text("{")
+    (world.images / "new.png").write_bytes(b"no image")
+    assert "1 images added, 3 belonged to it already" in ok("add", folder, world.images)
+    for command in (
+        ["detect", folder],
+        ["status", folder],
+        ["export", folder, "--out", world.folder / "o.csv"],
+        ["accept", folder, "--all-sure"],
+    ):
+        result = run("project", *command)
+        assert result.exit_code == 1, result.output
+        assert "0001.json: is damaged; bring it back from a copy" in result.stderr
+        assert "Traceback" not in result.output
+    assert len(read_landmarks(world.folder / "o.csv")) == 2
+    assert "new.png" in run("project", "detect", folder).stderr
+
+
+def test_images_that_went_elsewhere_are_located(world: World, tmp_path: Path) -> None:
+    folder = world.folder / "q"
+    ok("create", folder, world.images, "--template", world.template)
+    shutil.move(world.images, tmp_path / "far")
+    result = run("project", "status", folder)
+    assert "are not where they were" in result.stderr
+    assert "3 images found, 0 still missing" in ok("locate", folder, tmp_path / "far")
+    assert "are not where" not in run("project", "status", folder).stderr
+    shutil.rmtree(tmp_path / "far")
+    assert run("project", "locate", folder, tmp_path).exit_code == 1
+
+
+def test_wrong_folders_are_one_sentence(world: World, tmp_path: Path) -> None:
+    for arguments, said, code in [
+        (["status", tmp_path], "is not a project", 1),
+        (["create", world.folder / "p", "--template", world.template], "exists already", 2),
+        (["create", tmp_path / "q"], "neither a template nor a trained model was named", 2),
+        (["create", tmp_path / "q", "nothing", "--template", world.template], "no such file", 2),
+        (["add", world.folder / "p", "nothing"], "no such file", 2),
+        (["model", world.folder / "p", world.images], "holds no trained model", 1),
+        (["accept", world.folder / "p", "nobody"], "no image 'nobody'", 1),
+    ]:
+        result = run("project", *arguments)
+        assert result.exit_code == code, result.output
+        assert said in result.stderr
+        assert "Traceback" not in result.output
+    assert not (tmp_path / "q").exists()
+
+
+def test_while_another_process_writes_it_is_refused_but_shown(world: World) -> None:
+    folder = world.folder / "p"
+    with Project.open(folder, writing=True):
+        result = run("project", "accept", folder, "--all-sure")
+        assert result.exit_code == 1
+        assert "is working on it; close it there first" in one_sentence(result)
+        assert "3 of 3 images" in ok("status", folder)
+
+
+def test_killed_while_it_detects_it_goes_on(made: World, tmp_path: Path) -> None:
+    shutil.copytree(made.folder, tmp_path / "w")
+    world, folder = World(tmp_path / "w"), tmp_path / "w/p"
+    for number in range(12):
+        shift = (number % 4 * 2 - 4, number % 3 * 3 - 3)
+        save_image(world.images / f"more_{number}.png", view(scene(), shift))
+    ok("add", folder, world.images)
+    total = len(Project.open(folder).images)
+    call = [sys.executable, "-m", "napari_oneshot_lmk", "project", "detect", str(folder)]
+    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
+        while len(list((folder / "images").glob("[0-9]*.json"))) < 4:
+            assert child.poll() is None, child.stdout.read()
+            time.sleep(0.005)
+        os.kill(child.pid, signal.SIGKILL)
+    project = Project.open(folder)
+    done = {image.id: work for image, work in project.works() if work.landmarks is not None}
+    assert 4 <= len(done) < total
+    assert all(work.landmarks.names == tuple(POINTS) for work in done.values())
+    assert f"on {total - len(done)} images" in ok("detect", folder)
+    project = Project.open(folder)
+    assert {i: project.work(i) for i in done} == done
+    assert all(work.detected is not None for _, work in project.works())
