@@ -13,6 +13,9 @@ from napari_oneshot_lmk.errors import UsageError
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
+_MMAP_MAX, _TRIM_THRESHOLD, _NEVER = -4, -1, 2**31 - 1
+"""Settings of glibc's ``mallopt``, and the value of the second that is never reached."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -22,8 +25,7 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
     Parameters
     ----------
     name : str or torch.device
-        ``"auto"`` (a GPU that works, else the processor), ``"cpu"``,
-        ``"cuda"`` or ``"cuda:N"``.
+        ``"auto"`` (a GPU that works, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
 
     Raises
     ------
@@ -45,18 +47,15 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
             "and the NVIDIA driver",
         )
     if number and int(number) >= torch.cuda.device_count():
-        raise UsageError(
-            f"device {wanted!r} does not exist",
-            remedy=f"the last one is cuda:{torch.cuda.device_count() - 1}",
-        )
+        last = f"the last one is cuda:{torch.cuda.device_count() - 1}"
+        raise UsageError(f"device {wanted!r} does not exist", remedy=last)
     return torch.device(wanted)
 
 
 def _best_device() -> torch.device:
     if torch.cuda.is_available():
         try:
-            # A GPU can be listed and yet too old for this build's kernels, or
-            # full: only a computation shows it.
+            # A GPU may be listed and yet be too old for this build's kernels, or be full.
             (torch.ones(8, device="cuda") + 1).sum().item()
         except RuntimeError as error:
             logger.warning("The GPU cannot be used, computing on the CPU: %s", error)
@@ -66,32 +65,24 @@ def _best_device() -> torch.device:
 
 
 def fast_bf16(device: torch.device) -> bool:
-    """Say whether the hardware has bfloat16 units, so that bfloat16 is faster.
-
-    Without such units it is emulated, which is slower than float32.
-    """
+    """Return whether the hardware has bfloat16 units; emulated, it is slower than float32."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # oneDNN is what uses the units; PyTorch on a Mac comes without it.
     if device.type != "cpu" or not torch._C._has_mkldnn:
         return False
-    capabilities = getattr(torch.cpu, "get_capabilities", None)
-    if capabilities is not None:
-        found = capabilities()
-        # The first two on x86, the last on ARM.
-        return any(found.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    older = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(older is not None and older())
+    if not hasattr(torch.cpu, "get_capabilities"):  # PyTorch 2.8
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    found = torch.cpu.get_capabilities()
+    # The first two on x86, the last on ARM.
+    return any(found.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def resolve_precision(device: torch.device, precision: Precision) -> torch.dtype:
     """Return the floating type to compute with; ``"auto"`` is bfloat16 where that is fast.
 
-    Raises
-    ------
-    UsageError
-        If the name is unknown.
+    Raises `UsageError` for an unknown name.
     """
     if precision == "auto":
         return torch.bfloat16 if fast_bf16(device) else torch.float32
@@ -103,42 +94,34 @@ def resolve_precision(device: torch.device, precision: Precision) -> torch.dtype
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    """Compute in ``dtype`` inside a ``with`` block; parameters stay float32.
-
-    ``torch.float32`` changes nothing.
-    """
+    """Compute in ``dtype`` inside a ``with`` block; ``torch.float32`` changes nothing."""
     narrow = dtype != torch.float32
     return torch.autocast(device.type, dtype if narrow else None, enabled=narrow)
-
-
-_TRIM_THRESHOLD = -1
-_MMAP_MAX = -4
-_NEVER = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
     """Let the process keep large blocks that it frees, for the next step.
 
-    Each step allocates the same hundreds of megabytes. By default glibc hands
-    blocks of that size back to the system at once and gets every page anew. What that
-    costs differs from system to system (docs/benchmarks/training.md).
+    Each step allocates the same hundreds of megabytes. By default glibc returns blocks of
+    that size to the system at once and gets every page anew. What that costs differs from
+    system to system (docs/benchmarks/training.md).
 
     Returns
     -------
     bool
-        Whether this system's allocator can be told so; glibc's can.
+        Whether this system's allocator has such a setting; glibc's has.
     """
     if not sys.platform.startswith("linux"):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
-        return False  # Another C library; its allocator knows no such setting.
+        return False  # another C library
     return bool(mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, _NEVER))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that memory has run out, on a GPU or here."""
+    """Return whether an error means that memory has run out, on a GPU or here."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

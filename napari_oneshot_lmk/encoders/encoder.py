@@ -1,94 +1,65 @@
-"""What every encoder gives: feature maps at strides 2 … 32, frozen."""
+"""What every encoder returns: feature maps at strides 2 … 32, frozen."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 if TYPE_CHECKING:
     import torch
 
 
-class WeightsOrigin(BaseModel):
+class WeightsOrigin(BaseModel, frozen=True):
     """What a model remembers of its encoder's weights.
 
-    The hash is that of the content, not of the file: it survives a copy, another
-    name and another file format.
-
-    Attributes
-    ----------
-    sha256 : str
-        Hash of the parameters' content; see `vgg19.content_sha256`.
-    path : str
-        Absolute path of the file; empty where they came from no file.
-    given : str
-        The path as the user wrote it; empty where the weights were looked for.
-    source : str
-        Address that they were fetched from; empty where it is not known.
-    packed_sha256 : str
-        Hash of the content that lies beside the model, in half precision; empty
-        where none does.
+    The hashes are of the content, not of the file: they survive a copy, another name and
+    another file format.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
     sha256: str
+    """Of the parameters; see `vgg19.content_sha256`."""
     path: str = ""
+    """Absolute path of the file; empty where they came from no file."""
     given: str = ""
+    """The path as the user wrote it; empty where the weights were searched."""
     source: str = ""
+    """Address that they were downloaded from; empty where it is not known."""
     packed_sha256: str = ""
+    """Of the parameters in the model's folder, in half precision; empty without them."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """One feature map of an encoder.
-
-    Parameters
-    ----------
-    name : str
-        For example ``"conv3_4"`` (before a pooling) or ``"pool3"`` (after it).
-    stride : int
-        Input pixels per cell. Cell centres lie at ``stride * (i + 0.5) - 0.5``.
-    channels : int
-        Length of a feature vector.
-    after_pooling : bool
-        True for the map right after a pooling: the ones that CC2D uses.
-    """
+    """One feature map of an encoder."""
 
     name: str
+    """For example ``"conv3_4"`` (before a pooling) or ``"pool3"`` (after it)."""
     stride: int
+    """Input pixels per cell. Cell centres lie at ``stride * (i + 0.5) - 0.5``."""
     channels: int
+    """Length of a feature vector."""
     after_pooling: bool = True
+    """Whether it is the map right after a pooling: CC2D uses those."""
 
 
 @dataclass(frozen=True)
 class EncoderCard:
-    """Identity of an encoder: stands in every result.
-
-    Parameters
-    ----------
-    name : str
-        Short and stable: ``"vgg19"``.
-    title : str
-        For people: ``"VGG19 (ImageNet)"``.
-    weights_sha256 : str
-        Hash of the parameters' content; empty where there are none.
-    levels : tuple of Level
-        In the order of the maps, fine to coarse.
-    note : str
-        One sentence a user should know, empty where there is nothing to say.
-    origin : WeightsOrigin, optional
-        Where the weights lay; no part of the identity.
-    """
+    """Identity of an encoder, as in every result."""
 
     name: str
+    """Short and stable: ``"vgg19"``."""
     title: str
+    """For people: ``"VGG19 (ImageNet)"``."""
     weights_sha256: str
+    """Hash of the parameters' content; empty where there are none."""
     levels: tuple[Level, ...]
+    """In the order of the maps, fine to coarse."""
     note: str = ""
+    """One sentence for the user, empty where there is nothing to say."""
     origin: WeightsOrigin | None = field(default=None, compare=False)
+    """Where the weights were; no part of the identity."""
 
     @property
     def identity(self) -> str:
@@ -99,18 +70,12 @@ class EncoderCard:
 
 @dataclass(frozen=True)
 class FeaturePyramid:
-    """Feature maps of a batch of images.
-
-    Parameters
-    ----------
-    maps : tuple of Tensor
-        One (B, C, H / stride, W / stride) map per level, any float type.
-    levels : tuple of Level
-        What the maps are, in the same order.
-    """
+    """Feature maps of a batch of images."""
 
     maps: tuple[torch.Tensor, ...]
+    """One (B, C, H / stride, W / stride) map per level, any float type."""
     levels: tuple[Level, ...]
+    """Of the maps, in the same order."""
 
     @property
     def after_pooling(self) -> FeaturePyramid:
@@ -134,7 +99,4 @@ class Encoder(Protocol):
         """Where it computes."""
 
     def __call__(self, images: torch.Tensor) -> FeaturePyramid:
-        """Encode (B, 1, H, W) grey images in 0..1, without gradient.
-
-        H and W are multiples of 32. Normalisation is the encoder's business.
-        """
+        """Encode (B, 1, H, W) grey images in 0..1, H and W multiples of 32, without gradient."""

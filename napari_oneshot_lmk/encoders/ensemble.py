@@ -1,4 +1,4 @@
-"""Two encoders read as one: the levels of both, one after the other."""
+"""Two encoders used as one: the levels of both."""
 
 from __future__ import annotations
 
@@ -30,34 +30,24 @@ class ConcatEncoder(nn.Module):
         for part in self.parts:
             if isinstance(part, nn.Module):
                 self.add_module(part.card.name, part)
-        self._card = concat_cards([part.card for part in self.parts])
-
-    @property
-    def card(self) -> EncoderCard:
-        """Identity of the pair, levels of both."""
-        return self._card
-
-    @property
-    def device(self) -> torch.device:
-        """Where both compute."""
-        return self.parts[0].device
+        self.card = concat_cards([part.card for part in self.parts])
+        self.device = first.device
 
     def forward(self, images: torch.Tensor) -> FeaturePyramid:
         """Encode (B, 1, H, W) grey images in 0..1."""
         maps = tuple(m for part in self.parts for m in part(images).maps)
-        return FeaturePyramid(maps, self._card.levels)
+        return FeaturePyramid(maps, self.card.levels)
 
 
 def concat_cards(cards: Sequence[EncoderCard]) -> EncoderCard:
-    """Return the card of several encoders, in their order, that are read as one."""
+    """Return the card of several encoders, in their order, that are used as one."""
     hashes = "".join(card.weights_sha256 for card in cards)
     return EncoderCard(
         name="+".join(card.name for card in cards),
         title=" and ".join(card.title for card in cards),
         weights_sha256=hashlib.sha256(hashes.encode()).hexdigest() if hashes else "",
         levels=tuple(
-            # Only the first encoder's maps after a pooling are those that the
-            # published networks read.
+            # The networks read only the first encoder's maps after a pooling.
             level if card is cards[0] else replace(level, after_pooling=False)
             for card in cards
             for level in card.levels

@@ -1,4 +1,4 @@
-"""Finding again the weights that a model was trained on."""
+"""Finds the weights that a model was trained on."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from napari_oneshot_lmk.encoders.weights import (
 from napari_oneshot_lmk.encoders.weights_file import EncoderWeights, read_weights
 from napari_oneshot_lmk.errors import WeightsError
 
-_SUFFIXES = (".safetensors", ".pth", ".pt")
-
 
 def encoder_identity(weights_sha256: str) -> str:
     """Return the identity of the encoder that VGG19's weights of a content hash make here."""
@@ -35,28 +33,27 @@ def find_model_weights(
     allow_download: bool = True,
     progress: Progress | None = None,
 ) -> EncoderWeights:
-    """Return the weights that an encoder was made of, from the first place with them.
+    """Return the weights of an encoder, from the first place that has the same content.
 
-    Looked at are the file of the user's settings, the place where they lay, and every
-    file of weights in the caches. Only the very same content will do.
+    These are the file of the user's settings, the place where the weights were, and every
+    weights file in the caches.
 
     Parameters
     ----------
     identity : str
+        Of the encoder.
     origin : WeightsOrigin, optional
         What the model remembers of its weights; models of earlier versions do not.
     usual : Path, optional
-        The file that the user's settings name, if any.
+        The file that the user's settings name.
     allow_download : bool
-        Whether the network may be asked, for weights that can come from there.
     progress : callable, optional
         Called with bytes done and bytes in all during a download.
 
     Raises
     ------
     WeightsError
-        If they are nowhere, or no longer what they were: one sentence that says what
-        to bring and where to put it.
+        If they are in no place, or have changed: says which file to bring where.
     """
     changed = ""
     for path, remembered in _places(origin, usual):
@@ -72,8 +69,8 @@ def find_model_weights(
                 f"the file {path} is no longer what the model was trained on (its content's "
                 f"SHA-256 begins with {weights.sha256[:8]}, not with {origin.sha256[:8]})"
             )
-    fetchable = origin is None or "://" in origin.source
-    if fetchable and not any(path.is_file() for path in cached_files()):
+    can_be_downloaded = origin is None or "://" in origin.source
+    if can_be_downloaded and not any(path.is_file() for path in cached_files()):
         weights = find_weights(allow_download=allow_download, progress=progress)
         if _is_same(weights, identity, origin):
             return weights
@@ -82,20 +79,20 @@ def find_model_weights(
 
 def _places(origin: WeightsOrigin | None, usual: Path | None) -> Iterator[tuple[Path, bool]]:
     """Yield files that exist, and whether the model remembers them."""
-    remembered = []
-    if origin is not None:
-        # As it was given, too: a project that was moved as a whole.
-        remembered = [Path(p).expanduser() for p in (origin.path, origin.given) if p]
+    # As it was given, too: a project may have been moved as a whole.
+    remembered = [] if origin is None else [Path(p) for p in (origin.path, origin.given) if p]
     cache = cache_folder()
+    suffixes = (".safetensors", ".pth", ".pt")
     inside = sorted(cache.iterdir()) if cache.is_dir() else []
     places = [
-        *([] if usual is None else [(Path(usual).expanduser(), False)]),
+        *([] if usual is None else [(usual, False)]),
         *((path, True) for path in remembered),
         *((path, False) for path in cached_files()),
-        *((path, False) for path in inside if path.suffix.lower() in _SUFFIXES),
+        *((path, False) for path in inside if path.suffix.lower() in suffixes),
     ]
     seen: set[Path] = set()
-    for path, known in places:
+    for place, known in places:
+        path = Path(place).expanduser()
         if (where := path.absolute()) not in seen and path.is_file():
             seen.add(where)
             yield path, known
@@ -111,9 +108,8 @@ def _missing(identity: str, origin: WeightsOrigin | None, changed: str) -> Weigh
     cache = cache_folder()
     otherwise = "or name it with --encoder-weights or in the settings"
     if changed:
-        return WeightsError(
-            changed, remedy=f"put the earlier file back or into {cache}, {otherwise}"
-        )
+        remedy = f"put the earlier file back or into {cache}, {otherwise}"
+        return WeightsError(changed, remedy=remedy)
     if origin is None or "://" in origin.source:
         url = WEIGHTS_URL if origin is None else origin.source
         what = f"of its encoder {identity}" if origin is None else "of its encoder"
@@ -121,10 +117,9 @@ def _missing(identity: str, origin: WeightsOrigin | None, changed: str) -> Weigh
             f"the weights {what} are not on this computer",
             remedy=f"fetch {url} and put that file into {cache}, {otherwise}",
         )
-    digits = origin.sha256[:8]
-    lay = f"neither at {origin.path}, where they lay, nor" if origin.path else "not"
+    were = f"neither at {origin.path}, where they lay, nor" if origin.path else "not"
     file = f"the file {Path(origin.path).name}" if origin.path else "their file"
     return WeightsError(
-        f"the weights of its encoder (SHA-256 {digits}…) are {lay} in {cache}",
+        f"the weights of its encoder (SHA-256 {origin.sha256[:8]}…) are {were} in {cache}",
         remedy=f"copy {file} from the computer that trained it into that folder, {otherwise}",
     )

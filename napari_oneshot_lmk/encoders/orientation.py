@@ -1,11 +1,10 @@
 """Dense gradient-orientation descriptors: an encoder without any weights.
 
-The descriptor is that of SIFT (Lowe, IJCV 60(2), 2004), computed at every cell of
-five grids: the direction of the grey gradient in soft bins, pooled over cells,
-stacked over a neighbourhood of cells, and normalised. The square roots of the
-histograms are compared (Arandjelovic and Zisserman, CVPR 2012), so that no single
-strong edge decides alone, and their mean is subtracted, so that the cosine of two
-descriptors is their correlation: unrelated places score about 0 and not 0.7.
+The descriptor is that of SIFT (Lowe, IJCV 60(2), 2004) at every cell of five grids: the
+direction of the grey gradient in soft bins, pooled over cells, stacked over a neighbourhood of
+cells, and normalised. Square roots of the histograms are compared (Arandjelovic and Zisserman,
+CVPR 2012), so that no single strong edge dominates; their mean is subtracted, so that the
+cosine of two descriptors is their correlation: about 0 for unrelated places, not 0.7.
 """
 
 from __future__ import annotations
@@ -39,7 +38,6 @@ class OrientationEncoder(nn.Module):
     Parameters
     ----------
     device : torch.device
-        Where it computes.
     note : str
         Of its card.
     strides : tuple of int
@@ -50,9 +48,9 @@ class OrientationEncoder(nn.Module):
         self, device: torch.device, note: str = "", strides: tuple[int, ...] = STRIDES
     ) -> None:
         super().__init__()
-        self._device = device
+        self.device = device
         channels = DIRECTIONS * (2 * REACH_CELLS + 1) ** 2
-        self._card = EncoderCard(
+        self.card = EncoderCard(
             name="orientation",
             title="Gradient orientations (no weights)",
             weights_sha256="",
@@ -60,27 +58,17 @@ class OrientationEncoder(nn.Module):
             note=note,
         )
 
-    @property
-    def card(self) -> EncoderCard:
-        """Identity and levels."""
-        return self._card
-
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return self._device
-
     @torch.no_grad()
     def forward(self, images: Tensor) -> FeaturePyramid:
         """Encode (B, 1, H, W) grey images in 0..1; H, W multiples of 32."""
-        images = images.to(self._device, torch.float32)
-        strides = [level.stride for level in self._card.levels]
+        images = images.to(self.device, torch.float32)
+        strides = [level.stride for level in self.card.levels]
         maps = tuple(stack_neighbours(root_histograms(images, stride)) for stride in strides)
-        return FeaturePyramid(maps, self._card.levels)
+        return FeaturePyramid(maps, self.card.levels)
 
 
 def root_histograms(images: Tensor, stride: int) -> Tensor:
-    """Square roots of the direction histograms of cells of ``stride`` pixels a side.
+    """Return the square roots of the direction histograms of cells of ``stride`` pixels a side.
 
     (B, 1, H, W) grey images give (B, DIRECTIONS, H / stride, W / stride).
     """
@@ -135,14 +123,10 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     kernel = torch.exp(-(steps**2) / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, 1, -1)
     padded = F.pad(images, (reach,) * 4, mode="replicate")
-    groups = images.shape[1]
-    rows = F.conv2d(padded, kernel, groups=groups)
-    return F.conv2d(rows, kernel.transpose(-1, -2), groups=groups)
+    rows = F.conv2d(padded, kernel, groups=images.shape[1])
+    return F.conv2d(rows, kernel.transpose(-1, -2), groups=images.shape[1])
 
 
 def shipped_encoder(device: torch.device | str = "cpu", note: str = "") -> OrientationEncoder:
-    """Return the best encoder that is usable without any download.
-
-    ``note`` is what its card says to the user about the choice.
-    """
+    """Return the best encoder that is usable without any download; ``note`` is its card's."""
     return OrientationEncoder(torch.device(device), note)

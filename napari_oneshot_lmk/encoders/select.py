@@ -1,7 +1,7 @@
 """Which encoder to use: VGG19 where its weights can be had, else the shipped one.
 
-Instant detection reads the shipped encoder's maps beside those of VGG19
-(docs/benchmarks/shipped_encoder.md); training reads VGG19's alone.
+Instant detection uses the shipped encoder's maps beside those of VGG19
+(docs/benchmarks/shipped_encoder.md); training uses VGG19's alone.
 """
 
 from __future__ import annotations
@@ -33,12 +33,11 @@ def build_encoder(
     Parameters
     ----------
     weights : Path, optional
-        A file that the user named. Only this one is used then.
+        A file that the user named, which is then used and no other.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
     allow_download : bool
-        Whether the network may be asked. A download that failed is not tried again
-        in the same process.
+        A download that failed is not tried again in the same process.
     progress : callable, optional
         Called with bytes done and bytes in all during a download.
     precision : {"auto", "float32", "bfloat16"}
@@ -47,14 +46,12 @@ def build_encoder(
     Returns
     -------
     Encoder
-        The shipped one says in ``card.note`` why it was taken and how to get
-        VGG19's weights.
+        The shipped one says in ``card.note`` why, and how to get VGG19's weights.
 
     Raises
     ------
     WeightsError
-        If the file that the user named cannot be used. Nothing replaces it
-        silently.
+        If the file that the user named cannot be used.
     UsageError
         If the device is unknown or missing.
     """
@@ -77,9 +74,9 @@ def instant_encoder(
     *,
     precision: Precision = "auto",
 ) -> Encoder:
-    """Build what instant detection reads: VGG19 and the shipped encoder together.
+    """Build the encoder of instant detection: VGG19 and the shipped one together.
 
-    Without VGG19's weights it is the shipped encoder alone. Parameters and errors are
+    Without VGG19's weights it is the shipped one alone. Parameters and errors are
     those of `build_encoder`.
     """
     encoder = build_encoder(weights, device, allow_download, progress, precision=precision)
@@ -94,10 +91,10 @@ def encoder_from_weights(
     precision: Precision = "auto",
     given: Path | None = None,
 ) -> Encoder:
-    """Build what instant detection reads, from weights of VGG19 that are at hand.
+    """Build the encoder of instant detection from weights of VGG19.
 
-    ``given`` is how the user named them when the model was trained; it stands in the
-    title. The rest is as for `build_encoder`.
+    ``given`` is the path that the user named when the model was trained; its name is in the
+    title. The other parameters are those of `build_encoder`.
     """
     where = resolve_device(device)
     return ConcatEncoder(_build_vgg19(weights, where, precision, given), shipped_encoder(where))

@@ -27,15 +27,7 @@ _REMEDY = "give the weights of torchvision.models.vgg19"
 class InputNormalisation:
     """Per-channel (value - mean) / std of RGB values in 0..1.
 
-    Parameters
-    ----------
-    mean, std : tuple of float
-        One value each for red, green and blue.
-
-    Raises
-    ------
-    WeightsError
-        If these are not three finite numbers each, or a divisor is not positive.
+    Raises `WeightsError` if these are not three finite numbers each, the second positive.
     """
 
     mean: tuple[float, float, float]
@@ -55,7 +47,7 @@ IMAGENET = InputNormalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class VGG19Encoder(nn.Module):
-    """Frozen VGG19 with taps before and after each pooling.
+    """Frozen VGG19 that returns the maps before and after each pooling.
 
     Only the layers up to the coarsest level that is asked for exist and run.
 
@@ -65,23 +57,18 @@ class VGG19Encoder(nn.Module):
         Parameters under torchvision's names ``features.N.weight`` and
         ``features.N.bias``, any floating type. Others are ignored.
     normalisation : InputNormalisation
-        What the parameters expect of their input.
+        That the parameters were trained with.
     device : torch.device or str
-        Where it computes.
     precision : {"auto", "float32", "bfloat16"}
-        ``"auto"``: bfloat16 where the hardware has units for it. Parameters and
-        maps are then kept in bfloat16: what autocast computes, without
-        converting twenty million parameters at each call.
+        ``"auto"``: bfloat16 where the hardware has units for it. Parameters and maps are
+        then in bfloat16: as autocast, without converting 20 million parameters per call.
     levels : sequence of str, optional
-        Names of the levels to return, by default the nine at strides 2 … 32 (full
-        resolution costs more than it brings). They are returned fine to coarse
-        whatever their order here.
+        Names of the levels to return, always fine to coarse; by default the nine at
+        strides 2 … 32 (full resolution costs more than it gains).
     weights_sha256 : str, optional
         Hash of the parameters' content where it is known already.
-    title : str
-        What these weights are, for people.
-    origin : WeightsOrigin, optional
-        Where they lay.
+    title, origin
+        Of the card.
 
     Raises
     ------
@@ -107,9 +94,9 @@ class VGG19Encoder(nn.Module):
         parameters = checked_parameters(state_dict)
         layers = _build_features()
         self._taps = _choose_taps(_find_taps(layers), levels)
-        self._device = torch.device(device)
-        self._dtype = resolve_precision(self._device, precision)
-        self._card = EncoderCard(
+        self.device = torch.device(device)
+        self._dtype = resolve_precision(self.device, precision)
+        self.card = EncoderCard(
             name="vgg19",
             title=title,
             weights_sha256=weights_sha256 or content_sha256(parameters),
@@ -118,30 +105,15 @@ class VGG19Encoder(nn.Module):
         )
         self.features = nn.Sequential(*list(layers)[: max(self._taps) + 1])
         own = {
-            name: parameters[f"features.{name}"].to(self._device, self._dtype)
+            name: parameters[f"features.{name}"].to(self.device, self._dtype)
             for name in self.features.state_dict()
         }
         self.features.load_state_dict(own, assign=True)
         self.features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         mean, std = torch.tensor((normalisation.mean, normalisation.std))
-        self._mean = mean.view(1, 3, 1, 1).to(self._device)
-        self._std = std.view(1, 3, 1, 1).to(self._device)
+        self._mean = mean.view(1, 3, 1, 1).to(self.device)
+        self._std = std.view(1, 3, 1, 1).to(self.device)
         self.requires_grad_(False).eval()
-
-    @property
-    def card(self) -> EncoderCard:
-        """Identity and levels."""
-        return self._card
-
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return self._device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating type of computation and maps."""
-        return self._dtype
 
     def train(self, mode: bool = True) -> VGG19Encoder:
         """Stay in evaluation mode: the encoder is frozen by design."""
@@ -156,8 +128,7 @@ class VGG19Encoder(nn.Module):
         Returns
         -------
         FeaturePyramid
-            Maps after the ReLU, in the encoder's precision, channels last in
-            memory.
+            Maps after the ReLU, in the encoder's precision, channels last in memory.
 
         Raises
         ------
@@ -170,10 +141,9 @@ class VGG19Encoder(nn.Module):
                 f"images of shape {tuple(images.shape)} are not (batch, 1, rows, "
                 "columns) with rows and columns multiples of 32"
             )
-        grey = images.to(self._device, torch.float32)
-        # Grey becomes RGB by broadcasting. The repetition is not folded into the
-        # first convolution: its zero padding means the mean colour, not black,
-        # and the whole step costs less than a thousandth of the network.
+        grey = images.to(self.device, torch.float32)
+        # Grey becomes RGB by broadcasting. This is not folded into the first convolution,
+        # whose zero padding means the mean colour, not black; it costs almost nothing.
         signal = ((grey - self._mean) / self._std).to(
             dtype=self._dtype, memory_format=torch.channels_last
         )
@@ -182,19 +152,18 @@ class VGG19Encoder(nn.Module):
             signal = layer(signal)
             if index in self._taps:
                 maps.append(signal)
-        return FeaturePyramid(tuple(maps), self._card.levels)
+        return FeaturePyramid(tuple(maps), self.card.levels)
 
 
 def _build_features() -> nn.Sequential:
-    """Torchvision's layers, with parameters that take no memory."""
+    """Return torchvision's layers, with parameters that take no memory."""
     try:
         models = load_torchvision("models")
     except ImportError as error:
         raise WeightsError(
             f"VGG19 cannot be built ({error})", remedy="install a torchvision that fits PyTorch"
         ) from error
-    # On the meta device: random numbers for parameters that are replaced at once
-    # would take longer than reading them.
+    # On the meta device: generating random parameters takes longer than reading real ones.
     with torch.device("meta"):
         features: nn.Sequential = models.vgg19().features
     return features
@@ -236,14 +205,10 @@ def parameter_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Check names and shapes before anything is read into memory.
+    """Raise `WeightsError` if a parameter is missing, superfluous, or of another shape.
 
-    What is outside ``features.`` (the classifier) is of no interest.
-
-    Raises
-    ------
-    WeightsError
-        If a parameter is missing, too many, or of another shape.
+    Called before anything is read into memory. What is outside ``features.`` (the classifier)
+    is ignored.
     """
     expected = parameter_shapes()
     missing = [name for name in expected if name not in shapes]
@@ -260,18 +225,14 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
             )
     extra = [name for name in shapes if name.startswith("features.") and name not in expected]
     if extra:
-        raise WeightsError(
-            f"it is of another architecture: VGG19 has no {_some(extra)}", remedy=_REMEDY
-        )
+        what = f"it is of another architecture: VGG19 has no {_some(extra)}"
+        raise WeightsError(what, remedy=_REMEDY)
 
 
 def checked_parameters(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return a copy of the convolution part in float32, in layer order.
 
-    Raises
-    ------
-    WeightsError
-        If it is not VGG19's, not of a floating type, or not finite.
+    Raises `WeightsError` if it is not VGG19's, not of a floating type, or not finite.
     """
     tensors = {k: v for k, v in state_dict.items() if isinstance(v, torch.Tensor)}
     check_shapes({name: tuple(tensor.shape) for name, tensor in tensors.items()})
@@ -282,7 +243,7 @@ def checked_parameters(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torc
             raise WeightsError(f"{name} holds {tensor.dtype}, not floating point")
         # A copy: the file may be mapped into memory, and vanish or change later.
         tensor = tensor.to(device="cpu", dtype=torch.float32, copy=True).contiguous()
-        # The extremes show any NaN or infinity, ten times faster than asking each.
+        # The extremes show any NaN or infinity, ten times faster than testing each value.
         if not torch.isfinite(torch.stack(torch.aminmax(tensor))).all():
             raise WeightsError(f"{name} holds values that are not finite")
         parameters[name] = tensor
@@ -311,27 +272,23 @@ def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(str(n) for n in shape) or "a single number"
 
 
-# The operators that torchvision describes to PyTorch even where they are missing;
-# of all others it first asks whether its compiled part was loaded.
-_SCHEMAS = {
-    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-}
-# PyTorch forgets a declaration when the library object that made it goes.
+# The operators that torchvision describes to PyTorch even where its compiled part is missing.
+_OPERATORS = ("nms", "qnms")
+_SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+# PyTorch forgets a declaration when the library object that made it is deleted.
 _declared: list[Any] = []
 _importing = threading.Lock()
 
 
 def load_torchvision(submodule: str) -> ModuleType:
-    """Import a submodule of torchvision (``"models"``); nothing else here imports it.
+    """Import a submodule of torchvision (``"models"``); nothing else in this package does.
 
-    torchvision's compiled part may not load: beside a CPU build of PyTorch when it was
-    built for CUDA (pip installs that pair readily), or beside another version of
-    PyTorch. Then its operators do not exist, and importing any of it fails with
-    ``operator torchvision::nms does not exist`` (pytorch/vision issues 9077 and 9085),
-    although models, weights and transforms need none of them. Declaring the operators
-    lets the import succeed; those that compute with them (``torchvision.ops.nms``,
-    image codecs) still raise.
+    torchvision's compiled part may not load: with a CPU build of PyTorch when it was built
+    for CUDA (pip may install that pair), or with another version of PyTorch. Then its
+    operators do not exist, and importing any of it fails with ``operator torchvision::nms does
+    not exist`` (pytorch/vision issues 9077 and 9085), although models, weights and transforms
+    need none of them. With the operators declared it can be imported; what computes with
+    them (``torchvision.ops.nms``, image codecs) still raises.
 
     Raises
     ------
@@ -345,7 +302,10 @@ def load_torchvision(submodule: str) -> ModuleType:
             except RuntimeError as error:
                 if "operator torchvision::" not in str(error):
                     raise
-                _forget_torchvision()
+                # A failed import leaves modules behind.
+                for name in list(sys.modules):
+                    if name.split(".")[0] == "torchvision":
+                        del sys.modules[name]
                 _declare_operators()
             return importlib.import_module(f"torchvision.{submodule}")
         except RuntimeError as error:
@@ -357,17 +317,10 @@ def vgg19_weights_url() -> str:
     return str(load_torchvision("models").VGG19_Weights.IMAGENET1K_V1.url)
 
 
-def _forget_torchvision() -> None:
-    """Drop what a failed import left behind, so that the next one starts anew."""
-    for name in list(sys.modules):
-        if name == "torchvision" or name.startswith("torchvision."):
-            del sys.modules[name]
-
-
 def _declare_operators() -> None:
     library: Any = torch.library  # its functions carry no types
     fragment = library.Library("torchvision", "FRAGMENT")
-    for name, schema in _SCHEMAS.items():
+    for name in _OPERATORS:
         if not hasattr(torch.ops.torchvision, name):
-            fragment.define(schema)
+            fragment.define(name + _SIGNATURE)
     _declared.append(fragment)

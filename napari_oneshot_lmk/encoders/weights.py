@@ -8,6 +8,7 @@ import queue
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -26,7 +27,7 @@ Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all (0 where the server does not say)."""
 
 CACHED_FILE = "vgg19-features.safetensors"
-"""Our name of the convolution part that is kept."""
+"""The convolution part in this package's cache."""
 TORCHVISION_FILE = "vgg19-dcbb9e9d.pth"
 """torchvision's name of the weights; the digits begin their SHA-256."""
 WEIGHTS_URL = f"https://download.pytorch.org/models/{TORCHVISION_FILE}"
@@ -42,8 +43,7 @@ logger = logging.getLogger(__name__)
 
 def cache_folder() -> Path:
     """Return this package's cache: ``ONESHOT_LMK_CACHE``, or the system's place."""
-    chosen = os.environ.get("ONESHOT_LMK_CACHE")
-    if chosen:
+    if chosen := os.environ.get("ONESHOT_LMK_CACHE"):
         return Path(chosen).expanduser()
     return user_cache_path("napari-oneshot-lmk", appauthor=False)
 
@@ -58,8 +58,7 @@ def cached_files() -> dict[Path, str]:
     ours = cache_folder()
     return {
         ours / CACHED_FILE: "our cache",
-        # Where our message asks people to put it.
-        ours / TORCHVISION_FILE: "our cache",
+        ours / TORCHVISION_FILE: "our cache",  # where our message asks people to put it
         torchvision_cache_folder() / TORCHVISION_FILE: "torchvision's cache",
     }
 
@@ -68,7 +67,7 @@ def cached_files() -> dict[Path, str]:
 class Place:
     """A place where weights are looked for.
 
-    ``found`` says that a file lies at the path or address ``where``; whether it is whole
+    ``found`` says that a file is at the path or address ``where``; whether it is whole
     shows when it is read. ``detail`` says, for example, why the last download failed.
     """
 
@@ -79,7 +78,7 @@ class Place:
 
 
 class _FailedDownload:
-    """Remembers for the process why a download failed: once is wait enough."""
+    """Why a download failed in this process: it is not tried again."""
 
     lock = threading.Lock()
     reason: str | None = None
@@ -96,7 +95,7 @@ def forget_failed_download() -> None:
 
 
 def describe_search(explicit: Path | None = None) -> list[Place]:
-    """List the places in their order and whether a file lies there, without opening any.
+    """List the places in their order and whether a file is there, without opening any.
 
     ``explicit`` is the file that the user named, if any.
     """
@@ -104,9 +103,8 @@ def describe_search(explicit: Path | None = None) -> list[Place]:
     if explicit is not None:
         files = {Path(explicit).expanduser(): "the file you named", **files}
     places = [Place(what, str(path), path.is_file()) for path, what in files.items()]
-    reason = _FailedDownload.reason
     detail = "tried when no file is found"
-    if reason is not None:
+    if (reason := failed_download()) is not None:
         detail = f"failed, not tried again until restart: {reason}"
     return [*places, Place("torchvision's download", WEIGHTS_URL, False, detail)]
 
@@ -116,27 +114,24 @@ def find_weights(
 ) -> EncoderWeights:
     """Return VGG19's weights from the first place that has them.
 
-    What is found outside our cache is kept there for the next time, as the
-    convolution part only.
+    The convolution part of what is found outside our cache is kept there.
 
     Parameters
     ----------
     explicit : Path, optional
-        A file that the user named. It is the only place then.
+        A file that the user named, which is then used and no other.
     allow_download : bool
-        Whether the network may be asked at last.
     progress : callable, optional
         Called with bytes done and bytes in all during a download.
 
     Raises
     ------
     WeightsError
-        If none can be had: where it was looked, why each failed, and how to bring
-        the file from another computer. For a file that the user named: what is
-        wrong with it.
+        If none can be had: says which places were tried, why each failed, and how to bring
+        the file from another computer.
     """
     if explicit is not None:
-        return read_weights(Path(explicit))
+        return read_weights(explicit)
     files = cached_files()
     folders = " or ".join(dict.fromkeys(str(path.parent) for path in files))
     failures = [f"no usable file in {folders}"]
@@ -152,13 +147,13 @@ def find_weights(
         if path.name != CACHED_FILE:
             _keep(weights)
         return weights
-    if not allow_download:
-        failures.append("download not allowed")
-    else:
+    if allow_download:
         try:
             return _download_once(progress)
         except WeightsError as error:
             failures.append(error.what)
+    else:
+        failures.append("download not allowed")
     raise WeightsError(
         f"VGG19's weights were not found ({', '.join(failures)})",
         remedy=f"fetch {WEIGHTS_URL} on a computer with internet and put that file into "
@@ -172,17 +167,16 @@ def _download_once(progress: Progress | None) -> EncoderWeights:
             raise WeightsError(_FailedDownload.reason)
         cached = cache_folder() / CACHED_FILE
         if cached.is_file():
-            try:
-                # Another thread kept it while this one waited.
+            # Another thread kept it while this one waited; or it is damaged, as the search
+            # has found, and is about to be replaced.
+            with suppress(WeightsError):
                 return read_weights(cached)
-            except WeightsError:
-                pass  # damaged, as the search has found: about to be replaced
         try:
             weights = download_weights(progress)
         except WeightsError as error:
             _FailedDownload.reason = error.what
             raise
-        # Where it was downloaded to is gone by now.
+        # The file that was downloaded is deleted by now.
         return replace(weights, path=_keep(weights))
 
 
@@ -192,7 +186,6 @@ def _keep(weights: EncoderWeights) -> Path | None:
     try:
         write_weights(path, weights)
     except (OutputError, OSError) as error:
-        # The weights are good all the same; the next start looks again.
         logger.warning("Weights could not be kept for the next time: %s", error)
         return None
     return path.absolute()
@@ -211,18 +204,15 @@ def download_weights(progress: Progress | None = None) -> EncoderWeights:
     """
     try:
         url = vgg19_weights_url()
-    except ImportError as error:
-        raise WeightsError(f"download failed ({error})") from error
-    try:
         folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         # Beside the cache, since the system's temporary folder may be small.
         with tempfile.TemporaryDirectory(prefix="download-", dir=folder) as partial:
-            # The name carries the hash, which reading checks.
+            # The name contains the hash, which reading checks.
             path = Path(partial) / url.rsplit("/", 1)[-1]
             _fetch(url, path, progress)
             weights = read_weights(path)
-    except (OSError, HTTPException) as error:
+    except (ImportError, OSError, HTTPException) as error:
         raise WeightsError(f"download failed ({_reason(error)})") from error
     except WeightsError as error:
         raise WeightsError(f"download failed ({error.what})") from error
@@ -244,9 +234,9 @@ def _fetch(url: str, path: Path, progress: Progress | None) -> None:
 def _open(url: str) -> HTTPResponse:
     """Open an address, or give up after `CONNECT_SECONDS` whatever happens.
 
-    A socket's own timeout counts anew for each address of a host and not at all
-    while its name is looked up: a computer behind a silent firewall would wait for
-    minutes. So the opening is left to a thread that may be abandoned.
+    A socket's own timeout starts again for each address of a host and does not limit the
+    look-up of its name: behind a silent firewall that takes minutes. So a thread opens it,
+    which may be abandoned.
     """
     answers: queue.Queue[Any] = queue.Queue()
     abandoned = threading.Event()
@@ -257,7 +247,7 @@ def _open(url: str) -> HTTPResponse:
             response = urlopen(request, timeout=STALL_SECONDS)
         except Exception as error:
             if isinstance(error, HTTPError):
-                error.close()  # it is the server's answer, and open
+                error.close()  # it is the server's open response
             answers.put(error)
             return
         if abandoned.is_set():

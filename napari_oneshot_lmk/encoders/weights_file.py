@@ -36,37 +36,27 @@ _PICKLE_REMEDY = "give a safetensors file, or a .pth file that holds tensors and
 
 @dataclass(frozen=True, eq=False)
 class EncoderWeights:
-    """Parameters of VGG19's convolution part and what is known of them.
-
-    Parameters
-    ----------
-    parameters : dict of str to Tensor
-        In float32, under torchvision's names.
-    normalisation : InputNormalisation
-        What they expect of their input.
-    sha256 : str
-        Hash of their content, the same for every file format.
-    source : str
-        Where they came from: an address or a path.
-    licence : str
-        What their source says; empty where it says nothing.
-    path : Path, optional
-        The file that they were read from.
-    """
+    """Parameters of VGG19's convolution part and what is known of them."""
 
     parameters: dict[str, torch.Tensor]
+    """In float32, under torchvision's names."""
     normalisation: InputNormalisation
+    """That they were trained with."""
     sha256: str
+    """Hash of their content, the same for every file format."""
     source: str
+    """An address or a path."""
     licence: str = ""
+    """As their source states it; empty where it states none."""
     path: Path | None = None
+    """The file that they were read from."""
 
 
 def read_weights(path: Path) -> EncoderWeights:
     """Read a safetensors file, or a ``.pth`` or ``.pt`` file of plain tensors.
 
-    Files with a classifier are fine: it is not read. A file whose name ends in a
-    hash, as torchvision's do (``vgg19-dcbb9e9d.pth``), must have that SHA-256.
+    A classifier in it is not read. A file whose name ends in a hash, as torchvision's do
+    (``vgg19-dcbb9e9d.pth``), must have that SHA-256.
 
     Raises
     ------
@@ -81,8 +71,8 @@ def read_weights(path: Path) -> EncoderWeights:
             raise WeightsError("not a file", remedy="give the weights file itself")
         if path.suffix.lower() in (".pth", ".pt"):
             _check_hash_in_name(path)
-            return replace(_from_torch_file(path), path=path.absolute())
-        return replace(_from_safetensors(path), path=path.absolute())
+            return _from_torch_file(path)
+        return _from_safetensors(path)
     except WeightsError as error:
         raise error.about(path) from error.__cause__
     except OSError as error:
@@ -90,7 +80,7 @@ def read_weights(path: Path) -> EncoderWeights:
 
 
 def write_weights(path: Path, weights: EncoderWeights, *, half: bool = False) -> None:
-    """Write them as safetensors that say all about themselves, whole or not at all.
+    """Write them as safetensors with all that is known of them, complete or not at all.
 
     Parameters
     ----------
@@ -103,7 +93,7 @@ def write_weights(path: Path, weights: EncoderWeights, *, half: bool = False) ->
     Raises
     ------
     OutputError
-        If the place cannot be written to.
+        If the file cannot be written.
     """
     metadata = {
         "architecture": _ARCHITECTURE,
@@ -121,10 +111,9 @@ def write_weights(path: Path, weights: EncoderWeights, *, half: bool = False) ->
 
 
 def half_precision(weights: EncoderWeights) -> EncoderWeights:
-    """Return the same weights rounded to half precision: half the size in a file.
+    """Return the weights rounded to half precision, which take half the space in a file.
 
-    The values stay in float32, and so does their hash: of weights that were rounded
-    before it is the same as theirs.
+    The values and the hash are those of float32: rounding twice changes nothing.
 
     Raises
     ------
@@ -142,44 +131,38 @@ def half_precision(weights: EncoderWeights) -> EncoderWeights:
 
 
 def _check_hash_in_name(path: Path) -> None:
-    """Compare a file with the start of its SHA-256 that its name may end in."""
+    """Compare a file's SHA-256 with the first digits, if its name ends in them."""
     expected = re.search(r"-([0-9a-f]{8,64})\.[^.]+$", path.name)
     if expected is None:
         return
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(expected[1]):
-        raise WeightsError(
-            f"damaged or incomplete: its SHA-256 begins with "
-            f"{found[: len(expected[1])]}, not with {expected[1]}",
-            file=path,
-            remedy=_FETCH_AGAIN,
-        )
+        begins = f"{found[: len(expected[1])]}, not with {expected[1]}"
+        what = f"damaged or incomplete: its SHA-256 begins with {begins}"
+        raise WeightsError(what, file=path, remedy=_FETCH_AGAIN)
 
 
 def _from_safetensors(path: Path) -> EncoderWeights:
     _check_header(path)
     try:
         with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            shapes = {k: tuple(file.get_slice(k).get_shape()) for k in names}
-            check_shapes(shapes)
+            check_shapes({k: tuple(file.get_slice(k).get_shape()) for k in list(file.keys())})
             tensors = {name: file.get_tensor(name) for name in parameter_shapes()}
             metadata = file.metadata() or {}
     except SafetensorError as error:
-        raise WeightsError(
-            f"not a complete safetensors file ({_one_line(error)})", remedy=_FETCH_AGAIN
-        ) from error
+        what = f"not a complete safetensors file ({_one_line(error)})"
+        raise WeightsError(what, remedy=_FETCH_AGAIN) from error
     return _weights(path, tensors, metadata)
 
 
 def _check_header(path: Path) -> None:
-    """Refuse by the first bytes what is no safetensors file."""
+    """Refuse by its first bytes what is no safetensors file."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(9)
-    # Pickles of protocol 2 and later begin so; newer .pth files are zip archives.
-    if start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" and len(start) > 1:
+    # Pickles of protocol 2 and later begin like this; newer .pth files are zip archives.
+    if start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         raise WeightsError("a pickle, not a safetensors file", remedy=_PICKLE_REMEDY)
     if start[:4] == b"PK\x03\x04":
         raise WeightsError("a zip archive, not a safetensors file", remedy=_PICKLE_REMEDY)
@@ -201,7 +184,7 @@ def _from_torch_file(path: Path) -> EncoderWeights:
     with path.open("rb") as file:
         archive = file.read(4) == b"PK\x03\x04"
     try:
-        # Mapped, the classifier's half gigabyte is never read; files from before
+        # Mapped, so that the classifier's half gigabyte is never read. Files from before
         # 2020 are no archives and cannot be mapped.
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
     except pickle.UnpicklingError as error:
@@ -237,15 +220,15 @@ def _weights(
     sha256 = content_sha256(parameters)
     ours = metadata.get("architecture") == _ARCHITECTURE
     if ours and metadata.get("sha256", sha256) != sha256:
-        raise WeightsError(
-            "damaged: its content is not what its own hash says", remedy=_FETCH_AGAIN
-        )
+        what = "damaged: its content is not what its own hash says"
+        raise WeightsError(what, remedy=_FETCH_AGAIN)
     return EncoderWeights(
         parameters,
         read_normalisation(metadata),
         sha256,
         source=metadata.get("source", str(path)),
         licence=metadata.get("licence", ""),
+        path=path.absolute(),
     )
 
 
@@ -255,16 +238,16 @@ def _one_line(error: Exception) -> str:
 
 
 def read_normalisation(metadata: Mapping[str, str]) -> InputNormalisation:
-    """Read what the metadata of a safetensors file say about its input.
+    """Return the normalisation that the metadata of a safetensors file state.
 
-    Understands the keys ``mean`` and ``std`` (a JSON list each), or one sentence under
-    ``input`` that names a mean and a std of three numbers. A file that says nothing has
+    They have the keys ``mean`` and ``std`` (a JSON list each), or one sentence under
+    ``input`` that names a mean and a std of three numbers. A file that states nothing has
     torchvision's weights, hence ImageNet's normalisation.
 
     Raises
     ------
     WeightsError
-        If the file says something that cannot be understood.
+        If it is not understood.
     """
     if "mean" in metadata or "std" in metadata:
         read = _read_list

@@ -10,8 +10,7 @@ import pytest
 
 USE_IT = """
 import torch
-from napari_oneshot_lmk.encoders.vgg19 import (
-    load_torchvision, vgg19_weights_url)
+from napari_oneshot_lmk.encoders.vgg19 import load_torchvision, vgg19_weights_url
 assert vgg19_weights_url().endswith(".pth")
 vgg = load_torchvision("models.vgg")
 assert len(vgg.make_layers(vgg.cfgs["E"])) == 37
@@ -50,11 +49,15 @@ def run(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("before", ["", TRY_IN_VAIN, "import monai.transforms"])
-def test_the_installed_torchvision_works_whoever_tried_before(before) -> None:
-    done = run(f"{before}\n{USE_IT}")
+def succeeds(code: str, *paths: Path) -> str:
+    done = run(code, *paths)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("used")
+    return done.stdout
+
+
+@pytest.mark.parametrize("before", ["", TRY_IN_VAIN, "import monai.transforms"])
+def test_the_installed_torchvision_works_whoever_tried_before(before):
+    assert succeeds(f"{before}\n{USE_IT}").startswith("used")
 
 
 def installed(folder: Path, init: str) -> Path:
@@ -66,11 +69,11 @@ def installed(folder: Path, init: str) -> Path:
     return folder
 
 
-def test_missing_operators_are_declared(tmp_path) -> None:
+def test_missing_operators_are_declared(tmp_path):
     folder = installed(tmp_path, BROKEN_INSTALL)
     plain = run("import torchvision", folder)
     assert "operator torchvision::nms does not exist" in plain.stderr
-    done = run(
+    succeeds(
         "from napari_oneshot_lmk.encoders.vgg19 import load_torchvision\n"
         "assert load_torchvision('models').loaded\n"
         "assert load_torchvision('models') is load_torchvision('models')\n"
@@ -78,7 +81,6 @@ def test_missing_operators_are_declared(tmp_path) -> None:
         "assert torch.ops.torchvision.nms.default\n",
         folder,
     )
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -89,22 +91,20 @@ def test_missing_operators_are_declared(tmp_path) -> None:
         "import a_library_that_is_not_there",
     ],
 )
-def test_other_failures_are_import_errors(tmp_path, init) -> None:
-    done = run(
+def test_other_failures_are_import_errors(tmp_path, init):
+    said = succeeds(
         "from napari_oneshot_lmk.encoders.vgg19 import load_torchvision\n"
         "try:\n    load_torchvision('models')\n"
         "except ImportError as error:\n    print('refused:', error)\n",
         installed(tmp_path, init),
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("refused:")
+    assert said.startswith("refused:")
 
 
-def test_torchvision_is_not_loaded_before_it_is_needed() -> None:
-    done = run(
+def test_torchvision_is_not_loaded_before_it_is_needed():
+    succeeds(
         "import sys\n"
         "import napari_oneshot_lmk.encoders.select\n"
         "import napari_oneshot_lmk.encoders.weights\n"
         "assert 'torchvision' not in sys.modules\n"
     )
-    assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,13 +24,15 @@ from napari_oneshot_lmk.encoders.weights import describe_search, find_weights
 from napari_oneshot_lmk.encoders.weights_file import read_weights
 from napari_oneshot_lmk.errors import WeightsError
 
+HALVES = {k: v.half() for k, v in random_parameters().items()}
+SHA256 = content_sha256(HALVES)
+
 
 @pytest.fixture(scope="module")
-def torch_file(tmp_path_factory) -> Iterator[bytes]:
-    """What torchvision's server gives: half precision here, to be quick."""
-    state = {k: v.half() for k, v in random_parameters().items()}
+def torch_file() -> bytes:
+    """The file on torchvision's server: half precision here, to be quick."""
     buffer = io.BytesIO()
-    torch.save({**state, "classifier.6.bias": torch.zeros(10)}, buffer)
+    torch.save({**HALVES, "classifier.6.bias": torch.zeros(10)}, buffer)
     return buffer.getvalue()
 
 
@@ -38,19 +41,14 @@ def file_name(torch_file) -> str:
     return f"vgg19-{hashlib.sha256(torch_file).hexdigest()[:8]}.pth"
 
 
-SHA256 = content_sha256({k: v.half() for k, v in random_parameters().items()})
-
-
 @pytest.fixture(autouse=True)
 def folders(tmp_path, monkeypatch, file_name) -> Iterator[None]:
-    """An empty world: no caches, and nothing tried before."""
+    """An empty world: no caches."""
     monkeypatch.setenv("ONESHOT_LMK_CACHE", str(tmp_path / "ours"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(weights, "TORCHVISION_FILE", file_name)
-    weights.forget_failed_download()
     yield
-    weights.forget_failed_download()
     # Pytest keeps the folders of its last runs: these would fill a disk.
     shutil.rmtree(tmp_path)
 
@@ -59,12 +57,9 @@ class Server:
     """A web server that answers as told and counts its visitors."""
 
     def __init__(self, content: bytes) -> None:
-        self.content = content
-        self.status = 200
-        self.claimed = len(content)
-        self.closing = threading.Event()
-        self.is_silent = False
-        self.visits = 0
+        self.content, self.claimed = content, len(content)
+        self.status, self.visits = 200, 0
+        self.is_silent, self.closing = False, threading.Event()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -85,9 +80,6 @@ class Server:
         self.thread = threading.Thread(target=self.http.serve_forever)
         self.thread.start()
 
-    def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.http.server_port}/models/{name}"
-
     def close(self) -> None:
         self.closing.set()
         self.http.shutdown()
@@ -98,7 +90,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch, torch_file, file_name) -> Iterator[Server]:
     answering = Server(torch_file)
-    url = answering.url(file_name)
+    url = f"http://127.0.0.1:{answering.http.server_port}/models/{file_name}"
     monkeypatch.setattr(weights, "vgg19_weights_url", lambda: url)
     yield answering
     answering.close()
@@ -109,14 +101,25 @@ def ours() -> Path:
 
 
 def left_behind() -> list[str]:
-    folder = weights.cache_folder()
-    return [path.name for path in folder.rglob("*")] if folder.exists() else []
+    return [path.name for path in weights.cache_folder().rglob("*")]
+
+
+def put(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.fixture
+def lying(torch_file, file_name) -> Path:
+    """torchvision's file in its own cache."""
+    return put(weights.torchvision_cache_folder() / file_name, torch_file)
 
 
 # -- order ---------------------------------------------------------------------------
 
 
-def test_a_named_file_comes_first_and_is_the_only_one(tmp_path, server) -> None:
+def test_a_named_file_comes_first_and_is_the_only_one(tmp_path, server):
     saved_weights(ours(), seed=1)
     named = saved_weights(tmp_path / "named.safetensors")
     assert find_weights(named).sha256 == random_weights().sha256
@@ -126,22 +129,15 @@ def test_a_named_file_comes_first_and_is_the_only_one(tmp_path, server) -> None:
     assert server.visits == 0
 
 
-def test_our_cache_comes_before_torchvisions(torch_file, file_name) -> None:
-    put(weights.torchvision_cache_folder() / file_name, torch_file)
+def test_our_cache_comes_before_torchvisions(lying):
     saved_weights(ours(), seed=1)
     assert find_weights().sha256 == random_weights(1).sha256
-
-
-def put(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
 
 
 @pytest.mark.parametrize("folder", [weights.cache_folder, weights.torchvision_cache_folder])
 def test_torchvisions_file_is_found_and_kept_without_its_classifier(
     folder, torch_file, file_name, server
-) -> None:
+):
     lying = put(folder() / file_name, torch_file)
     assert find_weights().sha256 == SHA256
     assert read_weights(ours()).sha256 == SHA256
@@ -150,35 +146,33 @@ def test_torchvisions_file_is_found_and_kept_without_its_classifier(
     assert server.visits == 0
 
 
-def test_a_damaged_cache_is_passed_over_and_replaced(server) -> None:
+def test_a_damaged_cache_is_passed_over_and_replaced(server):
     put(ours(), b"half a file")
-    assert find_weights().sha256 == SHA256
-    assert server.visits == 1
-    assert find_weights().sha256 == SHA256
+    assert [find_weights().sha256 for _ in range(2)] == [SHA256] * 2
     assert server.visits == 1
 
 
-def test_a_wrong_checksum_in_torchvisions_cache_is_told(torch_file, file_name) -> None:
-    put(weights.torchvision_cache_folder() / file_name, torch_file[:-1])
+def test_a_wrong_checksum_in_torchvisions_cache_is_told(lying, torch_file):
+    lying.write_bytes(torch_file[:-1])
     with pytest.raises(WeightsError, match="SHA-256 begins with") as caught:
         find_weights(allow_download=False)
-    assert str(weights.torchvision_cache_folder() / file_name) in str(caught.value)
+    assert str(lying) in str(caught.value)
 
 
-def test_a_cache_that_cannot_be_written_does_no_harm(
-    tmp_path, monkeypatch, torch_file, file_name, caplog
-) -> None:
-    put(weights.torchvision_cache_folder() / file_name, torch_file)
+def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path, monkeypatch, server, lying, caplog):
     monkeypatch.setenv("ONESHOT_LMK_CACHE", str(put(tmp_path / "a-file", b"") / "in"))
     assert find_weights(allow_download=False).sha256 == SHA256
     assert "could not be kept" in caplog.text
+    lying.unlink()
+    with pytest.raises(WeightsError, match="download failed"):
+        find_weights()
 
 
 # -- download --------------------------------------------------------------------------
 
 
-def test_a_download_is_checked_kept_and_not_repeated(server, torch_file) -> None:
-    steps: list[tuple[int, int]] = []
+def test_a_download_is_checked_kept_and_not_repeated(server, torch_file):
+    steps = []
     found = find_weights(progress=lambda done, total: steps.append((done, total)))
     assert found.sha256 == SHA256
     assert steps == sorted(steps)
@@ -191,15 +185,9 @@ def test_a_download_is_checked_kept_and_not_repeated(server, torch_file) -> None
     assert server.visits == 1
 
 
-def test_threads_that_want_it_at_once_download_it_once(server) -> None:
-    found: list[str] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(find_weights().sha256)) for _ in range(3)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def test_threads_that_want_it_at_once_download_it_once(server):
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(lambda _: find_weights().sha256, range(3)))
     assert found == [SHA256] * 3
     assert server.visits == 1
 
@@ -247,7 +235,7 @@ def have_no_torchvision(server: Server, monkeypatch) -> None:
         (have_no_torchvision, "torchvision cannot be imported"),
     ],
 )
-def test_a_failed_download_says_why_and_what_to_do(server, monkeypatch, trouble, words) -> None:
+def test_a_failed_download_says_why_and_what_to_do(server, monkeypatch, trouble, words):
     trouble(server, monkeypatch)
     started = time.monotonic()
     with pytest.raises(WeightsError) as caught:
@@ -255,16 +243,14 @@ def test_a_failed_download_says_why_and_what_to_do(server, monkeypatch, trouble,
     assert time.monotonic() - started < 5
     sentence = str(caught.value)
     assert "\n" not in sentence
-    assert "download failed" in sentence
-    assert words in sentence
-    for place in (weights.cache_folder(), weights.torchvision_cache_folder()):
-        assert str(place) in sentence
-    assert f"fetch {weights.WEIGHTS_URL} on a computer with internet" in sentence
-    assert f"put that file into {weights.cache_folder()}" in sentence
+    fetch = f"fetch {weights.WEIGHTS_URL} on a computer with internet and put that file into"
+    cache = weights.torchvision_cache_folder()
+    for said in ("download failed", words, str(cache), f"{fetch} {weights.cache_folder()}"):
+        assert said in sentence
     assert left_behind() == []
 
 
-def test_a_failed_download_is_remembered_until_told_otherwise(server) -> None:
+def test_a_failed_download_is_remembered_until_told_otherwise(server):
     assert "tried when" in describe_search()[-1].detail
     server.status = 503
     for _ in range(3):
@@ -277,7 +263,7 @@ def test_a_failed_download_is_remembered_until_told_otherwise(server) -> None:
     assert find_weights().sha256 == SHA256
 
 
-def test_a_file_put_there_after_a_failed_download_is_used(server, torch_file, file_name) -> None:
+def test_a_file_put_there_after_a_failed_download_is_used(server, torch_file, file_name):
     server.status = 503
     with pytest.raises(WeightsError):
         find_weights()
@@ -289,7 +275,7 @@ class Stop(Exception):  # noqa: N818
     pass
 
 
-def test_a_download_can_be_stopped_and_begun_again(server) -> None:
+def test_a_download_can_be_stopped_and_begun_again(server):
     def stop(done: int, total: int) -> None:
         raise Stop
 
@@ -300,39 +286,23 @@ def test_a_download_can_be_stopped_and_begun_again(server) -> None:
     assert server.visits == 2
 
 
-def test_a_cache_folder_that_cannot_be_made_fails_the_download(
-    tmp_path, monkeypatch, server
-) -> None:
-    monkeypatch.setenv("ONESHOT_LMK_CACHE", str(put(tmp_path / "a-file", b"") / "in"))
-    with pytest.raises(WeightsError, match="download failed"):
-        find_weights()
-
-
 # -- places ---------------------------------------------------------------------
 
 
-def test_the_search_is_described_in_its_order(tmp_path, torch_file, file_name) -> None:
+def test_the_search_is_described_in_its_order(tmp_path, lying):
     named = tmp_path / "mine.safetensors"
-    lying = put(weights.torchvision_cache_folder() / file_name, torch_file)
-    places = describe_search(named)
-    assert [place.where for place in places] == [
-        str(named),
-        str(ours()),
-        str(weights.cache_folder() / file_name),
-        str(lying),
-        weights.WEIGHTS_URL,
-    ]
-    assert [place.found for place in places] == [False, False, False, True, False]
+    files = (named, ours(), weights.cache_folder() / lying.name, lying)
+    found = [(place.where, place.found) for place in describe_search(named)]
+    assert found == [(str(f), f is lying) for f in files] + [(weights.WEIGHTS_URL, False)]
     assert len(describe_search()) == 4
 
 
-def test_torchvisions_cache_is_where_torch_says(monkeypatch) -> None:
+def test_torchvisions_cache_is_where_torch_says(monkeypatch):
     monkeypatch.setenv("TORCH_HOME", "~/models")
-    expected = Path.home() / "models" / "hub" / "checkpoints"
-    assert weights.torchvision_cache_folder() == expected
+    assert weights.torchvision_cache_folder() == Path.home() / "models/hub/checkpoints"
 
 
-def test_our_cache_is_where_the_system_keeps_caches(monkeypatch) -> None:
+def test_our_cache_is_where_the_system_keeps_caches(monkeypatch):
     monkeypatch.delenv("ONESHOT_LMK_CACHE")
     assert weights.cache_folder().name == "napari-oneshot-lmk"
     assert weights.cache_folder().is_absolute()
@@ -340,6 +310,6 @@ def test_our_cache_is_where_the_system_keeps_caches(monkeypatch) -> None:
     assert weights.cache_folder() == Path.home() / "models"
 
 
-def test_our_words_name_torchvisions_own_file() -> None:
+def test_our_words_name_torchvisions_own_file():
     assert vgg19_weights_url() == weights.WEIGHTS_URL
     assert weights.WEIGHTS_URL.endswith("/vgg19-dcbb9e9d.pth")

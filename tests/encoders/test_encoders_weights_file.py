@@ -6,9 +6,10 @@ import hashlib
 import io
 import json
 import pickle
+import re
 import struct
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -55,13 +56,20 @@ def same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> b
     )
 
 
+HALVES = {k: v.half() for k, v in random_parameters().items()}
+
+
+def spoiled(**changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
+    return {k: v for k, v in (HALVES | changes).items() if v is not None}
+
+
 # -- accepted --------------------------------------------------------------------
 
 
-def test_our_file_says_all_about_itself(cached) -> None:
+def test_our_file_says_all_about_itself(cached):
     with safe_open(cached, framework="pt") as file:
         metadata = file.metadata()
-    assert set(metadata) == {*("architecture", "mean", "std"), *("source", "licence", "sha256")}
+    assert set(metadata) == {"architecture", "mean", "std", "source", "licence", "sha256"}
     read = read_weights(cached)
     assert same(read.parameters, random_parameters())
     assert read.normalisation == IMAGENET
@@ -72,7 +80,7 @@ def test_our_file_says_all_about_itself(cached) -> None:
 @pytest.mark.parametrize(
     "dtype", [torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn]
 )
-def test_every_floating_type_is_read_and_a_classifier_passed_over(tmp_path, dtype) -> None:
+def test_every_floating_type_is_read_and_a_classifier_passed_over(tmp_path, dtype):
     state = {k: v.to(dtype) for k, v in random_parameters().items()}
     save_file({"classifier.0.weight": torch.ones(2, 3), **state}, tmp_path / "w.safetensors")
     read = read_weights(tmp_path / "w.safetensors")
@@ -83,18 +91,14 @@ def test_every_floating_type_is_read_and_a_classifier_passed_over(tmp_path, dtyp
 
 @pytest.mark.parametrize("archive", [True, False])
 @pytest.mark.parametrize("nested", [True, False])
-def test_plain_tensors_are_read_from_pytorch_files(tmp_path, archive, nested) -> None:
-    state = {k: v.half() for k, v in random_parameters().items()}
-    state["classifier.0.bias"] = torch.ones(4)
+def test_plain_tensors_are_read_from_pytorch_files(tmp_path, archive, nested):
+    state = {**HALVES, "classifier.0.bias": torch.ones(4)}
     path = tmp_path / "w.pth"
-    torch.save(
-        {"epoch": 3, "state_dict": state} if nested else state,
-        path,
-        _use_new_zipfile_serialization=archive,
-    )
+    content = {"epoch": 3, "state_dict": state} if nested else state
+    torch.save(content, path, _use_new_zipfile_serialization=archive)
     read = read_weights(path)
-    path.write_bytes(b"")  # what was read may not hang on the file
-    expected = {k: v.half().float() for k, v in random_parameters().items()}
+    path.write_bytes(b"")  # what was read may not depend on the file
+    expected = {k: v.float() for k, v in HALVES.items()}
     assert same(read.parameters, expected)
     assert read.sha256 == content_sha256(expected)
 
@@ -114,9 +118,8 @@ def test_plain_tensors_are_read_from_pytorch_files(tmp_path, archive, nested) ->
         ),
     ],
 )
-def test_the_file_says_which_input_it_wants(tmp_path, metadata, expected) -> None:
-    halves = {k: v.half() for k, v in random_parameters().items()}
-    save_file(halves, tmp_path / "w.safetensors", metadata=metadata)
+def test_the_file_says_which_input_it_wants(tmp_path, metadata, expected):
+    save_file(HALVES, tmp_path / "w.safetensors", metadata=metadata)
     assert read_weights(tmp_path / "w.safetensors").normalisation == expected
 
 
@@ -132,12 +135,12 @@ def test_the_file_says_which_input_it_wants(tmp_path, metadata, expected) -> Non
         {"input": "BGR, 0..255, minus 103.9 116.8 123.7"},
     ],
 )
-def test_a_normalisation_that_is_not_understood_is_refused(metadata) -> None:
+def test_a_normalisation_that_is_not_understood_is_refused(metadata):
     with pytest.raises(WeightsError, match=r"normalisation|metadata"):
         read_normalisation(metadata)
 
 
-def test_a_normalisation_survives_the_file(tmp_path) -> None:
+def test_a_normalisation_survives_the_file(tmp_path):
     odd = InputNormalisation((0.1, 1 / 3, 0.7), (0.2, 1e-9, 3.0))
     write_weights(tmp_path / "odd.safetensors", replace(random_weights(), normalisation=odd))
     assert read_weights(tmp_path / "odd.safetensors").normalisation == odd
@@ -146,20 +149,19 @@ def test_a_normalisation_survives_the_file(tmp_path) -> None:
 # -- refused -----------------------------------------------------------------------
 
 
-def test_a_missing_file_and_a_folder_are_refused(tmp_path) -> None:
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     assert refusal(tmp_path / "gone.safetensors").startswith("no such file")
     assert refusal(tmp_path).startswith("not a file")
 
 
 @pytest.mark.parametrize("size", [0, 4, 8, 9, 1000, 100_000, -4, -1])
-def test_a_truncated_file_is_refused(tmp_path, cached, size) -> None:
+def test_a_truncated_file_is_refused(tmp_path, cached, size):
     path = tmp_path / "short.safetensors"
     path.write_bytes(cached.read_bytes()[:size])
-    words = refusal(path)
-    assert any(w in words for w in ("empty", "truncated", "not a")), words
+    assert re.search("empty|truncated|not a", refusal(path))
 
 
-def test_a_damaged_byte_in_our_file_is_noticed(tmp_path, cached) -> None:
+def test_a_damaged_byte_in_our_file_is_noticed(tmp_path, cached):
     content = bytearray(cached.read_bytes())
     content[-1000] ^= 1
     path = tmp_path / "damaged.safetensors"
@@ -168,7 +170,7 @@ def test_a_damaged_byte_in_our_file_is_noticed(tmp_path, cached) -> None:
 
 
 @pytest.mark.parametrize("claim", [2**63, 2**40, 50_000_000, 20_000_000])
-def test_a_huge_claimed_header_is_refused_unread(tmp_path, claim) -> None:
+def test_a_huge_claimed_header_is_refused_unread(tmp_path, claim):
     path = tmp_path / "huge.safetensors"
     with path.open("wb") as file:
         file.write(struct.pack("<Q", claim) + b"{")
@@ -192,13 +194,8 @@ def with_header(path: Path, header: object, data: bytes = b"") -> Path:
         {"x": {"dtype": "F32", "shape": [-1], "data_offsets": [8, 0]}},
     ],
 )
-def test_a_lying_header_is_refused(tmp_path, header) -> None:
+def test_a_lying_header_is_refused(tmp_path, header):
     refusal(with_header(tmp_path / "lying.safetensors", header, b"\0" * 8))
-
-
-def spoiled(**changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
-    state = {k: v.half() for k, v in random_parameters().items()} | changes
-    return {k: v for k, v in state.items() if v is not None}
 
 
 @pytest.mark.parametrize(
@@ -212,33 +209,33 @@ def spoiled(**changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
     ],
 )
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_another_architecture_is_refused(tmp_path, changes, words, suffix) -> None:
+def test_another_architecture_is_refused(tmp_path, changes, words, suffix):
     path = tmp_path / f"other{suffix}"
     (save_file if suffix == ".safetensors" else torch.save)(spoiled(**changes), path)
     assert words in refusal(path)
 
 
-def test_other_models_are_refused(tmp_path) -> None:
+def test_other_models_are_refused(tmp_path):
     save_file({"conv1.weight": torch.zeros(4)}, tmp_path / "resnet.safetensors")
     assert "no VGG19 parameters" in refusal(tmp_path / "resnet.safetensors")
     torch.save([torch.zeros(3)], tmp_path / "list.pth")
     assert "not a table of parameters" in refusal(tmp_path / "list.pth")
 
 
+@dataclass(frozen=True)
 class Payload:
     """Makes a file when it is unpickled."""
 
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
+    mark: Path
 
     def __reduce__(self):
         return Path.touch, (self.mark,)
 
 
 def hostile_bytes(kind: str, mark: Path) -> bytes:
-    state = {"features.0.weight": torch.zeros(64, 3, 3, 3), "more": Payload(mark)}
     if kind.startswith("pickle"):
         return pickle.dumps(Payload(mark), protocol=int(kind[-1]))
+    state = {"features.0.weight": torch.zeros(64, 3, 3, 3), "more": Payload(mark)}
     buffer = io.BytesIO()
     torch.save(state, buffer, _use_new_zipfile_serialization=kind == "archive")
     return buffer.getvalue()
@@ -246,7 +243,7 @@ def hostile_bytes(kind: str, mark: Path) -> bytes:
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors", ".bin", ""])
 @pytest.mark.parametrize("kind", ["archive", "legacy", "pickle0", "pickle2", "pickle5"])
-def test_a_hostile_pickle_never_runs(tmp_path, kind, suffix) -> None:
+def test_a_hostile_pickle_never_runs(tmp_path, kind, suffix):
     mark = tmp_path / "it-ran"
     content = hostile_bytes(kind, mark)
     if kind.startswith("pickle"):
@@ -259,31 +256,33 @@ def test_a_hostile_pickle_never_runs(tmp_path, kind, suffix) -> None:
     assert not mark.exists()
 
 
-def test_a_pickle_is_called_one(tmp_path) -> None:
-    path = tmp_path / "w.safetensors"
-    path.write_bytes(pickle.dumps({"features.0.weight": [1.0]}))
-    assert refusal(path).startswith("a pickle, not a safetensors file")
-    path = tmp_path / "w.pth"
-    path.write_bytes(hostile_bytes("archive", tmp_path / "mark"))
-    assert refusal(path).startswith("refused: it holds more than tensors")
+@pytest.mark.parametrize(
+    ("kind", "suffix", "words"),
+    [
+        ("pickle5", ".safetensors", "a pickle, not a safetensors file"),
+        ("archive", ".safetensors", "a zip archive, not a safetensors file"),
+        ("archive", ".pth", "refused: it holds more than tensors"),
+    ],
+)
+def test_a_pickle_is_called_one(tmp_path, kind, suffix, words):
+    path = tmp_path / f"w{suffix}"
+    path.write_bytes(hostile_bytes(kind, tmp_path / "mark"))
+    assert refusal(path).startswith(words)
 
 
-def test_a_logically_huge_tensor_takes_no_memory(tmp_path) -> None:
+def test_a_logically_huge_tensor_takes_no_memory(tmp_path):
     huge = torch.zeros(1).expand(1 << 20, 1 << 20)
-    state = spoiled(**{"features.0.weight": huge})
-    torch.save(state, tmp_path / "huge.pth")
+    torch.save(spoiled(**{"features.0.weight": huge}), tmp_path / "huge.pth")
     assert "another architecture" in refusal(tmp_path / "huge.pth")
 
 
-def test_the_hash_in_a_name_is_checked(tmp_path) -> None:
-    torch.save(spoiled(), tmp_path / "w.pth")
-    content = (tmp_path / "w.pth").read_bytes()
-    good = tmp_path / f"vgg19-{hashlib.sha256(content).hexdigest()[:8]}.pth"
-    good.write_bytes(content)
+def test_the_hash_in_a_name_is_checked(tmp_path):
+    path = tmp_path / "vgg19-0123abcd.pth"
+    torch.save(HALVES, path)
+    assert "not with 0123abcd" in refusal(path)
+    digits = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    good = path.rename(tmp_path / f"vgg19-{digits}.pth")
     assert read_weights(good).normalisation == IMAGENET
-    wrong = tmp_path / "vgg19-0123abcd.pth"
-    wrong.write_bytes(content)
-    assert "not with 0123abcd" in refusal(wrong)
 
 
 @settings(
@@ -298,7 +297,7 @@ def test_the_hash_in_a_name_is_checked(tmp_path) -> None:
     ),
     suffix=st.sampled_from([".safetensors", ".pth"]),
 )
-def test_any_bytes_are_refused_in_one_sentence(tmp_path, content, suffix) -> None:
+def test_any_bytes_are_refused_in_one_sentence(tmp_path, content, suffix):
     path = tmp_path / f"noise{suffix}"
     path.write_bytes(content)
     refusal(path)
