@@ -1,4 +1,4 @@
-"""A small model of the scene of shifted pictures, as a run's folder and as a bundle."""
+"""A small model of the scene of shifted images, as a run's folder and as a bundle."""
 
 from __future__ import annotations
 

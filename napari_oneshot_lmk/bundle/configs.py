@@ -10,7 +10,6 @@ from typing import Any
 
 from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.bundle.layout import SECTION, BundleCard
-from napari_oneshot_lmk.bundle.network import COLUMNS
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.imaging.transforms import preprocessing_config
 from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW
@@ -21,20 +20,15 @@ SCHEMA_URL = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/"
     "0.8.1/meta_schema_20240725.json"
 )
-MEANINGS = dict(
-    zip(
-        COLUMNS,
-        (
-            "row of the landmark on the network's grid, in pixels from the centre of "
-            "the first; image row = (y + 0.5) * image rows / grid rows - 0.5",
-            "column, likewise",
-            "how far to trust the point, 0 to 1",
-            "row where the other landmarks expect this one, in pixels of the grid",
-            "column where they expect it",
-        ),
-        strict=True,
-    )
-)
+MEANINGS = {
+    "y": "row of the landmark on the network's grid, in pixels from the centre of "
+    "the first; image row = (y + 0.5) * image rows / grid rows - 0.5",
+    "x": "column, likewise",
+    "score": "how far to trust the point, 0 to 1",
+    "expected_y": "row where the other landmarks expect this one, in pixels of the grid",
+    "expected_x": "column where they expect it",
+}
+"""Of `PointNetwork`'s columns."""
 REFERENCES = (
     "He X, Huang Z, Yao Q, Zhou X, Zhou SK. Landmarks are alike yet distinct: "
     "harnessing similarity and individuality for one-shot medical landmark detection. "
@@ -51,12 +45,12 @@ PACKAGES = ("SimpleITK", "pytorch-ignite", "fire")
 class About:
     """What only the person who exports a model knows of it.
 
-    ``name`` is the bundle's folder name by default, ``data_terms`` are those under which
-    training images and template may be used, ``modality`` is that of the images
-    (``"CR"``, ``"photograph"``, ...).
+    ``data_terms`` are those under which training images and template may be used, ``modality``
+    is that of the images (``"CR"``, ``"photograph"``, ...).
     """
 
     name: str = ""
+    """By default that of the bundle's folder."""
     version: str = "0.1.0"
     authors: str = "not stated"
     intended_use: str = (
@@ -104,7 +98,8 @@ def make_metadata(
         "and the 99.9th percentile",
         "references": list(REFERENCES),
         "coordinate_def": {
-            str(i): {"name": name, "meaning": MEANINGS[name]} for i, name in enumerate(COLUMNS)
+            str(i): {"name": name, "meaning": meaning}
+            for i, (name, meaning) in enumerate(MEANINGS.items())
         },
         "template_spacing_mm_yx": geometry.spacing_mm_yx,
         "landmarks": [
@@ -136,7 +131,7 @@ def make_metadata(
                     "type": "tuples",
                     "format": "points",
                     "num_channels": len(placed),
-                    "spatial_shape": [len(COLUMNS)],
+                    "spatial_shape": [len(MEANINGS)],
                     "dtype": "float32",
                     "value_range": [],
                     "is_patch_data": False,
@@ -155,12 +150,8 @@ def make_inference(model: TrainedModel) -> dict[str, Any]:
     """Return the content of inference.json, which detects with MONAI alone."""
     content = _read_json("inference.json")
     content["network_shape_yx"] = list(model.template.image.geometry.network_shape_yx)
-    load, channel_first, as_tensor = content["preprocessing"]["transforms"]
-    content["preprocessing"]["transforms"] = [
-        *(load, channel_first),
-        *preprocessing_config(),
-        as_tensor,
-    ]
+    # After LoadImaged and EnsureChannelFirstd.
+    content["preprocessing"]["transforms"][2:2] = preprocessing_config()
     return content
 
 

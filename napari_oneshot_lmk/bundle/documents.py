@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -23,11 +24,6 @@ def make_readme(model: TrainedModel, about: About, metrics: dict[str, Any]) -> s
     training, geometry = card.training, template.image.geometry
     rows, columns = geometry.image_shape_yx
     spacing = geometry.spacing_mm_yx
-    landmarks = [
-        f"| {i} | {point.name} | {point.description or point.state} |"
-        for i, point in enumerate(template.landmarks)
-    ]
-    measured = "\n".join(f"- {name}: {value}" for name, value in metrics.items())
     trained_on = (
         f"{training.images} images without annotation, preset {training.preset}, "
         f"epoch {training.epoch} of {training.epochs}, seed {training.seed}"
@@ -41,14 +37,18 @@ def make_readme(model: TrainedModel, about: About, metrics: dict[str, Any]) -> s
         "packages": ", ".join(PACKAGES),
         "grid": "{} x {}".format(*geometry.network_shape_yx),
         "meanings": "\n".join(f"| {name} | {meaning} |" for name, meaning in MEANINGS.items()),
-        "landmarks": "\n".join(landmarks),
+        "landmarks": "\n".join(
+            f"| {i} | {point.name} | {point.description or point.state} |"
+            for i, point in enumerate(template.landmarks)
+        ),
         "template": template.name,
         "size": f"{columns} x {rows}",
         "spacing": f"{spacing[0]:g} x {spacing[1]:g} mm" if spacing else "unknown spacing",
         "trained_on": trained_on,
         "encoder": card.encoder,
         "version": __version__,
-        "measured": measured or "Nothing was measured with annotated images.",
+        "measured": "\n".join(f"- {name}: {value}" for name, value in metrics.items())
+        or "Nothing was measured with annotated images.",
         "intended_use": about.intended_use,
         "references": "\n".join(f"- {reference}" for reference in REFERENCES),
     }
@@ -63,31 +63,24 @@ def make_data_terms(model: TrainedModel, about: About, weights: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-SUMMARY = "summary.json"
-
-
 def read_metrics(folder: Path) -> dict[str, Any]:
     """Return the main native metrics of a report that ``evaluate --out`` wrote, by name.
 
-    Raises
-    ------
-    UsageError
-        If there is no readable report in the folder.
+    Raises `UsageError` if there is no readable report in the folder.
     """
     try:
-        content = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        content = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         overall = content["native"]
         metrics = {
             "images": content["images"],
             "errors": overall["n"],
             "MRE mm": overall["mre_mm"],
             "median mm": overall["median_mm"],
+            **{f"SDR {limit} mm %": share for limit, share in overall["sdr_percent"].items()},
         }
-        for limit, share in overall["sdr_percent"].items():
-            metrics[f"SDR {limit} mm %"] = share
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"holds no report, there is no readable {SUMMARY} in it",
+            "holds no report, there is no readable summary.json in it",
             file=folder,
             remedy="name the folder that oneshot-lmk evaluate --out wrote",
         ) from error
@@ -105,8 +98,7 @@ def training_images(model: Path) -> list[Path]:
     for folder in (model, model.absolute().parent):
         path = RunFolder(folder).images_path
         if path.is_file():
-            try:
+            with suppress(OneshotError):
                 return [image.path for image in read_images(path)]
-            except OneshotError:
-                return []
+            return []
     return []

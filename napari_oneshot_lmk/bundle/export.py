@@ -5,32 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from napari_oneshot_lmk.bundle import configs
+from napari_oneshot_lmk.bundle import configs, layout
 from napari_oneshot_lmk.bundle.configs import About, make_metadata
 from napari_oneshot_lmk.bundle.documents import make_data_terms, make_readme
-from napari_oneshot_lmk.bundle.layout import (
-    DATA_TERMS,
-    INFERENCE,
-    LICENCE,
-    LOGGING,
-    METADATA,
-    README,
-    SCRIPTED,
-    SCRIPTS,
-    STATE,
-    TEMPLATE,
-    TRAINING,
-    BundleCard,
-    EncoderEntry,
-    NetworkEntry,
-)
+from napari_oneshot_lmk.bundle.layout import BundleCard, EncoderEntry
 from napari_oneshot_lmk.bundle.network import PointNetwork
 from napari_oneshot_lmk.bundle.verify import Comparison, verify_bundle
 from napari_oneshot_lmk.detection import model_encoder
@@ -49,37 +34,23 @@ STEPS = ("Writing the bundle", "Recording the network", "Running the bundle")
 
 @dataclass(frozen=True)
 class Export:
-    """What is to be exported.
-
-    Parameters
-    ----------
-    model : TrainedModel
-        On the CPU.
-    out : Path
-        The bundle's folder.
-    about : About
-        For its documents.
-    weights : EncoderWeights, optional
-        Of the encoder; needed where the model was trained on VGG19.
-    images : sequence of Path
-        To verify the bundle on, beside the template.
-    metrics : dict
-        Measured ones, for the documents.
-    """
+    """What is to be exported."""
 
     model: TrainedModel
+    """On the CPU."""
     out: Path
+    """The bundle's folder."""
     about: About
     weights: EncoderWeights | None
+    """Of the encoder; needed where the model was trained on VGG19."""
     images: Sequence[Path] = ()
+    """To verify the bundle on, beside the template."""
     metrics: dict[str, Any] | None = None
+    """Measured ones, for the documents."""
 
 
 def export_bundle(export: Export, *, overwrite: bool = False) -> Iterator[Comparison | str]:
-    """Write a bundle and run it with MONAI's own command.
-
-    The folder appears only after the bundle has found the same points as this
-    program.
+    """Write a bundle; its folder appears once MONAI's own command has found the same points.
 
     Yields
     ------
@@ -105,8 +76,8 @@ def export_bundle(export: Export, *, overwrite: bool = False) -> Iterator[Compar
         _write(partial, model, export)
         yield STEPS[1]
         network = PointNetwork(detector)
-        torch.save(network.state_dict(), partial / STATE)
-        network.scripted().save(str(partial / SCRIPTED))
+        torch.save(network.state_dict(), partial / layout.STATE)
+        network.scripted().save(str(partial / layout.SCRIPTED))
         yield STEPS[2]
         found = verify_bundle(partial, detector, export.images)
         if found.largest_px > TOLERANCE_PX:
@@ -120,10 +91,10 @@ def export_bundle(export: Export, *, overwrite: bool = False) -> Iterator[Compar
 
 
 def _with_weights(model: TrainedModel, weights: EncoderWeights | None) -> TrainedModel:
-    """Return the model with the weights that go into the bundle."""
+    """Return the model with the weights that are written into the bundle."""
     card = model.card
     if weights is not None and model.packed:
-        # Of the two encoders that a packed model can read, the one in the bundle.
+        # Of the two encoders of a packed model, the one in the bundle.
         identity = encoder_identity(weights.sha256)
         if identity in model.encoders:
             card = card.model_copy(update={"encoder": identity})
@@ -136,46 +107,31 @@ def _write(folder: Path, model: TrainedModel, export: Export) -> None:
     if not about.name:
         about = replace(about, name=export.out.absolute().name)
     metrics = export.metrics or {}
-    for path in (METADATA, STATE, README):
+    for path in (layout.METADATA, layout.STATE, layout.README):
         (folder / path.parent).mkdir()
     texts = {
-        METADATA: _json(make_metadata(model, _card(model), about, metrics)),
-        INFERENCE: _json(configs.make_inference(model)),
-        TRAINING: _json(configs.make_training(model)),
-        LOGGING: (configs.FILES / "logging.conf").read_text(encoding="utf-8"),
-        README: make_readme(model, about, metrics),
-        DATA_TERMS: make_data_terms(model, about, _terms_of(export.weights)),
-        LICENCE: _licence(),
+        layout.METADATA: _json(make_metadata(model, _card(model), about, metrics)),
+        layout.INFERENCE: _json(configs.make_inference(model)),
+        layout.TRAINING: _json(configs.make_training(model)),
+        layout.LOGGING: (configs.FILES / "logging.conf").read_text(encoding="utf-8"),
+        layout.README: make_readme(model, about, metrics),
+        layout.DATA_TERMS: make_data_terms(model, about, _terms_of(export.weights)),
+        layout.LICENCE: _licence(),
     }
     for path, text in texts.items():
         (folder / path).write_text(text, encoding="utf-8")
-    shutil.copytree(
-        Path(__file__).parent / SCRIPTS,
-        folder / SCRIPTS,
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
-    model.template.save(folder / TEMPLATE)
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(__file__).with_name("scripts"), folder / layout.SCRIPTS, ignore=ignore)
+    model.template.save(folder / layout.TEMPLATE)
 
 
 def _card(model: TrainedModel) -> BundleCard:
-    weights = model.encoder_weights
-    encoder = None
+    weights, encoder = model.encoder_weights, None
     if weights is not None:
-        norm = weights.normalisation
-        encoder = EncoderEntry(
-            mean=norm.mean,
-            std=norm.std,
-            source=_without_path(weights.source),
-            licence=weights.licence,
-        )
-    return BundleCard(
-        model=model.card,
-        networks=tuple(
-            NetworkEntry(landmarks=p.landmarks, layout=p.network.config.to_json())
-            for p in model.parts
-        ),
-        encoder=encoder,
-    )
+        normalisation, source = asdict(weights.normalisation), _without_path(weights.source)
+        encoder = EncoderEntry(**normalisation, source=source, licence=weights.licence)
+    networks = tuple(part.entry for part in model.parts)
+    return BundleCard(model=model.card, networks=networks, encoder=encoder)
 
 
 def _without_path(source: str) -> str:
@@ -213,18 +169,8 @@ def weights_for(
 ) -> EncoderWeights | None:
     """Return the weights of a model's encoder; None where it needs none.
 
-    Parameters
-    ----------
-    model : TrainedModel
-    named : Path, optional
-        A file that the user named, to use instead of the model's own.
-    usual, allow_download
-        As for `encoder_for`.
-
-    Raises
-    ------
-    WeightsError
-        If they cannot be found.
+    ``named`` is a file that the user named, to use instead of the model's own. Other parameters
+    and errors are those of `encoder_for`.
     """
     if not model.card.encoder.startswith(VGG19):
         return None

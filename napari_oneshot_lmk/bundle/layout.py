@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from napari_oneshot_lmk.detection.model_card import ModelCard
+from napari_oneshot_lmk.detection.model_card import ModelCard, NetworkEntry
 
 METADATA = Path("configs", "metadata.json")
 INFERENCE = Path("configs", "inference.json")
@@ -32,19 +30,8 @@ def is_bundle(path: str | Path) -> bool:
     return (Path(path) / METADATA).is_file()
 
 
-class NetworkEntry(BaseModel):
-    """One network of the model; its place in the list is the one in the state_dict."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    landmarks: tuple[str, ...] = Field(min_length=1)
-    layout: dict[str, Any]
-
-
-class EncoderEntry(BaseModel):
+class EncoderEntry(BaseModel, frozen=True):
     """How the encoder's parameters in the state_dict are used."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -52,30 +39,12 @@ class EncoderEntry(BaseModel):
     licence: str = ""
 
 
-class BundleCard(BaseModel):
-    """What makes a model of a bundle's state_dict and template.
-
-    ``encoder`` is missing where the model was trained on the encoder that needs no
-    weights.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
+class BundleCard(BaseModel, frozen=True):
+    """What makes a model of a bundle's state_dict and template."""
 
     schema_version: int = SCHEMA_VERSION
     model: ModelCard
     networks: tuple[NetworkEntry, ...] = Field(min_length=1)
+    """In the order of the state_dict."""
     encoder: EncoderEntry | None = None
-
-
-def network_key(index: int) -> str:
-    """Return the prefix of a network's parameters in the state_dict."""
-    return f"networks.{index}."
-
-
-ENCODER_KEY = "encoder.vgg19."
-"""Prefix of VGG19's parameters in the state_dict."""
-
-
-def below(state: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Return the entries whose names begin with a prefix, without it."""
-    return {name.removeprefix(key): value for name, value in state.items() if name.startswith(key)}
+    """None where the model was trained on the encoder that needs no weights."""

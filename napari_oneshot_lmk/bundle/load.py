@@ -1,9 +1,8 @@
-"""Loads a bundle as a model, without running anything in it.
+"""Loads a bundle as a model, without running anything in it: a stranger's can be opened safely.
 
-The card in metadata.json is parsed as data, weights are loaded as tensors and nothing
-else, the configurations are not read. So a bundle from a stranger can be opened safely.
-Its TorchScript, which is a program, is run by `ScriptedDetector` alone, where the user
-says that it may be.
+The card in metadata.json is parsed as data, weights are loaded as tensors and nothing else, the
+configurations are not read. Only `ScriptedDetector` runs its TorchScript, which is a program,
+and only where the user allows it.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import json
 import pickle
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from napari_oneshot_lmk.bundle.layout import (
-    ENCODER_KEY,
     METADATA,
     SCHEMA_VERSION,
     SCRIPTED,
@@ -29,13 +28,11 @@ from napari_oneshot_lmk.bundle.layout import (
     STATE,
     TEMPLATE,
     BundleCard,
-    below,
     is_bundle,
-    network_key,
 )
 from napari_oneshot_lmk.bundle.network import COLUMNS, PointNetwork
 from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.detection.model import Part, TrainedModel, build_network
+from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, FeaturePyramid
@@ -45,10 +42,9 @@ from napari_oneshot_lmk.errors import ModelError, UsageError, WeightsError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.matching.shape import Decided
 
-LARGEST_JSON = 10_000_000
-LARGEST_PICKLE = 10_000_000
-"""In bytes. Names and shapes of a hundred networks need a tenth of it."""
-_AGAIN = "fetch it again, or ask whoever made it"
+LARGEST_TEXT = 10_000_000
+"""Of metadata.json and of a pickle, in bytes. A hundred networks need a tenth of it."""
+_ASK = "ask whoever made the bundle"
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedModel:
@@ -59,12 +55,12 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> TrainedM
     path : str or Path
         The folder.
     device : str or torch.device
-        To load the networks to.
+        Of the networks.
 
     Raises
     ------
     ModelError
-        If it is damaged, hostile, of a newer version, or a bundle of another program.
+        If it is damaged, malicious, of a newer version, or a bundle of another program.
     """
     path = Path(path)
     if not is_bundle(path):
@@ -98,12 +94,7 @@ def _load_bundle(folder: Path, content: dict[str, Any], device: str | torch.devi
     state = read_state(inside(folder, STATE), folder)
     try:
         parts = tuple(
-            Part(
-                entry.landmarks,
-                build_network(entry.landmarks, entry.layout, below(state, network_key(index))).to(
-                    device
-                ),
-            )
+            Part.build(entry, _below(f"networks.{index}.", state), device)
             for index, entry in enumerate(card.networks)
         )
         weights = _encoder_weights(folder, card, state)
@@ -113,12 +104,18 @@ def _load_bundle(folder: Path, content: dict[str, Any], device: str | torch.devi
     return TrainedModel(card.model, parts, template, weights, "float32")
 
 
+def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the entries whose names begin with a prefix, without it."""
+    found = {name: value for name, value in state.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): value for name, value in found.items()}
+
+
 def _encoder_weights(
-    folder: Path, card: BundleCard, state: dict[str, Tensor]
+    folder: Path, card: BundleCard, state: Mapping[str, Tensor]
 ) -> EncoderWeights | None:
     if card.encoder is None:
         return None
-    parameters = checked_parameters(below(state, ENCODER_KEY))
+    parameters = checked_parameters(_below("encoder.vgg19.", state))
     return EncoderWeights(
         parameters,
         InputNormalisation(card.encoder.mean, card.encoder.std),
@@ -129,12 +126,9 @@ def _encoder_weights(
 
 
 def inside(folder: Path, name: Path) -> Path:
-    """Return the path of a file in the bundle; links do not lead out of it.
+    """Return the path of a file in the bundle.
 
-    Raises
-    ------
-    ModelError
-        If it is missing or is a link out of the bundle.
+    Raises `ModelError` if it is missing or a link out of the bundle.
     """
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
@@ -149,16 +143,10 @@ def inside(folder: Path, name: Path) -> Path:
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """Return the content of configs/metadata.json, as data.
-
-    Raises
-    ------
-    ModelError
-        If it cannot be read.
-    """
+    """Return the content of configs/metadata.json; `ModelError` if it cannot be read."""
     path = inside(folder, METADATA)
     try:
-        if path.stat().st_size > LARGEST_JSON:
+        if path.stat().st_size > LARGEST_TEXT:
             raise ValueError("too large")
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -171,16 +159,19 @@ def read_metadata(folder: Path) -> dict[str, Any]:
 def read_state(path: Path, folder: Path) -> dict[str, Tensor]:
     """Read a file of tensors that ``torch.save`` has written, and nothing else.
 
-    Sizes are checked against the file's before anything is allocated: a header may claim
-    anything.
-
-    Raises
-    ------
-    ModelError
-        If it holds more than tensors, or claims more than it holds.
+    Sizes are compared with the file's before anything is allocated. Raises `ModelError` if it
+    holds more than tensors, or claims more than it holds.
     """
+    size = path.stat().st_size
     try:
-        _check_archive(path, folder)
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+        packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+        pickles = [e.file_size for e in entries if e.filename.endswith(".pkl")]
+        if packed or sum(entry.file_size for entry in entries) > size:
+            raise ValueError("compressed, or larger inside than outside")
+        if max(pickles, default=0) > LARGEST_TEXT:
+            raise ValueError("too large a pickle")
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
@@ -189,54 +180,31 @@ def read_state(path: Path, folder: Path) -> dict[str, Tensor]:
             file=folder,
             remedy="ask whoever made the bundle for plain weights",
         ) from error
-    except ModelError:
-        raise
     except Exception as error:
-        # A damaged or hostile file can fail anywhere in the unpickler.
+        # A damaged or malicious file can fail anywhere in the unpickler.
         raise _damaged(folder, STATE) from error
     tensors = isinstance(state, dict) and all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     )
-    size = path.stat().st_size
-    claimed = (
-        sum(value.numel() * value.element_size() for value in state.values()) if tensors else 0
-    )
-    if not tensors or claimed > size:
+    if not tensors or sum(v.numel() * v.element_size() for v in state.values()) > size:
         raise _damaged(folder, STATE)
     return dict(state)
 
 
-def _check_archive(path: Path, folder: Path) -> None:
-    """Refuse archives that are compressed, or whose content is larger than the file."""
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-    packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
-    claimed = sum(entry.file_size for entry in entries)
-    pickles = [e.file_size for e in entries if e.filename.endswith(".pkl")]
-    if packed or claimed > path.stat().st_size or max(pickles, default=0) > LARGEST_PICKLE:
-        raise _damaged(folder, STATE)
-
-
 def _foreign(folder: Path) -> ModelError:
+    what = "this MONAI bundle was not made by this program"
+    remedy = "run it with python -m monai.bundle if you know who made it"
     if (folder / SCRIPTED).is_file():
-        return ModelError(
-            "this MONAI bundle was not made by this program; its TorchScript is a "
-            "program of whoever made it and was not run",
-            file=folder,
-            remedy="use --trust if you know who that is",
-        )
-    return ModelError(
-        "this MONAI bundle was not made by this program",
-        file=folder,
-        remedy="run it with python -m monai.bundle if you know who made it",
-    )
+        what += "; its TorchScript is a program of whoever made it and was not run"
+        remedy = "use --trust if you know who that is"
+    return ModelError(what, file=folder, remedy=remedy)
 
 
 def _damaged(folder: Path, name: Path) -> ModelError:
     return ModelError(
         f"the bundle's {name.as_posix()} is missing, damaged or not of this program",
         file=folder,
-        remedy=_AGAIN,
+        remedy="fetch it again, or ask whoever made it",
     )
 
 
@@ -244,8 +212,7 @@ class _Identity:
     """In place of an encoder: the recorded network contains its own."""
 
     def __init__(self, card: EncoderCard) -> None:
-        self.card = card
-        self.device = torch.device("cpu")
+        self.card, self.device = card, torch.device("cpu")
 
     def __call__(self, images: Tensor) -> FeaturePyramid:
         return FeaturePyramid((images,), ())
@@ -259,8 +226,8 @@ class ScriptedDetector(Detector):
     Parameters
     ----------
     folder : Path
-        A MONAI bundle whose metadata describe input and output as docs/bundle.md does,
-        with a template in ``template/``.
+        A MONAI bundle with a template in ``template/``, whose metadata describe input and
+        output as in docs/bundle.md.
 
     Raises
     ------
@@ -287,7 +254,7 @@ class ScriptedDetector(Detector):
             raise ModelError(
                 f"{SCRIPTED.as_posix()} is damaged, or of another version of PyTorch",
                 file=folder,
-                remedy="ask whoever made the bundle",
+                remedy=_ASK,
             ) from error
         self._network.eval()
         self._encoder = _Identity(EncoderCard("torchscript", folder.name, digest, ()))
@@ -296,11 +263,8 @@ class ScriptedDetector(Detector):
     def points(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
         """Run the network; see `Detector.points`.
 
-        Raises
-        ------
-        ModelError
-            If it does not return what the bundle's metadata describe, or something was
-            ``decided``: what a stranger's network makes of an image cannot be held.
+        Raises `ModelError` if it does not return what the bundle's metadata describe, or if
+        landmarks were ``decided``: a network of another program cannot take them into account.
         """
         if decided is not None:
             raise ModelError(
@@ -310,20 +274,13 @@ class ScriptedDetector(Detector):
         try:
             found = self._network(pyramid.maps[0])
         except RuntimeError as error:
-            raise ModelError(
-                "the bundle's TorchScript failed on this image",
-                remedy="ask whoever made the bundle",
-            ) from error
+            what = "the bundle's TorchScript failed on this image"
+            raise ModelError(what, remedy=_ASK) from error
         shape = (1, len(self._names), len(COLUMNS))
-        if (
-            not isinstance(found, Tensor)
-            or tuple(found.shape) != shape
-            or not torch.isfinite(found).all()
-        ):
-            raise ModelError(
-                "the bundle's TorchScript gives something else than its metadata says",
-                remedy="ask whoever made the bundle",
-            )
+        alike = isinstance(found, Tensor) and tuple(found.shape) == shape
+        if not alike or not torch.isfinite(found).all():
+            what = "the bundle's TorchScript gives something else than its metadata says"
+            raise ModelError(what, remedy=_ASK)
         found = found[0].double()
         found[:, COLUMNS.index("score")].clamp_(0, 1)
         return found
@@ -355,9 +312,6 @@ class ScriptedDetector(Detector):
 def needs_trust(path: Path) -> bool:
     """Return whether a folder is a bundle that only its own TorchScript can run.
 
-    Raises
-    ------
-    ModelError
-        If it is a bundle whose metadata cannot be read.
+    Raises `ModelError` if it is a bundle whose metadata cannot be read.
     """
     return is_bundle(path) and SECTION not in read_metadata(path)

@@ -30,24 +30,16 @@ class PointNetwork(nn.Module):
         self.encoder = detector.encoder
         self.networks = nn.ModuleList(p.network for p in detector.model.parts)
         self.shape = detector.shape
-        # The very tensors that the detector reads: recording finds them here by
-        # their identity and names them, instead of writing copies into the graph.
+        # The same tensor objects as the detector's: recording names them after these buffers,
+        # instead of writing copies into the graph.
         for name, tensor in detector.embeddings().items():
             self.register_buffer(name, tensor)
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Detect on one image.
+        """Detect on one image, (1, 1, H, W) float32 from `prepare_image`.
 
-        Parameters
-        ----------
-        images : Tensor, (1, 1, H, W), float32
-            From `prepare_image`.
-
-        Returns
-        -------
-        Tensor, (1, N, 5), float32
-            For each landmark `COLUMNS`, in pixels of the network's grid.
+        Returns (1, N, 5) float32: `COLUMNS` of each landmark, in pixels of the network's grid.
         """
         with torch.no_grad():
             found = self._detector.points(self._detector.encoder(images))
@@ -58,7 +50,7 @@ class PointNetwork(nn.Module):
         shape_yx = self._detector.template.image.geometry.network_shape_yx
         example = torch.linspace(0, 1, shape_yx[0] * shape_yx[1])
         with warnings.catch_warnings():
-            # Sizes are fixed by the grid; that they are recorded as numbers is meant.
+            # Sizes are recorded as numbers, as they should be: the grid is fixed.
             warnings.simplefilter("ignore")
             recorded: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
                 self, example.reshape(1, 1, *shape_yx), check_trace=False

@@ -21,51 +21,30 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BundleTrainer:
-    """Trains with a bundle's template, encoder and method.
-
-    Parameters
-    ----------
-    bundle_root : str
-        The bundle.
-    template_dir : str
-        Its template's folder, or another.
-    dataset_dir : str
-        Images without landmarks.
-    output_dir : str
-        The run's folder: new, or one to go on with.
-    method, preset, seed, device
-        As for ``oneshot-lmk train``.
-    max_epochs : int, optional
-        Instead of the preset's.
-    """
+    """Trains with a bundle's template, encoder and method, as ``oneshot-lmk train``."""
 
     bundle_root: str
     template_dir: str
     dataset_dir: str
+    """Of images without landmarks."""
     output_dir: str
+    """The run's folder: new, or one to go on with."""
     method: str
     preset: str
     seed: int = 0
     device: str = "auto"
     max_epochs: int | None = None
+    """Instead of the preset's."""
 
     def run(self) -> Path:
-        """Train to the end, or go on where it was interrupted.
+        """Train to the end, or go on where it was interrupted; return the model's folder.
 
-        Returns
-        -------
-        Path
-            The trained model's folder, to be exported again.
-
-        Raises
-        ------
-        OneshotError
-            If the training cannot begin or go on.
+        Raises `OneshotError` if the training cannot begin or go on.
         """
         preset = Preset.load(self.preset)
         if self.max_epochs is not None:
             preset = preset.changed({"training.epochs": self.max_epochs})
-        # A bundle computes in float32; training takes what is fast.
+        # A bundle computes in float32, training in what is fast.
         source = replace(load_model(self.bundle_root), precision="auto")
         events = train(
             Template.load(self.template_dir),

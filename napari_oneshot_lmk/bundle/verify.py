@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,35 +27,26 @@ MAX_IMAGES = 3
 """Beside the template."""
 TEMPLATE_NAME = "template.mha"
 _MOVES_YX = ((0.03, -0.02), (-0.04, 0.03), (0.02, 0.05))
-"""Shifts of the template, as parts of its size, where no other images are at hand."""
+"""Shifts of the template, relative to its size, where there are no other images."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far apart the points of a bundle and of this program lie.
-
-    Parameters
-    ----------
-    images : tuple of str
-        Their names.
-    largest_px : float
-        Largest distance, in pixels of the image.
-    worst : str
-        The landmark and image that it is on.
-    """
+    """Distances between the points of a bundle and of this program."""
 
     images: tuple[str, ...]
+    """Their names."""
     largest_px: float
+    """In pixels of the image."""
     worst: str
+    """The landmark and image of that distance."""
 
     @property
     def summary(self) -> str:
         """For the user."""
         word = "identical" if self.largest_px < 0.005 else "the same"
-        return (
-            f"{word}, max {self.largest_px:.2f} px on the template and "
-            f"{len(self.images) - 1} images"
-        )
+        others = len(self.images) - 1
+        return f"{word}, max {self.largest_px:.2f} px on the template and {others} images"
 
 
 def verify_bundle(bundle: Path, detector: Detector, images: Sequence[Path]) -> Comparison:
@@ -63,12 +55,11 @@ def verify_bundle(bundle: Path, detector: Detector, images: Sequence[Path]) -> C
     Parameters
     ----------
     bundle : Path
-        The folder.
     detector : Detector
         In the bundle's precision.
     images : sequence of Path
-        The first `MAX_IMAGES` that can be read are used; where there are fewer, moved
-        copies of the template.
+        The first `MAX_IMAGES` that can be read are used, completed by moved copies of the
+        template.
 
     Raises
     ------
@@ -90,13 +81,7 @@ def verify_bundle(bundle: Path, detector: Detector, images: Sequence[Path]) -> C
 
 
 def run_bundle(bundle: Path, images: Path, out: Path) -> Path:
-    """Run ``configs/inference.json`` in a process of its own; return the table it wrote.
-
-    Raises
-    ------
-    ModelError
-        If it fails.
-    """
+    """Run ``configs/inference.json`` in a child process; return its table, or `ModelError`."""
     command = [
         *(sys.executable, "-m", "monai.bundle", "run"),
         *("--config_file", INFERENCE.as_posix(), "--bundle_root", "."),
@@ -136,13 +121,11 @@ def _prepare_images(
         if len(stored) > MAX_IMAGES:
             break
         name = f"{len(stored)}-{path.name}"
-        try:
+        # Training has left out what cannot be read as well, or it is gone.
+        with suppress(OneshotError, OSError):
             read = read_image(path)
             (folder / name).symlink_to(path.absolute())
-        except (OneshotError, OSError):
-            # Training has left this file out as well, or it is gone.
-            continue
-        stored[name] = read
+            stored[name] = read
     for index, move_yx in enumerate(_MOVES_YX):
         if len(stored) > MAX_IMAGES:
             break
@@ -165,17 +148,15 @@ def _save_and_read(path: Path, image: GrayImage) -> GrayImage:
 
 
 def _distances(image: str, ours: Landmarks, theirs: Landmarks) -> list[tuple[float, str]]:
-    pairs = zip(ours, theirs, strict=True)
     distances = []
-    for one, other in pairs:
+    for one, other in zip(ours, theirs, strict=True):
         if one.name != other.name or one.state is not other.state:
             raise ModelError(
                 f"the bundle's table has {other.name} ({other.state}) in place of "
                 f"{one.name} ({one.state}) on {image}",
                 remedy="nothing was exported; report this with oneshot-lmk info",
             )
-        if one.position_yx is None or other.position_yx is None:
-            continue
-        distance = np.hypot(*np.subtract(one.position_yx, other.position_yx))
-        distances.append((float(distance), f"{one.name} on {image}"))
+        if one.position_yx is not None and other.position_yx is not None:
+            distance = np.hypot(*np.subtract(one.position_yx, other.position_yx))
+            distances.append((float(distance), f"{one.name} on {image}"))
     return distances

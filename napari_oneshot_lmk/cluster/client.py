@@ -1,4 +1,4 @@
-"""A dask cluster to work on, somebody's or processes of this computer, and its workers."""
+"""A dask cluster, elsewhere or of processes on this computer, and its workers."""
 
 from __future__ import annotations
 
@@ -25,24 +25,19 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder
 
 SECONDS_TO_CONNECT = 20
-DEATHS_ALLOWED = 1
-"""Of local workers at the same task, before it is suspected of killing them."""
-_TALKATIVE = ("distributed", "tornado", "asyncio")
+_LOGGERS = ("distributed", "tornado", "asyncio")
+_TOPIC = "all"
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A cluster to give work to."""
+    """A connection to a scheduler."""
 
     client: Client
     threads: int | None
-    """That each worker computes with; None: as many as it was started with."""
+    """Of each worker; None: as many as it was started with."""
     local: bool
     """Whether the workers are children of this process."""
-
-    def slots(self) -> int:
-        """Return how many tasks the workers of this moment can run at once."""
-        return sum(self.client.nthreads().values())
 
 
 @contextmanager
@@ -55,8 +50,7 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
         Its address (``tcp://host:8786``), or the file that ``dask scheduler
         --scheduler-file`` wrote.
     workers : int, optional
-        Or how many processes to start here; the cores are shared among them. They
-        end with the block.
+        Or how many processes to start here, which share the cores. They end with the block.
 
     Yields
     ------
@@ -75,13 +69,9 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
             remedy="give --scheduler or --workers, one of the two",
         )
     check_installed()
-    with _quiet():
-        if workers is not None:
-            with _local(workers) as connection:
-                yield connection
-        elif scheduler is not None:
-            with _remote(scheduler) as connection:
-                yield connection
+    opened = _remote(str(scheduler)) if workers is None else _local(workers)
+    with _quiet(), opened as connection:
+        yield connection
 
 
 def check_installed() -> None:
@@ -102,17 +92,15 @@ def _local(workers: int) -> Iterator[Connection]:
 
     threads = max(1, (os.cpu_count() or 1) // workers)
     with (
-        # Here nothing dies of a network or of somebody else's limits.
-        dask.config.set({"distributed.scheduler.allowed-failures": DEATHS_ALLOWED}),
+        # Dask's default is 3; here no worker is lost to a network or to other users' limits.
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         LocalCluster(
             n_workers=workers,
-            # One image at a time; torch has its own threads.
-            threads_per_worker=1,
+            threads_per_worker=1,  # one image at a time; torch has its own threads
             processes=True,
             host="127.0.0.1",
             dashboard_address=None,
-            # Its limit counts what torch has, and kills for it.
-            memory_limit=0,
+            memory_limit=0,  # dask counts torch's memory, and would kill the worker for it
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
@@ -147,17 +135,17 @@ def _remote(scheduler: str) -> Iterator[Connection]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep dask's log out of the user's terminal: what matters is said in words."""
+    """Keep dask's log out of the user's terminal: this package reports what matters."""
     import dask
 
-    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
-    silent = {"logging": dict.fromkeys(_TALKATIVE, "critical")}
+    silent = {"logging": dict.fromkeys(_LOGGERS, "critical")}
     try:
         with warnings.catch_warnings(), dask.config.set(silent):
-            # Other versions of libraries on a worker; ours are compared by us.
+            # Of other versions of libraries on a worker; this package compares its own.
             warnings.filterwarnings("ignore", module="distributed")
             yield
     finally:
@@ -169,11 +157,8 @@ def _in_words(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-_TOPIC = "all"
-
-
 class LostWorkers:
-    """Listens to a scheduler for workers that were lost on the way."""
+    """Listens to a scheduler for workers that are lost."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -181,13 +166,13 @@ class LostWorkers:
         client.subscribe_topic(_TOPIC, self._take)
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         self._client.unsubscribe_topic(_TOPIC)
 
     def messages(self, at_work: Mapping[str, int], what: str) -> Iterator[str]:
-        """Say which workers were lost since the last time.
+        """Yield a sentence per worker that was lost since the last call.
 
-        ``at_work`` is how many things, ``what`` one of them, each open task is about.
+        ``at_work`` is the number of things in each open task, ``what`` the name of one.
         """
         while self._events:
             event = self._events.popleft()
@@ -205,11 +190,10 @@ class LostWorkers:
 
 
 class WorkerSetup:
-    """How this program behaves in a worker: its name, torch's threads, Ctrl-C.
+    """Settings of a worker process: its name, torch's threads, Ctrl-C.
 
     Without ``threads``, torch has those that the worker was started with. A ``local`` worker
-    is a child of the process that asks: Ctrl-C reaches all processes of a terminal, and only
-    that one is to answer it.
+    ignores Ctrl-C, which reaches all processes of a terminal: its parent ends it.
     """
 
     def __init__(self, threads: int | None, local: bool) -> None:
@@ -220,14 +204,13 @@ class WorkerSetup:
         """Set the process up, before its first task."""
         self.name = f"worker {worker.address} on {socket.gethostname()}"
         self.threads = self.threads or worker.state.nthreads
-        # Dask tells its workers to give freed memory back at once, which costs time at
-        # each image.
+        # Dask's workers return freed memory at once, which costs time at each image.
         keep_freed_memory()
         if self.local and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def use_threads(self) -> None:
-        """Let torch compute with as many threads as it is to."""
+        """Set the number of torch's threads."""
         import torch
 
         wanted = self.threads or 1
@@ -239,13 +222,11 @@ class WorkerSetup:
 class EncoderSpec:
     """What a worker builds the encoder from.
 
-    Images and the encoder's weights are not sent: the workers read them, from a file
-    system that all share.
-
-    One worker with another encoder or version would make results of two kinds.
+    Images and the encoder's weights are not sent: the workers read them from a shared file
+    system. A worker with another encoder or version is refused: results would differ.
     """
 
-    weights: Path | None  # as the workers see them; None: looked for as on this computer
+    weights: Path | None  # as the workers see them; None: searched as on this computer
     device: str  # "auto", "cpu" or "cuda"
     identity: str  # of the encoder that is expected
     version: str = __version__  # of this program, likewise
@@ -253,12 +234,8 @@ class EncoderSpec:
     def build(self, worker: str) -> Encoder:
         """Build it, in a worker of this name.
 
-        Raises
-        ------
-        ClusterError
-            If this computer has another encoder or version.
-        OneshotError
-            If the weights cannot be read, or the device is missing.
+        Raises `ClusterError` if this computer has another encoder or version, another
+        `OneshotError` if the weights cannot be read or the device is missing.
         """
         from napari_oneshot_lmk.encoders.device import resolve_device
         from napari_oneshot_lmk.encoders.orientation import shipped_encoder
@@ -266,7 +243,7 @@ class EncoderSpec:
 
         self.check_version(worker)
         encoder: Encoder = shipped_encoder(resolve_device(self.device))
-        # The shipped one, whatever weights this computer has, or would try to fetch.
+        # Only if it is not the shipped one are weights searched, or downloaded.
         if encoder.card.identity != self.identity:
             encoder = instant_encoder(self.weights, self.device)
         if encoder.card.identity != self.identity:

@@ -1,7 +1,7 @@
-"""Detection over many images by the workers of a cluster: what `detect_many` does on one.
+"""Detection on many images by the workers of a cluster: `detect_many` on many computers.
 
-Template and model travel to each worker once: they may lie on the disk of whoever asks.
-Images and the encoder's weights are read from a file system that all share.
+Template and model are sent to each worker once. Images and the encoder's weights are read from
+a shared file system.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     from distributed import Future, as_completed
 
 LARGEST_CHUNK = 16
-"""Images in a task: what a worker that is lost costs at most, twice."""
+"""Images in a task: a worker that is lost costs at most twice as many."""
 CHUNKS_PER_SLOT = 2
-"""Tasks given out for each that can run: one in work, one waiting."""
+"""Tasks submitted for each that can run: one in work, one waiting."""
 SECONDS_BETWEEN_COUNTS = 1.0
 
 _one_at_a_time = threading.Lock()
@@ -63,9 +64,9 @@ class DetectorSpec:
 
     @classmethod
     def of(cls, detector: Detector, encoder_weights: Path | None, device: str) -> DetectorSpec:
-        """Return the specification of a detector that is on the processor.
+        """Return the specification of a detector that is on the CPU.
 
-        The workers look for ``encoder_weights`` at the same place; ``device`` is for them.
+        ``encoder_weights`` is a path as the workers see it, ``device`` is theirs.
         """
         weights = None if encoder_weights is None else encoder_weights.absolute()
         model = detector.model if isinstance(detector, TrainedDetector) else None
@@ -74,20 +75,17 @@ class DetectorSpec:
 
     @property
     def key(self) -> str:
-        """The same for specifications of the same detector."""
-        parts = (
-            self.template.content_sha256,
-            "" if self.model is None else self.model.content_sha256,
-            repr((self.encoder, self.upright)),
-            *(template.content_sha256 for template in self.further),
-        )
+        """Equal for specifications of the same detector."""
+        model = "" if self.model is None else self.model.content_sha256
+        templates = [template.content_sha256 for template in (self.template, *self.further)]
+        parts = (templates[0], model, repr((self.encoder, self.upright)), *templates[1:])
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def build(self, worker: str) -> Detector:
         """Build it, in a worker of this name; raises as `EncoderSpec.build`."""
         if self.model is not None and self.encoder.weights is None:
-            # What it brings has travelled with it; else this worker looks where the
-            # weights lay, and in its own cache.
+            # Packed weights were sent with it; others are searched where they were, and in
+            # this worker's cache.
             self.encoder.check_version(worker)
             encoder = encoder_for(self.model, None, self.encoder.device)
         else:
@@ -103,17 +101,17 @@ class DetectorSpec:
 
 
 class DetectorPlugin(WorkerPlugin):
-    """Brings a detector to every worker, those included that come later."""
+    """Sends a detector to every worker, including those that join later."""
 
     def __init__(self, spec: DetectorSpec, threads: int | None, local: bool) -> None:
         self.spec, self.worker = spec, WorkerSetup(threads, local)
 
     def setup(self, worker: Worker) -> None:
-        """Set the worker up; the detector is built when there is work for it."""
+        """Set the worker up, but for the detector."""
         self.worker.begin(worker)
 
     def detector(self) -> Detector:
-        """Return the detector, built at the first time."""
+        """Return the detector, which is built at the first call."""
         self.worker.use_threads()
         key = self.spec.key
         if key not in _built:
@@ -127,12 +125,8 @@ def detect_chunk(
 ) -> list[DetectionResult]:
     """Detect on some images, in a worker that has the `DetectorPlugin` of this name.
 
-    Raises
-    ------
-    ClusterError
-        If this worker does not see where the images are.
-    OneshotError
-        If the detector cannot be built here.
+    Raises `ClusterError` if this worker does not see the images' folder, another
+    `OneshotError` if the detector cannot be built here.
     """
     detection: DetectorPlugin = get_worker().plugins[plugin]
     for folder in {image.path.parent for image in images}:
@@ -143,17 +137,10 @@ def detect_chunk(
                 remedy="put the images on a file system that all workers share, under "
                 "the same path",
             )
-    # A worker with several threads is given several chunks. One after the other is
-    # as fast, torch uses all threads, and needs the memory of one.
+    # A worker with several threads is given several chunks. One after the other is as fast,
+    # because torch uses all threads, and needs the memory of one.
     with _one_at_a_time:
-        found = detect_many(
-            detection.detector(),
-            images,
-            spacing_mm_yx=reading.spacing_mm_yx,
-            slice_index=reading.slice_index,
-            batch=reading.batch,
-        )
-        return list(found)
+        return list(detect_many(detection.detector(), images, **asdict(reading)))
 
 
 def detect_across(
@@ -165,32 +152,29 @@ def detect_across(
 ) -> Generator[DetectionResult, None, None]:
     """Detect on many images with all workers of a cluster.
 
-    Only a few tasks are given out at a time, however many images there are. What a
-    worker that is lost had in hand is done again by others. An image on which workers
-    die again and again is tried alone and then fails.
+    Only a few tasks are submitted at a time, however many images there are. Tasks of a
+    worker that is lost are done again by others. An image on which workers die again and
+    again is tried alone and then fails.
 
     Parameters
     ----------
     connection : Connection
-        The cluster.
     spec : DetectorSpec
-        Of the detector.
     images : sequence of ImageFile
         As the workers see them.
     reading : Reading, optional
-        How they are read.
     on_note : callable
-        Called with what a user should know meanwhile, a sentence.
+        Called with sentences for the user.
 
     Yields
     ------
     DetectionResult
-        One per image, as they come; ``index`` says which.
+        One per image, in order of completion; ``index`` says which.
 
     Raises
     ------
     ClusterError
-        If the scheduler is lost, or a worker cannot do such work.
+        If the scheduler is lost, or a worker cannot do the work.
     """
     name = f"oneshot-lmk-{secrets.token_hex(8)}"
     client = connection.client
@@ -206,7 +190,7 @@ def detect_across(
 
 
 class _Work:
-    """Chunks of images that are given out and come back."""
+    """Chunks of images that are submitted and their results."""
 
     def __init__(
         self,
@@ -225,7 +209,7 @@ class _Work:
         self.lost = LostWorkers(connection.client)
 
     def results(self) -> Iterator[DetectionResult]:
-        """Give chunks out and yield what comes back."""
+        """Submit chunks and yield their results."""
         from distributed import as_completed
 
         loop = self._connection.client.loop
@@ -235,7 +219,7 @@ class _Work:
         for future, result in done:
             yield from self._take_back(future, result)
             self._give(chunks, done)
-        # One after the other: who dies now dies of this image.
+        # One after the other: a worker that dies now dies of this image.
         self._alone = True
         while self._suspects:
             done.add(self._submit([self._suspects.popleft()]))
@@ -243,14 +227,14 @@ class _Work:
                 yield from self._take_back(future, result)
 
     def cancel(self) -> None:
-        """Take back what is not done."""
+        """Cancel what is not done."""
         futures = [future for future, _ in self._out.values()]
         if futures and self._connection.client.status == "running":
             self._connection.client.cancel(futures, force=True)
         self._out.clear()
 
     def _chunks(self) -> Iterator[list[int]]:
-        """Yield the images' numbers, few at a time where there are few."""
+        """Yield the indices of the images, few at a time where there are few."""
         total, start = len(self._images), 0
         batch = self._reading.batch or 1
         while start < total:
@@ -262,15 +246,13 @@ class _Work:
     def _give(self, chunks: Iterator[list[int]], done: as_completed) -> None:
         if time.monotonic() - self._counted > SECONDS_BETWEEN_COUNTS:
             # Workers come and go.
-            self._slots = self._connection.slots()
+            self._slots = sum(self._connection.client.nthreads().values())
             self._counted = time.monotonic()
         if self._slots == 0 and not self._said_wait:
             self._said_wait = True
             self._note("The scheduler has no worker yet; waiting for one.")
-        while len(self._out) < CHUNKS_PER_SLOT * max(self._slots, 1):
-            chunk = next(chunks, None)
-            if chunk is None:
-                return
+        free = CHUNKS_PER_SLOT * max(self._slots, 1) - len(self._out)
+        for chunk in islice(chunks, max(free, 0)):
             done.add(self._submit(chunk))
 
     def _submit(self, chunk: list[int]) -> Future:
@@ -282,7 +264,7 @@ class _Work:
         return future
 
     def _take_back(self, future: Future, result: object) -> Iterator[DetectionResult]:
-        """Yield what a task has found, or deal with why it has not."""
+        """Yield a task's results, or handle its failure."""
         at_work = {key: len(chunk) for key, (_, chunk) in self._out.items()}
         for message in self.lost.messages(at_work, "image"):
             self._note(message)

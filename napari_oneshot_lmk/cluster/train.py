@@ -1,8 +1,7 @@
 """One network per landmark, trained by the workers of a cluster.
 
-The run's folder lies where all of them see it: a worker reads images, keeps its
-checkpoint and logs what happens there. A worker that is lost costs what it has done
-since its checkpoint; whoever takes over goes on from it.
+The run's folder is on a file system that all of them share: a worker reads images, keeps its
+checkpoint and logs its events there. If a worker is lost, another goes on from its checkpoint.
 """
 
 from __future__ import annotations
@@ -37,29 +36,23 @@ _one_at_a_time = threading.Lock()
 
 
 class TrainerPlugin(WorkerPlugin):
-    """Brings a training to every worker, those included that come later.
+    """Sends a training to every worker, including those that join later.
 
-    The task comes without its encoder, which each worker builds.
+    The task is sent without its encoder, which each worker builds.
     """
 
     def __init__(
-        self,
-        task: TrainingTask,
-        run: Path,
-        encoder: EncoderSpec,
-        threads: int | None,
-        local: bool,
+        self, task: TrainingTask, run: Path, encoder: EncoderSpec, worker: WorkerSetup
     ) -> None:
-        self.task, self.run, self.encoder = task, run, encoder
-        self.worker = WorkerSetup(threads, local)
+        self.task, self.run, self.encoder, self.worker = task, run, encoder, worker
         self._trainer: NetworkTrainer | None = None
 
     def setup(self, worker: Worker) -> None:
-        """Set the worker up; images are encoded when there is something to train."""
+        """Set the worker up; images are encoded at the first network."""
         self.worker.begin(worker)
 
     def trainer(self) -> NetworkTrainer:
-        """Return the trainer, made at the first time; raise `ClusterError` if it cannot be."""
+        """Return the trainer, made at the first call; raise `ClusterError` if it cannot be."""
         self.worker.use_threads()
         if self._trainer is None:
             run = RunFolder(self.run)
@@ -81,15 +74,8 @@ class TrainerPlugin(WorkerPlugin):
 def train_network(plugin: str, index: int) -> Finished | None:
     """Train one network, in a worker that has the `TrainerPlugin` of this name.
 
-    Returns
-    -------
-    Finished, optional
-        None where it was done before, or stopped before the first step.
-
-    Raises
-    ------
-    OneshotError
-        If it cannot be trained here.
+    Returns None where it was done before, or stopped before the first step. Raises
+    `OneshotError` if it cannot be trained here.
     """
     training: TrainerPlugin = get_worker().plugins[plugin]
     with _one_at_a_time:
@@ -107,22 +93,15 @@ def train_network(plugin: str, index: int) -> Finished | None:
 
 @dataclass(frozen=True)
 class ClusterStrategy:
-    """Trains networks side by side: a `Strategy` for `training.train`.
-
-    Parameters
-    ----------
-    scheduler, workers
-        As for `connect`.
-    encoder_weights : Path, optional
-        As the workers see them.
-    device : str
-        For the workers.
-    """
+    """Trains networks in parallel: a `Strategy` for `training.train`."""
 
     scheduler: str | None
+    """As for `connect`."""
     workers: int | None
     encoder_weights: Path | None = None
+    """As the workers see them."""
     device: str = "auto"
+    """Of the workers."""
 
     def __call__(
         self, task: TrainingTask, run: RunFolder, should_stop: Callable[[], bool]
@@ -149,7 +128,7 @@ class ClusterStrategy:
 
 
 class _Work:
-    """Networks that are given out, one to a worker."""
+    """Networks that are submitted, one per worker."""
 
     def __init__(
         self,
@@ -159,31 +138,35 @@ class _Work:
         run: RunFolder,
         should_stop: Callable[[], bool],
     ) -> None:
-        self._connection, self._task = connection, task
+        self._client, self._task = connection.client, task
         self._run, self._should_stop = run, should_stop
         self._out: dict[int, Future] = {}
         self._read: dict[int, int] = {}
+        """Bytes of each network's log that have been read."""
         self._name = f"oneshot-lmk-{secrets.token_hex(8)}"
-        # What cannot be sent, or is not to be: each worker has its own.
+        # Without what each worker has its own of.
         sent = replace(task, encoder=None, preview_images=None)  # type: ignore[arg-type]
-        self._plugin = TrainerPlugin(
-            sent, Path(run.path).absolute(), encoder, connection.threads, connection.local
-        )
+        worker = WorkerSetup(connection.threads, connection.local)
+        self._plugin = TrainerPlugin(sent, run.path.absolute(), encoder, worker)
 
     def events(self, indices: Sequence[int]) -> Iterator[Event]:
-        """Give networks out, and yield what is logged of them."""
-        client = self._connection.client
+        """Submit networks, and yield what is logged of them."""
+        client = self._client
         waiting = list(indices)
         lost = LostWorkers(client)
         client.register_plugin(self._plugin, self._name)
         try:
             while waiting or self._out:
                 if self._should_stop():
-                    # The workers look for the same file.
+                    # For the workers.
                     self._run.request_stop()
                     waiting.clear()
                 while waiting and len(self._out) < max(1, len(client.nthreads())):
-                    self._give(waiting.pop(0))
+                    index = waiting.pop(0)
+                    # What an earlier session has read is in the run's log already.
+                    log = self._run.network(index).events_path
+                    self._read[index] = log.stat().st_size if log.exists() else 0
+                    self._out[index] = client.submit(train_network, self._name, index, pure=False)
                 for index in self._out:
                     yield from self._logged(index)
                 at_work = {future.key: 1 for future in self._out.values()}
@@ -197,24 +180,12 @@ class _Work:
                 client.cancel(list(self._out.values()), force=True)
                 client.unregister_worker_plugin(self._name)
 
-    def _give(self, index: int) -> None:
-        path = self._run.network(index).events_path
-        # What an earlier session has read stands in the run's log already.
-        self._read[index] = path.stat().st_size if path.exists() else 0
-        self._out[index] = self._connection.client.submit(
-            train_network, self._name, index, pure=False
-        )
-
     def _logged(self, index: int) -> Iterator[Event]:
-        path = self._run.network(index).events_path
-        while True:
+        path, before = self._run.network(index).events_path, -1
+        while before != self._read[index]:
             before = self._read[index]
             events, self._read[index] = read_some(path, before, MOST_EVENTS)
-            for _, event in events:
-                if not isinstance(event, Finished):
-                    yield event
-            if self._read[index] == before:
-                return
+            yield from (event for _, event in events if not isinstance(event, Finished))
 
     def _ended(self) -> Iterator[Event]:
         from distributed.scheduler import KilledWorker
@@ -231,14 +202,13 @@ class _Work:
                     "the scheduler cannot be reached any more",
                     remedy="start it again, and give the same command again to go on",
                 )
+            elif isinstance(future.exception(), KilledWorker):
+                raise TrainingError(
+                    "workers died again and again while they trained "
+                    f"{self._task.network_name(index)}",
+                    file=self._run.path,
+                    remedy="memory may be short there; the same command goes on",
+                )
             else:
-                error = future.exception()
-                if isinstance(error, KilledWorker):
-                    name = self._task.network_name(index)
-                    raise TrainingError(
-                        f"workers died again and again while they trained {name}",
-                        file=self._run.path,
-                        remedy="memory may be short there; the same command goes on",
-                    )
-                raise error
+                raise future.exception()
             del self._out[index]

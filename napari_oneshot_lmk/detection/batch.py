@@ -40,17 +40,23 @@ class BatchSettings:
     spacing_mm_yx: tuple[float, float] | None = None
     """Instead of what the files state."""
     slice_index: int | None = None
-    """Of volumes."""
     upright: bool = False
-    """Whether every image is taken as it lies."""
+    """Whether every image is taken as it is, neither turned nor mirrored."""
     version: str = __version__
 
     def differences(self, saved: Mapping[str, Any]) -> list[str]:
         """Name the settings that differ from those read from a JSON file."""
-        names = ["method", "encoder", "template", "model", "spacing", "slice"]
-        names += ["choice of --upright", "version of this program"]
+        names = (
+            "method",
+            "encoder",
+            "template",
+            "model",
+            "spacing",
+            "slice",
+            "choice of --upright",
+        )
         own = json.loads(json.dumps(asdict(self)))
-        each = zip(names, own.items(), strict=True)
+        each = zip((*names, "version of this program"), own.items(), strict=True)
         return [name for name, (key, value) in each if saved.get(key) != value]
 
 
@@ -59,17 +65,15 @@ class DetectionResult:
     """The result on one image: landmarks, or the error that its file raised."""
 
     image: ImageFile
-    """The file and its name in the tables."""
     landmarks: Landmarks | None
     error: OneshotError | None
     index: int
-    """Position among all images, from 0."""
+    """Among all images, from 0."""
     total: int
     """Number of images."""
     seconds: float
     """Its share of detecting on its batch and of waiting for files."""
     spacing_source: SpacingSource | None = None
-    """What states the image's spacing."""
     notes: tuple[str, ...] = ()
     """What a user should know about how it was read."""
 
@@ -119,14 +123,11 @@ def detect_many(
     batch: int | None = None,
     read: Callable[[ImageFile], GrayImage] | None = None,
 ) -> Generator[DetectionResult, None, None]:
-    """Detect on many images, of which only a few are in memory at a time.
-
-    Files are read ahead in threads.
+    """Detect on many images. Files are read ahead in threads, a few at a time.
 
     Parameters
     ----------
     detector : Detector
-        With the template or the model.
     images : sequence of ImageFile
         From `find_images`.
     spacing_mm_yx : float or pair of float, optional
@@ -137,8 +138,8 @@ def detect_many(
         Asked before each batch.
     batch : int, optional
         Images per forward pass of the encoder, by default 1 on a CPU, which gains nothing
-        from more (docs/benchmarks/many.md), and 8 on a GPU. Halved where a GPU has no
-        memory for them.
+        from more (docs/benchmarks/many.md), and 8 on a GPU. Halved where a GPU is short of
+        memory.
     read : callable, optional
         Reads an image, in any thread, instead of `read_image` with the spacing and slice above.
 

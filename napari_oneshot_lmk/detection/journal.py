@@ -1,4 +1,4 @@
-"""Results on many images while a run is under way: one that is killed is resumed.
+"""Results on many images while a run is under way: one that was killed is resumed.
 
 A run works in a folder beside its table, which is removed once the table is complete::
 
@@ -43,18 +43,16 @@ _UNKNOWN_READING: dict[str, Any] = {"spacing_source": None, "notes": []}
 class Journal(Collection[Landmarks]):
     """The results of a run on disk, and which images are still missing.
 
-    Iterating gives the landmarks found so far, in the order of the images, read from
-    the disk each time.
+    Iterating reads the landmarks found so far from the disk, in the order of the images.
 
     Parameters
     ----------
     path : Path
         The file; one that exists is resumed.
     settings : BatchSettings
-        Of this run.
     images : sequence of ImageFile
-        Of this run. Lines about other images, and about files that have changed since,
-        are ignored, and counted in ``others``.
+        Lines about others, and about files that have changed since, are ignored, and
+        counted in ``others``.
 
     Raises
     ------
@@ -69,7 +67,7 @@ class Journal(Collection[Landmarks]):
         self.counts = Counts()
         self.others = 0
         self._index = {str(image.path): i for i, image in enumerate(images)}
-        # Where the line of each image begins. Eight bytes per image is all that is in memory.
+        # Where the line of each image begins: all that is in memory, eight bytes per image.
         self._lines = array("q", [_NOT_YET]) * len(images)
         try:
             # Unbuffered: a line is with the system once it is written.
@@ -99,13 +97,12 @@ class Journal(Collection[Landmarks]):
         """
         with self.path.open("rb") as file:
             for image, start in zip(self.images, self._lines, strict=True):
-                if start == _NOT_YET:
-                    continue
-                file.seek(start)
-                line = json.loads(file.readline())
-                # The name that the image has in this run's table.
-                landmarks = Landmarks.from_json({**line["found"], "image": image.name})
-                yield landmarks, line.get("reading", _UNKNOWN_READING)
+                if start != _NOT_YET:
+                    file.seek(start)
+                    line = json.loads(file.readline())
+                    # The name that the image has in this run's table.
+                    landmarks = Landmarks.from_json({**line["found"], "image": image.name})
+                    yield landmarks, line.get("reading", _UNKNOWN_READING)
 
     @property
     def missing(self) -> list[ImageFile]:
@@ -121,8 +118,8 @@ class Journal(Collection[Landmarks]):
             self._append(line | {"failed": str(result.error)})
             return
         found = result.landmarks.to_json(with_geometry=True)
-        source, notes = result.spacing_source, result.notes
-        reading = {"spacing_source": source and str(source), "notes": list(notes)}
+        source = result.spacing_source
+        reading = {"spacing_source": source and str(source), "notes": list(result.notes)}
         start = self._append(line | {"found": found, "reading": reading})
         self._lines[self._index[line["path"]]] = start
         self.counts.add(image.name, found, result.notes)
@@ -309,8 +306,8 @@ class PartialResults:
                     # journal would be in its way.
                     self.drop(journal)
                 raise error.about(self.out) from error
-            # First the hash, then the table: one whose hash is not here is somebody's
-            # own and is not replaced.
+            # The hash before the table: one whose hash is not here is the user's own and is
+            # not replaced.
             with atomic_write(self._written_path, overwrite=True) as note:
                 note.write_text(json.dumps({"sha256": _sha256(partial)}) + "\n")
 

@@ -1,26 +1,26 @@
-"""A trained model as a folder: data that detection needs, and no code.
+"""A trained model as a folder of data without code: a stranger's can be opened safely.
 
 ``model.json`` describes it, ``network-*.safetensors`` hold the weights, ``template/`` is
-the template that it was trained from. A model from a stranger can be opened safely.
+the template that it was trained from.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from napari_oneshot_lmk.detection.model_card import SCHEMA_VERSION, ModelCard
+from napari_oneshot_lmk.detection.model_card import SCHEMA_VERSION, ModelCard, NetworkEntry
 from napari_oneshot_lmk.encoders.device import Precision
 from napari_oneshot_lmk.encoders.encoder import WeightsOrigin
 from napari_oneshot_lmk.encoders.model_weights import encoder_identity
@@ -40,8 +40,6 @@ DESCRIPTION_FILE = "model.json"
 TEMPLATE_FOLDER = "template"
 ENCODER_FILE = "encoder.safetensors"
 """The encoder's weights in half precision, where they were packed into the model."""
-IN_A_RUN = "model"
-"""Where a training run keeps its model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,21 +55,44 @@ class Part:
             return [0] * len(landmarks)
         return [self.landmarks.index(name) for name in landmarks]
 
+    @property
+    def entry(self) -> NetworkEntry:
+        """Its description, from which `build` makes it again."""
+        return NetworkEntry(landmarks=self.landmarks, layout=self.network.config.to_json())
+
+    @classmethod
+    def build(
+        cls, entry: NetworkEntry, state: Mapping[str, Tensor], device: str | torch.device
+    ) -> Part:
+        """Build a network in evaluation mode and load its state_dict.
+
+        A `UsageError` is raised where description and state_dict do not fit together.
+        """
+        sizes = NetworkConfig.from_json(entry.layout)
+        if sizes.num_landmarks not in (1, len(entry.landmarks)):
+            raise UsageError("adapters and landmarks do not match")
+        # On the meta device: a layout that claims terabytes costs nothing to refuse.
+        with torch.device("meta"):
+            expected = LandmarkNetwork(sizes).state_dict()
+        if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in expected.items()}:
+            raise UsageError("the numbers do not fit the layout")
+        network = LandmarkNetwork(sizes)
+        network.load_state_dict(state)
+        return cls(entry.landmarks, network.requires_grad_(False).eval().to(device))
+
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
     """A trained model: one network for all landmarks, or one for each."""
 
     card: ModelCard
-    """Its description."""
     parts: tuple[Part, ...]
     """Its networks; no landmark is in two of them."""
     template: Template
     """That it was trained from."""
     encoder_weights: EncoderWeights | None = None
-    """Of its encoder, where the model contains them."""
+    """Where the model contains them."""
     precision: Precision = "auto"
-    """That it computes in."""
     origin: WeightsOrigin | None = None
     """Of the weights of its encoder; None where that needs none."""
 
@@ -94,10 +115,9 @@ class TrainedModel:
     def encoders(self) -> tuple[str, ...]:
         """Identities of the encoders whose features it takes.
 
-        The one that it was trained on and, if packed, the same one with its weights
-        rounded to half precision.
+        The one that it was trained on and, if packed, the same with rounded weights.
         """
-        if self.origin is None or not self.origin.packed_sha256:
+        if self.origin is None or not self.packed:
             return (self.card.encoder,)
         return tuple({self.card.encoder, encoder_identity(self.origin.packed_sha256)})
 
@@ -124,23 +144,17 @@ class TrainedModel:
 
     def save(self, folder: Path, *, overwrite: bool = False) -> None:
         """Write the model as a folder; raises as `atomic_write`."""
-        networks = [
-            {
-                "file": f"network-{index:03d}.safetensors",
-                "landmarks": list(part.landmarks),
-                "layout": part.network.config.to_json(),
-            }
-            for index, part in enumerate(self.parts)
-        ]
+        parts = {f"network-{i:03d}.safetensors": part for i, part in enumerate(self.parts)}
+        networks = [{"file": file, **part.entry.model_dump()} for file, part in parts.items()]
         content = {**self.card.model_dump(), "networks": networks}
         if self.origin is not None:
             content["encoder_weights"] = self.origin.model_dump()
         text = json.dumps(content, indent=1, ensure_ascii=False)
         with atomic_write(Path(folder), overwrite=overwrite, folder=True) as partial:
-            for entry, part in zip(networks, self.parts, strict=True):
+            for file, part in parts.items():
                 state = part.network.state_dict()
                 tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-                save_file(tensors, partial / str(entry["file"]))
+                save_file(tensors, partial / file)
             if self.packed and self.encoder_weights is not None:
                 write_weights(partial / ENCODER_FILE, self.encoder_weights, half=True)
             (partial / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
@@ -168,29 +182,22 @@ class TrainedModel:
         return cls(card, parts, template, weights, origin=description.encoder_weights)
 
 
-class _Network(BaseModel):
+class _NetworkFile(NetworkEntry, frozen=True):
     """One entry of ``networks``. The file is a plain name, never a path out of the folder."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
     file: str = Field(pattern=r"^[A-Za-z0-9_-]+\.safetensors$")
-    landmarks: tuple[str, ...] = Field(min_length=1)
-    layout: dict[str, Any]
 
 
 class _Networks(BaseModel):
     """What ``model.json`` holds beside the card."""
 
-    networks: tuple[_Network, ...] = Field(min_length=1)
+    networks: tuple[_NetworkFile, ...] = Field(min_length=1)
     encoder_weights: WeightsOrigin | None = None
 
 
 def model_folder(path: Path) -> Path:
-    """Return the model's own folder, given that or the run that contains it.
-
-    A `ModelError` is raised where neither holds a model.
-    """
-    for folder in (path, path / IN_A_RUN):
+    """Return the model's own folder, given that or its run; `ModelError` if there is no model."""
+    for folder in (path, path / "model"):
         if (folder / DESCRIPTION_FILE).is_file():
             return folder
     if (path / "run.json").is_file():
@@ -219,13 +226,11 @@ def _read_description(folder: Path) -> Mapping[str, Any]:
     return content
 
 
-def _load_part(folder: Path, entry: _Network, device: str | torch.device) -> Part:
+def _load_part(folder: Path, entry: _NetworkFile, device: str | torch.device) -> Part:
     try:
-        state = load_file(folder / entry.file)
-        network = build_network(entry.landmarks, entry.layout, state)
+        return Part.build(entry, load_file(folder / entry.file), device)
     except (OSError, SafetensorError, UsageError, RuntimeError) as error:
         raise _damaged(folder, entry.file) from error
-    return Part(entry.landmarks, network.to(device))
 
 
 def _packed_weights(folder: Path, origin: WeightsOrigin | None) -> EncoderWeights | None:
@@ -246,23 +251,3 @@ def _damaged(folder: Path, file: str) -> ModelError:
         file=folder,
         remedy="copy the whole folder again, or train again",
     )
-
-
-def build_network(
-    landmarks: Sequence[str], layout: Mapping[str, Any], state: Mapping[str, Tensor]
-) -> LandmarkNetwork:
-    """Make a network in evaluation mode from its saved layout and state_dict.
-
-    A `UsageError` is raised where they and the number of landmarks do not fit together.
-    """
-    sizes = NetworkConfig.from_json(layout)
-    if sizes.num_landmarks not in (1, len(landmarks)):
-        raise UsageError("adapters and landmarks do not match")
-    # On the meta device: a layout that claims terabytes costs nothing to refuse.
-    with torch.device("meta"):
-        expected = LandmarkNetwork(sizes).state_dict()
-    if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in expected.items()}:
-        raise UsageError("the numbers do not fit the layout")
-    network = LandmarkNetwork(sizes)
-    network.load_state_dict(state)
-    return network.requires_grad_(False).eval()

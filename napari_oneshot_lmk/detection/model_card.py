@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 SCHEMA_VERSION = 1
 
 
-class Training(BaseModel):
+class Training(BaseModel, frozen=True):
     """How a model was trained."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     preset: str = ""
     images: int = 0
@@ -24,13 +22,11 @@ class Training(BaseModel):
     version: str = ""
 
 
-class ModelCard(BaseModel):
+class ModelCard(BaseModel, frozen=True):
     """The description of a trained model.
 
     ``instant_share`` and ``search_cells`` are those of `DetectionSettings`.
     """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     schema_version: int = SCHEMA_VERSION
     method: str = Field(pattern="^[a-z][a-z0-9-]*$", description="name of a training method")
@@ -40,3 +36,10 @@ class ModelCard(BaseModel):
     instant_share: float = Field(default=0.0, ge=0)
     search_cells: int = Field(default=0, ge=0)
     training: Training = Training()
+
+
+class NetworkEntry(BaseModel, frozen=True):
+    """One network of a model: its landmarks, and its sizes as `NetworkConfig.to_json`."""
+
+    landmarks: tuple[str, ...] = Field(min_length=1)
+    layout: dict[str, Any]

@@ -29,8 +29,8 @@ def encoder_for(
 ) -> Encoder:
     """Return the encoder of a model.
 
-    Its weights are taken from the model where it contains them; otherwise they are
-    searched where they were when it was trained, and in the caches.
+    Its weights are in the model, or are searched where they were when it was trained and in
+    the caches.
 
     Parameters
     ----------
@@ -42,8 +42,7 @@ def encoder_for(
     progress : callable, optional
         Called with bytes done and bytes in all during a download.
     usual : Path, optional
-        The file that the user's settings name: tried first, ignored where the model was
-        trained on other weights.
+        The file of the user's settings: tried first, ignored where it has other weights.
     allow_download : bool
 
     Raises
@@ -82,19 +81,14 @@ def weights_for(
     allow_download: bool = True,
     progress: Progress | None = None,
 ) -> EncoderWeights:
-    """Return the weights of VGG19 that a model was trained on; see `encoder_for`.
-
-    A `WeightsError` names the model's template.
-    """
+    """Return the VGG19 weights of a model; parameters and errors as for `encoder_for`."""
     if model.encoder_weights is not None:
         return model.encoder_weights
     from napari_oneshot_lmk.encoders.model_weights import find_model_weights
 
     try:
         return find_model_weights(
-            model.card.encoder,
-            model.origin,
-            usual,
+            *(model.card.encoder, model.origin, usual),
             allow_download=allow_download,
             progress=progress,
         )

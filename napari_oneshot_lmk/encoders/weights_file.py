@@ -195,7 +195,7 @@ def _from_torch_file(path: Path) -> EncoderWeights:
     except (MemoryError, OSError):
         raise
     except Exception as error:
-        # A damaged or hostile file can fail anywhere in the unpickler.
+        # A damaged or malicious file can fail anywhere in the unpickler.
         raise WeightsError(
             f"damaged, or not a PyTorch file ({_one_line(error)})", remedy=_FETCH_AGAIN
         ) from error

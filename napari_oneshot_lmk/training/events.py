@@ -168,8 +168,10 @@ class EventLog:
         A resumed training reports again how the epoch of its checkpoint ended: the process
         may have been killed before the line was written.
         """
-        if event in self._ended:
-            return False
+        if isinstance(event, EpochEnded):
+            if event in self._ended:
+                return False
+            self._ended.append(event)
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": now, **event_to_json(event)}, ensure_ascii=False)
         self._write(line.encode() + b"\n")

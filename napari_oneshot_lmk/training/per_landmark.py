@@ -17,7 +17,14 @@ from napari_oneshot_lmk.encoders.device import keep_freed_memory
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.storage.lock import LockedError, file_lock
 from napari_oneshot_lmk.training.checkpoint import RunCheckpoints
-from napari_oneshot_lmk.training.events import Event, Finished, Noted, Stepped
+from napari_oneshot_lmk.training.events import (
+    EpochEnded,
+    Event,
+    Finished,
+    Noted,
+    Stepped,
+    read_events,
+)
 from napari_oneshot_lmk.training.feature_cache import pooled_levels
 from napari_oneshot_lmk.training.first_pass import encode_images
 from napari_oneshot_lmk.training.run_folder import RunFolder
@@ -127,6 +134,11 @@ def fit_per_landmark(
             ended.append(event)
         else:
             yield progress.timed(event)
+    # Workers may have gone on after the process that reads their logs was killed. The run's log
+    # drops what is in it already; other events tell of a moment that is over.
+    for index in indices:
+        logged = read_events(run.network(index).events_path)
+        yield from (event for event in logged if isinstance(event, EpochEnded))
     states = {index: sink.load_part(index) for index in indices if run.part_path(index).exists()}
     if not states:
         yield NOTHING_TRAINED

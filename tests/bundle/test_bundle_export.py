@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +18,23 @@ import torch
 from bundle_scene import NEVER, Unrecorded, exported, random_model, trained_model
 from bundle_schema import SCHEMA
 from cli_scene import run as command
+from learning_scene import SMALL
 from monai.bundle import verify_metadata
 from monai_environment import made_environment
 
 from napari_oneshot_lmk.bundle import export as exporting
+from napari_oneshot_lmk.bundle.documents import make_readme, read_metrics
 from napari_oneshot_lmk.bundle.layout import is_bundle
 from napari_oneshot_lmk.bundle.load import load_model, point_network
 from napari_oneshot_lmk.bundle.network import COLUMNS, PointNetwork
 from napari_oneshot_lmk.bundle.verify import Comparison
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
+from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import State
+from napari_oneshot_lmk.training.preset import Preset
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -66,15 +71,18 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_environment(tmp_path_factory.mktemp("stranger") / "env")
 
 
-def monai(python: Path | str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [str(python), "-m", "monai.bundle", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def python(binary: Path | str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess:
+    """Run Python without this package's checkout."""
+    env = {**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1"}
+    call = [str(binary), *map(str, arguments)]
+    return subprocess.run(call, cwd=cwd, env=env, capture_output=True, text=True)
+
+
+def monai(binary: Path | str, *arguments: object, cwd: Path, code: int = 0) -> str:
+    """Run a command of MONAI with a bundle; return its complaints."""
+    done = python(binary, "-m", "monai.bundle", *arguments, cwd=cwd)
+    assert done.returncode == code, done.stderr
+    return done.stderr
 
 
 def metadata(bundle: Path) -> dict:
@@ -93,22 +101,18 @@ def test_metadata_names_every_landmark_and_every_coordinate(bundle, model):
     assert (output["type"], output["format"]) == ("tuples", "points")
     placed = [point.name for point in model.template.landmarks.placed]
     assert list(output["channel_def"].values()) == placed
-    assert [c["name"] for c in told["coordinate_def"].values()] == list(COLUMNS)
-    assert all(c["meaning"] for c in told["coordinate_def"].values())
-    states = {entry["name"]: entry["state"] for entry in told["landmarks"]}
-    assert states[NEVER] == "absent"
+    coordinates = told["coordinate_def"].values()
+    assert [c["name"] for c in coordinates if c["meaning"]] == list(COLUMNS)
+    assert [e["name"] for e in told["landmarks"] if e["state"] == "absent"] == [NEVER]
     assert told["data_source"] == "generated, free"
-    for name, version in told["required_packages_version"].items():
-        assert version == __import__("importlib.metadata").metadata.version(name)
+    assert all(v == version(name) for name, v in told["required_packages_version"].items())
 
 
 def test_documents_say_where_the_model_comes_from(bundle, model):
     page = (bundle / "docs/README.md").read_text(encoding="utf-8")
-    for point in model.template.landmarks:
-        assert point.name in page
-    assert "3 images without annotation" in page
-    assert "Nothing was measured" in page
-    assert "hand the bundle on only where the template may go" in page
+    says = ("3 images without annotation", "Nothing was measured")
+    says += ("hand the bundle on only where the template may go",)
+    assert all(words in page for words in (*says, *model.template.landmarks.names))
     assert str(bundle.parent) not in page
     assert "Apache License" in (bundle / "LICENSE").read_text(encoding="utf-8")
 
@@ -126,39 +130,27 @@ def test_metadata_passes_monais_verification_offline(bundle, tmp_path):
 
 
 def test_network_passes_monais_verification(bundle, stranger):
-    done = monai(
-        stranger,
-        *("verify_net_in_out", "network_def", "--device", "cpu"),
-        *("--meta_file", "configs/metadata.json"),
-        *("--config_file", "configs/inference.json"),
-        cwd=bundle,
-    )
-    assert done.returncode == 0, done.stderr
+    files = ("--meta_file", "configs/metadata.json", "--config_file", "configs/inference.json")
+    monai(stranger, "verify_net_in_out", "network_def", "--device", "cpu", *files, cwd=bundle)
 
 
 def test_bundle_runs_where_nothing_of_ours_is_installed(bundle, stranger, scene_folder, tmp_path):
-    look = "import importlib.util as u; print(*map(u.find_spec, {}))"
     names = ["napari", "napari_oneshot_lmk", "pandas", "torchvision"]
-    seen = subprocess.run(
-        [stranger, "-c", look.format(names)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": ""},
-        capture_output=True,
-    )
-    assert seen.stdout.split() == [b"None"] * len(names)
+    look = f"import importlib.util as u; print(*map(u.find_spec, {names}))"
+    seen = python(stranger, "-c", look, cwd=tmp_path)
+    assert seen.stdout.split() == ["None"] * len(names)
     images = shutil.copytree(scene_folder / "images", tmp_path / "images")
     (images / "broken.png").write_bytes(b"\x89PNG and then nothing")
     moved = shutil.copytree(bundle, tmp_path / "moved bundle")
-    done = monai(
+    # The file that cannot be used is named, and the others are there.
+    said = monai(
         stranger,
         *("run", "--config_file", "configs/inference.json", "--bundle_root", "."),
-        *("--dataset_dir", images, "--output_dir", tmp_path / "theirs"),
-        *("--spacing_mm", "0.5"),
+        *("--dataset_dir", images, "--output_dir", tmp_path / "theirs", "--spacing_mm", "0.5"),
         cwd=moved,
+        code=1,
     )
-    # The file that cannot be used is named, and the others are there.
-    assert done.returncode == 1, done.stderr
-    assert "broken.png: " in done.stderr
+    assert "broken.png: " in said
     theirs = read_landmarks(tmp_path / "theirs" / "landmarks.csv")
     (images / "broken.png").unlink()
     out = tmp_path / "ours.csv"
@@ -171,36 +163,34 @@ def test_bundle_runs_where_nothing_of_ours_is_installed(bundle, stranger, scene_
         assert each.geometry == mine.geometry
         assert each.provenance.method == mine.provenance.method
         for one, other in zip(each, mine, strict=True):
-            assert (one.name, one.state) == (other.name, other.state)
-            assert one.unsure == other.unsure
+            assert (one.name, one.state, one.unsure) == (other.name, other.state, other.unsure)
             if one.state is State.PLACED:
                 np.testing.assert_allclose(one.position_yx, other.position_yx, atol=0.05)
                 assert one.score == pytest.approx(other.score, abs=1e-3)
                 assert one.shape_residual_mm == pytest.approx(other.shape_residual_mm, abs=0.05)
 
 
+def noise(seed: int) -> torch.Tensor:
+    return torch.rand(1, 1, 384, 384, generator=torch.Generator().manual_seed(seed))
+
+
 def test_ckpt_export_reproduces_the_recorded_network(bundle, tmp_path):
-    # The name in the configurations of bundles of before is another.
+    # The name in the configurations of older bundles is another.
     assert pydoc.locate(f"{load_model.__module__[:-4]}opening.point_network") is point_network
     out = tmp_path / "again.ts"
-    shape = "[1,1,384,384]"
-    done = monai(
+    monai(
         sys.executable,
         *("ckpt_export", "network_def", "--filepath", out, "--use_trace", "True"),
-        *("--ckpt_file", "models/model.pt", "--input_shape", shape),
-        *("--meta_file", "configs/metadata.json"),
-        *("--config_file", "configs/train.json"),
+        *("--ckpt_file", "models/model.pt", "--input_shape", "[1,1,384,384]"),
+        *("--meta_file", "configs/metadata.json", "--config_file", "configs/train.json"),
         cwd=bundle,
     )
-    assert done.returncode == 0, done.stderr
     again, ours = torch.jit.load(out), torch.jit.load(bundle / "models/model.ts")
     assert again.state_dict().keys() == ours.state_dict().keys()
     for name, value in ours.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
     for seed in range(3):
-        generator = torch.Generator().manual_seed(seed)
-        image = torch.rand(1, 1, 384, 384, generator=generator)
-        assert torch.equal(ours(image), again(image))
+        assert torch.equal(ours(noise(seed)), again(noise(seed)))
 
 
 def test_recorded_network_follows_each_image(bundle, model, scene_folder):
@@ -208,9 +198,7 @@ def test_recorded_network_follows_each_image(bundle, model, scene_folder):
     network = point_network(str(bundle))
     recorded = torch.jit.load(bundle / "models/model.ts")
     for seed in range(6):
-        generator = torch.Generator().manual_seed(seed)
-        image = torch.rand(1, 1, 384, 384, generator=generator)
-        image = torch.nn.functional.avg_pool2d(image, 9, 1, 4)
+        image = torch.nn.functional.avg_pool2d(noise(seed), 9, 1, 4)
         image = (image - image.min()) / (image.max() - image.min())
         with torch.jit.optimized_execution(seed > 3):
             apart = (network(image) - recorded(image)).abs().max()
@@ -227,19 +215,14 @@ def test_recorded_network_follows_each_image(bundle, model, scene_folder):
 )
 def test_other_kinds_of_models_are_recorded_alike(card, tmp_path):
     model = random_model(tmp_path, **card)
-    from napari_oneshot_lmk.encoders.orientation import shipped_encoder
-
     detector = TrainedDetector(model, model.template, shipped_encoder(), "float32")
-    network = PointNetwork(detector)
-    recorded = network.scripted()
-    image = torch.rand(1, 1, 384, 384, generator=torch.Generator().manual_seed(7))
-    torch.testing.assert_close(recorded(image), network(image), atol=0.01, rtol=0)
+    network, image = PointNetwork(detector), noise(7)
+    torch.testing.assert_close(network.scripted()(image), network(image), atol=0.01, rtol=0)
 
 
 def test_opened_bundle_is_the_model_that_was_exported(bundle, model):
     again = load_model(bundle)
-    assert again.card == model.card
-    assert again.landmarks == model.landmarks
+    assert (again.card, again.landmarks) == (model.card, model.landmarks)
     assert again.template.content_sha256 == model.template.content_sha256
     detector = TrainedDetector.from_model(again, device="cpu")
     detector.set_image(model.template.image)
@@ -250,21 +233,16 @@ def test_opened_bundle_is_the_model_that_was_exported(bundle, model):
 
 
 def test_train_configuration_trains_with_our_package(bundle, scene_folder, tmp_path):
-    from learning_scene import SMALL
-
-    from napari_oneshot_lmk.training.preset import Preset
-
     preset = tmp_path / "small.toml"
     small = {**SMALL, "labels.initial": "instant", "training.epochs": 5}
     preset.write_text(Preset.load("laptop").changed(small).to_toml(), encoding="utf-8")
-    done = monai(
+    monai(
         sys.executable,
         *("run", "--config_file", "configs/train.json", "--bundle_root", bundle),
         *("--dataset_dir", scene_folder / "images", "--output_dir", tmp_path / "run"),
         *("--preset", preset, "--max_epochs", "1", "--device", "cpu"),
         cwd=bundle,
     )
-    assert done.returncode == 0, done.stderr
     again = TrainedModel.load(tmp_path / "run")
     assert again.card.training.epochs == 1
     assert again.landmarks == load_model(bundle).landmarks
@@ -330,8 +308,6 @@ def test_a_killed_export_leaves_nothing_that_looks_complete(model, tmp_path):
 
 
 def test_measured_figures_stand_in_the_documents(tmp_path, model):
-    from napari_oneshot_lmk.bundle.documents import make_readme, read_metrics
-
     overall = {"mre_mm": 1.685196, "median_mm": 1.2, "n": 57, "sdr_percent": {"2.0": 73.4}}
     (tmp_path / "summary.json").write_text(json.dumps({"native": overall, "images": 3}))
     figures = read_metrics(tmp_path)

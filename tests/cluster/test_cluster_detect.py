@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
@@ -12,8 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from cli_scene import SPACING_MM, World, make_world, one_sentence, run, scene, view
 from cli_scene import save_image as save
+from distributed import Client
+from weights_scene import isolate
 
 from napari_oneshot_lmk.cluster.client import Connection, connect
 from napari_oneshot_lmk.cluster.detect import DetectorSpec, Reading, detect_across
@@ -34,17 +38,14 @@ COUNT = 16
 
 
 @pytest.fixture(scope="module")
-def no_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    nowhere = str(tmp_path_factory.mktemp("nowhere"))
+def no_weights(tmp_path_factory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ONESHOT_LMK_CACHE", nowhere)
-        patch.setenv("TORCH_HOME", nowhere)
-        patch.setenv("https_proxy", "http://127.0.0.1:9")
+        isolate(patch, tmp_path_factory.mktemp("nowhere"))
         yield
 
 
 @pytest.fixture(scope="module")
-def made(no_weights: None, tmp_path_factory: pytest.TempPathFactory) -> World:
+def made(no_weights, tmp_path_factory) -> World:
     world = make_world(tmp_path_factory.mktemp("world") / "w")
     result = run(
         "template",
@@ -59,66 +60,57 @@ def made(no_weights: None, tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 @pytest.fixture(scope="module")
-def detector(made: World) -> Detector:
+def detector(made) -> Detector:
     return Detector.instant(Template.load(made.template), device="cpu")
 
 
 @pytest.fixture(scope="module")
-def images(made: World) -> tuple[ImageFile, ...]:
+def images(made) -> tuple[ImageFile, ...]:
     return find_images([made.images])
 
 
 @pytest.fixture(scope="module")
-def spec(detector: Detector) -> DetectorSpec:
+def spec(detector) -> DetectorSpec:
     return DetectorSpec.of(detector, None, "cpu")
 
 
 @pytest.fixture(scope="module")
-def cluster(no_weights: None) -> Iterator[Connection]:
+def cluster(no_weights) -> Iterator[Connection]:
     with connect(workers=2) as connection:
         # As this process computes here, for the same numbers to the last bit.
         yield replace(connection, threads=1)
 
 
-def points(outcomes: list[DetectionResult]) -> dict[str, object]:
-    return {
-        outcome.image.name: outcome.landmarks and outcome.landmarks.points for outcome in outcomes
-    }
+def points(found: list[DetectionResult]) -> dict[str, object]:
+    return {one.image.name: one.landmarks and one.landmarks.points for one in found}
 
 
 def worker_pids(connection: Connection) -> list[int]:
     return list(connection.client.run(os.getpid).values())
 
 
-def test_workers_take_images_as_they_lie_where_that_is_wanted(detector: Detector) -> None:
+def test_workers_take_images_as_they_lie_where_that_is_wanted(detector):
     upright = Detector(detector.template, detector.encoder, upright=True)
     of_both = [DetectorSpec.of(each, None, "cpu") for each in (detector, upright)]
     assert [spec.build("worker").upright for spec in of_both] == [False, True]
     assert of_both[0].key != of_both[1].key
 
 
-def test_a_worker_is_killed_and_every_number_is_the_same(
-    cluster: Connection, detector: Detector, spec: DetectorSpec, images: tuple[ImageFile, ...]
-) -> None:
-    notes: list[str] = []
-    victim = worker_pids(cluster)[0]
-    found = []
+def test_a_worker_is_killed_and_every_number_is_the_same(cluster, detector, spec, images):
+    notes, found, victim = [], [], worker_pids(cluster)[0]
     for outcome in detect_across(cluster, spec, images, on_note=notes.append):
         if not found:
             os.kill(victim, signal.SIGKILL)
         found.append(outcome)
-    alone = list(detect_many(detector, images))
     assert sorted(outcome.index for outcome in found) == list(range(COUNT))
     assert all(images[outcome.index] == outcome.image for outcome in found)
-    assert points(found) == points(alone)
-    assert len(notes) == 1
-    assert "done again because worker tcp://" in notes[0]
+    assert points(found) == points(list(detect_many(detector, images)))
+    [note] = notes
+    assert "done again because worker tcp://" in note
     assert victim not in worker_pids(cluster)
 
 
-def test_files_that_fail_and_spacing_reach_the_workers(
-    cluster: Connection, spec: DetectorSpec, images: tuple[ImageFile, ...], tmp_path: Path
-) -> None:
+def test_files_that_fail_and_spacing_reach_the_workers(cluster, spec, images, tmp_path):
     (tmp_path / "empty.png").write_bytes(b"")
     some = (*find_images([tmp_path]), images[0])
     reading = Reading(spacing_mm_yx=(0.5, 0.25), batch=2)
@@ -128,69 +120,56 @@ def test_files_that_fail_and_spacing_reach_the_workers(
     assert found[1].landmarks.geometry.spacing_mm_yx == (0.5, 0.25)
 
 
-def test_image_that_kills_workers_fails_alone(
-    cluster: Connection, spec: DetectorSpec, images: tuple[ImageFile, ...]
-) -> None:
+def test_image_that_kills_workers_fails_alone(cluster, spec, images):
     found = list(detect_across(cluster, _Poisoned(spec), images[:4]))
-    failed = [outcome for outcome in found if outcome.error is not None]
-    assert [outcome.image.name for outcome in failed] == [_Poisoned.name]
-    assert isinstance(failed[0].error, ImageError)
-    assert "died again and again" in str(failed[0].error)
+    [failed] = [outcome for outcome in found if outcome.error is not None]
+    assert failed.image.name == _Poisoned.name
+    assert isinstance(failed.error, ImageError)
+    assert "died again and again" in str(failed.error)
     assert {o.image for o in found} == {*images[:4]}
 
 
-class _Deadly:
-    """A detector that ends its process at one image."""
-
-    def __init__(self, whole: Detector) -> None:
-        self._whole = whole
-        self.device = whole.device
-
-    def prepare(self, image):  # type: ignore[no-untyped-def]
-        return self._whole.prepare(image)
-
-    def detect_batch(self, images):  # type: ignore[no-untyped-def]
-        if any(image.name == _Poisoned.name for image in images):
-            os._exit(1)
-        return self._whole.detect_batch(images)
-
-
 class _Poisoned:
-    name = "2.png"
+    """The specification of a detector that ends its process at one image."""
+
+    name, key = "2.png", "poisoned"
 
     def __init__(self, spec: DetectorSpec) -> None:
-        self.spec, self.key = spec, "poisoned"
+        self.spec = spec
 
-    def build(self, worker: str) -> _Deadly:
-        return _Deadly(self.spec.build(worker))
+    def build(self, worker: str) -> Detector:
+        detector = self.spec.build(worker)
+        detect_batch = detector.detect_batch
 
+        def detect(images):
+            if any(image.name == self.name for image in images):
+                os._exit(1)
+            return detect_batch(images)
 
-def test_worker_with_another_encoder_or_version_is_refused(
-    cluster: Connection, spec: DetectorSpec, images: tuple[ImageFile, ...]
-) -> None:
-    about = spec.encoder
-    for other, says in [
-        (replace(about, identity="vgg19-0"), "has the encoder orientation, not vgg19"),
-        (replace(about, version="9.9"), "of this program, not 9.9"),
-    ]:
-        with pytest.raises(ClusterError, match=says):
-            list(detect_across(cluster, replace(spec, encoder=other), images))
+        detector.detect_batch = detect
+        return detector
 
 
-def test_folder_that_workers_do_not_see(cluster: Connection, spec: DetectorSpec) -> None:
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"identity": "vgg19-0"}, "has the encoder orientation, not vgg19"),
+        ({"version": "9.9"}, "of this program, not 9.9"),
+    ],
+)
+def test_worker_with_another_encoder_or_version_is_refused(cluster, spec, images, change, says):
+    other = replace(spec, encoder=replace(spec.encoder, **change))
+    with pytest.raises(ClusterError, match=says):
+        list(detect_across(cluster, other, images))
+
+
+def test_folder_that_workers_do_not_see(cluster, spec):
     image = ImageFile(Path("/nowhere/of/ours/a.png"), "a.png")
     with pytest.raises(ClusterError, match="does not see the folder /nowhere/of/ours"):
         list(detect_across(cluster, spec, [image]))
 
 
-def test_few_tasks_are_out_at_a_time(
-    cluster: Connection,
-    spec: DetectorSpec,
-    images: tuple[ImageFile, ...],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from distributed import Client
-
+def test_few_tasks_are_out_at_a_time(cluster, images, monkeypatch):
     out, most = 0, 0
     submit = Client.submit
 
@@ -201,61 +180,54 @@ def test_few_tasks_are_out_at_a_time(
         return submit(self, *args, **options)
 
     monkeypatch.setattr(Client, "submit", counting)
-    asked = images * 20
-    for _ in detect_across(cluster, _Instant(), asked):
+    for _ in detect_across(cluster, _Blind(), images * 20):
         out -= 1
     assert most <= 2 * 2 * 16
 
 
-class _Nothing:
-    device = None
+class _Blind:
+    """A detector that sees nothing, and its specification."""
 
-    def prepare(self, image):  # type: ignore[no-untyped-def]
+    key = "blind"
+    device = torch.device("cpu")
+
+    def build(self, worker: str) -> _Blind:
+        return self
+
+    def prepare(self, image):
         raise ImageError("nothing to see")
 
-    def detect_batch(self, images):  # type: ignore[no-untyped-def]
+    def detect_batch(self, images):
         return []
-
-
-class _Instant:
-    key = "instant"
-
-    def build(self, worker: str) -> _Nothing:
-        import torch
-
-        nothing = _Nothing()
-        nothing.device = torch.device("cpu")
-        return nothing
 
 
 # -- the command line ------------------------------------------------------------------
 
 
-def test_command_with_workers_says_nothing_of_dask(made: World, tmp_path: Path) -> None:
-    call = [sys.executable, "-m", "napari_oneshot_lmk", "detect", "--workers", "2"]
-    call += ["--template", str(made.template), "--out", str(tmp_path / "found.csv")]
-    done = subprocess.run([*call, str(made.images)], capture_output=True, text=True, check=False)
+def detection(made: World, out: Path) -> list[object]:
+    return ["detect", "--template", made.template, "--out", out, made.images]
+
+
+def test_command_with_workers_says_nothing_of_dask(made, tmp_path):
+    call = [sys.executable, "-m", "napari_oneshot_lmk"]
+    call += map(str, [*detection(made, tmp_path / "found.csv"), "--workers", 2])
+    done = subprocess.run(call, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    beginnings = {line.split(" ")[0] for line in done.stderr.splitlines()}
     # The encoder, how far it is, the spacing.
-    assert len(done.stderr.splitlines()) < 12
-    assert beginnings == {"The", "Detecting:"}, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) < 12
+    assert {line.split(" ")[0] for line in lines} == {"The", "Detecting:"}, done.stderr
     found = [landmarks.image for landmarks in read_landmarks(tmp_path / "found.csv")]
     assert found == [image.name for image in find_images([made.images])]
 
 
-def test_scheduler_by_its_file(made: World, cluster: Connection, tmp_path: Path) -> None:
-    import json
-
+def test_scheduler_by_its_file(made, cluster, tmp_path):
     file = tmp_path / "scheduler.json"
     identity = cluster.client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.identity())
     file.write_text(json.dumps(identity, default=str))
     for where in (file, cluster.client.scheduler.address):
         out = tmp_path / f"{Path(str(where)).name.replace(':', '-')}.csv"
-        result = run(
-            *("detect", "--template", made.template, "--out", out),
-            *(made.images, "--scheduler", where),
-        )
+        result = run(*detection(made, out), "--scheduler", where)
         assert result.exit_code == 0, result.output
         assert len(read_landmarks(out)) == COUNT
 
@@ -268,39 +240,26 @@ def test_scheduler_by_its_file(made: World, cluster: Connection, tmp_path: Path)
         (["--scheduler", "a:1", "--workers", "2"], 2, "were both given"),
     ],
 )
-def test_wrong_cluster(
-    made: World,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    options: list[str],
-    code: int,
-    says: str,
-) -> None:
+def test_wrong_cluster(made, tmp_path, monkeypatch, options, code, says):
     monkeypatch.setattr("napari_oneshot_lmk.cluster.client.SECONDS_TO_CONNECT", 0.5)
-    out = tmp_path / "found.csv"
-    call = ["detect", "--template", made.template, "--out", out, made.images]
-    result = run(*call, *options)
+    result = run(*detection(made, tmp_path / "found.csv"), *options)
     assert result.exit_code == code, result.output
     assert says in result.stderr
     assert "Traceback" not in result.output
     assert not any(tmp_path.glob("found*"))
 
 
-def test_without_dask_one_sentence_says_what_to_install(
-    made: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_dask_one_sentence_says_what_to_install(made, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    out = tmp_path / "found.csv"
-    call = ["detect", "--template", made.template, "--out", out, made.images]
-    result = run(*call, "--workers", "2")
+    result = run(*detection(made, tmp_path / "found.csv"), "--workers", "2")
     assert result.exit_code == 2
     assert "napari-oneshot-lmk[cluster]" in one_sentence(result)
     with pytest.raises(UsageError), connect(workers=1):
         pass
 
 
-def test_errors_travel_whole() -> None:
+def test_errors_travel_whole():
     error = ImageError("is empty", file="a.png", remedy="export it again")
     again = pickle.loads(pickle.dumps(error))
-    assert (again.what, again.file, again.remedy) == ("is empty", "a.png", error.remedy)
-    assert str(again) == str(error)
+    assert vars(again) == vars(error)
+    assert str(again) == "a.png: is empty; export it again"

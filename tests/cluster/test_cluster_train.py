@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +19,8 @@ from napari_oneshot_lmk.cluster.client import Connection, connect
 from napari_oneshot_lmk.cluster.train import ClusterStrategy
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.imaging.find import find_images
-from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.config import TrainingConfig
-from napari_oneshot_lmk.training.events import EpochEnded, Event, Finished, Noted
+from napari_oneshot_lmk.training.events import EpochEnded, Event, Finished, Noted, read_events
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.run_folder import RunFolder
 
@@ -40,51 +39,33 @@ def cluster() -> Iterator[Connection]:
 
 
 @pytest.fixture
-def on_cluster(cluster: Connection, monkeypatch: pytest.MonkeyPatch) -> ClusterStrategy:
-    @contextmanager
-    def same(scheduler: object, workers: object) -> Iterator[Connection]:
-        yield cluster
-
-    monkeypatch.setattr(cluster_training, "connect", same)
+def on_cluster(cluster, monkeypatch) -> ClusterStrategy:
+    monkeypatch.setattr(cluster_training, "connect", lambda *_: nullcontext(cluster))
     return ClusterStrategy(None, 2, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Template, Path]:
+def job(tmp_path_factory) -> Job:
     folder = tmp_path_factory.mktemp("task")
-    return small_task(folder, "single").template, folder / "images"
+    template = small_task(folder, "single").template
+    preset = Preset.load("laptop").changed(SMALL)
+    config = TrainingConfig(method="single", preset=preset, spacing_mm_yx=SPACING_YX)
+    images = find_images([folder / "images"])
+    return Job(template, images, Path(), config, encoder=shipped_encoder("cpu"))
 
 
 @pytest.fixture(scope="module")
-def job(template: tuple[Template, Path]) -> Job:
-    return Job(
-        template[0],
-        find_images([template[1]]),
-        Path(),
-        TrainingConfig(
-            method="single",
-            preset=Preset.load("laptop").changed(SMALL),
-            spacing_mm_yx=SPACING_YX,
-        ),
-        encoder=shipped_encoder("cpu"),
-    )
-
-
-@pytest.fixture(scope="module")
-def whole(job: Job, one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> str:
+def whole(job, one_thread, tmp_path_factory) -> str:
     """Hash of the model that one process makes, one network after the other."""
     out = tmp_path_factory.mktemp("whole") / "run"
     assert isinstance(list(train(job.but(out=out)))[-1], Finished)
     return model_hash(out)
 
 
-def test_worker_is_killed_and_the_model_is_the_same(
-    job: Job, whole: str, cluster: Connection, on_cluster: ClusterStrategy, tmp_path: Path
-) -> None:
+def test_worker_is_killed_and_the_model_is_the_same(job, whole, cluster, on_cluster, tmp_path):
     job = job.but(out=tmp_path / "run")
     pids = cluster.client.run(os.getpid)
-    events: list[Event] = []
-    killed = ""
+    events, killed = [], ""
     for event in train(job, strategy=on_cluster):
         events.append(event)
         if isinstance(event, EpochEnded) and not killed:
@@ -100,9 +81,7 @@ def test_worker_is_killed_and_the_model_is_the_same(
     assert not RunFolder(job.out).networks_path.exists()
 
 
-def test_driver_vanishes_and_one_process_goes_on(
-    job: Job, whole: str, on_cluster: ClusterStrategy, tmp_path: Path
-) -> None:
+def test_driver_vanishes_and_one_process_goes_on(job, whole, on_cluster, tmp_path):
     job = job.but(out=tmp_path / "run")
     events = train(job, strategy=on_cluster)
     for event in events:
@@ -116,9 +95,7 @@ def test_driver_vanishes_and_one_process_goes_on(
     assert model_hash(job.out) == whole
 
 
-def test_workers_go_on_where_one_process_was_killed(
-    job: Job, whole: str, on_cluster: ClusterStrategy, tmp_path: Path
-) -> None:
+def test_workers_go_on_where_one_process_was_killed(job, whole, on_cluster, tmp_path):
     job = job.but(out=tmp_path / "run")
     events = train(job)
     ended = 0
@@ -129,15 +106,35 @@ def test_workers_go_on_where_one_process_was_killed(
     events.close()
     assert [p.name for p in RunFolder(job.out).parts_path.iterdir()] == ["000.safetensors"]
     told = list(train(job, strategy=on_cluster))
-    assert any(
-        isinstance(e, Noted) and "1 of 3 networks were trained before" in e.text for e in told
-    )
+    assert Noted("1 of 3 networks were trained before.") in told
     first = next(iter(POINTS))
     assert all(e.model != first for e in told if isinstance(e, EpochEnded))
     assert model_hash(job.out) == whole
 
 
-def test_stop_keeps_what_there_is(job: Job, on_cluster: ClusterStrategy, tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", ["workers", "one process"])
+def test_epochs_that_workers_logged_unread_are_reported_later(
+    job, whole, on_cluster, tmp_path, again
+):
+    job = job.but(out=tmp_path / "run")
+    run_folder = RunFolder(job.out)
+    events = train(job, strategy=on_cluster)
+    while not any(run_folder.parts_path.glob("*.safetensors")):
+        next(events)
+    events.close()
+    # As if this process had been killed before it read how any epoch ended.
+    lines = run_folder.events_path.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if b"EpochEnded" not in line]
+    assert len(kept) < len(lines)
+    run_folder.events_path.write_bytes(b"".join(kept))
+    list(train(job, strategy=on_cluster if again == "workers" else None))
+    logged = read_events(run_folder.events_path)
+    ended = [(e.model, e.epoch) for e in logged if isinstance(e, EpochEnded)]
+    assert sorted(ended) == [(name, epoch) for name in sorted(POINTS) for epoch in (1, 2)]
+    assert model_hash(job.out) == whole
+
+
+def test_stop_keeps_what_there_is(job, on_cluster, tmp_path):
     job = job.but(out=tmp_path / "run")
     seen: list[Event] = []
 
@@ -152,7 +149,7 @@ def test_stop_keeps_what_there_is(job: Job, on_cluster: ClusterStrategy, tmp_pat
     assert not RunFolder(job.out).stop_requested
 
 
-def test_one_network_for_all_is_not_shared_out(job: Job, tmp_path: Path) -> None:
+def test_one_network_for_all_is_not_shared_out(job, tmp_path):
     job.template.save(tmp_path / "template")
     folder = job.images[0].path.parent
     out = tmp_path / "run"
