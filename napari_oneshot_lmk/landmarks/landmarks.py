@@ -302,9 +302,13 @@ class Landmarks:
 
     def to_json(self, *, with_geometry: bool = False) -> dict[str, Any]:
         """Return plain values; numbers keep their full precision."""
+        provenance = asdict(self.provenance)
+        if not self.provenance.orientation:
+            # As before there was one: the hash of a template that was saved must not change.
+            del provenance["orientation"]
         values: dict[str, Any] = {
             "image": self.image,
-            "provenance": asdict(self.provenance),
+            "provenance": provenance,
             "points": [point.to_json() for point in self.points],
         }
         if with_geometry:

@@ -12,7 +12,7 @@ from landmark_sets import example, same
 from napari_oneshot_lmk.errors import LandmarkError, OutputError, TemplateError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.image import GrayImage
-from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, State
 from napari_oneshot_lmk.landmarks.template import Template, is_template
 
 RNG = np.random.default_rng(0)
@@ -71,6 +71,15 @@ def test_the_hash_follows_the_contents():
         Template.create(image(), example(), "another name"),
     ]
     assert len({same_again, *(other.content_sha256 for other in others)}) == 5
+
+
+def test_the_hash_is_that_of_earlier_versions():
+    """A template that one of them has saved must still open."""
+    grey = GrayImage(np.eye(32, dtype=np.float32), Geometry((32, 32), (0.5, 0.5)), "a.png")
+    provenance = Provenance("instant")
+    landmarks = Landmarks.from_positions({"sella": (1.0, 2.5)}, "a.png", provenance=provenance)
+    sha256 = "c28a40b3b5e6279fc255dc55f23b425cb8b9aa51028bb00917107b747534e6dd"
+    assert Template.create(grey, landmarks).content_sha256 == sha256
 
 
 def test_landmarks_take_the_geometry_and_name_of_the_image():
