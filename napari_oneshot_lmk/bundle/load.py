@@ -281,9 +281,9 @@ class ScriptedDetector(Detector):
         if not alike or not torch.isfinite(found).all():
             what = "the bundle's TorchScript gives something else than its metadata says"
             raise ModelError(what, remedy=_ASK)
-        found = found[0].double()
-        found[:, COLUMNS.index("score")].clamp_(0, 1)
-        return found
+        rows: Tensor = found[0].double()
+        rows[:, COLUMNS.index("score")].clamp_(0, 1)
+        return rows
 
     def _check(self, folder: Path, content: dict[str, Any]) -> None:
         rows, columns = self.template.image.geometry.network_shape_yx
