@@ -69,6 +69,10 @@ def _enhanced(path: Path) -> None:
     saved(path, image)
 
 
+_LOSSLESS = imagecodecs.ljpeg_encode(FILM16, bitspersample=12)
+_LS = imagecodecs.jpegls_encode(FILM16, out=1 << 16)
+_J2K = imagecodecs.jpeg2k_encode(FILM16, level=0, bitspersample=12, codecformat="j2k")
+
 WRITERS: dict[str, Callable[[Path], object]] = {
     "grey.png": _pillow(FILM),
     "grey16.png": _pillow(FILM16),
@@ -109,18 +113,9 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "runs.dcm": _run_lengths,
     "enhanced.dcm": _enhanced,
     "jpeg.dcm": _packed(uid.JPEGBaseline8Bit, FILM, 8, imagecodecs.jpeg8_encode(FILM, level=95)),
-    "lossless.dcm": _packed(
-        uid.JPEGLosslessSV1, FILM16, 12, imagecodecs.ljpeg_encode(FILM16, bitspersample=12)
-    ),
-    "ls.dcm": _packed(
-        uid.JPEGLSLossless, FILM16, 12, imagecodecs.jpegls_encode(FILM16, out=1 << 16)
-    ),
-    "j2k.dcm": _packed(
-        uid.JPEG2000Lossless,
-        FILM16,
-        12,
-        imagecodecs.jpeg2k_encode(FILM16, level=0, bitspersample=12, codecformat="j2k"),
-    ),
+    "lossless.dcm": _packed(uid.JPEGLosslessSV1, FILM16, 12, _LOSSLESS),
+    "ls.dcm": _packed(uid.JPEGLSLossless, FILM16, 12, _LS),
+    "j2k.dcm": _packed(uid.JPEG2000Lossless, FILM16, 12, _J2K),
 }
 
 
@@ -133,12 +128,9 @@ def seeds(folder: Path) -> dict[str, Path]:
 
 
 def read_otherwise(path: Path) -> tuple[np.ndarray, float]:
-    """Read the grey values of a file with a library that the package does not use.
+    """Read the grey values of a file, (H, W), with a library that the package does not use.
 
-    Returns
-    -------
-    ndarray, float
-        (H, W), and how far apart two right readers may be.
+    With them comes how far apart two right readers may be.
     """
     data = path.read_bytes()
     if data.startswith(b"\x89PNG"):
@@ -172,9 +164,8 @@ def _second_nifti(data: bytes) -> np.ndarray:
     (code,) = np.frombuffer(data, f"{order}i2", 1, 12)
     (at,) = np.frombuffer(data, f"{order}i8", 1, 168)
     slope, intercept = np.frombuffer(data, f"{order}f8", 2, 176)
-    if count != 2 or code != 512 or (slope not in (0, 1) and slope == slope):
-        raise ValueError("of another kind")
-    if intercept not in (0,) and intercept == intercept:
+    plain = slope in (0, 1) or slope != slope
+    if count != 2 or code != 512 or not plain or not (intercept == 0 or intercept != intercept):
         raise ValueError("of another kind")
     values = np.frombuffer(data, f"{order}u2", int(width * height), int(at))
     return values.reshape(int(height), int(width))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nibabel.eulerangles import euler2mat
 
 from napari_oneshot_lmk.errors import GeometryError, SpacingUnknownError
 from napari_oneshot_lmk.geometry import Geometry, checked_spacing
@@ -16,20 +17,9 @@ spacings = st.floats(0.01, 5.0)
 fractions = st.floats(-0.2, 1.2)
 
 
-def rotation(x: float, y: float, z: float) -> np.ndarray:
-    """Rotation matrix by three angles about x, y, z."""
-    cx, cy, cz = np.cos([x, y, z])
-    sx, sy, sz = np.sin([x, y, z])
-    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    return about_z @ about_y @ about_x
-
-
 @st.composite
 def geometries(draw):
-    angles = [draw(st.floats(-3.2, 3.2)) for _ in range(3)]
-    axes = rotation(*angles)
+    axes = euler2mat(*(draw(st.floats(-3.2, 3.2)) for _ in range(3)))
     origin = [draw(st.floats(-500, 500)) for _ in range(3)]
     shape, spacing = (draw(sizes), draw(sizes)), (draw(spacings), draw(spacings))
     network_shape = (draw(st.integers(16, 800)), draw(st.integers(16, 800)))
@@ -135,31 +125,21 @@ def test_one_number_means_square_pixels():
     assert checked_spacing(None) is None
 
 
-def test_pixels_of_another_grid_are_refused():
+def test_pixels_of_another_grid_and_points_that_are_no_pairs_are_refused():
     with pytest.raises(GeometryError, match="do not lie on the grid"):
         Geometry((10, 20)).pixels_to_network(torch.zeros(1, 1, 20, 10))
-
-
-def test_points_must_be_pairs():
     with pytest.raises(GeometryError, match=r"not \(N, 2\)"):
         Geometry((10, 20)).points_to_network([[1, 2, 3]])
 
 
 @pytest.mark.parametrize(
-    "values",
+    ("name", "value"),
     [
-        {"image_shape_yx": (0, 5)},
-        {"image_shape_yx": (5, 5, 5)},
-        {"image_shape_yx": (10**400, 5)},
-        {"image_shape_yx": (5, 10_000_001)},
-        {"origin_lps_mm": (0.0, 0.0, 0.0, 0.0)},
-        {"origin_lps_mm": (0.0, float("nan"), 0.0)},
-        {"origin_lps_mm": (0.0, 1e300, 0.0)},
-        {"row_axis_lps": (1.0, 0.0, 0.0)},
-        {"row_axis_lps": (0.0, 2.0, 0.0)},
-        {"row_axis_lps": (0.0, 1e300, 0.0)},
+        *(("image_shape_yx", v) for v in [(0, 5), (5, 5, 5), (10**400, 5), (5, 10_000_001)]),
+        *(("origin_lps_mm", v) for v in [(0, 0, 0, 0), (0, float("nan"), 0), (0, 1e300, 0)]),
+        *(("row_axis_lps", v) for v in [(1, 0, 0), (0, 2, 0), (0, 1e300, 0)]),
     ],
 )
-def test_numbers_that_no_image_has_are_refused(values):
+def test_numbers_that_no_image_has_are_refused(name, value):
     with pytest.raises(GeometryError):
-        Geometry(**{"image_shape_yx": (5, 5), **values})
+        Geometry(**{"image_shape_yx": (5, 5), name: value})

@@ -15,6 +15,7 @@ import SimpleITK
 from dicom_files import dataset, packed, saved, without_an_image
 from image_files import GREY8, LUMA, PIXELS, SMOOTH, check, refused
 from pydicom import uid
+from pydicom.dataset import FileDataset
 
 from napari_oneshot_lmk.imaging.reader import read_image
 
@@ -32,10 +33,8 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "syntax",
     [
-        uid.ImplicitVRLittleEndian,
-        uid.ExplicitVRLittleEndian,
-        uid.ExplicitVRBigEndian,
-        uid.DeflatedExplicitVRLittleEndian,
+        *(uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian),
+        *(uid.ExplicitVRBigEndian, uid.DeflatedExplicitVRLittleEndian),
     ],
 )
 @pytest.mark.parametrize(
@@ -70,6 +69,14 @@ def test_run_lengths(path, pixels, bits):
     check(saved(path, image), pixels)
 
 
+def jpeg_2000(values: np.ndarray, level: int = 0, **options: object) -> bytes:
+    return imagecodecs.jpeg2k_encode(values, level=level, codecformat="j2k", **options)
+
+
+def read_by_itk(path: Path) -> np.ndarray:
+    return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))[0]
+
+
 def lossless_jpeg(values: np.ndarray, bits: int) -> bytes:
     return imagecodecs.ljpeg_encode(values.view(f"u{values.itemsize}"), bitspersample=bits)
 
@@ -80,27 +87,17 @@ def lossless_jpeg(values: np.ndarray, bits: int) -> bytes:
     [
         (uid.JPEGLosslessSV1, lossless_jpeg),
         (uid.JPEGLossless, lossless_jpeg),
-        (uid.JPEGLSLossless, lambda v, _: imagecodecs.jpegls_encode(v)),
-        (
-            uid.JPEG2000Lossless,
-            lambda v, bits: imagecodecs.jpeg2k_encode(
-                v, level=0, bitspersample=bits, codecformat="j2k"
-            ),
-        ),
+        # The encoder wants room for noise.
+        (uid.JPEGLSLossless, lambda v, _: imagecodecs.jpegls_encode(v, out=4 * v.nbytes)),
+        (uid.JPEG2000Lossless, lambda v, bits: jpeg_2000(v, bitspersample=bits)),
         (uid.HTJ2KLossless, lambda v, _: imagecodecs.htj2k_encode(v)),
     ],
 )
 def test_codecs_without_loss(path, pixels, bits, syntax, encode):
-    if syntax == uid.JPEGLSLossless:
-        # The encoder wants room for noise.
-        stream = imagecodecs.jpegls_encode(pixels, out=4 * pixels.nbytes)
-    else:
-        stream = encode(pixels, bits)
-    saved(path, packed(dataset(pixels, bits), syntax, stream))
+    saved(path, packed(dataset(pixels, bits), syntax, encode(pixels, bits)))
     check(path, pixels)
     if syntax != uid.HTJ2KLossless:
-        itk = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
-        np.testing.assert_array_equal(itk[0], pixels)
+        np.testing.assert_array_equal(read_by_itk(path), pixels)
 
 
 @pytest.mark.parametrize("bits", [12, 16])
@@ -110,8 +107,7 @@ def test_signed_values_in_codecs(path, bits):
     stream = imagecodecs.ljpeg_encode(as_stored, bitspersample=bits)
     saved(path, packed(dataset(pixels, bits), uid.JPEGLosslessSV1, stream))
     check(path, pixels)
-    stream = imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k")
-    saved(path, packed(dataset(pixels, 16), uid.JPEG2000Lossless, stream))
+    saved(path, packed(dataset(pixels, 16), uid.JPEG2000Lossless, jpeg_2000(pixels)))
     check(path, pixels)
 
 
@@ -121,31 +117,28 @@ def test_codecs_with_loss(path):
     check(path, SMOOTH, atol=4)
     stream = imagecodecs.jpeg8_encode(SMOOTH16, level=95, bitspersample=12)
     saved(path, packed(dataset(SMOOTH16, 12), uid.JPEGExtended12Bit, stream))
-    check(path, SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))[0], atol=1)
-    stream = imagecodecs.jpeg2k_encode(SMOOTH16, level=60, codecformat="j2k")
-    saved(path, packed(dataset(SMOOTH16, 16), uid.JPEG2000, stream))
-    check(path, SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))[0], atol=1)
+    check(path, read_by_itk(path), atol=1)
+    saved(path, packed(dataset(SMOOTH16, 16), uid.JPEG2000, jpeg_2000(SMOOTH16, 60)))
+    check(path, read_by_itk(path), atol=1)
+
+
+def colours(said: str, pixels: np.ndarray = SMOOTH, planar: int = 0) -> FileDataset:
+    """Return an image of three samples per pixel, whose pixels are to be set."""
+    tags = {"SamplesPerPixel": 3, "PlanarConfiguration": planar, "PhotometricInterpretation": said}
+    return dataset(pixels, 8, uid.SecondaryCaptureImageStorage, **tags)
 
 
 @pytest.mark.parametrize("said", ["YBR_FULL_422", "YBR_FULL", "RGB"])
 def test_colour_in_jpeg(path, said):
-    rgb = np.dstack([SMOOTH] * 3)
-    image = dataset(SMOOTH, 8, uid.SecondaryCaptureImageStorage)
-    image.SamplesPerPixel, image.PlanarConfiguration = 3, 0
-    image.PhotometricInterpretation = said
-    stream = imagecodecs.jpeg8_encode(rgb, level=95)
-    saved(path, packed(image, uid.JPEGBaseline8Bit, stream))
+    stream = imagecodecs.jpeg8_encode(np.dstack([SMOOTH] * 3), level=95)
+    saved(path, packed(colours(said), uid.JPEGBaseline8Bit, stream))
     check(path, SMOOTH, atol=4)
 
 
 @pytest.mark.parametrize("said", ["YBR_RCT", "RGB"])
 def test_colour_in_jpeg_2000(path, said):
     rgb = np.dstack([SMOOTH, SMOOTH // 2, SMOOTH // 3])
-    image = dataset(SMOOTH, 8, uid.SecondaryCaptureImageStorage)
-    image.SamplesPerPixel, image.PlanarConfiguration = 3, 0
-    image.PhotometricInterpretation = said
-    stream = imagecodecs.jpeg2k_encode(rgb, level=0, mct=said != "RGB", codecformat="j2k")
-    saved(path, packed(image, uid.JPEG2000Lossless, stream))
+    saved(path, packed(colours(said), uid.JPEG2000Lossless, jpeg_2000(rgb, mct=said != "RGB")))
     check(path, rgb @ LUMA, atol=1e-3)
 
 
@@ -182,7 +175,7 @@ def test_transfer_syntaxes_that_nobody_reads_are_named(path, syntax):
         (uid.JPEGBaseline8Bit, lambda v: imagecodecs.jpeg8_encode(v, level=95)),
         (uid.JPEGLosslessSV1, lambda v: imagecodecs.ljpeg_encode(v, bitspersample=8)),
         (uid.JPEGLSLossless, lambda v: imagecodecs.jpegls_encode(v, out=1 << 20)),
-        (uid.JPEG2000Lossless, lambda v: imagecodecs.jpeg2k_encode(v, level=0, codecformat="j2k")),
+        (uid.JPEG2000Lossless, jpeg_2000),
     ],
 )
 def test_a_stream_that_ends_early_in_a_whole_file(path, part, syntax, encode, capfd):
@@ -230,8 +223,7 @@ def test_floats_and_single_bits(path):
     image.FloatPixelData = (PIXELS.astype(np.float32) / 7).tobytes()
     check(saved(path, image), PIXELS.astype(np.float32) / 7)
     bits = PIXELS % 3 == 0
-    image = dataset(bits.astype(np.uint8), 1)
-    image.BitsAllocated = 1
+    image = dataset(bits.astype(np.uint8), 1, BitsAllocated=1)
     image.PixelData = np.packbits(bits.ravel(), bitorder="little").tobytes()
     check(saved(path, image), bits)
 
@@ -242,21 +234,18 @@ def test_floats_and_single_bits(path):
 @pytest.mark.parametrize("planar", [0, 1])
 def test_planes_of_colour(path, planar):
     rgb = np.dstack([GREY8, GREY8 // 2, GREY8 // 3])
-    image = dataset(GREY8, 8, uid.SecondaryCaptureImageStorage)
-    image.SamplesPerPixel, image.PlanarConfiguration = 3, planar
-    image.PhotometricInterpretation = "RGB"
+    image = colours("RGB", GREY8, planar)
     image.PixelData = (np.moveaxis(rgb, -1, 0) if planar else rgb).tobytes()
     check(saved(path, image), rgb @ LUMA, atol=1e-3)
 
 
 def test_a_palette(path):
-    colours = np.random.default_rng(0).integers(0, 256, (3, 256), dtype=np.uint8)
-    image = dataset(GREY8, 8, uid.SecondaryCaptureImageStorage)
-    image.PhotometricInterpretation = "PALETTE COLOR"
-    for name, table in zip(("Red", "Green", "Blue"), colours, strict=True):
+    palette = np.random.default_rng(0).integers(0, 256, (3, 256), dtype=np.uint8)
+    image = dataset(GREY8, 8, PhotometricInterpretation="PALETTE COLOR")
+    for name, table in zip(("Red", "Green", "Blue"), palette, strict=True):
         setattr(image, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 8])
         setattr(image, f"{name}PaletteColorLookupTableData", table.tobytes())
-    luma = np.moveaxis(colours[:, GREY8], 0, -1) @ LUMA
+    luma = np.moveaxis(palette[:, GREY8], 0, -1) @ LUMA
     check(saved(path, image), luma, atol=1e-3)
 
 
@@ -276,14 +265,8 @@ def test_strange_colours_are_named(path):
 def test_text_that_looks_like_a_tag(path, text, monochrome, bits):
     """Signed MONOCHROME1, too, whatever stands in a description."""
     values = PIXELS.astype(np.int16) - 300
-    image = dataset(
-        values,
-        bits,
-        PhotometricInterpretation=monochrome,
-        StudyDescription=text,
-        SeriesDescription=text,
-        PatientName=text,
-    )
+    texts = dict.fromkeys(("StudyDescription", "SeriesDescription", "PatientName"), text)
+    image = dataset(values, bits, PhotometricInterpretation=monochrome, **texts)
     check(saved(path, image), -1 - values if monochrome[-1] == "1" else values)
 
 
@@ -300,12 +283,9 @@ def test_text_that_no_library_decodes(path):
 @pytest.mark.parametrize(
     "sop_class",
     [
-        uid.ComprehensiveSRStorage,
-        uid.GrayscaleSoftcopyPresentationStateStorage,
-        uid.KeyObjectSelectionDocumentStorage,
-        uid.EncapsulatedPDFStorage,
-        uid.RTPlanStorage,
-        uid.TwelveLeadECGWaveformStorage,
+        *(uid.ComprehensiveSRStorage, uid.GrayscaleSoftcopyPresentationStateStorage),
+        *(uid.KeyObjectSelectionDocumentStorage, uid.EncapsulatedPDFStorage),
+        *(uid.RTPlanStorage, uid.TwelveLeadECGWaveformStorage),
     ],
 )
 def test_objects_without_an_image_are_named(path, sop_class):
@@ -320,15 +300,11 @@ def test_a_header_without_pixels(path):
     refused(saved(path, image), "header of an image, but no pixels")
 
 
-@pytest.mark.parametrize("implicit", [True, False])
-@pytest.mark.parametrize("little", [True, False])
+@pytest.mark.parametrize(("implicit", "little"), [(True, True), (False, True), (False, False)])
 @pytest.mark.parametrize("name", ["film.dcm", "IM000001", "film.png"])
 def test_files_without_their_mark(tmp_path, implicit, little, name):
-    if implicit and not little:
-        return
     image = dataset(PIXELS, 12, PixelSpacing=[0.3, 0.2])
-    bare = pydicom.Dataset()
-    bare.update({element.tag: element for element in image})
+    bare = without_meta(image)
     if not little:
         bare.PixelData = PIXELS.byteswap().tobytes()
     bare["PixelData"].VR = "OW"
@@ -340,12 +316,16 @@ def test_files_without_their_mark(tmp_path, implicit, little, name):
     assert read_image(path).geometry.spacing_mm_yx == (0.3, 0.2)
 
 
-def test_a_file_without_its_meta_information(path):
-    image = dataset(PIXELS, 12)
+def without_meta(image: FileDataset) -> pydicom.Dataset:
     bare = pydicom.Dataset()
     bare.update({element.tag: element for element in image})
+    return bare
+
+
+def test_a_file_without_its_meta_information(path):
     with path.open("wb") as file:
         file.write(bytes(128) + b"DICM")
+        bare = without_meta(dataset(PIXELS, 12))
         pydicom.dcmwrite(file, bare, implicit_vr=False, little_endian=True)
     check(path, PIXELS)
 
@@ -358,11 +338,9 @@ def test_what_careless_programs_leave_out(path):
 
 
 def test_several_threads_read_packed_files(tmp_path):
-    paths = []
-    for index in range(8):
-        stream = imagecodecs.ljpeg_encode(SMOOTH16, bitspersample=12)
-        image = packed(dataset(SMOOTH16, 12), uid.JPEGLosslessSV1, stream)
-        paths.append(saved(tmp_path / f"{index}.dcm", image))
+    stream = imagecodecs.ljpeg_encode(SMOOTH16, bitspersample=12)
+    image = packed(dataset(SMOOTH16, 12), uid.JPEGLosslessSV1, stream)
+    paths = [saved(tmp_path / f"{index}.dcm", image) for index in range(8)]
     code = (
         "import sys; from concurrent.futures import ThreadPoolExecutor\n"
         "from napari_oneshot_lmk.imaging.reader import read_image\n"

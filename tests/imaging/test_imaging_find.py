@@ -25,9 +25,10 @@ def names(*sources: str | Path) -> list[str]:
 
 
 def test_a_folder_gives_its_images_in_natural_order(tmp_path):
-    make(tmp_path, "10.png", "2.JPG", "1.nii.gz", "landmarks.csv", "dataset.json")
-    make(tmp_path, "3.dcm", "4.mha", "5.tiff", "notes.txt", ".hidden.png", "5.raw")
-    assert names(tmp_path) == ["1.nii.gz", "2.JPG", "3.dcm", "4.mha", "5.tiff", "10.png"]
+    make(tmp_path, "10.png", "2.JPG", "1.nii.gz", "6.JFIF", "7.jpe", "8.NII.GZ", "9.MHA")
+    make(tmp_path, "3.dcm", "4.mha", "5.tiff", "notes.txt", ".hidden.png", "5.raw", "a.csv")
+    found = ["1.nii.gz", "2.JPG", "3.dcm", "4.mha", "5.tiff", "6.JFIF", "7.jpe", "8.NII.GZ"]
+    assert names(tmp_path) == [*found, "9.MHA", "10.png"]
 
 
 def test_dicom_files_are_found_without_a_suffix(tmp_path):
@@ -36,24 +37,15 @@ def test_dicom_files_are_found_without_a_suffix(tmp_path):
     assert names(tmp_path) == ["1.2.840.10008.5", "IM000001"]
 
 
-def test_subfolders_are_searched_and_hidden_ones_are_not(tmp_path):
-    make(tmp_path, "a/1.png", "a/b/2.png", ".cache/3.png")
-    assert names(tmp_path) == ["1.png", "2.png"]
-
-
 def test_names_that_repeat_become_paths_below_the_given_folder(tmp_path):
-    make(tmp_path, "left/1.png", "right/1.png", "right/2.png")
+    make(tmp_path, "left/1.png", "right/1.png", "right/a/2.png", ".cache/3.png")
     assert names(tmp_path) == ["2.png", "left/1.png", "right/1.png"]
 
 
 def test_names_that_repeat_below_several_folders_become_whole_paths(tmp_path):
     make(tmp_path, "a/1.png", "b/1.png")
-    found = find_images([tmp_path / "a", tmp_path / "b"])
-    assert [image.name for image in found] == [
-        (tmp_path / "a" / "1.png").as_posix(),
-        (tmp_path / "b" / "1.png").as_posix(),
-    ]
-    assert len({image.name for image in found}) == 2
+    expected = [(tmp_path / folder / "1.png").as_posix() for folder in "ab"]
+    assert names(tmp_path / "a", tmp_path / "b") == expected
 
 
 def test_patterns(tmp_path):
@@ -90,17 +82,11 @@ def test_a_link_keeps_its_own_name(tmp_path):
 def test_nothing_there_is_wrong_use(tmp_path):
     with pytest.raises(UsageError, match=r"missing\.png: there is no such file"):
         find_images([tmp_path / "missing.png"])
-    with pytest.raises(UsageError, match="there is no image in"):
-        find_images([tmp_path])
-    with pytest.raises(UsageError, match="there is no image in"):
-        find_images([str(tmp_path / "*.png")])
+    for sources in ([tmp_path], [str(tmp_path / "*.png")]):
+        with pytest.raises(UsageError, match="there is no image in"):
+            find_images(sources)
     with pytest.raises(UsageError, match="there is no image in nothing"):
         find_images([])
-
-
-def test_names_that_are_not_ascii(tmp_path):
-    make(tmp_path, "Röntgen/Schädel 1.png", "Röntgen/頭部.png")
-    assert names(tmp_path) == ["Schädel 1.png", "頭部.png"]
 
 
 def test_a_large_folder_is_listed_without_opening_a_file(
@@ -114,8 +100,7 @@ def test_a_large_folder_is_listed_without_opening_a_file(
 
     monkeypatch.setattr(Path, "open", refuse)
     monkeypatch.setattr("builtins.open", refuse)
-    found = find_images([tmp_path])
-    assert [image.name for image in found] == [f"{n}.png" for n in range(200)]
+    assert names(tmp_path) == [f"{n}.png" for n in range(200)]
 
 
 @pytest.mark.parametrize(("typed", "stored"), [("NFC", "NFD"), ("NFD", "NFC")])
@@ -124,16 +109,15 @@ def test_a_name_in_the_other_unicode_form(tmp_path, typed, stored):
     name = "Röntgen/Schädel größer.png"
     make(tmp_path, unicodedata.normalize(stored, name))
     asked = tmp_path / unicodedata.normalize(typed, name)
-    [found] = find_images([asked])
-    assert found.path.exists()
+    assert find_images([asked])[0].path.exists()
     assert on_disk(asked) == tmp_path / unicodedata.normalize(stored, name)
     assert on_disk(tmp_path / "nothing.png") == tmp_path / "nothing.png"
 
 
-def test_very_long_names(tmp_path):
-    name = f"{'ä' * 125}.png"
-    make(tmp_path, name)
-    assert names(tmp_path) == [name]
+def test_names_that_are_long_or_not_ascii(tmp_path):
+    long = f"{'ä' * 125}.png"
+    make(tmp_path, "Röntgen/Schädel 1.png", "Röntgen/頭部.png", long)
+    assert names(tmp_path) == ["Schädel 1.png", long, "頭部.png"]
     with pytest.raises(UsageError, match=r"File name too long|no such file"):
         find_images([tmp_path / ("x" * 300 + ".png")])
 
@@ -143,8 +127,3 @@ def test_pairs_of_header_and_pixels_are_found_once(tmp_path):
     make(tmp_path, "film.hdr", content=header)
     make(tmp_path, "film.img", "camera.hdr")
     assert names(tmp_path) == ["film.hdr"]
-
-
-def test_upper_case_and_rare_endings(tmp_path):
-    make(tmp_path, "1.DCM", "2.JFIF", "3.jpe", "4.NII.GZ", "5.MHA", "6.TIFF")
-    assert len(names(tmp_path)) == 6
