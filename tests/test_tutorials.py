@@ -1,4 +1,4 @@
-"""The commands of the tutorials run as they are printed, with a faster training."""
+"""The commands of tutorials and of the page on projects run as printed, with a faster training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from napari_oneshot_lmk.training.preset import Preset
 
 ROOT = Path(__file__).resolve().parent.parent
-TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+PAGES = [*sorted((ROOT / "docs" / "tutorials").glob("*.md")), ROOT / "docs" / "project.md"]
 FENCE = re.compile(r"(?:^<!-- test: ([^\n]*) -->\n)?^```bash\n(.*?)^```$", re.M | re.S)
 SWAP = re.compile(r'"([^"]+)" as "([^"]+)"')
 SHORT = {
@@ -24,6 +24,12 @@ SHORT = {
     "network.adapter_channels": 2,
 }
 """What the tests change in the preset laptop; the tutorials call it FAST.toml."""
+RESULTS = {
+    "engineer": ("errors", "table", "bundle_found"),
+    "morphometrician": ("errors_trained",),
+    "project": ("study/images",),
+}
+"""Folders that the commands of a page leave."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ def blocks_of(path: Path) -> list[Block]:
     return found
 
 
-BLOCKS = {path.stem: blocks_of(path) for path in TUTORIALS}
+BLOCKS = {path.stem: blocks_of(path) for path in PAGES}
 RUNNABLE = [name for name, found in BLOCKS.items() if any(b.runs for b in found)]
 
 
@@ -89,8 +95,8 @@ def test_every_block_says_whether_it_is_run_and_why_not(name: str) -> None:
 
 
 def test_there_is_a_tutorial_for_each_user() -> None:
-    assert set(BLOCKS) == {"index", "orthodontist", "morphometrician", "engineer"}
-    assert set(RUNNABLE) == {"morphometrician", "engineer"}
+    assert set(BLOCKS) == {"index", "orthodontist", "morphometrician", "engineer", "project"}
+    assert set(RUNNABLE) == {"morphometrician", "engineer", "project"}
 
 
 # Ten commands, each of which starts Python and torch anew.
@@ -105,6 +111,5 @@ def test_commands_run_from_top_to_bottom(name: str, tmp_path: Path) -> None:
         if block.runs:
             done = run(block.fast, tmp_path)
             assert done.returncode == 0, f"{block.fast}\n{done.stdout}\n{done.stderr}"
-    engineer = ("errors", "table", "bundle_found")
-    for folder in engineer if name == "engineer" else ("errors_trained",):
+    for folder in RESULTS[name]:
         assert any((tmp_path / folder).iterdir())
