@@ -60,7 +60,7 @@ def call(data: Path, out: Path, methods: str, *more: str) -> tuple[object, ...]:
     return "benchmark", "accuracy", "--data", data, "--out", out, "--methods", methods, *more
 
 
-def test_table_of_references(data: Path, tmp_path: Path) -> None:
+def test_table_of_references(data, tmp_path):
     out = tmp_path / "out"
     succeed(*call(data, out, "template-copy,grey-patches"))
     rows = table(out)
@@ -91,7 +91,7 @@ def test_table_of_references(data: Path, tmp_path: Path) -> None:
     assert (out / "cumulative_error.png").stat().st_size > 1000
 
 
-def test_detector_and_its_encoder(data: Path, tmp_path: Path) -> None:
+def test_detector_and_its_encoder(data, tmp_path):
     out = tmp_path / "out"
     rows = json.loads(succeed(*call(data, out, "shipped", "--json")).stdout)
     assert rows[0]["method"] == "shipped"
@@ -110,7 +110,7 @@ def test_detector_and_its_encoder(data: Path, tmp_path: Path) -> None:
     assert same["grid384"]["sdr_percent"] == summary["grid384"]["sdr_percent"]
 
 
-def test_unreadable_image_is_listed(data: Path, tmp_path: Path) -> None:
+def test_unreadable_image_is_listed(data, tmp_path):
     (data / "images" / "b.png").write_bytes(b"")
     out = tmp_path / "out"
     result = run(*call(data, out, "template-copy"))
@@ -121,7 +121,7 @@ def test_unreadable_image_is_listed(data: Path, tmp_path: Path) -> None:
     assert "b.png" in (out / "table.md").read_text(encoding="utf-8")
 
 
-def test_wrong_use(data: Path, tmp_path: Path) -> None:
+def test_wrong_use(data, tmp_path):
     out = tmp_path / "out"
     assert "'magic'" in refused(2, *call(data, out, "instant,magic"))
     # The command's name of before is still understood.
@@ -143,7 +143,7 @@ def template_of(pixels: np.ndarray, **positions: tuple[float, float]) -> Templat
     return Template.create(image, Landmarks.from_positions(positions))
 
 
-def test_template_copy_follows_the_frame() -> None:
+def test_template_copy_follows_the_frame():
     template = template_of(view(scene(), (0, 0)), a=(0.0, 99.0), b=(59.5, 49.5))
     other = GrayImage(np.eye(240, 50), Geometry((240, 50), (1, 1)), "i.png")
     found = TemplateCopy(template)(other)
@@ -153,7 +153,7 @@ def test_template_copy_follows_the_frame() -> None:
     assert found.geometry == other.geometry
 
 
-def test_references_keep_states_and_order() -> None:
+def test_references_keep_states_and_order():
     image = GrayImage.from_array(view(scene(), (0, 0)), 0.5, "t.png")
     points = (
         Landmark("skipped", None, State.SKIPPED),
@@ -168,13 +168,13 @@ def test_references_keep_states_and_order() -> None:
 
 
 @pytest.mark.parametrize("corner", [(0.0, 0.0), (119.0, 99.0), (0.0, 99.0)])
-def test_grey_patches_at_the_border(corner: tuple[float, float]) -> None:
+def test_grey_patches_at_the_border(corner):
     template = template_of(view(scene(), (0, 0)), a=corner)
     found = GreyPatches(template)(template.image)
     np.testing.assert_allclose(found["a"].position_yx, corner, atol=1e-6)
 
 
-def test_grey_patches_ignore_brightness_and_contrast() -> None:
+def test_grey_patches_ignore_brightness_and_contrast():
     pixels = view(scene(), (0, 0)).astype(float)
     template = template_of(pixels, a=(50.0, 40.0))
     other = GrayImage.from_array(0.3 * view(scene(), (5, 7)) + 90, 0.5)
@@ -183,7 +183,7 @@ def test_grey_patches_ignore_brightness_and_contrast() -> None:
     assert found["a"].score == pytest.approx(1, abs=0.05)
 
 
-def test_every_method_starts_without_a_network_or_says_what_it_needs() -> None:
+def test_every_method_starts_without_a_network_or_says_what_it_needs():
     template = template_of(view(scene(), (0, 0)), a=(50.0, 40.0))
     for name in set(METHODS) - {"instant", "vgg19", *TRAINED_METHODS}:
         found = METHODS[name](template, Options(device="cpu"))(template.image)
@@ -193,7 +193,7 @@ def test_every_method_starts_without_a_network_or_says_what_it_needs() -> None:
             METHODS[name](template, Options(device="cpu"))
 
 
-def test_vgg19_alone_needs_its_weights(tmp_path: Path) -> None:
+def test_vgg19_alone_needs_its_weights(tmp_path):
     template = template_of(view(scene(), (0, 0)), a=(50.0, 40.0))
     with pytest.raises(WeightsError, match="leave the method vgg19 out"):
         METHODS["vgg19"](template, Options(device="cpu"))

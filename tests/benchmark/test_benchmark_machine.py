@@ -8,7 +8,7 @@ import sys
 from napari_oneshot_lmk.benchmark.machine import own_peak_mb
 
 
-def test_peak_is_a_peak_of_this_process_alone() -> None:
+def test_peak_is_a_peak_of_this_process_alone():
     # A parent that is larger than its child must not count for the child.
     ballast = bytearray(600_000_000)
     code = (

@@ -31,7 +31,7 @@ def call(*arguments: str, **environment: str) -> Ended:
     return python("-m", "napari_oneshot_lmk", *arguments, **environment)
 
 
-def test_version_and_help() -> None:
+def test_version_and_help():
     assert run("--version").stdout.split() == ["oneshot-lmk", __version__]
     shown = succeed("--help").stdout
     for command in COMMANDS:
@@ -39,7 +39,7 @@ def test_version_and_help() -> None:
         succeed(command, "--help")
 
 
-def test_real_exit_codes() -> None:
+def test_real_exit_codes():
     assert call("--version").returncode == 0
     unknown = call("detekt")
     assert unknown.returncode == 2
@@ -49,7 +49,7 @@ def test_real_exit_codes() -> None:
     assert missing.stderr.startswith("no.csv: ")
 
 
-def test_terminal_that_knows_only_ascii(tmp_path: Path) -> None:
+def test_terminal_that_knows_only_ascii(tmp_path):
     table = tmp_path / "été.csv"
     table.write_text("image,landmark,x_px,y_px\ni.png,a,1,2\n", encoding="utf-8")
     both = ["--predicted", str(table), "--truth", str(table), "--spacing", "1"]
@@ -58,11 +58,11 @@ def test_terminal_that_knows_only_ascii(tmp_path: Path) -> None:
     assert "0.00" in result.stdout
 
 
-def test_missing_option_is_wrong_use() -> None:
+def test_missing_option_is_wrong_use():
     assert run("detect", "image.png").exit_code == 2
 
 
-def test_help_loads_nothing_heavy() -> None:
+def test_help_loads_nothing_heavy():
     code = (
         "import sys, napari_oneshot_lmk.cli.app\n"
         "heavy = {'torch', 'monai', 'pandas', 'matplotlib', 'SimpleITK', 'napari'}\n"
@@ -82,7 +82,7 @@ def test_help_loads_nothing_heavy() -> None:
         (WeightsError("wrong", file="f"), 1),
     ],
 )
-def test_codes(error: Exception, code: int) -> None:
+def test_codes(error, code):
     assert code_of(error) == code
 
 
@@ -97,9 +97,7 @@ def failing_app(error: BaseException) -> typer.Typer:
     return app
 
 
-def test_defect_is_one_sentence_and_a_traceback_when_debugging(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_defect_is_one_sentence_and_a_traceback_when_debugging(monkeypatch):
     failing = failing_app(ZeroDivisionError("by zero"))
     monkeypatch.delenv(DEBUG_VARIABLE, raising=False)
     result = CliRunner().invoke(failing)
@@ -111,19 +109,19 @@ def test_defect_is_one_sentence_and_a_traceback_when_debugging(
     assert isinstance(CliRunner().invoke(failing).exception, ZeroDivisionError)
 
 
-def test_debug_option_is_a_traceback_in_a_process() -> None:
+def test_debug_option_is_a_traceback_in_a_process():
     result = call("--debug", "evaluate", "--predicted", "no.csv", "--truth", "no.csv")
     assert result.returncode == 1
     assert "Traceback" in result.stderr
 
 
-def test_ctrl_c_ends_with_130() -> None:
+def test_ctrl_c_ends_with_130():
     result = CliRunner().invoke(failing_app(KeyboardInterrupt()))
     assert result.exit_code == 130
     assert result.stderr.strip() == "Stopped."
 
 
-def test_info_is_complete() -> None:
+def test_info_is_complete():
     content = json.loads(succeed("info", "--json").stdout)
     assert {"python", "torch", "monai", "SimpleITK"} <= set(content["versions"])
     assert content["devices"][0]["name"] == "cpu"
@@ -135,7 +133,7 @@ def test_info_is_complete() -> None:
         assert place["where"] in words
 
 
-def test_info_names_weights_that_were_found(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_info_names_weights_that_were_found(tmp_path, monkeypatch):
     from napari_oneshot_lmk.encoders.weights import CACHED_FILE
 
     monkeypatch.setenv("ONESHOT_LMK_CACHE", str(tmp_path))
@@ -162,9 +160,7 @@ def test_info_names_weights_that_were_found(tmp_path, monkeypatch: pytest.Monkey
         },
     ],
 )
-def test_each_field_of_the_configuration_is_an_option_that_means_it(
-    changes: dict[str, object],
-) -> None:
+def test_each_field_of_the_configuration_is_an_option_that_means_it(changes):
     fields = {name for name in TrainingConfig.model_fields if option_of(name)}
     assert not changes or set(changes) == fields
     config = TrainingConfig(**changes)

@@ -33,7 +33,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     return text
 
 
-def test_progress_in_a_log(clock: Clock, log: StringIO) -> None:
+def test_progress_in_a_log(clock, log):
     with console.counting_bar("Detecting") as advance:
         for done, seconds in enumerate((0, 10, 20, 1, 9)):
             clock.now += seconds
@@ -41,7 +41,7 @@ def test_progress_in_a_log(clock: Clock, log: StringIO) -> None:
     assert log.getvalue() == "Detecting: 2 of 4, 0:30 left\nDetecting: 4 of 4, 0:40\n"
 
 
-def test_progress_in_a_log_leaves_out_what_went_before(clock: Clock, log: StringIO) -> None:
+def test_progress_in_a_log_leaves_out_what_went_before(clock, log):
     with console.counting_bar("fused") as advance:
         # A method that trains for ten minutes before it detects on its first image.
         for done, seconds in ((0, 600), (2, 40)):
@@ -50,7 +50,7 @@ def test_progress_in_a_log_leaves_out_what_went_before(clock: Clock, log: String
     assert log.getvalue() == "fused: 2 of 4, 0:40 left\n"
 
 
-def test_rate_is_that_of_the_last_minute(clock: Clock) -> None:
+def test_rate_is_that_of_the_last_minute(clock):
     rate = console.Rate()
     rate.add(5000)  # done before: it does not count
     clock.now += 40
@@ -68,7 +68,7 @@ def test_rate_is_that_of_the_last_minute(clock: Clock) -> None:
     assert len(rate._samples) < 70  # however long it runs
 
 
-def test_log_says_images_a_second_and_the_time_left(clock: Clock, log: StringIO) -> None:
+def test_log_says_images_a_second_and_the_time_left(clock, log):
     with console.rate_bar("Detecting", "images") as advance:
         advance(3000, 5000)
         for done in range(3001, 5001):
@@ -80,7 +80,7 @@ def test_log_says_images_a_second_and_the_time_left(clock: Clock, log: StringIO)
     assert len(lines) == 1000 // 20
 
 
-def test_nothing_to_do_is_no_division_by_zero(clock: Clock, log: StringIO) -> None:
+def test_nothing_to_do_is_no_division_by_zero(clock, log):
     with console.rate_bar("Detecting", "images") as advance:
         advance(7, 7)
     assert log.getvalue() == "Detecting: 7 of 7\n"
@@ -93,7 +93,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     return text
 
 
-def test_progress_on_a_terminal(screen: StringIO) -> None:
+def test_progress_on_a_terminal(screen):
     with console.download_bar("Fetching"):
         pass
     assert "Fetching" not in screen.getvalue()
@@ -103,7 +103,7 @@ def test_progress_on_a_terminal(screen: StringIO) -> None:
     assert "left" in screen.getvalue()
 
 
-def test_rate_on_a_terminal(clock: Clock, screen: StringIO) -> None:
+def test_rate_on_a_terminal(clock, screen):
     with console.rate_bar("Detecting", "images") as advance:
         advance(0, 100)
         clock.now += 7

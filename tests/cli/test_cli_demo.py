@@ -44,7 +44,7 @@ def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("napari_oneshot_lmk.encoders.weights.download_weights", ask_network)
 
 
-def test_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_demo(monkeypatch, tmp_path):
     make_samples(tmp_path / "samples")
     monkeypatch.setattr(
         "napari_oneshot_lmk.samples.sample_folder", lambda anatomy: tmp_path / "samples" / anatomy
@@ -78,7 +78,7 @@ def test_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     succeed("demo", "--out", out, "--overwrite")
 
 
-def test_demo_on_the_shipped_skulls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_demo_on_the_shipped_skulls(monkeypatch, tmp_path):
     monkeypatch.setattr("napari_oneshot_lmk.cli.demo.PANELS", {"skull": 6})
     succeed("demo", "--out", tmp_path / "demo")
     summary = json.loads((tmp_path / "demo" / "skull" / "summary.json").read_text())

@@ -64,7 +64,7 @@ def call(world: World, *images: object, out: object = None) -> list[object]:
     return ["detect", "--template", world.template, "--out", out, *images]
 
 
-def test_found_where_the_content_went(made: World, tmp_path: Path) -> None:
+def test_found_where_the_content_went(made, tmp_path):
     out = tmp_path / "found.csv"
     result = succeed(*call(made, made.images, "--spacing", SPACING_MM, out=out))
     assert f"{out}: 9 landmarks on 3 images" in result.stdout
@@ -87,7 +87,7 @@ def test_found_where_the_content_went(made: World, tmp_path: Path) -> None:
     assert summary["encoders"] == [found["one.png"].provenance.encoder]
 
 
-def test_json_goes_alone_to_stdout(made: World, tmp_path: Path) -> None:
+def test_json_goes_alone_to_stdout(made, tmp_path):
     result = run(*call(made, made.images / "one.png", "--json", out=tmp_path / "found.csv"))
     content = json.loads(result.stdout)
     (image,) = content["images"]
@@ -95,7 +95,7 @@ def test_json_goes_alone_to_stdout(made: World, tmp_path: Path) -> None:
     assert [p["name"] for p in image["landmarks"]] == list(POINTS)
 
 
-def test_how_each_image_was_read_is_said(made: World, tmp_path: Path) -> None:
+def test_how_each_image_was_read_is_said(made, tmp_path):
     pixels = np.array(Image.open(made.images / "one.png").convert("L"))
     folder = tmp_path / "films"
     folder.mkdir()
@@ -115,7 +115,7 @@ def test_how_each_image_was_read_is_said(made: World, tmp_path: Path) -> None:
     assert "a.jpg and 1 more: the file asks viewers" in result.stderr
 
 
-def test_globs_and_markups(made: World, tmp_path: Path) -> None:
+def test_globs_and_markups(made, tmp_path):
     out = tmp_path / "one.mrk.json"
     succeed(*call(made, made.images / "on*.png", "--spacing", SPACING_MM, out=out))
     assert json.loads(out.read_text())["markups"][0]["coordinateSystem"] == "LPS"
@@ -123,7 +123,7 @@ def test_globs_and_markups(made: World, tmp_path: Path) -> None:
     assert "one image only" in refused(2, *several)
 
 
-def test_unknown_spacing_leaves_mm_empty(made: World, tmp_path: Path) -> None:
+def test_unknown_spacing_leaves_mm_empty(made, tmp_path):
     out = tmp_path / "found.csv"
     assert "and 2 more is unknown" in succeed(*call(made, made.images, out=out)).stderr
     header, first, *_ = out.read_text().splitlines()
@@ -131,7 +131,7 @@ def test_unknown_spacing_leaves_mm_empty(made: World, tmp_path: Path) -> None:
     assert row["x_mm"] == row["y_mm"] == ""
 
 
-def test_bad_files_do_not_stop_the_others(world: World) -> None:
+def test_bad_files_do_not_stop_the_others(world):
     (world.images / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (world.images / "empty.jpg").write_bytes(b"")
     save_image(world.images / "blank.png", np.zeros((50, 50), np.uint8))
@@ -148,7 +148,7 @@ def test_bad_files_do_not_stop_the_others(world: World) -> None:
     assert {landmarks.image for landmarks in found} == set(SHIFTS)
 
 
-def test_only_bad_files_write_nothing(world: World) -> None:
+def test_only_bad_files_write_nothing(world):
     (world.folder / "a.png").write_bytes(b"")
     result = run(*call(world, world.folder / "a.png", "--json"))
     assert result.exit_code == 1
@@ -160,7 +160,7 @@ def test_only_bad_files_write_nothing(world: World) -> None:
 # -- wrong use --------------------------------------------------------------------
 
 
-def test_existing_output_is_kept(world: World) -> None:
+def test_existing_output_is_kept(world):
     out = world.folder / "found.csv"
     out.write_text("mine")
     assert "--overwrite" in refused(2, *call(world, world.images))
@@ -178,22 +178,22 @@ def test_existing_output_is_kept(world: World) -> None:
         (["--out", "found.xlsx"], "end it in .csv, .mrk.json, "),
     ],
 )
-def test_wrong_options(made: World, arguments: list[str], says: str) -> None:
+def test_wrong_options(made, arguments, says):
     assert says in refused(2, *call(made, made.images, *arguments))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_missing_gpu(made: World, tmp_path: Path) -> None:
+def test_missing_gpu(made, tmp_path):
     out = tmp_path / "found.csv"
     assert "CUDA" in refused(2, *call(made, made.images, "--device", "cuda", out=out))
 
 
-def test_no_images(made: World, tmp_path: Path) -> None:
+def test_no_images(made, tmp_path):
     for source, says in [(tmp_path, "no image"), (tmp_path / "x.png", "no such file")]:
         assert says in refused(2, *call(made, source))
 
 
-def test_broken_template(world: World) -> None:
+def test_broken_template(world):
     (world.template / "template.json").write_text("{")
     assert str(world.template) in refused(1, *call(world, world.images))
     assert not (world.folder / "found.csv").exists()
@@ -209,7 +209,7 @@ def test_broken_template(world: World) -> None:
     ],
     ids=["missing", "text", "pickle", "other"],
 )
-def test_weights_that_are_none(world: World, content: bytes | None) -> None:
+def test_weights_that_are_none(world, content):
     path = world.folder / "bad.safetensors"
     if content is not None:
         path.write_bytes(content)
@@ -219,14 +219,14 @@ def test_weights_that_are_none(world: World, content: bytes | None) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write")
-def test_read_only_folder(world: World) -> None:
+def test_read_only_folder(world):
     locked = world.folder / "locked"
     locked.mkdir(mode=0o555)
     assert "locked" in refused(2, *call(world, world.images, out=locked / "found.csv"))
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="Linux only")
-def test_folder_that_nobody_may_write_to(made: World) -> None:
+def test_folder_that_nobody_may_write_to(made):
     assert "/proc" in refused(2, *call(made, made.images, out="/proc/found.csv"))
 
 
@@ -240,14 +240,7 @@ def test_folder_that_nobody_may_write_to(made: World) -> None:
         (MemoryError("no room"), 1, "MemoryError: no room"),
     ],
 )
-def test_early_end_keeps_what_was_found(
-    made: World,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    end: BaseException,
-    code: int,
-    says: str,
-) -> None:
+def test_early_end_keeps_what_was_found(made, tmp_path, monkeypatch, end, code, says):
     stop_after(2, monkeypatch, end)
     out = tmp_path / "found.csv"
     result = run(*call(made, made.images, out=out))
@@ -276,7 +269,7 @@ main()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
-def test_signal_in_a_process_of_its_own(made: World, tmp_path: Path) -> None:
+def test_signal_in_a_process_of_its_own(made, tmp_path):
     out = tmp_path / "found.csv"
     # A proxy that refuses at once instead of a network that hangs.
     command = ("-c", INTERRUPTED, *call(made, made.images, out=out))
@@ -286,7 +279,7 @@ def test_signal_in_a_process_of_its_own(made: World, tmp_path: Path) -> None:
     assert len(read_landmarks(out)) == 2
 
 
-def test_a_mirrored_image_is_recognised_and_said(made: World, tmp_path: Path) -> None:
+def test_a_mirrored_image_is_recognised_and_said(made, tmp_path):
     pixels = view(scene(), (4, -6))
     save_image(tmp_path / "as_it_is.png", pixels)
     save_image(tmp_path / "mirrored.png", pixels[:, ::-1])

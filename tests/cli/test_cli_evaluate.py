@@ -30,7 +30,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return found, truth
 
 
-def test_summary_has_the_fixed_names(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_summary_has_the_fixed_names(files, tmp_path):
     found, truth = files
     out = tmp_path / "report"
     succeed("evaluate", "--predicted", found, "--truth", truth, "--spacing", 0.5, "--out", out)
@@ -66,7 +66,7 @@ def test_summary_has_the_fixed_names(files: tuple[Path, Path], tmp_path: Path) -
     assert [e["image"] for e in errors] == ["p.png"] * 2 + ["q.jpg"] * 2
 
 
-def test_printed_table_names_what_is_unmatched(files: tuple[Path, Path]) -> None:
+def test_printed_table_names_what_is_unmatched(files):
     found, truth = files
     result = succeed("evaluate", "--predicted", found, "--truth", truth, "--spacing", "0.5")
     assert "2.00 ± 1.00" in result.stdout
@@ -74,13 +74,13 @@ def test_printed_table_names_what_is_unmatched(files: tuple[Path, Path]) -> None
     assert "Images without predictions (1): lost.png" in result.stdout
 
 
-def test_json_goes_alone_to_stdout(files: tuple[Path, Path]) -> None:
+def test_json_goes_alone_to_stdout(files):
     found, truth = files
     result = run("evaluate", "--predicted", found, "--truth", truth, "--spacing", "0.5x1", "--json")
     assert json.loads(result.stdout)["native"]["mre_mm"] == 4.0
 
 
-def test_spacing_per_image_from_the_file(tmp_path: Path) -> None:
+def test_spacing_per_image_from_the_file(tmp_path):
     found, truth = tmp_path / "found.csv", tmp_path / "truth.csv"
     found_rows = rows({"p.png": 2.0, "q.png": 2.0}, height_px=50, width_px=60)
     for row in found_rows:
@@ -96,7 +96,7 @@ def test_spacing_per_image_from_the_file(tmp_path: Path) -> None:
     assert summary["spacing_source"] == ["predicted file"]
 
 
-def test_unknown_size_is_said(tmp_path: Path) -> None:
+def test_unknown_size_is_said(tmp_path):
     table = tmp_path / "t.csv"
     save_table(table, rows({"p.png": 0.0}))
     result = run("evaluate", "--predicted", table, "--truth", table, "--spacing", 1, "--json")
@@ -106,7 +106,7 @@ def test_unknown_size_is_said(tmp_path: Path) -> None:
     assert summary["native"]["mre_mm"] == 0
 
 
-def test_absent_and_skipped_are_counted(tmp_path: Path) -> None:
+def test_absent_and_skipped_are_counted(tmp_path):
     found, truth = tmp_path / "found.csv", tmp_path / "truth.csv"
     truth.write_text(
         "image,landmark,x_px,y_px,state\ni.png,a,1,1,placed\ni.png,b,2,2,placed\ni.png,c,,,absent\n"
@@ -123,7 +123,7 @@ def test_absent_and_skipped_are_counted(tmp_path: Path) -> None:
     assert summary["per_landmark"]["c"]["mre_mm"] is None
 
 
-def test_same_call_same_bytes(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_same_call_same_bytes(files, tmp_path):
     found, truth = files
     outs = [tmp_path / name for name in ("r1", "r2")]
     for out in outs:
@@ -135,19 +135,19 @@ def test_same_call_same_bytes(files: tuple[Path, Path], tmp_path: Path) -> None:
 # -- bad input ------------------------------------------------------------------
 
 
-def test_unknown_spacing(files: tuple[Path, Path]) -> None:
+def test_unknown_spacing(files):
     found, truth = files
     assert "--spacing" in refused(2, "evaluate", "--predicted", found, "--truth", truth)
 
 
 @pytest.mark.parametrize("spacing", ["0", "-1", "1000", "nan", "wide", "1x2x3"])
-def test_senseless_spacing(files: tuple[Path, Path], spacing: str) -> None:
+def test_senseless_spacing(files, spacing):
     found, truth = files
     call = ["evaluate", "--predicted", found, "--truth", truth, "--spacing", spacing]
     assert "spacing" in refused(2, *call)
 
 
-def test_ambiguous_names(tmp_path: Path) -> None:
+def test_ambiguous_names(tmp_path):
     found, truth = tmp_path / "found.csv", tmp_path / "truth.csv"
     save_table(found, rows({"x/1.png": 0.0, "y/1.png": 0.0}))
     save_table(truth, rows({"1.png": 0.0}))
@@ -155,7 +155,7 @@ def test_ambiguous_names(tmp_path: Path) -> None:
     assert "not clear which belong together" in refused(2, *call)
 
 
-def test_existing_output_is_kept(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_existing_output_is_kept(files, tmp_path):
     found, truth = files
     out = tmp_path / "report"
     out.mkdir()
@@ -168,14 +168,14 @@ def test_existing_output_is_kept(files: tuple[Path, Path], tmp_path: Path) -> No
     assert (out / "summary.json").exists()
 
 
-def test_bad_table(files: tuple[Path, Path]) -> None:
+def test_bad_table(files):
     found, truth = files
     truth.write_text("image,landmark,x_px,y_px\ni,a,one,2\n")
     sentence = refused(1, "evaluate", "--predicted", found, "--truth", truth, "--spacing", 1)
     assert f"{truth}: line 2: x_px is 'one', which is not a number" in sentence
 
 
-def test_missing_file_and_wrong_suffix(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_missing_file_and_wrong_suffix(files, tmp_path):
     found, _ = files
     call = ["evaluate", "--predicted", found, "--truth"]
     assert "no.csv" in refused(1, *call, tmp_path / "no.csv")

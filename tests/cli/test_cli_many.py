@@ -80,7 +80,7 @@ def table(made: World, tmp_path: Path) -> Table:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_three_times_each_image_stands_once(made: World, tmp_path: Path) -> None:
+def test_killed_three_times_each_image_stands_once(made, tmp_path):
     many = tmp_path / "images"
     many.mkdir()
     canvas, rng = scene(), np.random.default_rng(0)
@@ -101,9 +101,7 @@ def test_killed_three_times_each_image_stands_once(made: World, tmp_path: Path) 
     assert killed.found() == whole.found()
 
 
-def test_goes_on_after_ctrl_c_without_overwrite(
-    table: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_goes_on_after_ctrl_c_without_overwrite(table, monkeypatch):
     stop_after(1, monkeypatch, KeyboardInterrupt())
     stopped = run(*table.arguments())
     assert stopped.exit_code == 130
@@ -113,9 +111,7 @@ def test_goes_on_after_ctrl_c_without_overwrite(
     assert not table.journal.parent.exists()
 
 
-def test_table_that_somebody_has_edited_is_kept(
-    table: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_table_that_somebody_has_edited_is_kept(table, monkeypatch):
     stop_after(1, monkeypatch, KeyboardInterrupt())
     run(*table.arguments())
     table.out.write_text("mine")
@@ -132,22 +128,20 @@ def left_behind(table: Table, monkeypatch: pytest.MonkeyPatch, count: int = 2) -
     (table.journal.parent / "written.json").unlink()
 
 
-def test_torn_line_is_done_again(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torn_line_is_done_again(table, monkeypatch):
     left_behind(table, monkeypatch)
     content = table.journal.read_bytes()
     table.journal.write_bytes(content[:-20])
     assert "1 of 3 images were done before" in table.make()
 
 
-def test_torn_first_line_begins_anew(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torn_first_line_begins_anew(table, monkeypatch):
     left_behind(table, monkeypatch)
     table.journal.write_bytes(table.journal.read_bytes()[:30])
     table.make()
 
 
-def test_zeros_of_a_power_failure_are_passed_over(
-    table: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_zeros_of_a_power_failure_are_passed_over(table, monkeypatch):
     left_behind(table, monkeypatch)
     first, second, third = table.journal.read_bytes().splitlines(keepends=True)
     zeros = b"\0" * (len(second) - 1) + b"\n"
@@ -163,9 +157,7 @@ def test_zeros_of_a_power_failure_are_passed_over(
         (["--template", "another"], "another template"),
     ],
 )
-def test_results_of_other_settings_are_not_mixed(
-    table: Table, monkeypatch: pytest.MonkeyPatch, options: list[str], says: str
-) -> None:
+def test_results_of_other_settings_are_not_mixed(table, monkeypatch, options, says):
     left_behind(table, monkeypatch)
     before = table.journal.read_bytes()
     if options[0] == "--template":
@@ -190,9 +182,7 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def test_image_that_has_changed_is_done_again(
-    table: Table, monkeypatch: pytest.MonkeyPatch, images: Path
-) -> None:
+def test_image_that_has_changed_is_done_again(table, monkeypatch, images):
     stop_after(2, monkeypatch, KeyboardInterrupt())
     run(*table.arguments(images))
     before = table.found()
@@ -204,9 +194,7 @@ def test_image_that_has_changed_is_done_again(
     assert table.found()["1.png"] == before["1.png"]
 
 
-def test_what_failed_is_tried_again(
-    table: Table, monkeypatch: pytest.MonkeyPatch, images: Path
-) -> None:
+def test_what_failed_is_tried_again(table, monkeypatch, images):
     (images / "0.png").write_bytes(b"")
     stop_after(2, monkeypatch, KeyboardInterrupt())
     stopped = run(*table.arguments(images))
@@ -217,7 +205,7 @@ def test_what_failed_is_tried_again(
     assert list(table.found()) == ["0.png", "1.png", "2.png"]
 
 
-def test_two_at_once_on_one_table(table: Table) -> None:
+def test_two_at_once_on_one_table(table):
     table.journal.parent.mkdir()
     with file_lock(table.journal.parent / "lock"):
         assert "another process is at work on this file" in refused(2, *table.arguments())
@@ -225,7 +213,7 @@ def test_two_at_once_on_one_table(table: Table) -> None:
     table.make()
 
 
-def test_nothing_is_left_beside_a_table_or_a_refusal(table: Table, tmp_path: Path) -> None:
+def test_nothing_is_left_beside_a_table_or_a_refusal(table, tmp_path):
     assert run(*table.arguments("--encoder-weights", "none.pth")).exit_code == 1
     assert list(tmp_path.iterdir()) == []
     deep = tmp_path / "a" / "b.csv"
@@ -235,9 +223,7 @@ def test_nothing_is_left_beside_a_table_or_a_refusal(table: Table, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["found.csv"]
 
 
-def test_markups_without_millimetres_leave_no_journal_in_the_way(
-    table: Table, tmp_path: Path
-) -> None:
+def test_markups_without_millimetres_leave_no_journal_in_the_way(table, tmp_path):
     one = table.world.images / "one.png"
     out = tmp_path / "one.mrk.json"
     ended = run(*table.arguments(one, "--out", out))
@@ -247,16 +233,14 @@ def test_markups_without_millimetres_leave_no_journal_in_the_way(
     succeed(*table.arguments(one, "--out", out, "--spacing", 0.5))
 
 
-def test_json_of_a_run_that_goes_on_holds_everything(
-    table: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_json_of_a_run_that_goes_on_holds_everything(table, monkeypatch):
     left_behind(table, monkeypatch)
     content = json.loads(run(*table.arguments("--json")).stdout)
     assert [image["image"] for image in content["images"]] == list(table.found())
     assert content["interrupted"] is False
 
 
-def test_batches_find_the_same(table: Table) -> None:
+def test_batches_find_the_same(table):
     table.make()
     one_by_one = table.found()
     table.make("--batch", 3, "--overwrite")

@@ -76,7 +76,7 @@ def refuses(made: Trained, model: Path, out: Path, *more: object) -> str:
     return said
 
 
-def test_the_printed_command_detects(made: Trained, tmp_path: Path) -> None:
+def test_the_printed_command_detects(made, tmp_path):
     last = made.result.stdout.splitlines()[-1]
     program, *words = shlex.split(last.partition("To use it: ")[2])
     assert program == "oneshot-lmk"
@@ -88,7 +88,7 @@ def test_the_printed_command_detects(made: Trained, tmp_path: Path) -> None:
     assert found.provenance.method == "fused"
 
 
-def test_the_run_remembers_path_and_content(made: Trained) -> None:
+def test_the_run_remembers_path_and_content(made):
     model = TrainedModel.load(made.run)
     assert model.origin is not None
     assert model.origin.path == model.origin.given == str(made.weights)
@@ -97,18 +97,14 @@ def test_the_run_remembers_path_and_content(made: Trained) -> None:
     assert record["encoder_weights"]["sha256"] == model.origin.sha256
 
 
-def test_a_run_that_was_moved_says_in_one_sentence_what_to_copy_where(
-    made: Trained, away: Path, tmp_path: Path
-) -> None:
+def test_a_run_that_was_moved_says_in_one_sentence_what_to_copy_where(made, away, tmp_path):
     model = copied(made, tmp_path / "elsewhere")
     said = refuses(made, model, tmp_path / "found.csv")
     assert f"neither at {made.weights}, where they lay, nor in {cache_folder()}" in said
     assert f"copy the file {made.weights.name} from the computer that trained it" in said
 
 
-def test_a_run_that_was_moved_finds_its_weights_in_the_cache(
-    made: Trained, away: Path, tmp_path: Path
-) -> None:
+def test_a_run_that_was_moved_finds_its_weights_in_the_cache(made, away, tmp_path):
     model = copied(made, tmp_path / "elsewhere")
     cache_folder().mkdir()
     # Others, under the name that is looked for first, do not mislead it.
@@ -119,9 +115,7 @@ def test_a_run_that_was_moved_finds_its_weights_in_the_cache(
     assert found == named
 
 
-def test_other_content_at_the_remembered_place_is_said(
-    made: Trained, away: Path, tmp_path: Path
-) -> None:
+def test_other_content_at_the_remembered_place_is_said(made, away, tmp_path):
     saved_weights(made.weights, seed=7)
     said = refuses(made, made.run, tmp_path / "found.csv")
     assert f"{made.weights} is no longer what the model was trained on" in said
@@ -134,13 +128,13 @@ def test_other_content_at_the_remembered_place_is_said(
     detect(made, made.run, tmp_path / "found.csv")
 
 
-def test_wrong_weights_that_are_named_are_refused(made: Trained, tmp_path: Path) -> None:
+def test_wrong_weights_that_are_named_are_refused(made, tmp_path):
     other = saved_weights(tmp_path / "other.safetensors", seed=3)
     said = refuses(made, made.run, tmp_path / "f.csv", "--encoder-weights", other)
     assert "the model was trained on the encoder vgg19+orientation-" in said
 
 
-def test_models_of_earlier_versions_open(made: Trained, tmp_path: Path) -> None:
+def test_models_of_earlier_versions_open(made, tmp_path):
     model = copied(made, tmp_path / "elsewhere")
     path = model / "model" / "model.json"
     content = json.loads(path.read_text())
@@ -154,7 +148,7 @@ def test_models_of_earlier_versions_open(made: Trained, tmp_path: Path) -> None:
     assert detect(made, model, tmp_path / "found.csv") == named
 
 
-def test_a_packed_run_needs_nothing_else(half: Trained, tmp_path: Path) -> None:
+def test_a_packed_run_needs_nothing_else(half, tmp_path):
     with_file = detect(half, half.run, tmp_path / "with.csv")
     aside = half.weights.rename(half.weights.with_name("aside"))
     model = copied(half, tmp_path / "elsewhere")
@@ -168,7 +162,7 @@ def test_a_packed_run_needs_nothing_else(half: Trained, tmp_path: Path) -> None:
     assert not (model / ENCODER_FILE).exists()
 
 
-def test_half_precision_moves_points_by_next_to_nothing(made: Trained, tmp_path: Path) -> None:
+def test_half_precision_moves_points_by_next_to_nothing(made, tmp_path):
     before = detect(made, made.run, tmp_path / "before.csv")
     moved = copied(made, tmp_path / "packed")
     succeed(*made.command("--pack", run=moved))
@@ -184,7 +178,7 @@ def test_half_precision_moves_points_by_next_to_nothing(made: Trained, tmp_path:
     assert named == before
 
 
-def test_a_damaged_packed_file_is_said(half: Trained, tmp_path: Path) -> None:
+def test_a_damaged_packed_file_is_said(half, tmp_path):
     ways = {
         "truncated": lambda file: file.write_bytes(file.read_bytes()[:-1000]),
         "missing": Path.unlink,
@@ -197,7 +191,7 @@ def test_a_damaged_packed_file_is_said(half: Trained, tmp_path: Path) -> None:
         assert "the model's encoder.safetensors is missing, damaged" in said
 
 
-def test_wrong_weights_are_not_packed(made: Trained, tmp_path: Path) -> None:
+def test_wrong_weights_are_not_packed(made, tmp_path):
     moved = copied(made, tmp_path / "moved")
     other = saved_weights(tmp_path / "other.safetensors", seed=3)
     command = made.command("--pack", run=moved, weights=other)
@@ -207,9 +201,7 @@ def test_wrong_weights_are_not_packed(made: Trained, tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("kind", ["remembered", "packed"])
-def test_bundles_of_each_detect_alike(
-    kind: str, made: Trained, half: Trained, tmp_path: Path
-) -> None:
+def test_bundles_of_each_detect_alike(kind, made, half, tmp_path):
     source = made if kind == "remembered" else half
     run_folder = copied(source, tmp_path / "moved")
     if kind == "packed":
@@ -235,16 +227,14 @@ def test_bundles_of_each_detect_alike(
         assert np.hypot(*off) < 0.01, name
 
 
-def test_an_encoder_of_another_program_is_named(made: Trained) -> None:
+def test_an_encoder_of_another_program_is_named(made):
     model = TrainedModel.load(made.run)
     strange = replace(model, card=model.card.model_copy(update={"encoder": "resnet50-12345678"}))
     with pytest.raises(ModelError, match="does not have; update"):
         encoder_for(strange, None, "cpu")
 
 
-def test_the_benchmark_takes_the_weights_of_a_finished_run(
-    made: Trained, away: Path, tmp_path: Path
-) -> None:
+def test_the_benchmark_takes_the_weights_of_a_finished_run(made, away, tmp_path):
     card = TrainedModel.load(made.run).card
     runs = copied(made, tmp_path / "runs" / "fused")
     with pytest.raises(WeightsError, match="copy the file"):
@@ -256,9 +246,7 @@ def test_the_benchmark_takes_the_weights_of_a_finished_run(
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_workers_find_the_weights_as_well(
-    made: Trained, half: Trained, packed: bool, tmp_path: Path
-) -> None:
+def test_workers_find_the_weights_as_well(made, half, packed, tmp_path):
     source = half if packed else made
     model = TrainedModel.load(source.run)
     detector = TrainedDetector.from_model(model, device="cpu")

@@ -30,7 +30,7 @@ def world(tmp_path: Path) -> World:
     return make_world(tmp_path / "world")
 
 
-def test_template_is_made(world: World) -> None:
+def test_template_is_made(world):
     result = make_template(world, "--spacing", SPACING_MM)
     assert "3 landmarks on template.png, 0.5 x 0.5 mm a pixel" in result.stdout
     template = Template.load(world.template)
@@ -40,7 +40,7 @@ def test_template_is_made(world: World) -> None:
         assert template.landmarks[name].position_yx == position_yx
 
 
-def test_json_and_name(world: World) -> None:
+def test_json_and_name(world):
     result = make_template(world, "--json", "--name", "adult", "--spacing", "0.5x0.25")
     content = json.loads(result.stdout)
     assert content["name"] == "adult"
@@ -48,12 +48,12 @@ def test_json_and_name(world: World) -> None:
     assert content["spacing_mm_yx"] == [0.5, 0.25]
 
 
-def test_unknown_spacing_stays_unknown(world: World) -> None:
+def test_unknown_spacing_stays_unknown(world):
     assert "spacing unknown" in make_template(world).stdout
     assert Template.load(world.template).image.geometry.spacing_mm_yx is None
 
 
-def test_its_image_is_found_among_others(world: World) -> None:
+def test_its_image_is_found_among_others(world):
     rows = [*point_rows("other.png", (3, 3)), *point_rows("some/template.jpg")]
     save_table(world.landmarks, rows)
     assert make_template(world).exit_code == 0
@@ -84,30 +84,28 @@ def refused(world: World, code: int, *more: object) -> str:
         (point_rows("template.png") * 2, 1, "stands already in line"),
     ],
 )
-def test_landmarks_that_make_no_template(
-    world: World, rows: list[dict[str, object]], code: int, says: str
-) -> None:
+def test_landmarks_that_make_no_template(world, rows, code, says):
     save_table(world.landmarks, rows)
     assert says in refused(world, code)
 
 
-def test_senseless_spacing(world: World) -> None:
+def test_senseless_spacing(world):
     assert "spacing" in refused(world, 2, "--spacing", "-0.5")
 
 
 @pytest.mark.parametrize("content", [b"", b"no image at all", b"\x89PNG\r\n\x1a\n\0\0", None])
-def test_unreadable_image(world: World, content: bytes | None) -> None:
+def test_unreadable_image(world, content):
     whole = world.template_image.read_bytes()
     world.template_image.write_bytes(whole[: len(whole) // 2] if content is None else content)
     assert str(world.template_image) in refused(world, 1)
 
 
-def test_blank_image(world: World) -> None:
+def test_blank_image(world):
     save_image(world.template_image, np.full((120, 100), 7, np.uint8))
     assert "same value" in refused(world, 1)
 
 
-def test_existing_template_is_kept(world: World) -> None:
+def test_existing_template_is_kept(world):
     assert make_template(world).exit_code == 0
     before = Template.load(world.template).content_sha256
     result = make_template(world, "--spacing", "2")
@@ -118,13 +116,13 @@ def test_existing_template_is_kept(world: World) -> None:
     assert Template.load(world.template).content_sha256 != before
 
 
-def test_output_below_a_file(world: World) -> None:
+def test_output_below_a_file(world):
     result = make_template(world, "--out", world.landmarks / "template")
     assert result.exit_code == 2
     assert "is a file" in one_sentence(result)
 
 
-def test_a_turned_photograph_gets_one_sentence(world: World) -> None:
+def test_a_turned_photograph_gets_one_sentence(world):
     exif = Image.Exif()
     exif[0x0112] = 6
     photograph = Image.open(world.template_image)
@@ -138,7 +136,7 @@ def test_a_turned_photograph_gets_one_sentence(world: World) -> None:
     assert [note for note in content["notes"] if "orientation 6" in note]
 
 
-def test_which_spacing_was_taken_is_said(world: World, tmp_path: Path) -> None:
+def test_which_spacing_was_taken_is_said(world, tmp_path):
     pixels = np.array(Image.open(world.template_image).convert("L"))
     image = dataset(pixels, 8, ImagerPixelSpacing=[0.25, 0.125])
     image.EstimatedRadiographicMagnificationFactor = 1.25

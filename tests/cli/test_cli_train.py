@@ -40,7 +40,6 @@ from napari_oneshot_lmk.cli import train as command
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.training.events import (
-    Event,
     Failed,
     Finished,
     Noted,
@@ -82,7 +81,7 @@ def call(world: World, *more: object) -> list[object]:
     ]
 
 
-def test_trained(world: World) -> None:
+def test_trained(world):
     result = succeed(*call(world, "--spacing", SPACING_MM))
     first, second = result.stdout.splitlines()
     place = world.folder / "run"
@@ -95,7 +94,7 @@ def test_trained(world: World) -> None:
     assert settings.preset.network.width == 0.05
 
 
-def test_again_is_told_and_begun_anew_when_asked(world: World) -> None:
+def test_again_is_told_and_begun_anew_when_asked(world):
     run(*call(world))
     assert "has finished already; --overwrite" in succeed(*call(world)).stdout
     assert "seed is 3, was 0 before" in refused(2, *call(world, "--seed", 3))
@@ -103,7 +102,7 @@ def test_again_is_told_and_begun_anew_when_asked(world: World) -> None:
     assert "has finished already" not in anew.stdout
 
 
-def test_options_reach_the_run(world: World) -> None:
+def test_options_reach_the_run(world):
     succeed(
         *call(world, "--method", "single", "--landmark", "tip", "--landmark", "apex"),
         *("--no-template-stage", "--adapter-channels", 0, "--seed", 5),
@@ -119,7 +118,7 @@ def test_options_reach_the_run(world: World) -> None:
     assert seen == [str(world.images / "one.png")] * 3
 
 
-def test_json_goes_alone_to_stdout(world: World) -> None:
+def test_json_goes_alone_to_stdout(world):
     (world.images / "broken.png").write_bytes(b"")
     content = json.loads(run(*call(world, "--json")).stdout)
     assert (content["finished"]["epoch"], content["failed"]) == (3, None)
@@ -128,7 +127,7 @@ def test_json_goes_alone_to_stdout(world: World) -> None:
     assert any("broken.png" in note for note in content["notes"])
 
 
-def test_warnings_are_told(world: World) -> None:
+def test_warnings_are_told(world):
     save_image(world.images / "copy.png", view(scene(), (0, 0)))
     assert "copy.png shows the template" in succeed(*call(world)).stderr
 
@@ -146,17 +145,17 @@ def test_warnings_are_told(world: World) -> None:
         (["--device", "tpu"], "tpu"),
     ],
 )
-def test_wrong_use(world: World, arguments: list[str], says: str) -> None:
+def test_wrong_use(world, arguments, says):
     assert says in refused(2, *call(world, *arguments))
     assert not (world.folder / "run" / "model").exists()
 
 
-def test_folder_of_something_else(world: World) -> None:
+def test_folder_of_something_else(world):
     said = refused(2, *call(world, "--out", world.images))
     assert "something else than a training" in said
 
 
-def test_changed_image(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_image(world, monkeypatch):
     module = sys.modules[plain_loop.LOOP]
 
     def breaking(*given: object) -> Iterator[object]:
@@ -173,7 +172,7 @@ def test_changed_image(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "changed since the training began: two.png" in result.stderr
 
 
-def test_preset_goes_by_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preset_goes_by_the_device(monkeypatch):
     from napari_oneshot_lmk.encoders import device
 
     for kind in ("cuda", "cpu"):
@@ -190,7 +189,7 @@ def test_preset_goes_by_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
         (Noted("[a] note"), r"\[a\] note\n"),
     ],
 )
-def test_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, event: Event, shows: str) -> None:
+def test_bar_on_a_terminal(monkeypatch, event, shows):
     screen = StringIO()
     terminal = Console(file=screen, force_terminal=True, width=120, color_system=None)
     monkeypatch.setattr(console, "messages", terminal)
@@ -226,7 +225,7 @@ main()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
-def test_control_c(world: World) -> None:
+def test_control_c(world):
     def interrupted(times: int) -> Ended:
         tests = str(Path(__file__).parents[1])
         command = ("-c", INTERRUPTED, times, *call(world))
@@ -251,7 +250,7 @@ def test_control_c(world: World) -> None:
     assert steps[-4:] == [(2, 1), (2, 2), (2, 1), (2, 2)]
 
 
-def test_control_c_before_there_is_anything(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_c_before_there_is_anything(world, monkeypatch):
     def early(*given: object, **options: object) -> Iterator[object]:
         signal.raise_signal(signal.SIGINT)
         yield from ()
@@ -292,7 +291,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> World:
     return world
 
 
-def test_detect_with_a_model(trained: World) -> None:
+def test_detect_with_a_model(trained):
     assert (trained.folder / "run" / "model" / "network-000.safetensors").exists()
     result = succeed(*detect(trained, "--model", trained.folder / "run", "--overwrite"))
     assert "3 landmarks on 1 image" in result.stdout
@@ -300,7 +299,7 @@ def test_detect_with_a_model(trained: World) -> None:
     assert is_found(trained).provenance.method == "fused"
 
 
-def test_detect_with_a_model_and_a_new_annotation(trained: World) -> None:
+def test_detect_with_a_model_and_a_new_annotation(trained):
     other = trained.folder / "other"
     succeed(
         *("template", "--image", trained.images / "two.png", "--landmarks", trained.truth),
@@ -312,11 +311,11 @@ def test_detect_with_a_model_and_a_new_annotation(trained: World) -> None:
     assert is_found(trained).provenance.template == "of another"
 
 
-def test_detect_without_either(world: World) -> None:
+def test_detect_without_either(world):
     assert "--template or --model" in refused(2, *detect(world))
 
 
-def test_detect_with_what_is_no_model(world: World) -> None:
+def test_detect_with_what_is_no_model(world):
     assert "holds no trained model" in refused(1, *detect(world, "--model", world.images))
     run_folder = world.folder / "run"
     run_folder.mkdir()

@@ -28,7 +28,7 @@ def marks(image: str, geometry: Geometry | None = None, **positions) -> Landmark
 # -- pairing ------------------------------------------------------------------
 
 
-def test_same_name_wins_then_stem() -> None:
+def test_same_name_wins_then_stem():
     pairing = pair_images(
         [marks("b.dcm"), marks("a.png"), marks("extra.png")],
         [marks("a.png"), marks("sub/b.jpg"), marks("c.jpg")],
@@ -51,7 +51,7 @@ def test_same_name_wins_then_stem() -> None:
         (["a/001.png", "001.png"], ["a/001.png", "b/001.png"]),
     ],
 )
-def test_ambiguity_is_refused(predicted: list[str], truth: list[str]) -> None:
+def test_ambiguity_is_refused(predicted, truth):
     with pytest.raises(UsageError, match="share the name '001'"):
         pair_images([marks(n) for n in predicted], [marks(n) for n in truth])
 
@@ -59,12 +59,12 @@ def test_ambiguity_is_refused(predicted: list[str], truth: list[str]) -> None:
 # -- distances ----------------------------------------------------------------
 
 
-def test_native_distance_is_anisotropic() -> None:
+def test_native_distance_is_anisotropic():
     geometry = Geometry((100, 100), (0.5, 0.25))
     assert native_distances_mm([[10, 10]], [[16, 26]], geometry) == [5.0]
 
 
-def test_published_cell_size_and_strict_threshold() -> None:
+def test_published_cell_size_and_strict_threshold():
     """Four rows of a 2400-row image at 0.1 mm are exactly 2.5 mm."""
     truth = CEPHALOGRAM.points_from_network([[100.0, 200.0]])
     for rows, columns, expected in [
@@ -78,7 +78,7 @@ def test_published_cell_size_and_strict_threshold() -> None:
         assert (distance < 2.5) == (expected < 2.5)
 
 
-def test_grid384_equals_the_published_arithmetic() -> None:
+def test_grid384_equals_the_published_arithmetic():
     """Integer cells, truncated, with mm per cell = spacing * size / 384."""
     generator = np.random.default_rng(0)
     shape = np.array([2400, 1935])
@@ -89,7 +89,7 @@ def test_grid384_equals_the_published_arithmetic() -> None:
     np.testing.assert_allclose(measured, np.hypot(dy, dx), atol=1e-9)
 
 
-def test_grid384_does_not_depend_on_the_stored_resolution() -> None:
+def test_grid384_does_not_depend_on_the_stored_resolution():
     stored = Geometry((800, 645), (0.3, 0.3))
     generator = np.random.default_rng(1)
     found, true = generator.uniform(0, 383, (2, 300, 2))
@@ -108,7 +108,7 @@ def test_grid384_does_not_depend_on_the_stored_resolution() -> None:
     st.tuples(st.floats(0, 1), st.floats(0, 1)),
     st.tuples(st.floats(0, 1), st.floats(0, 1)),
 )
-def test_grid384_is_within_a_cell_of_native(height, width, found, true) -> None:
+def test_grid384_is_within_a_cell_of_native(height, width, found, true):
     geometry = Geometry((height, width), (0.2, 0.3))
     size = np.array([height, width])
     a, b = (np.array([p]) * size - 0.5 for p in (found, true))
@@ -125,7 +125,7 @@ def one(predicted: Landmarks, truth: Landmarks, **options):
     return measure_errors(pair_images([predicted], [truth]), **options)
 
 
-def test_outcomes_are_counted_and_never_zero_errors() -> None:
+def test_outcomes_are_counted_and_never_zero_errors():
     def points(*states: State) -> tuple[Landmark, ...]:
         return tuple(
             Landmark(f"p{i}", (5.0, 5.0) if s is State.PLACED else None, s)
@@ -155,7 +155,7 @@ def test_outcomes_are_counted_and_never_zero_errors() -> None:
     np.testing.assert_array_equal(table.native_mm(), [[0] + [np.nan] * 6])
 
 
-def test_spacing_sources_in_order() -> None:
+def test_spacing_sources_in_order():
     known, other = Geometry((10, 10), (0.5, 0.5)), Geometry((10, 10), (2.0, 2.0))
     unknown = Geometry((10, 10))
     for truth_geometry, found_geometry, given_mm, expected, source in [
@@ -170,14 +170,14 @@ def test_spacing_sources_in_order() -> None:
         assert table.spacing_sources == {source}
 
 
-def test_spacing_per_image() -> None:
+def test_spacing_per_image():
     truth = [marks(n, Geometry((9, 9), (s, s)), a=(0.0, 0.0)) for n, s in [("x", 1), ("y", 3)]]
     found = [marks(n, None, a=(0.0, 2.0)) for n in "xy"]
     table = measure_errors(pair_images(found, truth))
     np.testing.assert_allclose(table.native_mm(), [[2], [6]])
 
 
-def test_unknown_size_has_no_grid384() -> None:
+def test_unknown_size_has_no_grid384():
     table = one(marks("i.png"), marks("i.png"), spacing_mm_yx=0.3)
     assert table.grid384_mm() is None
     assert table.sizes_unknown == ("i.png",)
@@ -200,6 +200,6 @@ def test_unknown_size_has_no_grid384() -> None:
         (marks("i"), marks("j"), {}, "no image stands in both"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(predicted, truth, options, message) -> None:
+def test_what_cannot_be_compared_is_refused(predicted, truth, options, message):
     with pytest.raises((GeometryError, UsageError), match=message):
         one(predicted, truth, **options)

@@ -9,7 +9,7 @@ from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.evaluation.metrics import accuracy, bootstrap_intervals
 
 
-def test_accuracy_of_known_errors() -> None:
+def test_accuracy_of_known_errors():
     errors = np.array([[1.0, 2.0, np.nan], [2.5, 3.0, 3.5]])
     part = accuracy(errors)
     assert part.n == 5
@@ -20,7 +20,7 @@ def test_accuracy_of_known_errors() -> None:
     assert part.sdr_percent == (20.0, 40.0, 60.0, 100.0)
 
 
-def test_no_errors_give_null_not_zero() -> None:
+def test_no_errors_give_null_not_zero():
     summary = accuracy(np.full((3, 2), np.nan)).as_dict()
     assert summary["n"] == 0
     assert summary["mre_mm"] is None
@@ -48,7 +48,7 @@ def resampled_by_hand(errors: np.ndarray, replicates: int, seed: int) -> dict:
 
 
 @pytest.mark.parametrize("columns", [1, 4])
-def test_bootstrap_equals_its_plain_form(columns: int) -> None:
+def test_bootstrap_equals_its_plain_form(columns):
     generator = np.random.default_rng(3)
     errors = generator.rayleigh(1.5, (9, columns))
     errors[2, 0] = np.nan
@@ -61,14 +61,14 @@ def test_bootstrap_equals_its_plain_form(columns: int) -> None:
     assert intervals.sdr_percent[0] == pytest.approx(by_hand["sdr2"])
 
 
-def test_bootstrap_in_chunks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bootstrap_in_chunks_is_the_same(monkeypatch):
     errors = np.random.default_rng(0).rayleigh(1.5, (12, 5))
     whole = bootstrap_intervals(errors, replicates=200)
     monkeypatch.setattr("napari_oneshot_lmk.evaluation.metrics.MOST_ELEMENTS", 300)
     assert bootstrap_intervals(errors, replicates=200) == whole
 
 
-def test_bootstrap_covers_and_is_seeded() -> None:
+def test_bootstrap_covers_and_is_seeded():
     errors = np.random.default_rng(1).rayleigh(1.5, (60, 10))
     first = bootstrap_intervals(errors, seed=4)
     assert first == bootstrap_intervals(errors, seed=4)
@@ -80,7 +80,7 @@ def test_bootstrap_covers_and_is_seeded() -> None:
     assert (high - low) / 2 == pytest.approx(half, rel=0.15)
 
 
-def test_too_little_to_resample() -> None:
+def test_too_little_to_resample():
     assert np.isnan(bootstrap_intervals(np.ones((1, 5))).mre_mm).all()
     with pytest.raises(UsageError, match="0 bootstrap"):
         bootstrap_intervals(np.ones((3, 3)), replicates=0)

@@ -49,7 +49,7 @@ def report_of(
     return evaluate(found, truth)
 
 
-def test_summary_and_the_same_without_an_image() -> None:
+def test_summary_and_the_same_without_an_image():
     whole = report_of(np.array([[1.0, 1.0], [3.0, 3.0], [8.0, 8.0]]))
     summary = whole.summary()
     assert summary["methods"] == ["instant"]
@@ -64,7 +64,7 @@ def test_summary_and_the_same_without_an_image() -> None:
     assert part.provenance == whole.provenance
 
 
-def test_landmark_without_any_error_is_null() -> None:
+def test_landmark_without_any_error_is_null():
     truth = [Landmarks((Landmark("a", (1, 1)), Landmark("b", (1, 1))), "i", GEOMETRY)]
     found = [Landmarks((Landmark("a", (1, 1)),), "i", GEOMETRY)]
     summary = evaluate(found, truth).summary()
@@ -80,7 +80,7 @@ def quality(errors: np.ndarray, *more: np.ndarray) -> dict[str, float] | None:
     return confidence_quality(report_of(errors, *more).table)
 
 
-def test_how_well_confidence_predicts_errors() -> None:
+def test_how_well_confidence_predicts_errors():
     errors = np.array([[1.0, 2.0, 5.0], [1.5, 6.0, 7.0]])
     assert quality(errors, 1 / (1 + errors), errors >= 6) == {
         "auc_4mm": 1,
@@ -102,9 +102,7 @@ def test_how_well_confidence_predicts_errors() -> None:
 # -- files ----------------------------------------------------------------------
 
 
-def test_report_is_written_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_report_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     report = report_of(np.ones((3, 2)))
 
     def fail(*args: object, **options: object) -> None:
@@ -122,7 +120,7 @@ def colours_in(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 1), (30, 25)])
-def test_plots_of_any_size(shape: tuple[int, int], tmp_path: Path) -> None:
+def test_plots_of_any_size(shape, tmp_path):
     errors = np.random.default_rng(0).rayleigh(1.5, shape)
     report = report_of(errors)
     draw_cumulative_error({"": report}, tmp_path / "c.png")
@@ -135,7 +133,7 @@ def test_plots_of_any_size(shape: tuple[int, int], tmp_path: Path) -> None:
     assert {"#0072B2", "#D55E00", "#009E73"} <= colours_in(tmp_path / "three.png")
 
 
-def test_plots_of_nothing_found(tmp_path: Path) -> None:
+def test_plots_of_nothing_found(tmp_path):
     truth = [Landmarks((Landmark("a", (1, 1)),), "i", GEOMETRY)]
     found = [Landmarks((Landmark("a", None, "skipped"),), "i", GEOMETRY)]
     report = evaluate(found, truth)
@@ -143,7 +141,7 @@ def test_plots_of_nothing_found(tmp_path: Path) -> None:
     assert (tmp_path / "r" / "cumulative_error.png").exists()
 
 
-def test_overview_colours_by_error(tmp_path: Path) -> None:
+def test_overview_colours_by_error(tmp_path):
     image = GrayImage(np.random.default_rng(0).uniform(0, 1, (200, 160)), GEOMETRY, "i.png")
     truth = Landmarks.from_positions({"a": (50.0, 50.0), "b": (120.0, 90.0)})
     right = Landmarks.from_positions({"a": (50.5, 50.0), "b": (120.0, 91.0)})
@@ -159,7 +157,7 @@ def test_overview_colours_by_error(tmp_path: Path) -> None:
         assert (np.abs(pixels - unwanted).max(axis=-1) < 0.02).sum() == 0
 
 
-def test_overview_of_the_template_and_of_absent_points(tmp_path: Path) -> None:
+def test_overview_of_the_template_and_of_absent_points(tmp_path):
     image = GrayImage(np.eye(200, 160), GEOMETRY, "i.png")
     truth = Landmarks((Landmark("a", (50.0, 50.0)), Landmark("b", None, "absent")))
     found = Landmarks((Landmark("a", None, "skipped"), Landmark("b", (9.0, 9.0))))

@@ -33,7 +33,7 @@ def names(*numbers: int) -> list[str]:
     return [f"{number:02d}.png" for number in numbers]
 
 
-def test_without_splits_all_but_the_template_are_tested(tmp_path: Path) -> None:
+def test_without_splits_all_but_the_template_are_tested(tmp_path):
     dataset = Dataset.load(make_folder(tmp_path / "d"))
     assert list(dataset.test) == names(1, 3, 4, 5)  # 06 has no truth
     assert list(dataset.train) == names(2)
@@ -51,7 +51,7 @@ def test_without_splits_all_but_the_template_are_tested(tmp_path: Path) -> None:
         (names(2), names(1, 6), names(2), names(1, 3, 4, 5)),
     ],
 )
-def test_splits(tmp_path: Path, train: list, test: list, trained: list, tested: list) -> None:
+def test_splits(tmp_path, train, test, trained, tested):
     splits = {"train": train, "test": test}
     dataset = Dataset.load(make_folder(tmp_path / "d", splits=splits))
     assert (list(dataset.train), list(dataset.test)) == (trained, tested)
@@ -65,7 +65,7 @@ def test_splits(tmp_path: Path, train: list, test: list, trained: list, tested: 
         ([names(5, 1), names(5, 4)], names(5)),
     ],
 )
-def test_duplicates_of_training_images(tmp_path: Path, pairs: list, duplicates: list) -> None:
+def test_duplicates_of_training_images(tmp_path, pairs, duplicates):
     splits = {"train": names(1, 3), "test": names(4, 6)}
     folder = make_folder(tmp_path / "d", splits=splits, same_radiograph=pairs)
     assert list(Dataset.load(folder).duplicates) == duplicates
@@ -79,12 +79,12 @@ def test_duplicates_of_training_images(tmp_path: Path, pairs: list, duplicates: 
         ({"01.png": [0.1, 0.2], "03.png": 0.5}, [(0.1, 0.2), (0.5, 0.5)]),
     ],
 )
-def test_spacing(tmp_path: Path, spacing: object, expected: list) -> None:
+def test_spacing(tmp_path, spacing, expected):
     dataset = Dataset.load(make_folder(tmp_path / "d", spacing_mm=spacing))
     assert [dataset.spacing_mm_yx(n) for n in ("01.png", "03.png")] == expected
 
 
-def test_landmarks_choose_and_order(tmp_path: Path) -> None:
+def test_landmarks_choose_and_order(tmp_path):
     chosen = ["tip", "apex"]
     dataset = Dataset.load(make_folder(tmp_path / "d", landmarks=chosen, spacing_mm=0.5))
     assert list(dataset.truth["01.png"].names) == chosen
@@ -95,7 +95,7 @@ def test_landmarks_choose_and_order(tmp_path: Path) -> None:
     assert template.image.geometry.spacing_mm_yx == (0.5, 0.5)
 
 
-def test_images_in_folders(tmp_path: Path) -> None:
+def test_images_in_folders(tmp_path):
     world = make_world(tmp_path / "w")
     folder = tmp_path / "d"
     rows = []
@@ -111,7 +111,7 @@ def test_images_in_folders(tmp_path: Path) -> None:
 # -- bad input ------------------------------------------------------------------
 
 
-def test_missing_parts(tmp_path: Path) -> None:
+def test_missing_parts(tmp_path):
     with pytest.raises(UsageError, match=r"dataset\.json: cannot be read"):
         Dataset.load(tmp_path)
     for part in ("landmarks.csv", "images"):
@@ -135,14 +135,14 @@ def test_missing_parts(tmp_path: Path) -> None:
         ('{"template": "02.png", "landmarks": ["x"]}', "none of the landmarks"),
     ],
 )
-def test_wrong_description(tmp_path: Path, text: str, says: str) -> None:
+def test_wrong_description(tmp_path, text, says):
     folder = make_folder(tmp_path / "d")
     (folder / "dataset.json").write_text(text)
     with pytest.raises(OneshotError, match=says):
         Dataset.load(folder)
 
 
-def test_senseless_spacing(tmp_path: Path) -> None:
+def test_senseless_spacing(tmp_path):
     dataset = Dataset.load(make_folder(tmp_path / "d", spacing_mm=-1))
     with pytest.raises(OneshotError, match="spacing"):
         dataset.template()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from landmark_sets import refuses
 from napari.layers import Points
-from npe2 import PluginManager, PluginManifest
+from npe2 import PluginManifest
 from oblique_image import cephalogram, geometry, on
 
 from napari_oneshot_lmk.errors import OutputError, SpacingUnknownError
@@ -140,7 +140,7 @@ def test_other_landmarks_cannot_be_written_for_the_challenge(tmp_path):
 # -- napari's own points ---------------------------------------------------------------
 
 
-def test_points_that_napari_saved(tmp_path, npe2pm: PluginManager):
+def test_points_that_napari_saved(tmp_path, npe2pm):
     npe2pm.register(PluginManifest.from_distribution("napari"))
     path = tmp_path / "Points.csv"
     Points([[1.25, 2.5], [30.0, 4.0]]).save(str(path), plugin="napari")
