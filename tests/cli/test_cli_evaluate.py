@@ -147,14 +147,6 @@ def test_senseless_spacing(files, spacing):
     assert "spacing" in refused(2, *call)
 
 
-def test_ambiguous_names(tmp_path):
-    found, truth = tmp_path / "found.csv", tmp_path / "truth.csv"
-    save_table(found, rows({"x/1.png": 0.0, "y/1.png": 0.0}))
-    save_table(truth, rows({"1.png": 0.0}))
-    call = ["evaluate", "--predicted", found, "--truth", truth, "--spacing", 1]
-    assert "not clear which belong together" in refused(2, *call)
-
-
 def test_existing_output_is_kept(files, tmp_path):
     found, truth = files
     out = tmp_path / "report"

@@ -15,7 +15,6 @@ from cli_scene import (
     make_world,
     one_sentence,
     point_rows,
-    save_image,
     save_table,
     succeed,
 )
@@ -89,20 +88,11 @@ def test_landmarks_that_make_no_template(world, rows, code, says):
     assert says in refused(world, code)
 
 
-def test_senseless_spacing(world):
-    assert "spacing" in refused(world, 2, "--spacing", "-0.5")
-
-
 @pytest.mark.parametrize("content", [b"", b"no image at all", b"\x89PNG\r\n\x1a\n\0\0", None])
 def test_unreadable_image(world, content):
     whole = world.template_image.read_bytes()
     world.template_image.write_bytes(whole[: len(whole) // 2] if content is None else content)
     assert str(world.template_image) in refused(world, 1)
-
-
-def test_blank_image(world):
-    save_image(world.template_image, np.full((120, 100), 7, np.uint8))
-    assert "same value" in refused(world, 1)
 
 
 def test_existing_template_is_kept(world):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from landmark_sets import example, in_a_table, landmark_sets, refuses, same
 
-from napari_oneshot_lmk.errors import LandmarkError, OutputError, UsageError
+from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
@@ -67,24 +66,6 @@ def test_spacing_survives_where_no_point_tells_it(tmp_path):
     path = tmp_path / "found.csv"
     write_landmarks(path, [Landmarks(points, "1.png", geometry)])
     assert read_landmarks(path)[0].geometry == geometry
-
-
-def test_an_existing_table_is_not_overwritten(tmp_path):
-    path = tmp_path / "found.csv"
-    write_landmarks(path, [example()])
-    with pytest.raises(OutputError, match="exists already"):
-        write_landmarks(path, [example()])
-    write_landmarks(path, [replace(example(), image="2.png")], overwrite=True)
-    assert read_landmarks(path)[0].image == "2.png"
-
-
-def test_an_unknown_name_ending_is_wrong_use(tmp_path):
-    for call in (
-        lambda: read_landmarks(tmp_path / "truth.xlsx"),
-        lambda: write_landmarks(tmp_path / "truth.xlsx", [example()]),
-    ):
-        with pytest.raises(UsageError, match=r"end it in \.csv, \.mrk\.json, .* or \.dcm"):
-            call()
 
 
 # -- what spreadsheets make of it -------------------------------------------------
@@ -207,7 +188,3 @@ def test_lines_are_counted_as_an_editor_does(tmp_path):
     text = f'{HEADER},description\n\na,1,2,3,"two\nlines"\na,2,x,3,\n'
     with pytest.raises(LandmarkError, match="line 5: x_px is 'x'"):
         read(tmp_path, text)
-
-
-def test_a_missing_table(tmp_path):
-    refuses(r"truth\.csv: cannot be read \(No such file", tmp_path / "truth.csv")

@@ -196,12 +196,6 @@ def test_unknown_spacing_is_refused_and_nothing_is_left(path):
     assert list(path.parent.iterdir()) == []
 
 
-def test_reading_needs_a_known_spacing_too(path):
-    from_slicer(path, [{"label": "a", "position": [0, 0, 0]}])
-    with pytest.raises(SpacingUnknownError, match=r"--spacing"):
-        read_landmarks(path, geometry=Geometry((300, 200)))
-
-
 @pytest.mark.parametrize(
     ("controls", "markup", "match"),
     [
