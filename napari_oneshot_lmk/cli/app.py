@@ -53,7 +53,7 @@ scoring = typer.Typer(
     help="Measure accuracy.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 scoring.command("accuracy")(benchmark.benchmark_folder)
-# Its name of before: scripts that call it go on as they are.
+# Its earlier name, for scripts that call it.
 scoring.command("cephalogram", hidden=True)(benchmark.benchmark_folder)
 app.add_typer(scoring, name="benchmark")
 app.command("demo")(demo.demo)

@@ -1,4 +1,4 @@
-"""Where words go: results to stdout, everything else to stderr."""
+"""Prints results to stdout, everything else to stderr; progress bars."""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ def _followed(
 
 
 def _heeding(events: Iterator[Event], interrupts: Interrupts) -> Iterator[Event]:
-    """From the first event on, Ctrl-C ends the training well."""
+    """From the first event on, Ctrl-C lets the training end and keep its best model."""
     for event in events:
         interrupts.worth_ending = True
         yield event

@@ -193,7 +193,7 @@ def _read_pixels(folder: Path, shape_yx: tuple[int, int]) -> NDArray[np.float32]
 
 
 def _without_loss(pixels: NDArray[np.float32]) -> NDArray[Any]:
-    """Return whole grey values as small integers: a fourth of the file."""
+    """Return whole grey values as small integers: a quarter of the file size."""
     for dtype in (np.uint8, np.uint16, np.int16):
         limits = np.iinfo(dtype)
         if limits.min <= pixels.min() and pixels.max() <= limits.max:

@@ -56,7 +56,7 @@ def write_sr(path: Path, images: Collection[Landmarks], source: Path | None) -> 
     check_installed()
     from napari_oneshot_lmk.landmarks.files import dicom_sr_report
 
-    # What is odd about the image is not the user's to mend.
+    # The user cannot mend what is unusual about the image.
     with dicom_sr_report.silence():
         image = _image(source)
     shape_yx = int(image.Rows), int(image.Columns)
