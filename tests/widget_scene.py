@@ -127,6 +127,7 @@ class FakeDetectors:
     error: Exception | None = None
     gate: threading.Semaphore | None = None
     unsure: tuple[str, ...] = ()
+    orientation: str = ""
     images: list[GrayImage] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
     made: int = 0
@@ -197,5 +198,5 @@ class FakeDetector:
             points,
             self.image.name,
             self.image.geometry,
-            Provenance("instant", "fake", self.template.name),
+            Provenance("instant", "fake", self.template.name, orientation=self.maker.orientation),
         )

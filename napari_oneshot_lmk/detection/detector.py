@@ -267,20 +267,21 @@ class Detector:
         found = self._points(encoded)
         if encoded.orientation is not None:
             return encoded, found
-        confidence = found[:, 2].mean()
-        if not self.upright and confidence < POOR_BELOW:
+        best, surest = replace(encoded, orientation=UPRIGHT), found[:, 2].mean()
+        if not self.upright and surest < POOR_BELOW:
+            surest += SURER_BY
             pixels = encoded.prepared.pixels.to(self.device)
-            orientation = self._finder.find(pixels)
-            if orientation != UPRIGHT:
+            for orientation in self.finder.candidates(pixels):
                 pyramid = self._encoder(orientation.undone(pixels))
                 turned = replace(encoded, pyramid=pyramid, orientation=orientation)
-                again = self._points(turned)
-                if again[:, 2].mean() > confidence + SURER_BY:
-                    return turned, again
-        return replace(encoded, orientation=UPRIGHT), found
+                points = self._points(turned)
+                if points[:, 2].mean() > surest:
+                    best, found, surest = turned, points, points[:, 2].mean()
+        return best, found
 
     @cached_property
-    def _finder(self) -> OrientationFinder:
+    def finder(self) -> OrientationFinder:
+        """Recognises how images lie; made when the first image needs it."""
         pixels = prepare_image(self.template.image, self.device)
         points_yx = self._placed_in(self.template)[0]
         return OrientationFinder(pixels, points_yx, self.shape, self.device)

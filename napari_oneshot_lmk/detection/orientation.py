@@ -3,7 +3,8 @@
 Features are not invariant to turning: on a mirrored or turned image nearly every match is
 wrong. `OrientationFinder` matches coarse gradient orientations of all eight orientations of
 an image and asks on which of them maps and shape agree best. It needs no annotation but the
-template's, and does not depend on the encoder of the detector.
+template's, and does not depend on the encoder of the detector. The detector tries the best ones
+and takes one where its own points become clearly surer.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ FEWEST_LANDMARKS = 3
 # The following were chosen without annotations of test images: docs/benchmarks/orientation.md.
 POOR_BELOW = 0.55
 """Mean confidence of the points on an image below which the other orientations are tried."""
-FITS_FROM = 0.3
+FITS_FROM = 0.2
 """How well an orientation has to fit to be tried; 0 is a wrong one, 1 the template's own."""
-MARGIN = 0.1
-"""By how much it has to fit better than the image as it lies."""
+CLOSE = 0.15
+"""How much worse than the best one an orientation may fit to be tried. Bodies that look alike
+from both sides, hands for example, are decided by the confidence in a full detection."""
+TRIED = 2
+"""Orientations that are tried at most."""
 SURER_BY = 0.05
-"""By how much the mean confidence has to rise for the orientation to be taken."""
+"""By how much the mean confidence has to rise for an orientation to be taken."""
 
 
 @dataclass(frozen=True)
@@ -122,16 +126,16 @@ class OrientationFinder:
         self._wrong = sorted(wrong)[len(wrong) // 2]
         self._range = own - self._wrong
 
-    def find(self, pixels: Tensor) -> Orientation:
-        """Return how an image lies: upright unless another orientation is clearly better.
+    def candidates(self, pixels: Tensor) -> list[Orientation]:
+        """Return the orientations, other than upright, that an image may have; best first.
 
         ``pixels`` are (1, 1, H, W), as `prepare_image` makes them.
         """
-        fits = self.rate(pixels)
-        best = int(fits.argmax())
-        if fits[best] < FITS_FROM or fits[best] < fits[0] + MARGIN:
-            return UPRIGHT
-        return self._orientations[best]
+        fits = self.rate(pixels).tolist()
+        least = max(FITS_FROM, max(fits) - CLOSE)
+        likely = [i for i in range(1, len(fits)) if fits[i] >= least]
+        best = sorted(likely, key=lambda i: -fits[i])[:TRIED]
+        return [self._orientations[i] for i in best]
 
     def rate(self, pixels: Tensor) -> Tensor:
         """Return how well each orientation fits, the template's own first.

@@ -6,6 +6,7 @@ import shlex
 import statistics
 import sys
 import tempfile
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,7 @@ from napari_oneshot_lmk.cli.console import (
 from napari_oneshot_lmk.cli.detect import make_detector
 from napari_oneshot_lmk.cli.errors import handle_errors
 from napari_oneshot_lmk.cli.options import AsJson, DeviceName, Overwrite, Weights, encoder_with_bar
+from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.encoders.device import resolve_device
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.errors import UsageError
@@ -33,7 +35,16 @@ if not __package__:
     # Run by the folder's name: Python then looks for modules inside it, not beside it.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import corrections, costs, killed_runs, one_correction, page, speed, training_step
+from benchmarks import (
+    corrections,
+    costs,
+    killed_runs,
+    one_correction,
+    page,
+    speed,
+    training_step,
+    turned_images,
+)
 from benchmarks.images import template_of, write_images
 
 if TYPE_CHECKING:
@@ -293,6 +304,55 @@ def benchmark_one_correction(
     content = {"method": detector.method, "rows": table, "settle_median_s": seconds}
     title = f"One correction, {detector.method}, median {1000 * seconds:.0f} ms"
     _show_table("one_correction", title, one_correction.TITLES, table, content, out, overwrite)
+
+
+@app.command("orientation")
+@handle_errors
+def benchmark_orientation(
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="A data folder.")],
+    out: Out,
+    images: Annotated[int, typer.Option("--images", min=1, help="How many.")] = 150,
+    unlabelled: Annotated[
+        bool,
+        typer.Option(
+            "--unlabelled",
+            help="Score nothing: confidence and fit of training images in every orientation.",
+        ),
+    ] = False,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="RUN", help="A trained model of it.")
+    ] = None,
+    shipped: Annotated[
+        bool, typer.Option("--shipped", help="Use the encoder that needs no download.")
+    ] = False,
+    encoder_weights: Weights = None,
+    device: DeviceName = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Score detection on mirrored and turned copies of the first test images.
+
+    Writes orientation.json and orientation.md.
+    """
+    check_writable(out, overwrite=overwrite)
+    dataset = Dataset.load(data)
+    template = dataset.template()
+    if shipped:
+        detector = Detector.instant(template, encoder=shipped_encoder(resolve_device(device)))
+    else:
+        _, detector = make_detector(template, [], model, encoder_weights, device, trust=False)
+    upright = copy(detector)
+    upright.upright = True
+    titles = turned_images.LOOK_TITLES if unlabelled else turned_images.TITLES
+    with counting_bar("Detecting") as advance:
+        options = (detector, upright, dataset, images, advance)
+        if unlabelled:
+            table = turned_images.look_at_training_images(*options)
+        else:
+            table = turned_images.rows(turned_images.measure(*options))
+    encoder = detector.encoder_card.identity
+    content = {"method": detector.method, "encoder": encoder, "rows": table}
+    title = f"Orientation, {detector.method}, {encoder}"
+    _show_table("orientation", title, titles, table, content, out, overwrite)
 
 
 def _show_table(

@@ -123,8 +123,11 @@ def test_an_image_is_recognised_once(encoder, template, upright):
     counting = Mock(wraps=encoder, card=encoder.card, device=encoder.device)
     detector = Detector(template, counting)
     detector.set_image(lying(upright, Orientation(quarter_turns=2)))
-    first, second = detector.detect(), detector.detect()
-    assert counting.call_count == 3  # template, image, image turned back
+    first = detector.detect()
+    calls = counting.call_count
+    assert calls >= 3  # template, image, image turned back
+    second = detector.detect()
+    assert counting.call_count == calls
     assert second.points == first.points
     assert second.provenance.orientation == "turned 180 degrees clockwise"
 

@@ -56,6 +56,15 @@ def test_buttons_say_why_they_cannot_be_pressed(make_napari_viewer_proxy, qtbot)
     assert "3 landmarks" in form.template.text()
 
 
+def test_the_dock_says_that_an_image_lies_otherwise(make_napari_viewer_proxy, qtbot):
+    viewer = make_napari_viewer_proxy()
+    dock = docked(viewer, FakeDetectors(orientation="mirrored"))
+    viewer.add_image(textured(seed=2), name="film")
+    dock.session.load_template(template())
+    run(qtbot, dock.form.here, dock)
+    assert "The image lies mirrored, compared with the template" in dock.form.message.text()
+
+
 def test_the_result_lies_on_the_image_coloured_by_score(make_napari_viewer_proxy, qtbot):
     viewer = make_napari_viewer_proxy()
     fake = FakeDetectors(unsure=("b",))
