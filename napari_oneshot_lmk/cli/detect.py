@@ -23,6 +23,7 @@ from napari_oneshot_lmk.cli.options import (
     Scheduler,
     Slice,
     SpacingText,
+    Upright,
     Weights,
     Workers,
     encoder_with_bar,
@@ -85,13 +86,7 @@ def detect(
             "make. It is a program: only if you know who made it.",
         ),
     ] = False,
-    upright: Annotated[
-        bool,
-        typer.Option(
-            "--upright",
-            help="Take every image as it lies, and recognise none that is mirrored or turned.",
-        ),
-    ] = False,
+    upright: Upright = False,
     encoder_weights: Weights = None,
     spacing: SpacingText = None,
     slice_index: Slice = None,

@@ -14,6 +14,7 @@ from napari_oneshot_lmk.cli.errors import list_failures
 from napari_oneshot_lmk.errors import OneshotError
 
 if TYPE_CHECKING:
+    from napari_oneshot_lmk.detection.batch import Counts
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.detection.journal import Journal
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
@@ -35,26 +36,8 @@ class DetectionReport:
 
     def print(self, seconds: float) -> None:
         """Print one line on what was found, and what the user should know about it."""
-        counts = self.journal.counts
-        if not counts.images:
-            return
-        images = f"{counts.images} image{'s' if counts.images != 1 else ''}"
-        looked = f", {counts.unsure} of them unsure" if counts.unsure else ""
-        method = self.detector.method
-        turned = f"; {counts.turned} of the images mirrored or turned" if counts.turned else ""
-        trained = "" if method == "instant" else f"{method} model, "
-        print_line(
-            f"{self.out}: {counts.points} landmarks on {images}{looked}{turned} "
-            f"({trained}{self.detector.encoder_card.title}, {seconds:.1f} s)"
-        )
-        if counts.without_spacing:
-            which = _and_more(counts.first_without_spacing, counts.without_spacing)
-            print_warning(
-                f"The pixel spacing of {which} is unknown, so there are no millimetres; "
-                "give it with --spacing."
-            )
-        for note, noted in counts.notes.items():
-            print_warning(f"{_and_more(noted.first, noted.images)}: {note}.")
+        if self.journal.counts.images:
+            print_counts(self.out, self.journal.counts, self.detector, seconds, "--spacing")
 
     def print_json(self) -> None:
         """Print everything for machines, image by image: there may be very many."""
@@ -83,6 +66,31 @@ class DetectionReport:
             "interrupted": self.stopped,
         }
         yield "\n ],\n" + json.dumps(last, indent=1).removeprefix("{\n") + "\n"
+
+
+def print_counts(
+    where: Path, counts: Counts, detector: Detector, seconds: float, spacing: str
+) -> None:
+    """Print one line on what was found, and what the user should know about it.
+
+    ``spacing`` says where a missing pixel spacing is given.
+    """
+    images = f"{counts.images} image{'s' if counts.images != 1 else ''}"
+    looked = f", {counts.unsure} of them unsure" if counts.unsure else ""
+    turned = f"; {counts.turned} of the images mirrored or turned" if counts.turned else ""
+    trained = "" if detector.method == "instant" else f"{detector.method} model, "
+    print_line(
+        f"{where}: {counts.points} landmarks on {images}{looked}{turned} "
+        f"({trained}{detector.encoder_card.title}, {seconds:.1f} s)"
+    )
+    if counts.without_spacing:
+        which = _and_more(counts.first_without_spacing, counts.without_spacing)
+        print_warning(
+            f"The pixel spacing of {which} is unknown, so there are no millimetres; "
+            f"give it with {spacing}."
+        )
+    for note, noted in counts.notes.items():
+        print_warning(f"{_and_more(noted.first, noted.images)}: {note}.")
 
 
 def _and_more(first: str, count: int) -> str:

@@ -42,6 +42,13 @@ Weights = Annotated[
     Path | None, option("FILE", "Weights of the VGG19 encoder; otherwise they are looked for.")
 ]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Upright = Annotated[
+    bool,
+    typer.Option(
+        "--upright",
+        help="Take every image as it lies, and recognise none that is mirrored or turned.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Seed = Annotated[int, option(None, "Of the bootstrap intervals.")]

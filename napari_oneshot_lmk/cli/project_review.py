@@ -20,12 +20,13 @@ from napari_oneshot_lmk.cli.console import (
     rate_bar,
 )
 from napari_oneshot_lmk.cli.detect import make_detector
+from napari_oneshot_lmk.cli.detection_report import print_counts
 from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors, list_failures
-from napari_oneshot_lmk.cli.options import AsJson, DeviceName, Weights
+from napari_oneshot_lmk.cli.options import AsJson, DeviceName, Upright, Weights
 from napari_oneshot_lmk.errors import OneshotError, UsageError
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.detection.batch import DetectionResult
+    from napari_oneshot_lmk.detection.batch import Counts, DetectionResult
     from napari_oneshot_lmk.detection.detector import Detector
     from napari_oneshot_lmk.review.project import Project, ProjectImage
     from napari_oneshot_lmk.review.status import ImageStatus
@@ -58,6 +59,7 @@ def detect(
         bool,
         typer.Option("--learn", help="Corrected and accepted points serve as further templates."),
     ] = False,
+    upright: Upright = False,
     encoder_weights: Weights = None,
     device: DeviceName = "auto",
     batch: Annotated[
@@ -75,36 +77,34 @@ def detect(
     failed: list[OneshotError] = []
     with Project.open(folder, writing=True) as project:
         wanted = chosen_images(project, images, failed)
-        started, detector = _detector(project, learn, encoder_weights, device, failed)
+        started, detector = _detector(project, learn, encoder_weights, device, upright, failed)
         ids = images_to_detect(project, detector, again=again, tell=failed.append)
         if wanted is not None:
             ids = tuple(image_id for image_id in ids if image_id in wanted)
         results = detect_images(project, detector, ids, batch=batch)
-        points, unsure, found, end = _collect(results, len(ids), failed)
+        counts, end = _collect(results, len(ids), failed)
         seconds = time.perf_counter() - started
-        without = len(project.images) - found
+        others = len(project.images) - counts.images - len(failed)
     if isinstance(end, Exception):
         raise end
     if as_json:
         print_json(
             {
                 "project": str(folder),
-                "detected": found,
-                "unsure": unsure,
+                "detected": counts.images,
+                "unsure": counts.unsure,
                 "failed": failures(failed),
                 "interrupted": end is not None,
             }
         )
     else:
-        looked = f", {unsure} of them unsure" if unsure else ""
-        print_line(
-            f"{folder}: {points} landmarks on {found} images{looked} "
-            f"({detector.encoder_card.title}, {seconds:.1f} s)"
-        )
-        if without and not again and not failed and end is None:
-            print_info(f"{without} other images were detected before; --again detects them anew.")
+        print_counts(folder, counts, detector, seconds, "oneshot-lmk project spacing")
+        if others and not again and not images and end is None:
+            print_info(f"{others} other images were detected before; --again detects them anew.")
     if end is not None:
-        print_warning(f"Stopped after {found} of {len(ids)} images; the same command goes on.")
+        print_warning(
+            f"Stopped after {counts.images} of {len(ids)} images; the same command goes on."
+        )
         list_failures(failed)
         raise typer.Exit(ExitCode.INTERRUPTED)
     end_with(failed)
@@ -217,6 +217,7 @@ def settle(
         bool,
         typer.Option("--learn", help="Corrected and accepted points serve as further templates."),
     ] = False,
+    upright: Upright = False,
     encoder_weights: Weights = None,
     device: DeviceName = "auto",
     reader: Reader = "",
@@ -229,7 +230,7 @@ def settle(
     settled = 0
     with Project.open(folder, writing=True) as project:
         ids = chosen_images(project, images, failed)
-        _, detector = _detector(project, learn, encoder_weights, device, failed)
+        _, detector = _detector(project, learn, encoder_weights, device, upright, failed)
         for image_id in ids or ():
             try:
                 settle_image(project, detector, image_id, reader=reader)
@@ -243,7 +244,10 @@ def settle(
 def chosen_images(
     project: Project, names: Sequence[str] | None, failed: list[OneshotError]
 ) -> list[str] | None:
-    """Return the ids of images that a user names, None for all; keep errors in ``failed``."""
+    """Return the ids of images that a user names, None for all.
+
+    Errors are kept in ``failed``; if no name is right, the first one is raised.
+    """
     if not names:
         return None
     ids = []
@@ -252,6 +256,8 @@ def chosen_images(
             ids.append(project.named(name).id)
         except OneshotError as error:
             failed.append(error)
+    if not ids:
+        raise failed[0]
     return ids
 
 
@@ -267,6 +273,7 @@ def _detector(
     learn: bool,
     weights: Path | None,
     device: str,
+    upright: bool,
     failed: list[OneshotError],
 ) -> tuple[float, Detector]:
     from napari_oneshot_lmk.encoders.device import keep_freed_memory
@@ -274,14 +281,16 @@ def _detector(
     # Giving it back and asking again costs time at each image.
     keep_freed_memory()
     further = project.corrected_templates(failed.append) if learn else []
-    return make_detector(project.template, further, project.model, weights, device, trust=False)
+    return make_detector(project.template, further, project.model, weights, device, False, upright)
 
 
 def _collect(
     results: Generator[DetectionResult, None, None], total: int, failed: list[OneshotError]
-) -> tuple[int, int, int, BaseException | None]:
-    """Count points, unsure ones and images until the end; return what ended it early, too."""
-    points, unsure, images = 0, 0, 0
+) -> tuple[Counts, BaseException | None]:
+    """Count what is found until the end; return what ended it early, too."""
+    from napari_oneshot_lmk.detection.batch import Counts
+
+    counts = Counts()
     try:
         with rate_bar("Detecting", "images") as advance, closing(results):
             advance(0, total)
@@ -289,13 +298,14 @@ def _collect(
                 if result.error is not None:
                     failed.append(result.error.about(result.image.name))
                 elif result.landmarks is not None:
-                    images += 1
-                    points += len(result.landmarks)
-                    unsure += sum(point.unsure for point in result.landmarks)
+                    found = result.landmarks.to_json(with_geometry=True)
+                    counts.add(result.image.name, found, result.notes)
+                    if lies := result.landmarks.provenance.orientation:
+                        print_info(f"{result.image.name} lies {lies}; matched as such.")
                 advance(done, total)
     except (KeyboardInterrupt, Exception) as end:
-        return points, unsure, images, end
-    return points, unsure, images, None
+        return counts, end
+    return counts, None
 
 
 def failures(failed: Sequence[OneshotError]) -> list[dict[str, str | None]]:

@@ -30,7 +30,7 @@ def detector_sha256(detector: Detector) -> str:
 
     model = detector.model.content_sha256 if isinstance(detector, TrainedDetector) else ""
     about = [detector.method, detector.encoder_card.identity, detector.templates_sha256, model]
-    return hashlib.sha256(json.dumps([*about, __version__]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([*about, detector.upright, __version__]).encode()).hexdigest()
 
 
 def images_to_detect(

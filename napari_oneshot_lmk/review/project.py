@@ -86,7 +86,8 @@ class Project(ProjectFolder):
         Raises
         ------
         OneshotError
-            If the folder holds something, or template, model or an image cannot be used.
+            If the folder holds something, or the model cannot be used; then nothing is made.
+            If an image cannot be used; then the project is there, with the others.
         """
         folder = Path(folder).expanduser().absolute()
         with atomic_write(folder, folder=True) as partial:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -204,6 +205,7 @@ def _out_of_order(landmarks: Landmarks, template: Template, decided: set[str]) -
     theirs = np.array([known[point.name].position_yx for point in here])
     theirs = theirs * (template.image.geometry.spacing_mm_yx or (1.0, 1.0))
     ours = np.array([point.position_yx for point in here])
+    ours = _turned_back(ours, landmarks.provenance.orientation)
     wanted, is_yx = (each[:, None] - each[None] for each in (theirs, ours))
     length = np.abs(wanted)
     ordered = (length > ORDER_MARGIN * _size(theirs)) & (length > length[..., ::-1])
@@ -218,6 +220,17 @@ def _out_of_order(landmarks: Landmarks, template: Template, decided: set[str]) -
         named += [here[i].name for i in np.flatnonzero(worst)]
         wrong[worst], wrong[:, worst] = False, False
     return named
+
+
+def _turned_back(points_yx: NDArray[np.float64], orientation: str) -> NDArray[np.float64]:
+    """Turn points of an image that lies mirrored or turned, about the first pixel.
+
+    The words are those of `detection.orientation.Orientation`, which needs torch.
+    """
+    degrees = re.search(r"turned (\d+) degrees", orientation)
+    for _ in range(int(degrees[1]) // 90 if degrees else 0):
+        points_yx = np.stack([-points_yx[:, 1], points_yx[:, 0]], 1)
+    return points_yx * (1, -1) if "mirrored" in orientation else points_yx
 
 
 def _at_border(landmarks: Landmarks, template: Template) -> set[str]:

@@ -324,3 +324,21 @@ def test_killed_while_it_detects_it_goes_on(made: World, tmp_path: Path) -> None
     project = Project.open(folder)
     assert {i: project.work(i) for i in done} == done
     assert all(work.detected is not None for _, work in project.works())
+
+
+def test_detection_uses_the_copy_of_the_model(world: World, tmp_path: Path) -> None:
+    # Here: at the top it would make all tests of this file slow ones.
+    from bundle_scene import random_model
+
+    folder = tmp_path / "study"
+    model = random_model(tmp_path)
+    model.save(tmp_path / "run/model")
+    ok("create", folder, world.images, "--model", tmp_path / "run")
+    assert Project.open(folder).template.content_sha256 == model.template.content_sha256
+    ok("model", folder, tmp_path / "run")
+    assert not (folder / "model").exists(), "the former one is removed"
+    shutil.rmtree(tmp_path / "run")
+    assert "fused model" in ok("detect", folder, "one.png")
+    project = Project.open(folder)
+    assert project.work(project.named("one.png").id).landmarks.provenance.method == "fused"
+    assert [project.statuses()[image.id].state for image in project.images].count("to do") == 2

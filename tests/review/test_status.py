@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from napari_oneshot_lmk.detection.orientation import ORIENTATIONS
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
 from napari_oneshot_lmk.landmarks.template import Template
@@ -117,6 +119,16 @@ def test_a_turned_image_is_in_order():
     }
     reasons = status_of(found(**turned), TEMPLATE).reasons
     assert not any(Reason.ORDER in each for each in reasons.values())
+
+
+@pytest.mark.parametrize("lies", ORIENTATIONS, ids=str)
+def test_an_image_that_was_recognised_as_turned_is_in_order(lies):
+    points = lies.points_applied(torch.tensor(list(PLACES.values())), (100, 100)).tolist()
+    places = {name: {"position_yx": tuple(yx)} for name, yx in zip(PLACES, points, strict=True)}
+    turned = replace(found(**places), provenance=Provenance(orientation=str(lies)))
+    assert not any(Reason.ORDER in each for each in status_of(turned, TEMPLATE).reasons.values())
+    unknown = status_of(replace(turned, provenance=Provenance()), TEMPLATE).reasons.values()
+    assert any(Reason.ORDER in each for each in unknown) == bool(str(lies))
 
 
 def test_without_millimetres_there_is_no_residual():
