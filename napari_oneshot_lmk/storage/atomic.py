@@ -67,9 +67,7 @@ def atomic_write(path: Path, *, overwrite: bool = False, folder: bool = False) -
         _flush_names(target.parent)
     except BaseException as error:
         _remove(partial)
-        for parent in made:
-            with suppress(OSError):
-                parent.rmdir()
+        _remove_empty(made)
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             raise OutputError(
                 f"cannot be written ({error.strerror})",
@@ -140,21 +138,20 @@ def _no_name(path: Path, error: OSError) -> OutputError:
 
 def _make_parents(path: Path, parent: Path) -> list[Path]:
     """Make missing folders; return those made, innermost first."""
-    missing = []
-    while not parent.exists():
-        missing.append(parent)
-        parent = parent.parent
-    made: list[Path] = []
+    missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     try:
-        for folder in reversed(missing):
-            folder.mkdir(exist_ok=True)
-            made.insert(0, folder)
+        parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        for folder in made:
-            with suppress(OSError):
-                folder.rmdir()
-        raise _not_writable(path, parent, error) from error
-    return made
+        _remove_empty(missing)
+        there = next(folder for folder in (parent, *parent.parents) if folder.exists())
+        raise _not_writable(path, there, error) from error
+    return missing
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _probe(path: Path, parent: Path) -> None:

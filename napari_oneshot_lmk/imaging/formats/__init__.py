@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 
 from napari_oneshot_lmk.errors import ImageError, OneshotError
-from napari_oneshot_lmk.imaging.formats.base import COPY_AGAIN, READABLE, ImagePlane, SharedContext
+from napari_oneshot_lmk.imaging.formats import base
 
 HEAD_BYTES = 352
 LOGGERS = ("pydicom", "tifffile", "nibabel.global", "PIL", "nrrd")
@@ -74,9 +74,9 @@ class ImageFormat:
     recognise: Callable[[bytes], bool]
     """Whether a file that begins with these bytes has this format, whatever its name says."""
 
-    def read(self, path: Path, slice_index: int | None) -> ImagePlane:
+    def read(self, path: Path, slice_index: int | None) -> base.ImagePlane:
         """Read one plane; the module is imported on first use: PNG files need no ITK."""
-        plane: ImagePlane = import_module(f"{__name__}.{self.module}").read(path, slice_index)
+        plane: base.ImagePlane = import_module(f"{__name__}.{self.module}").read(path, slice_index)
         return plane
 
 
@@ -128,7 +128,7 @@ def format_of(path: Path) -> ImageFormat:
     return next((form for form in FORMATS if form.recognise(head)), OTHER)
 
 
-def read_plane(path: Path, slice_index: int | None = None) -> ImagePlane:
+def read_plane(path: Path, slice_index: int | None = None) -> base.ImagePlane:
     """Read one plane of an image file with its geometry as stated, without torch.
 
     Parameters
@@ -186,7 +186,7 @@ def _format_and_header(path: Path) -> tuple[ImageFormat, Path]:
             remedy="check the path and the permissions",
         ) from error
     if is_empty:
-        raise ImageError("the file is empty", file=path, remedy=COPY_AGAIN)
+        raise ImageError("the file is empty", file=path, remedy=base.COPY_AGAIN)
     header = _header_beside(path) if form is OTHER else None
     return (form, path) if header is None else (NIFTI, header)
 
@@ -204,7 +204,7 @@ def _header_beside(path: Path) -> Path | None:
 
 def _unreadable(path: Path, form: ImageFormat, error: Exception) -> ImageError:
     if form is OTHER:
-        return ImageError("is not an image that can be read", file=path, remedy=READABLE)
+        return ImageError("is not an image that can be read", file=path, remedy=base.READABLE)
     if isinstance(error, NotImplementedError):
         reason = " ".join(str(error).split())
         return ImageError(
@@ -212,7 +212,7 @@ def _unreadable(path: Path, form: ImageFormat, error: Exception) -> ImageError:
             file=path,
             remedy="save it uncompressed, or as PNG",
         )
-    return ImageError(f"the {form.name} file is cut short or damaged", file=path, remedy=COPY_AGAIN)
+    return base.damaged(f"the {form.name} file is", path)
 
 
 @contextmanager
@@ -230,5 +230,5 @@ def _without_warnings_and_logs() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-silence_libraries = SharedContext(_without_warnings_and_logs)
+silence_libraries = base.SharedContext(_without_warnings_and_logs)
 """Keeps warnings and logs of the libraries off the terminal while any thread reads."""

@@ -123,10 +123,7 @@ def check_size(*lengths: int) -> None:
     """Raise an ImageError for an image without pixels, or larger than `MOST_PIXELS`."""
     pixels = math.prod(int(length) for length in lengths)
     if pixels < 1 or min(lengths) < 1:
-        raise ImageError(
-            f"the header states a size of {_times(lengths)}, the file is cut short or damaged",
-            remedy=COPY_AGAIN,
-        )
+        raise damaged(f"the header states a size of {_times(lengths)}, the file is")
     if pixels > MOST_PIXELS:
         raise ImageError(
             f"{_times(lengths)} pixels are too many to read at once",
@@ -136,6 +133,11 @@ def check_size(*lengths: int) -> None:
 
 def _times(lengths: Sequence[int]) -> str:
     return " x ".join(str(length) for length in lengths)
+
+
+def damaged(what_is: str, file: Path | None = None) -> ImageError:
+    """Return the error for what is not whole, such as "the pixels are"."""
+    return ImageError(f"{what_is} cut short or damaged", file=file, remedy=COPY_AGAIN)
 
 
 def pixels_missing(file: Path, header: str) -> ImageError:

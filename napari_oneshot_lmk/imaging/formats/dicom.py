@@ -20,14 +20,7 @@ from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
 from pydicom.pixels.common import PhotometricInterpretation
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.formats.base import (
-    COPY_AGAIN,
-    READABLE,
-    ImagePlane,
-    check_size,
-    choose_slice,
-    unknown_colours,
-)
+from napari_oneshot_lmk.imaging.formats import base
 from napari_oneshot_lmk.imaging.formats.dicom_attributes import (
     attributes_of_frame,
     brighter_is_larger,
@@ -55,17 +48,17 @@ _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
-def read(path: Path, slice_index: int | None) -> ImagePlane:
+def read(path: Path, slice_index: int | None) -> base.ImagePlane:
     """Read one frame of a DICOM file."""
     header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
     _check_is_image(header)
     _check_is_decoded(_transfer_syntax(header))
     _complete(header)
-    check_size(header.Rows, header.Columns)
-    index = choose_slice(_frames(header), slice_index)
+    base.check_size(header.Rows, header.Columns)
+    index = base.choose_slice(_frames(header), slice_index)
     kind = str(header.PhotometricInterpretation).strip().upper()
     if kind not in _COLOURS | _GREYS | {_PALETTE}:
-        raise unknown_colours("DICOM", kind)
+        raise base.unknown_colours("DICOM", kind)
     values = _decode(path, header, index)
     frame = attributes_of_frame(header, index)
     if kind == _PALETTE:
@@ -73,7 +66,7 @@ def read(path: Path, slice_index: int | None) -> ImagePlane:
     elif values.ndim == 2:
         values = brighter_is_larger(values, frame, kind == "MONOCHROME1", _is_shifted(header))
     stated, notes = stated_geometry(frame)
-    return ImagePlane(values, stated, notes)
+    return base.ImagePlane(values, stated, notes)
 
 
 def _check_is_image(header: Dataset) -> None:
@@ -82,12 +75,12 @@ def _check_is_image(header: Dataset) -> None:
         return
     sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
     if not sop_class:
-        raise ImageError("is not an image that can be read", remedy=READABLE)
+        raise ImageError("is not an image that can be read", remedy=base.READABLE)
     name = uid.UID(sop_class).name
     # A name that is still a number is of nothing that anybody knows.
     if "Image" in name or name == sop_class:
         raise ImageError(
-            "the DICOM file is cut short or damaged: its image has no size", remedy=COPY_AGAIN
+            "the DICOM file is cut short or damaged: its image has no size", remedy=base.COPY_AGAIN
         )
     raise ImageError(
         f"the DICOM file holds no image, it is of the kind {name}",

@@ -13,15 +13,7 @@ from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import GeometryError, ImageError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.imaging.formats.base import (
-    READABLE,
-    ImagePlane,
-    SharedContext,
-    affine_lps,
-    check_size,
-    choose_plane,
-    plane_geometry,
-)
+from napari_oneshot_lmk.imaging.formats import base
 from napari_oneshot_lmk.imaging.image import SpacingSource
 
 _READERS = {
@@ -49,22 +41,22 @@ def _without_warnings() -> Iterator[None]:
             switch.GlobalWarningDisplayOn()
 
 
-silence_itk_warnings = SharedContext(_without_warnings)
+silence_itk_warnings = base.SharedContext(_without_warnings)
 
 
-def read(path: Path, slice_index: int | None) -> ImagePlane:
+def read(path: Path, slice_index: int | None) -> base.ImagePlane:
     """Read one plane of a file that no other module knows, such as GIPL, MRC or VTK."""
     name = path.name.lower()
     image_io = next((io for suffix, io in _READERS.items() if name.endswith(suffix)), "")
     if not image_io:
-        raise ImageError("is not an image that can be read", remedy=READABLE)
+        raise ImageError("is not an image that can be read", remedy=base.READABLE)
     with silence_itk_warnings:
         return read_with(path, image_io, slice_index, SpacingSource.HEADER)
 
 
 def read_with(
     path: Path, image_io: str, slice_index: int | None, source: SpacingSource | None
-) -> ImagePlane:
+) -> base.ImagePlane:
     """Read one plane with the reader that ITK calls ``image_io``, whatever the file's name.
 
     ``source`` is None where the file states no spacing.
@@ -74,9 +66,9 @@ def read_with(
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
     size = reader.GetSize()
-    plane = choose_plane(size, slice_index)
+    plane = base.choose_plane(size, slice_index)
     shape = [size[plane.row_axis], size[plane.column_axis]]
-    check_size(*shape[::-1])
+    base.check_size(*shape[::-1])
     extract = [n if plane.along(axis) == slice(None) else 1 for axis, n in enumerate(size)]
     if tuple(extract) != tuple(size):
         reader.SetExtractIndex(plane.index)
@@ -86,8 +78,8 @@ def read_with(
     # All other axes have length 1, so the order of pixels stays.
     values: NDArray[Any] = SimpleITK.GetArrayFromImage(image)
     values = values.reshape([*shape, components] if components > 1 else shape)
-    affine = affine_lps(reader.GetDirection(), reader.GetSpacing(), reader.GetOrigin())
-    return ImagePlane(values, plane_geometry(affine, plane, source).without_default())
+    affine = base.affine_lps(reader.GetDirection(), reader.GetSpacing(), reader.GetOrigin())
+    return base.ImagePlane(values, base.plane_geometry(affine, plane, source).without_default())
 
 
 def itk_geometry(path: str | Path) -> Geometry | None:

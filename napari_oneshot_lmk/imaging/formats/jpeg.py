@@ -13,13 +13,7 @@ from PIL import ExifTags
 from PIL.JpegImagePlugin import JpegImageFile
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.formats.base import (
-    COPY_AGAIN,
-    ImagePlane,
-    choose_slice,
-    orientation_notes,
-    pillow_values,
-)
+from napari_oneshot_lmk.imaging.formats import base
 
 _DAMAGE = re.compile(r"corrupt|premature|truncat|bogus|not enough|huffman", re.I)
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
@@ -27,13 +21,13 @@ _PRECISION = re.compile(r"precision (\d+)")
 _UNSUPPORTED = re.compile(r"unsupported|not implemented|not supported", re.I)
 
 
-def read(path: Path, slice_index: int | None) -> ImagePlane:
+def read(path: Path, slice_index: int | None) -> base.ImagePlane:
     """Read a JPEG file, in the order of rows and columns in which it is stored."""
-    choose_slice(1, slice_index)
+    base.choose_slice(1, slice_index)
     check_jpeg(path.read_bytes())
     with JpegImageFile(path) as image:
-        values = pillow_values(image)
-        return ImagePlane(values, notes=orientation_notes(_orientation(image)))
+        values = base.pillow_values(image)
+        return base.ImagePlane(values, notes=base.orientation_notes(_orientation(image)))
 
 
 def _orientation(image: JpegImageFile) -> object:
@@ -69,7 +63,7 @@ def check_jpeg(data: bytes) -> None:
                 f"JPEG files of this kind cannot be read ({message})", remedy="save it as PNG"
             ) from error
         if _DAMAGE.search(message) and not _is_padding(message, data):
-            raise ImageError("the JPEG image is cut short or damaged", remedy=COPY_AGAIN) from error
+            raise base.damaged("the JPEG image is") from error
 
 
 def _is_padding(message: str, data: bytes) -> bool:

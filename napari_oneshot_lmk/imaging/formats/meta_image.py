@@ -19,18 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.formats.base import (
-    COPY_AGAIN,
-    GridPlane,
-    ImagePlane,
-    StatedGeometry,
-    affine_lps,
-    as_text,
-    check_size,
-    choose_plane,
-    pixels_missing,
-    plane_geometry,
-)
+from napari_oneshot_lmk.imaging.formats import base
 from napari_oneshot_lmk.imaging.image import SpacingSource
 
 _TYPES = {
@@ -52,22 +41,22 @@ _LARGEST_HEADER = 1 << 16
 Fields = dict[str, bytes]
 
 
-def read(path: Path, slice_index: int | None) -> ImagePlane:
+def read(path: Path, slice_index: int | None) -> base.ImagePlane:
     """Read one plane of a MetaImage file, or of a header with the pixels beside it."""
     fields, end = _read_header(path)
     numbers = _numbers(fields)
     size = [int(n) for n in fields["DimSize"].split()]
     channels = int(fields.get("ElementNumberOfChannels", 1))
-    check_size(*size, channels)
+    base.check_size(*size, channels)
     element = _element(fields)
     pixels = _pixel_file(path, fields, end)
-    plane = choose_plane(size, slice_index)
+    plane = base.choose_plane(size, slice_index)
     stated = _stated(numbers, plane)
     if pixels is None:
-        return ImagePlane(_read_by_itk(path, slice_index), stated)
+        return base.ImagePlane(_read_by_itk(path, slice_index), stated)
     shape = (*size[::-1], channels) if channels > 1 else tuple(size[::-1])
     values = _values(*pixels, fields, shape, element)
-    return ImagePlane(np.array(plane.cut_from(values, channels)), stated)
+    return base.ImagePlane(np.array(plane.cut_from(values, channels)), stated)
 
 
 def _read_by_itk(path: Path, slice_index: int | None) -> NDArray[Any]:
@@ -112,7 +101,7 @@ def _numbers(fields: Fields) -> dict[str, NDArray[np.float64]]:
 
 def _element(fields: Fields) -> np.dtype[Any]:
     """Return the type of one channel of a pixel."""
-    name = as_text(fields["ElementType"]).removeprefix("MET_").removesuffix("_ARRAY")
+    name = base.as_text(fields["ElementType"]).removeprefix("MET_").removesuffix("_ARRAY")
     if name not in _TYPES:
         raise ImageError(
             f"MetaImage files of the type {name} cannot be read",
@@ -128,18 +117,18 @@ def _is_true(fields: Fields, name: str, default: bytes = b"False") -> bool:
 
 def _pixel_file(path: Path, fields: Fields, end: int) -> tuple[Path, int] | None:
     """Return the file of the pixels and their first byte; None for several files."""
-    name = as_text(fields["ElementDataFile"])
+    name = base.as_text(fields["ElementDataFile"])
     if name.upper() == "LOCAL":
         return path, end
     if name.startswith("LIST") or "%" in name:
         return None
     file = path.parent / name
     if not file.is_file():
-        raise pixels_missing(file, "its .mhd file")
+        raise base.pixels_missing(file, "its .mhd file")
     return file, 0
 
 
-def _stated(numbers: dict[str, NDArray[np.float64]], plane: GridPlane) -> StatedGeometry:
+def _stated(numbers: dict[str, NDArray[np.float64]], plane: base.GridPlane) -> base.StatedGeometry:
     count = numbers["DimSize"].size
 
     def first(names: Iterable[str], default: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -148,8 +137,8 @@ def _stated(numbers: dict[str, NDArray[np.float64]], plane: GridPlane) -> Stated
     directions = first(_MATRICES, np.eye(count)).reshape(count, count).T
     spacing, origin = first(_SPACINGS, np.ones(count)), first(_ORIGINS, np.zeros(count))
     source = next((source for name, source in _SPACINGS.items() if name in numbers), None)
-    affine = affine_lps(directions, spacing, origin)
-    return plane_geometry(affine, plane, source).without_default()
+    affine = base.affine_lps(directions, spacing, origin)
+    return base.plane_geometry(affine, plane, source).without_default()
 
 
 def _values(
@@ -166,11 +155,11 @@ def _values(
             file.seek(at)
             words = file.read().split()[:count]
         if len(words) < count:
-            raise _cut_short(path)
+            raise base.damaged("the pixels are", path)
         return np.array(words, float).astype(element).reshape(shape)
     size = path.stat().st_size
     if size < max(at, skipped) + needed:
-        raise _cut_short(path)
+        raise base.damaged("the pixels are", path)
     # ITK goes by these numbers even where they point into the header.
     begins = size - needed if skipped == -1 else skipped if skipped > 0 else at
     return np.memmap(path, element, "r", begins, shape)
@@ -185,11 +174,7 @@ def _decompressed(path: Path, at: int, needed: int) -> bytes:
             # The checksum stands behind the last pixel.
             unpacker.decompress(unpacker.unconsumed_tail, 1)
         except zlib.error as error:
-            raise _cut_short(path) from error
+            raise base.damaged("the pixels are", path) from error
     if len(data) < needed or not unpacker.eof:
-        raise _cut_short(path)
+        raise base.damaged("the pixels are", path)
     return data
-
-
-def _cut_short(path: Path) -> ImageError:
-    return ImageError("the pixels are cut short or damaged", file=path, remedy=COPY_AGAIN)

@@ -13,13 +13,7 @@ import numpy as np
 from nibabel.fileholders import FileHolder
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.imaging.formats.base import (
-    ImagePlane,
-    check_size,
-    choose_plane,
-    pixels_missing,
-    plane_geometry,
-)
+from napari_oneshot_lmk.imaging.formats import base
 from napari_oneshot_lmk.imaging.image import SpacingSource
 
 _MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001}
@@ -31,7 +25,7 @@ _KINDS = {
 _CHUNK = 1 << 20
 
 
-def read(path: Path, slice_index: int | None) -> ImagePlane:
+def read(path: Path, slice_index: int | None) -> base.ImagePlane:
     """Read one plane of a NIfTI file, or of a pair of header and pixels."""
     with ExitStack() as opened:
         header_file = opened.enter_context(_opened(path))
@@ -50,21 +44,21 @@ def read(path: Path, slice_index: int | None) -> ImagePlane:
         return plane
 
 
-def _plane(image: Any, slice_index: int | None) -> ImagePlane:
+def _plane(image: Any, slice_index: int | None) -> base.ImagePlane:
     size = [int(n) for n in image.shape]
     # The fifth axis is NIfTI's place for vectors.
     components = size[4] if len(size) == 5 and size[3] == 1 else 1
     grid = size[:3] if components > 1 else size
-    plane = choose_plane(grid, slice_index)
-    check_size(size[plane.column_axis], size[plane.row_axis])
+    plane = base.choose_plane(grid, slice_index)
+    base.check_size(size[plane.column_axis], size[plane.row_axis])
     at = [plane.along(axis) for axis in range(len(grid))]
     # Only this slice is read, or unpacked up to it.
     values = np.asarray(image.dataobj[(*at, 0, slice(None)) if components > 1 else tuple(at)])
     if values.dtype.names is not None:
         values = np.stack([values[name] for name in values.dtype.names], axis=-1)
     source, affine = _affine_lps(image, len(grid))
-    stated = plane_geometry(affine, plane, source).without_default()
-    return ImagePlane(values.swapaxes(0, 1), stated)
+    stated = base.plane_geometry(affine, plane, source).without_default()
+    return base.ImagePlane(values.swapaxes(0, 1), stated)
 
 
 def _affine_lps(image: Any, grid: int) -> tuple[SpacingSource, NDArray[np.float64]]:
@@ -106,7 +100,7 @@ def _partner(path: Path) -> Path:
         file = path.with_name(stem + partner)
         if file.is_file() and not file.samefile(path):
             return file
-    raise pixels_missing(path.with_name(f"{stem}.img"), "its .hdr file")
+    raise base.pixels_missing(path.with_name(f"{stem}.img"), "its .hdr file")
 
 
 @contextmanager

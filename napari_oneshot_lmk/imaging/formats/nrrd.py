@@ -16,17 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.formats.base import (
-    GridPlane,
-    ImagePlane,
-    StatedGeometry,
-    as_text,
-    check_size,
-    choose_plane,
-    mm_per_unit,
-    pixels_missing,
-    plane_geometry,
-)
+from napari_oneshot_lmk.imaging.formats import base
 from napari_oneshot_lmk.imaging.image import SpacingSource
 
 _ON_THE_GRID = {"domain", "space", "time", "???", "none", ""}
@@ -36,18 +26,18 @@ _SHORT = {"R": "right", "L": "left", "A": "anterior", "P": "posterior", "S": "su
 _ENCODINGS = {"raw", "gzip", "gz", "bzip2", "bz2", "ascii", "text", "txt"}
 
 
-def read(path: Path, slice_index: int | None) -> ImagePlane:
+def read(path: Path, slice_index: int | None) -> base.ImagePlane:
     """Read one plane of an NRRD file, or of a header with the pixels beside it."""
     with path.open("rb") as file:
         # pynrrd would drop what is not ASCII, such as the micro sign of a unit.
-        header = nrrd.read_header(as_text(line) for line in file)
+        header = nrrd.read_header(base.as_text(line) for line in file)
         if header.get("type") == "block":
             raise ImageError("the NRRD file holds blocks, not pixels", remedy="export it again")
         size = [int(n) for n in header["sizes"]]
-        check_size(*size)
+        base.check_size(*size)
         channels = _channel_axis(header, size)
         grid = [n for axis, n in enumerate(size) if axis != channels]
-        plane = choose_plane(grid, slice_index)
+        plane = base.choose_plane(grid, slice_index)
         values = _pixels(path, header, file)
     if channels is not None:
         values = np.moveaxis(values, values.ndim - 1 - channels, -1)
@@ -55,7 +45,7 @@ def read(path: Path, slice_index: int | None) -> ImagePlane:
     if channels is not None and components == 1:
         values = values[..., 0]
     stated = _stated(header, [a for a in range(len(size)) if a != channels], plane)
-    return ImagePlane(plane.cut_from(values, components), stated.without_default())
+    return base.ImagePlane(plane.cut_from(values, components), stated.without_default())
 
 
 def _pixels(path: Path, header: Any, file: Any) -> NDArray[Any]:
@@ -63,7 +53,7 @@ def _pixels(path: Path, header: Any, file: Any) -> NDArray[Any]:
     where = str(header.get("data file", header.get("datafile", "")))
     several = where.startswith("LIST") or "%" in where
     if where and not several and not path.parent.joinpath(where).is_file():
-        raise pixels_missing(path.parent / where, "its header")
+        raise base.pixels_missing(path.parent / where, "its header")
     encoding = str(header["encoding"]).lower()
     if encoding not in _ENCODINGS | {"hex"}:
         raise ImageError(
@@ -99,7 +89,7 @@ def _channel_axis(header: Any, size: list[int]) -> int | None:
     return next((axis for axis, kind in enumerate(kinds) if kind not in _ON_THE_GRID), None)
 
 
-def _stated(header: Any, axes: list[int], plane: GridPlane) -> StatedGeometry:
+def _stated(header: Any, axes: list[int], plane: base.GridPlane) -> base.StatedGeometry:
     """Return the geometry of a plane of the given axes of the file."""
     affine = np.zeros((3, len(axes) + 1))
     directions, spacings = header.get("space directions"), header.get("spacings")
@@ -118,7 +108,7 @@ def _stated(header: Any, axes: list[int], plane: GridPlane) -> StatedGeometry:
         for column, axis in enumerate(axes[:3]):
             step = 1.0 if spacings is None else float(spacings[axis])
             affine[column, column] = step if math.isfinite(step) else 1.0
-    return plane_geometry(affine * (mm or 1.0), plane, None if mm is None else source)
+    return base.plane_geometry(affine * (mm or 1.0), plane, None if mm is None else source)
 
 
 def _mm(header: Any, axes: list[int]) -> float | None:
@@ -127,7 +117,7 @@ def _mm(header: Any, axes: list[int]) -> float | None:
     if units is None and header.get("units") is not None:
         units = [header["units"][axis] for axis in axes]
     name = "" if units is None or not len(units) else str(units[0]).strip('"')
-    return mm_per_unit(name) if name else 1.0
+    return base.mm_per_unit(name) if name else 1.0
 
 
 def _signs(space: str) -> tuple[int, int, int]:

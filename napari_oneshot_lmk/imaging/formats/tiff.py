@@ -12,16 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import ImageError
-from napari_oneshot_lmk.imaging.formats.base import (
-    COPY_AGAIN,
-    ImagePlane,
-    StatedGeometry,
-    check_size,
-    choose_slice,
-    mm_per_unit,
-    orientation_notes,
-    unknown_colours,
-)
+from napari_oneshot_lmk.imaging.formats import base
 from napari_oneshot_lmk.imaging.formats.jpeg import check_jpeg
 from napari_oneshot_lmk.imaging.image import SpacingSource
 
@@ -34,14 +25,14 @@ _LINEAR_RAW = 34892
 _UNSPECIFIED = 0
 
 
-def read(path: Path, slice_index: int | None) -> ImagePlane:
+def read(path: Path, slice_index: int | None) -> base.ImagePlane:
     """Read one page of a TIFF file; pages that are thumbnails or masks do not count."""
     with tifffile.TiffFile(path) as file:
         pages = [page for page in _pages(file) if _is_full_image(page)]
         if not pages:
             raise ImageError("the TIFF file holds no image of full size", remedy="export it again")
         stack = _stack_behind_one_page(file, pages)
-        index = choose_slice(stack or len(pages), slice_index)
+        index = base.choose_slice(stack or len(pages), slice_index)
         page = pages[0 if stack else index]
         _check_kind(page)
         if stack:
@@ -50,9 +41,9 @@ def read(path: Path, slice_index: int | None) -> ImagePlane:
         else:
             values, axes = _decode(page), page.axes
         values, colour_notes = _gray_or_colours(_channels_last(values, axes), page)
-        turned = orientation_notes(page.tags.valueof("Orientation"))
+        turned = base.orientation_notes(page.tags.valueof("Orientation"))
         notes = (*colour_notes, *turned, *_sizes(pages))
-        return ImagePlane(values, _stated_spacing(file), notes)
+        return base.ImagePlane(values, _stated_spacing(file), notes)
 
 
 def _pages(file: Any) -> Iterator[Any]:
@@ -76,7 +67,7 @@ def _is_full_image(page: Any) -> bool:
 
 def _check_kind(page: Any) -> None:
     """Refuse what cannot be read, by its name, before anything is decoded."""
-    check_size(page.imagewidth, page.imagelength, max(page.imagedepth, 1))
+    base.check_size(page.imagewidth, page.imagelength, max(page.imagedepth, 1))
     if page.planarconfig not in (1, 2):
         raise ValueError("nothing says how the samples lie")
     if page.dtype is None:
@@ -119,7 +110,7 @@ def _check_complete(page: Any) -> None:
     if missing or not segments:
         raise ImageError(
             f"{missing} of {len(segments)} parts of the image are not in the file, it is cut short",
-            remedy=COPY_AGAIN,
+            remedy=base.COPY_AGAIN,
         )
 
 
@@ -152,22 +143,16 @@ def _stack_behind_one_page(file: Any, pages: list[Any]) -> int:
     if len(pages) > 1 or not (file.is_imagej or file.is_shaped):
         return 0
     series = file.series[0]
-    planes = int(np.prod(series.shape)) // int(np.prod(pages[0].shape) or 1)
+    planes = math.prod(series.shape) // (math.prod(pages[0].shape) or 1)
     return planes if planes > 1 and series.dataoffset is not None else 0
 
 
 def _map_plane(file: Any, index: int) -> NDArray[Any]:
     """Map one plane of a stack that lies behind a single page."""
-    series = file.series[0]
-    shape = file.pages[0].shape
-    values = np.memmap(
-        file.filehandle.path,
-        series.dtype.newbyteorder(file.byteorder),
-        "r",
-        series.dataoffset + index * int(np.prod(shape)) * series.dtype.itemsize,
-        shape,
-    )
-    return np.array(values)
+    series, shape = file.series[0], file.pages[0].shape
+    at = series.dataoffset + index * math.prod(shape) * series.dtype.itemsize
+    dtype = series.dtype.newbyteorder(file.byteorder)
+    return np.array(np.memmap(file.filehandle.path, dtype, "r", at, shape))
 
 
 def _channels_last(values: NDArray[Any], axes: str) -> NDArray[Any]:
@@ -199,7 +184,7 @@ def _sizes(pages: list[Any]) -> tuple[str, ...]:
     return (f"the pages of the file have different sizes ({shown})",)
 
 
-def _stated_spacing(file: Any) -> StatedGeometry:
+def _stated_spacing(file: Any) -> base.StatedGeometry:
     """Return the spacing that ImageJ or OME wrote, with a unit of length.
 
     Others write the resolution for printing there: 72, 96 or 300 dots per inch, whatever was
@@ -207,38 +192,38 @@ def _stated_spacing(file: Any) -> StatedGeometry:
     """
     if file.is_ome:
         return _ome_spacing(file.ome_metadata)
-    return _imagej_spacing(file) if file.is_imagej else StatedGeometry()
+    return _imagej_spacing(file) if file.is_imagej else base.StatedGeometry()
 
 
-def _imagej_spacing(file: Any) -> StatedGeometry:
-    mm = mm_per_unit(str((file.imagej_metadata or {}).get("unit", "")))
+def _imagej_spacing(file: Any) -> base.StatedGeometry:
+    mm = base.mm_per_unit(str((file.imagej_metadata or {}).get("unit", "")))
     steps = []
     for name in ("YResolution", "XResolution"):
         try:
             count, length = file.pages[0].tags.valueof(name)
         except (TypeError, ValueError):
-            return StatedGeometry()
+            return base.StatedGeometry()
         if mm is None or not count or not length:
-            return StatedGeometry()
+            return base.StatedGeometry()
         steps.append(mm * length / count)
-    return StatedGeometry((steps[0], steps[1]), spacing_source=SpacingSource.IMAGEJ)
+    return base.StatedGeometry((steps[0], steps[1]), spacing_source=SpacingSource.IMAGEJ)
 
 
-def _ome_spacing(metadata: str | None) -> StatedGeometry:
+def _ome_spacing(metadata: str | None) -> base.StatedGeometry:
     try:
         images = tifffile.xml2dict(metadata or "")["OME"]["Image"]
         pixels = (images[0] if isinstance(images, list) else images)["Pixels"]
         steps = []
         for axis in "YX":
             # OME's default unit is the micrometre.
-            mm = mm_per_unit(str(pixels.get(f"PhysicalSize{axis}Unit", "µm")))
+            mm = base.mm_per_unit(str(pixels.get(f"PhysicalSize{axis}Unit", "µm")))
             steps.append(float(pixels[f"PhysicalSize{axis}"]) * (mm or float("nan")))
     except Exception:
         # Text of any shape: without these fields it states no spacing.
-        return StatedGeometry()
+        return base.StatedGeometry()
     if not all(step == step for step in steps):
-        return StatedGeometry()
-    return StatedGeometry((steps[0], steps[1]), spacing_source=SpacingSource.OME)
+        return base.StatedGeometry()
+    return base.StatedGeometry((steps[0], steps[1]), spacing_source=SpacingSource.OME)
 
 
 def _gray_or_colours(samples: NDArray[Any], page: Any) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -259,7 +244,7 @@ def _gray_or_colours(samples: NDArray[Any], page: Any) -> tuple[NDArray[Any], tu
         # JPEG is decoded to red, green and blue. Of others Y is the weighting that turns colour
         # to grey.
         return samples if int(page.compression) in (6, 7) else first, ()
-    raise unknown_colours("TIFF", getattr(page.photometric, "name", page.photometric))
+    raise base.unknown_colours("TIFF", getattr(page.photometric, "name", page.photometric))
 
 
 def _photometric(samples: NDArray[Any], page: Any) -> int:
@@ -278,15 +263,13 @@ def _invert(grey: NDArray[Any], bits: int) -> NDArray[Any]:
         return -1 - grey.astype(np.int64)
     if grey.dtype.kind == "b":
         return ~grey
-    largest = (1 << bits) - 1
-    return np.asarray(np.array(largest, grey.dtype) - grey)
+    return np.asarray(np.array((1 << bits) - 1, grey.dtype) - grey)
 
 
 def _look_up_colours(index: NDArray[Any], page: Any) -> NDArray[Any]:
-    colours = page.colormap
-    if colours is None:
+    if page.colormap is None:
         raise ImageError("the TIFF file lacks its palette", remedy="export it again")
-    table = np.asarray(colours)
+    table = np.asarray(page.colormap)
     if table.max() > 255:
         # 16 bits, of which programs write the same byte twice.
         table = table >> 8
@@ -305,10 +288,7 @@ def _mix_inks(samples: NDArray[Any]) -> NDArray[Any]:
 
 
 def _left_out(samples: NDArray[Any], page: Any) -> tuple[str, ...]:
-    if samples.ndim == 2:
-        return ()
-    kinds = [int(kind) for kind in page.extrasamples]
-    unnamed = samples.shape[-1] - 1 - sum(kind != _UNSPECIFIED for kind in kinds)
-    if unnamed < 1:
-        return ()
-    return (f"the image has {samples.shape[-1]} channels of grey, of which the first is read",)
+    channels = 1 if samples.ndim == 2 else samples.shape[-1]
+    named = sum(int(kind) != _UNSPECIFIED for kind in page.extrasamples)
+    note = f"the image has {channels} channels of grey, of which the first is read"
+    return (note,) if channels > 1 + named else ()
