@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -40,18 +41,19 @@ def dataset(
     meta.MediaStorageSOPInstanceUID = generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     image = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
-    image.SOPClassUID = sop_class
-    image.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-    image.Modality = "DX"
-    image.SamplesPerPixel = 1
-    image.PhotometricInterpretation = "MONOCHROME2"
+    image.SOPClassUID, image.SOPInstanceUID = sop_class, meta.MediaStorageSOPInstanceUID
+    image.Modality, image.PhotometricInterpretation = "DX", "MONOCHROME2"
     image.Rows, image.Columns = pixels.shape[-2:]
     if pixels.ndim == 3:
         image.NumberOfFrames = len(pixels)
-    image.BitsAllocated = pixels.dtype.itemsize * 8
+    image.SamplesPerPixel, image.BitsAllocated = 1, pixels.dtype.itemsize * 8
     image.BitsStored, image.HighBit = bits, bits - 1
     image.PixelRepresentation = int(pixels.dtype.kind == "i")
     image.PixelData = pixels.tobytes()
+    return with_tags(image, tags)
+
+
+def with_tags(image: Dataset, tags: dict[str, object]) -> Any:
     for keyword, value in tags.items():
         setattr(image, keyword, value)
     return image
@@ -73,10 +75,7 @@ def packed(image: FileDataset, syntax: str, *frames: bytes) -> FileDataset:
 
 def item(**tags: object) -> Sequence:
     """Return a sequence of one item with tags by their keyword."""
-    inside = Dataset()
-    for keyword, value in tags.items():
-        setattr(inside, keyword, value)
-    return Sequence([inside])
+    return Sequence([with_tags(Dataset(), tags)])
 
 
 def without_an_image(sop_class: str, **tags: object) -> FileDataset:
@@ -84,6 +83,4 @@ def without_an_image(sop_class: str, **tags: object) -> FileDataset:
     image = dataset(np.zeros((4, 4), np.uint8), 8, sop_class)
     for keyword in ("Rows", "Columns", "PixelData", "BitsAllocated", "BitsStored"):
         delattr(image, keyword)
-    for keyword, value in tags.items():
-        setattr(image, keyword, value)
-    return image
+    return with_tags(image, tags)

@@ -27,8 +27,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def _pillow(values: np.ndarray, **options: Any) -> Callable[[Path], None]:
-    mode = options.pop("mode", None)
-    return lambda path: Image.fromarray(values, mode).save(path, **options)
+    return lambda path: Image.fromarray(values).save(path, **options)
 
 
 def _tiff(values: np.ndarray, **options: Any) -> Callable[[Path], None]:
@@ -50,7 +49,7 @@ def _nifti(kind: Any) -> Callable[[Path], None]:
 
 
 def _dicom(values: np.ndarray, bits: int, **tags: Any) -> Callable[[Path], None]:
-    return lambda path: saved(path, dataset(values, bits, **tags)) and None
+    return lambda path: saved(path, dataset(values, bits, **tags))
 
 
 def _packed(syntax: str, values: np.ndarray, bits: int, stream: bytes) -> Any:
@@ -78,7 +77,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "grey16.png": _pillow(FILM16),
     "rgb.png": _pillow(RGB),
     "palette.png": lambda p: Image.fromarray(FILM).convert("P").save(p),
-    "alpha.png": _pillow(np.dstack([FILM, FILM]), mode="LA"),
+    "alpha.png": lambda p: Image.fromarray(np.dstack([FILM, FILM]), "LA").save(p),
     "grey.jpg": _pillow(FILM, quality=95),
     "rgb.jpg": _pillow(RGB, quality=90),
     "progressive.jpg": _pillow(FILM, quality=95, progressive=True),
@@ -175,19 +174,16 @@ def _tiff_by_pillow(data: bytes) -> tuple[np.ndarray, float]:
     image = Image.open(io.BytesIO(data))
     if image.tag_v2.get(274, 1) != 1:
         raise ValueError("turned by Pillow")
-    strips = -(-image.height // image.tag_v2.get(278, image.height))
-    known = image.tag_v2.get(262) in (0, 1, 2, 3, 5, 6)
-    sixteen_white = image.tag_v2.get(262) == 0 and image.mode != "L"
-    unformatted = image.mode in ("I", "F") and 339 not in image.tag_v2
-    if not known or sixteen_white or unformatted or 0 < len(image.tag_v2.get(273, ())) < strips:
+    tags, mode = image.tag_v2, image.mode
+    strips = -(-image.height // tags.get(278, image.height))
+    known = tags.get(262) in (0, 1, 2, 3, 5, 6)
+    sixteen_white = tags.get(262) == 0 and mode != "L"
+    unformatted = mode in ("I", "F") and 339 not in tags
+    if not known or sixteen_white or unformatted or 0 < len(tags.get(273, ())) < strips:
         raise ValueError("Pillow guesses")
-    if image.mode == "P":
-        image = image.convert("RGB")
-    near = 4.0 if image.tag_v2.get(259) in (6, 7) else 0.01
-    values = np.array(image)
-    if image.mode == "1":
-        values = values.astype(np.uint8)
-    return _grey(values), near
+    values = np.array(image.convert("RGB") if mode == "P" else image)
+    near = 4.0 if tags.get(259) in (6, 7) else 0.01
+    return _grey(values.astype(np.uint8) if mode == "1" else values), near
 
 
 def _grey(values: np.ndarray) -> np.ndarray:

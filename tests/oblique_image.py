@@ -36,21 +36,16 @@ def write_dicom(path: Path, **tags: object) -> Path:
     """Write the image as DICOM; what it says is what ``geometry`` says."""
     row_axis, column_axis = axes()
     pixels = (np.arange(SHAPE_YX[0] * SHAPE_YX[1]) % 4001).reshape(SHAPE_YX)
-    image = dataset(
-        pixels.astype(np.uint16),
-        12,
-        PixelSpacing=list(SPACING_MM_YX),
-        # Of a DX image ITK, and with it Slicer, looks at this one only.
-        ImagerPixelSpacing=list(SPACING_MM_YX),
-        ImagePositionPatient=[f"{v:.10g}" for v in ORIGIN_LPS],
-        ImageOrientationPatient=[f"{v:.12f}" for v in (*column_axis, *row_axis)],
-        StudyInstanceUID=generate_uid(),
-        SeriesInstanceUID=generate_uid(),
-        PatientID="P1",
-        PatientName="Phantom^One",
-        **tags,
-    )
-    return saved(path, image)
+    # Of a DX image ITK, and with it Slicer, looks at ImagerPixelSpacing only.
+    spacings = {key: list(SPACING_MM_YX) for key in ("PixelSpacing", "ImagerPixelSpacing")}
+    place = {
+        "ImagePositionPatient": [f"{v:.10g}" for v in ORIGIN_LPS],
+        "ImageOrientationPatient": [f"{v:.12f}" for v in (*column_axis, *row_axis)],
+    }
+    study = {"StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()}
+    patient = {"PatientID": "P1", "PatientName": "Phantom^One"}
+    tags = {**spacings, **place, **study, **patient, **tags}
+    return saved(path, dataset(pixels.astype(np.uint16), 12, **tags))
 
 
 def on(image: Path | str = "film.dcm", grid: Geometry | None = None) -> Landmarks:
@@ -83,10 +78,7 @@ def cephalogram(image: str = "film.dcm", grid: Geometry | None = None) -> Landma
 
 def same_places(first: Landmarks, second: Landmarks, within_px: float = 1e-6) -> bool:
     """Say whether names, states and positions agree."""
-    return (
-        first.names == second.names
-        and [p.state for p in first] == [p.state for p in second]
-        and np.allclose(
-            first.positions_yx, second.positions_yx, rtol=0, atol=within_px, equal_nan=True
-        )
-    )
+    if first.names != second.names or [p.state for p in first] != [p.state for p in second]:
+        return False
+    places = first.positions_yx, second.positions_yx
+    return np.allclose(*places, rtol=0, atol=within_px, equal_nan=True)

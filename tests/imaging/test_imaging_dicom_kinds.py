@@ -56,11 +56,8 @@ def test_unpacked(path, syntax, pixels, bits):
 @pytest.mark.parametrize(
     ("pixels", "bits"),
     [
-        (GREY8, 8),
-        (PIXELS, 12),
-        (PIXELS * 80, 16),
-        (PIXELS.astype(np.int16) - 90, 16),
-        (PIXELS.astype(np.int16) - 90, 12),
+        *((GREY8, 8), (PIXELS, 12), (PIXELS * 80, 16)),
+        *((PIXELS.astype(np.int16) - 90, bits) for bits in (12, 16)),
     ],
 )
 def test_run_lengths(path, pixels, bits):
@@ -249,11 +246,6 @@ def test_a_palette(path):
     check(saved(path, image), luma, atol=1e-3)
 
 
-def test_strange_colours_are_named(path):
-    image = dataset(PIXELS, 12, PhotometricInterpretation="HSV")
-    refused(saved(path, image), "colours of the kind HSV cannot be read")
-
-
 # -- text ------------------------------------------------------------------------
 
 
@@ -294,7 +286,9 @@ def test_objects_without_an_image_are_named(path, sop_class):
     refused(path, f"holds no image, it is of the kind {name}; name the file of the")
 
 
-def test_a_header_without_pixels(path):
+def test_strange_colours_and_a_header_without_pixels_are_named(path):
+    image = dataset(PIXELS, 12, PhotometricInterpretation="HSV")
+    refused(saved(path, image), "colours of the kind HSV cannot be read")
     image = dataset(PIXELS, 12)
     del image.PixelData
     refused(saved(path, image), "header of an image, but no pixels")

@@ -89,9 +89,7 @@ def test_nothing_there_is_wrong_use(tmp_path):
         find_images([])
 
 
-def test_a_large_folder_is_listed_without_opening_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_folder_is_listed_without_opening_a_file(tmp_path, monkeypatch):
     for number in range(200):
         (tmp_path / f"{number}.png").touch()
 

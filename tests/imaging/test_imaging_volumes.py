@@ -140,11 +140,15 @@ def test_nrrd_with_a_file_for_each_slice(tmp_path):
         check(tmp_path / "film.nhdr", PIXELS + index, slice_index=index)
 
 
-def test_nrrd_of_largest_byte_first(tmp_path):
-    path = tmp_path / "film.nrrd"
+def test_largest_byte_first(tmp_path):
     fields = FIELDS.replace("little", "big") + "encoding: raw\n"
-    write_nrrd(path, fields, PIXELS.astype(">u2").tobytes())
-    check(path, PIXELS)
+    write_nrrd(tmp_path / "film.nrrd", fields, PIXELS.astype(">u2").tobytes())
+    check(tmp_path / "film.nrrd", PIXELS)
+    path, data = tmp_path / "film.mha", PIXELS.astype(">u2").tobytes()
+    for more, pixels in (("", data), ("CompressedData = True\n", zlib.compress(data))):
+        write_meta(path, more, pixels)
+        path.write_bytes(path.read_bytes().replace(b"OrderMSB = False", b"OrderMSB = True"))
+        check(path, PIXELS)
 
 
 def test_nrrd_with_its_pixels_elsewhere(tmp_path):
@@ -221,14 +225,6 @@ def test_meta_image_compressed(tmp_path, stated, channels):
     for bad in (stream[: len(stream) // 2], stream[:-3], bytes(broken)):
         write_meta(path, more, bad)
         refused(path, "cut short or damaged")
-
-
-def test_meta_image_of_largest_byte_first(tmp_path):
-    path = tmp_path / "film.mha"
-    stream = zlib.compress(PIXELS.astype(">u2").tobytes())
-    write_meta(path, "CompressedData = True\n", stream)
-    path.write_bytes(path.read_bytes().replace(b"OrderMSB = False", b"OrderMSB = True"))
-    check(path, PIXELS)
 
 
 @pytest.mark.parametrize("part", [0.2, 0.9])
