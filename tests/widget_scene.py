@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -131,13 +132,17 @@ class FakeDetectors:
     images: list[GrayImage] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
     made: int = 0
+    further: tuple[Template, ...] = ()
     download_failed: bool = False
 
     def retry_download(self) -> None:
         self.download_failed = False
 
-    def __call__(self, template: Template, preferences: Any, progress: Any) -> Any:
+    def __call__(
+        self, template: Template, preferences: Any, progress: Any, further: Sequence[Template] = ()
+    ) -> Any:
         self.made += 1
+        self.further = tuple(further)
         return FakeDetector(self, template)
 
 

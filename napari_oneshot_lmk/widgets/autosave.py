@@ -170,6 +170,9 @@ class Autosave:
             If there is some that cannot be read.
         """
         sidecar = self.sidecar
+        target = self._session.target
+        if target is None or target.key in self._session.of_project:
+            return None
         if sidecar is None or len(self._session.annotation.landmarks):
             return None
         landmarks = sidecar.offer()
@@ -177,7 +180,9 @@ class Autosave:
 
     def other_window(self) -> str:
         """Say which other window works on the session's image; empty where none does."""
-        sidecar = self.sidecar
+        target = self._session.target
+        of_project = target is not None and target.key in self._session.of_project
+        sidecar = None if of_project else self.sidecar
         holder = None if sidecar is None else self.locks.holder_of(sidecar.path)
         return "" if holder is None else holder.sentence
 
@@ -189,7 +194,7 @@ class Autosave:
     def save(self, key: Key) -> None:
         """Write the landmarks of an image, unless they are on disk already."""
         target = self._session.target_of(key)
-        if target is None:
+        if target is None or key in self._session.of_project:
             return
         annotation = self._session.annotation_of(target)
         # Landmarks that were taken off with their layer stay in their file.

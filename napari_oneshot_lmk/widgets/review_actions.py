@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from psygnal import Signal
-
 from napari_oneshot_lmk.widgets import review_texts
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_closely_at
@@ -45,6 +43,9 @@ class ReviewImages(Protocol):
     def turn_to(self, key: Hashable) -> None:
         """Show one on the canvas."""
 
+    def expect(self, keys: Sequence[Hashable]) -> None:
+        """Prepare for what is likely to be shown next, the likeliest first."""
+
 
 class OpenImages:
     """The two-dimensional images that are open, but the template's own."""
@@ -76,14 +77,17 @@ class OpenImages:
         """Show one on the canvas."""
         self._bench.choice.choose(key.layer)
 
+    def expect(self, keys: Sequence[Hashable]) -> None:
+        """Do nothing: they are open."""
+
+
+def _is_open(landmarks: Landmarks) -> bool:
+    """Whether there are points that nobody has decided on."""
+    return any(not point.is_manual for point in landmarks.placed)
+
 
 class ReviewActions:
-    """The actions of the review keys, on the session's image and on the list of images.
-
-    ``turned`` says that another image has been turned to.
-    """
-
-    turned = Signal()
+    """The actions of the review keys, on the session's image and on the list of images."""
 
     def __init__(self, viewer: Any, bench: Workbench) -> None:
         self._viewer = viewer
@@ -179,7 +183,7 @@ class ReviewActions:
         if accepted != annotation:
             self._session.edit(accepted)
         image = target.image_name
-        if self._turn_to_next(lambda landmarks: any(not p.is_manual for p in landmarks.placed)):
+        if self._turn_to_next(_is_open):
             self._tell(review_texts.IMAGE_ACCEPTED, image=image)
         else:
             self._tell(review_texts.ALL_ACCEPTED, image=image)
@@ -202,7 +206,11 @@ class ReviewActions:
     def turn_to(self, key: Hashable) -> None:
         """Show an image of the list."""
         self.images.turn_to(key)
-        self.turned.emit()
+        keys = list(self.order(self.images.keys))
+        if key in keys:
+            following = keys[keys.index(key) + 1 :] + keys[: keys.index(key)]
+            open_ = [k for k in following if _is_open(self.images.landmarks(k))]
+            self.images.expect(list(dict.fromkeys(open_[:1] + following[:1] + open_[1:2])))
 
     def _turn_to_next(self, wanted: Callable[[Landmarks], bool]) -> bool:
         """Turn to the next other image that is wanted; say whether there is one."""

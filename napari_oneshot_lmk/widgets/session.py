@@ -22,7 +22,11 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.review.annotation import Annotation, History
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.layers.image_identity import RemovedImages, is_made_from
+from napari_oneshot_lmk.widgets.layers.image_identity import (
+    AnnotatedImage,
+    RemovedImages,
+    is_made_from,
+)
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key, Spacing, Spacings
 
 if TYPE_CHECKING:
@@ -30,29 +34,6 @@ if TYPE_CHECKING:
 
     from napari_oneshot_lmk.landmarks.lists import LandmarkList
     from napari_oneshot_lmk.widgets.train.models import KnownModel
-
-
-@dataclass
-class _AnnotatedImage:
-    """An open image that has, or has had, landmarks."""
-
-    target: ImageView
-    history: History[Annotation] = field(default_factory=lambda: History(Annotation()))
-    in_file: Landmarks | None = None
-    """What a file holds."""
-    came_back: bool = False
-    """Whether the image was removed and opened again."""
-    before_clearing: History[Annotation] | None = None
-    """The history before the points layer was removed in this turn of the event loop."""
-
-    @property
-    def annotation(self) -> Annotation:
-        return self.history.value
-
-    @property
-    def is_saved(self) -> bool:
-        points = self.annotation.landmarks.points
-        return self.in_file is not None and self.in_file.points == points
 
 
 @dataclass(eq=False)
@@ -83,6 +64,8 @@ class Session:
     """Landmarks of the image so far, detected, corrected and placed."""
     template: Template | None = None
     """The annotated image that detection starts from."""
+    further: tuple[Template, ...] = ()
+    """Corrected images that detection takes as further templates."""
     template_key: Any = None
     """Key of the image that the template was made from in this session."""
     found: dict[Any, Landmarks] = field(default_factory=dict)
@@ -94,10 +77,12 @@ class Session:
     """Description of what is running; empty when nothing is."""
 
     def __post_init__(self) -> None:
-        self._images: dict[Key, _AnnotatedImage] = {}
+        self._images: dict[Key, AnnotatedImage] = {}
         self._spacings = Spacings()
         self._template_points: Landmarks | None = None
         self.removed = RemovedImages()
+        self.of_project: set[Key] = set()
+        """Images whose landmarks a project keeps."""
         self.workbench: Any = None
 
     # -- the image -----------------------------------------------------------------
@@ -130,9 +115,9 @@ class Session:
             raise UsageError(texts.NO_IMAGE)
         return target
 
-    def _image(self, target: ImageView | None = None) -> _AnnotatedImage:
+    def _image(self, target: ImageView | None = None) -> AnnotatedImage:
         target = self._chosen(target)
-        return self._images.setdefault(target.key, _AnnotatedImage(target))
+        return self._images.setdefault(target.key, AnnotatedImage(target))
 
     def spacing_for(self, target: ImageView) -> Spacing:
         """Spacing that the user gave for a layer, else the layer's own."""
@@ -173,11 +158,24 @@ class Session:
         kept = self.removed.take(target)
         if kept is None:
             return
-        image = _AnnotatedImage(target, kept.history, kept.in_file, came_back=True)
+        image = AnnotatedImage(target, kept.history, kept.in_file, came_back=True)
         self._images[target.key] = image
         if kept.found is not None:
             self.found = {**self.found, target.key: kept.found}
         self._spacings.give_that_of(target.layer, kept.landmarks.geometry)
+
+    def lend(self, image: AnnotatedImage, found: Landmarks | None) -> None:
+        """Take in an image of a project, which keeps its landmarks, until `give_back`."""
+        self._images[image.target.key] = image
+        self.of_project.add(image.target.key)
+        if found is not None:
+            self.found = {**self.found, image.target.key: found}
+
+    def give_back(self, target: ImageView) -> History[Annotation]:
+        """Forget an image of a project, and return its landmarks with all that can be undone."""
+        self.of_project.discard(target.key)
+        self.found = {key: found for key, found in self.found.items() if key != target.key}
+        return self._images.pop(target.key).history
 
     # -- the landmarks -------------------------------------------------------------
 
@@ -264,7 +262,7 @@ class Session:
         found = self.found.get(self._chosen().key)
         self.edit(self.annotation.reset(names, found))
 
-    def _publish(self, image: _AnnotatedImage) -> None:
+    def _publish(self, image: AnnotatedImage) -> None:
         if self.target == image.target:
             self.annotation = image.annotation
         self.edited.emit(image.target.key)
@@ -369,14 +367,14 @@ class Session:
         template = self.make_template()
         self._template_points = self.landmarks()
         self.template_key = self._chosen().key
-        self.template = template
+        self.template, self.further = template, ()
         return template
 
     def load_template(self, template: Template) -> None:
         """Take a template from disk."""
         self.template_key = None
         self._template_points = None
-        self.template = template
+        self.template, self.further = template, ()
 
 
 _SESSIONS: WeakValueDictionary[int, Session] = WeakValueDictionary()

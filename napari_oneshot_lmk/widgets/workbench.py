@@ -17,6 +17,7 @@ from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.review.annotation import Annotation
+from napari_oneshot_lmk.review.project import Project
 from napari_oneshot_lmk.widgets import shortcuts, texts
 from napari_oneshot_lmk.widgets.autosave import Autosave
 from napari_oneshot_lmk.widgets.image_choice import ImageChoice
@@ -65,6 +66,7 @@ class Workbench:
         }
         self.detectors: Any = None
         """What makes detectors, once a dock has needed one."""
+        self.project: Project | None = None
         self.review = ReviewActions(viewer, self)
         self.actions |= self.review.by_name()
         self.layers = LandmarkLayers(
@@ -81,6 +83,12 @@ class Workbench:
         self.layers.changed.connect(self._on_paused)
         for layer in list(viewer.layers):
             self._take_results(layer)
+
+    def release_locks(self) -> None:
+        """Let other programs write what this window works on; its next edit takes it again."""
+        self.autosave.locks.release_all()
+        if self.project is not None:
+            self.project.close()
 
     @property
     def placing(self) -> LandmarkLayer | None:

@@ -50,8 +50,7 @@ class UnsavedQuestion(QObject):
             event.ignore()
             return True
         if self._session.workbench is not None:
-            # Should napari keep the window open, its next edit takes them again.
-            self._session.workbench.autosave.locks.release_all()
+            self._session.workbench.release_locks()
         return False
 
     def may_close(self, window: QWidget) -> bool:

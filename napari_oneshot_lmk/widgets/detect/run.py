@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.QtCore import Signal
 
@@ -13,17 +13,30 @@ from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.layers.image_view import Key, LayerPixels
 from napari_oneshot_lmk.widgets.qt.worker import WorkerRun
 from napari_oneshot_lmk.widgets.settings import Preferences, preferences
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.detector import Detector
+    from napari_oneshot_lmk.imaging.image import GrayImage
     from napari_oneshot_lmk.widgets.workbench import Workbench
 
-Images = Sequence[tuple[Key, LayerPixels]]
 Progress = Callable[[int, int], None]
 """Bytes done, bytes in all."""
+
+
+class Pixels(Protocol):
+    """An image that is loaded when its turn comes."""
+
+    @property
+    def name(self) -> str:
+        """Name for tables."""
+
+    def gray_image(self) -> GrayImage:
+        """Load it; an `OneshotError` says why it cannot be."""
+
+
+Images = Sequence[tuple[Hashable, Pixels]]
 
 
 class DetectorCache:
@@ -34,7 +47,7 @@ class DetectorCache:
         self._encoders: dict[Path | None, Any] = {}
         """That of instant detection (None) and that of the last model."""
         self._detector: Detector | None = None
-        self._detector_for: tuple[str, Path | None] = ("", None)
+        self._detector_for: tuple[list[str], Path | None] = ([], None)
         self.download_failed = False
         """Whether the last detector lacks weights because their download failed."""
 
@@ -46,9 +59,14 @@ class DetectorCache:
         self._settings = None
 
     def __call__(
-        self, template: Template, wanted: Preferences, progress: Progress, model: Path | None = None
+        self,
+        template: Template,
+        wanted: Preferences,
+        progress: Progress,
+        model: Path | None = None,
+        further: Sequence[Template] = (),
     ) -> Detector:
-        """Return a detector for a template, loading encoder and trained model when needed."""
+        """Return a detector for templates, loading encoder and trained model when needed."""
         from napari_oneshot_lmk.encoders.weights import failed_download
 
         settings = wanted.encoder_weights, wanted.device, wanted.allow_download
@@ -56,12 +74,13 @@ class DetectorCache:
             self._settings, self._encoders, self._detector = settings, {}, None
         replaced = True
         try:
-            detector, detector_for = self._detector, (template.content_sha256, model)
+            hashes = [each.content_sha256 for each in (template, *further)]
+            detector, detector_for = self._detector, (hashes, model)
             if detector is None or self._detector_for != detector_for:
                 if model is None:
-                    detector = self._instant(template, progress)
+                    detector = self._instant(template, further, progress)
                 else:
-                    detector = self._trained(template, progress, model)
+                    detector = self._trained(template, further, progress, model)
                 self._detector, self._detector_for = detector, detector_for
             # The shipped encoder says in its note why it replaces VGG19.
             replaced = bool(detector.encoder_card.note)
@@ -69,16 +88,20 @@ class DetectorCache:
             self.download_failed = replaced and failed_download() is not None
         return detector
 
-    def _instant(self, template: Template, progress: Progress) -> Detector:
+    def _instant(
+        self, template: Template, further: Sequence[Template], progress: Progress
+    ) -> Detector:
         from napari_oneshot_lmk.detection.detector import Detector
         from napari_oneshot_lmk.encoders.select import instant_encoder
 
         if None not in self._encoders:
             weights, device, allowed = self._settings
             self._encoders[None] = instant_encoder(weights, device, allowed, progress)
-        return Detector.instant(template, encoder=self._encoders[None])
+        return Detector.instant(template, encoder=self._encoders[None], further=further)
 
-    def _trained(self, template: Template, progress: Progress, model: Path) -> Detector:
+    def _trained(
+        self, template: Template, further: Sequence[Template], progress: Progress, model: Path
+    ) -> Detector:
         from napari_oneshot_lmk.bundle.load import load_model
         from napari_oneshot_lmk.detection.model_encoder import encoder_for
         from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
@@ -97,7 +120,8 @@ class DetectorCache:
                 self._encoders[model] = encoder_for(
                     opened, None, device, progress, usual=usual, allow_download=allowed
                 )
-        return TrainedDetector.from_model(opened, template, self._encoders[model])
+        encoder = self._encoders[model]
+        return TrainedDetector.from_model(opened, template, encoder, further=further)
 
 
 def detectors_of(bench: Workbench) -> DetectorCache:
@@ -118,6 +142,8 @@ class DetectionRun(WorkerRun):
     """The encoder is loaded: its `EncoderCard`, and where it computes."""
     found = Signal(object, object)
     """An image is done: its key and its landmarks."""
+    learned = Signal(object)
+    """The further templates that it detects with."""
     _downloading = Signal(object, object)
     cancelled_text, failed_text = texts.CANCELLED, texts.FAILED
 
@@ -127,19 +153,37 @@ class DetectionRun(WorkerRun):
         # Emitted in the worker's thread; Qt brings it into the window's.
         self._downloading.connect(self._on_download)
 
-    def start(self, images: Images, template: Template, model: Path | None = None) -> None:
-        """Begin, unless a run is under way; with a trained model where one is given."""
+    def start(
+        self,
+        images: Images,
+        template: Template,
+        model: Path | None = None,
+        read_further: Callable[[], Sequence[Template]] = tuple,
+    ) -> None:
+        """Begin, unless a run is under way; with a trained model where one is given.
+
+        ``read_further`` reads more templates, in the worker's thread.
+        """
         if not self.running:
             # Settings belong to the window's thread.
             wanted = preferences()
             self.going.emit(texts.BUSY_LOADING, 0, 0)
-            self._work(lambda: self._detect(images, template, wanted, model))
+            self._work(lambda: self._detect(images, template, wanted, model, read_further))
 
     def _detect(
-        self, images: Images, template: Template, wanted: Preferences, model: Path | None
+        self,
+        images: Images,
+        template: Template,
+        wanted: Preferences,
+        model: Path | None,
+        read_further: Callable[[], Sequence[Template]],
     ) -> Generator[Any, None, tuple[str, bool]]:
         """Detect on images, each loaded when its turn comes; returns what to tell."""
-        options = {} if model is None else {"model": model}
+        options: dict[str, Any] = {} if model is None else {"model": model}
+        further = read_further()
+        if further:
+            options["further"] = further
+        yield self.learned, further
         detector = self._make(template, wanted, self._downloading.emit, **options)
         yield self.ready, detector.encoder_card, str(detector.device)
         done: list[Landmarks] = []

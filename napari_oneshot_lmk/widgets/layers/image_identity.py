@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_oneshot_lmk.landmarks.image_names import stem
+from napari_oneshot_lmk.review.annotation import Annotation, History
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.review.annotation import Annotation, History
     from napari_oneshot_lmk.widgets.layers.image_view import ImageView
+
+
+@dataclass
+class AnnotatedImage:
+    """An open image that has, or has had, landmarks."""
+
+    target: ImageView
+    history: History[Annotation] = field(default_factory=lambda: History(Annotation()))
+    in_file: Landmarks | None = None
+    """What a file holds."""
+    came_back: bool = False
+    """Whether the image was removed and opened again."""
+    before_clearing: History[Annotation] | None = None
+    """The history before the points layer was removed in this turn of the event loop."""
+
+    @property
+    def annotation(self) -> Annotation:
+        """The landmarks as they stand."""
+        return self.history.value
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether a file holds them as they stand."""
+        points = self.annotation.landmarks.points
+        return self.in_file is not None and self.in_file.points == points
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from math import hypot
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
 
-from napari_oneshot_lmk.widgets.qt import worker
-from napari_oneshot_lmk.widgets.qt.worker import Failure, WorkerRun, explained
+from napari_oneshot_lmk.widgets import review_texts
+from napari_oneshot_lmk.widgets.qt.worker import WorkerRun
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
@@ -35,20 +36,13 @@ class SettleRequest:
     """All that the other thread needs."""
 
     template: Template
+    further: Sequence[Template]
     model: Path | None
     preferences: Preferences
     pixels: LayerPixels
     image: Hashable
     """Identity of the pixels: the image's key and its spacing."""
     decided: Landmarks
-
-
-@dataclass(frozen=True)
-class Settled:
-    """The landmarks of an image, given what a person has decided there."""
-
-    decided: Landmarks
-    landmarks: Landmarks
 
 
 class Settler:
@@ -60,9 +54,11 @@ class Settler:
         self._detector: Any = None
         self._image: Hashable = None
 
-    def settle(self, request: SettleRequest) -> Iterator[Settled]:
-        """Yield the landmarks once; errors are the caller's."""
-        options = {} if request.model is None else {"model": request.model}
+    def settle(self, request: SettleRequest) -> Landmarks:
+        """Find the landmarks that nobody has decided, given the others."""
+        options: dict[str, Any] = {} if request.model is None else {"model": request.model}
+        if request.further:
+            options["further"] = request.further
         made = self._make(request.template, request.preferences, lambda *_: None, **options)
         if made is not self._source:
             # A copy has an image of its own: detection may run in another thread.
@@ -70,39 +66,39 @@ class Settler:
         if self._image != request.image:
             self._detector.set_image(request.pixels.gray_image())
             self._image = request.image
-        yield Settled(request.decided, self._detector.settle(request.decided))
+        found: Landmarks = self._detector.settle(request.decided)
+        return found
 
 
 class SettleRun(WorkerRun):
     """Follows a session: each correction moves the points that nobody has decided.
 
     A result for which the person has meanwhile decided something else is thrown away and
-    the points are found once more.
+    the points are found once more. ``ended`` says in words what failed.
     """
 
     moved = Signal(object, object, object)
     """An image, its landmarks before and after."""
-    failed = Signal(str)
+    _settled = Signal(object, object, object)
+    failed_text = review_texts.SETTLE_FAILED
 
     def __init__(self, session: Session, make: DetectorCache) -> None:
         super().__init__()
         self.enabled = True
         self._session = session
         self._settler = Settler(make)
-        self._target: ImageView | None = None
-        """The image that waits."""
-        self._current: ImageView | None = None
-        """The one that is worked on."""
+        self._waiting: ImageView | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(WAIT_MS)
-        self._timer.timeout.connect(self._begin)
+        self._timer.timeout.connect(self._start)
+        self._settled.connect(self._take)
 
     def want(self, key: Any) -> None:
         """Find the other points of an image anew, soon."""
         target = self._session.target_of(key)
         if self.enabled and target is not None and self._can_move(target):
-            self._target = target
+            self._waiting = target
             self._timer.start()
 
     @property
@@ -114,56 +110,46 @@ class SettleRun(WorkerRun):
         points = self._session.annotation_of(target).landmarks.placed
         return self._session.template is not None and any(not p.is_manual for p in points)
 
-    def _begin(self) -> None:
-        session, target = self._session, self._target
+    def _start(self) -> None:
+        session, target = self._session, self._waiting
         if self.running or session.busy:
             # Two networks at once would take twice as long each.
             self._timer.start()
             return
-        self._target = None
+        self._waiting = None
         template = session.template
-        if target is None or template is None or not self._can_move(target):
+        if target is None or template is None or session.target_of(target.key) is None:
             return
         mm_yx = session.spacing_for(target).mm_yx
-        model = session.model
         request = SettleRequest(
             template,
-            None if model is None else model.path,
+            session.further,
+            None if session.model is None else session.model.path,
             preferences(),
             target.read_pixels(mm_yx),
             (target.key, mm_yx),
             session.landmarks(target=target),
         )
-        self._current = target
-        self._worker = worker.start(
-            lambda: self._settler.settle(request), self._on_step, self._on_cancelled
-        )
+        self._work(lambda: self._settle(target, request))
 
-    def _on_step(self, step: Any) -> None:
-        target = self._current
-        if isinstance(step, Settled):
-            if target is not None and self._session.target_of(target.key) is not None:
-                self._take(target, step)
+    def _settle(
+        self, target: ImageView, request: SettleRequest
+    ) -> Generator[Any, None, tuple[str, bool]]:
+        yield None
+        yield self._settled, target, request.decided, self._settler.settle(request)
+        return "", False
+
+    def _take(self, target: ImageView, decided: Landmarks, found: Landmarks) -> None:
+        if self._session.target_of(target.key) is None:
             return
-        self._worker = self._current = None
-        if isinstance(step, Failure):
-            self.failed.emit(explained(step)[0])
-
-    def _take(self, target: ImageView, step: Settled) -> None:
         before = self._session.annotation_of(target).landmarks
-        if _decided(before) != _decided(step.decided):
+        if _decided(before) != _decided(decided):
             self.want(target.key)
             return
-        if any(
-            distance_px(before, step.landmarks, p.name) > STAYS_PX
-            for p in before.placed
-            if not p.is_manual
-        ):
-            self._session.settle(target, step.landmarks)
-        self.moved.emit(target, before, step.landmarks)
-
-    def _on_cancelled(self) -> None:
-        self._worker = self._current = None
+        open_ = [point.name for point in before.placed if not point.is_manual]
+        if any(distance_px(before, found, name) > STAYS_PX for name in open_):
+            self._session.settle(target, found)
+        self.moved.emit(target, before, found)
 
 
 def distance_px(one: Landmarks, other: Landmarks, name: str) -> float:
@@ -171,9 +157,7 @@ def distance_px(one: Landmarks, other: Landmarks, name: str) -> float:
     if name not in one or name not in other:
         return 0.0
     a, b = one[name].position_yx, other[name].position_yx
-    return (
-        0.0 if a is None or b is None else float(((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2) ** 0.5)
-    )
+    return 0.0 if a is None or b is None else hypot(a[0] - b[0], a[1] - b[1])
 
 
 def _decided(landmarks: Landmarks) -> list[object]:

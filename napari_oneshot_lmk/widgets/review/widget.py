@@ -15,7 +15,9 @@ from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
 from napari_oneshot_lmk.widgets.qt.parts import WARN
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.review.form import ImageRow, ReviewForm
+from napari_oneshot_lmk.widgets.review.project_bar import ProjectBar
 from napari_oneshot_lmk.widgets.review.settle import STAYS_PX, SettleRun, distance_px
+from napari_oneshot_lmk.widgets.review_actions import OpenImages
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.widgets.detect.run import DetectorCache
     from napari_oneshot_lmk.widgets.layers.image_view import ImageView
+    from napari_oneshot_lmk.widgets.review.project_images import ProjectImages
     from napari_oneshot_lmk.widgets.session import Session
 
 
@@ -53,12 +56,15 @@ class ReviewWidget(QWidget):
         self.bench = workbench_of(napari_viewer, self.session)
         self.actions = self.bench.review
         self.actions.order = self._in_order
-        self.settle = SettleRun(self.session, make_detector or detectors_of(self.bench))
         self._statuses: dict[Hashable, tuple[Landmarks, Any, ImageStatus]] = {}
         layout = scrolling_layout(self)
         if with_header:
             self.header = ImageHeader(napari_viewer, self.session)
             layout.addWidget(self.header)
+        detectors = make_detector or detectors_of(self.bench)
+        self.settle = SettleRun(self.session, detectors)
+        self.project = ProjectBar(napari_viewer, self.bench, detectors)
+        layout.addWidget(self.project)
         self.form = ReviewForm()
         layout.addWidget(self.form)
         layers = napari_viewer.layers.events
@@ -67,8 +73,12 @@ class ReviewWidget(QWidget):
         connect_until_destroyed(self, self._refresh, *shown, self.session.edited)
         connect_until_destroyed(self, self.settle.want, self.session.corrected)
         connect_until_destroyed(self, self.form.message.say, self.bench.told)
+        connect_until_destroyed(self, self._refresh, events.busy, events.spacing, events.model)
+        self.project.opened.connect(self._on_project)
+        self.project.changed.connect(self._refresh)
+        self.project.told.connect(self._on_told)
         self.settle.moved.connect(self._on_moved)
-        self.settle.failed.connect(self._on_failed)
+        self.settle.ended.connect(self._on_settle_ended)
         self.form.changed.connect(self._refresh)
         self.form.table.picked.connect(self.actions.turn_to)
         self.form.move_others.toggled.connect(self._on_move_others)
@@ -120,6 +130,7 @@ class ReviewWidget(QWidget):
             )
         )
         form.table.show_rows([self._row(key) for key in self._in_order(keys)], images.current)
+        self.project.show_reasons([self.status(key) for key in keys])
         annotation = self.session.annotation
         no_image = "" if keys else review_texts.WHY_NO_OTHER
         no_result = "" if annotation.is_result else texts.WHY_NO_LANDMARKS
@@ -139,6 +150,17 @@ class ReviewWidget(QWidget):
         accepted = status.state is ReviewState.ACCEPTED
         name = self.actions.images.name(key)
         return ImageRow(key, name, state, status.unsure, reasons, accepted)
+
+    def _on_project(self, images: ProjectImages | None) -> None:
+        """Review the images of a project, or the open ones again."""
+        self.actions.images = images or OpenImages(self.bench)
+        self._statuses.clear()
+        self._refresh()
+        if images is not None and images.keys:
+            self.actions.turn_to(self._in_order(images.keys)[0])
+
+    def _on_told(self, text: str, complaint: bool) -> None:
+        self.form.message.say(text, WARN if complaint else "")
 
     # -- one correction moves the others -------------------------------------------
 
@@ -162,8 +184,9 @@ class ReviewWidget(QWidget):
         values = {"name": name, "distance": distance, "count": len(moved)}
         self.form.message.say(text.format(**values, undo=shortcuts.hint("undo")))
 
-    def _on_failed(self, text: str) -> None:
-        self.form.message.say(review_texts.SETTLE_FAILED.format(error=text), WARN)
+    def _on_settle_ended(self, text: str, failed: bool, report: str) -> None:
+        if failed:
+            self.form.message.say(text, WARN)
 
 
 def _words(reasons: Sequence[Reason]) -> str:

@@ -1,0 +1,317 @@
+"""Which project is reviewed, and what can be done with it as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QProgressBar, QToolButton, QWidget
+from superqt import QElidingLabel
+
+from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.review.project import Project
+from napari_oneshot_lmk.review.status import ReviewState, status_of
+from napari_oneshot_lmk.widgets import review_texts, texts
+from napari_oneshot_lmk.widgets.detect.run import DetectionRun
+from napari_oneshot_lmk.widgets.qt.parts import Button
+from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks
+from napari_oneshot_lmk.widgets.qt.worker import WorkerRun
+from napari_oneshot_lmk.widgets.review.project_images import ProjectImages
+from napari_oneshot_lmk.widgets.train.models import model_in
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.review.status import ImageStatus
+    from napari_oneshot_lmk.widgets.detect.run import DetectorCache
+    from napari_oneshot_lmk.widgets.workbench import Workbench
+
+
+class AddRun(WorkerRun):
+    """Adds the images of a folder to a project in another thread."""
+
+    added = Signal()
+
+    def start(self, project: Project, folder: Path) -> None:
+        """Begin; each image is read once for its hash."""
+        self._work(lambda: self._add(project, folder))
+
+    def _add(self, project: Project, folder: Path) -> Generator[Any, None, tuple[str, bool]]:
+        def advance(done: int, total: int) -> None:
+            text = review_texts.ADDING.format(done=done, total=total)
+            self.going.emit(text, done, total)
+
+        yield None
+        result = project.add([folder], advance=advance)
+        yield (self.added,)
+        images = texts.counted(len(result.ids), "image")
+        if not result.failed:
+            return review_texts.ADDED.format(images=images), False
+        failed, error = len(result.failed), result.failed[0]
+        return review_texts.ADDED_SOME.format(images=images, failed=failed, error=error), True
+
+
+class ProjectBar(QWidget):
+    """A menu and a line that says which project is open.
+
+    ``opened`` carries its images, or None when the open images are reviewed again;
+    ``changed`` says that its images or their landmarks have changed, ``told`` what to tell and
+    whether it is a complaint.
+    """
+
+    opened = Signal(object)
+    changed = Signal()
+    told = Signal(str, bool)
+
+    def __init__(self, viewer: Any, bench: Workbench, make_detector: DetectorCache) -> None:
+        super().__init__()
+        self._viewer, self._bench, self._session = viewer, bench, bench.session
+        self.images: ProjectImages | None = None
+        self.adding, self.detecting = AddRun(), DetectionRun(make_detector)
+        self.menu = QMenu(self)
+        self.menu.setToolTipsVisible(True)
+        self.actions_: dict[str, QAction] = {}
+        for name, (text, tip, action) in self._offers().items():
+            entry = self.menu.addAction(text)
+            entry.setToolTip(tip)
+            entry.triggered.connect(_without_argument(action))
+            self.actions_[name] = entry
+        self.button = QToolButton()
+        self.button.setText(review_texts.PROJECT)
+        self.button.setToolTip(review_texts.PROJECT_TIP)
+        self.button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.button.setMenu(self.menu)
+        self.label = QElidingLabel(review_texts.PROJECT_NONE)
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.cancel = Button(texts.CANCEL)
+        self.cancel.clicked.connect(self._on_cancel)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.button)
+        layout.addWidget(self.label, 1)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.cancel)
+        for part in (self.progress, self.cancel):
+            part.hide()
+        for run in (self.adding, self.detecting):
+            run.going.connect(self._on_going)
+            run.ended.connect(self._on_ended)
+        self.adding.added.connect(self._on_added)
+        self.detecting.found.connect(self._on_found)
+        self.detecting.learned.connect(self._on_learned)
+
+    def _offers(self) -> dict[str, tuple[str, str, Callable[[], None]]]:
+        t = review_texts
+        return {
+            "new": (t.PROJECT_NEW, t.PROJECT_NEW_TIP, self._on_new),
+            "open": (t.PROJECT_OPEN, t.PROJECT_OPEN_TIP, self._on_open),
+            "add": (t.PROJECT_ADD, t.PROJECT_ADD_TIP, self._on_add),
+            "detect": (t.PROJECT_DETECT, t.PROJECT_DETECT_TIP, self.detect_new),
+            "again": (t.PROJECT_AGAIN, t.PROJECT_AGAIN_TIP, self.detect_again),
+            "spacing": (t.PROJECT_SPACING, t.PROJECT_SPACING_TIP, self.set_spacing),
+            "locate": (t.PROJECT_LOCATE, t.PROJECT_LOCATE_TIP, self._on_locate),
+            "export": (t.PROJECT_EXPORT, t.PROJECT_EXPORT_TIP, self._on_export),
+            "close": (t.PROJECT_CLOSE, t.PROJECT_CLOSE_TIP, self.close_project),
+        }
+
+    # -- what the user does --------------------------------------------------------
+
+    def create(self, folder: Path) -> None:
+        """Make a project with the session's template and model, and open it."""
+        session = self._session
+        assert session.template is not None  # the action is disabled without one
+        model = None if session.model is None else session.model.path
+        try:
+            Project.create(folder, session.template, model=model).close()
+        except OneshotError as error:
+            self.told.emit(f"{error}.", True)
+        else:
+            self.open(folder)
+
+    def open(self, folder: Path) -> None:
+        """Open a project, or say why not."""
+        try:
+            project = Project.open(folder, writing=True)
+            template = project.template
+            model = None if project.model is None else model_in(project.model)
+        except OneshotError as error:
+            self.told.emit(f"{error}.", True)
+            return
+        self.close_project()
+        self._session.load_template(template)
+        self._session.model = model
+        self._bench.project = project
+        self.images = ProjectImages(self._viewer, self._bench, project)
+        self.images.told.connect(self._on_told)
+        self.label.setText(str(folder))
+        self.label.setToolTip(str(folder))
+        self.opened.emit(self.images)
+
+    def add(self, folder: Path) -> None:
+        """Add all images of a folder."""
+        if self.images is not None and not self.busy:
+            self.adding.start(self.images.project, folder)
+
+    def detect_new(self) -> None:
+        """Detect on all images without landmarks."""
+        self._detect(ReviewState.TO_DO)
+
+    def detect_again(self) -> None:
+        """Detect on all images that nobody has finished, learning from corrected ones."""
+        self._detect(ReviewState.TO_DO, ReviewState.DETECTED, ReviewState.CORRECTED, learn=True)
+
+    def set_spacing(self) -> None:
+        """Take the spacing of the image in the docks for all that have none."""
+        mm_yx = self._session.spacing.mm_yx
+        if self.images is not None and mm_yx is not None:
+            self.images.set_spacing(mm_yx)
+            text = review_texts.SPACING_SET.format(rows=mm_yx[0], columns=mm_yx[1])
+            self.told.emit(text, False)
+            self.changed.emit()
+
+    def locate(self, folder: Path) -> None:
+        """Look for missing images in a folder."""
+        if self.images is not None:
+            found = self.images.project.locate(folder)
+            images = texts.counted(len(found), "image")
+            self.told.emit(review_texts.LOCATED.format(images=images), False)
+
+    def close_project(self) -> None:
+        """Go back to the open images."""
+        if self.images is None:
+            return
+        self.detecting.cancel()
+        self.images.close()
+        self.images = self._bench.project = None
+        self.label.setText(review_texts.PROJECT_NONE)
+        self.label.setToolTip("")
+        self.opened.emit(None)
+
+    @property
+    def busy(self) -> bool:
+        """Whether images are being added or detected on."""
+        return self.adding.running or self.detecting.running
+
+    def show_reasons(self, statuses: Sequence[ImageStatus]) -> None:
+        """Enable what can be done, and say why the rest cannot."""
+        session = self._session
+        busy = texts.WHY_BUSY.format(what=session.busy) if session.busy or self.busy else ""
+        none = "" if self.images is not None else review_texts.WHY_NO_PROJECT
+        states = {status.state for status in statuses}
+        new = "" if ReviewState.TO_DO in states else review_texts.WHY_NOTHING_NEW
+        corrected = states & {ReviewState.CORRECTED, ReviewState.ACCEPTED}
+        reasons = {
+            "new": busy or ("" if session.template is not None else texts.WHY_NO_TEMPLATE),
+            "open": busy,
+            "add": busy or none,
+            "detect": busy or none or new,
+            "again": busy or none or ("" if corrected else review_texts.WHY_NOTHING_CORRECTED),
+            "spacing": none or ("" if session.spacing.mm_yx else review_texts.WHY_NO_SPACING),
+            "locate": busy or none,
+            "export": none,
+            "close": busy or none,
+        }
+        for name, (_, tip, _) in self._offers().items():
+            self.actions_[name].setEnabled(not reasons[name])
+            self.actions_[name].setToolTip(texts.sentence(reasons[name]) or tip)
+
+    # -- dialogs -------------------------------------------------------------------
+
+    def _on_new(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, review_texts.PROJECT_NEW_TITLE)
+        if path:
+            self.create(Path(path))
+            if self.images is not None and self.images.project.folder == Path(path).absolute():
+                self._on_add()
+
+    def _on_open(self) -> None:
+        self._ask(review_texts.PROJECT_OPEN_TITLE, self.open)
+
+    def _on_add(self) -> None:
+        self._ask(review_texts.PROJECT_IMAGES_TITLE, self.add)
+
+    def _on_locate(self) -> None:
+        self._ask(review_texts.PROJECT_LOCATE_TITLE, self.locate)
+
+    def _ask(self, title: str, act: Callable[[Path], None]) -> None:
+        path = QFileDialog.getExistingDirectory(self, title)
+        if path:
+            act(Path(path))
+
+    def _on_export(self) -> None:
+        if self.images is None:
+            return
+        images = self.images
+        placed = [key for key in images.keys if len(images.landmarks(key).placed)]
+        if not placed:
+            self.told.emit(texts.sentence(texts.WHY_NO_LANDMARKS), True)
+            return
+        files = [images.project.image(key).path for key in placed]
+        try:
+            said = ask_save_landmarks(self, [images.landmarks(key) for key in placed], 0, files)
+        except OneshotError as error:
+            self.told.emit(f"{error}.", True)
+        else:
+            if said:
+                self.told.emit(said, False)
+
+    # -- what runs -----------------------------------------------------------------
+
+    def _detect(self, *states: ReviewState, learn: bool = False) -> None:
+        images, template = self.images, self._session.template
+        if images is None or template is None or self.busy:
+            return
+        chosen = [
+            (key, images.pixels(key))
+            for key in images.keys
+            if status_of(images.landmarks(key), template).state in states
+        ]
+        model = None if self._session.model is None else self._session.model.path
+        kept = self._session.further
+        further = images.project.corrected_templates if learn else lambda: kept
+        self.detecting.start(chosen, template, model, further)
+
+    def _on_learned(self, further: Sequence[Template]) -> None:
+        # A correction made from now on moves the others with the same templates.
+        self._session.further = tuple(further)
+
+    def _on_found(self, key: str, landmarks: Landmarks) -> None:
+        if self.images is not None:
+            self.images.take_detection(key, landmarks)
+            self.changed.emit()
+
+    def _on_added(self) -> None:
+        if self.images is not None:
+            self.images.read()
+            self.changed.emit()
+
+    def _on_going(self, text: str, done: int, total: int) -> None:
+        self._session.busy = text
+        self.progress.setVisible(bool(text) and total > 0)
+        self.progress.setMaximum(total)
+        self.progress.setValue(done)
+        self.cancel.setVisible(self.detecting.running)
+        if text:
+            self.told.emit(f"{text}…", False)
+
+    def _on_ended(self, text: str, failed: bool, report: str) -> None:
+        self._on_going("", 0, 0)
+        self.cancel.hide()
+        self.told.emit(text, failed)
+        self.changed.emit()
+
+    def _on_cancel(self) -> None:
+        self.detecting.cancel()
+
+    def _on_told(self, text: str) -> None:
+        self.told.emit(text, True)
+
+
+def _without_argument(action: Callable[[], None]) -> Callable[..., None]:
+    return lambda *_: action()

@@ -1,0 +1,250 @@
+"""The images of a project: one at a time on the canvas, every edit kept in the project."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+from napari_oneshot_lmk.review.annotation import Annotation, History
+from napari_oneshot_lmk.widgets.contributions.readers import scale_of
+from napari_oneshot_lmk.widgets.layers.image_identity import AnnotatedImage
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView
+from napari_oneshot_lmk.widgets.settings import preferences
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.imaging.image import GrayImage
+    from napari_oneshot_lmk.review.project import Project
+    from napari_oneshot_lmk.widgets.session import Session
+    from napari_oneshot_lmk.widgets.workbench import Workbench
+
+AHEAD = 3
+"""Decoded images that are kept: the one shown and the next two."""
+
+
+@dataclass(frozen=True)
+class ProjectPixels:
+    """An image of a project that another thread reads when its turn comes."""
+
+    project: Project
+    image: str
+    name: str
+
+    def gray_image(self) -> GrayImage:
+        """Read it; an `OneshotError` says why it cannot be read."""
+        return self.project.read(self.image)
+
+
+class ProjectImages:
+    """Shows one image of a project and keeps what is done on it.
+
+    ``told`` carries what went wrong, in a sentence.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    bench : Workbench
+    project : Project
+        Opened for writing; `close` closes it.
+    """
+
+    told = Signal(str)
+
+    def __init__(self, viewer: Any, bench: Workbench, project: Project) -> None:
+        self.project = project
+        self._viewer = viewer
+        self._bench = bench
+        self._shown: tuple[str, ImageView] | None = None
+        self._histories: dict[str, History[Annotation]] = {}
+        self._ahead: dict[str, Future[GrayImage]] = {}
+        self._reader = ThreadPoolExecutor(1, "read ahead")
+        self._names: dict[str, str] = {}
+        self._landmarks: dict[str, Landmarks] = {}
+        self._found: dict[str, Landmarks | None] = {}
+        self.read()
+        self._session.edited.connect(self._on_edited)
+        self._session.events.found.connect(self._on_found)
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    @property
+    def _session(self) -> Session:
+        return self._bench.session
+
+    def read(self) -> None:
+        """Read what the project holds, but the images."""
+        problems: list[OneshotError] = []
+        images = self.project.images
+        self._names = {image.id: image.name for image in images}
+        for image, work in self.project.works(tell=problems.append):
+            if self._shown is None or image.id != self._shown[0]:
+                self._landmarks[image.id] = work.landmarks or Landmarks(image=image.name)
+                self._found[image.id] = work.detected
+        for error in problems:
+            # An image whose file is damaged is not overwritten by an edit.
+            self._names = {i: name for i, name in self._names.items() if i in self._landmarks}
+            self.told.emit(f"{error}.")
+
+    # -- the list ------------------------------------------------------------------
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Ids of all images, in the project's order."""
+        return list(self._names)
+
+    @property
+    def current(self) -> str | None:
+        """The one on the canvas, if it is one of them."""
+        shown = self._shown
+        return shown[0] if shown is not None and self._session.target == shown[1] else None
+
+    def landmarks(self, key: Hashable) -> Landmarks:
+        """Return the landmarks of one as they stand."""
+        if self._shown is not None and key == self._shown[0]:
+            # Whoever hears of an edit before this object does sees it, too.
+            return self._session.landmarks(preferences().author, self._shown[1])
+        return self._landmarks[str(key)]
+
+    def name(self, key: Hashable) -> str:
+        """Return the name that the user knows it by."""
+        return self._names[str(key)]
+
+    def pixels(self, key: str) -> ProjectPixels:
+        """Return what another thread needs to read one."""
+        return ProjectPixels(self.project, key, self._names[key])
+
+    def expect(self, keys: Sequence[Hashable]) -> None:
+        """Read ahead what is likely to be shown next."""
+        wanted = [str(key) for key in keys][: AHEAD - 1]
+        kept = {*wanted, *([] if self._shown is None else [self._shown[0]])}
+        for key in [key for key in self._ahead if key not in kept]:
+            self._ahead.pop(key).cancel()
+        for key in wanted:
+            if key not in self._ahead:
+                self._ahead[key] = self._reader.submit(self.project.read, key)
+
+    # -- the canvas ----------------------------------------------------------------
+
+    def turn_to(self, key: Hashable) -> None:
+        """Show one on the canvas in place of the one before, or say why it cannot be shown."""
+        key = str(key)
+        if self._shown is not None and self._shown[0] == key:
+            self._bench.choice.choose(self._shown[1].layer)
+            return
+        try:
+            reading = self._ahead.pop(key, None)
+            image = self.project.read(key) if reading is None else reading.result()
+        except OneshotError as error:
+            self.told.emit(f"{error}.")
+            return
+        before = self._shown
+        self._show(key, image)
+        if before is not None:
+            self._take_off(*before)
+        shown = self._bench.placing
+        if shown is not None:
+            # napari has selected the image: the keys are those of its landmarks.
+            shown.activate()
+
+    def _show(self, key: str, image: GrayImage) -> None:
+        from napari.layers import Image
+
+        name = self._names[key]
+        layer = Image(image.pixels, name=name, **scale_of(image.geometry))
+        target = ImageView(layer)
+        landmarks = self._landmarks[key]
+        history = self._histories.pop(key, None) or History(Annotation.adopt(landmarks))
+        self._shown = key, target
+        self._session.lend(AnnotatedImage(target, history, landmarks), self._found[key])
+        self._viewer.add_layer(layer)
+        self._bench.choice.choose(layer)
+        if landmarks.geometry is None or landmarks.geometry.spacing_mm_yx is None:
+            return
+        if self._session.spacing.mm_yx != landmarks.geometry.spacing_mm_yx:
+            self._session.set_spacing(landmarks.geometry.spacing_mm_yx)
+
+    def _take_off(self, key: str, target: ImageView) -> None:
+        """Remove an image from the canvas; its history stays here, its landmarks are kept."""
+        shown = self._bench.layers.layer_of(target)
+        self._histories[key] = self._session.give_back(target)
+        for layer in (None if shown is None else shown.layer, target.layer):
+            if layer is not None and layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+    def _on_removed(self, event: Any) -> None:
+        """Let go of an image that the user has removed from the layer list."""
+        if self._shown is not None and event.value.unique_id == self._shown[1].layer.unique_id:
+            # The project has its landmarks: they are not kept as those of other images are.
+            self._session.removed.take(self._shown[1])
+            self._session.of_project.discard(self._shown[1].key)
+            self._shown = None
+
+    # -- what is kept --------------------------------------------------------------
+
+    def _on_edited(self, key: Any) -> None:
+        if self._shown is not None and key == self._shown[1].key:
+            self._keep(*self._shown)
+
+    def _on_found(self, found: dict[Any, Landmarks]) -> None:
+        if self._shown is None:
+            return
+        image, target = self._shown
+        detected = found.get(target.key)
+        if detected is not None and detected != self._found[image]:
+            self._found[image] = detected
+            self._record(image, target, "detect", detected=detected)
+
+    def _keep(self, image: str, target: ImageView) -> None:
+        landmarks = self._session.landmarks(preferences().author, target)
+        if landmarks != self._landmarks[image]:
+            self._record(image, target, "edit")
+
+    def _record(self, image: str, target: ImageView, action: str, **values: Any) -> None:
+        author = preferences().author
+        landmarks = self._session.landmarks(author, target)
+        if self._write(image, landmarks, action, author, **values):
+            self._session.note_saved(target, landmarks)
+
+    def take_detection(self, image: str, found: Landmarks) -> None:
+        """Take in what was detected on an image, shown or not; what a person decided stays."""
+        if self._shown is not None and image == self._shown[0]:
+            self._bench.take_detection(self._shown[1], found)
+            return
+        self._histories.pop(image, None)
+        annotation = Annotation.adopt(self._landmarks[image]).take_detection(found)
+        self._found[image] = found
+        landmarks = Landmarks(
+            annotation.landmarks.points, self._names[image], found.geometry, found.provenance
+        )
+        self._write(image, landmarks, "detect", "", detected=found)
+
+    def _write(
+        self, image: str, landmarks: Landmarks, action: str, reader: str, **values: Any
+    ) -> bool:
+        self._landmarks[image] = landmarks
+        try:
+            self.project.record(image, landmarks, action=action, reader=reader, **values)
+        except OneshotError as error:
+            self.told.emit(f"{error}.")
+            return False
+        return True
+
+    def set_spacing(self, mm_yx: tuple[float, float]) -> None:
+        """Give all images of the project whose files state none a spacing."""
+        self.project.set_spacing(mm_yx)
+        self.read()
+
+    def close(self) -> None:
+        """Take the image off the canvas and let other programs write the project."""
+        if self._shown is not None:
+            self._take_off(*self._shown)
+            self._shown = None
+        self._session.edited.disconnect(self._on_edited)
+        self._session.events.found.disconnect(self._on_found)
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._reader.shutdown(wait=False, cancel_futures=True)
+        self.project.close()

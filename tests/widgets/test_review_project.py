@@ -1,0 +1,181 @@
+"""A project in the dock: one image at a time, every edit kept, nothing lost."""
+
+from __future__ import annotations
+
+import pytest
+from clinic_scene import POINTS, Clinic, film, template
+from napari.layers import Image, Points
+from qtpy.QtCore import Qt
+from widget_scene import drag, press_key
+
+from napari_oneshot_lmk.landmarks.landmarks import Source
+from napari_oneshot_lmk.review.project import Project
+from napari_oneshot_lmk.review.status import ReviewState
+
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+KEY = Qt.Key
+
+
+@pytest.fixture
+def clinic(make_napari_viewer_proxy, qtbot, tmp_path):
+    """A window with a project of four images on which nothing was detected."""
+    for number in range(4):
+        film(tmp_path / "images", f"image_{number}.png", seed=number)
+    clinic = Clinic(make_napari_viewer_proxy(show=True), qtbot)
+    clinic.dock.tabs.setCurrentWidget(clinic.review)
+    clinic.project = clinic.review.project
+    clinic.project.detecting._make = clinic.fake
+    assert "template" in clinic.project.actions_["new"].toolTip()
+    clinic.session.load_template(template())
+    clinic.project.create(tmp_path / "study")
+    add(clinic, tmp_path / "images")
+    yield clinic
+    clinic.project.close_project()
+
+
+def add(clinic, folder):
+    with clinic.qtbot.waitSignal(clinic.project.adding.ended, timeout=120_000):
+        clinic.project.add(folder)
+
+
+def detect(clinic, action):
+    with clinic.qtbot.waitSignal(clinic.project.detecting.ended, timeout=120_000):
+        clinic.project.actions_[action].trigger()
+    clinic.qtbot.wait(20)
+
+
+def images(clinic):
+    return [layer for layer in clinic.viewer.layers if isinstance(layer, Image)]
+
+
+def names(clinic):
+    return [row.name for row in clinic.review.form.table.rows]
+
+
+def show(clinic, number):
+    key = next(r.key for r in clinic.review.form.table.rows if r.name == f"image_{number}.png")
+    clinic.review.actions.turn_to(key)
+    clinic.qtbot.wait(20)
+    return key
+
+
+def test_one_image_is_on_the_canvas_and_nothing_but_it(clinic):
+    assert names(clinic) == [f"image_{n}.png" for n in range(4)]
+    assert "4 to do" in clinic.review.form.counters.text()
+    detect(clinic, "detect")
+    assert "4 detected" in clinic.review.form.counters.text()
+    for number in (2, 0, 3, 2):
+        show(clinic, number)
+        assert [layer.name for layer in images(clinic)] == [f"image_{number}.png"]
+        points = [layer for layer in clinic.viewer.layers if isinstance(layer, Points)]
+        assert [len(layer.data) for layer in points] == [len(POINTS)]
+        assert clinic.session.target.layer == images(clinic)[0]
+        assert names(clinic)[clinic.review.form.table.currentRow()] == f"image_{number}.png"
+    assert clinic.session.unsaved() == []
+    assert not clinic.project.actions_["detect"].isEnabled()
+
+
+def test_two_hundred_right_points_take_a_key_an_image(clinic):
+    detect(clinic, "detect")
+    show(clinic, 0)
+    for _ in range(4):
+        press_key(clinic.viewer, KEY.Key_Return, SHIFT)
+    assert "4 accepted" in clinic.review.form.counters.text()
+    assert "Every image is reviewed" in clinic.review.form.message.text()
+
+
+def test_every_edit_is_in_the_project_at_once_and_undo_comes_back_with_the_image(clinic, tmp_path):
+    detect(clinic, "detect")
+    key = show(clinic, 1)
+    y, x = clinic.at("a")
+    drag(clinic.viewer, clinic.bench.placing.layer, (y, x), (y + 15, x))
+    moved = clinic.at("a")
+    # Another program reads what is there: as after a kill.
+    work = Project.open(tmp_path / "study").work(key)
+    assert work.landmarks["a"].position_yx == pytest.approx(moved)
+    assert work.landmarks["a"].source is Source.CORRECTED
+    assert work.detected["a"].position_yx == (y, x)
+    assert [edit.action for edit in work.edits] == ["detect", "edit"]
+    show(clinic, 2)
+    show(clinic, 1)
+    assert clinic.at("a") == moved
+    press_key(clinic.viewer, KEY.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert clinic.at("a") == (y, x)
+    assert Project.open(tmp_path / "study").work(key).landmarks["a"].source is Source.DETECTED
+
+
+def test_what_is_reset_goes_back_to_the_detection_after_reopening(clinic, tmp_path):
+    detect(clinic, "detect")
+    show(clinic, 1)
+    found = clinic.at("b")
+    clinic.bench.look_for("b")
+    press_key(clinic.viewer, KEY.Key_Down)
+    clinic.project.close_project()
+    assert images(clinic) == []
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "study").rename(tmp_path / "moved" / "study")
+    (tmp_path / "images").rename(tmp_path / "moved" / "images")
+    clinic.project.open(tmp_path / "moved" / "study")
+    show(clinic, 1)
+    assert clinic.at("b") == pytest.approx((found[0] + 1, found[1]))
+    clinic.bench.look_for("b")
+    press_key(clinic.viewer, KEY.Key_R)
+    assert clinic.at("b") == pytest.approx(found)
+
+
+def test_a_person_s_points_stay_when_it_detects_again(clinic):
+    detect(clinic, "detect")
+    show(clinic, 1)
+    clinic.bench.look_for("b")
+    press_key(clinic.viewer, KEY.Key_Down)
+    corrected = clinic.at("b")
+    show(clinic, 3)
+    press_key(clinic.viewer, KEY.Key_Return, SHIFT)
+    accepted = {row.name: row.state for row in clinic.review.form.table.rows}
+    assert accepted["image_3.png"] == ReviewState.ACCEPTED
+    clinic.fake.shift_yx = (11.0, 7.0)
+    detect(clinic, "again")
+    assert sorted(t.image.name for t in clinic.fake.further) == ["image_1.png", "image_3.png"]
+    assert clinic.session.further == clinic.fake.further
+    show(clinic, 1)
+    assert clinic.at("b") == corrected
+    assert clinic.at("a") == (POINTS["a"][0] + 11, POINTS["a"][1] + 7)
+    show(clinic, 3)
+    assert clinic.at("a") == (POINTS["a"][0] + 3, POINTS["a"][1] - 2)
+
+
+def test_the_spacing_is_said_once(clinic):
+    detect(clinic, "detect")
+    show(clinic, 0)
+    assert not clinic.project.actions_["spacing"].isEnabled()
+    clinic.session.set_spacing(0.25)
+    clinic.project.actions_["spacing"].trigger()
+    for number in (1, 2, 3):
+        show(clinic, number)
+        assert clinic.session.spacing.mm_yx == (0.25, 0.25)
+
+
+def test_a_missing_image_is_said_and_the_others_go_on(clinic, tmp_path):
+    (tmp_path / "images" / "image_1.png").unlink()
+    detect(clinic, "detect")
+    assert "image_1.png" in clinic.review.form.message.text()
+    assert "3 detected" in clinic.review.form.counters.text()
+    before = clinic.session.target
+    show(clinic, 1)
+    assert "image_1.png" in clinic.review.form.message.text()
+    assert clinic.session.target == before
+
+
+def test_an_image_that_the_user_removes_comes_back_from_the_list(clinic):
+    detect(clinic, "detect")
+    show(clinic, 1)
+    clinic.bench.look_for("b")
+    press_key(clinic.viewer, KEY.Key_Down)
+    corrected = clinic.at("b")
+    clinic.viewer.layers.remove(images(clinic)[0])
+    clinic.qtbot.wait(20)
+    show(clinic, 2)
+    show(clinic, 1)
+    assert clinic.at("b") == corrected
+    assert len(clinic.session.removed) == 0
+    assert clinic.session.unsaved() == []
