@@ -16,27 +16,6 @@ from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW
 
 FILES = Path(__file__).parent / "files"
 """What is the same in each bundle."""
-SCHEMA_URL = (
-    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/"
-    "0.8.1/meta_schema_20240725.json"
-)
-MEANINGS = {
-    "y": "row of the landmark on the network's grid, in pixels from the centre of "
-    "the first; image row = (y + 0.5) * image rows / grid rows - 0.5",
-    "x": "column, likewise",
-    "score": "how far to trust the point, 0 to 1",
-    "expected_y": "row where the other landmarks expect this one, in pixels of the grid",
-    "expected_x": "column where they expect it",
-}
-"""Of `PointNetwork`'s columns."""
-REFERENCES = (
-    "He X, Huang Z, Yao Q, Zhou X, Zhou SK. Landmarks are alike yet distinct: "
-    "harnessing similarity and individuality for one-shot medical landmark detection. "
-    "arXiv 2503.16058.",
-    "Yao Q, Quan Q, Xiao L, Zhou SK. One-shot medical landmark detection. MICCAI 2021.",
-    "Simonyan K, Zisserman A. Very deep convolutional networks for large-scale image "
-    "recognition. ICLR 2015.",
-)
 PACKAGES = ("SimpleITK", "pytorch-ignite", "fire")
 """What configs/inference.json needs beside torch, MONAI and numpy."""
 
@@ -71,11 +50,8 @@ def make_metadata(
 ) -> dict[str, Any]:
     """Return the content of metadata.json: for MONAI, for people, and for `load_model`."""
     geometry = model.template.image.geometry
-    rows, columns = geometry.network_shape_yx
     placed = [p.name for p in model.template.landmarks.placed]
-    training = model.card.training
-    content: dict[str, Any] = {
-        "schema": SCHEMA_URL,
+    content = read_json("metadata.json") | {
         "version": about.version,
         "changelog": {about.version: "exported by napari-oneshot-lmk " + __version__},
         "monai_version": version("monai"),
@@ -85,22 +61,14 @@ def make_metadata(
         "name": about.name,
         "task": f"Find {len(placed)} anatomical landmarks on a 2-D image",
         "description": (
-            f"One-shot landmark detection ({model.card.method}): trained from one "
-            f"annotated template and {training.images} images without annotation. "
+            f"One-shot landmark detection ({model.card.method}): trained from one annotated "
+            f"template and {model.card.training.images} images without annotation. "
             "The network reads a grey image and gives one point a landmark."
         ),
         "authors": about.authors,
         "copyright": f"Copyright (c) {about.authors}",
         "intended_use": about.intended_use,
         "data_source": about.data_terms,
-        "data_type": "2-D grey images",
-        "image_classes": "one channel, grey values scaled to 0..1 between the 0.1th "
-        "and the 99.9th percentile",
-        "references": list(REFERENCES),
-        "coordinate_def": {
-            str(i): {"name": name, "meaning": meaning}
-            for i, (name, meaning) in enumerate(MEANINGS.items())
-        },
         "template_spacing_mm_yx": geometry.spacing_mm_yx,
         "landmarks": [
             {"name": point.name, "state": str(point.state), "description": point.description}
@@ -112,35 +80,13 @@ def make_metadata(
             "encoder": model.card.encoder,
             "template": model.template.name,
         },
-        "network_data_format": {
-            "inputs": {
-                "image": {
-                    "type": "image",
-                    "format": "magnitude",
-                    "modality": about.modality,
-                    "num_channels": 1,
-                    "spatial_shape": [rows, columns],
-                    "dtype": "float32",
-                    "value_range": [0, 1],
-                    "is_patch_data": False,
-                    "channel_def": {"0": "image"},
-                }
-            },
-            "outputs": {
-                "pred": {
-                    "type": "tuples",
-                    "format": "points",
-                    "num_channels": len(placed),
-                    "spatial_shape": [len(MEANINGS)],
-                    "dtype": "float32",
-                    "value_range": [],
-                    "is_patch_data": False,
-                    "channel_def": {str(i): name for i, name in enumerate(placed)},
-                }
-            },
-        },
         SECTION: card.model_dump(mode="json"),
     }
+    form = content["network_data_format"]
+    shape_yx = list(geometry.network_shape_yx)
+    form["inputs"]["image"] |= {"modality": about.modality, "spatial_shape": shape_yx}
+    names = {str(i): name for i, name in enumerate(placed)}
+    form["outputs"]["pred"] |= {"num_channels": len(placed), "channel_def": names}
     if metrics:
         content["eval_metrics"] = metrics
     return content
@@ -148,7 +94,7 @@ def make_metadata(
 
 def make_inference(model: TrainedModel) -> dict[str, Any]:
     """Return the content of inference.json, which detects with MONAI alone."""
-    content = _read_json("inference.json")
+    content = read_json("inference.json")
     content["network_shape_yx"] = list(model.template.image.geometry.network_shape_yx)
     # After LoadImaged and EnsureChannelFirstd.
     content["preprocessing"]["transforms"][2:2] = preprocessing_config()
@@ -161,13 +107,14 @@ def make_training(model: TrainedModel) -> dict[str, Any]:
     It needs this package, and so does the network that it defines for ``ckpt_export``.
     """
     training = model.card.training
-    return _read_json("train.json") | {
+    return read_json("train.json") | {
         "method": model.card.method,
         "preset": training.preset or "laptop",
         "seed": training.seed,
     }
 
 
-def _read_json(name: str) -> dict[str, Any]:
+def read_json(name: str) -> dict[str, Any]:
+    """Return the content of one of `FILES`."""
     content: dict[str, Any] = json.loads((FILES / name).read_text(encoding="utf-8"))
     return content

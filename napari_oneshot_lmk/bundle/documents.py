@@ -9,7 +9,7 @@ from string import Template
 from typing import Any
 
 from napari_oneshot_lmk._version import __version__
-from napari_oneshot_lmk.bundle.configs import FILES, MEANINGS, PACKAGES, REFERENCES, About
+from napari_oneshot_lmk.bundle.configs import FILES, PACKAGES, About, read_json
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.errors import OneshotError, UsageError
 from napari_oneshot_lmk.training.dataset import read_images
@@ -24,6 +24,8 @@ def make_readme(model: TrainedModel, about: About, metrics: dict[str, Any]) -> s
     training, geometry = card.training, template.image.geometry
     rows, columns = geometry.image_shape_yx
     spacing = geometry.spacing_mm_yx
+    metadata = read_json("metadata.json")
+    meanings = metadata["coordinate_def"].values()
     trained_on = (
         f"{training.images} images without annotation, preset {training.preset}, "
         f"epoch {training.epoch} of {training.epochs}, seed {training.seed}"
@@ -36,7 +38,7 @@ def make_readme(model: TrainedModel, about: About, metrics: dict[str, Any]) -> s
         "method": f"{method.description} ({method.paper_name})",
         "packages": ", ".join(PACKAGES),
         "grid": "{} x {}".format(*geometry.network_shape_yx),
-        "meanings": "\n".join(f"| {name} | {meaning} |" for name, meaning in MEANINGS.items()),
+        "meanings": "\n".join("| {name} | {meaning} |".format_map(each) for each in meanings),
         "landmarks": "\n".join(
             f"| {i} | {point.name} | {point.description or point.state} |"
             for i, point in enumerate(template.landmarks)
@@ -50,7 +52,7 @@ def make_readme(model: TrainedModel, about: About, metrics: dict[str, Any]) -> s
         "measured": "\n".join(f"- {name}: {value}" for name, value in metrics.items())
         or "Nothing was measured with annotated images.",
         "intended_use": about.intended_use,
-        "references": "\n".join(f"- {reference}" for reference in REFERENCES),
+        "references": "\n".join(f"- {reference}" for reference in metadata["references"]),
     }
     return Template((FILES / "README.md").read_text(encoding="utf-8")).substitute(values)
 
@@ -79,11 +81,9 @@ def read_metrics(folder: Path) -> dict[str, Any]:
             **{f"SDR {limit} mm %": share for limit, share in overall["sdr_percent"].items()},
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            "holds no report, there is no readable summary.json in it",
-            file=folder,
-            remedy="name the folder that oneshot-lmk evaluate --out wrote",
-        ) from error
+        what = "holds no report, there is no readable summary.json in it"
+        remedy = "name the folder that oneshot-lmk evaluate --out wrote"
+        raise UsageError(what, file=folder, remedy=remedy) from error
     return {
         name: round(value, 3) if isinstance(value, float) else value
         for name, value in metrics.items()

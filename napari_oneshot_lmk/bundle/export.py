@@ -149,10 +149,8 @@ def _terms_of(weights: EncoderWeights | None) -> str:
 def _licence() -> str:
     text = distribution("napari-oneshot-lmk").read_text("licenses/LICENSE")
     if text is None:
-        raise ModelError(
-            "this program's own licence is missing from its installation",
-            remedy="install napari-oneshot-lmk again",
-        )
+        what = "this program's own licence is missing from its installation"
+        raise ModelError(what, remedy="install napari-oneshot-lmk again")
     return text
 
 

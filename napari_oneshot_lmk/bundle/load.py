@@ -82,11 +82,8 @@ def _load_bundle(folder: Path, content: dict[str, Any], device: str | torch.devi
     schema = content[SECTION]
     known = schema.get("schema_version") if isinstance(schema, dict) else None
     if isinstance(known, int) and known > SCHEMA_VERSION:
-        raise ModelError(
-            f"the bundle was written by a newer version of this program ({known})",
-            file=folder,
-            remedy="update napari-oneshot-lmk",
-        )
+        what = f"the bundle was written by a newer version of this program ({known})"
+        raise ModelError(what, file=folder, remedy="update napari-oneshot-lmk")
     try:
         card = BundleCard.model_validate(schema)
     except (ValidationError, RecursionError) as error:
@@ -132,11 +129,9 @@ def inside(folder: Path, name: Path) -> Path:
     """
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise ModelError(
-            f"{name.as_posix()} is a link that leads out of the bundle",
-            file=folder,
-            remedy="open it only if you know who made it, after replacing the link",
-        )
+        what = f"{name.as_posix()} is a link that leads out of the bundle"
+        remedy = "open it only if you know who made it, after replacing the link"
+        raise ModelError(what, file=folder, remedy=remedy)
     if not path.exists():
         raise _damaged(folder, name)
     return path
@@ -201,11 +196,8 @@ def _foreign(folder: Path) -> ModelError:
 
 
 def _damaged(folder: Path, name: Path) -> ModelError:
-    return ModelError(
-        f"the bundle's {name.as_posix()} is missing, damaged or not of this program",
-        file=folder,
-        remedy="fetch it again, or ask whoever made it",
-    )
+    what = f"the bundle's {name.as_posix()} is missing, damaged or not of this program"
+    return ModelError(what, file=folder, remedy="fetch it again, or ask whoever made it")
 
 
 class _Identity:
@@ -251,11 +243,8 @@ class ScriptedDetector(Detector):
                 warnings.simplefilter("ignore", DeprecationWarning)
                 self._network = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
         except RuntimeError as error:
-            raise ModelError(
-                f"{SCRIPTED.as_posix()} is damaged, or of another version of PyTorch",
-                file=folder,
-                remedy=_ASK,
-            ) from error
+            what = f"{SCRIPTED.as_posix()} is damaged, or of another version of PyTorch"
+            raise ModelError(what, file=folder, remedy=_ASK) from error
         self._network.eval()
         self._encoder = _Identity(EncoderCard("torchscript", folder.name, digest, ()))
         self._current = None

@@ -102,10 +102,8 @@ def run_bundle(bundle: Path, images: Path, out: Path) -> Path:
     table = out / "landmarks.csv"
     if done.returncode or not table.is_file():
         last = [line for line in done.stderr.splitlines() if line.strip()] or ["nothing"]
-        raise ModelError(
-            f"the bundle does not run, MONAI said: {last[-1].strip()}",
-            remedy="nothing was exported; report this with oneshot-lmk info",
-        )
+        what = f"the bundle does not run, MONAI said: {last[-1].strip()}"
+        raise ModelError(what, remedy="nothing was exported; report this with oneshot-lmk info")
     return table
 
 

@@ -64,10 +64,8 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
         If there is no scheduler.
     """
     if (scheduler is None) == (workers is None):
-        raise UsageError(
-            "work is given either to a scheduler or to workers of this computer",
-            remedy="give --scheduler or --workers, one of the two",
-        )
+        what = "work is given either to a scheduler or to workers of this computer"
+        raise UsageError(what, remedy="give --scheduler or --workers, one of the two")
     check_installed()
     opened = _remote(str(scheduler)) if workers is None else _local(workers)
     with _quiet(), opened as connection:
@@ -79,10 +77,9 @@ def check_installed() -> None:
     try:
         import distributed  # noqa: F401
     except ImportError as error:
-        raise UsageError(
-            "several workers need dask.distributed, which is not installed",
-            remedy='install it with: pip install "napari-oneshot-lmk[cluster]"',
-        ) from error
+        what = "several workers need dask.distributed, which is not installed"
+        remedy = 'install it with: pip install "napari-oneshot-lmk[cluster]"'
+        raise UsageError(what, remedy=remedy) from error
 
 
 @contextmanager
@@ -116,11 +113,9 @@ def _remote(scheduler: str) -> Iterator[Connection]:
     if Path(scheduler).is_file():
         where = {"scheduler_file": scheduler}
     elif "://" not in scheduler and ":" not in scheduler:
-        raise UsageError(
-            "is neither the address of a scheduler nor its file",
-            file=scheduler,
-            remedy="write tcp://HOST:8786, or name the file of dask scheduler --scheduler-file",
-        )
+        what = "is neither the address of a scheduler nor its file"
+        remedy = "write tcp://HOST:8786, or name the file of dask scheduler --scheduler-file"
+        raise UsageError(what, file=scheduler, remedy=remedy)
     try:
         client = Client(**where, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -247,18 +242,13 @@ class EncoderSpec:
         if encoder.card.identity != self.identity:
             encoder = instant_encoder(self.weights, self.device)
         if encoder.card.identity != self.identity:
-            raise ClusterError(
-                f"has the encoder {encoder.card.identity}, not {self.identity}",
-                file=worker,
-                remedy="name weights that all workers can read with --encoder-weights",
-            )
+            what = f"has the encoder {encoder.card.identity}, not {self.identity}"
+            remedy = "name weights that all workers can read with --encoder-weights"
+            raise ClusterError(what, file=worker, remedy=remedy)
         return encoder
 
     def check_version(self, worker: str) -> None:
         """Raise `ClusterError` where a worker has another version of this program."""
         if self.version != __version__:
-            raise ClusterError(
-                f"has version {__version__} of this program, not {self.version}",
-                file=worker,
-                remedy="install the same version everywhere",
-            )
+            what = f"has version {__version__} of this program, not {self.version}"
+            raise ClusterError(what, file=worker, remedy="install the same version everywhere")

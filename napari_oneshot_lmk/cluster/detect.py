@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from distributed import Worker, WorkerPlugin, get_worker
 
@@ -90,14 +90,10 @@ class DetectorSpec:
             encoder = encoder_for(self.model, None, self.encoder.device)
         else:
             encoder = self.encoder.build(worker)
-        further, upright = self.further, self.upright
+        options: dict[str, Any] = {"further": self.further, "upright": self.upright}
         if self.model is None:
-            return Detector.instant(
-                self.template, encoder=encoder, further=further, upright=upright
-            )
-        return TrainedDetector.from_model(
-            self.model, self.template, encoder, further=further, upright=upright
-        )
+            return Detector.instant(self.template, encoder=encoder, **options)
+        return TrainedDetector.from_model(self.model, self.template, encoder, **options)
 
 
 class DetectorPlugin(WorkerPlugin):
@@ -131,12 +127,9 @@ def detect_chunk(
     detection: DetectorPlugin = get_worker().plugins[plugin]
     for folder in {image.path.parent for image in images}:
         if not folder.is_dir():
-            raise ClusterError(
-                f"does not see the folder {folder}",
-                file=detection.worker.name,
-                remedy="put the images on a file system that all workers share, under "
-                "the same path",
-            )
+            what = f"does not see the folder {folder}"
+            remedy = "put the images on a file system that all workers share, under the same path"
+            raise ClusterError(what, file=detection.worker.name, remedy=remedy)
     # A worker with several threads is given several chunks. One after the other is as fast,
     # because torch uses all threads, and needs the memory of one.
     with _one_at_a_time:

@@ -57,11 +57,9 @@ class TrainerPlugin(WorkerPlugin):
         if self._trainer is None:
             run = RunFolder(self.run)
             if not run.run_path.is_file():
-                raise ClusterError(
-                    f"does not see the run {self.run}",
-                    file=self.worker.name,
-                    remedy="put it on a file system that all workers share, under the same path",
-                )
+                what = f"does not see the run {self.run}"
+                remedy = "put it on a file system that all workers share, under the same path"
+                raise ClusterError(what, file=self.worker.name, remedy=remedy)
             task = replace(
                 self.task,
                 encoder=self.encoder.build(self.worker.name),
@@ -198,10 +196,8 @@ class _Work:
                 if end is not None:
                     yield end
             elif future.status == "cancelled":
-                raise ClusterError(
-                    "the scheduler cannot be reached any more",
-                    remedy="start it again, and give the same command again to go on",
-                )
+                remedy = "start it again, and give the same command again to go on"
+                raise ClusterError("the scheduler cannot be reached any more", remedy=remedy)
             elif isinstance(future.exception(), KilledWorker):
                 raise TrainingError(
                     "workers died again and again while they trained "

@@ -46,17 +46,10 @@ class BatchSettings:
 
     def differences(self, saved: Mapping[str, Any]) -> list[str]:
         """Name the settings that differ from those read from a JSON file."""
-        names = (
-            "method",
-            "encoder",
-            "template",
-            "model",
-            "spacing",
-            "slice",
-            "choice of --upright",
-        )
+        names = ["method", "encoder", "template", "model", "spacing", "slice"]
+        names += ["choice of --upright", "version of this program"]
         own = json.loads(json.dumps(asdict(self)))
-        each = zip((*names, "version of this program"), own.items(), strict=True)
+        each = zip(names, own.items(), strict=True)
         return [name for name, (key, value) in each if saved.get(key) != value]
 
 

@@ -210,11 +210,8 @@ def _size_and_mtime(path: Path) -> list[int]:
 
 
 def _not_writable(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"cannot be written ({error.strerror or error})",
-        file=path,
-        remedy="free some space or choose another --out; what is in it is kept",
-    )
+    remedy = "free some space or choose another --out; what is in it is kept"
+    return OutputError(f"cannot be written ({error.strerror or error})", file=path, remedy=remedy)
 
 
 class PartialResults:
@@ -248,11 +245,9 @@ class PartialResults:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(
-                f"cannot be made ({error.strerror or error})",
-                file=self.folder,
-                remedy="choose a folder that you may write to",
-            ) from error
+            what = f"cannot be made ({error.strerror or error})"
+            remedy = "choose a folder that you may write to"
+            raise OutputError(what, file=self.folder, remedy=remedy) from error
         try:
             with file_lock(self._lock_path):
                 try:

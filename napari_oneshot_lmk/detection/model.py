@@ -201,11 +201,9 @@ def model_folder(path: Path) -> Path:
         if (folder / DESCRIPTION_FILE).is_file():
             return folder
     if (path / "run.json").is_file():
-        raise ModelError(
-            "the training has not finished, there is no model yet",
-            file=path,
-            remedy="give the same train command again to go on with it",
-        )
+        what = "the training has not finished, there is no model yet"
+        remedy = "give the same train command again to go on with it"
+        raise ModelError(what, file=path, remedy=remedy)
     raise ModelError(
         "holds no trained model", file=path, remedy="name the folder that oneshot-lmk train wrote"
     )
@@ -218,11 +216,8 @@ def _read_description(folder: Path) -> Mapping[str, Any]:
         raise _damaged(folder, DESCRIPTION_FILE) from error
     version = content.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise ModelError(
-            f"the model was written by a newer version of this program ({version})",
-            file=folder,
-            remedy="update napari-oneshot-lmk",
-        )
+        what = f"the model was written by a newer version of this program ({version})"
+        raise ModelError(what, file=folder, remedy="update napari-oneshot-lmk")
     return content
 
 
@@ -246,8 +241,5 @@ def _packed_weights(folder: Path, origin: WeightsOrigin | None) -> EncoderWeight
 
 
 def _damaged(folder: Path, file: str) -> ModelError:
-    return ModelError(
-        f"the model's {file} is missing, damaged or not of this program",
-        file=folder,
-        remedy="copy the whole folder again, or train again",
-    )
+    what = f"the model's {file} is missing, damaged or not of this program"
+    return ModelError(what, file=folder, remedy="copy the whole folder again, or train again")

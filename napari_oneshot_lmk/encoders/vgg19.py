@@ -218,11 +218,9 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
         raise WeightsError(f"VGG19 parameters are missing ({_some(missing)})", remedy=_REMEDY)
     for name, shape in expected.items():
         if tuple(shapes[name]) != shape:
-            raise WeightsError(
-                f"it is of another architecture: {name} is {_size(shapes[name])} "
-                f"instead of {_size(shape)}",
-                remedy=_REMEDY,
-            )
+            sizes = f"{_size(shapes[name])} instead of {_size(shape)}"
+            what = f"it is of another architecture: {name} is {sizes}"
+            raise WeightsError(what, remedy=_REMEDY)
     extra = [name for name in shapes if name.startswith("features.") and name not in expected]
     if extra:
         what = f"it is of another architecture: VGG19 has no {_some(extra)}"

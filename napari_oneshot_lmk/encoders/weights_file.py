@@ -122,11 +122,9 @@ def half_precision(weights: EncoderWeights) -> EncoderWeights:
     """
     rounded = {name: p.half().float() for name, p in weights.parameters.items()}
     if not all(bool(torch.isfinite(p).all()) for p in rounded.values()):
-        raise WeightsError(
-            "the encoder's weights hold values that are too large for half precision",
-            file=weights.path,
-            remedy="leave --pack out, and keep the file of the weights",
-        )
+        what = "the encoder's weights hold values that are too large for half precision"
+        remedy = "leave --pack out, and keep the file of the weights"
+        raise WeightsError(what, file=weights.path, remedy=remedy)
     return replace(weights, parameters=rounded, sha256=content_sha256(rounded))
 
 
@@ -167,17 +165,13 @@ def _check_header(path: Path) -> None:
     if start[:4] == b"PK\x03\x04":
         raise WeightsError("a zip archive, not a safetensors file", remedy=_PICKLE_REMEDY)
     if size < 9 or start[8:] != b"{":
-        raise WeightsError(
-            "empty" if size == 0 else "not a safetensors file",
-            remedy="give VGG19's weights as .safetensors or .pth",
-        )
+        what = "empty" if size == 0 else "not a safetensors file"
+        raise WeightsError(what, remedy="give VGG19's weights as .safetensors or .pth")
     header = int.from_bytes(start[:8], "little")
     if header > min(size - 8, _LARGEST_HEADER):
-        raise WeightsError(
-            f"truncated, or no safetensors file: its header claims {header} bytes "
-            f"and the file has {size}",
-            remedy=_FETCH_AGAIN,
-        )
+        claims = f"its header claims {header} bytes and the file has {size}"
+        what = f"truncated, or no safetensors file: {claims}"
+        raise WeightsError(what, remedy=_FETCH_AGAIN)
 
 
 def _from_torch_file(path: Path) -> EncoderWeights:
@@ -188,10 +182,8 @@ def _from_torch_file(path: Path) -> EncoderWeights:
         # 2020 are no archives and cannot be mapped.
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
     except pickle.UnpicklingError as error:
-        raise WeightsError(
-            "refused: it holds more than tensors, and opening it could run code",
-            remedy=_PICKLE_REMEDY,
-        ) from error
+        what = "refused: it holds more than tensors, and opening it could run code"
+        raise WeightsError(what, remedy=_PICKLE_REMEDY) from error
     except (MemoryError, OSError):
         raise
     except Exception as error:
@@ -206,10 +198,8 @@ def _state_dict(loaded: Any) -> dict[str, Any]:
     nested = loaded.get("state_dict") if isinstance(loaded, Mapping) else None
     found = nested if isinstance(nested, Mapping) else loaded
     if not isinstance(found, Mapping):
-        raise WeightsError(
-            f"holds a {type(found).__name__}, not a table of parameters",
-            remedy="give the weights of torchvision.models.vgg19",
-        )
+        what = f"holds a {type(found).__name__}, not a table of parameters"
+        raise WeightsError(what, remedy="give the weights of torchvision.models.vgg19")
     return {str(name): value for name, value in found.items()}
 
 
