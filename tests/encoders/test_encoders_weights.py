@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
-import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -192,29 +191,13 @@ def test_threads_that_want_it_at_once_download_it_once(server):
     assert server.visits == 1
 
 
-def spoil_content(server: Server, monkeypatch) -> None:
-    server.content = server.content[:-1] + b"!"
-
-
-def break_off(server: Server, monkeypatch) -> None:
-    server.content = server.content[: 1 << 20]
-
-
-def say_not_found(server: Server, monkeypatch) -> None:
-    server.status = 404
+def answer_with(change: Callable[[bytes], bytes]):
+    return lambda server, patch: patch.setattr(server, "content", change(server.content))
 
 
 def say_nothing(server: Server, monkeypatch) -> None:
     server.is_silent = True
     monkeypatch.setattr(weights, "CONNECT_SECONDS", 0.3)
-
-
-def be_gone(server: Server, monkeypatch) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/vgg19-01234567.pth"
-    monkeypatch.setattr(weights, "vgg19_weights_url", lambda: url)
 
 
 def have_no_torchvision(server: Server, monkeypatch) -> None:
@@ -227,11 +210,11 @@ def have_no_torchvision(server: Server, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("trouble", "words"),
     [
-        (spoil_content, "SHA-256"),
-        (break_off, "SHA-256"),
-        (say_not_found, "Not Found"),
+        (lambda server, patch: patch.setattr(server, "status", 404), "Not Found"),
+        (answer_with(lambda content: content[:-1] + b"!"), "SHA-256"),
+        (answer_with(lambda content: content[: 1 << 20]), "SHA-256"),
+        (lambda server, patch: server.close(), "refused"),
         (say_nothing, "no connection within 0.3 s"),
-        (be_gone, "refused"),
         (have_no_torchvision, "torchvision cannot be imported"),
     ],
 )
