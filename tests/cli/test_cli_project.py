@@ -74,7 +74,7 @@ def content(folder: Path) -> list[object]:
     return [(image.name, image.sha256, project.work(image.id)) for image in project.images]
 
 
-def test_from_images_to_checked_landmarks_and_to_another_place(tmp_path: Path) -> None:
+def test_from_images_to_checked_landmarks_and_to_another_place(tmp_path):
     home = sample_folder("skull")
     images = tmp_path / "study/images"
     images.mkdir(parents=True)
@@ -115,7 +115,7 @@ def test_from_images_to_checked_landmarks_and_to_another_place(tmp_path: Path) -
     assert Project.open(folder).work("0001").landmarks == before[0][2].landmarks
 
 
-def test_detect_finds_what_the_command_detect_finds(found: World, tmp_path: Path) -> None:
+def test_detect_finds_what_the_command_detect_finds(found, tmp_path):
     out = tmp_path / "found.csv"
     assert run("detect", "--template", found.template, "--out", out, found.images).exit_code == 0
     ok("export", found.folder / "p", "--out", tmp_path / "exported.csv")
@@ -124,7 +124,7 @@ def test_detect_finds_what_the_command_detect_finds(found: World, tmp_path: Path
         np.testing.assert_array_equal(one.positions_yx, other.positions_yx)
 
 
-def test_again_goes_on_where_it_was_and_learns(world: World) -> None:
+def test_again_goes_on_where_it_was_and_learns(world):
     folder = world.folder / "p"
     assert "on 0 images" in ok("detect", folder, "--again"), "the same detector was there"
     project = Project.open(folder)
@@ -141,7 +141,7 @@ def test_again_goes_on_where_it_was_and_learns(world: World) -> None:
     assert all("and 1 more" in work.landmarks.provenance.template for work in others)
 
 
-def test_only_the_others_are_found_anew_when_settling(world: World) -> None:
+def test_only_the_others_are_found_anew_when_settling(world):
     folder = world.folder / "p"
     before = Project.open(folder).work("0001")
     moved = before.landmarks.with_landmark(before.landmarks["apex"].edited_at((40.0, 50.0)))
@@ -162,7 +162,7 @@ def test_only_the_others_are_found_anew_when_settling(world: World) -> None:
 @pytest.mark.parametrize(
     ("policy", "position", "kept"), [("project", (40, 50), ["apex"]), ("file", (41, 51), [])]
 )
-def test_what_two_people_decided_differently(world, policy, position, kept) -> None:
+def test_what_two_people_decided_differently(world, policy, position, kept):
     folder = world.folder / "p"
     marks = Project.open(folder).work("0001").landmarks
     for name, place in [("one", (40.0, 50.0)), ("two", (41.0, 51.0))]:
@@ -179,7 +179,7 @@ def test_what_two_people_decided_differently(world, policy, position, kept) -> N
     assert (point.position_yx, point.author) == (position, "Bo" if policy == "file" else "Ada")
 
 
-def test_what_does_not_belong_is_named_and_the_rest_goes_on(world: World) -> None:
+def test_what_does_not_belong_is_named_and_the_rest_goes_on(world):
     folder = world.folder / "p"
     good, other, outside = (read_landmarks(world.truth)[i] for i in range(3))
     table = world.folder / "mixed.csv"
@@ -197,7 +197,7 @@ def test_what_does_not_belong_is_named_and_the_rest_goes_on(world: World) -> Non
     assert "tip would lie outside the image" in result.stderr
 
 
-def test_accepting_the_sure_ones_and_listing_the_rest(world: World) -> None:
+def test_accepting_the_sure_ones_and_listing_the_rest(world):
     folder = world.folder / "p"
     project = Project.open(folder)
     unsure = {
@@ -220,7 +220,7 @@ def test_accepting_the_sure_ones_and_listing_the_rest(world: World) -> None:
     assert run("project", "accept", folder).exit_code == 2
 
 
-def test_spacing_makes_millimetres(world: World) -> None:
+def test_spacing_makes_millimetres(world):
     folder = world.folder / "p"
     definitions = world.folder / "set.toml"
     definitions.write_text(
@@ -245,7 +245,7 @@ def test_spacing_makes_millimetres(world: World) -> None:
     assert "not a number of millimetres" in one_sentence(result)
 
 
-def test_a_damaged_image_does_not_stop_the_others(world: World) -> None:
+def test_a_damaged_image_does_not_stop_the_others(world):
     folder = world.folder / "p"
     (folder / "images/0001.json").write_text("{")
     (world.images / "new.png").write_bytes(b"no image")
@@ -264,7 +264,7 @@ def test_a_damaged_image_does_not_stop_the_others(world: World) -> None:
     assert "new.png" in run("project", "detect", folder).stderr
 
 
-def test_images_that_went_elsewhere_are_located(world: World, tmp_path: Path) -> None:
+def test_images_that_went_elsewhere_are_located(world, tmp_path):
     folder = world.folder / "q"
     ok("create", folder, world.images, "--template", world.template)
     shutil.move(world.images, tmp_path / "far")
@@ -276,7 +276,7 @@ def test_images_that_went_elsewhere_are_located(world: World, tmp_path: Path) ->
     assert run("project", "locate", folder, tmp_path).exit_code == 1
 
 
-def test_wrong_folders_are_one_sentence(world: World, tmp_path: Path) -> None:
+def test_wrong_folders_are_one_sentence(world, tmp_path):
     for arguments, said, code in [
         (["status", tmp_path], "is not a project", 1),
         (["create", world.folder / "p", "--template", world.template], "exists already", 2),
@@ -293,7 +293,7 @@ def test_wrong_folders_are_one_sentence(world: World, tmp_path: Path) -> None:
     assert not (tmp_path / "q").exists()
 
 
-def test_while_another_process_writes_it_is_refused_but_shown(world: World) -> None:
+def test_while_another_process_writes_it_is_refused_but_shown(world):
     folder = world.folder / "p"
     with Project.open(folder, writing=True):
         result = run("project", "accept", folder, "--all-sure")
@@ -302,7 +302,7 @@ def test_while_another_process_writes_it_is_refused_but_shown(world: World) -> N
         assert "3 of 3 images" in ok("status", folder)
 
 
-def test_killed_while_it_detects_it_goes_on(made: World, tmp_path: Path) -> None:
+def test_killed_while_it_detects_it_goes_on(made, tmp_path):
     shutil.copytree(made.folder, tmp_path / "w")
     world, folder = World(tmp_path / "w"), tmp_path / "w/p"
     for number in range(12):
@@ -326,7 +326,7 @@ def test_killed_while_it_detects_it_goes_on(made: World, tmp_path: Path) -> None
     assert all(work.detected is not None for _, work in project.works())
 
 
-def test_detection_uses_the_copy_of_the_model(world: World, tmp_path: Path) -> None:
+def test_detection_uses_the_copy_of_the_model(world, tmp_path):
     # Here: at the top it would make all tests of this file slow ones.
     from bundle_scene import random_model
 
