@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,16 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
+import napari_oneshot_lmk
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, Level
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance, Source
+from napari_oneshot_lmk.landmarks.lists import parse_landmark_list
 from napari_oneshot_lmk.landmarks.template import Template
 
+PLUGIN = "napari-oneshot-lmk"
+MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
+LEFT = Qt.MouseButton.LeftButton
 CARD = EncoderCard("fake", "Fake encoder", "0" * 64, (Level("one", 2, 4),), "for tests")
 
 
@@ -29,18 +35,38 @@ def textured(shape_yx: tuple[int, int] = (240, 200), seed: int = 1) -> np.ndarra
     return gaussian_filter(noise, 3).astype(np.float32)
 
 
+# -- the docks -----------------------------------------------------------------
+
+
+def begin(step: Any, names: str = "a,b,c", *points: tuple[float, ...]) -> Any:
+    """Follow a list in the tab "Annotate" and place its first landmarks; return their layer."""
+    step.follow_list(parse_landmark_list(names))
+    step.place()
+    layer = step.bench.placing.layer
+    for point in points:
+        layer.add(point)
+    return layer
+
+
+def placed(dock: Any) -> dict[str, Any]:
+    """Names and positions (row, column) of what is placed on the chosen image."""
+    return {p.name: p.position_yx for p in dock.session.annotation.landmarks.placed}
+
+
+def type_spacing(dock: Any, text: str) -> None:
+    """Type into the spacing field of a dock's header."""
+    dock.header.spacing.setText(text)
+    dock.header.spacing.editingFinished.emit()
+
+
 # -- the mouse ------------------------------------------------------------------
 
 
 def canvas(viewer: Any) -> QWidget:
     """The widget that the image is drawn in."""
-    found = [
-        w
-        for w in QApplication.allWidgets()
-        if type(w).__name__.startswith("CanvasBackend") and w.isVisible()
-    ]
-    assert len(found) == 1
-    return found[0]
+    shown = [w for w in QApplication.allWidgets() if w.isVisible()]
+    (found,) = (w for w in shown if type(w).__name__.startswith("CanvasBackend"))
+    return found
 
 
 def spot(viewer: Any, layer: Any, position_yx: tuple[float, float]) -> QPoint:
@@ -54,12 +80,7 @@ def spot(viewer: Any, layer: Any, position_yx: tuple[float, float]) -> QPoint:
     return QPoint(round(x), round(y))
 
 
-def click(
-    viewer: Any,
-    layer: Any,
-    position_yx: tuple[float, float],
-    button: Any = Qt.MouseButton.LeftButton,
-) -> None:
+def click(viewer: Any, layer: Any, position_yx: Any, button: Any = LEFT) -> None:
     """Press and release a button on a point of an image."""
     widget, at = canvas(viewer), spot(viewer, layer, position_yx)
     QTest.mouseMove(widget, at)
@@ -74,7 +95,7 @@ def drag(viewer: Any, layer: Any, *stations_yx: tuple[float, float]) -> None:
     stations = [spot(viewer, layer, at_yx) for at_yx in stations_yx]
     start, end = stations[0], stations[-1]
     QTest.mouseMove(widget, start)
-    QTest.mousePress(widget, Qt.MouseButton.LeftButton, pos=start)
+    QTest.mousePress(widget, LEFT, pos=start)
     for here, there in pairwise(stations):
         for part in np.linspace(0, 1, 6)[1:]:
             _move_pressed(widget, here + (there - here) * float(part))
@@ -82,7 +103,7 @@ def drag(viewer: Any, layer: Any, *stations_yx: tuple[float, float]) -> None:
     QTest.qWait(15)
     _move_pressed(widget, end)
     QTest.qWait(15)
-    QTest.mouseRelease(widget, Qt.MouseButton.LeftButton, pos=end)
+    QTest.mouseRelease(widget, LEFT, pos=end)
     QTest.qWait(10)
 
 
@@ -91,25 +112,18 @@ def _move_pressed(widget: QWidget, at: QPoint) -> None:
     from qtpy.QtCore import QEvent, QPointF
     from qtpy.QtGui import QMouseEvent
 
-    left = Qt.MouseButton.LeftButton
-    event = QMouseEvent(
-        QEvent.Type.MouseMove,
-        QPointF(at),
-        QPointF(widget.mapToGlobal(at)),
-        Qt.MouseButton.NoButton,
-        left,
-        Qt.KeyboardModifier.NoModifier,
-    )
+    places = QPointF(at), QPointF(widget.mapToGlobal(at))
+    held = Qt.MouseButton.NoButton, LEFT, Qt.KeyboardModifier.NoModifier
+    event = QMouseEvent(QEvent.Type.MouseMove, *places, *held)
     QApplication.sendEvent(widget, event)
     QApplication.processEvents()
 
 
-def press_key(viewer: Any, key: Any, modifier: Any = None) -> None:
+def press_key(viewer: Any, key: Any, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
     """Press a key while the canvas has the focus."""
     widget = canvas(viewer)
     widget.setFocus()
-    held = Qt.KeyboardModifier.NoModifier if modifier is None else modifier
-    QTest.keyClick(widget, key, held)
+    QTest.keyClick(widget, key, modifier)
     QTest.qWait(10)
 
 
@@ -186,22 +200,13 @@ class FakeDetector:
             raise self.maker.error
         assert self.image is not None
         shift = np.array(self.maker.shift_yx)
-        points = tuple(
-            replace(
-                p,
-                position_yx=tuple(np.array(p.position_yx) + shift),
-                score=1.0 - number / 20,
-                unsure=p.name in self.maker.unsure,
-                shape_residual_mm=0.5,
-                source=Source.DETECTED,
-            )
-            if p.position_yx is not None
-            else p
-            for number, p in enumerate(self.template.landmarks)
-        )
-        return Landmarks(
-            points,
-            self.image.name,
-            self.image.geometry,
-            Provenance("instant", "fake", self.template.name, orientation=self.maker.orientation),
-        )
+        points = list(self.template.landmarks)
+        for number, p in enumerate(points):
+            if p.position_yx is not None:
+                there = tuple(np.array(p.position_yx) + shift)
+                about = {"unsure": p.name in self.maker.unsure, "shape_residual_mm": 0.5}
+                about |= {"score": 1.0 - number / 20, "source": Source.DETECTED}
+                points[number] = replace(p, position_yx=there, **about)
+        about = {"orientation": self.maker.orientation}
+        made_by = Provenance("instant", "fake", self.template.name, **about)
+        return Landmarks(tuple(points), self.image.name, self.image.geometry, made_by)

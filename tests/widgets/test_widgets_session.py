@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gc
 import weakref
-from pathlib import Path
 
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QFileDialog
-from widget_scene import FakeDetectors, textured
+from widget_scene import FakeDetectors, begin, placed, textured, type_spacing
 
 from napari_oneshot_lmk.errors import GeometryError, TemplateError, UsageError
 from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, parse_landmark_list
@@ -23,92 +22,77 @@ from napari_oneshot_lmk.widgets.layers.points import METADATA
 from napari_oneshot_lmk.widgets.session import Session, session_of
 
 
-def test_docks_of_a_viewer_share_a_session(make_napari_viewer_proxy):
-    viewer = make_napari_viewer_proxy()
-    film = viewer.add_image(textured(), name="film")
+def test_docks_of_a_viewer_share_a_session(viewer):
+    image = viewer.add_image(textured(), name="image")
     annotate, detect = AnnotateWidget(viewer), DetectWidget(viewer)
     assert annotate.session is detect.session is session_of(viewer)
     assert annotate.bench is AnnotateWidget(viewer).bench
-    assert annotate.session.target.layer == film
-    annotate.follow_list(parse_landmark_list("a,b"))
-    annotate.place()
-    viewer.layers.selection.active.add((10, 10))
+    assert annotate.session.target.layer == image
+    layer = begin(annotate, "a,b", (10, 10))
     annotate.form.use_template.click()
     assert detect.form.here.isEnabled()
     assert "1 landmark<" in detect.form.template.text()
     assert not annotate.form.use_template.isEnabled()
     assert annotate.form.use_template.text() == "Template in use"
-    viewer.layers.selection.active.add((20, 10))
+    layer.add((20, 10))
     assert annotate.form.use_template.text() == "Update template"
 
 
-def test_a_closed_dock_loses_nothing(make_napari_viewer_proxy, qtbot):
-    viewer = make_napari_viewer_proxy()
-    viewer.add_image(textured(), name="film")
+def test_a_closed_dock_loses_nothing(viewer, qtbot):
+    viewer.add_image(textured(), name="image")
     dock = OneshotDock(viewer)
     assert list(dock.steps) == list(STEPS)
     inner = viewer.window.add_dock_widget(dock)
-    annotate = dock.steps["Annotate"]
-    annotate.follow_list(parse_landmark_list("a,b,c"))
-    annotate.place()
-    viewer.layers[-1].add((10, 10))
-    annotate.form.use_template.click()
+    layer = begin(dock.steps["Annotate"], "a,b,c", (10, 10))
+    dock.steps["Annotate"].form.use_template.click()
     template = dock.session.template
     gone = weakref.ref(dock)
     viewer.window.remove_dock_widget(inner)
     dock.deleteLater()
-    del dock, annotate, inner
+    del dock, inner
     qtbot.wait(50)
     gc.collect()
     assert gone() is None
     # The layer goes on working, and what it gets is still saved.
-    viewer.layers[-1].add((20, 10))
+    layer.add((20, 10))
     viewer.add_image(textured(seed=3), name="next")
     again = OneshotDock(viewer)
     assert again.session.template is template
-    viewer.layers.selection.active = viewer.layers["film"]
+    viewer.layers.selection.active = viewer.layers["image"]
     assert again.steps["Annotate"].form.progress.format() == "2 of 3"
 
 
-def test_each_image_has_its_own_annotation(make_napari_viewer_proxy):
-    viewer = make_napari_viewer_proxy()
+def test_each_image_has_its_own_annotation(viewer):
     one = viewer.add_image(textured(seed=1), name="one")
     two = viewer.add_image(textured(seed=2), name="two")
     dock = AnnotateWidget(viewer)
     assert dock.session.target.layer == two
-    dock.follow_list(parse_landmark_list("a,b"))
-    dock.place()
-    viewer.layers.selection.active.add((10, 10))
+    begin(dock, "a,b", (10, 10))
     viewer.layers.selection.active = one
     assert len(dock.session.annotation.landmarks) == 0
-    dock.follow_list(parse_landmark_list("a,b"))
-    dock.place()
-    viewer.layers.selection.active.add((50, 60))
+    begin(dock, "a,b", (50, 60))
     viewer.layers.selection.active = two
-    assert dock.session.annotation.landmarks["a"].position_yx == (10, 10)
+    assert placed(dock) == {"a": (10, 10)}
     assert viewer.layers["landmarks – two"].data.tolist() == [[10, 10]]
     assert viewer.layers["landmarks – one"].data.tolist() == [[50, 60]]
     # A removed image takes its annotation along; the other stays.
     viewer.layers.remove(one)
-    assert dock.session.annotation.landmarks["a"].position_yx == (10, 10)
+    assert placed(dock) == {"a": (10, 10)}
     viewer.layers.remove(two)
     assert dock.session.target is None
     assert dock.form.prompt.text() == "Open an image to annotate it."
 
 
 def test_earlier_work_is_offered_and_continued(make_napari_viewer_proxy):
-    pixels = textured(seed=11)
-    viewer = make_napari_viewer_proxy()
-    viewer.add_image(pixels, name="film")
+    viewer, again = make_napari_viewer_proxy(), make_napari_viewer_proxy()
+    for one in (viewer, again):
+        one.add_image(textured(seed=11), name="image")
     dock = AnnotateWidget(viewer)
     dock.follow_list(ISBI19_CEPHALOGRAM)
     dock.place()
     for number in range(17):
         viewer.layers[-1].add((10 + number, 20))
     before = dock.session.landmarks()
-
-    again = make_napari_viewer_proxy()
-    again.add_image(pixels, name="film")
     dock = AnnotateWidget(again)
     assert not dock.form.offer.isHidden()
     assert "17 of 19" in dock.form.offer.text.text()
@@ -125,33 +109,29 @@ def test_earlier_work_is_offered_and_continued(make_napari_viewer_proxy):
 
 
 def test_starting_afresh_keeps_the_earlier_file(make_napari_viewer_proxy):
-    pixels = textured(seed=12)
     for number in range(2):
         viewer = make_napari_viewer_proxy()
-        viewer.add_image(pixels, name="film")
+        viewer.add_image(textured(seed=12), name="image")
         dock = AnnotateWidget(viewer)
         if number:
             dock.form.offer.leave.click()
             assert dock.form.offer.isHidden()
             viewer.add_points([(1, 1)])
             assert dock.form.offer.isHidden()
-        dock.follow_list(parse_landmark_list("a,b"))
-        dock.place()
-        viewer.layers[-1].add((10 + number, 20))
+        begin(dock, "a,b", (10 + number, 20))
     sidecar = dock.bench.autosave.sidecar.path
     assert len(list(sidecar.parent.glob(f"{sidecar.name.split('.')[0]}*"))) == 2
 
 
-def test_a_points_layer_becomes_a_template(make_napari_viewer_proxy):
-    viewer = make_napari_viewer_proxy()
-    viewer.add_image(textured(seed=13), name="film", scale=(0.5, 0.5), units="mm")
+def test_a_points_layer_becomes_a_template(viewer):
+    viewer.add_image(textured(seed=13), name="image", scale=(0.5, 0.5), units="mm")
     marks = viewer.add_points(
         [(5, 10), (20, 30)], features={"label": ["a", "b"]}, units="mm", name="marks"
     )
     dock = AnnotateWidget(viewer)
     # Only landmarks that are known to be this image's are offered unasked.
     assert dock.form.offer.isHidden()
-    marks.metadata = {METADATA: {"image": "film"}}
+    marks.metadata = {METADATA: {"image": "image"}}
     dock._on_target()
     assert not dock.form.offer.isHidden()
     assert "2 landmarks" in dock.form.offer.text.text()
@@ -164,37 +144,35 @@ def test_a_points_layer_becomes_a_template(make_napari_viewer_proxy):
     assert template.image.geometry.spacing_mm_yx == (0.5, 0.5)
 
 
-def test_the_spacing_field(make_napari_viewer_proxy):
-    viewer = make_napari_viewer_proxy()
-    viewer.add_image(textured(seed=14), name="film")
+def test_the_spacing_field(viewer):
+    viewer.add_image(textured(seed=14), name="image")
     dock = AnnotateWidget(viewer)
     header = dock.header
     assert header.spacing_note.text() == "spacing unknown"
     for wrong in ("abc", "0", "-1", "1000", "nan"):
-        header.spacing.setText(wrong)
-        header.spacing.editingFinished.emit()
+        type_spacing(dock, wrong)
         assert header.spacing_note.text().startswith("not a spacing")
         assert dock.session.spacing.mm_yx is None
-    header.spacing.setText("0.1 x 0.12")
-    header.spacing.editingFinished.emit()
+    type_spacing(dock, "0.1 x 0.12")
     assert dock.session.spacing.mm_yx == (0.1, 0.12)
     assert header.spacing_note.text() == ""
-    dock.follow_list(parse_landmark_list("a"))
-    dock.place()
-    viewer.layers[-1].add((10, 10))
-    geometry = dock.session.make_template().image.geometry
-    assert geometry.spacing_mm_yx == (0.1, 0.12)
-    header.spacing.setText("")
-    header.spacing.editingFinished.emit()
+    begin(dock, "a", (10, 10))
+    assert dock.session.make_template().image.geometry.spacing_mm_yx == (0.1, 0.12)
+    type_spacing(dock, "")
     assert dock.session.spacing.mm_yx is None
-    viewer.add_image(textured(seed=15), name="other", scale=(0.2, 0.2))
-    viewer.layers.selection.active = viewer.layers["other"]
+    other = viewer.add_image(textured(seed=15), name="other", scale=(0.2, 0.2))
+    viewer.layers.selection.active = other
     assert header.spacing.text() == "0.2"
     assert header.spacing_note.text() == "no unit: taken as mm"
+    # A wrong one is forgotten after a right one, the same as before or another.
+    for right in ("0.2", "0.3"):
+        type_spacing(dock, "abc")
+        assert header.spacing_note.text().startswith("not a spacing")
+        type_spacing(dock, right)
+        assert not header.spacing_note.text().startswith("not a spacing")
 
 
-def test_the_header_follows_the_viewer(make_napari_viewer_proxy):
-    viewer = make_napari_viewer_proxy()
+def test_the_header_follows_the_viewer(viewer):
     dock = OneshotDock(viewer)
     header = dock.header
     assert "Open Sample" in header.size.text()
@@ -215,25 +193,21 @@ def test_the_header_follows_the_viewer(make_napari_viewer_proxy):
     # Choosing an image here hides the others, and their landmarks.
     header.chooser.activated.emit(0)
     assert dock.session.target.layer == one
-    assert one.visible
-    assert not stack.visible
+    assert (one.visible, stack.visible) == (True, False)
 
 
-def test_another_list_says_what_it_drops(make_napari_viewer_proxy):
-    viewer = make_napari_viewer_proxy()
-    viewer.add_image(textured(seed=16), name="film")
+def test_another_list_says_what_it_drops(viewer):
+    viewer.add_image(textured(seed=16), name="image")
     dock = AnnotateWidget(viewer)
-    dock.follow_list(parse_landmark_list("a,b"))
-    dock.place()
-    viewer.layers[-1].add((10, 10))
+    layer = begin(dock, "a,b", (10, 10))
     dock.follow_list(parse_landmark_list("b,c"))
     assert "a is not in this list" in dock.form.message.text()
-    assert len(viewer.layers[-1].data) == 0
+    assert len(layer.data) == 0
     dock.session.undo()
-    assert viewer.layers[-1].data.tolist() == [[10, 10]]
+    assert layer.data.tolist() == [[10, 10]]
 
 
-def test_names_are_typed_or_read(qtbot, make_napari_viewer_proxy, tmp_path):
+def test_names_are_typed_or_read(qtbot, viewer, tmp_path):
     dialog = NamesDialog()
     qtbot.addWidget(dialog)
     ok = dialog.buttons.button(dialog.buttons.StandardButton.Ok)
@@ -245,8 +219,7 @@ def test_names_are_typed_or_read(qtbot, make_napari_viewer_proxy, tmp_path):
     assert ok.isEnabled()
     assert dialog.names.names == ("a", "b")
 
-    viewer = make_napari_viewer_proxy()
-    viewer.add_image(textured(seed=17), name="film")
+    viewer.add_image(textured(seed=17), name="image")
     dock = AnnotateWidget(viewer)
     (tmp_path / "names.txt").write_text("x\ny\n")
     dock.lists.choose_file(tmp_path / "names.txt")
@@ -255,37 +228,33 @@ def test_names_are_typed_or_read(qtbot, make_napari_viewer_proxy, tmp_path):
     assert "missing.txt" in dock.form.message.text()
 
 
-def test_template_and_landmarks_are_saved(make_napari_viewer_proxy, tmp_path, monkeypatch):
-    viewer = make_napari_viewer_proxy()
-    viewer.add_image(textured(seed=18), name="film")
+def test_template_and_landmarks_are_saved(viewer, tmp_path, monkeypatch):
+    viewer.add_image(textured(seed=18), name="image")
     dock = AnnotateWidget(viewer)
-    assert dock.form.save_template.toolTip() == "Place at least one landmark first."
-    dock.follow_list(parse_landmark_list("a,b"))
-    dock.place()
-    viewer.layers[-1].add((10, 10))
-    target = tmp_path / "film.template"
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))
+    form = dock.form
+    assert form.save_template.toolTip() == "Place at least one landmark first."
+    begin(dock, "a,b", (10, 10))
+    target, markups, other = (tmp_path / n for n in ("a.template", "a.mrk.json", "thesis"))
+
+    def saved(button, path):
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+        button.click()
+        return form.message.text()
+
     for _ in range(2):
-        dock.form.save_template.click()
-        assert str(target) in dock.form.message.text()
+        assert str(target) in saved(form.save_template, target)
     assert Template.load(target).landmarks["a"].position_yx == (10, 10)
     # Markups need millimetres; the message says so and nothing is written.
-    markups = str(tmp_path / "film.mrk.json")
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (markups, ""))
-    dock.form.save_landmarks.click()
-    assert "spacing" in dock.form.message.text()
-    assert not Path(markups).exists()
+    assert "spacing" in saved(form.save_landmarks, markups)
+    assert not markups.exists()
     # A folder of something else is not replaced.
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "chapter1.txt").write_text("years of work")
-    precious = str(tmp_path / "thesis")
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (precious, ""))
-    dock.form.save_template.click()
-    assert (tmp_path / "thesis" / "chapter1.txt").read_text() == "years of work"
-    assert "thesis" in dock.form.message.text()
+    other.mkdir()
+    (other / "chapter1.txt").write_text("years of work")
+    assert "thesis" in saved(form.save_template, other)
+    assert (other / "chapter1.txt").read_text() == "years of work"
 
 
-def test_a_session_without_a_picture_refuses_in_words():
+def test_a_session_without_an_image_refuses_in_words():
     session = Session()
     with pytest.raises(UsageError, match="no image"):
         session.use_as_template()
@@ -294,20 +263,16 @@ def test_a_session_without_a_picture_refuses_in_words():
     assert session.why_no_template == "no image is open"
 
 
-def test_a_template_needs_content(make_napari_viewer_proxy):
-    viewer = make_napari_viewer_proxy()
+def test_a_template_needs_content(viewer):
     viewer.add_image(np.zeros((50, 50)), name="blank")
     dock = AnnotateWidget(viewer)
-    dock.follow_list(parse_landmark_list("a,b"))
-    dock.place()
-    viewer.layers[-1].add((10, 10))
+    begin(dock, "a,b", (10, 10))
     dock.form.use_template.click()
     assert "same value" in dock.form.message.text()
     assert dock.session.template is None
 
 
-def test_an_absurd_spacing_is_refused(make_napari_viewer_proxy):
-    viewer = make_napari_viewer_proxy()
+def test_an_absurd_spacing_is_refused(viewer):
     viewer.add_image(textured(seed=19))
     session = AnnotateWidget(viewer).session
     with pytest.raises(GeometryError):
@@ -316,7 +281,6 @@ def test_an_absurd_spacing_is_refused(make_napari_viewer_proxy):
         session.make_template()
 
 
-def test_the_dock_takes_an_injected_detector(make_napari_viewer_proxy):
-    viewer = make_napari_viewer_proxy()
+def test_the_dock_takes_an_injected_detector(viewer):
     fake = FakeDetectors()
     assert DetectWidget(viewer, make_detector=fake).run._make is fake
