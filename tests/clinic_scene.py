@@ -1,4 +1,4 @@
-"""A window as a clinic has it: the composed dock, films, a detector that is known."""
+"""A window as a clinic has it: the composed dock, images, a detector that is known."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from typing import Any
 import imageio.v3 as imageio
 import numpy as np
 from qtpy.QtWidgets import QFileDialog
-from widget_scene import FakeDetectors, textured
+from widget_scene import FakeDetectors, placed, textured
 
-import napari_oneshot_lmk
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets.dock import OneshotDock
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
-PLUGIN = "napari-oneshot-lmk"
-MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
 POINTS = {"a": (30.0, 40.0), "b": (60.0, 120.0), "c": (150.0, 90.0)}
 
 
@@ -54,13 +51,32 @@ class Clinic:
         self.review.form.move_others.setChecked(False)
         self.bench = workbench_of(viewer, self.session)
 
+    @property
+    def marks(self) -> Any:
+        """The landmark layer of the chosen image."""
+        return self.bench.placing.layer
+
+    def open(self, *paths: Path) -> list[Any]:
+        """Open image files as napari does."""
+        return [self.viewer.open(path, plugin="napari")[0] for path in paths]
+
+    def add(self, seed: int = 4, name: str = "image", **about: Any) -> Any:
+        return self.viewer.add_image(textured(seed=seed), name=name, **about)
+
+    def detected(self) -> Any:
+        """Add an image and detect on it; return its layer."""
+        self.session.load_template(template())
+        image = self.add()
+        self.run(self.detect.form.here)
+        return image
+
     def run(self, button: Any) -> None:
         with self.qtbot.waitSignal(self.detect.finished, timeout=20_000):
             button.click()
         self.qtbot.wait(20)
 
     def at(self, name: str) -> tuple[float, float] | None:
-        return self.session.annotation.landmarks[name].position_yx
+        return placed(self).get(name)
 
     def source(self, name: str) -> Source | None:
         return self.session.annotation.landmarks[name].source

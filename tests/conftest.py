@@ -110,8 +110,9 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def clinic(make_napari_viewer_proxy: Any, npe2pm: Any, qtbot: Any) -> Any:
     """A shown window with the composed dock, napari's readers and this plugin."""
-    from clinic_scene import MANIFEST, Clinic
+    from clinic_scene import Clinic
     from npe2 import PluginManifest
+    from widget_scene import MANIFEST
 
     npe2pm.register(PluginManifest.from_distribution("napari"))
     npe2pm.register(PluginManifest.from_file(MANIFEST))

@@ -5,30 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
-from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
-from widget_scene import FakeDetectors, press_key, textured
+from widget_scene import PLUGIN, FakeDetectors, begin, placed, press_key, textured, type_spacing
 
-import napari_oneshot_lmk
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source
 from napari_oneshot_lmk.landmarks.lists import parse_landmark_list
 from napari_oneshot_lmk.widgets.dock import OneshotDock
 from napari_oneshot_lmk.widgets.layers import points, style
 
-PLUGIN = "napari-oneshot-lmk"
-MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
+CONTROL = Qt.KeyboardModifier.ControlModifier
 
 
 @pytest.fixture
-def viewer(
-    make_napari_viewer_proxy: Any, npe2pm: PluginManager, tmp_path: Path, monkeypatch: Any
-) -> Any:
-    npe2pm.register(PluginManifest.from_distribution("napari"))
-    npe2pm.register(PluginManifest.from_file(MANIFEST))
+def viewer(make_napari_viewer_proxy: Any, plugin: Any, tmp_path: Path, monkeypatch: Any) -> Any:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     viewer = make_napari_viewer_proxy(show=True)
     viewer.window.resize(1100, 800)
@@ -43,23 +37,23 @@ def dock(viewer: Any) -> OneshotDock:
     return dock
 
 
-def begin(dock: OneshotDock, *positions: tuple[float, ...]) -> Any:
+@pytest.fixture
+def image(viewer: Any) -> Any:
+    return viewer.add_image(textured(), name="image")
+
+
+def start(dock: OneshotDock, *positions: tuple[float, ...]) -> Any:
     """Place a, b, c; return their layer."""
-    annotate = dock.steps["Annotate"]
-    annotate.follow_list(parse_landmark_list("a\nb\nc"))
-    annotate.place()
-    layer = marks(dock)
-    for position in positions:
-        layer.add(position)
-    return layer
+    return begin(dock.steps["Annotate"], "a,b,c", *positions)
 
 
 def marks(dock: OneshotDock) -> Any:
     return dock.steps["Detect"].bench.placing.layer
 
 
-def placed(dock: OneshotDock) -> dict[str, Any]:
-    return {p.name: p.position_yx for p in dock.session.annotation.landmarks.placed}
+def record(layer: Any) -> Landmarks:
+    """The landmarks that a points layer holds."""
+    return points.from_layer(layer.data, {"features": layer.features, "metadata": layer.metadata})
 
 
 def found(path: Path, image: str) -> Path:
@@ -69,33 +63,24 @@ def found(path: Path, image: str) -> Path:
 
 
 def test_a_layer_without_points_is_a_set_without_positions():
-    empty = Landmarks((Landmark("a", None, "skipped"),), "film")
+    empty = Landmarks((Landmark("a", None, "skipped"),), "image")
     look = style.landmark_style(empty, points.placed_yx(empty))
     attributes = {"features": look["features"], "metadata": look["metadata"]}
     assert points.from_layer(look["data"], attributes).points == empty.points
 
 
-def test_pasted_points_become_landmarks(viewer, dock):
-    viewer.add_image(textured(), name="film")
-    layer = begin(dock, (20, 30))
+def test_pasted_points_become_landmarks(viewer, dock, image):
+    layer = start(dock, (20, 30))
     layer.selected_data = {0}
-    press_key(viewer, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
-    press_key(viewer, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
+    press_key(viewer, Qt.Key.Key_C, CONTROL)
+    press_key(viewer, Qt.Key.Key_V, CONTROL)
     assert placed(dock) == {"a": (20, 30), "b": (20, 30)}
     assert list(layer.features["label"]) == ["a", "b"]
 
 
-def test_the_last_point_can_be_deleted(viewer, dock):
-    viewer.add_image(textured(), name="film")
-    layer = begin(dock, (20, 30))
-    layer.selected_data = {0}
-    press_key(viewer, Qt.Key.Key_Delete)
-    assert placed(dock) == {}
-
-
-def test_after_a_film_is_selected_a_drag_does_not_pan(viewer, dock):
+def test_after_an_image_is_selected_a_drag_does_not_pan(viewer, dock):
     one = viewer.add_image(textured(), name="one")
-    begin(dock, (20, 30), (40, 50), (60, 70)).mode = "select"
+    start(dock, (20, 30), (40, 50), (60, 70)).mode = "select"
     viewer.add_image(textured(seed=2), name="two")
     viewer.layers.selection.active = one
     QApplication.processEvents()
@@ -104,19 +89,16 @@ def test_after_a_film_is_selected_a_drag_does_not_pan(viewer, dock):
     assert not viewer.scene.camera.mouse_pan
 
 
-def test_results_of_a_second_layer_of_a_name(viewer, dock, tmp_path):
-    viewer.add_image(textured(), name="film")
-    second = viewer.add_image(textured(seed=2), name="film", scale=(0.5, 0.5))
-    assert second.name == "film [1]"
+def test_results_of_a_second_layer_of_a_name(viewer, dock, image, tmp_path):
+    second = viewer.add_image(textured(seed=2), name="image", scale=(0.5, 0.5))
+    assert second.name == "image [1]"
     viewer.open(found(tmp_path / "found.csv", second.name), plugin=PLUGIN)
     assert dock.session.target.layer == second
     # In its pixels, whatever its scale.
     assert placed(dock) == {"a": (40, 30)}
 
 
-def test_results_do_not_go_to_one_of_two_films_of_a_name(viewer, dock, tmp_path):
-    import imageio.v3 as imageio
-
+def test_results_do_not_go_to_one_of_two_images_of_a_name(viewer, dock, tmp_path):
     for number, folder in enumerate(("one", "two"), start=1):
         (tmp_path / folder).mkdir()
         pixels = (100 + 20 * textured(seed=number)).astype(np.uint8)
@@ -133,38 +115,35 @@ def test_results_do_not_go_to_one_of_two_films_of_a_name(viewer, dock, tmp_path)
     assert placed(dock) == {"a": (40, 30)}
 
 
-def test_results_for_a_list_that_was_begun_are_shown_once(viewer, dock, tmp_path):
-    film = viewer.add_image(textured(), name="film")
-    own = begin(dock)
+def test_results_for_a_list_that_was_begun_are_shown_once(viewer, dock, image, tmp_path):
+    own = start(dock)
     viewer.add_image(textured(seed=2), name="other")
-    (layer,) = viewer.open(found(tmp_path / "found.csv", "film"), plugin=PLUGIN)
+    (layer,) = viewer.open(found(tmp_path / "found.csv", "image"), plugin=PLUGIN)
     QApplication.processEvents()
-    assert dock.session.target.layer == film
+    assert dock.session.target.layer == image
     assert placed(dock) == {"a": (40, 30)}
     assert marks(dock) == own
     assert not layer.visible
 
 
-def test_taken_off_landmarks_stay_off(viewer, dock, tmp_path):
-    film = viewer.add_image(textured(), name="film")
-    begin(dock)
-    viewer.open(found(tmp_path / "found.csv", "film"), plugin=PLUGIN)
+def test_taken_off_landmarks_stay_off(viewer, dock, image, tmp_path):
+    start(dock)
+    viewer.open(found(tmp_path / "found.csv", "image"), plugin=PLUGIN)
     QApplication.processEvents()
     viewer.layers.remove(marks(dock))
     assert placed(dock) == {}
     viewer.add_image(textured(seed=2), name="other")
-    viewer.layers.selection.active = film
+    viewer.layers.selection.active = image
     assert placed(dock) == {}
 
 
-def test_another_name_is_the_same_image(viewer, dock):
-    film = viewer.add_image(textured(), name="film")
-    begin(dock, (20, 30))
+def test_another_name_is_the_same_image(viewer, dock, image):
+    start(dock, (20, 30))
     path = dock.steps["Annotate"].bench.autosave.sidecar.path
-    film.name = "patient 7"
-    viewer.layers.remove(film)
+    image.name = "patient 7"
+    viewer.layers.remove(image)
     QApplication.processEvents()
-    viewer.add_image(textured(), name="film again")
+    viewer.add_image(textured(), name="image again")
     assert placed(dock) == {"a": (20, 30)}
     # It goes on in the same file, also when a person's word is taken back.
     marks(dock).add((50, 60))
@@ -173,15 +152,14 @@ def test_another_name_is_the_same_image(viewer, dock):
     assert len(list(path.parent.glob("*.csv"))) == 1
 
 
-def test_image_and_points_removed_in_one_go_keep_their_history(viewer, dock):
-    film = viewer.add_image(textured(), name="film")
-    layer = begin(dock, (20, 30), (40, 50))
+def test_image_and_points_removed_in_one_go_keep_their_history(viewer, dock, image):
+    layer = start(dock, (20, 30), (40, 50))
     dock.session.undo()
     viewer.layers.selection.clear()
-    viewer.layers.selection.update({film, layer})
+    viewer.layers.selection.update({image, layer})
     viewer.layers.remove_selected()
     QApplication.processEvents()
-    viewer.add_image(textured(), name="film")
+    viewer.add_image(textured(), name="image")
     assert list(placed(dock)) == ["a"]
     dock.session.redo()
     assert list(placed(dock)) == ["a", "b"]
@@ -193,10 +171,9 @@ def test_a_typed_spacing_reaches_the_files_of_all_slices(viewer, dock):
     paths = []
     for number in range(2):
         viewer.dims.set_current_step(0, number)
-        begin(dock, (number, 20, 30))
+        start(dock, (number, 20, 30))
         paths.append(dock.steps["Annotate"].bench.autosave.sidecar.path)
-    dock.header.spacing.setText("0.1")
-    dock.header.spacing.editingFinished.emit()
+    type_spacing(dock, "0.1")
     for path in paths:
         assert read_landmarks(path)[0].geometry.spacing_mm_yx == (0.1, 0.1)
 
@@ -204,27 +181,24 @@ def test_a_typed_spacing_reaches_the_files_of_all_slices(viewer, dock):
 def test_landmarks_of_another_image_do_not_bring_its_spacing(viewer, dock):
     viewer.add_image(textured(), name="one")
     dock.session.set_spacing(0.1)
-    theirs = begin(dock, (20, 30))
+    theirs = start(dock, (20, 30))
     viewer.add_image(textured(seed=2), name="two")
     dock.steps["Annotate"].adopt(theirs)
     assert placed(dock) == {"a": (20, 30)}
     assert dock.session.spacing.mm_yx is None
 
 
-def test_a_hidden_layer_follows_an_undo(viewer, dock):
-    viewer.add_image(textured(), name="film")
-    layer = begin(dock, (20, 30), (40, 50))
+def test_a_hidden_layer_follows_an_undo(dock, image):
+    layer = start(dock, (20, 30), (40, 50))
     layer.visible = False
     for _ in range(3):
         dock.session.undo()
-    attributes = {"features": layer.features, "metadata": layer.metadata}
     assert len(layer.data) == 0
-    assert points.from_layer(layer.data, attributes).points == ()
+    assert record(layer).points == ()
 
 
-def test_an_undo_that_changes_nothing_is_told_in_both_tabs(viewer, dock):
-    viewer.add_image(textured(), name="film")
-    begin(dock)
+def test_an_undo_that_changes_nothing_is_told_in_both_tabs(dock, image):
+    start(dock)
     dock.steps["Annotate"].follow_list(parse_landmark_list("a\nb\nc"))
     dock.steps["Detect"].form.undo.click()
     assert dock.steps["Annotate"].form.buttons["redo"].isEnabled()
@@ -232,8 +206,8 @@ def test_an_undo_that_changes_nothing_is_told_in_both_tabs(viewer, dock):
 
 def test_a_slice_is_turned_to_with_its_landmarks(viewer, dock):
     stack = viewer.add_image(np.stack([textured()] * 2), name="stack")
-    theirs = begin(dock, (0, 20, 30))
-    viewer.add_image(textured(seed=2), name="film")
+    theirs = start(dock, (0, 20, 30))
+    viewer.add_image(textured(seed=2), name="image")
     viewer.layers.selection.active = theirs
     assert dock.session.target.layer == stack
 

@@ -28,20 +28,22 @@ def no_trainings(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(form, "training_folder", lambda: tmp_path / "none")
 
 
+@pytest.fixture
+def model(tmp_path: Path) -> Any:
+    made = random_model(tmp_path)
+    made.save(tmp_path / "model")
+    return made
+
+
 def dock_in(viewer: Any, **parts: Any) -> DetectWidget:
     dock = DetectWidget(viewer, **parts)
     viewer.window.add_dock_widget(dock, area="right")
     return dock
 
 
-def test_a_model_is_exported_and_its_bundle_detects_the_same(
-    make_napari_viewer_proxy, qtbot, tmp_path
-):
-    model = random_model(tmp_path)
-    model.save(tmp_path / "model")
-    viewer = make_napari_viewer_proxy()
+def test_a_model_is_exported_and_its_bundle_detects_the_same(viewer, qtbot, model, tmp_path):
     dock = dock_in(viewer)
-    viewer.add_image(model.template.image.pixels, name="film")
+    viewer.add_image(model.template.image.pixels, name="image")
     assert dock.form.export.reason == "choose a trained model first"
     dock.choose_model(model_in(tmp_path / "model"))
     assert not dock.form.export.reason
@@ -72,10 +74,7 @@ def slow_steps(model: Path, out: Path, wanted: Any) -> Iterator[Step | Exported]
     yield Exported("There")
 
 
-def test_an_export_is_cancelled(make_napari_viewer_proxy, qtbot, tmp_path):
-    model = random_model(tmp_path)
-    model.save(tmp_path / "model")
-    viewer = make_napari_viewer_proxy()
+def test_an_export_is_cancelled(viewer, qtbot, model, tmp_path):
     dock = dock_in(viewer, export=ExportRun(slow_steps))
     dock.choose_model(model_in(tmp_path / "model"))
     with qtbot.waitSignal(dock.export.going):
@@ -94,9 +93,7 @@ def refused(model: Path, out: Path, wanted: Any) -> Iterator[Step | Exported]:
     raise ModelError("the bundle finds other points", file=out, remedy="report this")
 
 
-def test_a_failed_export_says_why(make_napari_viewer_proxy, qtbot, tmp_path):
-    random_model(tmp_path).save(tmp_path / "model")
-    viewer = make_napari_viewer_proxy()
+def test_a_failed_export_says_why(viewer, qtbot, model, tmp_path):
     dock = dock_in(viewer, export=ExportRun(refused))
     dock.choose_model(model_in(tmp_path / "model"))
     with qtbot.waitSignal(dock.finished):

@@ -42,25 +42,21 @@ def wanted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, object]
     return kept
 
 
-def opened(make_viewer: Any, made: Trained) -> DetectWidget:
-    viewer = make_viewer()
+@pytest.fixture
+def dock(viewer: Any, made: Trained) -> DetectWidget:
     dock = DetectWidget(viewer)
     viewer.window.add_dock_widget(dock, area="right")
-    film = read_image(made.world.images / "one.png")
-    viewer.add_image(film.pixels, name="one.png")
+    viewer.add_image(read_image(made.world.images / "one.png").pixels, name="one.png")
     return dock
 
 
-def detected(qtbot: Any, dock: DetectWidget) -> str:
+def detected(qtbot: Any, dock: DetectWidget, button: str = "here") -> str:
     with qtbot.waitSignal(dock.finished, timeout=120_000):
-        dock.form.here.click()
+        getattr(dock.form, button).click()
     return str(dock.form.message.text())
 
 
-def test_the_remembered_weights_detect_whatever_the_settings_name(
-    make_napari_viewer_proxy, qtbot, made, wanted
-):
-    dock = opened(make_napari_viewer_proxy, made)
+def test_the_remembered_weights_detect_whatever_the_settings_name(wanted, dock, qtbot, made):
     dock.form.model.open(made.run)
     detected(qtbot, dock)
     (found,) = dock.session.found.values()
@@ -76,11 +72,8 @@ def test_the_remembered_weights_detect_whatever_the_settings_name(
     assert np.array_equal(again.positions_yx, found.positions_yx)
 
 
-def test_a_model_whose_weights_are_gone_says_so_in_the_dock(
-    make_napari_viewer_proxy, qtbot, made, wanted, tmp_path
-):
+def test_a_model_whose_weights_are_gone_says_so_in_the_dock(wanted, dock, qtbot, made, tmp_path):
     aside = made.weights.rename(made.weights.with_name("aside"))
-    dock = opened(make_napari_viewer_proxy, made)
     dock.form.model.open(copied(made, tmp_path / "elsewhere"))
     said = detected(qtbot, dock)
     assert f"neither at {made.weights}, where they lay, nor in" in said
@@ -94,24 +87,23 @@ def test_a_model_whose_weights_are_gone_says_so_in_the_dock(
 
 
 def test_a_failed_download_is_tried_again_without_a_restart(
-    make_napari_viewer_proxy, qtbot, made, monkeypatch, tmp_path
+    dock, qtbot, made, monkeypatch, tmp_path
 ):
     isolate(monkeypatch, tmp_path)
     monkeypatch.setattr(run, "preferences", lambda: Preferences(device="cpu"))
-    dock = opened(make_napari_viewer_proxy, made)
+    form = dock.form
     dock.load_template(made.run / "template")
-    assert dock.form.retry.isHidden()
+    assert form.retry.isHidden()
     detected(qtbot, dock)
-    assert "is used alone" in dock.form.note.text()
-    assert not dock.form.retry.isHidden()
+    assert "is used alone" in form.note.text()
+    assert not form.retry.isHidden()
     # The network is back.
     again = read_weights(saved_weights(tmp_path / "downloaded.safetensors", seed=9))
     monkeypatch.setattr(weights, "download_weights", lambda progress: again)
-    with qtbot.waitSignal(dock.finished, timeout=120_000):
-        dock.form.retry.click()
-    assert dock.form.encoder.text().startswith("VGG19 (ImageNet)")
-    assert dock.form.note.text() == ""
-    assert dock.form.retry.isHidden()
+    detected(qtbot, dock, "retry")
+    assert form.encoder.text().startswith("VGG19 (ImageNet)")
+    assert form.note.text() == ""
+    assert form.retry.isHidden()
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")

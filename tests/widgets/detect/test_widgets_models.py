@@ -71,13 +71,22 @@ def test_only_trainings_that_have_succeeded_are_offered(qtbot, base):
     assert chooser.currentIndex() == 0
 
 
-def test_the_chosen_model_detects_and_brings_its_template(make_napari_viewer_proxy, qtbot, base):
-    model = trained(base)
+def detecting(viewer: Any) -> tuple[DetectWidget, ModelDetectors]:
     fake = ModelDetectors()
-    viewer = make_napari_viewer_proxy()
     dock = DetectWidget(viewer, make_detector=fake)
     viewer.window.add_dock_widget(dock, area="right")
-    viewer.add_image(textured(seed=2), name="film")
+    return dock, fake
+
+
+def detected(qtbot: Any, dock: DetectWidget) -> None:
+    with qtbot.waitSignal(dock.finished, timeout=20_000):
+        dock.form.here.click()
+
+
+def test_the_chosen_model_detects_and_brings_its_template(viewer, qtbot, base):
+    model = trained(base)
+    dock, fake = detecting(viewer)
+    viewer.add_image(textured(seed=2), name="image")
     chooser = dock.form.model
     chooser.setCurrentIndex(1)
     chooser.activated.emit(1)
@@ -86,18 +95,13 @@ def test_the_chosen_model_detects_and_brings_its_template(make_napari_viewer_pro
     for index, path in ((1, model.path), (0, None)):
         chooser.activated.emit(index)
         assert chooser.currentIndex() == index
-        with qtbot.waitSignal(dock.finished, timeout=20_000):
-            dock.form.here.click()
+        detected(qtbot, dock)
         assert fake.models[-1] == path
-    assert "found – film" in viewer.layers
+    assert "found – image" in viewer.layers
 
 
-def test_a_model_from_elsewhere_is_opened_or_refused(
-    make_napari_viewer_proxy, qtbot, base, tmp_path
-):
-    viewer = make_napari_viewer_proxy()
-    dock = DetectWidget(viewer, make_detector=ModelDetectors())
-    viewer.window.add_dock_widget(dock, area="right")
+def test_a_model_from_elsewhere_is_opened_or_refused(viewer, qtbot, base, tmp_path):
+    dock, _ = detecting(viewer)
     chooser = dock.form.model
     chooser.open(tmp_path)
     assert "holds no trained model" in dock.form.message.text()
@@ -113,7 +117,7 @@ def test_a_model_from_elsewhere_is_opened_or_refused(
 
 @pytest.mark.parametrize("detect_first", [True, False])
 def test_a_model_that_an_earlier_window_trained_brings_its_template(
-    make_napari_viewer_proxy, qtbot, base, monkeypatch, detect_first
+    viewer, qtbot, base, monkeypatch, detect_first
 ):
     model = trained(base)
     log = RunFolder(model.path.parent).events_path
@@ -121,32 +125,22 @@ def test_a_model_that_an_earlier_window_trained_brings_its_template(
     log.write_text(json.dumps(event_to_json(end)) + "\n")
     monkeypatch.setattr(widget, "training_folder", lambda: base)
     # A new window: nothing but what lies on the disk is known.
-    viewer = make_napari_viewer_proxy()
-    film = viewer.add_image(textured(seed=2), name="film")
-    fake = ModelDetectors()
-
-    def opened() -> DetectWidget:
-        dock = DetectWidget(viewer, make_detector=fake)
-        viewer.window.add_dock_widget(dock, area="right")
-        return dock
-
-    detect = opened() if detect_first else None
+    viewer.add_image(textured(seed=2), name="image")
+    opened = detecting(viewer) if detect_first else None
     training = TrainWidget(viewer, run=TrainingRun(FakeChildren()))
     viewer.window.add_dock_widget(training, area="right")
     qtbot.waitUntil(lambda: training.run.phase is Phase.DONE, timeout=10_000)
     training.view.use_model.click()
-    detect = detect or opened()
+    detect, fake = opened or detecting(viewer)
     assert detect.session.template is not None
     assert detect.session.template.name == "skull"
     assert detect.form.here.reason == ""
-    with qtbot.waitSignal(detect.finished, timeout=20_000):
-        detect.form.here.click()
+    detected(qtbot, detect)
     assert fake.models == [model.path]
-    assert f"found – {film.name}" in viewer.layers
+    assert "found – image" in viewer.layers
 
 
-def test_wanting_a_model_turns_the_dock_to_detection(make_napari_viewer_proxy, qtbot, base):
-    viewer = make_napari_viewer_proxy()
+def test_wanting_a_model_turns_the_dock_to_detection(viewer, base):
     dock = OneshotDock(viewer)
     viewer.window.add_dock_widget(dock, area="right")
     assert list(dock.steps) == ["Annotate", "Train", "Detect"]
