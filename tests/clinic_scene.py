@@ -8,7 +8,7 @@ from typing import Any
 import imageio.v3 as imageio
 import numpy as np
 from qtpy.QtWidgets import QFileDialog
-from widget_scene import FakeDetectors, placed, textured
+from widget_scene import FakeDetectors, textured
 
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
@@ -76,7 +76,7 @@ class Clinic:
         self.qtbot.wait(20)
 
     def at(self, name: str) -> tuple[float, float] | None:
-        return placed(self).get(name)
+        return self.session.annotation.landmarks[name].position_yx
 
     def source(self, name: str) -> Source | None:
         return self.session.annotation.landmarks[name].source

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -33,7 +34,7 @@ if sys.argv[2] == "release":
 
 @pytest.fixture
 def sidecar(tmp_path: Path) -> Path:
-    return tmp_path / "film.landmarks.csv"
+    return tmp_path / "image.landmarks.csv"
 
 
 @contextmanager
@@ -41,19 +42,13 @@ def another_process(
     sidecar: Path, end: str = "release"
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process that has taken the file, or was told who has."""
-    with subprocess.Popen(
-        [sys.executable, "-c", OTHER, str(sidecar), end],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    command = [sys.executable, "-c", OTHER, str(sidecar), end]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout is not None
-        assert process.stdin is not None
         yield process, process.stdout.readline().strip()
         if process.poll() is None:
-            process.stdin.write("\n")
-            process.stdin.flush()
-            process.wait(20)
+            process.communicate("\n", timeout=20)
 
 
 def left(sidecar: Path) -> list[str]:
@@ -131,13 +126,10 @@ def test_two_windows_of_one_process(sidecar):
         OSError(errno.EOPNOTSUPP, "no locks here"),
         NotImplementedError("no flock"),
     ],
-    ids=lambda error: str(error),
+    ids=str,
 )
 def test_where_nothing_can_be_locked_nobody_is_alarmed(sidecar, monkeypatch, error):
-    def refuse(*given: object, **options: object) -> None:
-        raise error
-
-    monkeypatch.setattr(image_lock.FileLock, "acquire", refuse)
+    monkeypatch.setattr(image_lock.FileLock, "acquire", Mock(side_effect=error))
     locks = ImageLocks()
     assert locks.taken_by(sidecar) is None
     assert not locks.has(sidecar)

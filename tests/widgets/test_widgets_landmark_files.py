@@ -1,4 +1,4 @@
-"""Landmark files of other tools, opened in napari over their picture."""
+"""Landmark files of other tools, opened in napari over their image."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from napari.errors import MultipleReaderError
 from napari.layers import Image, Points
-from npe2 import PluginManager, PluginManifest
 from oblique_image import SHAPE_YX, cephalogram, geometry, on, write_dicom
 from qtpy.QtWidgets import QWidget
+from widget_scene import PLUGIN
 
-import napari_oneshot_lmk
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark
 from napari_oneshot_lmk.widgets import texts
@@ -23,21 +22,17 @@ from napari_oneshot_lmk.widgets.contributions.readers import get_reader
 from napari_oneshot_lmk.widgets.layers import points
 from napari_oneshot_lmk.widgets.qt import save_dialogs
 
-PLUGIN = "napari-oneshot-lmk"
-MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
+pytestmark = pytest.mark.usefixtures("plugin")
 
 
-@pytest.fixture
-def viewer(make_napari_viewer_proxy: Any, npe2pm: PluginManager) -> Any:
-    """napari with its own readers and this plugin, and no other."""
-    npe2pm.register(PluginManifest.from_distribution("napari"))
-    npe2pm.register(PluginManifest.from_file(MANIFEST))
-    return make_napari_viewer_proxy()
-
-
-def film(path: Path) -> Path:
+def saved_image(path: Path) -> Path:
     pixels = np.arange(np.prod(SHAPE_YX)).reshape(SHAPE_YX) % 251
     imageio.imwrite(path, pixels.astype(np.uint8))
+    return path
+
+
+def saved_marks(path: Path, image: str) -> Path:
+    write_landmarks(path, [on(image)], overwrite=True)
     return path
 
 
@@ -50,31 +45,27 @@ def place(viewer: Any) -> tuple[Image, Points]:
 
 
 @pytest.mark.parametrize("suffix", [".json", ".tps", ".csv"])
-def test_the_picture_beside_is_opened_too(viewer, tmp_path, suffix):
-    film(tmp_path / "film.png")
-    path = tmp_path / f"found{suffix}"
-    write_landmarks(path, [on("film.png")])
-    viewer.open(path, plugin=PLUGIN)
+def test_the_image_beside_is_opened_too(viewer, tmp_path, suffix):
+    saved_image(tmp_path / "image.png")
+    viewer.open(saved_marks(tmp_path / f"found{suffix}", "image.png"), plugin=PLUGIN)
     image, marks = place(viewer)
-    assert image.source.path == str(tmp_path / "film.png")
+    assert image.source.path == str(tmp_path / "image.png")
     placed = points.placed_yx(on())
     assert np.allclose(marks.data, placed)
-    assert np.allclose(
-        [marks.data_to_world(p) for p in placed], [image.data_to_world(p) for p in placed]
-    )
+    worlds = ([layer.data_to_world(p) for p in placed] for layer in (marks, image))
+    assert np.allclose(*worlds)
 
 
-@pytest.mark.parametrize("name", ["film.txt", "found.sr.dcm", "film.fcsv"])
+@pytest.mark.parametrize("name", ["image.txt", "found.sr.dcm", "image.fcsv"])
 def test_the_dicom_image_beside_is_opened_too(viewer, tmp_path, name):
-    source = write_dicom(tmp_path / "film.dcm")
+    source = write_dicom(tmp_path / "image.dcm")
     landmarks = cephalogram()
     path = tmp_path / name
-    if name == "film.fcsv":
+    if name == "image.fcsv":
+        places = geometry().points_to_lps(landmarks.positions_yx).tolist()
         rows = [
-            f"{n},{','.join(map(repr, lps.tolist()))},{point.name}"
-            for n, (point, lps) in enumerate(
-                zip(landmarks, geometry().points_to_lps(landmarks.positions_yx), strict=True)
-            )
+            ",".join([str(n), *map(repr, lps), point.name])
+            for n, (point, lps) in enumerate(zip(landmarks, places, strict=True))
         ]
         header = "# CoordinateSystem = LPS\n# columns = id,x,y,z,label\n"
         path.write_text(header + "\n".join(rows) + "\n")
@@ -82,7 +73,7 @@ def test_the_dicom_image_beside_is_opened_too(viewer, tmp_path, name):
         write_landmarks(path, [landmarks], source=source)
     viewer.open(path, plugin=PLUGIN)
     image, marks = place(viewer)
-    assert image.name == "film.dcm"
+    assert image.name == "image.dcm"
     assert np.allclose(image.scale, (0.2, 0.35))
     assert np.array_equal(marks.scale, image.scale)
     found = dict(zip(marks.features["label"], marks.data.tolist(), strict=True))
@@ -90,19 +81,18 @@ def test_the_dicom_image_beside_is_opened_too(viewer, tmp_path, name):
         assert found[point.name] == pytest.approx(point.position_yx, abs=1e-6)
 
 
-def test_the_picture_that_is_open_is_taken_by_its_path(viewer, tmp_path):
+def test_the_image_that_is_open_is_taken_by_its_path(viewer, tmp_path):
     (tmp_path / "other").mkdir()
-    viewer.open(film(tmp_path / "film.png"), plugin="napari", translate=(5, 6))
-    viewer.open(film(tmp_path / "other" / "film.png"), plugin="napari")
-    write_landmarks(tmp_path / "found.json", [on("film.png")])
-    (marks,) = viewer.open(tmp_path / "found.json", plugin=PLUGIN)
+    viewer.open(saved_image(tmp_path / "image.png"), plugin="napari", translate=(5, 6))
+    viewer.open(saved_image(tmp_path / "other" / "image.png"), plugin="napari")
+    (marks,) = viewer.open(saved_marks(tmp_path / "found.json", "image.png"), plugin=PLUGIN)
     assert np.array_equal(marks.translate, (5, 6))
     assert len(viewer.layers) == 3
 
 
-def test_heights_for_tps_come_from_the_picture(viewer, tmp_path):
+def test_heights_for_tps_come_from_the_image(viewer, tmp_path):
     (tmp_path / "fish.tps").write_text("LM=1\n10.5 89.5\nIMAGE=fish.png\nID=0\n")
-    film(tmp_path / "fish.png")
+    saved_image(tmp_path / "fish.png")
     viewer.open(tmp_path / "fish.tps", plugin=PLUGIN)
     _, marks = place(viewer)
     assert marks.data.tolist() == [[0.0, 10.0]]
@@ -111,20 +101,17 @@ def test_heights_for_tps_come_from_the_picture(viewer, tmp_path):
 def test_a_name_does_not_lead_out_of_the_folder(viewer, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
-    film(tmp_path / "film.png")
-    for name in ("../film.png", str(tmp_path / "film.png"), "found.json"):
-        path = folder / "found.json"
-        write_landmarks(path, [on(name)], overwrite=True)
-        viewer.open(path, plugin=PLUGIN)
+    saved_image(tmp_path / "image.png")
+    for name in ("../image.png", str(tmp_path / "image.png"), "found.json"):
+        viewer.open(saved_marks(folder / "found.json", name), plugin=PLUGIN)
         assert not [la for la in viewer.layers if isinstance(la, Image)]
 
 
-def test_a_damaged_picture_beside_does_not_cost_the_points(viewer, tmp_path, capsys):
-    (tmp_path / "film.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    write_landmarks(tmp_path / "found.json", [on("film.png")])
-    (marks,) = viewer.open(tmp_path / "found.json", plugin=PLUGIN)
+def test_a_damaged_image_beside_does_not_cost_the_points(viewer, tmp_path, capsys):
+    (tmp_path / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (marks,) = viewer.open(saved_marks(tmp_path / "found.json", "image.png"), plugin=PLUGIN)
     assert len(marks.data) == 4
-    assert "film.png: the PNG file is cut short" in capsys.readouterr().out
+    assert "image.png: the PNG file is cut short" in capsys.readouterr().out
 
 
 def test_points_of_napari_are_left_to_napari_unless_we_are_chosen(viewer, tmp_path):
@@ -141,8 +128,7 @@ def test_points_of_napari_are_left_to_napari_unless_we_are_chosen(viewer, tmp_pa
 @pytest.mark.parametrize("suffix", [".json", ".tps"])
 def test_layers_are_saved_for_other_tools(viewer, tmp_path, suffix, capsys):
     for name in ("one.png", "two.png"):
-        write_landmarks(tmp_path / "a.csv", [on(name)], overwrite=True)
-        viewer.open(tmp_path / "a.csv", plugin=PLUGIN)
+        viewer.open(saved_marks(tmp_path / "a.csv", name), plugin=PLUGIN)
     path = tmp_path / f"both{suffix}"
     assert viewer.layers.save(str(path), plugin=PLUGIN) == [str(path)]
     assert [la.image for la in read_landmarks(path)] == ["one.png", "two.png"]
@@ -155,27 +141,22 @@ def test_layers_are_saved_for_other_tools(viewer, tmp_path, suffix, capsys):
 
 
 def test_images_and_reports_are_told_apart(tmp_path):
-    source = write_dicom(tmp_path / "film.dcm")
+    source = write_dicom(tmp_path / "image.dcm")
     assert get_reader(str(source)) is None
     one = replace(on(source), points=(Landmark("a", (1, 2)),))
-    write_landmarks(tmp_path / "film.sr.dcm", [one], source=source)
-    assert get_reader(str(tmp_path / "film.sr.dcm")) is not None
+    write_landmarks(tmp_path / "image.sr.dcm", [one], source=source)
+    assert get_reader(str(tmp_path / "image.sr.dcm")) is not None
 
 
-@pytest.mark.parametrize("ending", [".csv", ".mrk.json", ".json", ".tps", ".txt", ".sr.dcm"])
+@pytest.mark.parametrize("ending", [".csv", ".mrk.json", ".json", ".tps", ".txt"])
 def test_the_chosen_filter_gives_the_ending(tmp_path, monkeypatch, qtbot, ending):
-    filters = [f for f in texts.LANDMARKS_FILTER.split(";;") if f"(*{ending})" in f]
-    if ending == ".sr.dcm":
-        # A report needs the image file, which a layer may not have.
-        assert not filters
-        return
-    monkeypatch.setattr(
-        save_dialogs.QFileDialog,
-        "getSaveFileName",
-        lambda *_: (str(tmp_path / "found"), filters[0]),
-    )
+    # A DICOM report needs the image file, which a layer may not have.
+    assert ".sr.dcm" not in texts.LANDMARKS_FILTER
+    (kind,) = (f for f in texts.LANDMARKS_FILTER.split(";;") if f"(*{ending})" in f)
+    answer = (str(tmp_path / "found"), kind)
+    monkeypatch.setattr(save_dialogs.QFileDialog, "getSaveFileName", lambda *_: answer)
     parent = QWidget()
     qtbot.addWidget(parent)
-    said = save_dialogs.ask_save_landmarks(parent, [cephalogram("film.png")])
+    said = save_dialogs.ask_save_landmarks(parent, [cephalogram("image.png")])
     assert ("found.txt does not hold pixel spacing" in said) == (ending == ".txt")
     assert [p.name for p in tmp_path.iterdir()] == [f"found{ending}"]

@@ -1,7 +1,8 @@
-"""From layers of any make to radiographs, and points back onto them."""
+"""From layers of any make to images for detection, and points back onto them."""
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,35 +28,31 @@ from napari_oneshot_lmk.widgets.layers.style import landmark_colours, score_colo
 GREY = textured((60, 50))
 
 
+MM = {"units": "mm"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "mm_yx", "assumed"),
     [
         ({}, None, False),
         ({"scale": (1, 1)}, None, False),
-        ({"scale": (0.1, 0.2), "units": "mm"}, (0.1, 0.2), False),
-        ({"scale": (1, 1), "units": "mm"}, (1, 1), False),
+        ({"scale": (0.1, 0.2)} | MM, (0.1, 0.2), False),
+        ({"scale": (1, 1)} | MM, (1, 1), False),
         ({"scale": (100, 200), "units": "um"}, (0.1, 0.2), False),
         ({"scale": (0.01, 0.02), "units": "cm"}, (0.1, 0.2), False),
         ({"scale": (0.1, 0.2)}, (0.1, 0.2), True),
         ({"affine": np.diag([-0.1, -0.2, 1])}, (0.1, 0.2), True),
-        ({"affine": np.diag([-0.1, 0.2, 1]), "units": "mm"}, (0.1, 0.2), False),
-        ({"scale": (0.1, 0.2), "rotate": 30, "units": "mm"}, (0.1, 0.2), False),
-        (
-            {"scale": (0.5, 0.5), "affine": np.diag([-0.2, 0.4, 1]), "units": "mm"},
-            (0.1, 0.2),
-            False,
-        ),
-        ({"affine": [[0, 0.2, 5], [0.1, 0, 7], [0, 0, 1]], "units": "mm"}, (0.1, 0.2), False),
-        ({"scale": (0.1, 0.2), "translate": (500, -3), "units": "mm"}, (0.1, 0.2), False),
+        ({"affine": np.diag([-0.1, 0.2, 1])} | MM, (0.1, 0.2), False),
+        ({"scale": (0.1, 0.2), "rotate": 30} | MM, (0.1, 0.2), False),
+        ({"scale": (0.5, 0.5), "affine": np.diag([-0.2, 0.4, 1])} | MM, (0.1, 0.2), False),
+        ({"affine": [[0, 0.2, 5], [0.1, 0, 7], [0, 0, 1]]} | MM, (0.1, 0.2), False),
+        ({"scale": (0.1, 0.2), "translate": (500, -3)} | MM, (0.1, 0.2), False),
     ],
 )
 def test_spacing_is_the_length_of_a_step(arguments, mm_yx, assumed):
     spacing = spacing_of(Image(GREY, **arguments))
     assert spacing.assumed is assumed
-    if mm_yx is None:
-        assert spacing.mm_yx is None
-    else:
-        assert spacing.mm_yx == pytest.approx(mm_yx)
+    assert spacing.mm_yx == (mm_yx and pytest.approx(mm_yx))
 
 
 def test_an_absurd_scale_is_unknown_and_says_why():
@@ -74,21 +71,19 @@ def test_colours_become_grey_and_transparency_is_ignored():
     rgba[..., :3] = np.random.default_rng(0).integers(0, 255, (60, 50, 3))
     rgba[..., 3] = 7
     target = ImageView(Image(rgba, rgb=True, name="photo"))
-    assert target.shape_yx == (60, 50)
     grey = target.read_pixels(None).gray_image().pixels
-    assert grey.shape == (60, 50)
+    assert target.shape_yx == grey.shape == (60, 50)
     expected = rgba[..., :3].astype(float) @ [0.299, 0.587, 0.114]
     assert np.allclose(grey, expected, atol=1e-3)
 
 
 def test_a_pyramid_gives_its_finest_level():
-    layer = Image([GREY, GREY[::2, ::2]], multiscale=True, name="pyramid")
-    target = ImageView(layer)
+    target = ImageView(Image([GREY, GREY[::2, ::2]], multiscale=True, name="pyramid"))
     assert target.shape_yx == (60, 50)
     assert np.array_equal(target.read_pixels(None).gray_image().pixels, GREY)
 
 
-def test_the_radiograph_is_a_copy():
+def test_the_image_that_is_detected_on_is_a_copy():
     pixels = GREY.copy()
     image = ImageView(Image(pixels)).read_pixels((0.1, 0.1)).gray_image()
     pixels[:] = 0
@@ -99,11 +94,9 @@ def test_the_radiograph_is_a_copy():
 @pytest.mark.parametrize(
     ("pixels", "said"), [(np.zeros((5, 5)), "same value"), (np.full((5, 5), np.nan), "not numbers")]
 )
-def test_a_picture_without_content_is_refused(pixels, said):
-    target = ImageView(Image(pixels, name="bad"))
-    with pytest.raises(ImageError, match=said) as caught:
-        target.read_pixels(None).gray_image()
-    assert "bad" in str(caught.value)
+def test_an_image_without_content_is_refused(pixels, said):
+    with pytest.raises(ImageError, match=f"bad.*{said}"):
+        ImageView(Image(pixels, name="bad")).read_pixels(None).gray_image()
 
 
 def viewer_with(dims: dict[str, Any]) -> Any:
@@ -128,30 +121,26 @@ def test_the_slice_that_is_shown_is_found_through_the_transform():
 
 
 def test_a_single_slice_keeps_the_name_of_its_file():
-    layer = Image(GREY[None], name="film")
-    target = target_of(layer, viewer_with({}))
-    assert target.slice_index == (0,)
-    assert target.image_name == "film"
+    target = target_of(Image(GREY[None], name="image"), viewer_with({}))
+    assert (target.slice_index, target.image_name) == ((0,), "image")
 
 
 @pytest.mark.parametrize(
     ("dims", "said"), [({"ndisplay": 3}, "3-D"), ({"displayed": (0, 2)}, "other axes")]
 )
 def test_a_stack_seen_another_way_is_refused(dims, said):
-    layer = Image(np.stack([GREY, GREY]), name="stack")
     with pytest.raises(ImageError, match=said):
-        target_of(layer, viewer_with(dims))
+        target_of(Image(np.stack([GREY, GREY]), name="stack"), viewer_with(dims))
 
 
 def test_a_plain_image_is_found_in_any_view():
-    layer = Image(GREY)
-    assert target_of(layer, viewer_with({"ndisplay": 3})).slice_index == ()
+    assert target_of(Image(GREY), viewer_with({"ndisplay": 3})).slice_index == ()
 
 
 def test_points_lie_on_their_image_whatever_its_transform():
-    film = Image(GREY, scale=(0.5, 0.25), rotate=15, shear=[0.1], affine=np.diag([-1, 2, 1]))
-    marks = Points([(10, 20)], **transform_of(film))
-    assert marks.data_to_world((10, 20)) == pytest.approx(film.data_to_world((10, 20)))
+    image = Image(GREY, scale=(0.5, 0.25), rotate=15, shear=[0.1], affine=np.diag([-1, 2, 1]))
+    marks = Points([(10, 20)], **transform_of(image))
+    assert marks.data_to_world((10, 20)) == pytest.approx(image.data_to_world((10, 20)))
 
 
 # -- landmarks and points layers ----------------------------------------------------
@@ -163,15 +152,13 @@ WHOLE = Landmarks(
         Landmark("c", (30.0, 40.0), score=0.75, unsure=True, shape_residual_mm=1.5),
         Landmark("d", None, State.ABSENT, description="missing tooth"),
     ),
-    "film.png",
+    "image.png",
     Geometry((60, 50), (0.1, 0.2), (1, 2, 3), (0, 0, -1), (0, 1, 0)),
     Provenance("instant", "vgg19-12345678", "t", "me", "2026-01-02T03:04:05"),
 )
 
 
 def test_a_points_layer_loses_nothing():
-    import json
-
     look = style.landmark_style(WHOLE, points.placed_yx(WHOLE))
     layer = Points(**look, name="layer")
     # What other programs keep of metadata is JSON.
@@ -206,12 +193,12 @@ def test_a_name_at_two_points_is_refused():
 
 
 def test_a_layer_with_another_transform_is_read_where_it_shows():
-    film = Image(GREY, scale=(0.5, 0.5), translate=(10, 20), name="film")
-    world = film.data_to_world((12, 34))
+    image = Image(GREY, scale=(0.5, 0.5), translate=(10, 20), name="image")
+    world = image.data_to_world((12, 34))
     marks = Points([world], features=points.label_table(["a"], ["a"]))
-    read = landmarks_on(ImageView(film), marks)
+    read = landmarks_on(ImageView(image), marks)
     assert read["a"].position_yx == pytest.approx((12, 34))
-    assert read.image == "film"
+    assert read.image == "image"
 
 
 # -- colours and the spacing field ----------------------------------------------------

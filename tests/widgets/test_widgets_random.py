@@ -21,14 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from npe2 import PluginManager, PluginManifest
 from qtpy.QtWidgets import QApplication, QFileDialog
 from random_dock_actions import WEIGHTS, Action, World
 from random_dock_checks import compare
 
-import napari_oneshot_lmk
-
-MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
 SEEDS = 3
 WANTED = int(os.environ.get("ONESHOT_LMK_ACTIONS", "0"))
 ACTIONS_A_WINDOW = 120 if WANTED else 70
@@ -54,13 +50,7 @@ def _trace(action: Action) -> None:
 
 
 class Play:
-    """Plays actions in a fresh window, up to the first disagreement.
-
-    Parameters
-    ----------
-    make_world : callable
-        Opens a window.
-    """
+    """Plays actions in a fresh window, up to the first disagreement."""
 
     def __init__(self, make_world: Callable[[], World]) -> None:
         self._make_world = make_world
@@ -106,15 +96,9 @@ def shrunk(play: Play, actions: list[Action]) -> list[Action]:
 
 @pytest.fixture
 def play(
-    make_napari_viewer_proxy: Any,
-    npe2pm: PluginManager,
-    qtbot: Any,
-    tmp_path: Path,
-    monkeypatch: Any,
+    make_napari_viewer_proxy: Any, plugin: Any, qtbot: Any, tmp_path: Path, monkeypatch: Any
 ) -> Play:
     """A player; each window has folders and files of its own."""
-    npe2pm.register(PluginManifest.from_distribution("napari"))
-    npe2pm.register(PluginManifest.from_file(MANIFEST))
     answers: list[str] = []
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (answers[-1], "Table (*.csv)"))
     viewers: list[Any] = []
@@ -160,7 +144,6 @@ def test_dock_canvas_table_and_files_agree(play, seed):
 def test_replay(play):
     """Play actions of a file again."""
     lines = Path(os.environ["ONESHOT_LMK_REPLAY"]).read_text().splitlines()
-    actions = [tuple(line.split()) for line in lines if line.strip()]
-    numbered = [(a[0], int(a[1]), int(a[2]), int(a[3])) for a in actions]
-    if not play.run(numbered):
+    actions = [line.split() for line in lines if line.strip()]
+    if not play.run([(name, *map(int, numbers)) for name, *numbers in actions]):
         pytest.fail(report(play, "replay", play.done), pytrace=False)

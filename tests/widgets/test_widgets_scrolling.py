@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from npe2 import PluginManifest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import (
-    QAbstractButton,
-    QApplication,
-    QComboBox,
-    QLabel,
-    QTableWidget,
-    QVBoxLayout,
-    QWidget,
-)
-from widget_scene import textured
+from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QLabel, QTableWidget, QWidget
+from widget_scene import PLUGIN, textured
 
-import napari_oneshot_lmk
 from napari_oneshot_lmk.widgets.qt.scrolling import LEAST_HEIGHT, Scrolling, scrolling_layout
 
-PLUGIN = "napari-oneshot-lmk"
-MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
+pytestmark = pytest.mark.usefixtures("plugin", "plugin_settings")
+
 SCREEN = (1280, 720)
 DOCKS = ("One-shot landmarks", "Train model", "Detect landmarks")
 
 
-@pytest.fixture(autouse=True)
-def _own_settings(npe2pm: Any, plugin_settings: Any) -> None:
-    npe2pm.register(PluginManifest.from_file(MANIFEST))
-
-
 def opened(make_viewer: Any, qtbot: Any, names: tuple[str, ...]) -> tuple[Any, list]:
     viewer = make_viewer(show=True)
-    viewer.add_image(textured(), name="film")
+    viewer.add_image(textured(), name="image")
     docks = [viewer.window.add_plugin_dock_widget(PLUGIN, name)[1] for name in names]
     window = docks[0].window()
     window.resize(*SCREEN)
@@ -52,22 +36,20 @@ def reachable(window: QWidget, control: QWidget) -> bool:
     if above is not None:
         above.ensureWidgetVisible(control)
         QApplication.processEvents()
-    middle = control.mapTo(window, control.rect().center())
-    return window.rect().contains(middle) and control.visibleRegion().contains(
-        control.rect().center()
-    )
+    middle = control.rect().center()
+    seen = window.rect().contains(control.mapTo(window, middle))
+    return seen and control.visibleRegion().contains(middle)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_docks_fit_a_low_screen_and_all_can_be_reached(make_napari_viewer_proxy, qtbot, count):
     window, docks = opened(make_napari_viewer_proxy, qtbot, DOCKS[:count])
     assert (window.width(), window.height()) == SCREEN
-    for dock in docks:
-        assert dock.width() < 440
+    assert all(dock.width() < 440 for dock in docks)
     seen = 0
-    composed = docks[0]
-    for tab in range(composed.tabs.count()):
-        composed.tabs.setCurrentIndex(tab)
+    tabs = docks[0].tabs
+    for tab in range(tabs.count()):
+        tabs.setCurrentIndex(tab)
         QApplication.processEvents()
         assert (window.width(), window.height()) == SCREEN
         for dock in docks:
@@ -105,7 +87,7 @@ def test_the_wheel_scrolls_and_chooses_nothing(qtbot):
     dock = QWidget()
     layout = scrolling_layout(dock)
     combo = QComboBox()
-    combo.addItems([f"film {number}" for number in range(9)])
+    combo.addItems([f"image {number}" for number in range(9)])
     combo.setCurrentIndex(4)
     layout.addWidget(combo)
     tall = QLabel("tall")
@@ -119,17 +101,11 @@ def test_the_wheel_scrolls_and_chooses_nothing(qtbot):
     assert area.minimumSizeHint().height() == LEAST_HEIGHT
 
     def turn() -> None:
-        middle = QPointF(combo.rect().center())
-        event = QWheelEvent(
-            middle,
-            QPointF(combo.mapToGlobal(combo.rect().center())),
-            QPoint(0, 0),
-            QPoint(0, -120),
-            Qt.MouseButton.NoButton,
-            Qt.KeyboardModifier.NoModifier,
-            Qt.ScrollPhase.NoScrollPhase,
-            False,
-        )
+        middle = combo.rect().center()
+        places = QPointF(middle), QPointF(combo.mapToGlobal(middle))
+        held = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
+        phase = Qt.ScrollPhase.NoScrollPhase
+        event = QWheelEvent(*places, QPoint(0, 0), QPoint(0, -120), *held, phase, False)
         QApplication.sendEvent(combo, event)
 
     turn()
@@ -140,4 +116,3 @@ def test_the_wheel_scrolls_and_chooses_nothing(qtbot):
     qtbot.waitUntil(combo.hasFocus, timeout=5000)
     turn()
     assert combo.currentIndex() == 5
-    assert isinstance(layout, QVBoxLayout)
