@@ -17,11 +17,7 @@ Snapshot = dict[str, Any]
 
 
 def point(
-    state: str = "skipped",
-    yx: tuple[float, float] | None = None,
-    source: str | None = None,
-    score: float | None = None,
-    about: float = 0.0,
+    state: str = "skipped", yx: Any = None, source: Any = None, score: Any = None, about: float = 0
 ) -> Point:
     """Return a landmark; ``about`` says how far its position may be off."""
     return {"state": state, "yx": yx, "source": source, "score": score, "about": about}
@@ -184,8 +180,7 @@ class Oracle:
         return snapshot(points, now["current"], kept)
 
     def _source(self, key: Key, name: str) -> str:
-        before = self.points(key)[name]["source"]
-        return "corrected" if before in ("detected", "corrected") else "placed"
+        return "corrected" if detected_in({name: self.points(key)[name]}) else "placed"
 
     def move(self, key: Key, moved: dict[str, Any], about: float = 0.0) -> None:
         """Points were put elsewhere, in one step."""
@@ -311,16 +306,16 @@ class Oracle:
 
     def undo(self, key: Key) -> None:
         """One step back."""
-        if self.past.get(key):
-            self.future.setdefault(key, []).append(self.now[key])
-            self.now[key] = self.past[key].pop()
-            self._autosave(key)
+        self._go(key, self.past, self.future)
 
     def redo(self, key: Key) -> None:
         """One step forward."""
-        if self.future.get(key):
-            self.past.setdefault(key, []).append(self.now[key])
-            self.now[key] = self.future[key].pop()
+        self._go(key, self.future, self.past)
+
+    def _go(self, key: Key, there: dict[Key, Any], back: dict[Key, Any]) -> None:
+        if there.get(key):
+            back.setdefault(key, []).append(self.now[key])
+            self.now[key] = there[key].pop()
             self._autosave(key)
 
     # -- files ---------------------------------------------------------------------

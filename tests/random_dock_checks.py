@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Points as PointsLayer
-from random_dock import Key, Points, is_manual, is_open, nothing_decided
+from random_dock import Key, Points, is_manual, is_open, nothing_decided, point
 from random_dock_files import as_read, rows_of_file
 from random_dock_window import FILMS, Window, pixels_of
 
@@ -73,8 +73,7 @@ def _compare_choice(world: Window) -> None:
     if active is not None:
         owner = world.owner(active)
         mine = active == image or (owner is not None and owner[0] == key[0])
-        foreign = any(active == f["layer"] for f in world.foreign)
-        foreign = foreign or active in world.left
+        foreign = active in [*world.left, *(f["layer"] for f in world.foreign)]
         assert mine or foreign, f"{active.name} is selected, which is not {key}"
         pans = world.viewer.scene.camera.mouse_pan
         assert pans == active.mouse_pan, f"a drag on {active.name} pans: {pans}"
@@ -94,13 +93,7 @@ def _near(one: Any, other: Any) -> bool:
 def _as_plain(landmarks: Any) -> Points:
     """Landmarks of the package in the oracle's terms."""
     return {
-        p.name: {
-            "state": str(p.state),
-            "yx": p.position_yx,
-            "source": None if p.source is None else str(p.source),
-            "score": p.score,
-            "about": 0.0,
-        }
+        p.name: point(str(p.state), p.position_yx, p.source and str(p.source), p.score)
         for p in landmarks
     }
 
@@ -190,11 +183,7 @@ def _word(now: dict[str, Any], name: str) -> str:
         if p["source"] == "corrected":
             return texts.STATE_TAKEN_OFF
         return texts.STATE_OPEN if is_open(now, name) else texts.STATE_SKIPPED
-    return {
-        "corrected": texts.STATE_CORRECTED,
-        "detected": texts.STATE_DETECTED,
-        "placed": texts.STATE_PLACED,
-    }[p["source"]]
+    return str(getattr(texts, f"STATE_{p['source'].upper()}"))
 
 
 def _compare_buttons(world: Window) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,12 @@ from widget_scene import canvas, click, drag, press_key, spot
 
 from napari_oneshot_lmk.landmarks.lists import parse_landmark_list
 
+CONTROL = Qt.KeyboardModifier.ControlModifier
+
+
+def far(one_yx: Any, other_yx: Any, distance: float) -> bool:
+    return bool(np.hypot(*np.subtract(one_yx, other_yx)) > distance)
+
 
 class HandActions(Window):
     """What a user does to the landmarks of an image."""
@@ -26,7 +31,6 @@ class HandActions(Window):
         names = self.pick(LISTS, which)
         self.annotate.follow_list(parse_landmark_list("\n".join(names)))
         self.oracle.follow(self.oracle.target, names)
-        return None
 
     def do_start(self, *_: int) -> Any:
         """Press Start or Continue."""
@@ -35,7 +39,6 @@ class HandActions(Window):
             return False
         self._tab(self.annotate)
         button.click()
-        return None
 
     def do_button(self, which: int, *_: int) -> Any:
         """Press a button of the tab "Annotate"."""
@@ -47,38 +50,26 @@ class HandActions(Window):
         self._tab(self.annotate)
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
         self._acted(action)
-        return None
 
     def _acted(self, action: str) -> None:
         key = self.oracle.target
         if key is None:
             return
-        acts: dict[str, Callable[[], None]] = {
-            "undo": lambda: self.oracle.undo(key),
-            "redo": lambda: self.oracle.redo(key),
-            "skip": lambda: self.oracle.skip(key),
-            "absent": lambda: self.oracle.mark_absent(key),
-            "next": lambda: self.oracle.step(key, 1),
-            "previous": lambda: self.oracle.step(key, -1),
-        }
-        acts[action]()
+        if action in ("next", "previous"):
+            self.oracle.step(key, 1 if action == "next" else -1)
+        else:
+            getattr(self.oracle, "mark_absent" if action == "absent" else action)(key)
 
     def do_key(self, which: int, *_: int) -> Any:
         """Press a key on the canvas."""
-        keys = {
-            "next": (Qt.Key.Key_N, None),
-            "previous": (Qt.Key.Key_B, None),
-            "skip": (Qt.Key.Key_K, None),
-            "absent": (Qt.Key.Key_X, None),
-            "undo": (Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier),
-            "redo": (Qt.Key.Key_Y, Qt.KeyboardModifier.ControlModifier),
-        }
+        keys = {"next": (Qt.Key.Key_N,), "previous": (Qt.Key.Key_B,), "skip": (Qt.Key.Key_K,)}
+        keys |= {"absent": (Qt.Key.Key_X,), "undo": (Qt.Key.Key_Z, CONTROL)}
+        keys |= {"redo": (Qt.Key.Key_Y, CONTROL)}
         action = self.pick(keys, which)
         if self.active is None or self.owner(self.active) is None:
             return False
         press_key(self.viewer, *keys[action])
         self._acted(action)
-        return None
 
     def do_delete_key(self, which: int, *_: int) -> Any:
         """Press Delete, or select points first."""
@@ -91,7 +82,6 @@ class HandActions(Window):
         press_key(self.viewer, Qt.Key.Key_Delete)
         if not self.blocked():
             self.oracle.clear(key, names)
-        return None
 
     def do_paste(self, which: int, *_: int) -> Any:
         """Copy points and paste them."""
@@ -100,13 +90,11 @@ class HandActions(Window):
             return False
         layer.selected_data = {which % len(layer.data)}
         names = self._names(key, layer.selected_data)
-        control = Qt.KeyboardModifier.ControlModifier
-        press_key(self.viewer, Qt.Key.Key_C, control)
-        press_key(self.viewer, Qt.Key.Key_V, control)
+        press_key(self.viewer, Qt.Key.Key_C, CONTROL)
+        press_key(self.viewer, Qt.Key.Key_V, CONTROL)
         if not self.blocked():
             points = self.oracle.points(key)
             self.oracle.place(key, [points[name]["yx"] for name in names])
-        return None
 
     def _mine_is_active(self) -> tuple[Key | None, Any]:
         """The image, where its landmark layer has the mouse."""
@@ -116,25 +104,27 @@ class HandActions(Window):
             return None, None
         return key, layer
 
+    def _placed(self, key: Key) -> dict[str, tuple[float, float]]:
+        return {n: p["yx"] for n, p in self.oracle.points(key).items() if p["state"] == "placed"}
+
     def _names(self, key: Key, rows: Any) -> list[str]:
-        placed = [n for n, p in self.oracle.points(key).items() if p["state"] == "placed"]
+        placed = list(self._placed(key))
         return [placed[row] for row in sorted(rows)]
 
     def do_row(self, which: int, tab: int, *_: int) -> Any:
         """Click a row of a table."""
         key = self.oracle.target
-        names = list(self.oracle.points(key))
-        if key is None or not names:
+        name = self.pick(self.oracle.points(key), which)
+        if key is None or name is None:
             return False
         step = self.annotate if tab % 2 else self.detect
         self._tab(step)
         table = step.form.table
-        item = table.item(which % len(names), 1)
+        item = table.item(which % table.rowCount(), 1)
         table.scrollToItem(item)
         at = table.visualItemRect(item).center()
         QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=at)
-        self.oracle.go_to(key, names[which % len(names)])
-        return None
+        self.oracle.go_to(key, name)
 
     def _tab(self, step: Any) -> None:
         self.dock.tabs.setCurrentWidget(step)
@@ -181,7 +171,6 @@ class HandActions(Window):
             QApplication.processEvents()
         if places:
             self.oracle.place(key, [at], about=2 * self._pixel(layer))
-        return None
 
     def do_drag(self, which: int, row: int, column: int) -> Any:
         """Drag a point, where the active layer shows one that stands alone."""
@@ -189,37 +178,31 @@ class HandActions(Window):
         if key is None:
             return False
         image, marks = self.layers[key[0]], self.landmark_layer(key)
-        placed = {n: p["yx"] for n, p in self.oracle.points(key).items() if p["state"] == "placed"}
+        placed = self._placed(key)
         name = self.pick(placed, which)
         if name is None or marks is None:
             return False
         start, end = placed[name], self._spot(row, column, key)
-        clear = all(
-            np.hypot(*np.subtract(yx, start)) > 14 for other, yx in placed.items() if other != name
-        )
-        far = np.hypot(*np.subtract(end, start)) > 10
-        if not clear or not far or not self._to_see(image, start, end):
+        clear = all(far(start, yx, 14) for other, yx in placed.items() if other != name)
+        if not clear or not far(start, end, 10) or not self._to_see(image, start, end):
             return False
         active, _ = self._mine_is_active()
         moves = active is not None and marks.mode in ("add", "select")
         moves = moves and marks.visible and not self.blocked()
-        moved = [name]
-        if marks.mode == "select":
-            selected = self._names(key, marks.selected_data)
-            moved = selected if name in selected else [name]
+        selected = self._names(key, marks.selected_data) if marks.mode == "select" else []
+        moved = selected if name in selected else [name]
         drag(self.viewer, image, start, end, end)
         if moves:
             by = np.subtract(end, start)
             there = {n: tuple(np.add(placed[n], by)) for n in moved}
             rows, columns = self.oracle.images[key[0]]["shape"]
             inside = {
-                n: yx
-                for n, yx in there.items()
-                if 0 <= yx[0] < rows - 1 and 0 <= yx[1] < columns - 1
+                n: (y, x)
+                for n, (y, x) in there.items()
+                if 0 <= y < rows - 1 and 0 <= x < columns - 1
             }
             if inside:
                 self.oracle.move(key, inside, about=3 * self._pixel(image))
-        return None
 
     def do_pan(self, row: int, column: int, *_: int) -> Any:
         """Drag on the image beside all points."""
@@ -229,13 +212,10 @@ class HandActions(Window):
         image = self.layers[key[0]]
         start = self._spot(row, column, key)
         end = self._spot(row + 30, column + 17, key)
-        placed = [p["yx"] for p in self.oracle.points(key).values() if p["yx"]]
-        if any(np.hypot(*np.subtract(yx, start)) < 14 for yx in placed):
-            return False
-        if not self._to_see(image, start, end):
+        placed = self._placed(key).values()
+        if not all(far(start, yx, 14) for yx in placed) or not self._to_see(image, start, end):
             return False
         drag(self.viewer, image, start, end, end)
-        return None
 
     def do_mode(self, which: int, *_: int) -> Any:
         """Switch the mode of the landmark layer, as napari's buttons do."""
@@ -243,4 +223,3 @@ class HandActions(Window):
         if layer is None:
             return False
         layer.mode = self.pick(MODES, which)
-        return None

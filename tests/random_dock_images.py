@@ -22,8 +22,6 @@ class ImageActions(Window):
         pixels = pixels_of(film)
         identity = (film["folder"], film["name"], film["seed"])
         mm = None if film["mm"] is None else (film["mm"],) * 2
-        facts = {"identity": identity, "spacing": mm, "shape": film["shape"]}
-        kept = self.oracle
         before = set(self.viewer.layers)
         if film["folder"]:
             path = self.folder / film["folder"] / film["name"]
@@ -39,24 +37,20 @@ class ImageActions(Window):
             self.viewer.add_image(pixels, name=film["name"], **scale)
             # napari tells two layers of one name apart by a number.
             stem = None
-        (layer,) = (
-            la
-            for la in self.viewer.layers
-            if la not in before and la.as_layer_data_tuple()[2] == "image"
-        )
+        new = [la for la in self.viewer.layers if la not in before]
+        (layer,) = (la for la in new if la.as_layer_data_tuple()[2] == "image")
         self.layers[number] = layer
         self.film[number] = FILMS.index(film)
-        kept.open_image(number, name=stem or layer.name, **facts)
+        facts = {"identity": identity, "spacing": mm, "shape": film["shape"]}
+        self.oracle.open_image(number, name=stem or layer.name, **facts)
         self.chosen(number)
-        return None
 
     def do_remove_image(self, which: int, *_: int) -> Any:
         """Remove an image, as the bin of the layer list does."""
         number = self.pick(self.layers, which)
         if number is None:
             return False
-        self._remove_images([number], [self.layers[number]])
-        return None
+        self._remove_image(number, [])
 
     def do_remove_both(self, which: int, *_: int) -> Any:
         """Remove an image and its landmarks in one go."""
@@ -64,11 +58,10 @@ class ImageActions(Window):
         if number is None:
             return False
         marks = [la for key, la in self.landmark_layers() if key[0] == number]
-        self._remove_images([number], [self.layers[number], *marks])
-        return None
+        self._remove_image(number, marks)
 
-    def _remove_images(self, numbers: list[int], layers: list[Any]) -> None:
-        selection = self.viewer.layers.selection
+    def _remove_image(self, number: int, others: list[Any]) -> None:
+        selection, layers = self.viewer.layers.selection, [self.layers[number], *others]
         # What is selected on the way is turned to.
         selection.active = None
         selection.clear()
@@ -80,13 +73,12 @@ class ImageActions(Window):
         selection.update(layers)
         QApplication.processEvents()
         assert set(selection) == set(layers), "the selection is not the user's"
-        left = [la for key, la in self.landmark_layers() if key[0] in numbers]
+        left = [la for key, la in self.landmark_layers() if key[0] == number]
         self.viewer.layers.remove_selected()
         QApplication.processEvents()
         self.left += [layer for layer in left if layer in self.viewer.layers]
-        for number in numbers:
-            self.oracle.remove_image(number)
-            del self.layers[number], self.film[number]
+        self.oracle.remove_image(number)
+        del self.layers[number], self.film[number]
         self.follow_target()
 
     def do_remove_landmarks(self, which: int, *_: int) -> Any:
@@ -98,7 +90,6 @@ class ImageActions(Window):
         QApplication.processEvents()
         self.oracle.take_off(key)
         self.follow_target()
-        return None
 
     def do_remove_foreign(self, which: int, *_: int) -> Any:
         """Remove a points layer that is nobody's."""
@@ -108,7 +99,6 @@ class ImageActions(Window):
         self.viewer.layers.remove(mine["layer"])
         self.foreign.remove(mine)
         self.follow_target()
-        return None
 
     def do_drop_removed(self, *_: int) -> Any:
         """Let go of the results of removed images."""
@@ -119,7 +109,6 @@ class ImageActions(Window):
             # Their file is earlier work from now on.
             self.oracle.sidecars.pop(identity, None)
         self.oracle.removed.clear()
-        return None
 
     def do_rename(self, which: int, text: int, *_: int) -> Any:
         """Give an image or a landmark layer another name."""
@@ -135,7 +124,6 @@ class ImageActions(Window):
         self.layers[number].name = f"renamed {text % 5}"
         if not FILMS[self.film[number]]["folder"]:
             self.oracle.images[number]["name"] = self.layers[number].name
-        return None
 
     def do_combo(self, which: int, *_: int) -> Any:
         """Choose an image in the dock."""
@@ -146,8 +134,7 @@ class ImageActions(Window):
         chooser.setCurrentIndex(index)
         chooser.activated.emit(index)
         images = [la for la in self.viewer.layers if la in self.layers.values()]
-        self.chosen(next(n for n, la in self.layers.items() if la == images[index]))
-        return None
+        self.chosen(self.number_of(images[index]))
 
     def do_select(self, which: int, *_: int) -> Any:
         """Choose a layer in the layer list."""
@@ -156,12 +143,9 @@ class ImageActions(Window):
             return False
         self.viewer.layers.selection.active = layer
         if layer in self.layers.values():
-            self.chosen(next(n for n, la in self.layers.items() if la == layer))
-        elif self.owner(layer) is not None:
-            key = self.owner(layer)
-            assert key is not None
+            self.chosen(self.number_of(layer))
+        elif (key := self.owner(layer)) is not None:
             self.chosen(key[0])
-        return None
 
     def do_select_several(self, one: int, other: int, *_: int) -> Any:
         """Select two layers at once, or none."""
@@ -178,8 +162,7 @@ class ImageActions(Window):
             return False
         layer.visible = not layer.visible
         if layer in self.layers.values() and layer.visible and self.oracle.only_this:
-            self.chosen(next(n for n, la in self.layers.items() if la == layer))
-        return None
+            self.chosen(self.number_of(layer))
 
     def do_only_this(self, *_: int) -> Any:
         """Tick or untick "show only this image"."""
@@ -187,7 +170,6 @@ class ImageActions(Window):
             return False
         self.dock.header.only_this.click()
         self.oracle.only_this = not self.oracle.only_this
-        return None
 
     def do_reorder(self, one: int, other: int, *_: int) -> Any:
         """Drag a layer to another place in the list."""
@@ -195,17 +177,12 @@ class ImageActions(Window):
         if count < 2:
             return False
         self.viewer.layers.move(one % count, other % count)
-        return None
 
     def do_slice(self, which: int, *_: int) -> Any:
         """Go to another slice of a stack."""
         if self.viewer.dims.ndim < 3:
             return False
         self.viewer.dims.set_current_step(0, which % 3)
-        self._on_slice()
-        return None
-
-    def _on_slice(self) -> None:
         target = self.oracle.target
         if target is not None and target[1]:
             self.chosen(target[0])
@@ -223,4 +200,3 @@ class ImageActions(Window):
             return None
         values = [float(part) for part in text.split(" x ")] if text else []
         self.oracle.set_spacing((values[0], values[-1]) if values else None, target)
-        return None

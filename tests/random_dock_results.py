@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
-from random_dock import Key, Points, detected_in, nothing_decided, point
+from random_dock import Key, Points, detected_in, is_manual, nothing_decided, point
 from random_dock_files import as_read, rows_of_file, write_found
 from random_dock_hand import HandActions
 from random_dock_window import SHIFT_YX, TEMPLATE
@@ -33,53 +34,44 @@ class ResultActions(HandActions):
             return False
         foreign_slice = bool(key[1]) and key != self.oracle.target
         if kind != 5 and not foreign_slice and key != self.oracle.target:
-            self._turned(key)
+            # What a script changes is about its own image, which is turned to.
+            self.oracle.turn_to(key)
         refused = foreign_slice or self._blocked(key)
         at = self._spot(row, column, key)
         full = (*key[1], *at)
         names = self._names(key, range(len(layer.data)))
         if kind == 0:
             layer.add(full)
-            expect = lambda: self.oracle.place(key, [at])  # noqa: E731
+            expected = self.oracle.place, [at]
         elif kind == 1:
             data = np.array(layer.data)
             data[0] = full
             layer.data = data
-            expect = lambda: self.oracle.move(key, {names[0]: at})  # noqa: E731
+            expected = self.oracle.move, {names[0]: at}
         elif kind == 2:
             layer.remove([len(names) - 1])
-            expect = lambda: self.oracle.clear(key, [names[-1]])  # noqa: E731
+            expected = self.oracle.clear, [names[-1]]
         elif kind == 3:
             layer.data = np.array(layer.data)[:-1]
-            expect = lambda: self.oracle.clear(key, [names[-1]])  # noqa: E731
+            expected = self.oracle.clear, [names[-1]]
         elif kind == 4:
             layer.data = np.vstack([np.array(layer.data), [full, full]])
-            expect = lambda: self.oracle.place(key, [at, at])  # noqa: E731
+            expected = self.oracle.place, [at, at]
         else:
-            import pandas as pd
-
             # Names belong to the list: typing over them changes nothing.
             features = pd.DataFrame(layer.features)
             features["label"] = list(reversed(names))
             layer.features = features
             return None
         if not refused:
-            expect()
-        return None
-
-    def _turned(self, key: Key) -> None:
-        """What a script changes is about its own image, which is turned to."""
-        self.oracle.turn_to(key)
+            edit, what = expected
+            edit(key, what)
 
     def _blocked(self, key: Key) -> bool:
         """Say whether an image that is turned to would still be covered."""
         if key[0] == (self.key_of(self.session.target) or (None,))[0]:
             return self.blocked()
-        if self.oracle.only_this:
-            return False
-        image, order = self.layers[key[0]], list(self.viewer.layers)
-        above = order[order.index(image) + 1 :]
-        return any(la.visible for la in above if la in self.layers.values())
+        return not self.oracle.only_this and self.covered(self.layers[key[0]])
 
     # -- detection and templates ---------------------------------------------------
 
@@ -93,7 +85,6 @@ class ResultActions(HandActions):
         button.click()
         self.oracle.template = self.oracle.points(key)
         self.oracle.template_key = key
-        return None
 
     def do_load_template(self, *_: int) -> Any:
         """Take a template from disk."""
@@ -122,19 +113,15 @@ class ResultActions(HandActions):
         if key is None or not self.detect.form.here.isEnabled():
             return False
         self._detect(self.detect.form.here, [key])
-        return None
 
     def do_detect_all(self, *_: int) -> Any:
         """Detect on all images but the template's."""
         if not self.detect.form.everywhere.isEnabled():
             return False
         order = [la for la in self.viewer.layers if la in self.layers.values()]
-        numbers = [next(n for n, o in self.layers.items() if o == la) for la in order]
-        keys = [self.key(n) for n in numbers]
-        self._detect(
-            self.detect.form.everywhere, [key for key in keys if key != self.oracle.template_key]
-        )
-        return None
+        keys = [self.key(self.number_of(la)) for la in order]
+        others = [key for key in keys if key != self.oracle.template_key]
+        self._detect(self.detect.form.everywhere, others)
 
     def _detect(self, button: Any, keys: list[Key]) -> None:
         self._tab(self.detect)
@@ -153,15 +140,9 @@ class ResultActions(HandActions):
         now = self.oracle.state(key)
         names = [now["current"]]
         if whole % 3 == 0:
-            names = [n for n in now["points"] if self._manual(key, n)]
+            names = [n for n in now["points"] if is_manual(now["points"], n)]
         button.click()
         self.oracle.reset(key, names)
-        return None
-
-    def _manual(self, key: Key, name: str) -> bool:
-        from random_dock import is_manual
-
-        return is_manual(self.oracle.points(key), name)
 
     def do_detect_button(self, which: int, *_: int) -> Any:
         """Press Undo or Redo in the tab "Detect"."""
@@ -173,7 +154,6 @@ class ResultActions(HandActions):
         self._tab(self.detect)
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
         self._acted(action)
-        return None
 
     # -- other points layers and files ---------------------------------------------
 
@@ -183,10 +163,9 @@ class ResultActions(HandActions):
             return False
         yx = np.array([(20 + row % 50, 20 + column % 50), (75.0, 15.0)])
         labels = ["a", "q"] if kind % 2 else None
-        features = None if labels is None else {"label": labels}
+        features = labels and {"label": labels}
         layer = self.viewer.add_points(yx, features=features, name="foreign")
-        mine = {"layer": layer, "data": np.array(layer.data), "labels": labels}
-        self.foreign.append(mine)
+        self.foreign.append({"layer": layer, "data": np.array(layer.data), "labels": labels})
 
     def do_adopt(self, which: int, *_: int) -> Any:
         """Go on with another points layer, through the list's menu."""
@@ -200,15 +179,11 @@ class ResultActions(HandActions):
             return False
         owner, layer, mine = picked
         image = self.layers[key[0]]
-        if owner is not None:
-            theirs = self.layers[owner[0]]
+        if owner is not None or "points" in mine:
+            theirs = layer if owner is None else self.layers[owner[0]]
             if not np.allclose(theirs.scale[-2:], image.scale[-2:]):
                 return False
-            points = self.oracle.points(owner)
-        elif "points" in mine:
-            if not np.allclose(layer.scale[-2:], image.scale[-2:]):
-                return False
-            points = mine["points"]
+            points = mine["points"] if owner is None else self.oracle.points(owner)
         else:
             names = mine["labels"] or ["01", "02"]
             here = [image.world_to_data(layer.data_to_world(p)) for p in mine["data"]]
@@ -217,9 +192,9 @@ class ResultActions(HandActions):
                 for n, yx in zip(names, here, strict=True)
             }
         rows, columns = self.oracle.images[key[0]]["shape"]
-        for p in points.values():
-            if p["yx"] and not (0 <= p["yx"][0] < rows and 0 <= p["yx"][1] < columns):
-                return False
+        places = [p["yx"] for p in points.values() if p["yx"]]
+        if not all(0 <= y < rows and 0 <= x < columns for y, x in places):
+            return False
         self.annotate.adopt(layer)
         if owner == key:
             return None
@@ -228,7 +203,6 @@ class ResultActions(HandActions):
             # Only a layer that says that it is about this image may be taken.
             assert mine.get("about") == self.oracle.name(key), "a layer was taken"
             self.foreign.remove(mine)
-        return None
 
     def do_offer(self, take: int, *_: int) -> Any:
         """Answer the offer of earlier work."""
@@ -243,19 +217,14 @@ class ResultActions(HandActions):
             return False
         ((_, rows),) = rows_of_file(file)
         offer.take.click()
-        taken = self._after_offer(key, rows)
-        # The file is this session's again.
-        self.oracle.sidecars[self.oracle.identity(key)] = taken
-        self.oracle.sidecar_spacing[self.oracle.identity(key)] = self.oracle.spacing(key)
-        return None
-
-    def _after_offer(self, key: Key, rows: list[dict[str, str]]) -> Points:
-        points = as_read(rows)
+        points, identity = as_read(rows), self.oracle.identity(key)
         self.oracle.adopt(key, points)
-        mm = self.oracle.sidecar_spacing.get(self.oracle.identity(key))
+        mm = self.oracle.sidecar_spacing.get(identity)
         if mm is not None:
             self.oracle.set_spacing(mm, key)
-        return points
+        # The file is this session's again.
+        self.oracle.sidecars[identity] = points
+        self.oracle.sidecar_spacing[identity] = self.oracle.spacing(key)
 
     def do_save_all(self, *_: int) -> Any:
         """Save all results."""
@@ -265,7 +234,6 @@ class ResultActions(HandActions):
         path = self._save(button, self.detect)
         self.check_saved(path, self.oracle.results())
         self.oracle.saved_all()
-        return None
 
     def do_save_this(self, tab: int, *_: int) -> Any:
         """Save the landmarks of this image."""
@@ -279,7 +247,6 @@ class ResultActions(HandActions):
         result = self.oracle.name(key), self.oracle.points(key)
         self.check_saved(path, [(*result, self.oracle.spacing(key))])
         self.oracle.in_files[key] = self.oracle.points(key)
-        return None
 
     def _save(self, button: Any, step: Any) -> Path:
         path = self.folder / "results" / f"save {next(self._numbers)}.csv"
@@ -294,11 +261,10 @@ class ResultActions(HandActions):
         """Compare a file with what should stand in it."""
         from random_dock_checks import compare_rows
 
-        images = rows_of_file(path)
-        found = sorted(name for name, _ in images)
+        left = rows_of_file(path)
+        found = sorted(name for name, _ in left)
         names = sorted(name for name, _, _ in wanted)
         assert found == names, f"{path.name} is about {found}, not {names}"
-        left = list(images)
         for name, points, mm in wanted:
             fitting = []
             for image in left:
@@ -332,14 +298,7 @@ class ResultActions(HandActions):
             assert self.session.target == self.target_of(key), "not turned to"
             assert self.owner(new) == key or not new.visible, "shown twice"
         if self.owner(new) is None:
-            self.foreign.append(
-                {
-                    "layer": new,
-                    "data": np.array(new.data),
-                    "labels": [str(n) for n in new.features["label"]],
-                    "points": points,
-                    "about": name,
-                }
-            )
+            labels = [str(label) for label in new.features["label"]]
+            mine = {"layer": new, "data": np.array(new.data), "labels": labels}
+            self.foreign.append({**mine, "points": points, "about": name})
         self.follow_target()
-        return None

@@ -39,16 +39,8 @@ SPACINGS = "0.1", "0.2 x 0.3", "", "wrong", "0.1"
 class Window:
     """A window with the dock, and the oracle beside it.
 
-    Parameters
-    ----------
-    viewer : Viewer
-        An empty one, shown.
-    qtbot : QtBot
-        Waits for runs.
-    folder : Path
-        Where images and results are put.
-    answer : callable
-        Called with the path that the next file dialog is to answer.
+    ``viewer`` is empty and shown, ``folder`` for images and results; ``answer`` is called
+    with the path that the next file dialog is to answer.
     """
 
     def __init__(
@@ -94,19 +86,19 @@ class Window:
         """The package's name for an image."""
         return ImageView(self.layers[key[0]], key[1])
 
+    def number_of(self, layer: Any) -> int:
+        """Number of an image whose layer is known."""
+        return next(n for n, la in self.layers.items() if la == layer)
+
     def key_of(self, target: Any) -> Key | None:
         """The test's name for an image of the package."""
-        if target is None:
-            return None
-        number = next(n for n, la in self.layers.items() if la == target.layer)
-        return number, target.slice_index
+        return None if target is None else (self.number_of(target.layer), target.slice_index)
 
     def landmark_layer(self, key: Key | None) -> Any:
         """The layer that shows an image's landmarks, if there is one."""
         if key is None:
             return None
-        shown = self.bench.layers.layer_of(self.target_of(key))
-        return None if shown is None else shown.layer
+        return getattr(self.bench.layers.layer_of(self.target_of(key)), "layer", None)
 
     def owner(self, layer: Any) -> Key | None:
         """The image whose landmarks a layer shows."""
@@ -124,8 +116,7 @@ class Window:
 
     def listed(self) -> list[Any]:
         """All layers but those that removed images have left behind, hidden."""
-        layers = list(self.viewer.layers)
-        return [la for la in layers if self.owner(la) or la not in self.left]
+        return [la for la in self.viewer.layers if self.owner(la) or la not in self.left]
 
     def landmark_layers(self) -> list[tuple[Key, Any]]:
         """All layers that show landmarks of open images, in the layer list's order."""
@@ -145,15 +136,18 @@ class Window:
             self.oracle.turn_to(key)
         self.oracle.target = key
 
+    def covered(self, image: Any) -> bool:
+        """Say whether another image lies on an image."""
+        order = list(self.viewer.layers)
+        above = order[order.index(image) + 1 :]
+        return any(la.visible for la in above if la in self.layers.values())
+
     def blocked(self) -> bool:
         """Say whether the image cannot be worked on: hidden, or another lies on it."""
         if self.oracle.target is None:
             return False
         image = self.layers[self.oracle.target[0]]
-        order = list(self.viewer.layers)
-        above = order[order.index(image) + 1 :]
-        covered = any(la.visible for la in above if la in self.layers.values())
-        return covered or not image.visible
+        return self.covered(image) or not image.visible
 
 
 def pixels_of(film: dict[str, Any]) -> np.ndarray:

@@ -35,15 +35,13 @@ def names(requirements: list[str]) -> set[str]:
     return {canonicalize_name(Requirement(text).name) for text in requirements}
 
 
-BASE = names(PROJECT["project"]["dependencies"])
+ABOUT = PROJECT["project"]
+BASE = names(ABOUT["dependencies"])
 PROVIDERS = packages_distributions()
-ALL = names(PROJECT["project"]["optional-dependencies"]["all"])
-DICOM_SR = names(PROJECT["project"]["optional-dependencies"]["dicom-sr"])
-CLUSTER = {
-    *names(PROJECT["project"]["optional-dependencies"]["cluster"]),
-    # Comes with dask[distributed].
-    "distributed",
-}
+ALL, DICOM_SR, CLUSTER = (
+    names(ABOUT["optional-dependencies"][extra]) for extra in ("all", "dicom-sr", "cluster")
+)
+CLUSTER.add("distributed")  # comes with dask[distributed]
 
 
 def distributions_imported_by(path: Path) -> set[str]:
@@ -64,12 +62,19 @@ def distributions_imported_by(path: Path) -> set[str]:
     return found
 
 
+def output(*command: str) -> str:
+    """Run a command, which must succeed; return what it prints."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 # -- metadata -------------------------------------------------------------------
 
 
 def test_version_is_the_same_everywhere():
     assert version("napari-oneshot-lmk") == napari_oneshot_lmk.__version__
-    assert PROJECT["project"]["dynamic"] == ["version"]
+    assert ABOUT["dynamic"] == ["version"]
     citation = CITATION.read_text(encoding="utf-8")
     assert f"\nversion: {napari_oneshot_lmk.__version__}\n" in citation
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -82,17 +87,12 @@ def test_version_is_the_same_everywhere():
 
 
 def test_citation_is_valid_and_says_what_the_project_says():
-    command = [
-        *(sys.executable, "-m", "check_jsonschema", "--builtin-schema"),
-        *("vendor.citation-file-format", str(CITATION)),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    schema = ("--builtin-schema", "vendor.citation-file-format")
+    output(sys.executable, "-m", "check_jsonschema", *schema, str(CITATION))
     cited = YAML(typ="safe").load(CITATION)
-    about = PROJECT["project"]
-    assert cited["title"] == about["name"]
-    assert cited["license"] == about["license"]
-    assert [a["name"] for a in cited["authors"]] == [author["name"] for author in about["authors"]]
+    assert cited["title"] == ABOUT["name"]
+    assert cited["license"] == ABOUT["license"]
+    assert [a["name"] for a in cited["authors"]] == [a["name"] for a in ABOUT["authors"]]
     # Every paper that the page on the method names.
     method = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
     named = set(re.findall(r"\b\d{4}\.\d{5}\b", method))
@@ -100,11 +100,8 @@ def test_citation_is_valid_and_says_what_the_project_says():
     assert named <= {each["url"].rpartition("/")[2] for each in cited["references"]}
 
 
-def test_base_brings_neither_napari_nor_qt():
+def test_only_the_extra_all_brings_napari_and_one_qt_binding():
     assert not BASE & (QT_BINDINGS | {"napari"})
-
-
-def test_extra_all_brings_napari_with_one_binding():
     assert "napari" in ALL
     assert len(ALL & QT_BINDINGS) == 1
 
@@ -139,10 +136,9 @@ def test_everything_imported_is_declared_and_nothing_else():
 def test_command_answers_with_its_commands(arguments):
     script = Path(sys.executable).with_name("oneshot-lmk")
     command = [sys.executable, *arguments] if arguments else [str(script)]
-    done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    said = output(*command, "--help")
     for name in ("template", "detect", "evaluate", "benchmark", "info", "demo"):
-        assert re.search(rf"\b{name}\b", done.stdout), f"--help does not list {name}"
+        assert re.search(rf"\b{name}\b", said), f"--help does not list {name}"
 
 
 # -- which torch a fresh machine gets ---------------------------------------------
@@ -150,8 +146,13 @@ def test_command_answers_with_its_commands(arguments):
 TORCH = f"torch=={setup_env.TORCH}"
 
 
-def test_machine_with_a_card_gets_the_default_build():
-    (attempt,) = setup_env.torch_attempts("Linux", gpu=True, offered=[setup_env.TORCH])
+@pytest.mark.parametrize(
+    ("system", "gpu", "offered"),
+    [("Linux", True, [setup_env.TORCH]), ("Darwin", False, [])],
+    ids=["with a card", "a mac"],
+)
+def test_some_machines_get_the_default_build(system, gpu, offered):
+    (attempt,) = setup_env.torch_attempts(system, gpu=gpu, offered=offered)
     assert TORCH in attempt[1]
     assert "--index-url" not in attempt[1]
 
@@ -171,16 +172,8 @@ def test_without_a_card_pytorchs_cpu_index_comes_before_cuda():
     assert "several GB" in second[0]
 
 
-def test_a_mac_gets_the_default_build():
-    (attempt,) = setup_env.torch_attempts("Darwin", gpu=False, offered=[])
-    assert "--index-url" not in attempt[1]
-
-
 def test_torch_pins_satisfy_what_the_package_declares():
-    declared = {
-        Requirement(text).name: Requirement(text).specifier
-        for text in PROJECT["project"]["dependencies"]
-    }
+    declared = {r.name: r.specifier for r in map(Requirement, ABOUT["dependencies"])}
     assert setup_env.TORCH in declared["torch"]
     assert setup_env.TORCHVISION in declared["torchvision"]
 
@@ -188,9 +181,8 @@ def test_torch_pins_satisfy_what_the_package_declares():
 def test_old_python_starts_a_newer_one(monkeypatch):
     started: list[str] = []
     monkeypatch.setattr(sys, "version_info", (3, 9, 2))
-    monkeypatch.setattr(
-        setup_env.shutil, "which", lambda name: f"/usr/bin/{name}" if "12" in name else None
-    )
+    found = {"python3.12": "/usr/bin/python3.12"}
+    monkeypatch.setattr(setup_env.shutil, "which", found.get)
     monkeypatch.setattr(setup_env.os, "execv", lambda path, _: started.append(path))
     with pytest.raises(setup_env.SetupError):
         # A real execv does not come back; this one does, and finds no other.
@@ -237,8 +229,6 @@ def test_linker_is_asked_for_real():
 
 def test_without_permission_the_exact_command_is_said(monkeypatch):
     monkeypatch.setattr(system_libraries, "apt_prefix", lambda: None)
-    with pytest.raises(
-        system_libraries.SetupError,
-        match=r"sudo apt-get update && sudo apt-get install -y xvfb libegl1",
-    ):
+    command = "sudo apt-get update && sudo apt-get install -y xvfb libegl1"
+    with pytest.raises(system_libraries.SetupError, match=command):
         system_libraries.install(["xvfb", "libegl1"])

@@ -32,6 +32,14 @@ def wait_for(qtbot: Any, dock: TrainWidget, phase: Phase, timeout: int = 30_000)
     qtbot.waitUntil(lambda: dock.run.phase is phase, timeout=timeout)
 
 
+def begun(qtbot: Any, dock: TrainWidget, children: FakeChildren) -> TrainWidget:
+    """Train for a long time; return when the first step is done."""
+    children.epochs, children.pause_s = 1000, 0.02
+    dock.form.train.click()
+    qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
+    return dock
+
+
 def pressing(text: str, then: Callable[[], None] = lambda: None) -> None:
     """Press a button of the dialog that is about to open."""
 

@@ -15,13 +15,14 @@ from napari_oneshot_lmk.errors import GeometryError, ImageError, LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, State
 from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
-from napari_oneshot_lmk.widgets.layers import points, style
+from napari_oneshot_lmk.widgets.layers import labels, points, style
 from napari_oneshot_lmk.widgets.layers.image_view import (
     ImageView,
     spacing_of,
     target_of,
     transform_of,
 )
+from napari_oneshot_lmk.widgets.layers.labels import LabelDeclutter
 from napari_oneshot_lmk.widgets.layers.open_layers import landmarks_on
 from napari_oneshot_lmk.widgets.layers.style import landmark_colours, score_colours
 
@@ -217,6 +218,39 @@ def test_scores_are_ordered_in_colour_and_unknown_is_grey():
     assert len(set(colours[3, :3])) == 1
     assert np.array_equal(colours[4], colours[2])
     assert np.array_equal(colours[5], colours[0])
+
+
+def test_labels_read_on_every_grey():
+    greys = np.repeat(np.linspace(0, 1, 256)[:, None], 3, axis=1)
+    behind = labels.luminance_of(greys)
+    text = labels.luminance_of(labels.text_colours(behind))
+    high, low = np.maximum(behind, text), np.minimum(behind, text)
+    # Large text asks for 3 : 1 (WCAG); these letters differ in hue besides.
+    assert ((high + 0.05) / (low + 0.05)).min() > 3.4
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_a_label_takes_its_colour_from_what_lies_under_it(viewer, theme):
+    viewer.theme = theme
+    declutter = LabelDeclutter(viewer)
+    bone = np.zeros((400, 300))
+    bone[:, 150:] = 1000.0
+    image = viewer.add_image(bone, contrast_limits=(0, 1000), scale=(0.5, 0.5))
+    where = Landmarks.from_positions({"dark": (50, 20), "bone": (100, 200), "outside": (50, 600)})
+    look = style.landmark_style(where, points.placed_yx(where))
+    layer = viewer.add_points(**look, scale=(0.5, 0.5))
+    viewer.scene.camera.zoom = 4.0
+
+    def light() -> list[bool]:
+        declutter.refresh()
+        colours = np.asarray(layer.text.color.array)
+        return [bool(np.allclose(c, labels.ON_DARK, atol=0.01)) for c in colours]
+
+    assert light() == [True, False, theme == "dark"]
+    image.colormap = "gray_r"
+    assert light() == [False, True, theme == "dark"]
+    image.visible = False
+    assert light() == [theme == "dark"] * 3
 
 
 @pytest.mark.parametrize(

@@ -7,22 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from npe2 import PluginManifest
 from train_dock import checked, docked
 from training_scene import FakeChildren, image_folder, template
 
-import napari_oneshot_lmk
 from napari_oneshot_lmk.widgets.train import close_question
 from napari_oneshot_lmk.widgets.train import widget as train_module
 from napari_oneshot_lmk.widgets.train.widget import TrainWidget
 
-MANIFEST = Path(napari_oneshot_lmk.__file__).with_name("napari.yaml")
-
 
 @pytest.fixture(autouse=True)
-def _own_settings(npe2pm: Any, plugin_settings: Any) -> None:
+def _own_settings(plugin: Any, plugin_settings: Any) -> None:
     """Remember nothing from one test to the next."""
-    npe2pm.register(PluginManifest.from_file(MANIFEST))
 
 
 @pytest.fixture
@@ -41,15 +36,28 @@ def children() -> Iterator[FakeChildren]:
 
 
 @pytest.fixture
-def ready(
-    make_napari_viewer_proxy: Any, qtbot: Any, base: Path, children: FakeChildren
-) -> TrainWidget:
+def viewer(make_napari_viewer_proxy: Any) -> Any:
+    return make_napari_viewer_proxy(show=True)
+
+
+@pytest.fixture
+def bare(viewer: Any, base: Path, children: FakeChildren) -> TrainWidget:
+    """A dock without a template."""
+    return docked(viewer, children)
+
+
+@pytest.fixture
+def images(base: Path) -> Path:
+    """A folder of three images."""
+    return image_folder(base.parent / "images")
+
+
+@pytest.fixture
+def dock(bare: TrainWidget, qtbot: Any, images: Path) -> TrainWidget:
     """A dock with a template and checked images."""
-    viewer = make_napari_viewer_proxy(show=True)
-    dock = docked(viewer, children)
-    dock.session.load_template(template())
-    checked(qtbot, dock, image_folder(base.parent / "films"))
-    return dock
+    bare.session.load_template(template())
+    checked(qtbot, bare, images)
+    return bare
 
 
 @pytest.fixture(autouse=True)

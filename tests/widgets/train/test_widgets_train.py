@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from train_dock import checked, docked, wait_for
-from training_scene import EventLoopWatch, image_folder, inspector, template
+from training_scene import EventLoopWatch, inspector, template
 from widget_scene import textured
 
 from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.train.request import Phase, requests_in
 from napari_oneshot_lmk.widgets.train.run import TrainingRun
 from napari_oneshot_lmk.widgets.train.widget import TrainWidget
 
 
-def test_the_button_says_what_is_missing(make_napari_viewer_proxy, qtbot, base, children):
-    dock = docked(make_napari_viewer_proxy(show=True), children)
-    form = dock.form
+def test_the_button_says_what_is_missing(bare, qtbot, images):
+    form = bare.form
     assert not form.train.isEnabled()
     assert form.why.text() == "Set a template first."
-    dock.session.load_template(template())
+    bare.session.load_template(template())
     assert form.train.toolTip() == "Choose a folder of images first."
-    checked(qtbot, dock, image_folder(base.parent / "films"))
+    checked(qtbot, bare, images)
     assert form.train.isEnabled()
     found = "<b>3 images</b> to train on, 240 × 200 px, 0.5 mm per pixel"
     assert form.checked.text() == found
@@ -34,52 +35,49 @@ def test_the_button_says_what_is_missing(make_napari_viewer_proxy, qtbot, base, 
     assert "(CPU)" in form.estimate.text()
 
 
-def test_an_empty_folder_is_refused_in_words(make_napari_viewer_proxy, qtbot, base, children):
-    dock = docked(make_napari_viewer_proxy(show=True), children)
-    dock.session.load_template(template())
+def test_an_empty_folder_is_refused_in_words(bare, qtbot, base):
+    bare.session.load_template(template())
     (base / "empty").mkdir(parents=True)
-    checked(qtbot, dock, base / "empty")
-    assert "there is no image in" in dock.form.checked.text()
-    assert dock.form.train.toolTip() == "No image in the folder can be used."
-    assert not dock.form.again.isHidden()
+    checked(qtbot, bare, base / "empty")
+    assert "there is no image in" in bare.form.checked.text()
+    assert bare.form.train.toolTip() == "No image in the folder can be used."
+    assert not bare.form.again.isHidden()
 
 
-def test_unreadable_images_and_warnings_are_told(make_napari_viewer_proxy, qtbot, base, children):
-    from dataclasses import replace
-
+def test_unreadable_images_and_warnings_are_told(viewer, qtbot, images, children):
     def inspecting(folder: Path, files: Any, which: Any, spacing: Any) -> Any:
         *steps, last = inspector(folder, files, which, spacing)
         yield from steps
         yield replace(
             last,
-            failed=(ImageError("is damaged", file="film 9.png"),),
+            failed=(ImageError("is damaged", file="image 9.png"),),
             spacings_mm_yx=((0.5, 0.5), (0.1, 0.1), None),
             sizes_yx=((10, 20), (30, 40), (10, 20)),
             warnings=("2 of <them> are duplicates",),
         )
 
-    dock = docked(make_napari_viewer_proxy(show=True), children, inspecting)
+    dock = docked(viewer, children, inspecting)
     dock.session.load_template(template())
-    checked(qtbot, dock, image_folder(base.parent / "films"))
+    checked(qtbot, dock, images)
     form = dock.form
     assert "10 × 20 to 30 × 40 px" in form.checked.text()
     assert "0.1 to 0.5 mm per pixel (unknown for 1)" in form.checked.text()
     assert form.failures.text().startswith("1 image cannot be used")
     form.failures.linkActivated.emit("more")
-    assert "film 9.png: is damaged" in form.failures.text()
+    assert "image 9.png: is damaged" in form.failures.text()
     assert form.warnings.text() == "2 of &lt;them&gt; are duplicates"
     assert form.train.isEnabled()
 
 
-def test_a_training_from_the_button_to_the_model(ready, qtbot, base, children):
-    dock, view = ready, ready.view
-    assert not dock.form.landmark.visible
-    dock.form.main["method"].value = "single"
-    dock.form.landmark.value = "menton"
-    dock.form.main["time"].value = "quick"
-    dock.form.train.click()
+def test_a_training_from_the_button_to_the_model(dock, qtbot, base, children):
+    form, view = dock.form, dock.view
+    assert not form.landmark.visible
+    form.main["method"].value = "single"
+    form.landmark.value = "menton"
+    form.main["time"].value = "quick"
+    form.train.click()
     assert view.isVisible()
-    assert not dock.form.isVisible()
+    assert not form.isVisible()
     wait_for(qtbot, dock, Phase.RUNNING)
     qtbot.waitUntil(lambda: dock.run.progress.epoch is not None, timeout=20_000)
     assert view.title.text() == "skull: menton alone"
@@ -97,11 +95,10 @@ def test_a_training_from_the_button_to_the_model(ready, qtbot, base, children):
     (arguments,) = children.started
     assert request.arguments == arguments
     told = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    assert told["--landmark"] == "menton"
-    assert told["--method"] == "single"
+    assert (told["--landmark"], told["--method"]) == ("menton", "single")
     assert Path(told["--images"]) == dock.folder
     assert Path(told["--out"]) == request.run_folder
-    assert Template.load(Path(told["--template"])).content_sha256 == (template().content_sha256)
+    assert Template.load(Path(told["--template"])).content_sha256 == template().content_sha256
     epochs = Preset.load("laptop").training.epochs
     quick = Preset.load(Path(told["--preset"])).training.epochs
     assert quick == max(1, round(epochs / 3))
@@ -109,24 +106,22 @@ def test_a_training_from_the_button_to_the_model(ready, qtbot, base, children):
     assert request.has_model
     view.use_model.click()
     assert dock.session.model.path == request.model_folder
-    assert dock.form.isVisible()
+    assert form.isVisible()
 
 
-def test_points_of_the_open_image_are_renewed_each_epoch(ready, qtbot, children):
+def test_points_of_the_open_image_are_renewed_each_epoch(dock, viewer, qtbot, children):
     children.epochs = 1000
-    dock = ready
-    viewer = dock._viewer
-    film = viewer.add_image(textured(seed=10), name="film 0.png", scale=(0.5, 0.5), units="mm")
+    image = viewer.add_image(textured(seed=10), name="image 0.png", scale=(0.5, 0.5), units="mm")
     dock.form.train.click()
-    name = "preview – film 0.png"
+    name = "preview – image 0.png"
     qtbot.waitUntil(lambda: name in viewer.layers, timeout=20_000)
     layer = viewer.layers[name]
     first = np.array(layer.data)
-    assert np.array_equal(layer.scale, film.scale)
+    assert np.array_equal(layer.scale, image.scale)
     assert list(layer.features["label"]) == ["nasion", "menton"]
     # Nobody can drag it, and it takes nothing from the user's hands.
     assert not layer.editable
-    assert viewer.layers.selection.active == film
+    assert viewer.layers.selection.active == image
     qtbot.waitUntil(lambda: layer.data[0, 0] > first[0, 0], timeout=20_000)
     assert len(viewer.layers) == 2
     dock.view.preview.setChecked(False)
@@ -136,25 +131,21 @@ def test_points_of_the_open_image_are_renewed_each_epoch(ready, qtbot, children)
     assert name not in viewer.layers
 
 
-def test_a_preview_does_not_turn_the_docks_to_another_image(ready, qtbot, children):
-    from napari_oneshot_lmk.widgets.header import ImageHeader
-
+def test_a_preview_does_not_turn_the_docks_to_another_image(dock, viewer, qtbot, children):
     children.epochs = 1000
-    dock = ready
-    viewer = dock._viewer
     header = ImageHeader(viewer, dock.session)
     qtbot.addWidget(header)
-    viewer.add_image(textured(seed=10), name="film 0.png")
-    other = viewer.add_image(textured(seed=11), name="film 1.png")
+    viewer.add_image(textured(seed=10), name="image 0.png")
+    other = viewer.add_image(textured(seed=11), name="image 1.png")
     # Shown is one image, selected in the layer list something else.
     header.chooser.activated.emit(0)
     other.visible = False
     marks = viewer.add_points([(1, 1)], name="a user's own")
     shown = dock.session.target
     assert shown is not None
-    assert shown.image_name == "film 0.png"
+    assert shown.image_name == "image 0.png"
     dock.form.train.click()
-    name = "preview – film 0.png"
+    name = "preview – image 0.png"
     qtbot.waitUntil(lambda: name in viewer.layers, timeout=20_000)
     assert dock.session.target == shown
     assert viewer.layers.selection.active == marks
@@ -163,10 +154,9 @@ def test_a_preview_does_not_turn_the_docks_to_another_image(ready, qtbot, childr
 
 
 def test_a_new_window_finds_the_training_that_went_on(
-    ready, qtbot, make_napari_viewer_proxy, children
+    dock, qtbot, make_napari_viewer_proxy, children
 ):
     children.epochs = 40
-    dock = ready
     dock.form.train.click()
     qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
     second = docked(make_napari_viewer_proxy(show=True), children)
@@ -183,14 +173,13 @@ def test_a_new_window_finds_the_training_that_went_on(
     assert third.run.phase is Phase.NONE
 
 
-def test_a_flood_of_events_does_not_hold_up_the_window(ready, qtbot, children, capsys):
+def test_a_flood_of_events_does_not_hold_up_the_window(dock, viewer, qtbot, children, capsys):
     # 20 000 steps as fast as they can be written: a training has a few a second.
     children.epochs, children.steps, children.pause_s = 100, 200, 0.0
-    dock = ready
-    dock._viewer.add_image(textured(seed=10), name="film 0.png")
+    viewer.add_image(textured(seed=10), name="image 0.png")
     # The first picture and the first points of a window load libraries, whoever asked
     # for them: a user has annotated the template before.
-    dock._viewer.add_points([[5.0, 5.0]])
+    viewer.add_points([[5.0, 5.0]])
     qtbot.wait(1000)
     dock.form.train.click()
     with EventLoopWatch() as watch:
@@ -203,22 +192,13 @@ def test_a_flood_of_events_does_not_hold_up_the_window(ready, qtbot, children, c
     assert watch.worst_work_ms < 500
 
 
-def test_settings_are_remembered(make_napari_viewer_proxy, qtbot, base, children):
-    viewer = make_napari_viewer_proxy(show=True)
-    dock = docked(viewer, children)
-    dock.session.load_template(template())
-    films = image_folder(base.parent / "films")
-    checked(qtbot, dock, films)
-    dock.form.main["method"].value = "single"
-    dock.form.landmark.value = ""
-    dock.form.main["time"].value = "thorough"
-    more = dock.form.more
-    for name, value in {
-        "epochs": 7,
-        "adapter_channels": 0,
-        "seed": 5,
-        "initial_labels": "random",
-    }.items():
+def test_settings_are_remembered(dock, viewer, qtbot, base, images, children):
+    form, more = dock.form, dock.form.more
+    form.main["method"].value = "single"
+    form.landmark.value = ""
+    form.main["time"].value = "thorough"
+    values = {"epochs": 7, "adapter_channels": 0, "seed": 5, "initial_labels": "random"}
+    for name, value in values.items():
         more.form[name].value = value
     own = base.parent / "own.toml"
     own.write_text(Preset.load("laptop").to_toml())
@@ -226,22 +206,21 @@ def test_settings_are_remembered(make_napari_viewer_proxy, qtbot, base, children
     with qtbot.waitSignal(dock.checked, timeout=20_000):
         more.spacing.value = "0.1 x 0.2"
         more.spacing.native.editingFinished.emit()
-    assert "0.1 to 0.2 mm per pixel" in dock.form.checked.text()
-    chosen = dock.form.config()
+    assert "0.1 to 0.2 mm per pixel" in form.checked.text()
+    chosen = form.config()
     assert chosen.spacing_mm_yx == (0.1, 0.2)
-    assert chosen.method == "single"
-    assert chosen.landmarks == ()
+    assert (chosen.method, chosen.landmarks) == ("single", ())
     assert len(chosen.networks(3)) == 3
     assert chosen.initial_labels == "random"
 
     again = TrainWidget(viewer, run=TrainingRun(children), inspector=inspector)
     qtbot.addWidget(again)
     assert again.form.config() == chosen
-    assert again.folder == films
+    assert again.folder == images
     more.spacing.value = "wide"
     more.spacing.native.editingFinished.emit()
     assert "not a spacing" in more.spacing_note.text()
     more.defaults.click()
     assert more.spacing.value == ""
-    assert dock.form.config().epochs is None
+    assert form.config().epochs is None
     assert session_of(viewer).model is None

@@ -9,7 +9,7 @@ import pytest
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QMessageBox
-from train_dock import pressing, wait_for
+from train_dock import begun, pressing, wait_for
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.widgets.train import close_question
@@ -18,11 +18,8 @@ from napari_oneshot_lmk.widgets.train.request import Phase, requests_in
 ASK = close_question.ask_whether_to_discard
 
 
-def test_stop_keeps_the_best_within_two_seconds(ready, qtbot, children):
-    children.epochs, children.pause_s = 1000, 0.05
-    dock = ready
-    dock.form.train.click()
-    qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
+def test_stop_keeps_the_best_within_two_seconds(dock, qtbot, children):
+    begun(qtbot, dock, children)
     began = time.monotonic()
     dock.view.stop.click()
     assert dock.view.stop.text() == "Stopping…"
@@ -35,12 +32,9 @@ def test_stop_keeps_the_best_within_two_seconds(ready, qtbot, children):
     assert dock.run.request.has_model
 
 
-def test_cancel_and_discard_asks_first(ready, qtbot, base, children, monkeypatch):
+def test_cancel_and_discard_asks_first(dock, qtbot, base, children, monkeypatch):
     monkeypatch.setattr(close_question, "ask_whether_to_discard", ASK)
-    children.epochs, children.pause_s = 1000, 0.05
-    dock = ready
-    dock.form.train.click()
-    qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
+    begun(qtbot, dock, children)
     pressing("Do not discard")
     dock.view.cancel.click()
     assert dock.run.running
@@ -53,13 +47,10 @@ def test_cancel_and_discard_asks_first(ready, qtbot, base, children, monkeypatch
 
 
 def test_a_training_that_ends_well_under_the_question_is_kept(
-    ready, qtbot, base, children, monkeypatch
+    dock, qtbot, base, children, monkeypatch
 ):
     monkeypatch.setattr(close_question, "ask_whether_to_discard", ASK)
-    dock = ready
-    children.epochs, children.pause_s = 1000, 0.05
-    dock.form.train.click()
-    qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
+    begun(qtbot, dock, children)
 
     def ends() -> None:
         children.children[-1].stop()
@@ -74,16 +65,13 @@ def test_a_training_that_ends_well_under_the_question_is_kept(
 
 
 def test_cancel_discards_all_within_two_seconds_and_touches_no_other_model(
-    ready, qtbot, base, children
+    dock, qtbot, base, children
 ):
-    dock = ready
     dock.form.train.click()
     wait_for(qtbot, dock, Phase.DONE)
     (first,) = requests_in(base)
     dock.view.another.click()
-    children.epochs, children.pause_s = 1000, 0.05
-    dock.form.train.click()
-    qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
+    begun(qtbot, dock, children)
     began = time.monotonic()
     dock.view.cancel.click()
     wait_for(qtbot, dock, Phase.NONE)
@@ -96,11 +84,9 @@ def test_cancel_discards_all_within_two_seconds_and_touches_no_other_model(
     assert dock.form.train.isEnabled()
 
 
-def test_a_training_killed_from_outside_is_told_and_can_go_on(ready, qtbot, children):
-    children.epochs, children.pause_s = 1000, 0.02
-    dock, view = ready, ready.view
-    dock.form.train.click()
-    qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
+def test_a_training_killed_from_outside_is_told_and_can_go_on(dock, qtbot, children):
+    view = dock.view
+    begun(qtbot, dock, children)
     children.kill_from_outside()
     wait_for(qtbot, dock, Phase.FAILED)
     assert "ended from outside" in view.message.text()
@@ -113,9 +99,9 @@ def test_a_training_killed_from_outside_is_told_and_can_go_on(ready, qtbot, chil
     assert children.started[0] == children.started[1]
 
 
-def test_running_out_of_memory_is_one_sentence_with_a_report(ready, qtbot, base, children):
+def test_running_out_of_memory_is_one_sentence_with_a_report(dock, qtbot, base, children):
     children.end = "out of memory"
-    dock, view = ready, ready.view
+    view = dock.view
     dock.form.train.click()
     wait_for(qtbot, dock, Phase.FAILED)
     assert view.message.text() == "Not enough memory for one image; choose Quick."
@@ -126,9 +112,8 @@ def test_running_out_of_memory_is_one_sentence_with_a_report(ready, qtbot, base,
     assert list(requests_in(base)) == []
 
 
-def test_a_training_that_cannot_start_leaves_the_form(ready, qtbot, children):
+def test_a_training_that_cannot_start_leaves_the_form(dock, qtbot, children):
     children.error = UsageError("no such device", remedy="use cpu")
-    dock = ready
     dock.form.train.click()
     qtbot.waitUntil(lambda: bool(dock.form.message.text()), timeout=20_000)
     assert "no such device; use cpu" in dock.form.message.text()
@@ -137,14 +122,9 @@ def test_a_training_that_cannot_start_leaves_the_form(ready, qtbot, children):
 
 @pytest.mark.parametrize("answer", ["keep", "stop", "discard", "not close"])
 def test_closing_the_window_asks_what_becomes_of_the_training(
-    ready, qtbot, base, children, monkeypatch, answer
+    dock, qtbot, base, children, monkeypatch, answer
 ):
-    from napari_oneshot_lmk.widgets.train import close_question
-
-    children.epochs, children.pause_s = 1000, 0.02
-    dock = ready
-    dock.form.train.click()
-    qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
+    begun(qtbot, dock, children)
     asked: list[Any] = []
 
     def ask(window: Any, run: Any) -> close_question.Answer:
@@ -175,15 +155,10 @@ def test_closing_the_window_asks_what_becomes_of_the_training(
         assert list(requests_in(base)) == []
 
 
-def test_the_dialog_of_the_close_question_knows_all_answers(ready, qtbot):
-
-    from napari_oneshot_lmk.widgets.train import close_question
-
+def test_the_dialog_of_the_close_question_knows_all_answers(dock):
     def press(text: str) -> None:
         (box,) = (w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox))
-        for button in box.buttons():
-            if button.text() == text:
-                button.click()
+        next(button for button in box.buttons() if button.text() == text).click()
 
     for text, answer in (
         ("Let it go on", close_question.Answer.KEEP),
@@ -191,4 +166,4 @@ def test_the_dialog_of_the_close_question_knows_all_answers(ready, qtbot):
         ("Do not close", close_question.Answer.NOT_CLOSE),
     ):
         QTimer.singleShot(200, lambda text=text: press(text))
-        assert close_question.ask_what_becomes_of(ready, ready.run) is answer
+        assert close_question.ask_what_becomes_of(dock, dock.run) is answer
