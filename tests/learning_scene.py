@@ -69,6 +69,13 @@ def small_task(
     )
 
 
+def without_weights(folder: Path) -> dict[str, str]:
+    """Environment of a child: one thread, the shipped encoder, and no network."""
+    nothing = {name: str(folder / name) for name in ("ONESHOT_LMK_CACHE", "TORCH_HOME")}
+    # A proxy that refuses at once: nobody else's machine is asked.
+    return {**nothing, "OMP_NUM_THREADS": "1", "https_proxy": "http://127.0.0.1:9"}
+
+
 def inspect(
     files: Sequence[ImageFile], template: Template, spacing_mm_yx: Any = None
 ) -> TrainingSet:

@@ -45,10 +45,8 @@ def blobs(points_yx: torch.Tensor) -> torch.Tensor:
 def centroids(images: torch.Tensor) -> torch.Tensor:
     axis = torch.arange(float(images.shape[-1]), dtype=torch.float64)
     weight = images[:, 0].double()
-    total = weight.sum((1, 2))
-    rows = (weight.sum(2) * axis).sum(1) / total
-    columns = (weight.sum(1) * axis).sum(1) / total
-    return torch.stack((rows, columns), 1).float()
+    centres = [(weight.sum(across) * axis).sum(1) for across in (2, 1)]
+    return (torch.stack(centres, 1) / weight.sum((1, 2))[:, None]).float()
 
 
 @pytest.mark.parametrize("placement", ["centred", "jittered", "aligned"])
@@ -65,9 +63,8 @@ def test_patch_without_augmentation_is_a_piece_of_the_image():
     patches = cut(images, where, STILL)
     # The third one's row is exactly between two pixels: the lower one counts.
     assert patches.corners_yx.tolist() == [[4, 105], [0, 192], [96, 192]]
-    for image, patch, (y, x) in zip(
-        images, patches.images, patches.corners_yx.tolist(), strict=True
-    ):
+    corners = patches.corners_yx.tolist()
+    for image, patch, (y, x) in zip(images, patches.images, corners, strict=True):
         torch.testing.assert_close(patch, image[:, y : y + 192, x : x + 192], atol=1e-5, rtol=0)
     torch.testing.assert_close(patches.points_yx, where - patches.corners_yx)
 
@@ -109,10 +106,8 @@ def test_patch_stays_on_the_image_and_point_in_the_patch(placement):
     where = torch.cat([points(200), torch.tensor([[-0.5, -0.5], [383.49, 383.49], [-0.4, 383.4]])])
     images = torch.rand(1, 1, 384, 384).expand(len(where), -1, -1, -1)
     patches = cut(images, where, settings(placement, rotation_deg=180.0))
-    assert (patches.corners_yx >= 0).all()
-    assert (patches.corners_yx <= 384 - 192).all()
-    assert (patches.points_yx >= -0.5).all()
-    assert (patches.points_yx <= 191.5).all()
+    assert ((patches.corners_yx >= 0) & (patches.corners_yx <= 384 - 192)).all()
+    assert ((patches.points_yx >= -0.5) & (patches.points_yx <= 191.5)).all()
 
 
 def test_oblong_image_that_is_not_whole_cells_larger_is_cut_aligned():

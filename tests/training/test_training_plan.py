@@ -28,11 +28,9 @@ def epoch_plan(
     **settings: Any,
 ) -> list[Batch]:
     """Return the batches for so many images, copies and landmarks."""
-    images, copies, landmarks = counts
+    numbers = dict(zip(("images", "copies", "landmarks"), counts, strict=True))
     random = random_stream(key[0], Stream.BATCHES, *key[1:])
-    return METHODS[method].batches(
-        TrainingSettings(**settings), random, images=images, copies=copies, landmarks=landmarks
-    )
+    return METHODS[method].batches(TrainingSettings(**settings), random, **numbers)
 
 
 counts = st.integers(1, 23)

@@ -64,10 +64,7 @@ def test_file_of_a_user_may_state_a_few_settings(tmp_path):
         ("[template_copies]\ngamma = [2, 1]\n", "template_copies.gamma: the first"),
         ("[template_copies]\nshift = nan\n", "template_copies.shift: input should be"),
         ("[patch]\nsize = 100\n", "patch.size: input should be a multiple of 32"),
-        (
-            '[patch]\nplacement = "jittered"\njitter_px = 96\n',
-            "patch.jitter_px should be less than half",
-        ),
+        ('[patch]\nplacement = "jittered"\njitter_px = 96\n', "patch.jitter_px should be less"),
         ("[loss]\nwindow = 5\n", "loss.window: input should be a multiple of 2"),
     ],
 )
@@ -76,9 +73,9 @@ def test_wrong_file_is_told_in_one_sentence(text, said, tmp_path):
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError) as caught:
         Preset.load(file)
-    assert str(caught.value).startswith(f"{file}: ")
-    assert said in str(caught.value)
-    assert "\n" not in str(caught.value)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"{file}: ")
+    assert said in line
 
 
 @pytest.mark.parametrize("name", ["quick", "there/is/none.toml", "."])
@@ -91,19 +88,13 @@ def test_some_values_can_be_changed():
     changes = {"network.adapter_channels": 0, "labels.initial": "random"}
     expected = {**dict(Preset.load("laptop").values()), **changes}
     assert dict(Preset.load("laptop").changed(changes).values()) == expected
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ({"network.adapters": 3}, "there is no setting network.adapters"),
-        ({"adapter_channels": 3}, "there is no setting adapter_channels"),
-        ({"network.adapter_channels": -1}, "network.adapter_channels: input should"),
-    ],
-)
-def test_changes_are_checked(values, said):
-    with pytest.raises(UsageError, match=said):
-        Preset().changed(values)
+    for name, value, said in (
+        ("network.adapters", 3, "there is no setting network.adapters"),
+        ("adapter_channels", 3, "there is no setting adapter_channels"),
+        ("network.adapter_channels", -1, "network.adapter_channels: input should"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            Preset().changed({name: value})
 
 
 def test_method_page_lists_every_value():
@@ -153,9 +144,8 @@ def test_what_a_training_cannot_be_is_refused(values, says):
 
 
 def test_arguments_say_the_same():
-    assert TrainingConfig().to_arguments() == [
-        *("--method", "fused", "--seed", "0", "--device", "auto")
-    ]
+    arguments = ["--method", "fused", "--seed", "0", "--device", "auto"]
+    assert TrainingConfig().to_arguments() == arguments
     config = TrainingConfig(
         method="single",
         landmarks=("nasion", "gonion"),

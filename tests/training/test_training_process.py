@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from learning_scene import SMALL, scene_template
+from learning_scene import SMALL, scene_template, without_weights
 
 from napari_oneshot_lmk.errors import OutputError
 from napari_oneshot_lmk.training.events import (
@@ -42,12 +42,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(QUICK)
     paths = [str(tmp_path / "site"), str(HERE), str(HERE.parent)]
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    monkeypatch.setenv("ONESHOT_LMK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    # A proxy that refuses at once: the shipped encoder, without asking the network.
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    for name, value in without_weights(tmp_path).items():
+        monkeypatch.setenv(name, value)
     return tmp_path
 
 
@@ -124,9 +121,8 @@ def test_followed_stopped_and_found_again(folder, start):
     assert time.monotonic() - began < 2
     wait(lambda: not process.alive)
     assert not found.alive
-    assert process.exit_code == 0
+    assert (process.exit_code, found.exit_code) == (0, None)
     assert (folder / "run" / "model").is_dir()
-    assert found.exit_code is None
     assert TrainingProcess.find(folder / "run").poll()  # still there to be read
 
 
@@ -190,19 +186,12 @@ def test_a_damaged_run_is_no_training(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_killed_at_random_points_it_ends_as_if_it_had_not(folder):
-    preset = Preset.load("laptop").changed(
-        {**SMALL, "training.epochs": 3, "template_copies.count": 2}
-    )
-    (folder / "preset.toml").write_text(preset.to_toml())
+    changes = {**SMALL, "training.epochs": 3, "template_copies.count": 2}
+    (folder / "preset.toml").write_text(Preset.load("laptop").changed(changes).to_toml())
     # The loop itself, not the quick one.
     environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
-    ended = subprocess.run(
-        [sys.executable, str(HERE / "killed_training.py"), str(folder), "10"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
+    command = [sys.executable, str(HERE / "killed_training.py"), str(folder), "10"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert ended.returncode == 0, ended.stderr
     lines = [line.split() for line in ended.stdout.splitlines()]
     killed_after = [line[2] for line in lines if line[0] == "killed"]

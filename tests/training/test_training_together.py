@@ -18,7 +18,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from cli_scene import POINTS
-from learning_scene import SMALL, scene_template
+from learning_scene import SMALL, scene_template, without_weights
 
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.errors import UsageError
@@ -143,14 +143,8 @@ def test_damaged_environment():
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("together")
-    script = ROOT / "tests" / "trained_together.py"
-    done = subprocess.run(
-        [sys.executable, str(script), str(folder)],
-        capture_output=True,
-        text=True,
-        env=environment(),
-        check=False,
-    )
+    command = [sys.executable, str(ROOT / "tests" / "trained_together.py"), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return dict(json.loads((folder / "result.json").read_text()))
 
@@ -223,16 +217,9 @@ def torchrun(folder: Path) -> subprocess.Popen[str]:
     command = ["-m", "napari_oneshot_lmk", "train", "--device", "cpu"]
     files = {"template": "template", "images": "images", "preset": "preset.toml", "out": "run"}
     options = [text for name, file in files.items() for text in (f"--{name}", str(folder / file))]
-    nothing = {"ONESHOT_LMK_CACHE": "cache", "TORCH_HOME": "torch"}
-    return subprocess.Popen(
-        [sys.executable, *launcher, *command, *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment()
-        | {name: str(folder / place) for name, place in nothing.items()}
-        | {"https_proxy": "http://127.0.0.1:9"},
-    )
+    whole = [sys.executable, *launcher, *command, *options]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(whole, text=True, env=environment() | without_weights(folder), **pipes)
 
 
 def ended_epochs(run: Path) -> list[int]:

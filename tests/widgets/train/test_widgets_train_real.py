@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from learning_scene import without_weights
 from qtpy.QtWidgets import QApplication
 from training_scene import EventLoopWatch
 
@@ -29,7 +30,6 @@ from napari_oneshot_lmk.widgets.train import widget as train_module
 from napari_oneshot_lmk.widgets.train.request import Phase
 from napari_oneshot_lmk.widgets.train.run import TrainingRun
 
-PLUGIN = "napari-oneshot-lmk"
 NAMES = ("sella", "nasion", "gonion")
 FILMS = ("skull_02.png", "skull_03.png", "skull_05.png")
 SMALL = {
@@ -56,10 +56,8 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "trainings"
     for module in (train_module, form):
         monkeypatch.setattr(module, "training_folder", lambda: folder)
-    monkeypatch.setenv("ONESHOT_LMK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    # A proxy that refuses at once: no weights, and nobody else's machine is asked.
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    for name, value in without_weights(tmp_path).items():
+        monkeypatch.setenv(name, value)
     return folder
 
 
