@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from random_dock import Key
-from random_dock_window import LISTS, MODES, Window
+from random_dock_window import LISTS, MODES, SenselessError, Window, need
 from widget_scene import canvas, click, drag, press_key, spot
 
 from napari_oneshot_lmk.landmarks.lists import parse_landmark_list
@@ -24,29 +24,25 @@ def far(one_yx: Any, other_yx: Any, distance: float) -> bool:
 class HandActions(Window):
     """What a user does to the landmarks of an image."""
 
-    def do_list(self, which: int, *_: int) -> Any:
+    def do_list(self, which: int, *_: int) -> None:
         """Choose a list of landmarks."""
-        if self.oracle.target is None:
-            return False
-        names = self.pick(LISTS, which)
+        key, names = self.target, self.pick(LISTS, which)
         self.annotate.follow_list(parse_landmark_list("\n".join(names)))
-        self.oracle.follow(self.oracle.target, names)
+        self.oracle.follow(key, names)
 
-    def do_start(self, *_: int) -> Any:
+    def do_start(self, *_: int) -> None:
         """Press Start or Continue."""
         button = self.annotate.form.start
-        if button.isHidden() or not button.isEnabled():
-            return False
+        need(button.isEnabled() and not button.isHidden())
         self._tab(self.annotate)
         button.click()
 
-    def do_button(self, which: int, *_: int) -> Any:
+    def do_button(self, which: int, *_: int) -> None:
         """Press a button of the tab "Annotate"."""
         names = ["undo", "redo", "undo", "skip", "absent", "next", "previous", "redo"]
         action = self.pick(names, which)
         button = self.annotate.form.buttons[action]
-        if not button.isEnabled():
-            return False
+        need(button.isEnabled())
         self._tab(self.annotate)
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
         self._acted(action)
@@ -60,22 +56,20 @@ class HandActions(Window):
         else:
             getattr(self.oracle, "mark_absent" if action == "absent" else action)(key)
 
-    def do_key(self, which: int, *_: int) -> Any:
+    def do_key(self, which: int, *_: int) -> None:
         """Press a key on the canvas."""
         keys = {"next": (Qt.Key.Key_N,), "previous": (Qt.Key.Key_B,), "skip": (Qt.Key.Key_K,)}
         keys |= {"absent": (Qt.Key.Key_X,), "undo": (Qt.Key.Key_Z, CONTROL)}
         keys |= {"redo": (Qt.Key.Key_Y, CONTROL)}
         action = self.pick(keys, which)
-        if self.active is None or self.owner(self.active) is None:
-            return False
+        need(self.owner(need(self.active)))
         press_key(self.viewer, *keys[action])
         self._acted(action)
 
-    def do_delete_key(self, which: int, *_: int) -> Any:
+    def do_delete_key(self, which: int, *_: int) -> None:
         """Press Delete, or select points first."""
         key, layer = self._mine_is_active()
-        if key is None or not len(layer.data):
-            return False
+        need(key is not None and len(layer.data) > 0)
         if which % 4:
             layer.selected_data = {which % len(layer.data)}
         names = self._names(key, layer.selected_data)
@@ -83,11 +77,10 @@ class HandActions(Window):
         if not self.blocked():
             self.oracle.clear(key, names)
 
-    def do_paste(self, which: int, *_: int) -> Any:
+    def do_paste(self, which: int, *_: int) -> None:
         """Copy points and paste them."""
         key, layer = self._mine_is_active()
-        if key is None or not len(layer.data):
-            return False
+        need(key is not None and len(layer.data) > 0)
         layer.selected_data = {which % len(layer.data)}
         names = self._names(key, layer.selected_data)
         press_key(self.viewer, Qt.Key.Key_C, CONTROL)
@@ -111,12 +104,10 @@ class HandActions(Window):
         placed = list(self._placed(key))
         return [placed[row] for row in sorted(rows)]
 
-    def do_row(self, which: int, tab: int, *_: int) -> Any:
+    def do_row(self, which: int, tab: int, *_: int) -> None:
         """Click a row of a table."""
-        key = self.oracle.target
+        key = self.target
         name = self.pick(self.oracle.points(key), which)
-        if key is None or name is None:
-            return False
         step = self.annotate if tab % 2 else self.detect
         self._tab(step)
         table = step.form.table
@@ -132,16 +123,16 @@ class HandActions(Window):
 
     # -- the mouse -----------------------------------------------------------------
 
-    def _to_see(self, layer: Any, *positions_yx: tuple[float, float]) -> bool:
+    def _to_see(self, layer: Any, *positions_yx: tuple[float, float]) -> None:
         """Bring positions onto the canvas."""
         for _ in range(2):
             area = canvas(self.viewer).rect().adjusted(8, 8, -8, -8)
             places = [spot(self.viewer, layer, yx) for yx in positions_yx]
             if all(area.contains(place) for place in places):
-                return True
+                return
             self.viewer.reset_view()
             QApplication.processEvents()
-        return False
+        raise SenselessError
 
     def _pixel(self, layer: Any) -> float:
         return float(1 / (self.viewer.scene.camera.zoom * layer.scale[-1]))
@@ -150,17 +141,14 @@ class HandActions(Window):
         rows, columns = self.oracle.images[key[0]]["shape"]
         return 8 + row % (rows - 20), 8 + column % (columns - 20)
 
-    def do_click(self, row: int, column: int, button: int) -> Any:
+    def do_click(self, row: int, column: int, button: int) -> None:
         """Click on the image, sometimes with the right button or beside it."""
-        key = self.oracle.target
-        if key is None:
-            return False
+        key = self.target
         layer = self.layers[key[0]]
         at = self._spot(row, column, key)
         if button % 12 == 0:
             at = (-6.0, at[1])
-        if not self._to_see(layer, at):
-            return False
+        self._to_see(layer, at)
         active, marks = self._mine_is_active()
         adds = active is not None and marks.mode == "add" and marks.visible
         right = button % 12 == 1
@@ -172,20 +160,17 @@ class HandActions(Window):
         if places:
             self.oracle.place(key, [at], about=2 * self._pixel(layer))
 
-    def do_drag(self, which: int, row: int, column: int) -> Any:
+    def do_drag(self, which: int, row: int, column: int) -> None:
         """Drag a point, where the active layer shows one that stands alone."""
-        key = self.oracle.target
-        if key is None:
-            return False
+        key = self.target
         image, marks = self.layers[key[0]], self.landmark_layer(key)
         placed = self._placed(key)
         name = self.pick(placed, which)
-        if name is None or marks is None:
-            return False
+        need(marks)
         start, end = placed[name], self._spot(row, column, key)
         clear = all(far(start, yx, 14) for other, yx in placed.items() if other != name)
-        if not clear or not far(start, end, 10) or not self._to_see(image, start, end):
-            return False
+        need(clear and far(start, end, 10))
+        self._to_see(image, start, end)
         active, _ = self._mine_is_active()
         moves = active is not None and marks.mode in ("add", "select")
         moves = moves and marks.visible and not self.blocked()
@@ -204,22 +189,19 @@ class HandActions(Window):
             if inside:
                 self.oracle.move(key, inside, about=3 * self._pixel(image))
 
-    def do_pan(self, row: int, column: int, *_: int) -> Any:
+    def do_pan(self, row: int, column: int, *_: int) -> None:
         """Drag on the image beside all points."""
         key, marks = self._mine_is_active()
-        if key is None or marks.mode == "select":
-            return False
+        need(key is not None and marks.mode != "select")
         image = self.layers[key[0]]
         start = self._spot(row, column, key)
         end = self._spot(row + 30, column + 17, key)
         placed = self._placed(key).values()
-        if not all(far(start, yx, 14) for yx in placed) or not self._to_see(image, start, end):
-            return False
+        need(all(far(start, yx, 14) for yx in placed))
+        self._to_see(image, start, end)
         drag(self.viewer, image, start, end, end)
 
-    def do_mode(self, which: int, *_: int) -> Any:
+    def do_mode(self, which: int, *_: int) -> None:
         """Switch the mode of the landmark layer, as napari's buttons do."""
         _, layer = self._mine_is_active()
-        if layer is None:
-            return False
-        layer.mode = self.pick(MODES, which)
+        need(layer).mode = self.pick(MODES, which)

@@ -6,17 +6,16 @@ from typing import Any
 
 import imageio.v3 as imageio
 from qtpy.QtWidgets import QApplication
-from random_dock_window import FILMS, MOST_IMAGES, SPACINGS, Window, pixels_of
+from random_dock_window import FILMS, MOST_IMAGES, SPACINGS, Window, need, pixels_of
 
 
 class ImageActions(Window):
     """What a user does with images and with the layer list."""
 
-    def do_open(self, which: int, *_: int) -> Any:
+    def do_open(self, which: int, *_: int) -> None:
         """Open one of the films that is not open."""
         shut = [n for n in range(len(FILMS)) if n not in self.film.values()]
-        if not shut or len(self.layers) >= MOST_IMAGES:
-            return False
+        need(len(self.layers) < MOST_IMAGES)
         film = FILMS[self.pick(shut, which)]
         number = next(self._numbers)
         pixels = pixels_of(film)
@@ -45,18 +44,14 @@ class ImageActions(Window):
         self.oracle.open_image(number, name=stem or layer.name, **facts)
         self.chosen(number)
 
-    def do_remove_image(self, which: int, *_: int) -> Any:
+    def do_remove_image(self, which: int, *_: int) -> None:
         """Remove an image, as the bin of the layer list does."""
         number = self.pick(self.layers, which)
-        if number is None:
-            return False
         self._remove_image(number, [])
 
-    def do_remove_both(self, which: int, *_: int) -> Any:
+    def do_remove_both(self, which: int, *_: int) -> None:
         """Remove an image and its landmarks in one go."""
         number = self.pick(self.layers, which)
-        if number is None:
-            return False
         marks = [la for key, la in self.landmark_layers() if key[0] == number]
         self._remove_image(number, marks)
 
@@ -81,122 +76,102 @@ class ImageActions(Window):
         del self.layers[number], self.film[number]
         self.follow_target()
 
-    def do_remove_landmarks(self, which: int, *_: int) -> Any:
+    def do_remove_landmarks(self, which: int, *_: int) -> None:
         """Remove a landmark layer: the landmarks come off their image."""
-        key, layer = self.pick(self.landmark_layers(), which) or (None, None)
-        if key is None:
-            return False
+        key, layer = self.pick(self.landmark_layers(), which)
         self.viewer.layers.remove(layer)
         QApplication.processEvents()
         self.oracle.take_off(key)
         self.follow_target()
 
-    def do_remove_foreign(self, which: int, *_: int) -> Any:
+    def do_remove_foreign(self, which: int, *_: int) -> None:
         """Remove a points layer that is nobody's."""
         mine = self.pick(self.foreign, which)
-        if mine is None:
-            return False
         self.viewer.layers.remove(mine["layer"])
         self.foreign.remove(mine)
         self.follow_target()
 
-    def do_drop_removed(self, *_: int) -> Any:
+    def do_drop_removed(self, *_: int) -> None:
         """Let go of the results of removed images."""
-        if not self.detect.session.removed.results():
-            return False
+        need(bool(self.detect.session.removed.results()))
         self.detect.form.removed.linkActivated.emit("drop")
         for identity in self.oracle.removed:
             # Their file is earlier work from now on.
             self.oracle.sidecars.pop(identity, None)
         self.oracle.removed.clear()
 
-    def do_rename(self, which: int, text: int, *_: int) -> Any:
+    def do_rename(self, which: int, text: int, *_: int) -> None:
         """Give an image or a landmark layer another name."""
         number = self.pick(self.layers, which)
-        if number is None:
-            return False
         if which % 3 == 0:
-            layer = self.landmark_layer(self.key(number))
-            if layer is None:
-                return False
-            layer.name = f"my points {text % 5}"
-            return None
+            need(self.landmark_layer(self.key(number))).name = f"my points {text % 5}"
+            return
         self.layers[number].name = f"renamed {text % 5}"
         if not FILMS[self.film[number]]["folder"]:
             self.oracle.images[number]["name"] = self.layers[number].name
 
-    def do_combo(self, which: int, *_: int) -> Any:
+    def do_combo(self, which: int, *_: int) -> None:
         """Choose an image in the dock."""
         chooser = self.dock.header.chooser
-        if not chooser.count():
-            return False
-        index = which % chooser.count()
+        index = self.pick(range(chooser.count()), which)
         chooser.setCurrentIndex(index)
         chooser.activated.emit(index)
         images = [la for la in self.viewer.layers if la in self.layers.values()]
         self.chosen(self.number_of(images[index]))
 
-    def do_select(self, which: int, *_: int) -> Any:
+    def do_select(self, which: int, *_: int) -> None:
         """Choose a layer in the layer list."""
         layer = self.pick(self.listed(), which)
-        if layer is None:
-            return False
         self.viewer.layers.selection.active = layer
         if layer in self.layers.values():
             self.chosen(self.number_of(layer))
         elif (key := self.owner(layer)) is not None:
             self.chosen(key[0])
 
-    def do_select_several(self, one: int, other: int, *_: int) -> Any:
+    def do_select_several(self, one: int, other: int, *_: int) -> None:
         """Select two layers at once, or none."""
-        layers = {self.pick(self.listed(), n) for n in (one, other)} - {None}
+        listed = self.listed()
+        layers = {self.pick(listed, n) for n in (one, other) if listed}
         self.viewer.layers.selection.clear()
         self.viewer.layers.selection.update(layers)
         QApplication.processEvents()
         self.follow_target()
 
-    def do_eye(self, which: int, *_: int) -> Any:
+    def do_eye(self, which: int, *_: int) -> None:
         """Show or hide a layer with its eye."""
         layer = self.pick(self.listed(), which)
-        if layer is None:
-            return False
         layer.visible = not layer.visible
         if layer in self.layers.values() and layer.visible and self.oracle.only_this:
             self.chosen(self.number_of(layer))
 
-    def do_only_this(self, *_: int) -> Any:
+    def do_only_this(self, *_: int) -> None:
         """Tick or untick "show only this image"."""
-        if len(self.layers) < 2:
-            return False
+        need(len(self.layers) > 1)
         self.dock.header.only_this.click()
         self.oracle.only_this = not self.oracle.only_this
 
-    def do_reorder(self, one: int, other: int, *_: int) -> Any:
+    def do_reorder(self, one: int, other: int, *_: int) -> None:
         """Drag a layer to another place in the list."""
         count = len(self.viewer.layers)
-        if count < 2:
-            return False
+        need(count > 1)
         self.viewer.layers.move(one % count, other % count)
 
-    def do_slice(self, which: int, *_: int) -> Any:
+    def do_slice(self, which: int, *_: int) -> None:
         """Go to another slice of a stack."""
-        if self.viewer.dims.ndim < 3:
-            return False
+        need(self.viewer.dims.ndim > 2)
         self.viewer.dims.set_current_step(0, which % 3)
         target = self.oracle.target
         if target is not None and target[1]:
             self.chosen(target[0])
 
-    def do_spacing(self, which: int, *_: int) -> Any:
+    def do_spacing(self, which: int, *_: int) -> None:
         """Type a spacing."""
         field = self.dock.header.spacing
-        text, target = self.pick(SPACINGS, which), self.oracle.target
-        if target is None:
-            return False
+        text, target = self.pick(SPACINGS, which), self.target
         field.setText(text)
         field.editingFinished.emit()
         if text == "wrong":
             # The field goes on showing it; what holds is unchanged.
-            return None
+            return
         values = [float(part) for part in text.split(" x ")] if text else []
         self.oracle.set_spacing((values[0], values[-1]) if values else None, target)

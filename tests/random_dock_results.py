@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication
 from random_dock import Key, Points, detected_in, is_manual, nothing_decided, point
 from random_dock_files import as_read, rows_of_file, write_found
 from random_dock_hand import HandActions
-from random_dock_window import SHIFT_YX, TEMPLATE
+from random_dock_window import SHIFT_YX, TEMPLATE, need
 from widget_scene import textured
 
 from napari_oneshot_lmk.imaging.image import GrayImage
@@ -25,13 +25,11 @@ from napari_oneshot_lmk.landmarks.template import Template
 class ResultActions(HandActions):
     """What scripts, detectors and files bring, and what is saved."""
 
-    def do_program(self, what: int, row: int, column: int) -> Any:
+    def do_program(self, what: int, row: int, column: int) -> None:
         """Change the data of a landmark layer from a script."""
-        key, layer = self.pick(self.landmark_layers(), row) or (None, None)
+        key, layer = self.pick(self.landmark_layers(), row)
         kind = what % 6
-        needed = (0, 1, 1, 2, 0, 1)
-        if key is None or len(layer.data) < needed[kind]:
-            return False
+        need(len(layer.data) >= (0, 1, 1, 2, 0, 1)[kind])
         foreign_slice = bool(key[1]) and key != self.oracle.target
         if kind != 5 and not foreign_slice and key != self.oracle.target:
             # What a script changes is about its own image, which is turned to.
@@ -62,7 +60,7 @@ class ResultActions(HandActions):
             features = pd.DataFrame(layer.features)
             features["label"] = list(reversed(names))
             layer.features = features
-            return None
+            return
         if not refused:
             edit, what = expected
             edit(key, what)
@@ -75,18 +73,17 @@ class ResultActions(HandActions):
 
     # -- detection and templates ---------------------------------------------------
 
-    def do_template(self, *_: int) -> Any:
+    def do_template(self, *_: int) -> None:
         """Make a template of the image."""
         button = self.annotate.form.use_template
-        key = self.oracle.target
-        if key is None or not button.isEnabled():
-            return False
+        key = self.target
+        need(button.isEnabled())
         self._tab(self.annotate)
         button.click()
         self.oracle.template = self.oracle.points(key)
         self.oracle.template_key = key
 
-    def do_load_template(self, *_: int) -> Any:
+    def do_load_template(self, *_: int) -> None:
         """Take a template from disk."""
         image = GrayImage.from_array(textured((120, 100), 99), 0.5, "template.png")
         landmarks = Landmarks.from_positions(TEMPLATE, "template.png")
@@ -107,35 +104,30 @@ class ResultActions(HandActions):
             found[name] = point("placed", there, "detected", 1.0 - number / 20)
         return found
 
-    def do_detect_here(self, *_: int) -> Any:
+    def do_detect_here(self, *_: int) -> None:
         """Detect on the image in the dock."""
-        key = self.oracle.target
-        if key is None or not self.detect.form.here.isEnabled():
-            return False
-        self._detect(self.detect.form.here, [key])
+        self._detect(self.detect.form.here, [self.target])
 
-    def do_detect_all(self, *_: int) -> Any:
+    def do_detect_all(self, *_: int) -> None:
         """Detect on all images but the template's."""
-        if not self.detect.form.everywhere.isEnabled():
-            return False
         order = [la for la in self.viewer.layers if la in self.layers.values()]
         keys = [self.key(self.number_of(la)) for la in order]
         others = [key for key in keys if key != self.oracle.template_key]
         self._detect(self.detect.form.everywhere, others)
 
     def _detect(self, button: Any, keys: list[Key]) -> None:
+        need(button.isEnabled())
         self._tab(self.detect)
         with self.qtbot.waitSignal(self.detect.finished, timeout=20_000):
             button.click()
         for key in keys:
             self.oracle.detect(key, self._found())
 
-    def do_reset(self, whole: int, *_: int) -> Any:
+    def do_reset(self, whole: int, *_: int) -> None:
         """Take back what a person did to a point, or to the image."""
-        form, key = self.detect.form, self.oracle.target
+        form, key = self.detect.form, self.target
         button = form.reset_image if whole % 3 == 0 else form.reset_point
-        if key is None or not button.isEnabled():
-            return False
+        need(button.isEnabled())
         self._tab(self.detect)
         now = self.oracle.state(key)
         names = [now["current"]]
@@ -144,45 +136,37 @@ class ResultActions(HandActions):
         button.click()
         self.oracle.reset(key, names)
 
-    def do_detect_button(self, which: int, *_: int) -> Any:
+    def do_detect_button(self, which: int, *_: int) -> None:
         """Press Undo or Redo in the tab "Detect"."""
         form = self.detect.form
         action = self.pick(("undo", "redo"), which)
         button = getattr(form, action)
-        if not button.isEnabled():
-            return False
+        need(button.isEnabled())
         self._tab(self.detect)
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
         self._acted(action)
 
     # -- other points layers and files ---------------------------------------------
 
-    def do_foreign(self, row: int, column: int, kind: int) -> Any:
+    def do_foreign(self, row: int, column: int, kind: int) -> None:
         """Add a points layer that has nothing to do with the dock."""
-        if len(self.foreign) > 2 or not self.layers:
-            return False
+        need(len(self.foreign) < 3 and len(self.layers) > 0)
         yx = np.array([(20 + row % 50, 20 + column % 50), (75.0, 15.0)])
         labels = ["a", "q"] if kind % 2 else None
         features = labels and {"label": labels}
         layer = self.viewer.add_points(yx, features=features, name="foreign")
         self.foreign.append({"layer": layer, "data": np.array(layer.data), "labels": labels})
 
-    def do_adopt(self, which: int, *_: int) -> Any:
+    def do_adopt(self, which: int, *_: int) -> None:
         """Go on with another points layer, through the list's menu."""
-        key = self.oracle.target
-        if key is None:
-            return False
+        key = self.target
         others = [(None, f["layer"], f) for f in self.foreign]
         others += [(k, la, None) for k, la in self.landmark_layers() if len(la.data)]
-        picked = self.pick(others, which)
-        if picked is None:
-            return False
-        owner, layer, mine = picked
+        owner, layer, mine = self.pick(others, which)
         image = self.layers[key[0]]
         if owner is not None or "points" in mine:
             theirs = layer if owner is None else self.layers[owner[0]]
-            if not np.allclose(theirs.scale[-2:], image.scale[-2:]):
-                return False
+            need(np.allclose(theirs.scale[-2:], image.scale[-2:]))
             points = mine["points"] if owner is None else self.oracle.points(owner)
         else:
             names = mine["labels"] or ["01", "02"]
@@ -193,29 +177,25 @@ class ResultActions(HandActions):
             }
         rows, columns = self.oracle.images[key[0]]["shape"]
         places = [p["yx"] for p in points.values() if p["yx"]]
-        if not all(0 <= y < rows and 0 <= x < columns for y, x in places):
-            return False
+        need(all(0 <= y < rows and 0 <= x < columns for y, x in places))
         self.annotate.adopt(layer)
         if owner == key:
-            return None
+            return
         self.oracle.adopt(key, points)
         if mine is not None and self.owner(layer) == key:
             # Only a layer that says that it is about this image may be taken.
             assert mine.get("about") == self.oracle.name(key), "a layer was taken"
             self.foreign.remove(mine)
 
-    def do_offer(self, take: int, *_: int) -> Any:
+    def do_offer(self, take: int, *_: int) -> None:
         """Answer the offer of earlier work."""
-        offer, key = self.annotate.form.offer, self.oracle.target
-        if key is None or offer.isHidden():
-            return False
+        offer, key = self.annotate.form.offer, self.target
+        need(not offer.isHidden())
         if take % 4 == 0:
             offer.leave.click()
-            return None
-        file = self.bench.autosave.sidecar.path
-        if offer.text.text().startswith("Layer"):
-            return False
-        ((_, rows),) = rows_of_file(file)
+            return
+        need(not offer.text.text().startswith("Layer"))
+        ((_, rows),) = rows_of_file(self.bench.autosave.sidecar.path)
         offer.take.click()
         points, identity = as_read(rows), self.oracle.identity(key)
         self.oracle.adopt(key, points)
@@ -226,29 +206,24 @@ class ResultActions(HandActions):
         self.oracle.sidecars[identity] = points
         self.oracle.sidecar_spacing[identity] = self.oracle.spacing(key)
 
-    def do_save_all(self, *_: int) -> Any:
+    def do_save_all(self, *_: int) -> None:
         """Save all results."""
-        button = self.detect.form.save
-        if not button.isEnabled():
-            return False
-        path = self._save(button, self.detect)
+        path = self._save(self.detect.form.save, self.detect)
         self.check_saved(path, self.oracle.results())
         self.oracle.saved_all()
 
-    def do_save_this(self, tab: int, *_: int) -> Any:
+    def do_save_this(self, tab: int, *_: int) -> None:
         """Save the landmarks of this image."""
         step = self.annotate if tab % 2 else self.detect
-        form = step.form
-        button = form.save_landmarks if tab % 2 else form.save_this
-        key = self.oracle.target
-        if key is None or not button.isEnabled():
-            return False
+        button = step.form.save_landmarks if tab % 2 else step.form.save_this
+        key = self.target
         path = self._save(button, step)
         result = self.oracle.name(key), self.oracle.points(key)
         self.check_saved(path, [(*result, self.oracle.spacing(key))])
         self.oracle.in_files[key] = self.oracle.points(key)
 
     def _save(self, button: Any, step: Any) -> Path:
+        need(button.isEnabled())
         path = self.folder / "results" / f"save {next(self._numbers)}.csv"
         path.parent.mkdir(exist_ok=True)
         self._tab(step)
@@ -276,11 +251,10 @@ class ResultActions(HandActions):
             left.remove(fitting[0])
         self.written += [points for _, points, _ in wanted]
 
-    def do_open_found(self, which: int, detected: int, *_: int) -> Any:
+    def do_open_found(self, which: int, detected: int, *_: int) -> None:
         """Open a landmark file of one image that is open."""
         number = self.pick(self.layers, which)
-        if number is None or len(self.foreign) > 3:
-            return False
+        need(len(self.foreign) < 4)
         key = self.key(number)
         name, shape = self.oracle.name(key), self.oracle.images[number]["shape"]
         path = self.folder / "results" / f"open {next(self._numbers)}.csv"

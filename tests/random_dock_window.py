@@ -36,6 +36,17 @@ MODES = "pan_zoom", "add", "select", "add"
 SPACINGS = "0.1", "0.2 x 0.3", "", "wrong", "0.1"
 
 
+class SenselessError(Exception):
+    """An action makes no sense in this window; it is left out."""
+
+
+def need(sense: Any) -> Any:
+    """Leave an action out unless something is there, or true; return it."""
+    if sense is None or sense is False:
+        raise SenselessError
+    return sense
+
+
 class Window:
     """A window with the dock, and the oracle beside it.
 
@@ -69,7 +80,11 @@ class Window:
     def do(self, action: Action) -> bool:
         """Do one action; returns whether it made sense here."""
         name, *numbers = action
-        done = getattr(self, f"do_{name}")(*numbers) is not False
+        done = True
+        try:
+            getattr(self, f"do_{name}")(*numbers)
+        except SenselessError:
+            done = False
         QApplication.processEvents()
         QApplication.processEvents()
         return done
@@ -109,10 +124,16 @@ class Window:
         """The layer that has the mouse."""
         return self.viewer.layers.selection.active
 
+    @property
+    def target(self) -> Key:
+        """The image in the dock, which an action needs."""
+        return need(self.oracle.target)
+
     def pick(self, things: Any, number: int) -> Any:
-        """One of some things, or None."""
+        """One of some things, of which an action needs one."""
         things = list(things)
-        return things[number % len(things)] if things else None
+        need(len(things) > 0)
+        return things[number % len(things)]
 
     def listed(self) -> list[Any]:
         """All layers but those that removed images have left behind, hidden."""
