@@ -44,14 +44,12 @@ def started(work: Callable[[], None]) -> int:
     pid = os.fork()
     if pid:
         return pid
-    code = 1
     try:
         work()
-        code = 0
+        os._exit(0)
     except BaseException:
         traceback.print_exc()
-    finally:
-        os._exit(code)
+        os._exit(1)
 
 
 def model_hash(run: Path) -> str:
@@ -72,17 +70,14 @@ def main(folder: Path, kills: int) -> None:
     template = Template.load(folder / "template")
     preset = Preset.load(folder / "preset.toml")
 
-    def work(run: Path) -> Callable[[], None]:
-        def whole() -> None:
-            images = find_images([folder / "images"])
-            config = TrainingConfig(preset=preset)
-            for _ in train(template, images, run, config, encoder=encoder):
-                pass
-
-        return whole
+    def work(run: Path) -> None:
+        images = find_images([folder / "images"])
+        config = TrainingConfig(preset=preset)
+        for _ in train(template, images, run, config, encoder=encoder):
+            pass
 
     begun = time.perf_counter()
-    pid = started(work(folder / "whole"))
+    pid = started(lambda: work(folder / "whole"))
     assert os.waitpid(pid, 0)[1] == 0
     duration = time.perf_counter() - begun
     print("whole", model_hash(folder / "whole"), flush=True)
@@ -91,11 +86,10 @@ def main(folder: Path, kills: int) -> None:
     while killed < kills:
         number += 1
         run = folder / f"run{number}"
-        ended = False
-        attempts = 0
+        ended, attempts = False, 0
         while not ended:
             attempts += 1
-            pid = started(work(run))
+            pid = started(lambda run=run: work(run))
             # After some attempts it may come to its end.
             if killed < kills and attempts < 6:
                 time.sleep(chance.uniform(0, 0.8 * duration))

@@ -59,8 +59,7 @@ def fit(
         optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["random"])
         began = begun.epoch
-    epochs = task.preset.training.epochs
-    stopped = False
+    epochs, stopped = task.preset.training.epochs, False
     for epoch in range(began + 1, epochs + 1):
         losses = []
         for step in range(1, STEPS + 1):
@@ -78,12 +77,8 @@ def fit(
             yield Stepped("", epoch, epochs, step, STEPS, losses[-1], left)
         if stopped:
             break
-        value = {
-            "numbers": numbers.detach(),
-            "optimiser": optimiser.state_dict(),
-            "random": torch.get_rng_state(),
-        }
-        tensors, rest = pack(value)
+        value = {"numbers": numbers.detach(), "optimiser": optimiser.state_dict()}
+        tensors, rest = pack(value | {"random": torch.get_rng_state()})
         checkpoints.save(Checkpoint(epoch, epoch * STEPS, tensors, {"all": rest}))
         mean = {"template": sum(losses) / STEPS}
         yield EpochEnded("", epoch, epochs, mean, 1.5, "mm", 0.25, epoch == 1, 0.1)

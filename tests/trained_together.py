@@ -20,11 +20,13 @@ from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from killed_training import SLOW, model_hash, started
 from learning_scene import Job, Kept, small_task, train
 
+from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.distributed.group import ProcessGroup
 from napari_oneshot_lmk.training.distributed.torchrun import group_from_environment
@@ -56,13 +58,8 @@ def at_once(
 
     def one(rank: int) -> Callable[[], None]:
         def child() -> None:
-            os.environ |= {
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": str(size),
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
-            }
+            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
+            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
             world = group_from_environment()
             with world.connected("cpu", patience_s):
                 work(world)
@@ -101,9 +98,8 @@ def curve(folder: Path, name: str, changes: dict[str, Any]) -> dict[str, Any]:
             (place / f"rank{world.rank}.json").write_text(json.dumps(told))
 
         assert ended(at_once(size, work)) == [0] * size
-        results[str(size)] = [
-            json.loads((place / f"rank{rank}.json").read_text()) for rank in range(size)
-        ]
+        told = (place / f"rank{rank}.json" for rank in range(size))
+        results[str(size)] = [json.loads(path.read_text()) for path in told]
     return results
 
 
@@ -119,8 +115,6 @@ class Runs:
         self, name: str, size: int = 2, patience_s: float = PATIENCE_S, **changes: Any
     ) -> list[int]:
         """Start processes that train, or go on with, a run."""
-        from napari_oneshot_lmk.imaging.find import find_images
-
         images = find_images([self.folder / "images"])
         job = self.job.but(images=images, out=self.folder / name, **changes)
 
@@ -132,9 +126,9 @@ class Runs:
 
     def until(self, name: str, epochs: int) -> None:
         """Wait until a run has ended so many epochs."""
-        log, waited = RunFolder(self.folder / name).events_path, time.monotonic()
+        waited = time.monotonic()
         while sum(isinstance(e, EpochEnded) for e in self.told(name)) < epochs:
-            assert time.monotonic() - waited < 300, log
+            assert time.monotonic() - waited < 300, name
             time.sleep(0.02)
 
     def told(self, name: str) -> list[Any]:
@@ -160,11 +154,8 @@ def lost(runs: Runs) -> dict[str, Any]:
         os.kill(pids[1], how)
         begun = time.monotonic()
         (code,) = ended(pids[:1])
-        found[name] = {
-            "code": code,
-            "seconds": time.monotonic() - begun,
-            "says": runs.last_failure(name),
-        }
+        seconds = time.monotonic() - begun
+        found[name] = {"code": code, "seconds": seconds, "says": runs.last_failure(name)}
         os.kill(pids[1], signal.SIGKILL)
         ended(pids[1:])
     assert ended(runs.start("killed")) == [0, 0]
@@ -186,11 +177,8 @@ def failing(runs: Runs) -> dict[str, Any]:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(self, *given)
 
-    Objective.losses = losses  # type: ignore[method-assign]
-    try:
+    with patch.object(Objective, "losses", losses):
         codes = ended(runs.start("failing"))
-    finally:
-        Objective.losses = whole  # type: ignore[method-assign]
     return {"codes": codes, "says": runs.last_failure("failing")}
 
 
@@ -229,9 +217,7 @@ def main(folder: Path) -> None:
     # The last is what the first step of an optimiser loads.
     for name in (*SLOW, "torch._dynamo"):
         import_module(name)
-    result: dict[str, Any] = {
-        name: curve(folder, name, changes) for name, changes in CURVES.items()
-    }
+    result = {name: curve(folder, name, changes) for name, changes in CURVES.items()}
     (folder / "runs").mkdir()
     runs = Runs(folder / "runs")
     for play in (lost, failing, stopped, differing):
