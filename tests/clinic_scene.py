@@ -1,7 +1,5 @@
 """A window as a clinic has it: the composed dock, images, a detector that is known."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

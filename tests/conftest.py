@@ -1,7 +1,5 @@
 """For every test: a display, no network, nothing written to the user's folders."""
 
-from __future__ import annotations
-
 import os
 import socket
 import sys

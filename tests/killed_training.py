@@ -7,8 +7,6 @@ many times it killed and when, and the hash of each model.
     python killed_training.py FOLDER KILLS
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import random

@@ -5,8 +5,6 @@ whether to stop at each step and saves a model at the end.
 Its "network" is three numbers, trained with Adam on noise and image content.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Iterator

@@ -5,8 +5,6 @@ points, a point is a dictionary, and what the user does is a method here that sa
 what must be true afterwards. ``key`` is (number of the image, slice) throughout.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 Key = tuple[int, tuple[int, ...]]

@@ -5,8 +5,6 @@ short and played again: what a number means depends on what is open at the time.
 that makes no sense then is left out.
 """
 
-from __future__ import annotations
-
 from random_dock_images import ImageActions
 from random_dock_results import ResultActions
 from random_dock_window import Action as Action

@@ -1,7 +1,5 @@
 """Compares what the window shows, and what lies on the disk, with the oracle."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Landmark files of the random-action test, written and read with plain csv."""
 
-from __future__ import annotations
-
 import csv
 from itertools import groupby
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Random actions on landmarks by hand: lists, buttons, keys and the mouse."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

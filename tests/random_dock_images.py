@@ -1,7 +1,5 @@
 """Random actions on images and layers: opening, choosing, hiding, removing."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import imageio.v3 as imageio

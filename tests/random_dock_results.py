@@ -1,7 +1,5 @@
 """Random actions with programs, detectors, other layers and files."""
 
-from __future__ import annotations
-
 import contextlib
 from pathlib import Path
 from typing import Any

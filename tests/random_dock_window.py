@@ -1,7 +1,5 @@
 """A window with the dock, and the oracle beside it: what all random actions use."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

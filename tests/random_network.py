@@ -1,7 +1,5 @@
 """Small networks with random parameters, and feature maps for them to read."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -1,7 +1,5 @@
 """Contents and metadata of the wheel and the source distribution."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

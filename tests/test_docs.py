@@ -1,7 +1,5 @@
 """The documentation site: built without a network, complete, and self-contained."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What import contracts and ruff cannot check: what starting up loads, what a bundle needs."""
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess

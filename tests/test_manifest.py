@@ -1,7 +1,5 @@
 """The plugin as napari sees it: valid, complete, and light to import."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

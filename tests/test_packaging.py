@@ -1,7 +1,5 @@
 """Metadata and dependencies of the distribution, and the set-up of a fresh machine."""
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess

@@ -7,8 +7,6 @@ it as JSON.
     python trained_together.py FOLDER
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

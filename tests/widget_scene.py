@@ -1,7 +1,5 @@
 """A window to work in: pictures, a user's mouse, a detector that knows the answer."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """The developers' benchmarks on little data: speed of a detection, and very many images."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

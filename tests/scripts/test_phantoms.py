@@ -1,7 +1,5 @@
 """Phantoms: exact truth, determinism, difficulty, and the files that are shipped."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Checkpoints: whole or not there, and a training that goes on as if nothing were."""
 
-from __future__ import annotations
-
 import json
 import pickle
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The estimate before a training: it counts what the network does."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

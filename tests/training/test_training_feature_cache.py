@@ -1,7 +1,5 @@
 """Maps are computed once, kept in half precision, and never served stale."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import replace
 from pathlib import Path

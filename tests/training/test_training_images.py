@@ -1,7 +1,5 @@
 """Which images are trained on, and what is said of the others."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 from typing import Any

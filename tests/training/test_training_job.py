@@ -1,7 +1,5 @@
 """A training from beginning to end, around a loop that is quick."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator

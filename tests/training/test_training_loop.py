@@ -1,7 +1,5 @@
 """The loop itself: every method learns, memory that runs out, what never moves."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

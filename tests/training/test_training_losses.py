@@ -1,7 +1,5 @@
 """The contrastive loss against its definition, spelled out cell by cell."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Patches: where they are cut, and that points follow the pixels exactly."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """What an epoch reads: everything once, in an order that a resumed run finds again."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Presets: read, copied, changed, and what is said of a wrong one."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

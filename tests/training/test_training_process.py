@@ -1,7 +1,5 @@
 """Trainings in processes of their own: followed, stopped, killed and gone on with."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A run's folder: who may take it up, what it remembers, what a kill leaves."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Copies of the template: points exact, grey values as prepared, each reproducible."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Several processes train one network: as one with all their images, or not at all."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

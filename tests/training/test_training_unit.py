@@ -1,7 +1,5 @@
 """Schedules, the choice of an epoch, and what weighs a pseudo-label."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 

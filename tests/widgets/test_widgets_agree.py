@@ -1,7 +1,5 @@
 """Faults that random actions have found, each in a few steps."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Nothing that a hand corrected is lost."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

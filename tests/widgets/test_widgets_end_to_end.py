@@ -1,7 +1,5 @@
 """From a click to a file: the whole way, in a real window, with the real detector."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt

@@ -1,7 +1,5 @@
 """Reader, writer, autosave and samples, through napari as a user meets them."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Two windows on one image: the second is told, and nobody is told without reason."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

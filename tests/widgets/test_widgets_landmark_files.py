@@ -1,7 +1,5 @@
 """Landmark files of other tools, opened in napari over their image."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

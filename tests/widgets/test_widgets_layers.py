@@ -1,7 +1,5 @@
 """From layers of any make to images for detection, and points back onto them."""
 
-from __future__ import annotations
-
 import json
 from types import SimpleNamespace
 from typing import Any

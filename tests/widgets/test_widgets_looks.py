@@ -1,7 +1,5 @@
 """Marks and labels of landmarks: what a points layer holds and what a window draws."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import replace
 from itertools import combinations

@@ -1,7 +1,5 @@
 """The table of landmarks under the keyboard."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

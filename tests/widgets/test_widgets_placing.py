@@ -1,7 +1,5 @@
 """Annotating with the mouse and the keys, in a real window."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -10,8 +10,6 @@ sets how many actions are done in all, ``ONESHOT_LMK_FIRST_SEED`` where seeds be
 ``ONESHOT_LMK_TRACE`` names a file in which each action is noted before it is done.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import traceback

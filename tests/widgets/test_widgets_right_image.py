@@ -1,7 +1,5 @@
 """Nothing is done to the wrong image, and nothing is lost when a window closes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """On a low screen everything in the docks can be reached, and nothing grows past it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

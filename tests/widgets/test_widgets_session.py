@@ -1,7 +1,5 @@
 """The state that docks share, and docks that come and go, in a real viewer."""
 
-from __future__ import annotations
-
 import gc
 import weakref
 

@@ -1,7 +1,5 @@
 """A clinic's sitting: twenty images detected, corrected and saved, in a real window."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The dock "Detect landmarks" in a real window, with a detector that is known."""
 
-from __future__ import annotations
-
 import json
 import threading
 from typing import Any

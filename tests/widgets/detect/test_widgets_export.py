@@ -1,7 +1,5 @@
 """Export model, in a real window: a bundle comes out, and opens again."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from pathlib import Path

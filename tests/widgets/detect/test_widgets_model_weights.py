@@ -1,7 +1,5 @@
 """The docks find the weights that a model was trained on, or say what is missing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

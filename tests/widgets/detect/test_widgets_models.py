@@ -1,7 +1,5 @@
 """Trained models in the tab "Detect": listed, opened, used in the worker's thread."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from pathlib import Path

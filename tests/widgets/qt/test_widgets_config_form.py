@@ -1,7 +1,5 @@
 """A form of controls that a pydantic model describes."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 import pytest

@@ -1,7 +1,5 @@
 """Fixtures of the dock "Train model", with a training that learns nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

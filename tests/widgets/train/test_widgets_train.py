@@ -1,7 +1,5 @@
 """The dock "Train model" in a real window, with a training that learns nothing."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """How a training ends: stopped, discarded, killed, or left to go on."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

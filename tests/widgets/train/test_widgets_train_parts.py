@@ -1,7 +1,5 @@
 """What the tab "Train" computes without a window: times, curves, choices."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The dock "Train model" with real trainings, in processes of their own."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
