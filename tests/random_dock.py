@@ -154,7 +154,6 @@ class Oracle:
     # -- landmarks -----------------------------------------------------------------
 
     def points(self, key: Key | None) -> Points:
-        """Return the landmarks of an image."""
         return dict(self.state(key)["points"])
 
     def state(self, key: Key | None) -> Snapshot:
@@ -255,7 +254,6 @@ class Oracle:
         self.go_to(key, current)
 
     def go_to(self, key: Key, name: str) -> None:
-        """The highlight goes to a landmark."""
         now = self.state(key)
         self.now[key] = snapshot(now["points"], name, now["passed"])
 
@@ -303,11 +301,9 @@ class Oracle:
             self._edit(key, snapshot())
 
     def undo(self, key: Key) -> None:
-        """One step back."""
         self._go(key, self.past, self.future)
 
     def redo(self, key: Key) -> None:
-        """One step forward."""
         self._go(key, self.future, self.past)
 
     def _go(self, key: Key, there: dict[Key, Any], back: dict[Key, Any]) -> None:

@@ -23,7 +23,6 @@ class HandActions(Window):
     """What a user does to the landmarks of an image."""
 
     def do_list(self, which: int, *_: int) -> None:
-        """Choose a list of landmarks."""
         key, names = self.target, self.pick(LISTS, which)
         self.annotate.follow_list(parse_landmark_list("\n".join(names)))
         self.oracle.follow(key, names)
@@ -55,7 +54,6 @@ class HandActions(Window):
             getattr(self.oracle, "mark_absent" if action == "absent" else action)(key)
 
     def do_key(self, which: int, *_: int) -> None:
-        """Press a key on the canvas."""
         keys = {"next": (Qt.Key.Key_N,), "previous": (Qt.Key.Key_B,), "skip": (Qt.Key.Key_K,)}
         keys |= {"absent": (Qt.Key.Key_X,), "undo": (Qt.Key.Key_Z, CONTROL)}
         keys |= {"redo": (Qt.Key.Key_Y, CONTROL)}
@@ -76,7 +74,6 @@ class HandActions(Window):
             self.oracle.clear(key, names)
 
     def do_paste(self, which: int, *_: int) -> None:
-        """Copy points and paste them."""
         key, layer = self._mine_is_active()
         need(key is not None and len(layer.data) > 0)
         layer.selected_data = {which % len(layer.data)}
@@ -103,7 +100,6 @@ class HandActions(Window):
         return [placed[row] for row in sorted(rows)]
 
     def do_row(self, which: int, tab: int, *_: int) -> None:
-        """Click a row of a table."""
         key = self.target
         name = self.pick(self.oracle.points(key), which)
         step = self.annotate if tab % 2 else self.detect

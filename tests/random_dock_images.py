@@ -11,7 +11,7 @@ class ImageActions(Window):
     """What a user does with images and with the layer list."""
 
     def do_open(self, which: int, *_: int) -> None:
-        """Open one of the films that is not open."""
+        """Open one of the images that is not open."""
         shut = [n for n in range(len(FILMS)) if n not in self.film.values()]
         need(len(self.layers) < MOST_IMAGES)
         film = FILMS[self.pick(shut, which)]
@@ -48,7 +48,6 @@ class ImageActions(Window):
         self._remove_image(number, [])
 
     def do_remove_both(self, which: int, *_: int) -> None:
-        """Remove an image and its landmarks in one go."""
         number = self.pick(self.layers, which)
         marks = [la for key, la in self.landmark_layers() if key[0] == number]
         self._remove_image(number, marks)
@@ -127,7 +126,6 @@ class ImageActions(Window):
             self.chosen(key[0])
 
     def do_select_several(self, one: int, other: int, *_: int) -> None:
-        """Select two layers at once, or none."""
         listed = self.listed()
         layers = {self.pick(listed, n) for n in (one, other) if listed}
         self.viewer.layers.selection.clear()
@@ -155,7 +153,6 @@ class ImageActions(Window):
         self.viewer.layers.move(one % count, other % count)
 
     def do_slice(self, which: int, *_: int) -> None:
-        """Go to another slice of a stack."""
         need(self.viewer.dims.ndim > 2)
         self.viewer.dims.set_current_step(0, which % 3)
         target = self.oracle.target
@@ -163,7 +160,6 @@ class ImageActions(Window):
             self.chosen(target[0])
 
     def do_spacing(self, which: int, *_: int) -> None:
-        """Type a spacing."""
         field = self.dock.header.spacing
         text, target = self.pick(SPACINGS, which), self.target
         field.setText(text)

@@ -82,7 +82,6 @@ class ResultActions(HandActions):
         self.oracle.template_key = key
 
     def do_load_template(self, *_: int) -> None:
-        """Take a template from disk."""
         image = GrayImage.from_array(textured((120, 100), 99), 0.5, "template.png")
         landmarks = Landmarks.from_positions(TEMPLATE, "template.png")
         self.session.load_template(Template.create(image, landmarks, "template"))
@@ -103,7 +102,6 @@ class ResultActions(HandActions):
         return found
 
     def do_detect_here(self, *_: int) -> None:
-        """Detect on the image in the dock."""
         self._detect(self.detect.form.here, [self.target])
 
     def do_detect_all(self, *_: int) -> None:
@@ -205,13 +203,11 @@ class ResultActions(HandActions):
         self.oracle.sidecar_spacing[identity] = self.oracle.spacing(key)
 
     def do_save_all(self, *_: int) -> None:
-        """Save all results."""
         path = self._save(self.detect.form.save, self.detect)
         self.check_saved(path, self.oracle.results())
         self.oracle.saved_all()
 
     def do_save_this(self, tab: int, *_: int) -> None:
-        """Save the landmarks of this image."""
         step = self.annotate if tab % 2 else self.detect
         button = step.form.save_landmarks if tab % 2 else step.form.save_this
         key = self.target

@@ -119,7 +119,6 @@ class Window:
 
     @property
     def active(self) -> Any:
-        """The layer that has the mouse."""
         return self.viewer.layers.selection.active
 
     @property
@@ -143,7 +142,6 @@ class Window:
         return [(key, layer) for key, layer in owners if key is not None]
 
     def chosen(self, number: int) -> None:
-        """The user has chosen an image."""
         self.oracle.turn_to(self.key(number))
 
     def follow_target(self) -> None:
@@ -170,7 +168,7 @@ class Window:
 
 
 def pixels_of(film: dict[str, Any]) -> np.ndarray:
-    """Pixels of one of the films."""
+    """Pixels of one of the images above."""
     seed, shape = film["seed"], film["shape"]
     if film["kind"] == "stack":
         return np.stack([textured(shape, seed + n) for n in range(3)])

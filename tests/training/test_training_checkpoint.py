@@ -26,12 +26,6 @@ def made(seed: int = 0) -> tuple[torch.nn.Module, torch.optim.Adam]:
     return network, torch.optim.Adam(network.parameters(), lr=1e-2, weight_decay=1e-4)
 
 
-def newest(folder: Path) -> Checkpoint:
-    loaded = Checkpoint.load(folder)
-    assert loaded is not None
-    return loaded
-
-
 def test_goes_on_bit_by_bit(tmp_path):
     network, optimiser = made()
     steps(network, optimiser, 3)
@@ -41,7 +35,7 @@ def test_goes_on_bit_by_bit(tmp_path):
     steps(network, optimiser, 4)
     expected = [p.clone() for p in network.parameters()]
 
-    loaded = newest(tmp_path / "c")
+    loaded = Checkpoint.load(tmp_path / "c")
     assert (loaded.epoch, loaded.step, loaded.state["seconds"]) == (1, 3, 1 / 3)
     everything = unpack(loaded.tensors, loaded.state["all"])
     network, optimiser = made(seed=7)
@@ -66,7 +60,7 @@ def test_values_come_back_as_they_were(tmp_path):
     }
     tensors, rest = pack(value)
     Checkpoint(0, 0, tensors, {"v": rest}).save(tmp_path)
-    loaded = newest(tmp_path)
+    loaded = Checkpoint.load(tmp_path)
     back = unpack(loaded.tensors, loaded.state["v"])
     half, whole = back.pop("half"), back.pop("whole")
     torch.testing.assert_close(half, value.pop("half"), rtol=0, atol=0)
@@ -79,7 +73,7 @@ def test_tensors_that_share_memory(tmp_path):
     whole = torch.arange(6.0)
     tensors = {"whole": whole, "again": whole, "row": whole.reshape(2, 3)[1]}
     Checkpoint(0, 0, tensors).save(tmp_path)
-    loaded = newest(tmp_path)
+    loaded = Checkpoint.load(tmp_path)
     for name, tensor in tensors.items():
         assert torch.equal(loaded.tensors[name], tensor)
 
@@ -94,7 +88,7 @@ def test_only_the_newest_is_kept(tmp_path):
     assert Checkpoint.load(tmp_path / "missing") is None
     for epoch in range(3):
         Checkpoint(epoch, 0).save(tmp_path)
-    assert newest(tmp_path).epoch == 2
+    assert Checkpoint.load(tmp_path).epoch == 2
     assert [path.name for path in tmp_path.iterdir()] == ["00000003"]
 
 
@@ -108,7 +102,7 @@ def test_failure_while_writing_leaves_the_one_before(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "save_file", full)
     with pytest.raises(Exception, match="No space left"):
         Checkpoint(2, 10).save(tmp_path)
-    assert newest(tmp_path).step == 5
+    assert Checkpoint.load(tmp_path).step == 5
     assert len(list(tmp_path.iterdir())) == 1
 
 

@@ -72,7 +72,6 @@ def test_a_point_outside_of_its_window_teaches_nothing(settings):
     losses = level_losses(anchors(), one, away, STRIDE, settings)
     assert losses[0, 1] == 0
     losses.sum().backward()
-    assert one.embeddings.grad is not None
     assert (one.embeddings.grad[0, 1] == 0).all()
     assert (one.embeddings.grad[0, 0] != 0).any()
 

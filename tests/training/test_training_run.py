@@ -242,7 +242,6 @@ with taken(Path({run!r})):
 def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     code = HOLDING.format(tests=str(Path(__file__).parent), run=str(tmp_path / "run"))
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
     assert child.stdout.readline() == "holding\n"
     yield child
     child.kill()

@@ -115,7 +115,6 @@ def test_a_byte_order_mark_and_other_columns_do_not_matter(tmp_path):
     path = tmp_path / "found.csv"
     path.write_bytes(b"\xef\xbb\xbf" + b"y_px,image,landmark,x_px,more\n1,f,a,2,3\n")
     reader = get_reader(str(path))
-    assert reader is not None
     ((data, _, kind),) = reader(str(path))
     assert data.tolist() == [[1, 2]]
     assert kind == "points"
@@ -125,7 +124,6 @@ def test_a_damaged_file_of_ours_says_so(tmp_path):
     path = tmp_path / "found.csv"
     path.write_text("image,landmark,x_px,y_px\nf,a,two,1\n")
     reader = get_reader(str(path))
-    assert reader is not None
     with pytest.raises(LandmarkError, match=r"found\.csv"):
         reader(str(path))
 

@@ -43,7 +43,6 @@ def another_process(
     command = [sys.executable, "-c", OTHER, str(sidecar), end]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
-        assert process.stdout is not None
         yield process, process.stdout.readline().strip()
         if process.poll() is None:
             process.communicate("\n", timeout=20)
@@ -64,7 +63,6 @@ def test_a_second_process_is_told_who_has_the_image(sidecar):
     with another_process(sidecar) as (process, said):
         assert said == "mine"
         holder = locks.taken_by(sidecar)
-        assert holder is not None
         assert (holder.host, holder.pid) == (platform.node(), process.pid)
         assert f"another napari (process {process.pid}), since" in holder.sentence
         assert "not saved" in holder.sentence
@@ -107,7 +105,6 @@ def test_two_windows_of_one_process(sidecar):
     link = sidecar.parent / "link"
     link.symlink_to(sidecar.parent, target_is_directory=True)
     holder = second.taken_by(link / sidecar.name)
-    assert holder is not None
     assert "another window of this napari" in holder.sentence
     assert not second.has(sidecar)
     # A window that is forgotten has closed.

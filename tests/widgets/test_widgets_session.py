@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QFileDialog
-from widget_scene import FakeDetectors, begin, placed, textured, type_spacing
+from widget_scene import begin, placed, textured, type_spacing
 
 from napari_oneshot_lmk.errors import GeometryError, TemplateError, UsageError
 from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, parse_landmark_list
@@ -277,8 +277,3 @@ def test_an_absurd_spacing_is_refused(viewer):
         session.set_spacing((0.1, -0.1))
     with pytest.raises(TemplateError):
         session.make_template()
-
-
-def test_the_dock_takes_an_injected_detector(viewer):
-    fake = FakeDetectors()
-    assert DetectWidget(viewer, make_detector=fake).run._make is fake

@@ -26,7 +26,6 @@ def test_stop_keeps_the_best_within_two_seconds(dock, qtbot, children):
     wait_for(qtbot, dock, Phase.DONE)
     assert time.monotonic() - began < 2.0
     assert "Stopped after" in dock.view.message.text()
-    assert dock.run.request is not None
     assert dock.run.request.has_model
 
 
@@ -131,7 +130,6 @@ def test_closing_the_window_asks_what_becomes_of_the_training(
 
     monkeypatch.setattr(close_question, "ask_what_becomes_of", ask)
     window = close_question.main_window_of(dock)
-    assert window is not None
     if answer == "not close":
         assert not window.close()
         assert window.isVisible()
