@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from random_dock import Key, Points, detected_in, is_manual, nothing_decided, point
-from random_dock_files import as_read, rows_of_file, write_found
+from random_dock_checks import as_read, compare_rows, rows_of_file, write_found
 from random_dock_hand import HandActions
 from random_dock_window import SHIFT_YX, TEMPLATE, need
 from widget_scene import textured
@@ -228,8 +228,6 @@ class ResultActions(HandActions):
 
     def check_saved(self, path: Path, wanted: list[Any]) -> None:
         """Compare a file with what should stand in it."""
-        from random_dock_checks import compare_rows
-
         left = rows_of_file(path)
         found = sorted(name for name, _ in left)
         names = sorted(name for name, _, _ in wanted)

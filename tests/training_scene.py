@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication, QMessageBox
 from widget_scene import textured
 
 from napari_oneshot_lmk.imaging.find import ImageFile
@@ -23,6 +24,9 @@ from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.estimate import MachineSpeed
 from napari_oneshot_lmk.training.events import Event, read_some
 from napari_oneshot_lmk.widgets.train.image_check import CheckedFolder, ImagesRead
+from napari_oneshot_lmk.widgets.train.request import Phase
+from napari_oneshot_lmk.widgets.train.run import TrainingRun
+from napari_oneshot_lmk.widgets.train.widget import TrainWidget
 from phantoms.png_file import png_bytes
 
 POINTS = {"nasion": (30.0, 40.0), "menton": (150.5, 90.25), "gonion": (60.0, 120.0)}
@@ -182,6 +186,43 @@ def image_folder(folder: Path, count: int = 3) -> Path:
         grey = 255 * (pixels - pixels.min()) / (pixels.max() - pixels.min())
         (folder / f"image {number}.png").write_bytes(png_bytes(grey.astype(np.uint8)))
     return folder
+
+
+def docked(viewer: Any, children: FakeChildren, inspecting: Any = inspector) -> TrainWidget:
+    dock = TrainWidget(
+        viewer, run=TrainingRun(children), inspector=inspecting, measurement=measurement
+    )
+    viewer.window.add_dock_widget(dock, area="right")
+    return dock
+
+
+def checked(qtbot: Any, dock: TrainWidget, folder: Path) -> None:
+    with qtbot.waitSignal(dock.checked, timeout=20_000):
+        dock.choose_folder(folder)
+
+
+def wait_for(qtbot: Any, dock: TrainWidget, phase: Phase, timeout: int = 30_000) -> None:
+    qtbot.waitUntil(lambda: dock.run.phase is phase, timeout=timeout)
+
+
+def begun(qtbot: Any, dock: TrainWidget, children: FakeChildren) -> TrainWidget:
+    """Train for a long time; return when the first step is done."""
+    children.epochs, children.pause_s = 1000, 0.02
+    dock.form.train.click()
+    qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
+    return dock
+
+
+def pressing(text: str, then: Callable[[], None] = lambda: None) -> None:
+    """Press a button of the dialog that is about to open."""
+
+    def press() -> None:
+        (box,) = (w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox))
+        assert box.defaultButton().text() == "Do not discard"
+        then()
+        next(button for button in box.buttons() if button.text() == text).click()
+
+    QTimer.singleShot(100, press)
 
 
 class EventLoopWatch:

@@ -1,11 +1,14 @@
-"""Similarity maps against a plain reference, point by point."""
+"""Similarity maps against a plain reference, point by point; peaks of maps."""
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
 from napari_oneshot_lmk.encoders.encoder import FeaturePyramid, Level
+from napari_oneshot_lmk.matching.peaks import find_peaks
 from napari_oneshot_lmk.matching.similarity import (
     SMALLEST_COSINE,
     describe_points,
@@ -90,3 +93,34 @@ def test_half_precision_maps_agree_with_single_precision():
     one = log_similarity(single, describe_points(single, points))
     other = log_similarity(half, describe_points(half, points))
     torch.testing.assert_close(one, other, atol=0.05, rtol=0)
+
+
+# -- sub-pixel peaks: exact on parabolas, sane at borders ---------------------------
+
+
+def paraboloid(row, column, size=12):
+    rows = torch.arange(size, dtype=torch.float64)[:, None]
+    columns = torch.arange(size, dtype=torch.float64)[None]
+    return -0.3 * (rows - row) ** 2 - 0.7 * (columns - column) ** 2
+
+
+@given(row=st.floats(1, 10), column=st.floats(1, 10), stride=st.sampled_from([1, 2, 4]))
+def test_peak_of_a_parabola_is_exact(row, column, stride):
+    maps = paraboloid(row, column)[None]
+    points, heights = find_peaks(maps, stride)
+    expected = [stride * (row + 0.5) - 0.5, stride * (column + 0.5) - 0.5]
+    assert points[0].tolist() == pytest.approx(expected, abs=1e-4 * stride)
+    assert float(heights[0]) == float(maps.max())
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (0, 11), (11, 0), (11, 11)])
+def test_peak_in_a_corner_stays_within_half_a_cell(corner):
+    maps = torch.zeros(1, 12, 12)
+    maps[0, corner[0], corner[1]] = 5.0
+    points, _ = find_peaks(maps, 2)
+    expected = [2 * (c + 0.5) - 0.5 for c in corner]
+    assert points[0].tolist() == pytest.approx(expected, abs=1.0)
+
+
+def test_flat_map_gives_a_finite_point():
+    assert torch.isfinite(find_peaks(torch.zeros(2, 6, 6), 2)[0]).all()

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from train_dock import checked, docked
-from training_scene import FakeChildren, image_folder, template
+from training_scene import FakeChildren, checked, docked, image_folder, template
 
 from napari_oneshot_lmk.widgets.train import close_question
 from napari_oneshot_lmk.widgets.train import widget as train_module

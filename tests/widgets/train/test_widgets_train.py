@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from train_dock import checked, docked, wait_for
-from training_scene import EventLoopWatch, inspector, template
+from training_scene import EventLoopWatch, checked, docked, inspector, template, wait_for
 from widget_scene import textured
 
 from napari_oneshot_lmk.errors import ImageError

@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QMessageBox
-from train_dock import begun, pressing, wait_for
+from training_scene import begun, pressing, wait_for
 
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.widgets.train import close_question
