@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         scenes = {getattr(value, "__module__", None) for value in module.values()}
         if WINDOW_FIXTURES & set(item.fixturenames):  # type: ignore[attr-defined]
             item.add_marker("window")
-        if "subprocess" in module or "killed_training" in scenes:
+        if "subprocess" in module or scenes & {"commands", "killed_training"}:
             item.add_marker("process")
         if scenes & TRAINING_SCENES or {item.path.parent.name, item.path.stem} & TRAINING_PLACES:
             item.add_marker("slow")

@@ -1,7 +1,6 @@
 """Contents and metadata of the wheel and the source distribution."""
 
 import os
-import subprocess
 import sys
 import tarfile
 import venv
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 import napari
 import pytest
+from commands import succeed
 
 import napari_oneshot_lmk
 
@@ -38,17 +38,8 @@ class Built(NamedTuple):
 
 def build(source: Path, out: Path, *arguments: str) -> None:
     """Build without isolation: nothing is fetched."""
-    options = ["--no-isolation", "--outdir", str(out), *arguments, str(source)]
-    succeed([sys.executable, "-m", "build", *options])
-
-
-def succeed(command: list[str], cwd: Path | None = None) -> str:
-    """Run a command, which must succeed; return its output."""
-    done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    options = ("--no-isolation", "--outdir", out, *arguments)
+    succeed(sys.executable, "-m", "build", *options, source)
 
 
 @pytest.fixture(scope="module")
@@ -67,19 +58,14 @@ def tracked() -> set[str]:
     """Files that git tracks or would track."""
     if not (ROOT / ".git").exists():
         pytest.skip("this is no checkout: nothing says which files belong")
-    listed = succeed(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], ROOT)
+    options = ("-z", "--cached", "--others", "--exclude-standard")
+    listed = succeed("git", "ls-files", *options, cwd=ROOT)
     return {name for name in listed.split("\0") if (ROOT / name).is_file()}
 
 
 def files_of(wheel: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
-
-
-def metadata_of(wheel: Path, folder: Path) -> PathDistribution:
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
-    return PathDistribution(folder / DIST_INFO)
 
 
 def test_sdist_holds_every_tracked_file_and_nothing_else(built, tracked):
@@ -116,16 +102,17 @@ def test_distributions_are_no_larger_than_said(built):
 
 
 def test_pypi_would_take_them_and_show_the_readme(built):
-    files = [str(built.sdist), str(built.wheel)]
-    said = succeed([sys.executable, "-m", "twine", "check", "--strict", *files])
+    check = (sys.executable, "-m", "twine", "check", "--strict")
+    said = succeed(*check, built.sdist, built.wheel)
     assert said.count("PASSED") == 2
 
 
 def test_metadata_says_what_the_hub_and_the_plugin_manager_show(built, tmp_path):
-    found = metadata_of(built.wheel, tmp_path)
+    with zipfile.ZipFile(built.wheel) as archive:
+        archive.extractall(tmp_path)
+    found = PathDistribution(tmp_path / DIST_INFO)
     about = found.metadata
-    assert about["Name"] == "napari-oneshot-lmk"
-    assert about["Version"] == VERSION
+    assert (about["Name"], about["Version"]) == ("napari-oneshot-lmk", VERSION)
     assert about["License-Expression"] == "Apache-2.0"
     assert about["Author"] == "The napari-oneshot-lmk developers"
     assert about["Summary"]
@@ -165,14 +152,14 @@ def test_napari_opens_the_dock_of_the_installed_wheel_from_its_menu(built, tmp_p
     place = tmp_path / "venv"
     venv.create(place, with_pip=False, symlinks=os.name != "nt")
     python = next(place.glob("[bS]*/python*"))
-    asked = [str(python), "-Ic", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-    site = Path(succeed(asked).strip())
-    install = ["install", "--quiet", "--no-deps", "--no-index", str(built.wheel)]
-    succeed([sys.executable, "-m", "pip", "--python", str(python), *install])
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    site = Path(succeed(python, "-Ic", code).strip())
+    install = ("install", "--quiet", "--no-deps", "--no-index", built.wheel)
+    succeed(sys.executable, "-m", "pip", "--python", python, *install)
     # napari, torch and the rest are those of the tests. A plain path gives access to the
     # packages there, not to the .pth files that lead from there into the checkout.
     elsewhere = Path(napari.__file__).parent.parent
     (site / "of-the-tests.pth").write_text(f"{elsewhere}\n")
-    said = succeed([str(python), "-IW", "ignore", "-c", LOOK], tmp_path)
+    said = succeed(python, "-IW", "ignore", "-c", LOOK, cwd=tmp_path)
     for text in ("OneshotDock 5", "Annotate template", "Detect landmarks", "Train model"):
         assert text in said

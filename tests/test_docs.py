@@ -1,7 +1,6 @@
 """The documentation site: built without a network, complete, and self-contained."""
 
 import re
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -9,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from commands import succeed
 
 import napari_oneshot_lmk
 
@@ -54,10 +54,7 @@ class Page(HTMLParser):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the whole site; --strict makes each warning an error."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-c", BUILD, str(folder)]
-    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    done = subprocess.run(command, cwd=ROOT, timeout=240, check=False, **output)
-    assert done.returncode == 0, done.stdout
+    succeed(sys.executable, "-c", BUILD, folder, cwd=ROOT)
     return folder
 
 

@@ -2,11 +2,11 @@
 
 import ast
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from commands import succeed
 
 PACKAGE = "napari_oneshot_lmk"
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,9 +39,8 @@ def test_torchvision_is_imported_in_one_place():
 
 
 def test_import_contracts_are_kept():
-    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as f; f()"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    code = "from importlinter.cli import lint_imports_command as f; f()"
+    succeed(sys.executable, "-c", code, cwd=ROOT)
 
 
 @pytest.mark.parametrize("path", sorted(TRAVELS.glob("*.py")), ids=lambda path: path.name)
@@ -61,11 +60,8 @@ def test_what_travels_in_a_bundle_needs_what_the_bundle_asks_for(path):
 def libraries_after(code: str) -> set[str]:
     """Run code in a fresh interpreter; return the top-level libraries it loaded."""
     report = "import sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return set(done.stdout.splitlines()[-1].split())
+    said = succeed(sys.executable, "-c", f"{code}\n{report}")
+    return set(said.splitlines()[-1].split())
 
 
 def test_package_alone_loads_no_library():

@@ -2,13 +2,13 @@
 
 import ast
 import re
-import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import pytest
+from commands import succeed
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from qtpy.QtWidgets import QLabel
@@ -60,13 +60,6 @@ def distributions_imported_by(path: Path) -> set[str]:
     return found
 
 
-def output(*command: str) -> str:
-    """Run a command, which must succeed; return what it prints."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 # -- metadata -------------------------------------------------------------------
 
 
@@ -86,7 +79,7 @@ def test_version_is_the_same_everywhere():
 
 def test_citation_is_valid_and_says_what_the_project_says():
     schema = ("--builtin-schema", "vendor.citation-file-format")
-    output(sys.executable, "-m", "check_jsonschema", *schema, str(CITATION))
+    succeed(sys.executable, "-m", "check_jsonschema", *schema, CITATION)
     cited = YAML(typ="safe").load(CITATION)
     assert cited["title"] == ABOUT["name"]
     assert cited["license"] == ABOUT["license"]
@@ -133,8 +126,8 @@ def test_everything_imported_is_declared_and_nothing_else():
 @pytest.mark.parametrize("arguments", [["-m", "napari_oneshot_lmk"], []])
 def test_command_answers_with_its_commands(arguments):
     script = Path(sys.executable).with_name("oneshot-lmk")
-    command = [sys.executable, *arguments] if arguments else [str(script)]
-    said = output(*command, "--help")
+    command = [sys.executable, *arguments] if arguments else [script]
+    said = succeed(*command, "--help")
     for name in ("template", "detect", "evaluate", "benchmark", "info", "demo"):
         assert re.search(rf"\b{name}\b", said), f"--help does not list {name}"
 

@@ -1,7 +1,6 @@
 """The developers' benchmarks on little data: speed of a detection, and very many images."""
 
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 from cli_scene import POINTS, make_world, run
+from commands import succeed
 from typer.testing import CliRunner, Result
 
 from benchmarks import speed as speed_module
@@ -121,5 +121,4 @@ def test_whole_benchmark_small(tmp_path):
 @pytest.mark.parametrize(("folder", "word"), [("benchmarks", "speed"), ("phantoms", "--anatomy")])
 def test_the_folder_runs_by_its_name(folder, word):
     path = Path(__file__).resolve().parents[2] / "scripts" / folder
-    command = [sys.executable, str(path), "--help"]
-    assert word in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert word in succeed(sys.executable, path, "--help")

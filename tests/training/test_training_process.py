@@ -1,13 +1,13 @@
 """Trainings in processes of their own: followed, stopped, killed and gone on with."""
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from commands import succeed
 from learning_scene import SMALL, scene_template, without_weights
 
 from napari_oneshot_lmk.errors import OutputError
@@ -188,10 +188,8 @@ def test_killed_at_random_points_it_ends_as_if_it_had_not(folder):
     (folder / "preset.toml").write_text(Preset.load("laptop").changed(changes).to_toml())
     # The loop itself, not the quick one.
     environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
-    command = [sys.executable, str(HERE / "killed_training.py"), str(folder), "10"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert ended.returncode == 0, ended.stderr
-    lines = [line.split() for line in ended.stdout.splitlines()]
+    said = succeed(sys.executable, HERE / "killed_training.py", folder, 10, env=environment)
+    lines = [line.split() for line in said.splitlines()]
     killed_after = [line[2] for line in lines if line[0] == "killed"]
     assert len(killed_after) >= 10
     # Not all of them before there was anything to lose.

@@ -16,6 +16,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from cli_scene import POINTS
+from commands import succeed
 from learning_scene import SMALL, scene_template, without_weights
 
 from napari_oneshot_lmk.detection.model import TrainedModel
@@ -141,9 +142,7 @@ def test_damaged_environment():
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("together")
-    command = [sys.executable, str(ROOT / "tests" / "trained_together.py"), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    succeed(sys.executable, ROOT / "tests" / "trained_together.py", folder, env=environment())
     return dict(json.loads((folder / "result.json").read_text()))
 
 

@@ -1,7 +1,6 @@
 """Reader, writer, autosave and samples, through napari as a user meets them."""
 
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -12,6 +11,7 @@ import imageio.v3 as imageio
 import napari
 import numpy as np
 import pytest
+from commands import succeed
 from napari.layers import Image
 from qtpy.QtCore import QTimer
 from widget_scene import PLUGIN, textured
@@ -272,11 +272,7 @@ print(*(name for name in ("torch", "monai") if name in sys.modules))
 def test_samples_and_landmark_files_open_without_pytorch(tmp_path):
     for name in ("found.csv", "found.mrk.json", "found.tps"):
         write_landmarks(tmp_path / name, [landmarks()])
-    done = subprocess.run(
-        [sys.executable, "-c", OPENED, str(tmp_path)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == []
+    assert succeed(sys.executable, "-c", OPENED, tmp_path).split() == []
 
 
 def test_an_image_beside_a_landmark_file_is_read_while_the_window_draws(
