@@ -170,12 +170,6 @@ class Oracle:
         self.now[key] = new
         self._autosave(key)
 
-    def _changed(self, key: Key, name: str, new: Point, passed: Any = None) -> Snapshot:
-        now = self.state(key)
-        points = {**now["points"], name: new}
-        kept = now["passed"] if passed is None else passed
-        return snapshot(points, now["current"], kept)
-
     def _source(self, key: Key, name: str) -> str:
         return "corrected" if detected_in({name: self.points(key)[name]}) else "placed"
 
@@ -216,30 +210,25 @@ class Oracle:
     def skip(self, key: Key) -> None:
         """The current landmark is passed over."""
         now = self.state(key)
-        name = now["current"]
-        if not name:
-            return
-        points, passed = dict(now["points"]), now["passed"]
-        if points[name]["state"] != "placed":
-            passed = passed | {name}
-        if points[name]["state"] == "absent":
-            points[name] = point()
-        new = snapshot(points, "", passed)
-        new["current"] = next_open(new, name)
-        if new != now:
-            self._edit(key, new)
+        before = now["points"].get(now["current"])
+        if before is not None:
+            after = point() if before["state"] == "absent" else before
+            self._decide(key, after, passed_over=before["state"] != "placed")
 
     def mark_absent(self, key: Key) -> None:
         """The current landmark is not on this image."""
+        name = self.state(key)["current"]
+        if name:
+            self._decide(key, point("absent", source=self._source(key, name)), passed_over=False)
+
+    def _decide(self, key: Key, new: Point, passed_over: bool) -> None:
         now = self.state(key)
         name = now["current"]
-        if not name:
-            return
-        absent = point("absent", source=self._source(key, name))
-        new = self._changed(key, name, absent, now["passed"] - {name})
-        new["current"] = next_open(new, name)
-        if new != now:
-            self._edit(key, new)
+        passed = now["passed"] | {name} if passed_over else now["passed"] - {name}
+        after = snapshot({**now["points"], name: new}, "", passed)
+        after["current"] = next_open(after, name)
+        if after != now:
+            self._edit(key, after)
 
     def step(self, key: Key, by: int) -> None:
         """The highlight moves in the list; that is no edit."""

@@ -20,6 +20,11 @@ from phantoms.__main__ import main
 SAMPLES = range(5)
 
 
+@pytest.fixture(params=ANATOMIES, scope="module")
+def anatomy(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
 def phantoms():
     return {anatomy: [generate(anatomy, index) for index in SAMPLES] for anatomy in ANATOMIES}
@@ -28,7 +33,6 @@ def phantoms():
 # -- truth --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("anatomy", ANATOMIES)
 def test_the_same_numbers_give_the_same_phantom_and_others_another(anatomy, phantoms):
     image, landmarks = phantoms[anatomy][1]
     names = ISBI19_CEPHALOGRAM.names if anatomy == "skull" else numbered(37).names
@@ -50,7 +54,6 @@ CHECKSUMS = {
 }
 
 
-@pytest.mark.parametrize("anatomy", ANATOMIES)
 def test_landmarks_do_not_drift_between_versions(anatomy, phantoms):
     for (_, landmarks), expected in zip(phantoms[anatomy], CHECKSUMS[anatomy], strict=False):
         positions = landmarks.positions_yx
@@ -58,7 +61,6 @@ def test_landmarks_do_not_drift_between_versions(anatomy, phantoms):
         assert checksum == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize("anatomy", ANATOMIES)
 def test_landmarks_keep_off_the_border(anatomy, phantoms):
     for image, landmarks in phantoms[anatomy]:
         spacing = np.array(image.geometry.spacing_mm_yx)
@@ -68,7 +70,6 @@ def test_landmarks_keep_off_the_border(anatomy, phantoms):
         assert landmarks.geometry == image.geometry
 
 
-@pytest.mark.parametrize("anatomy", ANATOMIES)
 def test_another_grid_images_the_same_field_of_view(anatomy, phantoms):
     image, landmarks = phantoms[anatomy][2]
     shape = tuple(n // 2 for n in image.pixels.shape)
@@ -142,7 +143,6 @@ def patches_around(image, landmarks, size):
     return [padded[y : y + size, x : x + size] for y, x in corners]
 
 
-@pytest.mark.parametrize("anatomy", ANATOMIES)
 @pytest.mark.parametrize("size", [31, 49])
 def test_matching_raw_grey_patches_fails(anatomy, size, phantoms):
     (image, landmarks), *others = phantoms[anatomy]
@@ -160,7 +160,6 @@ def test_matching_raw_grey_patches_fails(anatomy, size, phantoms):
 # -- files --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("anatomy", ANATOMIES)
 def test_shipped_samples_are_a_data_folder_with_their_truth(anatomy, phantoms):
     dataset = Dataset.load(sample_folder(anatomy))
     assert len(dataset.images) == 12
@@ -179,7 +178,6 @@ def test_shipped_samples_are_a_data_folder_with_their_truth(anatomy, phantoms):
     assert shipped.geometry.spacing_mm_yx is None
 
 
-@pytest.mark.parametrize("anatomy", ANATOMIES)
 def test_shipped_dicom_files_say_what_they_should(anatomy):
     pydicom = pytest.importorskip("pydicom")
     dataset = Dataset.load(sample_folder(anatomy))

@@ -195,15 +195,14 @@ def test_what_a_window_leaves_before_is_no_hindrance(tmp_path):
 def test_damaged_and_newer_records(tmp_path):
     run = taken_up(tmp_path)
     content = run.record()
-    run.run_path.write_text(json.dumps({**content, "schema_version": 99}))
-    with pytest.raises(UsageError, match="newer version"):
-        RunFolder.open(tmp_path)
-    run.run_path.write_text(json.dumps({**content, "settings": {}}))
-    with pytest.raises(UsageError, match="damaged"):
-        taken_up(tmp_path)
-    run.run_path.write_text("{")
-    with pytest.raises(UsageError, match=r"no readable run\.json"):
-        RunFolder.open(tmp_path)
+    for text, says, read in (
+        (json.dumps({**content, "schema_version": 99}), "newer version", RunFolder.open),
+        (json.dumps({**content, "settings": {}}), "damaged", taken_up),
+        ("{", r"no readable run\.json", RunFolder.open),
+    ):
+        run.run_path.write_text(text)
+        with pytest.raises(UsageError, match=says):
+            read(tmp_path)
 
 
 def test_leftovers_of_a_kill_are_removed(tmp_path):

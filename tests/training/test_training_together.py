@@ -37,8 +37,6 @@ from napari_oneshot_lmk.training.run_folder import RunFolder
 # All processes share the cores with whatever else runs.
 pytestmark = pytest.mark.timeout(900)
 
-forks = pytest.mark.skipif(sys.platform == "win32", reason="the script forks")
-
 ROOT = Path(__file__).resolve().parents[2]
 TORCHRUN = dict.fromkeys(VARIABLES, "0") | {"WORLD_SIZE": "2"}
 
@@ -141,12 +139,13 @@ def test_damaged_environment():
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    if sys.platform == "win32":
+        pytest.skip("the script forks")
     folder = tmp_path_factory.mktemp("together")
     succeed(sys.executable, ROOT / "tests" / "trained_together.py", folder, env=environment())
     return dict(json.loads((folder / "result.json").read_text()))
 
 
-@forks
 @pytest.mark.parametrize("name", ["template", "patches", "own norms", "joint"])
 def test_two_learn_as_one_with_twice_the_batch(played, name):
     (one,), (leader, other) = played[name]["1"], played[name]["2"]
@@ -160,7 +159,6 @@ def test_two_learn_as_one_with_twice_the_batch(played, name):
     assert leader["steps"] == other["steps"]
 
 
-@forks
 def test_a_killed_process_ends_the_run_and_it_goes_on(played):
     killed = played["lost"]["killed"]
     assert killed["code"] == 1
@@ -169,7 +167,6 @@ def test_a_killed_process_ends_the_run_and_it_goes_on(played):
     assert killed["model"] == played["lost"]["whole"]
 
 
-@forks
 def test_a_silent_process_ends_the_run_and_one_alone_goes_on(played):
     held = played["lost"]["held"]
     assert held["code"] == 1
@@ -181,7 +178,6 @@ def test_a_silent_process_ends_the_run_and_one_alone_goes_on(played):
     assert "a step of 2 images (2 x 1), goes on with 1 (1 x 1); epoch 2" in note
 
 
-@forks
 def test_why_another_process_failed_is_in_the_log(played):
     failing = played["failing"]
     assert failing["codes"] == [1, 1]
@@ -189,14 +185,12 @@ def test_why_another_process_failed_is_in_the_log(played):
     assert "not enough memory for a step; use a preset with" in failing["says"]
 
 
-@forks
 def test_asked_to_stop_all_end_with_the_best_model(played):
     assert played["stopped"]["codes"] == [0, 0]
     assert played["stopped"]["end"]["stopped"]
     assert Path(played["stopped"]["end"]["model"]).is_absolute()
 
 
-@forks
 def test_processes_with_other_settings_are_refused(played):
     leader, other = played["differing"]["says"]
     assert leader.startswith("UsageError: process 1 was started with other settings")
