@@ -15,16 +15,8 @@ from typing import Any
 
 import torch
 
+from napari_oneshot_lmk.training import events
 from napari_oneshot_lmk.training.checkpoint import Checkpoint, pack, unpack
-from napari_oneshot_lmk.training.events import (
-    EpochEnded,
-    Event,
-    Failed,
-    Finished,
-    Preparing,
-    Previewed,
-    Stepped,
-)
 from napari_oneshot_lmk.training.task import TrainingTask
 
 STEPS = 4
@@ -42,11 +34,11 @@ class PlainModel:
 
 def fit(
     task: TrainingTask, checkpoints: Any, should_stop: Callable[[], bool], pause_s: float = 0.0
-) -> Iterator[Event]:
+) -> Iterator[events.Event]:
     images = []
     for done, image in enumerate(task.images.usable, start=1):
         images.append(float(task.images.read(image).pixels.mean()))
-        yield Preparing("images", done, len(task.images))
+        yield events.Preparing("images", done, len(task.images))
     torch.manual_seed(task.config.seed)
     numbers = torch.nn.Parameter(torch.randn(3))
     optimiser = torch.optim.Adam([numbers], lr=task.preset.training.learning_rate)
@@ -72,21 +64,21 @@ def fit(
             optimiser.step()
             losses.append(loss.item())
             left = (epochs - epoch) * STEPS * 0.01
-            yield Stepped("", epoch, epochs, step, STEPS, losses[-1], left)
+            yield events.Stepped("", epoch, epochs, step, STEPS, losses[-1], left)
         if stopped:
             break
         value = {"numbers": numbers.detach(), "optimiser": optimiser.state_dict()}
         tensors, rest = pack(value | {"random": torch.get_rng_state()})
         checkpoints.save(Checkpoint(epoch, epoch * STEPS, tensors, {"all": rest}))
         mean = {"template": sum(losses) / STEPS}
-        yield EpochEnded("", epoch, epochs, mean, 1.5, "mm", 0.25, epoch == 1, 0.1)
+        yield events.EpochEnded("", epoch, epochs, mean, 1.5, "mm", 0.25, epoch == 1, 0.1)
         for path in task.preview_images():
-            yield Previewed(str(path), dict.fromkeys(task.config.landmarks, (1.0, 2.0)))
+            yield events.Previewed(str(path), dict.fromkeys(task.config.landmarks, (1.0, 2.0)))
     if stopped and epoch == 1:
-        yield Failed("Stopped before the first epoch ended.")
+        yield events.Failed("Stopped before the first epoch ended.")
         return
     checkpoints.save_model(PlainModel(numbers.detach()))
-    yield Finished("", epoch - stopped, stopped, 1.0)
+    yield events.Finished("", epoch - stopped, stopped, 1.0)
 
 
 def install(pause_s: float = 0.0) -> None:

@@ -8,13 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_oneshot_lmk.encoders.encoder import FeaturePyramid, Level
+from napari_oneshot_lmk.matching import similarity
 from napari_oneshot_lmk.matching.peaks import find_peaks
-from napari_oneshot_lmk.matching.similarity import (
-    SMALLEST_COSINE,
-    describe_points,
-    log_similarity,
-    sample_features,
-)
 
 
 def pyramid(strides=(2, 2, 4, 8), size=32, channels=5, seed=0, dtype=torch.float32):
@@ -51,7 +46,7 @@ def test_sampling_is_bilinear_between_cell_centres(stride):
         3, 32 // stride, 24 // stride, generator=torch.Generator().manual_seed(1)
     )
     points = torch.tensor([[0.0, 0.0], [3.7, 11.2], [15.5, 8.5], [31.0, 23.0]])
-    found = sample_features(feature_map, points, stride)
+    found = similarity.sample_features(feature_map, points, stride)
     for (y, x), vector in zip(points.tolist(), found.numpy(), strict=True):
         expected = bilinear_reference(feature_map, y, x, stride)
         np.testing.assert_allclose(vector, expected, atol=1e-5)
@@ -60,18 +55,18 @@ def test_sampling_is_bilinear_between_cell_centres(stride):
 def test_log_similarity_is_the_sum_of_upsampled_logs():
     features = pyramid()
     points = torch.tensor([[4.0, 9.0], [20.3, 11.8], [30.0, 2.0]])
-    descriptors = describe_points(features, points)
+    descriptors = similarity.describe_points(features, points)
     total = torch.zeros(3, 4, 4)
     # Coarse to fine, one landmark and one level at a time.
     for level, (feature_map,) in list(zip(features.levels, features.maps, strict=True))[::-1]:
         maps = []
         for point in points:
-            vector = sample_features(feature_map, point[None], level.stride)[0]
+            vector = similarity.sample_features(feature_map, point[None], level.stride)[0]
             cosine = F.cosine_similarity(feature_map, vector[:, None, None], dim=0)
-            maps.append(cosine.clamp_min(SMALLEST_COSINE).log())
+            maps.append(cosine.clamp_min(similarity.SMALLEST_COSINE).log())
         total = F.interpolate(total[None], feature_map.shape[-2:], mode="bilinear")[0]
         total = total + torch.stack(maps)
-    found = log_similarity(features, descriptors)
+    found = similarity.log_similarity(features, descriptors)
     assert found.shape == (3, 16, 16)
     torch.testing.assert_close(found, total, atol=1e-4, rtol=1e-4)
     assert float(found.max()) <= 1e-5
@@ -80,7 +75,7 @@ def test_log_similarity_is_the_sum_of_upsampled_logs():
 def test_similarity_is_highest_where_the_descriptor_comes_from():
     features = pyramid(strides=(2, 4), channels=32)
     points = torch.tensor([[6.5, 12.5], [22.5, 4.5]])
-    maps = log_similarity(features, describe_points(features, points))
+    maps = similarity.log_similarity(features, similarity.describe_points(features, points))
     for n, (y, x) in enumerate(points.tolist()):
         best = int(maps[n].argmax())
         assert (best // 16, best % 16) == (int(y) // 2, int(x) // 2)
@@ -90,8 +85,8 @@ def test_half_precision_maps_agree_with_single_precision():
     points = torch.tensor([[4.0, 9.0], [20.3, 11.8]])
     single = pyramid(channels=40)
     half = FeaturePyramid(tuple(m.bfloat16() for m in single.maps), single.levels)
-    one = log_similarity(single, describe_points(single, points))
-    other = log_similarity(half, describe_points(half, points))
+    one = similarity.log_similarity(single, similarity.describe_points(single, points))
+    other = similarity.log_similarity(half, similarity.describe_points(half, points))
     torch.testing.assert_close(one, other, atol=0.05, rtol=0)
 
 

@@ -11,14 +11,7 @@ from commands import succeed
 from learning_scene import SMALL, scene_template, without_weights
 
 from napari_oneshot_lmk.errors import OutputError
-from napari_oneshot_lmk.training.events import (
-    EpochEnded,
-    Event,
-    Failed,
-    Finished,
-    Stepped,
-    read_events,
-)
+from napari_oneshot_lmk.training import events
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.training.subprocess import TrainingProcess
@@ -76,13 +69,15 @@ def wait(condition: Callable[[], bool]) -> float:
     return time.monotonic() - began
 
 
-def never(event: Event) -> bool:
+def never(event: events.Event) -> bool:
     return False
 
 
-def followed(process: TrainingProcess, enough: Callable[[Event], bool] = never) -> list[Event]:
+def followed(
+    process: TrainingProcess, enough: Callable[[events.Event], bool] = never
+) -> list[events.Event]:
     """Poll until an event, or the end."""
-    seen: list[Event] = []
+    seen: list[events.Event] = []
 
     def ended() -> bool:
         alive, new = process.alive, process.poll()
@@ -93,12 +88,12 @@ def followed(process: TrainingProcess, enough: Callable[[Event], bool] = never) 
     return seen
 
 
-def stepped(event: Event) -> bool:
-    return isinstance(event, Stepped) and event.epoch == 3
+def stepped(event: events.Event) -> bool:
+    return isinstance(event, events.Stepped) and event.epoch == 3
 
 
-def finished(event: Event) -> bool:
-    return isinstance(event, Finished)
+def finished(event: events.Event) -> bool:
+    return isinstance(event, events.Finished)
 
 
 def test_followed_stopped_and_found_again(folder, start):
@@ -114,7 +109,7 @@ def test_followed_stopped_and_found_again(folder, start):
     found.stop()
     began = time.monotonic()
     end = followed(found, finished)[-1]
-    assert isinstance(end, Finished)
+    assert isinstance(end, events.Finished)
     assert end.stopped
     assert time.monotonic() - began < 2
     wait(lambda: not process.alive)
@@ -131,24 +126,24 @@ def test_killed_and_gone_on_with(folder, start):
     found.kill()
     assert wait(lambda: not process.alive) < 2
     seen = followed(found)
-    assert not any(isinstance(event, Finished | Failed) for event in seen)
+    assert not any(isinstance(event, events.Finished | events.Failed) for event in seen)
     assert not found.alive
 
     process = start()
     process.stop()  # before it has begun: its own wish, not the killed one's
     seen = followed(process)
     assert process.exit_code == 1
-    assert isinstance(seen[-1], Failed)
+    assert isinstance(seen[-1], events.Failed)
     assert "trained before is kept" in seen[-1].sentence
 
     process = start()
     seen = followed(process, finished)
     # The end of the attempt before is not the end of this one.
-    assert [event for event in seen if isinstance(event, Failed)] == []
-    assert isinstance(seen[-1], Finished)
+    assert [event for event in seen if isinstance(event, events.Failed)] == []
+    assert isinstance(seen[-1], events.Finished)
     wait(lambda: not process.alive)
     assert process.exit_code == 0
-    epochs = [event.epoch for event in seen if isinstance(event, EpochEnded)]
+    epochs = [event.epoch for event in seen if isinstance(event, events.EpochEnded)]
     assert epochs == list(range(1, 21))
 
 
@@ -165,7 +160,7 @@ def test_failure_is_told_before_the_end(folder, start):
     for path in (folder / "images").iterdir():
         path.write_bytes(b"")
     process = start()
-    (end,) = [e for e in followed(process) if isinstance(e, Failed)]
+    (end,) = [e for e in followed(process) if isinstance(e, events.Failed)]
     assert "no image to train on" in end.sentence
     assert process.exit_code == 2
     process.kill()  # nothing there any more: nothing happens
@@ -196,5 +191,5 @@ def test_killed_at_random_points_it_ends_as_if_it_had_not(folder):
     assert {"Stepped", "EpochEnded"} & set(killed_after)
     assert {line[2] for line in lines if line[0] == "run"} == {lines[0][1]}
     for run in folder.glob("run*"):
-        events = read_events(run / "events.jsonl")
-        assert [e.epoch for e in events if isinstance(e, EpochEnded)] == [1, 2, 3]
+        told = events.read_events(run / "events.jsonl")
+        assert [e.epoch for e in told if isinstance(e, events.EpochEnded)] == [1, 2, 3]

@@ -13,13 +13,7 @@ from napari_oneshot_lmk.errors import GeometryError, ImageError, LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, State
 from napari_oneshot_lmk.widgets.header import parse_spacing, spacing_text
-from napari_oneshot_lmk.widgets.layers import labels, points, style
-from napari_oneshot_lmk.widgets.layers.image_view import (
-    ImageView,
-    spacing_of,
-    target_of,
-    transform_of,
-)
+from napari_oneshot_lmk.widgets.layers import image_view, labels, points, style
 from napari_oneshot_lmk.widgets.layers.labels import LabelDeclutter
 from napari_oneshot_lmk.widgets.layers.open_layers import landmarks_on
 from napari_oneshot_lmk.widgets.layers.style import landmark_colours, score_colours
@@ -49,27 +43,27 @@ MM = {"units": "mm"}
     ],
 )
 def test_spacing_is_the_length_of_a_step(arguments, mm_yx, assumed):
-    spacing = spacing_of(Image(GREY, **arguments))
+    spacing = image_view.spacing_of(Image(GREY, **arguments))
     assert spacing.assumed is assumed
     assert spacing.mm_yx == (mm_yx and pytest.approx(mm_yx))
 
 
 def test_an_absurd_scale_is_unknown_and_says_why():
-    spacing = spacing_of(Image(GREY, scale=(5000, 5000), units="mm"))
+    spacing = image_view.spacing_of(Image(GREY, scale=(5000, 5000), units="mm"))
     assert spacing.mm_yx is None
     assert "5000" in spacing.problem
 
 
 def test_a_stack_takes_the_spacing_of_rows_and_columns():
     stack = Image(np.stack([GREY, GREY]), scale=(3, 0.1, 0.2), units="mm")
-    assert spacing_of(stack).mm_yx == pytest.approx((0.1, 0.2))
+    assert image_view.spacing_of(stack).mm_yx == pytest.approx((0.1, 0.2))
 
 
 def test_colours_become_grey_and_transparency_is_ignored():
     rgba = np.zeros((60, 50, 4), np.uint8)
     rgba[..., :3] = np.random.default_rng(0).integers(0, 255, (60, 50, 3))
     rgba[..., 3] = 7
-    target = ImageView(Image(rgba, rgb=True, name="photo"))
+    target = image_view.ImageView(Image(rgba, rgb=True, name="photo"))
     grey = target.read_pixels(None).gray_image().pixels
     assert target.shape_yx == grey.shape == (60, 50)
     expected = rgba[..., :3].astype(float) @ [0.299, 0.587, 0.114]
@@ -77,14 +71,14 @@ def test_colours_become_grey_and_transparency_is_ignored():
 
 
 def test_a_pyramid_gives_its_finest_level():
-    target = ImageView(Image([GREY, GREY[::2, ::2]], multiscale=True, name="pyramid"))
+    target = image_view.ImageView(Image([GREY, GREY[::2, ::2]], multiscale=True, name="pyramid"))
     assert target.shape_yx == (60, 50)
     assert np.array_equal(target.read_pixels(None).gray_image().pixels, GREY)
 
 
 def test_the_image_that_is_detected_on_is_a_copy():
     pixels = GREY.copy()
-    image = ImageView(Image(pixels)).read_pixels((0.1, 0.1)).gray_image()
+    image = image_view.ImageView(Image(pixels)).read_pixels((0.1, 0.1)).gray_image()
     pixels[:] = 0
     assert np.array_equal(image.pixels, GREY)
     assert image.geometry.spacing_mm_yx == (0.1, 0.1)
@@ -95,7 +89,7 @@ def test_the_image_that_is_detected_on_is_a_copy():
 )
 def test_an_image_without_content_is_refused(pixels, said):
     with pytest.raises(ImageError, match=f"bad.*{said}"):
-        ImageView(Image(pixels, name="bad")).read_pixels(None).gray_image()
+        image_view.ImageView(Image(pixels, name="bad")).read_pixels(None).gray_image()
 
 
 def viewer_with(dims: dict[str, Any]) -> Any:
@@ -106,7 +100,7 @@ def viewer_with(dims: dict[str, Any]) -> Any:
 def test_the_slice_that_is_shown_is_found_through_the_transform():
     stack = np.stack([GREY + n for n in range(5)])
     layer = Image(stack, scale=(2.5, 1, 1), translate=(10, 0, 0), name="stack")
-    target = target_of(layer, viewer_with({"point": (10 + 3 * 2.5, 0, 0)}))
+    target = image_view.target_of(layer, viewer_with({"point": (10 + 3 * 2.5, 0, 0)}))
     assert target.slice_index == (3,)
     assert target.image_name == "stack [3]"
     assert target.slices == 5
@@ -116,11 +110,11 @@ def test_the_slice_that_is_shown_is_found_through_the_transform():
     assert data.tolist() == [[3, 1.5, 2.5]]
     assert target.from_layer(data).tolist() == [[1.5, 2.5]]
     # Beyond the ends of this layer, the nearest slice.
-    assert target_of(layer, viewer_with({"point": (999, 0, 0)})).slice_index == (4,)
+    assert image_view.target_of(layer, viewer_with({"point": (999, 0, 0)})).slice_index == (4,)
 
 
 def test_a_single_slice_keeps_the_name_of_its_file():
-    target = target_of(Image(GREY[None], name="image"), viewer_with({}))
+    target = image_view.target_of(Image(GREY[None], name="image"), viewer_with({}))
     assert (target.slice_index, target.image_name) == ((0,), "image")
 
 
@@ -129,16 +123,16 @@ def test_a_single_slice_keeps_the_name_of_its_file():
 )
 def test_a_stack_seen_another_way_is_refused(dims, said):
     with pytest.raises(ImageError, match=said):
-        target_of(Image(np.stack([GREY, GREY]), name="stack"), viewer_with(dims))
+        image_view.target_of(Image(np.stack([GREY, GREY]), name="stack"), viewer_with(dims))
 
 
 def test_a_plain_image_is_found_in_any_view():
-    assert target_of(Image(GREY), viewer_with({"ndisplay": 3})).slice_index == ()
+    assert image_view.target_of(Image(GREY), viewer_with({"ndisplay": 3})).slice_index == ()
 
 
 def test_points_lie_on_their_image_whatever_its_transform():
     image = Image(GREY, scale=(0.5, 0.25), rotate=15, shear=[0.1], affine=np.diag([-1, 2, 1]))
-    marks = Points([(10, 20)], **transform_of(image))
+    marks = Points([(10, 20)], **image_view.transform_of(image))
     assert marks.data_to_world((10, 20)) == pytest.approx(image.data_to_world((10, 20)))
 
 
@@ -195,7 +189,7 @@ def test_a_layer_with_another_transform_is_read_where_it_shows():
     image = Image(GREY, scale=(0.5, 0.5), translate=(10, 20), name="image")
     world = image.data_to_world((12, 34))
     marks = Points([world], features=points.label_table(["a"], ["a"]))
-    read = landmarks_on(ImageView(image), marks)
+    read = landmarks_on(image_view.ImageView(image), marks)
     assert read["a"].position_yx == pytest.approx((12, 34))
     assert read.image == "image"
 

@@ -6,15 +6,8 @@ import pytest
 from training_scene import template
 
 from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.training import events
 from napari_oneshot_lmk.training.config import TrainingConfig
-from napari_oneshot_lmk.training.events import (
-    EpochEnded,
-    Failed,
-    Finished,
-    Noted,
-    Preparing,
-    Stepped,
-)
 from napari_oneshot_lmk.widgets.qt.config_form import to_plain
 from napari_oneshot_lmk.widgets.settings import Preferences
 from napari_oneshot_lmk.widgets.train import remembered
@@ -45,18 +38,18 @@ def test_a_million_losses_take_little_room_and_keep_their_course():
     assert points[-1][0] == pytest.approx(1.0, abs=2e-3)
 
 
-def stepped(model: str, epoch: int, step: int) -> Stepped:
-    return Stepped(model, epoch, 2, step, 5, 1.0, 10.0)
+def stepped(model: str, epoch: int, step: int) -> events.Stepped:
+    return events.Stepped(model, epoch, 2, step, 5, 1.0, 10.0)
 
 
 def test_progress_counts_epochs_and_models():
     progress = TrainingProgress(models=2)
-    progress.take(Preparing("images", 1, 3))
+    progress.take(events.Preparing("images", 1, 3))
     assert progress.fraction == 0.0
     progress.take(stepped("a", 1, 5))
     assert progress.preparing is None
     assert progress.fraction == pytest.approx(1 / 4)
-    progress.take(EpochEnded("a", 1, 2, {"template": 2.0}, 3.0, "mm", None, True, 9.0))
+    progress.take(events.EpochEnded("a", 1, 2, {"template": 2.0}, 3.0, "mm", None, True, 9.0))
     assert progress.best_epoch == 1
     for model, epoch, fraction in (("a", 2, 1 / 2), ("b", 1, 3 / 4)):
         progress.take(stepped(model, epoch, 5))
@@ -78,12 +71,12 @@ def test_a_resumed_run_tells_its_steps_again():
 def test_progress_remembers_what_was_said_once():
     progress = TrainingProgress()
     for _ in range(2):
-        progress.take(Noted("the batch was halved", serious=True))
+        progress.take(events.Noted("the batch was halved", serious=True))
     assert len(progress.notes) == 1
     assert not progress.ended
-    progress.take(Failed("no", ""))
+    progress.take(events.Failed("no", ""))
     assert progress.ended
-    progress.take(Finished("model", 1, False, 2.0))
+    progress.take(events.Finished("model", 1, False, 2.0))
     assert progress.finished is not None
 
 
