@@ -1,6 +1,5 @@
 """A window with the dock, and the oracle beside it: what all random actions use."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +51,7 @@ class Window:
     with the path that the next file dialog is to answer.
     """
 
-    def __init__(
-        self, viewer: Any, qtbot: Any, folder: Path, answer: Callable[[Path], None]
-    ) -> None:
+    def __init__(self, viewer: Any, qtbot: Any, folder: Path, answer: Any) -> None:
         self.viewer, self.qtbot, self.folder = viewer, qtbot, folder
         self._answer = answer
         self.oracle = Oracle()

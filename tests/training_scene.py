@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
 from widget_scene import textured
 
-from napari_oneshot_lmk.imaging.find import ImageFile
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
@@ -159,9 +159,7 @@ class FakeChildren:
         os.kill(self.children[-1].process.pid, signal.SIGKILL)
 
 
-def inspector(
-    folder: Path, files: Sequence[ImageFile], template: Template, spacing_mm_yx: Any
-) -> Iterator[ImagesRead | CheckedFolder]:
+def inspector(folder: Path, files: Any, template: Template, spacing_mm_yx: Any) -> Iterator[Any]:
     """Take every file for an image of one size."""
     for number in range(1, len(files) + 1):
         yield ImagesRead(number, len(files))
@@ -225,35 +223,23 @@ def pressing(text: str, then: Callable[[], None] = lambda: None) -> None:
     QTimer.singleShot(100, press)
 
 
-class EventLoopWatch:
-    """Measures how long the window's thread has worked in one go, while it is on.
+@contextmanager
+def event_loop_watched() -> Iterator[list[float]]:
+    """Yield how many seconds the window's thread worked between each two ticks of a timer.
 
     Not how late its event loop was: on a busy machine it is late although nobody in
     this process holds it.
     """
+    worked, last = [], time.thread_time()
 
-    INTERVAL_MS = 5
+    def tick() -> None:
+        nonlocal last
+        worked.append(time.thread_time() - last)
+        last += worked[-1]
 
-    def __init__(self) -> None:
-        self._timer = QTimer()
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self._tick)
-        self._last = 0.0
-        self._worked_s: list[float] = []
-
-    def __enter__(self) -> EventLoopWatch:
-        self._last = time.thread_time()
-        self._timer.start(self.INTERVAL_MS)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.stop()
-
-    def _tick(self) -> None:
-        now = time.thread_time()
-        self._worked_s.append(now - self._last)
-        self._last = now
-
-    @property
-    def worst_work_ms(self) -> float:
-        return 1000 * max(self._worked_s)
+    timer = QTimer()
+    timer.setTimerType(Qt.TimerType.PreciseTimer)
+    timer.timeout.connect(tick)
+    timer.start(5)
+    yield worked
+    timer.stop()

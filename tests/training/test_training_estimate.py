@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
@@ -26,26 +27,16 @@ CHANNELS = (8, 12, 16, 24, 24)
 VGG19 = (64, 128, 256, 512, 512)
 
 
-def counted(layout: NetworkConfig) -> int:
-    """Multiplications of all convolutions in one pass, as they happen."""
+def counted(layout: NetworkConfig) -> float:
+    """Multiplications in one pass, as PyTorch counts them."""
     network = LandmarkNetwork(layout).eval()
-    macs = 0
-
-    def count(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
-        nonlocal macs
-        if isinstance(module, torch.nn.Conv2d):
-            macs += output.numel() * module.weight[0].numel()
-
-    for module in network.modules():
-        module.register_forward_hook(count)
-    side = 96
     maps = [
-        torch.rand(1, channels, side >> level, side >> level)
+        torch.rand(1, channels, 96 >> level, 96 >> level)
         for level, channels in enumerate(layout.encoder_channels, start=1)
     ]
-    with torch.inference_mode():
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(maps, 0)
-    return macs
+    return counter.get_total_flops() / 2
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,7 @@ def of_kind(events: list[Event], kind: type) -> list[Any]:
     ],
     ids=["joint", "sla", "atd", "fused", "fused with patches"],
 )
-def test_every_rung_of_the_ladder_learns_and_detects(
-    tmp_path, method, template_stage, anchor, stages
-):
+def test_every_method_learns_and_detects(tmp_path, method, template_stage, anchor, stages):
     steps = {"training__anchor": anchor, "training__epochs": 3}
     steps["training__together"] = anchor == "template"
     task, kept = small_task(tmp_path, method, template_stage, **steps), Kept()

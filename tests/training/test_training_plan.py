@@ -22,11 +22,7 @@ from napari_oneshot_lmk.training.state import learning_rate, significantly_worse
 
 
 def epoch_plan(
-    key: tuple[int, int, int] = (0, 0, 0),
-    *,
-    counts: tuple[int, int, int],
-    method: str = "fused",
-    **settings: Any,
+    key: Any = (0, 0, 0), *, counts: tuple[int, int, int], method: str = "fused", **settings: Any
 ) -> list[methods.Batch]:
     """Return the batches for so many images, copies and landmarks."""
     numbers = dict(zip(("images", "copies", "landmarks"), counts, strict=True))

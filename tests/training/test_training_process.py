@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import succeed
@@ -73,11 +74,9 @@ def never(event: events.Event) -> bool:
     return False
 
 
-def followed(
-    process: TrainingProcess, enough: Callable[[events.Event], bool] = never
-) -> list[events.Event]:
+def followed(process: TrainingProcess, enough: Callable[..., bool] = never) -> list[Any]:
     """Poll until an event, or the end."""
-    seen: list[events.Event] = []
+    seen: list[Any] = []
 
     def ended() -> bool:
         alive, new = process.alive, process.poll()

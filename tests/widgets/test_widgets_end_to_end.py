@@ -12,9 +12,7 @@ from napari_oneshot_lmk.samples import sample_folder
 from napari_oneshot_lmk.widgets.layers.points import METADATA, from_layer
 
 
-def test_annotate_detect_compare_save_and_open_again(
-    make_napari_viewer_proxy, plugin, qtbot, tmp_path
-):
+def test_annotate_detect_save_and_open_again(make_napari_viewer_proxy, plugin, qtbot, tmp_path):
     truth = Dataset.load(sample_folder("skull")).truth
     viewer = make_napari_viewer_proxy(show=True)
     viewer.window.resize(1400, 1000)

@@ -275,9 +275,7 @@ def test_samples_and_landmark_files_open_without_pytorch(tmp_path):
     assert succeed(sys.executable, "-c", OPENED, tmp_path).split() == []
 
 
-def test_an_image_beside_a_landmark_file_is_read_while_the_window_draws(
-    viewer, plugin, qtbot, tmp_path, monkeypatch
-):
+def test_the_window_draws_while_an_image_is_read(viewer, plugin, qtbot, tmp_path, monkeypatch):
     grey = np.arange(3000, dtype=np.uint8).reshape(60, 50)
     imageio.imwrite(tmp_path / "image.png", grey)
     write_landmarks(tmp_path / "found.csv", [landmarks(spacing=None)])

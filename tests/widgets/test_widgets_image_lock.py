@@ -1,6 +1,5 @@
 """Two windows on one image: the second is told, and nobody is told without reason."""
 
-import errno
 import json
 import os
 import platform
@@ -9,7 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EACCES, ENOLCK, EOPNOTSUPP, EROFS
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -36,9 +37,7 @@ def sidecar(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def another_process(
-    sidecar: Path, end: str = "release"
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def another_process(sidecar: Path, end: str = "release") -> Iterator[tuple[Any, str]]:
     """A process that has taken the file, or was told who has."""
     command = [sys.executable, "-c", OTHER, str(sidecar), end]
     pipe = subprocess.PIPE
@@ -115,10 +114,7 @@ def test_two_windows_of_one_process(sidecar):
 @pytest.mark.parametrize(
     "error",
     [
-        PermissionError(errno.EACCES, "read-only folder"),
-        OSError(errno.EROFS, "read-only file system"),
-        OSError(errno.ENOLCK, "no locks here"),
-        OSError(errno.EOPNOTSUPP, "no locks here"),
+        *(OSError(code, os.strerror(code)) for code in (EACCES, EROFS, ENOLCK, EOPNOTSUPP)),
         NotImplementedError("no flock"),
     ],
     ids=str,

@@ -196,9 +196,7 @@ def test_another_active_layer_pauses_the_placing(dock, viewer, image):
     assert list(placed(dock)) == ["a"]
 
 
-def test_a_removed_layer_takes_its_landmarks_off_and_undo_brings_them_back(
-    dock, viewer, image, marks
-):
+def test_a_removed_layer_takes_its_landmarks_off_until_an_undo(dock, viewer, image, marks):
     click(viewer, image, SPOTS["a"])
     before = placed(dock)
     sidecar = dock.bench.autosave.sidecar.path

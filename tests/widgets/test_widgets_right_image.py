@@ -201,9 +201,7 @@ def test_two_docks_show_the_same(make_napari_viewer_proxy, qtbot):
     assert not clinic.dock.header.only_this.isChecked()
 
 
-def test_a_second_window_is_told_and_overwrites_nothing(
-    make_napari_viewer_proxy, npe2pm, qtbot, tmp_path
-):
+def test_a_second_window_overwrites_nothing(make_napari_viewer_proxy, npe2pm, qtbot, tmp_path):
     npe2pm.register(PluginManifest.from_distribution("napari"))
     path = film(tmp_path / "images", "image.png", 4)
     sidecar = path.with_name("image.png.landmarks.csv")

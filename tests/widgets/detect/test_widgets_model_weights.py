@@ -84,9 +84,7 @@ def test_a_model_whose_weights_are_gone_says_so_in_the_dock(wanted, dock, qtbot,
     assert len(found.placed) == 3
 
 
-def test_a_failed_download_is_tried_again_without_a_restart(
-    dock, qtbot, made, monkeypatch, tmp_path
-):
+def test_a_failed_download_is_tried_again(dock, qtbot, made, monkeypatch, tmp_path):
     isolate(monkeypatch, tmp_path)
     monkeypatch.setattr(run, "preferences", lambda: Preferences(device="cpu"))
     form = dock.form

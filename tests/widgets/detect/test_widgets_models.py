@@ -128,9 +128,7 @@ def test_a_model_from_elsewhere_is_opened_or_refused(viewer, qtbot, base, tmp_pa
 
 
 @pytest.mark.parametrize("detect_first", [True, False])
-def test_a_model_that_an_earlier_window_trained_brings_its_template(
-    viewer, qtbot, base, monkeypatch, detect_first
-):
+def test_the_model_of_an_earlier_window_is_used(viewer, qtbot, base, monkeypatch, detect_first):
     model = trained(base)
     log = RunFolder(model.path.parent).events_path
     end = Finished(str(model.path), 3, False, 60.0)

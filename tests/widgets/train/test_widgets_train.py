@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from training_scene import EventLoopWatch, checked, docked, inspector, template, wait_for
+from training_scene import checked, docked, event_loop_watched, inspector, template, wait_for
 from widget_scene import textured
 
 from napari_oneshot_lmk.errors import ImageError
@@ -149,9 +149,7 @@ def test_a_preview_does_not_turn_the_docks_to_another_image(dock, viewer, qtbot,
     wait_for(qtbot, dock, Phase.NONE)
 
 
-def test_a_new_window_finds_the_training_that_went_on(
-    dock, qtbot, make_napari_viewer_proxy, children
-):
+def test_a_new_window_finds_the_training(dock, qtbot, make_napari_viewer_proxy, children):
     children.epochs = 40
     dock.form.train.click()
     qtbot.waitUntil(lambda: dock.run.progress.step is not None, timeout=20_000)
@@ -178,11 +176,11 @@ def test_a_flood_of_events_does_not_hold_up_the_window(dock, viewer, qtbot, chil
     viewer.add_points([[5.0, 5.0]])
     qtbot.wait(1000)
     dock.form.train.click()
-    with EventLoopWatch() as watch:
+    with event_loop_watched() as worked_s:
         wait_for(qtbot, dock, Phase.DONE)
     assert dock.run.progress.epoch.epoch == 100
     # Half a second is what a user takes for an answer; the aim is 100 ms.
-    assert watch.worst_work_ms < 500
+    assert max(worked_s) < 0.5
 
 
 def test_settings_are_remembered(dock, viewer, qtbot, base, images, children):

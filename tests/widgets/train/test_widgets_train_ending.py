@@ -43,9 +43,7 @@ def test_cancel_and_discard_asks_first(dock, qtbot, base, children, monkeypatch)
     assert not children.children[-1].alive
 
 
-def test_a_training_that_ends_well_under_the_question_is_kept(
-    dock, qtbot, base, children, monkeypatch
-):
+def test_a_training_that_ends_under_the_question_is_kept(dock, qtbot, base, children, monkeypatch):
     monkeypatch.setattr(close_question, "ask_whether_to_discard", ASK)
     begun(qtbot, dock, children)
 
@@ -61,9 +59,7 @@ def test_a_training_that_ends_well_under_the_question_is_kept(
     assert request.has_model
 
 
-def test_cancel_discards_all_within_two_seconds_and_touches_no_other_model(
-    dock, qtbot, base, children
-):
+def test_cancel_discards_all_within_two_seconds_and_no_other_model(dock, qtbot, base, children):
     dock.form.train.click()
     wait_for(qtbot, dock, Phase.DONE)
     (first,) = requests_in(base)
@@ -118,9 +114,7 @@ def test_a_training_that_cannot_start_leaves_the_form(dock, qtbot, children):
 
 
 @pytest.mark.parametrize("answer", ["keep", "stop", "discard", "not close"])
-def test_closing_the_window_asks_what_becomes_of_the_training(
-    dock, qtbot, base, children, monkeypatch, answer
-):
+def test_a_closing_window_asks_about_the_training(dock, qtbot, base, children, monkeypatch, answer):
     begun(qtbot, dock, children)
     asked: list[Any] = []
 

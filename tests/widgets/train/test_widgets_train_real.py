@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from learning_scene import without_weights
 from qtpy.QtWidgets import QApplication
-from training_scene import EventLoopWatch
+from training_scene import event_loop_watched
 
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
@@ -109,11 +109,11 @@ def test_train_kill_continue_stop_and_detect(dock, qtbot, base):
     train._viewer.add_points([[5.0, 5.0]])
     dock.header.chooser.activated.emit(0)
     qtbot.wait(1000)
-    with EventLoopWatch() as watch:
+    with event_loop_watched() as worked_s:
         train.form.train.click()
         until(qtbot, lambda: preview in layers, train)
     # Half a second is what a user takes for an answer; the aim is 100 ms.
-    assert watch.worst_work_ms < 500
+    assert max(worked_s) < 0.5
     assert len(layers[preview].data) == len(NAMES)
     assert run.progress.seconds_left is not None
     assert "Points on the images moved" in train.view.shift.text()
