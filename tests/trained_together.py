@@ -137,9 +137,6 @@ class Runs:
         event = self.told(name)[-1]
         return event.sentence if isinstance(event, Failed) else f"no failure: {event}"
 
-    def notes(self, name: str) -> list[str]:
-        return [e.text for e in self.told(name) if isinstance(e, Noted)]
-
 
 def lost(runs: Runs) -> dict[str, Any]:
     """Kill or hold one of two processes, then go on with two, or with one."""
@@ -160,7 +157,7 @@ def lost(runs: Runs) -> dict[str, Any]:
     found["killed"]["model"] = model_hash(runs.folder / "killed")
     (pid,) = runs.start("held", 1)
     found["held"]["alone"] = ended([pid])
-    found["held"]["notes"] = runs.notes("held")
+    found["held"]["notes"] = [e.text for e in runs.told("held") if isinstance(e, Noted)]
     found["held"]["model"] = (runs.folder / "held" / "model").is_dir()
     return found
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from clinic_scene import film
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
 from widget_scene import textured
@@ -27,7 +27,6 @@ from napari_oneshot_lmk.widgets.train.image_check import CheckedFolder, ImagesRe
 from napari_oneshot_lmk.widgets.train.request import Phase
 from napari_oneshot_lmk.widgets.train.run import TrainingRun
 from napari_oneshot_lmk.widgets.train.widget import TrainWidget
-from phantoms.png_file import png_bytes
 
 POINTS = {"nasion": (30.0, 40.0), "menton": (150.5, 90.25), "gonion": (60.0, 120.0)}
 SPEED = MachineSpeed(0.5, 40.0, (64, 128, 256, 512, 512), "cpu")
@@ -172,24 +171,16 @@ def inspector(folder: Path, files: Any, template: Template, spacing_mm_yx: Any) 
     )
 
 
-def measurement(preferences: Any) -> MachineSpeed:
-    return SPEED
-
-
 def image_folder(folder: Path, count: int = 3) -> Path:
     """A folder of small PNG files."""
-    folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        pixels = textured(seed=10 + number)
-        grey = 255 * (pixels - pixels.min()) / (pixels.max() - pixels.min())
-        (folder / f"image {number}.png").write_bytes(png_bytes(grey.astype(np.uint8)))
+        film(folder, f"image {number}.png", 10 + number)
     return folder
 
 
 def docked(viewer: Any, children: FakeChildren, inspecting: Any = inspector) -> TrainWidget:
-    dock = TrainWidget(
-        viewer, run=TrainingRun(children), inspector=inspecting, measurement=measurement
-    )
+    parts = {"inspector": inspecting, "measurement": lambda preferences: SPEED}
+    dock = TrainWidget(viewer, run=TrainingRun(children), **parts)
     viewer.window.add_dock_widget(dock, area="right")
     return dock
 
