@@ -103,7 +103,7 @@ class FakeChild:
         path = self.run / "events.jsonl"
         if not path.exists():
             return []
-        found, self.offset = read_some(path, self.offset, limit=100)
+        found, self.offset = read_some(path, self.offset, limit=500)
         return [event for _, event in found]
 
     def stop(self) -> None:
