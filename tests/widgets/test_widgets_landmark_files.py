@@ -57,7 +57,7 @@ def test_the_image_beside_is_opened_too(viewer, tmp_path, suffix):
 @pytest.mark.parametrize("name", ["image.txt", "found.sr.dcm", "image.fcsv"])
 def test_the_dicom_image_beside_is_opened_too(viewer, tmp_path, name):
     source = write_dicom(tmp_path / "image.dcm")
-    landmarks = cephalogram()
+    landmarks = cephalogram("image.dcm")
     path = tmp_path / name
     if name == "image.fcsv":
         places = geometry().points_to_lps(landmarks.positions_yx).tolist()

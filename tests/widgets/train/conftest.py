@@ -58,6 +58,8 @@ def dock(bare: TrainWidget, qtbot: Any, images: Path) -> TrainWidget:
 
 
 @pytest.fixture(autouse=True)
-def _discarding_is_answered_with_yes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The question itself has tests of its own."""
+def _questions_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have tests of their own; a window that closes after a failure must not wait."""
+    discard = close_question.Answer.DISCARD
     monkeypatch.setattr(close_question, "ask_whether_to_discard", lambda window, run: True)
+    monkeypatch.setattr(close_question, "ask_what_becomes_of", lambda window, run: discard)

@@ -13,7 +13,7 @@ from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.widgets.train import close_question
 from napari_oneshot_lmk.widgets.train.request import Phase, requests_in
 
-ASK = close_question.ask_whether_to_discard
+ASK, ASK_AT_THE_END = close_question.ask_whether_to_discard, close_question.ask_what_becomes_of
 
 
 def test_stop_keeps_the_best_within_two_seconds(dock, qtbot, children):
@@ -156,4 +156,4 @@ def test_the_dialog_of_the_close_question_knows_all_answers(dock):
         ("Do not close", close_question.Answer.NOT_CLOSE),
     ):
         QTimer.singleShot(200, lambda text=text: press(text))
-        assert close_question.ask_what_becomes_of(dock, dock.run) is answer
+        assert ASK_AT_THE_END(dock, dock.run) is answer
