@@ -71,10 +71,8 @@ def read(path: str) -> list[LayerTuple]:
     )
     alone = len(images) == 1
     opened = [(la, _find_open_image(la.image, file, alone)) for la in images]
-    if alone and opened[0][1] is None:
-        image_file = _image_beside(images[0].image, file)
-        if image_file is not None:
-            opened = [(images[0], _show_image(image_file))]
+    if alone and opened[0][1] is None and (image := _image_beside(images[0].image, file)):
+        opened = [(images[0], _show_image(image))]
     shown = [pair for pair in opened if pair[1] is not None] or opened
     return [
         _as_layer(landmarks, target, file, visible=number == 0)
@@ -209,7 +207,7 @@ def _geometry_of(image: str, beside: Path) -> Geometry | None:
 def _file_of(image: str, beside: Path) -> Path | None:
     """Return the file of the image of a landmark file: open, or in its folder."""
     target = _find_open_image(image, beside)
-    return (target.path if target else None) or _image_beside(image, beside)
+    return (target and target.path) or _image_beside(image, beside)
 
 
 def _names(layer: Any) -> set[str]:

@@ -27,6 +27,7 @@ from napari_oneshot_lmk.widgets.session import Session, session_of
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.models import KnownModel
+from napari_oneshot_lmk.widgets.train.request import TEMPLATE
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 
@@ -142,7 +143,7 @@ class DetectWidget(QWidget):
     def _bring_template(self, model: KnownModel | None) -> None:
         """Take a model's own template where there is none, whoever chose the model."""
         if model is not None and self.session.template is None:
-            self.load_template(model.template_path)
+            self.load_template(model.path / TEMPLATE)
 
     def export_model(self, out: Path) -> None:
         """Write the chosen model as a MONAI bundle, in another thread."""
@@ -184,9 +185,8 @@ class DetectWidget(QWidget):
     def _on_save(self) -> None:
         results = self.session.results(preferences().author)
         removed = self.session.removed.results()
-        targets = map(self.session.target_of, results)
+        targets = [*map(self.session.target_of, results), *([None] * len(removed))]
         files = [target.path if target else None for target in targets]
-        files += [None] * len(removed)
         if self._save([*results.values(), *removed], files, len(removed)):
             self.session.note_results_saved()
 

@@ -204,15 +204,17 @@ def spacing_of(layer: Layer) -> Spacing:
     a scale and for an affine matrix, flipped axes included. A layer in pixel units with
     a step of 1 has an unknown spacing, never 1 mm.
     """
-    steps = column_norms(layer)[-2:]
-    factors = [_to_mm(unit) for unit in layer.units[-2:]]
-    assumed = any(factor is None for factor in factors)
-    if assumed:
+    from pint import DimensionalityError
+
+    steps, assumed = column_norms(layer)[-2:], False
+    try:
+        steps = steps * [float((1.0 * unit).to("mm").magnitude) for unit in layer.units[-2:]]
+    except DimensionalityError:
+        assumed = True
         if np.allclose(steps, 1.0):
             return Spacing()
-        factors = [1.0, 1.0]
     try:
-        return Spacing(checked_spacing(steps * np.array(factors)), assumed)
+        return Spacing(checked_spacing(steps), assumed)
     except GeometryError as error:
         return Spacing(problem=str(error))
 
@@ -237,16 +239,6 @@ def affine_parts(
 def transform_of(layer: Layer) -> dict[str, Any]:
     """Keyword arguments that put another layer onto this one."""
     return {name: getattr(layer, name) for name in TRANSFORM if hasattr(layer, name)}
-
-
-def _to_mm(unit: Any) -> float | None:
-    """Millimetres in a pint unit; None where it is no length."""
-    from pint import DimensionalityError
-
-    try:
-        return float((1.0 * unit).to("mm").magnitude)
-    except DimensionalityError:
-        return None
 
 
 def _full_resolution(layer: Image) -> Any:

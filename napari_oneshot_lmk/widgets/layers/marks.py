@@ -24,9 +24,8 @@ GRIP = 1.25
 """A mark is hit within this many of its radii."""
 HIT_RADIUS_PX = 10.0
 FIRST_PERCENT = 3.0
-"""Diameter before a window knows its zoom, in percent of the image's longer side.
-
-An image that fills a window then has marks of their full size at once."""
+"""Diameter before a window knows its zoom, in percent of the image's longer side: in an
+image that fills a window, marks have their full size at once."""
 TOLERANCE = 0.02
 """Relative difference below which a size is not changed."""
 

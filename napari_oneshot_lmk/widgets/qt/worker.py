@@ -60,14 +60,9 @@ def start(
     """Run a generator in another thread.
 
     The generator must touch no layer, viewer or widget. The worker's ``quit()`` cancels it
-    at the next value.
-
-    Parameters
-    ----------
-    on_step : method of a QObject
-        Called in the window's thread with each value, at last with `Done` or `Failure`.
-    on_cancelled : method of a QObject
-        Called instead of the last value after ``quit()``.
+    at the next value. ``on_step`` and ``on_cancelled`` are methods of a QObject: the former
+    is called in the window's thread with each value, at last with `Done` or `Failure`, the
+    latter instead of that after ``quit()``.
     """
     worker = create_worker(guarded, work, _start_thread=False)
     worker.yielded.connect(on_step)

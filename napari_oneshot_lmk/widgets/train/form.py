@@ -174,12 +174,11 @@ class TrainForm(QWidget):
         elif guess is None:
             self.estimate.say(training_texts.ESTIMATE_LATER, DIM)
         else:
-            text = training_texts.ESTIMATE.format(
-                time=training_texts.duration(guess.seconds),
-                device="GPU" if device.startswith("cuda") else device.upper(),
-                memory=training_texts.memory_needed(guess.feature_bytes),
-            )
-            self.estimate.say(texts.sentence(text))
+            device = "GPU" if device.startswith("cuda") else device.upper()
+            time = training_texts.duration(guess.seconds)
+            memory = training_texts.memory_needed(guess.feature_bytes)
+            text = training_texts.ESTIMATE.format(time=time, device=device, memory=memory)
+            self.estimate.say(text)
 
     def show_reason(self, reason: str) -> None:
         """Enable the button, or say why it cannot be pressed."""

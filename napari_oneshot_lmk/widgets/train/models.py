@@ -13,7 +13,6 @@ from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.request import (
     MODEL_FILE,
-    TEMPLATE,
     TrainingRequest,
     requests_in,
 )
@@ -25,11 +24,6 @@ class KnownModel:
 
     title: str
     path: Path
-
-    @property
-    def template_path(self) -> Path:
-        """Folder of the template that it was trained from."""
-        return self.path / TEMPLATE
 
 
 def model_of(request: TrainingRequest) -> KnownModel:

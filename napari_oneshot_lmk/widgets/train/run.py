@@ -72,7 +72,7 @@ class TrainingRun(QObject):
         """
         if self.running or self.phase is Phase.DISCARDING:
             return
-        self._turn_to(None, Phase.STARTING)
+        self._begin(None, Phase.STARTING)
         launcher = self._launcher
 
         def work() -> Iterator[tuple[TrainingRequest, TrainingProcess]]:
@@ -124,7 +124,7 @@ class TrainingRun(QObject):
     def discard_now(self) -> None:
         """End the training and delete it before this returns: the window closes."""
         request, process = self.request, self._process
-        self._turn_to(None, Phase.NONE)
+        self._begin(None, Phase.NONE)
         if process is not None:
             process.kill()
             if request is not None:
@@ -138,7 +138,7 @@ class TrainingRun(QObject):
         if self.phase in (Phase.DONE, Phase.FAILED):
             if self.request is not None:
                 self.request.mark_seen()
-            self._turn_to(None, Phase.NONE)
+            self._begin(None, Phase.NONE)
 
     def ask_preview(self, images: Sequence[Path]) -> None:
         """Say of which image files the training should report its points."""
@@ -152,7 +152,7 @@ class TrainingRun(QObject):
             with suppress(OneshotError, OSError):
                 RunFolder(self.request.run_folder).set_preview_images(wanted)
 
-    def _turn_to(self, request: TrainingRequest | None, phase: Phase) -> None:
+    def _begin(self, request: TrainingRequest | None, phase: Phase) -> None:
         self._timer.stop()
         self._process = None
         self.request = request
@@ -166,14 +166,14 @@ class TrainingRun(QObject):
         self.changed.emit()
 
     def _follow(self, request: TrainingRequest, process: TrainingProcess) -> None:
-        self._turn_to(request, Phase.RUNNING)
+        self._begin(request, Phase.RUNNING)
         self._process = process
         self._timer.start(CATCHING_UP_MS)
 
     def _on_started(self, step: Any) -> None:
         if isinstance(step, Failure):
             text, report = explained(step)
-            self._turn_to(None, Phase.NONE)
+            self._begin(None, Phase.NONE)
             self.refused.emit(training_texts.CANNOT_START.format(error=text), report)
         elif not isinstance(step, Done):
             self._follow(*step)
@@ -219,7 +219,7 @@ class TrainingRun(QObject):
             reason = step.error if known else explained(step)[0]
             told = training_texts.DISCARD_FAILED.format(error=reason)
         self._worker = None
-        self._turn_to(None, Phase.NONE)
+        self._begin(None, Phase.NONE)
         self.discarded.emit(told)
 
 
