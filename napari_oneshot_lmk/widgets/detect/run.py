@@ -56,7 +56,7 @@ class DetectorCache:
         from napari_oneshot_lmk.encoders.weights import forget_failed_download
 
         forget_failed_download()
-        self._settings = None
+        self._encoders, self._detector = {}, None
 
     def __call__(
         self,

@@ -24,7 +24,7 @@ PACKAGES = ("napari-oneshot-lmk", "napari", "torch", "monai", "numpy")
 WINDOWS_DLL_INIT_FAILED = 1114
 
 Work = Callable[[], Any]
-"""Makes a generator."""
+"""A function that returns a generator."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,7 @@ def guarded(work: Work) -> Iterator[Any]:
 
 
 def start(
-    work: Work,
-    on_step: Callable[[Any], None],
-    on_cancelled: Callable[[], None],
+    work: Work, on_step: Callable[[Any], None], on_cancelled: Callable[[], None]
 ) -> GeneratorWorker:
     """Run a generator in another thread.
 
