@@ -24,6 +24,7 @@ from napari_oneshot_lmk.cli.project_review import (
     Images,
     Reader,
     chosen_images,
+    counted,
     end_with,
     failures,
     member,
@@ -140,7 +141,7 @@ def set_spacing(
     with Project.open(folder, writing=True) as project:
         ids = [project.named(name).id for name in images] if images else None
         project.set_spacing(spacing_mm_yx, ids)
-    whose = f"{len(ids)} images" if ids else "images whose files state none"
+    whose = counted(len(ids), "image") if ids else "images whose files state none"
     print_line(f"{folder}: pixel spacing {spacing}{' mm' if spacing_mm_yx else ''} of {whose}")
 
 
@@ -156,7 +157,9 @@ def locate(
     with Project.open(folder, writing=True) as project:
         found = project.locate(where)
         lost = [image for image in project.images if image.path is None or image.changed]
-    print_line(f"{folder}: {len(found)} images found, {len(lost)} still missing or changed")
+    print_line(
+        f"{folder}: {counted(len(found), 'image')} found, {len(lost)} still missing or changed"
+    )
     for image in lost:
         print_info(f"  {image.name}")
     if lost:
@@ -186,7 +189,7 @@ def export(
         count = project.export(out, ids, overwrite=overwrite, tell=failed.append)
         sets = [work.landmarks for _, work in project.works(ids, tell=lambda _: None)]
         warn_of_losses(out, [landmarks for landmarks in sets if landmarks is not None])
-    print_line(f"{out}: landmarks of {count} image{'s' if count > 1 else ''}")
+    print_line(f"{out}: landmarks of {counted(count, 'image')}")
     end_with(failed)
 
 
@@ -299,7 +302,9 @@ def take(
         print_json({"images": [asdict(each) for each in taken], "failed": failures(failed)})
     else:
         changed = sum(len(each.changed) for each in taken)
-        print_line(f"{folder}: {changed} landmarks taken on {len(taken)} images")
+        print_line(
+            f"{folder}: {counted(changed, 'landmark')} taken on {counted(len(taken), 'image')}"
+        )
         for each in taken:
             if each.kept:
                 print_warning(
@@ -335,7 +340,7 @@ def _add(project: Project, images: list[str], slice_index: int | None, as_json: 
         print_json(_content(project, added))
     else:
         known = f", {len(added.known)} belonged to it already" if added.known else ""
-        print_line(f"{project.folder}: {len(added.ids)} images added{known}")
+        print_line(f"{project.folder}: {counted(len(added.ids), 'image')} added{known}")
     end_with(added.failed)
 
 

@@ -100,11 +100,12 @@ def detect(
     else:
         print_counts(folder, counts, detector, seconds, "oneshot-lmk project spacing")
         if others and not again and not images and end is None:
-            print_info(f"{others} other images were detected before; --again detects them anew.")
+            print_info(
+                f"{counted(others, 'other image')} detected before; --again detects them anew."
+            )
     if end is not None:
-        print_warning(
-            f"Stopped after {counts.images} of {len(ids)} images; the same command goes on."
-        )
+        total = counted(len(ids), "image")
+        print_warning(f"Stopped after {counts.images} of {total}; the same command goes on.")
         list_failures(failed)
         raise typer.Exit(ExitCode.INTERRUPTED)
     end_with(failed)
@@ -205,7 +206,7 @@ def accept(
                 continue
             points += len(names)
             on += bool(names)
-    print_line(f"{folder}: {points} landmarks accepted on {on} images")
+    print_line(f"{folder}: {counted(points, 'landmark')} accepted on {counted(on, 'image')}")
     end_with(failed)
 
 
@@ -237,7 +238,7 @@ def settle(
                 settled += 1
             except OneshotError as error:
                 failed.append(error)
-    print_line(f"{folder}: the other landmarks found anew on {settled} images")
+    print_line(f"{folder}: the other landmarks found anew on {counted(settled, 'image')}")
     end_with(failed)
 
 
@@ -259,6 +260,11 @@ def chosen_images(
     if not ids:
         raise failed[0]
     return ids
+
+
+def counted(number: int, noun: str) -> str:
+    """Return "1 image", "2 images"."""
+    return f"{number} {noun}{'s' if number != 1 else ''}"
 
 
 def end_with(failed: Sequence[OneshotError]) -> None:

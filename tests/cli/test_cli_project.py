@@ -90,7 +90,7 @@ def test_from_images_to_checked_landmarks_and_to_another_place(tmp_path):
     first, second = read_landmarks(tmp_path / "out.csv")
     moved = first.with_landmark(first["sella"].edited_at((400.0, 300.0)))
     write_landmarks(tmp_path / "back.csv", [moved, second])
-    assert "1 landmarks taken on 2 images" in ok("take", folder, tmp_path / "back.csv")
+    assert "1 landmark taken on 2 images" in ok("take", folder, tmp_path / "back.csv")
     assert "0 landmarks taken on 2 images" in ok("take", folder, tmp_path / "back.csv")
     ok("accept", folder, "skull_01.png", "--reader", "Bo")
     about = json.loads(ok("status", folder, "--json"))
@@ -111,7 +111,7 @@ def test_from_images_to_checked_landmarks_and_to_another_place(tmp_path):
     assert "SNA" in (tmp_path / "measured.csv").read_text()
     # What a person has decided stays, whatever is detected.
     assert "on 0 images" in ok("detect", folder)
-    assert "on 1 images" in ok("detect", folder, "--again", "--learn")
+    assert "on 1 image, " in ok("detect", folder, "--again", "--learn")
     assert Project.open(folder).work("0001").landmarks == before[0][2].landmarks
 
 
@@ -147,7 +147,7 @@ def test_only_the_others_are_found_anew_when_settling(world):
     moved = before.landmarks.with_landmark(before.landmarks["apex"].edited_at((40.0, 50.0)))
     write_landmarks(world.folder / "moved.csv", [moved])
     ok("take", folder, world.folder / "moved.csv", "--reader", "Ada")
-    assert "found anew on 1 images" in ok("settle", folder, "0001")
+    assert "found anew on 1 image\n" in ok("settle", folder, "0001")
     work = Project.open(folder).work("0001")
     assert work.landmarks["apex"].position_yx == (40, 50)
     assert work.landmarks["apex"].author == "Ada"
@@ -192,7 +192,7 @@ def test_what_does_not_belong_is_named_and_the_rest_goes_on(world):
     table.write_text(text)
     result = run("project", "take", folder, table)
     assert result.exit_code == 1
-    assert "landmarks taken on 1 images" in result.stdout
+    assert "landmarks taken on 1 image\n" in result.stdout
     assert "no image 'stranger.png' in it" in result.stderr
     assert "tip would lie outside the image" in result.stderr
 
@@ -249,7 +249,7 @@ def test_a_damaged_image_does_not_stop_the_others(world):
     folder = world.folder / "p"
     (folder / "images/0001.json").write_text("{")
     (world.images / "new.png").write_bytes(b"no image")
-    assert "1 images added, 3 belonged to it already" in ok("add", folder, world.images)
+    assert "1 image added, 3 belonged to it already" in ok("add", folder, world.images)
     for command in (
         ["detect", folder],
         ["status", folder],
