@@ -13,7 +13,17 @@ from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.layers.file_facts import Facts
 from napari_oneshot_lmk.widgets.layers.image_view import Spacing
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
-from napari_oneshot_lmk.widgets.qt.parts import DIM, LINK, NOTE, WARN, MessageLabel, narrow, row_of
+from napari_oneshot_lmk.widgets.qt.parts import (
+    DIM,
+    LINK,
+    NOTE,
+    WARN,
+    Button,
+    MessageLabel,
+    narrow,
+    row_of,
+)
+from napari_oneshot_lmk.widgets.ruler import RulerRow
 from napari_oneshot_lmk.widgets.session import Session
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
@@ -24,7 +34,9 @@ class ImageHeader(QWidget):
     def __init__(self, viewer: Any, session: Session) -> None:
         super().__init__()
         self._session = session
+        self._viewer = viewer
         bench = workbench_of(viewer, session)
+        self._bench = bench
         self._choice, self._facts = bench.choice, bench.facts
         self._build()
         events = session.events
@@ -54,7 +66,11 @@ class ImageHeader(QWidget):
         self.spacing.setMaximumWidth(140)
         self.spacing.editingFinished.connect(self._on_spacing)
         self.spacing_note = QLabel()
-        spacing = row_of(self.spacing, texts.SPACING_UNIT)
+        self.measure = Button(texts.RULER, texts.RULER_TIP)
+        self.measure.clicked.connect(self._on_measure)
+        self.ruler = RulerRow(self._viewer, self._session)
+        self.ruler.ended.connect(self._on_ruler_ended)
+        spacing = row_of(self.spacing, texts.SPACING_UNIT, self.measure)
         spacing.addStretch()
         spacing.addWidget(self.spacing_note)
         self.of_file = MessageLabel("", NOTE)
@@ -68,6 +84,7 @@ class ImageHeader(QWidget):
         grid.addWidget(QLabel(texts.SPACING), 4, 0)
         grid.addLayout(spacing, 4, 1)
         grid.addWidget(self.of_file, 5, 0, 1, 2)
+        grid.addWidget(self.ruler, 6, 0, 1, 2)
 
     def _on_only_this(self, checked: bool) -> None:
         self._session.only_this = checked
@@ -89,6 +106,7 @@ class ImageHeader(QWidget):
         self.chooser.setCurrentIndex(images.index(layer) if layer in images else -1)
         self.blocking_reason.say(self._session.blocking_reason, WARN)
         self.spacing.setEnabled(target is not None)
+        self.measure.set_reason("" if target is not None else texts.NO_IMAGE)
         if target is None and self._choice.refusal:
             self.size.say(self._choice.refusal, WARN)
         elif target is None:
@@ -163,6 +181,13 @@ class ImageHeader(QWidget):
             self._note(texts.SPACING_BAD, str(error), WARN)
         else:
             self._show_spacing(self._session.spacing)
+
+    def _on_measure(self) -> None:
+        self.ruler.begin()
+
+    def _on_ruler_ended(self) -> None:
+        if self._bench.placing is not None:
+            self._bench.placing.activate()
 
     def _note(self, text: str, tip: str = "", colour: str = "") -> None:
         self.spacing_note.setText(text)

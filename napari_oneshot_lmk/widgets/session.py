@@ -123,16 +123,16 @@ class Session:
         """Spacing that the user gave for a layer, else the layer's own."""
         return self._spacings.of(target.layer)
 
-    def set_spacing(self, mm_yx: tuple[float, float] | float | None) -> None:
-        """Give the image's layer a spacing; None goes back to its own.
+    def set_spacing(
+        self, mm_yx: tuple[float, float] | float | None, others: Iterable[Any] = ()
+    ) -> None:
+        """Give the image's layer, and ``others``, a spacing; None goes back to their own.
 
-        Raises
-        ------
-        GeometryError
-            If it is zero, negative or absurd.
+        A `GeometryError` says if it is zero, negative or absurd.
         """
         target = self._chosen()
-        self._spacings.give(target.layer, mm_yx)
+        for layer in (target.layer, *others):
+            self._spacings.give(layer, mm_yx)
         self.spacing = self.spacing_for(target)
 
     def forget(self, layer: Any) -> None:

@@ -305,3 +305,23 @@ MOUSE_DRAG = "Drag beside a point"
 MOUSE_DRAG_HELP = "move the image"
 MOUSE_WHEEL = "Wheel"
 MOUSE_WHEEL_HELP = "zoom"
+
+# -- the ruler -------------------------------------------------------------------------
+
+RULER = "Ruler…"
+RULER_TIP = (
+    "Measure the spacing: draw a line along the ruler on the image and type its length. "
+    "Several lines are averaged."
+)
+RULER_LAYER = "ruler"
+RULER_DRAW = "Draw a line along the ruler on the image."
+RULER_TYPE = "Type the length of the line."
+RULER_FOUND = "{lines}: {mm:.4g} mm per pixel, each within {percent:.1f} %. Draw more, or use it."
+RULER_LENGTH = "Length"
+RULER_LENGTH_TIP = "Length of the line in millimetres. Lines without a length get this one."
+RULER_USE = "Use"
+RULER_USE_TIP = "Take the mean of the lines as the spacing, with square pixels."
+RULER_WHY_NO_LINE = "no line is drawn yet"
+RULER_ALL = "also for {images} without a spacing"
+RULER_ALL_TIP = "Only where all images are taken with one device and setting."
+MM = "mm"

@@ -64,7 +64,7 @@ class KeptVisuals:
 
     Where a removed layer takes its shader programs along, software renderers end the
     process two frames later, and drivers on Windows raise access violations (napari #6472).
-    Those of points are small and stay; the program of an image holds its pixels.
+    Those of points and lines are small and stay; the program of an image holds its pixels.
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -82,7 +82,7 @@ class KeptVisuals:
             if node is None:
                 continue
             nodes.extend(node.children)
-            if type(node).__name__ == "PointsVisual":
+            if type(node).__name__ in ("PointsVisual", "ShapesVisual"):
                 self._visuals[id(node)] = node
             elif type(node).__name__ == "Image":
                 programs.append(getattr(node, "_program", None))
