@@ -70,7 +70,7 @@ def landmark_sets(draw, geometries=None):
     points = draw(st.lists(landmark_points(), min_size=1, max_size=6, unique_by=lambda p: p.name))
     texts = st.just("") | TEXT
     geometry = draw(st.none() | image_geometries() if geometries is None else geometries)
-    provenance = Provenance(*(draw(texts) for _ in range(5)))
+    provenance = Provenance(*(draw(texts) for _ in range(6)))
     return Landmarks(tuple(points), draw(IMAGE_NAMES), geometry, provenance)
 
 
@@ -85,7 +85,7 @@ def example() -> Landmarks:
         ),
         "images/001.png",
         Geometry((300, 200), (0.3, 0.2), (10.0, -20.0, 30.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)),
-        Provenance("instant", "vgg19", "125", "A. Reader", "2026-11-21T10:00:00"),
+        Provenance("instant", "vgg19", "125", "A. Reader", "2026-11-21T10:00:00", "mirrored"),
     )
 
 

@@ -6,11 +6,13 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
+from bundle_scene import random_model
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.orientation import ORIENTATIONS, UPRIGHT, Orientation
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.imaging.reader import read_image
@@ -130,6 +132,20 @@ def test_an_image_is_recognised_once(encoder, template, upright):
     assert counting.call_count == calls
     assert second.points == first.points
     assert second.provenance.orientation == "turned 180 degrees clockwise"
+
+
+def test_a_trained_model_recognises_it_too(encoder, tmp_path):
+    model = random_model(tmp_path)
+    detector = TrainedDetector(model, model.template, encoder, "float32")
+    image = model.template.image
+    orientation = Orientation(mirrored=True, quarter_turns=3)
+    upright, turned = (
+        detected(detector, lying(image, each)) for each in (Orientation(), orientation)
+    )
+    assert upright.provenance.orientation == ""
+    assert turned.provenance.orientation == str(orientation)
+    expected = orientation.points_applied(positions(upright), image.pixels.shape)
+    assert torch.allclose(positions(turned), expected, atol=0.5, equal_nan=True)
 
 
 def test_what_a_person_decided_is_read_as_the_image_lies(detector, upright):
