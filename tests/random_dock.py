@@ -230,6 +230,10 @@ class Oracle:
         if after != now:
             self._edit(key, after)
 
+    def go_to_next_open(self, key: Key) -> None:
+        """The highlight goes to the next open landmark; that is no edit."""
+        self.go_to(key, next_open(self.state(key), ""))
+
     def step(self, key: Key, by: int) -> None:
         """The highlight moves in the list; that is no edit."""
         now = self.state(key)

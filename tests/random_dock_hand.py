@@ -1,5 +1,7 @@
 """Random actions on landmarks by hand: lists, buttons, keys and the mouse."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -67,7 +69,8 @@ class HandActions(Window):
         key, layer = self._mine_is_active()
         need(key is not None and len(layer.data) > 0)
         if which % 4:
-            layer.selected_data = {which % len(layer.data)}
+            with self._choosing(key, layer):
+                layer.selected_data = {which % len(layer.data)}
         names = self._names(key, layer.selected_data)
         press_key(self.viewer, Qt.Key.Key_Delete)
         if not self.blocked():
@@ -76,10 +79,13 @@ class HandActions(Window):
     def do_paste(self, which: int, *_: int) -> None:
         key, layer = self._mine_is_active()
         need(key is not None and len(layer.data) > 0)
-        layer.selected_data = {which % len(layer.data)}
+        with self._choosing(key, layer):
+            layer.selected_data = {which % len(layer.data)}
         names = self._names(key, layer.selected_data)
         press_key(self.viewer, Qt.Key.Key_C, CONTROL)
         press_key(self.viewer, Qt.Key.Key_V, CONTROL)
+        if layer.mode == "select" and self.oracle.state(key)["current"] in self._placed(key):
+            self.oracle.go_to_next_open(key)
         if not self.blocked():
             points = self.oracle.points(key)
             self.oracle.place(key, [points[name]["yx"] for name in names])
@@ -94,6 +100,17 @@ class HandActions(Window):
 
     def _placed(self, key: Key) -> dict[str, tuple[float, float]]:
         return {n: p["yx"] for n, p in self.oracle.points(key).items() if p["state"] == "placed"}
+
+    @contextmanager
+    def _choosing(self, key: Key | None, marks: Any) -> Iterator[None]:
+        """A point that is selected alone in napari's select mode becomes the current one."""
+        before = None if marks is None else set(marks.selected_data)
+        yield
+        if key is None or marks is None or marks.mode != "select":
+            return
+        rows = set(marks.selected_data)
+        if rows != before and len(rows) == 1 and key == self.oracle.target:
+            self.oracle.go_to(key, self._names(key, rows)[0])
 
     def _names(self, key: Key, rows: Any) -> list[str]:
         placed = list(self._placed(key))
@@ -148,7 +165,8 @@ class HandActions(Window):
         right = button % 12 == 1
         places = adds and not right and at[0] >= 0 and not self.blocked()
         which = Qt.MouseButton.RightButton if right else Qt.MouseButton.LeftButton
-        click(self.viewer, layer, at, which)
+        with self._choosing(active, marks):
+            click(self.viewer, layer, at, which)
         if right:
             QApplication.processEvents()
         if places:
@@ -170,7 +188,8 @@ class HandActions(Window):
         moves = moves and marks.visible and not self.blocked()
         selected = self._names(key, marks.selected_data) if marks.mode == "select" else []
         moved = selected if name in selected else [name]
-        drag(self.viewer, image, start, end, end)
+        with self._choosing(active, marks):
+            drag(self.viewer, image, start, end, end)
         if moves:
             by = np.subtract(end, start)
             there = {n: tuple(np.add(placed[n], by)) for n in moved}

@@ -163,6 +163,10 @@ class Annotation:
         """Make a landmark the current one."""
         return replace(self, current=self.landmarks[name].name)
 
+    def go_to_next_open(self) -> Annotation:
+        """Make the first landmark that nobody has decided on the current one, or none."""
+        return self._at_next_open()
+
     def step(self, by: int) -> Annotation:
         """Make the landmark ``by`` rows further the current one, cyclically."""
         names = self.landmarks.names

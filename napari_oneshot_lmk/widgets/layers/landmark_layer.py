@@ -170,6 +170,10 @@ class LandmarkLayer:
         # napari's own paste emits no event for the new points, and fails with texts like
         # ours and in stacks.
         if len(self._copied):
+            current = self._annotation.current
+            if current in self._names and str(layer.mode) == "select":
+                # It was clicked on, to be copied: the copy is the next that is open.
+                self._session.point_at(self._annotation.go_to_next_open())
             layer.add(self._copied)
 
     def _on_features(self, event: Any) -> None:

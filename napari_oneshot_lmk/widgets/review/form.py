@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_oneshot_lmk.review.status import Reason, ReviewState
 from napari_oneshot_lmk.widgets import review_texts, shortcuts
-from napari_oneshot_lmk.widgets.qt.parts import DIM, NOTE, Button, MessageLabel, row_of
+from napari_oneshot_lmk.widgets.qt.parts import DIM, NOTE, Button, MessageLabel, narrow, row_of
 from napari_oneshot_lmk.widgets.review.patches import PatchView
 
 BUTTONS = {
@@ -130,6 +130,7 @@ class ReviewForm(QWidget):
         layout.addWidget(self.counters)
         self.filter = QComboBox()
         self.filter.setToolTip(review_texts.FILTER_TIP)
+        narrow(self.filter)
         self.filter.addItem(review_texts.FILTER_ALL, None)
         for state in ReviewState:
             self.filter.addItem(review_texts.FILTER_STATE.format(state=state), state)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QProgressBar, QToolButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QProgressBar, QWidget
 from superqt import QElidingLabel
 
 from napari_oneshot_lmk.errors import OneshotError
@@ -81,10 +81,7 @@ class ProjectBar(QWidget):
             entry.setToolTip(tip)
             entry.triggered.connect(_without_argument(action))
             self.actions_[name] = entry
-        self.button = QToolButton()
-        self.button.setText(review_texts.PROJECT)
-        self.button.setToolTip(review_texts.PROJECT_TIP)
-        self.button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.button = Button(review_texts.PROJECT, review_texts.PROJECT_TIP)
         self.button.setMenu(self.menu)
         self.label = QElidingLabel(review_texts.PROJECT_NONE)
         self.progress = QProgressBar()
