@@ -282,11 +282,7 @@ def take(
 
         names = project.template.landmarks.names
         sets = read_landmarks(
-            landmarks,
-            geometry_of=geometry_of,
-            source_of=source_of,
-            names=names,
-            tell=print_warning,
+            landmarks, geometry_of=geometry_of, source_of=source_of, names=names, tell=print_warning
         )
         if image is not None and len(sets) > 1:
             raise UsageError(

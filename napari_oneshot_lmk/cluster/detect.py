@@ -164,10 +164,7 @@ def detect_across(
     DetectionResult
         One per image, in order of completion; ``index`` says which.
 
-    Raises
-    ------
-    ClusterError
-        If the scheduler is lost, or a worker cannot do the work.
+    A `ClusterError` says if the scheduler is lost, or a worker cannot do the work.
     """
     name = f"oneshot-lmk-{secrets.token_hex(8)}"
     client = connection.client

@@ -20,11 +20,7 @@ UNSURE_BELOW = 0.4
 
 
 def estimate_confidence(
-    posterior: Tensor,
-    points_yx: Tensor,
-    expectation: Expectation,
-    shape: ShapeModel,
-    stride: int,
+    posterior: Tensor, points_yx: Tensor, expectation: Expectation, shape: ShapeModel, stride: int
 ) -> Tensor:
     """Estimate the confidence in each point, from its map and from the other landmarks.
 

@@ -143,10 +143,7 @@ def measure(
 
 
 def _take(
-    measurement: Measurement,
-    places: Mapping[str, Point],
-    taken: Mapping[str, Value],
-    in_mm: bool,
+    measurement: Measurement, places: Mapping[str, Point], taken: Mapping[str, Value], in_mm: bool
 ) -> Value:
     kind = measurement.kind
     unit = "%" if kind is Kind.RATIO else "°"

@@ -280,11 +280,7 @@ class LandmarkNetwork(nn.Module):
 
 
 def _concat_adapters(
-    shared: Block,
-    own: Sequence[Block],
-    parts: ChannelParts,
-    landmarks: Sequence[int],
-    held: Region,
+    shared: Block, own: Sequence[Block], parts: ChannelParts, landmarks: Sequence[int], held: Region
 ) -> LevelMaps:
     """`concat_adapter` for several landmarks: the cells in ``held``, as parts."""
     region = None if held.is_whole else held

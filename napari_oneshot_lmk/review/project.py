@@ -27,12 +27,7 @@ from napari_oneshot_lmk.review.project_files import (
     work_file,
 )
 from napari_oneshot_lmk.review.project_folder import ProjectFolder, ProjectImage, copy_model
-from napari_oneshot_lmk.review.status import (
-    ImageStatus,
-    ReviewState,
-    decided_landmarks,
-    status_of,
-)
+from napari_oneshot_lmk.review.status import ImageStatus, ReviewState, decided_landmarks, status_of
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
 __all__ = ["Edit", "ImageWork", "Project", "ProjectImage"]

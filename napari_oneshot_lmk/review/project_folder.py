@@ -13,12 +13,7 @@ from typing import Self
 from napari_oneshot_lmk.geometry import checked_spacing
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.review.image_files import size_and_mtime
-from napari_oneshot_lmk.review.project_files import (
-    TEMPLATE_FOLDER,
-    ImageEntry,
-    Spacing,
-    work_file,
-)
+from napari_oneshot_lmk.review.project_files import TEMPLATE_FOLDER, ImageEntry, Spacing, work_file
 from napari_oneshot_lmk.review.project_index import Added, ImageIndex
 from napari_oneshot_lmk.review.project_lock import hold_project
 from napari_oneshot_lmk.storage.atomic import atomic_write

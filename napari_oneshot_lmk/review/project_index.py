@@ -270,12 +270,7 @@ def _described(file: ImageFile) -> dict[str, Any]:
     digest = hash_file(path)
     if known is None:
         raise ProjectError("is gone", file=path, remedy="check the path")
-    return {
-        "absolute": path.as_posix(),
-        "sha256": digest,
-        "size": known[0],
-        "mtime_ns": known[1],
-    }
+    return {"absolute": path.as_posix(), "sha256": digest, "size": known[0], "mtime_ns": known[1]}
 
 
 def _changed(path: Path) -> ProjectError:

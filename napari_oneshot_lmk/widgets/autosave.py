@@ -70,10 +70,7 @@ class Sidecar:
     def offer(self) -> Landmarks | None:
         """Read what an earlier session left here; None if there is nothing.
 
-        Raises
-        ------
-        OneshotError
-            If the file is there but cannot be read.
+        An `OneshotError` says if the file is there but cannot be read.
         """
         path = self._existing()
         if self._ours or path is None:
@@ -95,10 +92,7 @@ class Sidecar:
     def save(self, landmarks: Landmarks) -> datetime:
         """Write the landmarks and return the time; a file of another session is renamed.
 
-        Raises
-        ------
-        OutputError
-            If the folder cannot be written.
+        An `OutputError` says if the folder cannot be written.
         """
         try:
             if not self._ours and self.path.exists():
@@ -164,10 +158,7 @@ class Autosave:
     def offer(self) -> Offer | None:
         """Look for work of an earlier session on the session's image.
 
-        Raises
-        ------
-        OneshotError
-            If there is some that cannot be read.
+        An `OneshotError` says if there is some that cannot be read.
         """
         sidecar = self.sidecar
         target = self._session.target

@@ -210,10 +210,7 @@ def spacing_text(mm_yx: tuple[float, float]) -> str:
 def parse_spacing(text: str) -> tuple[float, float] | None:
     """Read "0.1" or "0.10 x 0.12" (rows x columns); None for an empty field.
 
-    Raises
-    ------
-    GeometryError
-        If it is neither.
+    A `GeometryError` says if it is neither.
     """
     cleaned = text.lower().replace("mm", " ").replace("×", "x").replace(",", ".")
     parts = [part.strip() for part in cleaned.split("x") if part.strip()]

@@ -55,12 +55,6 @@ ORDER_NAME = "by name"
 ORDER_TIP = "Order of the list, and of next and previous."
 """Worst: unsure points, points that do not fit to the others, points near the border."""
 WHY_NO_IMAGES = "there is no image with landmarks"
-STATE_OF = {
-    "to do": "to do",
-    "detected": "detected",
-    "corrected": "corrected",
-    "accepted": "accepted",
-}
 BY = "{state} by {reviewers}"
 PREVIOUS_IMAGE = "Previous image"
 NEXT_IMAGE = "Next image"

@@ -105,10 +105,7 @@ class Session:
     def _chosen(self, target: ImageView | None = None) -> ImageView:
         """Return an image that is given, else the session's.
 
-        Raises
-        ------
-        UsageError
-            If there is none.
+        A `UsageError` says if there is none.
         """
         target = target or self.target
         if target is None:
@@ -353,10 +350,8 @@ class Session:
     def make_template(self) -> Template:
         """Build a template from the image and its landmarks.
 
-        Raises
-        ------
-        OneshotError
-            If nothing is placed, a point is outside, or the image has no content.
+        An `OneshotError` says if nothing is placed, a point is outside, or the image has no
+        content.
         """
         target = self._chosen()
         image = target.read_pixels(self.spacing.mm_yx).gray_image()

@@ -125,10 +125,7 @@ class Workbench:
     def adopt(self, layer: Any) -> None:
         """Go on with the landmarks of a points layer.
 
-        Raises
-        ------
-        LandmarkError
-            If it has no points, or a name twice.
+        A `LandmarkError` says if it has no points, or a name twice.
         """
         target = self.session.target
         if target is None:

@@ -28,10 +28,7 @@ _TYPES = {
     **{"LONG_LONG": "i8", "ULONG_LONG": "u8", "FLOAT": "f4", "DOUBLE": "f8"},
 }
 _SINGLE = ("NDims", "CompressedDataSize", "HeaderSize", "ElementNumberOfChannels")
-_SPACINGS = {
-    "ElementSpacing": SpacingSource.META_SPACING,
-    "ElementSize": SpacingSource.META_SIZE,
-}
+_SPACINGS = {"ElementSpacing": SpacingSource.META_SPACING, "ElementSize": SpacingSource.META_SIZE}
 # Those that ITK prefers come first.
 _ORIGINS = ("Origin", "Position", "Offset")
 _MATRICES = ("TransformMatrix", "Rotation", "Orientation")
@@ -104,8 +101,7 @@ def _element(fields: Fields) -> np.dtype[Any]:
     name = base.as_text(fields["ElementType"]).removeprefix("MET_").removesuffix("_ARRAY")
     if name not in _TYPES:
         raise ImageError(
-            f"MetaImage files of the type {name} cannot be read",
-            remedy="save it with 8 or 16 bits",
+            f"MetaImage files of the type {name} cannot be read", remedy="save it with 8 or 16 bits"
         )
     msb_first = any(_is_true(fields, f"{n}ByteOrderMSB") for n in ("BinaryData", "Element"))
     return np.dtype(_TYPES[name]).newbyteorder(">" if msb_first else "<")

@@ -57,10 +57,7 @@ def read(path: str) -> list[LayerTuple]:
     only those that are open are shown; all of them where none is. The image of a
     file about one is opened with it where it lies beside the file.
 
-    Raises
-    ------
-    OneshotError
-        If the file is damaged; napari shows the message.
+    An `OneshotError` says if the file is damaged; napari shows the message.
     """
     file = Path(path)
     images = read_landmarks(

@@ -24,10 +24,7 @@ def write_layers(path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]]
 
     napari has asked before it replaces a file, and shows the message of an error.
 
-    Raises
-    ------
-    OneshotError
-        If a layer is empty or the landmarks cannot be written.
+    An `OneshotError` says if a layer is empty or the landmarks cannot be written.
     """
     for data, attributes, _ in layers:
         if not len(data) and not points.is_ours(attributes.get("metadata") or {}):

@@ -43,10 +43,7 @@ class LayerPixels:
     def gray_image(self) -> GrayImage:
         """Load the pixels and convert them to grey; for any thread.
 
-        Raises
-        ------
-        ImageError
-            If the image is empty, without contrast, or not made of numbers.
+        An `ImageError` says if the image is empty, without contrast, or not made of numbers.
         """
         pixels = np.asarray(self.pixels)
         if self.rgb:
@@ -158,10 +155,7 @@ class ImageView:
 def target_of(layer: Image, viewer: Any) -> ImageView:
     """Return the image of a layer that the viewer shows.
 
-    Raises
-    ------
-    ImageError
-        If the viewer shows it in 3-D or along other axes than rows and columns.
+    An `ImageError` says if the viewer shows it in 3-D or along other axes than rows and columns.
     """
     if layer.ndim < 2:
         raise ImageError(texts.NOT_A_PICTURE, file=layer.name)
@@ -262,10 +256,7 @@ class Spacings:
     def give(self, layer: Any, mm_yx: tuple[float, float] | float | None) -> None:
         """Set a layer's spacing; None goes back to its own.
 
-        Raises
-        ------
-        GeometryError
-            If it is zero, negative or absurd.
+        A `GeometryError` says if it is zero, negative or absurd.
         """
         if mm_yx is None:
             self.forget(layer)

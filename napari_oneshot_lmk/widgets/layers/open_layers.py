@@ -23,10 +23,7 @@ def points_layers(viewer: Any) -> list[Any]:
 def landmarks_on(target: ImageView, layer: Any) -> Landmarks:
     """Read a points layer as landmarks of an image, on which it may lie with any transform.
 
-    Raises
-    ------
-    LandmarkError
-        If it has no points, or a name twice.
+    A `LandmarkError` says if it has no points, or a name twice.
     """
     world = [layer.data_to_world(point) for point in layer.data]
     data = [target.layer.world_to_data(np.asarray(point)) for point in world]
@@ -39,10 +36,7 @@ def landmarks_of_file(target: ImageView, layer: Any, data: Any = None) -> Landma
     ``data``, by default the layer's own, are pixels of that image, wherever the layer
     lies: it may have been opened before the image.
 
-    Raises
-    ------
-    LandmarkError
-        If it has no points, or a name twice.
+    A `LandmarkError` says if it has no points, or a name twice.
     """
     if not len(layer.data):
         raise LandmarkError(texts.NO_POINTS, file=layer.name)

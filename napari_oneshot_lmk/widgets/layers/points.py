@@ -80,10 +80,7 @@ def from_layer(data: ArrayLike, attributes: Mapping[str, Any]) -> Landmarks:
         At least ``features`` and ``metadata``; the points of a layer that this plugin did
         not make are numbered in their order.
 
-    Raises
-    ------
-    LandmarkError
-        If two points have the same name.
+    A `LandmarkError` says if two points have the same name.
     """
     array, features = np.asarray(data, dtype=float), attributes.get("features")
     positions = array.reshape(len(array), array.shape[-1])[:, -2:]

@@ -39,10 +39,7 @@ class ConfigForm(Container[ValueWidget[Any]]):
     stands for None. ``on_change`` is called when the user has changed a control, not by
     `show_values`.
 
-    Raises
-    ------
-    TypeError
-        If there is no control for a field.
+    A `TypeError` says if there is no control for a field.
     """
 
     def __init__(

@@ -24,10 +24,7 @@ from napari_oneshot_lmk.widgets import texts
 def ask_save_template(parent: QWidget, template: Template) -> str:
     """Save a template where the user says; returns the message, empty if not saved.
 
-    Raises
-    ------
-    OneshotError
-        If it cannot be written there.
+    An `OneshotError` says if it cannot be written there.
     """
     name = f"{template.name or 'template'}.template"
     path, _ = QFileDialog.getSaveFileName(parent, texts.SAVE_TEMPLATE_TITLE, name)
@@ -51,10 +48,7 @@ def ask_save_landmarks(
     one set per image, of which ``removed`` are of images that are not open any more; ``files``
     are those of the images, where they have one: some formats say more with it.
 
-    Raises
-    ------
-    OneshotError
-        If they cannot be written there.
+    An `OneshotError` says if they cannot be written there.
     """
     files = files or [None] * len(images)
     first = stem(images[0].image) if len(images) == 1 else "found"

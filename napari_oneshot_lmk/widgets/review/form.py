@@ -56,11 +56,7 @@ class ImageTable(QTableWidget):
     picked = Signal(object)
 
     def __init__(self) -> None:
-        titles = (
-            review_texts.COLUMN_IMAGE,
-            review_texts.COLUMN_STATE,
-            review_texts.COLUMN_UNSURE,
-        )
+        titles = (review_texts.COLUMN_IMAGE, review_texts.COLUMN_STATE, review_texts.COLUMN_UNSURE)
         super().__init__(0, len(titles))
         self.setHorizontalHeaderLabels(list(titles))
         self.verticalHeader().hide()

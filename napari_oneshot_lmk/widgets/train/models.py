@@ -11,11 +11,7 @@ from napari_oneshot_lmk.bundle.layout import is_bundle
 from napari_oneshot_lmk.errors import ModelError
 from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.widgets.train import training_texts
-from napari_oneshot_lmk.widgets.train.request import (
-    MODEL_FILE,
-    TrainingRequest,
-    requests_in,
-)
+from napari_oneshot_lmk.widgets.train.request import MODEL_FILE, TrainingRequest, requests_in
 
 
 @dataclass(frozen=True)
@@ -43,10 +39,7 @@ def known_models(base: Path) -> list[KnownModel]:
 def model_in(folder: Path) -> KnownModel:
     """Return the model of a folder that a user chose: a model's, or a run's.
 
-    Raises
-    ------
-    ModelError
-        If there is none.
+    A `ModelError` says if there is none.
     """
     # detection.model would tell as well, but loads torch into the window's thread.
     if is_bundle(folder):

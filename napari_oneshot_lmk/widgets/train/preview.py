@@ -13,12 +13,7 @@ from qtpy.QtWidgets import QCheckBox
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance
 from napari_oneshot_lmk.training.events import Previewed
-from napari_oneshot_lmk.widgets.layers.image_view import (
-    ImageView,
-    Key,
-    shown_images,
-    transform_of,
-)
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key, shown_images, transform_of
 from napari_oneshot_lmk.widgets.layers.marks import canvas_limits, size_before_zoom
 from napari_oneshot_lmk.widgets.layers.napari_versions import keeping_selection
 from napari_oneshot_lmk.widgets.layers.points import METADATA, PREVIEW, label_table, to_metadata

@@ -115,10 +115,7 @@ def write_request(
     ``images`` are folders or files; ``on_gpu`` says whether the automatic preset is the
     one for a graphics card. For any thread.
 
-    Raises
-    ------
-    OneshotError
-        If the preset cannot be used, or the folder cannot be written.
+    An `OneshotError` says if the preset cannot be used, or the folder cannot be written.
     """
     preset = config.resolve_preset(lambda: on_gpu)
     now = datetime.now(UTC).astimezone()
@@ -195,10 +192,7 @@ PAUSE_S = 0.05
 def delete_request(request: TrainingRequest, process: TrainingProcess | None) -> Iterator[None]:
     """Delete a training whose process, if any, was killed; a generator for a worker's thread.
 
-    Raises
-    ------
-    OutputError
-        If something cannot be deleted.
+    An `OutputError` says if something cannot be deleted.
     """
     # A window that opens meanwhile must not take it up again.
     request.mark_seen()
