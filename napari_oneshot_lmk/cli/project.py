@@ -250,7 +250,7 @@ def take(
     reader: Reader = "",
     as_json: AsJson = False,
 ) -> None:
-    """Take landmarks that were corrected elsewhere; what differs counts as corrected.
+    """Take landmarks that were corrected in a file; what differs counts as corrected.
 
     Reads what oneshot-lmk project export writes, and the files of other tools.
     """

@@ -1,4 +1,4 @@
-"""A dask cluster, elsewhere or of processes on this computer, and its workers."""
+"""A dask cluster, on other computers or of processes on this one, and its workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Landmarks that were corrected elsewhere, merged into a project."""
+"""Landmarks that were corrected in another program, merged into a project."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def take_landmarks(
     policy: MergePolicy = MergePolicy.PROJECT,
     reader: str = "",
 ) -> Taken:
-    """Merge landmarks from elsewhere into those of an image.
+    """Merge landmarks of a file into those of an image.
 
     What differs from the detection counts as corrected. What is the same was not decided by
     anybody, unless the file says so, and neither was what the file does not place.

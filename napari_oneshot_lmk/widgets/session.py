@@ -48,7 +48,7 @@ class Session:
     edited = Signal(object)
     """The landmarks of an image have changed; carries the image's key."""
     corrected = Signal(object)
-    """A person has put landmarks of an image elsewhere, or taken them off, and has not just
+    """A person has moved landmarks of an image, or taken them off, and has not just
     undone or redone that; carries the image's key."""
 
     target: ImageView | None = None
