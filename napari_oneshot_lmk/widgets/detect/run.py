@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Hashable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.QtCore import Signal
@@ -43,6 +44,7 @@ class DetectorCache:
     """Makes detectors in a worker's thread, and keeps the encoders and the last detector."""
 
     def __init__(self) -> None:
+        self._loading = Lock()
         self._settings: Any = None
         self._encoders: dict[Path | None, Any] = {}
         """That of instant detection (None) and that of the last model."""
@@ -67,6 +69,18 @@ class DetectorCache:
         further: Sequence[Template] = (),
     ) -> Detector:
         """Return a detector for templates, loading encoder and trained model when needed."""
+        # Detection and the points around a correction run in threads of their own.
+        with self._loading:
+            return self._make(template, wanted, progress, model, further)
+
+    def _make(
+        self,
+        template: Template,
+        wanted: Preferences,
+        progress: Progress,
+        model: Path | None,
+        further: Sequence[Template],
+    ) -> Detector:
         from napari_oneshot_lmk.encoders.weights import failed_download
 
         settings = wanted.encoder_weights, wanted.device, wanted.allow_download
