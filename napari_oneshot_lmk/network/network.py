@@ -282,7 +282,10 @@ class LandmarkNetwork(nn.Module):
 def _concat_adapters(
     shared: Block, own: Sequence[Block], parts: ChannelParts, landmarks: Sequence[int], held: Region
 ) -> LevelMaps:
-    """`concat_adapter` for several landmarks: the cells in ``held``, as parts."""
+    """``Concat(Conv(F_i), Conv-A_k(F_i))`` for several landmarks k (equations 1 and 4).
+
+    As `concat_adapter`, for the cells in ``held``; what is concatenated is kept as parts.
+    """
     region = None if held.is_whole else held
     made = [shared.forward_landmarks(parts, landmarks, region)]
     if own:

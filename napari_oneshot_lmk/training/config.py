@@ -73,7 +73,7 @@ class TrainingConfig(Section):
         choices=list(METHODS),
         offered=[m.name for m in METHODS.values() if m.title],
         titles={m.name: m.title for m in METHODS.values()},
-        tip="Fused is soonest done: one network with a small adapter for each landmark. "
+        tip="Fused is the fastest: one network with a small adapter for each landmark. "
         "Single: a network for one landmark alone, or for each in turn.",
     )
     landmarks: tuple[str, ...] = _field(
@@ -116,7 +116,7 @@ class TrainingConfig(Section):
         "First points",
         "Where pseudo-labels begin.",
         titles={"instant": "instant detection"},
-        tip="Where training believes the landmarks before it has learned anything.",
+        tip="Where training takes the landmarks to be before it has learned anything.",
     )
     template_stage: bool = _field(
         True, "Copies of the template", "Whether augmented copies of the template are trained on."
@@ -163,6 +163,21 @@ class TrainingConfig(Section):
     @classmethod
     def _check_method(cls, name: str) -> str:
         return find_method(name).name
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> TrainingConfig:
+        # What replaces a setting of the preset is checked by the preset.
+        for name, field in _own_fields().items():
+            value, limits = getattr(self, name), field.json_schema_extra
+            least, most, choices = (limits.get(k) for k in ("minimum", "maximum", "choices"))
+            if least is not None and not least <= value <= most:
+                allowed = f"{least} to {most}"
+            elif choices is not None and value not in choices:
+                allowed = ", ".join(map(str, choices))
+            else:
+                continue
+            raise UsageError(f"{name} is {value}", remedy=f"choose from {allowed}")
+        return self
 
     @property
     def training_method(self) -> TrainingMethod:
@@ -275,6 +290,12 @@ def _remembered_fields() -> list[str]:
     """Return the fields that a result depends on, beside the preset and what it overrides."""
     left_out = {*_metadata("affects_result"), *_metadata("overrides")}
     return [name for name in TrainingConfig.model_fields if name not in left_out]
+
+
+def _own_fields() -> dict[str, Any]:
+    """Return the fields that replace nothing in a preset."""
+    overrides = _metadata("overrides")
+    return {n: field for n, field in TrainingConfig.model_fields.items() if n not in overrides}
 
 
 def _metadata(key: str) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class TrainingTask:
 
     @cached_property
     def placed(self) -> tuple[str, ...]:
-        """All landmarks of the template, trained or not, in its order."""
+        """All placed landmarks of the template, trained or not, in its order."""
         return tuple(point.name for point in self.template.landmarks.placed)
 
     @cached_property
