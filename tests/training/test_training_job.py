@@ -353,3 +353,9 @@ def test_an_epochs_end_is_reported_once_wherever_it_was_killed(small, monkeypatc
     sessions.append(list(train(again(small))))
     assert [ended_epochs(events) for events in sessions] == [[1], [], [2]]
     assert ended_epochs(logged(small)) == [1, 2]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_a_number_outside_its_limits_is_refused_when_it_is_given(seed):
+    with pytest.raises(UsageError, match=f"seed is {seed}"):
+        TrainingConfig(seed=seed)
