@@ -86,6 +86,10 @@ def _is_open(landmarks: Landmarks) -> bool:
     return any(not point.is_manual for point in landmarks.placed)
 
 
+def _is_unfinished(landmarks: Landmarks) -> bool:
+    return not landmarks.placed or _is_open(landmarks)
+
+
 class ReviewActions:
     """The actions of the review keys, on the session's image and on the list of images."""
 
@@ -179,12 +183,18 @@ class ReviewActions:
         if target is None or not annotation.is_result:
             self._tell(review_texts.NOTHING_TO_REVIEW)
             return
+        if self._session.blocking_reason:
+            # Nobody accepts what is not to be seen.
+            self._bench.told.emit(self._session.blocking_reason)
+            return
         accepted = annotation.accept(annotation.landmarks.names, preferences().author)
         if accepted != annotation:
             self._session.edit(accepted)
         image = target.image_name
         if self._turn_to_next(_is_open):
             self._tell(review_texts.IMAGE_ACCEPTED, image=image)
+        elif any(_is_unfinished(self.images.landmarks(key)) for key in self.images.keys):
+            self._tell(review_texts.LAST_OF_LIST, image=image)
         else:
             self._tell(review_texts.ALL_ACCEPTED, image=image)
 

@@ -4,7 +4,7 @@ STEP_REVIEW = "Review"
 
 # -- keys ------------------------------------------------------------------------------
 
-KEY_NEXT_UNSURE = "next point that a person should look at"
+KEY_NEXT_UNSURE = "next unsure point"
 KEY_ACCEPT_POINT = "this point is right; on to the next unsure one"
 KEY_ACCEPT_IMAGE = "all points are right; on to the next image"
 KEY_NEXT_IMAGE = "next image"
@@ -20,6 +20,7 @@ NOTHING_TO_REVIEW = "There is nothing to accept: detect landmarks on this image 
 POINT_ACCEPTED = "{name} accepted."
 IMAGE_ACCEPTED = "{image} accepted."
 ALL_ACCEPTED = "{image} accepted. Every image is reviewed."
+LAST_OF_LIST = "{image} accepted. It was the last of the list; others are not finished."
 NO_NEXT = "There is no other image."
 NO_CORRECTED = "No other image has a corrected point."
 NO_POINT = "Choose a point first: click on it, or on its row."

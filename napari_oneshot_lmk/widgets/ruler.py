@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import QCheckBox, QLineEdit, QVBoxLayout, QWidget
 
 from napari_oneshot_lmk.errors import GeometryError
@@ -34,10 +33,11 @@ class RulerRow(QWidget):
         self._viewer, self._session = viewer, session
         self._layer: Any = None
         self._target: ImageView | None = None
-        self._lengths_mm: list[float] = []
+        self._taken = ""
+        self._lengths_mm: list[tuple[bytes, float]] = []
+        """Each drawn line, by its coordinates, with the length that was typed for it."""
         self.say = MessageLabel(texts.RULER_DRAW, DIM)
         self.length = QLineEdit()
-        self.length.setValidator(QDoubleValidator(0.0, 10_000.0, 4))
         self.length.setMaximumWidth(70)
         self.length.setToolTip(texts.RULER_LENGTH_TIP)
         self.length.returnPressed.connect(self._on_length)
@@ -68,7 +68,7 @@ class RulerRow(QWidget):
         target = self._session.target
         if target is None or self.measuring:
             return
-        self._target, self._lengths_mm = target, []
+        self._target, self._lengths_mm, self._taken = target, [], ""
         self._layer = self._viewer.add_shapes(
             name=texts.RULER_LAYER,
             ndim=target.layer.ndim,
@@ -99,13 +99,17 @@ class RulerRow(QWidget):
     @property
     def lines(self) -> list[RulerLine]:
         """The lines that have a length, in pixels of the image."""
-        drawn = [] if self._layer is None else self._layer.data
+        lengths = dict(self._lengths_mm)
         # Of a stack the leading coordinates say the slice.
-        ends = [np.asarray(line, dtype=float)[:, -2:] for line in drawn]
         return [
-            RulerLine(_pair(line[0]), _pair(line[-1]), mm)
-            for line, mm in zip(ends, self._lengths_mm, strict=False)
+            RulerLine(_pair(line[0, -2:]), _pair(line[-1, -2:]), lengths[line.tobytes()])
+            for line in self._drawn()
+            if line.tobytes() in lengths
         ]
+
+    def _drawn(self) -> list[Any]:
+        shapes = [] if self._layer is None else self._layer.data
+        return [np.ascontiguousarray(line, dtype=float) for line in shapes]
 
     def _without_spacing(self) -> list[Any]:
         """Return the other image layers whose spacing nobody knows."""
@@ -117,22 +121,32 @@ class RulerRow(QWidget):
         ]
 
     def _on_data(self, event: Any = None) -> None:
-        count = len(self._layer.data)
-        del self._lengths_mm[count:]
-        if count > len(self._lengths_mm):
+        if len(self._drawn()) > len(self.lines):
             self.length.setFocus()
         self._show()
 
-    def _on_length(self) -> None:
-        text = self.length.text().replace(",", ".")
-        drawn = 0 if self._layer is None else len(self._layer.data)
-        if text and len(self._lengths_mm) < drawn:
-            # Lines that were drawn before a length was typed all have it.
-            self._lengths_mm += [float(text)] * (drawn - len(self._lengths_mm))
-            self._show()
+    def _on_length(self) -> bool:
+        """Take the length that was typed; say whether it is one."""
+        drawn = self._drawn()
+        if not drawn:
+            return False
+        try:
+            mm = float(self.length.text().strip().removesuffix("mm").replace(",", "."))
+        except ValueError:
+            self.say.say(texts.RULER_NO_NUMBER, WARN)
+            return False
+        known = dict(self._lengths_mm)
+        opened = [line.tobytes() for line in drawn if line.tobytes() not in known]
+        # Lines without a length all get it; where none is left, the last one is corrected.
+        known |= dict.fromkeys(opened or [drawn[-1].tobytes()], mm)
+        self._lengths_mm, self._taken = list(known.items()), self.length.text()
+        self._show()
+        return True
 
     def _on_use(self) -> None:
-        self._on_length()
+        incomplete = len(self.lines) < len(self._drawn())
+        if (incomplete or self.length.text() != self._taken) and not self._on_length():
+            return
         try:
             mm = spacing_from_lines(self.lines).mm
             others = self._without_spacing() if self.for_all.isChecked() else []

@@ -17,7 +17,6 @@ from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.review.annotation import Annotation
-from napari_oneshot_lmk.review.project import Project
 from napari_oneshot_lmk.widgets import shortcuts, texts
 from napari_oneshot_lmk.widgets.autosave import Autosave
 from napari_oneshot_lmk.widgets.image_choice import ImageChoice
@@ -66,7 +65,8 @@ class Workbench:
         }
         self.detectors: Any = None
         """What makes detectors, once a dock has needed one."""
-        self.project: Project | None = None
+        self.project: Any = None
+        """The `ProjectImages` of the project that is open."""
         self.review = ReviewActions(viewer, self)
         self.actions |= self.review.by_name()
         self.layers = LandmarkLayers(
@@ -88,7 +88,7 @@ class Workbench:
         """Let other programs write what this window works on; its next edit takes it again."""
         self.autosave.locks.release_all()
         if self.project is not None:
-            self.project.close()
+            self.project.project.close()
 
     @property
     def placing(self) -> LandmarkLayer | None:

@@ -179,3 +179,24 @@ def test_an_image_that_the_user_removes_comes_back_from_the_list(clinic):
     assert clinic.at("b") == corrected
     assert len(clinic.session.removed) == 0
     assert clinic.session.unsaved() == []
+
+
+def test_a_spacing_of_one_image_is_kept_with_it(clinic, tmp_path):
+    detect(clinic, "detect")
+    key = show(clinic, 1)
+    clinic.session.set_spacing((0.3, 0.2))
+    show(clinic, 2)
+    assert clinic.session.spacing.mm_yx is None
+    show(clinic, 1)
+    assert clinic.session.spacing.mm_yx == pytest.approx((0.3, 0.2))
+    work = Project.open(tmp_path / "study").work(key)
+    assert work.landmarks.geometry.spacing_mm_yx == pytest.approx((0.3, 0.2))
+
+
+def test_a_dock_that_is_opened_again_goes_on_with_the_project(clinic):
+    detect(clinic, "detect")
+    show(clinic, 1)
+    again = type(clinic.review)(clinic.viewer, clinic.session)
+    clinic.qtbot.addWidget(again)
+    assert again.project.images is clinic.project.images
+    assert again.project.actions_["close"].isEnabled()

@@ -25,6 +25,10 @@ def measuring(make_napari_viewer_proxy, qtbot):
 
 def line(clinic, start_yx, end_yx, length=""):
     drag(clinic.viewer, clinic.viewer.layers["image 0"], start_yx, end_yx)
+    line_length(clinic, length)
+
+
+def line_length(clinic, length):
     QTest.keyClicks(clinic.ruler.length, length)
     QTest.keyClick(clinic.ruler.length, Qt.Key.Key_Return)
 
@@ -67,3 +71,21 @@ def test_it_ends_with_the_image_with_its_layer_and_on_cancel(measuring):
     measuring.ruler.cancel.click()
     assert not measuring.ruler.measuring
     assert measuring.session.spacing.mm_yx is None
+
+
+def test_a_wrong_length_is_corrected_a_comma_is_read_and_lines_keep_theirs(measuring):
+    line(measuring, (40, 30), (40, 130), "200")
+    measuring.ruler.length.clear()
+    line_length(measuring, "20,5")
+    assert measuring.ruler.lines[0].length_mm == 20.5
+    measuring.ruler.length.clear()
+    line(measuring, (60, 20), (200, 20), "10")
+    layer = measuring.viewer.layers["ruler"]
+    layer.selected_data = {0}
+    layer.remove_selected()
+    assert [each.length_mm for each in measuring.ruler.lines] == [10.0]
+    measuring.ruler.length.clear()
+    line_length(measuring, "1e")
+    assert "number of millimetres" in measuring.ruler.say.text()
+    measuring.ruler.use.click()
+    assert measuring.ruler.measuring

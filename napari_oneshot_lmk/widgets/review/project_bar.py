@@ -16,6 +16,7 @@ from napari_oneshot_lmk.review.project import Project
 from napari_oneshot_lmk.review.status import ReviewState, status_of
 from napari_oneshot_lmk.widgets import review_texts, texts
 from napari_oneshot_lmk.widgets.detect.run import DetectionRun
+from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
 from napari_oneshot_lmk.widgets.qt.parts import Button
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks
 from napari_oneshot_lmk.widgets.qt.worker import WorkerRun
@@ -67,6 +68,8 @@ class ProjectBar(QWidget):
     opened = Signal(object)
     changed = Signal()
     told = Signal(str, bool)
+    _learning = Signal(object)
+    """An image that cannot be learned from, emitted in the worker's thread."""
 
     def __init__(self, viewer: Any, bench: Workbench, make_detector: DetectorCache) -> None:
         super().__init__()
@@ -102,6 +105,10 @@ class ProjectBar(QWidget):
         self.adding.added.connect(self._on_added)
         self.detecting.found.connect(self._on_found)
         self.detecting.learned.connect(self._on_learned)
+        self._learning.connect(self._on_not_learned)
+        if bench.project is not None:
+            # A dock that was closed and opened again goes on with it.
+            self._follow(bench.project)
 
     def _offers(self) -> dict[str, tuple[str, str, Callable[[], None]]]:
         t = review_texts
@@ -143,12 +150,15 @@ class ProjectBar(QWidget):
         self.close_project()
         self._session.load_template(template)
         self._session.model = model
-        self._bench.project = project
-        self.images = ProjectImages(self._viewer, self._bench, project)
-        self.images.told.connect(self._on_told)
-        self.label.setText(str(folder))
-        self.label.setToolTip(str(folder))
+        self._bench.project = ProjectImages(self._viewer, self._bench, project)
+        self._follow(self._bench.project)
         self.opened.emit(self.images)
+
+    def _follow(self, images: ProjectImages) -> None:
+        self.images = images
+        connect_until_destroyed(self, self._on_told, images.told)
+        self.label.setText(str(images.project.folder))
+        self.label.setToolTip(str(images.project.folder))
 
     def add(self, folder: Path) -> None:
         """Add all images of a folder."""
@@ -270,9 +280,13 @@ class ProjectBar(QWidget):
             if status_of(images.landmarks(key), template).state in states
         ]
         model = None if self._session.model is None else self._session.model.path
-        kept = self._session.further
-        further = images.project.corrected_templates if learn else lambda: kept
-        self.detecting.start(chosen, template, model, further)
+        kept, missing = self._session.further, self._learning.emit
+        project = images.project
+
+        def learned() -> Sequence[Template]:
+            return project.corrected_templates(missing) if learn else kept
+
+        self.detecting.start(chosen, template, model, learned)
 
     def _on_learned(self, further: Sequence[Template]) -> None:
         # A correction made from now on moves the others with the same templates.
@@ -302,6 +316,9 @@ class ProjectBar(QWidget):
         self.cancel.hide()
         self.told.emit(text, failed)
         self.changed.emit()
+
+    def _on_not_learned(self, error: OneshotError) -> None:
+        self.told.emit(f"{error}.", True)
 
     def _on_cancel(self) -> None:
         self.detecting.cancel()

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from psygnal import Signal
 
 from napari_oneshot_lmk.errors import OneshotError
@@ -14,7 +15,7 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.review.annotation import Annotation, History
 from napari_oneshot_lmk.widgets.contributions.readers import scale_of
 from napari_oneshot_lmk.widgets.layers.image_identity import AnnotatedImage
-from napari_oneshot_lmk.widgets.layers.image_view import ImageView
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Spacing
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
@@ -63,12 +64,15 @@ class ProjectImages:
         self._histories: dict[str, History[Annotation]] = {}
         self._ahead: dict[str, Future[GrayImage]] = {}
         self._reader = ThreadPoolExecutor(1, "read ahead")
+        self._spacing: tuple[float, float] | None = None
+        """Of the image that is shown, as the project knows it."""
         self._names: dict[str, str] = {}
         self._landmarks: dict[str, Landmarks] = {}
         self._found: dict[str, Landmarks | None] = {}
         self.read()
         self._session.edited.connect(self._on_edited)
         self._session.events.found.connect(self._on_found)
+        self._session.events.spacing.connect(self._on_spacing)
         viewer.layers.events.removed.connect(self._on_removed)
 
     @property
@@ -134,6 +138,7 @@ class ProjectImages:
         key = str(key)
         if self._shown is not None and self._shown[0] == key:
             self._bench.choice.choose(self._shown[1].layer)
+            self._give_keys()
             return
         try:
             reading = self._ahead.pop(key, None)
@@ -141,13 +146,17 @@ class ProjectImages:
         except OneshotError as error:
             self.told.emit(f"{error}.")
             return
-        before = self._shown
-        self._show(key, image)
+        before, self._shown = self._shown, None
         if before is not None:
+            # First: two images side by side may have different units.
             self._take_off(*before)
+        self._show(key, image)
+        self._give_keys()
+
+    def _give_keys(self) -> None:
+        """Select the landmarks: the keys of the review are theirs, not those of the image."""
         shown = self._bench.placing
         if shown is not None:
-            # napari has selected the image: the keys are those of its landmarks.
             shown.activate()
 
     def _show(self, key: str, image: GrayImage) -> None:
@@ -159,13 +168,31 @@ class ProjectImages:
         landmarks = self._landmarks[key]
         history = self._histories.pop(key, None) or History(Annotation.adopt(landmarks))
         self._shown = key, target
+        # Known before the session tells of it: it is not what a user has typed.
+        self._spacing = image.geometry.spacing_mm_yx
         self._session.lend(AnnotatedImage(target, history, landmarks), self._found[key])
         self._viewer.add_layer(layer)
         self._bench.choice.choose(layer)
-        if landmarks.geometry is None or landmarks.geometry.spacing_mm_yx is None:
+        self._take_spacing(image.geometry.spacing_mm_yx)
+        self._spacing = self._session.spacing.mm_yx
+
+    def _take_spacing(self, mm_yx: tuple[float, float] | None) -> None:
+        if mm_yx is not None and self._session.spacing.mm_yx != mm_yx:
+            self._session.set_spacing(mm_yx)
+        self._spacing = self._session.spacing.mm_yx
+
+    def _on_spacing(self, spacing: Spacing) -> None:
+        """Keep a spacing that the user has typed or measured for the image that is shown."""
+        if self.current is None or self._shown is None:
             return
-        if self._session.spacing.mm_yx != landmarks.geometry.spacing_mm_yx:
-            self._session.set_spacing(landmarks.geometry.spacing_mm_yx)
+        known, given = self._spacing, spacing.mm_yx
+        if known == given or (known and given and np.allclose(known, given, rtol=1e-6)):
+            return
+        self._spacing = spacing.mm_yx
+        try:
+            self.project.set_spacing(spacing.mm_yx, [self._shown[0]])
+        except OneshotError as error:
+            self.told.emit(f"{error}.")
 
     def _take_off(self, key: str, target: ImageView) -> None:
         """Remove an image from the canvas; its history stays here, its landmarks are kept."""
@@ -235,8 +262,17 @@ class ProjectImages:
 
     def set_spacing(self, mm_yx: tuple[float, float]) -> None:
         """Give all images of the project whose files state none a spacing."""
+        # Images that were read ahead have the spacing of before.
+        self._ahead.clear()
         self.project.set_spacing(mm_yx)
+        # What was said for one image only does not stand against what is said for all.
+        self.project.set_spacing(None, [key for key in self._names if self._is_given(key)])
         self.read()
+        if self._shown is not None:
+            self._take_spacing(self.project.read(self._shown[0]).geometry.spacing_mm_yx)
+
+    def _is_given(self, key: str) -> bool:
+        return self.project.image(key).spacing_mm_yx is not None
 
     def close(self) -> None:
         """Take the image off the canvas and let other programs write the project."""
@@ -245,6 +281,7 @@ class ProjectImages:
             self._shown = None
         self._session.edited.disconnect(self._on_edited)
         self._session.events.found.disconnect(self._on_found)
+        self._session.events.spacing.disconnect(self._on_spacing)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._reader.shutdown(wait=False, cancel_futures=True)
         self.project.close()
