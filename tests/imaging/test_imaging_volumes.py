@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import locale
 import os
 import subprocess
 import sys
@@ -348,3 +349,13 @@ def test_numbers_do_not_depend_on_the_locale(tmp_path):
     env = os.environ | {"LOCPATH": str(tmp_path), "LC_ALL": "de_DE.UTF-8"}
     shown = subprocess.check_output([sys.executable, "-c", code, *names], env=env, text=True)
     assert shown.splitlines() == ["(2.75, 0.139)"] * len(names)
+
+
+def test_a_vtk_file_leaves_the_locale_of_the_process_as_it_was(tmp_path):
+    path = tmp_path / "a.vtk"
+    SimpleITK.WriteImage(
+        SimpleITK.GetImageFromArray(np.arange(12, dtype=np.int16).reshape(3, 4)), str(path)
+    )
+    before = locale.setlocale(locale.LC_ALL)
+    read_image(path)
+    assert locale.setlocale(locale.LC_ALL) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,17 @@ def _without_warnings() -> Iterator[None]:
             switch.GlobalWarningDisplayOn()
 
 
+@contextmanager
+def _locale_kept() -> Iterator[None]:
+    """Undo what ITK's reader of VTK files does: it leaves the whole process in the C locale."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        if locale.setlocale(locale.LC_ALL) != before:
+            locale.setlocale(locale.LC_ALL, before)
+
+
 silence_itk_warnings = base.SharedContext(_without_warnings)
 
 
@@ -50,7 +62,7 @@ def read(path: Path, slice_index: int | None) -> base.ImagePlane:
     image_io = next((io for suffix, io in _READERS.items() if name.endswith(suffix)), "")
     if not image_io:
         raise ImageError("is not an image that can be read", remedy=base.READABLE)
-    with silence_itk_warnings:
+    with silence_itk_warnings, _locale_kept():
         return read_with(path, image_io, slice_index, SpacingSource.HEADER)
 
 
