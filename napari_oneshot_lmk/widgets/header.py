@@ -70,7 +70,7 @@ class ImageHeader(QWidget):
         self.measure.clicked.connect(self._on_measure)
         self.ruler = RulerRow(self._viewer, self._session)
         self.ruler.ended.connect(self._on_ruler_ended)
-        spacing = row_of(self.spacing, texts.SPACING_UNIT, self.measure)
+        spacing = row_of(self.spacing, texts.SPACING_UNIT)
         spacing.addStretch()
         spacing.addWidget(self.spacing_note)
         self.of_file = MessageLabel("", NOTE)
@@ -78,7 +78,8 @@ class ImageHeader(QWidget):
         self.of_file.linkActivated.connect(self._on_use_spacing_of_file)
         grid.addWidget(QLabel(texts.IMAGE), 0, 0)
         grid.addWidget(self.chooser, 0, 1)
-        grid.addWidget(self.size, 1, 1)
+        # Beside the size, where there is room: the row of the spacing has its notes.
+        grid.addLayout(row_of(self.size, self.measure, stretched=self.size), 1, 1)
         grid.addWidget(self.only_this, 2, 1)
         grid.addWidget(self.blocking_reason, 3, 0, 1, 2)
         grid.addWidget(QLabel(texts.SPACING), 4, 0)
