@@ -60,6 +60,8 @@ class Window:
         viewer.window.add_dock_widget(self.dock, area="right")
         self.annotate = self.dock.steps["Annotate"]
         self.detect = self.dock.steps["Detect"]
+        # The oracle knows what a hand moves, not what follows a moment later.
+        self.dock.steps["Review"].form.move_others.setChecked(False)
         self.detect.run._make = FakeDetectors(SHIFT_YX)
         self.session, self.bench = self.dock.session, self.detect.bench
         self.layers: dict[int, Any] = {}
