@@ -61,7 +61,10 @@ def verify_bundle(bundle: Path, detector: Detector, images: Sequence[Path]) -> C
         The first `MAX_IMAGES` that can be read are used, completed by moved copies of the
         template.
 
-    A `ModelError` says if the bundle does not run, or leaves an image out.
+    Raises
+    ------
+    ModelError
+        If the bundle does not run, or leaves an image out.
     """
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)

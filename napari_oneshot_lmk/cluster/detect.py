@@ -164,7 +164,10 @@ def detect_across(
     DetectionResult
         One per image, in order of completion; ``index`` says which.
 
-    A `ClusterError` says if the scheduler is lost, or a worker cannot do the work.
+    Raises
+    ------
+    ClusterError
+        If the scheduler is lost, or a worker cannot do the work.
     """
     name = f"oneshot-lmk-{secrets.token_hex(8)}"
     client = connection.client

@@ -80,7 +80,10 @@ def from_layer(data: ArrayLike, attributes: Mapping[str, Any]) -> Landmarks:
         At least ``features`` and ``metadata``; the points of a layer that this plugin did
         not make are numbered in their order.
 
-    A `LandmarkError` says if two points have the same name.
+    Raises
+    ------
+    LandmarkError
+        If two points have the same name.
     """
     array, features = np.asarray(data, dtype=float), attributes.get("features")
     positions = array.reshape(len(array), array.shape[-1])[:, -2:]
