@@ -39,6 +39,9 @@ Images = Annotated[
 Reader = Annotated[
     str, typer.Option("--reader", metavar="NAME", help="Who does it. Default: the project's.")
 ]
+Learn = Annotated[
+    bool, typer.Option("--learn", help="Corrected and accepted points serve as further templates.")
+]
 SHOWN_LANDMARKS = 3
 """Of an image in the table; --json has all."""
 
@@ -55,10 +58,7 @@ def detect(
             "decided stays.",
         ),
     ] = False,
-    learn: Annotated[
-        bool,
-        typer.Option("--learn", help="Corrected and accepted points serve as further templates."),
-    ] = False,
+    learn: Learn = False,
     upright: Upright = False,
     encoder_weights: Weights = None,
     device: DeviceName = "auto",
@@ -214,10 +214,7 @@ def accept(
 def settle(
     folder: Folder,
     images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Names of images in it.")],
-    learn: Annotated[
-        bool,
-        typer.Option("--learn", help="Corrected and accepted points serve as further templates."),
-    ] = False,
+    learn: Learn = False,
     upright: Upright = False,
     encoder_weights: Weights = None,
     device: DeviceName = "auto",

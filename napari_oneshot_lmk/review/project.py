@@ -186,6 +186,7 @@ class Project(ProjectFolder):
             If it cannot be written.
         """
         self.lock()
+        self._index.check_there()
         entry = self._index.entry(image_id)
         before = self.work(image_id)
         old = {} if before.landmarks is None else {p.name: p for p in before.landmarks}

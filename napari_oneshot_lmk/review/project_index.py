@@ -66,6 +66,15 @@ class ImageIndex:
         self._verified: dict[str, tuple[int, int]] = {}
         self._sought: set[str] = set()
 
+    def check_there(self) -> None:
+        """Raise a `ProjectError` if the folder was moved or removed: nothing makes it anew."""
+        if not (self.folder / PROJECT_FILE).is_file():
+            raise ProjectError(
+                "is not there any more",
+                file=self.folder,
+                remedy="bring the folder or its drive back, or open it where it is now",
+            )
+
     @property
     def description(self) -> Description:
         """The content of ``project.json``."""

@@ -34,7 +34,7 @@ class RulerRow(QWidget):
         self._layer: Any = None
         self._target: ImageView | None = None
         self._taken = ""
-        self._lengths_mm: list[tuple[bytes, float]] = []
+        self._lengths_mm: dict[bytes, float] = {}
         """Each drawn line, by its coordinates, with the length that was typed for it."""
         self.say = MessageLabel(texts.RULER_DRAW, DIM)
         self.length = QLineEdit()
@@ -68,7 +68,7 @@ class RulerRow(QWidget):
         target = self._session.target
         if target is None or self.measuring:
             return
-        self._target, self._lengths_mm, self._taken = target, [], ""
+        self._target, self._lengths_mm, self._taken = target, {}, ""
         self._layer = self._viewer.add_shapes(
             name=texts.RULER_LAYER,
             ndim=target.layer.ndim,
@@ -99,7 +99,7 @@ class RulerRow(QWidget):
     @property
     def lines(self) -> list[RulerLine]:
         """The lines that have a length, in pixels of the image."""
-        lengths = dict(self._lengths_mm)
+        lengths = self._lengths_mm
         # Of a stack the leading coordinates say the slice.
         return [
             RulerLine(_pair(line[0, -2:]), _pair(line[-1, -2:]), lengths[line.tobytes()])
@@ -135,11 +135,10 @@ class RulerRow(QWidget):
         except ValueError:
             self.say.say(texts.RULER_NO_NUMBER, WARN)
             return False
-        known = dict(self._lengths_mm)
-        opened = [line.tobytes() for line in drawn if line.tobytes() not in known]
+        opened = [line.tobytes() for line in drawn if line.tobytes() not in self._lengths_mm]
         # Lines without a length all get it; where none is left, the last one is corrected.
-        known |= dict.fromkeys(opened or [drawn[-1].tobytes()], mm)
-        self._lengths_mm, self._taken = list(known.items()), self.length.text()
+        self._lengths_mm |= dict.fromkeys(opened or [drawn[-1].tobytes()], mm)
+        self._taken = self.length.text()
         self._show()
         return True
 

@@ -54,6 +54,10 @@ app = typer.Typer(
     help="Measure speed, memory and cost.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results go.")]
+Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="A data folder.")]
+Model = Annotated[
+    Path | None, typer.Option("--model", metavar="RUN", help="A trained model of it.")
+]
 
 
 @app.command("speed")
@@ -206,7 +210,7 @@ def benchmark_many(
 @app.command("step")
 @handle_errors
 def benchmark_step(
-    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="A data folder.")],
+    data: Data,
     out: Out,
     encoder_weights: Weights = None,
     preset: Annotated[
@@ -241,11 +245,9 @@ def benchmark_step(
 @app.command("corrections")
 @handle_errors
 def benchmark_corrections(
-    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="A data folder.")],
+    data: Data,
     out: Out,
-    model: Annotated[
-        Path | None, typer.Option("--model", metavar="RUN", help="A trained model of it.")
-    ] = None,
+    model: Model = None,
     counts: Annotated[
         str, typer.Option("--counts", help="Numbers of corrected images.")
     ] = "0,1,2,3,5,10,20",
@@ -281,24 +283,27 @@ def benchmark_corrections(
 @app.command("one-correction")
 @handle_errors
 def benchmark_one_correction(
-    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="A data folder.")],
+    data: Data,
     out: Out,
-    model: Annotated[
-        Path | None, typer.Option("--model", metavar="RUN", help="A trained model of it.")
-    ] = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="On the training images instead of the test images.")
+    ] = False,
+    model: Model = None,
     encoder_weights: Weights = None,
     device: DeviceName = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Correct the worst point of each test image, and score the others before and after.
+    """Correct the worst point of each image, and score the others before and after.
 
     Writes one_correction.json and one_correction.md.
     """
     check_writable(out, overwrite=overwrite)
     dataset = Dataset.load(data)
     _, detector = make_detector(dataset.template(), [], model, encoder_weights, device, trust=False)
+    names = [name for name in dataset.train if name != dataset.template_image]
+    chosen = [dataset.truth[n] for n in names] if training else dataset.test_truth
     with counting_bar("Detecting") as advance:
-        images = one_correction.measure(detector, dataset, advance)
+        images = one_correction.measure(detector, dataset, chosen, advance)
     table = one_correction.rows(images)
     seconds = statistics.median(image.seconds for image in images)
     content = {"method": detector.method, "rows": table, "settle_median_s": seconds}
@@ -309,7 +314,7 @@ def benchmark_one_correction(
 @app.command("orientation")
 @handle_errors
 def benchmark_orientation(
-    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="A data folder.")],
+    data: Data,
     out: Out,
     images: Annotated[int, typer.Option("--images", min=1, help="How many.")] = 150,
     unlabelled: Annotated[
@@ -319,9 +324,7 @@ def benchmark_orientation(
             help="Score nothing: confidence and fit of training images in every orientation.",
         ),
     ] = False,
-    model: Annotated[
-        Path | None, typer.Option("--model", metavar="RUN", help="A trained model of it.")
-    ] = None,
+    model: Model = None,
     shipped: Annotated[
         bool, typer.Option("--shipped", help="Use the encoder that needs no download.")
     ] = False,

@@ -12,7 +12,7 @@ from benchmarks.corrections import LIMIT_MM, Floats, errors_mm
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
-from napari_oneshot_lmk.landmarks.landmarks import Landmark, Source
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source
 
 GROSS_MM = (0.0, 4.0, 6.0, 10.0)
 TITLES = [
@@ -40,14 +40,17 @@ class OneImage:
 
 
 def measure(
-    detector: Detector, dataset: Dataset, on_image: Callable[[int, int], None]
+    detector: Detector,
+    dataset: Dataset,
+    images: Sequence[Landmarks],
+    on_image: Callable[[int, int], None],
 ) -> list[OneImage]:
-    """Correct the worst point of each test image, and find the others given it.
+    """Correct the worst point of each of some images of a dataset, and find the others given it.
 
     The image is encoded once. ``on_image`` is called with (done, total).
     """
     measured = []
-    for done, truth in enumerate(dataset.test_truth, start=1):
+    for done, truth in enumerate(images, start=1):
         spacing = dataset.spacing_mm_yx(truth.image)
         detector.set_image(read_image(dataset.file_of(truth.image).path, spacing_mm_yx=spacing))
         found = detector.detect()
@@ -62,7 +65,7 @@ def measure(
         after = errors_mm(settled, truth)
         others = np.arange(len(before)) != worst
         measured.append(OneImage(float(before[worst]), before[others], after[others], seconds))
-        on_image(done, len(dataset.test_truth))
+        on_image(done, len(images))
     return measured
 
 

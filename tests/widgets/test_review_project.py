@@ -200,3 +200,24 @@ def test_a_dock_that_is_opened_again_goes_on_with_the_project(clinic):
     clinic.qtbot.addWidget(again)
     assert again.project.images is clinic.project.images
     assert again.project.actions_["close"].isEnabled()
+
+
+def test_an_edit_that_cannot_be_written_keeps_its_image_until_it_can(clinic, tmp_path):
+    detect(clinic, "detect")
+    key = show(clinic, 1)
+    (tmp_path / "study").rename(tmp_path / "away")
+    clinic.bench.look_for("b")
+    press_key(clinic.viewer, KEY.Key_Down)
+    moved = clinic.at("b")
+    assert "is not there any more" in clinic.review.form.message.text()
+    assert len(clinic.session.unsaved()) == 1
+    show(clinic, 2)
+    assert clinic.session.target.layer.name == "image_1.png"
+    clinic.project.close_project()
+    assert clinic.project.images is not None
+    assert not (tmp_path / "study").exists()
+    (tmp_path / "away").rename(tmp_path / "study")
+    show(clinic, 2)
+    assert clinic.session.target.layer.name == "image_2.png"
+    assert Project.open(tmp_path / "study").work(key).landmarks["b"].position_yx == moved
+    assert clinic.session.unsaved() == []

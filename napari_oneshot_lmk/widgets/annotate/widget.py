@@ -16,7 +16,7 @@ from napari_oneshot_lmk.widgets.annotate.list_menu import ListButton
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
 from napari_oneshot_lmk.widgets.layers.open_layers import annotation_layer_of, points_layers
-from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
+from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed, without_argument
 from napari_oneshot_lmk.widgets.qt.parts import NOTE
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks, ask_save_template
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
@@ -86,7 +86,7 @@ class AnnotateWidget(QWidget):
             connect_until_destroyed(self, handler, signal)
         shortcuts.bind_dock(self, bench.actions)
         for action, button in form.buttons.items():
-            button.clicked.connect(_without_argument(bench.actions[action]))
+            button.clicked.connect(without_argument(bench.actions[action]))
         form.table.picked.connect(self._on_picked)
         form.start.clicked.connect(self.place)
         form.offer.declined.connect(self._on_declined)
@@ -244,8 +244,3 @@ class AnnotateWidget(QWidget):
         self.form.show_session(
             self.session, paused=self.bench.why_paused, started=self.bench.placing is not None
         )
-
-
-def _without_argument(action: Callable[[], None]) -> Callable[..., None]:
-    """Drop the ``checked`` argument of a button's signal."""
-    return lambda *_: action()

@@ -27,6 +27,11 @@ def connect_until_destroyed(widget: QWidget, handler: Callable[..., None], *sign
     widget.destroyed.connect(disconnect)
 
 
+def without_argument(action: Callable[[], None]) -> Callable[..., None]:
+    """Return the action as a slot for signals that carry something."""
+    return lambda *_: action()
+
+
 class Flag:
     """True inside its ``with`` blocks, which may be nested."""
 

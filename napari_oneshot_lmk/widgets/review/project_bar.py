@@ -16,7 +16,7 @@ from napari_oneshot_lmk.review.project import Project
 from napari_oneshot_lmk.review.status import ReviewState, status_of
 from napari_oneshot_lmk.widgets import review_texts, texts
 from napari_oneshot_lmk.widgets.detect.run import DetectionRun
-from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
+from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed, without_argument
 from napari_oneshot_lmk.widgets.qt.parts import Button
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks
 from napari_oneshot_lmk.widgets.qt.worker import WorkerRun
@@ -82,7 +82,7 @@ class ProjectBar(QWidget):
         for name, (text, tip, action) in self._offers().items():
             entry = self.menu.addAction(text)
             entry.setToolTip(tip)
-            entry.triggered.connect(_without_argument(action))
+            entry.triggered.connect(without_argument(action))
             self.actions_[name] = entry
         self.button = Button(review_texts.PROJECT, review_texts.PROJECT_TIP)
         self.button.setMenu(self.menu)
@@ -148,6 +148,10 @@ class ProjectBar(QWidget):
             self.told.emit(f"{error}.", True)
             return
         self.close_project()
+        if self.images is not None:
+            # Its last edit cannot be written; that has been said.
+            project.close()
+            return
         self._session.load_template(template)
         self._session.model = model
         self._bench.project = ProjectImages(self._viewer, self._bench, project)
@@ -194,7 +198,8 @@ class ProjectBar(QWidget):
         if self.images is None:
             return
         self.detecting.cancel()
-        self.images.close()
+        if not self.images.close():
+            return
         self.images = self._bench.project = None
         self.label.setText(review_texts.PROJECT_NONE)
         self.label.setToolTip("")
@@ -325,7 +330,3 @@ class ProjectBar(QWidget):
 
     def _on_told(self, text: str) -> None:
         self.told.emit(text, True)
-
-
-def _without_argument(action: Callable[[], None]) -> Callable[..., None]:
-    return lambda *_: action()

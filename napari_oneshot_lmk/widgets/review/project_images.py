@@ -69,6 +69,8 @@ class ProjectImages:
         self._names: dict[str, str] = {}
         self._landmarks: dict[str, Landmarks] = {}
         self._found: dict[str, Landmarks | None] = {}
+        self._not_written = False
+        """Whether the last edit of the image that is shown could not be written."""
         self.read()
         self._session.edited.connect(self._on_edited)
         self._session.events.found.connect(self._on_found)
@@ -140,6 +142,8 @@ class ProjectImages:
             self._bench.choice.choose(self._shown[1].layer)
             self._give_keys()
             return
+        if not self._try_again():
+            return
         try:
             reading = self._ahead.pop(key, None)
             image = self.project.read(key) if reading is None else reading.result()
@@ -208,7 +212,7 @@ class ProjectImages:
             # The project has its landmarks: they are not kept as those of other images are.
             self._session.removed.take(self._shown[1])
             self._session.of_project.discard(self._shown[1].key)
-            self._shown = None
+            self._shown, self._not_written = None, False
 
     # -- what is kept --------------------------------------------------------------
 
@@ -233,8 +237,15 @@ class ProjectImages:
     def _record(self, image: str, target: ImageView, action: str, **values: Any) -> None:
         author = preferences().author
         landmarks = self._session.landmarks(author, target)
-        if self._write(image, landmarks, action, author, **values):
+        self._not_written = not self._write(image, landmarks, action, author, **values)
+        if not self._not_written:
             self._session.note_saved(target, landmarks)
+
+    def _try_again(self) -> bool:
+        """Write an edit that could not be written; say whether all is in the project."""
+        if self._shown is not None and self._not_written:
+            self._record(*self._shown, "edit", detected=self._found[self._shown[0]])
+        return not self._not_written
 
     def take_detection(self, image: str, found: Landmarks) -> None:
         """Take in what was detected on an image, shown or not; what a person decided stays."""
@@ -243,21 +254,21 @@ class ProjectImages:
             return
         self._histories.pop(image, None)
         annotation = Annotation.adopt(self._landmarks[image]).take_detection(found)
-        self._found[image] = found
         landmarks = Landmarks(
             annotation.landmarks.points, self._names[image], found.geometry, found.provenance
         )
-        self._write(image, landmarks, "detect", "", detected=found)
+        if self._write(image, landmarks, "detect", "", detected=found):
+            self._found[image] = found
 
     def _write(
         self, image: str, landmarks: Landmarks, action: str, reader: str, **values: Any
     ) -> bool:
-        self._landmarks[image] = landmarks
         try:
             self.project.record(image, landmarks, action=action, reader=reader, **values)
         except OneshotError as error:
             self.told.emit(f"{error}.")
             return False
+        self._landmarks[image] = landmarks
         return True
 
     def set_spacing(self, mm_yx: tuple[float, float]) -> None:
@@ -274,8 +285,13 @@ class ProjectImages:
     def _is_given(self, key: str) -> bool:
         return self.project.image(key).spacing_mm_yx is not None
 
-    def close(self) -> None:
-        """Take the image off the canvas and let other programs write the project."""
+    def close(self) -> bool:
+        """Take the image off the canvas and let other programs write the project.
+
+        Returns False, and does nothing, where the last edit cannot be written.
+        """
+        if not self._try_again():
+            return False
         if self._shown is not None:
             self._take_off(*self._shown)
             self._shown = None
@@ -285,3 +301,4 @@ class ProjectImages:
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._reader.shutdown(wait=False, cancel_futures=True)
         self.project.close()
+        return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QWidget
@@ -11,7 +11,7 @@ from napari_oneshot_lmk.review.status import ImageStatus, Reason, ReviewState, s
 from napari_oneshot_lmk.widgets import review_texts, shortcuts, texts
 from napari_oneshot_lmk.widgets.detect.run import detectors_of
 from napari_oneshot_lmk.widgets.header import ImageHeader
-from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
+from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed, without_argument
 from napari_oneshot_lmk.widgets.qt.parts import WARN
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.review.form import ImageRow, ReviewForm
@@ -83,7 +83,7 @@ class ReviewWidget(QWidget):
         self.form.table.picked.connect(self.actions.turn_to)
         self.form.move_others.toggled.connect(self._on_move_others)
         for action, button in self.form.buttons.items():
-            button.clicked.connect(_without_argument(self.bench.actions[action]))
+            button.clicked.connect(without_argument(self.bench.actions[action]))
         shortcuts.bind_dock(self, self.bench.actions)
         self._refresh()
 
@@ -191,7 +191,3 @@ class ReviewWidget(QWidget):
 
 def _words(reasons: Sequence[Reason]) -> str:
     return ", ".join(review_texts.REASON[reason] for reason in reasons)
-
-
-def _without_argument(action: Callable[[], None]) -> Callable[..., None]:
-    return lambda *_: action()
