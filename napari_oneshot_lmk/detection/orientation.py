@@ -131,6 +131,9 @@ class OrientationFinder:
 
         ``pixels`` are (1, 1, H, W), as `prepare_image` makes them.
         """
+        if self._range <= 0:
+            # The template fits no better as it lies than turned: nothing can be told.
+            return []
         fits = self.rate(pixels).tolist()
         least = max(FITS_FROM, max(fits) - CLOSE)
         likely = [i for i in range(1, len(fits)) if fits[i] >= least]

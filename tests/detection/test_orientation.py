@@ -177,6 +177,14 @@ def test_where_nothing_fits_it_stays_upright(detector):
     assert detected(detector, GrayImage.from_array(noise)).provenance.orientation == ""
 
 
+def test_a_template_that_fits_no_better_as_it_lies_tells_nothing(encoder, template, upright):
+    detector = Detector(template, encoder)
+    pixels = detector.prepare(lying(upright, ORIENTATIONS[4])).pixels
+    assert detector.finder.candidates(pixels)
+    detector.finder._range = 0.0
+    assert detector.finder.candidates(pixels) == []
+
+
 def test_two_landmarks_are_no_body_that_could_lie_otherwise(encoder, template, upright):
     few = template.landmarks.with_points(template.landmarks.points[:2])
     detector = Detector(Template.create(template.image, few), encoder)
