@@ -6,13 +6,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+# A file's tests stay together: they share what is costly to make.
+PARALLEL ?= -n logical --maxprocesses 4 --dist loadfile
 RUN = $(VENV)/bin/python
 
 .PHONY: help demo test test-fast lint docs setup setup-window wheel samples pictures clean
 
 help:
 	@echo "make demo    detect landmarks on the sample images, into out/demo"
-	@echo "make test    run all tests (ARGS='-k geometry' for some)"
+	@echo "make test    run all tests (ARGS='-k geometry' for some, PARALLEL= one by one)"
 	@echo "make test-fast  those without window, child process and training"
 	@echo "make lint    ruff, mypy, import contracts and the plugin's manifest"
 	@echo "make docs    build the documentation, into site"
@@ -31,10 +33,10 @@ demo: setup
 	@$(RUN) -m napari_oneshot_lmk demo --out out/demo --overwrite
 
 test: setup-window
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: setup-window
-	@$(RUN) -m pytest -m "not slow and not window and not process" $(ARGS)
+	@$(RUN) -m pytest -m "not slow and not window and not process" $(PARALLEL) $(ARGS)
 
 lint: setup
 	$(RUN) -m ruff check .

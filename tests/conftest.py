@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,22 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give the session a display: Qt ends the process where it finds none."""
     # As the command line does: threads that wait actively slow one another down.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    _open_for_the_session.enter_context(virtual_display())
+    _open_for_the_session.enter_context(display_of_this_process(config))
+
+
+@contextmanager
+def display_of_this_process(config: pytest.Config) -> Iterator[None]:
+    """Open a virtual display, one for each of several test processes.
+
+    On a common one they would take the keyboard's focus from each other.
+    """
+    worker = hasattr(config, "workerinput")
+    if worker and "ONESHOT_TESTS_DISPLAY" in os.environ:
+        del os.environ["DISPLAY"]
+    with virtual_display() as opened:
+        if opened is not None and not worker:
+            os.environ["ONESHOT_TESTS_DISPLAY"] = opened
+        yield
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
