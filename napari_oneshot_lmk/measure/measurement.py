@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ class Kind(StrEnum):
 
     DISTANCE = "distance"
     """Length of a–b."""
+    PATH = "path"
+    """Length of the line a–b–c–… through all points in their order; two at least."""
     ANGLE = "angle"
     """Between a and c as seen from b, 0..180 degrees."""
     LINES = "lines"
@@ -43,8 +46,9 @@ class Kind(StrEnum):
     """One measurement less another one; both are named instead of points."""
 
 
-POINTS = {
+POINTS: dict[Kind, int | None] = {
     Kind.DISTANCE: 2,
+    Kind.PATH: None,
     Kind.ANGLE: 3,
     Kind.LINES: 4,
     Kind.BEND: 4,
@@ -53,8 +57,8 @@ POINTS = {
     Kind.RATIO: 4,
     Kind.DIFFERENCE: 0,
 }
-"""How many points each kind takes."""
-LENGTHS = {Kind.DISTANCE, Kind.PROJECTION, Kind.OFFSET}
+"""How many points each kind takes; None for two or more."""
+LENGTHS = {Kind.DISTANCE, Kind.PATH, Kind.PROJECTION, Kind.OFFSET}
 
 
 class Norm(BaseModel):
@@ -63,7 +67,8 @@ class Norm(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     mean: float
-    sd: float | None = None
+    sd: float | None = Field(default=None, gt=0)
+    """Standard deviation; None where none is known."""
     population: str
     source: str
 
@@ -85,8 +90,10 @@ class Measurement(BaseModel):
 
     @model_validator(mode="after")
     def _check_points(self) -> Measurement:
-        wanted = POINTS[self.kind]
-        if len(self.points) != wanted:
+        wanted, given = POINTS[self.kind], len(self.points)
+        if wanted is None and given < 2:
+            raise ValueError(f"{self.name}: {self.kind} takes two points or more")
+        if wanted is not None and given != wanted:
             raise ValueError(f"{self.name}: {self.kind} takes {wanted} points")
         if len(self.of) != (2 if self.kind is Kind.DIFFERENCE else 0):
             raise ValueError(f"{self.name}: only a difference is of two other measurements")
@@ -106,15 +113,23 @@ class Value:
     """Why there is no value."""
 
     @property
-    def deviation_sd(self) -> float | None:
-        """How many standard deviations it lies from the norm; None where there is no norm.
+    def deviation(self) -> float | None:
+        """By how much it is larger than the norm, in ``unit``; None where there is no norm.
 
         Lengths in pixels are compared with nothing.
         """
         norm = self.measurement.norm
-        if norm is None or norm.sd is None or self.value is None or self.unit == "px":
+        if norm is None or self.value is None or self.unit == "px":
             return None
-        return (self.value - norm.mean) / norm.sd
+        return self.value - norm.mean
+
+    @property
+    def deviation_sd(self) -> float | None:
+        """`deviation` in standard deviations of the norm; None where it has none."""
+        norm, deviation = self.measurement.norm, self.deviation
+        if norm is None or norm.sd is None or deviation is None:
+            return None
+        return deviation / norm.sd
 
 
 def measure(
@@ -183,6 +198,7 @@ def _offset(a: Point, b: Point, c: Point, d: Point) -> Any:
 
 _FORMULAS: dict[Kind, Callable[..., Any]] = {
     Kind.DISTANCE: lambda a, b: np.linalg.norm(b - a),
+    Kind.PATH: lambda *points: sum(np.linalg.norm(b - a) for a, b in pairwise(points)),
     Kind.ANGLE: lambda a, b, c: _angle(a - b, c - b),
     Kind.LINES: lambda a, b, c, d: _angle(b - a, d - c),
     Kind.BEND: lambda a, b, c, d: np.sign(_offset(b, a, c, d)) * _angle(b - a, c - b),
