@@ -11,8 +11,11 @@ from napari_oneshot_lmk.widgets.annotate.widget import AnnotateWidget
 from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
+from napari_oneshot_lmk.widgets.qt.parts import DIM, WARN, MessageLabel
 from napari_oneshot_lmk.widgets.review.widget import ReviewWidget
 from napari_oneshot_lmk.widgets.session import Session, session_of
+from napari_oneshot_lmk.widgets.tour.help_menu import HelpMenu
+from napari_oneshot_lmk.widgets.tour.widget import TourBar
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.models import KnownModel
 from napari_oneshot_lmk.widgets.train.widget import TrainWidget
@@ -31,6 +34,7 @@ class OneshotDock(QWidget):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
+        self.viewer = napari_viewer
         self.session: Session = session_of(napari_viewer)
         layout = QVBoxLayout(self)
         self.header = ImageHeader(napari_viewer, self.session)
@@ -40,8 +44,19 @@ class OneshotDock(QWidget):
         for title, make in STEPS.items():
             self.steps[title] = make(napari_viewer, self.session, with_header=False)
             self.tabs.addTab(self.steps[title], title)
+        self.tour = TourBar(self)
+        annotate = self.steps[texts.STEP_ANNOTATE]
+        self.help = HelpMenu(self.tour.begin, annotate.show_keys)
+        self.header.corner.addWidget(self.help)
+        self.help_message = MessageLabel()
+        self.help.said.connect(self._on_help)
+        layout.insertWidget(0, self.tour)
+        layout.addWidget(self.help_message)
         layout.addWidget(self.tabs, 1)
         connect_until_destroyed(self, self._on_model, self.session.events.model)
+
+    def _on_help(self, text: str, failed: bool) -> None:
+        self.help_message.say(text, WARN if failed else DIM)
 
     def _on_model(self, model: KnownModel | None) -> None:
         """Turn to detection with a model that was chosen in another dock."""

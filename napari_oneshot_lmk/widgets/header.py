@@ -79,7 +79,8 @@ class ImageHeader(QWidget):
         grid.addWidget(QLabel(texts.IMAGE), 0, 0)
         grid.addWidget(self.chooser, 0, 1)
         # Beside the size, where there is room: the row of the spacing has its notes.
-        grid.addLayout(row_of(self.size, self.measure, stretched=self.size), 1, 1)
+        self.corner = row_of(self.size, self.measure, stretched=self.size)
+        grid.addLayout(self.corner, 1, 1)
         grid.addWidget(self.only_this, 2, 1)
         grid.addWidget(self.blocking_reason, 3, 0, 1, 2)
         grid.addWidget(QLabel(texts.SPACING), 4, 0)

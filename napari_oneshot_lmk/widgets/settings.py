@@ -53,6 +53,19 @@ def preferences() -> Preferences:
     )
 
 
+def offers_tour() -> bool:
+    """Say whether a new dock offers the tour; only napari's settings can remember that."""
+    kept = plugin_settings()
+    return kept is not None and bool(kept.help.offer_tour)
+
+
+def set_offers_tour(offered: bool) -> None:
+    """Remember whether a new dock offers the tour."""
+    kept = plugin_settings()
+    if kept is not None:
+        kept.help.offer_tour = offered
+
+
 def autosave_folder() -> Path:
     """Folder for annotations of images that have no folder of their own."""
     from platformdirs import user_data_path

@@ -57,6 +57,8 @@ class DetectWidget(QWidget):
         self.export = export or ExportRun()
         self._targets: dict[Any, ImageView] = {}
         self._report = ""
+        self.told_saved = ""
+        """What was told of the last file with landmarks that was saved here."""
         layout = scrolling_layout(self)
         if with_header:
             self.header = ImageHeader(napari_viewer, self.session)
@@ -207,6 +209,7 @@ class DetectWidget(QWidget):
             self.form.complain(f"{error}.")
             return False
         if said:
+            self.told_saved = said
             self.form.message.say(said)
         return bool(said)
 

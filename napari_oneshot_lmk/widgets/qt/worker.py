@@ -122,6 +122,14 @@ class WorkerRun(QObject):
             self.ended.emit(self.cancelled_text, False, "")
 
 
+_last_report = ""
+
+
+def last_report() -> str:
+    """Return the report of the last unexpected error in this window, for a bug report."""
+    return _last_report
+
+
 def explained(failure: Failure) -> tuple[str, str]:
     """Return what is wrong and what to do, and a report to copy.
 
@@ -140,4 +148,6 @@ def explained(failure: Failure) -> tuple[str, str]:
     versions = package_versions(PACKAGES)
     lines = [f"Python {versions['python']} on {platform.platform()}"]
     lines += [f"{name} {versions.get(name, 'is not installed')}" for name in PACKAGES]
-    return text, "\n".join([*lines, "", failure.report])
+    global _last_report
+    _last_report = "\n".join([*lines, "", failure.report])
+    return text, _last_report

@@ -1,0 +1,1 @@
+"""A tour of the docks on the sample data."""

@@ -1,0 +1,25 @@
+"""Words of the tour and of the dock's help menu."""
+
+OFFER_TITLE = "<b>New here?</b>"
+OFFER = "A tour on sample images: a trained model, a reviewed image and a file with the results."
+TAKE, TAKE_TIP = "Take the tour", "Leads through all steps on images that come with the plugin."
+DECLINE = "No, thank you"
+DECLINE_TIP = "Hides this. The tour stays in the menu Help of this dock."
+STEP_TITLE = "<b>{number} of {count} · {title}</b>"
+ACT, ACT_TIP = "Do it for me", "Does this step with the sample."
+SKIP, SKIP_TIP = "Skip", "Goes on to the next step without this one."
+END, END_TIP = "End the tour", "Closes the tour; nothing of what was made is removed."
+LAST_TITLE = "<b>That was all of it.</b>"
+LAST = (
+    "The model is listed in <i>Detect › Model</i> from now on. On images of your own: open "
+    "them, place the landmarks on one, <i>Use as template</i>. For many images, <i>Review › "
+    "Project</i> keeps them and every correction in one folder."
+)
+
+HELP = "Help"
+HELP_TIP = "Tour, keys, and what a bug report needs."
+MENU_TOUR = "Tour on sample images"
+MENU_KEYS = "Keys"
+MENU_REPORT = "Copy a report for a bug"
+REPORT_MADE = "The report is on the clipboard: versions, devices, encoder weights, last error."
+REPORT_GOING = "The report is being made…"
