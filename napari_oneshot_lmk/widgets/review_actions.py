@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.widgets.detect.run import Pixels
     from napari_oneshot_lmk.widgets.session import Session
     from napari_oneshot_lmk.widgets.workbench import Workbench
 
@@ -39,6 +40,9 @@ class ReviewImages(Protocol):
 
     def name(self, key: Hashable) -> str:
         """Return the name that the user knows it by."""
+
+    def pixels(self, key: Any) -> Pixels:
+        """Return what another thread needs to read one."""
 
     def turn_to(self, key: Hashable) -> None:
         """Show one on the canvas."""
@@ -72,6 +76,11 @@ class OpenImages:
     def name(self, key: Any) -> str:
         """Return the name that the user knows it by."""
         return str(key.image_name)
+
+    def pixels(self, key: Any) -> Pixels:
+        """Return what another thread needs to read one."""
+        pixels: Pixels = key.read_pixels(None)
+        return pixels
 
     def turn_to(self, key: Any) -> None:
         """Show one on the canvas."""

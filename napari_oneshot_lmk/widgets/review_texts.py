@@ -51,6 +51,11 @@ COLUMN_STATE = "state"
 COLUMN_UNSURE = "unsure"
 FILTER_ALL = "all images"
 FILTER_TIP = "Which images the list shows."
+FILTER_ANY_LANDMARK = "any landmark"
+FILTER_LANDMARK = "{name} ({count})"
+FILTER_LANDMARK_TIP = (
+    "Only images on which this landmark is to be looked at; their number stands behind its name."
+)
 ORDER_WORST = "worst first"
 ORDER_NAME = "by name"
 ORDER_TIP = (

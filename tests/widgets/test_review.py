@@ -49,9 +49,23 @@ def test_the_list_has_the_worst_image_first_and_filters(clinic):
     assert shown(clinic) == ["image 1"]
     form.filter.setCurrentIndex(form.filter.findData(ReviewState.ACCEPTED))
     assert shown(clinic) == []
+    form.filter.setCurrentIndex(form.filter.findData(ReviewState.DETECTED))
+    assert len(shown(clinic)) == 3
     form.filter.setCurrentIndex(0)
+    texts = [form.landmark.itemText(row) for row in range(form.landmark.count())]
+    assert texts == ["any landmark", "a (0)", "b (1)", "c (1)"]
+    form.landmark.setCurrentIndex(2)
+    assert shown(clinic) == ["image 1"]
+    form.filter.setCurrentIndex(form.filter.findData(Reason.BORDER))
+    assert shown(clinic) == []
+    form.filter.setCurrentIndex(0)
+    form.landmark.setCurrentIndex(1)
+    assert shown(clinic) == []
+    form.landmark.setCurrentIndex(0)
     form.order.setCurrentIndex(1)
     assert shown(clinic) == ["image 0", "image 1", "image 2"]
+    table = form.table
+    clinic.qtbot.waitUntil(lambda: all(not table.item(n, 0).icon().isNull() for n in range(3)))
     form.table.picked.emit(form.table.rows[1].key)
     assert clinic.session.target.layer.name == "image 1"
 

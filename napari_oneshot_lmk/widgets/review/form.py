@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QBrush, QColor
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QCheckBox,
-    QComboBox,
-    QGridLayout,
-    QHeaderView,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QVBoxLayout, QWidget
 
-from napari_oneshot_lmk.review.status import Reason, ReviewState
+from napari_oneshot_lmk.review.status import Filter, Reason, ReviewState
 from napari_oneshot_lmk.widgets import review_texts, shortcuts
-from napari_oneshot_lmk.widgets.qt.parts import DIM, NOTE, Button, MessageLabel, narrow, row_of
+from napari_oneshot_lmk.widgets.qt.parts import DIM, Button, MessageLabel, narrow, row_of
+from napari_oneshot_lmk.widgets.review.image_table import ImageTable
 from napari_oneshot_lmk.widgets.review.patches import PatchView
 
 BUTTONS = {
@@ -35,82 +23,6 @@ BUTTONS = {
     "accept_image": review_texts.ACCEPT_IMAGE,
 }
 """Actions with a button, and its text."""
-
-
-@dataclass(frozen=True)
-class ImageRow:
-    """One image in the list."""
-
-    key: Hashable
-    name: str
-    state: str
-    unsure: int
-    reasons: str
-    """Why it should be looked at, for the tooltip."""
-    accepted: bool
-
-
-class ImageTable(QTableWidget):
-    """A row per image; ``picked`` is emitted on a click and on Enter, never by `show_rows`."""
-
-    picked = Signal(object)
-
-    def __init__(self) -> None:
-        titles = (review_texts.COLUMN_IMAGE, review_texts.COLUMN_STATE, review_texts.COLUMN_UNSURE)
-        super().__init__(0, len(titles))
-        self.setHorizontalHeaderLabels(list(titles))
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(22)
-        self.setShowGrid(False)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setTabKeyNavigation(False)
-        self.setMinimumHeight(140)
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-        for column in range(len(titles)):
-            self.horizontalHeaderItem(column).setTextAlignment(left)
-        self.rows: tuple[ImageRow, ...] = ()
-        self.cellClicked.connect(lambda row, _: self.picked.emit(self.rows[row].key))
-
-    def show_rows(self, rows: Sequence[ImageRow], current: Hashable | None) -> None:
-        """Show images and highlight one; only rows that have changed are drawn."""
-        before = self.rows
-        if len(rows) != len(before):
-            self.setRowCount(len(rows))
-            before = ()
-        for number, row in enumerate(rows):
-            if number >= len(before) or row != before[number]:
-                self._show(number, row)
-        self.rows = tuple(rows)
-        keys = [row.key for row in rows]
-        if current in keys:
-            self.selectRow(keys.index(current))
-            self.scrollToItem(self.item(keys.index(current), 0))
-        else:
-            self.clearSelection()
-
-    def keyPressEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
-        """Pick the current row on Enter."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.currentRow() >= 0:
-            event.accept()
-            self.picked.emit(self.rows[self.currentRow()].key)
-        else:
-            super().keyPressEvent(event)
-
-    def _show(self, number: int, row: ImageRow) -> None:
-        for column, text in enumerate((row.name, row.state, str(row.unsure or ""))):
-            item = QTableWidgetItem(text)
-            item.setToolTip(row.reasons or row.name)
-            if row.accepted:
-                item.setForeground(QBrush(QColor(DIM)))
-            elif column == 2:
-                item.setForeground(QBrush(QColor(NOTE)))
-            self.setItem(number, column, item)
 
 
 class ReviewForm(QWidget):
@@ -132,13 +44,20 @@ class ReviewForm(QWidget):
             self.filter.addItem(review_texts.FILTER_STATE.format(state=state), state)
         for reason in Reason:
             self.filter.addItem(review_texts.FILTER_REASON[reason], reason)
+        self.landmark = QComboBox()
+        self.landmark.setToolTip(review_texts.FILTER_LANDMARK_TIP)
+        self.landmark.addItem(review_texts.FILTER_ANY_LANDMARK, "")
+        narrow(self.landmark)
         self.order = QComboBox()
         self.order.setToolTip(review_texts.ORDER_TIP)
         self.order.addItem(review_texts.ORDER_WORST, True)
         self.order.addItem(review_texts.ORDER_NAME, False)
-        for box in (self.filter, self.order):
+        filters = row_of(self.filter, self.landmark, self.order)
+        for box in (self.filter, self.landmark):
+            filters.setStretchFactor(box, 1)
+        for box in (self.filter, self.landmark, self.order):
             box.currentIndexChanged.connect(lambda _: self.changed.emit())
-        layout.addLayout(row_of(self.filter, self.order, stretched=self.filter))
+        layout.addLayout(filters)
         self.table = ImageTable()
         layout.addWidget(self.table, 1)
         self.patches = PatchView()
@@ -160,6 +79,31 @@ class ReviewForm(QWidget):
         layout.addWidget(self.move_others)
         self.message = MessageLabel()
         layout.addWidget(self.message)
+
+    @property
+    def wanted(self) -> Filter:
+        """Which images the list shows."""
+        # Qt gives back the text of a member.
+        chosen = self.filter.currentData()
+        states = frozenset(state for state in ReviewState if state == chosen)
+        reasons = frozenset(reason for reason in Reason if reason == chosen)
+        return Filter(states, reasons, self.landmark.currentData())
+
+    def show_landmarks(self, flagged: Mapping[str, int]) -> None:
+        """Offer landmarks to filter by, each with the number of images to look at it on."""
+        box, chosen = self.landmark, self.landmark.currentData()
+        texts = [review_texts.FILTER_ANY_LANDMARK]
+        texts += [
+            review_texts.FILTER_LANDMARK.format(name=name, count=n) for name, n in flagged.items()
+        ]
+        if texts == [box.itemText(row) for row in range(box.count())]:
+            return
+        before = box.blockSignals(True)
+        box.clear()
+        for text, name in zip(texts, ["", *flagged], strict=True):
+            box.addItem(text, name)
+        box.setCurrentIndex(max(0, box.findData(chosen)))
+        box.blockSignals(before)
 
     def show_reasons(self, no_image: str, no_result: str, no_point: str) -> None:
         """Enable what can be done, and say why the rest cannot."""

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QWidget
 
-from napari_oneshot_lmk.review.status import ImageStatus, Reason, ReviewState, status_of
+from napari_oneshot_lmk.review.status import ImageStatus, Reason, ReviewState, count, status_of
 from napari_oneshot_lmk.widgets import review_texts, shortcuts, texts
 from napari_oneshot_lmk.widgets.detect.run import detectors_of
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed, without_argument
 from napari_oneshot_lmk.widgets.qt.parts import WARN
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
-from napari_oneshot_lmk.widgets.review.form import ImageRow, ReviewForm
+from napari_oneshot_lmk.widgets.review.form import ReviewForm
+from napari_oneshot_lmk.widgets.review.image_table import ImageRow
 from napari_oneshot_lmk.widgets.review.project_bar import ProjectBar
 from napari_oneshot_lmk.widgets.review.settle import STAYS_PX, SettleRun, distance_px
+from napari_oneshot_lmk.widgets.review.thumbnails import ThumbnailRun
 from napari_oneshot_lmk.widgets.review_actions import OpenImages
 from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.workbench import workbench_of
@@ -81,6 +83,9 @@ class ReviewWidget(QWidget):
         self.settle.ended.connect(self._on_settle_ended)
         self.form.changed.connect(self._refresh)
         self.form.table.picked.connect(self.actions.turn_to)
+        self.thumbnails = ThumbnailRun()
+        self.thumbnails.made.connect(self.form.table.show_thumbnail)
+        self.form.table.seen.connect(self._on_seen)
         self.form.move_others.toggled.connect(self._on_move_others)
         for action, button in self.form.buttons.items():
             button.clicked.connect(without_argument(self.bench.actions[action]))
@@ -100,37 +105,30 @@ class ReviewWidget(QWidget):
 
     def _in_order(self, keys: Sequence[Hashable]) -> list[Hashable]:
         """Return the images that the filter lets through, in the chosen order."""
-        wanted = self.form.filter.currentData()
-        chosen = [key for key in keys if self._is_wanted(self.status(key), wanted)]
+        wanted, statuses = self.form.wanted, {key: self.status(key) for key in keys}
+        chosen = [key for key, status in statuses.items() if wanted.lets_through(status)]
         by_name = sorted(chosen, key=self.actions.images.name)
         if not self.form.order.currentData():
             return by_name
-        return sorted(by_name, key=lambda key: self.status(key).badness, reverse=True)
-
-    def _is_wanted(self, status: ImageStatus, wanted: ReviewState | Reason | None) -> bool:
-        if wanted is None:
-            return True
-        if isinstance(wanted, ReviewState):
-            return status.state is wanted
-        return any(wanted in reasons for reasons in status.reasons.values())
+        return sorted(by_name, key=lambda key: statuses[key].badness, reverse=True)
 
     def _refresh(self, event: Any = None) -> None:
         images, form = self.actions.images, self.form
         keys = images.keys
-        counts = dict.fromkeys(ReviewState, 0)
-        for key in keys:
-            counts[self.status(key).state] += 1
+        statuses = [self.status(key) for key in keys]
+        counts = count(statuses)
+        of_state = {state.name.lower(): number for state, number in counts.states.items()}
         form.counters.say(
-            review_texts.COUNTERS.format(
-                images=texts.counted(len(keys), "image"),
-                to_do=counts[ReviewState.TO_DO],
-                detected=counts[ReviewState.DETECTED],
-                corrected=counts[ReviewState.CORRECTED],
-                accepted=counts[ReviewState.ACCEPTED],
-            )
+            review_texts.COUNTERS.format(images=texts.counted(len(keys), "image"), **of_state)
         )
+        template = self.session.template
+        names = () if template is None else template.landmarks.names
+        form.show_landmarks({**dict.fromkeys(names, 0), **counts.landmarks})
+        # Neither names nor pixels of images that were removed are kept.
+        self._statuses = {key: self._statuses[key] for key in keys}
+        form.table.forget_thumbnails(but=keys)
         form.table.show_rows([self._row(key) for key in self._in_order(keys)], images.current)
-        self.project.show_reasons([self.status(key) for key in keys])
+        self.project.show_reasons(statuses)
         annotation = self.session.annotation
         no_image = "" if keys else review_texts.WHY_NO_OTHER
         no_result = "" if annotation.is_result else texts.WHY_NO_LANDMARKS
@@ -151,10 +149,17 @@ class ReviewWidget(QWidget):
         name = self.actions.images.name(key)
         return ImageRow(key, name, state, status.unsure, reasons, accepted)
 
+    def _on_seen(self, keys: Sequence[Hashable]) -> None:
+        """Draw thumbnails of the images that the list shows."""
+        images = self.actions.images
+        self.thumbnails.want([(key, images.pixels(key)) for key in keys])
+
     def _on_project(self, images: ProjectImages | None) -> None:
         """Review the images of a project, or the open ones again."""
         self.actions.images = images or OpenImages(self.bench)
         self._statuses.clear()
+        self.thumbnails.forget()
+        self.form.table.forget_thumbnails()
         self._refresh()
         if images is not None and images.keys:
             self.actions.turn_to(self._in_order(images.keys)[0])
