@@ -17,8 +17,17 @@ from napari_oneshot_lmk.cli.console import (
     print_warning,
 )
 from napari_oneshot_lmk.cli.errors import handle_errors
-from napari_oneshot_lmk.cli.options import AsJson, Overwrite, SpacingText, option, spacing_from
+from napari_oneshot_lmk.cli.options import (
+    AsJson,
+    Overwrite,
+    Slice,
+    SpacingText,
+    option,
+    spacing_from,
+)
+from napari_oneshot_lmk.cli.report import Form, OneFile, PageOptions, SetName, named_sources
 from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.measure.page_format import PageFormat
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,9 +44,7 @@ def measure_landmarks(
     landmarks: Annotated[
         Path | None, typer.Argument(metavar="LANDMARKS", help="Landmarks of one or many images.")
     ] = None,
-    chosen: Annotated[
-        str, typer.Option("--set", metavar="NAME|FILE", help="Which measurements: a TOML file.")
-    ] = "lateral_cephalogram",
+    chosen: SetName = "lateral_cephalogram",
     out: Annotated[Path | None, option("FILE.csv", "Where the table goes.")] = None,
     wide: Annotated[
         bool, typer.Option("--wide", help="One row per image instead of one per value.")
@@ -45,20 +52,36 @@ def measure_landmarks(
     print_set: Annotated[
         bool, typer.Option("--print-set", help="Print the set's file, to be changed, and end.")
     ] = False,
+    pages: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FOLDER", help="Write a page per image; see --images."),
+    ] = None,
+    images: Annotated[
+        str | None, option("FOLDER|GLOB", "Where the images are that --report draws.")
+    ] = None,
+    form: Form = PageFormat.PDF,
+    one_file: OneFile = False,
     spacing: SpacingText = None,
+    slice_index: Slice = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure distances, angles and ratios between landmarks.
 
     Lengths are in millimetres where the file or --spacing says the spacing, else in
-    pixels. What cannot be measured is listed with the reason.
+    pixels. What cannot be measured is listed with the reason. --report writes a
+    page per image: picture, points, tracing, measurements with norms.
     """
     from napari_oneshot_lmk.landmarks.files import read_landmarks
     from napari_oneshot_lmk.measure.measurement_set import SETS, MeasurementSet, shipped_set
     from napari_oneshot_lmk.storage.atomic import check_writable
 
     spacing_mm_yx = spacing_from(spacing)
+    if out is not None and pages is not None:
+        raise UsageError(
+            "--out and --report were both given",
+            remedy="leave out --out: the table is in the report's folder, too",
+        )
     if out is not None:
         check_writable(out, overwrite=overwrite)
     definitions = MeasurementSet.load(chosen)
@@ -68,9 +91,13 @@ def measure_landmarks(
         return
     if landmarks is None:
         raise UsageError("there are no landmarks to measure", remedy="name a landmark file")
-    images = read_landmarks(landmarks, tell=print_warning)
-    table = TableOptions(out, wide, overwrite, as_json)
-    table.report(images, definitions, spacing_mm_yx)
+    found = read_landmarks(landmarks, tell=print_warning)
+    if pages is None:
+        TableOptions(out, wide, overwrite, as_json).report(found, definitions, spacing_mm_yx)
+        return
+    among = [] if images is None else [images]
+    sources = named_sources(found, among, spacing_mm_yx, slice_index, landmarks)
+    PageOptions(pages, form, one_file, overwrite, as_json).write(sources, definitions, [])
 
 
 @dataclass(frozen=True)
