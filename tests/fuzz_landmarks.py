@@ -10,7 +10,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from landmark_sets import in_a_table
 from oblique_image import cephalogram, geometry, on
 
 from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.landmarks.curve import Curve
 from napari_oneshot_lmk.landmarks.files import holds_landmarks, read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 
@@ -58,6 +59,8 @@ def whole_files(folder: Path, film: Path) -> dict[str, bytes]:
     for kind in ("csv", "mrk.json", "json", "tps", "sr.dcm", "txt"):
         path = folder / f"ours.{kind}"
         landmarks = cephalogram() if kind == "txt" else marked
+        if kind == "tps":
+            landmarks = replace(landmarks, curves=(Curve("rim", ((1.5, 2.25), (80.0, 60.0))),))
         write_landmarks(path, [landmarks], source=film, overwrite=True)
         files[path.name] = path.read_bytes()
     files["excel.csv"] = (
@@ -282,7 +285,8 @@ def _unstable(images: tuple[Landmarks, ...], folder: Path) -> str:
     for landmarks in images:
         if not np.isfinite(landmarks.with_points(landmarks.placed).positions_yx).all():
             return "has positions that are not finite"
-    images = tuple(la for la in images if la)
+    # No table holds curves.
+    images = tuple(replace(la, curves=()) for la in images if la)
     if not images:
         return ""
     table = folder / "again.csv"

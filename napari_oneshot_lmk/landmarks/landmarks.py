@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.geometry import Geometry
-
-FARTHEST_PX = 1e9
-"""From the first pixel: what lies beyond is a mistake, and squares of it overflow."""
+from napari_oneshot_lmk.landmarks.curve import FARTHEST_PX, Curve
 
 
 class State(StrEnum):
@@ -55,13 +53,13 @@ def check_name(name: str) -> None:
         raise LandmarkError(f"{name!r} is not a landmark name")
 
 
-def check_unique(names: Iterable[str], where: str = "") -> None:
+def check_unique(names: Iterable[str], where: str = "", what: str = "landmark") -> None:
     """Raise a LandmarkError if a name stands twice."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
             raise LandmarkError(
-                f"landmark {name!r} stands twice{where}", remedy="rename or remove one of the two"
+                f"{what} {name!r} stands twice{where}", remedy="rename or remove one of the two"
             )
         seen.add(name)
 
@@ -226,11 +224,14 @@ class Landmarks:
     geometry: Geometry | None = None
     """Grid and spacing of that image, where known."""
     provenance: Provenance = field(default_factory=Provenance)
+    curves: tuple[Curve, ...] = ()
+    """Open curves that were digitised beside the landmarks; only TPS files hold them."""
 
     def __post_init__(self) -> None:
         """Check that names are unique."""
         points = tuple(self.points)
         check_unique(point.name for point in points)
+        check_unique((curve.name for curve in self.curves), what="curve")
         author = self.provenance.author
         if author and any(point.author == author for point in points):
             # Of two ways to say the same thing one is kept.
@@ -311,6 +312,8 @@ class Landmarks:
             "provenance": provenance,
             "points": [point.to_json() for point in self.points],
         }
+        if self.curves:
+            values["curves"] = [curve.to_json() for curve in self.curves]
         if with_geometry:
             values["geometry"] = None if self.geometry is None else geometry_to_json(self.geometry)
         return values
@@ -326,7 +329,8 @@ class Landmarks:
                 geometry = geometry_from_json(values["geometry"])
             points = tuple(Landmark.from_json(point) for point in values["points"])
             provenance = Provenance.from_json(values["provenance"])
-            return cls(points, str(values["image"]), geometry, provenance)
+            curves = tuple(Curve(c["name"], c["points_yx"]) for c in values.get("curves", ()))
+            return cls(points, str(values["image"]), geometry, provenance, curves)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise LandmarkError(f"holds landmarks that make no sense ({error})") from error
 

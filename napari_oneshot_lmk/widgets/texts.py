@@ -286,6 +286,10 @@ COPY_REPORT_TIP = "Copies what a bug report needs to the clipboard."
 TWICE = "the name {name!r} stands at two points"
 TWICE_REMEDY = "rename or delete one of them"
 NO_POINTS = "the layer holds no points"
+CURVES_LEFT = (
+    "{path}: only its landmarks are shown; its curves are not, and would be missing in a "
+    "file that is saved from here."
+)
 
 # -- keys --------------------------------------------------------------------------
 KEY_NEXT = "next landmark"

@@ -190,8 +190,8 @@ def test_losses_name_what_is_there_and_nothing_else(tmp_path):
 
 def test_without_a_listener_what_is_passed_over_is_a_warning(tmp_path):
     path = tmp_path / "a.tps"
-    path.write_text("LM=1\n1 2\nCURVES=1\nPOINTS=2\n1 2\n3 4\nIMAGE=a.png\n")
-    with pytest.warns(LandmarkWarning, match=r"a\.tps: curves are passed over"):
+    path.write_text("LM=1\n1 2\nOUTLINES=1\nPOINTS=2\n1 2\n3 4\nIMAGE=a.png\n")
+    with pytest.warns(LandmarkWarning, match=r"a\.tps: outlines are passed over"):
         read_landmarks(path, geometry=Geometry((9, 9)))
     told = []
     read_landmarks(path, geometry=Geometry((9, 9)), tell=told.append)

@@ -12,7 +12,12 @@ from oblique_image import geometry, on, same_places
 
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
+from napari_oneshot_lmk.landmarks.curve import Curve
+from napari_oneshot_lmk.landmarks.files import (
+    read_landmarks,
+    unsupported_fields,
+    write_landmarks,
+)
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 
 # As tpsDig 2 writes them: five decimals, a number for each specimen, CR LF.
@@ -45,11 +50,31 @@ def test_a_file_of_tpsdig(path):
     assert second["3"].position_yx == (83.5, 4.5)
     # SCALE has no unit.
     assert first.geometry.spacing_mm_yx is None
-    assert len(told) == 2
-    assert "curves are passed over" in told[0]
-    assert "SCALE= names no unit" in told[1]
+    assert len(told) == 1
+    assert "SCALE= names no unit" in told[0]
+    # Curves count from the bottom, too.
+    assert [curve.name for curve in first.curves] == ["curve 1", "curve 2"]
+    assert first.curves[0].points_yx == ((87.5, 0.5), (85.5, 2.5))
+    assert second.curves == ()
     names = read_landmarks(path, geometry=GRID, names="abc", tell=told.append)[0].names
     assert names == ("a", "b", "c")
+
+
+def test_curves_are_written_as_they_were_read(path, tmp_path):
+    curves = (Curve("jaw", ((10.0, 20.0), (11.5, -3.25))), Curve("brow", ((1.0, 2.0),)))
+    landmarks = Landmarks((Landmark("a", (0.0, 10.0)),), "f.png", GRID, curves=curves)
+    write_landmarks(path, [landmarks])
+    lines = path.read_text().splitlines()
+    assert lines[2:8] == ["CURVES=2", "POINTS=2", "20.5 79.5", "-2.75 78.0", "POINTS=1", "2.5 88.5"]
+    assert read_landmarks(path) == (landmarks,)
+    assert unsupported_fields(path, [landmarks]) == ()
+    assert unsupported_fields(tmp_path / "a.csv", [landmarks]) == ("curves",)
+    # Outlines have points, too, which are no curve.
+    path.write_text("LM=1\n1 2\nOUTLINES=1\nPOINTS=1\n3 4\nCURVES=1\nPOINTS=1\n5 6\nIMAGE=a\n")
+    told: list[str] = []
+    (back,) = read_landmarks(path, geometry=GRID, tell=told.append)
+    assert [curve.points_yx for curve in back.curves] == [((83.5, 4.5),)]
+    assert "outlines are passed over" in told[0]
 
 
 def test_each_image_has_its_own_height(path):
@@ -146,6 +171,8 @@ def test_old_code_pages_and_names_by_id(path):
         ("LM=3\n1 2\n", "line 1: LM=3 announces 3 lines, but 1 have come; .*cut"),
         ("LM=2\n1 2\nIMAGE=a\n", "line 3: is not two numbers"),
         ("LM=1\n1 2\n3 4\n", "line 3: is not KEY=VALUE; check the count in LM="),
+        ("LM=1\n1 2\nCURVES=1\nPOINTS=2\n1 2\nID=a\n", "line 6: is not two numbers"),
+        ("LM=1\n1 2\nCURVES=1\nPOINTS=1\nNA NA\n", "line 5: a curve has a point without"),
         ("LM=1\n1 inf\n", "line 2: is not two numbers"),
         ("IMAGE=a\nLM=1\n1 2\n", "line 1: stands before any LM="),
         ("LM=1\n1 2\nLM=1\n1 2\n", "line 1: the specimen has neither IMAGE= nor ID="),

@@ -253,4 +253,6 @@ def check_replaceable(path: str | Path) -> None:
 
 def unsupported_fields(path: str | Path, images: Collection[Landmarks]) -> tuple[str, ...]:
     """Return what of these landmarks a file of that name would not hold."""
-    return format_to_write(path).unsupported(images)
+    form = format_to_write(path)
+    curves = () if form.holds_curves or not any(la.curves for la in images) else ("curves",)
+    return form.unsupported(images) + curves

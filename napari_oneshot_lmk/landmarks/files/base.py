@@ -48,6 +48,7 @@ class LandmarkFormat:
     """Files of other kinds commonly have this suffix too; one of those is never replaced."""
     patient_mm: bool = False
     """Positions are patient millimetres as other programs compute them from the image file."""
+    holds_curves: bool = False
     check_installed: Callable[[], None] = lambda: None
     """Raises a LandmarkError where a required library is missing."""
     unsupported: Callable[[Collection[Landmarks]], tuple[str, ...]] = lambda images: ()

@@ -3,44 +3,37 @@
 x counts from the left edge of the image and y from its **bottom** edge, upwards, in pixels;
 the centre of the first pixel of an image of H rows is (0.5, H − 0.5). What TPS has no field
 for, such as names, stands as JSON in a COMMENT line. SCALE is a number without a unit: it is
-written where the pixels are square, and not read as millimetres.
+written where the pixels are square, and not read as millimetres. Curves (CURVES=, POINTS=)
+are kept; outlines are passed over.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from napari_oneshot_lmk.errors import LandmarkError, OutputError
 from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.landmarks.curve import Curve
 from napari_oneshot_lmk.landmarks.files.base import (
     LandmarkFormat,
     ReadContext,
     filled_fields,
     has_spacing,
 )
-from napari_oneshot_lmk.landmarks.files.text_file import at_line, head_of, parse_number, read_text
+from napari_oneshot_lmk.landmarks.files.text_file import at_line, head_of, read_text
+from napari_oneshot_lmk.landmarks.files.tps_specimen import Position, Specimen, split_specimens
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 
-Position = tuple[float, float]
 SUFFIX = ".tps"
 MARK = "napari-oneshot-lmk"
 _MISSING = "-1 -1"
 # A thousandth of a length is less than anybody digitises to.
 _SQUARE = 1e-3
-_FIELD = re.compile(r"\s*([A-Za-z]\w*)\s*=(.*)")
-# Whatever follows one of these up to the next KEY= is no landmark.
-_PASSED_OVER = {
-    **dict.fromkeys(("CURVES", "POINTS"), "curves"),
-    **dict.fromkeys(("OUTLINES", "CHAIN"), "outlines"),
-    "RADII": "radii",
-}
 
 
 # -- writing --------------------------------------------------------------------
@@ -80,9 +73,13 @@ def _specimen_lines(number: int, landmarks: Landmarks, names: Sequence[str]) -> 
         comment["sources"] = sources
     if authors := {p.name: p.author for p in landmarks if p.author}:
         comment["authors"] = authors
+    if landmarks.curves:
+        comment["curves"] = [curve.name for curve in landmarks.curves]
+    height = geometry.image_shape_yx[0]
     lines = [
         f"LM={len(names)}",
-        *(_position_line(name, landmarks, geometry.image_shape_yx[0]) for name in names),
+        *(_position_line(name, landmarks, height) for name in names),
+        *_curve_lines(landmarks.curves, height),
         f"IMAGE={landmarks.image}",
         f"ID={number}",
         f"COMMENT={MARK} {json.dumps(comment)}",
@@ -96,7 +93,7 @@ def _position_line(name: str, landmarks: Landmarks, height: int) -> str:
     position_yx = landmarks[name].position_yx if name in landmarks else None
     if position_yx is None:
         return _MISSING
-    x, y = position_yx[1] + 0.5, height - (position_yx[0] + 0.5)
+    x, y = _to_tps(position_yx, height)
     if x < 0 or y < 0:
         raise OutputError(
             f"landmark {name!r} lies outside {landmarks.image!r}, which TPS would take for missing",
@@ -105,28 +102,31 @@ def _position_line(name: str, landmarks: Landmarks, height: int) -> str:
     return f"{x!r} {y!r}"
 
 
+def _curve_lines(curves: Sequence[Curve], height: int) -> list[str]:
+    lines = [f"CURVES={len(curves)}"] if curves else []
+    for curve in curves:
+        lines.append(f"POINTS={len(curve)}")
+        for point_yx in curve.points_yx:
+            x, y = _to_tps(point_yx, height)
+            lines.append(f"{x!r} {y!r}")
+    return lines
+
+
+def _to_tps(position_yx: tuple[float, float], height: int) -> Position:
+    return position_yx[1] + 0.5, height - (position_yx[0] + 0.5)
+
+
+def _from_tps(position: Position, height: int) -> tuple[float, float]:
+    x, y = position
+    return height - y - 0.5, x - 0.5
+
+
 def _is_square(spacing_mm_yx: tuple[float, float]) -> bool:
     row_mm, column_mm = spacing_mm_yx
     return abs(row_mm - column_mm) <= _SQUARE * row_mm
 
 
 # -- reading --------------------------------------------------------------------
-
-
-@dataclass
-class _Specimen:
-    """One specimen as it stands in the file."""
-
-    line: int  # of its LM=, from 1
-    positions: list[Position | None]  # (x, y) as written, y upwards; None where missing
-    fields: dict[str, str] = field(default_factory=dict)  # key in capitals -> text
-    passed_over: set[str] = field(default_factory=set)
-
-    @property
-    def comment(self) -> tuple[str, str]:
-        """The first word of the comment, and the rest."""
-        mark, _, content = self.fields.get("COMMENT", "").partition(" ")
-        return mark, content
 
 
 @dataclass(frozen=True)
@@ -139,14 +139,15 @@ class _Noted:
     geometry: Geometry | None = None
     sources: Mapping[str, Source] = field(default_factory=dict)
     authors: Mapping[str, str] = field(default_factory=dict)
+    curves: tuple[str, ...] = ()
 
 
 def read_tps(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
-    """Read every specimen; curves and outlines are passed over."""
-    specimens = _specimens(read_text(path, tell=context.tell))
+    """Read every specimen; outlines are passed over."""
+    specimens = split_specimens(read_text(path, tell=context.tell))
     skipped = sorted(set().union(*(specimen.passed_over for specimen in specimens)))
     if skipped:
-        context.tell(f"{', '.join(skipped)} are passed over, only LM= is read")
+        context.tell(f"{', '.join(skipped)} are passed over, only landmarks and curves are read")
     found: dict[str, Landmarks] = {}
     zeros: list[str] = []
     for specimen in specimens:
@@ -174,7 +175,7 @@ def read_tps(path: Path, context: ReadContext) -> tuple[Landmarks, ...]:
     return tuple(found.values())
 
 
-def _landmarks(path: Path, specimen: _Specimen, context: ReadContext, *, alone: bool) -> Landmarks:
+def _landmarks(path: Path, specimen: Specimen, context: ReadContext, *, alone: bool) -> Landmarks:
     image = specimen.fields.get("IMAGE", "").replace("\\", "/") or specimen.fields.get("ID", "")
     if not image and not alone:
         what = "the specimen has neither IMAGE= nor ID="
@@ -199,15 +200,25 @@ def _landmarks(path: Path, specimen: _Specimen, context: ReadContext, *, alone: 
         position_yx, state = None, State.PLACED
         # geomorph's digitize2d writes 0 0, the corner, for what is still to be done.
         if position is not None and (position != (0.0, 0.0) or noted.names):
-            x, y = position
-            position_yx = height - y - 0.5, x - 0.5
+            position_yx = _from_tps(position, height)
         elif name in noted.unlisted:
             continue
         else:
             state = State.ABSENT if name in noted.absent else State.SKIPPED
         source, author = noted.sources.get(name), noted.authors.get(name, "")
         points.append(Landmark(name, position_yx, state, source=source, author=author))
-    return Landmarks(tuple(points), image, geometry)
+    curves = _curves(specimen, noted.curves, height)
+    return Landmarks(tuple(points), image, geometry, curves=curves)
+
+
+def _curves(specimen: Specimen, noted: Sequence[str], height: int) -> tuple[Curve, ...]:
+    """Name the curves as our comment does, else by their number."""
+    count = len(specimen.curves)
+    names = noted if len(noted) == count else [f"curve {n + 1}" for n in range(count)]
+    return tuple(
+        Curve(name, tuple(_from_tps(position, height) for position in positions))
+        for name, positions in zip(names, specimen.curves, strict=True)
+    )
 
 
 def _geometry(given: Geometry | None, noted: Geometry | None) -> Geometry | None:
@@ -232,64 +243,11 @@ def _noted(mark: str, content: str) -> _Noted:
             Geometry((rows, columns)).with_spacing(noted["spacing_mm_yx"]),
             {n: Source(s) for n, s in dict(noted.get("sources", {})).items()},
             {n: str(a) for n, a in dict(noted.get("authors", {})).items()},
+            tuple(str(name) for name in noted.get("curves", ())),
         )
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         what = f"the comment of {MARK} is damaged"
         raise LandmarkError(what, remedy="save the file again") from error
-
-
-def _specimens(text: str) -> list[_Specimen]:
-    specimens: list[_Specimen] = []
-    rows = iter([pair for pair in enumerate(text.splitlines(), start=1) if pair[1].strip()])
-    passing = False
-    for number, line in rows:
-        with at_line(number):
-            match = _FIELD.fullmatch(line)
-            if match is None:
-                if passing:
-                    continue
-                raise LandmarkError("is not KEY=VALUE", remedy="check the count in LM=")
-            key, value = match[1].upper(), match[2].strip()
-            passing = key in _PASSED_OVER
-            if key == "LM3":
-                raise LandmarkError("holds 3-D landmarks", remedy="only LM= (2-D) can be read")
-            if key != "LM" and not specimens:
-                raise LandmarkError("stands before any LM=", remedy="begin with LM=")
-            block = _block(rows, line.strip(), value) if key == "LM" else []
-        if key == "LM":
-            specimens.append(_Specimen(number, [_position(*row) for row in block]))
-        elif not passing:
-            specimens[-1].fields.setdefault(key, value)
-        elif value != "0":
-            specimens[-1].passed_over.add(_PASSED_OVER[key])
-    if not any(specimen.positions for specimen in specimens):
-        raise LandmarkError("holds no landmarks", remedy="digitise them before it is saved")
-    return specimens
-
-
-def _block(rows: Iterator[tuple[int, str]], line: str, count: str) -> list[tuple[int, str]]:
-    """Return the numbered lines of coordinates that a line LM= announces."""
-    if not re.fullmatch(r"\d{1,9}", count, re.ASCII):
-        raise LandmarkError(f"{line!r} counts nothing", remedy="correct it")
-    block = list(islice(rows, int(count)))
-    if len(block) < int(count):
-        what = f"{line} announces {count} lines, but {len(block)} have come"
-        raise LandmarkError(what, remedy="the file may be cut short: copy it again")
-    return block
-
-
-def _position(number: int, row: str) -> Position | None:
-    parts = row.replace("\t", " ").split()
-    # R writes NA where one of the two is missing, too.
-    if len(parts) == 2 and any(part.upper() in ("NA", "NAN") for part in parts):
-        return None
-    # On some computers the tps programs write a decimal comma.
-    numbers = [parse_number(part if "." in part else part.replace(",", ".")) for part in parts]
-    if len(numbers) != 2 or any(map(math.isnan, numbers)):
-        what = f"line {number}: is not two numbers"
-        raise LandmarkError(what, remedy="the file may be cut short, or the count in LM= wrong")
-    x, y = numbers
-    return None if x < 0 or y < 0 else (x, y)
 
 
 def _recognise(path: Path) -> bool:
@@ -306,4 +264,12 @@ def _unsupported(images: Collection[Landmarks]) -> tuple[str, ...]:
     return fields
 
 
-TPS = LandmarkFormat("tpsDig", SUFFIX, _recognise, read_tps, write_tps, unsupported=_unsupported)
+TPS = LandmarkFormat(
+    "tpsDig",
+    SUFFIX,
+    _recognise,
+    read_tps,
+    write_tps,
+    unsupported=_unsupported,
+    holds_curves=True,
+)

@@ -66,6 +66,8 @@ def read(path: str) -> list[LayerTuple]:
         source_of=partial(_file_of, beside=file),
         tell=show_warning,
     )
+    if any(landmarks.curves for landmarks in images):
+        show_warning(texts.CURVES_LEFT.format(path=file))
     alone = len(images) == 1
     opened = [(la, _find_open_image(la.image, file, alone)) for la in images]
     if alone and opened[0][1] is None and (image := _image_beside(images[0].image, file)):

@@ -1,0 +1,1 @@
+"""Shapes of landmarks over many images: semilandmarks, alignment, outliers, observers."""
