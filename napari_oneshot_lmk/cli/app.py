@@ -20,6 +20,7 @@ from napari_oneshot_lmk.cli import (
     export_bundle,
     info,
     measure,
+    morphometrics,
     project,
     template,
     train,
@@ -48,6 +49,7 @@ app.command("export-bundle")(export_bundle.export_model)
 app.command("corrections")(corrections.try_corrections)
 app.command("evaluate")(evaluate.evaluate_files)
 app.command("measure")(measure.measure_landmarks)
+app.add_typer(morphometrics.morphometrics_app, name="morphometrics")
 app.add_typer(project.project_app, name="project")
 scoring = typer.Typer(
     help="Measure accuracy.", no_args_is_help=True, pretty_exceptions_enable=False

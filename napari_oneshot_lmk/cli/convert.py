@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ import typer
 from napari_oneshot_lmk.cli.console import counting_bar, print_json, print_line, print_warning
 from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors, list_failures
 from napari_oneshot_lmk.cli.image_lookup import NamedImages
+from napari_oneshot_lmk.cli.landmark_input import ReadBatch, landmark_files, read_files
 from napari_oneshot_lmk.cli.options import (
     AsJson,
     Overwrite,
@@ -22,7 +22,7 @@ from napari_oneshot_lmk.cli.options import (
     option,
     spacing_from,
 )
-from napari_oneshot_lmk.errors import LandmarkError, OneshotError, OutputError, UsageError
+from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
 from napari_oneshot_lmk.landmarks.image_names import fits_as_name, stem
 
 if TYPE_CHECKING:
@@ -33,19 +33,6 @@ SHOWN_OF_A_NAME = 60
 """Letters of a very long name that a message repeats."""
 
 _REFUSED_NAMES = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
-
-
-@dataclass
-class _Batch:
-    """What was read and written, and what could not be."""
-
-    done: list[Landmarks] = field(default_factory=list)
-    failed: list[OneshotError] = field(default_factory=list)
-
-    def end(self) -> None:
-        """Raise the only failure, where there is nothing beside it."""
-        if not self.done and len(self.failed) == 1:
-            raise self.failed[0]
 
 
 def _write_one(
@@ -68,12 +55,12 @@ def _write_one(
 
 def _write_folder(
     out: Path, ending: str, images: Sequence[Landmarks], beside: NamedImages, overwrite: bool
-) -> _Batch:
+) -> ReadBatch:
     """Write a file for each image into a folder; an error if none can be."""
     from napari_oneshot_lmk.landmarks.files import check_replaceable, format_to_write
     from napari_oneshot_lmk.storage.atomic import atomic_write
 
-    batch = _Batch()
+    batch = ReadBatch()
     todo: list[tuple[str, Landmarks]] = []
     for name, landmarks in zip(_file_names(images, ending), images, strict=True):
         try:
@@ -204,11 +191,11 @@ def convert(
     spacing_mm_yx = spacing_from(spacing)
     ending = _ending(out, to)
     check_writable(out, overwrite=overwrite)
-    files = _landmark_files(source)
+    files = landmark_files(source)
     known_names = read_landmark_list(names).names if names else ()
     beside = NamedImages([*(image or ()), *(images or ())], spacing_mm_yx, slice_index)
     with counting_bar("Opening images") as beside.advance:
-        read = _read(files, beside, known_names)
+        read = read_files(files, beside, known_names)
     read.end()
     batch = read
     if read.done and to is None:
@@ -243,73 +230,7 @@ def _ending(out: Path, to: str | None) -> str:
     return out.name
 
 
-def _landmark_files(source: Path) -> list[Path]:
-    from napari_oneshot_lmk.landmarks.files import holds_landmarks
-
-    if not source.is_dir():
-        if not source.exists():
-            what = "there is no such file or folder"
-            raise UsageError(what, file=source, remedy="check the path")
-        return [source]
-    visible = (path for path in sorted(source.iterdir()) if not path.name.startswith("."))
-    files = [path for path in visible if holds_landmarks(path)]
-    if not files:
-        raise UsageError("holds no landmark files", file=source, remedy="name a folder of some")
-    return files
-
-
-def _read(files: Sequence[Path], beside: NamedImages, names: Sequence[str]) -> _Batch:
-    """Read all files; each image may stand in one of them only."""
-    from napari_oneshot_lmk.landmarks.files import format_to_read, read_landmarks
-    from napari_oneshot_lmk.landmarks.image_names import image_key
-
-    batch = _Batch()
-    found_in: dict[str, Path] = {}
-    told: list[str] = []
-    for path in files:
-        try:
-            read = read_landmarks(
-                path,
-                geometry_of=beside.geometry_of,
-                names=names,
-                tell=told.append,
-                source_of=beside.source_of,
-            )
-            if len(files) == 1:
-                beside.check_enough(read)
-            if not format_to_read(path).one_image:
-                told += _renamed(path, read, beside)
-            placed = [beside.on_their_image(landmarks) for landmarks in read]
-        except UsageError:
-            raise
-        except OneshotError as error:
-            batch.failed.append(error.about(path))
-            continue
-        for landmarks in placed:
-            key = image_key(landmarks.image)
-            if key in found_in:
-                what = f"image {landmarks.image!r} stands already in {found_in[key].name}"
-                batch.failed.append(LandmarkError(what, file=path, remedy="remove one of the two"))
-                continue
-            found_in[key] = path
-            batch.done.append(landmarks)
-    if told:
-        more = f" (and {len(told) - 1} more like this)" if told[1:] else ""
-        print_warning(f"{told[0]}{more}.")
-    return batch
-
-
-def _renamed(path: Path, read: Sequence[Landmarks], beside: NamedImages) -> list[str]:
-    """Say where a single image is taken for one that the file calls otherwise."""
-    return [
-        f"{path}: its landmarks are on {landmarks.image!r} and are taken for those of "
-        f"{renamed}, the only image that is named"
-        for landmarks in read
-        if (renamed := beside.renames(landmarks.image))
-    ]
-
-
-def _report(out: Path, ending: str, batch: _Batch, as_json: bool) -> None:
+def _report(out: Path, ending: str, batch: ReadBatch, as_json: bool) -> None:
     count, points = len(batch.done), sum(map(len, batch.done))
     lost = warn_of_losses(Path(f"image{ending}"), batch.done) if count else ()
     if as_json:

@@ -81,8 +81,8 @@ def make_template(
 
 def _landmarks_of(grey_image: GrayImage, path: Path) -> Landmarks:
     """Read a landmark file and take the landmarks of this image."""
-    from napari_oneshot_lmk.evaluation.errors import find_image
     from napari_oneshot_lmk.landmarks.files import read_landmarks
+    from napari_oneshot_lmk.landmarks.lookup import find_image
 
     images = read_landmarks(
         path, geometry=grey_image.geometry, tell=print_warning, source=grey_image.path

@@ -6,8 +6,7 @@ published CC2D evaluation, see `grid384_distances_mm`.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +21,9 @@ from napari_oneshot_lmk.evaluation.error_table import (
     SpacingSource,
 )
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX, Geometry, checked_spacing
-from napari_oneshot_lmk.landmarks.image_names import image_key, spellings, stem
+from napari_oneshot_lmk.landmarks.image_names import spellings, stem
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
+from napari_oneshot_lmk.landmarks.lookup import by_name, first_names, grouped
 
 # SDR compares strictly, and four cells of the published grid are exactly 2.5 mm:
 # rounding noise must not decide on which side of a threshold such an error falls.
@@ -59,12 +59,12 @@ def pair_images(predicted: Sequence[Landmarks], truth: Sequence[Landmarks]) -> P
         If a name occurs twice on one side, if a stem that is needed is ambiguous, or if
         no image is on both sides.
     """
-    predicted_by_name = _by_name(predicted, "predicted")
-    truth_by_name = _by_name(truth, "true")
+    predicted_by_name = by_name(predicted, "predicted")
+    truth_by_name = by_name(truth, "true")
     partner = _same_names(predicted_by_name, truth_by_name)
 
-    predicted_stems = _grouped(predicted_by_name, stem)
-    truth_stems = _grouped(truth_by_name, stem)
+    predicted_stems = grouped(predicted_by_name, stem)
+    truth_stems = grouped(truth_by_name, stem)
     taken = set(partner.values())
     for name in truth_by_name:
         candidates = predicted_stems.get(stem(name), [])
@@ -74,8 +74,8 @@ def pair_images(predicted: Sequence[Landmarks], truth: Sequence[Landmarks]) -> P
         # stem ambiguous: "001.jpg" may be the copy of "a/001.jpg" or "b/001.jpg".
         if len(candidates) > 1 or len(truth_stems[stem(name)]) > 1:
             raise UsageError(
-                f"{_first_names(truth_stems[stem(name)])} of the truth and "
-                f"{_first_names(candidates)} of the predictions share the name "
+                f"{first_names(truth_stems[stem(name)])} of the truth and "
+                f"{first_names(candidates)} of the predictions share the name "
                 f"{stem(name)!r}, so it is not clear which belong together",
                 remedy="write the same file names, with their folders, in both files",
             )
@@ -83,7 +83,7 @@ def pair_images(predicted: Sequence[Landmarks], truth: Sequence[Landmarks]) -> P
     if not partner:
         raise UsageError(
             f"no image stands in both files (predicted: "
-            f"{_first_names(predicted_by_name)}; truth: {_first_names(truth_by_name)})",
+            f"{first_names(predicted_by_name)}; truth: {first_names(truth_by_name)})",
             remedy="check that the image columns hold the same file names",
         )
     used = set(partner.values())
@@ -104,52 +104,12 @@ def _same_names(predicted: Iterable[str], truth: Iterable[str]) -> dict[str, str
     # The same path, then the same path whatever the case of its ending.
     for key in spellings()[:2]:
         taken = set(partner.values())
-        free = _grouped((name for name in predicted if name not in taken), key)
-        left = _grouped((name for name in truth if name not in partner), key)
+        free = grouped((name for name in predicted if name not in taken), key)
+        left = grouped((name for name in truth if name not in partner), key)
         for path, names in left.items():
             if len(names) == len(free.get(path, ())) == 1:
                 partner[names[0]] = free[path][0]
     return partner
-
-
-def find_image(images: Sequence[Landmarks], name: str) -> Landmarks | None:
-    """Return the landmarks of the image called ``name``, by the rules of `pair_images`.
-
-    None where there are none; a UsageError says where several could be meant.
-    """
-    by_name = _by_name(images, "given")
-    for key in spellings():
-        candidates = [each for each in by_name if key(each) == key(name)]
-        if len(candidates) > 1:
-            what = f"{_first_names(candidates)} all could be the image {name!r}"
-            raise UsageError(what, remedy="write its full file name in the image column")
-        if candidates:
-            return by_name[candidates[0]]
-    return None
-
-
-def _by_name(images: Sequence[Landmarks], side: str) -> dict[str, Landmarks]:
-    by_key: dict[str, Landmarks] = {}
-    for landmarks in images:
-        key = image_key(landmarks.image)
-        if key in by_key:
-            what = f"the {side} landmarks of image {landmarks.image!r} stand twice"
-            raise UsageError(what, remedy="keep one of the two")
-        by_key[key] = landmarks
-    return {landmarks.image: landmarks for landmarks in by_key.values()}
-
-
-def _grouped(names: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        groups[key(name)].append(name)
-    return groups
-
-
-def _first_names(names: Iterable[str], most: int = 3) -> str:
-    names = list(names)
-    shown = ", ".join(repr(name) for name in names[:most]) or "none"
-    return f"{shown}, …" if len(names) > most else shown
 
 
 def native_distances_mm(found_yx: ArrayLike, true_yx: ArrayLike, geometry: Geometry) -> Floats:

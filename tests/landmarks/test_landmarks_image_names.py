@@ -9,10 +9,11 @@ import pytest
 from cli_scene import refused, run, save_image, succeed
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.evaluation.errors import find_image, pair_images
+from napari_oneshot_lmk.evaluation.errors import pair_images
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.image_names import image_key, is_uid, stem
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+from napari_oneshot_lmk.landmarks.lookup import find_image
 
 ONE, TWO = "1.2.826.0.1.3680043.8.498.1", "1.2.826.0.1.3680043.8.498.2"
 COMPOSED, APART = "Gr\u00f6\u00dfe.png", "Gro\u0308\u00dfe.png"

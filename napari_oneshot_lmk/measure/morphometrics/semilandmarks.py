@@ -135,11 +135,13 @@ def semilandmark_name(curve: str, number: int) -> str:
     return f"{curve}:{number}"
 
 
-def semilandmark_names(images: Sequence[Landmarks]) -> dict[str, tuple[str, ...]]:
+def semilandmark_names(
+    images: Sequence[Landmarks], *, join_ends: bool = True
+) -> dict[str, tuple[str, ...]]:
     """Return curve -> names of its points, in order.
 
-    They are those of `semilandmark_name`, but for an end of a curve that lies on the same
-    landmark on all images: it is that landmark.
+    They are those of `semilandmark_name`, but with ``join_ends`` for an end of a curve that
+    lies on the same landmark on all images: it is that landmark.
 
     Raises
     ------
@@ -161,7 +163,7 @@ def semilandmark_names(images: Sequence[Landmarks]) -> dict[str, tuple[str, ...]
                     remedy="give all the same number: oneshot-lmk morphometrics resample",
                 )
         of_points = [semilandmark_name(name, n + 1) for n in range(count)]
-        for end in {0, count - 1}:
+        for end in {0, count - 1} if join_ends else ():
             on_end = [_names_at(landmarks, curve.points_yx[end]) for landmarks, curve in found]
             if shared := [each for each in on_end[0] if all(each in others for others in on_end)]:
                 of_points[end] = shared[0]
@@ -206,14 +208,14 @@ class Slider:
     after: str
 
 
-def sliders(images: Sequence[Landmarks]) -> tuple[Slider, ...]:
+def sliders(images: Sequence[Landmarks], *, join_ends: bool = True) -> tuple[Slider, ...]:
     """Say which semilandmark lies on which curve, and between which two points.
 
     The rows are those of geomorph's matrix of sliding semilandmarks (``curves`` of gpagen),
-    by name.
+    by name; ``join_ends`` as in `semilandmark_names`.
     """
     return tuple(
         Slider(curve, *triple)
-        for curve, names in semilandmark_names(images).items()
+        for curve, names in semilandmark_names(images, join_ends=join_ends).items()
         for triple in zip(names, names[1:], names[2:], strict=False)
     )
