@@ -1,4 +1,4 @@
-"""The commands of tutorials and of the page on projects run as printed, with a faster training."""
+"""The commands of tutorials and of two more pages run as printed, with a faster training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ import pytest
 from napari_oneshot_lmk.training.preset import Preset
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [*sorted((ROOT / "docs" / "tutorials").glob("*.md")), ROOT / "docs" / "project.md"]
+PLAIN = ("project", "morphometrics")
+"""Pages with commands that are no tutorials."""
+PAGES = [
+    *sorted((ROOT / "docs" / "tutorials").glob("*.md")),
+    *(ROOT / "docs" / f"{name}.md" for name in PLAIN),
+]
 FENCE = re.compile(r"(?:^<!-- test: ([^\n]*) -->\n)?^```bash\n(.*?)^```$", re.M | re.S)
 SWAP = re.compile(r'"([^"]+)" as "([^"]+)"')
 SHORT = {
@@ -28,6 +33,7 @@ RESULTS = {
     "engineer": ("errors", "table", "bundle_found"),
     "morphometrician": ("errors_trained",),
     "project": ("study/images",),
+    "morphometrics": ("aligned", "each"),
 }
 """Folders that the commands of a page leave."""
 
@@ -95,8 +101,8 @@ def test_every_block_says_whether_it_is_run_and_why_not(name: str) -> None:
 
 
 def test_there_is_a_tutorial_for_each_user() -> None:
-    assert set(BLOCKS) == {"index", "orthodontist", "morphometrician", "engineer", "project"}
-    assert set(RUNNABLE) == {"morphometrician", "engineer", "project"}
+    assert set(BLOCKS) == {"index", "orthodontist", "morphometrician", "engineer", *PLAIN}
+    assert set(RUNNABLE) == {"morphometrician", "engineer", *PLAIN}
 
 
 # Ten commands, each of which starts Python and torch anew.

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import errno
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_oneshot_lmk.cli.console import counting_bar, print_json, print_line, print_warning
+from napari_oneshot_lmk.cli.console import counting_bar, print_json, print_line
 from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors, list_failures
 from napari_oneshot_lmk.cli.image_lookup import NamedImages
 from napari_oneshot_lmk.cli.landmark_input import ReadBatch, landmark_files, read_files
+from napari_oneshot_lmk.cli.landmark_output import (
+    checked_ending,
+    warn_of_losses,
+    warn_of_millimetres,
+    write_each,
+)
 from napari_oneshot_lmk.cli.options import (
     AsJson,
     Overwrite,
@@ -22,17 +26,10 @@ from napari_oneshot_lmk.cli.options import (
     option,
     spacing_from,
 )
-from napari_oneshot_lmk.errors import OneshotError, OutputError, UsageError
-from napari_oneshot_lmk.landmarks.image_names import fits_as_name, stem
+from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
-
-SHOWN_OF_A_NAME = 60
-"""Letters of a very long name that a message repeats."""
-
-_REFUSED_NAMES = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
 
 
 def _write_one(
@@ -50,103 +47,7 @@ def _write_one(
         )
     source = beside.source_of(images[0].image)
     write_landmarks(out, images, overwrite=overwrite, source=source)
-    _unchecked(form, images, beside)
-
-
-def _write_folder(
-    out: Path, ending: str, images: Sequence[Landmarks], beside: NamedImages, overwrite: bool
-) -> ReadBatch:
-    """Write a file for each image into a folder; an error if none can be."""
-    from napari_oneshot_lmk.landmarks.files import check_replaceable, format_to_write
-    from napari_oneshot_lmk.storage.atomic import atomic_write
-
-    batch = ReadBatch()
-    todo: list[tuple[str, Landmarks]] = []
-    for name, landmarks in zip(_file_names(images, ending), images, strict=True):
-        try:
-            if fits_as_name(name):
-                check_replaceable(out / name)
-                todo.append((name, landmarks))
-                continue
-            reason = f"{len(name)} letters are more than a file's name may have"
-        except OSError as error:
-            reason = error.strerror or str(error)
-        batch.failed.append(_not_named(landmarks, ending, reason))
-    with atomic_write(out, overwrite=overwrite, folder=True) as unfinished:
-        for name, landmarks in todo:
-            try:
-                _write(unfinished / name, ending, landmarks, beside)
-            except OneshotError as error:
-                # The hidden folder's name means nothing to the user.
-                hidden = error.file is None or str(unfinished) in error.file
-                file = out / name if hidden else error.file
-                batch.failed.append(type(error)(error.what, file=file, remedy=error.remedy))
-            else:
-                batch.done.append(landmarks)
-        if not batch.done:
-            list_failures(batch.failed[1:])
-            raise batch.failed[0]
-    _unchecked(format_to_write(Path(f"image{ending}")), batch.done, beside)
-    return batch
-
-
-def _write(path: Path, ending: str, landmarks: Landmarks, beside: NamedImages) -> None:
-    from napari_oneshot_lmk.landmarks.files import write_landmarks
-
-    try:
-        write_landmarks(path, [landmarks], source=beside.source_of(landmarks.image))
-    except OSError as error:
-        # A name that this file system refuses; a full disk ends everything.
-        if error.errno not in _REFUSED_NAMES:
-            raise
-        raise _not_named(landmarks, ending, error.strerror or str(error)) from error
-
-
-def _not_named(landmarks: Landmarks, ending: str, reason: str) -> OutputError:
-    image = landmarks.image
-    return OutputError(
-        f"no file that ends in {ending} can have this image's name ({reason})",
-        file=image if len(image) <= SHOWN_OF_A_NAME else f"{image[:SHOWN_OF_A_NAME]}…",
-        remedy="rename the image, or write all to one .csv",
-    )
-
-
-def _file_names(images: Sequence[Landmarks], ending: str) -> list[str]:
-    """Name each file after its image; with folder and ending where that is needed."""
-    stems = [stem(landmarks.image) or "landmarks" for landmarks in images]
-    counts = Counter(name.lower() for name in stems)
-    chosen = [
-        name if counts[name.lower()] == 1 else landmarks.image
-        for name, landmarks in zip(stems, images, strict=True)
-    ]
-    refused = '\\/:*?"<>|' + "".join(map(chr, range(32)))
-    plain = str.maketrans(dict.fromkeys(refused, "_"))
-    return [name.translate(plain) + ending for name in chosen]
-
-
-def _unchecked(form: LandmarkFormat, images: Sequence[Landmarks], beside: NamedImages) -> None:
-    """Say for which images it is not checked where 3D Slicer sees them."""
-    unknown = [la.image for la in images if beside.source_of(la.image) is None]
-    if form.patient_mm and unknown:
-        more = f" and {len(unknown) - 1} more" if unknown[1:] else ""
-        print_warning(
-            f"{form.name} files hold millimetres, here in the pixel spacing of the "
-            f"table; 3D Slicer may count {unknown[0]}{more} in another one, which is "
-            "checked where the image is named (--image, --images)."
-        )
-
-
-def warn_of_losses(path: Path, images: Collection[Landmarks]) -> tuple[str, ...]:
-    """Say what of these landmarks the format of a file leaves out; return the same."""
-    from napari_oneshot_lmk.landmarks.files import format_to_write, unsupported_fields
-
-    lost = unsupported_fields(path, images)
-    if lost:
-        print_warning(
-            f"{format_to_write(path).name} files do not hold everything; left out: "
-            f"{', '.join(lost)}."
-        )
-    return lost
+    warn_of_millimetres(form, images, beside.source_of)
 
 
 @handle_errors
@@ -189,7 +90,7 @@ def convert(
     from napari_oneshot_lmk.storage.atomic import check_writable
 
     spacing_mm_yx = spacing_from(spacing)
-    ending = _ending(out, to)
+    ending = checked_ending(out, to)
     check_writable(out, overwrite=overwrite)
     files = landmark_files(source)
     known_names = read_landmark_list(names).names if names else ()
@@ -201,33 +102,12 @@ def convert(
     if read.done and to is None:
         _write_one(out, read.done, beside, overwrite)
     elif read.done:
-        batch = _write_folder(out, ending, read.done, beside, overwrite)
+        batch = write_each(out, ending, read.done, beside.source_of, overwrite)
         batch.failed[:0] = read.failed
         batch.end()
     _report(out, ending, batch, as_json)
     if batch.failed:
         raise typer.Exit(ExitCode.FAILED)
-
-
-def _ending(out: Path, to: str | None) -> str:
-    """Return how the files to be written end; refuse what cannot be written."""
-    from napari_oneshot_lmk.landmarks.files import format_to_write, is_landmark_file
-
-    if to is not None:
-        ending = to if to.startswith(".") else f".{to}"
-        format_to_write(Path(f"image{ending}"))
-        return ending
-    # What is too long for a name is refused where it is to be written.
-    is_folder = fits_as_name(out.name) and out.is_dir()
-    if is_folder or not is_landmark_file(out):
-        raise UsageError(
-            "is not the name of a landmark file",
-            file=out,
-            remedy="end it in .csv, .mrk.json, .json, .tps, .txt or .dcm, or say with "
-            "--to .mrk.json which files to write into it as a folder",
-        )
-    format_to_write(out)
-    return out.name
 
 
 def _report(out: Path, ending: str, batch: ReadBatch, as_json: bool) -> None:

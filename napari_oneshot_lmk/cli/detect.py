@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_oneshot_lmk.cli.console import print_info, rate_bar
-from napari_oneshot_lmk.cli.convert import warn_of_losses
 from napari_oneshot_lmk.cli.detection_report import DetectionReport
 from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors
 from napari_oneshot_lmk.cli.image_lookup import templates_of
+from napari_oneshot_lmk.cli.landmark_output import warn_of_losses
 from napari_oneshot_lmk.cli.options import (
     AsJson,
     Backend,

@@ -5,14 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from napari_oneshot_lmk.cli.console import print_warning
+import typer
+
+from napari_oneshot_lmk.cli.console import counting_bar, print_warning
+from napari_oneshot_lmk.cli.errors import ExitCode, list_failures
 from napari_oneshot_lmk.cli.image_lookup import NamedImages
+from napari_oneshot_lmk.cli.options import option
 from napari_oneshot_lmk.errors import LandmarkError, OneshotError, UsageError
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+
+Sources = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="LANDMARKS", help="Landmark files, or folders of some."),
+]
+Study = Annotated[Path | None, option("PROJECT", "The landmarks of this project instead.")]
+ImagePlaces = Annotated[
+    list[str] | None,
+    option("FOLDER|GLOB", "Where the images are; for files that lack their size (TPS)."),
+]
 
 
 @dataclass
@@ -106,3 +120,35 @@ def read_project(folder: Path) -> ReadBatch:
     if not batch.done and not batch.failed:
         raise UsageError("no image has landmarks yet", file=folder, remedy="detect them first")
     return batch
+
+
+def read_named(
+    sources: Sequence[Path] | None,
+    project: Path | None,
+    images: Sequence[str] | None,
+    spacing_mm_yx: tuple[float, float] | None,
+) -> ReadBatch:
+    """Read what a user names; a UsageError says if that is nothing, or both."""
+    if bool(sources) == (project is not None):
+        raise UsageError(
+            "name either landmark files or a project",
+            remedy="for example oneshot-lmk morphometrics align found.csv, or --project STUDY",
+        )
+    if project is not None:
+        batch = read_project(project)
+    else:
+        files = [file for source in sources or () for file in landmark_files(source)]
+        beside = NamedImages(images or (), spacing_mm_yx if images else None, None)
+        with counting_bar("Opening images") as beside.advance:
+            batch = read_files(files, beside)
+    batch.end()
+    if not batch.done:
+        end_with_failures(batch)
+    return batch
+
+
+def end_with_failures(batch: ReadBatch) -> None:
+    """Name what could not be used; the exit code says so, too."""
+    list_failures(batch.failed, what="file")
+    if batch.failed:
+        raise typer.Exit(ExitCode.FAILED)

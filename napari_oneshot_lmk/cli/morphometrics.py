@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_oneshot_lmk.cli.console import (
-    counting_bar,
     print_info,
     print_json,
     print_line,
     print_table,
     print_warning,
 )
-from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors, list_failures
-from napari_oneshot_lmk.cli.image_lookup import NamedImages
+from napari_oneshot_lmk.cli.errors import handle_errors
 from napari_oneshot_lmk.cli.landmark_input import (
+    ImagePlaces,
     ReadBatch,
-    landmark_files,
-    read_files,
-    read_project,
+    Sources,
+    Study,
+    end_with_failures,
+    read_named,
 )
 from napari_oneshot_lmk.cli.observers import compare_observers
 from napari_oneshot_lmk.cli.options import AsJson, Overwrite, SpacingText, option, spacing_from
-from napari_oneshot_lmk.errors import OneshotError, UsageError
+from napari_oneshot_lmk.cli.resample import resample
 from napari_oneshot_lmk.measure.morphometrics.outliers import THRESHOLD
 
 if TYPE_CHECKING:
@@ -35,20 +35,10 @@ if TYPE_CHECKING:
 
     from napari_oneshot_lmk.measure.morphometrics.outliers import Outliers
     from napari_oneshot_lmk.measure.morphometrics.procrustes import Alignment
-    from napari_oneshot_lmk.measure.morphometrics.semilandmarks import CurveDefinition
 
 SHOWN_ROWS = 20
 """More are in the file."""
 
-Sources = Annotated[
-    list[Path] | None,
-    typer.Argument(metavar="LANDMARKS", help="Landmark files, or folders of some."),
-]
-Study = Annotated[Path | None, option("PROJECT", "The landmarks of this project instead.")]
-ImagePlaces = Annotated[
-    list[str] | None,
-    option("FOLDER|GLOB", "Where the images are; for files that lack their size (TPS)."),
-]
 Chosen = Annotated[
     list[str] | None,
     typer.Option(
@@ -65,6 +55,7 @@ morphometrics_app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 morphometrics_app.command("observers")(compare_observers)
+morphometrics_app.command("resample")(resample)
 
 
 @morphometrics_app.command("align")
@@ -113,7 +104,7 @@ def align(
             for name, table in tables.items():
                 table.to_csv(unfinished / f"{name}.csv", index=False, float_format="%.9g")
         print_info(f"Written to {out}")
-    _end(batch)
+    end_with_failures(batch)
 
 
 @morphometrics_app.command("outliers")
@@ -159,101 +150,10 @@ def outliers(
         with atomic_write(out, overwrite=overwrite) as partial:
             table.to_csv(partial, index=False, float_format="%.6g")
         print_info(f"Written to {out}")
-    _end(batch)
-
-
-@morphometrics_app.command("resample")
-@handle_errors
-def resample(
-    out: Annotated[Path, option("FILE", "Landmark file; only .tps holds curves.")],
-    landmarks: Sources = None,
-    project: Study = None,
-    images: ImagePlaces = None,
-    curves: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--curve",
-            metavar="NAME=A,B,...",
-            help="A curve through these landmarks, beside those of the file.",
-        ),
-    ] = None,
-    points: Annotated[int, option("N", "Points of each curve, its ends among them.", min=3)] = 10,
-    as_landmarks: Annotated[
-        bool,
-        typer.Option(
-            "--as-landmarks",
-            help="Write semilandmarks as landmarks into a TPS file, too, instead of curves.",
-        ),
-    ] = False,
-    sliders: Annotated[
-        Path | None, option("FILE.csv", "Which semilandmark lies on which curve, for geomorph.")
-    ] = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Place semilandmarks at equal distances along curves.
-
-    Curves come from TPS files, or go through landmarks with --curve. Files that hold no curves
-    get the points as landmarks named CURVE:NUMBER.
-    """
-    from napari_oneshot_lmk.landmarks.files import format_to_write, write_landmarks
-    from napari_oneshot_lmk.measure.morphometrics.semilandmarks import (
-        resample_curves,
-        with_semilandmarks,
-    )
-    from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
-
-    form = format_to_write(out)
-    for path in (out, sliders):
-        if path is not None:
-            check_writable(path, overwrite=overwrite)
-    definitions = [_definition(text) for text in curves or ()]
-    batch = _read(landmarks, project, images, None)
-    done = []
-    for each in batch.done:
-        try:
-            done.append(resample_curves(each, points, definitions))
-        except OneshotError as error:
-            batch.failed.append(error)
-    if not done:
-        _end(batch)
-    joined = as_landmarks or not form.holds_curves
-    written = with_semilandmarks(done) if joined else done
-    table = _slider_table(done, joined)
-    write_landmarks(out, written, overwrite=overwrite)
-    if sliders is not None:
-        with atomic_write(sliders, overwrite=overwrite) as partial:
-            table.to_csv(partial, index=False)
-    names = ", ".join(dict.fromkeys(curve.name for each in done for curve in each.curves))
-    print_line(f"{out}: {points} points on each of {names}, on {len(done)} images")
-    _end(batch)
+    end_with_failures(batch)
 
 
 # -- reading ---------------------------------------------------------------------------
-
-
-def _read(
-    sources: Sequence[Path] | None,
-    project: Path | None,
-    images: Sequence[str] | None,
-    spacing_mm_yx: tuple[float, float] | None,
-) -> ReadBatch:
-    """Read what a user names; a UsageError says if that is nothing, or both."""
-    if bool(sources) == (project is not None):
-        raise UsageError(
-            "name either landmark files or a project",
-            remedy="for example oneshot-lmk morphometrics align found.csv, or --project STUDY",
-        )
-    if project is not None:
-        batch = read_project(project)
-    else:
-        files = [file for source in sources or () for file in landmark_files(source)]
-        beside = NamedImages(images or (), spacing_mm_yx if images else None, None)
-        with counting_bar("Opening images") as beside.advance:
-            batch = read_files(files, beside)
-    batch.end()
-    if not batch.done:
-        _end(batch)
-    return batch
 
 
 def _aligned(
@@ -268,7 +168,7 @@ def _aligned(
     from napari_oneshot_lmk.measure.morphometrics.shapes import stack_shapes
 
     spacing_mm_yx = spacing_from(spacing)
-    batch = _read(sources, project, images, spacing_mm_yx)
+    batch = read_named(sources, project, images, spacing_mm_yx)
     shapes = stack_shapes(batch.done, chosen or (), spacing_mm_yx)
     alignment = align_shapes(shapes, scaling=not no_scaling)
     lacking = [n for n, whole in zip(shapes.images, shapes.complete, strict=True) if not whole]
@@ -279,25 +179,6 @@ def _aligned(
             "do not count for the mean."
         )
     return batch, alignment
-
-
-def _end(batch: ReadBatch) -> None:
-    """Name what could not be used; the exit code says so, too."""
-    list_failures(batch.failed, what="file")
-    if batch.failed:
-        raise typer.Exit(ExitCode.FAILED)
-
-
-def _definition(text: str) -> CurveDefinition:
-    from napari_oneshot_lmk.measure.morphometrics.semilandmarks import CurveDefinition
-
-    name, _, through = text.partition("=")
-    names = tuple(part.strip() for part in through.split(","))
-    if not name.strip() or len(names) < 2 or not all(names):
-        raise UsageError(
-            f"--curve {text} is no curve", remedy="write it like jaw=gonion,menton,pogonion"
-        )
-    return CurveDefinition(name.strip(), names)
 
 
 # -- tables ----------------------------------------------------------------------------
@@ -361,30 +242,6 @@ def _outlier_table(found: Outliers) -> pd.DataFrame:
                 )
     table = pd.DataFrame(rows)
     return table.assign(outlier=(table["score"] > found.threshold).astype(int))
-
-
-def _slider_table(images: Sequence[Any], joined: bool) -> pd.DataFrame:
-    """Return the semilandmarks with names and the numbers that they have in the file."""
-    import pandas as pd
-
-    from napari_oneshot_lmk.measure.morphometrics.semilandmarks import semilandmark_names
-    from napari_oneshot_lmk.measure.morphometrics.semilandmarks import sliders as sliders_of
-
-    order = dict.fromkeys(name for each in images for name in each.names)
-    for names in semilandmark_names(images, join_ends=joined).values():
-        order |= dict.fromkeys(names)
-    number = {name: n for n, name in enumerate(order, start=1)}
-    return pd.DataFrame(
-        [
-            {
-                **asdict(each),
-                "before_number": number[each.before],
-                "slide_number": number[each.semilandmark],
-                "after_number": number[each.after],
-            }
-            for each in sliders_of(images, join_ends=joined)
-        ]
-    )
 
 
 def _records(table: pd.DataFrame) -> Any:

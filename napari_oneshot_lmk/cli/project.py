@@ -173,22 +173,43 @@ def export(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", metavar="FILE", help="Landmarks of all images: .csv, .json (COCO) or .tps."
+            "--out",
+            metavar="FILE",
+            help="Landmarks of all images: .csv, .json (COCO) or .tps; with --to, a folder.",
         ),
     ],
     images: Images = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="ENDING", help="Write a file for each image, .mrk.json for example."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the landmarks of all images, or of those named, to one file."""
-    from napari_oneshot_lmk.cli.convert import warn_of_losses
-    from napari_oneshot_lmk.review.project import Project
+    """Write the landmarks of all images, or of those named, to one file or one file each."""
+    from napari_oneshot_lmk.cli.landmark_output import checked_ending, warn_of_losses, write_each
+    from napari_oneshot_lmk.review.project import Project, Tell
 
+    ending = checked_ending(out, to)
     failed: list[OneshotError] = []
     with Project.open(folder) as project:
         ids = chosen_images(project, images, failed)
-        count = project.export(out, ids, overwrite=overwrite, tell=failed.append)
-        sets = [work.landmarks for _, work in project.works(ids, tell=lambda _: None)]
-        warn_of_losses(out, [landmarks for landmarks in sets if landmarks is not None])
+        if to is None:
+            count = project.export(out, ids, overwrite=overwrite, tell=failed.append)
+        tell: Tell = failed.append if to is not None else lambda _: None  # told already
+        works = list(project.works(ids, tell=tell))
+        sets = [work.landmarks for _, work in works if work.landmarks is not None]
+        if to is not None:
+            if not sets:
+                raise UsageError(
+                    "no image has landmarks yet", file=folder, remedy="detect them first"
+                )
+            paths = {image.name: image.path for image, _ in works}
+            batch = write_each(out, ending, sets, paths.get, overwrite)
+            count = len(batch.done)
+            failed += batch.failed
+        warn_of_losses(Path(f"image{ending}"), sets)
     print_line(f"{out}: landmarks of {counted(count, 'image')}")
     end_with(failed)
 

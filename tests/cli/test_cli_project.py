@@ -122,6 +122,8 @@ def test_detect_finds_what_the_command_detect_finds(found, tmp_path):
     for one, other in zip(*map(read_landmarks, (out, tmp_path / "exported.csv")), strict=True):
         assert one.image == other.image
         np.testing.assert_array_equal(one.positions_yx, other.positions_yx)
+    ok("export", found.folder / "p", "two.png", "--out", tmp_path / "each", "--to", "tps")
+    assert [file.name for file in (tmp_path / "each").iterdir()] == ["two.tps"]
 
 
 def test_again_goes_on_where_it_was_and_learns(world):
