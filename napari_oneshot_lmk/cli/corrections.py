@@ -1,4 +1,4 @@
-"""``oneshot-lmk corrections``: what corrected images are worth as further templates."""
+"""``oneshot-lmk corrections``: what corrected images are worth for others."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from napari_oneshot_lmk.cli.options import (
     option,
     spacing_from,
 )
+from napari_oneshot_lmk.cli.project_learn import GAIN_TITLES, gain_row
 from napari_oneshot_lmk.errors import UsageError
 
 FEWEST = 3
@@ -47,14 +48,20 @@ def try_corrections(
     device: DeviceName = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Say what corrected images would gain as further templates, before they are used.
+    """Say what corrected images would gain for others, before they are used.
 
-    Each corrected image is left out in turn: the template alone, and with the other
+    Each corrected image is left out in turn: the template alone, and with the help of the other
     corrected images, is compared with where you have put the points. Nothing is written.
-    `oneshot-lmk detect --corrected LANDMARKS` uses them.
+    `oneshot-lmk detect --corrected LANDMARKS` takes them as further templates, `oneshot-lmk
+    project learn` their offsets, too.
     """
     from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.review.corrections import gain, leave_each_out
+    from napari_oneshot_lmk.review.corrections import (
+        detect_left_out,
+        gain,
+        left_out_errors,
+    )
+    from napari_oneshot_lmk.review.learnt import Way
 
     spacing_mm_yx = spacing_from(spacing)
     further = templates_of(corrected, images, spacing_mm_yx, slice_index)
@@ -65,27 +72,18 @@ def try_corrections(
     _, detector = make_detector(own, further, model, encoder_weights, device, trust=False)
     left_out = []
     with counting_bar("Leaving each out") as advance:
-        for image in leave_each_out(detector):
+        for image in detect_left_out(detector):
             left_out.append(image)
             advance(len(left_out), len(further))
-    gains = gain(left_out)
+    errors = left_out_errors(left_out)
+    gains = [each for way in Way for each in gain(errors, way)]
     if as_json:
         print_json([asdict(each) for each in gains])
         return
     print_table(
         f"{len(further)} corrected images, each left out in turn",
-        ["", "points", "mean before", "mean after", "nearer", "further away"],
-        [
-            [
-                f"{each.images} images",
-                str(each.points),
-                f"{each.mean_before:.2f} {each.unit}",
-                f"{each.mean_after:.2f} {each.unit}",
-                str(each.better),
-                str(each.worse),
-            ]
-            for each in gains
-        ],
+        GAIN_TITLES,
+        [gain_row(each) for each in gains],
     )
     if len(further) < FEWEST:
         print_warning("So few images say little: chance may be larger than the gain.")

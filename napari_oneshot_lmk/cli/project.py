@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_oneshot_lmk.cli import project_review, report
+from napari_oneshot_lmk.cli import project_learn, project_review, report
 from napari_oneshot_lmk.cli.console import (
     counting_bar,
     print_info,
@@ -339,6 +339,7 @@ project_app.command("status")(project_review.status)
 project_app.command("accept")(project_review.accept)
 project_app.command("settle")(project_review.settle)
 project_app.command("report")(report.report)
+project_app.command("learn")(project_learn.learn)
 
 
 def _template_of(model: Path) -> Template:

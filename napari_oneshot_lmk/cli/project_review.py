@@ -28,6 +28,7 @@ from napari_oneshot_lmk.errors import OneshotError, UsageError
 if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.batch import Counts, DetectionResult
     from napari_oneshot_lmk.detection.detector import Detector
+    from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.review.project import Project, ProjectImage
     from napari_oneshot_lmk.review.status import ImageStatus
 
@@ -40,7 +41,12 @@ Reader = Annotated[
     str, typer.Option("--reader", metavar="NAME", help="Who does it. Default: the project's.")
 ]
 Learn = Annotated[
-    bool, typer.Option("--learn", help="Corrected and accepted points serve as further templates.")
+    bool,
+    typer.Option(
+        "--learn",
+        help="Corrected and accepted points serve as further templates. Default: what oneshot-lmk "
+        "project learn has applied.",
+    ),
 ]
 SHOWN_LANDMARKS = 3
 """Of an image in the table; --json has all."""
@@ -82,7 +88,7 @@ def detect(
         if wanted is not None:
             ids = tuple(image_id for image_id in ids if image_id in wanted)
         results = detect_images(project, detector, ids, batch=batch)
-        counts, end = _collect(results, len(ids), failed)
+        counts, end = collect(results, len(ids), failed)
         seconds = time.perf_counter() - started
         others = len(project.images) - counts.images - len(failed)
     if isinstance(end, Exception):
@@ -279,15 +285,34 @@ def _detector(
     upright: bool,
     failed: list[OneshotError],
 ) -> tuple[float, Detector]:
+    """Return when detection began, and what detects: helped by what the project has learnt."""
     from napari_oneshot_lmk.encoders.device import keep_freed_memory
 
     # Giving it back and asking again costs time at each image.
     keep_freed_memory()
-    further = project.corrected_templates(failed.append) if learn else []
+    learnt = project.learnt
+    if learn or learnt is None:
+        further = project.corrected_templates(failed.append) if learn else []
+        return detect_with(project, further, weights, device, upright)
+    from napari_oneshot_lmk.review.learn import corrected_images, helped
+
+    _, further = corrected_images(project, learnt.images, failed.append)
+    started, detector = detect_with(project, further, weights, device, upright)
+    return started, helped(detector, learnt)
+
+
+def detect_with(
+    project: Project,
+    further: Sequence[Template],
+    weights: Path | None,
+    device: str,
+    upright: bool,
+) -> tuple[float, Detector]:
+    """Return when detection began, and the project's detector with further templates."""
     return make_detector(project.template, further, project.model, weights, device, False, upright)
 
 
-def _collect(
+def collect(
     results: Generator[DetectionResult, None, None], total: int, failed: list[OneshotError]
 ) -> tuple[Counts, BaseException | None]:
     """Count what is found until the end; return what ended it early, too."""

@@ -27,13 +27,18 @@ from napari_oneshot_lmk.detection.orientation import (
     Orientation,
     OrientationFinder,
 )
+from napari_oneshot_lmk.detection.points_on_image import (
+    Offsets,
+    landmarks_on_image,
+    moved_landmarks,
+)
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
 from napari_oneshot_lmk.errors import TemplateError
 from napari_oneshot_lmk.imaging.image import GrayImage, PreparedImage
 from napari_oneshot_lmk.imaging.transforms import prepare_for_network, prepare_image
-from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, State
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW, estimate_confidence
+from napari_oneshot_lmk.matching.confidence import estimate_confidence
 from napari_oneshot_lmk.matching.shape import Decided, ShapeModel, ShapeVariation
 from napari_oneshot_lmk.matching.similarity import (
     combine_templates,
@@ -84,6 +89,8 @@ class Detector:
     method = "instant"
     further: tuple[Template, ...] = ()
     upright = False
+    offsets: Offsets = {}  # noqa: RUF012  never changed
+    """What each found landmark is moved by; see `with_offsets`."""
 
     def __init__(
         self,
@@ -294,36 +301,9 @@ class Detector:
         self, encoded: _EncodedImage, found: Tensor, manual: Mapping[str, Landmark] | None = None
     ) -> Landmarks:
         """Map points back to the image's own grid; what a person decided stays as it is."""
-        geometry, manual = encoded.prepared.geometry, manual or {}
         orientation = encoded.orientation or UPRIGHT
-        grid = geometry.network_shape_yx
-        points, expected = (
-            geometry.points_from_network(orientation.points_applied(each, grid).numpy())
-            for each in (found[:, :2], found[:, 3:])
-        )
-        residuals: list[float | None] = [None] * len(points)
-        if geometry.spacing_mm_yx is not None and len(points) > 1:
-            residuals = geometry.distances_mm(points, expected).tolist()
-        # A peak on the border may be refined half a cell past the last pixel.
-        points = np.clip(points, 0.0, np.array(geometry.image_shape_yx) - 1.0)
-        rows = zip(points.tolist(), found[:, 2].tolist(), residuals, strict=True)
-        landmarks = []
-        for known in self.template.landmarks:
-            if known.state is State.PLACED:
-                (y, x), confidence, residual = next(rows)
-                landmark = Landmark(
-                    known.name,
-                    (y, x),
-                    score=confidence,
-                    unsure=confidence < UNSURE_BELOW,
-                    shape_residual_mm=residual,
-                    description=known.description,
-                    source=Source.DETECTED,
-                )
-            else:
-                landmark = Landmark(known.name, None, known.state, description=known.description)
-            landmarks.append(manual.get(known.name, landmark))
         more = f" and {len(self.further)} more" if self.further else ""
+        more += ", points moved as corrected" if self.offsets else ""
         provenance = Provenance(
             method=self.method,
             encoder=self.encoder_card.identity,
@@ -331,7 +311,12 @@ class Detector:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             orientation=str(orientation),
         )
-        return Landmarks(tuple(landmarks), encoded.prepared.name, geometry, provenance)
+        geometry = encoded.prepared.geometry
+        points = landmarks_on_image(
+            self.template.landmarks, geometry, orientation, found, manual or {}
+        )
+        landmarks = Landmarks(points, encoded.prepared.name, geometry, provenance)
+        return moved_landmarks(landmarks, self.offsets)
 
     def _decided(self, manual: Mapping[str, Landmark], encoded: _EncodedImage) -> Decided:
         """Return what a person decided in the orientation of the encoded image."""
@@ -340,6 +325,9 @@ class Detector:
         geometry, orientation = encoded.prepared.geometry, encoded.orientation or UPRIGHT
         on_grid = torch.from_numpy(geometry.points_to_network(np.array(places, dtype=np.float64)))
         points_yx = orientation.points_undone(on_grid, geometry.network_shape_yx)
+        # A person's point lies where its match is moved to.
+        moves = [self.offsets.get(name, (0.0, 0.0)) for name in self._names]
+        points_yx = points_yx - torch.tensor(moves, dtype=torch.float64)
         held = [p is not None and p.state is State.PLACED for p in points]
         left_out = [p is not None and p.state is not State.PLACED for p in points]
         return Decided(points_yx, torch.tensor(held), torch.tensor(left_out))
@@ -367,9 +355,26 @@ class Detector:
 
     @property
     def templates_sha256(self) -> str:
-        """Hash of the template's content, and of the further ones where there are some."""
+        """Hash of the template's content, of the further ones and of the offsets, if any."""
         hashes = [template.content_sha256 for template in (self.template, *self.further)]
+        if self.offsets:
+            hashes.append(str(sorted(self.offsets.items())))
         return hashes[0] if len(hashes) == 1 else sha256("\n".join(hashes).encode()).hexdigest()
+
+    def with_offsets(self, offsets: Offsets) -> Self:
+        """Return the same detector that moves each landmark that it has found.
+
+        Nothing is computed anew. The image of `set_image` stays set.
+
+        Parameters
+        ----------
+        offsets : mapping of str to (float, float)
+            Landmark -> (row, column) in pixels of the network's grid, in the orientation of the
+            template. Names that the template does not know are passed over.
+        """
+        detector = copy(self)
+        detector.offsets = {name: offsets[name] for name in self._names if name in offsets}
+        return detector
 
     def with_further(self, chosen: Sequence[Template]) -> Self:
         """Return the same detector with only some of its ``further`` templates.

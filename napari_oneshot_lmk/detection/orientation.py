@@ -64,6 +64,12 @@ class Orientation:
             turned = f"turned {90 * self.quarter_turns} degrees clockwise"
         return " and ".join(filter(None, ("mirrored" if self.mirrored else "", turned)))
 
+    @classmethod
+    def named(cls, words: str) -> Orientation:
+        """Return the orientation that ``str`` puts into these words; unknown ones are upright."""
+        every = (cls(mirrored, turns) for mirrored in (False, True) for turns in range(4))
+        return next((each for each in every if str(each) == words), cls())
+
     def applied(self, pixels: Tensor) -> Tensor:
         """Turn (..., H, W) pixels from the template's orientation to this one."""
         return torch.rot90(self._mirror(pixels), -self.quarter_turns, (-2, -1))

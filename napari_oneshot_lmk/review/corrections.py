@@ -1,23 +1,60 @@
-"""What corrected images are worth as further templates, measured on themselves."""
+"""What corrected images are worth for all others, measured on themselves.
+
+Corrected images serve as further templates, or each landmark's offset is taken from them and
+added to what is found on all others, or both. Each is left out in turn: the others have to help it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.detection.points_on_image import (
+    Offsets,
+    moved_landmarks,
+    points_on_network,
+)
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.review.learnt import Way
+from napari_oneshot_lmk.review.offsets import estimate_offsets
 
 Floats = NDArray[np.float64]
+LIMIT_MM = 2.0
+"""Distance that counts as found, where millimetres are known."""
+MOVED = 0.1
+"""Points that come nearer or go further away by less, in mm or pixels, stay."""
+
+
+@dataclass(frozen=True)
+class LeftOutPoints:
+    """One corrected image, detected as if it were not."""
+
+    template: Template
+    """The image, with a person's points."""
+    alone: Landmarks
+    """Found with the template alone."""
+    rest: Landmarks
+    """Found with all corrected images but this one as further templates."""
+
+    def off_yx(self, way: Way, names: Sequence[str]) -> Floats:
+        """Return the person's points minus those found, (N, 2).
+
+        In pixels of the network's grid, in the template's orientation; NaN where one of both is
+        not placed.
+        """
+        found = self.rest if way.templates else self.alone
+        wanted = points_on_network(self.template.landmarks, names, like=found)
+        return wanted - points_on_network(found, names)
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Errors on one corrected image, with and without the other corrected images.
+    """Errors on one corrected image, without the others' help and with it.
 
     Distances of each landmark from where the person has it, in mm, or in pixels where the
     spacing is unknown; NaN where one of both is not placed.
@@ -27,26 +64,30 @@ class LeftOut:
     unit: str
     before: Floats
     """(N,), with the template alone."""
-    after: Floats
-    """(N,), with all corrected images but this one as further templates."""
+    after: Mapping[Way, Floats]
+    """(N,), with the help of all corrected images but this one."""
 
 
 @dataclass(frozen=True)
 class Gain:
     """What the corrected images gain together, over all that were left out in turn."""
 
+    way: Way
     unit: str
     images: int
     points: int
     mean_before: float
     mean_after: float
+    within_before: float | None
+    """Share of points closer than 2 mm, in per cent; None where millimetres are unknown."""
+    within_after: float | None
     better: int
     """Points that came nearer by more than a tenth of the unit."""
     worse: int
     """Points that went further away by more than that."""
 
 
-def leave_each_out(detector: Detector) -> Iterator[LeftOut]:
+def detect_left_out(detector: Detector) -> Iterator[LeftOutPoints]:
     """Detect on each of a detector's further templates as if it were not corrected yet.
 
     Each image is encoded once.
@@ -54,50 +95,120 @@ def leave_each_out(detector: Detector) -> Iterator[LeftOut]:
     Parameters
     ----------
     detector : Detector
-        With the corrected images as its ``further`` templates.
+        With the corrected images as its ``further`` templates, and without offsets.
     """
     for template in detector.further:
         rest = detector.with_further([t for t in detector.further if t is not template])
         rest.set_image(template.image)
         alone = rest.with_further([])
         before, after = alone.detect(), rest.detect()
-        unit = "px" if template.image.geometry.spacing_mm_yx is None else "mm"
-        yield LeftOut(
-            template.image.name, unit, _errors(before, template), _errors(after, template)
+        yield LeftOutPoints(template, before, after)
+
+
+def left_out_errors(images: Sequence[LeftOutPoints]) -> list[LeftOut]:
+    """Compare what was found on each corrected image with where the person has the points.
+
+    An image's own error is no part of the offsets that it is moved by. With `Way.BOTH` the other
+    images, from which these offsets are, were detected with this one among the templates.
+    """
+    results = []
+    for number, one in enumerate(images):
+        others = [each for i, each in enumerate(images) if i != number]
+        after = {Way.TEMPLATES: one.rest}
+        for way, found in ((Way.OFFSETS, one.alone), (Way.BOTH, one.rest)):
+            after[way] = moved_landmarks(found, learnt_offsets(others, way))
+        truth = one.template.landmarks
+        results.append(
+            LeftOut(
+                one.template.image.name,
+                "px" if one.template.image.geometry.spacing_mm_yx is None else "mm",
+                point_errors(one.alone, truth),
+                {way: point_errors(after[way], truth) for way in Way},
+            )
         )
+    return results
 
 
-def gain(images: Sequence[LeftOut]) -> tuple[Gain, ...]:
-    """Sum up, once for the images with millimetres and once for those without."""
+def learnt_offsets(images: Sequence[LeftOutPoints], way: Way) -> Offsets:
+    """Return what corrected images show that points on other images have to be moved by.
+
+    By landmark, as `Detector.with_offsets` takes them; without those that stay.
+    """
+    if not way.offsets or not images:
+        return {}
+    names = images[0].alone.names
+    moves = estimate_offsets([each.off_yx(way, names) for each in images])
+    return {name: (float(y), float(x)) for name, (y, x) in zip(names, moves, strict=True) if y or x}
+
+
+def gain(images: Sequence[LeftOut], way: Way) -> tuple[Gain, ...]:
+    """Sum up a way, once for the images with millimetres and once for those without."""
     gains = []
     for unit in ("mm", "px"):
         chosen = [image for image in images if image.unit == unit]
         if not chosen:
             continue
         before = np.concatenate([image.before for image in chosen])
-        after = np.concatenate([image.after for image in chosen])
+        after = np.concatenate([image.after[way] for image in chosen])
         known = np.isfinite(before) & np.isfinite(after)
-        moved = (after - before)[known]
+        before, after = before[known], after[known]
+        moved = after - before
         gains.append(
             Gain(
+                way,
                 unit,
                 len(chosen),
                 int(known.sum()),
-                float(before[known].mean()) if known.any() else float("nan"),
-                float(after[known].mean()) if known.any() else float("nan"),
-                int((moved < -0.1).sum()),
-                int((moved > 0.1).sum()),
+                _mean(before),
+                _mean(after),
+                100 * _mean(before < LIMIT_MM) if unit == "mm" else None,
+                100 * _mean(after < LIMIT_MM) if unit == "mm" else None,
+                int((moved < -MOVED).sum()),
+                int((moved > MOVED).sum()),
             )
         )
     return tuple(gains)
 
 
-def _errors(found: Landmarks, template: Template) -> Floats:
-    geometry = template.image.geometry
-    truth = {point.name: point.position_yx for point in template.landmarks.placed}
+def recommended(images: Sequence[LeftOut]) -> Way | None:
+    """Return the way after which points lie nearest on average; None if none gains.
+
+    Pixels and millimetres are compared as ratios of the errors before.
+    """
+    ratios = {way: _ratio(gain(images, way)) for way in Way}
+    best = min(Way, key=lambda way: ratios[way])
+    return best if ratios[best] < 1 else None
+
+
+def _ratio(gains: Sequence[Gain]) -> float:
+    """Mean error after, as a share of that before; 1 where nothing can be said."""
+    points = sum(each.points for each in gains)
+    if not points:
+        return 1.0
+    return (
+        sum(
+            each.points * (each.mean_after / each.mean_before if each.mean_before else 1.0)
+            for each in gains
+            if each.points
+        )
+        / points
+    )
+
+
+def point_errors(found: Landmarks, truth: Landmarks) -> Floats:
+    """Return the distance of each found landmark from where a person has it, (N,).
+
+    In mm where the spacing is known, else in pixels; NaN where one of both is not placed.
+    """
+    placed = {point.name: point.position_yx for point in truth.placed}
     missing = (np.nan, np.nan)
     points = np.array([point.position_yx or missing for point in found], dtype=float)
-    wanted = np.array([truth.get(point.name) or missing for point in found], dtype=float)
-    if geometry.spacing_mm_yx is None:
+    wanted = np.array([placed.get(point.name) or missing for point in found], dtype=float)
+    geometry = found.geometry
+    if geometry is None or geometry.spacing_mm_yx is None:
         return np.asarray(np.hypot(*(points - wanted).T))
     return geometry.distances_mm(points, wanted)
+
+
+def _mean(values: NDArray[np.generic]) -> float:
+    return float(values.mean()) if len(values) else float("nan")

@@ -30,6 +30,8 @@ def detector_sha256(detector: Detector) -> str:
 
     model = detector.model.content_sha256 if isinstance(detector, TrainedDetector) else ""
     about = [detector.method, detector.encoder_card.identity, detector.templates_sha256, model]
+    if detector.offsets:
+        about.append(json.dumps(sorted(detector.offsets.items())))
     return hashlib.sha256(json.dumps([*about, detector.upright, __version__]).encode()).hexdigest()
 
 

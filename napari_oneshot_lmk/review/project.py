@@ -13,6 +13,7 @@ from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.files import write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.review.learnt import LEARNT_FILE, Learnt, load_learnt, save_learnt
 from napari_oneshot_lmk.review.project_files import (
     IMAGES_FOLDER,
     TEMPLATE_FOLDER,
@@ -24,7 +25,9 @@ from napari_oneshot_lmk.review.project_files import (
     load_work,
     save_description,
     save_work,
+    work_content,
     work_file,
+    work_from_content,
 )
 from napari_oneshot_lmk.review.project_folder import ProjectFolder, ProjectImage, copy_model
 from napari_oneshot_lmk.review.status import ImageStatus, ReviewState, decided_landmarks, status_of
@@ -189,10 +192,8 @@ class Project(ProjectFolder):
         self._index.check_there()
         entry = self._index.entry(image_id)
         before = self.work(image_id)
-        old = {} if before.landmarks is None else {p.name: p for p in before.landmarks}
-        new = {p.name: p for p in landmarks}
-        changed = [n for n in (*new, *(set(old) - set(new))) if old.get(n) != new.get(n)]
-        edit = Edit(_now(), reader or self.reader, action, tuple(changed))
+        changed = _changed(before.landmarks, landmarks)
+        edit = Edit(_now(), reader or self.reader, action, changed)
         work = ImageWork(
             landmarks,
             before.detected if detected is None else detected,
@@ -233,13 +234,15 @@ class Project(ProjectFolder):
         works = self.works(tell=tell)
         return {image.id: status_of(work.landmarks, self.template) for image, work in works}
 
-    def corrected_templates(self, tell: Tell | None = None) -> list[Template]:
-        """Make a template of each image on which a person has placed or accepted points.
+    def corrected(
+        self, tell: Tell | None = None, ids: Iterable[str] | None = None
+    ) -> Iterator[tuple[str, Template]]:
+        """Yield ids and templates of the images on which a person has placed or accepted points.
 
-        Only these points are in it. Images that cannot be read are told as in `works`.
+        Only these points are in them. ``ids`` and ``tell`` as in `works`; images that cannot be
+        read are told, too.
         """
-        templates = []
-        for image, work in self.works(tell=tell):
+        for image, work in self.works(ids, tell):
             status = status_of(work.landmarks, self.template)
             if work.landmarks is None or status.state not in _REVIEWED:
                 continue
@@ -247,12 +250,58 @@ class Project(ProjectFolder):
             if not landmarks.placed:
                 continue
             try:
-                templates.append(Template.create(self.read(image.id), landmarks))
+                template = Template.create(self.read(image.id), landmarks)
             except OneshotError as error:
                 if tell is None:
                     raise
                 tell(error)
-        return templates
+            else:
+                yield image.id, template
+
+    def corrected_templates(self, tell: Tell | None = None) -> list[Template]:
+        """Return the templates of `corrected`."""
+        return [template for _, template in self.corrected(tell)]
+
+    # -- what was learnt from them -------------------------------------------------
+
+    @property
+    def learnt(self) -> Learnt | None:
+        """How detections are helped by corrected images; None where nothing was learnt.
+
+        A `ProjectError` says if the file is damaged.
+        """
+        return load_learnt(self.folder)
+
+    def set_learnt(self, learnt: Learnt | None, ids: Iterable[str] = ()) -> None:
+        """Keep what was learnt, and these images as they are now; None forgets all of it.
+
+        See `review.learn`, which does both whole.
+        """
+        self.lock()
+        if learnt is not None:
+            before = {i: work_content(load_work(work_file(self.folder, i))) for i in ids}
+            learnt = learnt.model_copy(update={"time": _now(), "before": before})
+        save_learnt(self.folder, learnt)
+
+    def works_before_learning(self) -> dict[str, ImageWork]:
+        """Return ids -> the work on images before they were detected with what was learnt."""
+        learnt = self.learnt
+        if learnt is None:
+            return {}
+        path, known = self.folder / LEARNT_FILE, {image.id for image in self.images}
+        return {
+            i: work_from_content(content, path)
+            for i, content in learnt.before.items()
+            if i in known
+        }
+
+    def put_back(self, image_id: str, work: ImageWork, *, action: str = "forget") -> None:
+        """Keep the work on an image as it was before, as one more edit."""
+        self.lock()
+        self._index.check_there()
+        before = self.work(image_id)
+        edit = Edit(_now(), self.reader, action, _changed(before.landmarks, work.landmarks))
+        save_work(work_file(self.folder, image_id), replace(work, edits=(*before.edits, edit)))
 
     def export(
         self,
@@ -295,6 +344,11 @@ class Project(ProjectFolder):
 
 
 _REVIEWED = (ReviewState.CORRECTED, ReviewState.ACCEPTED)
+
+
+def _changed(before: Landmarks | None, after: Landmarks | None) -> tuple[str, ...]:
+    old, new = ({} if x is None else {p.name: p for p in x} for x in (before, after))
+    return tuple(n for n in (*new, *(set(old) - set(new))) if old.get(n) != new.get(n))
 
 
 def _now() -> str:

@@ -155,7 +155,39 @@ def load_work(path: Path) -> ImageWork:
         raise ProjectError(
             f"cannot be read ({error.strerror or error})", file=path, remedy=remedy
         ) from error
-    file = _parsed(_WorkFile, content, path, remedy)
+    return _work(_parsed(_WorkFile, content, path, remedy), path, remedy)
+
+
+def save_work(path: Path, work: ImageWork) -> None:
+    """Write what was done on an image; an `OutputError` says why it cannot be."""
+    _write(path, work_content(work))
+
+
+def work_content(work: ImageWork) -> dict[str, Any]:
+    """Return the work on an image as JSON values; `work_from_content` is the inverse."""
+    content = _WorkFile(
+        landmarks=_values(work.landmarks),
+        detected=_values(work.detected),
+        detected_by=work.detected_by,
+        stated_spacing_mm_yx=work.stated_spacing_mm_yx,
+        edits=work.edits,
+    )
+    return content.model_dump(mode="json")
+
+
+def work_from_content(content: Mapping[str, Any], path: Path) -> ImageWork:
+    """Return what `work_content` was made from.
+
+    A `ProjectError` names the file if that is damaged.
+    """
+    remedy = "delete it"
+    try:
+        return _work(_WorkFile.model_validate(content), path, remedy)
+    except ValidationError as error:
+        raise ProjectError("is damaged", file=path, remedy=remedy) from error
+
+
+def _work(file: _WorkFile, path: Path, remedy: str) -> ImageWork:
     try:
         landmarks, detected = (
             None if values is None else Landmarks.from_json(values)
@@ -164,18 +196,6 @@ def load_work(path: Path) -> ImageWork:
     except LandmarkError as error:
         raise ProjectError(error.what, file=path, remedy=remedy) from error
     return ImageWork(landmarks, detected, file.edits, file.detected_by, file.stated_spacing_mm_yx)
-
-
-def save_work(path: Path, work: ImageWork) -> None:
-    """Write what was done on an image; an `OutputError` says why it cannot be."""
-    content = _WorkFile(
-        landmarks=_values(work.landmarks),
-        detected=_values(work.detected),
-        detected_by=work.detected_by,
-        stated_spacing_mm_yx=work.stated_spacing_mm_yx,
-        edits=work.edits,
-    )
-    _write(path, content.model_dump())
 
 
 def _values(landmarks: Landmarks | None) -> dict[str, Any] | None:

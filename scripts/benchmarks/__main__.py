@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_oneshot_lmk.bundle.load import load_model
 from napari_oneshot_lmk.cli.console import (
     counting_bar,
     print_info,
@@ -24,6 +25,7 @@ from napari_oneshot_lmk.cli.detect import make_detector
 from napari_oneshot_lmk.cli.errors import handle_errors
 from napari_oneshot_lmk.cli.options import AsJson, DeviceName, Overwrite, Weights, encoder_with_bar
 from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.device import resolve_device
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.errors import UsageError
@@ -45,6 +47,7 @@ from benchmarks import (
     training_step,
     turned_images,
 )
+from benchmarks.feature_files import FeatureFiles
 from benchmarks.images import template_of, write_images
 
 if TYPE_CHECKING:
@@ -250,34 +253,72 @@ def benchmark_corrections(
     model: Model = None,
     counts: Annotated[
         str, typer.Option("--counts", help="Numbers of corrected images.")
-    ] = "0,1,2,3,5,10,20",
-    draws: Annotated[int, typer.Option("--draws", min=1)] = 10,
+    ] = "1,2,3,5,10,20",
+    draws: Annotated[int, typer.Option("--draws", min=1)] = 20,
+    parts: Annotated[
+        int,
+        typer.Option(
+            "--parts",
+            min=1,
+            help="Score each draw on one of so many parts of the images, in turn.",
+        ),
+    ] = 1,
+    training: Annotated[
+        bool,
+        typer.Option(
+            "--training", help="Draw from one half of the training images, score the other."
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Of the draws.")] = 1,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache",
+            metavar="DIR",
+            help="Keep features and points here; the same command goes on from there. "
+            "Default: a temporary folder.",
+        ),
+    ] = None,
     encoder_weights: Weights = None,
     device: DeviceName = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Score detection with corrected training images as further templates.
+    """Score detection that learns from corrected training images.
 
+    By offsets, by further templates and by both; with a model, instant detection is scored, too.
     Few-shot: it reads the annotation of as many images as are said to be corrected. Writes
     corrections.json and corrections.md.
     """
     check_writable(out, overwrite=overwrite)
     dataset = Dataset.load(data)
     numbers = [int(word) for word in counts.split(",")]
-    chosen = corrections.drawn(dataset, max(numbers), draws, seed)
-    every = sorted({name for draw in chosen for name in draw})
-    further = [corrections.corrected_template(dataset, name) for name in every]
-    print_info(f"Encoding {len(further)} corrected images …")
-    _, detector = make_detector(
-        dataset.template(), further, model, encoder_weights, device, trust=False
-    )
-    with counting_bar("Detecting") as advance:
-        errors = corrections.measure(detector, dataset, chosen, numbers, advance)
-    table = corrections.rows(errors)
-    content = {"method": detector.method, "rows": table}
-    title = f"Corrected images, {detector.method}"
-    _show_table("corrections", title, corrections.TITLES, table, content, out, overwrite)
+    plan = corrections.Plan.drawn(dataset, numbers, draws, seed, training=training, parts=parts)
+    further = [corrections.corrected_template(dataset, name) for name in plan.corrected]
+    with (
+        tempfile.TemporaryDirectory(prefix="oneshot-lmk-") as scratch,
+        counting_bar("Detecting") as advance,
+    ):
+        folder = Path(scratch) if cache is None else cache
+        print_info(f"Encoding {len(further)} corrected images …")
+        trained = None if model is None else load_model(model)
+        encoder = FeatureFiles(
+            encoder_with_bar(encoder_weights, device, model=trained), folder / "features"
+        )
+        if trained is None:
+            detector = Detector(dataset.template(), encoder, further=further)
+        else:
+            detector = TrainedDetector.from_model(trained, None, encoder, further=further)
+        found = dict(corrections.collect(detector, dataset, plan, folder, advance))
+    content: dict[str, Any] = {"encoder": detector.encoder_card.identity}
+    lines = []
+    for method in next(iter(found.values())):
+        of_method = {name: each[method] for name, each in found.items()}
+        for title, scored in corrections.subsets(dataset, plan):
+            table = corrections.rows(of_method, plan, scored)
+            content[f"{method}, {title}"] = table
+            lines += [f"## {method}, {title}", "", *_table_lines(corrections.TITLES, table), ""]
+            print_table(f"{method}, {title}", corrections.TITLES, table)
+    page.write_page("corrections", lines, page.stamped(content, command_line()), out, overwrite)
 
 
 @app.command("one-correction")
@@ -368,11 +409,15 @@ def _show_table(
     overwrite: bool,
 ) -> None:
     """Write a table as a page with its figures, and print it."""
-    lines = [
-        " | ".join(["", *cells, ""]).strip() for cells in (titles, ["---"] * len(titles), *table)
-    ]
+    lines = _table_lines(titles, table)
     page.write_page(name, lines, page.stamped(content, command_line()), out, overwrite)
     print_table(title, titles, table)
+
+
+def _table_lines(titles: list[str], table: list[list[str]]) -> list[str]:
+    return [
+        " | ".join(["", *cells, ""]).strip() for cells in (titles, ["---"] * len(titles), *table)
+    ]
 
 
 def command_line() -> str:

@@ -1,28 +1,132 @@
-"""What corrected images are worth as further templates, over many draws of them."""
+"""What a reader gains by correcting a few images, over many draws of them.
+
+Corrected images are further templates, or each landmark's offset from the detection is taken from
+them and added to all others, or both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from benchmarks.template_choices import TemplateChoices
 from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.imaging.reader import read_image
+from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.review.corrections import point_errors
+from napari_oneshot_lmk.review.learnt import Way
+from napari_oneshot_lmk.review.offsets import estimate_offsets
+from napari_oneshot_lmk.storage.atomic import atomic_write
 
 Floats = NDArray[np.float64]
+Choice = tuple[int, int]
+"""A draw, and how many of its images are corrected."""
+ALONE: Choice = (0, 0)
 LIMIT_MM = 2.0
-TITLES = ["corrected", "MRE mm", "< 2 mm %", "over draws", "draws that cost"]
+TITLES = [
+    "corrected",
+    "by",
+    "MRE mm",
+    "< 2 mm %",
+    "gain, points",
+    "worst draw",
+    "draws that cost",
+    "estimated gain",
+]
 
 
-def drawn(dataset: Dataset, largest: int, draws: int, seed: int) -> list[list[str]]:
-    """Return the training images that are corrected in each draw, in order."""
-    names = [name for name in dataset.train if name != dataset.template_image]
-    random = np.random.default_rng(seed)
-    return [[names[i] for i in random.permutation(len(names))[:largest]] for _ in range(draws)]
+@dataclass(frozen=True)
+class Plan:
+    """Which images are corrected, which are scored."""
+
+    corrected: tuple[str, ...]
+    """Images that may be corrected, in the order of the detector's further templates."""
+    scored: tuple[str, ...]
+    draws: tuple[tuple[str, ...], ...]
+    """Corrected images of each draw, in order."""
+    counts: tuple[int, ...]
+    """So many of each draw are used."""
+    parts: int = 1
+    """Each draw is scored on one of so many parts of the images, in turn."""
+
+    @classmethod
+    def drawn(
+        cls,
+        dataset: Dataset,
+        counts: Sequence[int],
+        draws: int,
+        seed: int,
+        *,
+        training: bool = False,
+        parts: int = 1,
+    ) -> Plan:
+        """Draw from the training images; score the test images.
+
+        With ``training``, draw from a random half of the training images and score the other.
+        """
+        names = [name for name in dataset.train if name != dataset.template_image]
+        random = np.random.default_rng(seed)
+        scored = dataset.test
+        if training:
+            order = [names[i] for i in random.permutation(len(names))]
+            names, scored = (
+                sorted(order[: len(order) // 2]),
+                tuple(sorted(order[len(order) // 2 :])),
+            )
+        most = max(counts)
+        chosen = [
+            tuple(names[i] for i in random.permutation(len(names))[:most]) for _ in range(draws)
+        ]
+        used = {name for draw in chosen for name in draw}
+        corrected = tuple(name for name in names if name in used)
+        return cls(corrected, scored, tuple(chosen), tuple(c for c in counts if c), parts)
+
+    def choices(self, image: str) -> dict[Choice, tuple[int, ...]]:
+        """Return the further templates that an image is detected with, by their places.
+
+        A corrected image is left out of its own detection.
+        """
+        found: dict[Choice, tuple[int, ...]] = {ALONE: ()}
+        is_scored = image in self.scored
+        for number, draw in enumerate(self.draws):
+            if is_scored and number % self.parts != self.scored.index(image) % self.parts:
+                continue
+            for count in self.counts:
+                if is_scored or image in draw[:count]:
+                    others = (name for name in draw[:count] if name != image)
+                    found[number, count] = tuple(map(self.corrected.index, others))
+        return found
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """All images that are detected, the corrected ones first."""
+        return (*self.corrected, *self.scored)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Points of one image, (N, 2) pixels of the network's grid, by the choice of templates."""
+
+    points: Mapping[Choice, Floats]
+    truth: Floats
+    mm_per_pixel: Floats
+    """(2,), millimetres per network pixel (row, column)."""
+
+    def errors_mm(self, choice: Choice = ALONE, offsets: Floats | float = 0.0) -> Floats:
+        """Return the (N,) distances from the truth of points moved by (N, 2) offsets."""
+        off = (self.points[choice] + offsets - self.truth) * self.mm_per_pixel
+        return np.asarray(np.hypot(off[:, 0], off[:, 1]))
 
 
 def corrected_template(dataset: Dataset, name: str) -> Template:
@@ -31,67 +135,158 @@ def corrected_template(dataset: Dataset, name: str) -> Template:
     return Template.create(image, dataset.truth[name])
 
 
-def measure(
+def collect(
     detector: Detector,
     dataset: Dataset,
-    draws: Sequence[Sequence[str]],
-    counts: Sequence[int],
+    plan: Plan,
+    folder: Path,
     on_image: Callable[[int, int], None],
-) -> dict[int, Floats]:
-    """Return the errors in mm, (draws, points), for each number of corrected images.
+) -> Iterator[tuple[str, dict[str, Found]]]:
+    """Detect each image with every choice of templates; yield its points by method.
 
-    Test images that show the radiograph of a training image are left out: that one may be
-    among the corrected ones.
-
-    Parameters
-    ----------
-    detector : Detector
-        With all images of the draws as its further templates.
-    dataset : Dataset
-        Its test images are scored.
-    draws : sequence of sequences of str
-        See `drawn`.
-    counts : sequence of int
-        So many images of each draw are used; 0 is the template alone.
-    on_image : callable
-        Called with (done, total).
+    What is in the folder already is read: an interrupted run goes on.
     """
-    by_name = {template.image.name: template for template in detector.further}
-    test = [truth for truth in dataset.test_truth if truth.image not in dataset.duplicates]
-    errors: dict[int, list[list[Floats]]] = {count: [] for count in counts}
-    for done, truth in enumerate(test, start=1):
-        spacing = dataset.spacing_mm_yx(truth.image)
-        path = dataset.file_of(truth.image).path
-        detector.set_image(read_image(path, spacing_mm_yx=spacing))
-        for count in counts:
-            each = []
-            for draw in draws if count else draws[:1]:
-                chosen = detector.with_further([by_name[name] for name in draw[:count]])
-                each.append(errors_mm(chosen.detect(), truth))
-            errors[count].append(each)
-        on_image(done, len(test))
-    return {count: np.concatenate(each, axis=1) for count, each in errors.items()}
+    key = [plan.corrected, plan.draws, plan.counts, plan.parts, detector.encoder_card.identity]
+    points = folder / f"points-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]}"
+    points.mkdir(parents=True, exist_ok=True)
+    for done, name in enumerate(plan.images, start=1):
+        choices = plan.choices(name)
+        image = read_image(dataset.file_of(name).path, spacing_mm_yx=dataset.spacing_mm_yx(name))
+        scale = image.geometry.network_pixels_per_image_pixel_yx
+        wanted = sorted({index for chosen in choices.values() for index in chosen})
+        spacing = image.geometry.spacing_mm_yx
+        assert spacing is not None
+        truth = np.array([dataset.truth[name][n].position_yx for n in detector._names])
+        truth = image.geometry.points_to_network(truth)
+        methods = {"instant": points / f"{Path(name).stem}-instant.npy"}
+        if isinstance(detector, TrainedDetector):
+            model = detector.model.content_sha256[:8]
+            methods[detector.method] = points / f"{Path(name).stem}-{model}.npy"
+        if not all(path.exists() for path in methods.values()):
+            with torch.inference_mode():
+                pyramid = detector.encoder(prepare_image(image, detector.device))
+                tried = TemplateChoices(detector, pyramid, wanted)
+                _detect(tried, list(choices.values()), list(methods.values()))
+        found = {
+            method: Found(
+                dict(zip(choices, np.load(path), strict=True)), truth, np.array(spacing) / scale
+            )
+            for method, path in methods.items()
+        }
+        on_image(done, len(plan.images))
+        yield name, found
 
 
-def rows(errors: Mapping[int, Floats]) -> list[list[str]]:
-    """Return a row per number of corrected images: means over draws, and draws that cost."""
-    within = {count: 100 * (each < LIMIT_MM).mean(1) for count, each in errors.items()}
-    return [
-        [
-            str(count),
-            f"{each.mean():.3f}",
-            f"{within[count].mean():.1f}",
-            f"{within[count].min():.1f}–{within[count].max():.1f}",
-            str(int((within[count] < within[0].mean()).sum())) if 0 in errors else "",
-        ]
-        for count, each in errors.items()
-    ]
+def _detect(
+    tried: TemplateChoices, choices: Sequence[Sequence[int]], files: Sequence[Path]
+) -> None:
+    """Write the points without training, and those of the model where there is a second file."""
+    if not files[0].exists():
+        _save(files[0], [tried.instant(chosen) for chosen in choices])
+    if len(files) > 1:
+        starts = zip(choices, np.load(files[0]), strict=True)
+        _save(files[1], [tried.trained(chosen, start) for chosen, start in starts])
+
+
+def _save(path: Path, points: Sequence[Floats]) -> None:
+    with atomic_write(path) as partial, partial.open("wb") as file:
+        np.save(file, np.array(points))
+
+
+@dataclass(frozen=True)
+class DrawResult:
+    """Errors in mm with the images of one draw corrected."""
+
+    before: Floats
+    """(points,), with the template alone."""
+    after: Floats
+    left_out_before: Floats
+    """On the corrected images, each left out in turn."""
+    left_out_after: Floats
+
+    @property
+    def gain(self) -> float:
+        """Points of the share below 2 mm."""
+        return _gain(self.before, self.after)
+
+    @property
+    def estimated_gain(self) -> float:
+        """The same on the corrected images."""
+        return _gain(self.left_out_before, self.left_out_after)
+
+
+def _gain(before: Floats, after: Floats) -> float:
+    return 100 * float((after < LIMIT_MM).mean() - (before < LIMIT_MM).mean())
 
 
 def errors_mm(found: Landmarks, truth: Landmarks) -> Floats:
-    """Return the errors in mm of the truth's placed landmarks, (N,)."""
-    names = [point.name for point in truth.placed]
-    points = np.array([found[name].position_yx for name in names])
-    wanted = np.array([truth[name].position_yx for name in names])
-    assert found.geometry is not None
-    return found.geometry.distances_mm(points, wanted)
+    """Return the errors in mm of the truth's placed landmarks, (N,), in its order."""
+    by_name = dict(zip(found.names, point_errors(found, truth), strict=True))
+    return np.array([by_name[point.name] for point in truth.placed])
+
+
+def subsets(dataset: Dataset, plan: Plan) -> list[tuple[str, list[str]]]:
+    """Return what is scored: all images, and those that no training image shows, too."""
+    every = list(plan.scored)
+    own = [name for name in every if name not in dataset.duplicates]
+    titled = [(f"{len(every)} images", every)]
+    return titled if own == every else [*titled, (f"{len(own)} of no training radiograph", own)]
+
+
+def result_of(
+    found: Mapping[str, Found], plan: Plan, scored: Sequence[str], choice: Choice, way: Way
+) -> DrawResult | None:
+    """Score one draw; None where no image of it was detected."""
+    number, count = choice
+    corrected = [found[name] for name in plan.draws[number][:count]]
+    known = [name for name in scored if choice in found[name].points]
+    if not known:
+        return None
+    before = np.concatenate([found[name].errors_mm() for name in known])
+    used = choice if way.templates else ALONE
+    errors = np.array([one.truth - one.points[used] for one in corrected])
+    # One image that is left out leaves no other: its error is that of the template alone.
+    shown = way.offsets and not (way.templates and count == 1)
+
+    def offsets(rest: NDArray[np.bool_]) -> Floats | float:
+        return estimate_offsets(errors[rest]) if shown and rest.any() else 0.0
+
+    every = np.ones(count, dtype=bool)
+    moved = offsets(every)
+    after = np.concatenate([found[name].errors_mm(used, moved) for name in known])
+    left = [
+        one.errors_mm(used, offsets(np.arange(count) != number))
+        for number, one in enumerate(corrected)
+    ]
+    alone = np.concatenate([one.errors_mm() for one in corrected])
+    return DrawResult(before, after, alone, np.concatenate(left))
+
+
+def rows(found: Mapping[str, Found], plan: Plan, scored: Sequence[str]) -> list[list[str]]:
+    """Return a row per number of corrected images and way: means over draws."""
+    alone = np.concatenate([found[name].errors_mm() for name in scored])
+    table = [["0", "", f"{alone.mean():.3f}", f"{100 * (alone < LIMIT_MM).mean():.1f}", *4 * [""]]]
+    base, base_mm = 100 * float((alone < LIMIT_MM).mean()), float(alone.mean())
+    for count in plan.counts:
+        for way in Way:
+            each = [
+                result
+                for number in range(len(plan.draws))
+                if (result := result_of(found, plan, scored, (number, count), way)) is not None
+            ]
+            gains = np.array([result.gain for result in each])
+            shorter = np.array([result.after.mean() - result.before.mean() for result in each])
+            estimated = np.array([result.estimated_gain for result in each])
+            table.append(
+                [
+                    str(count),
+                    str(way),
+                    f"{base_mm + shorter.mean():.3f}",
+                    f"{base + gains.mean():.1f}",
+                    f"{gains.mean():+.1f}",
+                    f"{gains.min():+.1f}",
+                    f"{(gains < 0).sum()} of {len(each)}",
+                    f"{estimated.mean():+.1f}" if count > 1 else "",
+                ]
+            )
+    return table

@@ -1,0 +1,123 @@
+"""From points on the network's grid to landmarks on the image's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_oneshot_lmk.detection.orientation import Orientation
+from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
+from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW
+
+Offsets = Mapping[str, tuple[float, float]]
+"""Landmark -> (row, column) in pixels of the network's grid, in the template's orientation."""
+
+
+def landmarks_on_image(
+    known: Landmarks,
+    geometry: Geometry,
+    orientation: Orientation,
+    found: Tensor,
+    manual: Mapping[str, Landmark],
+) -> tuple[Landmark, ...]:
+    """Return a landmark for each of the template's.
+
+    Parameters
+    ----------
+    known : Landmarks
+        Of the template; one that is skipped or absent there is so here.
+    geometry : Geometry
+        Of the image.
+    orientation : Orientation
+        How the image lies, compared with the template.
+    found : Tensor, (N, 5), float64
+        For each placed landmark of the template what `Detector.points` returns, in pixels of the
+        network's grid, in the template's orientation.
+    manual : mapping of str to Landmark
+        What a person has decided on the image: it stays as it is.
+    """
+    grid = geometry.network_shape_yx
+    points, expected = (
+        geometry.points_from_network(orientation.points_applied(each, grid).numpy())
+        for each in (found[:, :2], found[:, 3:])
+    )
+    residuals: list[float | None] = [None] * len(points)
+    if geometry.spacing_mm_yx is not None and len(points) > 1:
+        residuals = geometry.distances_mm(points, expected).tolist()
+    # A peak on the border may be refined half a cell past the last pixel.
+    points = np.clip(points, 0.0, np.array(geometry.image_shape_yx) - 1.0)
+    rows = zip(points.tolist(), found[:, 2].tolist(), residuals, strict=True)
+    landmarks = []
+    for point in known:
+        if point.state is State.PLACED:
+            (y, x), confidence, residual = next(rows)
+            landmark = Landmark(
+                point.name,
+                (y, x),
+                score=confidence,
+                unsure=confidence < UNSURE_BELOW,
+                shape_residual_mm=residual,
+                description=point.description,
+                source=Source.DETECTED,
+            )
+        else:
+            landmark = Landmark(point.name, None, point.state, description=point.description)
+        landmarks.append(manual.get(point.name, landmark))
+    return tuple(landmarks)
+
+
+def points_on_network(
+    landmarks: Landmarks, names: Sequence[str], like: Landmarks | None = None
+) -> NDArray[np.float64]:
+    """Return landmarks of an image on the network's grid, in the template's orientation.
+
+    Parameters
+    ----------
+    landmarks : Landmarks
+        Positions in pixels of the image.
+    names : sequence of str
+        Which ones.
+    like : Landmarks, optional
+        That a detector has found on the same image: its geometry and orientation are taken, by
+        default those of ``landmarks``.
+
+    Returns
+    -------
+    (N, 2), NaN where a landmark is not placed.
+    """
+    lies = landmarks if like is None else like
+    assert lies.geometry is not None
+    grid = lies.geometry.network_shape_yx
+    placed = {point.name: point.position_yx for point in landmarks.placed}
+    points = np.array([placed.get(name) or (np.nan, np.nan) for name in names], dtype=float)
+    on_grid = torch.from_numpy(lies.geometry.points_to_network(points.reshape(-1, 2)))
+    orientation = Orientation.named(lies.provenance.orientation)
+    return np.asarray(orientation.points_undone(on_grid, grid).numpy())
+
+
+def moved_landmarks(found: Landmarks, offsets: Offsets) -> Landmarks:
+    """Return detected landmarks moved by offsets, as far as the image goes.
+
+    What a person has decided stays. What the others expect of a landmark is thought to move with
+    it: the shape residual stays, too.
+    """
+    names = [p.name for p in found.placed if p.name in offsets and not p.is_manual]
+    if not names or found.geometry is None:
+        return found
+    geometry, grid = found.geometry, found.geometry.network_shape_yx
+    orientation = Orientation.named(found.provenance.orientation)
+    moves = np.array([offsets[name] for name in names])
+    on_grid = torch.from_numpy(points_on_network(found, names) + moves)
+    points = geometry.points_from_network(orientation.points_applied(on_grid, grid).numpy())
+    points = np.clip(points, 0.0, np.array(geometry.image_shape_yx) - 1.0)
+    places = {name: (y, x) for name, (y, x) in zip(names, points.tolist(), strict=True)}
+    return found.with_points(
+        replace(point, position_yx=places[point.name]) if point.name in places else point
+        for point in found
+    )
