@@ -362,15 +362,9 @@ class Detector:
         return hashes[0] if len(hashes) == 1 else sha256("\n".join(hashes).encode()).hexdigest()
 
     def with_offsets(self, offsets: Offsets) -> Self:
-        """Return the same detector that moves each landmark that it has found.
+        """Return the same detector that moves each landmark that it has found by an offset.
 
-        Nothing is computed anew. The image of `set_image` stays set.
-
-        Parameters
-        ----------
-        offsets : mapping of str to (float, float)
-            Landmark -> (row, column) in pixels of the network's grid, in the orientation of the
-            template. Names that the template does not know are passed over.
+        Names that the template does not know are passed over.
         """
         detector = copy(self)
         detector.offsets = {name: offsets[name] for name in self._names if name in offsets}

@@ -263,6 +263,10 @@ def benchmark_corrections(
             help="Score each draw on one of so many parts of the images, in turn.",
         ),
     ] = 1,
+    pool: Annotated[
+        int | None,
+        typer.Option("--pool", metavar="N", min=1, help="Draw from so many training images only."),
+    ] = None,
     training: Annotated[
         bool,
         typer.Option(
@@ -292,7 +296,9 @@ def benchmark_corrections(
     check_writable(out, overwrite=overwrite)
     dataset = Dataset.load(data)
     numbers = [int(word) for word in counts.split(",")]
-    plan = corrections.Plan.drawn(dataset, numbers, draws, seed, training=training, parts=parts)
+    plan = corrections.Plan.drawn(
+        dataset, numbers, draws, seed, training=training, parts=parts, pool=pool
+    )
     further = [corrections.corrected_template(dataset, name) for name in plan.corrected]
     with (
         tempfile.TemporaryDirectory(prefix="oneshot-lmk-") as scratch,

@@ -70,8 +70,9 @@ class Plan:
         *,
         training: bool = False,
         parts: int = 1,
+        pool: int | None = None,
     ) -> Plan:
-        """Draw from the training images; score the test images.
+        """Draw from the training images, or from so many of them at random; score the test images.
 
         With ``training``, draw from a random half of the training images and score the other.
         """
@@ -84,6 +85,8 @@ class Plan:
                 sorted(order[: len(order) // 2]),
                 tuple(sorted(order[len(order) // 2 :])),
             )
+        if pool is not None:
+            names = sorted(names[i] for i in random.permutation(len(names))[:pool])
         most = max(counts)
         chosen = [
             tuple(names[i] for i in random.permutation(len(names))[:most]) for _ in range(draws)
