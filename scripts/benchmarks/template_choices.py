@@ -98,7 +98,7 @@ class TemplateChoices:
                 vectors = F.normalize(anchors[group].float(), dim=-1)
                 shape = embeddings.shape[-2:]
                 cosine = vectors.transpose(0, 1) @ embeddings.flatten(2)
-                term = cosine.clamp_min(SMALLEST_COSINE).log().unflatten(-1, shape)
+                term = cosine.clamp_min(SMALLEST_COSINE).log().reshape(*cosine.shape[:2], *shape)
                 if total is not None and shape != total.shape[-2:]:
                     size = total.shape[-2:]
                     term = F.interpolate(term, size, mode="bilinear", align_corners=False)
