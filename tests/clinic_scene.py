@@ -44,7 +44,7 @@ class Clinic:
         self.fake = FakeDetectors()
         self.review = self.dock.steps["Review"]
         self.detect.run._make = self.fake
-        self.review.settle._settler._make = self.fake
+        self.review.settle.settler._make = self.fake
         # What is dragged in a test moves alone, unless the test is about that.
         self.review.form.move_others.setChecked(False)
         self.bench = workbench_of(viewer, self.session)

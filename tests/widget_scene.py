@@ -13,6 +13,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
 import napari_oneshot_lmk
+from napari_oneshot_lmk.detection.similarity_maps import SimilarityMaps
 from napari_oneshot_lmk.encoders.encoder import EncoderCard, Level
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Provenance, Source
@@ -143,6 +144,7 @@ class FakeDetectors:
     orientation: str = ""
     images: list[GrayImage] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
+    compared: list[str] = field(default_factory=list)
     made: int = 0
     further: tuple[Template, ...] = ()
     download_failed: bool = False
@@ -190,6 +192,17 @@ class FakeDetector:
             else replace(p, position_yx=tuple(np.array(p.position_yx) + by))
             for p in found
         )
+
+    def similarity_maps(self) -> SimilarityMaps:
+        """Most similar in the middle of the image."""
+        if self.maker.error is not None:
+            raise self.maker.error
+        assert self.image is not None
+        self.maker.compared.append(self.image.name)
+        rows, columns = np.indices((24, 24)) - 11.5
+        one_map = -np.hypot(rows, columns).astype(np.float32)
+        names = tuple(p.name for p in self.template.landmarks.placed)
+        return SimilarityMaps(names, np.stack([one_map] * len(names)), self.image.geometry)
 
     def detect(self) -> Landmarks:
         if self.maker.gate is not None:

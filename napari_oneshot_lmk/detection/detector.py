@@ -32,6 +32,7 @@ from napari_oneshot_lmk.detection.points_on_image import (
     landmarks_on_image,
     moved_landmarks,
 )
+from napari_oneshot_lmk.detection.similarity_maps import SimilarityMaps
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
 from napari_oneshot_lmk.errors import TemplateError
 from napari_oneshot_lmk.imaging.image import GrayImage, PreparedImage
@@ -248,6 +249,23 @@ class Detector:
         manual = {point.name: point for point in decided if point.is_manual}
         found = self._points(encoded, self._decided(manual, encoded) if manual else None)
         return self._landmarks(encoded, found, manual)
+
+    def similarity_maps(self) -> SimilarityMaps:
+        """Return the maps that the image that was set is matched with.
+
+        Raises
+        ------
+        ValueError
+            If no image was set.
+        """
+        encoded = self._image_that_is_set
+        if encoded.orientation is None:
+            encoded = self._current = self._look(encoded)[0]
+        with torch.inference_mode():
+            maps = (encoded.orientation or UPRIGHT).applied(self.log_maps(encoded.pyramid))
+        return SimilarityMaps(
+            tuple(self._names), maps.float().cpu().numpy(), encoded.prepared.geometry
+        )
 
     @property
     def _image_that_is_set(self) -> _EncodedImage:

@@ -29,15 +29,24 @@ def patch_sizes_yx(template: Geometry, image: Geometry) -> tuple[NDArray[Any], N
     return np.full(2, side), np.full(2, PART * max(image.image_shape_yx))
 
 
-def cut_patch(pixels: Any, centre_yx: tuple[float, float], size_yx: NDArray[Any]) -> NDArray[Any]:
-    """Cut (H, W) or (H, W, C) pixels around a (row, column); what lies outside is 0.
+def patch_frame(
+    centre_yx: tuple[float, float], size_yx: NDArray[Any]
+) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Return the first pixel (row, column) of a patch, and its rows and columns.
 
-    The centre lies in the middle of the middle pixel: sides are odd. Only the part that is
-    cut is read, so the pixels may lie on disk.
+    The centre lies in the middle of the middle pixel: sides are odd.
     """
     half = np.maximum(1, np.round(np.asarray(size_yx) / 2).astype(int))
-    first = np.round(np.asarray(centre_yx)).astype(int) - half
-    last = first + 2 * half + 1
+    return np.round(np.asarray(centre_yx)).astype(int) - half, 2 * half + 1
+
+
+def cut_patch(pixels: Any, centre_yx: tuple[float, float], size_yx: NDArray[Any]) -> NDArray[Any]:
+    """Cut the `patch_frame` out of (H, W) or (H, W, C) pixels; what lies outside is 0.
+
+    Only the part that is cut is read, so the pixels may lie on disk.
+    """
+    first, sides = patch_frame(centre_yx, size_yx)
+    last = first + sides
     shape = np.array(pixels.shape[:2])
     begin, end = np.clip(first, 0, shape), np.clip(last, 0, shape)
     inside = np.asarray(pixels[begin[0] : end[0], begin[1] : end[1]])

@@ -88,6 +88,22 @@ HERE = "here"
 PATCH_TIP = "The surroundings of the chosen landmark, at the same scale on both images."
 PATCH_ABSENT = "absent"
 PATCH_OPEN = "not placed"
+MAP = "similar places"
+MAP_LOW = "usual"
+MAP_HIGH = "best"
+MAP_TIP = (
+    "How similar each place around the point is to the landmark on the template, before the "
+    "other landmarks are asked: the brightest colour is the most similar place of the whole "
+    "image, the darkest stands for its median and all below. To compute it takes as long as "
+    "to detect on the image, in the background."
+)
+MAP_NO_POINT = "no point to\ncompare"
+MAP_STATE = {
+    "NOT_ASKED": "no features of\nthis image yet\n\nClick to\ncompute them",
+    "WAITING": "waits for its\nturn…\n\nClick to stop",
+    "RUNNING": "computing…\n\nClick to stop",
+    "FAILED": "could not be\ncomputed\n\nClick to try\nagain",
+}
 
 # -- the project -----------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from widget_scene import drag, press_key, spot, textured
 
 from napari_oneshot_lmk.landmarks.landmarks import Source
 from napari_oneshot_lmk.review.status import Reason, ReviewState
+from napari_oneshot_lmk.widgets.review.similarity import MapState
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 KEY = Qt.Key
@@ -207,6 +208,40 @@ def test_a_failure_is_said_and_nothing_moves(clinic):
     settled(clinic)
     assert "could not be found anew" in clinic.review.form.message.text()
     assert clinic.at("b") == before
+
+
+def test_the_map_beside_the_point_is_computed_once_per_image_when_asked(clinic):
+    patches, run = clinic.review.form.patches, clinic.review.similarity
+    show(clinic, 0)
+    clinic.bench.look_for("a")
+    assert "Click to" in patches.map.text()
+    assert clinic.fake.compared == []
+
+    def drawn():
+        clinic.qtbot.waitUntil(lambda: patches.map.text() == "", timeout=10_000)
+        return patches.map.icon().pixmap(112, 112).toImage().pixelColor(56, 20).getRgb()
+
+    patches.map.click()
+    assert "Click to stop" in patches.map.text()
+    first = drawn()
+    clinic.bench.look_for("c")
+    assert drawn() != first
+    assert clinic.fake.compared == ["image 0"]
+    # From now on every image that is looked at is compared, each once.
+    for number in (1, 0):
+        show(clinic, number)
+        clinic.bench.look_for("a")
+        drawn()
+    assert clinic.fake.compared == ["image 0", "image 1"]
+    run.stop()
+    show(clinic, 2)
+    clinic.bench.look_for("a")
+    assert run.state is MapState.NOT_ASKED
+    clinic.fake.error = RuntimeError("no memory left")
+    patches.map.click()
+    clinic.qtbot.waitUntil(lambda: run.state is MapState.FAILED, timeout=10_000)
+    assert "could not" in patches.map.text()
+    assert "no memory left" in patches.map.toolTip()
 
 
 def test_every_key_is_in_the_help_and_works_on_the_canvas(clinic):

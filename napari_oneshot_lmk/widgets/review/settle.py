@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from math import hypot
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, Signal
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from pathlib import Path
 
+    from napari_oneshot_lmk.detection.similarity_maps import SimilarityMaps
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.widgets.detect.run import DetectorCache
@@ -44,18 +46,47 @@ class SettleRequest:
     """Identity of the pixels: the image's key and its spacing."""
     decided: Landmarks
 
+    @classmethod
+    def about(cls, session: Session, target: ImageView) -> SettleRequest | None:
+        """Ask for an image of a session; None where there is no template."""
+        if session.template is None:
+            return None
+        mm_yx = session.spacing_for(target).mm_yx
+        return cls(
+            session.template,
+            session.further,
+            None if session.model is None else session.model.path,
+            preferences(),
+            target.read_pixels(mm_yx),
+            (target.key, mm_yx),
+            session.landmarks(target=target),
+        )
+
 
 class Settler:
-    """Keeps a detector with the image that was corrected last; used in one thread at a time."""
+    """Keeps a detector with the image that was looked at last; threads wait for each other."""
 
     def __init__(self, make: DetectorCache) -> None:
         self._make = make
+        self._in_use = Lock()
         self._source: Any = None
         self._detector: Any = None
         self._image: Hashable = None
 
     def settle(self, request: SettleRequest) -> Landmarks:
         """Find the landmarks that nobody has decided, given the others."""
+        with self._in_use:
+            found: Landmarks = self._with_image(request).settle(request.decided)
+        return found
+
+    def similarity_maps(self, request: SettleRequest) -> SimilarityMaps:
+        """Return how similar each place of the image is to each landmark."""
+        with self._in_use:
+            maps: SimilarityMaps = self._with_image(request).similarity_maps()
+        return maps
+
+    def _with_image(self, request: SettleRequest) -> Any:
+        """Return the detector; an image that it has already is not encoded again."""
         options: dict[str, Any] = {} if request.model is None else {"model": request.model}
         if request.further:
             options["further"] = request.further
@@ -66,8 +97,7 @@ class Settler:
         if self._image != request.image:
             self._detector.set_image(request.pixels.gray_image())
             self._image = request.image
-        found: Landmarks = self._detector.settle(request.decided)
-        return found
+        return self._detector
 
 
 class SettleRun(WorkerRun):
@@ -86,7 +116,7 @@ class SettleRun(WorkerRun):
         super().__init__()
         self.enabled = True
         self._session = session
-        self._settler = Settler(make)
+        self.settler = Settler(make)
         self._waiting: ImageView | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -117,26 +147,17 @@ class SettleRun(WorkerRun):
             self._timer.start()
             return
         self._waiting = None
-        template = session.template
-        if target is None or template is None or session.target_of(target.key) is None:
+        if target is None or session.target_of(target.key) is None:
             return
-        mm_yx = session.spacing_for(target).mm_yx
-        request = SettleRequest(
-            template,
-            session.further,
-            None if session.model is None else session.model.path,
-            preferences(),
-            target.read_pixels(mm_yx),
-            (target.key, mm_yx),
-            session.landmarks(target=target),
-        )
-        self._work(lambda: self._settle(target, request))
+        request = SettleRequest.about(session, target)
+        if request is not None:
+            self._work(lambda: self._settle(target, request))
 
     def _settle(
         self, target: ImageView, request: SettleRequest
     ) -> Generator[Any, None, tuple[str, bool]]:
         yield None
-        yield self._settled, target, request.decided, self._settler.settle(request)
+        yield self._settled, target, request.decided, self.settler.settle(request)
         return "", False
 
     def _take(self, target: ImageView, decided: Landmarks, found: Landmarks) -> None:

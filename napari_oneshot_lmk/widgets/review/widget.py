@@ -18,6 +18,7 @@ from napari_oneshot_lmk.widgets.review.form import ReviewForm
 from napari_oneshot_lmk.widgets.review.image_table import ImageRow
 from napari_oneshot_lmk.widgets.review.project_bar import ProjectBar
 from napari_oneshot_lmk.widgets.review.settle import STAYS_PX, SettleRun, distance_px
+from napari_oneshot_lmk.widgets.review.similarity import SimilarityRun
 from napari_oneshot_lmk.widgets.review.thumbnails import ThumbnailRun
 from napari_oneshot_lmk.widgets.review_actions import OpenImages
 from napari_oneshot_lmk.widgets.session import session_of
@@ -83,6 +84,10 @@ class ReviewWidget(QWidget):
         self.settle.ended.connect(self._on_settle_ended)
         self.form.changed.connect(self._refresh)
         self.form.table.picked.connect(self.actions.turn_to)
+        self.similarity = SimilarityRun(self.session, self.settle.settler)
+        self.form.patches.follow(self.similarity)
+        compared = (events.template, events.further, events.model)
+        connect_until_destroyed(self, self._on_compared_anew, *compared)
         self.thumbnails = ThumbnailRun()
         self.thumbnails.made.connect(self.form.table.show_thumbnail)
         self.form.table.seen.connect(self._on_seen)
@@ -136,6 +141,7 @@ class ReviewWidget(QWidget):
         here = () if images.current is None else self.status(images.current).reasons
         named = here.get(annotation.current, ()) if here else ()
         form.patches.show_landmark(self.session, _words(named))
+        self.similarity.want()
         form.show_reasons(no_image, no_result, no_point)
 
     def _row(self, key: Hashable) -> ImageRow:
@@ -148,6 +154,9 @@ class ReviewWidget(QWidget):
         accepted = status.state is ReviewState.ACCEPTED
         name = self.actions.images.name(key)
         return ImageRow(key, name, state, status.unsure, reasons, accepted)
+
+    def _on_compared_anew(self, event: Any = None) -> None:
+        self.similarity.forget()
 
     def _on_seen(self, keys: Sequence[Hashable]) -> None:
         """Draw thumbnails of the images that the list shows."""
