@@ -18,8 +18,13 @@ from napari_oneshot_lmk.review.annotation import Annotation
 LARGEST_RESIDUAL = 0.1
 """Shape residual from which on a point is named, as a fraction of the template's size (the root
 mean square distance of its landmarks from their centre)."""
-ORDER_MARGIN = 0.1
-"""Landmarks that lie closer together on the template have no order, in the same unit."""
+ORDER_MARGIN = 0.15
+"""Landmarks that lie closer together on the template have no order, and landmarks that lie no
+further on the wrong side violate none; in the same unit."""
+ALL_REVERSED = 0.8
+"""Share of pairs of an axis that are reversed, from which on the image is mirrored along it."""
+FEWEST_PAIRS = 3
+"""Pairs of an axis that can say so."""
 BORDER = 0.01
 """Width of an image's border, as a fraction of its longer side."""
 
@@ -195,8 +200,11 @@ def _far_from_shape(found: Mapping[str, Landmark], template: Template) -> list[s
 def _out_of_order(landmarks: Landmarks, template: Template, decided: set[str]) -> list[str]:
     """Name the fewest landmarks that explain all pairs whose order is not the template's.
 
-    A pair has an order along the axis on which it is further apart, so that images which
-    are turned by less than 45 degrees violate none.
+    A pair has an order along the axis on which it is further apart on the template, so that
+    images which are turned by less than 45 degrees violate none. It is violated by points that
+    lie clearly on the other side of one another, not by those that lie close together: anatomy
+    varies as much. Where nearly all pairs of an axis are the other way round, it is the image
+    that lies otherwise.
     """
     known = {point.name: point for point in template.landmarks.placed}
     here = [point for point in landmarks.placed if point.name in known]
@@ -206,17 +214,24 @@ def _out_of_order(landmarks: Landmarks, template: Template, decided: set[str]) -
     theirs = theirs * (template.image.geometry.spacing_mm_yx or (1.0, 1.0))
     ours = np.array([point.position_yx for point in here])
     ours = _turned_back(ours, landmarks.provenance.orientation)
-    wanted, is_yx = (each[:, None] - each[None] for each in (theirs, ours))
+    wanted, is_yx = (
+        (each[:, None] - each[None]) / max(_size(each), 1e-9) for each in (theirs, ours)
+    )
     length = np.abs(wanted)
-    ordered = (length > ORDER_MARGIN * _size(theirs)) & (length > length[..., ::-1])
-    wrong = (ordered & (wanted * is_yx < 0)).any(2)
+    ordered = (length > ORDER_MARGIN) & (length > length[..., ::-1])
+    # (2,) by axis: rows, columns; each pair counts twice.
+    pairs = ordered.sum((0, 1))
+    reversed_ = (ordered & (wanted * is_yx < 0)).sum((0, 1))
+    mirrored = (reversed_ > ALL_REVERSED * pairs) & (pairs >= 2 * FEWEST_PAIRS)
+    is_yx = np.where(mirrored, -is_yx, is_yx)
+    wrong = (ordered & (wanted * is_yx < 0) & (np.abs(is_yx) > ORDER_MARGIN)).any(2)
     open_ = np.array([point.name not in decided for point in here])
     wrong &= open_[:, None] | open_[None]
     named = []
     while wrong.any():
-        pairs = np.where(open_, wrong.sum(1), 0)
+        violated = np.where(open_, wrong.sum(1), 0)
         # Of two that have changed places both are named.
-        worst = pairs == pairs.max()
+        worst = violated == violated.max()
         named += [here[i].name for i in np.flatnonzero(worst)]
         wrong[worst], wrong[:, worst] = False, False
     return named

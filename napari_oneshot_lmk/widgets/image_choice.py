@@ -43,6 +43,8 @@ class ImageChoice:
         self._session = session
         self._shown = shown
         self._presenting = Flag()
+        self.changing = Flag()
+        """Set while a layer is made to show another image: nothing that it does is followed."""
         self._followed: list[Any] = []
         self._put_out_of_sight: list[Any] = []
         self.refused: Any = None
@@ -99,7 +101,7 @@ class ImageChoice:
 
     def _on_active(self, event: Any) -> None:
         layer = event.value
-        if self._presenting or layer is None:
+        if self._presenting or self.changing or layer is None:
             return
         if isinstance(layer, Image):
             # An image that is opened hidden is not chosen by that.
@@ -112,13 +114,15 @@ class ImageChoice:
                 self.choose(target.layer)
 
     def _on_dims(self, event: Any = None) -> None:
+        if self.changing:
+            return
         target = self._session.target
         layer = target.layer if target is not None else self.refused
         if layer is not None and layer in self._viewer.layers:
             self.choose(layer)
 
     def _on_shown(self, event: Any = None) -> None:
-        if self._presenting:
+        if self._presenting or self.changing:
             return
         layer, kind = getattr(event, "source", None), getattr(event, "type", "")
         if kind == "name":

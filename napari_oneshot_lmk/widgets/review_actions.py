@@ -229,7 +229,8 @@ class ReviewActions:
         if key in keys:
             following = keys[keys.index(key) + 1 :] + keys[: keys.index(key)]
             open_ = [k for k in following if _is_open(self.images.landmarks(k))]
-            self.images.expect(list(dict.fromkeys(open_[:1] + following[:1] + open_[1:2])))
+            likely = open_[:1] + following[:1] + following[-1:] + open_[1:2]
+            self.images.expect(list(dict.fromkeys(likely)))
 
     def _turn_to_next(self, wanted: Callable[[Landmarks], bool]) -> bool:
         """Turn to the next other image that is wanted; say whether there is one."""

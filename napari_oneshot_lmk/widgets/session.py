@@ -171,6 +171,7 @@ class Session:
     def give_back(self, target: ImageView) -> History[Annotation]:
         """Forget an image of a project, and return its landmarks with all that can be undone."""
         self.of_project.discard(target.key)
+        self._spacings.forget(target.layer)
         self.found = {key: found for key, found in self.found.items() if key != target.key}
         return self._images.pop(target.key).history
 

@@ -187,7 +187,15 @@ class Workbench:
         )
 
     def take_detection(self, target: ImageView, found: Landmarks) -> None:
-        """Show what was detected on an image; what a person did there stays."""
+        """Show what was detected on an image; what a person did there stays.
+
+        Of an image that was closed meanwhile nothing is shown. One of the project that was
+        turned from keeps it.
+        """
+        if not target.is_shown_in(self._viewer):
+            if self.project is not None:
+                self.project.take_late_detection(target, found)
+            return
         self.session.take_detection(target, found)
         shown = self.layers.show(target)
         if self.session.target == target:

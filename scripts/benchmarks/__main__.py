@@ -6,6 +6,7 @@ import shlex
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,7 @@ from benchmarks import (
     corrections,
     costs,
     killed_runs,
+    next_image,
     one_correction,
     page,
     speed,
@@ -405,11 +407,40 @@ def benchmark_orientation(
     _show_table("orientation", title, titles, table, content, out, overwrite)
 
 
+@app.command("next-image")
+@handle_errors
+def benchmark_next_image(
+    out: Out,
+    images: Annotated[int, typer.Option("--images", min=20, help="How many.")] = 200,
+    pause: Annotated[
+        float, typer.Option("--pause", min=0.0, help="Seconds for which each is looked at.")
+    ] = 0.5,
+    seed: Annotated[int, typer.Option("--seed", help="Of the images and their points.")] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Go through a project in a window with the key, and time until each image is drawn.
+
+    Resident memory after 20, 100 and all images. The images are generated. Needs a display,
+    or Xvfb. Writes next_image.json and next_image.md.
+    """
+    from virtual_display import virtual_display
+
+    check_writable(out, overwrite=overwrite)
+    with tempfile.TemporaryDirectory(prefix="oneshot-lmk-") as scratch, virtual_display():
+        with counting_bar(f"Drawing {images} images") as advance:
+            project = next_image.write_project(Path(scratch), images, seed, advance)
+        with counting_bar("Looking at them") as advance:
+            measured = next_image.measure(project, images, seed, pause, advance)
+    table = next_image.rows_of(measured)
+    content = next_image.content_of(measured)
+    _show_table("next_image", "Next image", ["", "value"], table, content, out, overwrite)
+
+
 def _show_table(
     name: str,
     title: str,
     titles: list[str],
-    table: list[list[str]],
+    table: Sequence[Sequence[str]],
     content: dict[str, Any],
     out: Path,
     overwrite: bool,

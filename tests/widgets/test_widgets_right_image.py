@@ -17,6 +17,7 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
 from napari_oneshot_lmk.landmarks.lists import parse_landmark_list
 from napari_oneshot_lmk.widgets.annotate.close_question import Answer, UnsavedQuestion
 from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 
 QUESTION = "napari_oneshot_lmk.widgets.annotate.close_question"
 
@@ -53,7 +54,7 @@ def test_the_image_in_the_dock_is_the_one_on_the_canvas(clinic, way):
         drag(viewer, chosen, before, (before[0] + 20, before[1] + 30))
         assert clinic.at("a") != before
         assert clinic.source("a") is Source.CORRECTED
-    sets = [session.annotation_of(session.target_of((la.unique_id, ()))) for la in images]
+    sets = [session.annotation_of(session.target_of(ImageView(la).key)) for la in images]
     assert [s.landmarks["a"].source for s in sets] == [Source.CORRECTED] * 3
 
 

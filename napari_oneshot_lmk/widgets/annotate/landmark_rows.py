@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Source, State
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.layers.style import MARK_LIGHT, css, landmark_colours, score_colours
@@ -16,13 +18,14 @@ if TYPE_CHECKING:
 def rows_of(annotation: Annotation, with_score: bool = False) -> list[LandmarkRow]:
     """Return one row per landmark; ``with_score`` adds a column before the state."""
     colours = landmark_colours(annotation.landmarks.names)
+    scored = score_colours([np.nan if p.score is None else p.score for p in annotation.landmarks])
     rows = []
-    for point in annotation.landmarks:
+    for point, of_score in zip(annotation.landmarks, scored, strict=True):
         placed = point.state is State.PLACED
         score = "" if point.score is None else f"{point.score:.2f}"
         colour = css(colours[point.name])
         if point.source is Source.DETECTED and point.score is not None:
-            colour = css(score_colours([point.score])[0])
+            colour = css(of_score)
         elif annotation.is_result:
             colour = css(MARK_LIGHT) if placed else DIM
         rows.append(

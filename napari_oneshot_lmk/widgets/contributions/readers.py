@@ -96,7 +96,7 @@ def _as_layer(
     look = style.landmark_style(landmarks, data)
     if target is not None and _is_unambiguous(target, landmarks.image, path):
         about = look["metadata"][points.METADATA]
-        about[points.IMAGE_LAYER] = str(target.layer.unique_id)
+        about[points.IMAGE_LAYER] = target.layer_id
     result = any(p.follows_detection for p in landmarks)
     title = texts.FOUND_LAYER if result else texts.ANNOTATION_LAYER
     name = title.format(image=landmarks.image or path.name)

@@ -120,8 +120,7 @@ class DetectWidget(QWidget):
     def retry_download(self) -> None:
         """Download the weights that are missing, and detect on the same images again."""
         self.run.retry_download()
-        layers = self._viewer.layers
-        self._start([target for target in self._targets.values() if target.layer in layers])
+        self._start([t for t in self._targets.values() if t.is_shown_in(self._viewer)])
 
     def cancel(self) -> None:
         """Stop after the image that is being worked on."""
@@ -241,10 +240,7 @@ class DetectWidget(QWidget):
         self.session.busy = text
 
     def _on_found(self, key: Key, landmarks: Landmarks) -> None:
-        target = self._targets[key]
-        # The user may have closed the image meanwhile.
-        if target.layer in self._viewer.layers:
-            self.bench.take_detection(target, landmarks)
+        self.bench.take_detection(self._targets[key], landmarks)
 
     def _on_ended(self, text: str, failed: bool, report: str) -> None:
         self._report = report

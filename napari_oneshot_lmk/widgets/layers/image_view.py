@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +55,11 @@ class LayerPixels:
         return GrayImage(grey, self.geometry, self.name, self.path)
 
 
-Key = tuple["Hashable", tuple[int, ...]]
-"""A layer's identity, and the position of a slice in it."""
+Key = tuple["Hashable", tuple[int, ...], str]
+"""A layer's identity, the position of a slice in it, and which image it showed then."""
+
+CONTENT = "napari-oneshot-lmk-image"
+"""Key in an image layer's metadata: which image it shows, where one layer shows several."""
 
 
 TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
@@ -76,19 +80,37 @@ class Spacing:
 
 @dataclass(frozen=True, eq=False)
 class ImageView:
-    """One two-dimensional image in the viewer: a layer, or a slice of one."""
+    """One two-dimensional image in the viewer: a layer, or a slice of one.
+
+    One layer shows the images of a project in turn. A view is of the image that the layer
+    showed when the view was made: `is_shown_in` says whether it still does.
+    """
 
     layer: Image
     slice_index: tuple[int, ...] = ()
     """Position along the axes before the last two; empty for a 2-D layer."""
+    content: str = field(init=False)
+    """Which of the images that the layer shows in turn; empty where it shows one only."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "content", content_of(self.layer))
 
     @property
     def key(self) -> Key:
         """Identity that does not change when the layer is renamed."""
-        return self.layer.unique_id, self.slice_index
+        return self.layer.unique_id, self.slice_index, self.content
+
+    @property
+    def layer_id(self) -> str:
+        """What a points layer notes of the image that it was put on."""
+        return f"{self.layer.unique_id}{self.content}"
+
+    def is_shown_in(self, viewer: Any) -> bool:
+        """Say whether the layer is in the viewer, and shows this image."""
+        return self.layer in viewer.layers and content_of(self.layer) == self.content
 
     def __eq__(self, other: object) -> bool:
-        """Compare layer and slice."""
+        """Compare layer, slice and image."""
         return isinstance(other, ImageView) and self.key == other.key
 
     def __hash__(self) -> int:
@@ -152,6 +174,11 @@ class ImageView:
         return np.atleast_2d(np.asarray(data, dtype=float))[:, -2:]
 
 
+def content_of(layer: Image) -> str:
+    """Return which image a layer shows, where it shows several in turn; else ""."""
+    return str(layer.metadata.get(CONTENT, ""))
+
+
 def target_of(layer: Image, viewer: Any) -> ImageView:
     """Return the image of a layer that the viewer shows.
 
@@ -202,7 +229,7 @@ def spacing_of(layer: Layer) -> Spacing:
 
     steps, assumed = column_norms(layer)[-2:], False
     try:
-        steps = steps * [float((1.0 * unit).to("mm").magnitude) for unit in layer.units[-2:]]
+        steps = steps * [_mm_per(unit) for unit in layer.units[-2:]]
     except DimensionalityError:
         assumed = True
         if np.allclose(steps, 1.0):
@@ -211,6 +238,11 @@ def spacing_of(layer: Layer) -> Spacing:
         return Spacing(checked_spacing(steps), assumed)
     except GeometryError as error:
         return Spacing(problem=str(error))
+
+
+@lru_cache(maxsize=64)
+def _mm_per(unit: Any) -> float:
+    return float((1.0 * unit).to("mm").magnitude)
 
 
 def column_norms(layer: Layer) -> NDArray[np.float64]:

@@ -7,7 +7,8 @@ every change of the session is drawn onto the layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,9 @@ import numpy as np
 from napari_oneshot_lmk.landmarks.landmarks import State
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.layers import points, style
-from napari_oneshot_lmk.widgets.layers.image_view import transform_of
+from napari_oneshot_lmk.widgets.layers.image_view import TRANSFORM, transform_of
 from napari_oneshot_lmk.widgets.layers.marks import PointDrag
+from napari_oneshot_lmk.widgets.layers.shared_layer import place_layer
 from napari_oneshot_lmk.widgets.qt.connections import Flag
 from napari_oneshot_lmk.widgets.settings import preferences
 
@@ -65,6 +67,8 @@ class LandmarkLayer:
         self.layer.bind_key("Control-V", self._paste, overwrite=True)
         session.edited.connect(self._on_edited)
         session.events.spacing.connect(self._on_spacing)
+        for name in TRANSFORM:
+            getattr(target.layer.events, name).connect(self._on_transform)
         self.draw()
 
     def _new(self) -> Points:
@@ -98,8 +102,10 @@ class LandmarkLayer:
         self._turn_to("add")
 
     def _turn_to(self, mode: str) -> None:
-        self.layer.visible = True
-        self._viewer.layers.selection.active = self.layer
+        if not self.layer.visible:
+            self.layer.visible = True
+        if not self.active:
+            self._viewer.layers.selection.active = self.layer
         if self.layer.mode != mode:
             self.layer.mode = mode
 
@@ -117,8 +123,24 @@ class LandmarkLayer:
         self.layer.events.data.disconnect(self._on_data)
         self.layer.events.features.disconnect(self._on_features)
         self.layer.selected_data.events.items_changed.disconnect(self._on_selected)
+        for name in TRANSFORM:
+            getattr(self.target.layer.events, name).disconnect(self._on_transform)
         if self._drag in self.layer.mouse_drag_callbacks:
             self.layer.mouse_drag_callbacks.remove(self._drag)
+
+    @contextmanager
+    def turned(self, target: ImageView) -> Iterator[None]:
+        """Show the landmarks of another image from now on, that the same image layer shows.
+
+        In the block the image layer is changed.
+        """
+        self.target = target
+        with self._drawing:
+            yield
+            self.layer.selected_data = set()
+            place_layer(self.layer, transform_of(target.layer))
+        self._title = ""
+        self.draw()
 
     @property
     def _annotation(self) -> Annotation:
@@ -132,6 +154,12 @@ class LandmarkLayer:
         # The landmarks in the layer's metadata have a spacing, too.
         target = self._session.target
         if target is not None and target.layer == self.target.layer:
+            self.draw()
+
+    def _on_transform(self, event: Any = None) -> None:
+        """Lie on the image where it is now."""
+        if not self._drawing and self.alive:
+            place_layer(self.layer, transform_of(self.target.layer))
             self.draw()
 
     def draw(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -78,6 +79,19 @@ class LandmarkLayers:
         self._bind(shown.layer)
         self._layers[target.key] = shown
         return shown
+
+    @contextmanager
+    def turned(self, before: ImageView, after: ImageView) -> Iterator[None]:
+        """Let the landmark layer of an image show those of another that the same layer shows.
+
+        In the block the image layer is changed. Nothing happens where there is no landmark layer.
+        """
+        shown = self.layer_of(before)
+        with ExitStack() as turning:
+            if shown is not None:
+                self._layers[after.key] = self._layers.pop(before.key)
+                turning.enter_context(shown.turned(after))
+            yield
 
     def show_missing(self, target: ImageView) -> None:
         """Show the landmarks of an image that are placed and have no layer."""

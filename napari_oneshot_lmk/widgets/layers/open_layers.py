@@ -56,7 +56,7 @@ def is_about(layer: Any, target: ImageView) -> bool:
     if not known or points.is_preview(layer.metadata):
         return False
     if (put_on := known.get(points.IMAGE_LAYER)) is not None:
-        return bool(put_on == str(target.layer.unique_id))
+        return bool(put_on == target.layer_id)
     return bool(known.get("image") == target.image_name)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,15 @@ from psygnal import Signal
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.review.annotation import Annotation, History
-from napari_oneshot_lmk.widgets.contributions.readers import scale_of
 from napari_oneshot_lmk.widgets.layers.image_identity import AnnotatedImage
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Spacing
+from napari_oneshot_lmk.widgets.layers.shared_layer import (
+    DecodedImage,
+    fill_layer,
+    mark_layer,
+    new_layer,
+)
+from napari_oneshot_lmk.widgets.review.read_ahead import ReadAhead
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.workbench import Workbench
 
 AHEAD = 3
-"""Decoded images that are kept: the one shown and the next two."""
+"""Images that are decoded ahead."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class ProjectPixels:
 class ProjectImages:
     """Shows one image of a project and keeps what is done on it.
 
+    One image layer and one points layer show all images in turn; see `ImageView.content`.
     ``told`` carries what went wrong, in a sentence.
 
     Parameters
@@ -62,8 +68,7 @@ class ProjectImages:
         self._bench = bench
         self._shown: tuple[str, ImageView] | None = None
         self._histories: dict[str, History[Annotation]] = {}
-        self._ahead: dict[str, Future[GrayImage]] = {}
-        self._reader = ThreadPoolExecutor(1, "read ahead")
+        self._ahead = ReadAhead(project.read)
         self._spacing: tuple[float, float] | None = None
         """Of the image that is shown, as the project knows it."""
         self._names: dict[str, str] = {}
@@ -125,13 +130,8 @@ class ProjectImages:
 
     def expect(self, keys: Sequence[Hashable]) -> None:
         """Read ahead what is likely to be shown next."""
-        wanted = [str(key) for key in keys][: AHEAD - 1]
-        kept = {*wanted, *([] if self._shown is None else [self._shown[0]])}
-        for key in [key for key in self._ahead if key not in kept]:
-            self._ahead.pop(key).cancel()
-        for key in wanted:
-            if key not in self._ahead:
-                self._ahead[key] = self._reader.submit(self.project.read, key)
+        shown = None if self._shown is None else self._shown[0]
+        self._ahead.expect([str(key) for key in keys][:AHEAD], shown)
 
     # -- the canvas ----------------------------------------------------------------
 
@@ -145,16 +145,15 @@ class ProjectImages:
         if not self._try_again():
             return
         try:
-            reading = self._ahead.pop(key, None)
-            image = self.project.read(key) if reading is None else reading.result()
+            decoded = self._ahead.get(key)
         except OneshotError as error:
             self.told.emit(f"{error}.")
             return
         before, self._shown = self._shown, None
-        if before is not None:
-            # First: two images side by side may have different units.
-            self._take_off(*before)
-        self._show(key, image)
+        if before is None:
+            self._show(key, decoded)
+        else:
+            self._change(before, key, decoded)
         self._give_keys()
 
     def _give_keys(self) -> None:
@@ -163,21 +162,42 @@ class ProjectImages:
         if shown is not None:
             shown.activate()
 
-    def _show(self, key: str, image: GrayImage) -> None:
-        from napari.layers import Image
-
-        name = self._names[key]
-        layer = Image(image.pixels, name=name, **scale_of(image.geometry))
+    def _show(self, key: str, decoded: DecodedImage) -> None:
+        """Add the layer that shows all images in turn."""
+        layer = new_layer(decoded, self._names[key], self._content(key))
         target = ImageView(layer)
+        self._lend(key, target, decoded)
+        self._viewer.add_layer(layer)
+        self._choose(target, decoded)
+
+    def _change(self, before: tuple[str, ImageView], key: str, decoded: DecodedImage) -> None:
+        """Show another image in the layers of the one before."""
+        image, old = before
+        choice, layers = self._bench.choice, self._bench.layers
+        with choice.changing:
+            self._histories[image] = self._session.give_back(old)
+            target = mark_layer(old.layer, self._content(key))
+            self._lend(key, target, decoded)
+            with layers.turned(old, target):
+                fill_layer(target.layer, decoded, self._names[key])
+        self._choose(target, decoded)
+        self._viewer.reset_view()
+
+    def _content(self, key: str) -> str:
+        # Another project may have an image of the same id.
+        return f"{self.project.folder}#{key}"
+
+    def _lend(self, key: str, target: ImageView, decoded: DecodedImage) -> None:
         landmarks = self._landmarks[key]
         history = self._histories.pop(key, None) or History(Annotation.adopt(landmarks))
         self._shown = key, target
         # Known before the session tells of it: it is not what a user has typed.
-        self._spacing = image.geometry.spacing_mm_yx
+        self._spacing = decoded.image.geometry.spacing_mm_yx
         self._session.lend(AnnotatedImage(target, history, landmarks), self._found[key])
-        self._viewer.add_layer(layer)
-        self._bench.choice.choose(layer)
-        self._take_spacing(image.geometry.spacing_mm_yx)
+
+    def _choose(self, target: ImageView, decoded: DecodedImage) -> None:
+        self._bench.choice.choose(target.layer)
+        self._take_spacing(decoded.image.geometry.spacing_mm_yx)
         self._spacing = self._session.spacing.mm_yx
 
     def _take_spacing(self, mm_yx: tuple[float, float] | None) -> None:
@@ -260,6 +280,12 @@ class ProjectImages:
         if self._write(image, landmarks, "detect", "", detected=found):
             self._found[image] = found
 
+    def take_late_detection(self, target: ImageView, found: Landmarks) -> None:
+        """Take in what was detected on an image that was on the canvas and is no more."""
+        for image in self._names:
+            if target.content == self._content(image):
+                self.take_detection(image, found)
+
     def _write(
         self, image: str, landmarks: Landmarks, action: str, reader: str, **values: Any
     ) -> bool:
@@ -299,6 +325,6 @@ class ProjectImages:
         self._session.events.found.disconnect(self._on_found)
         self._session.events.spacing.disconnect(self._on_spacing)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
-        self._reader.shutdown(wait=False, cancel_futures=True)
+        self._ahead.close()
         self.project.close()
         return True

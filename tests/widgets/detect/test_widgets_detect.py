@@ -15,6 +15,7 @@ from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
+from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 from napari_oneshot_lmk.widgets.layers.points import METADATA
 
 POINTS = {"a": (30.0, 40.0), "b": (60.0, 120.0), "c": (150.5, 90.25)}
@@ -128,7 +129,7 @@ def test_all_images_but_the_template_and_one_that_cannot_be_worked_on(viewer, do
     first = viewer.add_image(textured(seed=2), name="one")
     viewer.add_image(np.zeros((50, 60)), name="blank")
     viewer.add_image(textured(seed=3), name="two")
-    dock.session.template_key = (first.unique_id, ())
+    dock.session.template_key = ImageView(first).key
     dock._refresh()
     assert dock.form.everywhere.text() == "Detect on all images (2)"
     run(qtbot, dock.form.everywhere, dock)
