@@ -27,6 +27,7 @@ from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.layers import points, style
 from napari_oneshot_lmk.widgets.layers.image_view import (
     ImageView,
+    scale_of,
     slice_of_name,
     spacing_of,
     transform_of,
@@ -78,13 +79,6 @@ def read(path: str) -> list[LayerTuple]:
         for number, (landmarks, target) in enumerate(shown)
         if landmarks.placed
     ]
-
-
-def scale_of(geometry: Geometry | None) -> dict[str, Any]:
-    """Return a layer's scale in millimetres; nothing where the spacing is unknown."""
-    if geometry is None or geometry.spacing_mm_yx is None:
-        return {}
-    return {"scale": geometry.spacing_mm_yx, "units": ("mm", "mm")}
 
 
 def _as_layer(

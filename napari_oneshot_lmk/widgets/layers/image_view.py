@@ -262,6 +262,13 @@ def affine_parts(
     return origin, np.array([transform(axis) for axis in np.eye(ndim)]) - origin
 
 
+def scale_of(geometry: Geometry | None) -> dict[str, Any]:
+    """Return a layer's scale in millimetres; nothing where the spacing is unknown."""
+    if geometry is None or geometry.spacing_mm_yx is None:
+        return {}
+    return {"scale": geometry.spacing_mm_yx, "units": ("mm", "mm")}
+
+
 def transform_of(layer: Layer) -> dict[str, Any]:
     """Keyword arguments that put another layer onto this one."""
     return {name: getattr(layer, name) for name in TRANSFORM if hasattr(layer, name)}

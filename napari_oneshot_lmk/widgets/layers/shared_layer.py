@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_oneshot_lmk.widgets.contributions.readers import scale_of
-from napari_oneshot_lmk.widgets.layers.image_view import CONTENT, TRANSFORM, ImageView
+from napari_oneshot_lmk.widgets.layers.image_view import CONTENT, TRANSFORM, ImageView, scale_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
