@@ -6,7 +6,6 @@ import shlex
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -440,7 +439,7 @@ def _show_table(
     name: str,
     title: str,
     titles: list[str],
-    table: Sequence[Sequence[str]],
+    table: list[list[str]],
     content: dict[str, Any],
     out: Path,
     overwrite: bool,

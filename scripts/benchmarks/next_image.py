@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -224,7 +224,7 @@ def content_of(measured: NextImage) -> dict[str, Any]:
     return asdict(measured)
 
 
-def rows_of(measured: NextImage) -> Sequence[Sequence[str]]:
+def rows_of(measured: NextImage) -> list[list[str]]:
     """Return names and values for a table."""
     rows, columns = measured.shape_yx
     memory = ", ".join(f"{mb:.0f} MB after {n}" for n, mb in measured.resident_mb.items())

@@ -10,8 +10,9 @@ from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.samples import sample_folder
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.contributions.readers import LayerTuple, scale_of
+from napari_oneshot_lmk.widgets.contributions.readers import LayerTuple
 from napari_oneshot_lmk.widgets.layers import points, style
+from napari_oneshot_lmk.widgets.layers.image_view import scale_of
 
 OTHER_IMAGES = 3
 """Beside the template: enough to try "all images", few enough to look at."""
