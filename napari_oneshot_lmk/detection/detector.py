@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_oneshot_lmk.detection.encoded_image import EncodedImage, encode_images
 from napari_oneshot_lmk.detection.orientation import (
     FEWEST_LANDMARKS,
     POOR_BELOW,
     SURER_BY,
     UPRIGHT,
-    Orientation,
     OrientationFinder,
 )
 from napari_oneshot_lmk.detection.points_on_image import (
@@ -46,15 +46,6 @@ from napari_oneshot_lmk.matching.similarity import (
     describe_points,
     log_similarity,
 )
-
-
-@dataclass(frozen=True)
-class _EncodedImage:
-    prepared: PreparedImage
-    pyramid: FeaturePyramid
-    """Of the image turned from ``orientation`` to that of the template."""
-    orientation: Orientation | None = None
-    """How it lies; None: taken as the template, before the first look."""
 
 
 class Detector:
@@ -122,7 +113,7 @@ class Detector:
         self.shape = ShapeModel(
             each[0][0].numpy(), pixel_size_yx, geometry.network_shape_yx, variation
         )
-        self._current: _EncodedImage | None = None
+        self._current: EncodedImage | None = None
 
     @classmethod
     def instant(
@@ -190,7 +181,7 @@ class Detector:
 
         An `ImageError` is raised where there is nothing to match in it.
         """
-        [self._current] = self._encode([self.prepare(image)])
+        [self._current] = encode_images(self._encoder, [self.prepare(image)])
 
     def prepare(self, image: GrayImage) -> PreparedImage:
         """Bring an image to the network's grid, as `set_image` does; in any thread."""
@@ -201,7 +192,8 @@ class Detector:
 
         The encoder gets them in one batch. The image of `set_image` stays set.
         """
-        return [self._landmarks(*self._look(encoded)) for encoded in self._encode(images)]
+        each = encode_images(self._encoder, images)
+        return [self._landmarks(*self._look(encoded)) for encoded in each]
 
     def detect(self) -> Landmarks:
         """Detect on the image that was set.
@@ -243,9 +235,7 @@ class Detector:
         ValueError
             If no image was set.
         """
-        encoded = self._image_that_is_set
-        if encoded.orientation is None:
-            encoded = self._current = self._look(encoded)[0]
+        encoded = self._image_looked_at
         manual = {point.name: point for point in decided if point.is_manual}
         found = self._points(encoded, self._decided(manual, encoded) if manual else None)
         return self._landmarks(encoded, found, manual)
@@ -258,36 +248,27 @@ class Detector:
         ValueError
             If no image was set.
         """
-        encoded = self._image_that_is_set
-        if encoded.orientation is None:
-            encoded = self._current = self._look(encoded)[0]
+        encoded = self._image_looked_at
         with torch.inference_mode():
-            maps = (encoded.orientation or UPRIGHT).applied(self.log_maps(encoded.pyramid))
+            maps = encoded.lies.applied(self.log_maps(encoded.pyramid))
         return SimilarityMaps(
             tuple(self._names), maps.float().cpu().numpy(), encoded.prepared.geometry
         )
 
     @property
-    def _image_that_is_set(self) -> _EncodedImage:
+    def _image_that_is_set(self) -> EncodedImage:
         if self._current is None:
             raise ValueError("set_image has not been called")
         return self._current
 
-    def _encode(self, images: Sequence[PreparedImage]) -> list[_EncodedImage]:
-        """Run the encoder once and split its maps by image."""
-        if not images:
-            return []
-        pixels = torch.cat([image.pixels for image in images])
-        pyramid = self._encoder(pixels.to(self._encoder.device))
-        return [
-            _EncodedImage(
-                image,
-                FeaturePyramid(tuple(level[i : i + 1] for level in pyramid.maps), pyramid.levels),
-            )
-            for i, image in enumerate(images)
-        ]
+    @property
+    def _image_looked_at(self) -> EncodedImage:
+        encoded = self._image_that_is_set
+        if encoded.orientation is None:
+            encoded = self._current = self._look(encoded)[0]
+        return encoded
 
-    def _look(self, encoded: _EncodedImage) -> tuple[_EncodedImage, Tensor]:
+    def _look(self, encoded: EncodedImage) -> tuple[EncodedImage, Tensor]:
         """Match an image, turned where that is clearly better; return it as it was matched."""
         found = self._points(encoded)
         if encoded.orientation is not None:
@@ -311,15 +292,15 @@ class Detector:
         points_yx = self._placed_in(self.template)[0]
         return OrientationFinder(pixels, points_yx, self.shape, self.device)
 
-    def _points(self, encoded: _EncodedImage, decided: Decided | None = None) -> Tensor:
+    def _points(self, encoded: EncodedImage, decided: Decided | None = None) -> Tensor:
         with torch.inference_mode():
             return self.points(encoded.pyramid, decided).cpu()
 
     def _landmarks(
-        self, encoded: _EncodedImage, found: Tensor, manual: Mapping[str, Landmark] | None = None
+        self, encoded: EncodedImage, found: Tensor, manual: Mapping[str, Landmark] | None = None
     ) -> Landmarks:
         """Map points back to the image's own grid; what a person decided stays as it is."""
-        orientation = encoded.orientation or UPRIGHT
+        orientation = encoded.lies
         more = f" and {len(self.further)} more" if self.further else ""
         more += ", points moved as corrected" if self.offsets else ""
         provenance = Provenance(
@@ -336,11 +317,11 @@ class Detector:
         landmarks = Landmarks(points, encoded.prepared.name, geometry, provenance)
         return moved_landmarks(landmarks, self.offsets)
 
-    def _decided(self, manual: Mapping[str, Landmark], encoded: _EncodedImage) -> Decided:
+    def _decided(self, manual: Mapping[str, Landmark], encoded: EncodedImage) -> Decided:
         """Return what a person decided in the orientation of the encoded image."""
         points = [manual.get(name) for name in self._names]
         places = [(0.0, 0.0) if p is None else p.position_yx or (0.0, 0.0) for p in points]
-        geometry, orientation = encoded.prepared.geometry, encoded.orientation or UPRIGHT
+        geometry, orientation = encoded.prepared.geometry, encoded.lies
         on_grid = torch.from_numpy(geometry.points_to_network(np.array(places, dtype=np.float64)))
         points_yx = orientation.points_undone(on_grid, geometry.network_shape_yx)
         # A person's point lies where its match is moved to.

@@ -12,6 +12,9 @@ KEY_PREVIOUS_IMAGE = "previous image"
 KEY_NEXT_CORRECTED = "next image with a corrected point"
 KEY_RESET = "put this point back to where it was detected"
 KEY_NUDGE = "move this point by a pixel, with Shift by a tenth"
+KEY_CONTRAST = "next part of the grey levels: full, percentiles, bright half, dark half"
+KEY_INVERT = "show bright as dark"
+KEY_LOUPE = "open or close the loupe"
 
 # -- what is said ----------------------------------------------------------------------
 
@@ -104,6 +107,46 @@ MAP_STATE = {
     "RUNNING": "computing…\n\nClick to stop",
     "FAILED": "could not be\ncomputed\n\nClick to try\nagain",
 }
+
+# -- how images are shown --------------------------------------------------------------
+
+DISPLAY = "View"
+DISPLAY_TIP = (
+    "How images are shown: contrast, inverted, loupe. It stays for the next images; pixels, "
+    "points and detection stay as they are."
+)
+CONTRAST_TITLE = "Contrast ({key}: the next one)"
+CONTRAST = {
+    "full range": "Full range",
+    "1st to 99th percentile": "1st to 99th percentile",
+    "bright half": "Bright half (bone)",
+    "dark half": "Dark half (soft tissue)",
+}
+CONTRAST_TIP = {
+    "full range": "From the darkest to the brightest pixel of the image.",
+    "1st to 99th percentile": "The darkest and the brightest hundredth of the pixels are cut off.",
+    "bright half": (
+        "The upper half of the range between the 1st and the 99th percentile: bone, on a "
+        "radiograph on which bone is bright."
+    ),
+    "dark half": (
+        "The lower half of the range between the 1st and the 99th percentile: soft tissue, on a "
+        "radiograph on which bone is bright."
+    ),
+}
+CONTRAST_SHOWN = "Contrast: {part}. Only the display changes."
+INVERT = "Invert ({key})"
+INVERT_TIP = "Bright is shown dark and dark bright, in grey."
+INVERTED = "Shown inverted. Only the display changes."
+NOT_INVERTED = "Not shown inverted any more."
+LOUPE = "Loupe"
+LOUPE_TITLE = "Loupe ({key}: open or close)"
+LOUPE_OFF = "No loupe"
+LOUPE_ZOOM = "{zoom}×"
+LOUPE_TIP = (
+    "The image around the mouse: 4 or 8 pixels of the screen for each of its own pixels, with "
+    "the contrast of the canvas."
+)
 
 # -- the project -----------------------------------------------------------------------
 

@@ -50,6 +50,9 @@ SHORTCUTS = (
         for fine in (False, True)
         if (action, fine) != ("up", False)
     ),
+    Shortcut("contrast", ("G",), "G", review_texts.KEY_CONTRAST),
+    Shortcut("invert", ("I",), "I", review_texts.KEY_INVERT),
+    Shortcut("loupe", ("L",), "L", review_texts.KEY_LOUPE),
     Shortcut("help", ("Shift-?", "?"), "?", texts.KEY_HELP),
 )
 

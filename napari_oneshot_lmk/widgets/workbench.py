@@ -19,6 +19,7 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.review.annotation import Annotation
 from napari_oneshot_lmk.widgets import shortcuts, texts
 from napari_oneshot_lmk.widgets.autosave import Autosave
+from napari_oneshot_lmk.widgets.display.display import Display
 from napari_oneshot_lmk.widgets.image_choice import ImageChoice
 from napari_oneshot_lmk.widgets.layers import points
 from napari_oneshot_lmk.widgets.layers.file_facts import FileFacts
@@ -68,7 +69,8 @@ class Workbench:
         self.project: Any = None
         """The `ProjectImages` of the project that is open."""
         self.review = ReviewActions(viewer, self)
-        self.actions |= self.review.by_name()
+        self.display = Display(viewer, session, self.told.emit)
+        self.actions |= self.review.by_name() | self.display.by_name()
         self.layers = LandmarkLayers(
             viewer, session, self.told.emit, lambda layer: shortcuts.bind(layer, self.actions)
         )

@@ -76,7 +76,8 @@ class ReviewForm(QWidget):
         self.move_others = QCheckBox(review_texts.MOVE_OTHERS)
         self.move_others.setToolTip(review_texts.MOVE_OTHERS_TIP)
         self.move_others.setChecked(True)
-        layout.addWidget(self.move_others)
+        self.bottom = row_of(self.move_others, stretched=self.move_others)
+        layout.addLayout(self.bottom)
         self.message = MessageLabel()
         layout.addWidget(self.message)
 

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QWidget
 from napari_oneshot_lmk.review.status import ImageStatus, Reason, ReviewState, count, status_of
 from napari_oneshot_lmk.widgets import review_texts, shortcuts, texts
 from napari_oneshot_lmk.widgets.detect.run import detectors_of
+from napari_oneshot_lmk.widgets.display.menu import DisplayButton
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed, without_argument
 from napari_oneshot_lmk.widgets.qt.parts import WARN
@@ -69,6 +70,8 @@ class ReviewWidget(QWidget):
         self.project = ProjectBar(napari_viewer, self.bench, detectors)
         layout.addWidget(self.project)
         self.form = ReviewForm()
+        self.display = DisplayButton(self.bench.display)
+        self.form.bottom.addWidget(self.display)
         layout.addWidget(self.form)
         layers = napari_viewer.layers.events
         events = self.session.events

@@ -1,0 +1,1 @@
+"""How images are shown: contrast presets, inverted, and a loupe at the mouse."""
