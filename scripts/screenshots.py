@@ -57,6 +57,7 @@ def main() -> None:
     detecting(viewer, dock, out / "detect.png")
     correcting(viewer, dock, out / "correct.png")
     reviewing(viewer, dock, out / "review.png")
+    evaluating(viewer, dock, out / "evaluate.png")
     if not options.no_training:
         training(viewer, dock, out / "train.png", out / "training.png")
     viewer.close()
@@ -119,6 +120,24 @@ def reviewing(viewer: Any, dock: Any, path: Path) -> None:
     review.form.buttons["next_unsure"].click()
     wait(SETTLED_MS)
     viewer.window.screenshot(path, canvas_only=False, flash=False)
+    viewer.fit_to_view()
+
+
+def evaluating(viewer: Any, dock: Any, path: Path) -> None:
+    """Compare with the exact landmarks of the sample, and look at the worst point."""
+    evaluate = dock.steps["Evaluate"]
+    dock.tabs.setCurrentWidget(evaluate)
+    done = QEventLoop()
+    evaluate.comparing.ended.connect(lambda *_: done.quit())
+    QTimer.singleShot(DETECTION_LIMIT_MS, lambda: done.exit(1))
+    evaluate.load([sample_folder("skull") / "landmarks.csv"])
+    if done.exec():
+        raise SystemExit(f"no answer: {evaluate.form.message.text()}")
+    evaluate.form.lines.setChecked(True)
+    evaluate.look_at(evaluate.state.points[0])
+    wait(SETTLED_MS)
+    viewer.window.screenshot(path, canvas_only=False, flash=False)
+    evaluate.form.lines.setChecked(False)
     viewer.fit_to_view()
 
 

@@ -22,10 +22,14 @@ from napari_oneshot_lmk.cli.options import (
     option,
     spacing_from,
 )
+from napari_oneshot_lmk.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_oneshot_lmk.evaluation.metrics import Accuracy, Intervals
     from napari_oneshot_lmk.evaluation.report import Report
+    from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 MOST_NAMES_SHOWN = 5
 SCORING_TITLES = {"native": "native resolution", "grid384": "384 grid (published)"}
@@ -37,6 +41,9 @@ def evaluate_files(
     truth: Annotated[Path, option("FILE", "True landmarks.")],
     spacing: SpacingText = None,
     out: Annotated[Path | None, option("DIR", "Folder for summary, tables and plots.")] = None,
+    pixels: Annotated[
+        bool, option(None, "Errors in pixels, for images whose spacing nobody knows.")
+    ] = False,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -53,6 +60,11 @@ def evaluate_files(
     if out is not None:
         check_writable(out, overwrite=overwrite)
     found, true = (read_landmarks(path, tell=print_warning) for path in (predicted, truth))
+    if pixels:
+        if spacing_mm_yx is not None:
+            raise UsageError("--pixels needs no --spacing", remedy="leave out one of the two")
+        _evaluate_pixels(found, true, out, overwrite, as_json)
+        return
     report = evaluate(found, true, spacing_mm_yx=spacing_mm_yx, seed=seed)
     if out is not None:
         from napari_oneshot_lmk.evaluation.write_report import write_report
@@ -67,6 +79,37 @@ def evaluate_files(
         if manual:
             print_line(f"Predicted landmarks of a person, not of a detector: {manual}")
     if out is not None:
+        print_info(f"Written to {out}")
+
+
+def _evaluate_pixels(
+    found: Sequence[Landmarks],
+    true: Sequence[Landmarks],
+    out: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Print errors in pixels, and write the tables of them."""
+    from napari_oneshot_lmk.evaluation.comparison import RADII, compare, landmark_rows, point_rows
+    from napari_oneshot_lmk.storage.atomic import atomic_write
+
+    comparison = compare(found, true, pixels=True)
+    table = landmark_rows(comparison)
+    if as_json:
+        print_json(table.astype(object).where(table.notna(), None).to_dict("records"))
+    else:
+        rows = [
+            [str(name), str(n), *("–" if v != v else f"{v:.2f}" for v in values)]
+            for name, n, *values in table.itertuples(index=False)
+        ]
+        columns = ["", "n", "MRE px", "SD px", "median px"]
+        columns += [f"< {radius:g} px %" for radius in RADII]
+        print_table(f"Errors, {len(comparison.images)} images", columns, rows)
+    if out is not None:
+        with atomic_write(out, overwrite=overwrite, folder=True) as unfinished:
+            table.to_csv(unfinished / "per_landmark.csv", index=False, float_format="%.6g")
+            points = point_rows(comparison)
+            points.to_csv(unfinished / "errors.csv", index=False, float_format="%.9g")
         print_info(f"Written to {out}")
 
 

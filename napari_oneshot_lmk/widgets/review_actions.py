@@ -13,6 +13,7 @@ from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+    from pathlib import Path
 
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.widgets.detect.run import Pixels
@@ -40,6 +41,9 @@ class ReviewImages(Protocol):
 
     def name(self, key: Hashable) -> str:
         """Return the name that the user knows it by."""
+
+    def path(self, key: Any) -> Path | None:
+        """Return the file of one, None where it has none."""
 
     def pixels(self, key: Any) -> Pixels:
         """Return what another thread needs to read one."""
@@ -76,6 +80,11 @@ class OpenImages:
     def name(self, key: Any) -> str:
         """Return the name that the user knows it by."""
         return str(key.image_name)
+
+    def path(self, key: Any) -> Path | None:
+        """Return the file of one, None where it has none."""
+        path: Path | None = key.path
+        return path
 
     def pixels(self, key: Any) -> Pixels:
         """Return what another thread needs to read one."""

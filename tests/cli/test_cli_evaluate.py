@@ -172,3 +172,15 @@ def test_missing_file_and_wrong_suffix(files, tmp_path):
     call = ["evaluate", "--predicted", found, "--truth"]
     assert "no.csv" in refused(1, *call, tmp_path / "no.csv")
     assert ".csv, .mrk.json" in refused(2, *call, tmp_path / "no.xlsx")
+
+
+def test_errors_in_pixels_need_no_spacing(files, tmp_path):
+    found, truth = files
+    out = tmp_path / "report"
+    call = ["evaluate", "--predicted", found, "--truth", truth, "--pixels"]
+    assert "MRE px" in succeed(*call, "--out", out).stdout
+    in_mm = json.loads(succeed(*call[:-1], "--spacing", 1, "--json").stdout)
+    (overall, *_) = json.loads(succeed(*call, "--json").stdout)
+    assert overall["mre_px"] == pytest.approx(in_mm["native"]["mre_mm"])
+    assert sorted(file.name for file in out.iterdir()) == ["errors.csv", "per_landmark.csv"]
+    assert "leave out one" in refused(2, *call, "--spacing", 1)

@@ -71,7 +71,7 @@ def read(path: str) -> list[LayerTuple]:
         show_warning(texts.CURVES_LEFT.format(path=file))
     alone = len(images) == 1
     opened = [(la, _find_open_image(la.image, file, alone)) for la in images]
-    if alone and opened[0][1] is None and (image := _image_beside(images[0].image, file)):
+    if alone and opened[0][1] is None and (image := image_beside(images[0].image, file)):
         opened = [(images[0], _show_image(image))]
     shown = [pair for pair in opened if pair[1] is not None] or opened
     return [
@@ -114,7 +114,7 @@ def _find_open_image(image: str, beside: Path, alone: bool = True) -> ImageView 
         wanted, index = image, ()
     fitting = [la for la in layers if la.ndim - 2 == len(index) or not index]
     # Of images with the same name, the one in the same folder.
-    file = _image_beside(wanted, beside)
+    file = image_beside(wanted, beside)
     same = [la for la in fitting if _is_from(la, file)]
     for spelling in _SPELLINGS if wanted else ():
         same = same or [la for la in fitting if spelling(wanted) in map(spelling, _names(la))]
@@ -129,12 +129,12 @@ def _find_open_image(image: str, beside: Path, alone: bool = True) -> ImageView 
 def _is_unambiguous(target: ImageView, image: str, beside: Path) -> bool:
     """Say whether no other open image has the name that the landmark file has."""
     wanted, _ = slice_of_name(image)
-    if _is_from(target.layer, _image_beside(wanted, beside)):
+    if _is_from(target.layer, image_beside(wanted, beside)):
         return True
     return sum(bool({image, wanted} & _names(layer)) for layer in _image_layers()) < 2
 
 
-def _image_beside(image: str, path: Path) -> Path | None:
+def image_beside(image: str, path: Path) -> Path | None:
     """Return the image file of that name in or below the folder of a landmark file.
 
     Without an extension, as Slicer and the ISBI challenge name theirs, it is the only
@@ -200,7 +200,7 @@ def _geometry_of(image: str, beside: Path) -> Geometry | None:
 def _file_of(image: str, beside: Path) -> Path | None:
     """Return the file of the image of a landmark file: open, or in its folder."""
     target = _find_open_image(image, beside)
-    return (target and target.path) or _image_beside(image, beside)
+    return (target and target.path) or image_beside(image, beside)
 
 
 def _names(layer: Any) -> set[str]:

@@ -24,6 +24,8 @@ from napari_oneshot_lmk.widgets.review.read_ahead import ReadAhead
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_oneshot_lmk.imaging.image import GrayImage
     from napari_oneshot_lmk.review.project import Project
     from napari_oneshot_lmk.widgets.session import Session
@@ -123,6 +125,10 @@ class ProjectImages:
     def name(self, key: Hashable) -> str:
         """Return the name that the user knows it by."""
         return self._names[str(key)]
+
+    def path(self, key: str) -> Path | None:
+        """Return the file of one, None where it is missing."""
+        return self.project.image(key).path
 
     def pixels(self, key: str) -> ProjectPixels:
         """Return what another thread needs to read one."""

@@ -1,0 +1,1 @@
+"""The dock step "Evaluate": found points compared with reference points."""

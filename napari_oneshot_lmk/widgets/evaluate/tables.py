@@ -1,0 +1,144 @@
+"""The two tables of the step "Evaluate": errors of landmarks, and single points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QBrush, QColor
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+
+from napari_oneshot_lmk.evaluation.comparison import RADII
+from napari_oneshot_lmk.widgets.evaluate import evaluate_texts
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.evaluation.comparison import ComparedPoint, Comparison, ErrorSummary
+
+STANDS_OUT = "#d55e00"
+"""Okabe and Ito's vermilion: told from black and white with any kind of colour vision."""
+MOST_POINTS = 200
+"""Rows in the list of points; nobody looks at more, and a table has them all."""
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+
+
+class RowTable(QTableWidget):
+    """A table whose rows are picked on a click and on Enter; numbers stand to the right."""
+
+    row_picked = Signal(int)
+
+    def __init__(self, texts_to_the_left: Sequence[int], stretched: int) -> None:
+        super().__init__()
+        self._left = texts_to_the_left
+        self._stretched = stretched
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(22)
+        self.setShowGrid(False)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        # Tab goes on to the next control instead of through the cells.
+        self.setTabKeyNavigation(False)
+        self.horizontalHeader().setHighlightSections(False)
+        self.setMinimumHeight(120)
+        self.cellClicked.connect(lambda row, _: self.row_picked.emit(row))
+
+    def keyPressEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
+        """Pick the current row on Enter."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.currentRow() >= 0:
+            event.accept()
+            self.row_picked.emit(self.currentRow())
+        else:
+            super().keyPressEvent(event)
+
+    def show_titles(self, titles: Sequence[str], tips: Sequence[str] = ()) -> None:
+        """Show the titles of the columns."""
+        self.setColumnCount(len(titles))
+        self.setHorizontalHeaderLabels(list(titles))
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(self._stretched, QHeaderView.ResizeMode.Stretch)
+        for column in range(len(titles)):
+            item = self.horizontalHeaderItem(column)
+            item.setTextAlignment(_LEFT if column in self._left else _RIGHT)
+            if column < len(tips):
+                item.setToolTip(tips[column])
+
+    def show_cells(self, row: int, cells: Sequence[str], *, stands_out: bool = False) -> None:
+        """Show one row."""
+        for column, text in enumerate(cells):
+            item = QTableWidgetItem(text)
+            item.setTextAlignment(_LEFT if column in self._left else _RIGHT)
+            item.setToolTip(text)
+            if stands_out:
+                item.setForeground(QBrush(QColor(STANDS_OUT)))
+                font = item.font()
+                font.setBold(True)
+                item.setFont(font)
+            self.setItem(row, column, item)
+
+
+class ErrorTableView(RowTable):
+    """A row for all landmarks, then one for each; ``picked`` carries its name, "" for all."""
+
+    picked = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__((0,), 0)
+        self._names: tuple[str, ...] = ()
+        self.row_picked.connect(lambda row: self.picked.emit(self._names[row]))
+
+    def show_errors(self, comparison: Comparison | None, current: str) -> None:
+        """Show errors and highlight a landmark."""
+        rows = () if comparison is None else (comparison.overall, *comparison.landmarks)
+        self._names = tuple(row.landmark for row in rows)
+        if comparison is not None:
+            unit = comparison.unit
+            t = evaluate_texts
+            rate_tips = (t.COLUMN_RATE_TIP.format(radius=r, unit=unit) for r in RADII)
+            self.show_titles(
+                (
+                    *(t.COLUMN_LANDMARK, t.COLUMN_N, t.COLUMN_MRE.format(unit=unit)),
+                    t.COLUMN_MEDIAN,
+                    *(t.COLUMN_RATE.format(radius=radius) for radius in RADII),
+                ),
+                (*t.COLUMN_TIPS, *rate_tips),
+            )
+        self.setRowCount(len(rows))
+        for number, row in enumerate(rows):
+            self.show_cells(number, _cells(row))
+        if current in self._names:
+            self.selectRow(self._names.index(current))
+
+
+class PointTable(RowTable):
+    """Points, the farthest from the reference first; ``picked`` carries one."""
+
+    picked = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__((0, 1, 3), 0)
+        self.points: tuple[ComparedPoint, ...] = ()
+        self.row_picked.connect(lambda row: self.picked.emit(self.points[row]))
+
+    def show_points(self, points: Sequence[ComparedPoint], unit: str) -> None:
+        """Show the first of some points."""
+        t = evaluate_texts
+        error = t.COLUMN_ERROR.format(unit=unit)
+        self.show_titles((t.COLUMN_IMAGE, t.COLUMN_LANDMARK, error, t.COLUMN_NOTE))
+        self.points = tuple(points[:MOST_POINTS])
+        self.setRowCount(len(self.points))
+        for number, point in enumerate(self.points):
+            note = t.OUTLIER if point.is_outlier else t.NOTES.get(str(point.outcome), "")
+            shown = "–" if point.error is None else f"{point.error:.2f}"
+            cells = (point.image, point.landmark, shown, note)
+            self.show_cells(number, cells, stands_out=bool(note))
+
+
+def _cells(row: ErrorSummary) -> tuple[str, ...]:
+    name = row.landmark or evaluate_texts.ALL
+    if not row.n:
+        return (name, "0", *["–"] * (2 + len(row.sdr_percent)))
+    rates = (f"{rate:.0f}" for rate in row.sdr_percent)
+    return (name, str(row.n), f"{row.mre:.2f}", f"{row.median:.2f}", *rates)
