@@ -8,6 +8,7 @@ a list of old ones.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari_oneshot_lmk.landmarks.lists import LandmarkList
+
+
+class DetectionMerge(StrEnum):
+    """What becomes of the landmarks that an image has when a detection brings new ones."""
+
+    KEEP_CORRECTED = "keep corrected"
+    """Whatever a person has decided stays: placed, corrected, accepted, removed, absent."""
+    REPLACE_DETECTED = "replace detected"
+    """Of that, only what was placed without a detection stays."""
 
 
 @dataclass(frozen=True)
@@ -109,13 +119,17 @@ class Annotation:
         absent = self._with(self.current, None, State.ABSENT, source, author)
         return absent._at_next_open(self.current)
 
-    def take_detection(self, found: Landmarks) -> Annotation:
-        """Take in all landmarks of a detection; what a person decided stays.
+    def take_detection(
+        self, found: Landmarks, merge: DetectionMerge = DetectionMerge.KEEP_CORRECTED
+    ) -> Annotation:
+        """Take in all landmarks of a detection; what a person decided stays as ``merge`` says.
 
         The result follows the template's list, with the person's landmarks that are not in
         it at the end.
         """
         manual = {p.name: p for p in self.landmarks if self.is_manual(p.name)}
+        if merge is DetectionMerge.REPLACE_DETECTED:
+            manual = {name: p for name, p in manual.items() if not _is_by_detector(p)}
         points = []
         for new in found:
             old = manual.pop(new.name, None)
@@ -297,7 +311,11 @@ DEPTH = 500
 
 
 class History(Generic[T]):
-    """An immutable value with the values to undo and to redo."""
+    """An immutable value with the values to undo and to redo.
+
+    An edit goes from one value to another, and its inverse from that to the first: `undo` does
+    the inverse, whatever the edit was.
+    """
 
     def __init__(self, value: T) -> None:
         self.value = value

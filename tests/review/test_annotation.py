@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from napari_oneshot_lmk.errors import LandmarkError
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, parse_landmark_list
-from napari_oneshot_lmk.review.annotation import DEPTH, Annotation, History
+from napari_oneshot_lmk.review.annotation import DEPTH, Annotation, DetectionMerge, History
 
 ABCD = parse_landmark_list("a: first\nb\nc\nd")
 
@@ -169,6 +171,44 @@ def test_an_accepted_point_stays_where_it_is_and_keeps_its_score() -> None:
     assert [p.position_yx for p in again.landmarks.placed] == [(1, 1), (2, 2), (9, 9)]
     moved = here.place("a", (4, 4), "Dr. B")
     assert moved.landmarks["a"].source is Source.CORRECTED
+
+
+def test_what_stays_in_a_new_detection_is_one_policy() -> None:
+    here = detected_abc().accept(["a"]).place("b", (4, 4)).place("d", (5, 5))
+    here = replace(here, landmarks=here.landmarks.with_landmark(Landmark("own", (6, 6))))
+    here = here.place("own", (7, 7))
+    found = Landmarks(tuple(Landmark(name, (9, 9), score=0.5) for name in "abc"))
+    kept = here.take_detection(found, DetectionMerge.KEEP_CORRECTED)
+    assert kept == here.take_detection(found)
+    assert [p.position_yx for p in kept.landmarks] == [(1, 1), (4, 4), (9, 9), (5, 5), (7, 7)]
+    renewed = here.take_detection(found, DetectionMerge.REPLACE_DETECTED)
+    assert {p.name: p.position_yx for p in renewed.landmarks if p.name in "abc"} == dict.fromkeys(
+        "abc", (9, 9)
+    )
+    assert renewed.landmarks["own"].position_yx == (7, 7)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda a: a.place("a", (8, 8)),
+        lambda a: a.clear(["b"]),
+        lambda a: a.go_to("c").mark_absent(),
+        lambda a: a.go_to("d").skip(),
+        lambda a: a.accept(a.landmarks.names),
+        lambda a: a.reset(["a"], None),
+        lambda a: a.follow(ABCD)[0],
+        lambda a: a.take_detection(Landmarks((Landmark("a", (3, 2), score=0.5),))),
+    ],
+)
+def test_whatever_the_edit_one_undo_takes_it_back_and_one_redo_does_it_again(edit) -> None:
+    history = History(detected_abc())
+    before, after = history.value, edit(history.value)
+    history.record(after)
+    history.undo()
+    assert history.value == before
+    history.redo()
+    assert history.value == after
 
 
 def test_what_a_person_did_and_what_is_open_is_not_accepted() -> None:
