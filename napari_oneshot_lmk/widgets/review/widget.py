@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
 from napari_oneshot_lmk.review.status import ImageStatus, Reason, ReviewState, count, status_of
@@ -61,6 +62,7 @@ class ReviewWidget(QWidget):
         self.actions = self.bench.review
         self.actions.order = self._in_order
         self._statuses: dict[Hashable, tuple[Landmarks, Any, ImageStatus]] = {}
+        self._outdated = False
         layout = scrolling_layout(self)
         if with_header:
             self.header = ImageHeader(napari_viewer, self.session)
@@ -113,17 +115,32 @@ class ReviewWidget(QWidget):
 
     def _in_order(self, keys: Sequence[Hashable]) -> list[Hashable]:
         """Return the images that the filter lets through, in the chosen order."""
-        wanted, statuses = self.form.wanted, {key: self.status(key) for key in keys}
+        return self._sorted({key: self.status(key) for key in keys})
+
+    def _sorted(self, statuses: Mapping[Hashable, ImageStatus]) -> list[Hashable]:
+        wanted = self.form.wanted
         chosen = [key for key, status in statuses.items() if wanted.lets_through(status)]
         by_name = sorted(chosen, key=self.actions.images.name)
         if not self.form.order.currentData():
             return by_name
         return sorted(by_name, key=lambda key: statuses[key].badness, reverse=True)
 
+    def event(self, event: Any) -> bool:
+        """Bring up to date what has changed while another tab was in front."""
+        if event.type() == QEvent.Type.ShowToParent and self._outdated:
+            self._refresh()
+        return bool(super().event(event))
+
     def _refresh(self, event: Any = None) -> None:
+        # A detection on many images changes something a hundred times; behind another tab
+        # nobody sees it, and the window would be late.
+        self._outdated = self.isHidden()
+        if self._outdated:
+            return
         images, form = self.actions.images, self.form
         keys = images.keys
-        statuses = [self.status(key) for key in keys]
+        each = {key: self.status(key) for key in keys}
+        statuses = list(each.values())
         counts = count(statuses)
         of_state = {state.name.lower(): number for state, number in counts.states.items()}
         form.counters.say(
@@ -135,20 +152,20 @@ class ReviewWidget(QWidget):
         # Neither names nor pixels of images that were removed are kept.
         self._statuses = {key: self._statuses[key] for key in keys}
         form.table.forget_thumbnails(but=keys)
-        form.table.show_rows([self._row(key) for key in self._in_order(keys)], images.current)
+        rows = [self._row(key, each[key]) for key in self._sorted(each)]
+        form.table.show_rows(rows, images.current)
         self.project.show_reasons(statuses)
         annotation = self.session.annotation
         no_image = "" if keys else review_texts.WHY_NO_OTHER
         no_result = "" if annotation.is_result else texts.WHY_NO_LANDMARKS
         no_point = "" if annotation.current else review_texts.WHY_NO_POINT
-        here = () if images.current is None else self.status(images.current).reasons
+        here = each[images.current].reasons if images.current in each else ()
         named = here.get(annotation.current, ()) if here else ()
         form.patches.show_landmark(self.session, _words(named))
         self.similarity.want()
         form.show_reasons(no_image, no_result, no_point)
 
-    def _row(self, key: Hashable) -> ImageRow:
-        status = self.status(key)
+    def _row(self, key: Hashable, status: ImageStatus) -> ImageRow:
         state = str(status.state)
         reviewers = ", ".join(name for name in status.reviewers if name)
         if reviewers:
