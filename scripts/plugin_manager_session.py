@@ -106,7 +106,7 @@ def look(picture: Path | None) -> None:
     (dock,) = viewer.window.dock_widgets.values()
     tabs = dock.findChild(QTabWidget)
     titles = [tabs.tabText(i) for i in range(tabs.count())]
-    assert titles == ["Annotate", "Train", "Detect", "Review", "Evaluate"], titles
+    assert titles == ["Annotate", "Train", "Detect", "Review", "Measure", "Evaluate"], titles
     home = type(dock).__module__
     print(f"the menu opened {type(dock).__name__} of {home}: {', '.join(titles)}")
 

@@ -27,6 +27,7 @@ PLACED = 7
 """Landmarks that are placed in the picture of annotating."""
 CORRECTED = "gonion"
 """The point that the picture of correcting shows, where it is unsure."""
+MEASURED = "convexity"
 CLOSER = 3.0
 DETECTION_LIMIT_MS = 300_000
 SETTLED_MS = 1500
@@ -54,6 +55,7 @@ def main() -> None:
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, title)
     opened(viewer, out / "opened.png")
     annotating(viewer, dock, out / "annotate.png")
+    measuring(viewer, dock, out / "measure.png")
     detecting(viewer, dock, out / "detect.png")
     correcting(viewer, dock, out / "correct.png")
     reviewing(viewer, dock, out / "review.png")
@@ -84,6 +86,17 @@ def annotating(viewer: Any, dock: Any, path: Path) -> None:
     dock.session.undo()
     annotate.form.use_template.click()
     assert dock.session.template_key == target.key, annotate.form.message.text()
+
+
+def measuring(viewer: Any, dock: Any, path: Path) -> None:
+    """Show the values on the annotated image, the tracing and one measurement."""
+    measure = dock.steps["Measure"]
+    dock.tabs.setCurrentWidget(measure)
+    measure.form.tracing.setChecked(True)
+    measure.form.table.picked.emit(MEASURED)
+    settle(viewer)
+    viewer.window.screenshot(path, canvas_only=False, flash=False)
+    measure.form.tracing.setChecked(False)
 
 
 def detecting(viewer: Any, dock: Any, path: Path) -> None:

@@ -218,9 +218,7 @@ def export(
 @handle_errors
 def measure(
     folder: Folder,
-    chosen: Annotated[
-        str, typer.Option("--set", metavar="NAME|FILE", help="Which measurements: a TOML file.")
-    ] = "lateral_cephalogram",
+    chosen: report.ProjectSet = "",
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE.csv", help="Where the table goes.")
     ] = None,
@@ -231,15 +229,15 @@ def measure(
     as_json: AsJson = False,
 ) -> None:
     """Measure distances, angles and ratios between landmarks on all images."""
-    from napari_oneshot_lmk.measure.measurement_set import MeasurementSet
     from napari_oneshot_lmk.review.project import Project
+    from napari_oneshot_lmk.review.project_set import chosen_set
     from napari_oneshot_lmk.storage.atomic import check_writable
 
     if out is not None:
         check_writable(out, overwrite=overwrite)
-    definitions = MeasurementSet.load(chosen)
     failed: list[OneshotError] = []
     with Project.open(folder) as project:
+        definitions = chosen_set(project, chosen)
         works = [work.landmarks for _, work in project.works(tell=failed.append)]
     sets = [landmarks for landmarks in works if landmarks is not None]
     if not sets:

@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 SetName = Annotated[
     str, typer.Option("--set", metavar="NAME|FILE", help="Which measurements: a TOML file.")
 ]
+ProjectSet = Annotated[
+    str,
+    typer.Option(
+        "--set",
+        metavar="NAME|FILE",
+        help="Which measurements. Default: the project's own, else lateral_cephalogram.",
+    ),
+]
 Form = Annotated[PageFormat, typer.Option("--format", help="What the pages are written as.")]
 OneFile = Annotated[
     bool, typer.Option("--one-file", help="All pages in one PDF instead of a file per image.")
@@ -43,7 +51,7 @@ def report(
     folder: Folder,
     out: Annotated[Path, option("FOLDER", "Where the pages and their table go.")],
     images: Images = None,
-    chosen: SetName = "lateral_cephalogram",
+    chosen: ProjectSet = "",
     form: Form = PageFormat.PDF,
     one_file: OneFile = False,
     overwrite: Overwrite = False,
@@ -55,13 +63,13 @@ def report(
     read is named at the end and does not stop the others; Ctrl-C keeps the pages
     that are written.
     """
-    from napari_oneshot_lmk.measure.measurement_set import MeasurementSet
     from napari_oneshot_lmk.review.pages import page_sources
     from napari_oneshot_lmk.review.project import Project
+    from napari_oneshot_lmk.review.project_set import chosen_set
 
-    definitions = MeasurementSet.load(chosen)
     failed: list[OneshotError] = []
     with Project.open(folder) as project:
+        definitions = chosen_set(project, chosen)
         ids = chosen_images(project, images, failed)
         sources = page_sources(project, ids, failed.append)
         PageOptions(out, form, one_file, overwrite, as_json).write(sources, definitions, failed)

@@ -6,12 +6,13 @@ from typing import Any
 
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
-from napari_oneshot_lmk.widgets import review_texts, texts
+from napari_oneshot_lmk.widgets import measure_texts, review_texts, texts
 from napari_oneshot_lmk.widgets.annotate.widget import AnnotateWidget
 from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
 from napari_oneshot_lmk.widgets.evaluate import evaluate_texts
 from napari_oneshot_lmk.widgets.evaluate.widget import EvaluateWidget
 from napari_oneshot_lmk.widgets.header import ImageHeader
+from napari_oneshot_lmk.widgets.measure.widget import MeasureWidget
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
 from napari_oneshot_lmk.widgets.qt.parts import DIM, WARN, MessageLabel
 from napari_oneshot_lmk.widgets.review.widget import ReviewWidget
@@ -27,6 +28,7 @@ STEPS = {
     training_texts.STEP_TRAIN: TrainWidget,
     texts.STEP_DETECT: DetectWidget,
     review_texts.STEP_REVIEW: ReviewWidget,
+    measure_texts.STEP_MEASURE: MeasureWidget,
     evaluate_texts.STEP_EVALUATE: EvaluateWidget,
 }
 """Title and widget of each tab; a new step is one more line here."""

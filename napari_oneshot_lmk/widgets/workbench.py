@@ -68,6 +68,8 @@ class Workbench:
         """What makes detectors, once a dock has needed one."""
         self.project: Any = None
         """The `ProjectImages` of the project that is open."""
+        self.measuring: Any = None
+        """The `ChosenSet`, once a dock has needed one."""
         self.review = ReviewActions(viewer, self)
         self.display = Display(viewer, session, self.told.emit)
         self.actions |= self.review.by_name() | self.display.by_name()

@@ -28,6 +28,7 @@ from napari_oneshot_lmk.measure.page_files import PageSource, write_pages
 from napari_oneshot_lmk.measure.page_format import PageFormat
 from napari_oneshot_lmk.measure.page_layout import elided, name_places, text_width_mm, wrapped
 from napari_oneshot_lmk.review.project import Project
+from napari_oneshot_lmk.review.project_set import keep_set
 
 NORM = {"mean": 10.0, "sd": 2.0, "population": "twenty wings", "source": "A book"}
 WINGS = MeasurementSet.model_validate(
@@ -227,11 +228,17 @@ def test_the_commands_write_pages_of_a_file_and_of_a_project(tmp_path: Path) -> 
         first, second = (each.id for each in project.images)
         for each in (first, second):
             project.record(each, sets[0], action="place", reader="Ann")
+        keep_set(project, WINGS)
     (tmp_path / "images" / "b.png").unlink()
-    arguments = ("project", "report", tmp_path / "p", "--out", tmp_path / "study", *own)
+    arguments = ("project", "report", tmp_path / "p", "--out", tmp_path / "study")
     result = run(*arguments, "--format", "png", "--json")
     assert result.exit_code == 1
     told = json.loads(result.stdout)
     assert [Path(file).name for file in told["pages"]] == ["a.png"]
     assert len(told["failed"]) == 1
     assert "is not where it was" in told["failed"][0]["error"]
+    # The project's own set, without being named.
+    assert set(pd.read_csv(tmp_path / "study" / "measurements.csv")["measurement"]) == {
+        "length",
+        "gone",
+    }
