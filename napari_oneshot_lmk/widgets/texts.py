@@ -191,6 +191,13 @@ LANDMARKS_FILTER = (
     "Table (*.csv);;3D Slicer markups (*.mrk.json);;COCO keypoints (*.json);;"
     "tpsDig (*.tps);;ISBI 2015 cephalogram (*.txt)"
 )
+SAVE_REPORT = "DICOM report…"
+SAVE_REPORT_TIP = (
+    "The landmarks of this image as a DICOM structured report (TID 1500) that refers to its file."
+)
+SAVE_REPORT_TITLE = "Save a DICOM structured report"
+REPORT_FILTER = "DICOM structured report (*.sr.dcm)"
+WHY_NO_REPORT_STACK = "a DICOM report is about an image with one frame, and this is a stack"
 EXISTS = "the file exists already"
 EXISTS_REMEDY = "choose another name"
 LANDMARKS_SAVED = "Saved {contents} to {path}"

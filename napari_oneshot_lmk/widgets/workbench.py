@@ -6,6 +6,7 @@ It lives as long as the viewer, so that closing a dock loses nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,14 @@ class Workbench:
         self.autosave.locks.release_all()
         if self.project is not None:
             self.project.project.close()
+
+    def file_of(self, target: ImageView) -> Path | None:
+        """Return the file of an image: its layer's, or the one that a project knows."""
+        images = self.review.images
+        if target.path is None and target.key in self.session.of_project:
+            return None if images.current is None else images.path(images.current)
+        path: Path | None = target.path
+        return path
 
     @property
     def placing(self) -> LandmarkLayer | None:

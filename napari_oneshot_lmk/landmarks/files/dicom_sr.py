@@ -203,6 +203,22 @@ def _recognise(path: Path) -> bool:
     return head[128:132] == b"DICM" and _REPORT in head
 
 
+def why_no_report(source: Path | None) -> str:
+    """Say in a phrase why no report can be written on an image file; empty where one can.
+
+    Only the head of the file is read: what is wrong further inside is said by `write_sr`.
+    """
+    if source is None:
+        return "a DICOM report refers to a DICOM file, and this image was opened from no file"
+    if head_bytes(source)[128:132] != b"DICM":
+        return f"a DICOM report refers to a DICOM file, and {source.name} is none"
+    try:
+        check_installed()
+    except LandmarkError as error:
+        return str(error)
+    return ""
+
+
 def check_installed() -> None:
     """Raise a LandmarkError if the extra ``dicom-sr`` is not installed."""
     for library in ("highdicom", "pydicom"):

@@ -158,7 +158,9 @@ class AnnotateWidget(QWidget):
     def _save_landmarks(self) -> str:
         landmarks = self.session.landmarks(preferences().author)
         target = self.session.target
-        said = ask_save_landmarks(self, [landmarks], files=[target.path if target else None])
+        said = ask_save_landmarks(
+            self, [landmarks], files=[self.bench.file_of(target) if target else None]
+        )
         if said and target is not None:
             self.session.note_saved(target, landmarks)
         return said

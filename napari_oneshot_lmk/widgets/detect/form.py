@@ -144,13 +144,15 @@ class DetectForm(QWidget):
         self.reset_point = Button(texts.RESET_POINT, texts.RESET_POINT_TIP)
         self.reset_image = Button(texts.RESET_IMAGE, texts.RESET_IMAGE_TIP)
         self.save_this = Button(texts.SAVE_THIS, texts.SAVE_THIS_TIP)
+        self.save_report = Button(texts.SAVE_REPORT, texts.SAVE_REPORT_TIP)
         self.save = Button(texts.SAVE_ALL.format(count=0), texts.SAVE_ALL_TIP)
         self.export = Button(training_texts.EXPORT, training_texts.EXPORT_TIP)
         for number, button in enumerate((self.undo, self.redo, self.reset_point, self.reset_image)):
             grid.addWidget(button, 0, number)
         grid.addWidget(self.save_this, 1, 0, 1, 2)
         grid.addWidget(self.save, 1, 2, 1, 2)
-        grid.addWidget(self.export, 2, 0, 1, 4)
+        grid.addWidget(self.save_report, 2, 0, 1, 2)
+        grid.addWidget(self.export, 2, 2, 1, 2)
         layout.addLayout(grid)
         for part in (self.retry, self.report, self.progress, self.cancel):
             part.hide()
@@ -172,8 +174,11 @@ class DetectForm(QWidget):
         """List the landmarks of the image: detected, corrected and placed."""
         self.table.show_rows(rows_of(annotation, with_score=True), annotation.current)
 
-    def show_results(self, session: Session) -> None:
-        """Enable what can be done with the landmarks, and say why the rest cannot."""
+    def show_results(self, session: Session, why_no_report: str = "") -> None:
+        """Enable what can be done with the landmarks, and say why the rest cannot.
+
+        ``why_no_report`` is what keeps the image's file from having a DICOM report.
+        """
         annotation, history = session.annotation, session.history
         none = "" if annotation.landmarks else texts.WHY_NO_LANDMARKS
         self.undo.set_reason("" if history.can_undo else texts.WHY_NOTHING_TO_UNDO)
@@ -183,6 +188,7 @@ class DetectForm(QWidget):
         self.reset_point.set_reason("" if manual else texts.WHY_NOT_MANUAL)
         self.reset_image.set_reason("" if annotation.has_manual else texts.WHY_NO_MANUAL)
         self.save_this.set_reason(none or (texts.WHY_NO_LANDMARKS if annotation.is_empty else ""))
+        self.save_report.set_reason(self.save_this.reason or why_no_report)
         removed = session.removed.results()
         count = len(session.results()) + len(removed)
         self.save.setText(texts.SAVE_ALL.format(count=count))

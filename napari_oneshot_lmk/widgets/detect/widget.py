@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
 from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.landmarks.files.dicom_sr import why_no_report
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import shortcuts, texts
@@ -21,7 +22,7 @@ from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key, shown_images
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
-from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks
+from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks, ask_save_report
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import Session, session_of
 from napari_oneshot_lmk.widgets.settings import preferences
@@ -57,6 +58,8 @@ class DetectWidget(QWidget):
         self.export = export or ExportRun()
         self._targets: dict[Any, ImageView] = {}
         self._report = ""
+        self._looked_at: tuple[Any, str] = None, ""
+        """Image and file that were asked for a DICOM report last, and why there can be none."""
         self.told_saved = ""
         """What was told of the last file with landmarks that was saved here."""
         layout = scrolling_layout(self)
@@ -100,6 +103,7 @@ class DetectWidget(QWidget):
         form.reset_image.clicked.connect(self._on_reset_image)
         form.save.clicked.connect(self._on_save)
         form.save_this.clicked.connect(self._on_save_this)
+        form.save_report.clicked.connect(self._on_save_report)
         form.removed.linkActivated.connect(self._on_drop_removed)
         shortcuts.bind_dock(self, self.bench.actions)
 
@@ -187,7 +191,7 @@ class DetectWidget(QWidget):
         results = self.session.results(preferences().author)
         removed = self.session.removed.results()
         targets = [*map(self.session.target_of, results), *([None] * len(removed))]
-        files = [target.path if target else None for target in targets]
+        files = [self.bench.file_of(target) if target else None for target in targets]
         if self._save([*results.values(), *removed], files, len(removed)):
             self.session.note_results_saved()
 
@@ -195,15 +199,39 @@ class DetectWidget(QWidget):
         target = self.session.target
         if target is not None:
             landmarks = self.session.landmarks(preferences().author)
-            if self._save([landmarks], [target.path]):
+            if self._save([landmarks], [self.bench.file_of(target)]):
                 self.session.note_saved(target, landmarks)
+
+    def _on_save_report(self) -> None:
+        target = self.session.target
+        file = None if target is None else self.bench.file_of(target)
+        if target is not None and file is not None:
+            landmarks = self.session.landmarks(preferences().author)
+            if self._ask(lambda: ask_save_report(self, landmarks, file)):
+                self.session.note_saved(target, landmarks)
+
+    def _why_no_report(self) -> str:
+        """Say why the image's file can have no DICOM report; each file is looked at once."""
+        target = self.session.target
+        if target is None:
+            return texts.NO_IMAGE
+        if target.slices > 1:
+            return texts.WHY_NO_REPORT_STACK
+        file = self.bench.file_of(target)
+        if self._looked_at[0] != (target.key, file):
+            self._looked_at = (target.key, file), why_no_report(file)
+        return self._looked_at[1]
 
     def _save(
         self, images: Sequence[Landmarks], files: Sequence[Path | None], removed: int = 0
     ) -> bool:
         """Save landmarks where the user says; returns whether they were saved."""
+        return self._ask(lambda: ask_save_landmarks(self, images, removed, files))
+
+    def _ask(self, ask: Callable[[], str]) -> bool:
+        """Ask where to save, and say what was saved, or why not; returns whether it was."""
         try:
-            said = ask_save_landmarks(self, images, removed, files)
+            said = ask()
         except OneshotError as error:
             self.form.complain(f"{error}.")
             return False
@@ -266,4 +294,4 @@ class DetectWidget(QWidget):
 
     def _show_results(self, event: Any = None) -> None:
         self.form.show_landmarks(self.session.annotation)
-        self.form.show_results(self.session)
+        self.form.show_results(self.session, self._why_no_report())

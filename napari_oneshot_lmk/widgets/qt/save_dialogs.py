@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QWidget
@@ -15,10 +16,15 @@ from napari_oneshot_lmk.landmarks.files import (
     unsupported_fields,
     write_landmarks,
 )
+from napari_oneshot_lmk.landmarks.files.dicom_sr import why_no_report
 from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
 from napari_oneshot_lmk.landmarks.template import Template, is_template
 from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.contributions.readers import off_window
+
+REPORT_SUFFIX = ".sr.dcm"
+"""Beside an image, a report needs another name than the image."""
 
 
 def ask_save_template(parent: QWidget, template: Template) -> str:
@@ -52,8 +58,11 @@ def ask_save_landmarks(
     """
     files = files or [None] * len(images)
     first = stem(images[0].image) if len(images) == 1 else "found"
+    kinds = texts.LANDMARKS_FILTER
+    if not any(map(why_no_report, files)):
+        kinds = f"{kinds};;{texts.REPORT_FILTER}"
     path, chosen = QFileDialog.getSaveFileName(
-        parent, texts.SAVE_LANDMARKS_TITLE, f"{first}.csv", texts.LANDMARKS_FILTER
+        parent, texts.SAVE_LANDMARKS_TITLE, f"{first}.csv", kinds
     )
     if not path:
         return ""
@@ -67,13 +76,43 @@ def ask_save_landmarks(
         where = _save_each(Path(path), images, files)
     else:
         source = files[0] if len(files) == 1 else None
-        write_landmarks(Path(path), images, overwrite=True, source=source)
+        _write(Path(path), images, source, overwrite=True)
     saved = texts.LANDMARKS_SAVED.format(contents=_contents_of(images), path=where)
     if removed:
         saved += texts.SAVED_REMOVED.format(images=texts.counted(removed, "image"))
     lost = ", ".join(unsupported_fields(path, images))
     left_out = texts.LEFT_OUT.format(path=Path(path).name, things=lost)
     return f"{saved}. {left_out}" if lost else saved
+
+
+def ask_save_report(parent: QWidget, landmarks: Landmarks, file: Path) -> str:
+    """Save a DICOM report on an image file; returns the message, empty if not saved.
+
+    An `OneshotError` says if it cannot be written there.
+    """
+    name = f"{stem(landmarks.image)}{REPORT_SUFFIX}"
+    path, _ = QFileDialog.getSaveFileName(
+        parent, texts.SAVE_REPORT_TITLE, name, texts.REPORT_FILTER
+    )
+    if not path:
+        return ""
+    if not path.lower().endswith(".dcm"):
+        path += REPORT_SUFFIX
+        # The dialog asked about the name without the extension.
+        _refuse_existing(Path(path))
+    _write(Path(path), [landmarks], file, overwrite=True)
+    return texts.LANDMARKS_SAVED.format(contents=_contents_of([landmarks]), path=path)
+
+
+def _write(
+    path: Path, images: Sequence[Landmarks], source: Path | None, *, overwrite: bool = False
+) -> None:
+    """Write a landmark file; the libraries of DICOM reports take seconds to load."""
+    work = partial(write_landmarks, path, images, overwrite=overwrite, source=source)
+    if format_to_write(path).suffix == ".dcm":
+        off_window(work)
+    else:
+        work()
 
 
 def _contents_of(images: Sequence[Landmarks]) -> str:
@@ -90,6 +129,9 @@ def _contents_of(images: Sequence[Landmarks]) -> str:
 def _save_each(path: Path, images: Sequence[Landmarks], files: Sequence[Path | None]) -> str:
     """Write one file per image into a folder beside the name that the user gave."""
     suffix = format_to_write(path).suffix
+    if path.name.lower().endswith(REPORT_SUFFIX):
+        # Not named like the images that they are about.
+        suffix = REPORT_SUFFIX
     folder = path.with_name(path.name[: -len(suffix)])
     names = [stem(landmarks.image) or "image" for landmarks in images]
     if len(set(names)) < len(names):
@@ -99,7 +141,7 @@ def _save_each(path: Path, images: Sequence[Landmarks], files: Sequence[Path | N
     for place in places:
         _refuse_existing(place)
     for place, landmarks, file in zip(places, images, files, strict=True):
-        write_landmarks(place, [landmarks], source=file)
+        _write(place, [landmarks], file)
     return texts.SAVED_EACH.format(images=texts.counted(len(places), "file"), folder=folder)
 
 
