@@ -25,9 +25,10 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.samples import sample_folder
 from napari_oneshot_lmk.widgets.autosave import Sidecar
 from napari_oneshot_lmk.widgets.contributions import samples
-from napari_oneshot_lmk.widgets.contributions.readers import get_reader, off_window
+from napari_oneshot_lmk.widgets.contributions.readers import get_reader
 from napari_oneshot_lmk.widgets.layers import points, style
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView
+from napari_oneshot_lmk.widgets.qt.off_window import off_window
 
 POINTS = {"a": (10.25, 20.5), "b": (30.0, 40.75)}
 GREY = textured((60, 50))

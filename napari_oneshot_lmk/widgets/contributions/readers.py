@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 import napari
 from napari.layers import Image
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QEventLoop, QThread, QTimer
-from qtpy.QtWidgets import QApplication
 
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.geometry import Geometry
@@ -32,6 +29,7 @@ from napari_oneshot_lmk.widgets.layers.image_view import (
     spacing_of,
     transform_of,
 )
+from napari_oneshot_lmk.widgets.qt.off_window import off_window
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 """Data, attributes and type of a napari layer."""
@@ -215,28 +213,3 @@ def _is_from(layer: Any, file: Path | None) -> bool:
         return bool(file and layer.source.path and file.samefile(layer.source.path))
     except OSError:
         return False
-
-
-Result = TypeVar("Result")
-POLL_MS = 10
-
-
-def off_window(work: Callable[..., Result], *arguments: Any) -> Result:
-    """Call a function in another thread and return its result, or raise its error.
-
-    napari calls readers in the window's thread and waits for what they return. The
-    first image that is read there would import PyTorch, which takes seconds. Clicks
-    and keys wait meanwhile: nothing may change under the caller. The function must
-    touch no layer, viewer or widget.
-    """
-    app = QApplication.instance()
-    if app is None or QThread.currentThread() is not app.thread():
-        return work(*arguments)
-    loop, poll = QEventLoop(), QTimer()
-    with ThreadPoolExecutor(1, "off-window") as threads:
-        future = threads.submit(work, *arguments)
-        poll.timeout.connect(lambda: loop.quit() if future.done() else None)
-        poll.start(POLL_MS)
-        loop.exec(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
-        poll.stop()
-    return future.result()

@@ -21,7 +21,7 @@ from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
 from napari_oneshot_lmk.landmarks.template import Template, is_template
 from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.contributions.readers import off_window
+from napari_oneshot_lmk.widgets.qt.off_window import off_window
 
 REPORT_SUFFIX = ".sr.dcm"
 """Beside an image, a report needs another name than the image."""
