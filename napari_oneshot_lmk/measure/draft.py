@@ -60,6 +60,12 @@ class Draft:
             return Draft(kind)
         return Draft(kind, self.names[: POINTS[kind]])
 
+    def as_line(self) -> tuple[Measurement, ...]:
+        """Return a line through the landmarks that were chosen, to be drawn; none of one."""
+        if self.kind is Kind.DIFFERENCE or len(self.names) < 2:
+            return ()
+        return (Measurement(name=self.proposed_name, kind=Kind.PATH, points=self.names),)
+
     def measurement(self, name: str = "", definition: str = "") -> Measurement:
         """Return the measurement.
 

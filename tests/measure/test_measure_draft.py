@@ -34,6 +34,8 @@ def test_another_kind_keeps_the_points_that_it_takes() -> None:
     assert draft.with_kind(Kind.DISTANCE).names == ("a", "b")
     assert draft.with_kind(Kind.PATH).names == draft.names
     assert draft.with_kind(Kind.DIFFERENCE).names == ()
+    assert draft.as_line()[0].points == draft.names
+    assert Draft(Kind.LINES, ("a",)).as_line() == Draft(Kind.DIFFERENCE, ("x", "y")).as_line() == ()
     assert Draft(Kind.DIFFERENCE, ("x",)).with_kind(Kind.ANGLE).names == ()
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import pytest
 from clinic_scene import POINTS, Clinic, film, template
 from napari.layers import Shapes
 from qtpy.QtWidgets import QFileDialog
-from widget_scene import click, placed
+from widget_scene import click, placed, textured
 
+from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.measure.measurement_set import MeasurementSet
+from napari_oneshot_lmk.measure.page_files import PageSource
 from napari_oneshot_lmk.review.project import Project
 from napari_oneshot_lmk.review.project_set import SET_FILE
+from napari_oneshot_lmk.widgets.measure.run import MeasureRun
 
 
 @pytest.fixture
@@ -33,6 +38,8 @@ def define(clinic, kind, *names, called=""):
     for name in names[:-1]:
         click(clinic.viewer, layer, clinic.at(name))
     definition.list.picked.emit(names[-1])
+    # What was chosen is drawn, and goes again.
+    assert len(tracings(clinic)[0].data) >= len(names) - 1
     definition.name.setText(called)
     definition.add.click()
     clinic.qtbot.wait(50)
@@ -64,6 +71,7 @@ def test_measurements_are_defined_by_clicks_and_follow_the_points(clinic, tmp_pa
     define(clinic, "path", "a", "b", "c")
     assert str(clinic.marks.mode) == mode
     assert placed(clinic) == before
+    assert tracings(clinic) == []
     assert list(values(clinic)) == ["ab", "path a – b – c"]
     length = ((60 - 30) ** 2 + (120 - 40) ** 2) ** 0.5
     assert values(clinic)["ab"] == f"{length:.1f} px"
@@ -145,3 +153,35 @@ def test_one_tracing_follows_from_image_to_image_and_the_project_keeps_the_set(c
     clinic.qtbot.wait(50)
     assert list(values(clinic)) == ["ab"]
     bar.close_project()
+
+
+def test_pages_that_are_cancelled_leave_whole_files_only(qtbot, tmp_path):
+    images = [GrayImage.from_array(textured(seed=n), 0.5, f"{n}.png") for n in range(3)]
+    points = Landmarks.from_positions(POINTS)
+    chosen = MeasurementSet.model_validate(
+        {"measurement": [{"name": "ab", "kind": "distance", "points": ["a", "b"]}]}
+    )
+    for form, left in (("png", ["0.png"]), ("one", [])):
+        sources = [
+            PageSource(
+                each.name, points, partial(GrayImage.from_array, each.pixels, 0.5, each.name)
+            )
+            for each in images
+        ]
+        run = MeasureRun()
+
+        def on_going(text, done, total, run=run):
+            if done == 1:
+                run.cancel()
+
+        run.going.connect(on_going)
+        with qtbot.waitSignal(run.ended, timeout=60_000) as ended:
+            run.write_pages(sources, chosen, tmp_path / form, form)
+        assert ended.args[0] == run.cancelled_text
+        assert not run.running
+        qtbot.waitUntil(lambda f=form: not list(tmp_path.glob(f"{f}/.*")), timeout=20_000)
+        files = sorted(file.name for file in (tmp_path / form).glob("*"))
+        # The page that was being written when it was cancelled may be there, too.
+        assert files[: len(left)] == left
+        assert "measurements.csv" not in files
+        assert "pages.pdf" not in files

@@ -49,11 +49,11 @@ class TracingLayer:
         self,
         target: ImageView,
         landmarks: Landmarks,
-        chosen: MeasurementSet,
+        chosen: MeasurementSet | None,
         highlighted: MeasurementSet | None = None,
     ) -> None:
         """Draw the lines of a set on an image, and those of one measurement in another colour."""
-        lines = tracing_lines(landmarks, chosen)
+        lines = () if chosen is None else tracing_lines(landmarks, chosen)
         above = () if highlighted is None else tracing_lines(landmarks, highlighted)
         drawn = (target.key, lines, above)
         if self._changing or (self.layer is not None and drawn == self._drawn):

@@ -97,6 +97,7 @@ class MeasureWidget(QWidget):
         form.tracing.toggled.connect(without_argument(self._refresh))
         form.definition.defined.connect(self._on_defined)
         form.definition.ended.connect(self._on_definition_ended)
+        form.definition.drafted.connect(self._later.start)
         form.define.clicked.connect(without_argument(self._on_define))
         form.remove.clicked.connect(without_argument(self._on_remove))
         self.output.changed.connect(self._show_reasons)
@@ -168,13 +169,17 @@ class MeasureWidget(QWidget):
         """Draw the tracing, some time after a change: an edit does not wait for it."""
         landmarks, target = self.landmarks, self.session.target
         measurements = self.chosen.measurements
-        wanted = self.form.tracing.isChecked() or self.form.definition.defining
-        if not wanted or landmarks is None or target is None or measurements is None:
+        one: tuple[Measurement, ...] = ()
+        if self.form.definition.defining:
+            one = self.form.definition.draft.as_line()
+        elif self.form.tracing.isChecked() and measurements is not None:
+            one = parts_of(measurements, self.picked)
+        shown = measurements if self.form.tracing.isChecked() else None
+        if landmarks is None or target is None or not (one or shown):
             self.tracing.clear()
             return
-        one = parts_of(measurements, self.picked)
         highlighted = MeasurementSet(measurement=one) if one else None
-        self.tracing.show(target, landmarks, measurements, highlighted)
+        self.tracing.show(target, landmarks, shown, highlighted)
 
     def _show_reasons(self) -> None:
         landmarks = self.landmarks
