@@ -147,6 +147,7 @@ class FakeDetectors:
     compared: list[str] = field(default_factory=list)
     made: int = 0
     further: tuple[Template, ...] = ()
+    offsets: dict[str, tuple[float, float]] = field(default_factory=dict)
     download_failed: bool = False
 
     def retry_download(self) -> None:
@@ -174,6 +175,17 @@ class FakeDetector:
         self.maker.threads.append(threading.get_ident())
         self.maker.images.append(image)
         self.image = image
+
+    @property
+    def further(self) -> tuple[Template, ...]:
+        return self.maker.further
+
+    def with_further(self, chosen: Sequence[Template]) -> "FakeDetector":
+        return self
+
+    def with_offsets(self, offsets: dict[str, tuple[float, float]]) -> "FakeDetector":
+        self.maker.offsets = dict(offsets)
+        return self
 
     def settle(self, decided: Landmarks) -> Landmarks:
         """Move what nobody has decided as far as the corrected points were moved on average."""

@@ -164,11 +164,6 @@ PROJECT_ADD = "Add images…"
 PROJECT_ADD_TIP = "Add all images of a folder. They stay where they are."
 PROJECT_DETECT = "Detect on new images"
 PROJECT_DETECT_TIP = "Find the landmarks on all images that have none yet."
-PROJECT_AGAIN = "Detect again, learning from corrections"
-PROJECT_AGAIN_TIP = (
-    "Find the landmarks anew on all images that nobody has finished, with the corrected images "
-    "as further templates. What a person decided stays."
-)
 PROJECT_SPACING = "This spacing for all images"
 PROJECT_SPACING_TIP = "Take the spacing above for all images whose files state none."
 PROJECT_LOCATE = "Find missing images…"

@@ -30,7 +30,7 @@ from napari_oneshot_lmk.widgets.layers.image_identity import (
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key, Spacing, Spacings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from napari_oneshot_lmk.landmarks.lists import LandmarkList
     from napari_oneshot_lmk.widgets.train.models import KnownModel
@@ -66,6 +66,9 @@ class Session:
     """The annotated image that detection starts from."""
     further: tuple[Template, ...] = ()
     """Corrected images that detection takes as further templates."""
+    offsets: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """What corrected images show that found points have to be moved by; see
+    `Detector.with_offsets`."""
     template_key: Any = None
     """Key of the image that the template was made from in this session."""
     found: dict[Any, Landmarks] = field(default_factory=dict)
@@ -363,14 +366,17 @@ class Session:
         template = self.make_template()
         self._template_points = self.landmarks()
         self.template_key = self._chosen().key
-        self.template, self.further = template, ()
+        self._take_template(template)
         return template
 
     def load_template(self, template: Template) -> None:
         """Take a template from disk."""
         self.template_key = None
         self._template_points = None
-        self.template, self.further = template, ()
+        self._take_template(template)
+
+    def _take_template(self, template: Template) -> None:
+        self.template, self.further, self.offsets = template, (), {}
 
 
 _SESSIONS: WeakValueDictionary[int, Session] = WeakValueDictionary()

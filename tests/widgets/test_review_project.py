@@ -24,7 +24,7 @@ def clinic(make_napari_viewer_proxy, qtbot, tmp_path):
     clinic = Clinic(make_napari_viewer_proxy(show=True), qtbot)
     clinic.dock.tabs.setCurrentWidget(clinic.review)
     clinic.project = clinic.review.project
-    clinic.project.detecting._make = clinic.fake
+    clinic.project.detecting._make = clinic.project.learn.run._make = clinic.fake
     assert "template" in clinic.project.actions_["new"].toolTip()
     clinic.session.load_template(template())
     clinic.project.create(tmp_path / "study")
@@ -133,15 +133,36 @@ def test_a_person_s_points_stay_when_it_detects_again(clinic):
     press_key(clinic.viewer, KEY.Key_Return, SHIFT)
     accepted = {row.name: row.state for row in clinic.review.form.table.rows}
     assert accepted["image_3.png"] == ReviewState.ACCEPTED
+    learn = clinic.project.learn
+    assert learn.isHidden()
+    with clinic.qtbot.waitSignal(learn.run.ended, timeout=120_000):
+        clinic.project.actions_["learn"].trigger()
+    clinic.qtbot.wait(20)
+    assert "so few say little" in clinic.review.form.message.text()
+    assert not learn.forget.isEnabled()
+    assert "Nothing was learnt" in learn.forget.toolTip()
+    before = {key: clinic.project.images.landmarks(key) for key in clinic.project.images.keys}
     clinic.fake.shift_yx = (11.0, 7.0)
-    detect(clinic, "again")
+    learn.ways["further templates"].setChecked(True)
+    with clinic.qtbot.waitSignal(clinic.project.detecting.ended, timeout=120_000):
+        learn.apply.click()
+    clinic.qtbot.wait(20)
     assert sorted(t.image.name for t in clinic.fake.further) == ["image_1.png", "image_3.png"]
     assert clinic.session.further == clinic.fake.further
+    assert clinic.project.images.project.learnt.way == "further templates"
     show(clinic, 1)
     assert clinic.at("b") == corrected
     assert clinic.at("a") == (POINTS["a"][0] + 11, POINTS["a"][1] + 7)
     show(clinic, 3)
     assert clinic.at("a") == (POINTS["a"][0] + 3, POINTS["a"][1] - 2)
+    show(clinic, 0)
+    assert clinic.at("a") == (POINTS["a"][0] + 11, POINTS["a"][1] + 7)
+    learn.forget.click()
+    clinic.qtbot.wait(20)
+    assert "What was learnt is forgotten: 2 images as before" in clinic.review.form.message.text()
+    assert {k: clinic.project.images.landmarks(k) for k in before} == before
+    assert clinic.session.further == ()
+    assert learn.isHidden()
 
 
 def test_the_spacing_is_said_once(clinic):

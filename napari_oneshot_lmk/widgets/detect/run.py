@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
@@ -173,16 +173,18 @@ class DetectionRun(WorkerRun):
         template: Template,
         model: Path | None = None,
         read_further: Callable[[], Sequence[Template]] = tuple,
+        offsets: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         """Begin, unless a run is under way; with a trained model where one is given.
 
-        ``read_further`` reads more templates, in the worker's thread.
+        ``read_further`` reads more templates, in the worker's thread. Found points are moved by
+        the ``offsets``.
         """
         if not self.running:
             # Settings belong to the window's thread.
             wanted = preferences()
             self.going.emit(texts.BUSY_LOADING, 0, 0)
-            self._work(lambda: self._detect(images, template, wanted, model, read_further))
+            self._work(lambda: self._detect(images, template, wanted, model, read_further, offsets))
 
     def _detect(
         self,
@@ -191,6 +193,7 @@ class DetectionRun(WorkerRun):
         wanted: Preferences,
         model: Path | None,
         read_further: Callable[[], Sequence[Template]],
+        offsets: Mapping[str, tuple[float, float]] | None,
     ) -> Generator[Any, None, tuple[str, bool]]:
         """Detect on images, each loaded when its turn comes; returns what to tell."""
         options: dict[str, Any] = {} if model is None else {"model": model}
@@ -199,6 +202,8 @@ class DetectionRun(WorkerRun):
             options["further"] = further
         yield self.learned, further
         detector = self._make(template, wanted, self._downloading.emit, **options)
+        if offsets:
+            detector = detector.with_offsets(offsets)
         yield self.ready, detector.encoder_card, str(detector.device)
         done: list[Landmarks] = []
         errors: list[OneshotError] = []

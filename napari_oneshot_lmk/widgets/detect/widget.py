@@ -250,9 +250,9 @@ class DetectWidget(QWidget):
             self._targets = {target.key: target for target in targets}
             images = [(t.key, t.read_pixels(self.session.spacing_for(t).mm_yx)) for t in targets]
             self.form.retry.hide()
-            further = self.session.further
+            further, offsets = self.session.further, self.session.offsets
             path = None if model is None else model.path
-            self.run.start(images, template, path, lambda: further)
+            self.run.start(images, template, path, lambda: further, offsets)
 
     def _ready_to_start(self) -> bool:
         """Clear what the last run has left, unless a run is under way."""

@@ -14,12 +14,13 @@ from superqt import QElidingLabel
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.review.project import Project
 from napari_oneshot_lmk.review.status import ReviewState, status_of
-from napari_oneshot_lmk.widgets import review_texts, texts
+from napari_oneshot_lmk.widgets import learn_texts, review_texts, texts
 from napari_oneshot_lmk.widgets.detect.run import DetectionRun
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed, without_argument
 from napari_oneshot_lmk.widgets.qt.parts import Button
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks
 from napari_oneshot_lmk.widgets.qt.worker import WorkerRun
+from napari_oneshot_lmk.widgets.review.learn import LearnPanel, templates_of
 from napari_oneshot_lmk.widgets.review.project_images import ProjectImages
 from napari_oneshot_lmk.widgets.train.models import model_in
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
+    from napari_oneshot_lmk.review.learnt import Learnt
     from napari_oneshot_lmk.review.status import ImageStatus
     from napari_oneshot_lmk.widgets.detect.run import DetectorCache
     from napari_oneshot_lmk.widgets.workbench import Workbench
@@ -75,7 +77,9 @@ class ProjectBar(QWidget):
         super().__init__()
         self._viewer, self._bench, self._session = viewer, bench, bench.session
         self.images: ProjectImages | None = None
+        self._learnt: Learnt | None = None
         self.adding, self.detecting = AddRun(), DetectionRun(make_detector)
+        self.learn = LearnPanel(make_detector, self.detect_helped, self.forget_learnt)
         self.menu = QMenu(self)
         self.menu.setToolTipsVisible(True)
         self.actions_: dict[str, QAction] = {}
@@ -99,16 +103,17 @@ class ProjectBar(QWidget):
         layout.addWidget(self.cancel)
         for part in (self.progress, self.cancel):
             part.hide()
-        for run in (self.adding, self.detecting):
+        for run in (self.adding, self.detecting, self.learn.run):
             run.going.connect(self._on_going)
             run.ended.connect(self._on_ended)
         self.adding.added.connect(self._on_added)
         self.detecting.found.connect(self._on_found)
         self.detecting.learned.connect(self._on_learned)
+        self.learn.run.read.connect(self._on_learned)
         self._learning.connect(self._on_not_learned)
         if bench.project is not None:
             # A dock that was closed and opened again goes on with it.
-            self._follow(bench.project)
+            self._follow(bench.project, bench.project.project.learnt)
 
     def _offers(self) -> dict[str, tuple[str, str, Callable[[], None]]]:
         t = review_texts
@@ -117,7 +122,7 @@ class ProjectBar(QWidget):
             "open": (t.PROJECT_OPEN, t.PROJECT_OPEN_TIP, self._on_open),
             "add": (t.PROJECT_ADD, t.PROJECT_ADD_TIP, self._on_add),
             "detect": (t.PROJECT_DETECT, t.PROJECT_DETECT_TIP, self.detect_new),
-            "again": (t.PROJECT_AGAIN, t.PROJECT_AGAIN_TIP, self.detect_again),
+            "learn": (learn_texts.LEARN, learn_texts.LEARN_TIP, self.try_learning),
             "spacing": (t.PROJECT_SPACING, t.PROJECT_SPACING_TIP, self.set_spacing),
             "locate": (t.PROJECT_LOCATE, t.PROJECT_LOCATE_TIP, self._on_locate),
             "export": (t.PROJECT_EXPORT, t.PROJECT_EXPORT_TIP, self._on_export),
@@ -144,6 +149,7 @@ class ProjectBar(QWidget):
             project = Project.open(folder, writing=True)
             template = project.template
             model = None if project.model is None else model_in(project.model)
+            learnt = project.learnt
         except OneshotError as error:
             self.told.emit(f"{error}.", True)
             return
@@ -155,11 +161,14 @@ class ProjectBar(QWidget):
         self._session.load_template(template)
         self._session.model = model
         self._bench.project = ProjectImages(self._viewer, self._bench, project)
-        self._follow(self._bench.project)
+        self._follow(self._bench.project, learnt)
+        if learnt is not None:
+            # A correction moves the others as they were detected.
+            self.learn.run.start_reading(project, learnt)
         self.opened.emit(self.images)
 
-    def _follow(self, images: ProjectImages) -> None:
-        self.images = images
+    def _follow(self, images: ProjectImages, learnt: Learnt | None) -> None:
+        self.images, self._learnt = images, learnt
         connect_until_destroyed(self, self._on_told, images.told)
         self.label.setText(str(images.project.folder))
         self.label.setToolTip(str(images.project.folder))
@@ -173,9 +182,47 @@ class ProjectBar(QWidget):
         """Detect on all images without landmarks."""
         self._detect(ReviewState.TO_DO)
 
-    def detect_again(self) -> None:
-        """Detect on all images that nobody has finished, learning from corrected ones."""
-        self._detect(ReviewState.TO_DO, ReviewState.DETECTED, ReviewState.CORRECTED, learn=True)
+    def try_learning(self) -> None:
+        """Measure what the corrected images gain for the others, and show it."""
+        template, model = self._session.template, self._session.model
+        if self.images is not None and template is not None and not self.busy:
+            path = None if model is None else model.path
+            self.learn.run.start(self.images.project, template, path)
+
+    def detect_helped(self, learnt: Learnt) -> None:
+        """Detect anew on all images that nobody has finished, helped by corrected ones."""
+        images, template = self.images, self._session.template
+        if images is None or template is None or self.busy:
+            return
+        images.forget_learnt()
+        open_ = [key for key in images.keys if not self._is_accepted(key)]
+        try:
+            images.project.set_learnt(learnt, open_)
+        except OneshotError as error:
+            self.told.emit(f"{error}.", True)
+            return
+        self._learnt = learnt
+        self._detect(ReviewState.TO_DO, ReviewState.DETECTED, ReviewState.CORRECTED)
+
+    def forget_learnt(self) -> None:
+        """Take back what was learnt, and what was detected with it, in one step."""
+        if self.images is None or self.busy:
+            return
+        try:
+            changed = self.images.forget_learnt()
+        except OneshotError as error:
+            self.told.emit(f"{error}.", True)
+            return
+        self._learnt = None
+        self._session.further, self._session.offsets = (), {}
+        images = texts.counted(changed, "image")
+        self.told.emit(learn_texts.FORGOTTEN.format(images=images), False)
+        self.changed.emit()
+
+    def _is_accepted(self, key: str) -> bool:
+        assert self.images is not None
+        status = status_of(self.images.landmarks(key), self._session.template)
+        return status.state is ReviewState.ACCEPTED
 
     def set_spacing(self) -> None:
         """Take the spacing of the image in the docks for all that have none."""
@@ -198,9 +245,11 @@ class ProjectBar(QWidget):
         if self.images is None:
             return
         self.detecting.cancel()
+        self.learn.run.cancel()
+        self.learn.clear()
         if not self.images.close():
             return
-        self.images = self._bench.project = None
+        self.images = self._bench.project = self._learnt = None
         self.label.setText(review_texts.PROJECT_NONE)
         self.label.setToolTip("")
         self.opened.emit(None)
@@ -208,7 +257,7 @@ class ProjectBar(QWidget):
     @property
     def busy(self) -> bool:
         """Whether images are being added or detected on."""
-        return self.adding.running or self.detecting.running
+        return self.adding.running or self.detecting.running or self.learn.run.running
 
     def show_reasons(self, statuses: Sequence[ImageStatus]) -> None:
         """Enable what can be done, and say why the rest cannot."""
@@ -217,13 +266,17 @@ class ProjectBar(QWidget):
         none = "" if self.images is not None else review_texts.WHY_NO_PROJECT
         states = {status.state for status in statuses}
         new = "" if ReviewState.TO_DO in states else review_texts.WHY_NOTHING_NEW
-        corrected = states & {ReviewState.CORRECTED, ReviewState.ACCEPTED}
+        decided = {ReviewState.CORRECTED, ReviewState.ACCEPTED}
+        corrected = sum(status.state in decided for status in statuses)
+        learnable = "" if corrected > 1 else learn_texts.WHY_TWO
+        learnable = learnable if corrected else review_texts.WHY_NOTHING_CORRECTED
+        self.learn.show_state(texts.sentence(busy) if busy else "", self._learnt)
         reasons = {
             "new": busy or ("" if session.template is not None else texts.WHY_NO_TEMPLATE),
             "open": busy,
             "add": busy or none,
             "detect": busy or none or new,
-            "again": busy or none or ("" if corrected else review_texts.WHY_NOTHING_CORRECTED),
+            "learn": busy or none or learnable,
             "spacing": none or ("" if session.spacing.mm_yx else review_texts.WHY_NO_SPACING),
             "locate": busy or none,
             "export": none,
@@ -275,7 +328,7 @@ class ProjectBar(QWidget):
 
     # -- what runs -----------------------------------------------------------------
 
-    def _detect(self, *states: ReviewState, learn: bool = False) -> None:
+    def _detect(self, *states: ReviewState) -> None:
         images, template = self.images, self._session.template
         if images is None or template is None or self.busy:
             return
@@ -285,17 +338,19 @@ class ProjectBar(QWidget):
             if status_of(images.landmarks(key), template).state in states
         ]
         model = None if self._session.model is None else self._session.model.path
-        kept, missing = self._session.further, self._learning.emit
-        project = images.project
+        missing, project, learnt = self._learning.emit, images.project, self._learnt
+        offsets = {} if learnt is None else learnt.offsets
 
         def learned() -> Sequence[Template]:
-            return project.corrected_templates(missing) if learn else kept
+            return () if learnt is None else templates_of(project, learnt, missing)
 
-        self.detecting.start(chosen, template, model, learned)
+        self.detecting.start(chosen, template, model, learned, offsets)
 
     def _on_learned(self, further: Sequence[Template]) -> None:
         # A correction made from now on moves the others with the same templates.
+        learnt = self._learnt
         self._session.further = tuple(further)
+        self._session.offsets = {} if learnt is None else learnt.offsets
 
     def _on_found(self, key: str, landmarks: Landmarks) -> None:
         if self.images is not None:
@@ -312,7 +367,7 @@ class ProjectBar(QWidget):
         self.progress.setVisible(bool(text) and total > 0)
         self.progress.setMaximum(total)
         self.progress.setValue(done)
-        self.cancel.setVisible(self.detecting.running)
+        self.cancel.setVisible(self.detecting.running or self.learn.run.running)
         if text:
             self.told.emit(f"{text}…", False)
 
@@ -327,6 +382,7 @@ class ProjectBar(QWidget):
 
     def _on_cancel(self) -> None:
         self.detecting.cancel()
+        self.learn.run.cancel()
 
     def _on_told(self, text: str) -> None:
         self.told.emit(text, True)

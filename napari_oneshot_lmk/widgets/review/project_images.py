@@ -292,6 +292,29 @@ class ProjectImages:
             if target.content == self._content(image):
                 self.take_detection(image, found)
 
+    def forget_learnt(self) -> int:
+        """Take back what the project has learnt, and what was detected with it.
+
+        Returns the number of images on which points have gone back.
+        """
+        from napari_oneshot_lmk.review.learn import forget
+
+        changed = forget(self.project, lambda error: self.told.emit(f"{error}."))
+        for image in changed:
+            self._histories.pop(image, None)
+        self.read()
+        if self._shown is not None and self._shown[0] in changed:
+            image, target = self._shown
+            work = self.project.work(image)
+            self._found[image] = work.detected
+            kept = {key: found for key, found in self._session.found.items() if key != target.key}
+            found = {} if work.detected is None else {target.key: work.detected}
+            self._session.found = kept | found
+            self._landmarks[image] = work.landmarks or Landmarks(image=self._names[image])
+            before = Annotation() if work.landmarks is None else Annotation.adopt(work.landmarks)
+            self._session.edit(before, target)
+        return len(changed)
+
     def _write(
         self, image: str, landmarks: Landmarks, action: str, reader: str, **values: Any
     ) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from math import hypot
@@ -39,6 +39,7 @@ class SettleRequest:
 
     template: Template
     further: Sequence[Template]
+    offsets: Mapping[str, tuple[float, float]]
     model: Path | None
     preferences: Preferences
     pixels: LayerPixels
@@ -55,6 +56,7 @@ class SettleRequest:
         return cls(
             session.template,
             session.further,
+            session.offsets,
             None if session.model is None else session.model.path,
             preferences(),
             target.read_pixels(mm_yx),
@@ -70,6 +72,7 @@ class Settler:
         self._make = make
         self._in_use = Lock()
         self._source: Any = None
+        self._offsets: Mapping[str, tuple[float, float]] = {}
         self._detector: Any = None
         self._image: Hashable = None
 
@@ -91,9 +94,11 @@ class Settler:
         if request.further:
             options["further"] = request.further
         made = self._make(request.template, request.preferences, lambda *_: None, **options)
-        if made is not self._source:
+        if made is not self._source or request.offsets != self._offsets:
             # A copy has an image of its own: detection may run in another thread.
-            self._source, self._detector, self._image = made, copy(made), None
+            self._source, self._offsets, self._image = made, request.offsets, None
+            offsets = request.offsets
+            self._detector = made.with_offsets(offsets) if offsets else copy(made)
         if self._image != request.image:
             self._detector.set_image(request.pixels.gray_image())
             self._image = request.image

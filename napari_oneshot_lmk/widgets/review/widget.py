@@ -71,6 +71,7 @@ class ReviewWidget(QWidget):
         self.settle = SettleRun(self.session, detectors)
         self.project = ProjectBar(napari_viewer, self.bench, detectors)
         layout.addWidget(self.project)
+        layout.addWidget(self.project.learn)
         self.form = ReviewForm()
         self.display = DisplayButton(self.bench.display)
         self.form.bottom.addWidget(self.display)

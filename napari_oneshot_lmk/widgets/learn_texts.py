@@ -1,0 +1,48 @@
+"""All words of learning from corrections."""
+
+LEARN = "Learn from corrections…"
+LEARN_TIP = (
+    "See what the corrected images gain for the others, each left out in turn; then let the "
+    "others be detected anew with their help. Nothing changes before you say so."
+)
+TRYING = "Leaving each corrected image out: {done} of {total}"
+TRIED = "{images} corrected, each left out in turn. Nothing is changed yet."
+TRIED_FEW = "{images} corrected: so few say little, chance may be larger than the gain."
+LEFT_OUT = "{count} left out: {error}."
+WAYS = {
+    "offsets": "offsets",
+    "further templates": "further templates",
+    "both": "both",
+}
+WAY_TIPS = {
+    "offsets": (
+        "Move each found point as the corrected ones were moved, as far as they agree. Helps where "
+        "you put a landmark elsewhere than the template has it."
+    ),
+    "further templates": (
+        "Compare every image with the corrected ones, too. Helps where bodies or images differ."
+    ),
+    "both": "Corrected images as further templates, and the offsets that are left then.",
+}
+GAIN = "{before:.2f} → {after:.2f} {unit}"
+GAIN_WITHIN = "{within_before:.0f} → {within_after:.0f} % closer than 2 mm"
+RECOMMENDED = "{way} (recommended): {gains}"
+WAY = "{way}: {gains}"
+NOTHING_GAINS = "Nothing is recommended: on the corrected images no way gains."
+APPLY = "Detect all others anew"
+APPLY_TIP = (
+    "Detect anew on all images that nobody has finished, helped like this. What a person decided "
+    "stays; one step takes all of it back."
+)
+FORGET = "Forget what was learnt"
+FORGET_TIP = (
+    "Each point that nobody has decided goes back to where it was before. Detection is as before."
+)
+FORGOTTEN = "What was learnt is forgotten: {images} as before."
+APPLIED = "Detection is helped by corrected images: {way}."
+CANCELLED = "Stopped. Nothing is changed."
+FAILED = "What is gained could not be measured: {error}"
+WHY_NOT_TRIED = "what it gains was not measured yet"
+WHY_NONE_CHOSEN = "choose one of the three first"
+WHY_NOTHING_LEARNT = "nothing was learnt"
+WHY_TWO = "fewer than two images are corrected, and one cannot show what it gains"
