@@ -11,6 +11,7 @@ import typer
 
 from napari_oneshot_lmk._version import __version__
 from napari_oneshot_lmk.cli import (
+    advise,
     benchmark,
     convert,
     corrections,
@@ -41,6 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+app.command("advise")(advise.advise_template)
 app.command("template")(template.make_template)
 app.command("train")(train.train_model)
 app.command("detect")(detect.detect)

@@ -338,6 +338,7 @@ project_app.command("accept")(project_review.accept)
 project_app.command("settle")(project_review.settle)
 project_app.command("report")(report.report)
 project_app.command("learn")(project_learn.learn)
+project_app.command("next")(project_learn.next_images)
 
 
 def _template_of(model: Path) -> Template:

@@ -122,6 +122,38 @@ def learn(
     end_with(failed)
 
 
+@handle_errors
+def next_images(
+    folder: Folder,
+    count: Annotated[
+        int, typer.Option("--count", metavar="K", min=1, help="How many images to name.")
+    ] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Say which image to correct next, so that the others gain most.
+
+    Images with many doubtful points come first, and of these those that many others are like and
+    no corrected image is.
+    """
+    from napari_oneshot_lmk.review.next_image import rank_next
+    from napari_oneshot_lmk.review.project import Project
+
+    failed: list[OneshotError] = []
+    with Project.open(folder) as project:
+        works = {i.id: work.landmarks for i, work in project.works(tell=failed.append)}
+        ranked = rank_next(works, project.template)[:count]
+        names = {image.id: image.name for image in project.images}
+    if as_json:
+        images = [{**asdict(each), "image": names[each.key]} for each in ranked]
+        print_json({"project": str(folder), "images": images, "failed": failures(failed)})
+    elif ranked:
+        rows = [[str(n), names[each.key], each.reason] for n, each in enumerate(ranked, start=1)]
+        print_table("To correct next", ["", "image", "reason"], rows)
+    else:
+        print_line(f"{folder}: no image is detected and not yet corrected.")
+    end_with(failed)
+
+
 def _content(trial: Trial) -> dict[str, Any]:
     gains = [asdict(each) for way in Way for each in trial.gains[way]]
     return {

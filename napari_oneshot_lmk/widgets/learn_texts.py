@@ -1,5 +1,12 @@
 """All words of learning from corrections."""
 
+NEXT = "Correct this next"
+NEXT_TIP = (
+    "Go to the image whose corrections would help the others most: with many doubtful points, and "
+    "more like other unfinished images than the corrected ones are."
+)
+CORRECT = "{image}: {reason}."
+WHY_NO_NEXT = "no image is detected and not yet corrected"
 LEARN = "Learn from corrections…"
 LEARN_TIP = (
     "See what the corrected images gain for the others, each left out in turn; then let the "

@@ -45,6 +45,7 @@ from benchmarks import (
     one_correction,
     page,
     speed,
+    template_advice,
     training_step,
     turned_images,
 )
@@ -357,6 +358,45 @@ def benchmark_one_correction(
     content = {"method": detector.method, "rows": table, "settle_median_s": seconds}
     title = f"One correction, {detector.method}, median {1000 * seconds:.0f} ms"
     _show_table("one_correction", title, one_correction.TITLES, table, content, out, overwrite)
+
+
+@app.command("template-advice")
+@handle_errors
+def benchmark_template_advice(
+    data: Data,
+    out: Out,
+    templates: Annotated[
+        int, typer.Option("--templates", min=1, help="So many of the first and of the last.")
+    ] = 5,
+    images: Annotated[int, typer.Option("--images", min=1, help="How many are scored.")] = 20,
+    seed: Annotated[int, typer.Option("--seed", help="Of images and random templates.")] = 1,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", metavar="DIR", help="Keep features here.")
+    ] = None,
+    encoder_weights: Weights = None,
+    device: DeviceName = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Score training images as templates: the adviser's first and last, and some at random.
+
+    Detection is instant, on other training images. Reads the annotations of all of them. Writes
+    template_advice.json and template_advice.md.
+    """
+    check_writable(out, overwrite=overwrite)
+    dataset = Dataset.load(data)
+    with tempfile.TemporaryDirectory(prefix="oneshot-lmk-") as scratch:
+        folder = Path(scratch) if cache is None else cache
+        encoder = FeatureFiles(encoder_with_bar(encoder_weights, device), folder / "features")
+        with counting_bar("Describing") as advance:
+            order = [each.file.name for each in template_advice.ranked(dataset, encoder, advance)]
+        scored = template_advice.scored_images(dataset, images, seed)
+        chosen = template_advice.groups(order, scored, templates, seed)
+        with counting_bar("Trying templates") as advance:
+            table = template_advice.rows(dataset, chosen, scored, encoder, advance)
+    content = {"encoder": encoder.card.identity, "templates": chosen, "rows": table}
+    title = f"Templates by advice, {len(scored)} images"
+    titles = template_advice.TITLES
+    _show_table("template_advice", title, titles, table, content, out, overwrite)
 
 
 @app.command("orientation")

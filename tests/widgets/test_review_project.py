@@ -159,7 +159,7 @@ def test_a_person_s_points_stay_when_it_detects_again(clinic):
     assert clinic.at("a") == (POINTS["a"][0] + 11, POINTS["a"][1] + 7)
     learn.forget.click()
     clinic.qtbot.wait(20)
-    assert "What was learnt is forgotten: 2 images as before" in clinic.review.form.message.text()
+    assert "What was learnt is forgotten: 3 images as before" in clinic.review.form.message.text()
     assert {k: clinic.project.images.landmarks(k) for k in before} == before
     assert clinic.session.further == ()
     assert learn.isHidden()

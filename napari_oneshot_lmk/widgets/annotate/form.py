@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_oneshot_lmk.landmarks.landmarks import State
-from napari_oneshot_lmk.widgets import shortcuts, texts
+from napari_oneshot_lmk.widgets import advise_texts, shortcuts, texts
 from napari_oneshot_lmk.widgets.annotate.landmark_rows import rows_of
 from napari_oneshot_lmk.widgets.qt.parts import (
     DIM,
@@ -95,6 +95,8 @@ class AnnotateForm(QWidget):
         layout.addLayout(
             row_of(texts.LIST, self.list_title, list_button, stretched=self.list_title)
         )
+        self.advise = Button(advise_texts.ADVISE, advise_texts.ADVISE_TIP)
+        layout.addWidget(self.advise)
         self.offer = RestorePrompt()
         self.prompt = MessageLabel()
         font = self.prompt.font()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_oneshot_lmk.errors import OneshotError
-from napari_oneshot_lmk.widgets import shortcuts, texts
+from napari_oneshot_lmk.widgets import advise_texts, shortcuts, texts
+from napari_oneshot_lmk.widgets.annotate.advise import AdviseDialog
 from napari_oneshot_lmk.widgets.annotate.close_question import ask_before_unsaved_close
 from napari_oneshot_lmk.widgets.annotate.form import AnnotateForm
 from napari_oneshot_lmk.widgets.annotate.list_menu import ListButton
+from napari_oneshot_lmk.widgets.contributions.readers import show_image
+from napari_oneshot_lmk.widgets.detect.run import detectors_of
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
 from napari_oneshot_lmk.widgets.layers.open_layers import annotation_layer_of, points_layers
@@ -27,6 +31,7 @@ from napari_oneshot_lmk.widgets.workbench import workbench_of
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    from napari_oneshot_lmk.imaging.find import ImageFile
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.lists import LandmarkList
     from napari_oneshot_lmk.widgets.autosave import Sidecar
@@ -55,6 +60,7 @@ class AnnotateWidget(QWidget):
         self.session = session_of(napari_viewer) if session is None else session
         self.bench = workbench_of(napari_viewer, self.session)
         self._declined: set[Hashable] = set()
+        self.adviser: AdviseDialog | None = None
         layout = scrolling_layout(self)
         if with_header:
             self.header = ImageHeader(self._viewer, self.session)
@@ -90,6 +96,7 @@ class AnnotateWidget(QWidget):
         form.table.picked.connect(self._on_picked)
         form.start.clicked.connect(self.place)
         form.offer.declined.connect(self._on_declined)
+        form.advise.clicked.connect(without_argument(self.show_advice))
         form.use_template.clicked.connect(self._on_use_template)
         form.save_template.clicked.connect(self._on_save_template)
         form.save_landmarks.clicked.connect(self._on_save_landmarks)
@@ -135,6 +142,27 @@ class AnnotateWidget(QWidget):
         self.keys.setInformativeText(texts.KEYS_NOTE)
         self.keys.setModal(False)
         self.keys.show()
+
+    def show_advice(self) -> None:
+        """Show the dialog that says which image of a folder to annotate."""
+        if self.adviser is None:
+            self.adviser = AdviseDialog(self, detectors_of(self.bench))
+            self.adviser.picked.connect(self._on_advised)
+        self.adviser.show()
+        self.adviser.raise_()
+
+    def _on_advised(self, file: ImageFile) -> None:
+        """Turn to an image, which is opened first where it is not open yet."""
+        for layer in self.bench.choice.images:
+            source = layer.source.path
+            if source and Path(source) == file.path:
+                self.bench.choice.choose(layer)
+                return
+        shown = show_image(file.path)
+        if shown is None:
+            self._complain(advise_texts.CANNOT_OPEN.format(image=file.name))
+        else:
+            self.bench.choice.choose(shown.layer)
 
     def _on_picked(self, name: str) -> None:
         self.bench.pick(name)

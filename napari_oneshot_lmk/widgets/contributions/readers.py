@@ -70,7 +70,7 @@ def read(path: str) -> list[LayerTuple]:
     alone = len(images) == 1
     opened = [(la, _find_open_image(la.image, file, alone)) for la in images]
     if alone and opened[0][1] is None and (image := image_beside(images[0].image, file)):
-        opened = [(images[0], _show_image(image))]
+        opened = [(images[0], show_image(image))]
     shown = [pair for pair in opened if pair[1] is not None] or opened
     return [
         _as_layer(landmarks, target, file, visible=number == 0)
@@ -154,7 +154,7 @@ def image_beside(image: str, path: Path) -> Path | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _show_image(file: Path) -> ImageView | None:
+def show_image(file: Path) -> ImageView | None:
     """Open an image file: a plain image as napari does, others with this plugin's reader.
 
     napari's own reader would take all DICOM files in the folder for a stack, and

@@ -19,6 +19,7 @@ from napari_oneshot_lmk.widgets.settings import Preferences, preferences
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.detector import Detector
+    from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.imaging.image import GrayImage
     from napari_oneshot_lmk.widgets.workbench import Workbench
 
@@ -73,6 +74,14 @@ class DetectorCache:
         with self._loading:
             return self._make(template, wanted, progress, model, further)
 
+    def encoder(self, wanted: Preferences, progress: Progress) -> Encoder:
+        """Return the encoder of instant detection, loading it when needed."""
+        with self._loading:
+            settings = wanted.encoder_weights, wanted.device, wanted.allow_download
+            if self._settings != settings:
+                self._settings, self._encoders, self._detector = settings, {}, None
+            return self._instant_encoder(progress)
+
     def _make(
         self,
         template: Template,
@@ -106,12 +115,18 @@ class DetectorCache:
         self, template: Template, further: Sequence[Template], progress: Progress
     ) -> Detector:
         from napari_oneshot_lmk.detection.detector import Detector
+
+        encoder = self._instant_encoder(progress)
+        return Detector.instant(template, encoder=encoder, further=further)
+
+    def _instant_encoder(self, progress: Progress) -> Encoder:
         from napari_oneshot_lmk.encoders.select import instant_encoder
 
         if None not in self._encoders:
             weights, device, allowed = self._settings
             self._encoders[None] = instant_encoder(weights, device, allowed, progress)
-        return Detector.instant(template, encoder=self._encoders[None], further=further)
+        encoder: Encoder = self._encoders[None]
+        return encoder
 
     def _trained(
         self, template: Template, further: Sequence[Template], progress: Progress, model: Path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QProgressBar, QWidge
 from superqt import QElidingLabel
 
 from napari_oneshot_lmk.errors import OneshotError
+from napari_oneshot_lmk.review.next_image import rank_next
 from napari_oneshot_lmk.review.project import Project
 from napari_oneshot_lmk.review.status import ReviewState, status_of
 from napari_oneshot_lmk.widgets import learn_texts, review_texts, texts
@@ -19,7 +20,7 @@ from napari_oneshot_lmk.widgets.detect.run import DetectionRun
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed, without_argument
 from napari_oneshot_lmk.widgets.qt.parts import Button
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks
-from napari_oneshot_lmk.widgets.qt.worker import WorkerRun
+from napari_oneshot_lmk.widgets.review.adding import AddRun
 from napari_oneshot_lmk.widgets.review.learn import LearnPanel, templates_of
 from napari_oneshot_lmk.widgets.review.project_images import ProjectImages
 from napari_oneshot_lmk.widgets.train.models import model_in
@@ -35,30 +36,6 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.workbench import Workbench
 
 
-class AddRun(WorkerRun):
-    """Adds the images of a folder to a project in another thread."""
-
-    added = Signal()
-
-    def start(self, project: Project, folder: Path) -> None:
-        """Begin; each image is read once for its hash."""
-        self._work(lambda: self._add(project, folder))
-
-    def _add(self, project: Project, folder: Path) -> Generator[Any, None, tuple[str, bool]]:
-        def advance(done: int, total: int) -> None:
-            text = review_texts.ADDING.format(done=done, total=total)
-            self.going.emit(text, done, total)
-
-        yield None
-        result = project.add([folder], advance=advance)
-        yield (self.added,)
-        images = texts.counted(len(result.ids), "image")
-        if not result.failed:
-            return review_texts.ADDED.format(images=images), False
-        failed, error = len(result.failed), result.failed[0]
-        return review_texts.ADDED_SOME.format(images=images, failed=failed, error=error), True
-
-
 class ProjectBar(QWidget):
     """A menu and a line that says which project is open.
 
@@ -70,6 +47,8 @@ class ProjectBar(QWidget):
     opened = Signal(object)
     changed = Signal()
     told = Signal(str, bool)
+    turn_to = Signal(object)
+    """An image to be shown."""
     _learning = Signal(object)
     """An image that cannot be learned from, emitted in the worker's thread."""
 
@@ -78,6 +57,7 @@ class ProjectBar(QWidget):
         self._viewer, self._bench, self._session = viewer, bench, bench.session
         self.images: ProjectImages | None = None
         self._learnt: Learnt | None = None
+        self._statuses: dict[str, ImageStatus] = {}
         self.adding, self.detecting = AddRun(), DetectionRun(make_detector)
         self.learn = LearnPanel(make_detector, self.detect_helped, self.forget_learnt)
         self.menu = QMenu(self)
@@ -122,6 +102,7 @@ class ProjectBar(QWidget):
             "open": (t.PROJECT_OPEN, t.PROJECT_OPEN_TIP, self._on_open),
             "add": (t.PROJECT_ADD, t.PROJECT_ADD_TIP, self._on_add),
             "detect": (t.PROJECT_DETECT, t.PROJECT_DETECT_TIP, self.detect_new),
+            "next": (learn_texts.NEXT, learn_texts.NEXT_TIP, self.correct_next),
             "learn": (learn_texts.LEARN, learn_texts.LEARN_TIP, self.try_learning),
             "spacing": (t.PROJECT_SPACING, t.PROJECT_SPACING_TIP, self.set_spacing),
             "locate": (t.PROJECT_LOCATE, t.PROJECT_LOCATE_TIP, self._on_locate),
@@ -181,6 +162,19 @@ class ProjectBar(QWidget):
     def detect_new(self) -> None:
         """Detect on all images without landmarks."""
         self._detect(ReviewState.TO_DO)
+
+    def correct_next(self) -> None:
+        """Turn to the image whose corrections would help the others most, and say why."""
+        images, template = self.images, self._session.template
+        if images is None or template is None:
+            return
+        works = {key: images.landmarks(key) for key in images.keys}
+        ranked = rank_next(works, template, self._statuses)
+        if ranked:
+            best = ranked[0]
+            self.turn_to.emit(best.key)
+            name = images.name(best.key)
+            self.told.emit(learn_texts.CORRECT.format(image=name, reason=best.reason), False)
 
     def try_learning(self) -> None:
         """Measure what the corrected images gain for the others, and show it."""
@@ -265,6 +259,8 @@ class ProjectBar(QWidget):
         busy = texts.WHY_BUSY.format(what=session.busy) if session.busy or self.busy else ""
         none = "" if self.images is not None else review_texts.WHY_NO_PROJECT
         states = {status.state for status in statuses}
+        if self.images is not None:
+            self._statuses = dict(zip(self.images.keys, statuses, strict=True))
         new = "" if ReviewState.TO_DO in states else review_texts.WHY_NOTHING_NEW
         decided = {ReviewState.CORRECTED, ReviewState.ACCEPTED}
         corrected = sum(status.state in decided for status in statuses)
@@ -276,6 +272,7 @@ class ProjectBar(QWidget):
             "open": busy,
             "add": busy or none,
             "detect": busy or none or new,
+            "next": none or ("" if ReviewState.DETECTED in states else learn_texts.WHY_NO_NEXT),
             "learn": busy or none or learnable,
             "spacing": none or ("" if session.spacing.mm_yx else review_texts.WHY_NO_SPACING),
             "locate": busy or none,

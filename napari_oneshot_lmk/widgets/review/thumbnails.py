@@ -59,7 +59,7 @@ class ThumbnailRun(WorkerRun):
 
     def _on_drawn(self, grey: np.ndarray) -> None:
         if self._going is not None:
-            self.made.emit(self._going, _icon(grey), "")
+            self.made.emit(self._going, icon_of(grey), "")
 
     def _on_ended(self, end: Done | Failure) -> None:
         if isinstance(end, Failure) and self._going is not None:
@@ -73,7 +73,8 @@ class ThumbnailRun(WorkerRun):
             self._start()
 
 
-def _icon(grey: np.ndarray) -> QIcon:
+def icon_of(grey: np.ndarray) -> QIcon:
+    """Return (h, w) uint8 grey pixels as an icon."""
     rows, columns = grey.shape
     data = grey.tobytes()
     image = QImage(data, columns, rows, columns, QImage.Format.Format_Grayscale8)

@@ -86,6 +86,7 @@ class ReviewWidget(QWidget):
         self.project.opened.connect(self._on_project)
         self.project.changed.connect(self._refresh)
         self.project.told.connect(self._on_told)
+        self.project.turn_to.connect(self.actions.turn_to)
         self.settle.moved.connect(self._on_moved)
         self.settle.ended.connect(self._on_settle_ended)
         self.form.changed.connect(self._refresh)

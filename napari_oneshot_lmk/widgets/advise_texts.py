@@ -1,0 +1,23 @@
+"""All words of the template adviser."""
+
+ADVISE = "Which image to annotate?…"
+ADVISE_TIP = (
+    "Compare the images of a folder, and list first what would serve best as the template: the "
+    "image that is most like the others. Nothing has to be annotated."
+)
+TITLE = "Which image to annotate?"
+FOLDER = "Folder…"
+FOLDER_TIP = "Choose the folder with the images that are to be compared."
+FOLDER_TITLE = "Folder with the images"
+NO_FOLDER = "Choose a folder with at least three images."
+COUNT = "Templates"
+COUNT_TIP = "How many images to choose, so that every image is like one of them."
+LIST_TIP = "The best first. A click opens an image, to be annotated."
+ADVISING = "Looking at {image}, {number} of {count}"
+ADVISED = "{images} compared. A click opens one."
+LEFT_OUT = "{images} left out: {error}."
+CANCELLED = "Stopped."
+FAILED = "The images could not be compared: {error}"
+ROW = "{number}. {image}{template}\n{reason}"
+AS_TEMPLATE = " (template {number})"
+CANNOT_OPEN = "{image} cannot be opened."
