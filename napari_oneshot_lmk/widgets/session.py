@@ -67,8 +67,7 @@ class Session:
     further: tuple[Template, ...] = ()
     """Corrected images that detection takes as further templates."""
     offsets: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """What corrected images show that found points have to be moved by; see
-    `Detector.with_offsets`."""
+    """What they show that found points are moved by; see `Detector.with_offsets`."""
     template_key: Any = None
     """Key of the image that the template was made from in this session."""
     found: dict[Any, Landmarks] = field(default_factory=dict)
@@ -366,16 +365,13 @@ class Session:
         template = self.make_template()
         self._template_points = self.landmarks()
         self.template_key = self._chosen().key
-        self._take_template(template)
+        self.template, self.further, self.offsets = template, (), {}
         return template
 
     def load_template(self, template: Template) -> None:
         """Take a template from disk."""
         self.template_key = None
         self._template_points = None
-        self._take_template(template)
-
-    def _take_template(self, template: Template) -> None:
         self.template, self.further, self.offsets = template, (), {}
 
 

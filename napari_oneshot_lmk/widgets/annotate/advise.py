@@ -23,9 +23,8 @@ from napari_oneshot_lmk.imaging.find import ImageFile, find_images
 from napari_oneshot_lmk.review.thumbnails import shrink
 from napari_oneshot_lmk.widgets import advise_texts, texts
 from napari_oneshot_lmk.widgets.qt.connections import without_argument
-from napari_oneshot_lmk.widgets.qt.parts import WARN, Button, MessageLabel, row_of
+from napari_oneshot_lmk.widgets.qt.parts import WARN, Button, MessageLabel, icon_of, row_of
 from napari_oneshot_lmk.widgets.qt.worker import WorkerRun
-from napari_oneshot_lmk.widgets.review.thumbnails import SIDE_PX, icon_of
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
@@ -34,9 +33,11 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_oneshot_lmk.detection.advise import Advice
-    from napari_oneshot_lmk.widgets.detect.run import DetectorCache
+    from napari_oneshot_lmk.widgets.detectors import DetectorCache
 
 MOST_TEMPLATES = 50
+SIDE_PX = 64
+"""Of a thumbnail."""
 
 
 class AdviseRun(WorkerRun):

@@ -16,7 +16,7 @@ from napari_oneshot_lmk.widgets.annotate.close_question import ask_before_unsave
 from napari_oneshot_lmk.widgets.annotate.form import AnnotateForm
 from napari_oneshot_lmk.widgets.annotate.list_menu import ListButton
 from napari_oneshot_lmk.widgets.contributions.readers import show_image
-from napari_oneshot_lmk.widgets.detect.run import detectors_of
+from napari_oneshot_lmk.widgets.detectors import detectors_of
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
 from napari_oneshot_lmk.widgets.layers.open_layers import annotation_layer_of, points_layers

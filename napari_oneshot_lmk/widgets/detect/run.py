@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.QtCore import Signal
@@ -14,17 +13,12 @@ from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.detectors import DetectorCache
 from napari_oneshot_lmk.widgets.qt.worker import WorkerRun
 from napari_oneshot_lmk.widgets.settings import Preferences, preferences
 
 if TYPE_CHECKING:
-    from napari_oneshot_lmk.detection.detector import Detector
-    from napari_oneshot_lmk.encoders.encoder import Encoder
     from napari_oneshot_lmk.imaging.image import GrayImage
-    from napari_oneshot_lmk.widgets.workbench import Workbench
-
-Progress = Callable[[int, int], None]
-"""Bytes done, bytes in all."""
 
 
 class Pixels(Protocol):
@@ -39,126 +33,6 @@ class Pixels(Protocol):
 
 
 Images = Sequence[tuple[Hashable, Pixels]]
-
-
-class DetectorCache:
-    """Makes detectors in a worker's thread, and keeps the encoders and the last detector."""
-
-    def __init__(self) -> None:
-        self._loading = Lock()
-        self._settings: Any = None
-        self._encoders: dict[Path | None, Any] = {}
-        """That of instant detection (None) and that of the last model."""
-        self._detector: Detector | None = None
-        self._detector_for: tuple[list[str], Path | None] = ([], None)
-        self.download_failed = False
-        """Whether the last detector lacks weights because their download failed."""
-
-    def retry_download(self) -> None:
-        """Forget that a download failed, and what was loaded instead."""
-        from napari_oneshot_lmk.encoders.weights import forget_failed_download
-
-        forget_failed_download()
-        self._encoders, self._detector = {}, None
-
-    def __call__(
-        self,
-        template: Template,
-        wanted: Preferences,
-        progress: Progress,
-        model: Path | None = None,
-        further: Sequence[Template] = (),
-    ) -> Detector:
-        """Return a detector for templates, loading encoder and trained model when needed."""
-        # Detection and the points around a correction run in threads of their own.
-        with self._loading:
-            return self._make(template, wanted, progress, model, further)
-
-    def encoder(self, wanted: Preferences, progress: Progress) -> Encoder:
-        """Return the encoder of instant detection, loading it when needed."""
-        with self._loading:
-            settings = wanted.encoder_weights, wanted.device, wanted.allow_download
-            if self._settings != settings:
-                self._settings, self._encoders, self._detector = settings, {}, None
-            return self._instant_encoder(progress)
-
-    def _make(
-        self,
-        template: Template,
-        wanted: Preferences,
-        progress: Progress,
-        model: Path | None,
-        further: Sequence[Template],
-    ) -> Detector:
-        from napari_oneshot_lmk.encoders.weights import failed_download
-
-        settings = wanted.encoder_weights, wanted.device, wanted.allow_download
-        if self._settings != settings:
-            self._settings, self._encoders, self._detector = settings, {}, None
-        replaced = True
-        try:
-            hashes = [each.content_sha256 for each in (template, *further)]
-            detector, detector_for = self._detector, (hashes, model)
-            if detector is None or self._detector_for != detector_for:
-                if model is None:
-                    detector = self._instant(template, further, progress)
-                else:
-                    detector = self._trained(template, further, progress, model)
-                self._detector, self._detector_for = detector, detector_for
-            # The shipped encoder says in its note why it replaces VGG19.
-            replaced = bool(detector.encoder_card.note)
-        finally:
-            self.download_failed = replaced and failed_download() is not None
-        return detector
-
-    def _instant(
-        self, template: Template, further: Sequence[Template], progress: Progress
-    ) -> Detector:
-        from napari_oneshot_lmk.detection.detector import Detector
-
-        encoder = self._instant_encoder(progress)
-        return Detector.instant(template, encoder=encoder, further=further)
-
-    def _instant_encoder(self, progress: Progress) -> Encoder:
-        from napari_oneshot_lmk.encoders.select import instant_encoder
-
-        if None not in self._encoders:
-            weights, device, allowed = self._settings
-            self._encoders[None] = instant_encoder(weights, device, allowed, progress)
-        encoder: Encoder = self._encoders[None]
-        return encoder
-
-    def _trained(
-        self, template: Template, further: Sequence[Template], progress: Progress, model: Path
-    ) -> Detector:
-        from napari_oneshot_lmk.bundle.load import load_model
-        from napari_oneshot_lmk.detection.model_encoder import encoder_for
-        from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
-
-        opened = load_model(model)
-        if model not in self._encoders:
-            instant = self._encoders.get(None)
-            self._encoders = {} if instant is None else {None: instant}
-            known = None if instant is None else instant.card.identity
-            # What a bundle or a packed model brings it reads in its own precision:
-            # the same points as anywhere else.
-            if known == opened.card.encoder and opened.encoder_weights is None:
-                self._encoders[model] = instant
-            else:
-                usual, device, allowed = self._settings
-                self._encoders[model] = encoder_for(
-                    opened, None, device, progress, usual=usual, allow_download=allowed
-                )
-        encoder = self._encoders[model]
-        return TrainedDetector.from_model(opened, template, encoder, further=further)
-
-
-def detectors_of(bench: Workbench) -> DetectorCache:
-    """Return what makes the detectors of a viewer: its docks share encoders and the last one."""
-    if bench.detectors is None:
-        bench.detectors = DetectorCache()
-    made: DetectorCache = bench.detectors
-    return made
 
 
 MEGABYTE = 1e6

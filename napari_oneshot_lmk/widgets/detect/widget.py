@@ -17,7 +17,8 @@ from napari_oneshot_lmk.widgets import shortcuts, texts
 from napari_oneshot_lmk.widgets.annotate.close_question import ask_before_unsaved_close
 from napari_oneshot_lmk.widgets.detect.export import ExportRun
 from napari_oneshot_lmk.widgets.detect.form import DetectForm
-from napari_oneshot_lmk.widgets.detect.run import DetectionRun, DetectorCache, detectors_of
+from napari_oneshot_lmk.widgets.detect.run import DetectionRun
+from napari_oneshot_lmk.widgets.detectors import DetectorCache, detectors_of
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Key, shown_images
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_at

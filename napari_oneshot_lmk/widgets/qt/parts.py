@@ -263,3 +263,15 @@ def thumbnail(pixels: np.ndarray) -> QPixmap:
     image = QImage(data, columns, rows, columns, QImage.Format.Format_Grayscale8)
     keep, smooth = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
     return QPixmap.fromImage(image).scaled(THUMBNAIL, THUMBNAIL, keep, smooth)
+
+
+def icon_of(grey: np.ndarray) -> QIcon:
+    """Return (h, w) uint8 grey pixels as an icon."""
+    rows, columns = grey.shape
+    data = grey.tobytes()
+    image = QImage(data, columns, rows, columns, QImage.Format.Format_Grayscale8)
+    pixmap, icon = QPixmap.fromImage(image), QIcon()
+    icon.addPixmap(pixmap)
+    # In a selected row Qt would tint it.
+    icon.addPixmap(pixmap, QIcon.Mode.Selected)
+    return icon

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.review.corrections import Gain
     from napari_oneshot_lmk.review.learn import Trial
     from napari_oneshot_lmk.review.project import Project
-    from napari_oneshot_lmk.widgets.detect.run import DetectorCache
+    from napari_oneshot_lmk.widgets.detectors import DetectorCache
 
 FEW = 3
 """With fewer corrected images the figures say little."""

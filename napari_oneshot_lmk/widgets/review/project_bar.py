@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.review.learnt import Learnt
     from napari_oneshot_lmk.review.status import ImageStatus
-    from napari_oneshot_lmk.widgets.detect.run import DetectorCache
+    from napari_oneshot_lmk.widgets.detectors import DetectorCache
     from napari_oneshot_lmk.widgets.workbench import Workbench
 
 

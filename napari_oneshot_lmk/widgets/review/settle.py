@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.similarity_maps import SimilarityMaps
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
     from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.widgets.detect.run import DetectorCache
+    from napari_oneshot_lmk.widgets.detectors import DetectorCache
     from napari_oneshot_lmk.widgets.layers.image_view import ImageView, LayerPixels
     from napari_oneshot_lmk.widgets.session import Session
     from napari_oneshot_lmk.widgets.settings import Preferences

@@ -6,9 +6,10 @@ from collections.abc import Generator, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtGui import QIcon
 
 from napari_oneshot_lmk.review.thumbnails import shrink
+from napari_oneshot_lmk.widgets.qt.parts import icon_of
 from napari_oneshot_lmk.widgets.qt.worker import Done, Failure, WorkerRun, explained
 
 if TYPE_CHECKING:
@@ -71,15 +72,3 @@ class ThumbnailRun(WorkerRun):
         if self._worker is not None:
             self._worker = self._going = None
             self._start()
-
-
-def icon_of(grey: np.ndarray) -> QIcon:
-    """Return (h, w) uint8 grey pixels as an icon."""
-    rows, columns = grey.shape
-    data = grey.tobytes()
-    image = QImage(data, columns, rows, columns, QImage.Format.Format_Grayscale8)
-    pixmap, icon = QPixmap.fromImage(image), QIcon()
-    icon.addPixmap(pixmap)
-    # In a selected row Qt would tint it.
-    icon.addPixmap(pixmap, QIcon.Mode.Selected)
-    return icon

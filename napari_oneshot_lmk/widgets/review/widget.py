@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_oneshot_lmk.review.status import ImageStatus, Reason, ReviewState, count, status_of
 from napari_oneshot_lmk.widgets import review_texts, shortcuts, texts
-from napari_oneshot_lmk.widgets.detect.run import detectors_of
+from napari_oneshot_lmk.widgets.detectors import detectors_of
 from napari_oneshot_lmk.widgets.display.menu import DisplayButton
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed, without_argument
@@ -28,7 +28,7 @@ from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
-    from napari_oneshot_lmk.widgets.detect.run import DetectorCache
+    from napari_oneshot_lmk.widgets.detectors import DetectorCache
     from napari_oneshot_lmk.widgets.layers.image_view import ImageView
     from napari_oneshot_lmk.widgets.review.project_images import ProjectImages
     from napari_oneshot_lmk.widgets.session import Session
