@@ -219,6 +219,8 @@ class ProjectImages:
         if known == given or (known and given and np.allclose(known, given, rtol=1e-6)):
             return
         self._spacing = spacing.mm_yx
+        # It was read with the spacing of before.
+        self._ahead.forget(self._shown[0])
         try:
             self.project.set_spacing(spacing.mm_yx, [self._shown[0]])
         except OneshotError as error:

@@ -51,6 +51,12 @@ class ReadAhead:
             if image not in self._images:
                 self._images[image] = self._thread.submit(self._decode, image)
 
+    def forget(self, image: str) -> None:
+        """Drop an image: it is read anew."""
+        reading = self._images.pop(image, None)
+        if reading is not None:
+            reading.cancel()
+
     def clear(self) -> None:
         """Drop all: they are read anew."""
         while self._images:

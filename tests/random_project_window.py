@@ -1,0 +1,439 @@
+"""A window with a project under review: random actions, and the oracle that is told of them."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from clinic_scene import POINTS, Clinic, film, template
+from napari.layers import Image
+from napari.layers import Points as PointsLayer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+from random_project import Moment, Point, Study
+from widget_scene import drag, press_key
+
+from napari_oneshot_lmk.review.status import Reason, ReviewState, status_of
+
+KEY = Qt.Key
+SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
+IMAGES = [f"image_{n}.png" for n in range(5)]
+SHAPE_YX = (240, 200)
+SHIFTS_YX = ((3.0, -2.0), (5.0, 4.0), (-4.0, 6.0), (0.0, 9.0))
+UNSURE = ((), ("b",), ("a", "c"), ())
+SPACINGS = ((0.1, 0.1), (0.2, 0.25), (0.5, 0.5))
+LIMIT_MS = 60_000
+
+_TABLE = """
+accept_point 8, accept_image 3, absent 4, skip 3, reset 5, undo 9, redo 6, landmark 7,
+next_unsure 4, nudge 8, drag 5, delete 3, settle 6, next_image 6, next_corrected 2, row 4,
+show_filter 4, spacing 2, spacing_for_all 1, detect_new 3, detect_again 3, detect_here 2,
+reopen 2, kill 2, move_folder 1, display 2
+"""
+WEIGHTS = {name: int(weight) for name, weight in map(str.split, _TABLE.split(","))}
+"""How often each action is tried."""
+Action = tuple[str, int, int]
+
+
+class SenselessError(Exception):
+    """An action makes no sense now; it is left out."""
+
+
+def need(sense: Any) -> Any:
+    """Leave an action out unless something is there, or true; return it."""
+    if not sense:
+        raise SenselessError
+    return sense
+
+
+class Review:
+    """A window with a project of a few images."""
+
+    def __init__(self, viewer: Any, qtbot: Any, folder: Path) -> None:
+        for number, name in enumerate(IMAGES):
+            film(folder / "images", name, seed=number)
+        self.clinic = clinic = Clinic(viewer, qtbot)
+        # A small canvas is drawn in less time.
+        viewer.window.resize(1300, 700)
+        self.viewer, self.qtbot, self.root = viewer, qtbot, folder
+        self.session, self.review, self.bench = clinic.session, clinic.review, clinic.bench
+        self.bar, self.form = clinic.review.project, clinic.review.form
+        self.bar.detecting._make = clinic.fake
+        clinic.dock.tabs.setCurrentWidget(clinic.review)
+        clinic.session.load_template(template())
+        self.folder = folder / "study"
+        self.bar.create(self.folder)
+        with qtbot.waitSignal(self.bar.adding.ended, timeout=LIMIT_MS):
+            self.bar.add(folder / "images")
+        self.study = Study(IMAGES)
+        self.pixels = {n: self.images.project.read(k).pixels for n, k in self.keys().items()}
+        self._follow()
+        self._copies = iter(range(10_000))
+
+    @property
+    def images(self) -> Any:
+        """What the window knows of the project's images."""
+        return self.bar.images
+
+    def keys(self) -> dict[str, str]:
+        return {self.images.name(key): key for key in self.images.keys}
+
+    def do(self, action: Action) -> bool:
+        """Do one action; returns whether it made sense here."""
+        name, *numbers = action
+        try:
+            getattr(self, f"do_{name}")(*numbers)
+        except SenselessError:
+            return False
+        finally:
+            QApplication.processEvents()
+        return True
+
+    def close(self) -> None:
+        self.bar.close_project()
+
+    def _follow(self) -> None:
+        """Which image comes is the dock's choice, but it must be one."""
+        key = self.images.current
+        self.study.shown = None if key is None else self.images.name(key)
+
+    def _press(self, key: Any, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
+        need(self.study.shown)
+        press_key(self.viewer, key, modifier)
+
+    def _placed(self) -> dict[str, tuple[float, float]]:
+        return {n: p.yx for n, p in self.study.here.points.items() if p.yx is not None}
+
+    # -- points --------------------------------------------------------------------
+
+    def do_accept_point(self, *_: int) -> None:
+        name = self.study.here.current
+        self._press(KEY.Key_Return)
+        if name and self.study.here.points[name].yx is not None:
+            self.study.accept([name])
+        self._next_to_look_at()
+
+    def do_next_unsure(self, *_: int) -> None:
+        self._press(KEY.Key_U)
+        self._next_to_look_at()
+
+    def _next_to_look_at(self) -> None:
+        """The next point with a reason is current; which have one, other tests say."""
+        reasons = status_of(self.session.landmarks(), self.session.template).reasons
+        named = [name for name in self.study.here.after(self.study.here.current) if name in reasons]
+        if named:
+            self.study.go_to(named[0])
+
+    def do_absent(self, *_: int) -> None:
+        self._press(KEY.Key_X)
+        self.study.mark_absent()
+
+    def do_skip(self, *_: int) -> None:
+        self._press(KEY.Key_K)
+        self.study.skip()
+
+    def do_reset(self, *_: int) -> None:
+        self._press(KEY.Key_R)
+        self.study.reset()
+
+    def do_undo(self, *_: int) -> None:
+        self._press(KEY.Key_Z, CONTROL)
+        self.study.undo()
+
+    def do_redo(self, *_: int) -> None:
+        self._press(KEY.Key_Y, CONTROL)
+        self.study.redo()
+
+    def do_landmark(self, which: int, *_: int) -> None:
+        """Go to the next or previous landmark of the list."""
+        self._press(KEY.Key_N if which % 2 else KEY.Key_B)
+        self.study.step(1 if which % 2 else -1)
+
+    def do_nudge(self, which: int, how: int) -> None:
+        """Move the current point with an arrow, as far as the image goes."""
+        arrows = (KEY.Key_Up, KEY.Key_Down, KEY.Key_Left, KEY.Key_Right)
+        step = np.array(((-1, 0), (1, 0), (0, -1), (0, 1))[which % 4], dtype=float)
+        fine = how % 2 == 1
+        self._press(arrows[which % 4], SHIFT if fine else Qt.KeyboardModifier.NoModifier)
+        name = self.study.here.current
+        if name in self._placed():
+            y, x = np.add(self._placed()[name], step * (0.1 if fine else 1.0))
+            if -0.5 <= y <= SHAPE_YX[0] - 0.5 and -0.5 <= x <= SHAPE_YX[1] - 0.5:
+                self.study.place(name, (float(y), float(x)))
+
+    def _look_for(self, which: int) -> str:
+        names = list(need(self._placed()))
+        name = names[which % len(names)]
+        self.bench.look_for(name)
+        self.study.go_to(name)
+        return name
+
+    def do_drag(self, which: int, where: int) -> None:
+        """Drag a point that stands alone."""
+        placed = need(self._placed())
+        name = list(placed)[which % len(placed)]
+        y, x = placed[name]
+        apart = [np.hypot(y - v, x - u) for n, (v, u) in placed.items() if n != name]
+        need(all(far > 25 for far in apart))
+        end = (20.0 + where % 190, 20.0 + where % 160)
+        need(np.hypot(end[0] - y, end[1] - x) > 10)
+        self._look_for(list(placed).index(name))
+        self.viewer.reset_view()
+        QApplication.processEvents()
+        drag(self.viewer, self.session.target.layer, (y, x), end)
+        at = self.clinic.at(name)
+        per_pixel = 1 / (self.viewer.scene.camera.zoom * self.session.target.layer.scale[-1])
+        assert at is not None
+        assert np.allclose(at, end, atol=3 * per_pixel), f"{name} is at {at}, not {end}"
+        self.study.place(name, at)
+
+    def do_delete(self, which: int, *_: int) -> None:
+        name = self._look_for(which)
+        self._press(KEY.Key_Delete)
+        self.study.clear(name)
+
+    def do_settle(self, which: int, how: int) -> None:
+        """Correct a point, and let the others follow."""
+        need(self.study.here.points)
+        name = self._look_for(which)
+        self.form.move_others.setChecked(True)
+        for _ in range(1 + how % 4):
+            self.do_nudge(how, 0)
+        open_ = [p for p in self.study.here.points.values() if p.yx and not p.by_person]
+        self.qtbot.waitUntil(lambda: not self.review.settle.waiting, timeout=LIMIT_MS)
+        QApplication.processEvents()
+        self.form.move_others.setChecked(False)
+        edited = self.study.here.points[name].source in ("corrected", "placed")
+        if open_ and edited and any(p.by_detector for p in self.study.here.points.values()):
+            found = self._found()
+            moves = [
+                np.subtract(p.yx, found[n].yx)
+                for n, p in self.study.here.points.items()
+                if p.by_person and p.yx is not None
+            ]
+            by = np.mean(moves, 0)
+            moved = {n: tuple(float(v) for v in np.add(p.yx, by)) for n, p in found.items()}
+            self.study.settle(
+                {n: Point("placed", moved[n], "detected", p.unsure) for n, p in found.items()}
+            )
+
+    # -- images --------------------------------------------------------------------
+
+    def do_accept_image(self, *_: int) -> None:
+        before, moment = self.study.shown, self.study.here
+        self._press(KEY.Key_Return, SHIFT)
+        if any(p.by_detector for p in moment.points.values()):
+            self.study.accept(list(moment.points))
+            left = [p for p in self.study.here.points.values() if p.yx and not p.by_person]
+            assert not left
+            self._follow()
+            assert before is not None
+
+    def do_next_image(self, which: int, *_: int) -> None:
+        rows = [row.name for row in self.form.table.rows]
+        shown, by = self.study.shown, 1 if which % 2 else -1
+        self._press(KEY.Key_PageDown if which % 2 else KEY.Key_PageUp)
+        self._follow()
+        if shown in rows:
+            wanted = rows[(rows.index(shown) + by) % len(rows)]
+            assert self.study.shown == wanted, f"{self.study.shown} came, not {wanted}"
+
+    def do_next_corrected(self, *_: int) -> None:
+        self._press(KEY.Key_C)
+        self._follow()
+
+    def do_row(self, which: int, *_: int) -> None:
+        """Click on a row of the list."""
+        rows = need(self.form.table.rows)
+        row = rows[which % len(rows)]
+        self.form.table.picked.emit(row.key)
+        self._follow()
+        assert self.study.shown == row.name
+
+    def do_show_filter(self, which: int, how: int) -> None:
+        box = (self.form.filter, self.form.landmark, self.form.order)[which % 3]
+        # Mostly all, so that there is something in the list.
+        box.setCurrentIndex(how % box.count() if how % 3 == 0 else 0)
+
+    def do_display(self, which: int, *_: int) -> None:
+        """Contrast, inverted, or the loupe: nothing of the landmarks changes."""
+        self._press((KEY.Key_G, KEY.Key_I, KEY.Key_L)[which % 3])
+
+    # -- the project ---------------------------------------------------------------
+
+    def do_spacing(self, which: int, *_: int) -> None:
+        image = need(self.study.shown)
+        mm = SPACINGS[which % len(SPACINGS)]
+        self.session.set_spacing(mm)
+        if self.study.mm(image) != mm:
+            self.study.own_spacing[image] = mm
+
+    def do_spacing_for_all(self, *_: int) -> None:
+        need(self.study.shown and self.bar.actions_["spacing"].isEnabled())
+        self.bar.actions_["spacing"].trigger()
+        self.study.set_spacing_for_all(need(self.study.mm(self.study.shown)))
+
+    def _found(self) -> dict[str, Point]:
+        """What the detector finds on any image now."""
+        by, unsure = self.clinic.fake.shift_yx, self.clinic.fake.unsure
+        return {
+            name: Point("placed", (y + by[0], x + by[1]), "detected", name in unsure)
+            for name, (y, x) in POINTS.items()
+        }
+
+    def _detect(self, action: str, states: set[str], which: int) -> None:
+        need(self.bar.actions_[action].isEnabled())
+        self.clinic.fake.shift_yx = SHIFTS_YX[which % len(SHIFTS_YX)]
+        self.clinic.fake.unsure = UNSURE[which // 4 % len(UNSURE)]
+        chosen = [image for image in IMAGES if self.study.state(image) in states]
+        with self.qtbot.waitSignal(self.bar.detecting.ended, timeout=LIMIT_MS):
+            self.bar.actions_[action].trigger()
+        QApplication.processEvents()
+        for image in chosen:
+            self.study.detect(image, self._found())
+
+    def do_detect_new(self, which: int, *_: int) -> None:
+        self._detect("detect", {"to do"}, which)
+
+    def do_detect_again(self, which: int, *_: int) -> None:
+        self._detect("again", {"to do", "detected", "corrected"}, which)
+
+    def do_detect_here(self, which: int, *_: int) -> None:
+        """Detect on the image that is shown, in the tab "Detect"."""
+        image, button = need(self.study.shown), self.clinic.detect.form.here
+        need(button.isEnabled())
+        self.clinic.fake.shift_yx = SHIFTS_YX[which % len(SHIFTS_YX)]
+        self.clinic.run(button)
+        self.study.detect(image, self._found())
+
+    def _open(self, folder: Path) -> None:
+        self.folder = folder
+        self.bar.open(folder)
+        assert self.images is not None, self.form.message.text()
+        self.study.reopened()
+        self._follow()
+
+    def do_reopen(self, *_: int) -> None:
+        self.bar.close_project()
+        assert self.images is None
+        assert not [la for la in self.viewer.layers if isinstance(la, Image | PointsLayer)]
+        self._open(self.folder)
+
+    def do_kill(self, *_: int) -> None:
+        """Go on with what lay on the disk at this moment: nothing is said to be over."""
+        copy = self.root / f"after kill {next(self._copies)}"
+        shutil.copytree(self.folder, copy)
+        self.bar.close_project()
+        shutil.rmtree(self.folder)
+        self._open(copy)
+
+    def do_move_folder(self, *_: int) -> None:
+        """Move project and images to another folder."""
+        self.bar.close_project()
+        there = self.root / f"moved {next(self._copies)}"
+        there.mkdir()
+        images = next(self.root.glob("**/images/image_0.png")).parent
+        shutil.move(self.folder, there / "study")
+        shutil.move(images, there / "images")
+        self._open(there / "study")
+
+
+# -- what must hold -----------------------------------------------------------------------
+
+
+def compare(world: Review) -> None:
+    """Raise AssertionError where the window or the disk disagrees with the oracle."""
+    study, session = world.study, world.session
+    keys = world.keys()
+    assert sorted(keys) == IMAGES
+    _compare_canvas(world)
+    for image, key in keys.items():
+        wanted = study.now[image].points
+        _same(f"{image} in the window", _plain(world.images.landmarks(key)), wanted)
+        _compare_disk(world, image, key)
+    if study.shown is not None:
+        real, now = session.annotation, study.here
+        assert real.current == now.current, f"current is {real.current!r}, not {now.current!r}"
+        assert real.passed_over == now.passed, f"passed over {real.passed_over}, not {now.passed}"
+        history = session.history
+        assert history.can_undo == bool(study.past[study.shown]), "undo"
+        assert history.can_redo == bool(study.future[study.shown]), "redo"
+        assert _near(session.spacing.mm_yx, study.mm(study.shown)), session.spacing
+    assert session.unsaved() == []
+    _compare_list(world)
+
+
+def _compare_canvas(world: Review) -> None:
+    study, layers = world.study, list(world.viewer.layers)
+    images = [la for la in layers if isinstance(la, Image)]
+    points = [la for la in layers if isinstance(la, PointsLayer)]
+    if study.shown is None:
+        assert not images
+        return
+    assert [la.name for la in images] == [study.shown], [la.name for la in images]
+    assert np.array_equal(images[0].data, world.pixels[study.shown]), "the pixels of another image"
+    placed = {n: p.yx for n, p in study.here.points.items() if p.yx is not None}
+    drawn = {
+        str(label): tuple(yx)
+        for la in points
+        for label, yx in zip(la.features["label"], la.data.tolist(), strict=True)
+    }
+    assert drawn == placed, f"on the canvas {drawn}, not {placed}"
+
+
+def _compare_disk(world: Review, image: str, key: str) -> None:
+    file, study = world.folder / "images" / f"{key}.json", world.study
+    if not file.exists():
+        assert study.now[image] == Moment(), f"{image} has no file"
+        return
+    content = json.loads(file.read_text(encoding="utf-8"))
+    _same(f"{image} on the disk", _from_json(content["landmarks"]), study.now[image].points)
+    if image in study.found:
+        found = _from_json(content["detected"])
+        _same(f"{image} as detected, on the disk", found, study.found[image])
+
+
+def _compare_list(world: Review) -> None:
+    study, form = world.study, world.form
+    rows = {row.name: row.state.partition(" by ")[0] for row in form.table.rows}
+    for name, state in rows.items():
+        assert state == study.state(name), f"{name} is {state}, not {study.state(name)}"
+    chosen = form.filter.currentData()
+    if not form.landmark.currentData() and chosen not in set(Reason):
+        wanted = [i for i in IMAGES if chosen is None or study.state(i) == chosen]
+        assert sorted(rows) == wanted, f"the list has {sorted(rows)}, not {wanted}"
+    counts = {str(s): sum(study.state(i) == s for i in IMAGES) for s in ReviewState}
+    text = form.counters.text()
+    assert all(f"{count} {state}" in text for state, count in counts.items()), text
+
+
+def _plain(landmarks: Any) -> dict[str, Point]:
+    return {
+        p.name: Point(str(p.state), p.position_yx, p.source and str(p.source), p.unsure)
+        for p in landmarks
+    }
+
+
+def _from_json(content: dict[str, Any]) -> dict[str, Point]:
+    return {
+        p["name"]: Point(
+            p["state"],
+            tuple(p["position_yx"]) if "position_yx" in p else None,
+            p.get("source"),
+            p.get("unsure", False),
+        )
+        for p in content["points"]
+    }
+
+
+def _same(what: str, real: dict[str, Point], wanted: dict[str, Point]) -> None:
+    assert list(real) == list(wanted), f"{what}: {list(real)}, not {list(wanted)}"
+    for name, point in wanted.items():
+        assert real[name] == point, f"{what}: {name} is {real[name]}, not {point}"
+
+
+def _near(one: Any, other: Any) -> bool:
+    if one is None or other is None:
+        return one is None and other is None
+    return bool(np.allclose(one, other, rtol=1e-6))
