@@ -70,6 +70,7 @@ class Study:
             self.dock.steps[name] for name in ("Annotate", "Train", "Detect", "Review")
         )
         self.project = self.review.project
+        self.dock.tabs.setCurrentWidget(self.review)
         QTest.qWait(300)
 
     # -- what a user does ----------------------------------------------------------
@@ -129,6 +130,7 @@ class Study:
 def annotate(study: Study) -> None:
     """Ruler, annotation with mistakes undone, project, detection, first corrections."""
     viewer, dock, session = study.viewer, study.dock, study.session
+    dock.tabs.setCurrentWidget(study.annotate)
     (image,) = viewer.open(study.folder / "images" / TEMPLATE, plugin="napari")
     QTest.qWait(300)
     ruler = dock.header.ruler
@@ -199,6 +201,8 @@ def train(study: Study) -> None:
     assert run.phase is Phase.DONE, run.report
     study.train.view.use_model.click()
     study.dock.tabs.setCurrentWidget(study.review)
+    wait_until(lambda: not study.review.model.copy.running, "the copy of the model")
+    assert study.project.images.project.model is not None
     study.act("again", study.project.detecting)
     now = study.entered()
     for (image, name), point in by_hand.items():

@@ -185,3 +185,6 @@ ADDED = "{images} added."
 ADDED_SOME = "{images} added, {failed} left out: {error}."
 LOCATED = "{images} found."
 SPACING_SET = "Spacing {rows:.4g} x {columns:.4g} mm for all images whose files state none."
+
+MODEL_KEPT = "The project has its own copy of the model from now on."
+MODEL_NOT_KEPT = "The project could not take the model: {error}"

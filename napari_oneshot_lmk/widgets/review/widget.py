@@ -19,6 +19,7 @@ from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.review.form import ReviewForm
 from napari_oneshot_lmk.widgets.review.image_table import ImageRow
 from napari_oneshot_lmk.widgets.review.project_bar import ProjectBar
+from napari_oneshot_lmk.widgets.review.project_model import ProjectModel
 from napari_oneshot_lmk.widgets.review.settle import STAYS_PX, SettleRun, distance_px
 from napari_oneshot_lmk.widgets.review.similarity import SimilarityRun
 from napari_oneshot_lmk.widgets.review.thumbnails import ThumbnailRun
@@ -83,6 +84,8 @@ class ReviewWidget(QWidget):
         connect_until_destroyed(self, self.settle.want, self.session.corrected)
         connect_until_destroyed(self, self.form.message.say, self.bench.told)
         connect_until_destroyed(self, self._refresh, events.busy, events.spacing, events.model)
+        self.model = ProjectModel(self.project)
+        connect_until_destroyed(self, self.model.take, events.model)
         self.project.opened.connect(self._on_project)
         self.project.changed.connect(self._refresh)
         self.project.told.connect(self._on_told)
