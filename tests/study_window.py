@@ -226,6 +226,7 @@ def moved(study: Study) -> None:
     """The folder lies elsewhere; nothing differs, and the work goes on."""
     study.project.open(study.folder / "study")
     study.compare(study.folder / "train.json")
+    study.dock.tabs.setCurrentWidget(study.review)
     assert study.session.model is not None
     study.turn_to("skull_03.png")
     assert study.session.spacing.mm_yx is not None
