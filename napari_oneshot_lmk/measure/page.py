@@ -78,7 +78,7 @@ def make_page(
         *_detection_facts(landmarks),
         *_decision_facts(landmarks),
         *further,
-        ("Page made", (now or datetime.now().astimezone()).strftime("%Y-%m-%d %H:%M")),
+        ("Page made", f"{now or datetime.now():%Y-%m-%d %H:%M}"),
     ]
     return Page(
         landmarks.image or image.name,
@@ -135,7 +135,17 @@ def _detection_facts(landmarks: Landmarks) -> list[Fact]:
     text = f"{made.method}, template {made.template}" if made.template else made.method
     if made.orientation:
         text += f", image recognised as {made.orientation}"
-    return [("Detected by", f"{text}{f', {made.created}' if made.created else ''}")]
+    return [("Detected by", f"{text}{f', {readable_time(made.created)}' if made.created else ''}")]
+
+
+def readable_time(text: str) -> str:
+    """Write an ISO 8601 time as this computer's clock showed it; other texts stay."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    # Without a zone it is this computer's already.
+    return f"{time.astimezone() if time.tzinfo else time:%Y-%m-%d %H:%M}"
 
 
 _DECISIONS = {

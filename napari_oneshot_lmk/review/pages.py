@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from napari_oneshot_lmk.measure.page import Fact
+from napari_oneshot_lmk.measure.page import Fact, readable_time
 from napari_oneshot_lmk.measure.page_files import PageSource
 from napari_oneshot_lmk.review.project import ImageWork, Project, Tell
 
@@ -32,5 +32,7 @@ def page_sources(
 def _edit_facts(work: ImageWork) -> list[Fact]:
     """Say when each reader has edited the image last; a detection is not an edit of theirs."""
     last = {edit.reader: edit.time for edit in work.edits if edit.action != "detect"}
-    text = ", ".join(f"{time}{f' by {reader}' if reader else ''}" for reader, time in last.items())
+    text = ", ".join(
+        f"{readable_time(time)}{f' by {reader}' if reader else ''}" for reader, time in last.items()
+    )
     return [("Last edited", text)] if text else []

@@ -99,6 +99,11 @@ def test_every_measurement_equals_a_computation_by_hand_to_a_hundredth(image: st
     assert values.keys() == hand.keys()
     for name, value in hand.items():
         assert values[name].value == pytest.approx(value, abs=0.01), name
+    # A face that looks the other way has the same values.
+    turned = {name: (y, 1000 - x) for name, (x, y) in at.items()}
+    mirrored = Landmarks.from_positions(turned, image, Geometry((1000, 1000), spacing))
+    for value in measure(mirrored, SET.measurement):
+        assert value.value == pytest.approx(values[value.measurement.name].value)
     # A face: these could not be so if a direction were turned round.
     assert 70 < hand["facial angle"] < 100
     assert hand["upper incisor to SN"] > 90

@@ -22,7 +22,7 @@ from napari_oneshot_lmk.landmarks.files import write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.measure.measurement_set import MeasurementSet
-from napari_oneshot_lmk.measure.page import make_page
+from napari_oneshot_lmk.measure.page import make_page, readable_time
 from napari_oneshot_lmk.measure.page_drawing import draw_page
 from napari_oneshot_lmk.measure.page_files import PageSource, write_pages
 from napari_oneshot_lmk.measure.page_format import PageFormat
@@ -79,7 +79,9 @@ def test_a_page_says_who_decided_what_and_where_the_spacing_is_from() -> None:
     facts = dict(page.facts)
     assert facts["Image"] == "a.png, 80 x 60 pixels (width x height)"
     assert facts["Pixel spacing"].endswith("ImagerPixelSpacing, in the plane of the detector")
-    assert facts["Detected by"] == "instant, template wing_1, 2026-01-02T03:04:05+00:00"
+    assert facts["Detected by"] == f"instant, template wing_1, {readable_time(BY.created)}"
+    assert re.fullmatch(r"2026-01-0[123] \d\d:\d4", readable_time(BY.created))
+    assert readable_time("last week") == "last week"
     assert facts["Corrected by Bob"] == "base"
     assert facts["Accepted by Ann"] == "edge"
     assert facts["Not looked at"] == "tip; 1 of them unsure"
