@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,7 +73,7 @@ class Comparison:
     without_prediction: tuple[str, ...]
     """Images of the truth only."""
 
-    @property
+    @cached_property
     def worst_first(self) -> tuple[ComparedPoint, ...]:
         """Points that were scored, the largest error first, then those found or lost wrongly."""
         scored = [point for point in self.points if point.error is not None]
@@ -82,8 +83,17 @@ class Comparison:
 
     def errors(self, landmark: str = "") -> Floats:
         """Return the errors of a landmark, or of all, in no particular order."""
-        found = [p.error for p in self.points if not landmark or p.landmark == landmark]
-        return np.array([error for error in found if error is not None], dtype=np.float64)
+        return self._errors[landmark]
+
+    @cached_property
+    def _errors(self) -> dict[str, Floats]:
+        # Plots ask for them whenever they are drawn.
+        found: dict[str, list[float]] = {"": [], **{each.landmark: [] for each in self.landmarks}}
+        for point in self.points:
+            if point.error is not None:
+                found[""].append(point.error)
+                found[point.landmark].append(point.error)
+        return {name: np.array(errors, dtype=np.float64) for name, errors in found.items()}
 
 
 def compare(

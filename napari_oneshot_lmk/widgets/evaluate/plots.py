@@ -25,6 +25,9 @@ INK_ALPHA = 170
 NAMES = 118
 """Pixels for the names of landmarks."""
 ROW = 15
+MOST_STEPS = 600
+MANY = 50
+"""Dots of a row from which on they are drawn without smooth edges."""
 LEAST_RANGE = RADII[-1] + 1
 """Of the axis of errors, so that all radii are on it."""
 
@@ -126,7 +129,9 @@ class CumulativePlot(ErrorPlot):
         errors = errors[errors <= self.limit]
         count = shown.overall.n
         line = [QPointF(box.left(), box.bottom())]
-        for number, error in enumerate(errors, start=1):
+        # More steps than pixels look the same and take long to draw.
+        numbers = np.unique(np.linspace(1, len(errors), min(len(errors), MOST_STEPS), dtype=int))
+        for number, error in zip(numbers.tolist(), errors[numbers - 1], strict=True):
             x = self.x(float(error), box)
             line.append(QPointF(x, line[-1].y()))
             line.append(QPointF(x, box.bottom() - number / count * box.height()))
@@ -154,8 +159,9 @@ class LandmarkPlot(ErrorPlot):
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         metrics = painter.fontMetrics()
-        dots = QColor(BLUE)
-        dots.setAlpha(170)
+        blue = QColor(BLUE)
+        blue.setAlpha(170)
+        dots = QPen(blue, 4.4, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap)
         for number, each in enumerate(shown.landmarks):
             y = box.top() + (number + 0.5) * row
             elide = Qt.TextElideMode.ElideMiddle
@@ -167,10 +173,10 @@ class LandmarkPlot(ErrorPlot):
             if beyond:
                 text = evaluate_texts.BEYOND.format(count=beyond)
                 painter.drawText(QRectF(box.right() + 3, y - row / 2, RIGHT, row), left, text)
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(dots)
-            for error in errors[errors <= self.limit]:
-                painter.drawEllipse(QPointF(self.x(float(error), box), y), 2.2, 2.2)
+            painter.setPen(dots)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing, len(errors) < MANY)
+            near = errors[errors <= self.limit]
+            painter.drawPoints(QPolygonF([QPointF(self.x(float(e), box), y) for e in near]))
             if each.n:
                 x = self.x(each.median, box)
                 painter.setPen(QPen(QColor(STANDS_OUT), 2.5))

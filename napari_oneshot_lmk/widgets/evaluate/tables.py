@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
@@ -32,6 +32,7 @@ class RowTable(QTableWidget):
         super().__init__()
         self._left = texts_to_the_left
         self._stretched = stretched
+        self._shown: object = None
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(22)
         self.setShowGrid(False)
@@ -52,31 +53,49 @@ class RowTable(QTableWidget):
         else:
             super().keyPressEvent(event)
 
-    def show_titles(self, titles: Sequence[str], tips: Sequence[str] = ()) -> None:
-        """Show the titles of the columns."""
+    def show_all(
+        self,
+        titles: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        tips: Sequence[str] = (),
+        stand_out: Collection[int] = (),
+    ) -> None:
+        """Show titles and rows; ``stand_out`` are numbers of rows in another colour."""
+        shown = tuple(titles), tuple(map(tuple, rows)), frozenset(stand_out)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        header = self.horizontalHeader()
+        # Measured once at the end: otherwise all cells are measured for each that is set.
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        self.setRowCount(0)
         self.setColumnCount(len(titles))
         self.setHorizontalHeaderLabels(list(titles))
-        header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(self._stretched, QHeaderView.ResizeMode.Stretch)
+        self.setRowCount(len(rows))
         for column in range(len(titles)):
             item = self.horizontalHeaderItem(column)
-            item.setTextAlignment(_LEFT if column in self._left else _RIGHT)
+            item.setTextAlignment(self._side(column))
             if column < len(tips):
                 item.setToolTip(tips[column])
+        for number, cells in enumerate(rows):
+            for column, text in enumerate(cells):
+                self.setItem(number, column, self._cell(text, column, number in stand_out))
+        self.resizeColumnsToContents()
+        header.setSectionResizeMode(self._stretched, QHeaderView.ResizeMode.Stretch)
 
-    def show_cells(self, row: int, cells: Sequence[str], *, stands_out: bool = False) -> None:
-        """Show one row."""
-        for column, text in enumerate(cells):
-            item = QTableWidgetItem(text)
-            item.setTextAlignment(_LEFT if column in self._left else _RIGHT)
-            item.setToolTip(text)
-            if stands_out:
-                item.setForeground(QBrush(QColor(STANDS_OUT)))
-                font = item.font()
-                font.setBold(True)
-                item.setFont(font)
-            self.setItem(row, column, item)
+    def _cell(self, text: str, column: int, stands_out: bool) -> QTableWidgetItem:
+        item = QTableWidgetItem(text)
+        item.setTextAlignment(self._side(column))
+        item.setToolTip(text)
+        if stands_out:
+            item.setForeground(QBrush(QColor(STANDS_OUT)))
+            font = item.font()
+            font.setBold(True)
+            item.setFont(font)
+        return item
+
+    def _side(self, column: int) -> Qt.AlignmentFlag:
+        return _LEFT if column in self._left else _RIGHT
 
 
 class ErrorTableView(RowTable):
@@ -91,23 +110,17 @@ class ErrorTableView(RowTable):
 
     def show_errors(self, comparison: Comparison | None, current: str) -> None:
         """Show errors and highlight a landmark."""
-        rows = () if comparison is None else (comparison.overall, *comparison.landmarks)
+        if comparison is None:
+            return
+        t, unit = evaluate_texts, comparison.unit
+        rows = (comparison.overall, *comparison.landmarks)
         self._names = tuple(row.landmark for row in rows)
-        if comparison is not None:
-            unit = comparison.unit
-            t = evaluate_texts
-            rate_tips = (t.COLUMN_RATE_TIP.format(radius=r, unit=unit) for r in RADII)
-            self.show_titles(
-                (
-                    *(t.COLUMN_LANDMARK, t.COLUMN_N, t.COLUMN_MRE.format(unit=unit)),
-                    t.COLUMN_MEDIAN,
-                    *(t.COLUMN_RATE.format(radius=radius) for radius in RADII),
-                ),
-                (*t.COLUMN_TIPS, *rate_tips),
-            )
-        self.setRowCount(len(rows))
-        for number, row in enumerate(rows):
-            self.show_cells(number, _cells(row))
+        titles = (
+            *(t.COLUMN_LANDMARK, t.COLUMN_N, t.COLUMN_MRE.format(unit=unit), t.COLUMN_MEDIAN),
+            *(t.COLUMN_RATE.format(radius=radius) for radius in RADII),
+        )
+        rate_tips = (t.COLUMN_RATE_TIP.format(radius=radius, unit=unit) for radius in RADII)
+        self.show_all(titles, [_cells(row) for row in rows], (*t.COLUMN_TIPS, *rate_tips))
         if current in self._names:
             self.selectRow(self._names.index(current))
 
@@ -126,14 +139,20 @@ class PointTable(RowTable):
         """Show the first of some points."""
         t = evaluate_texts
         error = t.COLUMN_ERROR.format(unit=unit)
-        self.show_titles((t.COLUMN_IMAGE, t.COLUMN_LANDMARK, error, t.COLUMN_NOTE))
         self.points = tuple(points[:MOST_POINTS])
-        self.setRowCount(len(self.points))
-        for number, point in enumerate(self.points):
-            note = t.OUTLIER if point.is_outlier else t.NOTES.get(str(point.outcome), "")
-            shown = "–" if point.error is None else f"{point.error:.2f}"
-            cells = (point.image, point.landmark, shown, note)
-            self.show_cells(number, cells, stands_out=bool(note))
+        notes = [
+            t.OUTLIER if point.is_outlier else t.NOTES.get(str(point.outcome), "")
+            for point in self.points
+        ]
+        rows = [
+            (p.image, p.landmark, "–" if p.error is None else f"{p.error:.2f}", note)
+            for p, note in zip(self.points, notes, strict=True)
+        ]
+        self.show_all(
+            (t.COLUMN_IMAGE, t.COLUMN_LANDMARK, error, t.COLUMN_NOTE),
+            rows,
+            stand_out=[number for number, note in enumerate(notes) if note],
+        )
 
 
 def _cells(row: ErrorSummary) -> tuple[str, ...]:
