@@ -11,12 +11,15 @@ from napari.layers import Shapes
 from qtpy.QtWidgets import QFileDialog
 from widget_scene import click, placed, textured
 
+from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+from napari_oneshot_lmk.measure.measurement import Measurement
 from napari_oneshot_lmk.measure.measurement_set import MeasurementSet
 from napari_oneshot_lmk.measure.page_files import PageSource
 from napari_oneshot_lmk.review.project import Project
-from napari_oneshot_lmk.review.project_set import SET_FILE
+from napari_oneshot_lmk.review.project_set import SET_FILE, own_set
+from napari_oneshot_lmk.widgets.measure.chosen_set import ChosenSet
 from napari_oneshot_lmk.widgets.measure.run import MeasureRun
 
 
@@ -153,6 +156,37 @@ def test_one_tracing_follows_from_image_to_image_and_the_project_keeps_the_set(c
     clinic.qtbot.wait(50)
     assert list(values(clinic)) == ["ab"]
     bar.close_project()
+
+
+def test_a_set_of_ones_own_is_never_lost(tmp_path):
+    project = Project.create(tmp_path / "study", template())
+    opened = [None]
+    chosen = ChosenSet(lambda: opened[0])
+    chosen.propose(("sella", "nasion", "subspinale_A"))
+    assert chosen.shipped == "lateral_cephalogram"
+    one = Measurement(name="ab", kind="distance", points=("a", "b"))
+    chosen.remove(chosen.measurements.measurement[-1].name)
+    chosen.add(one)
+    own = chosen.measurements
+    assert chosen.unsaved
+    chosen.choose("lateral_cephalogram")
+    chosen.take_back()
+    assert chosen.measurements == own
+    opened[0] = project
+    chosen.add(one.model_copy(update={"name": "again"}))
+    assert not chosen.unsaved
+    assert own_set(project) == chosen.measurements
+    chosen.choose("lateral_cephalogram")
+    # Only looking at a ready set takes nothing from the project.
+    assert own_set(project) == chosen.kept
+    project.close()
+    opened[0] = None
+    (tmp_path / "study" / SET_FILE).write_text("measurement = [")
+    opened[0] = Project.open(tmp_path / "study")
+    with pytest.raises(UsageError, match="is not a TOML file"):
+        chosen.follow_project()
+    chosen.add(one.model_copy(update={"name": "third"}))
+    assert (tmp_path / "study" / SET_FILE).read_text() == "measurement = ["
 
 
 def test_pages_that_are_cancelled_leave_whole_files_only(qtbot, tmp_path):

@@ -37,6 +37,8 @@ class ChosenSet:
         """Name of the ready set that it is, unchanged; empty for any other."""
         self.path: Path | None = None
         """The file that holds it as it is now."""
+        self.kept: MeasurementSet | None = None
+        """The last set that the user had defined and then left; see `take_back`."""
         self._project: Project | None = None
         """The one that keeps it."""
         self._followed: Project | None = None
@@ -51,7 +53,7 @@ class ChosenSet:
     @property
     def in_project(self) -> bool:
         """Whether a project keeps it."""
-        return self._project is not None and self._by_user
+        return self._project is not None and self._by_user and not self.shipped
 
     def propose(self, names: Collection[str]) -> None:
         """Take the first ready set that measures something between these landmarks.
@@ -68,12 +70,22 @@ class ChosenSet:
                 return
 
     def choose(self, name: str) -> None:
-        """Take a ready set."""
-        self._take(MeasurementSet.load(name), shipped=name)
+        """Take a ready set; a project keeps the user's own one all the same."""
+        ready = MeasurementSet.load(name)
+        self._keep()
+        self._take(ready, shipped=name)
 
     def open(self, path: Path) -> None:
         """Take the set of a file; a `UsageError` says why it cannot be read."""
-        self._take(MeasurementSet.load(path), path=path)
+        read = MeasurementSet.load(path)
+        self._keep()
+        self._take(read, path=path)
+
+    def take_back(self) -> None:
+        """Go back to the set of one's own that was left for another one."""
+        if self.kept is not None:
+            self._take(self.kept)
+            self.kept = None
 
     def add(self, measurement: Measurement) -> None:
         """Add a measurement; a `UsageError` says if its name is taken."""
@@ -92,6 +104,7 @@ class ChosenSet:
         if len(self.measurements.measurement) > 1:
             self._take(self.measurements.without(name))
         else:
+            self._keep()
             self.measurements, self.shipped, self.path = None, "", None
             self._by_user = True
             self.changed.emit()
@@ -118,12 +131,16 @@ class ChosenSet:
             self.measurements, self.shipped, self.path, self._by_user = kept, "", None, True
             self.changed.emit()
 
+    def _keep(self) -> None:
+        if self.measurements is not None and not self.shipped and self.path is None:
+            self.kept = self.measurements
+
     def _take(
         self, measurements: MeasurementSet, shipped: str = "", path: Path | None = None
     ) -> None:
         # A project that was opened or closed a moment ago.
         self.follow_project()
-        if self._project is not None:
+        if self._project is not None and not shipped:
             keep_set(self._project, measurements)
         self.measurements, self.shipped, self.path = measurements, shipped, path
         self._by_user = True

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 DRAWN_MS = 20
 """After which the tracing follows an edit: once, however many edits there are."""
-OWN = "own"
-"""In the list of sets: the one that is neither ready nor offered."""
+OWN, KEPT = "own", "kept"
+"""In the list of sets: the one that is not ready, and the one that was left for another."""
 
 
 class MeasureWidget(QWidget):
@@ -163,6 +163,8 @@ class MeasureWidget(QWidget):
                 title = t.SET_CHANGED.format(title=title)
             offered.append((title, OWN))
             chosen = OWN
+        if self.chosen.kept is not None:
+            offered.append((t.SET_KEPT.format(title=self.chosen.kept.title or t.SET_OWN), KEPT))
         self.form.show_sets(offered, chosen)
 
     def _show_tracing(self) -> None:
@@ -219,6 +221,8 @@ class MeasureWidget(QWidget):
         name = self.form.sets.currentData()
         if name in SETS:
             self.output.attempt(lambda: self.chosen.choose(name))
+        elif name == KEPT:
+            self.output.attempt(self.chosen.take_back)
         self._refresh()
 
     def _on_define(self) -> None:
