@@ -13,7 +13,7 @@ import typer
 from napari_oneshot_lmk.cli.console import print_info, print_json, print_table, print_warning
 from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors, list_failures
 from napari_oneshot_lmk.cli.image_lookup import NamedImages
-from napari_oneshot_lmk.cli.landmark_input import landmark_files, read_files
+from napari_oneshot_lmk.cli.landmark_input import landmark_files, read_files, read_project
 from napari_oneshot_lmk.cli.options import AsJson, Overwrite, SpacingText, option, spacing_from
 from napari_oneshot_lmk.errors import OneshotError, UsageError
 
@@ -38,7 +38,7 @@ def compare_observers(
     readings: Annotated[
         list[str],
         typer.Argument(
-            metavar="[READER=]FILE|FOLDER",
+            metavar="[READER=]FILE|FOLDER|PROJECT",
             help="Two or more digitisations of the same images; the same READER for one who "
             "repeated it.",
         ),
@@ -108,12 +108,18 @@ def _read(
     sources: Sequence[_Source], beside: NamedImages, failed: list[OneshotError]
 ) -> list[Reading]:
     from napari_oneshot_lmk.measure.morphometrics.observers import Reading
+    from napari_oneshot_lmk.review.project_files import PROJECT_FILE
 
     names = [source.path.name for source in sources]
     read = []
     for source, name in zip(sources, names, strict=True):
-        batch = read_files(landmark_files(source.path), beside)
-        batch.end()
+        if (source.path / PROJECT_FILE).is_file():
+            batch = read_project(source.path)
+        else:
+            batch = read_files(landmark_files(source.path), beside)
+        if not batch.done:
+            list_failures(batch.failed[1:], what="file")
+            raise batch.failed[0]
         failed += batch.failed
         unique = name if names.count(name) == 1 else str(source.path)
         read.append(Reading(unique, tuple(batch.done)))

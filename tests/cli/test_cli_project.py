@@ -124,6 +124,12 @@ def test_detect_finds_what_the_command_detect_finds(found, tmp_path):
         np.testing.assert_array_equal(one.positions_yx, other.positions_yx)
     ok("export", found.folder / "p", "two.png", "--out", tmp_path / "each", "--to", "tps")
     assert [file.name for file in (tmp_path / "each").iterdir()] == ["two.tps"]
+    # A project is a reading among others: here two that agree.
+    both = run(
+        "morphometrics", "observers", found.folder / "p", tmp_path / "exported.csv", "--json"
+    )
+    (compared,) = json.loads(both.stdout).values()
+    assert (compared["readings"], compared["overall"]["maximum"]) == (["p", "exported.csv"], 0)
 
 
 def test_again_goes_on_where_it_was_and_learns(world):
