@@ -33,8 +33,8 @@ def main() -> int:
     parser.add_argument("--pictures", type=Path, help="a picture of every step, into this folder")
     pictures: Path | None = parser.parse_args().pictures
     folder = Path(mkdtemp())
-    # Models, autosaved work and the declined offer of the tour belong into no user's folder.
-    os.environ["XDG_DATA_HOME"] = os.environ["XDG_CONFIG_HOME"] = str(folder)
+    # Models and autosaved work belong into no user's folder.
+    os.environ["XDG_DATA_HOME"] = str(folder)
     results = folder / "results.csv"
     QFileDialog.getSaveFileName = lambda *_, **__: (str(results), "")
     viewer = napari.Viewer(show=True)

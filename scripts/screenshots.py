@@ -2,7 +2,7 @@
 
 Run it where there is a display, or under ``xvfb-run -a``::
 
-    python scripts/screenshots.py [--out docs/images]
+    python scripts/screenshots.py [--out docs/images] [--theme light --out docs/images/light]
 """
 
 from __future__ import annotations
@@ -43,12 +43,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
     parser.add_argument("--no-training", action="store_true", help="leave out the two of training")
+    parser.add_argument("--theme", choices=["dark", "light"], default="dark")
     options = parser.parse_args()
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     # Autosaved work of the sample belongs into no user's folder.
     os.environ["XDG_DATA_HOME"] = mkdtemp()
     viewer = napari.Viewer(show=True)
+    viewer.theme = options.theme
     viewer.window.resize(*WINDOW)
     viewer.open_sample(PLUGIN, "skull")
     title = "One-shot landmarks"

@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=40, help="how many are detected on")
     options = parser.parse_args()
     # Autosaved work and models belong into no user's folder.
-    os.environ["XDG_DATA_HOME"] = os.environ["XDG_CONFIG_HOME"] = mkdtemp()
+    os.environ["XDG_DATA_HOME"] = mkdtemp()
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1500, 940)
     viewer.open_sample(PLUGIN, "skull")
