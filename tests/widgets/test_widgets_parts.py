@@ -3,12 +3,22 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
+from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLineEdit, QVBoxLayout, QWidget
 
-from napari_oneshot_lmk.widgets.qt.parts import LandmarkRow, LandmarkTable
+from napari_oneshot_lmk.widgets.qt.parts import (
+    DIM,
+    LINK,
+    NOTE,
+    WARN,
+    LandmarkRow,
+    LandmarkTable,
+)
 
 NAMES = [f"landmark {number}" for number in range(40)]
 ROWS = [LandmarkRow(name, ("",), "#ffffff") for name in NAMES]
@@ -92,3 +102,18 @@ def test_what_is_shown_picks_nothing(table, picked):
     table.show_rows([], "")
     press(table, Qt.Key.Key_Down, Qt.Key.Key_Return)
     assert picked == []
+
+
+def luminance(rgb: Any) -> float:
+    """Relative luminance of 8-bit sRGB, as WCAG 2 defines it."""
+    part = np.asarray(rgb[:3], dtype=float) / 255
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+@pytest.mark.parametrize("colour", [WARN, NOTE, DIM, LINK])
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_coloured_texts_can_be_read_in_both_themes(colour, theme):
+    background = get_theme(theme).background.as_rgb_tuple(alpha=False)
+    dark, light = sorted((luminance(QColor(colour).getRgb()), luminance(background)))
+    assert (light + 0.05) / (dark + 0.05) > 3

@@ -26,10 +26,11 @@ from qtpy.QtWidgets import (
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import texts
 
-WARN = "#ff7a70"
-NOTE = "#e8b34b"
-DIM = "#9aa0a8"
-LINK = "#8ab4f8"
+# Each has a contrast of at least 3 to 1 on the backgrounds of both themes.
+WARN = "#e0503f"
+NOTE = "#ad7a1e"
+DIM = "#7f858d"
+LINK = "#4680da"
 THUMBNAIL = 88
 
 
