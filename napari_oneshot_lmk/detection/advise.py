@@ -192,11 +192,14 @@ def _faults(
         if image.clipped > np.median(clipped) + CLIPPED:
             share = 100 * image.clipped
             found[number].append(f"{share:.0f} % of it is black or white: badly exposed")
-    for side, each in zip(SIDES, _side_likenesses(images).T, strict=True):
-        spread = 1.4826 * float(np.median(np.abs(each - np.median(each))))
-        low = np.median(each) - UNUSUAL * max(spread, 1e-3)
-        for number in np.flatnonzero(each < low).tolist():
-            found[number].append(f"unlike the others at its {side} edge: perhaps cut off")
+    sides = _side_likenesses(images)
+    usual_sides = np.median(sides, axis=0)
+    spread = np.maximum(1.4826 * np.median(np.abs(sides - usual_sides), axis=0), 1e-3)
+    for number, unlike in enumerate(sides < usual_sides - UNUSUAL * spread):
+        named = [side for side, each in zip(SIDES, unlike, strict=True) if each]
+        if named:
+            where = f"{' and '.join(named)} edge{'s' if len(named) > 1 else ''}"
+            found[number].append(f"unlike the others at its {where}: cut off or framed, perhaps")
     return [tuple(each) for each in found]
 
 

@@ -271,20 +271,28 @@ def rows(found: Mapping[str, Found], plan: Plan, scored: Sequence[str]) -> list[
     table = [["0", "", f"{alone.mean():.3f}", f"{100 * (alone < LIMIT_MM).mean():.1f}", *4 * [""]]]
     base, base_mm = 100 * float((alone < LIMIT_MM).mean()), float(alone.mean())
     for count in plan.counts:
-        for way in Way:
-            each = [
-                result
+        by_way = {
+            way: [
+                result_of(found, plan, scored, (number, count), way)
                 for number in range(len(plan.draws))
-                if (result := result_of(found, plan, scored, (number, count), way)) is not None
             ]
+            for way in Way
+        }
+        titled = {str(way): results for way, results in by_way.items()}
+        if count > 1:
+            titled["recommended"] = [
+                _recommended(each) for each in zip(*by_way.values(), strict=True)
+            ]
+        for title, results in titled.items():
+            each = [result for result in results if result is not None]
             gains = np.array([result.gain for result in each])
-            shorter = np.array([result.after.mean() - result.before.mean() for result in each])
+            longer = np.array([result.after.mean() - result.before.mean() for result in each])
             estimated = np.array([result.estimated_gain for result in each])
             table.append(
                 [
                     str(count),
-                    str(way),
-                    f"{base_mm + shorter.mean():.3f}",
+                    title,
+                    f"{base_mm + longer.mean():.3f}",
                     f"{base + gains.mean():.1f}",
                     f"{gains.mean():+.1f}",
                     f"{gains.min():+.1f}",
@@ -293,3 +301,14 @@ def rows(found: Mapping[str, Found], plan: Plan, scored: Sequence[str]) -> list[
                 ]
             )
     return table
+
+
+def _recommended(results: Sequence[DrawResult | None]) -> DrawResult | None:
+    """Return the way that the corrected images themselves speak for; nothing where none gains."""
+    known = [result for result in results if result is not None]
+    if not known:
+        return None
+    best = min(known, key=lambda result: float(result.left_out_after.mean()))
+    if best.left_out_after.mean() < best.left_out_before.mean():
+        return best
+    return DrawResult(best.before, best.before, best.left_out_before, best.left_out_before)

@@ -81,7 +81,8 @@ def test_the_command_goes_on_where_it_was(tmp_path, monkeypatch):
         ["1", "offsets"],
         ["1", "further templates"],
     ]
-    assert len(rows) == 1 + 2 * 3
+    assert len(rows) == 1 + 3 + 4
+    assert rows[-1][:2] == ["3", "recommended"]
     files = {path: path.stat().st_mtime_ns for path in Path(tmp_path / "cache").rglob("*.np?")}
     assert measure("two") == first
     assert all(path.stat().st_mtime_ns == when for path, when in files.items())
