@@ -15,7 +15,7 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, 
 from napari_oneshot_lmk.landmarks.lists import shipped_lists
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from napari_oneshot_lmk.landmarks.lists import LandmarkList
 
@@ -222,11 +222,11 @@ class Annotation:
         start = names.index(after) + 1 if after in names else 0
         return next((n for n in names[start:] + names[:start] if self.is_open(n)), "")
 
-    def next_unsure(self, after: str = "") -> str:
-        """Name the next point that a person should look at after one, cyclically; "" if none."""
+    def next_of(self, chosen: Collection[str], after: str = "") -> str:
+        """Name the next of some landmarks after one, cyclically; "" if there is none."""
         names = self.landmarks.names
         start = names.index(after) + 1 if after in names else 0
-        return next((n for n in names[start:] + names[:start] if self.landmarks[n].unsure), "")
+        return next((n for n in names[start:] + names[:start] if n in chosen), "")
 
     @property
     def done(self) -> int:

@@ -16,12 +16,14 @@ from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.review.learnt import LEARNT_FILE, Learnt, load_learnt, save_learnt
 from napari_oneshot_lmk.review.project_files import (
     IMAGES_FOLDER,
+    REMOVED_FOLDER,
     TEMPLATE_FOLDER,
     Description,
     Edit,
     ImageEntry,
     ImageWork,
     Spacing,
+    keep_removed,
     load_work,
     save_description,
     save_work,
@@ -29,7 +31,12 @@ from napari_oneshot_lmk.review.project_files import (
     work_file,
     work_from_content,
 )
-from napari_oneshot_lmk.review.project_folder import ProjectFolder, ProjectImage, copy_model
+from napari_oneshot_lmk.review.project_folder import (
+    ProjectFolder,
+    ProjectImage,
+    check_free,
+    copy_model,
+)
 from napari_oneshot_lmk.review.status import ImageStatus, ReviewState, decided_landmarks, status_of
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
@@ -88,6 +95,7 @@ class Project(ProjectFolder):
             If an image cannot be used; then the project is there, with the others.
         """
         folder = Path(folder).expanduser().absolute()
+        check_free(folder)
         with atomic_write(folder, folder=True) as partial:
             (partial / IMAGES_FOLDER).mkdir()
             template.save(partial / TEMPLATE_FOLDER)
@@ -203,6 +211,45 @@ class Project(ProjectFolder):
         )
         save_work(work_file(self.folder, image_id), work)
         return self.work(image_id)
+
+    def remove(self, image_id: str, *, force: bool = False) -> Path | None:
+        """Take an image out of the project; its file stays where it is.
+
+        Parameters
+        ----------
+        image_id : str
+        force : bool
+            Also where a person has decided on landmarks.
+
+        Returns
+        -------
+        Path or None
+            The file with its landmarks and edits, which is kept in the project's folder
+            ``removed``; None where there are none.
+
+        Raises
+        ------
+        ProjectError
+            If a person has decided on landmarks, and ``force`` is not given.
+        OutputError
+            If the folder cannot be written.
+        """
+        self.lock()
+        self._index.check_there()
+        entry = self._index.entry(image_id)
+        if not force:
+            landmarks = self.work(image_id).landmarks
+            if status_of(landmarks, None).state in _REVIEWED:
+                raise ProjectError(
+                    "has landmarks that a person has placed, corrected or accepted",
+                    file=entry.name,
+                    remedy="remove it with --force; its landmarks are kept in the project's "
+                    f"folder {REMOVED_FOLDER}",
+                )
+        # First: another image that is added must not find the work of this one.
+        kept = keep_removed(self.folder, image_id, entry.name)
+        self._index.remove(image_id)
+        return kept
 
     # -- many images ---------------------------------------------------------------
 

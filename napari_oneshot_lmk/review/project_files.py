@@ -7,14 +7,16 @@ one image, as they are now and as they were detected, and who has edited them wh
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_oneshot_lmk.errors import LandmarkError, ProjectError
+from napari_oneshot_lmk.errors import LandmarkError, OutputError, ProjectError
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
@@ -22,6 +24,7 @@ FORMAT = 1
 PROJECT_FILE = "project.json"
 TEMPLATE_FOLDER = "template"
 IMAGES_FOLDER = "images"
+REMOVED_FOLDER = "removed"
 Spacing = tuple[float, float]
 
 
@@ -139,6 +142,33 @@ def save_description(folder: Path, description: Description) -> None:
 def work_file(folder: Path, image_id: str) -> Path:
     """Return the file of what was done on an image."""
     return folder / IMAGES_FOLDER / f"{image_id}.json"
+
+
+def is_project(folder: Path) -> bool:
+    """Say whether a folder holds a project, damaged or not."""
+    return (folder / PROJECT_FILE).is_file()
+
+
+def keep_removed(folder: Path, image_id: str, name: str) -> Path | None:
+    """Move what was done on an image to the images that were removed, named like the image.
+
+    Returns where it is now, None where there is nothing. An `OutputError` says if it cannot be
+    moved.
+    """
+    path = work_file(folder, image_id)
+    if not path.is_file():
+        return None
+    stem = re.sub(r"[^\w.\-]+", "_", name).strip("_") or image_id
+    places = (folder / REMOVED_FOLDER / f"{stem}{'' if n == 1 else f'-{n}'}.json" for n in count(1))
+    try:
+        (folder / REMOVED_FOLDER).mkdir(exist_ok=True)
+        place = next(place for place in places if not place.exists())
+        path.replace(place)
+    except OSError as error:
+        raise OutputError(
+            f"cannot be moved to {REMOVED_FOLDER} ({error.strerror or error})", file=path
+        ) from error
+    return place
 
 
 def load_work(path: Path) -> ImageWork:

@@ -10,10 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+from napari_oneshot_lmk.errors import OutputError
 from napari_oneshot_lmk.geometry import checked_spacing
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.review.image_files import size_and_mtime
-from napari_oneshot_lmk.review.project_files import TEMPLATE_FOLDER, ImageEntry, Spacing, work_file
+from napari_oneshot_lmk.review.project_files import (
+    TEMPLATE_FOLDER,
+    ImageEntry,
+    Spacing,
+    is_project,
+    work_file,
+)
 from napari_oneshot_lmk.review.project_index import Added, ImageIndex
 from napari_oneshot_lmk.review.project_lock import hold_project
 from napari_oneshot_lmk.storage.atomic import atomic_write
@@ -111,6 +118,10 @@ class ProjectFolder:
         """
         return self._image(self._index.named(text))
 
+    def check_place(self, image_id: str) -> None:
+        """Raise a `ProjectError` if an image is missing, or is not the one that was added."""
+        self._index.checked_place(self._index.entry(image_id))
+
     def add(
         self,
         sources: Sequence[str | Path],
@@ -187,6 +198,15 @@ class ProjectFolder:
 
     def _has_work(self, image_id: str) -> bool:
         return work_file(self.folder, image_id).exists()
+
+
+def check_free(folder: Path) -> None:
+    """Raise an `OutputError` if a new project cannot go there, because something is there."""
+    if is_project(folder):
+        remedy = "add images to it with oneshot-lmk project add, or choose another name"
+        raise OutputError("exists already, and is a project", file=folder, remedy=remedy)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise OutputError("exists already", file=folder, remedy="choose another name")
 
 
 def copy_model(source: Path, folder: Path) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
 from napari_oneshot_lmk.errors import OneshotError, ProjectError
 from napari_oneshot_lmk.imaging.find import ImageFile, find_images
+from napari_oneshot_lmk.imaging.formats import read_plane
 from napari_oneshot_lmk.imaging.prefetch import prefetch
 from napari_oneshot_lmk.landmarks.image_names import spellings
 from napari_oneshot_lmk.review.image_files import (
@@ -161,7 +163,8 @@ class ImageIndex:
         failed: list[OneshotError] = []
         number = max((int(image_id) for image_id in entries if image_id.isdigit()), default=0)
         advance(0, len(files))
-        hashed = prefetch(files, _described, threads=HASHING, waiting=2 * HASHING)
+        describe = partial(_described, slice_index=slice_index)
+        hashed = prefetch(files, describe, threads=HASHING, waiting=2 * HASHING)
         for done, (file, about) in enumerate(hashed, start=1):
             advance(done, len(files))
             if isinstance(about, OneshotError):
@@ -186,6 +189,11 @@ class ImageIndex:
             named = zip(entries.values(), names, strict=True)
             self.update(images=tuple(e.model_copy(update={"name": name}) for e, name in named))
         return Added(tuple(new), tuple(known), tuple(failed))
+
+    def remove(self, image_id: str) -> None:
+        """Take an image out of the list; the others keep their names."""
+        entries = self._description.images
+        self.update(images=tuple(entry for entry in entries if entry.id != image_id))
 
     def locate(self, folder: Path) -> tuple[str, ...]:
         """Look for images that are missing or have changed; see `Project.locate`."""
@@ -267,8 +275,11 @@ def _signature(path: Path) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _described(file: ImageFile) -> dict[str, Any]:
-    """Return what a project keeps of a file, but its name and relative path."""
+def _described(file: ImageFile, slice_index: int | None) -> dict[str, Any]:
+    """Return what a project keeps of a file, but its name and relative path.
+
+    An `OneshotError` says if it is no image, or cannot be read.
+    """
     path = file.path
     try:
         path.as_posix().encode("utf-8")
@@ -277,6 +288,7 @@ def _described(file: ImageFile) -> dict[str, Any]:
         raise ProjectError(what, file=repr(str(path)), remedy="rename the file") from error
     known = size_and_mtime(path)
     digest = hash_file(path)
+    read_plane(path, slice_index)
     if known is None:
         raise ProjectError("is gone", file=path, remedy="check the path")
     return {"absolute": path.as_posix(), "sha256": digest, "size": known[0], "mtime_ns": known[1]}

@@ -144,6 +144,15 @@ def status_of(landmarks: Landmarks | None, template: Template | None) -> ImageSt
     )
 
 
+def points_to_look_at(landmarks: Landmarks, template: Template | None) -> tuple[str, ...]:
+    """Name the points that have a reason to be looked at, in the landmarks' order.
+
+    What is absent has no point. Parameters as in `status_of`.
+    """
+    reasons = status_of(landmarks, template).reasons
+    return tuple(point.name for point in landmarks.placed if point.name in reasons)
+
+
 def worst_first(statuses: Mapping[str, ImageStatus]) -> tuple[str, ...]:
     """Return the images' ids: most to look at first; equal ones stay in their order."""
     return tuple(sorted(statuses, key=lambda image: -statuses[image].badness))

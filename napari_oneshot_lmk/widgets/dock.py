@@ -64,6 +64,10 @@ class OneshotDock(QWidget):
         self.help_message.say(text, WARN if failed else DIM)
 
     def _on_model(self, model: KnownModel | None) -> None:
-        """Turn to detection with a model that was chosen in another dock."""
-        if model is not None:
+        """Turn to detection with a model that was chosen in another dock.
+
+        A project that is opened brings its model along; the user is about to review it.
+        """
+        reviewing = self.tabs.currentWidget() is self.steps[review_texts.STEP_REVIEW]
+        if model is not None and not reviewing:
             self.tabs.setCurrentWidget(self.steps[texts.STEP_DETECT])

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from napari_oneshot_lmk.widgets import review_texts
+from napari_oneshot_lmk.review.status import points_to_look_at
+from napari_oneshot_lmk.widgets import review_texts, shortcuts
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_closely_at
 from napari_oneshot_lmk.widgets.settings import preferences
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+    from napari_oneshot_lmk.review.annotation import Annotation
     from napari_oneshot_lmk.widgets.detect.run import Pixels
     from napari_oneshot_lmk.widgets.session import Session
     from napari_oneshot_lmk.widgets.workbench import Workbench
@@ -152,27 +154,40 @@ class ReviewActions:
         if target is not None and position_yx is not None:
             look_closely_at(self._viewer, target, position_yx)
 
+    @property
+    def _to_look_at(self) -> tuple[str, ...]:
+        """Points of the session's image that have a reason to be looked at."""
+        session = self._session
+        if session.target is None:
+            return ()
+        return points_to_look_at(session.landmarks(), session.template)
+
     def look_at_next_unsure(self) -> None:
         """Go to the next point that a person should look at, or say that there is none."""
-        name = self._session.annotation.next_unsure(self._session.annotation.current)
+        annotation = self._session.annotation
+        name = annotation.next_of(self._to_look_at, annotation.current)
         if name:
             self.look_at(name)
-        elif self._session.annotation.is_result:
-            self._tell(review_texts.NO_UNSURE, key="Shift+Enter")
+        elif annotation.is_result:
+            self._tell(review_texts.NO_UNSURE, key=shortcuts.hint("accept_image"))
         else:
             self._tell(review_texts.NOTHING_TO_REVIEW)
 
     def accept_point(self) -> None:
-        """Say that the current point is right, and go to the next unsure one."""
+        """Say that the current point is right, and go to the next to be looked at."""
         annotation = self._session.annotation
         name = annotation.current
         if name and annotation.landmarks[name].position_yx is not None:
             accepted = annotation.accept([name], preferences().author)
             if accepted != annotation:
-                self._session.edit(accepted)
+                self._accept(accepted)
                 self._tell(review_texts.POINT_ACCEPTED, name=name)
-        if self._session.annotation.next_unsure():
+        if self._to_look_at:
             self.look_at_next_unsure()
+
+    def _accept(self, accepted: Annotation) -> None:
+        with self._session.doing("accept"):
+            self._session.edit(accepted)
 
     def reset_point(self) -> None:
         """Put the current point back to where it was detected."""
@@ -207,7 +222,7 @@ class ReviewActions:
             return
         accepted = annotation.accept(annotation.landmarks.names, preferences().author)
         if accepted != annotation:
-            self._session.edit(accepted)
+            self._accept(accepted)
         image = target.image_name
         if self._turn_to_next(_is_open):
             self._tell(review_texts.IMAGE_ACCEPTED, image=image)

@@ -4,8 +4,10 @@ STEP_REVIEW = "Review"
 
 # -- keys ------------------------------------------------------------------------------
 
-KEY_NEXT_UNSURE = "next unsure point"
-KEY_ACCEPT_POINT = "this point is right; on to the next unsure one"
+KEY_NEXT_UNSURE = (
+    "next point to look at: unsure, far from the others, on a wrong side, at the border"
+)
+KEY_ACCEPT_POINT = "this point is right; on to the next to look at"
 KEY_ACCEPT_IMAGE = "all points are right; on to the next image"
 KEY_NEXT_IMAGE = "next image"
 KEY_PREVIOUS_IMAGE = "previous image"
@@ -18,7 +20,7 @@ KEY_LOUPE = "open or close the loupe"
 
 # -- what is said ----------------------------------------------------------------------
 
-NO_UNSURE = "No unsure point is left on this image. {key} accepts it and goes to the next."
+NO_UNSURE = "No point is left to look at on this image. {key} accepts it and goes to the next."
 NOTHING_TO_REVIEW = "There is nothing to accept: detect landmarks on this image first."
 POINT_ACCEPTED = "{name} accepted."
 IMAGE_ACCEPTED = "{image} accepted."
@@ -42,7 +44,7 @@ MOVE_OTHERS_TIP = (
     "After you have moved or removed a point, all points that nobody has accepted are found "
     "anew, given yours. One undo takes that back."
 )
-NEXT_UNSURE = "Next unsure"
+NEXT_UNSURE = "Next to look at"
 ACCEPT_POINT = "Accept point"
 ACCEPT_IMAGE = "Accept image, go on"
 RESET_POINT = "Reset point"
@@ -181,6 +183,8 @@ WHY_NO_SPACING = "the spacing of this image is unknown"
 WHY_NOTHING_NEW = "every image has landmarks"
 WHY_NOTHING_CORRECTED = "no image is corrected yet"
 ADDING = "Adding images: {done} of {total}"
+ADDING_CANCELLED = "Cancelled. Images that were added before belong to the project."
+CANCEL_TIP = "Stop after the images that are being worked on. What was done before is kept."
 ADDED = "{images} added."
 ADDED_SOME = "{images} added, {failed} left out: {error}."
 LOCATED = "{images} found."

@@ -7,7 +7,8 @@ autosave and files are made from them, and a change anywhere becomes an edit her
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.train.models import KnownModel
 
 
+EDIT, DETECT = "edit", "detect"
+"""What a person, or a detection, does to landmarks."""
+
+
 @dataclass(eq=False)
 class Session:
     """The images, landmarks, template and model that the docks of one viewer work on.
@@ -50,6 +55,8 @@ class Session:
     corrected = Signal(object)
     """A person has moved landmarks of an image, or taken them off, and has not just
     undone or redone that; carries the image's key."""
+    detected = Signal(object)
+    """What a detection has found on an image was taken in; carries the image's key."""
 
     target: ImageView | None = None
     """The image that the docks work on."""
@@ -86,6 +93,8 @@ class Session:
         self.of_project: set[Key] = set()
         """Images whose landmarks a project keeps."""
         self.workbench: Any = None
+        self.action = EDIT
+        """What is being done to landmarks while ``edited`` is emitted, in a word."""
 
     # -- the image -----------------------------------------------------------------
 
@@ -225,26 +234,40 @@ class Session:
         self._image().history.replace(annotation)
         self._publish(self._image())
 
+    @contextmanager
+    def doing(self, action: str) -> Iterator[None]:
+        """Call what is done to landmarks by a word of its own in a project's history."""
+        before, self.action = self.action, action
+        try:
+            yield
+        finally:
+            self.action = before
+
     def undo(self) -> None:
         """Undo the last edit of the image."""
-        self._image().history.undo()
-        self._publish(self._image())
+        with self.doing("undo"):
+            self._image().history.undo()
+            self._publish(self._image())
 
     def redo(self) -> None:
         """Redo the last undone edit of the image."""
-        self._image().history.redo()
-        self._publish(self._image())
+        with self.doing("redo"):
+            self._image().history.redo()
+            self._publish(self._image())
 
     def take_detection(self, target: ImageView, found: Landmarks) -> None:
         """Take in what was detected; what a person did on the image stays."""
-        self.edit(self.annotation_of(target).take_detection(found), target)
+        with self.doing(DETECT):
+            self.edit(self.annotation_of(target).take_detection(found), target)
         self.found = {**self.found, target.key: found}
+        self.detected.emit(target.key)
 
     def settle(self, target: ImageView, found: Landmarks) -> None:
         """Take in the landmarks that were found given a correction; the step can be undone."""
         annotation = self.annotation_of(target)
         settled = replace(annotation.take_detection(found), current=annotation.current)
-        self.edit(settled, target)
+        with self.doing("settle"):
+            self.edit(settled, target)
 
     def take_off(self, target: ImageView) -> None:
         """Take all landmarks off an image, list and all; the step can be undone."""
@@ -260,7 +283,8 @@ class Session:
     def reset(self, names: Iterable[str]) -> None:
         """Undo what a person did to landmarks of the image."""
         found = self.found.get(self._chosen().key)
-        self.edit(self.annotation.reset(names, found))
+        with self.doing("reset"):
+            self.edit(self.annotation.reset(names, found))
 
     def _publish(self, image: AnnotatedImage) -> None:
         if self.target == image.target:

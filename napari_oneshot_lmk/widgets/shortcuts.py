@@ -1,6 +1,7 @@
 """Keyboard shortcuts: one table for the key bindings, tooltips and help.
 
-They are bound to this plugin's points layers and docks only.
+They are bound to this plugin's points layers and docks, and to the viewer while a dock is open
+(`viewer_keys`).
 """
 
 from __future__ import annotations

@@ -161,6 +161,10 @@ ANNOTATION_LAYER = "landmarks – {image}"
 ALL_DECIDED = "Every landmark is decided. Pick a row to place one again."
 NONE_PICKED = "Pick a row first: the landmarks that are left were skipped."
 TAKEN_OFF = "The landmarks of “{image}” were taken off with their layer. Undo brings them back."
+LAYER_BACK = (
+    "The landmarks of “{image}” belong to the project: their layer is back. Delete points one by "
+    "one, or choose them all and press Delete."
+)
 OPENED_BESIDE = (
     "“{image}” has landmarks already; those of the file lie in a layer beside them. "
     "“Choose… › From a points layer” takes them instead."

@@ -39,6 +39,7 @@ from napari_oneshot_lmk.widgets.layers.open_layers import (
 from napari_oneshot_lmk.widgets.review_actions import ReviewActions
 from napari_oneshot_lmk.widgets.session import Session
 from napari_oneshot_lmk.widgets.settings import preferences
+from napari_oneshot_lmk.widgets.viewer_keys import ViewerKeys
 
 
 class Workbench:
@@ -51,6 +52,8 @@ class Workbench:
     told = Signal(str)
     help_wanted = Signal()
     paused = Signal()
+    project_changed = Signal(object)
+    """Another project is reviewed, or none; carries its `ProjectImages` or None."""
 
     def __init__(self, viewer: Any, session: Session) -> None:
         self._viewer = viewer
@@ -67,13 +70,13 @@ class Workbench:
         }
         self.detectors: Any = None
         """What makes detectors, once a dock has needed one."""
-        self.project: Any = None
-        """The `ProjectImages` of the project that is open."""
         self.measuring: Any = None
         """The `ChosenSet`, once a dock has needed one."""
+        self._project: Any = None
         self.review = ReviewActions(viewer, self)
         self.display = Display(viewer, session, self.told.emit)
         self.actions |= self.review.by_name() | self.display.by_name()
+        self.keys = ViewerKeys(viewer, self.actions)
         self.layers = LandmarkLayers(
             viewer, session, self.told.emit, lambda layer: shortcuts.bind(layer, self.actions)
         )
@@ -88,6 +91,16 @@ class Workbench:
         self.layers.changed.connect(self._on_paused)
         for layer in list(viewer.layers):
             self._take_results(layer)
+
+    @property
+    def project(self) -> Any:
+        """The `ProjectImages` of the project that is open in the window; None where none is."""
+        return self._project
+
+    @project.setter
+    def project(self, images: Any) -> None:
+        self._project = images
+        self.project_changed.emit(images)
 
     def release_locks(self) -> None:
         """Let other programs write what this window works on; its next edit takes it again."""

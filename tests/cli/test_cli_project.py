@@ -256,8 +256,9 @@ def test_spacing_makes_millimetres(world):
 def test_a_damaged_image_does_not_stop_the_others(world):
     folder = world.folder / "p"
     (folder / "images/0001.json").write_text("{")
-    (world.images / "new.png").write_bytes(b"no image")
+    save_image(world.images / "new.png", np.eye(60, dtype=np.uint8))
     assert "1 image added, 3 belonged to it already" in ok("add", folder, world.images)
+    (world.images / "new.png").write_bytes(b"no image")
     for command in (
         ["detect", folder],
         ["status", folder],
@@ -350,3 +351,51 @@ def test_detection_uses_the_copy_of_the_model(world, tmp_path):
     project = Project.open(folder)
     assert project.work(project.named("one.png").id).landmarks.provenance.method == "fused"
     assert [project.statuses()[image.id].state for image in project.images].count("to do") == 2
+
+
+def test_what_is_no_image_is_named_and_the_others_go_on(world):
+    before = len(Project.open(world.folder / "p").images)
+    (world.folder / "notes.txt").write_text("seen on Monday")
+    (world.folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    grey = np.random.default_rng(0).integers(0, 255, (60, 50)).astype(np.uint8)
+    save_image(world.folder / "new.png", grey)
+    result = run(
+        *("project", "add", world.folder / "p"),
+        *(world.folder / name for name in ("notes.txt", "broken.png", "new.png")),
+    )
+    assert result.exit_code == 1
+    assert "notes.txt" in result.output
+    assert "broken.png" in result.output
+    names = [image.name for image in Project.open(world.folder / "p").images]
+    assert len(names) == before + 1
+    assert "new.png" in names
+
+
+def test_images_are_removed_and_their_landmarks_kept(world):
+    folder = world.folder / "p"
+    first, second = (image.name for image in Project.open(folder).images[:2])
+    path = Project.open(folder).named(first).path
+    ok("accept", folder, first)
+    result = run("project", "remove", folder, first, second)
+    assert result.exit_code == 1
+    assert "--force" in result.output
+    assert first in [image.name for image in Project.open(folder).images]
+    assert second not in [image.name for image in Project.open(folder).images]
+    assert "its landmarks are kept in" in ok("remove", folder, first, "--force")
+    kept = sorted(path.name for path in (folder / "removed").iterdir())
+    assert kept == sorted(f"{name}.json" for name in (first, second))
+    # What is added again begins anew.
+    assert path.is_file()
+    ok("add", folder, path)
+    project = Project.open(folder)
+    assert project.work(project.named(first).id).landmarks is None
+
+
+def test_mistakes_have_a_plain_sentence(world):
+    folder = world.folder / "p"
+    result = run("project", "create", folder, "--template", world.template)
+    assert "exists already, and is a project" in one_sentence(result)
+    assert "--overwrite" not in result.output
+    result = run("project", "spacing", folder, "-1")
+    assert "No such option" not in result.output
+    assert "-1" in one_sentence(result)

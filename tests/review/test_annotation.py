@@ -223,10 +223,10 @@ def test_what_a_person_did_and_what_is_open_is_not_accepted() -> None:
     assert accepted.landmarks["d"].state is State.ABSENT
 
 
-def test_the_next_unsure_point_goes_round_the_end() -> None:
+def test_the_next_of_some_landmarks_goes_round_the_end() -> None:
     here = detected_abc()
-    assert [here.next_unsure(after) for after in ("", "b", "c")] == ["b", "c", "b"]
-    assert here.accept("bc").next_unsure() == ""
+    assert [here.next_of("cb", after) for after in ("", "b", "c", "?")] == ["b", "c", "b", "b"]
+    assert here.next_of("") == ""
 
 
 def test_undo_goes_back_through_what_was_undone_before() -> None:

@@ -11,6 +11,8 @@ from widget_scene import drag, press_key
 from napari_oneshot_lmk.landmarks.landmarks import Source
 from napari_oneshot_lmk.review.project import Project
 from napari_oneshot_lmk.review.status import ReviewState
+from napari_oneshot_lmk.widgets.review import adding
+from napari_oneshot_lmk.widgets.train.models import KnownModel
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 KEY = Qt.Key
@@ -101,7 +103,10 @@ def test_every_edit_is_in_the_project_at_once_and_undo_comes_back_with_the_image
     assert clinic.at("a") == moved
     press_key(clinic.viewer, KEY.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert clinic.at("a") == (y, x)
-    assert Project.open(tmp_path / "study").work(key).landmarks["a"].source is Source.DETECTED
+    press_key(clinic.viewer, KEY.Key_Return, SHIFT)
+    work = Project.open(tmp_path / "study").work(key)
+    assert work.landmarks["a"].source is Source.ACCEPTED
+    assert [edit.action for edit in work.edits] == ["detect", "edit", "undo", "accept"]
 
 
 def test_what_is_reset_goes_back_to_the_detection_after_reopening(clinic, tmp_path):
@@ -242,3 +247,52 @@ def test_an_edit_that_cannot_be_written_keeps_its_image_until_it_can(clinic, tmp
     assert clinic.session.target.layer.name == "image_2.png"
     assert Project.open(tmp_path / "study").work(key).landmarks["b"].position_yx == moved
     assert clinic.session.unsaved() == []
+
+
+def test_the_first_image_is_shown_at_once_and_the_tab_stays(clinic, tmp_path):
+    assert clinic.session.target.image_name == "image_0.png"
+    detect(clinic, "detect")
+    assert [edit.action for edit in work_of(clinic, 0).edits] == ["detect"]
+    # As a project does that brings its model along.
+    clinic.session.model = KnownModel("model", tmp_path)
+    assert clinic.dock.tabs.currentWidget() is clinic.review
+
+
+def work_of(clinic, number):
+    images = clinic.project.images
+    key = next(key for key in images.keys if images.name(key) == f"image_{number}.png")
+    return Project.open(images.project.folder).work(key)
+
+
+def test_a_landmark_layer_that_is_deleted_comes_back(clinic):
+    detect(clinic, "detect")
+    clinic.viewer.layers.remove(clinic.bench.placing.layer)
+    clinic.qtbot.wait(20)
+    assert len(clinic.bench.placing.layer.data) == len(POINTS)
+    assert "their layer is back" in clinic.review.form.message.text()
+    assert [edit.action for edit in work_of(clinic, 0).edits] == ["detect"]
+
+
+def test_two_docks_of_a_window_have_one_project(clinic, tmp_path):
+    again = type(clinic.review)(clinic.viewer, clinic.session)
+    clinic.qtbot.addWidget(again)
+    again.project.create(tmp_path / "other")
+    assert clinic.project.images is again.project.images is clinic.bench.project
+    assert clinic.project.label.text() == again.project.label.text() == str(tmp_path / "other")
+    assert images(clinic) == []
+    Project.open(tmp_path / "study", writing=True).close()
+    clinic.project.close_project()
+    assert again.project.images is None
+
+
+def test_adding_can_be_cancelled(clinic, tmp_path, monkeypatch):
+    monkeypatch.setattr(adding, "AT_ONCE", 1)
+    for number in range(30):
+        film(tmp_path / "more", f"more_{number}.png", seed=number)
+    clinic.project.add(tmp_path / "more")
+    clinic.qtbot.waitUntil(clinic.project.cancel.isVisible, timeout=10_000)
+    with clinic.qtbot.waitSignal(clinic.project.adding.ended, timeout=60_000):
+        clinic.project.cancel.click()
+    assert "added before belong to the project" in clinic.review.form.message.text()
+    assert 4 <= len(clinic.project.images.keys) < 34
+    assert len(names(clinic)) == len(clinic.project.images.keys)

@@ -91,6 +91,7 @@ class AnnotateWidget(QWidget):
         ):
             connect_until_destroyed(self, handler, signal)
         shortcuts.bind_dock(self, bench.actions)
+        bench.keys.serve(self)
         for action, button in form.buttons.items():
             button.clicked.connect(without_argument(bench.actions[action]))
         form.table.picked.connect(self._on_picked)

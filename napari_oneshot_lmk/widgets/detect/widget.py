@@ -107,6 +107,7 @@ class DetectWidget(QWidget):
         form.save_report.clicked.connect(self._on_save_report)
         form.removed.linkActivated.connect(self._on_drop_removed)
         shortcuts.bind_dock(self, self.bench.actions)
+        self.bench.keys.serve(self)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
         """Watch the window that the dock is now part of."""

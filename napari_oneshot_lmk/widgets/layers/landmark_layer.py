@@ -140,7 +140,12 @@ class LandmarkLayer:
             self.layer.selected_data = set()
             place_layer(self.layer, transform_of(target.layer))
         self._title = ""
-        self.draw()
+        # One refresh for all that changes: each would slice, upload and list the layers anew.
+        with self.layer.events.blocker_all():
+            self.draw()
+        self.layer.refresh()
+        for event in (self.layer.events.features, self.layer.events.name):
+            event()
 
     @property
     def _annotation(self) -> Annotation:

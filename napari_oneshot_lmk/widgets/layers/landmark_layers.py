@@ -139,10 +139,21 @@ class LandmarkLayers:
         """Remove the landmarks of an image whose landmark layer was removed."""
         if self._session.annotation_of(target).is_empty:
             return
+        if target.key in self._session.of_project:
+            # What is removed while the layers change is added when they have.
+            QTimer.singleShot(0, lambda: self._bring_back(target))
+            return
         self._session.take_off(target)
         self._tell(texts.TAKEN_OFF.format(image=target.image_name))
         # An image that is removed in the same action keeps its landmarks.
         QTimer.singleShot(0, self._session.note_taken_off)
+
+    def _bring_back(self, target: ImageView) -> None:
+        """Show the landmarks of a project's image again: they are kept without their layer."""
+        placed = self._session.annotation_of(target).landmarks.placed
+        if placed and self._session.target == target and self.layer_of(target) is None:
+            self.show_missing(target)
+            self._tell(texts.LAYER_BACK.format(image=target.image_name))
 
     def _on_changed(self, event: Any = None) -> None:
         self.changed.emit()

@@ -49,6 +49,8 @@ class ProjectBar(QWidget):
     told = Signal(str, bool)
     turn_to = Signal(object)
     """An image to be shown."""
+    done = Signal()
+    """Images were added, or detected on, as far as it went."""
     _learning = Signal(object)
     """An image that cannot be learned from, emitted in the worker's thread."""
 
@@ -73,7 +75,7 @@ class ProjectBar(QWidget):
         self.label = QElidingLabel(review_texts.PROJECT_NONE)
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
-        self.cancel = Button(texts.CANCEL)
+        self.cancel = Button(texts.CANCEL, review_texts.CANCEL_TIP)
         self.cancel.clicked.connect(self._on_cancel)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -83,17 +85,18 @@ class ProjectBar(QWidget):
         layout.addWidget(self.cancel)
         for part in (self.progress, self.cancel):
             part.hide()
+        self.adding.ended.connect(self._on_added)
         for run in (self.adding, self.detecting, self.learn.run):
             run.going.connect(self._on_going)
             run.ended.connect(self._on_ended)
-        self.adding.added.connect(self._on_added)
         self.detecting.found.connect(self._on_found)
         self.detecting.learned.connect(self._on_learned)
         self.learn.run.read.connect(self._on_learned)
         self._learning.connect(self._on_not_learned)
+        connect_until_destroyed(self, self._on_project, bench.project_changed)
         if bench.project is not None:
             # A dock that was closed and opened again goes on with it.
-            self._follow(bench.project, bench.project.project.learnt)
+            self._follow(bench.project)
 
     def _offers(self) -> dict[str, tuple[str, str, Callable[[], None]]]:
         t = review_texts
@@ -141,18 +144,24 @@ class ProjectBar(QWidget):
             return
         self._session.load_template(template)
         self._session.model = model
+        # All docks of the window follow.
         self._bench.project = ProjectImages(self._viewer, self._bench, project)
-        self._follow(self._bench.project, learnt)
         if learnt is not None:
             # A correction moves the others as they were detected.
             self.learn.run.start_reading(project, learnt)
-        self.opened.emit(self.images)
 
-    def _follow(self, images: ProjectImages, learnt: Learnt | None) -> None:
-        self.images, self._learnt = images, learnt
-        connect_until_destroyed(self, self._on_told, images.told)
-        self.label.setText(str(images.project.folder))
-        self.label.setToolTip(str(images.project.folder))
+    def _follow(self, images: ProjectImages | None) -> None:
+        self.images = images
+        self._learnt = None if images is None else images.project.learnt
+        folder = "" if images is None else str(images.project.folder)
+        if images is not None:
+            connect_until_destroyed(self, self._on_told, images.told)
+        self.label.setText(folder or review_texts.PROJECT_NONE)
+        self.label.setToolTip(folder)
+
+    def _on_project(self, images: ProjectImages | None) -> None:
+        self._follow(images)
+        self.opened.emit(images)
 
     def add(self, folder: Path) -> None:
         """Add all images of a folder."""
@@ -243,10 +252,7 @@ class ProjectBar(QWidget):
         self.learn.clear()
         if not self.images.close():
             return
-        self.images = self._bench.project = self._learnt = None
-        self.label.setText(review_texts.PROJECT_NONE)
-        self.label.setToolTip("")
-        self.opened.emit(None)
+        self._bench.project = None
 
     @property
     def busy(self) -> bool:
@@ -354,17 +360,16 @@ class ProjectBar(QWidget):
             self.images.take_detection(key, landmarks)
             self.changed.emit()
 
-    def _on_added(self) -> None:
+    def _on_added(self, text: str, failed: bool, report: str) -> None:
         if self.images is not None:
             self.images.read()
-            self.changed.emit()
 
     def _on_going(self, text: str, done: int, total: int) -> None:
         self._session.busy = text
         self.progress.setVisible(bool(text) and total > 0)
         self.progress.setMaximum(total)
         self.progress.setValue(done)
-        self.cancel.setVisible(self.detecting.running or self.learn.run.running)
+        self.cancel.setVisible(self.busy)
         if text:
             self.told.emit(f"{text}…", False)
 
@@ -373,11 +378,13 @@ class ProjectBar(QWidget):
         self.cancel.hide()
         self.told.emit(text, failed)
         self.changed.emit()
+        self.done.emit()
 
     def _on_not_learned(self, error: OneshotError) -> None:
         self.told.emit(f"{error}.", True)
 
     def _on_cancel(self) -> None:
+        self.adding.cancel()
         self.detecting.cancel()
         self.learn.run.cancel()
 

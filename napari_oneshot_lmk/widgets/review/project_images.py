@@ -21,6 +21,7 @@ from napari_oneshot_lmk.widgets.layers.shared_layer import (
     new_layer,
 )
 from napari_oneshot_lmk.widgets.review.read_ahead import ReadAhead
+from napari_oneshot_lmk.widgets.session import DETECT, EDIT
 from napari_oneshot_lmk.widgets.settings import preferences
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class ProjectImages:
         """Whether the last edit of the image that is shown could not be written."""
         self.read()
         self._session.edited.connect(self._on_edited)
-        self._session.events.found.connect(self._on_found)
+        self._session.detected.connect(self._on_detected)
         self._session.events.spacing.connect(self._on_spacing)
         viewer.layers.events.removed.connect(self._on_removed)
 
@@ -108,6 +109,11 @@ class ProjectImages:
     def keys(self) -> Sequence[str]:
         """Ids of all images, in the project's order."""
         return list(self._names)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether none of them is on the canvas, chosen or not."""
+        return self._shown is None
 
     @property
     def current(self) -> str | None:
@@ -151,6 +157,7 @@ class ProjectImages:
         if not self._try_again():
             return
         try:
+            self.project.check_place(key)
             decoded = self._ahead.get(key)
         except OneshotError as error:
             self.told.emit(f"{error}.")
@@ -245,22 +252,21 @@ class ProjectImages:
     # -- what is kept --------------------------------------------------------------
 
     def _on_edited(self, key: Any) -> None:
-        if self._shown is not None and key == self._shown[1].key:
+        # A detection is kept together with what it has found.
+        if self._shown is not None and key == self._shown[1].key and self._session.action != DETECT:
             self._keep(*self._shown)
 
-    def _on_found(self, found: dict[Any, Landmarks]) -> None:
-        if self._shown is None:
+    def _on_detected(self, key: Any) -> None:
+        if self._shown is None or key != self._shown[1].key:
             return
         image, target = self._shown
-        detected = found.get(target.key)
-        if detected is not None and detected != self._found[image]:
-            self._found[image] = detected
-            self._record(image, target, "detect", detected=detected)
+        self._found[image] = self._session.found[key]
+        self._record(image, target, DETECT, detected=self._found[image])
 
     def _keep(self, image: str, target: ImageView) -> None:
         landmarks = self._session.landmarks(preferences().author, target)
         if landmarks != self._landmarks[image]:
-            self._record(image, target, "edit")
+            self._record(image, target, self._session.action)
 
     def _record(self, image: str, target: ImageView, action: str, **values: Any) -> None:
         author = preferences().author
@@ -272,7 +278,7 @@ class ProjectImages:
     def _try_again(self) -> bool:
         """Write an edit that could not be written; say whether all is in the project."""
         if self._shown is not None and self._not_written:
-            self._record(*self._shown, "edit", detected=self._found[self._shown[0]])
+            self._record(*self._shown, EDIT, detected=self._found[self._shown[0]])
         return not self._not_written
 
     def take_detection(self, image: str, found: Landmarks) -> None:
@@ -285,7 +291,7 @@ class ProjectImages:
         landmarks = Landmarks(
             annotation.landmarks.points, self._names[image], found.geometry, found.provenance
         )
-        if self._write(image, landmarks, "detect", "", detected=found):
+        if self._write(image, landmarks, DETECT, "", detected=found):
             self._found[image] = found
 
     def take_late_detection(self, target: ImageView, found: Landmarks) -> None:
@@ -353,7 +359,7 @@ class ProjectImages:
             self._take_off(*self._shown)
             self._shown = None
         self._session.edited.disconnect(self._on_edited)
-        self._session.events.found.disconnect(self._on_found)
+        self._session.detected.disconnect(self._on_detected)
         self._session.events.spacing.disconnect(self._on_spacing)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._ahead.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.detectors import DetectorCache
     from napari_oneshot_lmk.widgets.layers.image_view import ImageView
     from napari_oneshot_lmk.widgets.review.project_images import ProjectImages
+    from napari_oneshot_lmk.widgets.review_actions import ReviewActions
     from napari_oneshot_lmk.widgets.session import Session
 
 
@@ -90,6 +91,7 @@ class ReviewWidget(QWidget):
         self.project.changed.connect(self._refresh)
         self.project.told.connect(self._on_told)
         self.project.turn_to.connect(self.actions.turn_to)
+        self.project.done.connect(self._show_first)
         self.settle.moved.connect(self._on_moved)
         self.settle.ended.connect(self._on_settle_ended)
         self.form.changed.connect(self._refresh)
@@ -105,6 +107,8 @@ class ReviewWidget(QWidget):
         for action, button in self.form.buttons.items():
             button.clicked.connect(without_argument(self.bench.actions[action]))
         shortcuts.bind_dock(self, self.bench.actions)
+        self.bench.keys.serve(self)
+        self.destroyed.connect(_forgetting_order(self.actions, self._in_order))
         self._refresh()
 
     # -- the list ------------------------------------------------------------------
@@ -195,8 +199,14 @@ class ReviewWidget(QWidget):
         self.thumbnails.forget()
         self.form.table.forget_thumbnails()
         self._refresh()
-        if images is not None and images.keys:
-            self.actions.turn_to(self._in_order(images.keys)[0])
+        self._show_first()
+
+    def _show_first(self) -> None:
+        """Show the first image of the list where the canvas shows none of the project."""
+        images = self.project.images
+        keys = [] if images is None else self._in_order(images.keys)
+        if images is not None and images.is_blank and keys:
+            self.actions.turn_to(keys[0])
 
     def _on_told(self, text: str, complaint: bool) -> None:
         self.form.message.say(text, WARN if complaint else "")
@@ -226,6 +236,16 @@ class ReviewWidget(QWidget):
     def _on_settle_ended(self, text: str, failed: bool, report: str) -> None:
         if failed:
             self.form.message.say(text, WARN)
+
+
+def _forgetting_order(actions: ReviewActions, order: Any) -> Callable[[object], None]:
+    """Return what lets the keys forget the order of a list that is gone."""
+
+    def forget(_: object = None) -> None:
+        if actions.order == order:
+            actions.order = list
+
+    return forget
 
 
 def _words(reasons: Sequence[Reason]) -> str:
