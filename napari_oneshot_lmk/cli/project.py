@@ -118,37 +118,6 @@ def use_model(
     print_line(f"{folder}: detection uses a copy of {model}")
 
 
-@project_app.command("remove")
-@handle_errors
-def remove(
-    folder: Folder,
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Names of images in it.")],
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Also images on which a person has decided on landmarks."),
-    ] = False,
-) -> None:
-    """Take images out of a project; their files stay where they are.
-
-    Their landmarks and edits are kept in the project's folder `removed`. Images with landmarks
-    that a person has placed, corrected or accepted are refused without --force.
-    """
-    from napari_oneshot_lmk.review.project import Project
-
-    failed: list[OneshotError] = []
-    with Project.open(folder, writing=True) as project:
-        for image_id in chosen_images(project, images, failed) or ():
-            name = project.image(image_id).name
-            try:
-                kept = project.remove(image_id, force=force)
-            except OneshotError as error:
-                failed.append(error)
-                continue
-            where = "" if kept is None else f"; its landmarks are kept in {kept}"
-            print_line(f"{name}: removed from {folder}{where}")
-    end_with(failed)
-
-
 # A number below zero is a spacing that makes no sense, and not an option.
 @project_app.command("spacing", context_settings={"ignore_unknown_options": True})
 @handle_errors
@@ -368,6 +337,7 @@ project_app.command("detect")(project_review.detect)
 project_app.command("status")(project_review.status)
 project_app.command("accept")(project_review.accept)
 project_app.command("settle")(project_review.settle)
+project_app.command("remove")(project_review.remove)
 project_app.command("report")(report.report)
 project_app.command("learn")(project_learn.learn)
 project_app.command("next")(project_learn.next_images)

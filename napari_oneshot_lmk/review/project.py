@@ -237,15 +237,12 @@ class Project(ProjectFolder):
         self.lock()
         self._index.check_there()
         entry = self._index.entry(image_id)
-        if not force:
-            landmarks = self.work(image_id).landmarks
-            if status_of(landmarks, None).state in _REVIEWED:
-                raise ProjectError(
-                    "has landmarks that a person has placed, corrected or accepted",
-                    file=entry.name,
-                    remedy="remove it with --force; its landmarks are kept in the project's "
-                    f"folder {REMOVED_FOLDER}",
-                )
+        if not force and status_of(self.work(image_id).landmarks, None).state in _REVIEWED:
+            raise ProjectError(
+                "has landmarks that a person has placed, corrected or accepted",
+                file=entry.name,
+                remedy=f"remove it with --force; the project keeps them in {REMOVED_FOLDER}/",
+            )
         # First: another image that is added must not find the work of this one.
         kept = keep_removed(self.folder, image_id, entry.name)
         self._index.remove(image_id)

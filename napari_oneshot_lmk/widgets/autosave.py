@@ -160,10 +160,11 @@ class Autosave:
 
         An `OneshotError` says if there is some that cannot be read.
         """
-        sidecar = self.sidecar
         target = self._session.target
+        # First: to find the place of an image without a file, its pixels are hashed.
         if target is None or target.key in self._session.of_project:
             return None
+        sidecar = self.sidecar
         if sidecar is None or len(self._session.annotation.landmarks):
             return None
         landmarks = sidecar.offer()
