@@ -90,6 +90,8 @@ def test_images_with_right_points_take_one_key_each(clinic):
 def test_unsure_points_are_visited_and_accepted_with_enter(clinic):
     show(clinic, 1)
     camera = clinic.viewer.scene.camera
+    # The window may have changed its size since the image was opened.
+    clinic.viewer.reset_view()
     far = camera.zoom
     press_key(clinic.viewer, KEY.Key_U)
     assert clinic.session.annotation.current == "b"

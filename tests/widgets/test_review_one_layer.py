@@ -74,6 +74,7 @@ def test_the_same_layers_show_every_image_as_its_own_would(clinic, tmp_path):
         assert np.array_equal(image.data, pixels)
         assert tuple(image.contrast_limits) == (pixels.min(), pixels.max())
         assert image.name == clinic.session.target.image_name == f"image_{number}.png"
+        assert clinic.dock.header.chooser.currentText() == image.name
         assert tuple(image.scale) == ((0.3, 0.2) if number == 1 else (1, 1))
         assert tuple(image.translate) == (0, 0)
         assert image.gamma == 0.7

@@ -194,6 +194,8 @@ class ProjectImages:
             with layers.turned(old, target):
                 fill_layer(target.layer, decoded, self._names[key])
         self._choose(target, decoded)
+        # The name that can be chosen is another one.
+        choice.changed.emit()
         self._viewer.reset_view()
 
     def _content(self, key: str) -> str:
