@@ -282,22 +282,22 @@ class Review:
             for name, (y, x) in POINTS.items()
         }
 
-    def _detect(self, action: str, states: set[str], which: int) -> None:
-        need(self.bar.actions_[action].isEnabled())
+    def _detect(self, which: int, *states: ReviewState) -> None:
+        """Detect anew on all images in these states."""
         self.clinic.fake.shift_yx = SHIFTS_YX[which % len(SHIFTS_YX)]
         self.clinic.fake.unsure = UNSURE[which // 4 % len(UNSURE)]
         chosen = [image for image in IMAGES if self.study.state(image) in states]
         with self.qtbot.waitSignal(self.bar.detecting.ended, timeout=LIMIT_MS):
-            self.bar.actions_[action].trigger()
+            self.bar._detect(*states)
         QApplication.processEvents()
         for image in chosen:
             self.study.detect(image, self._found())
 
     def do_detect_new(self, which: int, *_: int) -> None:
-        self._detect("detect", {"to do"}, which)
+        self._detect(which, ReviewState.TO_DO)
 
     def do_detect_again(self, which: int, *_: int) -> None:
-        self._detect("again", {"to do", "detected", "corrected"}, which)
+        self._detect(which, *[state for state in ReviewState if state is not ReviewState.ACCEPTED])
 
     def do_detect_here(self, which: int, *_: int) -> None:
         """Detect on the image that is shown, in the tab "Detect"."""
