@@ -33,7 +33,7 @@ RESULTS = {
     "engineer": ("errors", "table", "bundle_found"),
     "morphometrician": ("errors_trained",),
     "project": ("study/images",),
-    "morphometrics": ("aligned", "each"),
+    "morphometrics": ("aligned",),
 }
 """Folders that the commands of a page leave."""
 
