@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's sky blue and yellow: apart from each other with any colour vision.
 TRACING, MEASURED, CHOSEN = "#56B4E9", "#56B4E980", "#F0E442"
+MARK = "napari-oneshot-lmk tracing"
+"""In the metadata of the layer: there is one only, however many docks there are."""
 WIDTHS_PER_SIDE = 600
 """The longer side of an image is so many times as long as a line is wide."""
 
@@ -89,11 +91,15 @@ class TracingLayer:
         layer = Shapes(
             name=measure_texts.TRACING_LAYER,
             ndim=target.layer.ndim,
+            metadata={MARK: True},
             opacity=0.9,
             **transform_of(target.layer),
         )
         layer.editable = False
         with keeping_selection(self._viewer):
+            for left in [other for other in self._viewer.layers if MARK in other.metadata]:
+                # By a dock that was closed.
+                self._viewer.layers.remove(left)
             place = self._viewer.layers.index(target.layer) + 1
             self._viewer.layers.insert(place, layer)
         self._layer, self._target = layer, target

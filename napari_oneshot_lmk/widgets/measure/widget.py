@@ -122,6 +122,7 @@ class MeasureWidget(QWidget):
         super().hideEvent(event)
         if not event.spontaneous():
             self.form.definition.end()
+            self._later.start()
 
     def _refresh(self, event: Any = None) -> None:
         if not self.isVisible() and not self.form.tracing.isChecked():
@@ -177,7 +178,9 @@ class MeasureWidget(QWidget):
         elif self.form.tracing.isChecked() and measurements is not None:
             one = parts_of(measurements, self.picked)
         shown = measurements if self.form.tracing.isChecked() else None
-        if landmarks is None or target is None or not (one or shown):
+        # napari keeps a dock that was closed, in no window.
+        closed = not self.window().isVisible()
+        if closed or landmarks is None or target is None or not (one or shown):
             self.tracing.clear()
             return
         highlighted = MeasurementSet(measurement=one) if one else None
