@@ -144,13 +144,13 @@ def status_of(landmarks: Landmarks | None, template: Template | None) -> ImageSt
     )
 
 
-def points_to_look_at(landmarks: Landmarks, template: Template | None) -> tuple[str, ...]:
-    """Name the points that have a reason to be looked at, in the landmarks' order.
+def names_to_look_at(landmarks: Landmarks, template: Template | None) -> tuple[str, ...]:
+    """Name the landmarks that have a reason to be looked at, in their order.
 
-    What is absent has no point. Parameters as in `status_of`.
+    Parameters as in `status_of`.
     """
     reasons = status_of(landmarks, template).reasons
-    return tuple(point.name for point in landmarks.placed if point.name in reasons)
+    return tuple(name for name in landmarks.names if name in reasons)
 
 
 def worst_first(statuses: Mapping[str, ImageStatus]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from napari_oneshot_lmk.review.status import points_to_look_at
+from napari_oneshot_lmk.review.status import names_to_look_at
 from napari_oneshot_lmk.widgets import review_texts, shortcuts
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_closely_at
@@ -156,11 +156,11 @@ class ReviewActions:
 
     @property
     def _to_look_at(self) -> tuple[str, ...]:
-        """Points of the session's image that have a reason to be looked at."""
+        """Landmarks of the session's image that have a reason to be looked at."""
         session = self._session
         if session.target is None:
             return ()
-        return points_to_look_at(session.landmarks(), session.template)
+        return names_to_look_at(session.landmarks(), session.template)
 
     def look_at_next_unsure(self) -> None:
         """Go to the next point that a person should look at, or say that there is none."""

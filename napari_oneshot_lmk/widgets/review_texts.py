@@ -5,7 +5,7 @@ STEP_REVIEW = "Review"
 # -- keys ------------------------------------------------------------------------------
 
 KEY_NEXT_UNSURE = (
-    "next point to look at: unsure, far from the others, on a wrong side, at the border"
+    "next point to look at: unsure, far from the others, on a wrong side, at the border, or missing"
 )
 KEY_ACCEPT_POINT = "this point is right; on to the next to look at"
 KEY_ACCEPT_IMAGE = "all points are right; on to the next image"

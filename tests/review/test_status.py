@@ -19,6 +19,7 @@ from napari_oneshot_lmk.review.status import (
     ReviewState,
     count,
     decided_landmarks,
+    names_to_look_at,
     status_of,
     worst_first,
 )
@@ -101,6 +102,12 @@ def test_points_of_a_person_alone_are_accepted_once_all_are_there():
 )
 def test_every_reason_is_named(changes, reasons):
     assert status_of(found(**changes), TEMPLATE).reasons == reasons
+
+
+def test_landmarks_with_any_reason_are_to_be_looked_at():
+    here = found(left={"unsure": True}, top={"shape_residual_mm": 9.0})
+    assert names_to_look_at(here, TEMPLATE) == ("top", "left")
+    assert names_to_look_at(found(), TEMPLATE) == ()
 
 
 def test_what_a_person_has_decided_has_no_reason():
