@@ -58,6 +58,8 @@ samples: setup
 
 pictures: setup-window
 	$(RUN) scripts/virtual_display.py $(RUN) scripts/screenshots.py
+	$(RUN) scripts/virtual_display.py $(RUN) scripts/screenshots.py \
+	  --theme light --out docs/images/light
 
 clean:
 	rm -rf build dist out site .pytest_cache .mypy_cache .ruff_cache .hypothesis
