@@ -126,6 +126,8 @@ class EvaluateForm(QWidget):
         self.load = Button(t.LOAD, t.LOAD_TIP)
         self.forget = Button(t.FORGET, t.FORGET_TIP)
         self.reference = QElidingLabel()
+        # The path of a file must not make the dock wide.
+        narrow(self.reference)
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.cancel = Button(texts.CANCEL)
