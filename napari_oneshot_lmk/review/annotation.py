@@ -15,7 +15,7 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, 
 from napari_oneshot_lmk.landmarks.lists import shipped_lists
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from napari_oneshot_lmk.landmarks.lists import LandmarkList
 
@@ -343,6 +343,12 @@ class History(Generic[T]):
     def replace(self, value: T) -> None:
         """Change the value without a step to undo, as when only a cursor moves."""
         self.value = value
+
+    def change_all(self, change: Callable[[T], T]) -> None:
+        """Change the value and all to undo and to redo, as when a unit of them changes."""
+        self.value = change(self.value)
+        for values in (self._past, self._future):
+            values[:] = [change(value) for value in values]
 
     def undo(self) -> None:
         """Go back one step, if there is one."""

@@ -50,5 +50,7 @@ def cut_patch(pixels: Any, centre_yx: tuple[float, float], size_yx: NDArray[Any]
     shape = np.array(pixels.shape[:2])
     begin, end = np.clip(first, 0, shape), np.clip(last, 0, shape)
     inside = np.asarray(pixels[begin[0] : end[0], begin[1] : end[1]])
-    margins = [tuple(pair) for pair in np.stack([begin - first, last - end], 1)]
+    # All of it may lie beside the image.
+    before = np.clip(begin - first, 0, sides - (end - begin))
+    margins = [tuple(pair) for pair in np.stack([before, sides - (end - begin) - before], 1)]
     return np.pad(inside, [*margins, *[(0, 0)] * (inside.ndim - 2)])

@@ -7,7 +7,9 @@ from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.review.patches import PART, cut_patch, patch_sizes_yx
 
 
-@pytest.mark.parametrize("centre_yx", [(10.2, 20.4), (0.0, 39.0), (-3.0, 5.0), (29.4, 0.4)])
+@pytest.mark.parametrize(
+    "centre_yx", [(10.2, 20.4), (0.0, 39.0), (-3.0, 5.0), (29.4, 0.4), (-90, 5), (90, 5), (5, 99)]
+)
 def test_the_middle_pixel_is_that_of_the_landmark_and_outside_is_black(centre_yx):
     pixels = 1 + np.arange(30 * 40).reshape(30, 40)
     patch = cut_patch(pixels, centre_yx, np.array([6, 8]))

@@ -219,6 +219,31 @@ def test_a_spacing_of_one_image_is_kept_with_it(clinic, tmp_path):
     assert work.landmarks.geometry.spacing_mm_yx == pytest.approx((0.3, 0.2))
 
 
+def test_shape_residuals_in_millimetres_follow_the_spacing_through_undo(clinic, tmp_path):
+    key = show(clinic, 1)
+    clinic.session.set_spacing(0.25)
+    detect(clinic, "detect")
+    clinic.bench.look_for("b")
+    press_key(clinic.viewer, KEY.Key_Down)
+
+    def residuals():
+        work = Project.open(tmp_path / "study").work(key)
+        here = clinic.session.annotation.landmarks
+        return [one["a"].shape_residual_mm for one in (here, work.landmarks, work.detected)]
+
+    assert residuals() == [0.5] * 3
+    clinic.session.set_spacing(0.5)
+    assert residuals() == [1.0] * 3
+    show(clinic, 2)
+    clinic.session.set_spacing(1.0)
+    clinic.project.actions_["spacing"].trigger()
+    show(clinic, 1)
+    assert residuals() == [2.0] * 3
+    assert clinic.session.unsaved() == []
+    press_key(clinic.viewer, KEY.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert residuals() == [2.0] * 3
+
+
 def test_a_dock_that_is_opened_again_goes_on_with_the_project(clinic):
     detect(clinic, "detect")
     show(clinic, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from psygnal import Signal
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.review.annotation import Annotation, History
+from napari_oneshot_lmk.review.project_files import ImageWork
 from napari_oneshot_lmk.widgets.layers.image_identity import AnnotatedImage
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Spacing
 from napari_oneshot_lmk.widgets.layers.shared_layer import (
@@ -205,6 +206,7 @@ class ProjectImages:
     def _lend(self, key: str, target: ImageView, decoded: DecodedImage) -> None:
         landmarks = self._landmarks[key]
         history = self._histories.pop(key, None) or History(Annotation.adopt(landmarks))
+        _respace(history, decoded.image.geometry.spacing_mm_yx)
         self._shown = key, target
         # Known before the session tells of it: it is not what a user has typed.
         self._spacing = decoded.image.geometry.spacing_mm_yx
@@ -230,10 +232,17 @@ class ProjectImages:
         self._spacing = spacing.mm_yx
         # It was read with the spacing of before.
         self._ahead.forget(self._shown[0])
+        image, target = self._shown
         try:
-            self.project.set_spacing(spacing.mm_yx, [self._shown[0]])
+            self.project.set_spacing(spacing.mm_yx, [image])
         except OneshotError as error:
             self.told.emit(f"{error}.")
+            return
+        _respace(self._session.history, spacing.mm_yx)
+        landmarks = self._session.landmarks(preferences().author, target)
+        self._landmarks[image] = landmarks
+        self._session.note_saved(target, landmarks)
+        self._session.point_at(self._session.history.value)
 
     def _take_off(self, key: str, target: ImageView) -> None:
         """Remove an image from the canvas; its history stays here, its landmarks are kept."""
@@ -367,3 +376,13 @@ class ProjectImages:
         self._ahead.close()
         self.project.close()
         return True
+
+
+def _respace(history: History[Annotation], mm_yx: tuple[float, float] | None) -> None:
+    """Let the shape residuals of all that can be undone follow another spacing."""
+
+    def respaced(annotation: Annotation) -> Annotation:
+        landmarks = ImageWork(annotation.landmarks).with_spacing(mm_yx).landmarks
+        return replace(annotation, landmarks=landmarks or annotation.landmarks)
+
+    history.change_all(respaced)
