@@ -90,7 +90,7 @@ def _reason(doubtful: int, like_it: int) -> str:
     points = "1 point is" if doubtful == 1 else f"{doubtful} points are"
     first = f"{points} doubtful" if doubtful else "no point is doubtful"
     if not like_it:
-        return f"{first}, the others are more like images that are corrected already"
+        return f"{first}, the others are more like the template or a corrected image"
     images = "image is" if like_it == 1 else "images are"
     return f"{first}, {like_it} other {images} more like it than like any corrected one"
 

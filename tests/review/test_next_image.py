@@ -54,7 +54,7 @@ def test_images_that_stand_for_others_that_nothing_corrected_is_like_come_first(
     )
     assert last.key == "usual"
     assert last.like_it == 0
-    assert "more like images that are corrected already" in last.reason
+    assert "more like the template or a corrected image" in last.reason
     # Once one of them is corrected, the other has nothing left to show.
     works["wide"] = found(WIDE, corrected=True)
     usual, wide_too = rank_next(works, template)

@@ -129,7 +129,12 @@ def test_what_is_reset_goes_back_to_the_detection_after_reopening(clinic, tmp_pa
 
 
 def test_a_person_s_points_stay_when_it_detects_again(clinic):
+    assert "no image is detected" in clinic.project.actions_["next"].toolTip().lower()
     detect(clinic, "detect")
+    clinic.project.actions_["next"].trigger()
+    clinic.qtbot.wait(20)
+    assert "no point is doubtful" in clinic.review.form.message.text()
+    assert clinic.session.target.layer.name in clinic.review.form.message.text()
     show(clinic, 1)
     clinic.bench.look_for("b")
     press_key(clinic.viewer, KEY.Key_Down)

@@ -178,7 +178,8 @@ class ProjectBar(QWidget):
         if images is None or template is None:
             return
         works = {key: images.landmarks(key) for key in images.keys}
-        ranked = rank_next(works, template, self._statuses)
+        known = self._statuses if self._statuses.keys() == works.keys() else None
+        ranked = rank_next(works, template, known)
         if ranked:
             best = ranked[0]
             self.turn_to.emit(best.key)
@@ -266,7 +267,8 @@ class ProjectBar(QWidget):
         none = "" if self.images is not None else review_texts.WHY_NO_PROJECT
         states = {status.state for status in statuses}
         if self.images is not None:
-            self._statuses = dict(zip(self.images.keys, statuses, strict=True))
+            # Another dock may have turned to other images meanwhile.
+            self._statuses = dict(zip(self.images.keys, statuses, strict=False))
         new = "" if ReviewState.TO_DO in states else review_texts.WHY_NOTHING_NEW
         decided = {ReviewState.CORRECTED, ReviewState.ACCEPTED}
         corrected = sum(status.state in decided for status in statuses)
