@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_oneshot_lmk.cli import project_learn, project_review, report
+from napari_oneshot_lmk.cli import project_learn, project_remove, project_review, report
 from napari_oneshot_lmk.cli.console import (
     counting_bar,
     print_info,
@@ -337,7 +337,7 @@ project_app.command("detect")(project_review.detect)
 project_app.command("status")(project_review.status)
 project_app.command("accept")(project_review.accept)
 project_app.command("settle")(project_review.settle)
-project_app.command("remove")(project_review.remove)
+project_app.command("remove")(project_remove.remove)
 project_app.command("report")(report.report)
 project_app.command("learn")(project_learn.learn)
 project_app.command("next")(project_learn.next_images)

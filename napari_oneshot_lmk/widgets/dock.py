@@ -16,12 +16,13 @@ from napari_oneshot_lmk.widgets.measure.widget import MeasureWidget
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
 from napari_oneshot_lmk.widgets.qt.parts import DIM, WARN, MessageLabel
 from napari_oneshot_lmk.widgets.review.widget import ReviewWidget
-from napari_oneshot_lmk.widgets.session import Session, session_of
+from napari_oneshot_lmk.widgets.session import Session
 from napari_oneshot_lmk.widgets.tour.help_menu import HelpMenu
 from napari_oneshot_lmk.widgets.tour.widget import TourBar
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.models import KnownModel
 from napari_oneshot_lmk.widgets.train.widget import TrainWidget
+from napari_oneshot_lmk.widgets.viewer_session import session_of
 
 STEPS = {
     texts.STEP_ANNOTATE: AnnotateWidget,

@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
-from weakref import WeakValueDictionary
 
 from psygnal import Signal, SignalGroupDescriptor
 
@@ -397,26 +396,3 @@ class Session:
         self.template_key = None
         self._template_points = None
         self.template, self.further, self.offsets = template, (), {}
-
-
-_SESSIONS: WeakValueDictionary[int, Session] = WeakValueDictionary()
-
-
-def session_of(viewer: Any) -> Session:
-    """Return the one session of a viewer, made on first use.
-
-    napari hands every dock its own proxy of the viewer; all of them hash alike.
-    """
-    key = hash(viewer)
-    session = _SESSIONS.get(key)
-    if session is None:
-        session = _SESSIONS[key] = Session()
-
-        # The viewer holds this function, and this function the session: the
-        # template survives closed docks, and goes with the viewer.
-        def forget(event: Any, session: Session = session) -> None:
-            if hasattr(event.value, "unique_id"):
-                session.forget(event.value)
-
-        viewer.layers.events.removed.connect(forget)
-    return session

@@ -17,7 +17,8 @@ from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
 from napari_oneshot_lmk.widgets.dock import STEPS, OneshotDock
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView
 from napari_oneshot_lmk.widgets.layers.points import METADATA
-from napari_oneshot_lmk.widgets.session import Session, session_of
+from napari_oneshot_lmk.widgets.session import Session
+from napari_oneshot_lmk.widgets.viewer_session import session_of
 
 
 def test_docks_of_a_viewer_share_a_session(viewer):

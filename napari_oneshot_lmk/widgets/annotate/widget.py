@@ -24,8 +24,8 @@ from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed, w
 from napari_oneshot_lmk.widgets.qt.parts import NOTE
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks, ask_save_template
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
-from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.settings import preferences
+from napari_oneshot_lmk.widgets.viewer_session import session_of
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 if TYPE_CHECKING:

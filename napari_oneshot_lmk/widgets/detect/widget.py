@@ -25,11 +25,12 @@ from napari_oneshot_lmk.widgets.layers.napari_versions import look_at
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks, ask_save_report
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
-from napari_oneshot_lmk.widgets.session import Session, session_of
+from napari_oneshot_lmk.widgets.session import Session
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.models import KnownModel
 from napari_oneshot_lmk.widgets.train.request import TEMPLATE
+from napari_oneshot_lmk.widgets.viewer_session import session_of
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 

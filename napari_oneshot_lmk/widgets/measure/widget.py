@@ -26,7 +26,7 @@ from napari_oneshot_lmk.widgets.measure.tracing_layer import TracingLayer
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed, without_argument
 from napari_oneshot_lmk.widgets.qt.parts import DIM
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
-from napari_oneshot_lmk.widgets.session import session_of
+from napari_oneshot_lmk.widgets.viewer_session import session_of
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 if TYPE_CHECKING:

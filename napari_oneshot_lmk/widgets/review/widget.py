@@ -24,7 +24,7 @@ from napari_oneshot_lmk.widgets.review.settle import STAYS_PX, SettleRun, distan
 from napari_oneshot_lmk.widgets.review.similarity import SimilarityRun
 from napari_oneshot_lmk.widgets.review.thumbnails import ThumbnailRun
 from napari_oneshot_lmk.widgets.review_actions import OpenImages
-from napari_oneshot_lmk.widgets.session import session_of
+from napari_oneshot_lmk.widgets.viewer_session import session_of
 from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
 from napari_oneshot_lmk.widgets.qt.parts import DIM
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
-from napari_oneshot_lmk.widgets.session import Session, session_of
+from napari_oneshot_lmk.widgets.session import Session
 from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.train import close_question, training_texts
 from napari_oneshot_lmk.widgets.train.form import TrainForm, blocking_reason
@@ -38,6 +38,7 @@ from napari_oneshot_lmk.widgets.train.remembered import (
 from napari_oneshot_lmk.widgets.train.request import Phase, write_request
 from napari_oneshot_lmk.widgets.train.run import TrainingRun, training_run_of
 from napari_oneshot_lmk.widgets.train.view import TrainingView
+from napari_oneshot_lmk.widgets.viewer_session import session_of
 
 
 class TrainWidget(QWidget):

@@ -12,10 +12,10 @@ from napari_oneshot_lmk.errors import ImageError
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.widgets.header import ImageHeader
-from napari_oneshot_lmk.widgets.session import session_of
 from napari_oneshot_lmk.widgets.train.request import Phase, requests_in
 from napari_oneshot_lmk.widgets.train.run import TrainingRun
 from napari_oneshot_lmk.widgets.train.widget import TrainWidget
+from napari_oneshot_lmk.widgets.viewer_session import session_of
 
 
 def test_the_button_says_what_is_missing(bare, qtbot, images):
