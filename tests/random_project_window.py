@@ -88,6 +88,9 @@ class Review:
             return False
         finally:
             QApplication.processEvents()
+        if self.study.shown is None:
+            # The list had no image to show when the project was opened.
+            self._follow()
         return True
 
     def close(self) -> None:
@@ -231,7 +234,9 @@ class Review:
             assert before is not None
 
     def do_next_image(self, which: int, *_: int) -> None:
-        rows = [row.name for row in self.form.table.rows]
+        # In the list of now: it is drawn anew a moment after an edit.
+        order = self.bench.review.order(self.images.keys)
+        rows = [self.images.name(key) for key in order]
         shown, by = self.study.shown, 1 if which % 2 else -1
         self._press(KEY.Key_PageDown if which % 2 else KEY.Key_PageUp)
         self._follow()
