@@ -22,6 +22,7 @@ from napari_oneshot_lmk.widgets.qt.parts import Button
 from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks
 from napari_oneshot_lmk.widgets.review.adding import AddRun
 from napari_oneshot_lmk.widgets.review.learn import LearnPanel, templates_of
+from napari_oneshot_lmk.widgets.review.load_reader import load_reader
 from napari_oneshot_lmk.widgets.review.project_images import ProjectImages
 from napari_oneshot_lmk.widgets.train.models import model_in
 
@@ -72,6 +73,7 @@ class ProjectBar(QWidget):
             self.actions_[name] = entry
         self.button = Button(review_texts.PROJECT, review_texts.PROJECT_TIP)
         self.button.setMenu(self.menu)
+        self.menu.aboutToShow.connect(load_reader)
         self.label = QElidingLabel(review_texts.PROJECT_NONE)
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
