@@ -163,6 +163,9 @@ def annotate(study: Study) -> None:
     study.project.add(study.folder / "images")
     wait_until(lambda: not study.project.adding.running, "adding")
     QTest.qWait(100)
+    # The project shows its first image at once; the ruler was on the one that was opened.
+    study.review.bench.choice.choose(image)
+    QTest.qWait(100)
     study.act("spacing", study.project.detecting)
     study.act("detect", study.project.detecting)
     study.turn_to("skull_02.png")

@@ -27,8 +27,8 @@ def shrink(pixels: NDArray[Any], side_px: int) -> NDArray[np.uint8]:
     Examples
     --------
     >>> shrink(np.arange(24.0).reshape(4, 6), 3)
-    array([[  0,  48,  97],
-           [157, 206, 255]], dtype=uint8)
+    array([[  0,  31,  63],
+           [192, 224, 255]], dtype=uint8)
     """
     step = max(1, max(pixels.shape) // side_px)
     height, width = (max(step, n // step * step) for n in pixels.shape)

@@ -131,16 +131,18 @@ class Session:
         return self._spacings.of(target.layer)
 
     def set_spacing(
-        self, mm_yx: tuple[float, float] | float | None, others: Iterable[Any] = ()
+        self,
+        mm_yx: tuple[float, float] | float | None,
+        others: Iterable[Any] = (),
+        target: ImageView | None = None,
     ) -> None:
-        """Give the image's layer, and ``others``, a spacing; None goes back to their own.
+        """Give the session's image, or ``target``, and other layers a spacing; None their own.
 
         A `GeometryError` says if it is zero, negative or absurd.
         """
-        target = self._chosen()
-        for layer in (target.layer, *others):
+        for layer in (self._chosen(target).layer, *others):
             self._spacings.give(layer, mm_yx)
-        self.spacing = self.spacing_for(target)
+        self.spacing = self.spacing_for(self.target) if self.target else Spacing()
 
     def forget(self, layer: Any) -> None:
         """Put the landmarks of an image layer that was removed into ``removed``."""

@@ -189,8 +189,14 @@ def centred(viewer: Any, layer: Any, position_yx: Any, zoom: float) -> None:
     camera.center = (0.0, *np.asarray(layer.data_to_world(full))[-2:])
 
 
+def label_drawn(viewer, row, column):
+    return bool((canvas_of(viewer)[row - 30 : row + 30, column + 11 : column + 80] > 80).any())
+
+
 @pytest.mark.parametrize("where", SCALES)
-def test_a_mark_has_the_same_size_at_every_zoom_and_can_be_taken_hold_of(viewer, declutter, where):
+def test_a_mark_has_the_same_size_at_every_zoom_and_can_be_taken_hold_of(
+    viewer, declutter, where, qtbot
+):
     viewer.window.resize(900, 700)
     viewer.add_image(np.zeros((2000, 1600)), **BLACK, **where)
     placed = Landmark("W", (1000.0, 800.0), source=Source.PLACED)
@@ -204,6 +210,9 @@ def test_a_mark_has_the_same_size_at_every_zoom_and_can_be_taken_hold_of(viewer,
         centred(viewer, layer, (1000, 800), fitting * factor)
         shot = canvas_of(viewer)
         row, column = np.array(shot.shape) // 2
+        # Labels are laid out a moment after the zoom.
+        qtbot.waitUntil(lambda at=(row, column): label_drawn(viewer, *at), timeout=5000)
+        shot = canvas_of(viewer)
         half = int(px)
         mark = shot[row - half : row + half, column - half : column + 11] > 100
         assert np.ptp(np.nonzero(mark), axis=1) + 1 == pytest.approx([px, px], abs=2)

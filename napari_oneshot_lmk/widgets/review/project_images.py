@@ -218,9 +218,13 @@ class ProjectImages:
         self._spacing = self._session.spacing.mm_yx
 
     def _take_spacing(self, mm_yx: tuple[float, float] | None) -> None:
-        if mm_yx is not None and self._session.spacing.mm_yx != mm_yx:
-            self._session.set_spacing(mm_yx)
-        self._spacing = self._session.spacing.mm_yx
+        """Give the shown image a spacing, whatever other image the docks work on."""
+        if self._shown is None:
+            return
+        target = self._shown[1]
+        if mm_yx is not None and self._session.spacing_for(target).mm_yx != mm_yx:
+            self._session.set_spacing(mm_yx, target=target)
+        self._spacing = self._session.spacing_for(target).mm_yx
 
     def _on_spacing(self, spacing: Spacing) -> None:
         """Keep a spacing that the user has typed or measured for the image that is shown."""
