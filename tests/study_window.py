@@ -24,6 +24,7 @@ from widget_scene import click, drag, press_key
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.lists import LandmarkList, ListedLandmark
+from napari_oneshot_lmk.review.status import ReviewState
 from napari_oneshot_lmk.samples import sample_folder
 from napari_oneshot_lmk.training.preset import Preset
 from napari_oneshot_lmk.widgets.dock import OneshotDock
@@ -206,7 +207,9 @@ def train(study: Study) -> None:
     study.dock.tabs.setCurrentWidget(study.review)
     wait_until(lambda: not study.review.model.copy.running, "the copy of the model")
     assert study.project.images.project.model is not None
-    study.act("again", study.project.detecting)
+    study.project._detect(ReviewState.DETECTED, ReviewState.CORRECTED)
+    wait_until(lambda: not study.project.detecting.running, "detecting again")
+    QTest.qWait(100)
     now = study.entered()
     for (image, name), point in by_hand.items():
         assert now[image]["points"][name] == point, (image, name)
