@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from random_project_window import WEIGHTS, Action, Review, compare
+from random_project_checks import compare
+from random_project_window import WEIGHTS, Action, Review
 
 WANTED = int(os.environ.get("ONESHOT_LMK_ACTIONS", "0"))
 ACTIONS_A_WINDOW = 250 if WANTED else 60
