@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any
 
 import napari
-from qtpy.QtCore import QEventLoop, QTimer
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog
 
 PLUGIN = "napari-oneshot-lmk"
@@ -51,7 +51,7 @@ def play(viewer: Any, tour: Any, pictures: Path | None) -> bool:
     shown = None
     tour.begin()
     while tour.step is not None and monotonic() - began < LIMIT_S:
-        wait(TICK_MS)
+        QTest.qWait(TICK_MS)
         step = tour.step
         if step is None:
             break
@@ -66,13 +66,6 @@ def play(viewer: Any, tour: Any, pictures: Path | None) -> bool:
             tour.act.click()
     print(f"{monotonic() - began:6.1f} s  the end" if tour.step is None else "stopped: too slow")
     return tour.step is None
-
-
-def wait(milliseconds: int) -> None:
-    """Let napari work for a while."""
-    loop = QEventLoop()
-    QTimer.singleShot(milliseconds, loop.quit)
-    loop.exec()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 
 import napari
 from qtpy.QtCore import QEventLoop, QTimer
+from qtpy.QtTest import QTest
 
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.samples import sample_folder
@@ -131,9 +132,9 @@ def reviewing(viewer: Any, dock: Any, path: Path) -> None:
     review.actions.turn_to(review.form.table.rows[-1].key)
     review.form.buttons["accept_image"].click()
     review.actions.turn_to(review.form.table.rows[0].key)
-    wait(SETTLED_MS)
+    QTest.qWait(SETTLED_MS)
     review.form.buttons["next_unsure"].click()
-    wait(SETTLED_MS)
+    QTest.qWait(SETTLED_MS)
     viewer.window.screenshot(path, canvas_only=False, flash=False)
     viewer.fit_to_view()
 
@@ -150,7 +151,7 @@ def evaluating(viewer: Any, dock: Any, path: Path) -> None:
         raise SystemExit(f"no answer: {evaluate.form.message.text()}")
     evaluate.form.lines.setChecked(True)
     evaluate.look_at(evaluate.state.points[0])
-    wait(SETTLED_MS)
+    QTest.qWait(SETTLED_MS)
     viewer.window.screenshot(path, canvas_only=False, flash=False)
     evaluate.form.lines.setChecked(False)
     viewer.fit_to_view()
@@ -172,7 +173,7 @@ def correcting(viewer: Any, dock: Any, path: Path) -> None:
     data[row, -2:] = target.to_layer([truth[name].position_yx])[0][-2:]
     layer.data = data
     layer.selected_data = {row}
-    wait(SETTLED_MS)
+    QTest.qWait(SETTLED_MS)
     viewer.window.screenshot(path, canvas_only=False, flash=False)
     viewer.fit_to_view()
 
@@ -214,14 +215,7 @@ def settle(viewer: Any, milliseconds: int = SETTLED_MS) -> None:
     viewer.fit_to_view()
     # Names stand right of their points: leave them room.
     viewer.scene.camera.zoom *= 0.92
-    wait(milliseconds)
-
-
-def wait(milliseconds: int) -> None:
-    """Let napari work for a while."""
-    loop = QEventLoop()
-    QTimer.singleShot(milliseconds, loop.quit)
-    loop.exec()
+    QTest.qWait(milliseconds)
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def open_more(viewer: Any, count: int) -> None:
 
 
 def wait(milliseconds: int) -> None:
-    """Let napari work for a while."""
+    """Let napari work for a while; QTest.qWait would sleep between its turns."""
     loop = QEventLoop()
     QTimer.singleShot(milliseconds, loop.quit)
     loop.exec()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,23 @@ def describe() -> dict[str, Any]:
         "system": platform.platform(),
         "devices": _devices(),
         "versions": package_versions(PACKAGES),
+    }
+
+
+def describe_installation(encoder_weights: Path | None = None) -> dict[str, Any]:
+    """Return what a bug report needs: the machine, and where encoder weights were found.
+
+    Nothing is downloaded, and nothing of the user is in it but the folders of the caches.
+    """
+    from napari_oneshot_lmk.encoders.orientation import shipped_encoder
+    from napari_oneshot_lmk.encoders.weights import describe_search
+
+    places = describe_search(encoder_weights)
+    shipped = shipped_encoder("cpu").card
+    return describe() | {
+        "encoder_weights": [asdict(place) for place in places],
+        "encoder_weights_found": next((place.where for place in places if place.found), None),
+        "shipped_encoder": {"name": shipped.identity, "title": shipped.title},
     }
 
 

@@ -14,22 +14,6 @@ from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.tour import tour_texts
 
 
-def describe_installation(encoder_weights: Any) -> str:
-    """Write what ``oneshot-lmk info --json`` prints: versions, devices, encoder weights.
-
-    It loads torch, so it is for another thread. Of the user's own it names only the folders
-    in which weights are looked for.
-    """
-    from napari_oneshot_lmk.benchmark.machine import describe
-    from napari_oneshot_lmk.encoders.weights import describe_search
-
-    places = [
-        f"{place.what}: {place.where} ({'found' if place.found else place.detail or 'nothing'})"
-        for place in describe_search(encoder_weights)
-    ]
-    return json.dumps(describe() | {"encoder_weights": places}, indent=2, ensure_ascii=False)
-
-
 class ReportRun(WorkerRun):
     """Describes the installation in another thread."""
 
@@ -44,7 +28,11 @@ class ReportRun(WorkerRun):
             self._work(lambda: self._describe(weights))
 
     def _describe(self, weights: Any) -> Generator[Any, None, tuple[str, bool]]:
-        report = describe_installation(weights)
+        # It brings torch.
+        from napari_oneshot_lmk.benchmark.machine import describe_installation
+
+        about = describe_installation(weights)
+        report = json.dumps(about, indent=2, ensure_ascii=False)
         failed = last_report()
         yield self.made, f"{report}\n\n{failed}" if failed else report
         return tour_texts.REPORT_MADE, False
