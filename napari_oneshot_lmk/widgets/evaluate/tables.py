@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QBrush, QColor
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QHeaderView, QTableWidgetItem
 
 from napari_oneshot_lmk.evaluation.comparison import RADII
 from napari_oneshot_lmk.widgets.evaluate import evaluate_texts
+from napari_oneshot_lmk.widgets.qt.row_table import LEFT, RowTable
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.evaluation.comparison import ComparedPoint, Comparison, ErrorSummary
@@ -19,30 +20,19 @@ STANDS_OUT = "#d55e00"
 """Okabe and Ito's vermilion: told from black and white with any kind of colour vision."""
 MOST_POINTS = 200
 """Rows in the list of points; nobody looks at more, and a table has them all."""
-_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
-class RowTable(QTableWidget):
+class NumberTable(RowTable):
     """A table whose rows are picked on a click and on Enter; numbers stand to the right."""
 
     row_picked = Signal(int)
 
     def __init__(self, texts_to_the_left: Sequence[int], stretched: int) -> None:
-        super().__init__()
+        super().__init__(least_px=120)
         self._left = texts_to_the_left
         self._stretched = stretched
         self._shown: object = None
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(22)
-        self.setShowGrid(False)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        # Tab goes on to the next control instead of through the cells.
-        self.setTabKeyNavigation(False)
-        self.horizontalHeader().setHighlightSections(False)
-        self.setMinimumHeight(120)
         self.cellClicked.connect(lambda row, _: self.row_picked.emit(row))
 
     def keyPressEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
@@ -95,10 +85,10 @@ class RowTable(QTableWidget):
         return item
 
     def _side(self, column: int) -> Qt.AlignmentFlag:
-        return _LEFT if column in self._left else _RIGHT
+        return LEFT if column in self._left else _RIGHT
 
 
-class ErrorTableView(RowTable):
+class ErrorTableView(NumberTable):
     """A row for all landmarks, then one for each; ``picked`` carries its name, "" for all."""
 
     picked = Signal(str)
@@ -125,7 +115,7 @@ class ErrorTableView(RowTable):
             self.selectRow(self._names.index(current))
 
 
-class PointTable(RowTable):
+class PointTable(NumberTable):
     """Points, the farthest from the reference first; ``picked`` carries one."""
 
     picked = Signal(object)

@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtGui import QBrush, QColor
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QCheckBox,
     QComboBox,
-    QHeaderView,
     QProgressBar,
-    QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
     QWidget,
@@ -32,6 +29,7 @@ from napari_oneshot_lmk.widgets.qt.parts import (
     narrow,
     row_of,
 )
+from napari_oneshot_lmk.widgets.qt.row_table import RowTable
 
 
 @dataclass(frozen=True)
@@ -58,47 +56,21 @@ class Reasons:
     all_images: str = ""
 
 
-class ValueTable(QTableWidget):
+class ValueTable(RowTable):
     """A row per measurement; ``picked`` is emitted on a click and when a key moves on."""
 
     picked = Signal(str)
 
     def __init__(self) -> None:
         titles = (t.COLUMN_NAME, t.COLUMN_VALUE, t.COLUMN_NORM, t.COLUMN_DEVIATION)
-        super().__init__(0, len(titles))
-        self.setHorizontalHeaderLabels(list(titles))
+        super().__init__(titles, least_px=180)
         self.setToolTip(t.TABLE_TIP)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(22)
-        self.setShowGrid(False)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setTabKeyNavigation(False)
-        self.setMinimumHeight(180)
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        self.rows: tuple[ValueRow, ...] = ()
         self.cellClicked.connect(lambda row, _: self.picked.emit(self.rows[row].name))
 
     def show_rows(self, rows: Sequence[ValueRow], chosen: str) -> None:
-        """Show measurements and highlight one; only rows that have changed are drawn."""
-        before = self.rows
-        if len(rows) != len(before):
-            self.setRowCount(len(rows))
-            before = ()
-        for number, row in enumerate(rows):
-            if number >= len(before) or row != before[number]:
-                self._show(number, row)
-        self.rows = tuple(rows)
+        """Show measurements and highlight one."""
         names = [row.name for row in rows]
-        if chosen in names:
-            self.selectRow(names.index(chosen))
-        else:
-            self.clearSelection()
+        self.show_list(rows, names.index(chosen) if chosen in names else None)
 
     def keyPressEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
         """Pick the row that a key moves to."""
@@ -107,7 +79,8 @@ class ValueTable(QTableWidget):
         if self.currentRow() != before and 0 <= self.currentRow() < len(self.rows):
             self.picked.emit(self.rows[self.currentRow()].name)
 
-    def _show(self, number: int, row: ValueRow) -> None:
+    def draw_row(self, number: int, row: ValueRow) -> None:
+        """Set the cells of a measurement."""
         for column, text in enumerate((row.name, row.value, row.norm, row.deviation)):
             item = QTableWidgetItem(text)
             item.setToolTip(row.tip)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QIcon, QImage, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QPushButton,
     QSizePolicy,
-    QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
     QWidget,
@@ -25,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets.qt.row_table import RowTable
 
 # Each has a contrast of at least 3 to 1 on the backgrounds of both themes.
 WARN = "#e0503f"
@@ -107,51 +104,22 @@ class LandmarkRow:
     tip: str = ""
 
 
-class LandmarkTable(QTableWidget):
+class LandmarkTable(RowTable):
     """A row per landmark: number, name with a coloured dot, and further columns."""
 
     picked = Signal(str)
     """On a click, when a key has moved to another row, and on Enter; never by `show_rows`."""
 
     def __init__(self, columns: Sequence[str]) -> None:
-        super().__init__(0, len(columns))
-        self.setHorizontalHeaderLabels(list(columns))
-        self.verticalHeader().hide()
-        self.setShowGrid(False)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        super().__init__(columns, stretched=1)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        # Tab goes on to the next control instead of through the cells.
-        self.setTabKeyNavigation(False)
         self.setIconSize(QSize(12, 12))
-        self.verticalHeader().setDefaultSectionSize(22)
-        header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        header.setHighlightSections(False)
-        for column in range(len(columns)):
-            left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-            self.horizontalHeaderItem(column).setTextAlignment(left)
-        self.setMinimumHeight(150)
-        self.rows: tuple[LandmarkRow, ...] = ()
         self.cellClicked.connect(lambda row, _: self.picked.emit(self.rows[row].name))
 
     def show_rows(self, rows: Sequence[LandmarkRow], current: str = "") -> None:
         """Show landmarks and highlight one of them."""
-        if len(rows) != len(self.rows):
-            self.setRowCount(len(rows))
-            self.rows = ()
-        for number, (row, before) in enumerate(zip_longest(rows, self.rows)):
-            if row != before:
-                self._show(number, row)
-        self.rows = tuple(rows)
         names = [row.name for row in rows]
-        if current in names:
-            self.selectRow(names.index(current))
-            self.scrollToItem(self.item(names.index(current), 0))
-        else:
-            self.clearSelection()
+        self.show_list(rows, names.index(current) if current in names else None)
 
     def keyPressEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
         """Pick the row that a key moves to, or the current one on Enter."""
@@ -169,7 +137,8 @@ class LandmarkTable(QTableWidget):
         if (chosen or row != before) and 0 <= row < len(self.rows):
             self.picked.emit(self.rows[row].name)
 
-    def _show(self, number: int, row: LandmarkRow) -> None:
+    def draw_row(self, number: int, row: LandmarkRow) -> None:
+        """Set the cells of a landmark."""
         for column, text in enumerate((str(number + 1), row.name, *row.cells)):
             item = QTableWidgetItem(text)
             item.setToolTip(row.tip)

@@ -8,10 +8,11 @@ from typing import Any
 
 from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QBrush, QColor, QIcon
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QTableWidgetItem
 
 from napari_oneshot_lmk.widgets import review_texts
 from napari_oneshot_lmk.widgets.qt.parts import DIM, NOTE
+from napari_oneshot_lmk.widgets.qt.row_table import RowTable
 
 THUMBNAIL_PX = 32
 SEEN_AFTER_MS = 80
@@ -31,7 +32,7 @@ class ImageRow:
     accepted: bool
 
 
-class ImageTable(QTableWidget):
+class ImageTable(RowTable):
     """A row per image; ``picked`` is emitted on a click and on Enter, never by `show_rows`.
 
     ``seen`` carries the keys of visible images that have no thumbnail yet; `show_thumbnail`
@@ -43,25 +44,9 @@ class ImageTable(QTableWidget):
 
     def __init__(self) -> None:
         titles = (review_texts.COLUMN_IMAGE, review_texts.COLUMN_STATE, review_texts.COLUMN_UNSURE)
-        super().__init__(0, len(titles))
-        self.setHorizontalHeaderLabels(list(titles))
-        self.verticalHeader().hide()
+        super().__init__(titles, least_px=180)
         self.verticalHeader().setDefaultSectionSize(THUMBNAIL_PX + 4)
         self.setIconSize(QSize(THUMBNAIL_PX, THUMBNAIL_PX))
-        self.setShowGrid(False)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setTabKeyNavigation(False)
-        self.setMinimumHeight(180)
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-        for column in range(len(titles)):
-            self.horizontalHeaderItem(column).setTextAlignment(left)
-        self.rows: tuple[ImageRow, ...] = ()
         self._thumbnails: dict[Hashable, tuple[QIcon, str]] = {}
         self._seen_soon = QTimer(self)
         self._seen_soon.setSingleShot(True)
@@ -71,21 +56,9 @@ class ImageTable(QTableWidget):
         self.cellClicked.connect(lambda row, _: self.picked.emit(self.rows[row].key))
 
     def show_rows(self, rows: Sequence[ImageRow], current: Hashable | None) -> None:
-        """Show images and highlight one; only rows that have changed are drawn."""
-        before = self.rows
-        if len(rows) != len(before):
-            self.setRowCount(len(rows))
-            before = ()
-        for number, row in enumerate(rows):
-            if number >= len(before) or row != before[number]:
-                self._show(number, row)
-        self.rows = tuple(rows)
+        """Show images and highlight one."""
         keys = [row.key for row in rows]
-        if current in keys:
-            self.selectRow(keys.index(current))
-            self.scrollToItem(self.item(keys.index(current), 0))
-        else:
-            self.clearSelection()
+        self.show_list(rows, keys.index(current) if current in keys else None)
         self._seen_soon.start()
 
     # -- thumbnails ----------------------------------------------------------------
@@ -95,7 +68,7 @@ class ImageTable(QTableWidget):
         self._thumbnails[key] = icon, problem
         for number, row in enumerate(self.rows):
             if row.key == key:
-                self._show(number, row)
+                self.draw_row(number, row)
 
     def forget_thumbnails(self, but: Sequence[Hashable] = ()) -> None:
         """Let go of the thumbnails of all images but these."""
@@ -130,7 +103,8 @@ class ImageTable(QTableWidget):
         else:
             super().keyPressEvent(event)
 
-    def _show(self, number: int, row: ImageRow) -> None:
+    def draw_row(self, number: int, row: ImageRow) -> None:
+        """Set the cells of an image."""
         icon, problem = self._thumbnails.get(row.key, (QIcon(), ""))
         for column, text in enumerate((row.name, row.state, str(row.unsure or ""))):
             item = QTableWidgetItem(text)
