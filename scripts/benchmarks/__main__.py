@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-import statistics
 import sys
 import tempfile
-from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_oneshot_lmk.bundle.load import load_model
 from napari_oneshot_lmk.cli.console import (
     counting_bar,
     print_info,
@@ -21,11 +17,8 @@ from napari_oneshot_lmk.cli.console import (
     print_line,
     print_table,
 )
-from napari_oneshot_lmk.cli.detect import make_detector
 from napari_oneshot_lmk.cli.errors import handle_errors
 from napari_oneshot_lmk.cli.options import AsJson, DeviceName, Overwrite, Weights, encoder_with_bar
-from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.device import resolve_device
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.errors import UsageError
@@ -38,19 +31,16 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import (
-    corrections,
     costs,
     killed_runs,
     next_image,
-    one_correction,
     page,
     speed,
-    template_advice,
     training_step,
-    turned_images,
 )
-from benchmarks.feature_files import FeatureFiles
 from benchmarks.images import template_of, write_images
+from benchmarks.options import Data, Out
+from benchmarks.scores import scores
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.encoders.encoder import Encoder
@@ -58,11 +48,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Measure speed, memory and cost.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results go.")]
-Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="A data folder.")]
-Model = Annotated[
-    Path | None, typer.Option("--model", metavar="RUN", help="A trained model of it.")
-]
+app.add_typer(scores)
 
 
 @app.command("speed")
@@ -127,7 +113,7 @@ def benchmark_speed(
         shipped=encoder.card.identity == shipped_encoder("cpu").card.identity,
     )
     measured = replace(measured, peak_mb=peak)
-    content = page.stamped(speed.speed_content(measured, encoder), command_line())
+    content = page.stamped(speed.speed_content(measured, encoder))
     page.write_page("speed", speed.speed_lines(measured, encoder), content, out, overwrite)
     if as_json:
         print_json(content)
@@ -202,7 +188,7 @@ def benchmark_many(
                 on_step=advance,
             )
     content = page.stamped(
-        costs.many_content(runs[0], runs[1], measured, encoder.card.identity, seed), command_line()
+        costs.many_content(runs[0], runs[1], measured, encoder.card.identity, seed)
     )
     page.write_page("many", costs.many_lines(content), content, out, overwrite)
     if as_json:
@@ -235,7 +221,7 @@ def benchmark_step(
     task = training_step.fused_task(Dataset.load(data), preset, encoder)
     print_info("Timing …")
     times = training_step.measure_step(task, repeats=repeats)
-    content = page.stamped(times.as_dict(), command_line())
+    content = page.stamped(times.as_dict())
     page.write_page("step", training_step.step_lines(times), content, out, overwrite)
     if as_json:
         print_json(content)
@@ -245,205 +231,6 @@ def benchmark_step(
         f"plain step {times.plain_s:.3f} s; losses {times.ours_loss:.5f} and "
         f"{times.plain_loss:.5f}"
     )
-
-
-@app.command("corrections")
-@handle_errors
-def benchmark_corrections(
-    data: Data,
-    out: Out,
-    model: Model = None,
-    counts: Annotated[
-        str, typer.Option("--counts", help="Numbers of corrected images.")
-    ] = "1,2,3,5,10,20",
-    draws: Annotated[int, typer.Option("--draws", min=1)] = 20,
-    parts: Annotated[
-        int,
-        typer.Option(
-            "--parts",
-            min=1,
-            help="Score each draw on one of so many parts of the images, in turn.",
-        ),
-    ] = 1,
-    pool: Annotated[
-        int | None,
-        typer.Option("--pool", metavar="N", min=1, help="Draw from so many training images only."),
-    ] = None,
-    training: Annotated[
-        bool,
-        typer.Option(
-            "--training", help="Draw from one half of the training images, score the other."
-        ),
-    ] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Of the draws.")] = 1,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            "--cache",
-            metavar="DIR",
-            help="Keep features and points here; the same command goes on from there. "
-            "Default: a temporary folder.",
-        ),
-    ] = None,
-    encoder_weights: Weights = None,
-    device: DeviceName = "auto",
-    overwrite: Overwrite = False,
-) -> None:
-    """Score detection that learns from corrected training images.
-
-    By offsets, by further templates and by both; with a model, instant detection is scored, too.
-    Few-shot: it reads the annotation of as many images as are said to be corrected. Writes
-    corrections.json and corrections.md.
-    """
-    check_writable(out, overwrite=overwrite)
-    dataset = Dataset.load(data)
-    numbers = [int(word) for word in counts.split(",")]
-    plan = corrections.Plan.drawn(
-        dataset, numbers, draws, seed, training=training, parts=parts, pool=pool
-    )
-    further = [corrections.corrected_template(dataset, name) for name in plan.corrected]
-    with (
-        tempfile.TemporaryDirectory(prefix="oneshot-lmk-") as scratch,
-        counting_bar("Detecting") as advance,
-    ):
-        folder = Path(scratch) if cache is None else cache
-        print_info(f"Encoding {len(further)} corrected images …")
-        trained = None if model is None else load_model(model)
-        encoder = FeatureFiles(
-            encoder_with_bar(encoder_weights, device, model=trained), folder / "features"
-        )
-        if trained is None:
-            detector = Detector(dataset.template(), encoder, further=further)
-        else:
-            detector = TrainedDetector.from_model(trained, None, encoder, further=further)
-        found = dict(corrections.collect(detector, dataset, plan, folder, advance))
-    content: dict[str, Any] = {"encoder": detector.encoder_card.identity}
-    lines = []
-    for method in next(iter(found.values())):
-        of_method = {name: each[method] for name, each in found.items()}
-        for title, scored in corrections.subsets(dataset, plan):
-            table = corrections.rows(of_method, plan, scored)
-            content[f"{method}, {title}"] = table
-            lines += [f"## {method}, {title}", "", *_table_lines(corrections.TITLES, table), ""]
-            print_table(f"{method}, {title}", corrections.TITLES, table)
-    page.write_page("corrections", lines, page.stamped(content, command_line()), out, overwrite)
-
-
-@app.command("one-correction")
-@handle_errors
-def benchmark_one_correction(
-    data: Data,
-    out: Out,
-    training: Annotated[
-        bool, typer.Option("--training", help="On the training images instead of the test images.")
-    ] = False,
-    model: Model = None,
-    encoder_weights: Weights = None,
-    device: DeviceName = "auto",
-    overwrite: Overwrite = False,
-) -> None:
-    """Correct the worst point of each image, and score the others before and after.
-
-    Writes one_correction.json and one_correction.md.
-    """
-    check_writable(out, overwrite=overwrite)
-    dataset = Dataset.load(data)
-    _, detector = make_detector(dataset.template(), [], model, encoder_weights, device, trust=False)
-    names = [name for name in dataset.train if name != dataset.template_image]
-    chosen = [dataset.truth[n] for n in names] if training else dataset.test_truth
-    with counting_bar("Detecting") as advance:
-        images = one_correction.measure(detector, dataset, chosen, advance)
-    table = one_correction.rows(images)
-    seconds = statistics.median(image.seconds for image in images)
-    content = {"method": detector.method, "rows": table, "settle_median_s": seconds}
-    title = f"One correction, {detector.method}, median {1000 * seconds:.0f} ms"
-    _show_table("one_correction", title, one_correction.TITLES, table, content, out, overwrite)
-
-
-@app.command("template-advice")
-@handle_errors
-def benchmark_template_advice(
-    data: Data,
-    out: Out,
-    templates: Annotated[
-        int, typer.Option("--templates", min=1, help="So many of the first and of the last.")
-    ] = 5,
-    images: Annotated[int, typer.Option("--images", min=1, help="How many are scored.")] = 20,
-    seed: Annotated[int, typer.Option("--seed", help="Of images and random templates.")] = 1,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", metavar="DIR", help="Keep features here.")
-    ] = None,
-    encoder_weights: Weights = None,
-    device: DeviceName = "auto",
-    overwrite: Overwrite = False,
-) -> None:
-    """Score training images as templates: the adviser's first and last, and some at random.
-
-    Detection is instant, on other training images. Reads the annotations of all of them. Writes
-    template_advice.json and template_advice.md.
-    """
-    check_writable(out, overwrite=overwrite)
-    dataset = Dataset.load(data)
-    with tempfile.TemporaryDirectory(prefix="oneshot-lmk-") as scratch:
-        folder = Path(scratch) if cache is None else cache
-        encoder = FeatureFiles(encoder_with_bar(encoder_weights, device), folder / "features")
-        with counting_bar("Describing") as advance:
-            order = [each.file.name for each in template_advice.ranked(dataset, encoder, advance)]
-        scored = template_advice.scored_images(dataset, images, seed)
-        chosen = template_advice.groups(order, scored, templates, seed)
-        with counting_bar("Trying templates") as advance:
-            table = template_advice.rows(dataset, chosen, scored, encoder, advance)
-    content = {"encoder": encoder.card.identity, "templates": chosen, "rows": table}
-    title = f"Templates by advice, {len(scored)} images"
-    titles = template_advice.TITLES
-    _show_table("template_advice", title, titles, table, content, out, overwrite)
-
-
-@app.command("orientation")
-@handle_errors
-def benchmark_orientation(
-    data: Data,
-    out: Out,
-    images: Annotated[int, typer.Option("--images", min=1, help="How many.")] = 150,
-    unlabelled: Annotated[
-        bool,
-        typer.Option(
-            "--unlabelled",
-            help="Score nothing: confidence and fit of training images in every orientation.",
-        ),
-    ] = False,
-    model: Model = None,
-    shipped: Annotated[
-        bool, typer.Option("--shipped", help="Use the encoder that needs no download.")
-    ] = False,
-    encoder_weights: Weights = None,
-    device: DeviceName = "auto",
-    overwrite: Overwrite = False,
-) -> None:
-    """Score detection on mirrored and turned copies of the first test images.
-
-    Writes orientation.json and orientation.md.
-    """
-    check_writable(out, overwrite=overwrite)
-    dataset = Dataset.load(data)
-    template = dataset.template()
-    if shipped:
-        detector = Detector.instant(template, encoder=shipped_encoder(resolve_device(device)))
-    else:
-        _, detector = make_detector(template, [], model, encoder_weights, device, trust=False)
-    upright = copy(detector)
-    upright.upright = True
-    titles = turned_images.LOOK_TITLES if unlabelled else turned_images.TITLES
-    with counting_bar("Detecting") as advance:
-        options = (detector, upright, dataset, images, advance)
-        if unlabelled:
-            table = turned_images.look_at_training_images(*options)
-        else:
-            table = turned_images.rows(turned_images.measure(*options))
-    encoder = detector.encoder_card.identity
-    content = {"method": detector.method, "encoder": encoder, "rows": table}
-    title = f"Orientation, {detector.method}, {encoder}"
-    _show_table("orientation", title, titles, table, content, out, overwrite)
 
 
 @app.command("next-image")
@@ -472,33 +259,7 @@ def benchmark_next_image(
             measured = next_image.measure(project, images, seed, pause, advance)
     table = next_image.rows_of(measured)
     content = next_image.content_of(measured)
-    _show_table("next_image", "Next image", ["", "value"], table, content, out, overwrite)
-
-
-def _show_table(
-    name: str,
-    title: str,
-    titles: list[str],
-    table: list[list[str]],
-    content: dict[str, Any],
-    out: Path,
-    overwrite: bool,
-) -> None:
-    """Write a table as a page with its figures, and print it."""
-    lines = _table_lines(titles, table)
-    page.write_page(name, lines, page.stamped(content, command_line()), out, overwrite)
-    print_table(title, titles, table)
-
-
-def _table_lines(titles: list[str], table: list[list[str]]) -> list[str]:
-    return [
-        " | ".join(["", *cells, ""]).strip() for cells in (titles, ["---"] * len(titles), *table)
-    ]
-
-
-def command_line() -> str:
-    """Return the call as the user could type it."""
-    return shlex.join(["python", "scripts/benchmarks", *sys.argv[1:]])
+    page.show_table("next_image", "Next image", ["", "value"], table, content, out, overwrite)
 
 
 if __name__ == "__main__":
