@@ -159,6 +159,10 @@ def test_keys_work_whatever_is_selected_and_end_with_the_dock(clinic):
     clinic.viewer.layers.selection.active = layer(clinic, Image)
     press_key(clinic.viewer, KEY.Key_Right)
     assert clinic.at("c") == (POINTS["c"][0], POINTS["c"][1] + 1)
+    # napari has this key for its image layers, too.
+    clinic.viewer.layers.selection.active = layer(clinic, Image)
+    press_key(clinic.viewer, KEY.Key_X)
+    assert clinic.at("c") is None
     shown = []
     for _ in range(3):
         clinic.viewer.layers.selection = set()

@@ -13,6 +13,7 @@ from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.review.annotation import Annotation, History
 from napari_oneshot_lmk.review.project_files import ImageWork
+from napari_oneshot_lmk.widgets import shortcuts
 from napari_oneshot_lmk.widgets.layers.image_identity import AnnotatedImage
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Spacing
 from napari_oneshot_lmk.widgets.layers.shared_layer import (
@@ -179,6 +180,8 @@ class ProjectImages:
     def _show(self, key: str, decoded: DecodedImage) -> None:
         """Add the layer that shows all images in turn."""
         layer = new_layer(decoded, self._names[key], self._content(key))
+        # An image layer's own keys go before the viewer's: napari turns a plane by X, in 3-D.
+        shortcuts.bind(layer, self._bench.actions)
         target = ImageView(layer)
         self._lend(key, target, decoded)
         self._viewer.add_layer(layer)
