@@ -12,6 +12,7 @@ from widget_scene import textured
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+from napari_oneshot_lmk.widgets.evaluate.tables import NumberTable
 
 
 @pytest.fixture
@@ -111,3 +112,15 @@ def test_a_project_is_scored_and_a_damaged_file_is_one_sentence(clinic, tmp_path
     # What was compared before stays.
     assert clinic.evaluate.state.comparison is state.comparison
     project.close_project()
+
+
+def test_names_are_whole_in_a_narrow_dock_and_the_table_fills_a_wide_one(qtbot):
+    table = NumberTable((0,), 0)
+    qtbot.addWidget(table)
+    name = "a landmark with a long name"
+    table.show_all(["landmark", *"abcdef"], [(name, *["100.00"] * 6)])
+    table.show()
+    for width in (160, 1200):
+        table.resize(width, 150)
+        assert table.columnWidth(0) > table.fontMetrics().horizontalAdvance(name)
+    assert table.horizontalHeader().length() >= table.viewport().width()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QBrush, QColor
-from qtpy.QtWidgets import QHeaderView, QTableWidgetItem
+from qtpy.QtWidgets import QTableWidgetItem
 
 from napari_oneshot_lmk.evaluation.comparison import RADII
 from napari_oneshot_lmk.widgets.evaluate import evaluate_texts
@@ -33,6 +33,7 @@ class NumberTable(RowTable):
         self._left = texts_to_the_left
         self._stretched = stretched
         self._shown: object = None
+        self._least_px = 0
         self.cellClicked.connect(lambda row, _: self.row_picked.emit(row))
 
     def keyPressEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
@@ -55,9 +56,6 @@ class NumberTable(RowTable):
         if shown == self._shown:
             return
         self._shown = shown
-        header = self.horizontalHeader()
-        # Measured once at the end: otherwise all cells are measured for each that is set.
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.setRowCount(0)
         self.setColumnCount(len(titles))
         self.setHorizontalHeaderLabels(list(titles))
@@ -71,7 +69,21 @@ class NumberTable(RowTable):
             for column, text in enumerate(cells):
                 self.setItem(number, column, self._cell(text, column, number in stand_out))
         self.resizeColumnsToContents()
-        header.setSectionResizeMode(self._stretched, QHeaderView.ResizeMode.Stretch)
+        self._least_px = self.columnWidth(self._stretched)
+        self._stretch()
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
+        """Use the room that there is."""
+        super().resizeEvent(event)
+        self._stretch()
+
+    def _stretch(self) -> None:
+        """Give a column the room left, but never less than its texts need: then it scrolls."""
+        header = self.horizontalHeader()
+        if self._stretched < self.columnCount():
+            others = header.length() - header.sectionSize(self._stretched)
+            room = self.viewport().width() - others
+            header.resizeSection(self._stretched, max(self._least_px, room))
 
     def _cell(self, text: str, column: int, stands_out: bool) -> QTableWidgetItem:
         item = QTableWidgetItem(text)
