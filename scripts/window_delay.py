@@ -2,18 +2,21 @@
 
 Run it where there is a display, or through ``scripts/virtual_display.py``::
 
-    python scripts/virtual_display.py python scripts/window_delay.py [--images 40]
+    python scripts/virtual_display.py python scripts/window_delay.py [--images 200] [--layers 20]
 
 Somebody who clicks at any moment waits until the event loop comes round again. So every
 10 ms of a phase counts as one click, and its delay is the time to the loop's next turn.
-The images are copies of the sample skulls, open as layers; training shows its predicted
-points. It prints the table of docs/benchmarks/window.md.
+The images are copies of the sample skulls: first in a project, which shows one at a time,
+then open with layers for each. Training shows its predicted points. It prints the table of
+docs/benchmarks/window.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
@@ -22,6 +25,7 @@ from typing import Any
 
 import napari
 import numpy as np
+from PIL import Image as PillowImage
 from qtpy.QtCore import QEventLoop, QTimer
 
 from napari_oneshot_lmk.benchmark.machine import describe, markdown_machine
@@ -59,7 +63,8 @@ class Delays:
 def main() -> None:
     """Measure the phases and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=40, help="how many are detected on")
+    parser.add_argument("--images", type=int, default=200, help="how many the project has")
+    parser.add_argument("--layers", type=int, default=20, help="how many are open with layers")
     options = parser.parse_args()
     # Autosaved work and models belong into no user's folder.
     os.environ["XDG_DATA_HOME"] = mkdtemp()
@@ -67,18 +72,29 @@ def main() -> None:
     viewer.window.resize(1500, 940)
     viewer.open_sample(PLUGIN, "skull")
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "One-shot landmarks")
-    annotate, detect, train = (dock.steps[name] for name in ("Annotate", "Detect", "Train"))
-    annotate.form.offer.take.click()
-    annotate.form.use_template.click()
-    open_more(viewer, options.images)
+    steps = ("Annotate", "Detect", "Train", "Review")
+    annotate, detect, train, review = (dock.steps[name] for name in steps)
     wait(3000)
     delays = Delays()
     rows = [("idle", delays.during(lambda: False, IDLE_S))]
+    project = review.project
+    project.open(write_project(options.images))
+    dock.tabs.setCurrentWidget(review)
+    wait(3000)
+    project.detect_new()
+    name = f"detecting on {options.images} images of a project, encoder and all"
+    rows.append((name, delays.during(lambda: not project.detecting.running, LIMIT_S)))
+    project.close_project()
+    dock.tabs.setCurrentWidget(annotate)
+    annotate.form.offer.take.click()
+    annotate.form.use_template.click()
+    open_more(viewer, options.layers)
+    wait(3000)
     dock.tabs.setCurrentWidget(detect)
     ended: list[bool] = []
     detect.finished.connect(lambda: ended.append(True))
     detect.form.everywhere.click()
-    name = f"detecting on {options.images} images, encoder and all"
+    name = f"detecting on {options.layers} images that are open with layers"
     rows.append((name, delays.during(lambda: bool(ended), LIMIT_S)))
     dock.tabs.setCurrentWidget(train)
     train.choose_folder(sample_folder("skull") / "images")
@@ -96,6 +112,31 @@ def main() -> None:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     print(f"\nLoad average at the end {load:.1f}.\n", *markdown_machine(describe()), sep="\n")
     viewer.close()
+
+
+def write_project(count: int) -> Path:
+    """Make a project of copies of the sample's images; return its folder.
+
+    By the command, in another process: this one has imported nothing for it yet.
+    """
+    folder, sample = Path(mkdtemp()), sample_folder("skull")
+    images = sorted((sample / "images").glob("*.png"))
+    (folder / "images").mkdir()
+    for number in range(count):
+        source = np.asarray(PillowImage.open(images[1 + number % (len(images) - 1)]))
+        copy = PillowImage.fromarray(np.roll(source, number + 1, axis=1))
+        copy.save(folder / "images" / f"{number:04d}.png")
+    landmarks = sample / "landmarks.csv"
+    options = ["--image", images[0], "--landmarks", landmarks, "--out", folder / "template"]
+    run("template", *options)
+    run("project", "create", folder / "project", folder / "images", "--template", options[-1])
+    return folder / "project"
+
+
+def run(*arguments: Any) -> None:
+    """Run a command of the program, without what it prints."""
+    command = [sys.executable, "-m", "napari_oneshot_lmk", *map(str, arguments)]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def open_more(viewer: Any, count: int) -> None:
