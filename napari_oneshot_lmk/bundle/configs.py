@@ -97,7 +97,27 @@ def make_inference(model: TrainedModel) -> dict[str, Any]:
     content = read_json("inference.json")
     content["network_shape_yx"] = list(model.template.image.geometry.network_shape_yx)
     # After LoadImaged and EnsureChannelFirstd.
-    content["preprocessing"]["transforms"][2:2] = preprocessing_config()
+    steps = preprocessing_config()
+    if model.fine is not None:
+        geometry = model.fine.grid.template
+        steps = [
+            {"_target_": "CopyItemsd", "keys": "image", "names": "crop"},
+            {
+                "_target_": "scripts.fine_stage.CropGridd",
+                "keys": "crop",
+                "pixel": model.fine.grid.pixel,
+                "template_shape_yx": list(geometry.image_shape_yx),
+                "template_spacing_mm_yx": geometry.spacing_mm_yx,
+            },
+            *steps,
+        ]
+        content["imports"].append("$from scripts import fine_stage")
+        content["fine_def"] = (
+            "$torch.jit.load(@bundle_root + '/models/fine.ts', map_location=@device)"
+        )
+        content["network"] = "$fine_stage.TwoLooks(@network_def, @fine_def).to(@device).eval()"
+        content["evaluator"]["prepare_batch"] = "$fine_stage.prepare_batch"
+    content["preprocessing"]["transforms"][2:2] = steps
     return content
 
 

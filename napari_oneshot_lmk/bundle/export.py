@@ -16,7 +16,7 @@ from napari_oneshot_lmk.bundle import configs, layout
 from napari_oneshot_lmk.bundle.configs import About, make_metadata
 from napari_oneshot_lmk.bundle.documents import make_data_terms, make_readme
 from napari_oneshot_lmk.bundle.layout import BundleCard, EncoderEntry
-from napari_oneshot_lmk.bundle.network import PointNetwork
+from napari_oneshot_lmk.bundle.network import FineNetwork, PointNetwork
 from napari_oneshot_lmk.bundle.verify import Comparison, verify_bundle
 from napari_oneshot_lmk.detection import model_encoder
 from napari_oneshot_lmk.detection.model import TrainedModel
@@ -78,6 +78,8 @@ def export_bundle(export: Export, *, overwrite: bool = False) -> Iterator[Compar
         network = PointNetwork(detector)
         torch.save(network.state_dict(), partial / layout.STATE)
         network.scripted().save(str(partial / layout.SCRIPTED))
+        if model.fine is not None:
+            FineNetwork(detector).scripted().save(str(partial / layout.FINE))
         yield STEPS[2]
         found = verify_bundle(partial, detector, export.images)
         if found.largest_px > TOLERANCE_PX:
@@ -131,7 +133,8 @@ def _card(model: TrainedModel) -> BundleCard:
         normalisation, source = asdict(weights.normalisation), _without_path(weights.source)
         encoder = EncoderEntry(**normalisation, source=source, licence=weights.licence)
     networks = tuple(part.entry for part in model.parts)
-    return BundleCard(model=model.card, networks=networks, encoder=encoder)
+    fine = None if model.fine is None else model.fine.card
+    return BundleCard(model=model.card, networks=networks, encoder=encoder, fine=fine)
 
 
 def _without_path(source: str) -> str:

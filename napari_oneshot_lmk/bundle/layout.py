@@ -1,4 +1,4 @@
-"""The files of a bundle and the card in its metadata; imports no torch."""
+"""The files of a bundle and the card in its metadata."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
+from napari_oneshot_lmk.detection.fine_card import FineCard
 from napari_oneshot_lmk.detection.model_card import ModelCard, NetworkEntry
 
 METADATA = Path("configs", "metadata.json")
@@ -14,6 +15,7 @@ TRAINING = Path("configs", "train.json")
 LOGGING = Path("configs", "logging.conf")
 STATE = Path("models", "model.pt")
 SCRIPTED = Path("models", "model.ts")
+FINE = Path("models", "fine.ts")
 README = Path("docs", "README.md")
 DATA_TERMS = Path("docs", "data_license.txt")
 LICENCE = Path("LICENSE")
@@ -48,3 +50,5 @@ class BundleCard(BaseModel, frozen=True):
     """In the order of the state_dict."""
     encoder: EncoderEntry | None = None
     """None where the model was trained on the encoder that needs no weights."""
+    fine: FineCard | None = None
+    """Of its fine stage, whose parameters are in the same state_dict."""

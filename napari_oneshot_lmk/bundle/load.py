@@ -32,6 +32,7 @@ from napari_oneshot_lmk.bundle.layout import (
 )
 from napari_oneshot_lmk.bundle.network import COLUMNS, PointNetwork
 from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.detection.fine_stage import FineStage
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
@@ -95,10 +96,14 @@ def _load_bundle(folder: Path, content: dict[str, Any], device: str | torch.devi
             for index, entry in enumerate(card.networks)
         )
         weights = _encoder_weights(folder, card, state)
+        template = Template.load(inside(folder, TEMPLATE))
+        fine = None
+        if card.fine is not None:
+            own = _below("fine.network.", state)
+            fine = FineStage.build(card.fine, own, template.image.geometry).to(device)
     except (UsageError, WeightsError, RuntimeError) as error:
         raise _damaged(folder, STATE) from error
-    template = Template.load(inside(folder, TEMPLATE))
-    return TrainedModel(card.model, parts, template, weights, "float32")
+    return TrainedModel(card.model, parts, template, weights, "float32", fine=fine)
 
 
 def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

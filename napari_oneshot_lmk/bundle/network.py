@@ -30,6 +30,8 @@ class PointNetwork(nn.Module):
         self.encoder = detector.encoder
         self.networks = nn.ModuleList(p.network for p in detector.model.parts)
         self.shape = detector.shape
+        # Looks at another image: recorded by itself.
+        self.fine = detector.fine
         # The same tensor objects as the detector's: recording names them after these buffers,
         # instead of writing copies into the graph.
         for name, tensor in detector.embeddings().items():
@@ -54,5 +56,37 @@ class PointNetwork(nn.Module):
             warnings.simplefilter("ignore")
             recorded: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
                 self, example.reshape(1, 1, *shape_yx), check_trace=False
+            )
+        return recorded
+
+
+class FineNetwork(nn.Module):
+    """The fine stage of a detector as one network: finer image and points in, points out."""
+
+    def __init__(self, detector: TrainedDetector) -> None:
+        super().__init__()
+        assert detector.fine is not None
+        self.fine = detector.fine
+        self._names = [point.name for point in detector.template.landmarks.placed]
+        self._network_shape_yx = detector.template.image.geometry.network_shape_yx
+        self.eval()
+
+    def forward(self, images: Tensor, points: Tensor) -> Tensor:
+        """Look again on one image, (1, 1, h, w) float32 on the stage's grid.
+
+        ``points`` are (1, N, 5) of `PointNetwork`, and so is the result.
+        """
+        with torch.no_grad():
+            found = points[0].double()
+            refined = self.fine.look_again(images, self._network_shape_yx, self._names, found)
+        return refined[None].float()
+
+    def scripted(self) -> torch.jit.ScriptModule:
+        """Record the network as TorchScript, for images of any size."""
+        points = torch.full((1, len(self._names), 5), 100.0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            recorded: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
+                self, (torch.rand(1, 1, 200, 220), points), check_trace=False
             )
         return recorded

@@ -272,13 +272,15 @@ def training_bar(models: Sequence[str]) -> Iterator[tuple[Callable[[Event], None
             total = event.total or None
             progress.update(task, description=what, completed=event.done, total=total)
         elif isinstance(event, Stepped):
-            before = models.index(event.model) * event.epochs + event.epoch - 1
+            # A fine stage follows them all.
+            own = event.model in models
+            before = models.index(event.model) * event.epochs if own else 0
             left = event.seconds_left
             progress.update(
                 task,
                 description=f"{escape(_epoch(event))}, loss {event.loss:.3f}",
-                completed=before + event.step / event.steps,
-                total=len(models) * event.epochs,
+                completed=before + event.epoch - 1 + event.step / event.steps,
+                total=(len(models) if own else 1) * event.epochs,
                 left="" if left is None else f"{clock(left)} left",
             )
         else:

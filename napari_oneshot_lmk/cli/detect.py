@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,6 +87,14 @@ def detect(
             "make. It is a program: only if you know who made it.",
         ),
     ] = False,
+    fine: Annotated[
+        bool | None,
+        typer.Option(
+            "--fine/--no-fine",
+            help="Whether the model's fine stage looks a second time around each point. "
+            "Default: if it has one.",
+        ),
+    ] = None,
     upright: Upright = False,
     encoder_weights: Weights = None,
     spacing: SpacingText = None,
@@ -139,7 +148,7 @@ def detect(
             further += templates_of(corrected, sources, spacing_mm_yx, slice_index)
         annotated, own_device = own[0] if own else None, "cpu" if backend else device
         started, detector = make_detector(
-            annotated, further, model, encoder_weights, own_device, trust, upright
+            annotated, further, model, encoder_weights, own_device, trust, upright, fine
         )
 
         from napari_oneshot_lmk.detection.batch import BatchSettings, detect_many
@@ -194,6 +203,7 @@ def make_detector(
     device: str,
     trust: bool,
     upright: bool = False,
+    fine: bool | None = None,
 ) -> tuple[float, Detector]:
     """Return when detection began, after all weights were there, and the detector."""
     if model is not None:
@@ -201,16 +211,21 @@ def make_detector(
         from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 
         if trust and needs_trust(model):
+            _check_fine(fine, has_fine=False)
             if further:
                 what = "a bundle that runs its own TorchScript compares with its own template alone"
                 raise UsageError(what, remedy="leave further templates and --corrected out")
             return time.perf_counter(), ScriptedDetector(model)
         trained = load_model(model)
+        _check_fine(fine, has_fine=trained.fine is not None)
+        if fine is False:
+            trained = replace(trained, fine=None)
         encoder = encoder_with_bar(weights, device, model=trained)
         started = time.perf_counter()
         return started, TrainedDetector.from_model(
             trained, annotated, encoder, further=further, upright=upright
         )
+    _check_fine(fine, has_fine=False)
     if annotated is None:
         what = "neither a template nor a trained model was named"
         raise UsageError(what, remedy="name one with --template or --model")
@@ -220,6 +235,14 @@ def make_detector(
     started = time.perf_counter()
     detector = Detector.instant(annotated, encoder=encoder, further=further, upright=upright)
     return started, detector
+
+
+def _check_fine(fine: bool | None, *, has_fine: bool) -> None:
+    if fine and not has_fine:
+        raise UsageError(
+            "there is no fine stage to look with",
+            remedy="name a model that has one: oneshot-lmk train --fine adds it",
+        )
 
 
 def _tell_what_is_there(journal: Journal, results: PartialResults) -> None:

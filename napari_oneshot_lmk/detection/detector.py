@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from napari_oneshot_lmk.detection.encoded_image import EncodedImage, encode_images
+from napari_oneshot_lmk.detection.fine_stage import FineStage
 from napari_oneshot_lmk.detection.orientation import (
     FEWEST_LANDMARKS,
     POOR_BELOW,
@@ -29,6 +30,7 @@ from napari_oneshot_lmk.detection.orientation import (
 )
 from napari_oneshot_lmk.detection.points_on_image import (
     Offsets,
+    decided_on_image,
     landmarks_on_image,
     moved_landmarks,
 )
@@ -37,7 +39,7 @@ from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyr
 from napari_oneshot_lmk.errors import TemplateError
 from napari_oneshot_lmk.imaging.image import GrayImage, PreparedImage
 from napari_oneshot_lmk.imaging.transforms import prepare_for_network, prepare_image
-from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.matching.confidence import estimate_confidence
 from napari_oneshot_lmk.matching.shape import Decided, ShapeModel, ShapeVariation
@@ -83,6 +85,8 @@ class Detector:
     upright = False
     offsets: Offsets = {}  # noqa: RUF012  never changed
     """What each found landmark is moved by; see `with_offsets`."""
+    fine: FineStage | None = None
+    """What looks a second time around each point."""
 
     def __init__(
         self,
@@ -185,7 +189,10 @@ class Detector:
 
     def prepare(self, image: GrayImage) -> PreparedImage:
         """Bring an image to the network's grid, as `set_image` does; in any thread."""
-        return prepare_for_network(image, self.template.image.geometry.network_shape_yx)
+        prepared = prepare_for_network(image, self.template.image.geometry.network_shape_yx)
+        if self.fine is None:
+            return prepared
+        return replace(prepared, crop_pixels=self.fine.grid.prepare(image))
 
     def detect_batch(self, images: Sequence[PreparedImage]) -> list[Landmarks]:
         """Return what `detect` returns for each of several images from `prepare`.
@@ -237,7 +244,8 @@ class Detector:
         """
         encoded = self._image_looked_at
         manual = {point.name: point for point in decided if point.is_manual}
-        found = self._points(encoded, self._decided(manual, encoded) if manual else None)
+        held = decided_on_image(manual, self._names, encoded, self.offsets) if manual else None
+        found = self._points(encoded, held)
         return self._landmarks(encoded, found, manual)
 
     def similarity_maps(self) -> SimilarityMaps:
@@ -300,6 +308,8 @@ class Detector:
         self, encoded: EncodedImage, found: Tensor, manual: Mapping[str, Landmark] | None = None
     ) -> Landmarks:
         """Map points back to the image's own grid; what a person decided stays as it is."""
+        if self.fine is not None:
+            found = self.fine.refined(encoded, self._names, found)
         orientation = encoded.lies
         more = f" and {len(self.further)} more" if self.further else ""
         more += ", points moved as corrected" if self.offsets else ""
@@ -316,20 +326,6 @@ class Detector:
         )
         landmarks = Landmarks(points, encoded.prepared.name, geometry, provenance)
         return moved_landmarks(landmarks, self.offsets)
-
-    def _decided(self, manual: Mapping[str, Landmark], encoded: EncodedImage) -> Decided:
-        """Return what a person decided in the orientation of the encoded image."""
-        points = [manual.get(name) for name in self._names]
-        places = [(0.0, 0.0) if p is None else p.position_yx or (0.0, 0.0) for p in points]
-        geometry, orientation = encoded.prepared.geometry, encoded.lies
-        on_grid = torch.from_numpy(geometry.points_to_network(np.array(places, dtype=np.float64)))
-        points_yx = orientation.points_undone(on_grid, geometry.network_shape_yx)
-        # A person's point lies where its match is moved to.
-        moves = [self.offsets.get(name, (0.0, 0.0)) for name in self._names]
-        points_yx = points_yx - torch.tensor(moves, dtype=torch.float64)
-        held = [p is not None and p.state is State.PLACED for p in points]
-        left_out = [p is not None and p.state is not State.PLACED for p in points]
-        return Decided(points_yx, torch.tensor(held), torch.tensor(left_out))
 
     def points(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
         """Match the feature maps of one image, given what was decided on it.

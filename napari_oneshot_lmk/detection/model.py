@@ -1,7 +1,7 @@
 """A trained model as a folder of data without code: a stranger's can be opened safely.
 
-``model.json`` describes it, ``network-*.safetensors`` hold the weights, ``template/`` is
-the template that it was trained from.
+``model.json`` describes it, ``network-*.safetensors`` hold the weights, ``fine.safetensors`` those
+of its fine stage, if it has one, ``template/`` is the template that it was trained from.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from napari_oneshot_lmk.detection.fine_card import FineCard
+from napari_oneshot_lmk.detection.fine_stage import FineStage
 from napari_oneshot_lmk.detection.model_card import SCHEMA_VERSION, ModelCard, NetworkEntry
 from napari_oneshot_lmk.encoders.device import Precision
 from napari_oneshot_lmk.encoders.encoder import WeightsOrigin
@@ -38,6 +40,7 @@ from napari_oneshot_lmk.storage.atomic import atomic_write
 
 DESCRIPTION_FILE = "model.json"
 TEMPLATE_FOLDER = "template"
+FINE_FILE = "fine.safetensors"
 ENCODER_FILE = "encoder.safetensors"
 """The encoder's weights in half precision, where they were packed into the model."""
 
@@ -95,6 +98,8 @@ class TrainedModel:
     precision: Precision = "auto"
     origin: WeightsOrigin | None = None
     """Of the weights of its encoder; None where that needs none."""
+    fine: FineStage | None = None
+    """What looks a second time around each point."""
 
     @property
     def landmarks(self) -> tuple[str, ...]:
@@ -104,7 +109,9 @@ class TrainedModel:
     @property
     def parameters(self) -> int:
         """Number of trained parameters."""
-        return sum(p.numel() for part in self.parts for p in part.network.parameters())
+        networks: list[torch.nn.Module] = [part.network for part in self.parts]
+        networks += [] if self.fine is None else [self.fine]
+        return sum(p.numel() for network in networks for p in network.parameters())
 
     @property
     def packed(self) -> bool:
@@ -136,10 +143,10 @@ class TrainedModel:
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
         for part in self.parts:
             digest.update(json.dumps(part.landmarks).encode())
-            for name, value in sorted(part.network.state_dict().items()):
-                digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-                numbers = value.detach().cpu().reshape(-1).view(torch.uint8)
-                digest.update(numbers.numpy().tobytes())
+            _add_weights(digest, part.network)
+        if self.fine is not None:
+            digest.update(self.fine.card.model_dump_json().encode())
+            _add_weights(digest, self.fine.network)
         return digest.hexdigest()
 
     def save(self, folder: Path, *, overwrite: bool = False) -> None:
@@ -149,12 +156,14 @@ class TrainedModel:
         content = {**self.card.model_dump(), "networks": networks}
         if self.origin is not None:
             content["encoder_weights"] = self.origin.model_dump()
+        if self.fine is not None:
+            content["fine"] = self.fine.card.model_dump()
         text = json.dumps(content, indent=1, ensure_ascii=False)
         with atomic_write(Path(folder), overwrite=overwrite, folder=True) as partial:
             for file, part in parts.items():
-                state = part.network.state_dict()
-                tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-                save_file(tensors, partial / file)
+                save_file(_tensors(part.network), partial / file)
+            if self.fine is not None:
+                save_file(_tensors(self.fine.network), partial / FINE_FILE)
             if self.packed and self.encoder_weights is not None:
                 write_weights(partial / ENCODER_FILE, self.encoder_weights, half=True)
             (partial / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
@@ -179,7 +188,8 @@ class TrainedModel:
         parts = tuple(_load_part(folder, entry, device) for entry in description.networks)
         weights = _packed_weights(folder, description.encoder_weights)
         template = Template.load(folder / TEMPLATE_FOLDER)
-        return cls(card, parts, template, weights, origin=description.encoder_weights)
+        fine = _load_fine(folder, description.fine, template, device)
+        return cls(card, parts, template, weights, origin=description.encoder_weights, fine=fine)
 
 
 class _NetworkFile(NetworkEntry, frozen=True):
@@ -193,6 +203,18 @@ class _Networks(BaseModel):
 
     networks: tuple[_NetworkFile, ...] = Field(min_length=1)
     encoder_weights: WeightsOrigin | None = None
+    fine: FineCard | None = None
+
+
+def _add_weights(digest: hashlib._Hash, network: torch.nn.Module) -> None:
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        numbers = value.detach().cpu().reshape(-1).view(torch.uint8)
+        digest.update(numbers.numpy().tobytes())
+
+
+def _tensors(network: torch.nn.Module) -> dict[str, Tensor]:
+    return {k: value.detach().cpu().contiguous() for k, value in network.state_dict().items()}
 
 
 def model_folder(path: Path) -> Path:
@@ -226,6 +248,18 @@ def _load_part(folder: Path, entry: _NetworkFile, device: str | torch.device) ->
         return Part.build(entry, load_file(folder / entry.file), device)
     except (OSError, SafetensorError, UsageError, RuntimeError) as error:
         raise _damaged(folder, entry.file) from error
+
+
+def _load_fine(
+    folder: Path, card: FineCard | None, template: Template, device: str | torch.device
+) -> FineStage | None:
+    if card is None:
+        return None
+    try:
+        state = load_file(folder / FINE_FILE)
+        return FineStage.build(card, state, template.image.geometry).to(device)
+    except (OSError, SafetensorError, UsageError, RuntimeError) as error:
+        raise _damaged(folder, FINE_FILE) from error
 
 
 def _packed_weights(folder: Path, origin: WeightsOrigin | None) -> EncoderWeights | None:

@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_oneshot_lmk.detection.encoded_image import EncodedImage
 from napari_oneshot_lmk.detection.orientation import Orientation
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
 from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW
+from napari_oneshot_lmk.matching.shape import Decided
 
 Offsets = Mapping[str, tuple[float, float]]
 """Landmark -> (row, column) in pixels of the network's grid, in the template's orientation."""
@@ -70,6 +72,26 @@ def landmarks_on_image(
             landmark = Landmark(point.name, None, point.state, description=point.description)
         landmarks.append(manual.get(point.name, landmark))
     return tuple(landmarks)
+
+
+def decided_on_image(
+    manual: Mapping[str, Landmark], names: Sequence[str], encoded: EncodedImage, offsets: Offsets
+) -> Decided:
+    """Return what a person decided, in the orientation of the encoded image.
+
+    Found landmarks are moved by the ``offsets``, so that a person's point lies where its match
+    is moved to.
+    """
+    points = [manual.get(name) for name in names]
+    places = [(0.0, 0.0) if p is None else p.position_yx or (0.0, 0.0) for p in points]
+    geometry, orientation = encoded.prepared.geometry, encoded.lies
+    on_grid = torch.from_numpy(geometry.points_to_network(np.array(places, dtype=np.float64)))
+    points_yx = orientation.points_undone(on_grid, geometry.network_shape_yx)
+    moves = [offsets.get(name, (0.0, 0.0)) for name in names]
+    points_yx = points_yx - torch.tensor(moves, dtype=torch.float64)
+    held = [p is not None and p.state is State.PLACED for p in points]
+    left_out = [p is not None and p.state is not State.PLACED for p in points]
+    return Decided(points_yx, torch.tensor(held), torch.tensor(left_out))
 
 
 def points_on_network(

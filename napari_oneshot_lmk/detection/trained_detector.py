@@ -85,7 +85,7 @@ class TrainedDetector(Detector):
                 "or none: it remembers where they lay",
             )
         super().__init__(template, encoder, further=further, upright=upright)
-        self.model = model
+        self.model, self.fine = model, model.fine
         self.method = model.card.method
         self.precision = precision
         anchored = [self._anchor(part) for part in model.parts]
@@ -137,6 +137,8 @@ class TrainedDetector(Detector):
             encoder = encoder_for(model, encoder_weights, device)
         for part in model.parts:
             part.network.to(encoder.device)
+        if model.fine is not None:
+            model.fine.to(encoder.device)
         annotated = template or model.template
         return cls(model, annotated, encoder, model.precision, further, upright=upright)
 

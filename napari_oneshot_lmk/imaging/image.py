@@ -134,3 +134,5 @@ class PreparedImage:
     name: str
     spacing_source: SpacingSource | None = None
     notes: tuple[str, ...] = ()
+    crop_pixels: torch.Tensor | None = None
+    """(1, 1, h, w), uint8 on a `CropGrid`, where a fine stage looks at it."""

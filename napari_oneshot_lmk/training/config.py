@@ -121,6 +121,12 @@ class TrainingConfig(Section):
     template_stage: bool = _field(
         True, "Copies of the template", "Whether augmented copies of the template are trained on."
     )
+    fine: bool = _field(
+        False,
+        "Fine stage",
+        "Train a small network as well that looks a second time around each point, at a finer "
+        "resolution. A run that has finished gets it, too.",
+    )
     spacing_mm_yx: tuple[float, float] | None = _field(
         None,
         "Image spacing",
@@ -271,6 +277,14 @@ class TrainingConfig(Section):
                 found.append(f"{title} is {now}, was {then} before")
         return found + self.numbers.differences(before.numbers)
 
+    def adds_fine_stage(self, before: TrainingConfig) -> bool:
+        """Whether it is the same as before, but for a fine stage that is new."""
+        if not self.fine or before.fine:
+            return False
+        numbers = self.numbers.model_copy(update={"fine": before.numbers.fine})
+        same = self.model_copy(update={"fine": False, "preset": numbers})
+        return not same.differences(before)
+
     def _in_words(self, name: str) -> str:
         value = getattr(self, name)
         if name == "spacing_mm_yx":
@@ -310,6 +324,7 @@ class Stream(IntEnum):
     COPIES = 0
     LABELS = 1
     BATCHES = 2
+    CROPS = 3
 
 
 def random_stream(seed: int, stream: Stream, *place: int) -> np.random.Generator:

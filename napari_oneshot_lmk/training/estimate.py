@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX
 from napari_oneshot_lmk.network.config import LEVELS, NetworkConfig
+from napari_oneshot_lmk.network.crop_config import WIDTHS
 from napari_oneshot_lmk.training.config import Stream, TrainingConfig, random_stream
 
 if TYPE_CHECKING:
     import torch
 
     from napari_oneshot_lmk.encoders.encoder import Encoder
+    from napari_oneshot_lmk.training.preset import FineSettings
 
 FORWARD_AND_BACKWARD = 3.0
 """A backward pass costs as much as two forward ones."""
@@ -29,6 +31,8 @@ WINDOWED = (1, 2)
 """Levels that training computes in windows only."""
 HALO = 4
 """Cells around a window that two 3 x 3 convolutions need."""
+FINE_LAYERS = 2.0
+"""How much slower than the measured convolutions the narrow ones of the fine stage are."""
 BYTES_PER_FEATURE = 2
 GIGA = 1e9
 PIXELS = NETWORK_SHAPE_YX[0] * NETWORK_SHAPE_YX[1]
@@ -106,9 +110,35 @@ def estimate(
     epoch_s += images * seconds_of(decoder_macs(layout, PIXELS)) / preset.labels.renew_every
     seconds = START_S + encoded * machine.encoder_pass_s
     seconds += len(networks) * preset.training.epochs * epoch_s
+    if config.fine:
+        # All images are detected on once more, with encoder and networks.
+        seconds += images * (machine.encoder_pass_s + seconds_of(decoder_macs(layout, PIXELS)))
+        crops = fine_crops(preset.fine, images, sum(networks))
+        seconds += FORWARD_AND_BACKWARD * seconds_of(crops * crop_macs(preset.fine)) * FINE_LAYERS
     channels = enumerate(machine.encoder_channels, start=1)
     features = sum(count * (PIXELS // 4**level) for level, count in channels)
     return Estimate(seconds, encoded * BYTES_PER_FEATURE * features)
+
+
+def fine_crops(settings: FineSettings, images: int, landmarks: int) -> float:
+    """Crops that the fine stage is trained on, in all."""
+    epochs = settings.epochs * (settings.renewals + 1)
+    return epochs * images * landmarks / (1 - settings.template_share)
+
+
+def crop_macs(settings: FineSettings) -> float:
+    """Multiply-accumulates of a crop's forward pass through the network of the fine stage."""
+    weights, widths = 0.0, [settings.width * times for times in WIDTHS]
+    into = 2
+    for level, (width, below) in enumerate(zip(widths, [*widths[1:], 0], strict=True)):
+        both = 9 * (into + width) * width
+        if below:
+            # On the way up the skip and half of the channels from below, which a transposed
+            # convolution makes.
+            both += 9 * (width + below // 2 + width) * width + below * below // 2
+        weights += both / 4**level
+        into = width
+    return weights * settings.side**2
 
 
 def decoder_macs(layout: NetworkConfig, pixels: int, window: int | None = None) -> float:

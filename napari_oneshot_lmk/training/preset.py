@@ -179,6 +179,55 @@ class TrainingSettings(Section):
     )
 
 
+class FineSettings(Section):
+    """The fine stage: a small network that looks again, around each point."""
+
+    pixel: PositiveFloat = _setting(
+        0.0045,
+        "side of a crop's pixel, as a part of the template's size: 0.3 mm on a lateral "
+        "cephalogram; the same in millimetres on all images that state their spacing",
+    )
+    side: Annotated[int, Field(gt=0, multiple_of=16)] = _setting(
+        96, "of a crop in its pixels, a multiple of 16"
+    )
+    wider: Annotated[int, Field(gt=1)] = _setting(
+        3, "times as far sees the second channel of a crop, in pixels so many times as large"
+    )
+    width: Annotated[int, Field(gt=0, multiple_of=4)] = _setting(
+        16, "channels of the network's finest level, a multiple of 4"
+    )
+    epochs: PositiveInt = _setting(18, "passes over all pseudo-labels, in each round")
+    renewals: NonNegativeInt = _setting(
+        1, "times that the pseudo-labels are found anew, with what was learned; a round follows"
+    )
+    batch: PositiveInt = _setting(64, "crops a step")
+    template_share: Fraction = _setting(
+        0.15, "of the crops that show the template, whose points are known"
+    )
+    learning_rate: PositiveFloat = _setting(2e-3, "of AdamW, at the top of its one cycle")
+    weight_decay: NonNegativeFloat = _setting(1e-2, "of AdamW")
+    target_sd_px: PositiveFloat = _setting(2.0, "of the Gaussian target, in pixels of the crop")
+    jitter_px: NonNegativeFloat = _setting(
+        20.0, "at most, of a crop's centre from the point, along rows and columns"
+    )
+    rotation_deg: Degrees = _setting(11.5, "at most, either way")
+    scale: Fraction = _setting(0.12, "at most, 0.12: between 88 and 112 %")
+    gamma: Range = _setting((0.7, 1.4), "exponent of the grey values, from to")
+    contrast: Fraction = _setting(0.25, "at most, 0.25: factors from 0.75 to 1.25")
+    noise: NonNegativeFloat = _setting(
+        0.03, "standard deviation at most, grey values run from 0 to 1"
+    )
+    looks: Annotated[int, Field(ge=1, le=10)] = _setting(
+        2, "at each point, the first around the point that was found before"
+    )
+    window: Annotated[int, Field(ge=1, le=101)] = _setting(
+        9, "cells a side around the peak whose mean place is the point, an odd number"
+    )
+    share: Annotated[float, Field(ge=0, le=1)] = _setting(
+        0.5, "weight of what the fine stage sees; the rest is that of the point before"
+    )
+
+
 PRESETS = ("laptop", "gpu", "paper")
 """Names of those that come with the package, quickest first."""
 
@@ -193,12 +242,17 @@ class Preset(Section):
     labels: LabelSettings = LabelSettings()
     detection: DetectionSettings = DetectionSettings()
     training: TrainingSettings = TrainingSettings()
+    fine: FineSettings = FineSettings()
 
     @model_validator(mode="after")
     def _check_jitter(self) -> Preset:
         jittered = self.patch.placement == "jittered"
         if jittered and 2 * self.patch.jitter_px >= self.patch.size:
             raise ValueError("patch.jitter_px should be less than half of patch.size")
+        if 4 * self.fine.jitter_px >= self.fine.side:
+            raise ValueError("fine.jitter_px should be less than a quarter of fine.side")
+        if self.fine.window % 2 == 0:
+            raise ValueError("fine.window should be an odd number")
         return self
 
     @classmethod

@@ -10,6 +10,7 @@
     RUN/tensorboard/  the same as curves
     RUN/checkpoint/   from which a run that was killed goes on
     RUN/parts/        networks of single landmarks that are finished, until all are
+    RUN/fine/         checkpoint of the fine stage
     RUN/units/        checkpoints and events of networks trained by workers, until all are
     RUN/encoder.safetensors  the encoder's weights, until the model has them (--pack)
     RUN/model/        what detection loads; there once a training has succeeded
@@ -105,13 +106,17 @@ class RunFolder:
         self.parts_path = self.path / "parts"
         self.networks_path = self.path / "units"
         self.features_path = self.path / "features"
+        self.fine_path = self.path / "fine"
         self.encoder_path = self.path / "encoder.safetensors"
         self.model_path = self.path / "model"
         self.lock_path = self.path / "run.lock"
         self.stop_path = self.path / "stop"
         self.preview_path = self.path / "preview.txt"
         self.output_path = self.path / "process.log"
-        checkpoints = (self.checkpoint_path, self.parts_path, self.networks_path)
+        checkpoints = (
+            *(self.checkpoint_path, self.parts_path, self.networks_path),
+            self.fine_path,
+        )
         self.work_paths = (*checkpoints, self.features_path)
 
     def part_path(self, index: int) -> Path:
@@ -183,6 +188,12 @@ class RunFolder:
         return Finished(**{**content, "model": str(self.model_path.absolute())})
 
     @property
+    def coarse(self) -> Finished | None:
+        """How the coarse training ended that a fine stage follows; None if it has not."""
+        content = self.record().get("coarse")
+        return None if content is None else Finished(**content)
+
+    @property
     def worker(self) -> ProcessInfo | None:
         """The process at work, or the last one."""
         content = self.record().get("process")
@@ -197,7 +208,9 @@ class RunFolder:
         """Record that the training has succeeded; delete what only going on with it needs."""
         self.note(finished=asdict(end))
         for path in self.work_paths:
-            shutil.rmtree(path, ignore_errors=True)
+            # A fine stage that was stopped may be gone on with.
+            if path != self.fine_path or not end.stopped:
+                shutil.rmtree(path, ignore_errors=True)
         self.encoder_path.unlink(missing_ok=True)
 
     def request_stop(self) -> None:

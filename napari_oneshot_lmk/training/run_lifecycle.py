@@ -129,7 +129,11 @@ def _prepare(
         if worker and worker.alive and worker != ProcessInfo.of(os.getpid(), worker.log_bytes):
             # Two at once are possible only where the file system knows no locks.
             raise _busy(run)
-        different = config.differences(run.settings)
+        before = run.settings
+        different = config.differences(before)
+        if different and not overwrite and config.adds_fine_stage(before):
+            _add_fine_stage(run, config)
+            return
         if different and not overwrite:
             raise UsageError(
                 f"this run has other settings: {'; '.join(different)}",
@@ -141,6 +145,24 @@ def _prepare(
     _begin(run, config, template)
 
 
+def _add_fine_stage(run: RunFolder, config: TrainingConfig) -> None:
+    """Let a run that was begun, or has finished, without a fine stage go on with one."""
+    if config.numbers.fine != run.settings.numbers.fine and run.fine_path.exists():
+        shutil.rmtree(run.fine_path)
+    _write_preset(run, config)
+    coarse = run.coarse or run.finished
+    run.note(
+        settings=config.to_json(),
+        finished=None,
+        coarse=None if coarse is None else asdict(coarse),
+    )
+
+
+def _write_preset(run: RunFolder, config: TrainingConfig) -> None:
+    with atomic_write(run.preset_path, overwrite=True) as partial:
+        partial.write_text(config.numbers.to_toml(), encoding="utf-8")
+
+
 def _begin(run: RunFolder, config: TrainingConfig, template: Template) -> None:
     """Write a new run; ``run.json`` comes last and makes it one."""
     for folder in (*run.work_paths, run.tensorboard_path, run.template_path):
@@ -149,8 +171,7 @@ def _begin(run: RunFolder, config: TrainingConfig, template: Template) -> None:
     for file in (run.events_path, run.images_path, run.preset_path):
         file.unlink(missing_ok=True)
     template.save(run.template_path)
-    with atomic_write(run.preset_path) as partial:
-        partial.write_text(config.numbers.to_toml(), encoding="utf-8")
+    _write_preset(run, config)
     run.write_record(
         {
             "schema_version": SCHEMA_VERSION,

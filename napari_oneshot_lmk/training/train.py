@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -151,6 +151,7 @@ def _events(
     """Prepare what the training loop needs, then run it."""
     # Slow to import; the window and --help do without.
     from napari_oneshot_lmk.training.checkpoint import RunCheckpoints
+    from napari_oneshot_lmk.training.fine_run import add_fine_stage, leave_out_fine_stage
     from napari_oneshot_lmk.training.task import TrainingTask
     from napari_oneshot_lmk.training.trainer import fit
 
@@ -194,14 +195,24 @@ def _events(
         group=group,
         packed_weights=packed_weights,
     )
-    if strategy is None:
-        events = fit(task, RunCheckpoints(run, group=group), stopped)
-    else:
-        events = strategy(task, run, stopped)
-    for event in events:
-        if isinstance(event, Finished):
-            event = replace(event, model=str(run.model_path.absolute()))
-        yield event
+    coarse = run.coarse if config.fine else None
+    if coarse is None:
+        if strategy is None:
+            events = fit(task, RunCheckpoints(run, group=group), stopped)
+        else:
+            events = strategy(task, run, stopped)
+        for event in events:
+            if isinstance(event, Finished):
+                event = replace(event, model=str(run.model_path.absolute()))
+                if config.fine and event.stopped:
+                    leave_out_fine_stage(run, config)
+                elif config.fine:
+                    run.note(coarse=asdict(event))
+                    coarse = event
+                    break
+            yield event
+    if coarse is not None:
+        yield from add_fine_stage(run, task, coarse, stopped)
 
 
 def _keep_weights(run: RunFolder, encoder: Encoder) -> Path | None:

@@ -4,6 +4,6 @@ This folder travels inside each bundle. It stands on torch, MONAI, ignite, Simpl
 and numpy alone.
 """
 
-from . import images, points_table
+from . import fine_stage, images, points_table
 
-__all__ = ["images", "points_table"]
+__all__ = ["fine_stage", "images", "points_table"]

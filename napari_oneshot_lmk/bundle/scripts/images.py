@@ -168,15 +168,18 @@ class ReadableDataset(Dataset):
         item = self.data[index]
         known = {"name": item["name"], "path": item["image"]}
         try:
-            image = self.transform({"image": item["image"]})["image"]
+            made = self.transform({"image": item["image"]})
+            image = made["image"]
             if not float(image.max()) > float(image.min()):
                 raise ValueError("all but a few pixels have the same value")
             meta = image.meta
             place = {key: meta[key] for key in ("shape_yx", "spacing_mm_yx")}
-            return {"image": image.as_tensor(), "failed": "", **known, **place}
+            crop = {"crop": made["crop"]} if "crop" in made else {}
+            return {"image": image.as_tensor(), **crop, "failed": "", **known, **place}
         except Exception as error:
             return {
                 "image": torch.zeros(1, *self.shape_yx),
+                "crop": torch.zeros(1, *self.shape_yx),
                 "failed": _reason(error),
                 "shape_yx": torch.ones(2, dtype=torch.long),
                 "spacing_mm_yx": torch.full((2,), UNKNOWN, dtype=torch.float64),

@@ -154,6 +154,11 @@ def check_group(group: ProcessGroup, config: TrainingConfig) -> None:
             f"method {config.method} trains one per landmark",
             remedy="use --method fused, or --workers and --scheduler without torchrun",
         )
+    if config.fine:
+        raise UsageError(
+            "several processes of torchrun do not train a fine stage together",
+            remedy="train without --fine, then give the command with --fine and without torchrun",
+        )
     group.check_same("the version", versions()["napari-oneshot-lmk"])
     configs = group.gather(config)
     for rank, other in enumerate(configs):

@@ -1,0 +1,56 @@
+"""The network of the fine stage: a U-Net that looks for one landmark in a crop.
+
+Built of MONAI's blocks of `BasicUNet`. All landmarks share it; which one is looked for enters at
+the lowest resolution, as a scale and a shift of each channel (feature-wise linear modulation,
+Perez et al. 2018).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
+from torch import Tensor, nn
+
+from napari_oneshot_lmk.network.crop_config import NORM_GROUPS, WIDTHS, CropNetworkConfig
+
+
+class CropNetwork(nn.Module):
+    """Maps crops around landmarks to a map per crop whose softmax is where the landmark is.
+
+    Examples
+    --------
+    >>> network = CropNetwork(CropNetworkConfig(landmarks=19, width=4))
+    >>> network(torch.zeros(3, 2, 32, 32), torch.tensor([0, 5, 18])).shape
+    torch.Size([3, 32, 32])
+    """
+
+    def __init__(self, config: CropNetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = [config.width * times for times in WIDTHS]
+        # Normalised alike in training and evaluation, and whatever else is in the batch.
+        norm = ("group", {"num_groups": NORM_GROUPS})
+        act = ("leakyrelu", {"negative_slope": 0.1, "inplace": True})
+        shared = {"act": act, "norm": norm, "bias": False}
+        self.first = TwoConv(2, config.scales, widths[0], **shared)
+        self.down = nn.ModuleList(Down(2, a, b, **shared) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(UpCat(2, b, a, a, **shared) for a, b in pairwise(widths))
+        self.last = nn.Conv2d(widths[0], 1, 1)
+        self.landmark = nn.Embedding(config.landmarks, 2 * widths[-1])
+        nn.init.normal_(self.landmark.weight, std=0.1)
+
+    def forward(self, crops: Tensor, landmarks: Tensor) -> Tensor:
+        """Return maps (B, S, S) of crops (B, scales, S, S), each of one of (B,) landmarks.
+
+        S is a multiple of `STRIDE`.
+        """
+        maps = [self.first(crops)]
+        for down in self.down:
+            maps.append(down(maps[-1]))
+        scale, shift = self.landmark(landmarks)[:, :, None, None].chunk(2, dim=1)
+        decoded = maps.pop() * (1 + scale) + shift
+        for up in reversed(self.up):
+            decoded = up(decoded, maps.pop())
+        found: Tensor = self.last(decoded)[:, 0]
+        return found

@@ -1,0 +1,297 @@
+"""Trains a fine stage: a generator of events, as the training of the coarse model.
+
+A student learns from where the coarse detector has found the landmarks on unlabelled images, and
+from the template, where they are known. Between two rounds the labels are found anew with it. All
+that is random depends on the seed, the epoch and the step; everything else is in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.detection.fine_card import FineCard
+from napari_oneshot_lmk.detection.fine_stage import FineStage
+from napari_oneshot_lmk.encoders.device import autocast, keep_freed_memory, resolve_precision
+from napari_oneshot_lmk.imaging.crop_grid import CropGrid
+from napari_oneshot_lmk.network.crop_config import CropNetworkConfig
+from napari_oneshot_lmk.network.crop_network import CropNetwork
+from napari_oneshot_lmk.training.checkpoint import Checkpoint, pack, unpack
+from napari_oneshot_lmk.training.dataset import TrainingSet
+from napari_oneshot_lmk.training.events import EpochEnded, Event, Preparing, Stepped
+from napari_oneshot_lmk.training.fine_crops import CropBatch, CropSampler
+from napari_oneshot_lmk.training.fine_images import Labels, ShapeResiduals, find_coarse
+from napari_oneshot_lmk.training.methods import LABEL_STAGE, TEMPLATE_STAGE
+from napari_oneshot_lmk.training.preset import Preset
+
+NAME = "fine stage"
+"""Of its network, in events."""
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+WARM_UP = 0.25
+"""Of a round's steps, in which the learning rate rises."""
+LEAST_RATE = 0.04
+"""Fraction of the learning rate at which a round begins; it ends near 0."""
+
+
+def train_fine(
+    detector: Detector,
+    images: TrainingSet,
+    preset: Preset,
+    seed: int,
+    checkpoints: Path | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Generator[Event, None, FineStage | None]:
+    """Train a fine stage for a detector, from the beginning or from the newest checkpoint.
+
+    Parameters
+    ----------
+    detector : Detector
+        Without a fine stage; its template is the only annotation that is read.
+    images : TrainingSet
+        Unlabelled.
+    preset : Preset
+        All numbers.
+    seed : int
+    checkpoints : Path, optional
+        Folder for them; without one, a training that is killed begins again.
+    should_stop : callable
+        Called at each step and image; once it is true, the training ends without a result.
+
+    Returns
+    -------
+    FineStage or None
+        In evaluation mode on the CPU; None if asked to stop.
+    """
+    keep_freed_memory()
+    return (yield from _FineTrainer(detector, images, preset, seed, checkpoints, should_stop).run())
+
+
+@dataclass(eq=False)
+class _State:
+    """Everything that a checkpoint has to hold."""
+
+    network: CropNetwork
+    optimiser: torch.optim.AdamW
+    coarse: Labels
+    labels: Labels
+    orientations: list[str]
+    epoch: int = 0
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def checkpoint(self) -> Checkpoint:
+        content = {
+            "network": dict(self.network.state_dict()),
+            "optimiser": self.optimiser.state_dict(),
+            "coarse": tuple(self.coarse),
+            "labels": tuple(self.labels),
+            "orientations": self.orientations,
+            "sums": self.sums,
+            "seconds": self.seconds,
+        }
+        tensors, rest = pack(content, "fine")
+        return Checkpoint(self.epoch, self.step, tensors, {"fine": rest})
+
+    def restore(self, checkpoint: Checkpoint, content: dict[str, Any]) -> None:
+        self.network.load_state_dict(content["network"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.labels = Labels(*content["labels"])
+        self.epoch, self.step = checkpoint.epoch, checkpoint.step
+        self.sums, self.seconds = dict(content["sums"]), float(content["seconds"])
+
+
+class _FineTrainer:
+    def __init__(
+        self,
+        detector: Detector,
+        images: TrainingSet,
+        preset: Preset,
+        seed: int,
+        checkpoints: Path | None,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.detector, self.images, self.seed = detector, images, seed
+        self.settings, self.place, self.should_stop = preset.fine, checkpoints, should_stop
+        self.device = detector.device
+        self.dtype = resolve_precision(self.device, preset.training.precision)
+        template = detector.template
+        placed = template.landmarks.with_points(template.landmarks.placed)
+        geometry = template.image.geometry
+        self.names = tuple(point.name for point in placed)
+        self.template_yx = (placed.positions_yx + 0.5) / geometry.image_shape_yx
+        pixel = self.settings.pixel * float(detector.shape.size)
+        self.grid = CropGrid(geometry, pixel)
+        self.residuals = ShapeResiduals(detector.shape, geometry.network_shape_yx)
+        self.pixels: list[Tensor] = []
+
+    def run(self) -> Generator[Event, None, FineStage | None]:
+        """Everything from the first image to the result."""
+        before = None if self.place is None else Checkpoint.load(self.place)
+        content = None
+        if before is not None:
+            content = unpack(before.tensors, before.state["fine"])
+        known = None if content is None else list(content["orientations"])
+        points, orientations = [], []
+        for done, found in enumerate(
+            find_coarse(self.detector, self.grid, self.images, known), start=1
+        ):
+            self.pixels.append(found.pixels)
+            points.append(found.points_yx)
+            orientations.append(found.orientation)
+            yield Preparing("images", done, len(self.images))
+            if self.should_stop():
+                return None
+        if content is None:
+            coarse = self.residuals.labels(np.stack(points))
+        else:
+            coarse = Labels(*content["coarse"])
+        sampler = CropSampler(
+            self.settings,
+            [*self.pixels, self.grid.prepare(self.detector.template.image)],
+            self.template_yx,
+            self.seed,
+        )
+        state = self._begin(coarse, orientations)
+        if before is not None and content is not None:
+            state.restore(before, content)
+        else:
+            self._save(state)
+        return (yield from self._train(state, sampler))
+
+    def _begin(self, coarse: Labels, orientations: list[str]) -> _State:
+        config = CropNetworkConfig(landmarks=len(self.names), width=self.settings.width)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            network = CropNetwork(config).to(self.device)
+        optimiser = torch.optim.AdamW(
+            network.parameters(),
+            lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+        )
+        return _State(network, optimiser, coarse, coarse, orientations)
+
+    def _train(
+        self, state: _State, sampler: CropSampler
+    ) -> Generator[Event, None, FineStage | None]:
+        epochs, steps = self.settings.epochs * (self.settings.renewals + 1), sampler.steps()
+        begun = saved = time.monotonic() - state.seconds, time.monotonic()
+        start, saved_at = begun[0], saved[1]
+        step_s = 0.0
+        while state.epoch < epochs:
+            for step in range(state.step, steps):
+                if self.should_stop():
+                    return None
+                before = time.monotonic()
+                loss = self._step(state, sampler.batch(state.epoch, step, state.labels), steps)
+                state.step = step + 1
+                now = time.monotonic()
+                step_s = now - before if not step_s else step_s + 0.1 * (now - before - step_s)
+                if now - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
+                    state.seconds, saved_at = now - start, now
+                    self._save(state)
+                left = ((epochs - state.epoch) * steps - step - 1) * step_s
+                yield Stepped(NAME, state.epoch + 1, epochs, step + 1, steps, loss, left)
+            shift = 0.0
+            if (state.epoch + 1) % self.settings.epochs == 0 and state.epoch + 1 < epochs:
+                labels = self._renewed(state)
+                moved = (labels.points_yx - state.labels.points_yx).reshape(-1, 2)
+                shift = self._median_mm(moved)
+                state.labels = labels
+            losses = {k: v / steps for k, v in state.sums.items()}
+            state.epoch, state.step, state.sums = state.epoch + 1, 0, {}
+            state.seconds = time.monotonic() - start
+            saved_at = time.monotonic()
+            self._save(state)
+            known = self.detector.template.image.geometry.spacing_mm_yx is not None
+            yield EpochEnded(
+                NAME,
+                state.epoch,
+                epochs,
+                losses,
+                shift,
+                "mm" if known else "px",
+                None,
+                True,
+                state.seconds,
+            )
+        return self.stage(state.network)
+
+    def _median_mm(self, moved: np.ndarray) -> float:
+        size = np.array(self.residuals.network_shape_yx) * self.detector.shape.pixel_size_yx.numpy()
+        return float(np.median(np.hypot(*(moved * size).T)))
+
+    def _rate(self, epoch: int, step: int, steps: int) -> float:
+        """Learning rate of a step: one cycle in each round (Smith & Topin 2018)."""
+        part = (epoch % self.settings.epochs * steps + step) / (self.settings.epochs * steps)
+        top = self.settings.learning_rate
+        if part < WARM_UP:
+            rising = (1 - math.cos(math.pi * part / WARM_UP)) / 2
+            return top * (LEAST_RATE + (1 - LEAST_RATE) * rising)
+        falling = (1 + math.cos(math.pi * (part - WARM_UP) / (1 - WARM_UP))) / 2
+        return max(top * falling, top * 1e-4)
+
+    def _step(self, state: _State, batch: CropBatch, steps: int) -> float:
+        for group in state.optimiser.param_groups:
+            group["lr"] = self._rate(state.epoch, state.step, steps)
+        batch = CropBatch(*(each.to(self.device) for each in batch))
+        state.network.train()
+        with autocast(self.device, self.dtype):
+            maps = state.network(batch.crops, batch.landmarks)
+        log_shares = maps.float().flatten(1).log_softmax(1)
+        losses = -(batch.targets.flatten(1) * log_shares).sum(1)
+        loss = (batch.weights * losses).sum() / batch.weights.sum()
+        state.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        state.optimiser.step()
+        for stage, chosen in (
+            (TEMPLATE_STAGE, batch.of_template),
+            (LABEL_STAGE, ~batch.of_template),
+        ):
+            if chosen.any():
+                mean = float(losses.detach()[chosen].mean())
+                state.sums[stage] = state.sums.get(stage, 0.0) + mean
+        return float(loss.detach())
+
+    def stage(self, network: CropNetwork) -> FineStage:
+        """Return what detection looks with."""
+        settings = self.settings
+        card = FineCard(
+            landmarks=self.names,
+            shares=(settings.share,) * len(self.names),
+            pixel=self.grid.pixel,
+            side=settings.side,
+            factors=(1, settings.wider),
+            looks=settings.looks,
+            window=settings.window,
+            network=network.config,
+        )
+        state = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
+        return FineStage.build(card, state, self.grid.template)
+
+    def _renewed(self, state: _State) -> Labels:
+        """Return the labels that the student sees together with the coarse points."""
+        stage = self.stage(state.network).to(self.device)
+        landmarks = torch.arange(len(self.names), device=self.device)
+        points = []
+        for pixels, coarse_yx in zip(self.pixels, state.coarse.points_yx, strict=True):
+            shape = np.array(pixels.shape[-2:])
+            start = torch.from_numpy(coarse_yx * shape - 0.5).float().to(self.device)
+            with torch.inference_mode():
+                seen = stage(pixels.to(self.device).float() / 255, start, landmarks)
+            seen_yx = (seen.cpu().double().numpy() + 0.5) / shape
+            points.append(coarse_yx + self.settings.share * (seen_yx - coarse_yx))
+        return self.residuals.labels(np.stack(points))
+
+    def _save(self, state: _State) -> None:
+        if self.place is not None:
+            state.checkpoint().save(self.place)
