@@ -46,7 +46,8 @@ LAYOUT = [
     *("LICENSE", "configs/inference.json", "configs/logging.conf"),
     *("configs/metadata.json", "configs/train.json", "docs/README.md"),
     *("docs/data_license.txt", "models/model.pt", "models/model.ts"),
-    *("scripts/__init__.py", "scripts/images.py", "scripts/points_table.py"),
+    *("scripts/__init__.py", "scripts/fine_stage.py"),
+    *("scripts/images.py", "scripts/points_table.py"),
     *("template/image.npz", "template/template.json"),
 ]
 

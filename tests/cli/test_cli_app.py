@@ -152,6 +152,7 @@ def test_info_names_weights_that_were_found(tmp_path, monkeypatch):
             "adapter_channels": 0,
             "initial_labels": "random",
             "template_stage": False,
+            "fine": True,
             "spacing_mm_yx": (0.1, 0.25),
             "seed": 7,
             "pack": True,
