@@ -67,6 +67,16 @@ class Study:
         self.spacing: Yx | None = None
         self.own_spacing: dict[str, Yx] = {}
         self.shown: str | None = None
+        self.all = tuple(names)
+        self.learnt: tuple[str, dict[str, tuple[Moment, dict[str, Point] | None]]] | None = None
+        """How detection is helped, and the images that it has detected anew, as before that."""
+        self.measured: dict[str, tuple[str, str]] = {}
+        """Distances by name, with their ends."""
+
+    @property
+    def names(self) -> list[str]:
+        """The images that belong to the project now."""
+        return sorted(self.now)
 
     def mm(self, image: str) -> Yx | None:
         return self.own_spacing.get(image, self.spacing)
@@ -199,6 +209,80 @@ class Study:
             self.now[image] = replace(new, passed=frozenset()).at_next_open()
             self.past[image], self.future[image] = [], []
         self.found[image] = found
+
+    def remove(self, image: str) -> None:
+        """An image is not in the project any more; a correction of it does not come back."""
+        for held in (self.now, self.past, self.future):
+            del held[image]
+        self.found.pop(image, None)
+        self.own_spacing.pop(image, None)
+        if self.learnt is not None:
+            self.learnt[1].pop(image, None)
+        if self.shown == image:
+            self.shown = None
+
+    def add(self) -> None:
+        """Images that were removed are there again, and begin anew."""
+        for image in self.all:
+            if image not in self.now:
+                self.now[image], self.past[image], self.future[image] = Moment(), [], []
+
+    # -- learning ------------------------------------------------------------------
+
+    def corrected(self) -> list[str]:
+        """Images on which a person has decided where a point is."""
+        return [
+            image
+            for image, moment in self.now.items()
+            if any(p.by_person and p.yx is not None for p in moment.points.values())
+        ]
+
+    def learn(self, way: str, found: dict[str, Point]) -> None:
+        """Images that nobody has finished were detected anew, as never before."""
+        self.forget()
+        open_ = [image for image in self.now if self.state(image) != "accepted"]
+        before = {image: (self.now[image], self.found.get(image)) for image in open_}
+        self.learnt = way, before
+        for image in open_:
+            self.detect(image, found)
+
+    def forget(self) -> None:
+        """What nobody has decided is as it was before."""
+        if self.learnt is None:
+            return
+        (_, images), self.learnt = self.learnt, None
+        for image, (before, found) in images.items():
+            now = self.now[image].points
+            if not now:
+                continue
+            kept = {name for name, point in now.items() if point.by_person}
+            points = {n: now[n] if n in kept else before.points.get(n, Point()) for n in now}
+            if not before.points and not kept:
+                points = {}
+            if points == now and found == self.found.get(image):
+                continue
+            new = Moment(points).at_next_open()
+            if image == self.shown:
+                self.edit(new)
+            else:
+                self.now[image] = new
+                self.past[image], self.future[image] = [], []
+            self.found.pop(image, None)
+            if found is not None:
+                self.found[image] = found
+
+    # -- measurements --------------------------------------------------------------
+
+    def distance(self, image: str, name: str) -> tuple[float, str] | None:
+        """Return a distance with its unit, None where an end is not placed."""
+        points = self.now[image].points
+        ends = [points[end].yx for end in self.measured[name] if end in points]
+        if len(ends) < 2 or None in ends:
+            return None
+        (y, x), (v, u) = ends  # type: ignore[misc]
+        mm = self.mm(image) or (1.0, 1.0)
+        unit = "px" if self.mm(image) is None else "mm"
+        return ((mm[0] * (y - v)) ** 2 + (mm[1] * (x - u)) ** 2) ** 0.5, unit
 
     def reopened(self) -> None:
         """Landmarks are as before; what could be undone, and what was passed over, is not kept."""

@@ -7,8 +7,9 @@ import numpy as np
 from napari.layers import Image
 from napari.layers import Points as PointsLayer
 from random_project import Moment, Point
-from random_project_window import IMAGES, Review
+from random_project_window import Review
 
+from napari_oneshot_lmk.review.project_set import own_set
 from napari_oneshot_lmk.review.status import Reason, ReviewState
 
 
@@ -16,7 +17,7 @@ def compare(world: Review) -> None:
     """Raise AssertionError where the window or the disk disagrees with the oracle."""
     study, session = world.study, world.session
     keys = world.keys()
-    assert sorted(keys) == IMAGES
+    assert sorted(keys) == study.names
     _compare_canvas(world)
     for image, key in keys.items():
         wanted = study.now[image].points
@@ -32,6 +33,23 @@ def compare(world: Review) -> None:
         assert _near(session.spacing.mm_yx, study.mm(study.shown)), session.spacing
     assert session.unsaved() == []
     _compare_list(world)
+    _compare_learnt(world)
+    own = own_set(world.images.project)
+    measured = [] if own is None else [each.name for each in own.measurement]
+    assert measured == list(study.measured), f"{measured} is measured, not {list(study.measured)}"
+
+
+def _compare_learnt(world: Review) -> None:
+    learnt, wanted = world.images.project.learnt, world.study.learnt
+    assert (learnt is None) == (wanted is None), f"{learnt} is learnt"
+    if learnt is None or wanted is None:
+        assert world.session.further == ()
+        return
+    assert learnt.way == wanted[0]
+    names = {world.images.name(key) for key in learnt.before}
+    assert names == set(wanted[1]), f"before learning {names} are kept, not {set(wanted[1])}"
+    # A correction moves the others with the same templates as the detection.
+    assert bool(world.session.further) == (learnt.way.templates and bool(learnt.images))
 
 
 def _compare_canvas(world: Review) -> None:
@@ -59,9 +77,8 @@ def _compare_disk(world: Review, image: str, key: str) -> None:
         return
     content = json.loads(file.read_text(encoding="utf-8"))
     _same(f"{image} on the disk", _from_json(content["landmarks"]), study.now[image].points)
-    if image in study.found:
-        found = _from_json(content["detected"])
-        _same(f"{image} as detected, on the disk", found, study.found[image])
+    found = _from_json(content["detected"])
+    _same(f"{image} as detected, on the disk", found, study.found.get(image, {}))
 
 
 def _compare_list(world: Review) -> None:
@@ -71,9 +88,9 @@ def _compare_list(world: Review) -> None:
         assert state == study.state(name), f"{name} is {state}, not {study.state(name)}"
     chosen = form.filter.currentData()
     if not form.landmark.currentData() and chosen not in set(Reason):
-        wanted = [i for i in IMAGES if chosen is None or study.state(i) == chosen]
+        wanted = [i for i in study.names if chosen is None or study.state(i) == chosen]
         assert sorted(rows) == wanted, f"the list has {sorted(rows)}, not {wanted}"
-    counts = {str(s): sum(study.state(i) == s for i in IMAGES) for s in ReviewState}
+    counts = {str(s): sum(study.state(i) == s for i in study.names) for s in ReviewState}
     text = form.counters.text()
     assert all(f"{count} {state}" in text for state, count in counts.items()), text
 
@@ -85,7 +102,7 @@ def _plain(landmarks: Any) -> dict[str, Point]:
     }
 
 
-def _from_json(content: dict[str, Any]) -> dict[str, Point]:
+def _from_json(content: dict[str, Any] | None) -> dict[str, Point]:
     return {
         p["name"]: Point(
             p["state"],
@@ -93,7 +110,7 @@ def _from_json(content: dict[str, Any]) -> dict[str, Point]:
             p.get("source"),
             p.get("unsure", False),
         )
-        for p in content["points"]
+        for p in (content or {"points": []})["points"]
     }
 
 

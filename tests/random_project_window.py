@@ -1,53 +1,36 @@
 """A window with a project under review: random actions, and the oracle that is told of them."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from clinic_scene import POINTS, Clinic, film, template
-from napari.layers import Image
-from napari.layers import Points as PointsLayer
+from clinic_scene import Clinic, film, template
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 from random_project import Point, Study
+from random_project_folder import LIMIT_MS, FolderActions, SenselessError, need
 from widget_scene import drag, press_key
 
-from napari_oneshot_lmk.review.status import ReviewState, status_of
+from napari_oneshot_lmk.review.status import status_of
 
 KEY = Qt.Key
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 IMAGES = [f"image_{n}.png" for n in range(5)]
 SHAPE_YX = (240, 200)
-SHIFTS_YX = ((3.0, -2.0), (5.0, 4.0), (-4.0, 6.0), (0.0, 9.0))
-UNSURE = ((), ("b",), ("a", "c"), ())
-SPACINGS = ((0.1, 0.1), (0.2, 0.25), (0.5, 0.5))
-LIMIT_MS = 60_000
 
 _TABLE = """
 accept_point 8, accept_image 3, absent 4, skip 3, reset 5, undo 9, redo 6, landmark 7,
 next_unsure 4, nudge 8, drag 5, delete 3, settle 6, next_image 6, next_corrected 2, row 4,
 show_filter 4, spacing 2, spacing_for_all 1, detect_new 3, detect_again 3, detect_here 2,
-reopen 2, kill 2, move_folder 1, display 2
+reopen 2, kill 2, move_folder 1, display 2, learn 3, forget 2, remove 2, add 2, measure 3
 """
 WEIGHTS = {name: int(weight) for name, weight in map(str.split, _TABLE.split(","))}
 """How often each action is tried."""
 Action = tuple[str, int, int]
 
 
-class SenselessError(Exception):
-    """An action makes no sense now; it is left out."""
-
-
-def need(sense: Any) -> Any:
-    """Leave an action out unless something is there, or true; return it."""
-    if not sense:
-        raise SenselessError
-    return sense
-
-
-class Review:
-    """A window with a project of a few images."""
+class Review(FolderActions):
+    """A window with a project of a few images, and what is done with points and images."""
 
     def __init__(self, viewer: Any, qtbot: Any, folder: Path) -> None:
         for number, name in enumerate(IMAGES):
@@ -58,7 +41,8 @@ class Review:
         self.viewer, self.qtbot, self.root = viewer, qtbot, folder
         self.session, self.review, self.bench = clinic.session, clinic.review, clinic.bench
         self.bar, self.form = clinic.review.project, clinic.review.form
-        self.bar.detecting._make = clinic.fake
+        self.bar.detecting._make = self.bar.learn.run._make = clinic.fake
+        self.films = folder / "images"
         clinic.dock.tabs.setCurrentWidget(clinic.review)
         clinic.session.load_template(template())
         self.folder = folder / "study"
@@ -69,14 +53,6 @@ class Review:
         self.pixels = {n: self.images.project.read(k).pixels for n, k in self.keys().items()}
         self._follow()
         self._copies = iter(range(10_000))
-
-    @property
-    def images(self) -> Any:
-        """What the window knows of the project's images."""
-        return self.bar.images
-
-    def keys(self) -> dict[str, str]:
-        return {self.images.name(key): key for key in self.images.keys}
 
     def do(self, action: Action) -> bool:
         """Do one action; returns whether it made sense here."""
@@ -94,11 +70,6 @@ class Review:
 
     def close(self) -> None:
         self.bar.close_project()
-
-    def _follow(self) -> None:
-        """Which image comes is the dock's choice, but it must be one."""
-        key = self.images.current
-        self.study.shown = None if key is None else self.images.name(key)
 
     def _press(self, key: Any, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
         need(self.study.shown)
@@ -263,81 +234,3 @@ class Review:
     def do_display(self, which: int, *_: int) -> None:
         """Contrast, inverted, or the loupe: nothing of the landmarks changes."""
         self._press((KEY.Key_G, KEY.Key_I, KEY.Key_L)[which % 3])
-
-    # -- the project ---------------------------------------------------------------
-
-    def do_spacing(self, which: int, *_: int) -> None:
-        image = need(self.study.shown)
-        mm = SPACINGS[which % len(SPACINGS)]
-        self.session.set_spacing(mm)
-        if self.study.mm(image) != mm:
-            self.study.own_spacing[image] = mm
-
-    def do_spacing_for_all(self, *_: int) -> None:
-        need(self.study.shown and self.bar.actions_["spacing"].isEnabled())
-        self.bar.actions_["spacing"].trigger()
-        self.study.set_spacing_for_all(need(self.study.mm(self.study.shown)))
-
-    def _found(self) -> dict[str, Point]:
-        """What the detector finds on any image now."""
-        by, unsure = self.clinic.fake.shift_yx, self.clinic.fake.unsure
-        return {
-            name: Point("placed", (y + by[0], x + by[1]), "detected", name in unsure)
-            for name, (y, x) in POINTS.items()
-        }
-
-    def _detect(self, which: int, *states: ReviewState) -> None:
-        """Detect anew on all images in these states."""
-        self.clinic.fake.shift_yx = SHIFTS_YX[which % len(SHIFTS_YX)]
-        self.clinic.fake.unsure = UNSURE[which // 4 % len(UNSURE)]
-        chosen = [image for image in IMAGES if self.study.state(image) in states]
-        with self.qtbot.waitSignal(self.bar.detecting.ended, timeout=LIMIT_MS):
-            self.bar._detect(*states)
-        QApplication.processEvents()
-        for image in chosen:
-            self.study.detect(image, self._found())
-
-    def do_detect_new(self, which: int, *_: int) -> None:
-        self._detect(which, ReviewState.TO_DO)
-
-    def do_detect_again(self, which: int, *_: int) -> None:
-        self._detect(which, *[state for state in ReviewState if state is not ReviewState.ACCEPTED])
-
-    def do_detect_here(self, which: int, *_: int) -> None:
-        """Detect on the image that is shown, in the tab "Detect"."""
-        image, button = need(self.study.shown), self.clinic.detect.form.here
-        need(button.isEnabled())
-        self.clinic.fake.shift_yx = SHIFTS_YX[which % len(SHIFTS_YX)]
-        self.clinic.run(button)
-        self.study.detect(image, self._found())
-
-    def _open(self, folder: Path) -> None:
-        self.folder = folder
-        self.bar.open(folder)
-        assert self.images is not None, self.form.message.text()
-        self.study.reopened()
-        self._follow()
-
-    def do_reopen(self, *_: int) -> None:
-        self.bar.close_project()
-        assert self.images is None
-        assert not [la for la in self.viewer.layers if isinstance(la, Image | PointsLayer)]
-        self._open(self.folder)
-
-    def do_kill(self, *_: int) -> None:
-        """Go on with what lay on the disk at this moment: nothing is said to be over."""
-        copy = self.root / f"after kill {next(self._copies)}"
-        shutil.copytree(self.folder, copy)
-        self.bar.close_project()
-        shutil.rmtree(self.folder)
-        self._open(copy)
-
-    def do_move_folder(self, *_: int) -> None:
-        """Move project and images to another folder."""
-        self.bar.close_project()
-        there = self.root / f"moved {next(self._copies)}"
-        there.mkdir()
-        images = next(self.root.glob("**/images/image_0.png")).parent
-        shutil.move(self.folder, there / "study")
-        shutil.move(images, there / "images")
-        self._open(there / "study")

@@ -207,7 +207,7 @@ def train(study: Study) -> None:
     study.dock.tabs.setCurrentWidget(study.review)
     wait_until(lambda: not study.review.model.copy.running, "the copy of the model")
     assert study.project.images.project.model is not None
-    study.project._detect(ReviewState.DETECTED, ReviewState.CORRECTED)
+    study.project.detect(ReviewState.DETECTED, ReviewState.CORRECTED)
     wait_until(lambda: not study.project.detecting.running, "detecting again")
     QTest.qWait(100)
     now = study.entered()

@@ -27,6 +27,7 @@ from napari_oneshot_lmk.cli.options import (
     spacing_from,
 )
 from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.landmarks.files import endings_in_words
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
@@ -41,9 +42,10 @@ def _write_one(
     form = format_to_write(out)
     if len(images) > 1 and form.one_image:
         raise UsageError(
-            f"holds one image only, but there are {len(images)}",
+            f"can hold the landmarks of one image only, and these are of {len(images)}",
             file=out,
-            remedy=f"name a folder and add --to {form.suffix}, or write them to one .csv",
+            remedy=f"name a folder and add --to {form.suffix_beside_image}, or write all of them "
+            "to one .csv file",
         )
     source = beside.source_of(images[0].image)
     write_landmarks(out, images, overwrite=overwrite, source=source)
@@ -62,8 +64,8 @@ def convert(
         str | None,
         option(
             "ENDING",
-            "Write a file for each image into the folder OUT: .mrk.json, .sr.dcm, "
-            ".txt, .csv, .json or .tps.",
+            "Write a file for each image into the folder OUT: "
+            f"{endings_in_words(written=True, beside_image=True)}.",
         ),
     ] = None,
     image: Annotated[
@@ -80,11 +82,11 @@ def convert(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Convert landmarks between CSV, Slicer, COCO, TPS, ISBI and DICOM SR files.
+    """Convert landmarks from one file format to another.
 
-    The format goes by the ending of the name. Images are needed where a format
-    lacks what the other states: their size, their spacing, or which DICOM image a
-    report is about. What gets lost is said.
+    The endings of the file names say which formats are meant. Some formats need the image, too:
+    for its size, its pixel spacing, or because a DICOM report refers to it. What the new file
+    cannot hold is named.
     """
     from napari_oneshot_lmk.landmarks.lists import read_landmark_list
     from napari_oneshot_lmk.storage.atomic import check_writable

@@ -32,6 +32,7 @@ from napari_oneshot_lmk.cli.options import (
     spacing_from,
 )
 from napari_oneshot_lmk.errors import OneshotError, UsageError
+from napari_oneshot_lmk.landmarks.files import endings_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -55,8 +56,8 @@ def detect(
         Path,
         option(
             "FILE",
-            "Found landmarks: .csv, .json (COCO) or .tps; .mrk.json, .dcm (SR) "
-            "or .txt (ISBI) for one image.",
+            f"Found landmarks: {endings_in_words(written=True, one_image=False)}; of one image "
+            f"also {endings_in_words(written=True, one_image=True)}.",
         ),
     ],
     template: Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.cli.console import print_warning
 from napari_oneshot_lmk.errors import GeometryError, UsageError
-from napari_oneshot_lmk.landmarks.image_names import is_uid, spellings
+from napari_oneshot_lmk.landmarks.image_names import BySpelling, is_uid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,8 +40,7 @@ class NamedImages:
         from napari_oneshot_lmk.imaging.find import find_images
 
         self._files = find_images(sources) if sources else ()
-        # Each way to compare names once: there may be very many.
-        self._by_spelling = [(key, _by_name(self._files, key)) for key in spellings()]
+        self._by_spelling = BySpelling((file.name, file) for file in self._files)
         self._spacing_mm_yx = spacing_mm_yx
         self._slice_index = slice_index
         self.advance: Callable[[int, int], None] = lambda done, total: None
@@ -77,14 +75,11 @@ class NamedImages:
         return "" if file is None or not image or self._named(image) else file.name
 
     def _named(self, image: str) -> ImageFile | None:
-        for key, files in self._by_spelling:
-            fitting = files.get(key(image), [])
-            if len(fitting) > 1:
-                what = f"{fitting[0].path} and {fitting[1].path} both could be the image {image!r}"
-                raise UsageError(what, remedy="name only one of them")
-            if fitting:
-                return fitting[0]
-        return None
+        found = self._by_spelling.find(image)
+        if len(found) > 1:
+            what = f"{found[0].path} and {found[1].path} could both be the image {image!r}"
+            raise UsageError(what, remedy="name only one of them")
+        return found[0] if found else None
 
     def geometry_of(self, image: str) -> Geometry | None:
         """Return the geometry of an image, None where none was named."""
@@ -181,10 +176,3 @@ def templates_of(
         image = read_image(path, spacing_mm_yx=spacing_mm_yx, slice_index=slice_index)
         templates.append(Template.create(image, landmarks))
     return templates
-
-
-def _by_name(files: Sequence[ImageFile], key: Callable[[str], str]) -> dict[str, list[ImageFile]]:
-    named: dict[str, list[ImageFile]] = defaultdict(list)
-    for file in files:
-        named[key(file.name)].append(file)
-    return dict(named)

@@ -105,9 +105,9 @@ def warn_of_millimetres(
     if form.patient_mm and unknown:
         more = f" and {len(unknown) - 1} more" if unknown[1:] else ""
         print_warning(
-            f"{form.name} files hold millimetres, here in the pixel spacing of the "
-            f"table; 3D Slicer may count {unknown[0]}{more} in another one, which is "
-            "checked where the image is named (--image, --images)."
+            f"{form.name} files hold millimetres, here computed with the pixel spacing of the "
+            f"input; 3D Slicer may use another one for {unknown[0]}{more}. Name the image "
+            "(--image, --images) to have that checked."
         )
 
 
@@ -126,7 +126,11 @@ def warn_of_losses(path: Path, images: Collection[Landmarks]) -> tuple[str, ...]
 
 def checked_ending(out: Path, to: str | None) -> str:
     """Return how the files to be written end; refuse what cannot be written."""
-    from napari_oneshot_lmk.landmarks.files import format_to_write, is_landmark_file
+    from napari_oneshot_lmk.landmarks.files import (
+        endings_in_words,
+        format_to_write,
+        is_landmark_file,
+    )
 
     if to is not None:
         ending = to if to.startswith(".") else f".{to}"
@@ -138,8 +142,8 @@ def checked_ending(out: Path, to: str | None) -> str:
         raise UsageError(
             "is not the name of a landmark file",
             file=out,
-            remedy="end it in .csv, .mrk.json, .json, .tps, .txt or .dcm, or say with "
-            "--to .mrk.json which files to write into it as a folder",
+            remedy=f"end it in {endings_in_words(written=True)}, or name a folder and say with "
+            "--to which files to write into it, for example --to .mrk.json",
         )
     format_to_write(out)
     return out.name

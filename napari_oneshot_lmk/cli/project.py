@@ -30,6 +30,7 @@ from napari_oneshot_lmk.cli.project_review import (
     member,
 )
 from napari_oneshot_lmk.errors import OneshotError, UsageError
+from napari_oneshot_lmk.landmarks.files import endings_in_words
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.template import Template
@@ -176,14 +177,18 @@ def export(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="Landmarks of all images: .csv, .json (COCO) or .tps; with --to, a folder.",
+            help=f"Landmarks of all images: {endings_in_words(written=True, one_image=False)}; "
+            "with --to, a folder.",
         ),
     ],
     images: Images = None,
     to: Annotated[
         str | None,
         typer.Option(
-            "--to", metavar="ENDING", help="Write a file for each image, .mrk.json for example."
+            "--to",
+            metavar="ENDING",
+            help="Write a file for each image: "
+            f"{endings_in_words(written=True, beside_image=True)}.",
         ),
     ] = None,
     overwrite: Overwrite = False,

@@ -16,6 +16,7 @@ from napari_oneshot_lmk.cli.options import (
     spacing_from,
 )
 from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.landmarks.files import endings_in_words
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.imaging.image import GrayImage
@@ -29,8 +30,8 @@ def make_template(
         Path,
         option(
             "FILE",
-            "Its landmarks: CSV (image,landmark,x_px,y_px), or any other landmark "
-            "file: .mrk.json, .fcsv, .json (COCO), .tps, .txt (ISBI), .dcm (SR).",
+            "Its landmarks: a table with the columns image, landmark, x_px and y_px, or any "
+            f"other landmark file ({endings_in_words()}).",
         ),
     ],
     out: Annotated[Path, option("FOLDER", "The template to write.")],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
 
 from napari_oneshot_lmk.imaging.formats import IMAGE_SUFFIXES
 
@@ -13,6 +15,8 @@ _OTHER_ENDINGS = (".mrk.json", ".img", ".dib", ".gif", ".webp", ".jp2", ".j2k")
 IMAGE_ENDINGS = tuple(sorted({*IMAGE_SUFFIXES, *_OTHER_ENDINGS}, key=len, reverse=True))
 
 LONGEST_NAME = 255
+
+T = TypeVar("T")
 
 
 def image_key(name: str) -> str:
@@ -54,6 +58,38 @@ def spellings() -> tuple[Callable[[str], str], ...]:
     and the name without folders and ending.
     """
     return (image_key, _ending_lowered, _base, lambda n: _ending_lowered(_base(n)), stem)
+
+
+class BySpelling(Generic[T]):
+    """Finds what belongs to the name of an image, however that is spelled.
+
+    Parameters
+    ----------
+    named : iterable of (str, T)
+        Names, each with what belongs to it.
+
+    Examples
+    --------
+    >>> BySpelling([("scans/001.PNG", 1), ("002.png", 2)]).find("001.png")
+    [1]
+    """
+
+    def __init__(self, named: Iterable[tuple[str, T]]) -> None:
+        pairs = list(named)
+        # Each way to compare names once: there may be very many.
+        self._groups = [(key, _grouped(pairs, key)) for key in spellings()]
+
+    def find(self, name: str) -> list[T]:
+        """Return what the strictest spelling that fits at all fits; several are ambiguous."""
+        found = (groups[key(name)] for key, groups in self._groups if key(name) in groups)
+        return next(found, [])
+
+
+def _grouped(pairs: Iterable[tuple[str, T]], key: Callable[[str], str]) -> dict[str, list[T]]:
+    groups: dict[str, list[T]] = defaultdict(list)
+    for name, thing in pairs:
+        groups[key(name)].append(thing)
+    return dict(groups)
 
 
 def _base(name: str) -> str:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from napari_oneshot_lmk.errors import UsageError
-from napari_oneshot_lmk.landmarks.image_names import image_key, spellings
+from napari_oneshot_lmk.landmarks.image_names import BySpelling, image_key
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 
 
@@ -14,23 +14,19 @@ class LandmarkLookup:
     """Landmarks of many images; a UsageError says if two sets are of one image."""
 
     def __init__(self, images: Sequence[Landmarks], side: str = "given") -> None:
-        self._sets = by_name(images, side)
-        # Each way to compare names once: there may be very many.
-        self._by_spelling = [(key, grouped(self._sets, key)) for key in spellings()]
+        self._by_spelling = BySpelling(by_name(images, side).items())
 
     def find(self, name: str) -> Landmarks | None:
         """Return the landmarks of the image called ``name``, by the strictest spelling that fits.
 
         None where there are none; a UsageError says where several could be meant.
         """
-        for key, names in self._by_spelling:
-            candidates = names.get(key(name), [])
-            if len(candidates) > 1:
-                what = f"{first_names(candidates)} all could be the image {name!r}"
-                raise UsageError(what, remedy="write its full file name in the image column")
-            if candidates:
-                return self._sets[candidates[0]]
-        return None
+        found = self._by_spelling.find(name)
+        if len(found) > 1:
+            named = first_names(landmarks.image for landmarks in found)
+            what = f"{named} could all be the image {name!r}"
+            raise UsageError(what, remedy="write its full file name in the image column")
+        return found[0] if found else None
 
 
 def find_image(images: Sequence[Landmarks], name: str) -> Landmarks | None:

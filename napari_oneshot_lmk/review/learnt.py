@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,17 @@ class Learnt(BaseModel):
     """Landmark -> (row, column) in pixels of the network's grid; see `Detector.with_offsets`."""
     before: Mapping[str, Mapping[str, Any]] = {}
     """Ids of the images that were detected anew -> the content of their files before."""
+
+    def without_removed(self, ids: Collection[str]) -> Learnt:
+        """Return it without images that do not belong to the project, which has ``ids``, any more.
+
+        Offsets stay as they were learnt.
+        """
+        kept = {
+            "images": tuple(each for each in self.images if each in ids),
+            "before": {each: work for each, work in self.before.items() if each in ids},
+        }
+        return self.model_copy(update=kept)
 
 
 def load_learnt(folder: Path) -> Learnt | None:

@@ -154,14 +154,7 @@ class Project(ProjectFolder):
 
         A `ProjectError` says if the image's file in the project is damaged.
         """
-        entry = self._index.entry(image_id)
-        work = load_work(work_file(self.folder, image_id))
-        landmarks, detected = (
-            None if each is None else replace(each, image=entry.name)
-            for each in (work.landmarks, work.detected)
-        )
-        work = replace(work, landmarks=landmarks, detected=detected)
-        return work.with_spacing(self._spacing(entry, work.stated_spacing_mm_yx))
+        return self._as_known(image_id, load_work(work_file(self.folder, image_id)))
 
     def record(
         self,
@@ -314,7 +307,8 @@ class Project(ProjectFolder):
 
         A `ProjectError` says if the file is damaged.
         """
-        return load_learnt(self.folder)
+        learnt = load_learnt(self.folder)
+        return learnt and learnt.without_removed({image.id for image in self.images})
 
     def set_learnt(self, learnt: Learnt | None, ids: Iterable[str] = ()) -> None:
         """Keep what was learnt, and these images as they are now; None forgets all of it.
@@ -332,12 +326,9 @@ class Project(ProjectFolder):
         learnt = self.learnt
         if learnt is None:
             return {}
-        path, known = self.folder / LEARNT_FILE, {image.id for image in self.images}
-        return {
-            i: work_from_content(content, path)
-            for i, content in learnt.before.items()
-            if i in known
-        }
+        path = self.folder / LEARNT_FILE
+        works = {i: work_from_content(content, path) for i, content in learnt.before.items()}
+        return {i: self._as_known(i, work) for i, work in works.items()}
 
     def put_back(self, image_id: str, work: ImageWork, *, action: str = "forget") -> None:
         """Keep the work on an image as it was before, as one more edit."""
@@ -371,6 +362,16 @@ class Project(ProjectFolder):
         return len(sets)
 
     # -- inside --------------------------------------------------------------------
+
+    def _as_known(self, image_id: str, work: ImageWork) -> ImageWork:
+        """Give landmarks of a file the name and spacing that their image has now."""
+        entry = self._index.entry(image_id)
+        landmarks, detected = (
+            None if each is None else replace(each, image=entry.name)
+            for each in (work.landmarks, work.detected)
+        )
+        work = replace(work, landmarks=landmarks, detected=detected)
+        return work.with_spacing(self._spacing(entry, work.stated_spacing_mm_yx))
 
     def _spacing(self, entry: ImageEntry, stated: Spacing | None) -> Spacing | None:
         return entry.spacing_mm_yx or stated or self.spacing_mm_yx

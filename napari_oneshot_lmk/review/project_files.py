@@ -68,6 +68,8 @@ class Description(BaseModel):
     spacing_mm_yx: Spacing | None = None
     """Of the images whose files state none."""
     images: tuple[ImageEntry, ...] = ()
+    last: int = 0
+    """Highest number that was the id of an image that is gone: no other image gets it."""
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,7 @@ class ImageIndex:
         new: list[str] = []
         known: list[str] = []
         failed: list[OneshotError] = []
-        number = max((int(image_id) for image_id in entries if image_id.isdigit()), default=0)
+        number = self._last_number()
         advance(0, len(files))
         describe = partial(_described, slice_index=slice_index)
         hashed = prefetch(files, describe, threads=HASHING, waiting=2 * HASHING)
@@ -191,9 +191,9 @@ class ImageIndex:
         return Added(tuple(new), tuple(known), tuple(failed))
 
     def remove(self, image_id: str) -> None:
-        """Take an image out of the list; the others keep their names."""
-        entries = self._description.images
-        self.update(images=tuple(entry for entry in entries if entry.id != image_id))
+        """Take an image out of the list; the others keep their names, and none gets its id."""
+        left = tuple(entry for entry in self._description.images if entry.id != image_id)
+        self.update(images=left, last=self._last_number())
 
     def locate(self, folder: Path) -> tuple[str, ...]:
         """Look for images that are missing or have changed; see `Project.locate`."""
@@ -236,6 +236,10 @@ class ImageIndex:
             self.update(images=tuple(entries))
 
     # -- inside --------------------------------------------------------------------
+
+    def _last_number(self) -> int:
+        numbers = (int(entry.id) for entry in self._description.images if entry.id.isdigit())
+        return max(self._description.last, *numbers, 0)
 
     def _take(self, description: Description) -> None:
         self._description = description

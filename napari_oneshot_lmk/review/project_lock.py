@@ -1,4 +1,4 @@
-"""Which process writes a project: one at a time, and the others can say which."""
+"""One process at a time writes a project; the others can say which one it is."""
 
 from __future__ import annotations
 
@@ -25,10 +25,14 @@ _LEFT_BEHIND = re.compile(r"\.[0-9a-f]{16}(\..*)?")
 
 @contextmanager
 def hold_project(folder: Path) -> Iterator[None]:
-    """Be the only process that writes a project.
+    """Make this process the only one that writes a project.
 
-    A `ProjectError` says which other one is, an `OutputError` why the folder cannot be
-    written.
+    Raises
+    ------
+    ProjectError
+        If another process is writing it; the message says which one.
+    OutputError
+        If the folder cannot be written.
     """
     with ExitStack() as stack:
         try:
@@ -37,7 +41,7 @@ def hold_project(folder: Path) -> Iterator[None]:
             raise ProjectError(
                 f"{_writer(folder)} is working on it",
                 file=folder,
-                remedy="close it there first; until then it can be read only",
+                remedy="close it there first; until then it can only be read",
             ) from error
         _remove_leftovers(folder)
         writer = folder / WRITER_FILE
@@ -55,7 +59,7 @@ def _writer(folder: Path) -> str:
         content = json.loads((folder / WRITER_FILE).read_bytes())
         pid, host, since = content["pid"], content["host"], content["since"]
     except (OSError, ValueError, KeyError, TypeError):
-        # It has the lock already, but has not said so yet.
+        # It holds the lock, but has not written its name yet.
         return "another process"
     if (pid, host) == (os.getpid(), socket.gethostname()):
         return f"this program itself (since {since})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_oneshot_lmk.errors import OutputError
 from napari_oneshot_lmk.measure.measurement_set import SETS, MeasurementSet
 
 if TYPE_CHECKING:
@@ -28,11 +29,18 @@ def chosen_set(project: Project, name_or_path: str = "") -> MeasurementSet:
     return own_set(project) or MeasurementSet.load(SETS[0])
 
 
-def keep_set(project: Project, chosen: MeasurementSet) -> None:
-    """Keep a set in a project's folder, in place of the one before.
+def keep_set(project: Project, chosen: MeasurementSet | None) -> None:
+    """Keep a set in a project's folder, in place of the one before; None takes that away.
 
     A `ProjectError` says if another process is writing, an `OutputError` if it cannot be
     written.
     """
     project.lock()
-    chosen.save(project.folder / SET_FILE, overwrite=True)
+    path = project.folder / SET_FILE
+    if chosen is not None:
+        chosen.save(path, overwrite=True)
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot be deleted ({error.strerror or error})", file=path) from error

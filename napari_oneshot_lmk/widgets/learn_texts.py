@@ -12,6 +12,7 @@ LEARN_TIP = (
     "See what the corrected images gain for the others, each left out in turn; then let the "
     "others be detected anew with their help. Nothing changes before you say so."
 )
+READING = "Reading the corrected images"
 TRYING = "Leaving each corrected image out: {done} of {total}"
 TRIED = "{images} corrected, each left out in turn. Nothing is changed yet."
 TRIED_FEW = "{images} corrected: so few say little, chance may be larger than the gain."

@@ -88,7 +88,8 @@ TYPE_HELP = (
 )
 TYPE_EXAMPLE = "nasion: front end of the frontonasal suture\nmenton\ngonion"
 LIST_FILE_TITLE = "Landmark names from a file"
-LIST_FILE_FILTER = "Names or landmarks (*.txt *.csv *.json *.tps *.fcsv);;All files (*)"
+ALL_FILES = "All files (*)"
+LIST_FILE_FILTER = "Names or landmarks"
 NAMES_LOST = "{count} placed landmarks are not in this list ({names}). Ctrl+Z brings them back."
 NAME_LOST = "The placed landmark {names} is not in this list. Ctrl+Z brings it back."
 
@@ -189,18 +190,13 @@ NOTHING_PLACED = "place at least one landmark first"
 TEMPLATE_TAKEN = "Template set: {landmarks}. Open another image and press Detect."
 TEMPLATE_SAVED = "Template saved to {path}"
 SAVE_LANDMARKS = "Save landmarks…"
-SAVE_LANDMARKS_TIP = "As a table (.csv) or for 3D Slicer (.mrk.json)."
+SAVE_LANDMARKS_TIP = "As a table, for 3D Slicer, or in another format."
 SAVE_LANDMARKS_TITLE = "Save landmarks"
-LANDMARKS_FILTER = (
-    "Table (*.csv);;3D Slicer markups (*.mrk.json);;COCO keypoints (*.json);;"
-    "tpsDig (*.tps);;ISBI 2015 cephalogram (*.txt)"
-)
 SAVE_REPORT = "DICOM report…"
 SAVE_REPORT_TIP = (
     "The landmarks of this image as a DICOM structured report (TID 1500) that refers to its file."
 )
 SAVE_REPORT_TITLE = "Save a DICOM structured report"
-REPORT_FILTER = "DICOM structured report (*.sr.dcm)"
 WHY_NO_REPORT_STACK = "a DICOM report is about an image with one frame, and this is a stack"
 EXISTS = "the file exists already"
 EXISTS_REMEDY = "choose another name"

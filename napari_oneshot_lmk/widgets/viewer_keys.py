@@ -8,7 +8,9 @@ from typing import Any
 from napari_oneshot_lmk.widgets.shortcuts import SHORTCUTS
 
 NAPARI_NEEDS = ("Control-Y",)
-"""Second keys of an action that napari uses for something else: it turns to 3-D with this one."""
+"""Second keys of an action that napari uses for something else: it turns to 3-D with this one.
+
+The plane images of a project have no third dimension: there the key is the action's."""
 STEPS = ("Left", "Right", "Up", "Down")
 """napari goes through the slices of a stack with these."""
 
@@ -23,8 +25,14 @@ class ViewerKeys:
         self._viewer = viewer
         self._actions = actions
         self._docks = 0
+        self._in_project = False
         self._replaced: dict[str, Any] = {}
         viewer.dims.events.ndim.connect(self._on_ndim)
+
+    def follow_project(self, is_open: bool) -> None:
+        """Take the keys that napari needs for images outside a project, or give them back."""
+        self._in_project = is_open
+        self._update()
 
     def serve(self, dock: Any) -> None:
         """Bind the keys as long as a dock exists."""
@@ -44,11 +52,12 @@ class ViewerKeys:
         if not self._docks:
             return {}
         flat = self._viewer.dims.ndim == 2
+        left = () if self._in_project else NAPARI_NEEDS
         return {
             key: shortcut.action
             for shortcut in SHORTCUTS
             for key in shortcut.keys
-            if key not in NAPARI_NEEDS and (flat or key.rpartition("-")[2] not in STEPS)
+            if key not in left and (flat or key.rpartition("-")[2] not in STEPS)
         }
 
     def _update(self) -> None:

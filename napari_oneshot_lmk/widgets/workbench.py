@@ -54,6 +54,8 @@ class Workbench:
     paused = Signal()
     project_changed = Signal(object)
     """Another project is reviewed, or none; carries its `ProjectImages` or None."""
+    project_edited = Signal()
+    """Landmarks of images of the project have changed, of those that are not shown, too."""
 
     def __init__(self, viewer: Any, session: Session) -> None:
         self._viewer = viewer
@@ -100,6 +102,7 @@ class Workbench:
     @project.setter
     def project(self, images: Any) -> None:
         self._project = images
+        self.keys.follow_project(images is not None)
         self.project_changed.emit(images)
 
     def release_locks(self) -> None:

@@ -83,9 +83,9 @@ def test_a_name_in_two_forms_is_one_image_on_either_side():
 
 
 def test_two_that_share_a_stem_are_not_guessed():
-    with pytest.raises(UsageError, match="all could be the image"):
+    with pytest.raises(UsageError, match="could all be the image"):
         find_image(of("a.png", "a.jpg"), "a.tif")
-    with pytest.raises(UsageError, match="all could be the image"):
+    with pytest.raises(UsageError, match="could all be the image"):
         find_image(of("x/a.png", "y/a.png"), "a.png")
 
 

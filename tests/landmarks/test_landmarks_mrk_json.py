@@ -139,7 +139,7 @@ def test_saved_again_by_slicer_it_is_read_with_the_image(path):
     (back,) = read_landmarks(path, geometry=example().geometry)
     np.testing.assert_allclose(back.positions_yx, example().positions_yx, atol=1e-9)
     assert back.image == "001"
-    refuses("not the grid of the image; open it", path)
+    refuses("not where the image's pixels are; open it", path)
 
 
 # -- Slicer's ---------------------------------------------------------------------

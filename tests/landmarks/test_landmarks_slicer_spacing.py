@@ -117,7 +117,7 @@ def test_points_of_slicer_land_where_they_were_placed(tmp_path, film, kind):
     # Only where Slicer counts otherwise there is something to say.
     same = np.allclose(own.points_to_lps([POINT_YX])[0], lps)
     assert bool(told) == (not same)
-    assert all("pixel spacing that 3D Slicer has of film.dcm" in t for t in told)
+    assert all("pixel spacing that 3D Slicer takes for film.dcm" in t for t in told)
 
 
 def test_without_the_image_file_it_is_said_that_nobody_has_looked(tmp_path):
@@ -133,7 +133,7 @@ def test_without_the_image_file_it_is_said_that_nobody_has_looked(tmp_path):
     [
         ([10.0, 5.0, 0.0], 0.5, (10, 20), "has 1 mm a pixel of film.png unless it was told, too"),
         # Not where the points would lie off the image.
-        ([40.0, 30.0, 0.0], 0.1, POINT_YX, "that 3D Slicer has of film.png (1 x 1 mm)"),
+        ([40.0, 30.0, 0.0], 0.1, POINT_YX, "that 3D Slicer takes for film.png (1 x 1 mm)"),
     ],
 )
 def test_a_given_spacing_counts_where_the_image_states_none(tmp_path, lps, spacing, expected, says):
@@ -200,15 +200,15 @@ def test_the_commands_ask_the_image_that_is_named(tmp_path):
     path = of_slicer(tmp_path / "film.mrk.json", in_itk(film))
     out = tmp_path / "out.csv"
     said = refused(0, "convert", path, out, "--image", film)
-    assert "3D Slicer has of film.dcm (0.15 x 0.3 mm)" in said
+    assert "3D Slicer takes for film.dcm (0.15 x 0.3 mm)" in said
     assert read_landmarks(out)[0]["S"].position_yx == pytest.approx(POINT_YX)
     template = tmp_path / "T"
     result = succeed("template", "--image", film, "--landmarks", path, "--out", template)
-    assert "3D Slicer has of film.dcm" in result.stderr
+    assert "3D Slicer takes for film.dcm" in result.stderr
     # And back, with and without the image.
     back = tmp_path / "back.mrk.json"
     succeed("convert", out, back, "--image", film)
     (control,) = json.loads(back.read_text())["markups"][0]["controlPoints"]
     np.testing.assert_allclose(control["position"], in_itk(film), atol=1e-6)
     said = refused(0, "convert", out, tmp_path / "unchecked.mrk.json")
-    assert "checked where the image is named (--image, --images)" in said
+    assert "Name the image (--image, --images) to have that checked" in said

@@ -25,6 +25,8 @@ from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.review.annotation import Annotation
+from napari_oneshot_lmk.review.learn import forget
+from napari_oneshot_lmk.review.learnt import Learnt, Way
 from napari_oneshot_lmk.review.project import Project
 from napari_oneshot_lmk.review.status import ReviewState
 
@@ -390,3 +392,23 @@ def test_opening_neither_hashes_nor_decodes(project, monkeypatch):
     opened = Project.open(project.folder)
     assert len(opened.statuses()) == len(opened.images) == 3
     assert not any(image.path is None or image.changed for image in opened.images)
+
+
+def test_no_image_gets_the_id_of_one_that_was_removed(project, study):
+    learnt = Learnt(way=Way.OFFSETS, images=("0001", "0003"), offsets={"tip": (1.0, 0.0)})
+    project.record("0003", detected(project, "0003"), action="detect")
+    project.set_learnt(learnt, ["0003"])
+    kept = project.remove("0003")
+    assert kept is not None
+    assert kept.parent.name == "removed"
+    (new,) = project.add([save(study / "images/b/new", 77)]).ids
+    assert new == "0004"
+    # What was learnt from it, and what it was before that, is not put on another image.
+    assert project.learnt == learnt.model_copy(
+        update={"images": ("0001",), "before": {}, "time": project.learnt.time}
+    )
+    assert forget(project) == ()
+    project.close()
+    with Project.open(study / "project") as again:
+        again.remove("0004")
+        assert again.add([save(study / "images/b/newer", 78)]).ids == ("0005",)

@@ -12,6 +12,7 @@ from widget_scene import textured
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.files import write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+from napari_oneshot_lmk.review.status import ReviewState
 from napari_oneshot_lmk.widgets.evaluate.tables import NumberTable
 
 
@@ -111,6 +112,13 @@ def test_a_project_is_scored_and_a_damaged_file_is_one_sentence(clinic, tmp_path
     assert clinic.evaluate.form.message.text().startswith(str(tmp_path / "bad.csv"))
     # What was compared before stays.
     assert clinic.evaluate.state.comparison is state.comparison
+    # What is detected behind, on images that are not shown, is compared as well.
+    clinic.fake.shift_yx = (0.0, 0.0)
+    with clinic.qtbot.waitSignal(project.detecting.ended, timeout=120_000):
+        project.detect(ReviewState.DETECTED)
+    clinic.qtbot.waitUntil(
+        lambda: clinic.evaluate.state.comparison.errors("a").max() == 0, timeout=60_000
+    )
     project.close_project()
 
 

@@ -15,7 +15,6 @@ from widget_scene import PLUGIN
 
 from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark
-from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.contributions.readers import get_reader
 from napari_oneshot_lmk.widgets.layers import points
 from napari_oneshot_lmk.widgets.qt import save_dialogs
@@ -149,8 +148,9 @@ def test_images_and_reports_are_told_apart(tmp_path):
 @pytest.mark.parametrize("ending", [".csv", ".mrk.json", ".json", ".tps", ".txt"])
 def test_the_chosen_filter_gives_the_ending(tmp_path, monkeypatch, qtbot, ending):
     # A DICOM report needs the image file, which a layer may not have.
-    assert ".sr.dcm" not in texts.LANDMARKS_FILTER
-    (kind,) = (f for f in texts.LANDMARKS_FILTER.split(";;") if f"(*{ending})" in f)
+    offered = save_dialogs.save_filters(report=False)
+    assert not any(".sr.dcm" in each for each in offered)
+    (kind,) = (each for each in offered if f"(*{ending})" in each)
     answer = (str(tmp_path / "found"), kind)
     monkeypatch.setattr(save_dialogs.QFileDialog, "getSaveFileName", lambda *_: answer)
     parent = QWidget()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from clinic_scene import POINTS, Clinic, film, template
 from napari.layers import Shapes
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QMainWindow
 from widget_scene import click, placed, textured
 
 from napari_oneshot_lmk.errors import UsageError
@@ -19,8 +20,10 @@ from napari_oneshot_lmk.measure.measurement_set import MeasurementSet
 from napari_oneshot_lmk.measure.page_files import PageSource
 from napari_oneshot_lmk.review.project import Project
 from napari_oneshot_lmk.review.project_set import SET_FILE, own_set
+from napari_oneshot_lmk.widgets.annotate import close_question
 from napari_oneshot_lmk.widgets.measure.chosen_set import ChosenSet
 from napari_oneshot_lmk.widgets.measure.run import MeasureRun
+from napari_oneshot_lmk.widgets.session import Session
 
 
 @pytest.fixture
@@ -187,6 +190,44 @@ def test_a_set_of_ones_own_is_never_lost(tmp_path):
         chosen.follow_project()
     chosen.add(one.model_copy(update={"name": "third"}))
     assert (tmp_path / "study" / SET_FILE).read_text() == "measurement = ["
+
+
+def test_a_set_in_no_file_is_asked_for(tmp_path, monkeypatch, qtbot):
+    opened = [None]
+    chosen = ChosenSet(lambda: opened[0])
+    session = Session()
+    session.workbench = SimpleNamespace(measuring=chosen)
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    question, asked, answer = close_question.UnsavedQuestion(window, session), [], []
+    monkeypatch.setattr(
+        close_question, "ask_about_measurements", lambda _, n: asked.append(n) or answer.pop()
+    )
+    place = tmp_path / "own.toml"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(place), ""))
+    chosen.choose("lateral_cephalogram")
+    assert question.may_close(window)
+    chosen.remove(chosen.measurements.measurement[-1].name)
+    own = chosen.measurements
+    # One that was left for another is not forgotten.
+    chosen.choose("lateral_cephalogram")
+    for each, closes in (("stay", False), ("close", True), ("save", True)):
+        answer.append(close_question.Answer(each))
+        assert question.may_close(window) == closes
+    assert MeasurementSet.load(place) == own
+    assert question.may_close(window)
+    assert len(asked) == 3
+    # A project that has none takes it, and its file holds it when the project is closed.
+    chosen.take_back()
+    assert chosen.in_no_file == own
+    with Project.create(tmp_path / "study", template()) as project:
+        opened[0] = project
+        chosen.follow_project()
+        assert own_set(project) == own
+    opened[0] = None
+    chosen.follow_project()
+    assert chosen.in_no_file is None
+    assert chosen.measurements == own
 
 
 def test_pages_that_are_cancelled_leave_whole_files_only(qtbot, tmp_path):

@@ -66,8 +66,11 @@ def play(world: Review, actions: Any, count: int) -> str:
 
 
 @pytest.fixture
-def world(make_napari_viewer_proxy: Any, plugin: Any, qtbot: Any, tmp_path: Path) -> Any:
+def world(
+    make_napari_viewer_proxy: Any, plugin: Any, qtbot: Any, tmp_path: Path, monkeypatch: Any
+) -> Any:
     world = Review(make_napari_viewer_proxy(show=True), qtbot, tmp_path)
+    world.answer_dialogs(monkeypatch)
     yield world
     if world.images is not None:
         world.close()

@@ -154,6 +154,8 @@ def read_plane(path: Path, slice_index: int | None = None) -> base.ImagePlane:
     try:
         with silence_libraries:
             return form.read(file, slice_index)
+    except base.NotAnImageError as error:
+        raise _not_an_image(path) from error
     except OneshotError as error:
         raise error.about(path) from error
     except MemoryError as error:
@@ -202,9 +204,15 @@ def _header_beside(path: Path) -> Path | None:
     return None
 
 
+def _not_an_image(path: Path) -> ImageError:
+    *names, last = (form.name for form in FORMATS)
+    remedy = f"use {', '.join(names)} or {last}"
+    return ImageError("is not an image that can be read", file=path, remedy=remedy)
+
+
 def _unreadable(path: Path, form: ImageFormat, error: Exception) -> ImageError:
     if form is OTHER:
-        return ImageError("is not an image that can be read", file=path, remedy=base.READABLE)
+        return _not_an_image(path)
     if isinstance(error, NotImplementedError):
         reason = " ".join(str(error).split())
         return ImageError(

@@ -25,7 +25,10 @@ Affine = NDArray[np.float64]
 MOST_PIXELS = 2**30
 """A radiograph has 10 to 30 million; a header that says more than this is nonsense."""
 COPY_AGAIN = "copy or export it again"
-READABLE = "use DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, JPEG or BMP"
+
+
+class NotAnImageError(ImageError):
+    """A file that none of the formats knows; `read_plane` says which there are."""
 
 
 @dataclass(frozen=True)

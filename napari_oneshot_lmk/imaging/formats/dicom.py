@@ -75,7 +75,7 @@ def _check_is_image(header: Dataset) -> None:
         return
     sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
     if not sop_class:
-        raise ImageError("is not an image that can be read", remedy=base.READABLE)
+        raise base.NotAnImageError("is not an image that can be read")
     name = uid.UID(sop_class).name
     # A name that is still a number is of nothing that anybody knows.
     if "Image" in name or name == sop_class:

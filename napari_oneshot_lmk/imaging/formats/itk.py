@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 
-from napari_oneshot_lmk.errors import GeometryError, ImageError
+from napari_oneshot_lmk.errors import GeometryError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.formats import base
 from napari_oneshot_lmk.imaging.image import SpacingSource
@@ -61,7 +61,7 @@ def read(path: Path, slice_index: int | None) -> base.ImagePlane:
     name = path.name.lower()
     image_io = next((io for suffix, io in _READERS.items() if name.endswith(suffix)), "")
     if not image_io:
-        raise ImageError("is not an image that can be read", remedy=base.READABLE)
+        raise base.NotAnImageError("is not an image that can be read")
     with silence_itk_warnings, _locale_kept():
         return read_with(path, image_io, slice_index, SpacingSource.HEADER)
 

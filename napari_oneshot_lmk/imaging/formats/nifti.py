@@ -38,7 +38,7 @@ def read(path: Path, slice_index: int | None) -> base.ImagePlane:
         image = kind.from_file_map(files, mmap=False)
         plane = _plane(image, slice_index)
         for holder in files.values():
-            # The checksum of a packed file stands behind its last byte.
+            # gzip compares its checksum when it reaches the end of the file.
             while isinstance(holder.fileobj, gzip.GzipFile) and holder.fileobj.read(_CHUNK):
                 pass
         return plane
@@ -46,13 +46,13 @@ def read(path: Path, slice_index: int | None) -> base.ImagePlane:
 
 def _plane(image: Any, slice_index: int | None) -> base.ImagePlane:
     size = [int(n) for n in image.shape]
-    # The fifth axis is NIfTI's place for vectors.
+    # NIfTI keeps the components of a vector along the fifth axis.
     components = size[4] if len(size) == 5 and size[3] == 1 else 1
     grid = size[:3] if components > 1 else size
     plane = base.choose_plane(grid, slice_index)
     base.check_size(size[plane.column_axis], size[plane.row_axis])
     at = [plane.along(axis) for axis in range(len(grid))]
-    # Only this slice is read, or unpacked up to it.
+    # nibabel reads this slice only; of a compressed file it has to decompress all before it.
     values = np.asarray(image.dataobj[(*at, 0, slice(None)) if components > 1 else tuple(at)])
     if values.dtype.names is not None:
         values = np.stack([values[name] for name in values.dtype.names], axis=-1)
@@ -62,10 +62,10 @@ def _plane(image: Any, slice_index: int | None) -> base.ImagePlane:
 
 
 def _affine_lps(image: Any, grid: int) -> tuple[SpacingSource, NDArray[np.float64]]:
-    """Return what states the axes, and the axes and the origin, (3, grid + 1).
+    """Return which field states the axes, and the axes with the origin, (3, grid + 1), LPS mm.
 
-    The sform where its code is set, else the qform, else the bare voxel sizes, as in the
-    standard.
+    As the standard says: the sform if its code is set, else the qform if its code is set, else
+    the voxel sizes alone.
     """
     header = image.header
     is_nifti = hasattr(header, "get_xyzt_units")
@@ -76,7 +76,7 @@ def _affine_lps(image: Any, grid: int) -> tuple[SpacingSource, NDArray[np.float6
     elif is_nifti and int(header["qform_code"]) > 0:
         source, whole = SpacingSource.NIFTI_QFORM, header.get_qform()
     else:
-        # Nothing says where it lies: keep the axes of the image as they are.
+        # The file does not say how the image is oriented: keep its axes as they are.
         source, whole, ras_to_lps = SpacingSource.NIFTI_PIXDIM, np.eye(4), np.eye(3)
         zooms = header.get_zooms()[:3]
         np.fill_diagonal(whole, [*zooms, *[1.0] * (4 - len(zooms))])
@@ -88,7 +88,7 @@ def _affine_lps(image: Any, grid: int) -> tuple[SpacingSource, NDArray[np.float6
 
 
 def _kind(head: bytes) -> Any:
-    """Return nibabel's class for a header; its own choice goes by the name."""
+    """Return nibabel's class for a header; nibabel itself would choose by the file name."""
     magic = {head[344:348].rstrip(b"\0"), head[4:8].rstrip(b"\0")}
     return next((kind for word, kind in _KINDS.items() if word in magic), nibabel.AnalyzeImage)
 

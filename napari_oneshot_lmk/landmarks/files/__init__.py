@@ -77,7 +77,7 @@ def format_to_write(path: str | Path, images: int = 1) -> LandmarkFormat:
         what = f"{forms[0].suffix} files are only read"
         raise UsageError(what, file=path, remedy=forms[0].instead)
     if images > 1 and form.one_image:
-        what = f"holds one image only, but there are {images}"
+        what = f"can hold the landmarks of one image only, and these are of {images}"
         raise UsageError(what, file=path, remedy="write them to one .csv")
     form.check_installed()
     return form
@@ -92,12 +92,47 @@ def _named_like(path: Path) -> list[LandmarkFormat]:
 
 
 def _no_format(path: str | Path, forms: Sequence[LandmarkFormat]) -> NoReturn:
-    suffixes = list(dict.fromkeys(form.suffix for form in forms))
+    suffixes = [form.suffix for form in forms]
     raise UsageError(
-        "is not the name of a landmark file",
-        file=path,
-        remedy=f"end it in {', '.join(suffixes[:-1])} or {suffixes[-1]}",
+        "is not the name of a landmark file", file=path, remedy=f"end it in {_either(suffixes)}"
     )
+
+
+def endings_in_words(
+    *, written: bool = False, one_image: bool | None = None, beside_image: bool = False
+) -> str:
+    """List how the names of landmark files end, for a sentence.
+
+    Parameters
+    ----------
+    written : bool
+        Only of formats that can be written.
+    one_image : bool, optional
+        Only of formats that hold the landmarks of one image, or if False of several.
+    beside_image : bool
+        Of files that are called like their image.
+
+    Examples
+    --------
+    >>> endings_in_words(written=True, one_image=False)
+    '.csv, .json (COCO keypoints) or .tps'
+    """
+    forms = [
+        form
+        for form in FORMATS
+        if not (written and form.write is None) and one_image in (None, form.one_image)
+    ]
+    # An ending that other kinds of files have as well needs the name of the format.
+    return _either(
+        (form.suffix_beside_image if beside_image else form.suffix)
+        + (f" ({form.name})" if form.shared else "")
+        for form in forms
+    )
+
+
+def _either(words: Iterable[str]) -> str:
+    *first, last = dict.fromkeys(words)
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 # -- reading --------------------------------------------------------------------

@@ -41,6 +41,9 @@ class LandmarkFormat:
     """``write(path, images, source)`` writes to a free path; ``source`` is the image file
     where it is known. The images may be iterated more than once. Raises an OutputError for
     landmarks that the format does not hold. None where it is only read."""
+    own_suffix: str = ""
+    """End of a file that is called like its image, where with ``suffix`` both would have one
+    name; empty where they would not."""
     instead: str = ""
     """For a format that is only read: what to write instead."""
     one_image: bool = False
@@ -53,6 +56,11 @@ class LandmarkFormat:
     """Raises a LandmarkError where a required library is missing."""
     unsupported: Callable[[Collection[Landmarks]], tuple[str, ...]] = lambda images: ()
     """What of these landmarks a file would not hold."""
+
+    @property
+    def suffix_beside_image(self) -> str:
+        """End of a file that is called like its image and may lie beside it."""
+        return self.own_suffix or self.suffix
 
 
 def only_image(images: Collection[Landmarks], file: str) -> Landmarks:

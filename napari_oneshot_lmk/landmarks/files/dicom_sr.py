@@ -233,6 +233,7 @@ DICOM_SR = LandmarkFormat(
     _recognise,
     read_sr,
     write_sr,
+    own_suffix=".sr.dcm",
     one_image=True,
     shared=True,
     check_installed=check_installed,

@@ -175,7 +175,7 @@ def _control(where: str, value: Any, to_lps: NDArray[np.float64]) -> _Control:
 def _landmark(control: _Control, plane: Geometry | None) -> Landmark:
     fields = control.noted
     with values.noted_by_us():
-        # What is noted of a point without a position, but says placed, is not ours.
+        # We never note a point as placed without its position: another program did.
         is_ours = fields["state"] != State.PLACED or "position_yx" in fields
         noted = Landmark.from_json(fields if is_ours else {**fields, "state": State.SKIPPED})
     if control.lps_mm is None or plane is None:
@@ -184,7 +184,7 @@ def _landmark(control: _Control, plane: Geometry | None) -> Landmark:
         noted_mm = plane.points_to_lps([noted.position_yx])[0]
         if np.abs(noted_mm - np.array(control.lps_mm)).max() <= _UNMOVED_MM:
             return noted
-    # Moved by a person: what the detector thought of the old position is void.
+    # A person has moved it in Slicer: the detector's confidence was in the old position.
     return noted.edited_at(project_to_image(control.label, control.lps_mm, plane))
 
 
@@ -207,26 +207,39 @@ MRK_JSON = LandmarkFormat(
 
 
 def plane_in_slicer(image: str, lps_mm: Points, context: ReadContext) -> Geometry:
-    """Return the geometry in which 3D Slicer has counted the points of a file.
+    """Return the geometry with which 3D Slicer has computed the points of a file.
 
-    Slicer reads images with ITK, which takes another spacing than we do of many DICOM
-    radiographs, and 1 mm where a file states none. Where the image file is known ITK
-    is asked. ``image`` is what the landmark file calls its image, ``lps_mm`` (N, 3) are
-    its points. A LandmarkError or SpacingUnknownError says if neither geometry nor file of
-    the image are known, or its spacing is unknown.
+    Slicer reads images with ITK. For many DICOM radiographs ITK takes another of the spacings in
+    the header than we do, and where a file states none it takes 1 mm. So where the image file is
+    known, ITK is asked.
+
+    Parameters
+    ----------
+    image : str
+        What the landmark file calls its image.
+    lps_mm : (N, 3) array
+        The points of the file, in patient millimetres.
+    context : ReadContext
+
+    Raises
+    ------
+    LandmarkError
+        If neither the geometry nor the file of the image is known.
+    SpacingUnknownError
+        If the image's pixel spacing is unknown.
     """
 
     def taken(geometry: Geometry, which: str, more: str = "") -> Geometry:
         assert geometry.spacing_mm_yx is not None
         shown = "{:.6g} x {:.6g} mm".format(*geometry.spacing_mm_yx)
-        context.tell(f"its millimetres are taken in the {which} ({shown}){more}")
+        context.tell(f"its millimetres are converted with the {which} ({shown}){more}")
         return geometry
 
     own, source = context.geometry_of(image), context.source_of(image)
     if source is None:
-        more = "; 3D Slicer may count a DICOM image in another one, which is not checked because "
-        more += "the image file is not named"
-        return taken(_with_spacing(own), "image's pixel spacing here", more)
+        more = "; 3D Slicer may use another one for a DICOM image, and this cannot be checked "
+        more += "without the image file"
+        return taken(_with_spacing(own), "pixel spacing known here", more)
     # SimpleITK takes a second to load, which tables do not need.
     from napari_oneshot_lmk.imaging.formats.itk import is_default_spacing, itk_geometry, same_places
 
@@ -239,9 +252,10 @@ def plane_in_slicer(image: str, lps_mm: Points, context: ReadContext) -> Geometr
         given = _with_spacing(own)
         fits = given.contains(given.points_from_lps(lps_mm)).all()
         if fits or not seen.contains(seen.points_from_lps(lps_mm)).all():
-            more = f"; 3D Slicer has 1 mm a pixel of {source.name} unless it was told, too"
+            more = f"; 3D Slicer takes 1 mm per pixel for {source.name} unless it was given there, "
+            more += "too"
             return taken(given, "pixel spacing that was given", more)
-    return taken(seen, f"pixel spacing that 3D Slicer has of {source.name}")
+    return taken(seen, f"pixel spacing that 3D Slicer takes for {source.name}")
 
 
 def _plane_for_slicer(geometry: Geometry, source: Path | None) -> Geometry:
@@ -258,7 +272,7 @@ def _plane_for_slicer(geometry: Geometry, source: Path | None) -> Geometry:
 
 def project_to_image(name: str, lps_mm: Sequence[float], plane: Geometry) -> tuple[float, float]:
     """Return the (row, column) of one patient position, (3,) LPS mm, on the plane."""
-    # Positions that no patient has overflow, and lie off the plane then.
+    # Absurd positions overflow to infinity, which is off the plane.
     with np.errstate(over="ignore", invalid="ignore"):
         off_mm = float(plane.off_plane_mm([lps_mm])[0])
     # Not "off_mm > …": NaN lies nowhere.
@@ -273,11 +287,11 @@ def _with_spacing(geometry: Geometry | None) -> Geometry:
     """Return a geometry that is there and has a spacing, or raise."""
     if geometry is None:
         raise LandmarkError(
-            "holds millimetres but not the grid of the image",
+            "has positions in millimetres, but not where the image's pixels are",
             remedy="open it together with its image (convert it with --image), or use a .csv file",
         )
     if geometry.spacing_mm_yx is None:
-        what = "holds millimetres, but the pixel spacing of the image is unknown"
+        what = "has positions in millimetres, but the pixel spacing of the image is unknown"
         raise SpacingUnknownError(what, remedy="give it (--spacing, or the field in the dock)")
     return geometry
 

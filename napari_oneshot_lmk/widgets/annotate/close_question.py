@@ -1,4 +1,4 @@
-"""Asks before a window closes while landmarks are not saved in any file."""
+"""Asks before a window closes while landmarks or measurements are not saved in any file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from qtpy.QtCore import QEvent, QObject, QThread
 from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
 
 from napari_oneshot_lmk.errors import OneshotError
-from napari_oneshot_lmk.widgets import texts
-from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks
+from napari_oneshot_lmk.widgets import measure_texts, texts
+from napari_oneshot_lmk.widgets.qt.questions import ask_one_of, main_window_of
+from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks, ask_set_file
 from napari_oneshot_lmk.widgets.settings import preferences
-from napari_oneshot_lmk.widgets.train.close_question import ask_one_of, main_window_of
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.session import Session
@@ -22,7 +22,7 @@ NAMES_SHOWN = 5
 
 
 class Answer(StrEnum):
-    """What to do with landmarks that are not saved."""
+    """What to do with what is not saved."""
 
     SAVE = "save"
     CLOSE = "close"
@@ -46,7 +46,7 @@ class UnsavedQuestion(QObject):
             return False
         thread = QThread.currentThread()
         by_a_person = event.spontaneous() or (thread and thread.loopLevel() > 0)
-        if by_a_person and self._session.unsaved() and not self.may_close(watched):
+        if by_a_person and not self.may_close(watched):
             event.ignore()
             return True
         if self._session.workbench is not None:
@@ -54,7 +54,12 @@ class UnsavedQuestion(QObject):
         return False
 
     def may_close(self, window: QWidget) -> bool:
-        """Ask, and save all results where that is the answer; return whether to close."""
+        """Ask, and save where that is the answer; return whether to close."""
+        return self._landmarks_may_go(window) and self._set_may_go(window)
+
+    def _landmarks_may_go(self, window: QWidget) -> bool:
+        if not self._session.unsaved():
+            return True
         answer = ask_what_becomes_of(window, [la.image for la in self._session.unsaved()])
         if answer is not Answer.SAVE:
             return answer is Answer.CLOSE
@@ -68,20 +73,52 @@ class UnsavedQuestion(QObject):
             QMessageBox.warning(window, texts.UNSAVED_TITLE, f"{error}.")
             return False
 
+    def _set_may_go(self, window: QWidget) -> bool:
+        bench = self._session.workbench
+        chosen = None if bench is None else bench.measuring
+        unsaved = None if chosen is None else chosen.in_no_file
+        if chosen is None or unsaved is None:
+            return True
+        answer = ask_about_measurements(window, [each.name for each in unsaved.measurement])
+        if answer is not Answer.SAVE:
+            return answer is Answer.CLOSE
+        place = ask_set_file(window)
+        if place is None:
+            return False
+        try:
+            chosen.save_unsaved(place)
+        except OneshotError as error:
+            QMessageBox.warning(window, measure_texts.SET_UNSAVED_TITLE, f"{error}.")
+            return False
+        return True
+
 
 def ask_what_becomes_of(window: QWidget, names: list[str]) -> Answer:
     """Ask what to do with the unsaved landmarks of images."""
-    shown = ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
     images = texts.counted(len(names), "image")
+    text = texts.UNSAVED_TEXT.format(images=images, names=_listed(names))
+    return _ask(window, texts.UNSAVED_TITLE, text)
+
+
+def ask_about_measurements(window: QWidget, names: list[str]) -> Answer:
+    """Ask what to do with measurements that are in no file."""
+    text = measure_texts.SET_UNSAVED_TEXT.format(names=_listed(names))
+    return _ask(window, measure_texts.SET_UNSAVED_TITLE, text)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
+
+
+def _ask(window: QWidget, title: str, text: str) -> Answer:
     role = QMessageBox.ButtonRole
     choices = (
         (texts.UNSAVED_SAVE, role.AcceptRole, Answer.SAVE),
         (texts.UNSAVED_CLOSE, role.DestructiveRole, Answer.CLOSE),
         (texts.UNSAVED_STAY, role.RejectRole, Answer.STAY),
     )
-    text = texts.UNSAVED_TEXT.format(images=images, names=shown)
     # A closed dialog keeps too much rather than too little.
-    return Answer(ask_one_of(window, texts.UNSAVED_TITLE, text, choices, Answer.STAY))
+    return Answer(ask_one_of(window, title, text, choices, Answer.STAY))
 
 
 _WATCHED: WeakSet[Session] = WeakSet()

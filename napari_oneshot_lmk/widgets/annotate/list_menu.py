@@ -31,6 +31,7 @@ from napari_oneshot_lmk.landmarks.lists import (
 )
 from napari_oneshot_lmk.widgets import texts
 from napari_oneshot_lmk.widgets.qt.parts import WARN, MessageLabel
+from napari_oneshot_lmk.widgets.qt.save_dialogs import open_filter
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.landmarks.template import Template
@@ -99,9 +100,8 @@ class ListButton(QPushButton):
             self._choose(dialog.names)
 
     def _ask_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self, texts.LIST_FILE_TITLE, "", texts.LIST_FILE_FILTER
-        )
+        kinds = open_filter(texts.LIST_FILE_FILTER)
+        path, _ = QFileDialog.getOpenFileName(self, texts.LIST_FILE_TITLE, "", kinds)
         if path:
             self.choose_file(Path(path))
 

@@ -9,7 +9,7 @@ LOAD_TIP = (
     "training nor review sees them."
 )
 LOAD_TITLE = "Open reference points"
-LOAD_FILTER = "Landmark files (*.csv *.mrk.json *.fcsv *.json *.tps *.txt *.dcm);;All files (*)"
+LOAD_FILTER = "Landmark files"
 FORGET = "Forget"
 FORGET_TIP = "Take the reference points away; no file is changed."
 SAVE = "Save table…"

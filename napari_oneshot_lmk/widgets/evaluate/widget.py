@@ -22,6 +22,7 @@ from napari_oneshot_lmk.widgets.evaluate.run import CompareRun, KnownImages, Ref
 from napari_oneshot_lmk.widgets.header import ImageHeader
 from napari_oneshot_lmk.widgets.layers.napari_versions import look_closely_at
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed, without_argument
+from napari_oneshot_lmk.widgets.qt.save_dialogs import open_filter
 from napari_oneshot_lmk.widgets.qt.scrolling import scrolling_layout
 from napari_oneshot_lmk.widgets.session import Session
 from napari_oneshot_lmk.widgets.viewer_session import session_of
@@ -77,8 +78,10 @@ class EvaluateWidget(QWidget):
 
     def _connect(self) -> None:
         events, layers = self.session.events, self._viewer.layers.events
-        changes = (layers.removed, events.spacing, events.template, self.session.edited)
-        connect_until_destroyed(self, self._on_change, *changes)
+        # Images of a project change where they are not shown, too: a detection runs behind.
+        changes = (self.session.edited, self.bench.project_edited, self.bench.project_changed)
+        about = (layers.removed, events.spacing, events.template)
+        connect_until_destroyed(self, self._on_change, *changes, *about)
         connect_until_destroyed(self, self._on_target, events.target)
         form = self.form
         form.load.clicked.connect(without_argument(self._on_load))
@@ -127,9 +130,8 @@ class EvaluateWidget(QWidget):
         self.form.show_state(self.state)
 
     def _on_load(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(
-            self, evaluate_texts.LOAD_TITLE, "", evaluate_texts.LOAD_FILTER
-        )
+        kinds = open_filter(evaluate_texts.LOAD_FILTER)
+        paths, _ = QFileDialog.getOpenFileNames(self, evaluate_texts.LOAD_TITLE, "", kinds)
         if paths:
             self.load([Path(path) for path in paths])
 

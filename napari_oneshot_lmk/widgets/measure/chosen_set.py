@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_oneshot_lmk.measure.measurement_set import SETS, MeasurementSet
-from napari_oneshot_lmk.review.project_set import keep_set, own_set
+from napari_oneshot_lmk.review.project_set import SET_FILE, keep_set, own_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -39,21 +39,32 @@ class ChosenSet:
         """The file that holds it as it is now."""
         self.kept: MeasurementSet | None = None
         """The last set that the user had defined and then left; see `take_back`."""
+        self._kept_may_go = True
+        """Whether a file holds ``kept``, or its last measurement was taken out."""
         self._project: Project | None = None
-        """The one that keeps it."""
+        """The one that is open, and keeps each change."""
+        self._in_project = False
+        """Whether it keeps the set as it is."""
         self._followed: Project | None = None
         self._by_user = False
 
     @property
     def unsaved(self) -> bool:
         """Whether neither a file nor a project holds it as it is."""
-        held = self.shipped or self.path is not None or self._project is not None
+        held = self.shipped or self.path is not None or self._in_project
         return self.measurements is not None and not held
+
+    @property
+    def in_no_file(self) -> MeasurementSet | None:
+        """The set that would be lost with the window: the one it has, else the one left for it."""
+        if self.unsaved:
+            return self.measurements
+        return None if self._kept_may_go else self.kept
 
     @property
     def in_project(self) -> bool:
         """Whether a project keeps it."""
-        return self._project is not None and self._by_user and not self.shipped
+        return self._in_project
 
     def propose(self, names: Collection[str]) -> None:
         """Take the first ready set that measures something between these landmarks.
@@ -104,8 +115,11 @@ class ChosenSet:
         if len(self.measurements.measurement) > 1:
             self._take(self.measurements.without(name))
         else:
+            if self._in_project and self._project is not None:
+                keep_set(self._project, None)
             self._keep()
-            self.measurements, self.shipped, self.path = None, "", None
+            self._kept_may_go = True
+            self.measurements, self.shipped, self.path, self._in_project = None, "", None, False
             self._by_user = True
             self.changed.emit()
 
@@ -116,32 +130,52 @@ class ChosenSet:
             self.path = path
             self.changed.emit()
 
+    def save_unsaved(self, path: Path) -> None:
+        """Write `in_no_file` to a file, in place of one that is there."""
+        if self.unsaved:
+            self.save(path)
+        elif self.kept is not None:
+            self.kept.save(path, overwrite=True)
+            self._kept_may_go = True
+
     def follow_project(self) -> None:
         """Take the set that the open project keeps, if it is another project than before.
 
-        A `UsageError` says if the project's file cannot be read; then it is left as it is.
+        A project that has none keeps from now on what no file holds yet. A `UsageError` says if
+        the project's file cannot be read; then it is left as it is.
         """
         project = self._open_project()
         if project is self._followed:
             return
+        if self._in_project and self._project is not None:
+            # The file of the project that was closed holds it.
+            self.path, self._in_project = self._project.folder / SET_FILE, False
         self._project, self._followed = None, project
         kept = None if project is None else own_set(project)
         self._project = project
         if kept is not None:
+            self._keep()
             self.measurements, self.shipped, self.path, self._by_user = kept, "", None, True
+            self._in_project = True
+            self.changed.emit()
+        elif project is not None and self.unsaved and self.measurements is not None:
+            keep_set(project, self.measurements)
+            self._in_project = True
             self.changed.emit()
 
     def _keep(self) -> None:
         if self.measurements is not None and not self.shipped and self.path is None:
-            self.kept = self.measurements
+            self.kept, self._kept_may_go = self.measurements, self._in_project
 
     def _take(
         self, measurements: MeasurementSet, shipped: str = "", path: Path | None = None
     ) -> None:
         # A project that was opened or closed a moment ago.
         self.follow_project()
-        if self._project is not None and not shipped:
+        in_project = self._project is not None and not shipped
+        if self._project is not None and in_project:
             keep_set(self._project, measurements)
+        self._in_project = in_project
         self.measurements, self.shipped, self.path = measurements, shipped, path
         self._by_user = True
         self.changed.emit()

@@ -15,6 +15,7 @@ from napari_oneshot_lmk.widgets import measure_texts as t
 from napari_oneshot_lmk.widgets.measure.all_images import landmarks_of_all, page_sources_of_all
 from napari_oneshot_lmk.widgets.qt.connections import without_argument
 from napari_oneshot_lmk.widgets.qt.parts import WARN
+from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_set_file
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
@@ -76,9 +77,8 @@ class Output(QObject):
             self.attempt(lambda: self._chosen.open(Path(path)))
 
     def _on_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self._dock, t.SET_SAVE_TITLE, "", t.SET_FILTER)
-        if path:
-            place = Path(path) if Path(path).suffix else Path(f"{path}.toml")
+        place = ask_set_file(self._dock)
+        if place is not None:
             self.attempt(lambda: self._save(place))
 
     def _save(self, place: Path) -> None:

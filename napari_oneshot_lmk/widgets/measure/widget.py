@@ -81,6 +81,7 @@ class MeasureWidget(QWidget):
         shown = (events.annotation, events.spacing, events.template, self.session.edited)
         connect_until_destroyed(self, self._refresh, *shown, layers.inserted, self.chosen.changed)
         connect_until_destroyed(self, self._on_removed, layers.removed)
+        connect_until_destroyed(self, self._on_project_edited, self.bench.project_edited)
         self.destroyed.connect(_at_end(self.clicks, self.tracing))
         self._later = QTimer(self)
         self._later.setSingleShot(True)
@@ -208,6 +209,11 @@ class MeasureWidget(QWidget):
         self.tracing.clear()
         self.form.definition.end()
         self._refresh()
+
+    def _on_project_edited(self) -> None:
+        # The first landmarks of another image can be written into a table.
+        if self.isVisible():
+            self._show_reasons()
 
     def _on_removed(self, event: Any) -> None:
         if self.tracing.note_removed(event.value):

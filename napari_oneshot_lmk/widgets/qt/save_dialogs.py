@@ -16,15 +16,31 @@ from napari_oneshot_lmk.landmarks.files import (
     unsupported_fields,
     write_landmarks,
 )
-from napari_oneshot_lmk.landmarks.files.dicom_sr import why_no_report
+from napari_oneshot_lmk.landmarks.files.base import LandmarkFormat
+from napari_oneshot_lmk.landmarks.files.dicom_sr import DICOM_SR, why_no_report
 from napari_oneshot_lmk.landmarks.image_names import stem
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
 from napari_oneshot_lmk.landmarks.template import Template, is_template
-from napari_oneshot_lmk.widgets import texts
+from napari_oneshot_lmk.widgets import measure_texts, texts
 from napari_oneshot_lmk.widgets.qt.off_window import off_window
 
-REPORT_SUFFIX = ".sr.dcm"
-"""Beside an image, a report needs another name than the image."""
+REPORT_SUFFIX = DICOM_SR.suffix_beside_image
+
+
+def open_filter(what: str) -> str:
+    """Return what a dialog that opens landmark files offers; ``what`` says what is in them."""
+    endings = " ".join(dict.fromkeys(f"*{form.suffix}" for form in FORMATS))
+    return f"{what} ({endings});;{texts.ALL_FILES}"
+
+
+def save_filters(report: bool = True) -> list[str]:
+    """Return the formats that a dialog which saves landmarks offers, with a DICOM report or not."""
+    forms = [form for form in FORMATS if form.write and (report or form is not DICOM_SR)]
+    return [_filter_of(form) for form in forms]
+
+
+def _filter_of(form: LandmarkFormat) -> str:
+    return f"{form.name} (*{form.suffix_beside_image})"
 
 
 def ask_save_template(parent: QWidget, template: Template) -> str:
@@ -40,6 +56,15 @@ def ask_save_template(parent: QWidget, template: Template) -> str:
     # of anything else is never replaced.
     template.save(Path(path), overwrite=is_template(path))
     return texts.TEMPLATE_SAVED.format(path=path)
+
+
+def ask_set_file(parent: QWidget) -> Path | None:
+    """Ask where a set of measurements is to be written; None if nowhere."""
+    title, kinds = measure_texts.SET_SAVE_TITLE, measure_texts.SET_FILTER
+    path, _ = QFileDialog.getSaveFileName(parent, title, "", kinds)
+    if not path:
+        return None
+    return Path(path) if Path(path).suffix else Path(f"{path}.toml")
 
 
 def ask_save_landmarks(
@@ -58,9 +83,7 @@ def ask_save_landmarks(
     """
     files = files or [None] * len(images)
     first = stem(images[0].image) if len(images) == 1 else "found"
-    kinds = texts.LANDMARKS_FILTER
-    if not any(map(why_no_report, files)):
-        kinds = f"{kinds};;{texts.REPORT_FILTER}"
+    kinds = ";;".join(save_filters(report=not any(map(why_no_report, files))))
     path, chosen = QFileDialog.getSaveFileName(
         parent, texts.SAVE_LANDMARKS_TITLE, f"{first}.csv", kinds
     )
@@ -92,11 +115,11 @@ def ask_save_report(parent: QWidget, landmarks: Landmarks, file: Path) -> str:
     """
     name = f"{stem(landmarks.image)}{REPORT_SUFFIX}"
     path, _ = QFileDialog.getSaveFileName(
-        parent, texts.SAVE_REPORT_TITLE, name, texts.REPORT_FILTER
+        parent, texts.SAVE_REPORT_TITLE, name, _filter_of(DICOM_SR)
     )
     if not path:
         return ""
-    if not path.lower().endswith(".dcm"):
+    if not path.lower().endswith(DICOM_SR.suffix):
         path += REPORT_SUFFIX
         # The dialog asked about the name without the extension.
         _refuse_existing(Path(path))
@@ -109,7 +132,7 @@ def _write(
 ) -> None:
     """Write a landmark file; the libraries of DICOM reports take seconds to load."""
     work = partial(write_landmarks, path, images, overwrite=overwrite, source=source)
-    if format_to_write(path).suffix == ".dcm":
+    if format_to_write(path) is DICOM_SR:
         off_window(work)
     else:
         work()

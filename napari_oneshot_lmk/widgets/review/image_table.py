@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QSize, Qt, QTimer, Signal
+from qtpy.QtCore import QPoint, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QBrush, QColor, QIcon
 from qtpy.QtWidgets import QTableWidgetItem
 
@@ -41,6 +41,8 @@ class ImageTable(RowTable):
 
     picked = Signal(object)
     seen = Signal(object)
+    menu_wanted = Signal(object, object)
+    """The menu of an image; carries its key and the place on the screen."""
 
     def __init__(self) -> None:
         titles = (review_texts.COLUMN_IMAGE, review_texts.COLUMN_STATE, review_texts.COLUMN_UNSURE)
@@ -54,6 +56,8 @@ class ImageTable(RowTable):
         self._seen_soon.timeout.connect(self._tell_seen)
         self.verticalScrollBar().valueChanged.connect(lambda _: self._seen_soon.start())
         self.cellClicked.connect(lambda row, _: self.picked.emit(self.rows[row].key))
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.customContextMenuRequested.connect(self._on_menu)
 
     def show_rows(self, rows: Sequence[ImageRow], current: Hashable | None) -> None:
         """Show images and highlight one."""
@@ -82,6 +86,11 @@ class ImageTable(RowTable):
         wanted = [row.key for row in visible if row.key not in self._thumbnails]
         if wanted:
             self.seen.emit(wanted)
+
+    def _on_menu(self, at: QPoint) -> None:
+        row = self.rowAt(at.y())
+        if row >= 0:
+            self.menu_wanted.emit(self.rows[row].key, self.viewport().mapToGlobal(at))
 
     # -- Qt's own ------------------------------------------------------------------
 

@@ -52,6 +52,7 @@ class LearnRun(WorkerRun):
     def start_reading(self, project: Project, learnt: Learnt) -> None:
         """Read the further templates of what a project has learnt."""
         if not self.running:
+            self.going.emit(learn_texts.READING, 0, 0)
             self._work(lambda: self._read(project, learnt))
 
     def _read(self, project: Project, learnt: Learnt) -> Generator[Any, None, tuple[str, bool]]:

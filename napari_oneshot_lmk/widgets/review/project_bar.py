@@ -19,19 +19,18 @@ from napari_oneshot_lmk.widgets import learn_texts, review_texts, texts
 from napari_oneshot_lmk.widgets.detect.run import DetectionRun
 from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed, without_argument
 from napari_oneshot_lmk.widgets.qt.parts import Button
-from napari_oneshot_lmk.widgets.qt.save_dialogs import ask_save_landmarks
 from napari_oneshot_lmk.widgets.review.adding import AddRun
-from napari_oneshot_lmk.widgets.review.learn import LearnPanel, templates_of
+from napari_oneshot_lmk.widgets.review.export import export_landmarks
+from napari_oneshot_lmk.widgets.review.image_removal import ImageRemoval
 from napari_oneshot_lmk.widgets.review.load_reader import load_reader
 from napari_oneshot_lmk.widgets.review.project_images import ProjectImages
+from napari_oneshot_lmk.widgets.review.project_learning import ProjectLearning
 from napari_oneshot_lmk.widgets.train.models import model_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_oneshot_lmk.landmarks.landmarks import Landmarks
-    from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.review.learnt import Learnt
     from napari_oneshot_lmk.review.status import ImageStatus
     from napari_oneshot_lmk.widgets.detectors import DetectorCache
     from napari_oneshot_lmk.widgets.workbench import Workbench
@@ -52,17 +51,16 @@ class ProjectBar(QWidget):
     """An image to be shown."""
     done = Signal()
     """Images were added, or detected on, as far as it went."""
-    _learning = Signal(object)
-    """An image that cannot be learned from, emitted in the worker's thread."""
 
     def __init__(self, viewer: Any, bench: Workbench, make_detector: DetectorCache) -> None:
         super().__init__()
         self._viewer, self._bench, self._session = viewer, bench, bench.session
         self.images: ProjectImages | None = None
-        self._learnt: Learnt | None = None
         self._statuses: dict[str, ImageStatus] = {}
         self.adding, self.detecting = AddRun(), DetectionRun(make_detector)
-        self.learn = LearnPanel(make_detector, self.detect_helped, self.forget_learnt)
+        self.learning = ProjectLearning(self, self._session, make_detector)
+        self.learn = self.learning.panel
+        self.removal = ImageRemoval(self)
         self.menu = QMenu(self)
         self.menu.setToolTipsVisible(True)
         self.actions_: dict[str, QAction] = {}
@@ -92,9 +90,7 @@ class ProjectBar(QWidget):
             run.going.connect(self._on_going)
             run.ended.connect(self._on_ended)
         self.detecting.found.connect(self._on_found)
-        self.detecting.learned.connect(self._on_learned)
-        self.learn.run.read.connect(self._on_learned)
-        self._learning.connect(self._on_not_learned)
+        self.detecting.learned.connect(self.learning.take)
         connect_until_destroyed(self, self._on_project, bench.project_changed)
         if bench.project is not None:
             # A dock that was closed and opened again goes on with it.
@@ -108,8 +104,9 @@ class ProjectBar(QWidget):
             "add": (t.PROJECT_ADD, t.PROJECT_ADD_TIP, self._on_add),
             "detect": (t.PROJECT_DETECT, t.PROJECT_DETECT_TIP, self.detect_new),
             "next": (learn_texts.NEXT, learn_texts.NEXT_TIP, self.correct_next),
-            "learn": (learn_texts.LEARN, learn_texts.LEARN_TIP, self.try_learning),
+            "learn": (learn_texts.LEARN, learn_texts.LEARN_TIP, self.learning.begin),
             "spacing": (t.PROJECT_SPACING, t.PROJECT_SPACING_TIP, self.set_spacing),
+            "remove": (t.PROJECT_REMOVE, t.PROJECT_REMOVE_TIP, self._on_remove),
             "locate": (t.PROJECT_LOCATE, t.PROJECT_LOCATE_TIP, self._on_locate),
             "export": (t.PROJECT_EXPORT, t.PROJECT_EXPORT_TIP, self._on_export),
             "close": (t.PROJECT_CLOSE, t.PROJECT_CLOSE_TIP, self.close_project),
@@ -135,7 +132,8 @@ class ProjectBar(QWidget):
             project = Project.open(folder, writing=True)
             template = project.template
             model = None if project.model is None else model_in(project.model)
-            learnt = project.learnt
+            # Here, so that a damaged file of what was learnt is said.
+            _ = project.learnt
         except OneshotError as error:
             self.told.emit(f"{error}.", True)
             return
@@ -148,13 +146,10 @@ class ProjectBar(QWidget):
         self._session.model = model
         # All docks of the window follow.
         self._bench.project = ProjectImages(self._viewer, self._bench, project)
-        if learnt is not None:
-            # A correction moves the others as they were detected.
-            self.learn.run.start_reading(project, learnt)
 
     def _follow(self, images: ProjectImages | None) -> None:
         self.images = images
-        self._learnt = None if images is None else images.project.learnt
+        self.learning.follow(None if images is None else images.project)
         folder = "" if images is None else str(images.project.folder)
         if images is not None:
             connect_until_destroyed(self, self._on_told, images.told)
@@ -172,7 +167,7 @@ class ProjectBar(QWidget):
 
     def detect_new(self) -> None:
         """Detect on all images without landmarks."""
-        self._detect(ReviewState.TO_DO)
+        self.detect(ReviewState.TO_DO)
 
     def correct_next(self) -> None:
         """Turn to the image whose corrections would help the others most, and say why."""
@@ -188,48 +183,6 @@ class ProjectBar(QWidget):
             name = images.name(best.key)
             self.told.emit(learn_texts.CORRECT.format(image=name, reason=best.reason), False)
 
-    def try_learning(self) -> None:
-        """Measure what the corrected images gain for the others, and show it."""
-        template, model = self._session.template, self._session.model
-        if self.images is not None and template is not None and not self.busy:
-            path = None if model is None else model.path
-            self.learn.run.start(self.images.project, template, path)
-
-    def detect_helped(self, learnt: Learnt) -> None:
-        """Detect anew on all images that nobody has finished, helped by corrected ones."""
-        images, template = self.images, self._session.template
-        if images is None or template is None or self.busy:
-            return
-        images.forget_learnt()
-        open_ = [key for key in images.keys if not self._is_accepted(key)]
-        try:
-            images.project.set_learnt(learnt, open_)
-        except OneshotError as error:
-            self.told.emit(f"{error}.", True)
-            return
-        self._learnt = learnt
-        self._detect(ReviewState.TO_DO, ReviewState.DETECTED, ReviewState.CORRECTED)
-
-    def forget_learnt(self) -> None:
-        """Take back what was learnt, and what was detected with it, in one step."""
-        if self.images is None or self.busy:
-            return
-        try:
-            changed = self.images.forget_learnt()
-        except OneshotError as error:
-            self.told.emit(f"{error}.", True)
-            return
-        self._learnt = None
-        self._session.further, self._session.offsets = (), {}
-        images = texts.counted(changed, "image")
-        self.told.emit(learn_texts.FORGOTTEN.format(images=images), False)
-        self.changed.emit()
-
-    def _is_accepted(self, key: str) -> bool:
-        assert self.images is not None
-        status = status_of(self.images.landmarks(key), self._session.template)
-        return status.state is ReviewState.ACCEPTED
-
     def set_spacing(self) -> None:
         """Take the spacing of the image in the docks for all that have none."""
         mm_yx = self._session.spacing.mm_yx
@@ -238,6 +191,19 @@ class ProjectBar(QWidget):
             text = review_texts.SPACING_SET.format(rows=mm_yx[0], columns=mm_yx[1])
             self.told.emit(text, False)
             self.changed.emit()
+
+    def image_after(self, key: str) -> str | None:
+        """Return the next image of the list, None where there is no other."""
+        if self.images is None:
+            return None
+        order = [str(each) for each in self._bench.review.order(self.images.keys)]
+        at = order.index(key) if key in order else -1
+        return next((each for each in order[at + 1 :] + order[: max(at, 0)]), None)
+
+    def note_removed(self) -> None:
+        """Go on without an image that was taken out of the project."""
+        self.learning.note_removed()
+        self.changed.emit()
 
     def locate(self, folder: Path) -> None:
         """Look for missing images in a folder."""
@@ -251,8 +217,7 @@ class ProjectBar(QWidget):
         if self.images is None:
             return
         self.detecting.cancel()
-        self.learn.run.cancel()
-        self.learn.clear()
+        self.learning.end()
         if not self.images.close():
             return
         self._bench.project = None
@@ -260,7 +225,15 @@ class ProjectBar(QWidget):
     @property
     def busy(self) -> bool:
         """Whether images are being added or detected on."""
-        return self.adding.running or self.detecting.running or self.learn.run.running
+        return self.adding.running or self.detecting.running or self.learning.running
+
+    @property
+    def why_not_changed(self) -> str:
+        """Why images can be neither added nor removed now; empty where they can."""
+        if self.images is None:
+            return review_texts.WHY_NO_PROJECT
+        busy = self._session.busy
+        return texts.WHY_BUSY.format(what=busy) if busy or self.busy else ""
 
     def show_reasons(self, statuses: Sequence[ImageStatus]) -> None:
         """Enable what can be done, and say why the rest cannot."""
@@ -276,15 +249,16 @@ class ProjectBar(QWidget):
         corrected = sum(status.state in decided for status in statuses)
         learnable = "" if corrected > 1 else learn_texts.WHY_TWO
         learnable = learnable if corrected else review_texts.WHY_NOTHING_CORRECTED
-        self.learn.show_state(texts.sentence(busy) if busy else "", self._learnt)
+        self.learn.show_state(texts.sentence(busy) if busy else "", self.learning.learnt)
         reasons = {
             "new": busy or ("" if session.template is not None else texts.WHY_NO_TEMPLATE),
             "open": busy,
-            "add": busy or none,
+            "add": self.why_not_changed,
             "detect": busy or none or new,
             "next": none or ("" if ReviewState.DETECTED in states else learn_texts.WHY_NO_NEXT),
             "learn": busy or none or learnable,
             "spacing": none or ("" if session.spacing.mm_yx else review_texts.WHY_NO_SPACING),
+            "remove": self.why_not_changed or self._why_none_shown,
             "locate": busy or none,
             "export": none,
             "close": busy or none,
@@ -292,6 +266,11 @@ class ProjectBar(QWidget):
         for name, (_, tip, _) in self._offers().items():
             self.actions_[name].setEnabled(not reasons[name])
             self.actions_[name].setToolTip(texts.sentence(reasons[name]) or tip)
+
+    @property
+    def _why_none_shown(self) -> str:
+        shown = self.images is not None and self.images.current is not None
+        return "" if shown else review_texts.WHY_NONE_SHOWN
 
     # -- dialogs -------------------------------------------------------------------
 
@@ -317,25 +296,19 @@ class ProjectBar(QWidget):
             act(Path(path))
 
     def _on_export(self) -> None:
-        if self.images is None:
-            return
-        images = self.images
-        placed = [key for key in images.keys if len(images.landmarks(key).placed)]
-        if not placed:
-            self.told.emit(texts.sentence(texts.WHY_NO_LANDMARKS), True)
-            return
-        files = [images.project.image(key).path for key in placed]
-        try:
-            said = ask_save_landmarks(self, [images.landmarks(key) for key in placed], 0, files)
-        except OneshotError as error:
-            self.told.emit(f"{error}.", True)
-        else:
+        if self.images is not None:
+            said, complaint = export_landmarks(self, self.images)
             if said:
-                self.told.emit(said, False)
+                self.told.emit(said, complaint)
+
+    def _on_remove(self) -> None:
+        if self.images is not None and self.images.current is not None:
+            self.removal.ask(self.images.current)
 
     # -- what runs -----------------------------------------------------------------
 
-    def _detect(self, *states: ReviewState) -> None:
+    def detect(self, *states: ReviewState) -> None:
+        """Detect on all images in these states."""
         images, template = self.images, self._session.template
         if images is None or template is None or self.busy:
             return
@@ -345,19 +318,9 @@ class ProjectBar(QWidget):
             if status_of(images.landmarks(key), template).state in states
         ]
         model = None if self._session.model is None else self._session.model.path
-        missing, project, learnt = self._learning.emit, images.project, self._learnt
+        learnt = self.learning.learnt
         offsets = {} if learnt is None else learnt.offsets
-
-        def learned() -> Sequence[Template]:
-            return () if learnt is None else templates_of(project, learnt, missing)
-
-        self.detecting.start(chosen, template, model, learned, offsets)
-
-    def _on_learned(self, further: Sequence[Template]) -> None:
-        # A correction made from now on moves the others with the same templates.
-        learnt = self._learnt
-        self._session.further = tuple(further)
-        self._session.offsets = {} if learnt is None else learnt.offsets
+        self.detecting.start(chosen, template, model, self.learning.read_further(), offsets)
 
     def _on_found(self, key: str, landmarks: Landmarks) -> None:
         if self.images is not None:
@@ -383,9 +346,6 @@ class ProjectBar(QWidget):
         self.told.emit(text, failed)
         self.changed.emit()
         self.done.emit()
-
-    def _on_not_learned(self, error: OneshotError) -> None:
-        self.told.emit(f"{error}.", True)
 
     def _on_cancel(self) -> None:
         self.adding.cancel()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from napari_oneshot_lmk.widgets.layers.shared_layer import (
     mark_layer,
     new_layer,
 )
+from napari_oneshot_lmk.widgets.review.project_pixels import ProjectPixels
 from napari_oneshot_lmk.widgets.review.read_ahead import ReadAhead
 from napari_oneshot_lmk.widgets.session import DETECT, EDIT
 from napari_oneshot_lmk.widgets.settings import preferences
@@ -29,26 +30,12 @@ from napari_oneshot_lmk.widgets.settings import preferences
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_oneshot_lmk.imaging.image import GrayImage
     from napari_oneshot_lmk.review.project import Project
     from napari_oneshot_lmk.widgets.session import Session
     from napari_oneshot_lmk.widgets.workbench import Workbench
 
 AHEAD = 3
 """Images that are decoded ahead."""
-
-
-@dataclass(frozen=True)
-class ProjectPixels:
-    """An image of a project that another thread reads when its turn comes."""
-
-    project: Project
-    image: str
-    name: str
-
-    def gray_image(self) -> GrayImage:
-        """Read it; an `OneshotError` says why it cannot be read."""
-        return self.project.read(self.image)
 
 
 class ProjectImages:
@@ -339,6 +326,7 @@ class ProjectImages:
             self._landmarks[image] = work.landmarks or Landmarks(image=self._names[image])
             before = Annotation() if work.landmarks is None else Annotation.adopt(work.landmarks)
             self._session.edit(before, target)
+        self._bench.project_edited.emit()
         return len(changed)
 
     def _write(
@@ -350,6 +338,7 @@ class ProjectImages:
             self.told.emit(f"{error}.")
             return False
         self._landmarks[image] = landmarks
+        self._bench.project_edited.emit()
         return True
 
     def set_spacing(self, mm_yx: tuple[float, float]) -> None:
@@ -358,13 +347,26 @@ class ProjectImages:
         self._ahead.clear()
         self.project.set_spacing(mm_yx)
         # What was said for one image only does not stand against what is said for all.
-        self.project.set_spacing(None, [key for key in self._names if self._is_given(key)])
+        given = [each.id for each in self.project.images if each.spacing_mm_yx is not None]
+        self.project.set_spacing(None, given)
         self.read()
         if self._shown is not None:
             self._take_spacing(self.project.read(self._shown[0]).geometry.spacing_mm_yx)
 
-    def _is_given(self, key: str) -> bool:
-        return self.project.image(key).spacing_mm_yx is not None
+    def remove(self, key: str) -> Path | None:
+        """Take one out of the project, decided on or not, and off the canvas.
+
+        Returns the file that keeps its landmarks; see `Project.remove`, also for errors.
+        """
+        kept = self.project.remove(key, force=True)
+        if self._shown is not None and self._shown[0] == key:
+            self._take_off(*self._shown)
+            self._shown, self._not_written = None, False
+        self._ahead.forget(key)
+        for held in (self._names, self._landmarks, self._found, self._histories):
+            held.pop(key, None)
+        self._bench.project_edited.emit()
+        return kept
 
     def close(self) -> bool:
         """Take the image off the canvas and let other programs write the project.

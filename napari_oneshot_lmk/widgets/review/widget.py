@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QPoint
 from qtpy.QtWidgets import QWidget
 
 from napari_oneshot_lmk.review.status import ImageStatus, Reason, ReviewState, count, status_of
@@ -96,6 +96,7 @@ class ReviewWidget(QWidget):
         self.settle.ended.connect(self._on_settle_ended)
         self.form.changed.connect(self._refresh)
         self.form.table.picked.connect(self.actions.turn_to)
+        self.form.table.menu_wanted.connect(self._on_menu)
         self.similarity = SimilarityRun(self.session, self.settle.settler)
         self.form.patches.follow(self.similarity)
         compared = (events.template, events.further, events.model)
@@ -191,6 +192,11 @@ class ReviewWidget(QWidget):
         """Draw thumbnails of the images that the list shows."""
         images = self.actions.images
         self.thumbnails.want([(key, images.pixels(key)) for key in keys])
+
+    def _on_menu(self, key: Hashable, at: QPoint) -> None:
+        # Open images are closed in napari's list of layers.
+        if self.project.images is not None:
+            self.project.removal.show_menu(str(key), at)
 
     def _on_project(self, images: ProjectImages | None) -> None:
         """Review the images of a project, or the open ones again."""

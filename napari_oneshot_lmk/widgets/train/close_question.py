@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 from weakref import WeakSet
@@ -10,11 +9,10 @@ from weakref import WeakSet
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
 
+from napari_oneshot_lmk.widgets.qt.questions import ask_one_of, main_window_of
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.run import TrainingRun
 from napari_oneshot_lmk.widgets.train.view import state_of
-
-Choice = tuple[str, QMessageBox.ButtonRole, str]
 
 
 class Answer(StrEnum):
@@ -48,32 +46,6 @@ class CloseQuestion(QObject):
         elif answer is Answer.DISCARD:
             self._run.discard_now()
         return False
-
-
-def ask_one_of(
-    window: QWidget,
-    title: str,
-    text: str,
-    choices: Sequence[Choice],
-    otherwise: str,
-    *,
-    dangerous: bool = False,
-) -> str:
-    """Ask in a dialog with a button for each answer.
-
-    ``choices`` are each button's text, its role, and the answer that it gives;
-    ``otherwise`` is the answer of Escape and of the dialog's own cross, and of Enter where
-    another answer would be ``dangerous``.
-    """
-    box = QMessageBox(window)
-    box.setWindowTitle(title)
-    box.setText(text)
-    buttons = {box.addButton(label, role): answer for label, role, answer in choices}
-    if dangerous:
-        box.setIcon(QMessageBox.Icon.Warning)
-        box.setDefaultButton(next(b for b, answer in buttons.items() if answer == otherwise))
-    box.exec()
-    return buttons.get(box.clickedButton(), otherwise)
 
 
 def ask_what_becomes_of(window: QWidget, run: TrainingRun) -> Answer:
@@ -119,11 +91,3 @@ def ask_when_closing(widget: QWidget, run: TrainingRun) -> None:
     if window is not None and run not in _ASKING:
         _ASKING.add(run)
         CloseQuestion(window, run)
-
-
-def main_window_of(widget: QWidget) -> QMainWindow | None:
-    """Return the main window above a widget; a floating dock is below it, too."""
-    above: Any = widget
-    while above is not None and not isinstance(above, QMainWindow):
-        above = above.parentWidget()
-    return above

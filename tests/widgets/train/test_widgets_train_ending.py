@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 from training_scene import begun, pressing, wait_for
 
 from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.widgets.qt.questions import main_window_of
 from napari_oneshot_lmk.widgets.train import close_question
 from napari_oneshot_lmk.widgets.train.request import Phase, requests_in
 
@@ -123,7 +124,7 @@ def test_a_closing_window_asks_about_the_training(dock, qtbot, base, children, m
         return close_question.Answer(answer)
 
     monkeypatch.setattr(close_question, "ask_what_becomes_of", ask)
-    window = close_question.main_window_of(dock)
+    window = main_window_of(dock)
     if answer == "not close":
         assert not window.close()
         assert window.isVisible()

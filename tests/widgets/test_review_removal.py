@@ -1,0 +1,96 @@
+"""An image is taken out of a project in the dock: asked for, kept, and nothing else changes."""
+
+from __future__ import annotations
+
+import pytest
+from clinic_scene import Clinic, film, template
+from napari.layers import Image, Points
+from qtpy.QtCore import QPoint, Qt
+from widget_scene import press_key
+
+from napari_oneshot_lmk.review.project import Project
+from napari_oneshot_lmk.widgets.review import image_removal
+
+REDO = Qt.Key.Key_Y, Qt.KeyboardModifier.ControlModifier
+
+
+@pytest.fixture
+def clinic(make_napari_viewer_proxy, qtbot, tmp_path):
+    """A window with a project of three images on which nothing was detected."""
+    for number in range(3):
+        film(tmp_path / "images", f"image_{number}.png", seed=number)
+    clinic = Clinic(make_napari_viewer_proxy(show=True), qtbot)
+    clinic.dock.tabs.setCurrentWidget(clinic.review)
+    clinic.project = clinic.review.project
+    clinic.project.detecting._make = clinic.project.learn.run._make = clinic.fake
+    clinic.session.load_template(template())
+    clinic.project.create(tmp_path / "study")
+    with qtbot.waitSignal(clinic.project.adding.ended, timeout=120_000):
+        clinic.project.add(tmp_path / "images")
+    qtbot.wait(20)
+    yield clinic
+    clinic.project.close_project()
+
+
+def choose_in_menu(clinic, name):
+    """Click with the right button on an image of the list, and on the entry."""
+    table = clinic.review.form.table
+    row = next(n for n, row in enumerate(table.rows) if row.name == name)
+    at = QPoint(5, table.rowViewportPosition(row) + 5)
+    table.customContextMenuRequested.emit(at)
+    removal = clinic.project.removal
+    assert removal.menu.isVisible()
+    assert removal.entry.isEnabled(), removal.entry.toolTip()
+    removal.entry.trigger()
+    removal.menu.close()
+    clinic.qtbot.wait(20)
+
+
+def names(clinic):
+    return [row.name for row in clinic.review.form.table.rows]
+
+
+def test_an_image_leaves_the_project_and_its_landmarks_are_kept(clinic, tmp_path, monkeypatch):
+    # While nothing is placed napari would turn to 3-D with this key.
+    press_key(clinic.viewer, *REDO)
+    assert clinic.viewer.dims.ndisplay == 2
+    with clinic.qtbot.waitSignal(clinic.project.detecting.ended, timeout=120_000):
+        clinic.project.actions_["detect"].trigger()
+    clinic.qtbot.wait(20)
+    asked = []
+    answer = [image_removal.KEEP]
+    monkeypatch.setattr(
+        image_removal, "ask_one_of", lambda *about, **_: asked.append(about[2]) or answer[0]
+    )
+    choose_in_menu(clinic, "image_2.png")
+    assert asked == []
+    assert names(clinic) == ["image_0.png", "image_1.png"]
+    assert "removed/image_2.png.json" in clinic.review.form.message.text()
+    assert (tmp_path / "images/image_2.png").exists()
+    # The one that is shown, on which somebody has decided.
+    clinic.bench.look_for("b")
+    press_key(clinic.viewer, Qt.Key.Key_Down)
+    assert clinic.session.target.image_name == "image_0.png"
+    clinic.project.actions_["remove"].trigger()
+    assert "1 landmark of image_0.png" in asked[0]
+    assert names(clinic) == ["image_0.png", "image_1.png"]
+    answer[0] = image_removal.REMOVE
+    clinic.project.actions_["remove"].trigger()
+    clinic.qtbot.wait(20)
+    assert names(clinic) == ["image_1.png"]
+    assert clinic.session.target.image_name == "image_1.png"
+    press_key(clinic.viewer, Qt.Key.Key_Return, Qt.KeyboardModifier.ShiftModifier)
+    choose_in_menu(clinic, "image_1.png")
+    assert names(clinic) == []
+    assert [la for la in clinic.viewer.layers if isinstance(la, Image | Points)] == []
+    assert not clinic.project.actions_["remove"].isEnabled()
+    assert Project.open(tmp_path / "study").images == ()
+    kept = sorted(path.name for path in (tmp_path / "study/removed").iterdir())
+    assert kept == [f"image_{n}.png.json" for n in range(3)]
+    with clinic.qtbot.waitSignal(clinic.project.adding.ended, timeout=120_000):
+        clinic.project.add(tmp_path / "images")
+    clinic.qtbot.wait(20)
+    assert "3 to do" in clinic.review.form.counters.text()
+    clinic.project.close_project()
+    press_key(clinic.viewer, *REDO)
+    assert clinic.viewer.dims.ndisplay == 3
