@@ -11,19 +11,20 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import napari
-from qtpy.QtCore import QEventLoop, Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog
+from study_steps import compare_values, forget, held, learn, measure, wait_until
 from widget_scene import click, drag, press_key
 
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.lists import LandmarkList, ListedLandmark
+from napari_oneshot_lmk.review.learnt import Way
 from napari_oneshot_lmk.review.status import ReviewState
 from napari_oneshot_lmk.samples import sample_folder
 from napari_oneshot_lmk.training.preset import Preset
@@ -43,18 +44,6 @@ SMALL = {
 }
 CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 RULER_PX, RULER_MM = 300, "90"
-PATIENCE_MS = 240_000
-
-
-def wait_until(done: Callable[[], bool], what: str, patience_ms: int = PATIENCE_MS) -> None:
-    """Let the window work until something holds."""
-    loop = QEventLoop()
-    look = QTimer()
-    look.timeout.connect(lambda: loop.quit() if done() else None)
-    look.start(20)
-    QTimer.singleShot(patience_ms, lambda: loop.exit(1))
-    if loop.exec():
-        raise SystemExit(f"waited in vain for {what}")
 
 
 class Study:
@@ -70,6 +59,7 @@ class Study:
         self.annotate, self.train, self.detect, self.review = (
             self.dock.steps[name] for name in ("Annotate", "Train", "Detect", "Review")
         )
+        self.measure = self.dock.steps["Measure"]
         self.project = self.review.project
         self.dock.tabs.setCurrentWidget(self.review)
         QTest.qWait(300)
@@ -110,17 +100,17 @@ class Study:
     # -- what must not differ ------------------------------------------------------
 
     def entered(self) -> dict[str, Any]:
-        """Return everything that the project holds of its images."""
+        """Return everything that the project holds."""
         images = self.project.images
-        held = {}
+        points = {}
         for key in images.keys:
             landmarks = images.landmarks(key)
             geometry = landmarks.geometry
-            held[images.name(key)] = {
+            points[images.name(key)] = {
                 "points": {p.name: [p.position_yx, p.source, p.state] for p in landmarks},
                 "spacing": None if geometry is None else geometry.spacing_mm_yx,
             }
-        return json.loads(json.dumps(held))
+        return json.loads(json.dumps({"images": points, **held(images.project)}))
 
     def compare(self, before: Path) -> None:
         """Stop where the project is not what the part before has entered."""
@@ -178,16 +168,29 @@ def annotate(study: Study) -> None:
     study.drag_to_truth("gonion")
     press_key(viewer, Qt.Key.Key_Z, CONTROL)
     study.drag_to_truth("sella")
+    (study.folder / "not learnt.json").write_text(json.dumps(study.entered()))
+    learn(study, Way.BOTH)
+    assert study.entered()["images"] != load(study, "not learnt")["images"]
+
+
+def load(study: Study, part: str) -> dict[str, Any]:
+    """Read what was entered at the end of a part."""
+    return json.loads((study.folder / f"{part}.json").read_text())
 
 
 def train(study: Study) -> None:
-    """Training, detection with its model and the corrections, a table, a file."""
+    """What was learnt is forgotten and learnt anew; training, its model, measurements, files."""
     study.project.open(study.folder / "study")
     study.compare(study.folder / "annotate.json")
+    wait_until(lambda: not study.project.busy, "the corrected images to be read")
+    assert len(study.session.further) == 2
+    forget(study)
+    assert study.entered() == load(study, "not learnt")
+    learn(study, Way.OFFSETS)
     by_hand = {
         (image, name): point
-        for image, held in study.entered().items()
-        for name, point in held["points"].items()
+        for image, about in study.entered()["images"].items()
+        for name, point in about["points"].items()
         if point[1] in ("corrected", "accepted", "placed")
     }
     assert by_hand
@@ -210,17 +213,19 @@ def train(study: Study) -> None:
     study.project.detect(ReviewState.DETECTED, ReviewState.CORRECTED)
     wait_until(lambda: not study.project.detecting.running, "detecting again")
     QTest.qWait(100)
-    now = study.entered()
+    now = study.entered()["images"]
     for (image, name), point in by_hand.items():
         assert now[image]["points"][name] == point, (image, name)
     study.turn_to("skull_05.png")
     press_key(study.viewer, Qt.Key.Key_Return, SHIFT)
+    measure(study)
+    study.dock.tabs.setCurrentWidget(study.review)
     file = study.folder / "results.csv"
     QFileDialog.getSaveFileName = lambda *_, **__: (str(file), "")
     study.project.actions_["export"].trigger()
     exported = {each.image: each for each in read_landmarks(file)}
-    for image, held in study.entered().items():
-        for name, (position, *_) in held["points"].items():
+    for image, about in study.entered()["images"].items():
+        for name, (position, *_) in about["points"].items():
             written = exported[image][name].position_yx
             assert (
                 position is None
@@ -236,6 +241,9 @@ def moved(study: Study) -> None:
     assert study.session.model is not None
     study.turn_to("skull_03.png")
     assert study.session.spacing.mm_yx is not None
+    study.dock.tabs.setCurrentWidget(study.measure)
+    compare_values(study)
+    study.dock.tabs.setCurrentWidget(study.review)
     press_key(study.viewer, Qt.Key.Key_Return, SHIFT)
 
 

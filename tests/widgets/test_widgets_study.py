@@ -19,17 +19,19 @@ IMAGES = ("skull_01.png", "skull_02.png", "skull_03.png", "skull_05.png")
 
 def play(part: str, folder: Path, home: Path) -> None:
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    about = {"PYTHONPATH": path, "PYTHONFAULTHANDLER": "1"}
     folders = {name: str(home) for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")}
     played = subprocess.run(
         [sys.executable, str(ROOT / "tests" / "study_window.py"), part, str(folder)],
-        env={**os.environ, **without_weights(home), **folders, "PYTHONPATH": path},
+        env={**os.environ, **without_weights(home), **folders, **about},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=280,
         check=False,
     )
-    assert f"{part} done" in played.stdout, played.stdout[-2000:] + played.stderr[-4000:]
+    said = f"{played.returncode}: {played.stdout[-2000:]}{played.stderr[-4000:]}"
+    assert f"{part} done" in played.stdout, said
     assert played.returncode == -signal.SIGKILL
 
 
@@ -47,7 +49,10 @@ def test_nothing_differs_from_what_was_entered_after_kills_and_a_move(tmp_path):
     folder.rename(elsewhere)
     play("moved", elsewhere, home)
     held = json.loads((elsewhere / "moved.json").read_text())
-    assert {point[1] for point in held["skull_03.png"]["points"].values()} <= {
+    assert held["learnt"]["way"] == "offsets"
+    assert len(held["measurements"]["measurement"]) == 2
+    assert len(held["pages"]) == len(IMAGES)
+    assert {point[1] for point in held["images"]["skull_03.png"]["points"].values()} <= {
         "accepted",
         "corrected",
     }
