@@ -192,7 +192,7 @@ def test_same_stems_keep_apart(tmp_path):
     ("arguments", "match"),
     [
         (["in.csv", "out.fcsv"], ".fcsv files are only read; write .mrk.json"),
-        (["in.csv", "out"], "or say with --to .mrk.json which files"),
+        (["in.csv", "out"], "or name a folder and say with --to which files"),
         (["in.csv", "out", "--to", "xlsx"], "is not the name of a landmark file"),
         (["in.csv", "out.mrk.json"], "name a folder and add --to .mrk.json"),
         (["nowhere.csv", "out.csv"], "nowhere.csv: there is no such file or folder"),

@@ -74,7 +74,7 @@ def test_a_file_that_is_empty_or_no_image(tmp_path, suffix, capfd):
     path.touch()
     refused(path, "the file is empty")
     path.write_text("image,landmark,x_px,y_px\n" * 40)
-    refused(path, "is not an image that can be read; use DICOM, NIfTI, .* BMP$")
+    refused(path, "is not an image that can be read; use DICOM, NIfTI, .* or MetaImage$")
     assert capfd.readouterr() == ("", "")
 
 

@@ -146,7 +146,7 @@ def test_formats_of_one_image_refuse_none_and_two(tmp_path, suffix):
         images = [on("a.png"), on("b.png")][:count]
         with pytest.raises(OutputError, match=rf"holds one image, not {count}; write a \.csv"):
             write_landmarks(tmp_path / f"a{suffix}", images)
-    with pytest.raises(UsageError, match="there are 2"):
+    with pytest.raises(UsageError, match="these are of 2"):
         format_to_write(f"a{suffix}", 2)
     assert list(tmp_path.iterdir()) == []
 

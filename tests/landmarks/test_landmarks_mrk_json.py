@@ -19,7 +19,7 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 
 # Where no image file is named, nobody knows how Slicer counts: that has a test.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*the image file is not named:napari_oneshot_lmk.landmarks.files.LandmarkWarning"
+    "ignore:.*checked without the image file:napari_oneshot_lmk.landmarks.files.LandmarkWarning"
 )
 
 SCHEMA_NAME = "markups-schema-v1.0.3.json#"

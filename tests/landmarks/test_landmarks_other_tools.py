@@ -20,7 +20,7 @@ from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, read_landmark
 
 # Where no image file is named, nobody knows how Slicer counts: that has a test.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*the image file is not named:napari_oneshot_lmk.landmarks.files.LandmarkWarning"
+    "ignore:.*checked without the image file:napari_oneshot_lmk.landmarks.files.LandmarkWarning"
 )
 
 # -- Slicer's fcsv --------------------------------------------------------------------

@@ -123,7 +123,7 @@ def test_points_of_slicer_land_where_they_were_placed(tmp_path, film, kind):
 def test_without_the_image_file_it_is_said_that_nobody_has_looked(tmp_path):
     path = of_slicer(tmp_path / "film.mrk.json", [4.0, 3.0, 0.0])
     geometry = Geometry(SHAPE_YX, (0.1, 0.1))
-    with pytest.warns(LandmarkWarning, match="because the image file is not named"):
+    with pytest.warns(LandmarkWarning, match="checked without the image file"):
         (back,) = read_landmarks(path, geometry=geometry)
     assert back["S"].position_yx == pytest.approx((30, 40))
 
@@ -131,7 +131,7 @@ def test_without_the_image_file_it_is_said_that_nobody_has_looked(tmp_path):
 @pytest.mark.parametrize(
     ("lps", "spacing", "expected", "says"),
     [
-        ([10.0, 5.0, 0.0], 0.5, (10, 20), "has 1 mm a pixel of film.png unless it was told, too"),
+        ([10.0, 5.0, 0.0], 0.5, (10, 20), "takes 1 mm per pixel for film.png unless"),
         # Not where the points would lie off the image.
         ([40.0, 30.0, 0.0], 0.1, POINT_YX, "that 3D Slicer takes for film.png (1 x 1 mm)"),
     ],
