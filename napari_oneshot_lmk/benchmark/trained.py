@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 
 class MethodSpec(NamedTuple):
-    """A training method, and whether it trains on augmentations of the template, too."""
+    """A training method; whether it trains on copies of the template, and a fine stage."""
 
     method: str
     template_stage: bool
+    fine: bool = False
 
 
 TRAINED_METHODS = {
@@ -32,6 +33,8 @@ TRAINED_METHODS = {
     "sla": MethodSpec("single", False),  # CC2D-SLA
     "atd": MethodSpec("single", True),  # C-ATD
     "fused": MethodSpec("fused", True),  # C-Adapter
+    "fine": MethodSpec("fused", True, fine=True),  # the same with a fine stage, as C-F2
+    "instant-fine": MethodSpec("instant", False, fine=True),
 }
 """The paper's methods by their names in a benchmark."""
 
@@ -101,6 +104,7 @@ def trained_method(
         method=spec.method,
         preset=options.preset,
         template_stage=spec.template_stage,
+        fine=spec.fine,
         seed=options.seed,
         spacing_mm_yx=dataset.spacing_mm_yx(dataset.template_image),
     )

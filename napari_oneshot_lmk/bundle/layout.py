@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, model_validator
 
 from napari_oneshot_lmk.detection.fine_card import FineCard
 from napari_oneshot_lmk.detection.model_card import ModelCard, NetworkEntry
@@ -46,9 +46,15 @@ class BundleCard(BaseModel, frozen=True):
 
     schema_version: int = SCHEMA_VERSION
     model: ModelCard
-    networks: tuple[NetworkEntry, ...] = Field(min_length=1)
-    """In the order of the state_dict."""
+    networks: tuple[NetworkEntry, ...]
+    """In the order of the state_dict; none where a fine stage follows instant detection."""
     encoder: EncoderEntry | None = None
     """None where the model was trained on the encoder that needs no weights."""
     fine: FineCard | None = None
     """Of its fine stage, whose parameters are in the same state_dict."""
+
+    @model_validator(mode="after")
+    def _check_not_empty(self) -> BundleCard:
+        if not self.networks and self.fine is None:
+            raise ValueError("neither a network nor a fine stage")
+        return self

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -86,7 +86,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A trained model: one network for all landmarks, or one for each."""
+    """A trained model: one network for all landmarks, or one for each; or a fine stage alone."""
 
     card: ModelCard
     parts: tuple[Part, ...]
@@ -104,6 +104,8 @@ class TrainedModel:
     @property
     def landmarks(self) -> tuple[str, ...]:
         """Names of the landmarks that were trained."""
+        if not self.parts and self.fine is not None:
+            return self.fine.card.landmarks
         return tuple(name for part in self.parts for name in part.landmarks)
 
     @property
@@ -201,9 +203,15 @@ class _NetworkFile(NetworkEntry, frozen=True):
 class _Networks(BaseModel):
     """What ``model.json`` holds beside the card."""
 
-    networks: tuple[_NetworkFile, ...] = Field(min_length=1)
+    networks: tuple[_NetworkFile, ...]
     encoder_weights: WeightsOrigin | None = None
     fine: FineCard | None = None
+
+    @model_validator(mode="after")
+    def _check_not_empty(self) -> _Networks:
+        if not self.networks and self.fine is None:
+            raise ValueError("neither a network nor a fine stage")
+        return self
 
 
 def _add_weights(digest: hashlib._Hash, network: torch.nn.Module) -> None:

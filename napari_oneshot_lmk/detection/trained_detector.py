@@ -90,7 +90,7 @@ class TrainedDetector(Detector):
         self.precision = precision
         anchored = [self._anchor(part) for part in model.parts]
         self._parts = [part for part in anchored if part is not None]
-        if not self._parts:
+        if not any(name in model.landmarks for name in self._names):
             known = ", ".join(model.landmarks[:3])
             raise ModelError(
                 f"the model knows none of the template's landmarks, only {known}",
@@ -157,6 +157,8 @@ class TrainedDetector(Detector):
         That of the trained network plus a share of `Detector.log_maps`: the two err in
         different places.
         """
+        if not self._parts:
+            return super().log_maps(pyramid)
         card = self.model.card
         rows = [row for part in self._parts for row in part.rows]
         complete = len(rows) == len(self._names)

@@ -185,6 +185,15 @@ class TrainingConfig(Section):
             raise UsageError(f"{name} is {value}", remedy=f"choose from {allowed}")
         return self
 
+    @model_validator(mode="after")
+    def _check_fine(self) -> TrainingConfig:
+        if not self.fine and not self.training_method.groups((0,)):
+            raise UsageError(
+                f"the method {self.method} trains nothing without a fine stage",
+                remedy="give --fine as well, or choose another method",
+            )
+        return self
+
     @property
     def training_method(self) -> TrainingMethod:
         """What the method's name stands for."""

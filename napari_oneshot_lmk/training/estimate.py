@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_oneshot_lmk.encoders.encoder import Encoder
-    from napari_oneshot_lmk.training.preset import FineSettings
+    from napari_oneshot_lmk.training.preset import FineSettings, Preset
 
 FORWARD_AND_BACKWARD = 3.0
 """A backward pass costs as much as two forward ones."""
@@ -31,8 +31,6 @@ WINDOWED = (1, 2)
 """Levels that training computes in windows only."""
 HALO = 4
 """Cells around a window that two 3 x 3 convolutions need."""
-FINE_LAYERS = 2.0
-"""How much slower than the measured convolutions the narrow ones of the fine stage are."""
 BYTES_PER_FEATURE = 2
 GIGA = 1e9
 PIXELS = NETWORK_SHAPE_YX[0] * NETWORK_SHAPE_YX[1]
@@ -75,11 +73,36 @@ def estimate(
     cannot be used.
     """
     preset = config.resolve_preset(lambda: machine.on_gpu)
-    method = config.training_method
     networks = config.networks(landmarks)
     copies = preset.template_copies.count if config.template_stage else 0
-    encoded = images + copies + 1
-    layout = method.network_config(preset.network, machine.encoder_channels, networks[0])
+    encoded = images + copies + 1 if networks else 0
+    seconds = START_S + encoded * machine.encoder_pass_s
+    infer_s = 0.0
+    if networks:
+        epoch_s, infer_s = _epoch_s(config, preset, machine, images, copies, networks[0])
+        seconds += len(networks) * preset.training.epochs * epoch_s
+    if config.fine:
+        # All images are detected on once more.
+        seconds += images * (machine.encoder_pass_s + infer_s)
+        crops = fine_crops(preset.fine, images, len(config.landmarks) or landmarks)
+        macs = FORWARD_AND_BACKWARD * crops * crop_macs(preset.fine)
+        seconds += macs / (machine.gigamacs_per_s * GIGA)
+    channels = enumerate(machine.encoder_channels, start=1)
+    features = sum(count * (PIXELS // 4**level) for level, count in channels)
+    return Estimate(seconds, encoded * BYTES_PER_FEATURE * features)
+
+
+def _epoch_s(
+    config: TrainingConfig,
+    preset: Preset,
+    machine: MachineSpeed,
+    images: int,
+    copies: int,
+    landmarks: int,
+) -> tuple[float, float]:
+    """Seconds of an epoch of a network, and of an image in the network for all landmarks."""
+    method = config.training_method
+    layout = method.network_config(preset.network, machine.encoder_channels, landmarks)
 
     def seconds_of(macs: float) -> float:
         return macs / (machine.gigamacs_per_s * GIGA)
@@ -101,23 +124,14 @@ def estimate(
         random_stream(0, Stream.BATCHES),
         images=images,
         copies=copies,
-        landmarks=networks[0],
+        landmarks=landmarks,
     )
     seen: Counter[int] = Counter()
     for batch in batches:
         seen[len(batch.landmarks)] += len(batch.images) + len(batch.copies)
     epoch_s = sum(count * sample_s(at_once) for at_once, count in seen.items())
-    epoch_s += images * seconds_of(decoder_macs(layout, PIXELS)) / preset.labels.renew_every
-    seconds = START_S + encoded * machine.encoder_pass_s
-    seconds += len(networks) * preset.training.epochs * epoch_s
-    if config.fine:
-        # All images are detected on once more, with encoder and networks.
-        seconds += images * (machine.encoder_pass_s + seconds_of(decoder_macs(layout, PIXELS)))
-        crops = fine_crops(preset.fine, images, sum(networks))
-        seconds += FORWARD_AND_BACKWARD * seconds_of(crops * crop_macs(preset.fine)) * FINE_LAYERS
-    channels = enumerate(machine.encoder_channels, start=1)
-    features = sum(count * (PIXELS // 4**level) for level, count in channels)
-    return Estimate(seconds, encoded * BYTES_PER_FEATURE * features)
+    infer_s = seconds_of(decoder_macs(layout, PIXELS))
+    return epoch_s + images * infer_s / preset.labels.renew_every, infer_s
 
 
 def fine_crops(settings: FineSettings, images: int, landmarks: int) -> float:

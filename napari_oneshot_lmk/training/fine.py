@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ def train_fine(
     seed: int,
     checkpoints: Path | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    landmarks: Sequence[str] = (),
 ) -> Generator[Event, None, FineStage | None]:
     """Train a fine stage for a detector, from the beginning or from the newest checkpoint.
 
@@ -65,6 +66,8 @@ def train_fine(
         Folder for them; without one, a training that is killed begins again.
     should_stop : callable
         Called at each step and image; once it is true, the training ends without a result.
+    landmarks : sequence of str
+        Only these; by default all that the template places.
 
     Returns
     -------
@@ -72,7 +75,8 @@ def train_fine(
         In evaluation mode on the CPU; None if asked to stop.
     """
     keep_freed_memory()
-    return (yield from _FineTrainer(detector, images, preset, seed, checkpoints, should_stop).run())
+    trainer = _FineTrainer(detector, images, preset, seed, checkpoints, should_stop, landmarks)
+    return (yield from trainer.run())
 
 
 @dataclass(eq=False)
@@ -119,6 +123,7 @@ class _FineTrainer:
         seed: int,
         checkpoints: Path | None,
         should_stop: Callable[[], bool],
+        landmarks: Sequence[str],
     ) -> None:
         self.detector, self.images, self.seed = detector, images, seed
         self.settings, self.place, self.should_stop = preset.fine, checkpoints, should_stop
@@ -127,7 +132,9 @@ class _FineTrainer:
         template = detector.template
         placed = template.landmarks.with_points(template.landmarks.placed)
         geometry = template.image.geometry
-        self.names = tuple(point.name for point in placed)
+        names = tuple(point.name for point in placed)
+        self.rows = tuple(i for i, name in enumerate(names) if not landmarks or name in landmarks)
+        self.names = tuple(names[row] for row in self.rows)
         self.template_yx = (placed.positions_yx + 0.5) / geometry.image_shape_yx
         pixel = self.settings.pixel * float(detector.shape.size)
         self.grid = CropGrid(geometry, pixel)
@@ -159,6 +166,7 @@ class _FineTrainer:
             self.settings,
             [*self.pixels, self.grid.prepare(self.detector.template.image)],
             self.template_yx,
+            self.rows,
             self.seed,
         )
         state = self._begin(coarse, orientations)
@@ -184,9 +192,8 @@ class _FineTrainer:
         self, state: _State, sampler: CropSampler
     ) -> Generator[Event, None, FineStage | None]:
         epochs, steps = self.settings.epochs * (self.settings.renewals + 1), sampler.steps()
-        begun = saved = time.monotonic() - state.seconds, time.monotonic()
-        start, saved_at = begun[0], saved[1]
-        step_s = 0.0
+        saved_at = time.monotonic()
+        start, step_s = saved_at - state.seconds, 0.0
         while state.epoch < epochs:
             for step in range(state.step, steps):
                 if self.should_stop():
@@ -282,14 +289,16 @@ class _FineTrainer:
         """Return the labels that the student sees together with the coarse points."""
         stage = self.stage(state.network).to(self.device)
         landmarks = torch.arange(len(self.names), device=self.device)
-        points = []
+        points, rows = [], list(self.rows)
         for pixels, coarse_yx in zip(self.pixels, state.coarse.points_yx, strict=True):
             shape = np.array(pixels.shape[-2:])
-            start = torch.from_numpy(coarse_yx * shape - 0.5).float().to(self.device)
+            start = torch.from_numpy(coarse_yx[rows] * shape - 0.5).float().to(self.device)
             with torch.inference_mode():
                 seen = stage(pixels.to(self.device).float() / 255, start, landmarks)
             seen_yx = (seen.cpu().double().numpy() + 0.5) / shape
-            points.append(coarse_yx + self.settings.share * (seen_yx - coarse_yx))
+            points_yx = coarse_yx.copy()
+            points_yx[rows] += self.settings.share * (seen_yx - coarse_yx[rows])
+            points.append(points_yx)
         return self.residuals.labels(np.stack(points))
 
     def _save(self, state: _State) -> None:

@@ -42,6 +42,8 @@ class CropSampler:
     """(1, 1, h, w) uint8 on the crop grid, the template last."""
     template_yx: NDArray[np.float64]
     """(N, 2), where the template's landmarks are, as in `Labels`."""
+    rows: tuple[int, ...]
+    """Which of the N are trained: the network's landmarks."""
     seed: int
 
     @property
@@ -56,13 +58,13 @@ class CropSampler:
 
     def steps(self) -> int:
         """Return how many steps an epoch has."""
-        pairs = (len(self.images) - 1) * len(self.template_yx)
+        pairs = (len(self.images) - 1) * len(self.rows)
         return math.ceil(pairs / (self.settings.batch - self.of_template))
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the (image, landmark) pairs of an epoch in their random order, (P, 2)."""
         random = random_stream(self.seed, Stream.CROPS, epoch, 0)
-        pairs = np.indices((len(self.images) - 1, len(self.template_yx))).reshape(2, -1).T
+        pairs = np.indices((len(self.images) - 1, len(self.rows))).reshape(2, -1).T
         return np.asarray(random.permutation(pairs))
 
     def batch(self, epoch: int, step: int, labels: Labels) -> CropBatch:
@@ -70,12 +72,14 @@ class CropSampler:
         random = random_stream(self.seed, Stream.CROPS, epoch, step + 1)
         size = self.settings.batch - self.of_template
         pairs = self.order(epoch)[step * size : (step + 1) * size]
-        own = random.integers(len(self.template_yx), size=self.of_template)
+        own = random.integers(len(self.rows), size=self.of_template)
+        rows = np.array(self.rows)
+        among = pairs[:, 0], rows[pairs[:, 1]]
         images = np.concatenate([pairs[:, 0], np.full(self.of_template, TEMPLATE)])
         landmarks = np.concatenate([pairs[:, 1], own])
         trust = PseudoLabels(labels.points_yx, labels.residuals).weights(weigh=True)
-        weights = np.concatenate([trust[pairs[:, 0], pairs[:, 1]], np.ones(self.of_template)])
-        points = np.concatenate([labels.points_yx[pairs[:, 0], pairs[:, 1]], self.template_yx[own]])
+        weights = np.concatenate([trust[among], np.ones(self.of_template)])
+        points = np.concatenate([labels.points_yx[among], self.template_yx[rows[own]]])
         drawn = self._draw(len(images), random)
         crops, offsets = [], []
         for image, point, jitter, turn in zip(

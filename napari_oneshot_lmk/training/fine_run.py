@@ -5,28 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.training.config import TrainingConfig
-from napari_oneshot_lmk.training.events import EpochEnded, Event, Finished, Noted
+from napari_oneshot_lmk.training.events import EpochEnded, Event, Failed, Finished, Noted
 from napari_oneshot_lmk.training.fine import train_fine
 from napari_oneshot_lmk.training.run_folder import RunFolder
+from napari_oneshot_lmk.training.state import trained_model
 from napari_oneshot_lmk.training.task import TrainingTask
 
 
 def add_fine_stage(
-    run: RunFolder, task: TrainingTask, coarse: Finished, should_stop: Callable[[], bool]
+    run: RunFolder, task: TrainingTask, coarse: Finished | None, should_stop: Callable[[], bool]
 ) -> Iterator[Event]:
-    """Train the fine stage of a run whose model is there, or go on with it.
+    """Train the fine stage of a run, or go on with it.
 
-    The last event is `Finished`. Where it was asked to stop, the model stays without a fine
-    stage, and its checkpoint in the run: the same command goes on.
+    ``coarse`` is how the training of the model ended that is there; None where the stage follows
+    detection without training. The last event is `Finished`. Where it was asked to stop, the
+    model stays without a fine stage, and the checkpoint in the run: the same command goes on.
     """
-    yield Noted("The model is there; its fine stage follows.")
-    model = replace(TrainedModel.load(run.model_path), fine=None)
-    detector = TrainedDetector.from_model(model, encoder=task.encoder)
+    config, detector = task.config, Detector(task.template, task.encoder)
+    if coarse is None:
+        model = trained_model(task, (), {}, 0, 0.0)
+    else:
+        yield Noted("The model is there; its fine stage follows.")
+        model = replace(TrainedModel.load(run.model_path), fine=None)
+        detector = TrainedDetector.from_model(model, encoder=task.encoder)
     training = train_fine(
-        detector, task.images, task.preset, task.config.seed, run.fine_path, should_stop
+        *(detector, task.images, task.preset, config.seed, run.fine_path, should_stop),
+        landmarks=config.landmarks,
     )
     seconds = 0.0
     while True:
@@ -39,6 +47,9 @@ def add_fine_stage(
             seconds = event.seconds
         yield event
     if stage is None:
+        if coarse is None:
+            yield Failed("Stopped before the fine stage was trained; start it again to go on.")
+            return
         leave_out_fine_stage(run, task.config)
         text = "Stopped in the fine stage: the model is kept without it; the same command goes on."
         yield Noted(text, serious=True)
@@ -46,7 +57,11 @@ def add_fine_stage(
         return
     with run.new_model() as folder:
         replace(model, fine=stage).save(folder)
-    yield replace(coarse, seconds=coarse.seconds + seconds)
+    if coarse is None:
+        place = str(run.model_path.absolute())
+        yield Finished(place, 0, stopped=False, seconds=seconds)
+    else:
+        yield replace(coarse, seconds=coarse.seconds + seconds)
 
 
 def leave_out_fine_stage(run: RunFolder, config: TrainingConfig) -> None:

@@ -168,8 +168,24 @@ class Joint(TrainingMethod):
         return [Batch(SELF_STAGE, chunk, (), ()) for chunk in chunks]
 
 
+class Instant(TrainingMethod):
+    """No network at all: a fine stage follows what detection finds without training."""
+
+    name = "instant"
+    description = "detection without training, which a fine stage (--fine) follows"
+    paper_name = "instant"
+
+    def groups(self, landmarks: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+        """Return nothing."""
+        return ()
+
+    def reads_patches(self, settings: TrainingSettings) -> bool:
+        """There are no steps."""
+        return False
+
+
 METHODS: dict[str, TrainingMethod] = {
-    method.name: method for method in (Fused(), Single(), Joint())
+    method.name: method for method in (Fused(), Single(), Joint(), Instant())
 }
 
 

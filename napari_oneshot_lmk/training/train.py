@@ -196,7 +196,7 @@ def _events(
         packed_weights=packed_weights,
     )
     coarse = run.coarse if config.fine else None
-    if coarse is None:
+    if coarse is None and task.landmark_groups:
         if strategy is None:
             events = fit(task, RunCheckpoints(run, group=group), stopped)
         else:
@@ -211,7 +211,7 @@ def _events(
                     coarse = event
                     break
             yield event
-    if coarse is not None:
+    if coarse is not None or not task.landmark_groups:
         yield from add_fine_stage(run, task, coarse, stopped)
 
 

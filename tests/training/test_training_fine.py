@@ -17,10 +17,12 @@ from learning_scene import Job, small_task, train
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.fine_stage import FineStage
 from napari_oneshot_lmk.detection.model import TrainedModel
+from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.errors import ModelError, UsageError
 from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.training import fine as fine_training
-from napari_oneshot_lmk.training.events import EpochEnded, Finished, Stepped
+from napari_oneshot_lmk.training.config import TrainingConfig
+from napari_oneshot_lmk.training.events import EpochEnded, Failed, Finished, Stepped
 from napari_oneshot_lmk.training.fine import NAME, train_fine
 from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.training.task import TrainingTask
@@ -133,6 +135,26 @@ def test_a_run_that_has_finished_gets_its_fine_stage(job):
     assert list(train(with_fine)) == [end]
     with pytest.raises(UsageError, match="fine is off, was on before"):
         list(train(job))
+
+
+def test_a_fine_stage_follows_detection_without_training(job, tmp_path):
+    alone = job.but(method="instant", fine=True, landmarks=("apex", "tip"), out=tmp_path / "run")
+    *_, stopped = train(alone, should_stop=lambda: True)
+    assert isinstance(stopped, Failed)
+    *_, end = train(alone)
+    assert isinstance(end, Finished)
+    model = TrainedModel.load(alone.out)
+    assert (model.parts, model.landmarks) == ((), ("apex", "tip"))
+    detector = TrainedDetector.from_model(model, encoder=job.encoder)
+    instant = Detector(job.template, job.encoder)
+    points = {}
+    for each in (detector, instant):
+        each.set_image(job.template.image)
+        points[each] = np.array([p.position_yx for p in each.detect().placed])
+    moved = np.abs(points[detector] - points[instant]).max(1) > 1e-6
+    assert moved.tolist() == [True, False, True]
+    with pytest.raises(UsageError, match="trains nothing without a fine stage"):
+        TrainingConfig(method="instant")
 
 
 def test_a_damaged_fine_stage_is_refused(job, tmp_path):
