@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,11 @@ from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
-from napari_oneshot_lmk.landmarks.landmarks import Landmarks
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.review.corrections import point_errors
 from napari_oneshot_lmk.review.learnt import Way
+from napari_oneshot_lmk.review.next_image import rank_next
 from napari_oneshot_lmk.review.offsets import estimate_offsets
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
@@ -94,6 +95,27 @@ class Plan:
         used = {name for draw in chosen for name in draw}
         corrected = tuple(name for name in names if name in used)
         return cls(corrected, scored, tuple(chosen), tuple(c for c in counts if c), parts)
+
+    def proposed(self, detector: Detector, dataset: Dataset) -> Plan:
+        """Return the plan with one draw: the images that `rank_next` proposes, one by one.
+
+        Each is detected first; with its true points it counts as corrected from then on.
+        """
+        works: dict[str, Landmarks | None] = {}
+        for name in self.corrected:
+            spacing = dataset.spacing_mm_yx(name)
+            detector.set_image(read_image(dataset.file_of(name).path, spacing_mm_yx=spacing))
+            works[name] = detector.detect()
+        order: list[str] = []
+        for _ in range(max(self.counts)):
+            name = rank_next(works, detector.template)[0].key
+            found = works[name]
+            assert found is not None
+            true = [replace(p, source=Source.CORRECTED) for p in dataset.truth[name].placed]
+            works[name] = found.with_points(true)
+            order.append(name)
+        used = tuple(name for name in self.corrected if name in order)
+        return replace(self, corrected=used, draws=(tuple(order),), parts=1)
 
     def choices(self, image: str) -> dict[Choice, tuple[int, ...]]:
         """Return the further templates that an image is detected with, by their places.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +24,7 @@ from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.encoders.device import resolve_device
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.landmarks.dataset import Dataset
+from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.storage.atomic import check_writable
 
 scores = typer.Typer()
@@ -56,6 +58,13 @@ def benchmark_corrections(
             "--training", help="Draw from one half of the training images, score the other."
         ),
     ] = False,
+    proposed: Annotated[
+        bool,
+        typer.Option(
+            "--proposed",
+            help="Correct what `project next` proposes, one by one, instead of random draws.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Of the draws.")] = 1,
     cache: Annotated[
         Path | None,
@@ -82,21 +91,25 @@ def benchmark_corrections(
     plan = corrections.Plan.drawn(
         dataset, numbers, draws, seed, training=training, parts=parts, pool=pool
     )
-    further = [corrections.corrected_template(dataset, name) for name in plan.corrected]
     with (
         tempfile.TemporaryDirectory(prefix="oneshot-lmk-") as scratch,
         counting_bar("Detecting") as advance,
     ):
         folder = Path(scratch) if cache is None else cache
-        print_info(f"Encoding {len(further)} corrected images …")
         trained = None if model is None else load_model(model)
         encoder = FeatureFiles(
             encoder_with_bar(encoder_weights, device, model=trained), folder / "features"
         )
-        if trained is None:
-            detector = Detector(dataset.template(), encoder, further=further)
-        else:
-            detector = TrainedDetector.from_model(trained, None, encoder, further=further)
+
+        def make(further: Sequence[Template]) -> Detector:
+            if trained is None:
+                return Detector(dataset.template(), encoder, further=further)
+            return TrainedDetector.from_model(trained, None, encoder, further=further)
+
+        if proposed:
+            plan = plan.proposed(make([]), dataset)
+        print_info(f"Encoding {len(plan.corrected)} corrected images …")
+        detector = make([corrections.corrected_template(dataset, n) for n in plan.corrected])
         found = dict(corrections.collect(detector, dataset, plan, folder, advance))
     content: dict[str, Any] = {"encoder": detector.encoder_card.identity}
     lines = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from napari_oneshot_lmk.encoders.orientation import OrientationEncoder
 from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
+from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.samples import sample_folder
 
@@ -46,6 +48,33 @@ def test_images_are_left_out_of_their_own_detection():
     assert plan.choices("c") == {ALONE: (), (0, 2): (1,)}
     assert plan.choices("x") == {ALONE: (), (0, 1): (1,), (0, 2): (1, 2)}
     assert plan.choices("y") == {ALONE: (), (1, 1): (3,), (1, 2): (3, 0)}
+
+
+def test_images_are_corrected_in_the_order_that_is_proposed():
+    dataset = Dataset.load(sample_folder("skull"))
+
+    class Detects:
+        """Finds what is there, two thirds of it unsure on one image."""
+
+        template = dataset.template()
+
+        def set_image(self, image):
+            self.name = image.name
+
+        def detect(self):
+            points = [
+                replace(p, source=Source.DETECTED, unsure=self.name == "skull_05.png" and n > 6)
+                for n, p in enumerate(dataset.truth[self.name].placed)
+            ]
+            return Landmarks(tuple(points), self.name)
+
+    names = ("skull_02.png", "skull_05.png", "skull_06.png", "skull_07.png")
+    plan = Plan(names, ("x", "y"), (names,), (1, 3), parts=2).proposed(Detects(), dataset)
+    [order] = plan.draws
+    assert order[0] == "skull_05.png"
+    assert len(set(order)) == 3
+    assert plan.corrected == tuple(sorted(order))
+    assert plan.parts == 1
 
 
 @pytest.mark.usefixtures("one_thread")
