@@ -61,7 +61,7 @@ def make_metadata(
         "name": about.name,
         "task": f"Find {len(placed)} anatomical landmarks on a 2-D image",
         "description": (
-            f"One-shot landmark detection ({model.card.method}): trained from one annotated "
+            f"{_shots(model)} landmark detection ({model.card.method}): trained from one annotated "
             f"template and {model.card.training.images} images without annotation. "
             "The network reads a grey image and gives one point a landmark."
         ),
@@ -90,6 +90,11 @@ def make_metadata(
     if metrics:
         content["eval_metrics"] = metrics
     return content
+
+
+def _shots(model: TrainedModel) -> str:
+    corrected = model.card.training.corrected
+    return f"Few-shot (fine-tuned on {corrected} corrected images)" if corrected else "One-shot"
 
 
 def make_inference(model: TrainedModel) -> dict[str, Any]:

@@ -32,8 +32,13 @@ def make_readme(model: TrainedModel, about: About, metrics: dict[str, Any]) -> s
         if training.images
         else "not recorded"
     )
+    made_from = "one annotated image by one-shot landmark detection"
+    if training.corrected:
+        trained_on += f"; adapters fine-tuned on {training.corrected} corrected images"
+        made_from += f", fine-tuned on {training.corrected} corrected images (few-shot)"
     values = {
         "name": about.name,
+        "made_from": made_from,
         "count": len(template.landmarks.placed),
         "method": f"{method.description} ({method.paper_name})",
         "packages": ", ".join(PACKAGES),

@@ -61,7 +61,7 @@ def try_corrections(
         gain,
         left_out_errors,
     )
-    from napari_oneshot_lmk.review.learnt import Way
+    from napari_oneshot_lmk.review.learnt import WITHOUT_TRAINING
 
     spacing_mm_yx = spacing_from(spacing)
     further = templates_of(corrected, images, spacing_mm_yx, slice_index)
@@ -76,7 +76,7 @@ def try_corrections(
             left_out.append(image)
             advance(len(left_out), len(further))
     errors = left_out_errors(left_out)
-    gains = [each for way in Way for each in gain(errors, way)]
+    gains = [each for way in WITHOUT_TRAINING for each in gain(errors, way)]
     if as_json:
         print_json([asdict(each) for each in gains])
         return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +31,7 @@ from napari_oneshot_lmk.cli.project_review import (
 )
 from napari_oneshot_lmk.errors import OneshotError, UsageError
 from napari_oneshot_lmk.review.learnt import Way
+from napari_oneshot_lmk.training.preset import FINE_TUNING
 
 if TYPE_CHECKING:
     from napari_oneshot_lmk.review.corrections import Gain
@@ -54,10 +57,32 @@ def learn(
         str | None,
         typer.Option(
             "--apply",
-            metavar="recommended|offsets|further-templates|both",
+            metavar="recommended|offsets|further-templates|both|fine-tuning|"
+            "fine-tuning-and-templates",
             help="Then detect anew on all images that nobody has finished, helped like this.",
         ),
     ] = None,
+    fine_tune: Annotated[
+        bool,
+        typer.Option(
+            "--fine-tune",
+            help="Also train the adapters of the project's model on the corrected images: minutes. "
+            "The model stays, the result is one more.",
+        ),
+    ] = False,
+    preset: Annotated[
+        str,
+        typer.Option("--preset", metavar="FILE", help="All numbers of --fine-tune."),
+    ] = FINE_TUNING,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            "--epochs", metavar="N", min=1, help="Of --fine-tune: passes over the copies."
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Of everything random in --fine-tune.")
+    ] = 0,
     forget: Annotated[
         bool,
         typer.Option("--forget", help="Take back what was learnt, and what was detected with it."),
@@ -69,17 +94,23 @@ def learn(
 ) -> None:
     """Say what the corrected images gain for the others, and let the project learn from them.
 
-    Each corrected image is left out in turn: the others have to help it. Nothing is written
-    without --apply or --forget. What a person has decided stays.
+    Each corrected image is left out in turn: the others have to help it. With --fine-tune they
+    are left out in three parts, each of one training. Nothing is applied without --apply. What a
+    person has decided stays. A training that was interrupted goes on with the same command.
     """
     from napari_oneshot_lmk.encoders.device import keep_freed_memory
     from napari_oneshot_lmk.review import learn as learning
     from napari_oneshot_lmk.review.detect import detect_images
     from napari_oneshot_lmk.review.project import Project
 
+    if forget and fine_tune:
+        raise UsageError("--forget and --fine-tune were both given", remedy="leave one of them out")
     if forget and apply:
         raise UsageError("--forget and --apply were both given", remedy="leave one of them out")
     wanted = None if apply in (None, RECOMMENDED) else member(Way, "--apply", str(apply))
+    if wanted is not None and wanted.tuned and not fine_tune:
+        what = f"--apply {apply} was given without --fine-tune"
+        raise UsageError(what, remedy="add --fine-tune to see first what it gains")
     failed: list[OneshotError] = []
     counts, end = None, None
     if forget:
@@ -89,12 +120,23 @@ def learn(
         end_with(failed)
         return
     keep_freed_memory()
-    with Project.open(folder, writing=apply is not None) as project:
+    with Project.open(folder, writing=fine_tune or apply is not None) as project:
         ids, further = learning.corrected_images(project, tell=failed.append)
-        started, detector = detect_with(project, further, encoder_weights, device, upright)
+        started, detector = detect_with(
+            project, further, encoder_weights, device, upright, own_model=True
+        )
+        tuning = None
+        if fine_tune:
+            from napari_oneshot_lmk.review.fine_tune import ProjectTuning
+            from napari_oneshot_lmk.training.fine_tune import fine_tuning_config
+
+            config = fine_tuning_config(preset=preset, epochs=epochs, seed=seed)
+            tuning = ProjectTuning(project, detector, config)
         with counting_bar("Leaving each out") as advance:
             *_, trial = learning.try_learning(ids, detector, advance)
         assert trial is not None
+        if tuning is not None:
+            trial = _followed(tuning.try_folds(trial), "Fine-tuning without a part")
         content: dict[str, Any] = {"project": str(folder), **_content(trial)}
         if not as_json:
             _print(trial)
@@ -103,7 +145,11 @@ def learn(
             print_line("Nothing is applied.")
         content["applied"] = None if way is None else str(way)
         if way is not None:
-            learnt = trial.learnt(way)
+            tuned = ""
+            if tuning is not None and way.tuned:
+                tuned = _followed(tuning.train(), "Fine-tuning on all")
+                detector = tuning.detector(tuned)
+            learnt = trial.learnt(way, tuned)
             chosen = learning.helped(detector, learnt)
             todo = learning.begin_learning(project, chosen, learnt, failed.append)
             counts, end = collect(detect_images(project, chosen, todo), len(todo), failed)
@@ -155,9 +201,10 @@ def next_images(
 
 
 def _content(trial: Trial) -> dict[str, Any]:
-    gains = [asdict(each) for way in Way for each in trial.gains[way]]
+    gains = [asdict(each) for gains in trial.gains.values() for each in gains]
     return {
         "corrected": len(trial.images),
+        "trainings": trial.trainings,
         "recommended": None if trial.recommended is None else str(trial.recommended),
         "gains": gains,
     }
@@ -167,13 +214,34 @@ def _print(trial: Trial) -> None:
     print_table(
         f"{counted(len(trial.images), 'corrected image')}, each left out in turn",
         GAIN_TITLES,
-        [gain_row(each) for way in Way for each in trial.gains[way]],
+        [gain_row(each) for gains in trial.gains.values() for each in gains],
     )
+    if trial.trainings:
+        parts = f"in {trial.trainings} parts, each of one training"
+        print_line(f"With fine-tuning the images are left out {parts}.")
     if trial.recommended is None:
         print_line("Nothing is recommended: on the corrected images no way gains.")
     else:
         print_line(f"Recommended: {trial.recommended}. --apply {RECOMMENDED} does it.")
-    print_line("These points were corrected by a person: no one-shot result.")
+    print_line("These points were corrected by a person: few-shot, no one-shot result.")
+
+
+def _followed(steps: Generator[Any, None, Any], label: str) -> Any:
+    """Show how far a training is; return what comes after its steps, or what it returns."""
+    from napari_oneshot_lmk.review.fine_tune import TuningStep
+
+    try:
+        with closing(steps), counting_bar(label) as advance:
+            while True:
+                step = next(steps)
+                if not isinstance(step, TuningStep):
+                    return step
+                advance(step.done, step.total)
+    except StopIteration as end:
+        return end.value
+    except KeyboardInterrupt as error:
+        print_warning("Stopped; nothing is applied. The same command goes on from there.")
+        raise typer.Exit(ExitCode.INTERRUPTED) from error
 
 
 def gain_row(each: Gain) -> list[str]:

@@ -307,9 +307,15 @@ def detect_with(
     weights: Path | None,
     device: str,
     upright: bool,
+    *,
+    own_model: bool = False,
 ) -> tuple[float, Detector]:
-    """Return when detection began, and the project's detector with further templates."""
-    return make_detector(project.template, further, project.model, weights, device, False, upright)
+    """Return when detection began, and the project's detector with further templates.
+
+    ``own_model``: as if it had learnt nothing.
+    """
+    model = project.own_model if own_model else project.model
+    return make_detector(project.template, further, model, weights, device, False, upright)
 
 
 def collect(

@@ -87,6 +87,8 @@ class Detector:
     """What each found landmark is moved by; see `with_offsets`."""
     fine: FineStage | None = None
     """What looks a second time around each point."""
+    tuned_on = 0
+    """Corrected images that its model was fine-tuned on."""
 
     def __init__(
         self,
@@ -315,6 +317,7 @@ class Detector:
         orientation = encoded.lies
         more = f" and {len(self.further)} more" if self.further else ""
         more += ", points moved as corrected" if self.offsets else ""
+        more += f", fine-tuned on {self.tuned_on} corrected" if self.tuned_on else ""
         provenance = Provenance(
             method=self.method,
             encoder=self.encoder_card.identity,

@@ -18,6 +18,8 @@ class Training(BaseModel, frozen=True):
     epochs: int = 0
     seed: int = 0
     seconds: float = 0.0
+    corrected: int = 0
+    """Images, beside the template, whose annotation it was fine-tuned on: few-shot if not 0."""
     created: str = ""
     version: str = ""
 

@@ -87,6 +87,7 @@ class TrainedDetector(Detector):
         super().__init__(template, encoder, further=further, upright=upright)
         self.model, self.fine = model, model.fine
         self.method = model.card.method
+        self.tuned_on = model.card.training.corrected
         self.precision = precision
         anchored = [self._anchor(part) for part in model.parts]
         self._parts = [part for part in anchored if part is not None]

@@ -1,7 +1,8 @@
 """What corrected images are worth for all others, measured on themselves.
 
 Corrected images serve as further templates, or each landmark's offset is taken from them and
-added to what is found on all others, or both. Each is left out in turn: the others have to help it.
+added to what is found on all others, or both; or a model is fine-tuned on them. Each is left out
+in turn: the others have to help it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ class LeftOutPoints:
     """Found with the template alone."""
     rest: Landmarks
     """Found with all corrected images but this one as further templates."""
+    tuned: Landmarks | None = None
+    """As ``alone``, by a model that was fine-tuned without it; None where that was not tried."""
+    tuned_rest: Landmarks | None = None
+    """As ``rest``, by the same model."""
 
     def off_yx(self, way: Way, names: Sequence[str]) -> Floats:
         """Return the person's points minus those found, (N, 2).
@@ -65,7 +70,7 @@ class LeftOut:
     before: Floats
     """(N,), with the template alone."""
     after: Mapping[Way, Floats]
-    """(N,), with the help of all corrected images but this one."""
+    """(N,), with the help of other corrected images; without ways that were not tried on it."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +122,15 @@ def left_out_errors(images: Sequence[LeftOutPoints]) -> list[LeftOut]:
         after = {Way.TEMPLATES: one.rest}
         for way, found in ((Way.OFFSETS, one.alone), (Way.BOTH, one.rest)):
             after[way] = moved_landmarks(found, learnt_offsets(others, way))
+        if one.tuned is not None and one.tuned_rest is not None:
+            after |= {Way.TUNED: one.tuned, Way.TUNED_TEMPLATES: one.tuned_rest}
         truth = one.template.landmarks
         results.append(
             LeftOut(
                 one.template.image.name,
                 "px" if one.template.image.geometry.spacing_mm_yx is None else "mm",
                 point_errors(one.alone, truth),
-                {way: point_errors(after[way], truth) for way in Way},
+                {way: point_errors(each, truth) for way, each in after.items()},
             )
         )
     return results
@@ -145,7 +152,7 @@ def gain(images: Sequence[LeftOut], way: Way) -> tuple[Gain, ...]:
     """Sum up a way, once for the images with millimetres and once for those without."""
     gains = []
     for unit in ("mm", "px"):
-        chosen = [image for image in images if image.unit == unit]
+        chosen = [image for image in images if image.unit == unit and way in image.after]
         if not chosen:
             continue
         before = np.concatenate([image.before for image in chosen])
@@ -173,11 +180,13 @@ def gain(images: Sequence[LeftOut], way: Way) -> tuple[Gain, ...]:
 def recommended(images: Sequence[LeftOut]) -> Way | None:
     """Return the way after which points lie nearest on average; None if none gains.
 
-    Pixels and millimetres are compared as ratios of the errors before.
+    Pixels and millimetres are compared as ratios of the errors before. A way that was not tried
+    on all images is not compared.
     """
-    ratios = {way: _ratio(gain(images, way)) for way in Way}
-    best = min(Way, key=lambda way: ratios[way])
-    return best if ratios[best] < 1 else None
+    ways = [way for way in Way if images and all(way in image.after for image in images)]
+    ratios = {way: _ratio(gain(images, way)) for way in ways}
+    best = min(ways, key=lambda way: ratios[way], default=None)
+    return best if best is not None and ratios[best] < 1 else None
 
 
 def _ratio(gains: Sequence[Gain]) -> float:

@@ -19,7 +19,7 @@ from napari_oneshot_lmk.review.corrections import (
     recommended,
 )
 from napari_oneshot_lmk.review.detect import detect_images, images_to_detect
-from napari_oneshot_lmk.review.learnt import Learnt, Way
+from napari_oneshot_lmk.review.learnt import WITHOUT_TRAINING, Learnt, Way
 from napari_oneshot_lmk.review.project import Project, Tell
 from napari_oneshot_lmk.review.project_files import ImageWork
 
@@ -38,13 +38,22 @@ class Trial:
     points: tuple[LeftOutPoints, ...]
     """Each of them, detected as if it were not corrected."""
     gains: dict[Way, tuple[Gain, ...]]
-    """Once for images with millimetres and once for those without."""
+    """Once for images with millimetres and once for those without; only ways that were tried."""
     recommended: Way | None
     """None where nothing gains."""
+    trainings: int = 0
+    """Parts of the images that fine-tuning was tried on, each left out of one training; 0 where
+    it was not."""
+    tuned_images: int = 0
+    """Images of the parts that were done."""
 
-    def learnt(self, way: Way) -> Learnt:
-        """Return what is to be kept if the user wants this way."""
-        return Learnt(way=way, images=self.images, offsets=learnt_offsets(self.points, way))
+    def learnt(self, way: Way, tuned: str = "") -> Learnt:
+        """Return what is to be kept if the user wants this way.
+
+        ``tuned`` is the run of the fine-tuned model, from `ProjectTuning.train`.
+        """
+        offsets = learnt_offsets(self.points, way)
+        return Learnt(way=way, images=self.images, offsets=offsets, tuned=tuned)
 
 
 def try_learning(
@@ -84,14 +93,15 @@ def try_learning(
         advance(len(points), len(ids))
         yield None
     errors = left_out_errors(points)
-    gains = {way: gain(errors, way) for way in Way}
+    gains = {way: gain(errors, way) for way in WITHOUT_TRAINING}
     yield Trial(tuple(ids), tuple(points), gains, recommended(errors))
 
 
 def helped(detector: Detector, learnt: Learnt) -> Detector:
     """Return the detector that a project detects with, of one that has its further templates.
 
-    ``detector.further`` are the corrected images; they are left out where the way has none.
+    ``detector.further`` are the corrected images; they are left out where the way has none. For
+    a way with fine-tuning it is the detector of the fine-tuned model.
     """
     chosen = detector if learnt.way.templates else detector.with_further([])
     return chosen.with_offsets(learnt.offsets if learnt.way.offsets else {})

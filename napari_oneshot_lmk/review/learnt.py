@@ -8,13 +8,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_oneshot_lmk.errors import OutputError, ProjectError
 from napari_oneshot_lmk.storage.atomic import atomic_write
 
 FORMAT = 1
 LEARNT_FILE = "learnt.json"
+TUNING_FOLDER = "fine-tuning"
+"""Of a project: the runs that have trained its model on corrected images."""
 
 
 class Way(StrEnum):
@@ -23,16 +25,26 @@ class Way(StrEnum):
     OFFSETS = "offsets"
     TEMPLATES = "further templates"
     BOTH = "both"
+    TUNED = "fine tuning"
+    TUNED_TEMPLATES = "fine tuning and templates"
 
     @property
     def offsets(self) -> bool:
         """Whether what is found is moved by the corrected images' offsets."""
-        return self is not Way.TEMPLATES
+        return self in (Way.OFFSETS, Way.BOTH)
 
     @property
     def templates(self) -> bool:
         """Whether corrected images are further templates."""
-        return self is not Way.OFFSETS
+        return self in (Way.TEMPLATES, Way.BOTH, Way.TUNED_TEMPLATES)
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the model's adapters are trained on the corrected images."""
+        return self in (Way.TUNED, Way.TUNED_TEMPLATES)
+
+
+WITHOUT_TRAINING = (Way.OFFSETS, Way.TEMPLATES, Way.BOTH)
 
 
 class Learnt(BaseModel):
@@ -48,6 +60,8 @@ class Learnt(BaseModel):
     """Ids of the corrected images that it was learnt from."""
     offsets: Mapping[str, tuple[float, float]] = {}
     """Landmark -> (row, column) in pixels of the network's grid; see `Detector.with_offsets`."""
+    tuned: str = Field(default="", pattern=r"^[0-9a-f]*$")
+    """Folder of the fine-tuned model's run in `TUNING_FOLDER`; empty where none was trained."""
     before: Mapping[str, Mapping[str, Any]] = {}
     """Ids of the images that were detected anew -> the content of their files before."""
 

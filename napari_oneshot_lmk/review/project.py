@@ -13,7 +13,11 @@ from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.files import write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.review.learnt import LEARNT_FILE, Learnt, load_learnt, save_learnt
+from napari_oneshot_lmk.review.learnt import (
+    LEARNT_FILE,
+    Learnt,
+    save_learnt,
+)
 from napari_oneshot_lmk.review.project_files import (
     IMAGES_FOLDER,
     REMOVED_FOLDER,
@@ -300,15 +304,6 @@ class Project(ProjectFolder):
         return [template for _, template in self.corrected(tell)]
 
     # -- what was learnt from them -------------------------------------------------
-
-    @property
-    def learnt(self) -> Learnt | None:
-        """How detections are helped by corrected images; None where nothing was learnt.
-
-        A `ProjectError` says if the file is damaged.
-        """
-        learnt = load_learnt(self.folder)
-        return learnt and learnt.without_removed({image.id for image in self.images})
 
     def set_learnt(self, learnt: Learnt | None, ids: Iterable[str] = ()) -> None:
         """Keep what was learnt, and these images as they are now; None forgets all of it.

@@ -10,10 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from napari_oneshot_lmk.errors import OutputError
+from napari_oneshot_lmk.errors import OutputError, ProjectError
 from napari_oneshot_lmk.geometry import checked_spacing
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.review.image_files import size_and_mtime
+from napari_oneshot_lmk.review.learnt import TUNING_FOLDER, Learnt, load_learnt
 from napari_oneshot_lmk.review.project_files import (
     TEMPLATE_FOLDER,
     ImageEntry,
@@ -24,6 +25,7 @@ from napari_oneshot_lmk.review.project_files import (
 from napari_oneshot_lmk.review.project_index import Added, ImageIndex
 from napari_oneshot_lmk.review.project_lock import hold_project
 from napari_oneshot_lmk.storage.atomic import atomic_write
+from napari_oneshot_lmk.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,30 @@ class ProjectFolder:
         return Template.load(self.folder / TEMPLATE_FOLDER)
 
     @property
-    def model(self) -> Path | None:
-        """Folder of the trained model, for `load_model`; None where there is none."""
+    def own_model(self) -> Path | None:
+        """Folder of the trained model as it was put in; None where there is none."""
         name = self._index.description.model
         return self.folder / name if name else None
+
+    @property
+    def learnt(self) -> Learnt | None:
+        """How detections are helped by corrected images; None where nothing was learnt.
+
+        A `ProjectError` says if the file is damaged.
+        """
+        learnt = load_learnt(self.folder)
+        return learnt and learnt.without_removed({image.id for image in self.images})
+
+    @property
+    def model(self) -> Path | None:
+        """Folder of the trained model that detects, for `load_model`; None where there is none.
+
+        That is the project's own model, or a fine-tuned one that it has learnt.
+        """
+        learnt = self.learnt
+        if learnt is None or not learnt.tuned:
+            return self.own_model
+        return RunFolder(self.folder / TUNING_FOLDER / learnt.tuned).model_path
 
     @property
     def reader(self) -> str:
@@ -175,9 +197,18 @@ class ProjectFolder:
         self._index.set_spacing(spacing, chosen)
 
     def set_model(self, model: str | Path) -> None:
-        """Use another trained model from now on; it is copied into the project."""
+        """Use another trained model from now on; it is copied into the project.
+
+        A `ProjectError` says if the project detects with a fine-tuned one.
+        """
         self.lock()
-        before = self.model
+        if self.model != self.own_model:
+            raise ProjectError(
+                "detects with a fine-tuned model",
+                file=self.folder,
+                remedy="forget what was learnt first (oneshot-lmk project learn --forget)",
+            )
+        before = self.own_model
         self._index.update(model=copy_model(Path(model), self.folder))
         if before is not None:
             shutil.rmtree(before)

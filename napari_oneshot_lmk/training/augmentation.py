@@ -13,7 +13,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -58,6 +58,19 @@ class AugmentationParams:
     contrast: float = 1.0  # factor about the mean
     noise: float = 0.0  # standard deviation
     noise_seed: int = 0
+
+
+class Copies(Protocol):
+    """Augmented copies of annotated images; all have the landmarks of one template."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def key(self, index: int) -> str:
+        """Return a hash of all that a copy depends on, for caches."""
+
+    def copy(self, index: int) -> AugmentedTemplate:
+        """Make a copy; they are counted from 0."""
 
 
 class TemplateAugmentation:

@@ -23,7 +23,7 @@ from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.imaging.prefetch import prefetch
 from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.matching.shape import ShapeModel
-from napari_oneshot_lmk.training.augmentation import TemplateAugmentation
+from napari_oneshot_lmk.training.augmentation import Copies
 from napari_oneshot_lmk.training.dataset import TrainingImage
 from napari_oneshot_lmk.training.events import Event, Preparing
 from napari_oneshot_lmk.training.feature_cache import FeatureCache
@@ -89,7 +89,7 @@ class _Encoded:
 
 
 def encode_images(
-    task: TrainingTask, encoded: EncodedImages, copies: TemplateAugmentation | None
+    task: TrainingTask, encoded: EncodedImages, copies: Copies | None
 ) -> Iterator[Event]:
     """Fill an `EncodedImages`: cache, labels, maps; yield `Preparing` for each image."""
     template = prepare_image(task.template.image, task.encoder.device)
@@ -127,7 +127,7 @@ def _encode_images(task: TrainingTask, encoded: EncodedImages) -> Iterator[_Enco
 
 
 def _encode_copies(
-    task: TrainingTask, encoded: EncodedImages, copies: TemplateAugmentation
+    task: TrainingTask, encoded: EncodedImages, copies: Copies
 ) -> Iterator[_Encoded]:
     """Encode the augmented templates of this process's shard."""
     for index in task.group.shard(range(len(copies))):

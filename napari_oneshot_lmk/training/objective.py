@@ -19,8 +19,8 @@ from napari_oneshot_lmk.network.network import LandmarkNetwork
 from napari_oneshot_lmk.network.sync_batch_norm import shared_statistics
 from napari_oneshot_lmk.network.windows import Window
 from napari_oneshot_lmk.training.augmentation import (
+    Copies,
     Patches,
-    TemplateAugmentation,
     cut_patches,
     draw_patch_params,
 )
@@ -78,7 +78,7 @@ class Objective:
         self,
         task: TrainingTask,
         encoded: EncodedImages,
-        copies: TemplateAugmentation | None,
+        copies: Copies | None,
         network: LandmarkNetwork,
         rows: Sequence[int],
         dtype: torch.dtype = torch.float32,

@@ -230,6 +230,8 @@ class FineSettings(Section):
 
 PRESETS = ("laptop", "gpu", "paper")
 """Names of those that come with the package, quickest first."""
+FINE_TUNING = "fine-tuning"
+"""Name of the one that `training.fine_tune` goes by; `oneshot-lmk train` does not offer it."""
 
 
 class Preset(Section):
@@ -257,12 +259,12 @@ class Preset(Section):
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Preset:
-        """Read one of ``PRESETS``, or a user's own TOML file.
+        """Read one of ``PRESETS``, ``FINE_TUNING``, or a user's own TOML file.
 
         What a file leaves out has the value of the preset ``paper``. Raises `UsageError` if
         there is none, or it holds what is no setting.
         """
-        if name_or_path in PRESETS:
+        if name_or_path in (*PRESETS, FINE_TUNING):
             return cls.from_toml(preset_text(str(name_or_path)), str(name_or_path))
         path = Path(name_or_path).expanduser()
         try:

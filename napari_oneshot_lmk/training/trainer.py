@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from napari_oneshot_lmk.detection.detector import Detector
+from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.encoders.device import (
     is_out_of_memory,
     keep_freed_memory,
     resolve_precision,
 )
 from napari_oneshot_lmk.errors import TrainingError
-from napari_oneshot_lmk.training.augmentation import TemplateAugmentation
+from napari_oneshot_lmk.training.augmentation import Copies, TemplateAugmentation
 from napari_oneshot_lmk.training.checkpoint import Checkpoint, CheckpointSink
 from napari_oneshot_lmk.training.config import Stream, random_stream
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Failed, Finished, Noted, Stepped
@@ -64,18 +66,22 @@ def fit(
 
 
 class Trainer:
-    """A training under way; `fit` runs it."""
+    """A training under way; `fit` runs it.
+
+    Without ``cache``, features are kept in one of its own.
+    """
 
     def __init__(
-        self, task: TrainingTask, checkpoints: CheckpointSink, should_stop: Callable[[], bool]
+        self,
+        task: TrainingTask,
+        checkpoints: CheckpointSink,
+        should_stop: Callable[[], bool],
+        cache: FeatureCache | None = None,
     ) -> None:
         self.task, self.sink, self.should_stop = task, checkpoints, should_stop
         self.settings = task.preset.training
-        self.copies: TemplateAugmentation | None = None
-        if task.config.template_stage and not task.method.self_supervised:
-            copies = task.preset.template_copies
-            self.copies = TemplateAugmentation(task.template, copies, task.config.seed)
-        cache = FeatureCache(
+        self.copies = self._make_copies()
+        cache = cache or FeatureCache(
             task.encoder,
             len(task.images) + len(self.copies or ()) + 1,
             task.features_folder,
@@ -115,9 +121,22 @@ class Trainer:
             self.sink.save_part(index, state.best, state.best_epoch)
             index, checkpoint = index + 1, None
         stopped, seconds = self.should_stop(), self.clock.seconds
-        model = trained_model(self.task, self.channels, done, state.best_epoch, seconds)
-        self.sink.save_model(model)
+        self.sink.save_model(self.make_model(done, state.best_epoch, seconds))
         yield Finished("", state.best_epoch, stopped, seconds)
+
+    def _make_copies(self) -> Copies | None:
+        """Return the annotated images that are trained on."""
+        task = self.task
+        if not task.config.template_stage or task.method.self_supervised:
+            return None
+        settings = task.preset.template_copies
+        return TemplateAugmentation(task.template, settings, task.config.seed)
+
+    def make_model(
+        self, states: Mapping[int, Mapping[str, Tensor]], epoch: int, seconds: float
+    ) -> TrainedModel:
+        """Join the trained networks, by their index, to one model."""
+        return trained_model(self.task, self.channels, states, epoch, seconds)
 
     def new_state(self, index: int) -> NetworkState:
         """Return a network at its beginning."""

@@ -21,6 +21,8 @@ WAYS = {
     "offsets": "offsets",
     "further templates": "further templates",
     "both": "both",
+    "fine tuning": "fine-tuned model",
+    "fine tuning and templates": "fine-tuned model and further templates",
 }
 WAY_TIPS = {
     "offsets": (
@@ -31,7 +33,35 @@ WAY_TIPS = {
         "Compare every image with the corrected ones, too. Helps where bodies or images differ."
     ),
     "both": "Corrected images as further templates, and the offsets that are left then.",
+    "fine tuning": (
+        "The model's layers of each landmark go on learning from the corrected images. The model "
+        "stays; the result is one more."
+    ),
+    "fine tuning and templates": (
+        "The fine-tuned model, which also compares every image with the corrected ones."
+    ),
 }
+TUNE = "Fine-tune the model…"
+TUNE_TIP = (
+    "Train the model's layers of each landmark on copies of the template and of the corrected "
+    "images, and see what that gains beside the others. Takes minutes: the corrected images are "
+    "left out in up to three parts, each of one training. Nothing changes before you say so."
+)
+STOP = "Stop"
+STOP_TIP = (
+    "End fine-tuning with what there is: the gain on the parts that are done, or the model so far. "
+    "Cancel changes nothing; asked again, it goes on from there."
+)
+TUNING = "Fine-tuning without a part of the corrected images, {training} of {trainings}"
+TUNING_ON_ALL = "Fine-tuning on all corrected images"
+TUNED = (
+    "Fine-tuned without a part of the corrected images each ({trainings}), measured on {images} "
+    "that were left out: few-shot figures. Nothing is changed yet."
+)
+TUNED_ON_ALL = "The model is fine-tuned on all corrected images."
+TUNED_MODEL = "{model}, fine-tuned"
+WHY_TUNED = "fine-tuning is among the figures already"
+WHY_NO_MODEL = "the project detects without a trained model: train one first (Fused)"
 GAIN = "{before:.2f} → {after:.2f} {unit}"
 GAIN_WITHIN = "{within_before:.0f} → {within_after:.0f} % closer than 2 mm"
 RECOMMENDED = "{way} (recommended): {gains}"
@@ -51,6 +81,6 @@ APPLIED = "Detection is helped by corrected images: {way}."
 CANCELLED = "Stopped. Nothing is changed."
 FAILED = "What is gained could not be measured: {error}"
 WHY_NOT_TRIED = "what it gains was not measured yet"
-WHY_NONE_CHOSEN = "choose one of the three first"
+WHY_NONE_CHOSEN = "choose one of the lines first"
 WHY_NOTHING_LEARNT = "nothing was learnt"
 WHY_TWO = "fewer than two images are corrected, and one cannot show what it gains"

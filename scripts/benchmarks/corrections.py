@@ -25,7 +25,7 @@ from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.review.corrections import point_errors
-from napari_oneshot_lmk.review.learnt import Way
+from napari_oneshot_lmk.review.learnt import WITHOUT_TRAINING, Way
 from napari_oneshot_lmk.review.next_image import rank_next
 from napari_oneshot_lmk.review.offsets import estimate_offsets
 from napari_oneshot_lmk.storage.atomic import atomic_write
@@ -298,7 +298,7 @@ def rows(found: Mapping[str, Found], plan: Plan, scored: Sequence[str]) -> list[
                 result_of(found, plan, scored, (number, count), way)
                 for number in range(len(plan.draws))
             ]
-            for way in Way
+            for way in WITHOUT_TRAINING
         }
         titled = {str(way): results for way, results in by_way.items()}
         if count > 1:

@@ -11,7 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks import corrections, one_correction, page, template_advice, turned_images
+from benchmarks import (
+    corrections,
+    fine_tuning,
+    one_correction,
+    page,
+    template_advice,
+    turned_images,
+)
 from benchmarks.feature_files import FeatureFiles
 from benchmarks.options import Data, Model, Out
 from napari_oneshot_lmk.bundle.load import load_model
@@ -26,6 +33,9 @@ from napari_oneshot_lmk.encoders.orientation import shipped_encoder
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.storage.atomic import check_writable
+from napari_oneshot_lmk.training.events import EpochEnded, Event
+from napari_oneshot_lmk.training.fine_tune import fine_tuning_config
+from napari_oneshot_lmk.training.preset import FINE_TUNING
 
 scores = typer.Typer()
 
@@ -121,6 +131,90 @@ def benchmark_corrections(
             lines += [f"## {method}, {title}", "", *page.table_lines(corrections.TITLES, table), ""]
             print_table(f"{method}, {title}", corrections.TITLES, table)
     page.write_page("corrections", lines, page.stamped(content), out, overwrite)
+
+
+@scores.command("fine-tuning")
+@handle_errors
+def benchmark_fine_tuning(
+    data: Data,
+    out: Out,
+    model: Annotated[Path, typer.Option("--model", metavar="RUN", help="A fused model.")],
+    counts: Annotated[str, typer.Option("--counts", help="Numbers of corrected images.")] = "5,10",
+    draws: Annotated[int, typer.Option("--draws", min=1)] = 3,
+    parts: Annotated[
+        int,
+        typer.Option(
+            "--parts",
+            min=1,
+            help="Score each draw on one of so many parts of the images, in turn.",
+        ),
+    ] = 1,
+    training: Annotated[
+        bool,
+        typer.Option(
+            "--training", help="Draw from one half of the training images, score the other."
+        ),
+    ] = False,
+    preset: Annotated[
+        str, typer.Option("--preset", metavar="FILE", help="Numbers of fine-tuning.")
+    ] = FINE_TUNING,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1)] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the draws and of the trainings.")] = 1,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache",
+            metavar="DIR",
+            help="Keep features, runs and errors here; the same command goes on from there. "
+            "Default: a temporary folder.",
+        ),
+    ] = None,
+    encoder_weights: Weights = None,
+    device: DeviceName = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Score a model that was fine-tuned on corrected training images, beside further templates.
+
+    Few-shot: it reads the annotation of as many images as are said to be corrected. Writes
+    fine_tuning.json and fine_tuning.md.
+    """
+    check_writable(out, overwrite=overwrite)
+    dataset = Dataset.load(data)
+    numbers = [int(word) for word in counts.split(",")]
+    plan = corrections.Plan.drawn(dataset, numbers, draws, seed, training=training, parts=parts)
+    further = [corrections.corrected_template(dataset, name) for name in plan.corrected]
+    config = fine_tuning_config(preset=preset, epochs=epochs, seed=seed)
+    errors = {}
+
+    def tell(draw: int, count: int, event: Event) -> None:
+        if isinstance(event, EpochEnded):
+            loss = event.losses["template"]
+            print_info(
+                f"Draw {draw + 1}, {count} images, epoch {event.epoch} of {event.epochs}: loss "
+                f"{loss:.2f}, {event.seconds:.0f} s"
+            )
+
+    with tempfile.TemporaryDirectory(prefix="oneshot-lmk-") as scratch:
+        folder = Path(scratch) if cache is None else cache
+        trained = load_model(model)
+        plain = encoder_with_bar(encoder_weights, device, model=trained)
+        encoder = FeatureFiles(plain, folder / "features")
+        detector = TrainedDetector.from_model(trained, None, encoder, further=further)
+        measured = fine_tuning.Measurement(detector, dataset, plan, config, folder, plain, tell)
+        # The smaller numbers of all draws first: what is stopped early has them.
+        for count in plan.counts:
+            for draw in range(draws):
+                with counting_bar(f"Scoring draw {draw + 1}, {count} images") as advance:
+                    errors[draw, count] = measured.errors_mm(draw, count, advance)
+    table = fine_tuning.rows(errors)
+    content = {
+        "encoder": detector.encoder_card.identity,
+        "corrected": plan.draws,
+        "preset": dict(config.resolve_preset(lambda: False).values()),
+        "rows": table,
+    }
+    title = f"Fine-tuning, {len(plan.scored)} images in {parts} parts, seed {seed}"
+    page.show_table("fine_tuning", title, fine_tuning.TITLES, table, content, out, overwrite)
 
 
 @scores.command("one-correction")

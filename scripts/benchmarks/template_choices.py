@@ -7,6 +7,7 @@ those of `Detector.with_further`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import torch
@@ -50,6 +51,13 @@ class TemplateChoices:
         self._network: _Similarities | None = None
         if isinstance(detector, TrainedDetector):
             self._network = _Similarities(self._network_maps(detector, pyramid))
+
+    def with_model(self, detector: TrainedDetector, pyramid: FeaturePyramid) -> TemplateChoices:
+        """Return the same image and templates with another model; the rest is not done again."""
+        other = copy(self)
+        other._detector = detector
+        other._network = _Similarities(other._network_maps(detector, pyramid))
+        return other
 
     def instant(self, chosen: Sequence[int]) -> Floats:
         """Return the points that detection without training finds, (N, 2), network pixels."""

@@ -21,7 +21,7 @@ from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.review.detect import detect_images
 from napari_oneshot_lmk.review.learn import apply, corrected_images, forget, helped, try_learning
-from napari_oneshot_lmk.review.learnt import Way
+from napari_oneshot_lmk.review.learnt import WITHOUT_TRAINING, Way
 from napari_oneshot_lmk.review.project import Project
 from napari_oneshot_lmk.samples import sample_folder
 
@@ -86,7 +86,7 @@ def tried(project: Project, detector: Detector):  # type: ignore[no-untyped-def]
 def test_what_is_learnt_helps_the_others_and_is_forgotten_in_one_step(project, detector):
     before = {image.id: project.work(image.id) for image in project.images}
     able, trial = tried(project, detector)
-    gains = {way: trial.gains[way][0] for way in Way}
+    gains = {way: trial.gains[way][0] for way in WITHOUT_TRAINING}
     assert all(each.images == 3 and each.unit == "px" for each in gains.values())
     assert trial.recommended is not None
     assert gains[trial.recommended].mean_after < gains[trial.recommended].mean_before

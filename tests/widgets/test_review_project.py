@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
 from clinic_scene import POINTS, Clinic, film, template
 from napari.layers import Image, Points
@@ -9,6 +12,8 @@ from qtpy.QtCore import Qt
 from widget_scene import drag, press_key
 
 from napari_oneshot_lmk.landmarks.landmarks import Source
+from napari_oneshot_lmk.review.fine_tune import TuningStep
+from napari_oneshot_lmk.review.learnt import Way
 from napari_oneshot_lmk.review.project import Project
 from napari_oneshot_lmk.review.status import ReviewState
 from napari_oneshot_lmk.widgets.review import adding
@@ -326,3 +331,70 @@ def test_adding_can_be_cancelled(clinic, tmp_path, monkeypatch):
     assert "added before belong to the project" in clinic.review.form.message.text()
     assert 4 <= len(clinic.project.images.keys) < 34
     assert len(names(clinic)) == len(clinic.project.images.keys)
+
+
+class Tuning:
+    """Fine-tuning that trains nothing."""
+
+    def __init__(self, project, detector, config, should_stop):
+        self.project, self.should_stop = project, should_stop
+
+    def try_folds(self, trial):
+        for done in range(1, 1000):
+            yield TuningStep(1, 2, done, 1000, 100.0)
+            time.sleep(0.02)
+            if self.should_stop():
+                break
+        gains = dict.fromkeys(Way, trial.gains[Way.TEMPLATES])
+        yield replace(trial, gains=gains, trainings=2, tuned_images=2, recommended=Way.TUNED)
+
+    def train(self):
+        yield TuningStep(1, 1, 5, 10, 5.0)
+        run = self.project.folder / "fine-tuning" / "abc" / "model"
+        run.mkdir(parents=True)
+        (run / "model.json").write_text("{}")
+        return "abc"
+
+
+def test_a_fine_tuned_model_is_tried_applied_and_taken_back(clinic, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_oneshot_lmk.review.fine_tune.ProjectTuning", Tuning)
+    detect(clinic, "detect")
+    for number in (1, 3):
+        show(clinic, number)
+        press_key(clinic.viewer, KEY.Key_Return, SHIFT)
+    learn, project = clinic.project.learn, clinic.project.images.project
+    with clinic.qtbot.waitSignal(learn.run.ended, timeout=120_000):
+        clinic.project.actions_["learn"].trigger()
+    clinic.qtbot.wait(20)
+    assert not learn.tune.isEnabled()
+    assert "without a trained model" in learn.tune.toolTip()
+    assert not learn.ways["fine tuning"].isVisible()
+    fake = lambda *given, model=None, **more: clinic.fake(*given, **more)  # noqa: E731
+    clinic.project.detecting._make = learn.run._make = fake
+    own = project.folder / "model"
+    own.mkdir()
+    (own / "model.json").write_text("{}")
+    project._index.update(model="model")
+    clinic.session.model = KnownModel("model", own)
+    clinic.qtbot.wait(20)
+    learn.tune.click()
+    clinic.qtbot.waitUntil(learn.stop.isVisible, timeout=20_000)
+    assert clinic.project.cancel.isVisible()
+    clinic.qtbot.waitUntil(lambda: "About 2 min left" in clinic.review.form.message.text())
+    with clinic.qtbot.waitSignal(learn.run.ended, timeout=20_000):
+        learn.stop.click()
+    clinic.qtbot.wait(20)
+    assert "few-shot" in clinic.review.form.message.text()
+    assert not learn.stop.isVisible()
+    assert learn.ways["fine tuning"].isChecked()
+    assert "recommended" in learn.ways["fine tuning"].text()
+    assert project.model == own
+    with clinic.qtbot.waitSignal(clinic.project.detecting.ended, timeout=120_000):
+        learn.apply.click()
+    clinic.qtbot.wait(20)
+    assert project.model == clinic.session.model.path == own.parent / "fine-tuning/abc/model"
+    assert clinic.session.model.title == "model, fine-tuned"
+    assert "fine-tuned model" in learn.state.text()
+    learn.forget.click()
+    clinic.qtbot.wait(20)
+    assert project.model == clinic.session.model.path == own

@@ -2,89 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QRadioButton, QVBoxLayout, QWidget
 
-from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.review.learnt import Learnt, Way
-from napari_oneshot_lmk.widgets import learn_texts, texts
+from napari_oneshot_lmk.widgets import learn_texts
 from napari_oneshot_lmk.widgets.qt.connections import without_argument
 from napari_oneshot_lmk.widgets.qt.parts import DIM, NOTE, Button, MessageLabel, row_of
-from napari_oneshot_lmk.widgets.qt.worker import WorkerRun
-from napari_oneshot_lmk.widgets.settings import preferences
+from napari_oneshot_lmk.widgets.review.learn_run import LearnRun
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.review.corrections import Gain
     from napari_oneshot_lmk.review.learn import Trial
-    from napari_oneshot_lmk.review.project import Project
     from napari_oneshot_lmk.widgets.detectors import DetectorCache
-
-FEW = 3
-"""With fewer corrected images the figures say little."""
-
-
-class LearnRun(WorkerRun):
-    """Measures, in another thread, what a project's corrected images gain."""
-
-    tried = Signal(object)
-    """The `Trial`."""
-    read = Signal(object)
-    """The further templates of what the project has learnt before."""
-    cancelled_text, failed_text = learn_texts.CANCELLED, learn_texts.FAILED
-
-    def __init__(self, make_detector: DetectorCache) -> None:
-        super().__init__()
-        self._make = make_detector
-
-    def start(self, project: Project, template: Template, model: Path | None) -> None:
-        """Begin; nothing is written."""
-        if not self.running:
-            wanted = preferences()
-            self.going.emit(texts.BUSY_LOADING, 0, 0)
-            self._work(lambda: self._try(project, template, model, wanted))
-
-    def start_reading(self, project: Project, learnt: Learnt) -> None:
-        """Read the further templates of what a project has learnt."""
-        if not self.running:
-            self.going.emit(learn_texts.READING, 0, 0)
-            self._work(lambda: self._read(project, learnt))
-
-    def _read(self, project: Project, learnt: Learnt) -> Generator[Any, None, tuple[str, bool]]:
-        yield None
-        failed: list[OneshotError] = []
-        yield self.read, templates_of(project, learnt, failed.append)
-        return (f"{failed[0]}." if failed else ""), bool(failed)
-
-    def _try(
-        self, project: Project, template: Template, model: Path | None, wanted: Any
-    ) -> Generator[Any, None, tuple[str, bool]]:
-        from napari_oneshot_lmk.review.learn import corrected_images, try_learning
-
-        failed: list[OneshotError] = []
-        ids, further = corrected_images(project, tell=failed.append)
-        yield None
-        options: dict[str, Any] = {} if model is None else {"model": model}
-        detector = self._make(template, wanted, lambda *_: None, further=further, **options)
-        trial: Trial | None = None
-        for done, trial in enumerate(try_learning(ids, detector), start=1):
-            if trial is None:
-                text = learn_texts.TRYING.format(done=done, total=len(ids))
-                yield self.going, text, done, len(ids)
-        assert trial is not None
-        yield self.tried, trial
-        text = learn_texts.TRIED if len(ids) >= FEW else learn_texts.TRIED_FEW
-        said = text.format(images=texts.counted(len(ids), "image"))
-        if failed:
-            said += " " + learn_texts.LEFT_OUT.format(
-                count=texts.counted(len(failed), "image"), error=failed[0]
-            )
-        return said, bool(failed)
 
 
 class LearnPanel(QWidget):
@@ -97,6 +29,8 @@ class LearnPanel(QWidget):
         Detects anew with a `Learnt`, in another thread.
     forget : callable
         Takes back what was learnt.
+    tune : callable
+        Fine-tunes to find out what that gains beside a `Trial`, or for a `Way` to apply it.
     """
 
     def __init__(
@@ -104,10 +38,11 @@ class LearnPanel(QWidget):
         make_detector: DetectorCache,
         apply: Callable[[Learnt], None],
         forget: Callable[[], None],
+        tune: Callable[[Trial, Way | None], None],
     ) -> None:
         super().__init__()
         self.run = LearnRun(make_detector)
-        self._apply = apply
+        self._apply, self._tune = apply, tune
         self._trial: Trial | None = None
         self.ways: dict[Way, QRadioButton] = {}
         layout = QVBoxLayout(self)
@@ -125,15 +60,25 @@ class LearnPanel(QWidget):
         self.apply.clicked.connect(without_argument(self._on_apply))
         self.forget = Button(learn_texts.FORGET, learn_texts.FORGET_TIP)
         self.forget.clicked.connect(without_argument(forget))
+        self.tune = Button(learn_texts.TUNE, learn_texts.TUNE_TIP)
+        self.tune.clicked.connect(without_argument(self._on_tune))
+        self.stop = Button(learn_texts.STOP, learn_texts.STOP_TIP)
+        self.stop.clicked.connect(without_argument(self.run.stop))
+        layout.addLayout(row_of(self.tune, self.stop))
         layout.addLayout(row_of(self.apply, self.forget))
         self.run.tried.connect(self._on_tried)
+        self.run.trained.connect(self._on_trained)
         self._learnt: Learnt | None = None
-        self._busy = ""
-        self.show_state("", None)
+        self._trained: Learnt | None = None
+        self._busy = self._no_model = ""
+        self.show_state("", None, "")
 
-    def show_state(self, busy: str, learnt: Learnt | None) -> None:
-        """Show what the project has learnt, and say why something cannot be done now."""
-        self._busy, self._learnt = busy, learnt
+    def show_state(self, busy: str, learnt: Learnt | None, no_model: str) -> None:
+        """Show what the project has learnt, and say why something cannot be done now.
+
+        ``no_model`` says why there is no model to fine-tune.
+        """
+        self._busy, self._learnt, self._no_model = busy, learnt, no_model
         way = "" if learnt is None else learn_texts.WAYS[learnt.way]
         self.state.say(learn_texts.APPLIED.format(way=way) if way else "", DIM)
         self._show_reason()
@@ -147,9 +92,8 @@ class LearnPanel(QWidget):
         self._trial = trial
         for way, button in self.ways.items():
             text = learn_texts.RECOMMENDED if way is trial.recommended else learn_texts.WAY
-            button.setText(
-                text.format(way=learn_texts.WAYS[way], gains=gains_in_words(trial.gains[way]))
-            )
+            gains = gains_in_words(trial.gains.get(way, ()))
+            button.setText(text.format(way=learn_texts.WAYS[way], gains=gains))
             button.setAutoExclusive(False)
             button.setChecked(way is trial.recommended)
             button.setAutoExclusive(True)
@@ -158,10 +102,29 @@ class LearnPanel(QWidget):
 
     def _on_apply(self) -> None:
         chosen = self._chosen
-        if self._trial is not None and chosen is not None:
-            learnt = self._trial.learnt(chosen)
-            self.clear()
-            self._apply(learnt)
+        if self._trial is None or chosen is None:
+            return
+        if chosen.tuned:
+            self._tune(self._trial, chosen)
+        else:
+            self._apply_learnt(self._trial.learnt(chosen))
+
+    def _on_tune(self) -> None:
+        if self._trial is not None:
+            self._tune(self._trial, None)
+
+    def _on_trained(self, learnt: Learnt) -> None:
+        self._trained = learnt
+
+    def apply_trained(self) -> None:
+        """Detect with a model that was fine-tuned a moment ago, once the run has ended."""
+        learnt, self._trained = self._trained, None
+        if learnt is not None:
+            self._apply_learnt(learnt)
+
+    def _apply_learnt(self, learnt: Learnt) -> None:
+        self.clear()
+        self._apply(learnt)
 
     @property
     def _chosen(self) -> Way | None:
@@ -169,8 +132,8 @@ class LearnPanel(QWidget):
 
     def _show_reason(self) -> None:
         tried = self._trial is not None
-        for button in self.ways.values():
-            button.setVisible(tried)
+        for way, button in self.ways.items():
+            button.setVisible(self._trial is not None and way in self._trial.gains)
         if not tried:
             self.advice.say("")
         chosen = "" if tried and self._chosen is not None else learn_texts.WHY_NOT_TRIED
@@ -178,18 +141,13 @@ class LearnPanel(QWidget):
             chosen = learn_texts.WHY_NONE_CHOSEN
         self.apply.set_reason(self._busy or chosen)
         self.apply.setVisible(tried)
+        measured = self._trial is not None and self._trial.trainings > 0
+        self.tune.setVisible(tried and not self.run.tuning)
+        self.tune.set_reason(self._busy or self._no_model or learn_texts.WHY_TUNED * measured)
+        self.stop.setVisible(self.run.tuning)
         nothing = "" if self._learnt is not None else learn_texts.WHY_NOTHING_LEARNT
         self.forget.set_reason(self._busy or nothing)
         self.setVisible(tried or self._learnt is not None)
-
-
-def templates_of(
-    project: Project, learnt: Learnt, tell: Callable[[OneshotError], None]
-) -> list[Template]:
-    """Return the corrected images that a project detects with as further templates."""
-    if not learnt.way.templates:
-        return []
-    return [template for _, template in project.corrected(tell, learnt.images)]
 
 
 def gains_in_words(gains: Sequence[Gain]) -> str:

@@ -24,8 +24,7 @@ from napari_oneshot_lmk.widgets.review.export import export_landmarks
 from napari_oneshot_lmk.widgets.review.image_removal import ImageRemoval
 from napari_oneshot_lmk.widgets.review.load_reader import load_reader
 from napari_oneshot_lmk.widgets.review.project_images import ProjectImages
-from napari_oneshot_lmk.widgets.review.project_learning import ProjectLearning
-from napari_oneshot_lmk.widgets.train.models import model_in
+from napari_oneshot_lmk.widgets.review.project_learning import ProjectLearning, model_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +88,7 @@ class ProjectBar(QWidget):
         for run in (self.adding, self.detecting, self.learn.run):
             run.going.connect(self._on_going)
             run.ended.connect(self._on_ended)
+        self.learn.run.ended.connect(self.learn.apply_trained)
         self.detecting.found.connect(self._on_found)
         self.detecting.learned.connect(self.learning.take)
         connect_until_destroyed(self, self._on_project, bench.project_changed)
@@ -131,7 +131,7 @@ class ProjectBar(QWidget):
         try:
             project = Project.open(folder, writing=True)
             template = project.template
-            model = None if project.model is None else model_in(project.model)
+            model = model_of(project)
             # Here, so that a damaged file of what was learnt is said.
             _ = project.learnt
         except OneshotError as error:
@@ -249,7 +249,7 @@ class ProjectBar(QWidget):
         corrected = sum(status.state in decided for status in statuses)
         learnable = "" if corrected > 1 else learn_texts.WHY_TWO
         learnable = learnable if corrected else review_texts.WHY_NOTHING_CORRECTED
-        self.learn.show_state(texts.sentence(busy) if busy else "", self.learning.learnt)
+        self.learning.show_reasons(texts.sentence(busy) if busy else "")
         reasons = {
             "new": busy or ("" if session.template is not None else texts.WHY_NO_TEMPLATE),
             "open": busy,

@@ -10,13 +10,17 @@ from qtpy.QtCore import QObject, Signal
 from napari_oneshot_lmk.errors import OneshotError
 from napari_oneshot_lmk.review.status import ReviewState, status_of
 from napari_oneshot_lmk.widgets import learn_texts, texts
-from napari_oneshot_lmk.widgets.review.learn import LearnPanel, templates_of
+from napari_oneshot_lmk.widgets.review.learn import LearnPanel
+from napari_oneshot_lmk.widgets.review.learn_run import templates_of
+from napari_oneshot_lmk.widgets.train.models import KnownModel, model_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from napari_oneshot_lmk.landmarks.template import Template
-    from napari_oneshot_lmk.review.learnt import Learnt
+    from napari_oneshot_lmk.review.learn import Trial
+    from napari_oneshot_lmk.review.learnt import Learnt, Way
     from napari_oneshot_lmk.review.project import Project
     from napari_oneshot_lmk.widgets.detectors import DetectorCache
     from napari_oneshot_lmk.widgets.review.project_bar import ProjectBar
@@ -42,7 +46,7 @@ class ProjectLearning(QObject):
         self._bar, self._session = bar, session
         self.learnt: Learnt | None = None
         """What detections are helped by; None where nothing was learnt."""
-        self.panel = LearnPanel(make_detector, self.apply, self.forget)
+        self.panel = LearnPanel(make_detector, self.apply, self.forget, self.tune)
         self.panel.run.read.connect(self.take)
         self._missing.connect(lambda error: bar.told.emit(f"{error}.", True))
 
@@ -87,18 +91,24 @@ class ProjectLearning(QObject):
 
     def begin(self) -> None:
         """Measure what the corrected images gain for the others, and show it."""
-        images, template, model = self._bar.images, self._session.template, self._session.model
+        images, template = self._bar.images, self._session.template
         if images is not None and template is not None and not self._bar.busy:
             # Figures of before are of other corrections.
             self.panel.clear()
-            path = None if model is None else model.path
-            self.panel.run.start(images.project, template, path)
+            self.panel.run.start(images.project, template, self._untuned)
+
+    def tune(self, trial: Trial, way: Way | None) -> None:
+        """Fine-tune the model to measure what it gains, or for a way to apply it."""
+        images, template = self._bar.images, self._session.template
+        if images is not None and template is not None and not self._bar.busy:
+            self.panel.run.start_tuning(images.project, template, self._untuned, trial, way)
 
     def apply(self, learnt: Learnt) -> None:
         """Detect anew on all images that nobody has finished, helped by corrected ones."""
         images, template = self._bar.images, self._session.template
         if images is None or template is None or self._bar.busy:
             return
+        untuned = self._untuned
         images.forget_learnt()
         states = {key: status_of(images.landmarks(key), template).state for key in images.keys}
         open_ = [key for key, state in states.items() if state is not ReviewState.ACCEPTED]
@@ -107,6 +117,7 @@ class ProjectLearning(QObject):
         except OneshotError as error:
             self._bar.told.emit(f"{error}.", True)
             return
+        self._take_model(images.project, untuned, learnt)
         self.learnt = learnt
         self._bar.detect(ReviewState.TO_DO, ReviewState.DETECTED, ReviewState.CORRECTED)
 
@@ -115,13 +126,46 @@ class ProjectLearning(QObject):
         images = self._bar.images
         if images is None or self._bar.busy:
             return
+        untuned = self._untuned
         try:
             changed = images.forget_learnt()
         except OneshotError as error:
             self._bar.told.emit(f"{error}.", True)
             return
+        self._take_model(images.project, untuned, None)
         self.learnt = None
         self._session.further, self._session.offsets = (), {}
         said = learn_texts.FORGOTTEN.format(images=texts.counted(changed, "image"))
         self._bar.told.emit(said, False)
         self._bar.changed.emit()
+
+    def show_reasons(self, busy: str) -> None:
+        """Show what is learnt, and say why something cannot be done now."""
+        no_model = "" if self._session.model is not None else learn_texts.WHY_NO_MODEL
+        self.panel.show_state(busy, self.learnt, no_model)
+
+    @property
+    def _untuned(self) -> Path | None:
+        """The model that detects, as if nothing was learnt."""
+        model, images = self._session.model, self._bar.images
+        if model is None or images is None:
+            return None
+        tuned = model.path == images.project.model
+        return images.project.own_model if tuned else model.path
+
+    def _take_model(self, project: Project, untuned: Path | None, learnt: Learnt | None) -> None:
+        """Let all docks detect with a fine-tuned model, or as before with the one it is of."""
+        if learnt is not None and learnt.tuned:
+            self._session.model = model_of(project)
+        elif self.learnt is not None and self.learnt.tuned and untuned is not None:
+            self._session.model = model_in(untuned)
+
+
+def model_of(project: Project) -> KnownModel | None:
+    """Return the model that a project detects with; a `ModelError` says if it is gone."""
+    if project.model is None or project.own_model is None:
+        return None
+    model, own = model_in(project.model), model_in(project.own_model)
+    if model.path == own.path:
+        return own
+    return KnownModel(learn_texts.TUNED_MODEL.format(model=own.title), model.path)
