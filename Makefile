@@ -6,8 +6,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
-# A file's tests stay together: they share what is costly to make.
-PARALLEL ?= -n logical --maxprocesses 4 --dist loadfile
+# A file's tests stay together: they share what is costly to make. Files come in the order of
+# tests/conftest.py, which begins with the long ones.
+PARALLEL ?= -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 RUN = $(VENV)/bin/python
 
 .PHONY: help demo test test-fast lint docs setup setup-window wheel samples pictures clean

@@ -1,5 +1,6 @@
 """For every test: a display, no network, nothing written to the user's folders."""
 
+import gc
 import os
 import socket
 import sys
@@ -20,6 +21,8 @@ _open_for_the_session = ExitStack()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give the session a display: Qt ends the process where it finds none."""
+    # Several test processes, and those that they start, share the cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     # As the command line does: threads that wait actively slow one another down.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _open_for_the_session.enter_context(display_of_this_process(config))
@@ -61,6 +64,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("process")
         if scenes & TRAINING_SCENES or {item.path.parent.name, item.path.stem} & TRAINING_PLACES:
             item.add_marker("slow")
+    # Files that take long come first: at the end, all processes have something to do.
+    marks = {"slow", "process", "timeout"}
+    long = {item.path for item in items if marks & {mark.name for mark in item.iter_markers()}}
+    items.sort(key=lambda item: item.path not in long)
+
+
+def pytest_collection_finish() -> None:
+    """Have garbage searched for among what the tests make only, not in all libraries.
+
+    Windows are in reference cycles, so napari's fixture searches after each.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -120,13 +136,39 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(scope="session")
+def programs(_own_folders: None) -> Iterator[Path]:
+    """A folder with an ``oneshot-lmk`` and a ``python`` that start at once."""
+    if not hasattr(os, "fork"):
+        yield Path(sys.executable).parent
+        return
+    from command_server import programs
+
+    with programs() as folder:
+        yield folder
+
+
+@pytest.fixture
+def quick_children(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what runs ``sys.executable`` find one that starts at once."""
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Iterator[None]:
+    """VGG19 of an eighth of its channels, for tests that need no more of it than its layers."""
+    from random_vgg19 import narrow_vgg19
+
+    with narrow_vgg19():
+        yield
+
+
 @pytest.fixture
 def clinic(make_napari_viewer_proxy: Any, npe2pm: Any, qtbot: Any) -> Any:
     """A shown window with the composed dock, napari's readers and this plugin."""
     from clinic_scene import Clinic
-    from npe2 import PluginManifest
-    from widget_scene import MANIFEST
+    from widget_scene import manifests
 
-    npe2pm.register(PluginManifest.from_distribution("napari"))
-    npe2pm.register(PluginManifest.from_file(MANIFEST))
+    for manifest in manifests():
+        npe2pm.register(manifest)
     return Clinic(make_napari_viewer_proxy(show=True), qtbot)

@@ -13,7 +13,7 @@ from torch import Tensor
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.encoders.orientation import shipped_encoder
-from napari_oneshot_lmk.geometry import Geometry
+from napari_oneshot_lmk.geometry import NETWORK_SHAPE_YX, Geometry
 from napari_oneshot_lmk.imaging.find import ImageFile, find_images
 from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
@@ -38,23 +38,34 @@ SMALL = {
     "training.precision": "float32",
 }
 SPACING_YX = (SPACING_MM, SPACING_MM)
+SMALL_GRID_YX = (192, 192)
+"""A quarter of the pixels, and of the time; files do not keep it."""
 
 
-def scene_template(folder: Path, spacing_mm_yx: tuple[float, float] | None = None) -> Template:
+def scene_template(
+    folder: Path,
+    spacing_mm_yx: tuple[float, float] | None = None,
+    grid_yx: tuple[int, int] = NETWORK_SHAPE_YX,
+) -> Template:
     """Write three images whose content is moved into ``images``; annotate the unmoved one."""
     (folder / "images").mkdir()
     for name, shift in SHIFTS.items():
         save_image(folder / "images" / name, view(scene(), shift))
     pixels = view(scene(), (0, 0)).astype("float32")
-    image = GrayImage(pixels, Geometry(SHAPE_YX, spacing_mm_yx), "template.png")
+    geometry = Geometry(SHAPE_YX, spacing_mm_yx, network_shape_yx=grid_yx)
+    image = GrayImage(pixels, geometry, "template.png")
     return Template.create(image, Landmarks.from_positions(POINTS, image.name))
 
 
 def small_task(
-    folder: Path, method: str = "fused", template_stage: bool = True, **changes: object
+    folder: Path,
+    method: str = "fused",
+    template_stage: bool = True,
+    grid_yx: tuple[int, int] = NETWORK_SHAPE_YX,
+    **changes: object,
 ) -> TrainingTask:
     """Three images, three landmarks; settings are named with __ for the dot."""
-    template = scene_template(folder, SPACING_YX)
+    template = scene_template(folder, SPACING_YX, grid_yx)
     dotted = {name.replace("__", "."): value for name, value in changes.items()}
     config = TrainingConfig(
         method=method,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,13 +69,12 @@ BLOCKS = {path.stem: blocks_of(path) for path in PAGES}
 RUNNABLE = [name for name, found in BLOCKS.items() if any(b.runs for b in found)]
 
 
-def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(code: str, folder: Path, programs: Path) -> subprocess.CompletedProcess[str]:
     """Run commands as in a fresh shell, with this checkout and without a network."""
-    scripts = Path(sys.executable).parent
     nowhere = "http://127.0.0.1:9"
     environment = {
         **os.environ,
-        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
         "http_proxy": nowhere,
@@ -105,17 +103,17 @@ def test_there_is_a_tutorial_for_each_user() -> None:
     assert set(RUNNABLE) == {"morphometrician", "engineer", *PLAIN}
 
 
-# Ten commands, each of which starts Python and torch anew.
+# Ten commands, each a process of its own.
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(os.name == "nt", reason="the commands are for a POSIX shell")
 @pytest.mark.parametrize("name", RUNNABLE)
-def test_commands_run_from_top_to_bottom(name: str, tmp_path: Path) -> None:
+def test_commands_run_from_top_to_bottom(name: str, tmp_path: Path, programs: Path) -> None:
     preset = Preset.load("laptop").changed(SHORT)
     (tmp_path / "FAST.toml").write_text(preset.to_toml(), encoding="utf-8")
     (tmp_path / "napari-oneshot-lmk").symlink_to(ROOT)
     for block in BLOCKS[name]:
         if block.runs:
-            done = run(block.fast, tmp_path)
+            done = run(block.fast, tmp_path, programs)
             assert done.returncode == 0, f"{block.fast}\n{done.stdout}\n{done.stderr}"
     for folder in RESULTS[name]:
         assert any((tmp_path / folder).iterdir())

@@ -22,7 +22,7 @@ from unittest.mock import patch
 
 import torch
 from killed_training import SLOW, model_hash, started
-from learning_scene import Job, Kept, small_task, train
+from learning_scene import SMALL_GRID_YX, Job, Kept, small_task, train
 
 from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.training.config import TrainingConfig
@@ -79,7 +79,7 @@ def curve(folder: Path, name: str, changes: dict[str, Any]) -> dict[str, Any]:
     for size in (1, 2):
         place = folder / f"{name}{size}"
         place.mkdir()
-        task = small_task(place, **{**changes, "training__batch": 2 // size})
+        task = small_task(place, **{**changes, "training__batch": 2 // size}, grid_yx=SMALL_GRID_YX)
 
         def work(world: ProcessGroup, task: Any = task, place: Path = place) -> None:
             kept = Kept()
@@ -105,7 +105,7 @@ class Runs:
     """Trainings of one small job, each in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
-        task = small_task(folder, training__epochs=2, training__batch=1)
+        task = small_task(folder, grid_yx=SMALL_GRID_YX, training__epochs=2, training__batch=1)
         self.folder = folder
         self.job = Job(task.template, [], folder, TrainingConfig(preset=task.preset), task.encoder)
 

@@ -3,11 +3,13 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from npe2 import PluginManifest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
@@ -32,6 +34,12 @@ def textured(shape_yx: tuple[int, int] = (240, 200), seed: int = 1) -> np.ndarra
 
     noise = np.random.default_rng(seed).normal(size=shape_yx)
     return gaussian_filter(noise, 3).astype(np.float32)
+
+
+@cache
+def manifests() -> tuple[PluginManifest, PluginManifest]:
+    """napari's and this plugin's, read once: each is a long file."""
+    return PluginManifest.from_distribution("napari"), PluginManifest.from_file(MANIFEST)
 
 
 # -- the docks -----------------------------------------------------------------

@@ -3,15 +3,15 @@
 from typing import Any
 
 import pytest
-from npe2 import PluginManager, PluginManifest
-from widget_scene import MANIFEST
+from npe2 import PluginManager
+from widget_scene import manifests
 
 
 @pytest.fixture
 def plugin(npe2pm: PluginManager) -> PluginManager:
     """napari with its own readers and this plugin, and no other."""
-    npe2pm.register(PluginManifest.from_distribution("napari"))
-    npe2pm.register(PluginManifest.from_file(MANIFEST))
+    for manifest in manifests():
+        npe2pm.register(manifest)
     return npe2pm
 
 
