@@ -84,8 +84,9 @@ def estimate(
     if config.fine:
         # All images are detected on once more.
         seconds += images * (machine.encoder_pass_s + infer_s)
-        crops = fine_crops(preset.fine, images, len(config.landmarks) or landmarks)
-        macs = FORWARD_AND_BACKWARD * crops * crop_macs(preset.fine)
+        fine = preset.fine
+        crops = (fine.renewals + 1) * fine.epochs * fine.epoch_steps * fine.batch
+        macs = FORWARD_AND_BACKWARD * crops * crop_macs(fine)
         seconds += macs / (machine.gigamacs_per_s * GIGA)
     channels = enumerate(machine.encoder_channels, start=1)
     features = sum(count * (PIXELS // 4**level) for level, count in channels)
@@ -132,12 +133,6 @@ def _epoch_s(
     epoch_s = sum(count * sample_s(at_once) for at_once, count in seen.items())
     infer_s = seconds_of(decoder_macs(layout, PIXELS))
     return epoch_s + images * infer_s / preset.labels.renew_every, infer_s
-
-
-def fine_crops(settings: FineSettings, images: int, landmarks: int) -> float:
-    """Crops that the fine stage is trained on, in all."""
-    epochs = settings.epochs * (settings.renewals + 1)
-    return epochs * images * landmarks / (1 - settings.template_share)
 
 
 def crop_macs(settings: FineSettings) -> float:

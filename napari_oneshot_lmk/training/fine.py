@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from napari_oneshot_lmk.training.checkpoint import Checkpoint, pack, unpack
 from napari_oneshot_lmk.training.dataset import TrainingSet
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Preparing, Stepped
 from napari_oneshot_lmk.training.fine_crops import CropBatch, CropSampler
-from napari_oneshot_lmk.training.fine_images import Labels, ShapeResiduals, find_coarse
+from napari_oneshot_lmk.training.fine_images import Array, Labels, ShapeResiduals, find_coarse
 from napari_oneshot_lmk.training.methods import LABEL_STAGE, TEMPLATE_STAGE
 from napari_oneshot_lmk.training.preset import Preset
 
@@ -42,6 +42,13 @@ LEAST_RATE = 0.04
 """Fraction of the learning rate at which a round begins; it ends near 0."""
 
 
+class TrainedStage(NamedTuple):
+    """The result of a training."""
+
+    stage: FineStage  # in evaluation mode, on the CPU
+    seconds: float  # over all sessions
+
+
 def train_fine(
     detector: Detector,
     images: TrainingSet,
@@ -50,7 +57,7 @@ def train_fine(
     checkpoints: Path | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     landmarks: Sequence[str] = (),
-) -> Generator[Event, None, FineStage | None]:
+) -> Generator[Event, None, TrainedStage | None]:
     """Train a fine stage for a detector, from the beginning or from the newest checkpoint.
 
     Parameters
@@ -71,8 +78,8 @@ def train_fine(
 
     Returns
     -------
-    FineStage or None
-        In evaluation mode on the CPU; None if asked to stop.
+    TrainedStage or None
+        None if asked to stop.
     """
     keep_freed_memory()
     trainer = _FineTrainer(detector, images, preset, seed, checkpoints, should_stop, landmarks)
@@ -141,7 +148,7 @@ class _FineTrainer:
         self.residuals = ShapeResiduals(detector.shape, geometry.network_shape_yx)
         self.pixels: list[Tensor] = []
 
-    def run(self) -> Generator[Event, None, FineStage | None]:
+    def run(self) -> Generator[Event, None, TrainedStage | None]:
         """Everything from the first image to the result."""
         before = None if self.place is None else Checkpoint.load(self.place)
         content = None
@@ -190,13 +197,15 @@ class _FineTrainer:
 
     def _train(
         self, state: _State, sampler: CropSampler
-    ) -> Generator[Event, None, FineStage | None]:
-        epochs, steps = self.settings.epochs * (self.settings.renewals + 1), sampler.steps()
+    ) -> Generator[Event, None, TrainedStage | None]:
+        steps = self.settings.epoch_steps
+        epochs = self.settings.epochs * (self.settings.renewals + 1)
         saved_at = time.monotonic()
-        start, step_s = saved_at - state.seconds, 0.0
+        start, step_s, epoch_at = saved_at - state.seconds, 0.0, saved_at
         while state.epoch < epochs:
             for step in range(state.step, steps):
                 if self.should_stop():
+                    self._save(state)
                     return None
                 before = time.monotonic()
                 loss = self._step(state, sampler.batch(state.epoch, step, state.labels), steps)
@@ -212,12 +221,12 @@ class _FineTrainer:
             if (state.epoch + 1) % self.settings.epochs == 0 and state.epoch + 1 < epochs:
                 labels = self._renewed(state)
                 moved = (labels.points_yx - state.labels.points_yx).reshape(-1, 2)
-                shift = self._median_mm(moved)
+                shift = self._median_length(moved)
                 state.labels = labels
             losses = {k: v / steps for k, v in state.sums.items()}
             state.epoch, state.step, state.sums = state.epoch + 1, 0, {}
-            state.seconds = time.monotonic() - start
             saved_at = time.monotonic()
+            state.seconds, taken, epoch_at = saved_at - start, saved_at - epoch_at, saved_at
             self._save(state)
             known = self.detector.template.image.geometry.spacing_mm_yx is not None
             yield EpochEnded(
@@ -229,11 +238,12 @@ class _FineTrainer:
                 "mm" if known else "px",
                 None,
                 True,
-                state.seconds,
+                taken,
             )
-        return self.stage(state.network)
+        return TrainedStage(self.stage(state.network), state.seconds)
 
-    def _median_mm(self, moved: np.ndarray) -> float:
+    def _median_length(self, moved: Array) -> float:
+        """Return the median length of (M, 2) parts of the field of view, in mm or pixels."""
         size = np.array(self.residuals.network_shape_yx) * self.detector.shape.pixel_size_yx.numpy()
         return float(np.median(np.hypot(*(moved * size).T)))
 
@@ -260,10 +270,8 @@ class _FineTrainer:
         state.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         state.optimiser.step()
-        for stage, chosen in (
-            (TEMPLATE_STAGE, batch.of_template),
-            (LABEL_STAGE, ~batch.of_template),
-        ):
+        stages = {TEMPLATE_STAGE: batch.of_template, LABEL_STAGE: ~batch.of_template}
+        for stage, chosen in stages.items():
             if chosen.any():
                 mean = float(losses.detach()[chosen].mean())
                 state.sums[stage] = state.sums.get(stage, 0.0) + mean

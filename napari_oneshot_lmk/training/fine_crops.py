@@ -56,22 +56,24 @@ class CropSampler:
         """Crops of the template in a step, at least one where there is a share of them."""
         return math.ceil(self.settings.template_share * self.settings.batch)
 
-    def steps(self) -> int:
-        """Return how many steps an epoch has."""
-        pairs = (len(self.images) - 1) * len(self.rows)
-        return math.ceil(pairs / (self.settings.batch - self.of_template))
+    def pairs(self, first: int, count: int) -> NDArray[np.int64]:
+        """Return some (image, landmark) pairs, (count, 2), counted from the first of the training.
 
-    def order(self, epoch: int) -> NDArray[np.int64]:
-        """Return the (image, landmark) pairs of an epoch in their random order, (P, 2)."""
-        random = random_stream(self.seed, Stream.CROPS, epoch, 0)
-        pairs = np.indices((len(self.images) - 1, len(self.rows))).reshape(2, -1).T
-        return np.asarray(random.permutation(pairs))
+        Each pair comes once before any comes again, in an order that is always another.
+        """
+        every = np.indices((len(self.images) - 1, len(self.rows))).reshape(2, -1).T
+        rounds = range(first // len(every), (first + count - 1) // len(every) + 1)
+        orders = [
+            random_stream(self.seed, Stream.CROPS, each, 0).permutation(every) for each in rounds
+        ]
+        begin = first - rounds[0] * len(every)
+        return np.asarray(np.concatenate(orders)[begin : begin + count])
 
     def batch(self, epoch: int, step: int, labels: Labels) -> CropBatch:
-        """Return the crops of a step, counted from 0."""
+        """Return the crops of a step; epochs and their steps are counted from 0."""
         random = random_stream(self.seed, Stream.CROPS, epoch, step + 1)
         size = self.settings.batch - self.of_template
-        pairs = self.order(epoch)[step * size : (step + 1) * size]
+        pairs = self.pairs((epoch * self.settings.epoch_steps + step) * size, size)
         own = random.integers(len(self.rows), size=self.of_template)
         rows = np.array(self.rows)
         among = pairs[:, 0], rows[pairs[:, 1]]

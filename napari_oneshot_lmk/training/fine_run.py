@@ -9,7 +9,7 @@ from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.training.config import TrainingConfig
-from napari_oneshot_lmk.training.events import EpochEnded, Event, Failed, Finished, Noted
+from napari_oneshot_lmk.training.events import Event, Failed, Finished, Noted
 from napari_oneshot_lmk.training.fine import train_fine
 from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.training.state import trained_model
@@ -25,7 +25,7 @@ def add_fine_stage(
     detection without training. The last event is `Finished`. Where it was asked to stop, the
     model stays without a fine stage, and the checkpoint in the run: the same command goes on.
     """
-    config, detector = task.config, Detector(task.template, task.encoder)
+    config, detector = task.config, None
     if coarse is None:
         model = trained_model(task, (), {}, 0, 0.0)
     else:
@@ -33,20 +33,12 @@ def add_fine_stage(
         model = replace(TrainedModel.load(run.model_path), fine=None)
         detector = TrainedDetector.from_model(model, encoder=task.encoder)
     training = train_fine(
-        *(detector, task.images, task.preset, config.seed, run.fine_path, should_stop),
+        *(detector or Detector(task.template, task.encoder), task.images, task.preset),
+        *(config.seed, run.fine_path, should_stop),
         landmarks=config.landmarks,
     )
-    seconds = 0.0
-    while True:
-        try:
-            event = next(training)
-        except StopIteration as end:
-            stage = end.value
-            break
-        if isinstance(event, EpochEnded):
-            seconds = event.seconds
-        yield event
-    if stage is None:
+    trained = yield from training
+    if trained is None:
         if coarse is None:
             yield Failed("Stopped before the fine stage was trained; start it again to go on.")
             return
@@ -56,12 +48,12 @@ def add_fine_stage(
         yield replace(coarse, stopped=True)
         return
     with run.new_model() as folder:
-        replace(model, fine=stage).save(folder)
+        replace(model, fine=trained.stage).save(folder)
     if coarse is None:
         place = str(run.model_path.absolute())
-        yield Finished(place, 0, stopped=False, seconds=seconds)
+        yield Finished(place, 0, stopped=False, seconds=trained.seconds)
     else:
-        yield replace(coarse, seconds=coarse.seconds + seconds)
+        yield replace(coarse, seconds=coarse.seconds + trained.seconds)
 
 
 def leave_out_fine_stage(run: RunFolder, config: TrainingConfig) -> None:

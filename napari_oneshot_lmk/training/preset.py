@@ -183,12 +183,12 @@ class FineSettings(Section):
     """The fine stage: a small network that looks again, around each point."""
 
     pixel: PositiveFloat = _setting(
-        0.0045,
+        0.007,
         "side of a crop's pixel, as a part of the template's size: 0.3 mm on a lateral "
         "cephalogram; the same in millimetres on all images that state their spacing",
     )
     side: Annotated[int, Field(gt=0, multiple_of=16)] = _setting(
-        96, "of a crop in its pixels, a multiple of 16"
+        64, "of a crop in its pixels, a multiple of 16"
     )
     wider: Annotated[int, Field(gt=1)] = _setting(
         3, "times as far sees the second channel of a crop, in pixels so many times as large"
@@ -196,7 +196,10 @@ class FineSettings(Section):
     width: Annotated[int, Field(gt=0, multiple_of=4)] = _setting(
         16, "channels of the network's finest level, a multiple of 4"
     )
-    epochs: PositiveInt = _setting(18, "passes over all pseudo-labels, in each round")
+    epochs: PositiveInt = _setting(8, "in each round")
+    epoch_steps: PositiveInt = _setting(
+        50, "steps of an epoch, however many images there are: all take their turn"
+    )
     renewals: NonNegativeInt = _setting(
         1, "times that the pseudo-labels are found anew, with what was learned; a round follows"
     )
@@ -208,7 +211,7 @@ class FineSettings(Section):
     weight_decay: NonNegativeFloat = _setting(1e-2, "of AdamW")
     target_sd_px: PositiveFloat = _setting(2.0, "of the Gaussian target, in pixels of the crop")
     jitter_px: NonNegativeFloat = _setting(
-        20.0, "at most, of a crop's centre from the point, along rows and columns"
+        13.0, "at most, of a crop's centre from the point, along rows and columns"
     )
     rotation_deg: Degrees = _setting(11.5, "at most, either way")
     scale: Fraction = _setting(0.12, "at most, 0.12: between 88 and 112 %")

@@ -15,7 +15,6 @@ from cli_scene import POINTS, SHIFTS
 from learning_scene import Job, small_task, train
 
 from napari_oneshot_lmk.detection.detector import Detector
-from napari_oneshot_lmk.detection.fine_stage import FineStage
 from napari_oneshot_lmk.detection.model import TrainedModel
 from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
 from napari_oneshot_lmk.errors import ModelError, UsageError
@@ -23,7 +22,7 @@ from napari_oneshot_lmk.imaging.find import find_images
 from napari_oneshot_lmk.training import fine as fine_training
 from napari_oneshot_lmk.training.config import TrainingConfig
 from napari_oneshot_lmk.training.events import EpochEnded, Failed, Finished, Stepped
-from napari_oneshot_lmk.training.fine import NAME, train_fine
+from napari_oneshot_lmk.training.fine import NAME, TrainedStage, train_fine
 from napari_oneshot_lmk.training.run_folder import RunFolder
 from napari_oneshot_lmk.training.task import TrainingTask
 
@@ -36,12 +35,13 @@ SMALL = {
     "fine__batch": 12,
     "fine__jitter_px": 4,
     "fine__learning_rate": 1e-2,
-    "fine__epochs": 12,
+    "fine__epochs": 20,
+    "fine__epoch_steps": 1,
     "fine__renewals": 1,
 }
 
 
-def result_of(training: Generator[Any, None, FineStage | None]) -> tuple[list[Any], Any]:
+def result_of(training: Generator[Any, None, TrainedStage | None]) -> tuple[list[Any], Any]:
     events = []
     while True:
         try:
@@ -75,23 +75,23 @@ def test_it_finds_points_that_the_coarse_stage_misses(tmp_path):
     task = small_task(tmp_path, **SMALL, fine__share=1.0, fine__template_share=0.7)
     detector = Misplaced(task.template, task.encoder, upright=True)
     before = errors_px(task, detector)
-    events, stage = result_of(train_fine(detector, task.images, task.preset, seed=1))
+    events, trained = result_of(train_fine(detector, task.images, task.preset, seed=1))
     ended = [event for event in events if isinstance(event, EpochEnded)]
-    assert [event.epoch for event in ended] == list(range(1, 25))
+    assert [event.epoch for event in ended] == list(range(1, 41))
     assert {event.model for event in ended} == {NAME}
     # Labels are found anew after the first round alone.
-    assert [event.epoch for event in ended if event.shift] == [12]
-    detector.fine = stage
+    assert [event.epoch for event in ended if event.shift] == [20]
+    detector.fine = trained.stage
     after = errors_px(task, detector)
     assert after.mean() < 0.5 * before.mean()
 
 
 def test_a_training_that_was_killed_goes_on_to_the_last_bit(tmp_path, monkeypatch):
     monkeypatch.setattr(fine_training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    task = small_task(tmp_path, **{**SMALL, "fine__batch": 6, "fine__epochs": 2})
+    task = small_task(tmp_path, **{**SMALL, "fine__epoch_steps": 2, "fine__epochs": 1})
     detector = Detector(task.template, task.encoder)
 
-    def begin(folder: Path) -> Generator[Any, None, FineStage | None]:
+    def begin(folder: Path) -> Generator[Any, None, TrainedStage | None]:
         return train_fine(detector, task.images, task.preset, 3, folder)
 
     _, whole = result_of(begin(tmp_path / "whole"))
@@ -103,8 +103,8 @@ def test_a_training_that_was_killed_goes_on_to_the_last_bit(tmp_path, monkeypatc
                 break
         training.close()
     _, resumed = result_of(begin(tmp_path / "killed"))
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
+    for name, value in whole.stage.state_dict().items():
+        assert torch.equal(value, resumed.stage.state_dict()[name]), name
 
 
 @pytest.fixture(scope="module")

@@ -131,7 +131,8 @@ def write_request(
     arguments += [*chosen.to_arguments(), "--out", str(folder / RUN)]
     landmarks = len(template.landmarks.placed)
     title = f"{template.name}: {_what_is_learned(config, landmarks)}"
-    models, created = len(config.networks(landmarks)), now.isoformat(timespec="seconds")
+    models = len(config.networks(landmarks)) + int(config.fine)
+    created = now.isoformat(timespec="seconds")
     request = TrainingRequest(folder, title, models, tuple(arguments), created)
     request.save()
     return request
