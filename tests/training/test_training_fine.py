@@ -35,8 +35,8 @@ SMALL = {
     "fine__batch": 12,
     "fine__jitter_px": 4,
     "fine__learning_rate": 1e-2,
-    "fine__epochs": 20,
-    "fine__epoch_steps": 1,
+    "fine__epochs": 12,
+    "fine__epoch_steps": 3,
     "fine__renewals": 1,
 }
 
@@ -77,10 +77,10 @@ def test_it_finds_points_that_the_coarse_stage_misses(tmp_path):
     before = errors_px(task, detector)
     events, trained = result_of(train_fine(detector, task.images, task.preset, seed=1))
     ended = [event for event in events if isinstance(event, EpochEnded)]
-    assert [event.epoch for event in ended] == list(range(1, 41))
+    assert [event.epoch for event in ended] == list(range(1, 25))
     assert {event.model for event in ended} == {NAME}
     # Labels are found anew after the first round alone.
-    assert [event.epoch for event in ended if event.shift] == [20]
+    assert [event.epoch for event in ended if event.shift] == [12]
     detector.fine = trained.stage
     after = errors_px(task, detector)
     assert after.mean() < 0.5 * before.mean()
