@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,19 +24,25 @@ if TYPE_CHECKING:
 
     from study_window import Study
 
-PATIENCE_MS = 240_000
+PATIENCE_S = 240
 DISTANCE, ANGLE = ("sella", "nasion"), ("sella", "nasion", "menton")
 MEASURED = {"S-N": ("distance", DISTANCE), "SNMe": ("angle", ANGLE)}
 
 
-def wait_until(done: Callable[[], bool], what: str, patience_ms: int = PATIENCE_MS) -> None:
+def wait_until(done: Callable[[], bool], what: str) -> None:
     """Let the window work until something holds."""
-    loop = QEventLoop()
-    look = QTimer()
-    look.timeout.connect(lambda: loop.quit() if done() else None)
+    loop, look, end = QEventLoop(), QTimer(), time.monotonic() + PATIENCE_S
+
+    def on_look() -> None:
+        if done() or time.monotonic() > end:
+            loop.quit()
+
+    look.timeout.connect(on_look)
     look.start(20)
-    QTimer.singleShot(patience_ms, lambda: loop.exit(1))
-    if loop.exec():
+    loop.exec()
+    # Wherever it is deleted: a timer that runs may only be deleted in its own thread.
+    look.stop()
+    if not done():
         raise SystemExit(f"waited in vain for {what}")
 
 
@@ -99,10 +106,10 @@ def measure(study: Study) -> None:
 
 def compare_values(study: Study) -> None:
     """Stop where the tab shows other values than points and spacing give."""
+    # Beside the ready set that is proposed for these landmarks.
     shown = {row.name: row.value for row in study.measure.form.table.rows}
-    wanted = by_hand(study, study.project.images.current)
-    wanted_text = {name: f"{value:.1f} {unit}" for name, (value, unit) in wanted.items()}
-    assert shown == wanted_text, f"{shown}, not {wanted_text}"
+    for name, (value, unit) in by_hand(study, study.project.images.current).items():
+        assert shown[name] == f"{value:.1f} {unit}", f"{name} is {shown[name]}, not {value} {unit}"
 
 
 def by_hand(study: Study, key: str) -> dict[str, tuple[float, str]]:

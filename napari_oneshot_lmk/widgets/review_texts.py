@@ -87,6 +87,7 @@ REASON = {
     "absent": "absent",
 }
 WHY_NO_OTHER = "no image with landmarks is open"
+WHY_NOT_DETECTED = "nothing was detected on this image, there is nothing to review"
 WHY_NO_POINT = "no point is chosen: click on one, or on its row"
 ON_TEMPLATE = "on the template"
 HERE = "here"
@@ -180,6 +181,7 @@ PROJECT_EXPORT_TIP = "Write the landmarks of all images into one file."
 PROJECT_CLOSE = "Close"
 PROJECT_CLOSE_TIP = "Go back to the open images. Everything is kept."
 PROJECT_NEW_TITLE = "Folder of the new project"
+PROJECT_NEW_NAME = "project"
 PROJECT_OPEN_TITLE = "Open a project"
 PROJECT_IMAGES_TITLE = "Folder with the images"
 PROJECT_LOCATE_TITLE = "Where the images lie now"

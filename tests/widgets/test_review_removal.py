@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from clinic_scene import Clinic, film, template
 from napari.layers import Image, Points
 from qtpy.QtCore import QPoint, Qt
-from widget_scene import press_key
+from widget_scene import canvas, press_key, spot
 
 from napari_oneshot_lmk.review.project import Project
 from napari_oneshot_lmk.widgets.review import image_removal
@@ -48,6 +49,20 @@ def choose_in_menu(clinic, name):
 
 def names(clinic):
     return [row.name for row in clinic.review.form.table.rows]
+
+
+def test_an_image_fills_the_canvas_beside_layers_of_another_size(clinic):
+    other = clinic.viewer.add_image(np.zeros((4000, 4000), np.uint8), name="other")
+    clinic.project.images.set_spacing((0.1, 0.1))
+    for key in clinic.project.images.keys[1:]:
+        clinic.review.actions.turn_to(key)
+        clinic.qtbot.wait(20)
+        layer = clinic.session.target.layer
+        assert layer is not other
+        ends = [spot(clinic.viewer, layer, at) for at in ((0, 0), (240, 200))]
+        size = canvas(clinic.viewer).size()
+        shown = ends[1] - ends[0]
+        assert 0.9 < max(shown.y() / size.height(), shown.x() / size.width()) <= 1
 
 
 def test_an_image_leaves_the_project_and_its_landmarks_are_kept(clinic, tmp_path, monkeypatch):

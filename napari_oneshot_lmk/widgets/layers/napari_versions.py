@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,17 @@ def grid_of(viewer: Any) -> Any:
     return viewer.canvas.grid if hasattr(viewer, "canvas") else viewer.grid
 
 
+def show_whole(viewer: Any, target: ImageView) -> None:
+    """Fit the view to one image, whatever other layers there are, shown or hidden.
+
+    Their pixels may count as millimetres, so that together with them it would be tiny.
+    """
+    if "layers" in signature(viewer.reset_view).parameters:
+        viewer.reset_view(layers=[target.layer])
+    else:
+        viewer.reset_view()
+
+
 def look_at(viewer: Any, target: ImageView, position_yx: tuple[float, float]) -> None:
     """Center the camera on a (row, column) of an image; the zoom stays."""
     world = target.layer.data_to_world(target.to_layer([position_yx])[0])
@@ -35,7 +47,7 @@ def look_closely_at(viewer: Any, target: ImageView, position_yx: tuple[float, fl
     """Centre a (row, column) of an image, and zoom in unless it is seen closely already."""
     camera = camera_of(viewer)
     centre, zoom = camera.center, camera.zoom
-    viewer.reset_view()
+    show_whole(viewer, target)
     whole = camera.zoom
     camera.center, camera.zoom = centre, max(zoom, CLOSE * whole)
     look_at(viewer, target, position_yx)

@@ -161,7 +161,7 @@ class MeasureWidget(QWidget):
         elif not chosen:
             path = self.chosen.path
             title = path.name if path is not None else measurements.title or t.SET_OWN
-            if self.chosen.unsaved:
+            if self.chosen.unsaved or title in t.SHIPPED.values():
                 title = t.SET_CHANGED.format(title=title)
             offered.append((title, OWN))
             chosen = OWN

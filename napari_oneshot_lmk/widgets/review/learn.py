@@ -152,11 +152,13 @@ class LearnPanel(QWidget):
 
 def gains_in_words(gains: Sequence[Gain]) -> str:
     """Return what one way gains, for images with millimetres and those without."""
-    words = []
+    lines = []
     for each in gains:
         values = {"before": each.mean_before, "after": each.mean_after, "unit": each.unit}
-        words.append(learn_texts.GAIN.format(**values))
+        words = [learn_texts.GAIN.format(**values)]
         if each.within_before is not None and each.within_after is not None:
             within = {"within_before": each.within_before, "within_after": each.within_after}
             words.append(learn_texts.GAIN_WITHIN.format(**within))
-    return ", ".join(words)
+        lines.append(", ".join(words))
+    # A line each: the dock would be made wide.
+    return "\n".join(lines)

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from napari_oneshot_lmk.widgets.workbench import Workbench
 
 
+GROUPS = ("add", "next", "spacing", "export", "close")
+"""Entries of the menu that have a line above them."""
+
+
 class ProjectBar(QWidget):
     """A menu and a line that says which project is open.
 
@@ -64,6 +68,8 @@ class ProjectBar(QWidget):
         self.menu.setToolTipsVisible(True)
         self.actions_: dict[str, QAction] = {}
         for name, (text, tip, action) in self._offers().items():
+            if name in GROUPS:
+                self.menu.addSeparator()
             entry = self.menu.addAction(text)
             entry.setToolTip(tip)
             entry.triggered.connect(without_argument(action))
@@ -275,7 +281,9 @@ class ProjectBar(QWidget):
     # -- dialogs -------------------------------------------------------------------
 
     def _on_new(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, review_texts.PROJECT_NEW_TITLE)
+        title, beside = review_texts.PROJECT_NEW_TITLE, self._beside_images
+        place = "" if beside is None else str(beside.parent / review_texts.PROJECT_NEW_NAME)
+        path, _ = QFileDialog.getSaveFileName(self, title, place)
         if path:
             self.create(Path(path))
             if self.images is not None and self.images.project.folder == Path(path).absolute():
@@ -290,8 +298,16 @@ class ProjectBar(QWidget):
     def _on_locate(self) -> None:
         self._ask(review_texts.PROJECT_LOCATE_TITLE, self.locate)
 
+    @property
+    def _beside_images(self) -> Path | None:
+        """The folder of the image that is shown, where a dialog begins."""
+        target = self._session.target
+        file = None if target is None else self._bench.file_of(target)
+        return None if file is None else file.parent
+
     def _ask(self, title: str, act: Callable[[Path], None]) -> None:
-        path = QFileDialog.getExistingDirectory(self, title)
+        beside = self._beside_images
+        path = QFileDialog.getExistingDirectory(self, title, "" if beside is None else str(beside))
         if path:
             act(Path(path))
 

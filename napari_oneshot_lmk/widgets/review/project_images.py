@@ -16,6 +16,7 @@ from napari_oneshot_lmk.review.project_files import ImageWork
 from napari_oneshot_lmk.widgets import shortcuts
 from napari_oneshot_lmk.widgets.layers.image_identity import AnnotatedImage
 from napari_oneshot_lmk.widgets.layers.image_view import ImageView, Spacing
+from napari_oneshot_lmk.widgets.layers.napari_versions import show_whole
 from napari_oneshot_lmk.widgets.layers.shared_layer import (
     DecodedImage,
     fill_layer,
@@ -173,6 +174,7 @@ class ProjectImages:
         self._lend(key, target, decoded)
         self._viewer.add_layer(layer)
         self._choose(target, decoded)
+        show_whole(self._viewer, target)
 
     def _change(self, before: tuple[str, ImageView], key: str, decoded: DecodedImage) -> None:
         """Show another image in the layers of the one before."""
@@ -187,7 +189,7 @@ class ProjectImages:
         self._choose(target, decoded)
         # The name that can be chosen is another one.
         choice.changed.emit()
-        self._viewer.reset_view()
+        show_whole(self._viewer, target)
 
     def _content(self, key: str) -> str:
         # Another project may have an image of the same id.

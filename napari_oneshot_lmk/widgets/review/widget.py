@@ -167,7 +167,9 @@ class ReviewWidget(QWidget):
         self.project.show_reasons(statuses)
         annotation = self.session.annotation
         no_image = "" if keys else review_texts.WHY_NO_OTHER
-        no_result = "" if annotation.is_result else texts.WHY_NO_LANDMARKS
+        no_result = "" if annotation.is_result else review_texts.WHY_NOT_DETECTED
+        if annotation.is_empty:
+            no_result = texts.WHY_NO_LANDMARKS
         no_point = "" if annotation.current else review_texts.WHY_NO_POINT
         here = each[images.current].reasons if images.current in each else ()
         named = here.get(annotation.current, ()) if here else ()
