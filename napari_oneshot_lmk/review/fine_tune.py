@@ -157,9 +157,9 @@ class ProjectTuning:
 
     def _job(self, corrected: Sequence[Template]) -> FineTuning:
         before = self._detector
-        return FineTuning(
-            before.model, before.template, tuple(corrected), before.encoder, self._config
-        )
+        # What is matched as mirrored or turned looks like no copy of the template.
+        upright = tuple(t for t in corrected if not t.landmarks.provenance.orientation)
+        return FineTuning(before.model, before.template, upright, before.encoder, self._config)
 
     def _run(self, name: str) -> RunFolder:
         return RunFolder(self._folder / name)

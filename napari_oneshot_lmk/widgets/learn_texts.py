@@ -66,6 +66,10 @@ GAIN = "{before:.2f} → {after:.2f} {unit}"
 GAIN_WITHIN = "{within_before:.0f} → {within_after:.0f} % closer than 2 mm"
 RECOMMENDED = "{way} (recommended):\n{gains}"
 WAY = "{way}:\n{gains}"
+FEW_SHOT = (
+    "Few-shot figures, of {images}: left out in {parts}, each of one training. Offsets are not "
+    "combined with fine-tuning."
+)
 NOTHING_GAINS = "Nothing is recommended: on the corrected images no way gains."
 APPLY = "Detect all others anew"
 APPLY_TIP = (

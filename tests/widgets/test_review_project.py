@@ -388,13 +388,14 @@ def test_a_fine_tuned_model_is_tried_applied_and_taken_back(clinic, tmp_path, mo
     assert not learn.stop.isVisible()
     assert learn.ways["fine tuning"].isChecked()
     assert "recommended" in learn.ways["fine tuning"].text()
+    assert "Few-shot figures, of 2 images: left out in 2 parts" in learn.advice.text()
     assert project.model == own
     with clinic.qtbot.waitSignal(clinic.project.detecting.ended, timeout=120_000):
         learn.apply.click()
     clinic.qtbot.wait(20)
     assert project.model == clinic.session.model.path == own.parent / "fine-tuning/abc/model"
     assert clinic.session.model.title == "model, fine-tuned"
-    assert "fine-tuned model" in learn.state.text()
+    assert "fine-tuned" in learn.state.text()
     learn.forget.click()
     clinic.qtbot.wait(20)
     assert project.model == clinic.session.model.path == own

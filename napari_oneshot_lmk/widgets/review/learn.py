@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QRadioButton, QVBoxLayout, QWidget
 
 from napari_oneshot_lmk.review.learnt import Learnt, Way
-from napari_oneshot_lmk.widgets import learn_texts
+from napari_oneshot_lmk.widgets import learn_texts, texts
 from napari_oneshot_lmk.widgets.qt.connections import without_argument
 from napari_oneshot_lmk.widgets.qt.parts import DIM, NOTE, Button, MessageLabel, row_of
 from napari_oneshot_lmk.widgets.review.learn_run import LearnRun
@@ -97,7 +97,12 @@ class LearnPanel(QWidget):
             button.setAutoExclusive(False)
             button.setChecked(way is trial.recommended)
             button.setAutoExclusive(True)
-        self.advice.say("" if trial.recommended else learn_texts.NOTHING_GAINS, NOTE)
+        advice = [] if trial.recommended else [learn_texts.NOTHING_GAINS]
+        if trial.trainings:
+            images = texts.counted(trial.tuned_images, "image")
+            parts = texts.counted(trial.trainings, "part")
+            advice.append(learn_texts.FEW_SHOT.format(images=images, parts=parts))
+        self.advice.say(" ".join(advice), NOTE)
         self._show_reason()
 
     def _on_apply(self) -> None:
