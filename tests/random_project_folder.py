@@ -11,7 +11,7 @@ from napari.layers import Points as PointsLayer
 from qtpy.QtWidgets import QApplication, QFileDialog
 from random_project import Point, Study
 
-from napari_oneshot_lmk.review.learnt import Way
+from napari_oneshot_lmk.review.learnt import WITHOUT_TRAINING
 from napari_oneshot_lmk.review.status import ReviewState
 from napari_oneshot_lmk.widgets.review import image_removal
 
@@ -143,7 +143,7 @@ class FolderActions:
         assert learn.apply.isHidden() != able, self.form.message.text()
         if not able or how % 4 == 0:
             return
-        way = list(Way)[how % 3]
+        way = WITHOUT_TRAINING[how % 3]
         learn.ways[way].setChecked(True)
         self._turn_detector(which // 16)
         with self.qtbot.waitSignal(self.bar.detecting.ended, timeout=LIMIT_MS):
