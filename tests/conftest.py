@@ -50,7 +50,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 WINDOW_FIXTURES = {"clinic", "make_napari_viewer", "make_napari_viewer_proxy", "qapp", "qtbot"}
 TRAINING_SCENES = {"bundle_scene", "learning_scene", "training_scene", "trained_together"}
-TRAINING_PLACES = {"benchmark", "cluster", "test_cli_demo", "test_widgets_model_weights"}
+TRAINING_PLACES = {"benchmark", "cluster", "test_cli_demo"}
+TRAINING_PLACES |= {"test_cli_model_weights", "test_widgets_model_weights"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

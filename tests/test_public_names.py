@@ -12,6 +12,8 @@ from napari_oneshot_lmk.training.preset import Preset
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "api" / "index.md"
+IMAGES = ("skull_01.png", "skull_02.png", "skull_08.dcm")
+"""Of the samples; the page uses all."""
 SHORT = {
     "training.epochs": 1,
     "template_copies.count": 2,
@@ -34,11 +36,15 @@ def test_every_public_name_is_on_the_page_and_can_be_had() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_page_runs_from_top_to_bottom(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_children: None
 ) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
     assert len(blocks) == 6
-    Path(tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
+    samples = tmp_path / "sample_data" / "skull"
+    (samples / "images").mkdir(parents=True)
+    (samples / "landmarks.csv").symlink_to(ROOT / "sample_data/skull/landmarks.csv")
+    for name in IMAGES:
+        (samples / "images" / name).symlink_to(ROOT / "sample_data/skull/images" / name)
     preset = tmp_path / "short.toml"
     preset.write_text(Preset.load("laptop").changed(SHORT).to_toml(), encoding="utf-8")
     monkeypatch.chdir(tmp_path)

@@ -1,12 +1,13 @@
 """The loop itself: every method learns, memory that runs out, what never moves."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from cli_scene import POINTS, SHIFTS
-from learning_scene import Kept, small_task
+from learning_scene import SMALL_GRID_YX, Kept, small_task
 from torch import Tensor
 
 from benchmarks.training_step import measure_step
@@ -17,6 +18,7 @@ from napari_oneshot_lmk.training.objective import Objective
 from napari_oneshot_lmk.training.trainer import fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+on_small_grid = partial(small_task, grid_yx=SMALL_GRID_YX)
 
 
 def of_kind(events: list[Event], kind: type) -> list[Any]:
@@ -37,7 +39,7 @@ def of_kind(events: list[Event], kind: type) -> list[Any]:
 def test_every_method_learns_and_detects(tmp_path, method, template_stage, anchor, stages):
     steps = {"training__anchor": anchor, "training__epochs": 3}
     steps["training__together"] = anchor == "template"
-    task, kept = small_task(tmp_path, method, template_stage, **steps), Kept()
+    task, kept = on_small_grid(tmp_path, method, template_stage, **steps), Kept()
     events = list(fit(task, kept))
     ended = of_kind(events, EpochEnded)
     units = len(POINTS) if method == "single" else 1
@@ -74,7 +76,7 @@ def test_random_first_labels_and_the_published_settings(tmp_path):
         "network__rfb": True,
         "network__lateral_channels": 0,
     }
-    events = list(fit(small_task(tmp_path, **published), Kept()))
+    events = list(fit(on_small_grid(tmp_path, **published), Kept()))
     first, last = of_kind(events, EpochEnded)
     assert sum(last.losses.values()) < sum(first.losses.values())
     # From anywhere to somewhere: the labels of the first epoch were random.
@@ -84,7 +86,7 @@ def test_random_first_labels_and_the_published_settings(tmp_path):
 
 def test_only_the_network_moves_and_idle_adapters_stay(tmp_path, monkeypatch):
     """Trained is one landmark of three, so two adapters get no step of Adam."""
-    task = small_task(tmp_path, training__together=False, training__epochs=1)
+    task = on_small_grid(tmp_path, training__together=False, training__epochs=1)
     seen: list[dict[str, Tensor]] = []
     owners: list[int] = []
     whole = Objective.losses
@@ -122,7 +124,7 @@ def limit_memory(patch: pytest.MonkeyPatch, images: int) -> list[int]:
 
 def test_where_memory_runs_out_steps_go_on_in_halves(tmp_path, monkeypatch):
     held = limit_memory(monkeypatch, 1)
-    events = list(fit(small_task(tmp_path, training__batch=3), Kept()))
+    events = list(fit(on_small_grid(tmp_path, training__batch=3), Kept()))
     notes = [event.text for event in of_kind(events, Noted) if event.serious]
     assert notes == ["Out of memory: steps go on in pieces of 1 image."]
     assert max(held) == 1
@@ -133,13 +135,13 @@ def test_where_memory_runs_out_steps_go_on_in_halves(tmp_path, monkeypatch):
 def test_not_enough_memory_for_one_image_is_an_error(tmp_path, monkeypatch):
     limit_memory(monkeypatch, 0)
     with pytest.raises(TrainingError, match="not enough memory for a step with one"):
-        list(fit(small_task(tmp_path), Kept()))
+        list(fit(on_small_grid(tmp_path), Kept()))
 
 
 def test_pieces_of_a_step_have_the_gradients_of_the_whole(tmp_path, monkeypatch):
     """Without batch norm, and with equal weights, the only difference is rounding."""
     exact = {"network__normalisation": "none", "labels__weigh": False, "training__epochs": 1}
-    task = small_task(tmp_path, template_stage=False, **exact)
+    task = on_small_grid(tmp_path, template_stage=False, **exact)
     (whole,) = of_kind(list(fit(task, Kept())), EpochEnded)
     limit_memory(monkeypatch, 1)
     (halves,) = of_kind(list(fit(task, Kept())), EpochEnded)
@@ -148,7 +150,7 @@ def test_pieces_of_a_step_have_the_gradients_of_the_whole(tmp_path, monkeypatch)
 
 
 def test_asked_to_stop_it_ends_at_once_with_what_it_has(tmp_path):
-    task, kept = small_task(tmp_path, training__epochs=50), Kept()
+    task, kept = on_small_grid(tmp_path, training__epochs=50), Kept()
     events: list[Event] = []
     for event in fit(task, kept, lambda: len(of_kind(events, Stepped)) >= 3):
         events.append(event)

@@ -17,11 +17,11 @@ from napari_oneshot_lmk.widgets.detect import export, run
 from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
 from napari_oneshot_lmk.widgets.settings import Preferences
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("narrow")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+def made(narrow: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("made")
         isolate(patch, folder)
@@ -102,6 +102,7 @@ def test_a_failed_download_is_tried_again(dock, qtbot, made, monkeypatch, tmp_pa
     assert form.retry.isHidden()
 
 
+@pytest.mark.usefixtures("quick_children")
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 def test_the_dock_exports_with_the_remembered_weights(made, wanted, tmp_path):
     out = tmp_path / "bundle"
