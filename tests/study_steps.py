@@ -88,11 +88,11 @@ def measure(study: Study) -> None:
     wait_until(lambda: not run.running, "the table of all images")
     pages.mkdir()
     QFileDialog.getExistingDirectory = lambda *_, **__: str(pages)
-    form.page_format.setCurrentIndex(form.page_format.findData("png"))
+    form.page_format.setCurrentIndex(form.page_format.findData("pdf"))
     form.pages.click()
     wait_until(lambda: not run.running, "the pages")
     images = study.project.images
-    written = {path.stem for path in pages.glob("*/*.png")}
+    written = {path.stem for path in pages.glob("*/*.pdf")}
     assert written == {Path(images.name(key)).stem for key in images.keys}
     (beside,) = pages.glob("*/measurements.csv")
     rows = pd.read_csv(table, index_col="image")
