@@ -75,12 +75,12 @@ def test_demo(monkeypatch, tmp_path):
     assert Path(marks).exists()
 
     assert "--overwrite" in refused(2, "demo", "--out", out)
-    succeed("demo", "--out", out, "--overwrite")
+    succeed("demo", "--out", out, "--overwrite", "--no-training")
 
 
 def test_demo_on_the_shipped_skulls(monkeypatch, tmp_path):
     monkeypatch.setattr("napari_oneshot_lmk.cli.demo.PANELS", {"skull": 6})
-    succeed("demo", "--out", tmp_path / "demo")
+    succeed("demo", "--out", tmp_path / "demo", "--no-training")
     summary = json.loads((tmp_path / "demo" / "skull" / "summary.json").read_text())
     # The shipped encoder's level on samples that grey patches fail on.
     assert summary["images"] >= 10

@@ -146,6 +146,7 @@ def test_killed_and_gone_on_with(folder, start):
     assert epochs == list(range(1, 21))
 
 
+@pytest.mark.usefixtures("quick_children")
 def test_wrong_use_is_in_the_report(folder, start):
     process = start("--method", "alone")
     assert followed(process) == []
@@ -155,6 +156,7 @@ def test_wrong_use_is_in_the_report(folder, start):
     assert TrainingProcess.find(folder / "run") is None
 
 
+@pytest.mark.usefixtures("quick_children")
 def test_failure_is_told_before_the_end(folder, start):
     for path in (folder / "images").iterdir():
         path.write_bytes(b"")

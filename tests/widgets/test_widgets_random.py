@@ -25,7 +25,7 @@ from random_dock_checks import compare
 
 SEEDS = 3
 WANTED = int(os.environ.get("ONESHOT_LMK_ACTIONS", "0"))
-ACTIONS_A_WINDOW = 120 if WANTED else 70
+ACTIONS_A_WINDOW = 120 if WANTED else 50
 OPENING: tuple[Action, ...] = (("open", 0, 0, 0), ("list", 0, 0, 0), ("start", 0, 0, 0))
 
 
