@@ -67,8 +67,8 @@ def learn(
         typer.Option(
             "--fine-tune",
             help="Also train the adapters of the project's model on the corrected images: minutes. "
-            "The model stays, the result is one more. Further templates alone gained as much on "
-            "the sample images.",
+            "The model stays, the result is one more. Where it was measured, further templates "
+            "alone gained as much or more.",
         ),
     ] = False,
     preset: Annotated[

@@ -45,8 +45,9 @@ TUNE = "Fine-tune the model…"
 TUNE_TIP = (
     "Train the model's layers of each landmark on copies of the template and of the corrected "
     "images, and see what that gains beside the others. Takes minutes: the corrected images are "
-    "left out in up to three parts, each of one training. On the sample images further templates "
-    "alone gained as much, at once: try those first. Nothing changes before you say so."
+    "left out in up to three parts, each of one training. Where it was measured, further templates "
+    "alone gained as much or more, at once: try those first; it is never recommended. Nothing "
+    "changes before you say so."
 )
 STOP = "Stop"
 STOP_TIP = (
