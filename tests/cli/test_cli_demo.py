@@ -12,6 +12,13 @@ from cli_scene import point_rows, refused, save_image, save_table, scene, succee
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 
+SHORT = {
+    "training.epochs": 1,
+    "template_copies.count": 2,
+    "network.width": 0.1,
+    "network.adapter_channels": 2,
+}
+"""What the tests change in the preset of the demo's training."""
 SHIFTS = {"1.png": (0, 0), "2.png": (5, -4), "3.png": (-6, 2)}
 
 
@@ -49,6 +56,7 @@ def test_demo(monkeypatch, tmp_path):
     monkeypatch.setattr(
         "napari_oneshot_lmk.samples.sample_folder", lambda anatomy: tmp_path / "samples" / anatomy
     )
+    monkeypatch.setattr("napari_oneshot_lmk.cli.demo.SHORT", SHORT)
     out = tmp_path / "out" / "demo"
     result = succeed("demo", "--out", out)
     # every image but the template, whatever the splits
