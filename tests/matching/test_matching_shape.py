@@ -221,10 +221,12 @@ def test_one_correction_brings_the_others_back_to_the_right_side():
     shape = step(points, shift_sd=0.2)
     assert np.abs(fitted(shape, maps) - copies).max() < 2
     exact = points[[0]] + 0.3
-    known = decided(np.vstack([exact, points[1:]]), held=[0])
-    found, _, _ = shape.fit(maps, 2, decided=known)
-    np.testing.assert_array_equal(found[0], exact[0])
-    assert np.abs(found.numpy() - points).max() < 2
+    # Also from where they have been found.
+    for so_far in (None, torch.from_numpy(copies)):
+        known = decided(np.vstack([exact, points[1:]]), held=[0], found=so_far)
+        found, _, _ = shape.fit(maps, 2, decided=known)
+        np.testing.assert_array_equal(found[0], exact[0])
+        assert np.abs(found.numpy() - points).max() < 2
 
 
 def test_points_leave_their_place_only_for_one_that_fits_clearly_better():
