@@ -29,6 +29,8 @@ LIMIT_MM = 2.0
 """Distance that counts as found, where millimetres are known."""
 MOVED = 0.1
 """Points that come nearer or go further away by less, in mm or pixels, stay."""
+SIMPLEST_FIRST = (Way.TEMPLATES, Way.OFFSETS, Way.BOTH)
+"""Of the ways that need no training."""
 
 
 @dataclass(frozen=True)
@@ -178,29 +180,44 @@ def gain(images: Sequence[LeftOut], way: Way) -> tuple[Gain, ...]:
 
 
 def recommended(images: Sequence[LeftOut]) -> Way | None:
-    """Return the way after which points lie nearest on average; None if none gains.
+    """Return the way to help other images, by what it gains on these; None if none gains.
 
-    Pixels and millimetres are compared as ratios of the errors before. Fine-tuning is never
-    recommended: it was not measured to gain more than further templates.
+    Fine-tuning is never recommended: it was not measured to gain more than further templates.
+    See `choose_way`.
     """
-    ratios = {way: _ratio(gain(images, way)) for way in WITHOUT_TRAINING}
-    best = min(WITHOUT_TRAINING, key=lambda way: ratios[way])
-    return best if ratios[best] < 1 else None
+    rows, units = [], []
+    for image in images:
+        errors = np.stack([image.before, *(image.after[way] for way in WITHOUT_TRAINING)])
+        known = np.isfinite(errors).all(0)
+        if known.any():
+            rows.append(errors[:, known].mean(1))
+            units.append(image.unit)
+    means = np.array(rows).reshape(-1, 1 + len(WITHOUT_TRAINING))
+    for unit in set(units):
+        # Pixels and millimetres are compared as shares of their mean error before.
+        alike = np.array(units) == unit
+        means[alike] /= means[alike, 0].mean() or 1.0
+    return choose_way(means[:, 0], dict(zip(WITHOUT_TRAINING, means[:, 1:].T, strict=True)))
 
 
-def _ratio(gains: Sequence[Gain]) -> float:
-    """Mean error after, as a share of that before; 1 where nothing can be said."""
-    points = sum(each.points for each in gains)
-    if not points:
-        return 1.0
-    return (
-        sum(
-            each.points * (each.mean_after / each.mean_before if each.mean_before else 1.0)
-            for each in gains
-            if each.points
-        )
-        / points
-    )
+def choose_way(before: Floats, after: Mapping[Way, Floats]) -> Way | None:
+    """Choose by the mean errors of some images, (I,), each left out.
+
+    The simplest of the ways that are no worse than the best by more than the standard error of
+    the difference (Breiman et al. 1984, section 3.4.3), of those that gain at all. Offsets on top
+    of further templates are the least simple: they were seen to take away what these gain.
+    """
+    gaining = [way for way in SIMPLEST_FIRST if len(before) and after[way].mean() < before.mean()]
+    if not gaining:
+        return None
+    best = after[min(gaining, key=lambda way: float(after[way].mean()))]
+
+    def is_as_good(way: Way) -> bool:
+        apart = after[way] - best
+        error = apart.std(ddof=1) / np.sqrt(len(apart)) if len(apart) > 1 else 0.0
+        return bool(apart.mean() <= error)
+
+    return next(filter(is_as_good, gaining))
 
 
 def point_errors(found: Landmarks, truth: Landmarks) -> Floats:

@@ -24,7 +24,7 @@ from napari_oneshot_lmk.imaging.transforms import prepare_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks, Source
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.review.corrections import point_errors
+from napari_oneshot_lmk.review.corrections import choose_way, point_errors
 from napari_oneshot_lmk.review.learnt import WITHOUT_TRAINING, Way
 from napari_oneshot_lmk.review.next_image import rank_next
 from napari_oneshot_lmk.review.offsets import estimate_offsets
@@ -303,7 +303,8 @@ def rows(found: Mapping[str, Found], plan: Plan, scored: Sequence[str]) -> list[
         titled = {str(way): results for way, results in by_way.items()}
         if count > 1:
             titled["recommended"] = [
-                _recommended(each) for each in zip(*by_way.values(), strict=True)
+                _recommended(dict(zip(by_way, each, strict=True)), count)
+                for each in zip(*by_way.values(), strict=True)
             ]
         for title, results in titled.items():
             each = [result for result in results if result is not None]
@@ -325,12 +326,15 @@ def rows(found: Mapping[str, Found], plan: Plan, scored: Sequence[str]) -> list[
     return table
 
 
-def _recommended(results: Sequence[DrawResult | None]) -> DrawResult | None:
-    """Return the way that the corrected images themselves speak for; nothing where none gains."""
-    known = [result for result in results if result is not None]
+def _recommended(by_way: Mapping[Way, DrawResult | None], count: int) -> DrawResult | None:
+    """Return what `choose_way` chooses by the corrected images; nothing where none gains."""
+    known = {way: result for way, result in by_way.items() if result is not None}
     if not known:
         return None
-    best = min(known, key=lambda result: float(result.left_out_after.mean()))
-    if best.left_out_after.mean() < best.left_out_before.mean():
-        return best
-    return DrawResult(best.before, best.before, best.left_out_before, best.left_out_before)
+    one = next(iter(known.values()))
+    before = one.left_out_before.reshape(count, -1).mean(1)
+    after = {w: r.left_out_after.reshape(count, -1).mean(1) for w, r in known.items()}
+    way = choose_way(before, after)
+    if way is not None:
+        return known[way]
+    return DrawResult(one.before, one.before, one.left_out_before, one.left_out_before)

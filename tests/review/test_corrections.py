@@ -19,6 +19,7 @@ from napari_oneshot_lmk.landmarks.files import read_landmarks, write_landmarks
 from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.review.corrections import (
     LeftOut,
+    choose_way,
     detect_left_out,
     gain,
     learnt_offsets,
@@ -74,8 +75,27 @@ def test_millimetres_and_pixels_are_summed_up_apart() -> None:
     assert (mm.within_before, mm.within_after) == (50, 100)
     assert (mm.better, mm.worse) == (2, 0)
     assert (px.unit, px.better, px.worse, px.within_after) == ("px", 0, 1, None)
-    assert recommended([one, one]) is Way.OFFSETS
+    assert recommended([one, one]) is Way.TEMPLATES
     assert recommended([other]) is None
+    assert recommended([]) is None
+
+
+def test_the_simplest_way_is_recommended_that_is_about_as_good_as_the_best() -> None:
+    before = np.full(5, 2.0)
+    chance = np.array([0.2, -0.2, 0.1, -0.1, 0.0])
+
+    def chosen(templates: float, offsets: float, both: float) -> Way | None:
+        ways = {Way.OFFSETS: offsets, Way.TEMPLATES: templates, Way.BOTH: both}
+        after = {way: mean + chance * (way is Way.TEMPLATES) for way, mean in ways.items()}
+        return choose_way(before, after)
+
+    assert chosen(1.5, 1.5, 1.45) is Way.TEMPLATES
+    assert chosen(1.5, 1.9, 1.2) is Way.BOTH
+    assert chosen(1.9, 1.5, 1.5) is Way.OFFSETS
+    assert chosen(2.1, 2.0, 1.9) is Way.BOTH
+    assert chosen(2.1, 2.0, 2.1) is None
+    # Of one image nobody knows what is chance.
+    assert choose_way(before[:1], dict.fromkeys(Way, before[:1] - 1)) is Way.TEMPLATES
 
 
 def test_points_move_only_as_far_as_the_corrections_show_it() -> None:
