@@ -125,7 +125,8 @@ class TrainingConfig(Section):
         False,
         "Fine stage",
         "Train a small network as well that looks a second time around each point, at a finer "
-        "resolution. A run that has finished gets it, too.",
+        "resolution. A run that has finished gets it, too. Not shown to help yet: trained for a "
+        "short time it made points worse. Compare before you use it.",
     )
     spacing_mm_yx: tuple[float, float] | None = _field(
         None,
