@@ -20,6 +20,7 @@ class CropNetwork(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> network = CropNetwork(CropNetworkConfig(landmarks=19, width=4))
     >>> network(torch.zeros(3, 2, 32, 32), torch.tensor([0, 5, 18])).shape
     torch.Size([3, 32, 32])
