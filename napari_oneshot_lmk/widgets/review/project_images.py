@@ -274,6 +274,8 @@ class ProjectImages:
         landmarks = self._session.landmarks(preferences().author, target)
         if landmarks != self._landmarks[image]:
             self._record(image, target, self._session.action)
+        elif not self._not_written:
+            self._session.note_saved(target, landmarks)  # `forget_learnt` has written them
 
     def _record(self, image: str, target: ImageView, action: str, **values: Any) -> None:
         author = preferences().author
@@ -349,8 +351,7 @@ class ProjectImages:
         self._ahead.clear()
         self.project.set_spacing(mm_yx)
         # What was said for one image only does not stand against what is said for all.
-        given = [each.id for each in self.project.images if each.spacing_mm_yx is not None]
-        self.project.set_spacing(None, given)
+        self.project.set_spacing(None, [i.id for i in self.project.images if i.spacing_mm_yx])
         self.read()
         if self._shown is not None:
             self._take_spacing(self.project.read(self._shown[0]).geometry.spacing_mm_yx)
