@@ -176,6 +176,7 @@ def test_a_person_s_points_stay_when_it_detects_again(clinic):
     clinic.qtbot.wait(20)
     assert "What was learnt is forgotten: 3 images as before" in clinic.review.form.message.text()
     assert {k: clinic.project.images.landmarks(k) for k in before} == before
+    assert clinic.session.unsaved() == []
     assert clinic.session.further == ()
     assert learn.isHidden()
 
