@@ -41,25 +41,37 @@ class RowTable(QTableWidget):
         self.rows: tuple[Any, ...] = ()
         if titles:
             self.setHorizontalHeaderLabels(list(titles))
-            header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            # Qt's own fitting to contents measures all rows again at each cell that is set.
+            header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
             header.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
             for column in range(len(titles)):
                 self.horizontalHeaderItem(column).setTextAlignment(LEFT)
+            self._fit_columns()
 
     def show_list(self, rows: Sequence[Any], chosen: int | None) -> None:
         """Show rows and highlight one; only those that have changed are drawn."""
-        if len(rows) != len(self.rows):
+        fewer_or_more = len(rows) != len(self.rows)
+        if fewer_or_more:
             self.setRowCount(len(rows))
             self.rows = ()
-        for number, (row, before) in enumerate(zip_longest(rows, self.rows)):
-            if row != before:
-                self.draw_row(number, row)
+        both = enumerate(zip_longest(rows, self.rows))
+        changed = [number for number, (row, before) in both if row != before]
+        for number in changed:
+            self.draw_row(number, rows[number])
         self.rows = tuple(rows)
+        if changed or fewer_or_more:
+            self._fit_columns()
         if chosen is None:
             self.clearSelection()
         else:
             self.selectRow(chosen)
             self.scrollToItem(self.item(chosen, 0))
+
+    def _fit_columns(self) -> None:
+        header = self.horizontalHeader()
+        for column in range(self.columnCount()):
+            if header.sectionResizeMode(column) == QHeaderView.ResizeMode.Fixed:
+                self.resizeColumnToContents(column)
 
     def draw_row(self, number: int, row: Any) -> None:
         """Set the cells of a row."""
