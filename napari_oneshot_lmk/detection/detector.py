@@ -231,10 +231,8 @@ class Detector:
         Parameters
         ----------
         decided : Landmarks
-            Of the image that was set, positions in its pixels. Those with ``is_manual`` were
-            decided. The others, as far as they are placed, are where a search begins: they stay
-            near there unless another place fits clearly better. Names that the template does
-            not know are passed over.
+            Of the image that was set, positions in its pixels. Only landmarks with
+            ``is_manual`` count, and of those only the ones that the template knows.
 
         Returns
         -------
@@ -248,8 +246,8 @@ class Detector:
         """
         encoded = self._image_looked_at
         manual = {point.name: point for point in decided if point.is_manual}
-        given = decided_on_image(decided, self._names, encoded, self.offsets) if manual else None
-        found = self._points(encoded, given)
+        held = decided_on_image(manual, self._names, encoded, self.offsets) if manual else None
+        found = self._points(encoded, held)
         return self._landmarks(encoded, found, manual)
 
     def similarity_maps(self) -> SimilarityMaps:

@@ -75,31 +75,23 @@ def landmarks_on_image(
 
 
 def decided_on_image(
-    landmarks: Landmarks, names: Sequence[str], encoded: EncodedImage, offsets: Offsets
+    manual: Mapping[str, Landmark], names: Sequence[str], encoded: EncodedImage, offsets: Offsets
 ) -> Decided:
     """Return what a person decided, in the orientation of the encoded image.
 
     Found landmarks are moved by the ``offsets``, so that a person's point lies where its match
     is moved to.
     """
-    known = {point.name: point for point in landmarks}
-    points = [known.get(name) for name in names]
-    nowhere = (np.nan, np.nan)
-    places = [nowhere if p is None else p.position_yx or nowhere for p in points]
+    points = [manual.get(name) for name in names]
+    places = [(0.0, 0.0) if p is None else p.position_yx or (0.0, 0.0) for p in points]
     geometry, orientation = encoded.prepared.geometry, encoded.lies
     on_grid = torch.from_numpy(geometry.points_to_network(np.array(places, dtype=np.float64)))
     points_yx = orientation.points_undone(on_grid, geometry.network_shape_yx)
     moves = [offsets.get(name, (0.0, 0.0)) for name in names]
     points_yx = points_yx - torch.tensor(moves, dtype=torch.float64)
-    manual = [p is not None and p.is_manual for p in points]
-    placed = [p is not None and p.state is State.PLACED for p in points]
-    by_person, is_placed = torch.tensor(manual), torch.tensor(placed)
-    return Decided(
-        points_yx.nan_to_num(),
-        held=by_person & is_placed,
-        left_out=by_person & ~is_placed,
-        found_yx=points_yx,
-    )
+    held = [p is not None and p.state is State.PLACED for p in points]
+    left_out = [p is not None and p.state is not State.PLACED for p in points]
+    return Decided(points_yx, torch.tensor(held), torch.tensor(left_out))
 
 
 def points_on_network(

@@ -56,9 +56,6 @@ ITERATIONS = 20
 CONVERGED = 1e-3
 """Change of a weight that counts as none."""
 LEAST_WEIGHT = 1e-3
-ELSEWHERE = 5.0
-"""By how much more consistent (log) points elsewhere have to be than those around where they lie
-so far: a correction must not throw over what was right. docs/benchmarks/corrections.md."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +80,6 @@ class Decided:
     """(N,) bool, landmarks that stay at these points and are trusted fully."""
     left_out: Tensor
     """(N,) bool, landmarks that are not on the image and predict nothing."""
-    found_yx: Tensor | None = None
-    """(N, 2) float64, where the others lie so far; NaN where nobody knows."""
-
-    def start(self, highest_yx: Tensor) -> Tensor | None:
-        """Return where all landmarks lie so far; one that is nowhere at its highest peak."""
-        if self.found_yx is None:
-            return None
-        return self.hold(torch.where(self.found_yx.isnan(), highest_yx, self.found_yx))
 
     def hold(self, points_yx: Tensor) -> Tensor:
         """Put the held landmarks among (N, 2) points back in their place."""
@@ -208,8 +197,7 @@ class ShapeModel(nn.Module):
         """Find the points that maps and shape agree on.
 
         Starts from the best peaks and from a few whole-body poses, and keeps the
-        result with the best consistency. Where points are known from before the decision, it
-        starts from these, too, and leaves them for others only by ``ELSEWHERE``.
+        result with the best consistency.
 
         Parameters
         ----------
@@ -236,9 +224,6 @@ class ShapeModel(nn.Module):
         if decided is not None:
             log_maps = decided.show(log_maps, stride)
         starts = self._starts(log_maps, stride) if start_yx is None else [start_yx]
-        so_far = None if decided is None else decided.start(starts[0])
-        if so_far is not None:
-            starts = [so_far, *starts]
         ends, consistencies = [], []
         for points in starts if tracing() else _distinct(starts):
             for _ in range(rounds):
@@ -248,8 +233,6 @@ class ShapeModel(nn.Module):
             points = points if decided is None else decided.hold(points)
             ends.append((points, expectation.points_yx, expectation.sd, expectation.weights))
             consistencies.append(self.consistency(log_maps, stride, points, expectation))
-        if so_far is not None:
-            consistencies[0] = consistencies[0] + ELSEWHERE
         best = torch.stack(consistencies).argmax()[None]
         points, *expected = (
             torch.stack(each).index_select(0, best)[0] for each in zip(*ends, strict=True)
