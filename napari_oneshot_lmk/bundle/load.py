@@ -89,6 +89,7 @@ def _load_bundle(folder: Path, content: dict[str, Any], device: str | torch.devi
         card = BundleCard.model_validate(schema)
     except (ValidationError, RecursionError) as error:
         raise _damaged(folder, METADATA) from error
+    template = Template.load(inside(folder, TEMPLATE))
     state = read_state(inside(folder, STATE), folder)
     try:
         parts = tuple(
@@ -96,7 +97,6 @@ def _load_bundle(folder: Path, content: dict[str, Any], device: str | torch.devi
             for index, entry in enumerate(card.networks)
         )
         weights = _encoder_weights(folder, card, state)
-        template = Template.load(inside(folder, TEMPLATE))
         fine = None
         if card.fine is not None:
             own = _below("fine.network.", state)

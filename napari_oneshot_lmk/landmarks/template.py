@@ -29,7 +29,16 @@ PIXELS_FILE = "image.npz"
 LARGEST_HEADER = 4096
 """Bytes before the numbers of an array in its file."""
 
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,  # the archive asks for a password
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def is_template(path: str | Path) -> bool:
@@ -155,7 +164,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
         what = f"is not a template, there is no readable {DESCRIPTION_FILE} in it"
         remedy = "make one with oneshot-lmk template, or in the dock"
         raise TemplateError(what, file=folder, remedy=remedy) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         what = f"{DESCRIPTION_FILE} is damaged"
         raise TemplateError(what, file=folder, remedy="copy it again") from error
     version = description.get("schema_version") if isinstance(description, dict) else 0

@@ -24,7 +24,9 @@ from napari_oneshot_lmk.bundle.layout import SECTION
 from napari_oneshot_lmk.bundle.load import load_model
 from napari_oneshot_lmk.bundle.network import PointNetwork
 from napari_oneshot_lmk.bundle.verify import Comparison
+from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.landmarks.files import read_landmarks
+from napari_oneshot_lmk.landmarks.template import Template
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -230,6 +232,16 @@ def test_a_template_that_unpacks_to_more_than_its_image_is_refused(bundle, made)
     result, _ = detect(bundle, made)
     assert result.exit_code == 1
     assert "image.npz is missing or damaged" in one_sentence(result)
+
+
+@pytest.mark.parametrize("error", [UsageError, RuntimeError])
+def test_what_is_wrong_with_the_template_is_not_said_of_the_weights(made, monkeypatch, error):
+    def fail(*_):
+        raise error("of the template")
+
+    monkeypatch.setattr(Template, "load", fail)
+    with pytest.raises(error, match="of the template"):
+        load_model(made)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"oneshot_lmk": 3}', "\udcff"])

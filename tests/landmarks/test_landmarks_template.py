@@ -180,6 +180,21 @@ def test_pixels_that_are_missing_or_belong_to_another(folder):
     refused(folder, r"image\.npz is missing or damaged")
 
 
+def test_an_archive_with_a_password(folder):
+    path = folder / "image.npz"
+    data = bytearray(path.read_bytes())
+    # The flag in the entry's own header and in the archive's list.
+    data[data.index(b"PK\x03\x04") + 6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+    refused(folder, r"image\.npz is missing or damaged")
+
+
+def test_a_description_that_is_nested_too_deeply(folder):
+    (folder / "template.json").write_text("[" * 100_000)
+    refused(folder, r"template\.json is damaged")
+
+
 def test_a_pickle_is_never_opened(folder, tmp_path):
     class Bomb:
         def __reduce__(self):
