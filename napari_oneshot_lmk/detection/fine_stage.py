@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from napari_oneshot_lmk.detection.encoded_image import EncodedImage
 from napari_oneshot_lmk.detection.fine_card import FineCard
-from napari_oneshot_lmk.detection.orientation import Orientation
 from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.crop_grid import CropGrid
@@ -87,7 +86,9 @@ class FineStage(nn.Module):
         pixels = encoded.prepared.crop_pixels
         if pixels is None:
             return found
-        image = turned(pixels, encoded.lies).to(self.network.landmark.weight.device)
+        # As `forward` takes it: in 0..1, in the template's orientation.
+        image = encoded.lies.undone(pixels).float() / 255
+        image = image.to(self.network.landmark.weight.device)
         shape_yx = encoded.prepared.geometry.network_shape_yx
         with torch.inference_mode():
             return self.look_again(image, shape_yx, names, found)
@@ -111,8 +112,3 @@ class FineStage(nn.Module):
         after = (seen.double().to(found.device) + 0.5) / scale_yx - 0.5
         points = found[:, :2].index_copy(0, torch.tensor(rows), before + share * (after - before))
         return torch.cat((points, found[:, 2:]), 1)
-
-
-def turned(crop_pixels: Tensor, lies: Orientation) -> Tensor:
-    """Return (1, 1, h, w) uint8 as float32 in 0..1, in the template's orientation."""
-    return lies.undone(crop_pixels).float() / 255

@@ -13,11 +13,7 @@ from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.files import write_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
-from napari_oneshot_lmk.review.learnt import (
-    LEARNT_FILE,
-    Learnt,
-    save_learnt,
-)
+from napari_oneshot_lmk.review.learnt import LEARNT_FILE, Learnt, save_learnt
 from napari_oneshot_lmk.review.project_files import (
     IMAGES_FOLDER,
     REMOVED_FOLDER,

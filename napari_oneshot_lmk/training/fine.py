@@ -32,10 +32,10 @@ from napari_oneshot_lmk.training.fine_crops import CropBatch, CropSampler
 from napari_oneshot_lmk.training.fine_images import Array, Labels, ShapeResiduals, find_coarse
 from napari_oneshot_lmk.training.methods import LABEL_STAGE, TEMPLATE_STAGE
 from napari_oneshot_lmk.training.preset import Preset
+from napari_oneshot_lmk.training.trainer import SECONDS_BETWEEN_CHECKPOINTS
 
 NAME = "fine stage"
 """Of its network, in events."""
-SECONDS_BETWEEN_CHECKPOINTS = 60.0
 WARM_UP = 0.25
 """Of a round's steps, in which the learning rate rises."""
 LEAST_RATE = 0.04

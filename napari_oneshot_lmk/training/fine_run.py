@@ -25,19 +25,23 @@ def add_fine_stage(
     detection without training. The last event is `Finished`. Where it was asked to stop, the
     model stays without a fine stage, and the checkpoint in the run: the same command goes on.
     """
-    config, detector = task.config, None
+    detector: Detector
     if coarse is None:
         model = trained_model(task, (), {}, 0, 0.0)
+        detector = Detector(task.template, task.encoder)
     else:
         yield Noted("The model is there; its fine stage follows.")
         model = replace(TrainedModel.load(run.model_path), fine=None)
         detector = TrainedDetector.from_model(model, encoder=task.encoder)
-    training = train_fine(
-        *(detector or Detector(task.template, task.encoder), task.images, task.preset),
-        *(config.seed, run.fine_path, should_stop),
-        landmarks=config.landmarks,
+    trained = yield from train_fine(
+        detector,
+        task.images,
+        task.preset,
+        task.config.seed,
+        run.fine_path,
+        should_stop,
+        task.config.landmarks,
     )
-    trained = yield from training
     if trained is None:
         if coarse is None:
             yield Failed("Stopped before the fine stage was trained; start it again to go on.")

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from napari_oneshot_lmk.errors import UsageError
+from napari_oneshot_lmk.network import crop_config
 
 STRIDE = 32
 """Of the coarsest level: patches are whole cells of it."""
@@ -187,13 +188,13 @@ class FineSettings(Section):
         "side of a crop's pixel, as a part of the template's size: 0.3 mm on a lateral "
         "cephalogram; the same in millimetres on all images that state their spacing",
     )
-    side: Annotated[int, Field(gt=0, multiple_of=16)] = _setting(
+    side: Annotated[int, Field(gt=0, multiple_of=crop_config.STRIDE)] = _setting(
         64, "of a crop in its pixels, a multiple of 16"
     )
     wider: Annotated[int, Field(gt=1)] = _setting(
         3, "times as far sees the second channel of a crop, in pixels so many times as large"
     )
-    width: Annotated[int, Field(gt=0, multiple_of=4)] = _setting(
+    width: Annotated[int, Field(gt=0, multiple_of=crop_config.NORM_GROUPS)] = _setting(
         16, "channels of the network's finest level, a multiple of 4"
     )
     epochs: PositiveInt = _setting(8, "in each round")

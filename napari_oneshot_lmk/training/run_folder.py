@@ -113,11 +113,13 @@ class RunFolder:
         self.stop_path = self.path / "stop"
         self.preview_path = self.path / "preview.txt"
         self.output_path = self.path / "process.log"
-        checkpoints = (
-            *(self.checkpoint_path, self.parts_path, self.networks_path),
+        self.work_paths = (
+            self.checkpoint_path,
+            self.parts_path,
+            self.networks_path,
+            self.features_path,
             self.fine_path,
         )
-        self.work_paths = (*checkpoints, self.features_path)
 
     def part_path(self, index: int) -> Path:
         """Return the file of one landmark's network once it is finished."""
