@@ -307,6 +307,7 @@ class Project(ProjectFolder):
         See `review.learn`, which does both whole.
         """
         self.lock()
+        self._index.check_there()
         if learnt is not None:
             before = {i: work_content(load_work(work_file(self.folder, i))) for i in ids}
             learnt = learnt.model_copy(update={"time": _now(), "before": before})

@@ -115,6 +115,10 @@ class LearnRun(WorkerRun):
             except StopIteration as end:
                 result = end.value
                 break
+            except Exception:
+                # What runs next is no fine-tuning.
+                self._training = None
+                raise
             if isinstance(step, TuningStep):
                 yield self.going, tuning_in_words(step), step.done, step.total
             else:

@@ -109,10 +109,10 @@ class ProjectLearning(QObject):
         if images is None or template is None or self._bar.busy:
             return
         untuned = self._untuned
-        images.forget_learnt()
-        states = {key: status_of(images.landmarks(key), template).state for key in images.keys}
-        open_ = [key for key, state in states.items() if state is not ReviewState.ACCEPTED]
         try:
+            images.forget_learnt()
+            states = {key: status_of(images.landmarks(key), template).state for key in images.keys}
+            open_ = [key for key, state in states.items() if state is not ReviewState.ACCEPTED]
             images.project.set_learnt(learnt, open_)
         except OneshotError as error:
             self._bar.told.emit(f"{error}.", True)
