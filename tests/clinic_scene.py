@@ -43,7 +43,9 @@ class Clinic:
         self.annotate = self.dock.steps["Annotate"]
         self.fake = FakeDetectors()
         self.review = self.dock.steps["Review"]
+        self.project = self.review.project
         self.detect.run._make = self.fake
+        self.project.detecting._make = self.project.learn.run._make = self.fake
         self.review.settle.settler._make = self.fake
         # What is dragged in a test moves alone, unless the test is about that.
         self.review.form.move_others.setChecked(False)
@@ -81,6 +83,46 @@ class Clinic:
 
     def rows(self) -> dict[str, tuple[str, ...]]:
         return {row.name: row.cells for row in self.detect.form.table.rows}
+
+
+def project_clinic(viewer: Any, qtbot: Any, folder: Path, images: int) -> Clinic:
+    """Open a window with a project of some images on which nothing was detected."""
+    for number in range(images):
+        film(folder / "images", f"image_{number}.png", seed=number)
+    clinic = Clinic(viewer, qtbot)
+    clinic.dock.tabs.setCurrentWidget(clinic.review)
+    assert "template" in clinic.project.actions_["new"].toolTip()
+    clinic.session.load_template(template())
+    clinic.project.create(folder / "study")
+    add(clinic, folder / "images")
+    return clinic
+
+
+def add(clinic: Clinic, folder: Path) -> None:
+    """Add the images of a folder to the project."""
+    with clinic.qtbot.waitSignal(clinic.project.adding.ended, timeout=120_000):
+        clinic.project.add(folder)
+    clinic.qtbot.wait(20)
+
+
+def detect(clinic: Clinic) -> None:
+    """Detect on all images of the project on which nothing was detected yet."""
+    with clinic.qtbot.waitSignal(clinic.project.detecting.ended, timeout=120_000):
+        clinic.project.actions_["detect"].trigger()
+    clinic.qtbot.wait(20)
+
+
+def show(clinic: Clinic, number: int) -> Any:
+    """Turn to an image of the project; return its key."""
+    key = next(r.key for r in clinic.review.form.table.rows if r.name == f"image_{number}.png")
+    clinic.review.actions.turn_to(key)
+    clinic.qtbot.wait(20)
+    return key
+
+
+def names(clinic: Clinic) -> list[str]:
+    """Return the images of the project, as they are listed."""
+    return [row.name for row in clinic.review.form.table.rows]
 
 
 def saves_to(monkeypatch: Any, path: Path, kind: str = "Table (*.csv)") -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from clinic_scene import Clinic, film, template
+from clinic_scene import project_clinic
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 from random_project import Point, Study
@@ -33,22 +33,13 @@ class Review(FolderActions):
     """A window with a project of a few images, and what is done with points and images."""
 
     def __init__(self, viewer: Any, qtbot: Any, folder: Path) -> None:
-        for number, name in enumerate(IMAGES):
-            film(folder / "images", name, seed=number)
-        self.clinic = clinic = Clinic(viewer, qtbot)
+        self.clinic = clinic = project_clinic(viewer, qtbot, folder, len(IMAGES))
         # A small canvas is drawn in less time.
         viewer.window.resize(1300, 700)
         self.viewer, self.qtbot, self.root = viewer, qtbot, folder
         self.session, self.review, self.bench = clinic.session, clinic.review, clinic.bench
-        self.bar, self.form = clinic.review.project, clinic.review.form
-        self.bar.detecting._make = self.bar.learn.run._make = clinic.fake
-        self.films = folder / "images"
-        clinic.dock.tabs.setCurrentWidget(clinic.review)
-        clinic.session.load_template(template())
-        self.folder = folder / "study"
-        self.bar.create(self.folder)
-        with qtbot.waitSignal(self.bar.adding.ended, timeout=LIMIT_MS):
-            self.bar.add(folder / "images")
+        self.bar, self.form = clinic.project, clinic.review.form
+        self.films, self.folder = folder / "images", folder / "study"
         self.study = Study(IMAGES)
         self.pixels = {n: self.images.project.read(k).pixels for n, k in self.keys().items()}
         self._follow()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from clinic_scene import POINTS, Clinic, film, saves_to, template
+from clinic_scene import POINTS, Clinic, add, detect, film, saves_to, template
 from napari.layers import Shapes
 from widget_scene import textured
 
@@ -92,14 +92,11 @@ def test_a_project_is_scored_and_a_damaged_file_is_one_sentence(clinic, tmp_path
     names = [f"image_{number}.png" for number in range(3)]
     for number, name in enumerate(names):
         film(tmp_path / "images", name, seed=number)
-    project = clinic.review.project
-    project.detecting._make = clinic.fake
+    project = clinic.project
     clinic.dock.tabs.setCurrentWidget(clinic.review)
     project.create(tmp_path / "study")
-    with clinic.qtbot.waitSignal(project.adding.ended, timeout=120_000):
-        project.add(tmp_path / "images")
-    with clinic.qtbot.waitSignal(project.detecting.ended, timeout=120_000):
-        project.actions_["detect"].trigger()
+    add(clinic, tmp_path / "images")
+    detect(clinic)
     state = load(clinic, reference(tmp_path, names, b=(1.0, 1.0)))
     assert state.comparison.images == tuple(names)
     assert state.comparison.overall.n == 9

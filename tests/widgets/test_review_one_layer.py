@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from clinic_scene import POINTS, Clinic, film, template
+from clinic_scene import POINTS, Clinic, film, show, template
 from napari.layers import Image, Points
 from qtpy.QtCore import Qt
 from widget_scene import drag, press_key
@@ -39,17 +39,9 @@ def clinic(make_napari_viewer_proxy, qtbot, tmp_path):
         project.set_spacing((0.3, 0.2), [project.images[1].id])
     clinic = Clinic(make_napari_viewer_proxy(show=True), qtbot)
     clinic.dock.tabs.setCurrentWidget(clinic.review)
-    clinic.project = clinic.review.project
     clinic.project.open(tmp_path / "study")
     yield clinic
     clinic.project.close_project()
-
-
-def show(clinic, number):
-    key = next(r.key for r in clinic.review.form.table.rows if r.name == f"image_{number}.png")
-    clinic.review.actions.turn_to(key)
-    clinic.qtbot.wait(20)
-    return key
 
 
 def layer(clinic, kind):

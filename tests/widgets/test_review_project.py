@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
-
 import pytest
-from clinic_scene import POINTS, Clinic, film, template
+from clinic_scene import POINTS, detect, film, names, project_clinic, show
 from napari.layers import Image, Points
 from qtpy.QtCore import Qt
 from widget_scene import drag, press_key
 
 from napari_oneshot_lmk.landmarks.landmarks import Source
-from napari_oneshot_lmk.review.fine_tune import TuningStep
-from napari_oneshot_lmk.review.learnt import Way
 from napari_oneshot_lmk.review.project import Project
 from napari_oneshot_lmk.review.status import ReviewState
 from napari_oneshot_lmk.widgets.review import adding
@@ -26,50 +21,19 @@ KEY = Qt.Key
 @pytest.fixture
 def clinic(make_napari_viewer_proxy, qtbot, tmp_path):
     """A window with a project of four images on which nothing was detected."""
-    for number in range(4):
-        film(tmp_path / "images", f"image_{number}.png", seed=number)
-    clinic = Clinic(make_napari_viewer_proxy(show=True), qtbot)
-    clinic.dock.tabs.setCurrentWidget(clinic.review)
-    clinic.project = clinic.review.project
-    clinic.project.detecting._make = clinic.project.learn.run._make = clinic.fake
-    assert "template" in clinic.project.actions_["new"].toolTip()
-    clinic.session.load_template(template())
-    clinic.project.create(tmp_path / "study")
-    add(clinic, tmp_path / "images")
+    clinic = project_clinic(make_napari_viewer_proxy(show=True), qtbot, tmp_path, images=4)
     yield clinic
     clinic.project.close_project()
-
-
-def add(clinic, folder):
-    with clinic.qtbot.waitSignal(clinic.project.adding.ended, timeout=120_000):
-        clinic.project.add(folder)
-
-
-def detect(clinic, action):
-    with clinic.qtbot.waitSignal(clinic.project.detecting.ended, timeout=120_000):
-        clinic.project.actions_[action].trigger()
-    clinic.qtbot.wait(20)
 
 
 def images(clinic):
     return [layer for layer in clinic.viewer.layers if isinstance(layer, Image)]
 
 
-def names(clinic):
-    return [row.name for row in clinic.review.form.table.rows]
-
-
-def show(clinic, number):
-    key = next(r.key for r in clinic.review.form.table.rows if r.name == f"image_{number}.png")
-    clinic.review.actions.turn_to(key)
-    clinic.qtbot.wait(20)
-    return key
-
-
 def test_one_image_is_on_the_canvas_and_nothing_but_it(clinic):
     assert names(clinic) == [f"image_{n}.png" for n in range(4)]
     assert "4 to do" in clinic.review.form.counters.text()
-    detect(clinic, "detect")
+    detect(clinic)
     assert "4 detected" in clinic.review.form.counters.text()
     for number in (2, 0, 3, 2):
         show(clinic, number)
@@ -83,7 +47,7 @@ def test_one_image_is_on_the_canvas_and_nothing_but_it(clinic):
 
 
 def test_two_hundred_right_points_take_a_key_an_image(clinic):
-    detect(clinic, "detect")
+    detect(clinic)
     show(clinic, 0)
     for _ in range(4):
         press_key(clinic.viewer, KEY.Key_Return, SHIFT)
@@ -92,7 +56,7 @@ def test_two_hundred_right_points_take_a_key_an_image(clinic):
 
 
 def test_every_edit_is_in_the_project_at_once_and_undo_comes_back_with_the_image(clinic, tmp_path):
-    detect(clinic, "detect")
+    detect(clinic)
     key = show(clinic, 1)
     y, x = clinic.at("a")
     drag(clinic.viewer, clinic.bench.placing.layer, (y, x), (y + 15, x))
@@ -115,7 +79,7 @@ def test_every_edit_is_in_the_project_at_once_and_undo_comes_back_with_the_image
 
 
 def test_what_is_reset_goes_back_to_the_detection_after_reopening(clinic, tmp_path):
-    detect(clinic, "detect")
+    detect(clinic)
     show(clinic, 1)
     found = clinic.at("b")
     clinic.bench.look_for("b")
@@ -135,7 +99,7 @@ def test_what_is_reset_goes_back_to_the_detection_after_reopening(clinic, tmp_pa
 
 def test_a_person_s_points_stay_when_it_detects_again(clinic):
     assert "no image is detected" in clinic.project.actions_["next"].toolTip().lower()
-    detect(clinic, "detect")
+    detect(clinic)
     clinic.project.actions_["next"].trigger()
     clinic.qtbot.wait(20)
     assert "no point is doubtful" in clinic.review.form.message.text()
@@ -182,7 +146,7 @@ def test_a_person_s_points_stay_when_it_detects_again(clinic):
 
 
 def test_the_spacing_is_said_once(clinic):
-    detect(clinic, "detect")
+    detect(clinic)
     show(clinic, 0)
     assert not clinic.project.actions_["spacing"].isEnabled()
     clinic.session.set_spacing(0.25)
@@ -194,7 +158,7 @@ def test_the_spacing_is_said_once(clinic):
 
 def test_a_missing_image_is_said_and_the_others_go_on(clinic, tmp_path):
     (tmp_path / "images" / "image_1.png").unlink()
-    detect(clinic, "detect")
+    detect(clinic)
     assert "image_1.png" in clinic.review.form.message.text()
     assert "3 detected" in clinic.review.form.counters.text()
     before = clinic.session.target
@@ -204,7 +168,7 @@ def test_a_missing_image_is_said_and_the_others_go_on(clinic, tmp_path):
 
 
 def test_an_image_that_the_user_removes_comes_back_from_the_list(clinic):
-    detect(clinic, "detect")
+    detect(clinic)
     show(clinic, 1)
     clinic.bench.look_for("b")
     press_key(clinic.viewer, KEY.Key_Down)
@@ -219,7 +183,7 @@ def test_an_image_that_the_user_removes_comes_back_from_the_list(clinic):
 
 
 def test_a_spacing_of_one_image_is_kept_with_it(clinic, tmp_path):
-    detect(clinic, "detect")
+    detect(clinic)
     key = show(clinic, 1)
     clinic.session.set_spacing((0.3, 0.2))
     show(clinic, 2)
@@ -233,7 +197,7 @@ def test_a_spacing_of_one_image_is_kept_with_it(clinic, tmp_path):
 def test_shape_residuals_in_millimetres_follow_the_spacing_through_undo(clinic, tmp_path):
     key = show(clinic, 1)
     clinic.session.set_spacing(0.25)
-    detect(clinic, "detect")
+    detect(clinic)
     clinic.bench.look_for("b")
     press_key(clinic.viewer, KEY.Key_Down)
 
@@ -256,7 +220,7 @@ def test_shape_residuals_in_millimetres_follow_the_spacing_through_undo(clinic, 
 
 
 def test_a_dock_that_is_opened_again_goes_on_with_the_project(clinic):
-    detect(clinic, "detect")
+    detect(clinic)
     show(clinic, 1)
     again = type(clinic.review)(clinic.viewer, clinic.session)
     clinic.qtbot.addWidget(again)
@@ -265,7 +229,7 @@ def test_a_dock_that_is_opened_again_goes_on_with_the_project(clinic):
 
 
 def test_an_edit_that_cannot_be_written_keeps_its_image_until_it_can(clinic, tmp_path):
-    detect(clinic, "detect")
+    detect(clinic)
     key = show(clinic, 1)
     (tmp_path / "study").rename(tmp_path / "away")
     clinic.bench.look_for("b")
@@ -287,7 +251,7 @@ def test_an_edit_that_cannot_be_written_keeps_its_image_until_it_can(clinic, tmp
 
 def test_the_first_image_is_shown_at_once_and_the_tab_stays(clinic, tmp_path):
     assert clinic.session.target.image_name == "image_0.png"
-    detect(clinic, "detect")
+    detect(clinic)
     assert [edit.action for edit in work_of(clinic, 0).edits] == ["detect"]
     # As a project does that brings its model along.
     clinic.session.model = KnownModel("model", tmp_path)
@@ -301,7 +265,7 @@ def work_of(clinic, number):
 
 
 def test_a_landmark_layer_that_is_deleted_comes_back(clinic):
-    detect(clinic, "detect")
+    detect(clinic)
     clinic.viewer.layers.remove(clinic.bench.placing.layer)
     clinic.qtbot.wait(20)
     assert len(clinic.bench.placing.layer.data) == len(POINTS)
@@ -332,71 +296,3 @@ def test_adding_can_be_cancelled(clinic, tmp_path, monkeypatch):
     assert "added before belong to the project" in clinic.review.form.message.text()
     assert 4 <= len(clinic.project.images.keys) < 34
     assert len(names(clinic)) == len(clinic.project.images.keys)
-
-
-class Tuning:
-    """Fine-tuning that trains nothing."""
-
-    def __init__(self, project, detector, config, should_stop):
-        self.project, self.should_stop = project, should_stop
-
-    def try_folds(self, trial):
-        for done in range(1, 1000):
-            yield TuningStep(1, 2, done, 1000, 100.0)
-            time.sleep(0.02)
-            if self.should_stop():
-                break
-        gains = dict.fromkeys(Way, trial.gains[Way.TEMPLATES])
-        yield replace(trial, gains=gains, trainings=2, tuned_images=2, recommended=Way.TUNED)
-
-    def train(self):
-        yield TuningStep(1, 1, 5, 10, 5.0)
-        run = self.project.folder / "fine-tuning" / "abc" / "model"
-        run.mkdir(parents=True)
-        (run / "model.json").write_text("{}")
-        return "abc"
-
-
-def test_a_fine_tuned_model_is_tried_applied_and_taken_back(clinic, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_oneshot_lmk.review.fine_tune.ProjectTuning", Tuning)
-    detect(clinic, "detect")
-    for number in (1, 3):
-        show(clinic, number)
-        press_key(clinic.viewer, KEY.Key_Return, SHIFT)
-    learn, project = clinic.project.learn, clinic.project.images.project
-    with clinic.qtbot.waitSignal(learn.run.ended, timeout=120_000):
-        clinic.project.actions_["learn"].trigger()
-    clinic.qtbot.wait(20)
-    assert not learn.tune.isEnabled()
-    assert "without a trained model" in learn.tune.toolTip()
-    assert not learn.ways["fine tuning"].isVisible()
-    fake = lambda *given, model=None, **more: clinic.fake(*given, **more)  # noqa: E731
-    clinic.project.detecting._make = learn.run._make = fake
-    own = project.folder / "model"
-    own.mkdir()
-    (own / "model.json").write_text("{}")
-    project._index.update(model="model")
-    clinic.session.model = KnownModel("model", own)
-    clinic.qtbot.wait(20)
-    learn.tune.click()
-    clinic.qtbot.waitUntil(learn.stop.isVisible, timeout=20_000)
-    assert clinic.project.cancel.isVisible()
-    clinic.qtbot.waitUntil(lambda: "About 2 min left" in clinic.review.form.message.text())
-    with clinic.qtbot.waitSignal(learn.run.ended, timeout=20_000):
-        learn.stop.click()
-    clinic.qtbot.wait(20)
-    assert "few-shot" in clinic.review.form.message.text()
-    assert not learn.stop.isVisible()
-    assert learn.ways["fine tuning"].isChecked()
-    assert "recommended" in learn.ways["fine tuning"].text()
-    assert "Few-shot figures, of 2 images: left out in 2 parts" in learn.advice.text()
-    assert project.model == own
-    with clinic.qtbot.waitSignal(clinic.project.detecting.ended, timeout=120_000):
-        learn.apply.click()
-    clinic.qtbot.wait(20)
-    assert project.model == clinic.session.model.path == own.parent / "fine-tuning/abc/model"
-    assert clinic.session.model.title == "model, fine-tuned"
-    assert "fine-tuned" in learn.state.text()
-    learn.forget.click()
-    clinic.qtbot.wait(20)
-    assert project.model == clinic.session.model.path == own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from clinic_scene import Clinic, film, template
+from clinic_scene import add, detect, names, project_clinic
 from napari.layers import Image, Points
 from qtpy.QtCore import QPoint, Qt
 from widget_scene import canvas, press_key, spot
@@ -18,17 +18,7 @@ REDO = Qt.Key.Key_Y, Qt.KeyboardModifier.ControlModifier
 @pytest.fixture
 def clinic(make_napari_viewer_proxy, qtbot, tmp_path):
     """A window with a project of three images on which nothing was detected."""
-    for number in range(3):
-        film(tmp_path / "images", f"image_{number}.png", seed=number)
-    clinic = Clinic(make_napari_viewer_proxy(show=True), qtbot)
-    clinic.dock.tabs.setCurrentWidget(clinic.review)
-    clinic.project = clinic.review.project
-    clinic.project.detecting._make = clinic.project.learn.run._make = clinic.fake
-    clinic.session.load_template(template())
-    clinic.project.create(tmp_path / "study")
-    with qtbot.waitSignal(clinic.project.adding.ended, timeout=120_000):
-        clinic.project.add(tmp_path / "images")
-    qtbot.wait(20)
+    clinic = project_clinic(make_napari_viewer_proxy(show=True), qtbot, tmp_path, images=3)
     yield clinic
     clinic.project.close_project()
 
@@ -45,10 +35,6 @@ def choose_in_menu(clinic, name):
     removal.entry.trigger()
     removal.menu.close()
     clinic.qtbot.wait(20)
-
-
-def names(clinic):
-    return [row.name for row in clinic.review.form.table.rows]
 
 
 def test_an_image_fills_the_canvas_beside_layers_of_another_size(clinic):
@@ -69,9 +55,7 @@ def test_an_image_leaves_the_project_and_its_landmarks_are_kept(clinic, tmp_path
     # While nothing is placed napari would turn to 3-D with this key.
     press_key(clinic.viewer, *REDO)
     assert clinic.viewer.dims.ndisplay == 2
-    with clinic.qtbot.waitSignal(clinic.project.detecting.ended, timeout=120_000):
-        clinic.project.actions_["detect"].trigger()
-    clinic.qtbot.wait(20)
+    detect(clinic)
     asked = []
     answer = [image_removal.KEEP]
     monkeypatch.setattr(
@@ -102,9 +86,7 @@ def test_an_image_leaves_the_project_and_its_landmarks_are_kept(clinic, tmp_path
     assert Project.open(tmp_path / "study").images == ()
     kept = sorted(path.name for path in (tmp_path / "study/removed").iterdir())
     assert kept == [f"image_{n}.png.json" for n in range(3)]
-    with clinic.qtbot.waitSignal(clinic.project.adding.ended, timeout=120_000):
-        clinic.project.add(tmp_path / "images")
-    clinic.qtbot.wait(20)
+    add(clinic, tmp_path / "images")
     assert "3 to do" in clinic.review.form.counters.text()
     clinic.project.close_project()
     press_key(clinic.viewer, *REDO)

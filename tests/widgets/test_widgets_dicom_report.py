@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from clinic_scene import Clinic, film, template
+from clinic_scene import Clinic, add, detect, film, template
 from oblique_image import write_dicom
 from qtpy.QtWidgets import QFileDialog
 
@@ -26,16 +26,12 @@ def test_the_button_writes_a_report_or_says_why_not(
     clinic.detected()
     assert "opened from no file" in button.toolTip()
     assert not button.isEnabled()
-    project = clinic.review.project
-    project.detecting._make = clinic.fake
     clinic.dock.tabs.setCurrentWidget(clinic.review)
-    project.create(tmp_path / "study")
+    clinic.project.create(tmp_path / "study")
     film(tmp_path / "images", "film.png", 1)
     write_dicom(tmp_path / "images" / "image.dcm")
-    with qtbot.waitSignal(project.adding.ended, timeout=120_000):
-        project.add(tmp_path / "images")
-    with qtbot.waitSignal(project.detecting.ended, timeout=120_000):
-        project.actions_["detect"].trigger()
+    add(clinic, tmp_path / "images")
+    detect(clinic)
     images = clinic.bench.review.images
     by_name = {images.name(key): key for key in images.keys}
     images.turn_to(by_name["film.png"])
@@ -54,4 +50,4 @@ def test_the_button_writes_a_report_or_says_why_not(
     before = clinic.session.landmarks()
     assert np.allclose(report.positions_yx, before.positions_yx, atol=1e-3, equal_nan=True)
     assert clinic.detect.told_saved.endswith("report.sr.dcm")
-    project.close_project()
+    clinic.project.close_project()

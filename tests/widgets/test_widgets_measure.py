@@ -139,7 +139,7 @@ def test_one_tracing_follows_from_image_to_image_and_the_project_keeps_the_set(c
             points = {name: (y + number, x) for name, (y, x) in POINTS.items()}
             made = Landmarks.from_positions(points, image.name)
             project.record(image.id, made, action="place")
-    bar = clinic.review.project
+    bar = clinic.project
     bar.open(tmp_path / "study")
     clinic.review.actions.turn_to(bar.images.keys[0])
     define(clinic, "distance", "a", "b", called="ab")
