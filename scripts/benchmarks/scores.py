@@ -20,7 +20,7 @@ from benchmarks import (
     turned_images,
 )
 from benchmarks.feature_files import FeatureFiles
-from benchmarks.options import Data, Model, Out
+from benchmarks.options import Cache, Counts, Data, Draws, Model, OfTraining, Out, Parts
 from napari_oneshot_lmk.bundle.load import load_model
 from napari_oneshot_lmk.cli.console import counting_bar, print_info, print_table
 from napari_oneshot_lmk.cli.detect import make_detector
@@ -46,28 +46,14 @@ def benchmark_corrections(
     data: Data,
     out: Out,
     model: Model = None,
-    counts: Annotated[
-        str, typer.Option("--counts", help="Numbers of corrected images.")
-    ] = "1,2,3,5,10,20",
-    draws: Annotated[int, typer.Option("--draws", min=1)] = 20,
-    parts: Annotated[
-        int,
-        typer.Option(
-            "--parts",
-            min=1,
-            help="Score each draw on one of so many parts of the images, in turn.",
-        ),
-    ] = 1,
+    counts: Counts = "1,2,3,5,10,20",
+    draws: Draws = 20,
+    parts: Parts = 1,
     pool: Annotated[
         int | None,
         typer.Option("--pool", metavar="N", min=1, help="Draw from so many training images only."),
     ] = None,
-    training: Annotated[
-        bool,
-        typer.Option(
-            "--training", help="Draw from one half of the training images, score the other."
-        ),
-    ] = False,
+    training: OfTraining = False,
     proposed: Annotated[
         bool,
         typer.Option(
@@ -76,15 +62,7 @@ def benchmark_corrections(
         ),
     ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Of the draws.")] = 1,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            "--cache",
-            metavar="DIR",
-            help="Keep features and points here; the same command goes on from there. "
-            "Default: a temporary folder.",
-        ),
-    ] = None,
+    cache: Cache = None,
     encoder_weights: Weights = None,
     device: DeviceName = "auto",
     overwrite: Overwrite = False,
@@ -139,36 +117,16 @@ def benchmark_fine_tuning(
     data: Data,
     out: Out,
     model: Annotated[Path, typer.Option("--model", metavar="RUN", help="A fused model.")],
-    counts: Annotated[str, typer.Option("--counts", help="Numbers of corrected images.")] = "5,10",
-    draws: Annotated[int, typer.Option("--draws", min=1)] = 3,
-    parts: Annotated[
-        int,
-        typer.Option(
-            "--parts",
-            min=1,
-            help="Score each draw on one of so many parts of the images, in turn.",
-        ),
-    ] = 1,
-    training: Annotated[
-        bool,
-        typer.Option(
-            "--training", help="Draw from one half of the training images, score the other."
-        ),
-    ] = False,
+    counts: Counts = "5,10",
+    draws: Draws = 3,
+    parts: Parts = 1,
+    training: OfTraining = False,
     preset: Annotated[
         str, typer.Option("--preset", metavar="FILE", help="Numbers of fine-tuning.")
     ] = FINE_TUNING,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1)] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the draws and of the trainings.")] = 1,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            "--cache",
-            metavar="DIR",
-            help="Keep features, runs and errors here; the same command goes on from there. "
-            "Default: a temporary folder.",
-        ),
-    ] = None,
+    cache: Cache = None,
     encoder_weights: Weights = None,
     device: DeviceName = "auto",
     overwrite: Overwrite = False,
@@ -258,9 +216,7 @@ def benchmark_template_advice(
     ] = 5,
     images: Annotated[int, typer.Option("--images", min=1, help="How many are scored.")] = 20,
     seed: Annotated[int, typer.Option("--seed", help="Of images and random templates.")] = 1,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", metavar="DIR", help="Keep features here.")
-    ] = None,
+    cache: Cache = None,
     encoder_weights: Weights = None,
     device: DeviceName = "auto",
     overwrite: Overwrite = False,
