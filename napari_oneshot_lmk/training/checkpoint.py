@@ -27,6 +27,8 @@ from napari_oneshot_lmk.training.run_folder import NetworkFolder, RunFolder
 if TYPE_CHECKING:
     from napari_oneshot_lmk.detection.model import TrainedModel
 
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+"""Within an epoch; at its end there is always one."""
 SCHEMA_VERSION = 1
 STATE_FILE = "state.json"
 TENSORS_FILE = "tensors.safetensors"

@@ -25,14 +25,18 @@ from napari_oneshot_lmk.encoders.device import autocast, keep_freed_memory, reso
 from napari_oneshot_lmk.imaging.crop_grid import CropGrid
 from napari_oneshot_lmk.network.crop_config import CropNetworkConfig
 from napari_oneshot_lmk.network.crop_network import CropNetwork
-from napari_oneshot_lmk.training.checkpoint import Checkpoint, pack, unpack
+from napari_oneshot_lmk.training.checkpoint import (
+    SECONDS_BETWEEN_CHECKPOINTS,
+    Checkpoint,
+    pack,
+    unpack,
+)
 from napari_oneshot_lmk.training.dataset import TrainingSet
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Preparing, Stepped
 from napari_oneshot_lmk.training.fine_crops import CropBatch, CropSampler
 from napari_oneshot_lmk.training.fine_images import Array, Labels, ShapeResiduals, find_coarse
 from napari_oneshot_lmk.training.methods import LABEL_STAGE, TEMPLATE_STAGE
 from napari_oneshot_lmk.training.preset import Preset
-from napari_oneshot_lmk.training.trainer import SECONDS_BETWEEN_CHECKPOINTS
 
 NAME = "fine stage"
 """Of its network, in events."""

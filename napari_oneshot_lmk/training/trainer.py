@@ -24,7 +24,11 @@ from napari_oneshot_lmk.encoders.device import (
 )
 from napari_oneshot_lmk.errors import TrainingError
 from napari_oneshot_lmk.training.augmentation import Copies, TemplateAugmentation
-from napari_oneshot_lmk.training.checkpoint import Checkpoint, CheckpointSink
+from napari_oneshot_lmk.training.checkpoint import (
+    SECONDS_BETWEEN_CHECKPOINTS,
+    Checkpoint,
+    CheckpointSink,
+)
 from napari_oneshot_lmk.training.config import Stream, random_stream
 from napari_oneshot_lmk.training.events import EpochEnded, Event, Failed, Finished, Noted, Stepped
 from napari_oneshot_lmk.training.feature_cache import FeatureCache, pooled_levels
@@ -45,7 +49,6 @@ from napari_oneshot_lmk.training.state import (
 )
 from napari_oneshot_lmk.training.task import TrainingTask
 
-SECONDS_BETWEEN_CHECKPOINTS = 60.0
 NOTHING_TRAINED = Failed(
     "Stopped before the first step: nothing was trained. Start it again to go on."
 )
