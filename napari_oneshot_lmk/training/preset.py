@@ -189,7 +189,7 @@ class FineSettings(Section):
         "cephalogram; the same in millimetres on all images that state their spacing",
     )
     side: Annotated[int, Field(gt=0, multiple_of=crop_config.STRIDE)] = _setting(
-        64, "of a crop in its pixels, a multiple of 16"
+        96, "of a crop in its pixels, a multiple of 16"
     )
     wider: Annotated[int, Field(gt=1)] = _setting(
         3, "times as far sees the second channel of a crop, in pixels so many times as large"
@@ -197,7 +197,7 @@ class FineSettings(Section):
     width: Annotated[int, Field(gt=0, multiple_of=crop_config.NORM_GROUPS)] = _setting(
         16, "channels of the network's finest level, a multiple of 4"
     )
-    epochs: PositiveInt = _setting(8, "in each round")
+    epochs: PositiveInt = _setting(9, "in each round")
     epoch_steps: PositiveInt = _setting(
         50, "steps of an epoch, however many images there are: all take their turn"
     )
@@ -212,7 +212,7 @@ class FineSettings(Section):
     weight_decay: NonNegativeFloat = _setting(1e-2, "of AdamW")
     target_sd_px: PositiveFloat = _setting(2.0, "of the Gaussian target, in pixels of the crop")
     jitter_px: NonNegativeFloat = _setting(
-        13.0, "at most, of a crop's centre from the point, along rows and columns"
+        20.0, "at most, of a crop's centre from the point, along rows and columns"
     )
     rotation_deg: Degrees = _setting(11.5, "at most, either way")
     scale: Fraction = _setting(0.12, "at most, 0.12: between 88 and 112 %")
