@@ -37,8 +37,8 @@ def benchmark_folder(
         list[str] | None,
         option(
             "NAME[,NAME...]",
-            "instant, joint, sla, atd, fused (the last four train first), vgg19, "
-            "shipped, template-copy, grey-patches. Default: instant.",
+            "instant, vgg19, shipped, template-copy, grey-patches, and those that train first: "
+            "joint, sla, atd, fused, fine, instant-fine. Default: instant.",
         ),
     ] = None,
     preset: Annotated[
@@ -108,9 +108,13 @@ def _show_event(event: object) -> None:
     elif isinstance(event, EpochEnded):
         model = f"{event.model}: " if event.model else ""
         losses = ", ".join(f"{k} {v:.2f}" for k, v in event.losses.items())
+        # A fine stage has none: its points are not rated.
+        agreement = ""
+        if event.agreement is not None:
+            agreement = f" agreement {event.agreement:.3f} {event.unit},"
         print_info(
-            f"{model}epoch {event.epoch} of {event.epochs}, loss {losses}, agreement "
-            f"{event.agreement:.3f} {event.unit}, {event.seconds:.0f} s"
+            f"{model}epoch {event.epoch} of {event.epochs}, loss {losses},{agreement} "
+            f"{event.seconds:.0f} s"
         )
 
 

@@ -25,6 +25,7 @@ from napari_oneshot_lmk.imaging.image import GrayImage
 from napari_oneshot_lmk.landmarks.files import read_landmarks
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, State
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.training.preset import Preset
 
 SCORINGS = ["native", "grid384", "native_without_duplicates", "grid384_without_duplicates"]
 # (rows, columns) by which the content of each image is moved; 0.5 mm a pixel
@@ -108,6 +109,26 @@ def test_detector_and_its_encoder(data, tmp_path):
     same = json.loads(again.stdout)
     assert same["native"]["mre_mm"] == pytest.approx(summary["native"]["mre_mm"])
     assert same["grid384"]["sdr_percent"] == summary["grid384"]["sdr_percent"]
+
+
+def test_a_fine_stage_is_trained_first(data, tmp_path):
+    description = json.loads((data / "dataset.json").read_text())
+    description["splits"] = {"train": ["t.png", "a.png"], "test": ["b.png", "c.png"]}
+    (data / "dataset.json").write_text(json.dumps(description))
+    small = {"side": 32, "jitter_px": 4.0, "width": 4, "epochs": 2, "epoch_steps": 2, "batch": 4}
+    preset = tmp_path / "short.toml"
+    preset.write_text(Preset().changed({f"fine.{k}": v for k, v in small.items()}).to_toml())
+    out = tmp_path / "out"
+    result = succeed(*call(data, out, "instant-fine", "--preset", preset))
+    assert "epoch 4 of 4, loss template" in result.stderr
+    assert table(out)[0]["method"] == "instant-fine"
+    assert int(table(out)[0]["parameters"]) > 0
+
+
+def test_the_help_names_every_method():
+    said = " ".join(run("benchmark", "accuracy", "--help").stdout.replace("│", " ").split())
+    for name in METHODS:
+        assert f"{name}," in said or f"{name}." in said
 
 
 def test_unreadable_image_is_listed(data, tmp_path):
