@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -33,14 +32,16 @@ from napari_oneshot_lmk.detection.points_on_image import (
     decided_on_image,
     landmarks_on_image,
     moved_landmarks,
+    provenance_of,
 )
 from napari_oneshot_lmk.detection.similarity_maps import SimilarityMaps
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
 from napari_oneshot_lmk.errors import TemplateError
 from napari_oneshot_lmk.imaging.image import GrayImage, PreparedImage
 from napari_oneshot_lmk.imaging.transforms import prepare_for_network, prepare_image
-from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks
 from napari_oneshot_lmk.landmarks.template import Template
+from napari_oneshot_lmk.matching.ambiguity import estimate_clarity
 from napari_oneshot_lmk.matching.confidence import estimate_confidence
 from napari_oneshot_lmk.matching.shape import Decided, ShapeModel, ShapeVariation
 from napari_oneshot_lmk.matching.similarity import (
@@ -247,7 +248,8 @@ class Detector:
         encoded = self._image_looked_at
         manual = {point.name: point for point in decided if point.is_manual}
         held = decided_on_image(manual, self._names, encoded, self.offsets) if manual else None
-        found = self._points(encoded, held)
+        with torch.inference_mode():
+            found = self.points(encoded.pyramid, held).cpu()
         return self._landmarks(encoded, found, manual)
 
     def similarity_maps(self) -> SimilarityMaps:
@@ -280,9 +282,10 @@ class Detector:
 
     def _look(self, encoded: EncodedImage) -> tuple[EncodedImage, Tensor]:
         """Match an image, turned where that is clearly better; return it as it was matched."""
-        found = self._points(encoded)
+        found = self._matched(encoded)
         if encoded.orientation is not None:
-            return encoded, found
+            return encoded, _rated(found)
+        # Clarity is left out: repeated parts are as ambiguous in any orientation.
         best, surest = replace(encoded, orientation=UPRIGHT), found[:, 2].mean()
         if not self.upright and surest < POOR_BELOW:
             surest += SURER_BY
@@ -290,10 +293,10 @@ class Detector:
             for orientation in self.finder.candidates(pixels):
                 pyramid = self._encoder(orientation.undone(pixels))
                 turned = replace(encoded, pyramid=pyramid, orientation=orientation)
-                points = self._points(turned)
+                points = self._matched(turned)
                 if points[:, 2].mean() > surest:
                     best, found, surest = turned, points, points[:, 2].mean()
-        return best, found
+        return best, _rated(found)
 
     @cached_property
     def finder(self) -> OrientationFinder:
@@ -302,9 +305,9 @@ class Detector:
         points_yx = self._placed_in(self.template)[0]
         return OrientationFinder(pixels, points_yx, self.shape, self.device)
 
-    def _points(self, encoded: EncodedImage, decided: Decided | None = None) -> Tensor:
+    def _matched(self, encoded: EncodedImage) -> Tensor:
         with torch.inference_mode():
-            return self.points(encoded.pyramid, decided).cpu()
+            return self._match(encoded.pyramid).cpu()
 
     def _landmarks(
         self, encoded: EncodedImage, found: Tensor, manual: Mapping[str, Landmark] | None = None
@@ -313,16 +316,7 @@ class Detector:
         if self.fine is not None:
             found = self.fine.refined(encoded, self._names, found)
         orientation = encoded.lies
-        more = f" and {len(self.further)} more" if self.further else ""
-        more += ", points moved as corrected" if self.offsets else ""
-        more += f", fine-tuned on {self.tuned_on} corrected" if self.tuned_on else ""
-        provenance = Provenance(
-            method=self.method,
-            encoder=self.encoder_card.identity,
-            template=f"{self.template.name}{more}",
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            orientation=str(orientation),
-        )
+        provenance = provenance_of(self, orientation)
         geometry = encoded.prepared.geometry
         points = landmarks_on_image(
             self.template.landmarks, geometry, orientation, found, manual or {}
@@ -336,11 +330,23 @@ class Detector:
         Returns (N, 5) float64: for each placed landmark y, x, confidence, and the y and x
         that the other landmarks predict for it, in pixels of the network's grid.
         """
+        return _rated(self._match(pyramid, decided))
+
+    def _match(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
+        """Return (N, 6): what `points` returns before its confidence counts clarity, and clarity.
+
+        Clarity is that of `estimate_clarity`. Who has decided on a landmark has decided where
+        the body lies.
+        """
         stride = min(level.stride for level in pyramid.levels)
-        maps = self.log_maps(pyramid, decided)
+        maps, all_alike = self._maps(pyramid, decided)
         found, expectation, posterior = self.shape.fit(maps, stride, decided=decided)
         confidence = estimate_confidence(posterior, found, expectation, self.shape, stride)
-        return torch.cat([found, confidence[:, None], expectation.points_yx], 1)
+        clarity = torch.ones_like(confidence)
+        if decided is None:
+            clarity = estimate_clarity(self.shape, all_alike, stride, found)
+        each = (found, confidence[:, None], expectation.points_yx, clarity[:, None])
+        return torch.cat(each, 1)
 
     def log_maps(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
         """Return the log-similarity of each placed landmark with each position of an image.
@@ -348,8 +354,15 @@ class Detector:
         (N, H / s, W / s), float32, s the stride of the finest level; values are <= 0. What
         was ``decided`` matters to detectors that look near a first solution only.
         """
-        maps = (log_similarity(pyramid, descriptors) for descriptors in self._descriptors)
-        return combine_templates(maps, self._known)
+        return self._maps(pyramid, decided)[0]
+
+    def _maps(
+        self, pyramid: FeaturePyramid, decided: Decided | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the maps of `log_maps`, and maps that compare all places of an image alike."""
+        each = (log_similarity(pyramid, descriptors) for descriptors in self._descriptors)
+        maps = combine_templates(each, self._known)
+        return maps, maps
 
     @property
     def templates_sha256(self) -> str:
@@ -394,3 +407,8 @@ class Detector:
         positions_yx = np.array(points, dtype=np.float64)
         points_yx = template.image.geometry.points_to_network(positions_yx)
         return torch.from_numpy(points_yx), known
+
+
+def _rated(found: Tensor) -> Tensor:
+    """Return (N, 5) of `Detector.points`: confidence times clarity, the last column of six."""
+    return torch.cat([found[:, :2], found[:, 2:3] * found[:, 5:], found[:, 3:5]], 1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,9 +15,12 @@ from torch import Tensor
 from napari_oneshot_lmk.detection.encoded_image import EncodedImage
 from napari_oneshot_lmk.detection.orientation import Orientation
 from napari_oneshot_lmk.geometry import Geometry
-from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Source, State
+from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
 from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW
 from napari_oneshot_lmk.matching.shape import Decided
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.detection.detector import Detector
 
 Offsets = Mapping[str, tuple[float, float]]
 """Landmark -> (row, column) in pixels of the network's grid, in the template's orientation."""
@@ -142,4 +147,19 @@ def moved_landmarks(found: Landmarks, offsets: Offsets) -> Landmarks:
     return found.with_points(
         replace(point, position_yx=places[point.name]) if point.name in places else point
         for point in found
+    )
+
+
+def provenance_of(detector: Detector, orientation: Orientation) -> Provenance:
+    """Return where the landmarks come from that a detector finds on an image that lies so."""
+    further, tuned_on = len(detector.further), detector.tuned_on
+    more = f" and {further} more" if further else ""
+    more += ", points moved as corrected" if detector.offsets else ""
+    more += f", fine-tuned on {tuned_on} corrected" if tuned_on else ""
+    return Provenance(
+        method=detector.method,
+        encoder=detector.encoder_card.identity,
+        template=f"{detector.template.name}{more}",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        orientation=str(orientation),
     )

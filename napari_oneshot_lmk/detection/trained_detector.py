@@ -152,21 +152,24 @@ class TrainedDetector(Detector):
         }
         return super().embeddings() | own
 
-    def log_maps(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
-        """Return the log-similarity of each placed landmark with each position of an image.
+    def _maps(
+        self, pyramid: FeaturePyramid, decided: Decided | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the maps of the trained network plus a share of those of `Detector`.
 
-        That of the trained network plus a share of `Detector.log_maps`: the two err in
-        different places.
+        The two err in different places. Where the network looks near a first solution only,
+        those of `Detector` alone compare all places alike.
         """
         if not self._parts:
-            return super().log_maps(pyramid)
+            return super()._maps(pyramid)
         card = self.model.card
         rows = [row for part in self._parts for row in part.rows]
         complete = len(rows) == len(self._names)
         if complete and not card.instant_share and not card.search_cells:
             maps = [self._network_maps(part, pyramid) for part in self._parts]
-            return torch.cat(maps)[np.argsort(rows)]
-        base = super().log_maps(pyramid)
+            whole = torch.cat(maps)[np.argsort(rows)]
+            return whole, whole
+        base, _ = super()._maps(pyramid)
         centres = None
         if card.search_cells:
             centres = self.shape.fit(base, STRIDES[0], decided=decided)[0].to(base.device)
@@ -174,7 +177,7 @@ class TrainedDetector(Detector):
         for part in self._parts:
             trained = self._network_maps(part, pyramid, centres)
             mixed[part.rows] = trained + card.instant_share * base[part.rows]
-        return mixed
+        return mixed, (mixed if centres is None else base)
 
     def _network_maps(
         self, part: _AnchoredPart, pyramid: FeaturePyramid, centres: Tensor | None = None

@@ -56,6 +56,12 @@ ITERATIONS = 20
 CONVERGED = 1e-3
 """Change of a weight that counts as none."""
 LEAST_WEIGHT = 1e-3
+PULL_FROM = 0.1
+"""Distance, in template sizes, of a landmark that a person has placed from where the others expect
+it, from which on they are moved with it."""
+PULLS = 3
+PULLED = 5.0
+"""By how much more consistent (log) the moved points have to be to be taken."""
 
 
 @dataclass(frozen=True)
@@ -225,20 +231,67 @@ class ShapeModel(nn.Module):
             log_maps = decided.show(log_maps, stride)
         starts = self._starts(log_maps, stride) if start_yx is None else [start_yx]
         ends, consistencies = [], []
-        for points in starts if tracing() else _distinct(starts):
-            for _ in range(rounds):
-                points = points if decided is None else decided.hold(points)
-                expectation = self.expect(points, decided)
-                points = _peak_points(self._add_prior(log_maps, expectation, stride), stride)
-            points = points if decided is None else decided.hold(points)
+        for start in starts if tracing() else _distinct(starts):
+            points, expectation, consistency = self._end(log_maps, stride, rounds, start, decided)
             ends.append((points, expectation.points_yx, expectation.sd, expectation.weights))
-            consistencies.append(self.consistency(log_maps, stride, points, expectation))
+            consistencies.append(consistency)
         best = torch.stack(consistencies).argmax()[None]
         points, *expected = (
             torch.stack(each).index_select(0, best)[0] for each in zip(*ends, strict=True)
         )
         expectation = Expectation(*expected)
+        if decided is not None and start_yx is None:
+            least = max(consistencies) + PULLED
+            points, expectation = self._pulled(
+                log_maps, stride, rounds, points, expectation, decided, least
+            )
         return points, expectation, self._add_prior(log_maps, expectation, stride)
+
+    def _end(
+        self,
+        log_maps: Tensor,
+        stride: int,
+        rounds: int,
+        points: Tensor,
+        decided: Decided | None,
+    ) -> tuple[Tensor, Expectation, Tensor]:
+        """Predict and look for peaks in turn; return the points and how consistent they are."""
+        for _ in range(rounds):
+            points = points if decided is None else decided.hold(points)
+            expectation = self.expect(points, decided)
+            points = _peak_points(self._add_prior(log_maps, expectation, stride), stride)
+        points = points if decided is None else decided.hold(points)
+        return points, expectation, self.consistency(log_maps, stride, points, expectation)
+
+    def _pulled(
+        self,
+        log_maps: Tensor,
+        stride: int,
+        rounds: int,
+        points: Tensor,
+        expectation: Expectation,
+        decided: Decided,
+        least: Tensor,
+    ) -> tuple[Tensor, Expectation]:
+        """Move all with the held landmark that lies furthest from where the others expect it.
+
+        Where parts repeat, all landmarks may lie one part off, and the one that a person has put
+        right is an outlier among them. What is found from there replaces ``points`` only if its
+        consistency is at least so high.
+        """
+        best, pulled = (points, expectation), expectation
+        for _ in range(PULLS):
+            gaps_yx = torch.where(
+                decided.held[:, None], decided.points_yx - pulled.points_yx, torch.zeros(2)
+            )
+            lengths = (gaps_yx * self.pixel_size_yx).norm(dim=1)
+            if lengths.max() <= PULL_FROM * self.size:
+                break
+            start = points + gaps_yx[lengths.argmax()]
+            points, pulled, consistency = self._end(log_maps, stride, rounds, start, decided)
+            if consistency > least:
+                best, least = (points, pulled), consistency
+        return best
 
     def _starts(self, log_maps: Tensor, stride: int) -> list[Tensor]:
         """Points to start from: the best peaks, and a few whole-body poses."""

@@ -1,0 +1,87 @@
+"""Ambiguity: whether the whole body would lie nearly as well in another place.
+
+Vertebrae, teeth and fingers repeat. Found one part off, all their landmarks confirm one another:
+each peak is sharp, and the shape fits. What tells it is another solution that is as good.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_oneshot_lmk.matching.peaks import nearest_cells
+from napari_oneshot_lmk.matching.poses import POOLED_CELLS
+from napari_oneshot_lmk.matching.shape import ShapeModel, tracing
+
+# Lengths are in template sizes. What was looked at to choose these constants:
+# docs/benchmarks/score.md.
+REACH = 0.6
+"""How far the body is moved to look for another place."""
+ELSEWHERE = 0.1
+"""Distance from which on a place counts as another one."""
+PLAUSIBLE = 1.1
+"""Log-similarity that the moved body may lose, per landmark, to be looked at at all."""
+CLEAR = 0.2
+"""By so much more consistent per landmark that moves (log), the chance to be right is 1 - 1/e."""
+
+
+def estimate_clarity(shape: ShapeModel, log_maps: Tensor, stride: int, points_yx: Tensor) -> Tensor:
+    """Estimate how clearly points lie where they do and not, together, somewhere else.
+
+    The points are moved as a whole to where they match best elsewhere, and fitted again from
+    there. A landmark whose second place is a different one is as clear as the first solution is
+    more consistent than the second.
+
+    Parameters
+    ----------
+    shape : ShapeModel
+    log_maps : Tensor, (N, h, w)
+        Log-similarity that compares all places alike.
+    stride : int
+        Network pixels per cell.
+    points_yx : Tensor, (N, 2), float64
+        Pixels of the network's grid.
+
+    Returns
+    -------
+    Tensor, (N,), float64
+        In 0..1; 1 where no other place was found.
+    """
+    count = len(points_yx)
+    ones = torch.ones(count, dtype=torch.float64)
+    moves, losses = _moves(shape, log_maps, stride, points_yx)
+    best = losses.argmin()[None]
+    loss = losses.index_select(0, best)
+    if not tracing() and not bool(loss < PLAUSIBLE):
+        return ones
+    first, expectation, _ = shape.fit(log_maps, stride, start_yx=points_yx)
+    start = points_yx + moves.index_select(0, best) / shape.pixel_size_yx
+    second, expected, _ = shape.fit(log_maps, stride, start_yx=start)
+    apart = ((second - first) * shape.pixel_size_yx).norm(dim=1)
+    moved = apart > ELSEWHERE * shape.size
+    gain = shape.consistency(log_maps, stride, first, expectation)
+    gain = gain - shape.consistency(log_maps, stride, second, expected)
+    gain = gain.clamp_min(0) / moved.sum().clamp_min(1)
+    clarity = 1 - (-gain / CLEAR).exp()
+    return torch.where(moved & (loss < PLAUSIBLE), clarity, ones)
+
+
+def _moves(
+    shape: ShapeModel, log_maps: Tensor, stride: int, points_yx: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return moves to other places, (M, 2) in the template's plane, and what each loses, (M,)."""
+    size, cell_yx = float(shape.size), stride * POOLED_CELLS * shape.pixel_size_yx
+    reach = int(REACH * size / float(cell_yx.min()))
+    steps = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    moves = torch.cartesian_prod(steps * cell_yx[0], steps * cell_yx[1])
+    lengths = moves.norm(dim=1)
+    moves, lengths = moves[lengths <= REACH * size], lengths[lengths <= REACH * size]
+    # Each landmark may lie a little beside its place in the moved body.
+    pooled = F.max_pool2d(log_maps[None], POOLED_CELLS)[0]
+    places = points_yx + moves[:, None] / shape.pixel_size_yx
+    rows, columns = nearest_cells(places, stride * POOLED_CELLS, pooled)
+    each = torch.arange(len(points_yx))[None]
+    similar = pooled.cpu()[each, rows, columns].double().mean(1)
+    here = lengths <= ELSEWHERE * size
+    return moves[~here], similar[here].amax() - similar[~here]
