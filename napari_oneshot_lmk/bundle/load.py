@@ -254,8 +254,8 @@ class ScriptedDetector(Detector):
         self._encoder = _Identity(EncoderCard("torchscript", folder.name, digest, ()))
         self._current = None
 
-    def points(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
-        """Run the network; see `Detector.points`.
+    def match(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
+        """Run the network; see `Detector.match`. Its score counts clarity already.
 
         Raises `ModelError` if it does not return what the bundle's metadata describe, or if
         landmarks were ``decided``: a network of another program cannot take them into account.
@@ -277,7 +277,7 @@ class ScriptedDetector(Detector):
             raise ModelError(what, remedy=_ASK)
         rows: Tensor = found[0].double()
         rows[:, COLUMNS.index("score")].clamp_(0, 1)
-        return rows
+        return torch.cat([rows, torch.ones_like(rows[:, :1])], 1)
 
     def _check(self, folder: Path, content: dict[str, Any]) -> None:
         rows, columns = self.template.image.geometry.network_shape_yx

@@ -32,7 +32,9 @@ from napari_oneshot_lmk.detection.points_on_image import (
     decided_on_image,
     landmarks_on_image,
     moved_landmarks,
+    points_of_template,
     provenance_of,
+    with_clarity,
 )
 from napari_oneshot_lmk.detection.similarity_maps import SimilarityMaps
 from napari_oneshot_lmk.encoders.encoder import Encoder, EncoderCard, FeaturePyramid
@@ -108,7 +110,7 @@ class Detector:
         self.upright = upright or len(placed) < FEWEST_LANDMARKS
         self._encoder = encoder
         self._names = [p.name for p in placed]
-        each = [self._placed_in(one) for one in (template, *self.further)]
+        each = [points_of_template(one, self._names) for one in (template, *self.further)]
         self._known = torch.stack([known for _, known in each])
         self._descriptors = [
             describe_points(encoder(prepare_image(one.image, encoder.device)), points_yx)
@@ -280,11 +282,12 @@ class Detector:
             encoded = self._current = self._look(encoded)[0]
         return encoded
 
+    @torch.inference_mode()
     def _look(self, encoded: EncodedImage) -> tuple[EncodedImage, Tensor]:
         """Match an image, turned where that is clearly better; return it as it was matched."""
-        found = self._matched(encoded)
+        found = self.match(encoded.pyramid).cpu()
         if encoded.orientation is not None:
-            return encoded, _rated(found)
+            return encoded, with_clarity(found)
         # Clarity is left out: repeated parts are as ambiguous in any orientation.
         best, surest = replace(encoded, orientation=UPRIGHT), found[:, 2].mean()
         if not self.upright and surest < POOR_BELOW:
@@ -293,21 +296,17 @@ class Detector:
             for orientation in self.finder.candidates(pixels):
                 pyramid = self._encoder(orientation.undone(pixels))
                 turned = replace(encoded, pyramid=pyramid, orientation=orientation)
-                points = self._matched(turned)
+                points = self.match(pyramid).cpu()
                 if points[:, 2].mean() > surest:
                     best, found, surest = turned, points, points[:, 2].mean()
-        return best, _rated(found)
+        return best, with_clarity(found)
 
     @cached_property
     def finder(self) -> OrientationFinder:
         """Recognises how images lie; made when the first image needs it."""
         pixels = prepare_image(self.template.image, self.device)
-        points_yx = self._placed_in(self.template)[0]
+        points_yx = points_of_template(self.template, self._names)[0]
         return OrientationFinder(pixels, points_yx, self.shape, self.device)
-
-    def _matched(self, encoded: EncodedImage) -> Tensor:
-        with torch.inference_mode():
-            return self._match(encoded.pyramid).cpu()
 
     def _landmarks(
         self, encoded: EncodedImage, found: Tensor, manual: Mapping[str, Landmark] | None = None
@@ -330,13 +329,14 @@ class Detector:
         Returns (N, 5) float64: for each placed landmark y, x, confidence, and the y and x
         that the other landmarks predict for it, in pixels of the network's grid.
         """
-        return _rated(self._match(pyramid, decided))
+        return with_clarity(self.match(pyramid, decided))
 
-    def _match(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
-        """Return (N, 6): what `points` returns before its confidence counts clarity, and clarity.
+    def match(self, pyramid: FeaturePyramid, decided: Decided | None = None) -> Tensor:
+        """Match as `points` does, with clarity in a column of its own.
 
-        Clarity is that of `estimate_clarity`. Who has decided on a landmark has decided where
-        the body lies.
+        Returns (N, 6) float64: the columns of `points`, whose confidence does not count
+        clarity yet, and the clarity of `estimate_clarity`. It is 1 where something was decided:
+        that says where the body lies.
         """
         stride = min(level.stride for level in pyramid.levels)
         maps, all_alike = self._maps(pyramid, decided)
@@ -397,18 +397,3 @@ class Detector:
         self.further = tuple(every[i] for i in templates[1:])
         self._known = self._known[templates]
         self._descriptors = [self._descriptors[i] for i in templates]
-
-    def _placed_in(self, template: Template) -> tuple[Tensor, Tensor]:
-        """Return our landmarks in a template, (N, 2) network pixels, and which it places."""
-        placed = {point.name: point for point in template.landmarks.placed}
-        known = torch.tensor([name in placed for name in self._names])
-        # What is not known is compared with any place, and not counted.
-        points = [placed[n].position_yx if n in placed else (0.0, 0.0) for n in self._names]
-        positions_yx = np.array(points, dtype=np.float64)
-        points_yx = template.image.geometry.points_to_network(positions_yx)
-        return torch.from_numpy(points_yx), known
-
-
-def _rated(found: Tensor) -> Tensor:
-    """Return (N, 5) of `Detector.points`: confidence times clarity, the last column of six."""
-    return torch.cat([found[:, :2], found[:, 2:3] * found[:, 5:], found[:, 3:5]], 1)

@@ -16,6 +16,7 @@ from napari_oneshot_lmk.detection.encoded_image import EncodedImage
 from napari_oneshot_lmk.detection.orientation import Orientation
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.landmarks.landmarks import Landmark, Landmarks, Provenance, Source, State
+from napari_oneshot_lmk.landmarks.template import Template
 from napari_oneshot_lmk.matching.confidence import UNSURE_BELOW
 from napari_oneshot_lmk.matching.shape import Decided
 
@@ -163,3 +164,21 @@ def provenance_of(detector: Detector, orientation: Orientation) -> Provenance:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         orientation=str(orientation),
     )
+
+
+def points_of_template(template: Template, names: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Return landmarks in a template, (N, 2) network pixels, and which of them it places.
+
+    What it does not place is at the origin.
+    """
+    placed = {point.name: point for point in template.landmarks.placed}
+    known = torch.tensor([name in placed for name in names])
+    points = [placed[name].position_yx if name in placed else (0.0, 0.0) for name in names]
+    positions_yx = np.array(points, dtype=np.float64)
+    points_yx = template.image.geometry.points_to_network(positions_yx)
+    return torch.from_numpy(points_yx), known
+
+
+def with_clarity(found: Tensor) -> Tensor:
+    """Return (N, 5) of `Detector.points` from (N, 6) of `Detector.match`."""
+    return torch.cat([found[:, :2], found[:, 2:3] * found[:, 5:], found[:, 3:5]], 1)

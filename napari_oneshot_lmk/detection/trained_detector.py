@@ -13,6 +13,7 @@ from torch import Tensor
 from napari_oneshot_lmk.detection.detector import Detector
 from napari_oneshot_lmk.detection.model import Part, TrainedModel
 from napari_oneshot_lmk.detection.model_encoder import encoder_for
+from napari_oneshot_lmk.detection.points_on_image import points_of_template
 from napari_oneshot_lmk.encoders.device import Precision, resolve_precision
 from napari_oneshot_lmk.encoders.encoder import Encoder, FeaturePyramid
 from napari_oneshot_lmk.errors import ModelError
@@ -215,7 +216,7 @@ class TrainedDetector(Detector):
         self, template: Template, network: LandmarkNetwork, adapters: list[int], rows: list[int]
     ) -> tuple[Tensor, ...]:
         card = self.model.card
-        points = self._placed_in(template)[0][rows].float().to(self.device)
+        points = points_of_template(template, self._names)[0][rows].float().to(self.device)
         image = prepare_image(template.image, self.device)
         # Not inference_mode: these tensors become part of a bundle's state_dict.
         with torch.no_grad():

@@ -53,8 +53,8 @@ def result_of(training: Generator[Any, None, TrainedStage | None]) -> tuple[list
 class Misplaced(Detector):
     """Finds every landmark a few pixels beside its place, elsewhere on each image."""
 
-    def points(self, pyramid: Any, decided: Any = None) -> torch.Tensor:
-        found = super().points(pyramid, decided)
+    def match(self, pyramid: Any, decided: Any = None) -> torch.Tensor:
+        found = super().match(pyramid, decided)
         seed = int(found[:, :2].abs().sum() * 1000)
         found[:, :2] += torch.from_numpy(np.random.default_rng(seed).normal(0, 6, (len(found), 2)))
         return found
