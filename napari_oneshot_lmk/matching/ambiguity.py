@@ -22,7 +22,7 @@ ELSEWHERE = 0.1
 """Distance from which on a place counts as another one."""
 PLAUSIBLE = 1.1
 """Log-similarity that the moved body may lose, per landmark, to be looked at at all."""
-CLEAR = 0.2
+CLEAR = 0.4
 """By so much more consistent per landmark that moves (log), the chance to be right is 1 - 1/e."""
 
 
