@@ -92,6 +92,7 @@ def trained_method(
     from napari_oneshot_lmk.detection.model import TrainedModel
     from napari_oneshot_lmk.detection.trained_detector import TrainedDetector
     from napari_oneshot_lmk.training.config import TrainingConfig
+    from napari_oneshot_lmk.training.run_folder import RunFolder
     from napari_oneshot_lmk.training.train import train
 
     if options is None:
@@ -112,8 +113,9 @@ def trained_method(
         options.listen(event)
     peak = own_peak_mb()
     model = TrainedModel.load(run)
-    training = model.card.training
-    stats = TrainingStats(training.seconds, model.parameters, peak, training.epoch)
+    finished = RunFolder(run).finished
+    assert finished is not None, "a training that has ended without an error has finished"
+    stats = TrainingStats(finished.seconds, model.parameters, peak, finished.epoch)
     return TrainedMethod(TrainedDetector.from_model(model, encoder=encoder), stats)
 
 

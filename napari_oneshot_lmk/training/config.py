@@ -125,8 +125,8 @@ class TrainingConfig(Section):
         False,
         "Fine stage",
         "Train a small network as well that looks a second time around each point, at a finer "
-        "resolution. A run that has finished gets it, too. Not shown to help yet: trained for a "
-        "short time it made points worse. Compare before you use it.",
+        "resolution. A run that has finished gets it, too. It takes about as long as the rest of "
+        "the training; docs/benchmarks/fine_stage.md has what it gains.",
     )
     spacing_mm_yx: tuple[float, float] | None = _field(
         None,
