@@ -4,7 +4,7 @@
 command line.
 """
 
-from phantoms.generator import ANATOMIES, generate
+from phantoms.generator import ANATOMIES, SHIPPED_ANATOMIES, generate
 from phantoms.writer import write_samples
 
-__all__ = ["ANATOMIES", "generate", "write_samples"]
+__all__ = ["ANATOMIES", "SHIPPED_ANATOMIES", "generate", "write_samples"]

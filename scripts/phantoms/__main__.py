@@ -13,7 +13,7 @@ if not __package__:
     # Run by the folder's name: Python then looks for modules inside it, not beside it.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from phantoms import ANATOMIES, write_samples
+from phantoms import ANATOMIES, SHIPPED_ANATOMIES, write_samples
 
 SHIPPED_COUNT = 12
 SHIPPED_SEED = 0
@@ -29,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=SHIPPED_COUNT, help="per anatomy")
     parser.add_argument("--seed", type=int, default=SHIPPED_SEED, help="population")
     parser.add_argument(
-        "--anatomy", action="append", choices=ANATOMIES, help="may be given again; by default all"
+        "--anatomy",
+        action="append",
+        choices=ANATOMIES,
+        help=f"may be given again; by default {' and '.join(SHIPPED_ANATOMIES)}",
     )
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
@@ -39,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             chosen.out,
             chosen.count,
             chosen.seed,
-            tuple(dict.fromkeys(chosen.anatomy or ANATOMIES)),
+            tuple(dict.fromkeys(chosen.anatomy or SHIPPED_ANATOMIES)),
             overwrite=chosen.overwrite,
             workers=chosen.workers,
             on_image=_show,

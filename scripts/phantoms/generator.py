@@ -20,11 +20,15 @@ from phantoms.marks import scratch
 from phantoms.shape_model import Pose, sampled_pose
 from phantoms.skull import SkullScene
 from phantoms.skull_subject import SkullSubject
+from phantoms.spine import SpineScene
+from phantoms.spine_subject import PITCH_MM, SpineSubject
 from phantoms.texture import Texture
 
-ANATOMIES = ("skull", "hand")
-MEAN_SHAPE_YX = {"skull": (800, 645), "hand": (850, 650)}
-MEAN_SPACING_MM = {"skull": 0.3, "hand": 0.3}
+ANATOMIES = ("skull", "hand", "spine")
+SHIPPED_ANATOMIES = ("skull", "hand")
+"""Those of the sample data; the others are made where they are asked for."""
+MEAN_SHAPE_YX = {"skull": (800, 645), "hand": (850, 650), "spine": (800, 520)}
+MEAN_SPACING_MM = {"skull": 0.3, "hand": 0.3, "spine": 0.75}
 BORDER_MM = 7.0
 """Every landmark keeps at least this distance from the image's border."""
 
@@ -57,9 +61,9 @@ def generate(
     seed : int
         Which population; 0 or above.
     shape_yx : tuple of int, optional
-        Rows and columns. By default about 800 x 645 for a skull and 850 x 650
-        for a hand, varying a little. Another size scales the pixel spacing so
-        that the same field of view is imaged.
+        Rows and columns. By default about 800 x 645 for a skull, 850 x 650 for
+        a hand and 800 x 520 for a spine, varying a little. Another size scales
+        the pixel spacing so that the same field of view is imaged.
 
     Returns
     -------
@@ -147,6 +151,22 @@ def _posed(
             shift_sd_mm=5.0,
         )
         return SkullScene(SkullSubject.sampled(shape_rng)), pose
+    if anatomy == "spine":
+        # Up to one and a half vertebrae further up or down.
+        along_mm = PITCH_MM * pose_rng.uniform(-1.5, 1.5)
+        pose = sampled_pose(
+            pose_rng,
+            (0.0, along_mm),
+            (0.5, 0.5),
+            grid_yx,
+            spacing_mm_yx,
+            rotation_sd_deg=2.0,
+            scale=(0.98, 0.015),
+            shift_sd_mm=6.0,
+            # A long film is taken from further away.
+            tilt_sd_per_mm=4e-5,
+        )
+        return SpineScene(SpineSubject.sampled(shape_rng)), pose
     pose = sampled_pose(
         pose_rng,
         (2.0, -45.0),

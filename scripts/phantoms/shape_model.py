@@ -164,6 +164,7 @@ def sampled_pose(
     rotation_sd_deg: float,
     scale: tuple[float, float],
     shift_sd_mm: float,
+    tilt_sd_per_mm: float = 1.5e-4,
 ) -> Pose:
     """Draw a pose; ``scale`` is mean and standard deviation.
 
@@ -174,7 +175,7 @@ def sampled_pose(
     return Pose(
         rotation=np.deg2rad(clipped_normal(rng, rotation_sd_deg)),
         scale=clipped_normal(rng, scale[1], scale[0]),
-        tilt_per_mm=(clipped_normal(rng, 1.5e-4), clipped_normal(rng, 1.5e-4)),
+        tilt_per_mm=(clipped_normal(rng, tilt_sd_per_mm), clipped_normal(rng, tilt_sd_per_mm)),
         centre_xy_mm=centre_xy_mm,
         centre_yx_px=(
             centre_share_yx[0] * (shape_yx[0] - 1) + shift[0],

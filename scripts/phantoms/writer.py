@@ -16,7 +16,7 @@ from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.landmarks.landmarks import Landmarks
 from napari_oneshot_lmk.storage.atomic import atomic_write, check_writable
 from phantoms.dicom_file import DicomStyle, dicom_bytes
-from phantoms.generator import ANATOMIES, MEAN_SHAPE_YX, generate
+from phantoms.generator import ANATOMIES, MEAN_SHAPE_YX, SHIPPED_ANATOMIES, generate
 from phantoms.png_file import png_bytes
 
 # Every twelfth image, counted from these, is DICOM: an ordinary one, one that
@@ -26,7 +26,11 @@ DICOM_STYLES: dict[int, DicomStyle] = {
     7: DicomStyle(bits=16, inverted=True),
     10: DicomStyle(bits=12, patient_spacing=False),
 }
-TITLES = {"skull": "Synthetic lateral skulls (phantoms)", "hand": "Synthetic hands (phantoms)"}
+TITLES = {
+    "skull": "Synthetic lateral skulls (phantoms)",
+    "hand": "Synthetic hands (phantoms)",
+    "spine": "Synthetic frontal spines (phantoms)",
+}
 TRAINING_SHARE = 0.4
 
 
@@ -34,7 +38,7 @@ def write_samples(
     folder: Path,
     count: int,
     seed: int,
-    anatomies: Sequence[str] = ANATOMIES,
+    anatomies: Sequence[str] = SHIPPED_ANATOMIES,
     *,
     overwrite: bool = False,
     workers: int = 1,

@@ -14,14 +14,20 @@ from napari_oneshot_lmk.imaging.reader import read_image
 from napari_oneshot_lmk.landmarks.dataset import Dataset
 from napari_oneshot_lmk.landmarks.lists import ISBI19_CEPHALOGRAM, numbered
 from napari_oneshot_lmk.samples import sample_folder
-from phantoms import ANATOMIES, generate, write_samples
+from phantoms import ANATOMIES, SHIPPED_ANATOMIES, generate, write_samples
 from phantoms.__main__ import main
+from phantoms.spine_subject import ABOVE, ANNOTATED, BELOW
 
 SAMPLES = range(5)
 
 
 @pytest.fixture(params=ANATOMIES, scope="module")
 def anatomy(request):
+    return request.param
+
+
+@pytest.fixture(params=SHIPPED_ANATOMIES, scope="module")
+def shipped_anatomy(request):
     return request.param
 
 
@@ -33,10 +39,17 @@ def phantoms():
 # -- truth --------------------------------------------------------------------
 
 
+CORNERS = ("upper_left", "upper_right", "lower_right", "lower_left")
+NAMES = {
+    "skull": ISBI19_CEPHALOGRAM.names,
+    "hand": numbered(37).names,
+    "spine": tuple(f"v{n:02}_{corner}" for n in range(1, 18) for corner in CORNERS),
+}
+
+
 def test_the_same_numbers_give_the_same_phantom_and_others_another(anatomy, phantoms):
     image, landmarks = phantoms[anatomy][1]
-    names = ISBI19_CEPHALOGRAM.names if anatomy == "skull" else numbered(37).names
-    assert landmarks.names == names
+    assert landmarks.names == NAMES[anatomy]
     again, landmarks_again = generate(anatomy, 1)
     assert np.array_equal(image.pixels, again.pixels)
     assert landmarks == landmarks_again
@@ -51,6 +64,7 @@ def test_the_same_numbers_give_the_same_phantom_and_others_another(anatomy, phan
 CHECKSUMS = {
     "skull": (-580.81852, -681.7378, -897.46675),
     "hand": (-423.29555, -451.63437, -372.20026),
+    "spine": (1.58614, 33.49981, -3.40552),
 }
 
 
@@ -116,7 +130,42 @@ def test_fingertips_lie_on_the_end_of_bone(tip, phantoms):
         assert inside > outside + 3
 
 
+def test_corners_of_vertebrae_lie_on_the_edge_of_brighter_bodies(phantoms):
+    for image, landmarks in phantoms["spine"]:
+        smooth = gaussian_filter(image.pixels, 1.0)
+        corners = landmarks.positions_yx.reshape(ANNOTATED, 4, 2)
+        middles = corners.mean(axis=1, keepdims=True)
+        levels = [
+            map_coordinates(smooth, np.moveaxis(middles + share * (corners - middles), -1, 0))
+            for share in (0.8, 1.3)
+        ]
+        assert np.mean(levels[0] > levels[1]) > 0.95
+
+
 # -- variety and difficulty ----------------------------------------------------
+
+
+def test_vertebrae_are_alike_and_the_field_of_view_shows_others_beyond_them(phantoms):
+    """One vertebra off looks nearly right: size and surroundings say little about which it is."""
+    centres = []
+    for image, landmarks in phantoms["spine"]:
+        spacing = np.array(image.geometry.spacing_mm_yx)
+        middles = landmarks.positions_yx.reshape(ANNOTATED, 4, 2).mean(axis=1)
+        pitch_mm = np.linalg.norm(np.diff(middles, axis=0) * spacing, axis=1)
+        assert np.std(pitch_mm) < 0.15 * np.mean(pitch_mm)
+        growth = (pitch_mm[1:] / pitch_mm[:-1]).mean()
+        assert 1.01 < growth < 1.03
+        height = len(image.pixels)
+        pitch_px = pitch_mm / spacing[0]
+        above = middles[0, 0] / pitch_px[0]
+        below = (height - middles[-1, 0]) / pitch_px[-1]
+        # There is another one at both ends, and more than fit on the film. The upper ones are
+        # smaller: more of them fit than of the first one's size.
+        assert 1 < above < 0.85 * ABOVE
+        assert 1 < below < BELOW
+        centres.append((middles[ANNOTATED // 2, 0] - height / 2) / pitch_px.mean())
+    assert np.ptp(centres) > 1
+    assert np.abs(centres).max() < 2
 
 
 def best_match(image, patches):
@@ -160,8 +209,8 @@ def test_matching_raw_grey_patches_fails(anatomy, size, phantoms):
 # -- files --------------------------------------------------------------------
 
 
-def test_shipped_samples_are_a_data_folder_with_their_truth(anatomy, phantoms):
-    dataset = Dataset.load(sample_folder(anatomy))
+def test_shipped_samples_are_a_data_folder_with_their_truth(shipped_anatomy, phantoms):
+    dataset = Dataset.load(sample_folder(shipped_anatomy))
     assert len(dataset.images) == 12
     assert dataset.template_image in dataset.train
     assert {*dataset.train, *dataset.test} == {file.name for file in dataset.images}
@@ -170,7 +219,7 @@ def test_shipped_samples_are_a_data_folder_with_their_truth(anatomy, phantoms):
     assert described["license"] == "Apache-2.0"
     assert "synthetic" in described["about"]
     # The generator still makes what is shipped.
-    image, landmarks = phantoms[anatomy][0]
+    image, landmarks = phantoms[shipped_anatomy][0]
     truth = dataset.truth[dataset.template_image]
     assert np.abs(truth.positions_yx - landmarks.positions_yx).max() < 1e-3
     shipped = read_image(dataset.file_of(dataset.template_image).path)
@@ -178,9 +227,9 @@ def test_shipped_samples_are_a_data_folder_with_their_truth(anatomy, phantoms):
     assert shipped.geometry.spacing_mm_yx is None
 
 
-def test_shipped_dicom_files_say_what_they_should(anatomy):
+def test_shipped_dicom_files_say_what_they_should(shipped_anatomy):
     pydicom = pytest.importorskip("pydicom")
-    dataset = Dataset.load(sample_folder(anatomy))
+    dataset = Dataset.load(sample_folder(shipped_anatomy))
     kinds = set()
     for file in (file for file in dataset.images if file.path.suffix == ".dcm"):
         header = pydicom.dcmread(file.path)
@@ -209,6 +258,11 @@ def test_files_do_not_depend_on_the_number_of_workers(tmp_path):
     assert any(name.suffix == ".dcm" for name in names)
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_the_samples_are_made_by_default_and_nothing_else(tmp_path):
+    assert main(["--out", str(tmp_path), "--count", "1"]) == 0
+    assert {folder.name for folder in tmp_path.iterdir()} == {"skull", "hand"}
 
 
 def test_the_command_refuses_what_is_there_until_told_otherwise(tmp_path, capsys):
