@@ -117,3 +117,10 @@ def test_coloured_texts_can_be_read_in_both_themes(colour, theme):
     background = get_theme(theme).background.as_rgb_tuple(alpha=False)
     dark, light = sorted((luminance(QColor(colour).getRgb()), luminance(background)))
     assert (light + 0.05) / (dark + 0.05) > 3
+
+
+def test_columns_fit_a_font_that_the_table_gets_later(table: LandmarkTable) -> None:
+    table.window().setStyleSheet("QWidget { font-size: 30px }")
+    assert table.columnWidth(2) >= table.sizeHintForColumn(2)
+    table.show_rows(())
+    assert table.columnWidth(2) >= table.horizontalHeader().sectionSizeHint(2)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget
 
 LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -66,6 +66,12 @@ class RowTable(QTableWidget):
         else:
             self.selectRow(chosen)
             self.scrollToItem(self.item(chosen, 0))
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
+        """Fit the columns to another font, which napari gives a dock after it is made."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._fit_columns()
 
     def _fit_columns(self) -> None:
         header = self.horizontalHeader()
