@@ -335,16 +335,16 @@ class Detector:
         """Match as `points` does, with clarity in a column of its own.
 
         Returns (N, 6) float64: the columns of `points`, whose confidence does not count
-        clarity yet, and the clarity of `estimate_clarity`. It is 1 where something was decided:
-        that says where the body lies.
+        clarity yet, and the clarity of `estimate_clarity`. It is 1 where a point that a person
+        has placed says where the body lies.
         """
         stride = min(level.stride for level in pyramid.levels)
         maps, all_alike = self._maps(pyramid, decided)
         found, expectation, posterior = self.shape.fit(maps, stride, decided=decided)
         confidence = estimate_confidence(posterior, found, expectation, self.shape, stride)
         clarity = torch.ones_like(confidence)
-        if decided is None:
-            clarity = estimate_clarity(self.shape, all_alike, stride, found)
+        if decided is None or not self.shape.is_confirmed(expectation, decided):
+            clarity = estimate_clarity(self.shape, all_alike, stride, found, decided)
         each = (found, confidence[:, None], expectation.points_yx, clarity[:, None])
         return torch.cat(each, 1)
 

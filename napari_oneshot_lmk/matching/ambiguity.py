@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_oneshot_lmk.matching.peaks import nearest_cells
 from napari_oneshot_lmk.matching.poses import POOLED_CELLS
-from napari_oneshot_lmk.matching.shape import ShapeModel, tracing
+from napari_oneshot_lmk.matching.shape import Decided, ShapeModel, tracing
 
 # Lengths are in template sizes. What was looked at to choose these constants:
 # docs/benchmarks/score.md.
@@ -26,7 +26,13 @@ CLEAR = 0.4
 """By so much more consistent per landmark that moves (log), the chance to be right is 1 - 1/e."""
 
 
-def estimate_clarity(shape: ShapeModel, log_maps: Tensor, stride: int, points_yx: Tensor) -> Tensor:
+def estimate_clarity(
+    shape: ShapeModel,
+    log_maps: Tensor,
+    stride: int,
+    points_yx: Tensor,
+    decided: Decided | None = None,
+) -> Tensor:
     """Estimate how clearly points lie where they do and not, together, somewhere else.
 
     The points are moved as a whole to where they match best elsewhere, and fitted again from
@@ -42,6 +48,9 @@ def estimate_clarity(shape: ShapeModel, log_maps: Tensor, stride: int, points_yx
         Network pixels per cell.
     points_yx : Tensor, (N, 2), float64
         Pixels of the network's grid.
+    decided : Decided, optional
+        Landmarks that a person has placed, or said to be absent: these are clear, and the
+        others are moved without them.
 
     Returns
     -------
@@ -50,16 +59,22 @@ def estimate_clarity(shape: ShapeModel, log_maps: Tensor, stride: int, points_yx
     """
     count = len(points_yx)
     ones = torch.ones(count, dtype=torch.float64)
-    moves, losses = _moves(shape, log_maps, stride, points_yx)
+    free = ones > 0
+    if decided is not None:
+        log_maps = decided.show(log_maps, stride)
+        free = ~(decided.held | decided.left_out)
+        if not free.any():
+            return ones
+    moves, losses = _moves(shape, log_maps[free], stride, points_yx[free])
     best = losses.argmin()[None]
     loss = losses.index_select(0, best)
     if not tracing() and not bool(loss < PLAUSIBLE):
         return ones
-    first, expectation, _ = shape.fit(log_maps, stride, start_yx=points_yx)
+    first, expectation, _ = shape.fit(log_maps, stride, start_yx=points_yx, decided=decided)
     start = points_yx + moves.index_select(0, best) / shape.pixel_size_yx
-    second, expected, _ = shape.fit(log_maps, stride, start_yx=start)
+    second, expected, _ = shape.fit(log_maps, stride, start_yx=start, decided=decided)
     apart = ((second - first) * shape.pixel_size_yx).norm(dim=1)
-    moved = apart > ELSEWHERE * shape.size
+    moved = free & (apart > ELSEWHERE * shape.size)
     gain = shape.consistency(log_maps, stride, first, expectation)
     gain = gain - shape.consistency(log_maps, stride, second, expected)
     gain = gain.clamp_min(0) / moved.sum().clamp_min(1)

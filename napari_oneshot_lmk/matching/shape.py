@@ -247,6 +247,12 @@ class ShapeModel(nn.Module):
             )
         return points, expectation, self._add_prior(log_maps, expectation, stride)
 
+    def is_confirmed(self, expectation: Expectation, decided: Decided) -> bool:
+        """Whether a landmark that a person has placed lies about where the others expect it."""
+        gaps_yx = decided.points_yx - expectation.points_yx
+        near = (gaps_yx * self.pixel_size_yx).norm(dim=1) <= PULL_FROM * self.size
+        return bool((decided.held & near).any())
+
     def _end(
         self,
         log_maps: Tensor,

@@ -103,3 +103,40 @@ def test_one_outlier_that_a_person_has_placed_does_not_move_the_others():
     found = shape.fit(maps, STRIDE, decided=known)[0].numpy()
     np.testing.assert_array_equal(found[3], place[3])
     np.testing.assert_allclose(np.delete(found, 3, 0), np.delete(ladder(), 3, 0), atol=1.5)
+
+
+def decided(held=(), left_out=()):
+    numbers = np.arange(len(ladder()))
+    masks = (torch.from_numpy(np.isin(numbers, list(each))) for each in (held, left_out))
+    return Decided(torch.from_numpy(ladder()), *masks)
+
+
+def test_a_point_that_was_taken_off_does_not_make_the_others_clear():
+    shape = ShapeModel(ladder(), np.ones(2), SHAPE)
+    maps, known = repeated(0, -0.02), decided(left_out=[3])
+    found, expectation, _ = shape.fit(maps, STRIDE, decided=known)
+    assert not shape.is_confirmed(expectation, known)
+    clear = estimate_clarity(shape, maps, STRIDE, found, known).numpy()
+    assert np.delete(clear, 3).max() < 0.3
+    assert clear[3] == 1.0
+
+
+def test_a_placed_point_says_where_the_others_lie_only_if_they_lie_there(monkeypatch):
+    shape = ShapeModel(ladder(), np.ones(2), SHAPE)
+    maps, known = repeated(0, 0.1), decided(held=[7])
+    _, expectation, _ = shape.fit(maps, STRIDE, decided=known)
+    assert shape.is_confirmed(expectation, known)
+    # As if no other solution had been found.
+    monkeypatch.setattr(shape_module, "PULLS", 0)
+    monkeypatch.setattr(shape_module, "POSES", 0)
+    _, expectation, _ = shape.fit(maps, STRIDE, decided=known)
+    assert not shape.is_confirmed(expectation, known)
+
+
+@pytest.mark.parametrize("taken_off", [0, 4, 16])
+def test_what_was_all_decided_is_clear(taken_off):
+    shape = ShapeModel(ladder(), np.ones(2), SHAPE)
+    known = decided(held=range(taken_off, 16), left_out=range(taken_off))
+    maps = repeated(0, -0.02)
+    found = shape.fit(maps, STRIDE, decided=known)[0]
+    np.testing.assert_array_equal(estimate_clarity(shape, maps, STRIDE, found, known), 1.0)
