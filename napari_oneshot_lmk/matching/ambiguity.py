@@ -59,13 +59,14 @@ def estimate_clarity(
     """
     count = len(points_yx)
     ones = torch.ones(count, dtype=torch.float64)
-    free = ones > 0
+    free, searched, start = ones > 0, log_maps, points_yx
     if decided is not None:
-        log_maps = decided.show(log_maps, stride)
         free = ~(decided.held | decided.left_out)
         if not free.any():
             return ones
-    moves, losses = _moves(shape, log_maps[free], stride, points_yx[free])
+        searched, start = log_maps[free], points_yx[free]
+        log_maps = decided.show(log_maps, stride)
+    moves, losses = _moves(shape, searched, stride, start)
     best = losses.argmin()[None]
     loss = losses.index_select(0, best)
     if not tracing() and not bool(loss < PLAUSIBLE):
