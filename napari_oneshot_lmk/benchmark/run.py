@@ -107,6 +107,23 @@ def run_method(
     if the method cannot start, or no image could be read.
     """
     locate = find_method(method)(template, options)
+    result = evaluate_locator(dataset, method, locate, seed=seed, on_image=on_image)
+    return replace(result, training=locate.stats) if isinstance(locate, TrainedMethod) else result
+
+
+def evaluate_locator(
+    dataset: Dataset,
+    method: str,
+    locate: Locator,
+    *,
+    seed: int = 0,
+    on_image: Callable[[int, int], None] = lambda done, total: None,
+) -> MethodResult:
+    """Find the landmarks of all test images, then compare them with the truth.
+
+    ``method`` is the name of the result; the other parameters and errors are those of
+    `run_method`.
+    """
     found: list[Landmarks] = []
     failed: list[OneshotError] = []
     seconds: list[float] = []
@@ -126,9 +143,8 @@ def run_method(
     scored = set(report.table.images)
     twins = [name for name in dataset.duplicates if name in scored]
     without = report.without(twins) if twins and len(twins) < len(scored) else None
-    stats = locate.stats if isinstance(locate, TrainedMethod) else None
     sets = tuple(found), tuple(failed)
-    return MethodResult(method, *sets, report, without, median(seconds), stats)
+    return MethodResult(method, *sets, report, without, median(seconds))
 
 
 def table_rows(results: Sequence[MethodResult]) -> list[dict[str, Any]]:
