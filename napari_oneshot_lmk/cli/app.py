@@ -1,31 +1,19 @@
-"""The command ``oneshot-lmk``: registers every sub-command."""
+"""The command ``oneshot-lmk``: which module has each sub-command."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from napari_oneshot_lmk._version import __version__
-from napari_oneshot_lmk.cli import (
-    advise,
-    benchmark,
-    convert,
-    corrections,
-    demo,
-    detect,
-    evaluate,
-    export_bundle,
-    info,
-    measure,
-    morphometrics,
-    project,
-    template,
-    train,
-)
 from napari_oneshot_lmk.cli.console import print_line
 from napari_oneshot_lmk.cli.errors import DEBUG_VARIABLE
 
@@ -34,34 +22,71 @@ EPILOG = (
     "Ctrl-C. Results go to stdout, messages and progress bars to stderr."
 )
 
+COMMANDS = {
+    "advise": "advise_template",
+    "template": "make_template",
+    "train": "train_model",
+    "detect": "detect",
+    "convert": "convert",
+    "export-bundle": "export_model",
+    "corrections": "try_corrections",
+    "evaluate": "evaluate_files",
+    "measure": "measure_landmarks",
+    "demo": "demo",
+    "info": "info",
+    "morphometrics": "morphometrics_app",
+    "project": "project_app",
+    "benchmark": "benchmark_app",
+}
+"""The function of each command, or its `typer.Typer`, in the module of this folder that has the
+command's name."""
+
+
+class _Commands(Mapping[str, Any]):
+    """Typer's commands by their names, each imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        attribute = COMMANDS[name]
+        module = import_module(f"{__package__}.{name.replace('-', '_')}")
+        command = getattr(module, attribute)
+        one = typer.Typer()
+        if isinstance(command, typer.Typer):
+            one.add_typer(command, name=name)
+        else:
+            one.command(name)(command)
+        return get_group(one).commands[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _LateGroup(TyperGroup):
+    """A group that imports no command but the one that runs."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = _Commands()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order of the help."""
+        return list(COMMANDS)
+
+
 app = typer.Typer(
     name="oneshot-lmk",
+    cls=_LateGroup,
     help="Anatomical landmarks on 2-D medical images from one annotated template.",
     epilog=EPILOG,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-app.command("advise")(advise.advise_template)
-app.command("template")(template.make_template)
-app.command("train")(train.train_model)
-app.command("detect")(detect.detect)
-app.command("convert")(convert.convert)
-app.command("export-bundle")(export_bundle.export_model)
-app.command("corrections")(corrections.try_corrections)
-app.command("evaluate")(evaluate.evaluate_files)
-app.command("measure")(measure.measure_landmarks)
-app.add_typer(morphometrics.morphometrics_app, name="morphometrics")
-app.add_typer(project.project_app, name="project")
-scoring = typer.Typer(
-    help="Measure accuracy.", no_args_is_help=True, pretty_exceptions_enable=False
-)
-scoring.command("accuracy")(benchmark.benchmark_folder)
-# Its earlier name, for scripts that call it.
-scoring.command("cephalogram", hidden=True)(benchmark.benchmark_folder)
-app.add_typer(scoring, name="benchmark")
-app.command("demo")(demo.demo)
-app.command("info")(info.info)
 
 
 def _print_version(asked: bool) -> None:

@@ -20,7 +20,14 @@ from napari_oneshot_lmk.cli.console import (
 from napari_oneshot_lmk.cli.errors import ExitCode, handle_errors, list_failures
 from napari_oneshot_lmk.cli.options import AsJson, DeviceName, Overwrite, Seed, Weights, option
 
+benchmark_app = typer.Typer(
+    help="Measure accuracy.", no_args_is_help=True, pretty_exceptions_enable=False
+)
 
+
+# The second is its earlier name, for scripts that call it.
+@benchmark_app.command("accuracy")
+@benchmark_app.command("cephalogram", hidden=True)
 @handle_errors
 def benchmark_folder(
     data: Annotated[

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from napari_oneshot_lmk.cli.console import print_warning
@@ -46,9 +45,6 @@ class NamedImages:
         self.advance: Callable[[int, int], None] = lambda done, total: None
         self._opened: dict[str, Geometry] = {}
         self._said: set[str] = set()
-        if self._files:
-            # Here, so that the progress does not take loading for opening.
-            import_module("napari_oneshot_lmk.imaging.transforms")
 
     def file_of(self, image: str) -> ImageFile | None:
         """Return the file of an image, None where none was named.

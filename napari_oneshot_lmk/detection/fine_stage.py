@@ -7,6 +7,7 @@ around the new place; the result is combined with the point that was there befor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,9 @@ from napari_oneshot_lmk.errors import UsageError
 from napari_oneshot_lmk.geometry import Geometry
 from napari_oneshot_lmk.imaging.crop_grid import CropGrid
 from napari_oneshot_lmk.matching.crops import cut_crops, image_size_yx, pool_image, soft_argmax
-from napari_oneshot_lmk.network.crop_network import CropNetwork
+
+if TYPE_CHECKING:
+    from napari_oneshot_lmk.network.crop_network import CropNetwork
 
 
 class FineStage(nn.Module):
@@ -42,6 +45,9 @@ class FineStage(nn.Module):
 
         A `UsageError` is raised where card and state_dict do not fit together.
         """
+        # Its blocks are MONAI's, which takes seconds to import: only where there is a fine stage.
+        from napari_oneshot_lmk.network.crop_network import CropNetwork
+
         with torch.device("meta"):
             expected = CropNetwork(card.network).state_dict()
         if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in expected.items()}:

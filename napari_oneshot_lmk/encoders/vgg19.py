@@ -1,4 +1,4 @@
-"""VGG19's convolution part, torchvision's ``vgg19().features``, as a frozen encoder."""
+"""VGG19's convolution part, as torchvision's ``vgg19().features``, as a frozen encoder."""
 
 from __future__ import annotations
 
@@ -45,6 +45,9 @@ class InputNormalisation:
 IMAGENET = InputNormalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """What the weights of torchvision's classification models were trained with."""
 
+WIDTHS = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
+"""Channels of the convolutions of each block; a pooling follows each block."""
+
 
 class VGG19Encoder(nn.Module):
     """Frozen VGG19 that returns the maps before and after each pooling.
@@ -66,14 +69,15 @@ class VGG19Encoder(nn.Module):
         Names of the levels to return, always fine to coarse; by default the nine at
         strides 2 … 32 (full resolution costs more than it gains).
     weights_sha256 : str, optional
-        Hash of the parameters' content where it is known already.
+        Hash of the parameters' content, if they were checked and hashed when they were read
+        (`checked_parameters`, `content_sha256`); they are not checked again.
     title, origin
         Of the card.
 
     Raises
     ------
     WeightsError
-        If the parameters are not those of VGG19, or torchvision cannot be imported.
+        If the parameters are not those of VGG19.
     UsageError
         If a level or the precision is unknown.
     """
@@ -91,7 +95,7 @@ class VGG19Encoder(nn.Module):
         origin: WeightsOrigin | None = None,
     ) -> None:
         super().__init__()
-        parameters = checked_parameters(state_dict)
+        parameters = checked_parameters(state_dict) if weights_sha256 is None else state_dict
         layers = _build_features()
         self._taps = _choose_taps(_find_taps(layers), levels)
         self.device = torch.device(device)
@@ -105,7 +109,7 @@ class VGG19Encoder(nn.Module):
         )
         self.features = nn.Sequential(*list(layers)[: max(self._taps) + 1])
         own = {
-            name: parameters[f"features.{name}"].to(self.device, self._dtype)
+            name: parameters[f"features.{name}"].detach().to(self.device, self._dtype)
             for name in self.features.state_dict()
         }
         self.features.load_state_dict(own, assign=True)
@@ -156,17 +160,21 @@ class VGG19Encoder(nn.Module):
 
 
 def _build_features() -> nn.Sequential:
-    """Return torchvision's layers, with parameters that take no memory."""
-    try:
-        models = load_torchvision("models")
-    except ImportError as error:
-        raise WeightsError(
-            f"VGG19 cannot be built ({error})", remedy="install a torchvision that fits PyTorch"
-        ) from error
+    """Return the layers of torchvision's ``vgg19().features``, with parameters without memory.
+
+    Made here, because importing torchvision takes as long as importing PyTorch; a test compares
+    them with torchvision's.
+    """
+    layers: list[nn.Module] = []
+    channels = 3
     # On the meta device: generating random parameters takes longer than reading real ones.
     with torch.device("meta"):
-        features: nn.Sequential = models.vgg19().features
-    return features
+        for block in WIDTHS:
+            for width in block:
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+                channels = width
+            layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers)
 
 
 def _find_taps(features: nn.Sequential) -> dict[int, Level]:
@@ -254,7 +262,7 @@ def content_sha256(parameters: Mapping[str, torch.Tensor]) -> str:
     for name in sorted(parameters):
         tensor = parameters[name].detach().cpu().float().contiguous()
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.numpy().astype("<f4", copy=False).tobytes())
+        digest.update(tensor.numpy().astype("<f4", copy=False).data)
     return digest.hexdigest()
 
 

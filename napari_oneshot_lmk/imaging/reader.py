@@ -5,10 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from napari_oneshot_lmk.errors import GeometryError, OneshotError
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_oneshot_lmk.errors import GeometryError, ImageError, OneshotError
 from napari_oneshot_lmk.geometry import Geometry, checked_spacing
 from napari_oneshot_lmk.imaging.find import on_disk
+from napari_oneshot_lmk.imaging.formats import read_plane
 from napari_oneshot_lmk.imaging.image import GrayImage, SpacingSource
+
+# ITU-R BT.601: the eye's brightness of red, green and blue.
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def read_image(
@@ -42,33 +49,48 @@ def read_image(
     GeometryError
         If a spacing, given or stated, makes no sense.
     """
-    # MONAI takes seconds to load, which --help does not need.
-    from napari_oneshot_lmk.imaging.transforms import GrayPlaneReader, image_loader
-
     path = on_disk(Path(path).expanduser())
     given = checked_spacing(spacing_mm_yx)
     try:
-        loaded = image_loader()(path, reader=GrayPlaneReader(slice_index))
-        meta, pixels = loaded.meta, loaded.numpy()
+        plane = read_plane(path, slice_index)
+        stated, pixels = plane.stated, to_gray(plane.values)
         geometry = Geometry(
             pixels.shape,
-            _stated_spacing(meta) if given is None else given,
-            tuple(meta["origin_lps_mm"]),
-            tuple(meta["row_axis_lps"]),
-            tuple(meta["column_axis_lps"]),
+            _checked(stated.spacing_mm_yx) if given is None else given,
+            stated.origin_lps_mm,
+            stated.row_axis_lps,
+            stated.column_axis_lps,
         )
-        source = meta["spacing_source"] if given is None else SpacingSource.GIVEN
-        return GrayImage(pixels, geometry, path.name, path, source, tuple(meta["notes"]))
+        source = stated.spacing_source if given is None else SpacingSource.GIVEN
+        return GrayImage(pixels, geometry, path.name, path, source, plane.notes)
     except OneshotError as error:
         # GrayImage knows the name only; a user needs the whole path.
         file = path if error.file in (None, path.name) else error.file
         raise type(error)(error.what, file=file, remedy=error.remedy) from error
 
 
-def _stated_spacing(meta: dict[str, Any]) -> tuple[float, float] | None:
-    """Return the spacing in the file, refusing one that makes no sense."""
+def to_gray(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Turn (H, W) or (H, W, C) into (H, W) float32; alpha is left out."""
+    if np.iscomplexobj(values):
+        raise ImageError("the image holds complex numbers", remedy="save its magnitude")
+    if values.ndim == 2:
+        return values.astype(np.float32)
+    channels = values.shape[-1]
+    if channels > 4:
+        raise ImageError(
+            f"the image has {channels} colour channels", remedy="save it as grey or RGB"
+        )
+    first = values[..., 0]
+    is_gray = channels < 3 or (
+        np.array_equal(first, values[..., 1]) and np.array_equal(first, values[..., 2])
+    )
+    return first.astype(np.float32) if is_gray else values[..., :3].astype(np.float32) @ _LUMA
+
+
+def _checked(spacing_mm_yx: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Return the spacing that a file states, refusing one that makes no sense."""
     try:
-        return checked_spacing(meta["spacing_mm_yx"])
+        return checked_spacing(spacing_mm_yx)
     except GeometryError as error:
         raise GeometryError(
             f"the file states a {error.what}",

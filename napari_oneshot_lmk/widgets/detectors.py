@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from napari_oneshot_lmk.widgets.settings import Preferences
@@ -31,6 +32,29 @@ class DetectorCache:
         self._detector_for: tuple[list[str], Path | None] = ([], None)
         self.download_failed = False
         """Whether the last detector lacks weights because their download failed."""
+        self._warm = False
+
+    def warm_up(self, wanted: Preferences) -> None:
+        """Load what instant detection needs in another thread, once, without any download.
+
+        The first detection then need not wait for it. A failure is not told here: that detection
+        meets it again and says so.
+        """
+        if not self._warm:
+            self._warm = True
+            # A daemon: it does not keep a window from closing.
+            Thread(target=self._load_ahead, args=(wanted,), name="warm-up", daemon=True).start()
+
+    def _load_ahead(self, wanted: Preferences) -> None:
+        with suppress(Exception), self._loading:
+            import napari_oneshot_lmk.detection.detector  # noqa: F401
+            from napari_oneshot_lmk.encoders.select import instant_encoder
+
+            if self._settings is None:
+                encoder = instant_encoder(wanted.encoder_weights, wanted.device, False)
+                # One that stands in for missing weights would prevent their download later.
+                if not encoder.card.note:
+                    self._settings, self._encoders = _settings_of(wanted), {None: encoder}
 
     def retry_download(self) -> None:
         """Forget that a download failed, and what was loaded instead."""
@@ -55,10 +79,14 @@ class DetectorCache:
     def encoder(self, wanted: Preferences, progress: Progress) -> Encoder:
         """Return the encoder of instant detection, loading it when needed."""
         with self._loading:
-            settings = wanted.encoder_weights, wanted.device, wanted.allow_download
-            if self._settings != settings:
-                self._settings, self._encoders, self._detector = settings, {}, None
+            self._apply(wanted)
             return self._instant_encoder(progress)
+
+    def _apply(self, wanted: Preferences) -> None:
+        """Forget what was loaded with other preferences."""
+        settings = _settings_of(wanted)
+        if self._settings != settings:
+            self._settings, self._encoders, self._detector = settings, {}, None
 
     def _make(
         self,
@@ -70,9 +98,7 @@ class DetectorCache:
     ) -> Detector:
         from napari_oneshot_lmk.encoders.weights import failed_download
 
-        settings = wanted.encoder_weights, wanted.device, wanted.allow_download
-        if self._settings != settings:
-            self._settings, self._encoders, self._detector = settings, {}, None
+        self._apply(wanted)
         replaced = True
         try:
             hashes = [each.content_sha256 for each in (template, *further)]
@@ -129,6 +155,10 @@ class DetectorCache:
                 )
         encoder = self._encoders[model]
         return TrainedDetector.from_model(opened, template, encoder, further=further)
+
+
+def _settings_of(wanted: Preferences) -> tuple[Path | None, str, bool]:
+    return wanted.encoder_weights, wanted.device, wanted.allow_download
 
 
 def detectors_of(bench: Workbench) -> DetectorCache:

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 from napari_oneshot_lmk.widgets import measure_texts, review_texts, texts
 from napari_oneshot_lmk.widgets.annotate.widget import AnnotateWidget
 from napari_oneshot_lmk.widgets.detect.widget import DetectWidget
+from napari_oneshot_lmk.widgets.detectors import detectors_of
 from napari_oneshot_lmk.widgets.evaluate import evaluate_texts
 from napari_oneshot_lmk.widgets.evaluate.widget import EvaluateWidget
 from napari_oneshot_lmk.widgets.header import ImageHeader
@@ -17,12 +18,14 @@ from napari_oneshot_lmk.widgets.qt.connections import connect_until_destroyed
 from napari_oneshot_lmk.widgets.qt.parts import DIM, WARN, MessageLabel
 from napari_oneshot_lmk.widgets.review.widget import ReviewWidget
 from napari_oneshot_lmk.widgets.session import Session
+from napari_oneshot_lmk.widgets.settings import preferences
 from napari_oneshot_lmk.widgets.tour.help_menu import HelpMenu
 from napari_oneshot_lmk.widgets.tour.widget import TourBar
 from napari_oneshot_lmk.widgets.train import training_texts
 from napari_oneshot_lmk.widgets.train.models import KnownModel
 from napari_oneshot_lmk.widgets.train.widget import TrainWidget
 from napari_oneshot_lmk.widgets.viewer_session import session_of
+from napari_oneshot_lmk.widgets.workbench import workbench_of
 
 STEPS = {
     texts.STEP_ANNOTATE: AnnotateWidget,
@@ -60,6 +63,11 @@ class OneshotDock(QWidget):
         layout.addWidget(self.help_message)
         layout.addWidget(self.tabs, 1)
         connect_until_destroyed(self, self._on_model, self.session.events.model)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
+        """Load what detects, in another thread, before it is asked for."""
+        super().showEvent(event)
+        detectors_of(workbench_of(self.viewer, self.session)).warm_up(preferences())
 
     def _on_help(self, text: str, failed: bool) -> None:
         self.help_message.say(text, WARN if failed else DIM)

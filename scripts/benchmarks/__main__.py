@@ -39,6 +39,7 @@ from benchmarks import (
     training_step,
 )
 from benchmarks.images import template_of, write_images
+from benchmarks.loading import loading
 from benchmarks.options import Data, Out
 from benchmarks.scores import scores
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Measure speed, memory and cost.", no_args_is_help=True, pretty_exceptions_enable=False
 )
+app.add_typer(loading)
 app.add_typer(scores)
 
 

@@ -7,6 +7,7 @@ import torch
 from random_vgg19 import random_parameters
 
 from napari_oneshot_lmk.encoders import device as devices
+from napari_oneshot_lmk.encoders import vgg19
 from napari_oneshot_lmk.encoders.encoder import Encoder
 from napari_oneshot_lmk.encoders.vgg19 import IMAGENET, VGG19Encoder, load_torchvision
 from napari_oneshot_lmk.encoders.vgg19 import InputNormalisation as Normalisation
@@ -44,6 +45,14 @@ def plain_maps(grey: torch.Tensor, normalisation: Normalisation) -> dict[str, to
             if index in TAPS:
                 maps[TAPS[index]] = signal.clone()
     return maps
+
+
+def test_the_layers_are_torchvisions():
+    theirs = load_torchvision("models").vgg19(weights=None).features
+    # Names, order, and each layer's settings; only the device differs.
+    assert str(vgg19._build_features()) == str(theirs)
+    shapes = {f"features.{k}": tuple(v.shape) for k, v in theirs.state_dict().items()}
+    assert vgg19.parameter_shapes() == shapes
 
 
 def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:

@@ -89,6 +89,7 @@ def test_png_is_read_where_other_libraries_are_missing(tmp_path):
         "from napari_oneshot_lmk.imaging.reader import read_image\n"
         "from napari_oneshot_lmk.errors import ImageError\n"
         f"print(read_image({str(path)!r}).pixels.shape)\n"
+        "assert not {'torch', 'monai'} & set(sys.modules)\n"
         f"try: read_image({str(tmp_path / 'image.tif')!r})\n"
         "except ImageError as error: print(error)"
     )

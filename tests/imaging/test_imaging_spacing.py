@@ -188,7 +188,7 @@ def test_four_dimensions_are_refused(tmp_path):
 def test_monai_gets_the_same_plane_in_its_own_coordinates(tmp_path):
     from monai.transforms import LoadImage
 
-    from napari_oneshot_lmk.imaging.transforms import GrayPlaneReader
+    from napari_oneshot_lmk.imaging.monai_transforms import GrayPlaneReader
 
     path = write_itk(tmp_path / "image.mha", PIXELS, (0.2, 0.3))
     reader = GrayPlaneReader()

@@ -198,12 +198,14 @@ def plugin_for(syntax: uid.UID) -> str:
 
 
 def is_available(syntax: str) -> bool:
-    """Say whether imagecodecs is there; asked by pydicom."""
+    """Say whether imagecodecs is there and is needed; asked by pydicom."""
+    if syntax not in DECODER_DEPENDENCIES:
+        return False
     try:
         import imagecodecs  # noqa: F401
     except ImportError:
         return False
-    return syntax in DECODER_DEPENDENCIES
+    return True
 
 
 def decode_frame(source: bytes, runner: Any) -> bytes:

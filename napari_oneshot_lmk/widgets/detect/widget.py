@@ -111,9 +111,10 @@ class DetectWidget(QWidget):
         self.bench.keys.serve(self)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802  Qt's name
-        """Watch the window that the dock is now part of."""
+        """Watch the window that the dock is now part of, and load ahead what detects."""
         super().showEvent(event)
         ask_before_unsaved_close(self, self.session)
+        detectors_of(self.bench).warm_up(preferences())
 
     def detect_here(self) -> None:
         """Detect on the image that the dock shows."""

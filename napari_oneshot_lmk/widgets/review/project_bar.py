@@ -22,7 +22,6 @@ from napari_oneshot_lmk.widgets.qt.parts import Button
 from napari_oneshot_lmk.widgets.review.adding import AddRun
 from napari_oneshot_lmk.widgets.review.export import export_landmarks
 from napari_oneshot_lmk.widgets.review.image_removal import ImageRemoval
-from napari_oneshot_lmk.widgets.review.load_reader import load_reader
 from napari_oneshot_lmk.widgets.review.project_images import ProjectImages
 from napari_oneshot_lmk.widgets.review.project_learning import ProjectLearning, model_of
 
@@ -76,7 +75,6 @@ class ProjectBar(QWidget):
             self.actions_[name] = entry
         self.button = Button(review_texts.PROJECT, review_texts.PROJECT_TIP)
         self.button.setMenu(self.menu)
-        self.menu.aboutToShow.connect(load_reader)
         self.label = QElidingLabel(review_texts.PROJECT_NONE)
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
