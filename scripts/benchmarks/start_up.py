@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -25,12 +25,12 @@ COMMAND = "from napari_oneshot_lmk.cli.app import main; main()"
 
 @dataclass(frozen=True)
 class Cost:
-    """Medians of one kind of process."""
+    """Medians of one kind of process, or of a step in one."""
 
     title: str
     wall_s: float
     processor_s: float
-    """In the process and its threads, user and system together."""
+    """Of all its threads, user and system together."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class StartUp:
     """What was measured."""
 
     processes: tuple[Cost, ...]
-    dock_ms: dict[str, float]
-    """Steps in the dock in their order, medians."""
+    dock: tuple[Cost, ...]
+    """Steps in the dock in their order."""
     repeats: int
     load: tuple[float, float]
     """Mean number of running processes on the machine, in the minute before and after."""
@@ -74,7 +74,7 @@ def measure_start(
     on_step : callable
         Called with (processes ended, processes in all).
     """
-    words = [
+    detect = [
         *("detect", str(image), "--template", str(template), "--device", "cpu"),
         *("--out", str(scratch / "found.csv"), "--overwrite"),
         *(() if weights is None else ("--encoder-weights", str(weights))),
@@ -85,26 +85,28 @@ def measure_start(
         ("import torch", ["-c", "import torch"], here),
         ("import monai.transforms", ["-c", "import monai.transforms"], here),
         ("detect --help", ["-c", COMMAND, "detect", "--help"], here),
-        ("detect", ["-c", COMMAND, *words], here),
-        *((f"detect, {name}", ["-c", COMMAND, *words], path) for name, path in others.items()),
+        ("detect", ["-c", COMMAND, *detect], here),
+        *((f"detect, {name}", ["-c", COMMAND, *detect], path) for name, path in others.items()),
     ]
     before = os.getloadavg()[0]
     found: dict[str, list[tuple[float, float]]] = {title: [] for title, _, _ in kinds}
-    docks: list[dict[str, float]] = []
+    docks: list[dict[str, list[float]]] = []
     total, done = (repeats + 1) * (len(kinds) + 1), 0
     for _ in range(repeats + 1):
         for title, arguments, checkout in kinds:
             found[title].append(_timed(arguments, checkout)[:2])
             on_step(done := done + 1, total)
-        dock = [str(Path(__file__).resolve()), str(template), str(image), str(weights or "")]
-        docks.append(json.loads(_timed(dock, here)[2].splitlines()[-1]))
+        words = [str(Path(__file__).resolve()), str(template), str(image), str(weights or "")]
+        docks.append(json.loads(_timed(words, here)[2].splitlines()[-1]))
         on_step(done := done + 1, total)
-    costs = tuple(
-        Cost(title, *(median(column) for column in zip(*rounds[1:], strict=True)))
-        for title, rounds in found.items()
-    )
-    steps = {name: median(each[name] for each in docks[1:]) for name in docks[0]}
-    return StartUp(costs, steps, repeats, (before, os.getloadavg()[0]))
+    processes = tuple(_cost(title, rounds[1:]) for title, rounds in found.items())
+    dock = tuple(_cost(step, [each[step] for each in docks[1:]]) for step in docks[0])
+    return StartUp(processes, dock, repeats, (before, os.getloadavg()[0]))
+
+
+def _cost(title: str, rounds: Sequence[Sequence[float]]) -> Cost:
+    wall, processor = zip(*rounds, strict=True)
+    return Cost(title, median(wall), median(processor))
 
 
 def _timed(arguments: list[str], checkout: Path) -> tuple[float, float, str]:
@@ -128,15 +130,16 @@ def _timed(arguments: list[str], checkout: Path) -> tuple[float, float, str]:
 
 def rows_of(measured: StartUp) -> list[list[str]]:
     """Return names, wall seconds and seconds of the processor for a table."""
-    rows = [[c.title, f"{c.wall_s:.2f}", f"{c.processor_s:.2f}"] for c in measured.processes]
-    for name, ms in measured.dock_ms.items():
-        rows.append([f"dock: {name}", f"{ms / 1000:.2f}", ""])
-    rows.append(["load average before, after", "{:.1f}, {:.1f}".format(*measured.load), ""])
-    return rows
+    costs = [
+        *((cost.title, cost) for cost in measured.processes),
+        *((f"dock: {cost.title}", cost) for cost in measured.dock),
+    ]
+    rows = [[title, f"{cost.wall_s:.2f}", f"{cost.processor_s:.2f}"] for title, cost in costs]
+    return [*rows, ["load average before, after", "{:.1f}, {:.1f}".format(*measured.load), ""]]
 
 
-def _detect_in_dock(template: str, image: str, weights: str) -> dict[str, float]:
-    """Detect as the dock does; return the ms of each step."""
+def _detect_in_dock(template: str, image: str, weights: str) -> dict[str, tuple[float, float]]:
+    """Detect as the dock does; return seconds and the processor's seconds of each step."""
     from napari_oneshot_lmk.imaging.reader import read_image
     from napari_oneshot_lmk.landmarks.template import Template
     from napari_oneshot_lmk.widgets.detectors import DetectorCache
@@ -150,12 +153,12 @@ def _detect_in_dock(template: str, image: str, weights: str) -> dict[str, float]
         "first detection": lambda: _detect(cache, loaded, wanted, pixels),
         "second detection": lambda: _detect(cache, loaded, wanted, pixels),
     }
-    ms = {}
+    seconds = {}
     for name, step in steps.items():
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         step()
-        ms[name] = 1000 * (time.perf_counter() - began)
-    return ms
+        seconds[name] = time.perf_counter() - began, time.process_time() - used
+    return seconds
 
 
 def _detect(cache: Any, template: Any, wanted: Any, pixels: Any) -> None:

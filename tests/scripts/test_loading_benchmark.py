@@ -72,7 +72,8 @@ def test_the_command_names_the_checkouts_that_it_compares(tmp_path, monkeypatch)
 
     def measured(*paths: Path, **options: object) -> start_up.StartUp:
         given.update(options)
-        return start_up.StartUp((start_up.Cost("detect", 3.0, 2.5),), {"first": 40.0}, 1, (0.5, 1))
+        cost = start_up.Cost("detect", 3.0, 2.5)
+        return start_up.StartUp((cost,), (start_up.Cost("first", 0.4, 0.3),), 1, (0.5, 1))
 
     monkeypatch.setattr(loading, "full_size", lambda seed: PIXELS)
     monkeypatch.setattr(start_up, "measure_start", measured)
